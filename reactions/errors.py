@@ -1,0 +1,183 @@
+"""Every error a user can cause, with what happened, why, and how to mend it.
+
+The command line prints these without a traceback; anything else that escapes is
+a bug of ours (exit code 1). Fields survive into ``--json`` output.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+EXIT_OK = 0
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_MISSING = 3
+EXIT_STEP_FAILED = 4
+EXIT_INTERRUPTED = 130
+
+
+class MolspaceError(Exception):
+    """Base of all user-facing errors.
+
+    Args:
+        what: one line, lower case, no full stop: what went wrong.
+        why: the reason, where it is not plain from ``what``.
+        fix: what the user can do about it.
+        fields: JSON-able facts for machine readers (paths, numbers, names).
+    """
+
+    exit_code = EXIT_STEP_FAILED
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", **fields: Any) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+        self.fields = fields
+
+    def lines(self) -> list[str]:
+        """Return the message as the command line prints it, without the ``error:`` prefix."""
+        lines = [self.what]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as a JSON object."""
+        return {
+            "error": type(self).__name__,
+            "what": self.what,
+            "why": self.why,
+            "fix": self.fix,
+            **self.fields,
+        }
+
+
+class UsageError(MolspaceError):
+    """An option or argument that cannot mean anything."""
+
+    exit_code = EXIT_USAGE
+
+
+class LanguageError(UsageError):
+    """A reaction that does not parse or does not check.
+
+    Args:
+        what: as for MolspaceError.
+        text: the source text the column refers to.
+        column: 0-based offset of the first offending character in ``text``;
+            may equal ``len(text)`` when the text ends too early.
+        width: number of characters to underline, >= 1.
+        origin: file name and line where the text came from, if any.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        text: str,
+        column: int,
+        width: int = 1,
+        origin: str = "",
+        why: str = "",
+        fix: str = "",
+        **fields: Any,
+    ) -> None:
+        super().__init__(
+            what, why=why, fix=fix, text=text, column=column, width=width, origin=origin, **fields
+        )
+        self.text = text
+        self.column = column
+        self.width = max(1, width)
+        self.origin = origin
+
+    def lines(self) -> list[str]:
+        """Return the message with the source line and a caret under the mistake."""
+        start = self.text.rfind("\n", 0, self.column) + 1
+        end = self.text.find("\n", start)
+        source = self.text[start : len(self.text) if end < 0 else end]
+        offset = self.column - start
+        width = max(1, min(self.width, max(1, len(source) - offset)))
+        head = f"{self.what} ({self.origin})" if self.origin else self.what
+        lines = [head, f"  {source}", f"  {' ' * offset}{'^' * width}"]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return lines
+
+
+class MissingError(MolspaceError):
+    """Weights, data or an optional package that is not there."""
+
+    exit_code = EXIT_MISSING
+
+
+class NotSupportedYet(MolspaceError):
+    """Something the language can say that this version cannot run."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(MolspaceError):
+    """Data that is there but cannot be used: corrupt, empty, mismatched, not finite."""
+
+
+class DimensionMismatch(DataError):
+    """Two arrays or spaces whose shapes do not fit."""
+
+
+class MediaError(DataError):
+    """An image, audio or text item that cannot be decoded."""
+
+
+class StoreError(MolspaceError):
+    """The cache cannot be read or written."""
+
+
+class BundleError(MolspaceError):
+    """A bundle that is truncated, tampered with, or newer than this version."""
+
+
+class StepError(MolspaceError):
+    """A step failed while running."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
+    """Return the known names nearest to ``name``, best first, ignoring case and punctuation.
+
+    Args:
+        name: what the user typed.
+        known: the valid names.
+        limit: at most this many suggestions.
+    """
+
+    def fold(text: str) -> str:
+        return "".join(c for c in text.casefold() if c.isalnum())
+
+    folded: dict[str, list[str]] = {}
+    for candidate in known:
+        folded.setdefault(fold(candidate), []).append(candidate)
+    near = difflib.get_close_matches(fold(name), list(folded), n=limit, cutoff=0.6)
+    return [original for match in near for original in folded[match]][:limit]
+
+
+def suggestion(name: str, known: Iterable[str], *, see: str = "") -> str:
+    """Return a ``fix`` line: the nearest known names, and where to see all of them."""
+    known = list(known)
+    near = did_you_mean(name, known)
+    parts = []
+    if near:
+        parts.append("did you mean " + " or ".join(f"'{n}'" for n in near) + "?")
+    elif known:
+        parts.append("one of: " + ", ".join(sorted(known)))
+    if see:
+        parts.append(f"(all: {see})")
+    return "  ".join(parts)

@@ -1,0 +1,400 @@
+"""The nouns every layer shares: items, corpora, spaces, typed reactions, steps.
+
+Nothing here imports torch or touches disk. Modality names are free strings; the
+library gives no meaning to any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Modality: TypeAlias = str
+Digest: TypeAlias = str
+"""64 hex digits of a SHA-256."""
+
+LETTERS: Mapping[str, Modality] = {"T": "text", "V": "image", "A": "audio"}
+"""The papers' one-letter names for anchors and subsets, as in ``data=TVA``."""
+
+
+# --- media ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Waveform:
+    """Sound in memory.
+
+    Attributes:
+        samples: (n,) float32 in [-1, 1], mono.
+        rate_hz: samples a second.
+    """
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to embed.
+
+    Attributes:
+        id: unique within its corpus and modality.
+        modality: what kind of value this is.
+        value: a ``str`` for text; for media a ``Path`` to a file, or the decoded
+            value: (h, w, 3) uint8 RGB for an image, a ``Waveform`` for audio. None where
+            only the id matters (precomputed embeddings are looked up by id).
+    """
+
+    id: str
+    modality: Modality
+    value: Any
+
+
+class Corpus(Protocol):
+    """An ordered, finite, re-readable list of items of one modality."""
+
+    name: str
+    modality: Modality
+
+    @property
+    def digest(self) -> Digest:
+        """Digest of everything that decides the items and their order."""
+
+    def __len__(self) -> int: ...
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
+
+
+# --- spaces --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceSpec:
+    """What is known of an encoder space before anything is loaded.
+
+    Attributes:
+        name: as written in a reaction.
+        dim: width of its embeddings.
+        modalities: the modalities it embeds, sorted.
+        adapter: which loader opens it (``"mini"``, ``"precomputed"``, ...).
+        source: what the loader opens: a file or folder, absolute, or a URI.
+        revision: pinned revision of the weights, for people.
+        licence: SPDX identifier or short name of the weights' licence.
+        weights_digest: digest of what decides its outputs apart from preprocessing.
+        preprocessing: (modality, version tag) pairs; a tag changes whenever
+            preprocessing, cropping or tokenising can change an embedding.
+        hub: the modality to which all others are directly bound (ImageBind:
+            ``"image"``), or None where every pair is bound directly.
+        flops_per_item: (modality, floating-point operations) pairs, for estimates.
+        lab: label printed with every result made with this space ("" for none).
+    """
+
+    name: str
+    dim: int
+    modalities: tuple[Modality, ...]
+    adapter: str
+    source: str
+    revision: str = ""
+    licence: str = ""
+    weights_digest: Digest = ""
+    preprocessing: tuple[tuple[Modality, str], ...] = ()
+    hub: Modality | None = None
+    flops_per_item: tuple[tuple[Modality, float], ...] = ()
+    lab: str = ""
+
+    def identity(self, modality: Modality) -> dict[str, Any]:
+        """Return what can change this space's embeddings of ``modality``, for step keys.
+
+        The name and the place of the weights are left out: renaming or moving a
+        checkpoint must not recompute anything.
+        """
+        return {
+            "adapter": self.adapter,
+            "weights": self.weights_digest,
+            "preprocessing": dict(self.preprocessing).get(modality, ""),
+            "dim": self.dim,
+        }
+
+
+class Encoder(Protocol):
+    """A loaded space."""
+
+    spec: SpaceSpec
+
+    def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
+        """Embed items of one modality.
+
+        Returns:
+            (len(items), spec.dim) float32, unit-norm rows, in order.
+
+        Raises:
+            MediaError: an item cannot be decoded; ``fields["id"]`` names it.
+            DataError: an embedding is not finite or zero, or an id is unknown.
+        """
+
+
+# --- typed reactions -----------------------------------------------------------------
+
+Anchors: TypeAlias = tuple[Modality, ...]
+"""A subset of the pseudo sets, named by its anchor modalities, sorted."""
+
+Op: TypeAlias = Literal["dr", "cr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A space with an encoder of its own."""
+
+    spec: SpaceSpec
+
+    @property
+    def dim(self) -> int:
+        """Width of the embeddings."""
+        return self.spec.dim
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities it embeds, sorted."""
+        return self.spec.modalities
+
+    @property
+    def hub(self) -> Modality | None:
+        """The modality all others are bound to, if there is one."""
+        return self.spec.hub
+
+    @property
+    def label(self) -> str:
+        """Short name for messages."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """One expert of a fusion, with the options of its ``Dr`` or ``Cr``.
+
+    Attributes:
+        space: the expert space.
+        weight: its share among the parallel experts; the shares sum to 1.
+        factors: (modality, combining factor in [0, 1]) for each shared modality,
+            sorted: lambda for displacement, sigma for combination.
+        anchors: train a single projector on this subset; None trains the mixture.
+        recipe: ``"paper"``, ``"cmcr"`` or ``"exmcr"``.
+    """
+
+    space: Space
+    weight: float
+    factors: tuple[tuple[Modality, float], ...]
+    anchors: Anchors | None = None
+    recipe: str = "paper"
+
+    @property
+    def label(self) -> str:
+        """Short name for messages and ``--experts``."""
+        return self.space.label
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """The product of one stage: a base displaced into, or combined with, experts.
+
+    Displacement has exactly one expert and takes its dimension; combination keeps the
+    base's. The product embeds every modality that the base or an expert embeds.
+    """
+
+    op: Op
+    base: Space
+    experts: tuple[Expert, ...]
+
+    @property
+    def dim(self) -> int:
+        """Width of the embeddings."""
+        return self.experts[0].space.dim if self.op == "dr" else self.base.dim
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities it embeds, sorted."""
+        found = set(self.base.modalities)
+        for expert in self.experts:
+            found.update(expert.space.modalities)
+        return tuple(sorted(found))
+
+    @property
+    def hub(self) -> Modality | None:
+        """The base's hub: fusing does not add paired data between other modalities."""
+        return self.base.hub
+
+    @property
+    def label(self) -> str:
+        """Short name for messages."""
+        inner = " & ".join(expert.label for expert in self.experts)
+        return f"({self.base.label} + {self.op.capitalize()}({inner}))"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A product to be tuned by ``Ft`` (audio-image pairs) or ``Lcl`` (a knowledge base).
+
+    Attributes:
+        op: ``"ft"`` or ``"lcl"``.
+        base: what is tuned.
+        arguments: ``("audio", "image")`` for Ft, ``(knowledge base,)`` for Lcl.
+    """
+
+    op: Literal["ft", "lcl"]
+    base: Space
+    arguments: tuple[str, ...]
+
+    @property
+    def dim(self) -> int:
+        """Width of the embeddings."""
+        return self.base.dim
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities it embeds, sorted."""
+        return self.base.modalities
+
+    @property
+    def hub(self) -> Modality | None:
+        """The base's hub."""
+        return self.base.hub
+
+    @property
+    def label(self) -> str:
+        """Short name for messages."""
+        return f"({self.base.label} + {self.op.capitalize()})"
+
+
+Space: TypeAlias = Leaf | Fusion | Tuned
+
+
+def shared_modalities(base: Space, expert: Space) -> tuple[Modality, ...]:
+    """Return the modalities both spaces embed, sorted."""
+    return tuple(sorted(set(base.modalities) & set(expert.modalities)))
+
+
+def leaves(space: Space) -> Iterator[Leaf]:
+    """Yield every distinct leaf of a typed reaction, in order of first appearance."""
+    seen: set[Leaf] = set()
+
+    def walk(node: Space) -> Iterator[Leaf]:
+        if isinstance(node, Leaf):
+            if node not in seen:
+                seen.add(node)
+                yield node
+            return
+        yield from walk(node.base)
+        if isinstance(node, Fusion):
+            for expert in node.experts:
+                yield from walk(expert.space)
+
+    yield from walk(space)
+
+
+# --- steps ---------------------------------------------------------------------------
+
+
+class Rows(Protocol):
+    """A 2-d array by rows, in memory or memory-mapped, possibly in several shards."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Overall shape, rows first."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of every shard."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return contiguous rows; copies only where they span shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a step makes: named arrays and a small JSON-able record."""
+
+    arrays: Mapping[str, Rows]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Context(Protocol):
+    """What an executor lends a running step. Steps see neither the store nor the terminal."""
+
+    device: str
+
+    def encoder(self, spec: SpaceSpec) -> Encoder:
+        """Return the loaded space; the executor loads each once and frees it."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Report work done within this step; also where a pending Ctrl-C takes effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Estimates for one step, made without running it.
+
+    Attributes:
+        flops: floating-point operations.
+        size_bytes: bytes it adds to the store.
+        memory_bytes: peak bytes of arrays it holds at once.
+    """
+
+    flops: float = 0.0
+    size_bytes: int = 0
+    memory_bytes: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Return totals for two steps run one after the other: memory is a maximum."""
+        return Cost(
+            self.flops + other.flops,
+            self.size_bytes + other.size_bytes,
+            max(self.memory_bytes, other.memory_bytes),
+        )
+
+
+StepKindName: TypeAlias = Literal["embed", "collect", "train", "assemble", "score"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """One node of a plan.
+
+    Attributes:
+        kind: which family of steps it belongs to.
+        label: what progress lines call it.
+        key: digest of everything that can change its result.
+        preimage: the JSON object that ``key`` is the digest of, kept to explain misses.
+        inputs: (name, step) pairs, in the order of the function's needs.
+        run: ``run(context, inputs, start, stop)`` makes rows ``start`` to ``stop`` of the
+            artifact; steps that are not made by rows get ``(0, 1)`` once.
+        n_rows: rows of the artifact when it is made by rows, else None.
+        shard_rows: rows a shard, where ``n_rows`` is given.
+        cost: estimates.
+    """
+
+    kind: StepKindName
+    label: str
+    key: Digest
+    preimage: Mapping[str, Any]
+    inputs: tuple[tuple[str, Step], ...]
+    run: Callable[[Context, Mapping[str, Artifact], int, int], Artifact]
+    n_rows: int | None = None
+    shard_rows: int = 0
+    cost: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A media file named by a manifest, with the digest of its bytes."""
+
+    path: Path
+    digest: Digest

@@ -1,0 +1,66 @@
+"""Names to spaces: a catalogue that the language checks against and plans resolve with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from reactions.errors import MissingError, suggestion
+from reactions.kinds import SpaceSpec
+
+UriResolver = Callable[[str], SpaceSpec]
+
+
+class Catalogue:
+    """The spaces a lab knows by name, and how to resolve a quoted URI.
+
+    Args:
+        specs: space name to spec.
+        resolve_uri: called with the text between the quotes; raises MissingError when
+            nothing can open it.
+    """
+
+    def __init__(
+        self, specs: Mapping[str, SpaceSpec], resolve_uri: UriResolver | None = None
+    ) -> None:
+        self._specs = dict(specs)
+        self._resolve_uri = resolve_uri
+        self._resolved: dict[str, SpaceSpec] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return all registered names, in the order they were registered."""
+        return tuple(self._specs)
+
+    def __iter__(self) -> Iterator[SpaceSpec]:
+        return iter(self._specs.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def by_name(self, name: str) -> SpaceSpec:
+        """Return a registered space.
+
+        Raises:
+            MissingError: no space has this name; the fix names near ones.
+        """
+        try:
+            return self._specs[name]
+        except KeyError:
+            raise MissingError(
+                f"unknown space '{name}'",
+                fix=suggestion(name, self._specs, see="molspace spaces"),
+                name=name,
+                known=list(self._specs),
+            ) from None
+
+    def by_uri(self, uri: str) -> SpaceSpec:
+        """Return the space a quoted URI names; each URI is resolved once.
+
+        Raises:
+            MissingError: no adapter can open it.
+            DataError: it was found, but is no usable space.
+        """
+        if uri not in self._resolved:
+            if self._resolve_uri is None:
+                raise MissingError(f'cannot open the space "{uri}"', why="no adapter for URIs")
+            self._resolved[uri] = self._resolve_uri(uri)
+        return self._resolved[uri]
