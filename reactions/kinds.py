@@ -19,6 +19,12 @@ Modality: TypeAlias = str
 Digest: TypeAlias = str
 """64 hex digits of a SHA-256."""
 
+Op: TypeAlias = Literal["dr", "cr"]
+"""Displacement or combination."""
+
+Anchors: TypeAlias = tuple[Modality, ...]
+"""A subset of the pseudo sets, named by its anchor modalities, sorted."""
+
 LETTERS: Mapping[str, Modality] = {"T": "text", "V": "image", "A": "audio"}
 """The papers' one-letter names for anchors and subsets, as in ``data=TVA``."""
 
@@ -140,12 +146,30 @@ class Encoder(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class FactorDefaults:
+    """Combining factors for shared modalities that a reaction gives none.
+
+    Attributes:
+        displacement: (modality, lambda) pairs; ``other_displacement`` for the rest.
+        combination: (modality, sigma) pairs; ``other_combination`` for the rest.
+
+    Source: Molecule-Space, section 4.2, footnote 1 (lambda 0.9; sigma 0.5 audio, 0.1 text).
+    """
+
+    displacement: tuple[tuple[Modality, float], ...] = ()
+    other_displacement: float = 0.9
+    combination: tuple[tuple[Modality, float], ...] = (("audio", 0.5), ("text", 0.1))
+    other_combination: float = 0.1
+
+    def of(self, op: Op, modality: Modality) -> float:
+        """Return the default factor of the expert for one shared modality."""
+        if op == "dr":
+            return dict(self.displacement).get(modality, self.other_displacement)
+        return dict(self.combination).get(modality, self.other_combination)
+
+
 # --- typed reactions -----------------------------------------------------------------
-
-Anchors: TypeAlias = tuple[Modality, ...]
-"""A subset of the pseudo sets, named by its anchor modalities, sorted."""
-
-Op: TypeAlias = Literal["dr", "cr"]
 
 
 @dataclass(frozen=True, slots=True)
