@@ -1,0 +1,111 @@
+"""The projector: the only thing a reaction trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from reactions.ops.tensors import unit
+
+
+class Projector(nn.Module):
+    """Linear - BatchNorm - ReLU - Linear - BatchNorm - L2; one head serves all modalities.
+
+    Args:
+        in_dim: width of the space that is projected.
+        out_dim: width of the space it is projected into.
+        hidden_dim: width between (paper: 2048).
+        seed: of the Xavier-uniform weights; biases start at zero.
+
+    Source: Molecule-Space, section 3.2.2; the layers are those of the published
+    checkpoints, whose state-dict keys ``{0,1,3,4}.*`` are kept.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int, *, seed: int = 0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(in_dim, hidden_dim),
+            nn.BatchNorm1d(hidden_dim),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_dim, out_dim),
+            nn.BatchNorm1d(out_dim),
+        )
+        generator = torch.Generator().manual_seed(seed)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight, generator=generator)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project (n, in_dim) rows to (n, out_dim) unit-norm rows.
+
+        In training mode the rows of all modalities of a batch go through together, so
+        batch statistics are joint: at inference one set of running statistics serves
+        every modality, and must be what training normalised with.
+        """
+        return unit(self.layers(x))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the parameters and running statistics on the CPU, keyed ``0.weight``..."""
+        # BatchNorm's step counter only matters to a cumulative average, which we do not use.
+        return {
+            name: value.detach().cpu().clone()
+            for name, value in self.layers.state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Projector:
+        """Rebuild a projector, in eval mode, from what ``state`` returned.
+
+        Raises:
+            KeyError: a tensor is missing.
+            RuntimeError: a tensor has a wrong shape or is unexpected.
+        """
+        hidden_dim, in_dim = state["0.weight"].shape
+        projector = cls(in_dim, state["3.weight"].shape[0], hidden_dim)
+        full = dict(state)
+        for batch_norm in ("1", "4"):
+            full.setdefault(f"{batch_norm}.num_batches_tracked", torch.zeros((), dtype=torch.int64))
+        projector.layers.load_state_dict(full)
+        return projector.eval()
+
+
+@torch.inference_mode()
+def project(heads: Sequence[Projector], x: Tensor) -> Tensor:
+    """Apply a mixture of projectors: the mean of their unit outputs, rescaled to unit norm.
+
+    Args:
+        heads: at least one, in eval mode.
+        x: (n, in_dim) unit-norm rows.
+
+    Returns:
+        (n, out_dim) unit-norm rows.
+
+    Source: Molecule-Space, section 3.2.2 (mixture-of-projectors; mean pool).
+    """
+    total = heads[0](x)
+    for head in heads[1:]:
+        total = total + head(x)
+    return unit(total)
+
+
+@torch.inference_mode()
+def mix(terms: Sequence[tuple[float, Tensor]]) -> Tensor:
+    """Weighted sum of representations of one modality, rescaled to unit norm.
+
+    Args:
+        terms: (coefficient, (n, d) unit-norm rows) pairs; at least one.
+
+    Returns:
+        (n, d) unit-norm rows.
+
+    Source: Molecule-Space, eq. 3 and 10.
+    """
+    (coefficient, rows), *rest = terms
+    total = rows * coefficient
+    for coefficient, rows in rest:
+        total = total + rows * coefficient
+    return unit(total)

@@ -1,0 +1,40 @@
+"""Getting rows onto a device, and the one normalisation everything uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from reactions.kinds import Rows
+
+
+def unit(x: Tensor) -> Tensor:
+    """Scale rows to unit L2 norm; a row of zeros stays zero.
+
+    Args:
+        x: (..., d) float.
+    """
+    return torch.nn.functional.normalize(x, dim=-1)
+
+
+def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.device) -> Tensor:
+    """Copy rows ``start`` to ``stop`` to ``device`` in float32.
+
+    Args:
+        rows: (n, d) tensor, or any array by rows (memory-mapped, sharded).
+        start: first row.
+        stop: one past the last row.
+        device: where the copy goes.
+
+    Returns:
+        (stop - start, d) float32.
+    """
+    part = rows[slice(start, stop)]
+    if isinstance(part, Tensor):
+        return part.to(device=device, dtype=torch.float32)
+    # A memory map is read-only: torch wants an array of its own, in native byte order.
+    return torch.from_numpy(np.array(part, dtype=np.float32)).to(device)

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from reactions.ops.projector import Projector, mix, project
+from reactions.ops.tensors import unit
+
+
+def test_parameter_counts_are_the_published_ones():
+    # facts: 3.15 M (512->1024), 2.63 M (512->768), 3.68 M (1024->768), hidden 2048.
+    for d_in, d_out, millions in ((512, 1024, 3.15), (512, 768, 2.63), (1024, 768, 3.68)):
+        count = sum(p.numel() for p in Projector(d_in, d_out, 2048).parameters())
+        assert count / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+def test_state_round_trip_keeps_outputs_and_statistics():
+    projector = Projector(6, 4, 8, seed=3)
+    x = unit(torch.randn(32, 6, generator=torch.Generator().manual_seed(0)))
+    projector.train()
+    for _ in range(3):
+        projector(x)
+    projector.eval()
+    rebuilt = Projector.from_state(projector.state())
+    assert not rebuilt.training
+    torch.testing.assert_close(rebuilt(x), projector(x))
+    fresh = Projector(6, 4, 8, seed=3).eval()
+    # Stale batch-norm statistics must be visible.
+    assert not torch.allclose(fresh(x), projector(x), atol=1e-3)
+
+
+def test_seed_decides_the_weights():
+    first, again, other = (Projector(5, 3, 4, seed=s).state()["0.weight"] for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_project_is_the_renormalised_mean_of_unit_heads():
+    heads = [Projector(5, 3, 4, seed=s).eval() for s in range(3)]
+    x = unit(torch.randn(7, 5, generator=torch.Generator().manual_seed(1)))
+    expected = unit(torch.stack([unit(head.layers(x)) for head in heads]).mean(0))
+    torch.testing.assert_close(project(heads, x), expected)
+    torch.testing.assert_close(project(heads, x).norm(dim=1), torch.ones(7))
+
+
+def test_mix_weights_and_normalises():
+    a, b = torch.eye(3), torch.eye(3).roll(1, 0)
+    torch.testing.assert_close(mix([(1.0, a)]), a)
+    mixed = mix([(0.9, a), (0.1, b)])
+    torch.testing.assert_close(mixed, unit(0.9 * a + 0.1 * b))
