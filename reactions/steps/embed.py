@@ -1,0 +1,150 @@
+"""embed: a corpus into a space, by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactions.kinds import Artifact, Context, Corpus, Cost, Fusion, SpaceSpec, Step
+from reactions.spaces.tree import coefficients
+from reactions.steps.step import make_step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BATCH_ITEMS = 256
+"""Items handed to an encoder at once; it may split them further."""
+
+_BYTES = {"float16": 2, "float32": 4}
+
+
+def embed_leaf(spec: SpaceSpec, corpus: Corpus, *, dtype: str, shard_rows: int) -> Step:
+    """Return the step that encodes a corpus.
+
+    Its artifact is ``embeddings``: (len(corpus), spec.dim), unit-norm rows.
+
+    Args:
+        spec: the space.
+        corpus: items of a modality the space has.
+        dtype: ``"float16"`` or ``"float32"``, as stored.
+        shard_rows: rows a shard: what a killed run may lose.
+    """
+    n = len(corpus)
+    flops = dict(spec.flops_per_item).get(corpus.modality, 0.0)
+    return make_step(
+        "embed",
+        f"embed {spec.name} {corpus.modality}",
+        {"space": spec.identity(corpus.modality), "corpus": corpus.digest, "dtype": dtype},
+        (),
+        partial(_run_leaf, spec, corpus, dtype),
+        n_rows=n,
+        shard_rows=shard_rows,
+        cost=Cost(
+            flops=flops * n,
+            size_bytes=n * spec.dim * _BYTES[dtype],
+            memory_bytes=min(n, shard_rows) * spec.dim * (4 + _BYTES[dtype]),
+        ),
+    )
+
+
+def _run_leaf(
+    spec: SpaceSpec,
+    corpus: Corpus,
+    dtype: str,
+    context: Context,
+    inputs: Mapping[str, Artifact],
+    start: int,
+    stop: int,
+) -> Artifact:
+    encoder = context.encoder(spec)
+    rows = np.empty((stop - start, spec.dim), dtype=dtype)
+    for first in range(start, stop, BATCH_ITEMS):
+        last = min(stop, first + BATCH_ITEMS)
+        rows[first - start : last - start] = encoder.embed(
+            corpus.modality, corpus.items(first, last)
+        )
+        context.progress(last - start, stop - start, "items")
+    return Artifact({"embeddings": rows})
+
+
+def embed_product(
+    fusion: Fusion,
+    modality: str,
+    sides: Mapping[str, Step],
+    heads: Mapping[str, Sequence[tuple[str, Step]]],
+    *,
+    n_rows: int,
+    dtype: str,
+    shard_rows: int,
+) -> Step:
+    """Return the step that brings a corpus, embedded on both sides, into a product.
+
+    Args:
+        fusion: the product, with the factors it is trained on.
+        modality: of the corpus.
+        sides: ``"base"`` and ``"expert.<i>"`` to their embeddings of the corpus; sides
+            without a share in the modality are absent.
+        heads: the same names to the (subset, train step) pairs that project that side.
+        n_rows: rows of the corpus.
+        dtype: as stored.
+        shard_rows: rows a shard.
+    """
+    base_share, shares = coefficients(fusion, modality)
+    share_of = {"base": base_share, **{f"expert.{i}": s for i, s in enumerate(shares)}}
+    params: dict[str, Any] = {
+        "op": fusion.op,
+        "shares": {name: share_of[name] for name in sorted(sides)},
+        "dtype": dtype,
+    }
+    inputs = list(sides.items()) + [
+        (f"head.{name}.{subset}", step)
+        for name, steps in heads.items()
+        if name in sides
+        for subset, step in steps
+    ]
+    return make_step(
+        "embed",
+        f"embed {fusion.label} {modality}",
+        params,
+        inputs,
+        partial(_run_product, params["shares"], fusion.dim, dtype),
+        n_rows=n_rows,
+        shard_rows=shard_rows,
+        cost=Cost(
+            size_bytes=n_rows * fusion.dim * _BYTES[dtype],
+            memory_bytes=min(n_rows, shard_rows) * fusion.dim * 16,
+        ),
+    )
+
+
+def _run_product(
+    shares: Mapping[str, float],
+    dim: int,
+    dtype: str,
+    context: Context,
+    inputs: Mapping[str, Artifact],
+    start: int,
+    stop: int,
+) -> Artifact:
+    import torch
+
+    from reactions.ops.projector import Projector, mix, project
+    from reactions.ops.tensors import load_rows, unit
+    from reactions.steps.train import tensors
+
+    heads: dict[str, list[Projector]] = {name: [] for name in shares}
+    for name, artifact in inputs.items():
+        if name.startswith("head."):
+            side = name.removeprefix("head.").rpartition(".")[0]
+            heads[side].append(Projector.from_state(tensors(artifact)).to(context.device))
+    terms: list[tuple[float, Tensor]] = []
+    with torch.inference_mode():
+        for name, share in shares.items():
+            rows = unit(load_rows(inputs[name].arrays["embeddings"], start, stop, context.device))
+            terms.append((share, project(heads[name], rows) if heads[name] else rows))
+        fused = mix(terms).cpu().numpy().astype(dtype)
+    context.progress(stop - start, stop - start, "items")
+    return Artifact({"embeddings": fused})

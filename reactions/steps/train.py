@@ -1,0 +1,189 @@
+"""train: one projector on one subset of the pseudo sets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactions.errors import UsageError
+from reactions.hashing import digest
+from reactions.kinds import LETTERS, Anchors, Artifact, Context, Cost, Modality, Op, Rows, Step
+from reactions.steps.step import make_step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reactions.ops.training import TrainingSettings
+
+MAX_ANCHORS = 4
+"""All 2^k - 1 subsets are trained up to this many anchors: at most 15 projectors."""
+
+RESIDENT_SHARE = 0.4
+"""Pseudo-pairs stay on the device if they take at most this share of its free memory."""
+
+_LETTER_OF = {modality: letter for letter, modality in LETTERS.items()}
+
+
+def subset_name(anchors: Anchors) -> str:
+    """Return ``"TVA"`` for the papers' modalities, else ``"depth+text"``."""
+    if all(anchor in _LETTER_OF for anchor in anchors):
+        return "".join(letter for letter, m in LETTERS.items() if m in anchors)
+    return "+".join(sorted(anchors))
+
+
+def subsets(anchors: Sequence[Modality]) -> list[Anchors]:
+    """Return every non-empty subset of the anchors, small ones first.
+
+    Raises:
+        UsageError: there are too many anchors to train a projector on every subset.
+
+    Source: Molecule-Space, section 4.1 (T, V, A, TV, TA, VA, TVA: seven projectors).
+    """
+    if len(anchors) > MAX_ANCHORS:
+        raise UsageError(
+            f"{len(anchors)} anchor modalities make {2 ** len(anchors) - 1} projectors",
+            why=f"a mixture trains one on every subset; more than {MAX_ANCHORS} is not meant",
+            fix="choose one subset, as in Cr(X, data=(text, audio))",
+        )
+    letters = list(LETTERS.values())
+    ordered = sorted(anchors, key=lambda m: (letters.index(m) if m in letters else 9, m))
+    return [
+        tuple(sorted(chosen))
+        for size in range(1, len(ordered) + 1)
+        for chosen in itertools.combinations(ordered, size)
+    ]
+
+
+def train(
+    label: str,
+    op: Op,
+    anchors: Anchors,
+    collected: Mapping[Modality, Step],
+    dims: tuple[int, int],
+    modalities: tuple[Sequence[Modality], Sequence[Modality]],
+    *,
+    hidden_dim: int,
+    temperature: float,
+    learning_rate: float,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+) -> Step:
+    """Return the step that trains one projector.
+
+    Its artifact holds the projector's tensors by their state-dict names, and in ``meta``
+    the number of pairs and the loss of each epoch (nats, the sum over pairs of modalities).
+
+    Args:
+        label: names the two spaces.
+        op: ``"dr"`` projects the base, ``"cr"`` the expert.
+        anchors: the subset.
+        collected: anchor to its collect step.
+        dims: widths of base and expert.
+        modalities: modalities of base and of expert that take part.
+        hidden_dim: of the projector.
+        temperature: of InfoNCE.
+        learning_rate: Adam's.
+        batch_size: rows a step.
+        epochs: passes over the subset.
+        seed: of weights and order; each subset and reaction derives its own from it.
+
+    Source: Molecule-Space, eq. 7 and 8, section 4.1.
+    """
+    name = subset_name(anchors)
+    settings = {
+        "hidden_dim": hidden_dim,
+        "temperature": temperature,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "seed": seed,
+    }
+    base_dim, expert_dim = dims
+    d_in, d_out = (base_dim, expert_dim) if op == "dr" else (expert_dim, base_dim)
+    n = sum(collected[anchor].n_rows or 0 for anchor in anchors)
+    sources, targets = (len(modalities[0]), len(modalities[1]))
+    if op == "cr":
+        sources, targets = targets, sources
+    parameters = d_in * hidden_dim + hidden_dim * d_out + 5 * (hidden_dim + d_out)
+    batch = min(batch_size, max(n, 1))
+    per_row = 6.0 * parameters * sources + 4.0 * batch * sources * targets * d_out
+    return make_step(
+        "train",
+        f"train {label} on {name}",
+        {"op": op, "anchors": list(anchors), **settings},
+        [(anchor, collected[anchor]) for anchor in anchors],
+        partial(_run, op, anchors, modalities, settings),
+        cost=Cost(
+            flops=per_row * n * epochs,
+            size_bytes=4 * parameters,
+            memory_bytes=4 * n * (sources * d_in + targets * d_out)
+            + 4 * batch * batch * sources * targets
+            + 16 * parameters,
+        ),
+    )
+
+
+def _run(
+    op: Op,
+    anchors: Anchors,
+    modalities: tuple[Sequence[Modality], Sequence[Modality]],
+    settings: Mapping[str, Any],
+    context: Context,
+    inputs: Mapping[str, Artifact],
+    start: int,
+    stop: int,
+) -> Artifact:
+    from reactions.ops.training import PseudoSet, TrainingSettings, fit
+
+    def side(name: str, artifact: Artifact) -> list[Rows]:
+        which = modalities[0] if name == "base" else modalities[1]
+        return [artifact.arrays[f"{name}.{modality}"] for modality in which]
+
+    source, target = ("base", "expert") if op == "dr" else ("expert", "base")
+    sets = [
+        PseudoSet(side(source, inputs[anchor]), side(target, inputs[anchor])) for anchor in anchors
+    ]
+    seed = int(digest("seed", [settings["seed"], op, list(anchors)])[:12], 16)
+    chosen: TrainingSettings = TrainingSettings(**{**settings, "seed": seed})
+    size_bytes = sum(
+        4 * array.shape[0] * array.shape[1] for s in sets for array in (*s.source, *s.target)
+    )
+    projector, history = fit(
+        sets,
+        chosen,
+        device=context.device,
+        resident=size_bytes <= RESIDENT_SHARE * free_bytes(context.device),
+        progress=lambda done, total: context.progress(done, total, "steps"),
+    )
+    arrays = {name: np.asarray(value) for name, value in projector.state().items()}
+    return Artifact(arrays, {"pairs": sum(map(len, sets)), "loss": history})
+
+
+def free_bytes(device: str) -> int:
+    """Return how much memory is free on a device, or on the host for ``"cpu"``."""
+    if device.startswith("cuda"):
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    import os
+
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 4 << 30  # no way to ask: assume a small machine
+
+
+def tensors(artifact: Artifact) -> dict[str, Tensor]:
+    """Return a train step's arrays as CPU tensors of their own."""
+    import torch
+
+    return {
+        name: torch.from_numpy(np.array(array[slice(None)]))
+        for name, array in artifact.arrays.items()
+    }
