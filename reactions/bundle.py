@@ -1,0 +1,361 @@
+"""A product on disk: a directory that describes itself and is verified when it is read.
+
+``bundle.json`` holds the reaction, its spaces, factors and provenance;
+``projectors.safetensors`` the trained heads. No base weights, and nothing pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactions.errors import BundleError, MissingError, StoreError
+from reactions.hashing import bytes_digest, digest, file_digest
+from reactions.kinds import Fusion, Space, SpaceSpec, leaves
+from reactions.spaces.tree import mixtures, tree_from_json, tree_to_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from reactions.spaces.fuse import Heads
+
+FORMAT = 1
+RECORD = "bundle.json"
+PROJECTORS = "projectors.safetensors"
+_MAX_RECORD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: its directory.
+        record: what ``bundle.json`` says.
+        space: the product, with its leaves' specs.
+    """
+
+    path: Path
+    record: Mapping[str, Any] = field(repr=False)
+    space: Space = field(repr=False)
+
+    @property
+    def expression(self) -> str:
+        """The canonical reaction."""
+        return str(self.record["expression"])
+
+    @property
+    def lab(self) -> str:
+        """Label of the lab it was made in."""
+        return str(self.record["lab"]["label"])
+
+    @property
+    def digest(self) -> str:
+        """Digest of the record, and through it of every file."""
+        return str(self.record["digest"])
+
+    def heads(self, device: str = "cpu") -> Heads:
+        """Load the projectors, in eval mode, onto a device.
+
+        Raises:
+            BundleError: a tensor is missing, misshapen or not finite.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        from reactions.ops.projector import Projector
+
+        tensors = load_file(self.path / PROJECTORS)
+        heads: dict[tuple[Fusion, int], list[Projector]] = {}
+        for index, key in enumerate(mixtures(self.space)):
+            described = self.record["mixtures"][index]
+            heads[key] = []
+            for subset in described["subsets"]:
+                prefix = f"{index}.{subset}."
+                state = {
+                    name.removeprefix(prefix): tensor
+                    for name, tensor in tensors.items()
+                    if name.startswith(prefix)
+                }
+                for name, tensor in state.items():
+                    if not torch.isfinite(tensor).all():
+                        raise BundleError(f"{self.path}: tensor {prefix}{name} is not finite")
+                try:
+                    head = Projector.from_state(state)
+                except (KeyError, RuntimeError, ValueError) as error:
+                    raise BundleError(
+                        f"{self.path}: projector {prefix.rstrip('.')} is not whole",
+                        why=str(error).splitlines()[0],
+                    ) from None
+                heads[key].append(head.to(device))
+        return heads
+
+
+# --- describing ----------------------------------------------------------------------
+
+
+def describe(
+    expression: str,
+    space: Space,
+    *,
+    lab: Mapping[str, Any],
+    subsets: list[list[str]],
+    settings: Mapping[str, Any],
+    step_keys: Mapping[str, str],
+    version: str,
+) -> dict[str, Any]:
+    """Return the record of a bundle, without the digests of its files.
+
+    Args:
+        expression: canonical text.
+        space: the product.
+        lab: name, label and seed.
+        subsets: names of each mixture's subsets, in the order of ``tree.mixtures``.
+        settings: hyper-parameters, for people.
+        step_keys: label to key of every train step: its provenance.
+        version: of molspace.
+    """
+    return {
+        "format": FORMAT,
+        "expression": expression,
+        "dim": space.dim,
+        "modalities": list(space.modalities),
+        "lab": dict(lab),
+        "tree": tree_to_json(space),
+        "spaces": [asdict(leaf.spec) for leaf in leaves(space)],
+        "mixtures": [
+            {"expert": fusion.experts[i].label, "op": fusion.op, "subsets": subsets[index]}
+            for index, (fusion, i) in enumerate(mixtures(space))
+        ],
+        "settings": dict(settings),
+        "steps": dict(step_keys),
+        "molspace": version,
+    }
+
+
+# --- writing -------------------------------------------------------------------------
+
+
+def write_bundle(
+    directory: Path, record: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]
+) -> Path:
+    """Write a bundle, all or nothing.
+
+    Args:
+        directory: the bundle's own directory; an existing bundle there is replaced.
+        record: from ``describe``.
+        tensors: ``<mixture>.<subset>.<tensor>`` to array.
+
+    Returns:
+        ``directory``.
+
+    Raises:
+        StoreError: it cannot be written.
+        BundleError: ``directory`` holds something that is no bundle.
+    """
+    from safetensors.numpy import save
+
+    blob = save(dict(sorted(tensors.items())))
+    body = {
+        **record,
+        "files": {PROJECTORS: {"size_bytes": len(blob), "sha256": bytes_digest(blob)}},
+    }
+    body["digest"] = digest("bundle", body)
+    if directory.exists() and not (directory / RECORD).is_file() and any(directory.iterdir()):
+        raise BundleError(
+            f"{directory} exists and is no bundle", fix="choose an empty or new directory"
+        )
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        try:
+            staging.chmod(0o755)
+            _write(staging / PROJECTORS, blob)
+            _write(staging / RECORD, json.dumps(body, indent=1, sort_keys=True).encode())
+            _replace(staging, directory)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the bundle to {directory}",
+            why=error.strerror or str(error),
+            fix="free space, or choose another place with --out",
+        ) from None
+    return directory
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _replace(staging: Path, directory: Path) -> None:
+    """Move a directory into place; a rename cannot replace a directory that is not empty."""
+    if directory.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{directory.name}.old.", dir=directory.parent))
+        directory.rename(old / "bundle")
+        staging.rename(directory)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        staging.rename(directory)
+
+
+# --- reading -------------------------------------------------------------------------
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and verify it: format, digests, sizes, and that its parts fit.
+
+    Raises:
+        MissingError: there is no bundle.
+        BundleError: it is truncated, changed, newer than this version, or incoherent.
+    """
+    directory = Path(path)
+    if directory.name == RECORD:
+        directory = directory.parent
+    record_path = directory / RECORD
+    if not record_path.is_file():
+        raise MissingError(f"no bundle at {directory}", why=f"{RECORD} is not there")
+    record = _read_record(record_path)
+    for name, entry in record["files"].items():
+        _verify_file(directory, name, entry)
+    try:
+        specs = [_spec(item) for item in record["spaces"]]
+        space = tree_from_json(record["tree"], {spec.name: spec for spec in specs})
+        count = len(list(mixtures(space)))
+        if len(record["mixtures"]) != count:
+            raise ValueError(f"{count} mixtures in the tree, {len(record['mixtures'])} described")
+        record["lab"]["label"], record["expression"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{record_path} is incoherent", why=repr(error)) from None
+    return Bundle(directory, record, space)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _MAX_RECORD_BYTES:
+        raise BundleError(f"{path} is too large to be a bundle's record")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = record["format"]
+    except (ValueError, KeyError, TypeError):
+        raise BundleError(
+            f"{path} is no bundle record", why="truncated or changed", fix="run the reaction again"
+        ) from None
+    if not isinstance(found, int) or found > FORMAT:
+        raise BundleError(
+            f"{path} has bundle format {found}",
+            why=f"this version of molspace reads formats up to {FORMAT}",
+            fix="upgrade molspace",
+            format=found,
+        )
+    claimed = record.pop("digest", None)
+    try:
+        actual = digest("bundle", record)
+    except TypeError:
+        actual = None
+    if claimed != actual or not isinstance(record.get("files"), dict):
+        raise BundleError(
+            f"{path} was changed after it was written",
+            why="its digest does not fit its contents",
+            fix="run the reaction again, or get the bundle again from its author",
+        )
+    return {**record, "digest": claimed}
+
+
+def _verify_file(directory: Path, name: str, entry: Mapping[str, Any]) -> None:
+    path = directory / name
+    if Path(name).name != name:
+        raise BundleError(f"{directory}: file name '{name}' leads out of the bundle")
+    if not path.is_file():
+        raise BundleError(f"{path} is missing", fix="get the bundle again")
+    size = path.stat().st_size
+    if size != entry["size_bytes"]:
+        raise BundleError(
+            f"{path} has {size:,} bytes, not {entry['size_bytes']:,}",
+            why="truncated or changed",
+            fix="get the bundle again",
+        )
+    if file_digest(path) != entry["sha256"]:
+        raise BundleError(
+            f"{path} was changed after it was written",
+            why="its SHA-256 does not fit the record",
+            fix="get the bundle again",
+        )
+
+
+def _spec(item: Mapping[str, Any]) -> SpaceSpec:
+    pairs = {
+        key: tuple((str(m), value) for m, value in item[key])
+        for key in ("preprocessing", "flops_per_item")
+    }
+    spec = SpaceSpec(**{**item, "modalities": tuple(item["modalities"]), **pairs})
+    if not (isinstance(spec.dim, int) and spec.dim > 0 and math.isfinite(spec.dim)):
+        raise ValueError(f"dimension {spec.dim!r} of {spec.name}")
+    return spec
+
+
+# --- the current bundle --------------------------------------------------------------
+
+
+def data_root() -> Path:
+    """Return where bundles go by default: ``$XDG_DATA_HOME/molspace``."""
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "molspace"
+
+
+def default_directory(name: str, bundle_digest: str) -> Path:
+    """Return the directory of a new bundle: its leaves' names and the start of its digest."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")[:60]
+    return data_root() / "bundles" / f"{safe or 'product'}-{bundle_digest[:12]}"
+
+
+def product_name(space: Space) -> str:
+    """Return a name for files: the leaves joined by ``+``-less dashes."""
+    names = [leaf.spec.name for leaf in leaves(space)]
+    return "-".join(Path(name).name for name in names)
+
+
+def set_current(directory: Path) -> None:
+    """Make a bundle the one that ``eval`` and ``infer`` take by default.
+
+    Raises:
+        StoreError: the pointer cannot be written.
+    """
+    pointer = data_root() / "current"
+    try:
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".current.", dir=pointer.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(str(directory.resolve()) + "\n")
+        Path(name).replace(pointer)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {pointer}", why=error.strerror or str(error), fix="set XDG_DATA_HOME"
+        ) from None
+
+
+def current_directory() -> Path:
+    """Return the current bundle's directory.
+
+    Raises:
+        MissingError: there is none, or it is gone.
+    """
+    pointer = data_root() / "current"
+    fix = 'molspace react "..."   or   --space BUNDLE'
+    if not pointer.is_file():
+        raise MissingError("there is no current bundle", fix=fix)
+    directory = Path(pointer.read_text(encoding="utf-8").strip())
+    if not (directory / RECORD).is_file():
+        raise MissingError(f"the current bundle is gone: {directory}", fix=fix)
+    return directory
+
