@@ -17,8 +17,8 @@ from reactions.errors import MediaError
 from reactions.kinds import Item, Waveform
 
 if TYPE_CHECKING:
+    import PIL.Image
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
 MAX_PIXELS = 100_000_000
 MAX_SAMPLES = 1 << 28
@@ -69,6 +69,8 @@ def load_image(path: Path) -> NDArray[np.uint8]:
 def load_audio(path: Path) -> Waveform:
     """Decode a sound file to mono: the mean of its channels, at its own rate.
 
+    MP3 and OGG are streams: one that was cut short reads as a shorter sound.
+
     Args:
         path: a file in any format libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, ...).
 
@@ -89,13 +91,14 @@ def load_audio(path: Path) -> Waveform:
             if n * channels > MAX_SAMPLES:
                 raise _bad_audio(path, f"it holds {n} frames of {channels} channels", "cut it up")
             frames = sound.read(dtype="float32", always_2d=True)  # (n, channels)
+            exact = sound.format != "MP3"  # its length is an estimate
     except (MediaError, MemoryError):
         raise
     except (OSError, RuntimeError, ValueError, TypeError) as error:  # LibsndfileError is a Runtime
         raise _undecodable("audio", path, error) from error
-    if len(frames) < n:
+    if exact and len(frames) < n:
         raise _bad_audio(path, f"it is cut short: {len(frames)} of {n} frames")
-    if n == 0:
+    if len(frames) == 0:
         raise _bad_audio(path, "it has no samples")
     samples = frames[:, 0] if channels == 1 else frames.mean(axis=1, dtype=np.float32)
     peak = float(np.abs(samples).max())
@@ -161,17 +164,17 @@ def _load_text(path: Path) -> str:
         raise _undecodable("text", path, error) from error
 
 
-def _upright(image: Image) -> Image:
-    from PIL import Image as pil
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    from PIL import Image
 
     turns = {
-        2: pil.Transpose.FLIP_LEFT_RIGHT,
-        3: pil.Transpose.ROTATE_180,
-        4: pil.Transpose.FLIP_TOP_BOTTOM,
-        5: pil.Transpose.TRANSPOSE,
-        6: pil.Transpose.ROTATE_270,
-        7: pil.Transpose.TRANSVERSE,
-        8: pil.Transpose.ROTATE_90,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
     }
     try:
         turn = turns.get(image.getexif().get(_ORIENTATION, 1))
@@ -180,8 +183,8 @@ def _upright(image: Image) -> Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _rgb(path: Path, image: Image) -> NDArray[np.uint8]:
-    from PIL import Image as pil
+def _rgb(path: Path, image: PIL.Image.Image) -> NDArray[np.uint8]:
+    from PIL import Image
 
     if image.mode == "F":
         raise MediaError(
@@ -203,8 +206,8 @@ def _rgb(path: Path, image: Image) -> NDArray[np.uint8]:
         return np.repeat(eight[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        canvas = pil.new("RGBA", image.size, (255, 255, 255, 255))
-        image = pil.alpha_composite(canvas, image)
+        canvas = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(canvas, image)
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 

@@ -1,0 +1,204 @@
+"""Corpora in memory: texts, decoded or named items, and bare ids.
+
+All corpora share one digest rule, so the same items give the same digest wherever they
+came from: the modality, then for each row its id and a tag and digest of its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.digests import DigestCache
+from reactions.errors import DataError
+from reactions.hashing import bytes_digest, canonical
+from reactions.kinds import Digest, Item, Modality, Waveform
+
+
+class ListCorpus:
+    """Items held in a list.
+
+    Args:
+        name: for messages and progress lines.
+        modality: of every item.
+        items: at least one, with distinct ids.
+        digests: remembers digests of media files.
+
+    Raises:
+        DataError: no items, a repeated id, or an item of another modality.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        modality: Modality,
+        items: Sequence[Item],
+        *,
+        digests: DigestCache | None = None,
+    ) -> None:
+        self.name = name
+        self.modality = modality
+        self._items = list(items)
+        self._digests = digests or DigestCache()
+        for item in self._items:
+            if item.modality != modality:
+                raise DataError(
+                    f"corpus '{name}' of {modality} holds an item of {item.modality}",
+                    id=item.id,
+                    corpus=name,
+                )
+        check_ids(name, modality, [item.id for item in self._items])
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest of ids, contents and order; media files are hashed byte by byte."""
+        rows = ((item.id, content_digest(item, self._digests)) for item in self._items)
+        digest = rows_digest(self.modality, rows)
+        self._digests.save()
+        return digest
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
+        return self._items[start:stop]
+
+
+class TextCorpus:
+    """Texts held in a list.
+
+    Args:
+        name: for messages and progress lines.
+        texts: at least one.
+        ids: one for each text, distinct; the row numbers if not given.
+
+    Raises:
+        DataError: no texts, a repeated id, or ids that do not match the texts in number.
+    """
+
+    modality: Modality = "text"
+
+    def __init__(self, name: str, texts: Sequence[str], ids: Sequence[str] | None = None) -> None:
+        self.name = name
+        self._texts = list(texts)
+        self._ids = [str(row) for row in range(len(self._texts))] if ids is None else list(ids)
+        if len(self._ids) != len(self._texts):
+            raise DataError(
+                f"corpus '{name}' has {len(self._ids)} ids for {len(self._texts)} texts",
+                corpus=name,
+                n_ids=len(self._ids),
+                n_items=len(self._texts),
+            )
+        check_ids(name, "text", self._ids)
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest of ids, texts and order."""
+        pairs = zip(self._ids, self._texts, strict=True)
+        return rows_digest("text", ((id, _text_digest(text)) for id, text in pairs))
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
+        pairs = zip(self._ids[start:stop], self._texts[start:stop], strict=True)
+        return [Item(id, "text", text) for id, text in pairs]
+
+
+class IdCorpus:
+    """Bare ids, for spaces that look their embeddings up by id.
+
+    Args:
+        name: for messages and progress lines.
+        modality: of the embeddings.
+        ids: at least one, distinct.
+
+    Raises:
+        DataError: no ids, or a repeated one.
+    """
+
+    def __init__(self, name: str, modality: Modality, ids: Sequence[str]) -> None:
+        self.name = name
+        self.modality = modality
+        self._ids = list(ids)
+        check_ids(name, modality, self._ids)
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest of ids and order."""
+        return rows_digest(self.modality, ((id, "id") for id in self._ids))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
+        return [Item(id, self.modality, None) for id in self._ids[start:stop]]
+
+
+def check_ids(name: str, modality: Modality, ids: Sequence[str]) -> None:
+    """Check that a corpus has items and that their ids are distinct.
+
+    Raises:
+        DataError: no ids, or a repeated one.
+    """
+    if not ids:
+        raise DataError(f"corpus '{name}' is empty", why=f"it has no {modality} items", corpus=name)
+    if len(set(ids)) < len(ids):
+        repeated = [id for id, count in Counter(ids).items() if count > 1]
+        raise DataError(
+            f"corpus '{name}' repeats {len(repeated)} of its {modality} ids, first '{repeated[0]}'",
+            fix="give every item its own id",
+            corpus=name,
+            ids=repeated[:5],
+        )
+
+
+def rows_digest(modality: Modality, rows: Iterable[tuple[str, str]]) -> Digest:
+    """Return the digest of a corpus from its (id, content digest) rows, streamed."""
+    sha = hashlib.sha256(f"molspace:corpus\n{canonical(modality)}\n".encode())
+    for row in rows:
+        sha.update(f"{canonical(row)}\n".encode("utf-8", "surrogatepass"))
+    return sha.hexdigest()
+
+
+def content_digest(item: Item, digests: DigestCache) -> str:
+    """Return a tagged digest of an item's value.
+
+    Raises:
+        DataError: the file cannot be read, or the value is of no known kind.
+    """
+    value = item.value
+    if value is None:
+        return "id"
+    if isinstance(value, str):
+        return _text_digest(value)
+    if isinstance(value, Path):
+        return f"file:{digests.of(value)}"
+    if isinstance(value, Waveform):
+        return f"audio:{value.rate_hz}:{_array_digest(value.samples)}"
+    if isinstance(value, np.ndarray):
+        return f"array:{_array_digest(value)}"
+    raise DataError(
+        f"cannot use a value of type {type(value).__name__} as {item.modality}",
+        fix="give a path, a string, an (h, w, 3) uint8 array or a Waveform",
+        id=item.id,
+    )
+
+
+def _text_digest(text: str) -> str:
+    return f"text:{bytes_digest(text.encode('utf-8', 'surrogatepass'))}"
+
+
+def _array_digest(array: NDArray[Any]) -> str:
+    head = canonical([array.dtype.str, list(array.shape)])
+    return bytes_digest(head.encode() + b"\n" + np.ascontiguousarray(array).tobytes())

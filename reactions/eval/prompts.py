@@ -1,0 +1,65 @@
+"""Class names to prompts, and prompt embeddings to class embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.corpora import TextCorpus
+from reactions.errors import DataError, DimensionMismatch
+from reactions.kinds import Rows
+
+
+def class_prompts(name: str, classes: Sequence[str], templates: Sequence[str]) -> TextCorpus:
+    """Write each class into each template.
+
+    Args:
+        name: of the corpus, for messages.
+        classes: underscores are written as spaces.
+        templates: ``{class}`` stands for the class name.
+
+    Returns:
+        len(classes) * len(templates) texts, class-major: the templates of the first class
+        come first.
+    """
+    spoken = [" ".join(label.replace("_", " ").split()) for label in classes]
+    return TextCorpus(
+        name, [template.replace("{class}", label) for label in spoken for template in templates]
+    )
+
+
+def class_embeddings(prompts: Rows, n_templates: int) -> NDArray[np.float32]:
+    """Average the normalised template embeddings of each class and normalise again.
+
+    Args:
+        prompts: (n_classes * n_templates, d), class-major as ``class_prompts`` writes them.
+        n_templates: prompts a class.
+
+    Returns:
+        (n_classes, d) float32, unit-norm rows.
+
+    Raises:
+        DimensionMismatch: the rows are no multiple of ``n_templates``.
+        DataError: a prompt's embedding, or a class's mean, is zero or not finite.
+    """
+    n = len(prompts)
+    if n_templates < 1 or n % n_templates:
+        raise DimensionMismatch(f"{n} prompt embeddings do not fit {n_templates} templates")
+    rows = _unit(np.asarray(prompts[0:n], dtype=np.float32), "prompt")
+    means = rows.reshape(n // n_templates, n_templates, -1).mean(axis=1)  # (c, d)
+    return _unit(means, "class")
+
+
+def _unit(rows: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    bad = ~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 0))
+    if bad.any():
+        raise DataError(
+            f"unusable {what} embeddings: {int(bad.sum())} of {len(rows)} zero or not finite",
+            why=f"first: row {int(np.argmax(bad))}",
+            row=int(np.argmax(bad)),
+        )
+    unit: NDArray[np.float32] = rows / norms
+    return unit

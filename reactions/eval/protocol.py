@@ -1,0 +1,254 @@
+"""From a task and its data to what must be embedded, and from embeddings to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.benchmark import (
+    BenchmarkData,
+    ClassificationData,
+    MultilabelData,
+    RetrievalData,
+)
+from reactions.errors import DataError, DimensionMismatch
+from reactions.eval import metrics
+from reactions.eval.prompts import class_embeddings, class_prompts
+from reactions.eval.tasks import CUTOFFS, Task
+from reactions.hashing import bytes_digest
+from reactions.kinds import Corpus, Modality, Rows
+
+VERSION = 1
+"""Raise it whenever a change here or in ``metrics`` can change a score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The result of one task.
+
+    Attributes:
+        task: its name.
+        main: which metric stands for the task.
+        metrics: in per cent, in the order to show them.
+        n: items scored; of the left side for retrieval.
+        n_other: right items, or classes; for mAP those present.
+        expected: items the published set has; 0 if unknown.
+        arrays: per-item results by rows, for resampling: ``correct`` (n, 1) bool;
+            ``average_precision`` (classes, 1) float64, NaN where a class is absent;
+            ``rank_forward`` (right items, 1) and ``rank_backward`` (left items, 1) int32.
+    """
+
+    task: str
+    main: str
+    metrics: Mapping[str, float]
+    n: int
+    n_other: int
+    expected: int
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    @property
+    def value(self) -> float:
+        """The main metric, per cent."""
+        return self.metrics[self.main]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the arrays, as a JSON object."""
+        return {
+            "task": self.task,
+            "main": self.main,
+            "metrics": dict(self.metrics),
+            "n": self.n,
+            "n_other": self.n_other,
+            "expected": self.expected,
+        }
+
+
+def corpora(task: Task, data: BenchmarkData) -> dict[str, Corpus]:
+    """Return the corpora that must be embedded, by the names ``score`` wants them under.
+
+    Returns:
+        ``queries`` and ``prompts``, or ``left`` and ``right`` for retrieval.
+
+    Raises:
+        DataError: the data does not fit the task, or is inconsistent.
+    """
+    check(task, data)
+    if isinstance(data, RetrievalData):
+        return {"left": data.left, "right": data.right}
+    prompts = class_prompts(f"{task.name} prompts", data.classes, task.templates)
+    return {"queries": data.queries, "prompts": prompts}
+
+
+def identity(task: Task, data: BenchmarkData) -> dict[str, Any]:
+    """Return what, besides the embeddings, can change the score: JSON-able, for step keys."""
+    found: dict[str, Any] = {"protocol": task.kind, "protocol_version": VERSION}
+    if isinstance(data, RetrievalData):
+        found["owner"] = _array_digest(data.owner, np.int64)
+        found["directions"] = list(_directions(task))
+        return found
+    found["classes"] = list(data.classes)
+    found["templates"] = list(task.templates)
+    if isinstance(data, ClassificationData):
+        found["labels"] = _array_digest(data.labels, np.int64)
+        found["folds"] = "" if data.folds is None else _array_digest(data.folds, np.int64)
+    else:
+        found["targets"] = _array_digest(data.targets, np.bool_)
+    return found
+
+
+def score(task: Task, data: BenchmarkData, embeddings: Mapping[str, Rows]) -> Score:
+    """Score embeddings by the task's protocol.
+
+    Args:
+        task: which protocol, and the names of the metrics.
+        data: labels, targets or owners; its corpora are not read.
+        embeddings: (n, d) unit-norm rows for each name that ``corpora`` gave.
+
+    Raises:
+        DimensionMismatch: an array's rows do not match its corpus, or widths differ.
+        DataError: the data does not fit the task, or embeddings are not finite.
+    """
+    for name, corpus in corpora(task, data).items():
+        rows = embeddings[name]
+        if len(rows) != len(corpus):
+            raise DimensionMismatch(
+                f"{len(rows)} embeddings for {len(corpus)} {name} of {task.name}",
+                task=task.name,
+                name=name,
+            )
+        _check_finite(task, name, rows)
+    if isinstance(data, RetrievalData):
+        return _retrieval(task, data, embeddings["left"], embeddings["right"])
+    classes = class_embeddings(embeddings["prompts"], len(task.templates))
+    if isinstance(data, ClassificationData):
+        return _classification(task, data, embeddings["queries"], classes)
+    return _multilabel(task, data, embeddings["queries"], classes)
+
+
+def check(task: Task, data: BenchmarkData) -> None:
+    """Check that benchmark data fits its task and is consistent.
+
+    Raises:
+        DataError: what does not fit.
+    """
+    sides: list[tuple[Corpus, Modality]]
+    if isinstance(data, RetrievalData):
+        sides = [(data.left, task.query), (data.right, task.other)]
+        n = len(data.left)
+        problem = _index_problem("owner", data.owner, len(data.right), n)
+        if not problem:
+            childless = n - len(np.unique(data.owner))
+            problem = f"{childless} left items own no right item" if childless else ""
+        kind = "retrieval"
+    else:
+        sides = [(data.queries, task.query)]
+        n, c = len(data.queries), len(data.classes)
+        if isinstance(data, ClassificationData):
+            kind = "classification"
+            problem = _index_problem("labels", data.labels, n, c)
+            if not problem and data.folds is not None and data.folds.shape != (n,):
+                problem = f"folds are {data.folds.shape} for {n} items"
+        else:
+            kind = "multilabel"
+            problem = ""
+            if data.targets.shape != (n, c):
+                problem = f"targets are {data.targets.shape} for {n} items and {c} classes"
+            elif not data.targets.any():
+                problem = "no item has any class"
+    if kind != task.kind:
+        problem = f"it is {kind} data, the task is {task.kind}"
+    for corpus, modality in sides:
+        if corpus.modality != modality:
+            problem = f"'{corpus.name}' is {corpus.modality}, the task asks for {modality}"
+    if problem:
+        raise DataError(f"the data of task '{task.name}' does not fit", why=problem, task=task.name)
+
+
+def _classification(
+    task: Task, data: ClassificationData, queries: Rows, classes: NDArray[np.float32]
+) -> Score:
+    correct = metrics.predict(queries, classes) == data.labels
+    found = {"accuracy": 100 * float(correct.mean())}
+    if data.folds is not None:
+        for fold in np.unique(data.folds):
+            found[f"fold_{fold}"] = 100 * float(correct[data.folds == fold].mean())
+    return Score(
+        task=task.name,
+        main=task.main_score,
+        metrics=found,
+        n=len(correct),
+        n_other=len(data.classes),
+        expected=data.expected,
+        arrays={"correct": correct[:, None]},
+    )
+
+
+def _multilabel(
+    task: Task, data: MultilabelData, queries: Rows, classes: NDArray[np.float32]
+) -> Score:
+    precisions = metrics.class_average_precisions(queries, classes, data.targets)
+    return Score(
+        task=task.name,
+        main=task.main_score,
+        metrics={"mAP": 100 * float(np.nanmean(precisions))},
+        n=len(data.targets),
+        n_other=int(np.isfinite(precisions).sum()),
+        expected=data.expected,
+        arrays={"average_precision": precisions[:, None]},
+    )
+
+
+def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows) -> Score:
+    forward = metrics.ranks_of_owner(left, right, data.owner)
+    backward = metrics.ranks_of_best(left, right, data.owner)
+    found: dict[str, float] = {}
+    for direction, ranks in zip(_directions(task), (forward, backward), strict=True):
+        for k in CUTOFFS:
+            found[f"{direction} R@{k}"] = 100 * metrics.recall_at(ranks, k)
+    for k in CUTOFFS:
+        found[f"mean R@{k}"] = sum(found[f"{d} R@{k}"] for d in _directions(task)) / 2
+    return Score(
+        task=task.name,
+        main=task.main_score,
+        metrics=found,
+        n=len(backward),
+        n_other=len(forward),
+        expected=data.expected,
+        arrays={"rank_forward": forward[:, None], "rank_backward": backward[:, None]},
+    )
+
+
+def _directions(task: Task) -> tuple[str, str]:
+    return f"{task.other}->{task.query}", f"{task.query}->{task.other}"
+
+
+def _check_finite(task: Task, name: str, rows: Rows) -> None:
+    step = 1 << 16
+    for start in range(0, len(rows), step):
+        finite = np.isfinite(rows[start : start + step]).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise DataError(
+                f"an embedding of the {name} of task '{task.name}' is not finite",
+                why=f"first: row {row}",
+                task=task.name,
+                row=row,
+            )
+
+
+def _index_problem(name: str, values: NDArray[np.int64], n: int, limit: int) -> str:
+    if values.shape != (n,):
+        return f"{name} are {values.shape} for {n} items"
+    if n and not (values.min() >= 0 and values.max() < limit):
+        return f"{name} reach from {values.min()} to {values.max()}, outside 0 to {limit - 1}"
+    return ""
+
+
+def _array_digest(values: NDArray[Any], dtype: type[np.generic]) -> str:
+    # One byte order, so that keys agree between machines.
+    plain = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<"))
+    return bytes_digest(f"{plain.shape}".encode() + plain.tobytes())

@@ -1,0 +1,381 @@
+"""A space given as embeddings: a folder with one file for each modality.
+
+    clap/
+      audio.npy            (n, dim) float16, float32 or float64
+      audio.ids.txt        optional: one id a line
+      text.safetensors     one 2-d tensor; ids optional, as JSON list in the metadata 'ids'
+      image.parquet        column 'embedding' (list of floats); optional column 'id'
+      space.json           optional: {"name", "revision", "licence", "hub"}
+
+``<modality>.ids.txt`` or ``<modality>.ids.json`` give ids to any of the formats.
+Without ids the items are called ``0`` to ``n-1``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.corpora import IdCorpus, check_ids
+from reactions.data.digests import DigestCache
+from reactions.errors import DataError, DimensionMismatch, MissingError, suggestion
+from reactions.hashing import digest
+from reactions.kinds import Item, Modality, SpaceSpec
+from reactions.spaces.embedding_files import SUFFIXES, EmbeddingFile, open_embeddings, parse_ids
+
+ADAPTER = "precomputed"
+_SPACE_KEYS = ("name", "revision", "licence", "hub")
+
+
+def resolve(uri: str | Path, *, digest_cache: DigestCache | None = None) -> SpaceSpec:
+    """Describe the space in a folder, reading headers and hashing files.
+
+    Args:
+        uri: the folder, or ``precomputed:PATH`` or ``file:PATH``.
+        digest_cache: remembers digests of large files.
+
+    Raises:
+        MissingError: there is no such folder.
+        DimensionMismatch: the modalities differ in width.
+        DataError: the folder holds no embeddings, or unusable ones.
+    """
+    folder = folder_of(uri)
+    digests = digest_cache or DigestCache()
+    paths = _files(folder)
+    dims = {modality: open_embeddings(path).shape[1] for modality, path in paths.items()}
+    first = next(iter(dims))
+    for modality, dim in dims.items():
+        if dim != dims[first]:
+            raise DimensionMismatch(
+                f"the modalities of '{folder}' differ in width",
+                why=f"{first} has {dims[first]} dimensions, {modality} has {dim}",
+                fix="embed all of them with one model",
+                path=str(folder),
+                dims=dims,
+            )
+    info = _info(folder, tuple(paths))
+    contents = {
+        modality: [digests.of(path), *(digests.of(side) for side in _sidecars(folder, modality))]
+        for modality, path in paths.items()
+    }
+    digests.save()
+    hub = info.get("hub")
+    if "hub" not in info and "image" in paths and len(paths) >= 3:
+        hub = "image"
+    return SpaceSpec(
+        name=info.get("name") or folder.name,
+        dim=dims[first],
+        modalities=tuple(paths),
+        adapter=ADAPTER,
+        source=str(folder),
+        revision=info.get("revision") or "",
+        licence=info.get("licence") or "",
+        weights_digest=digest("precomputed", contents),
+        hub=hub,
+    )
+
+
+class PrecomputedEncoder:
+    """Looks embeddings up by item id.
+
+    Args:
+        spec: from ``resolve``.
+    """
+
+    def __init__(self, spec: SpaceSpec) -> None:
+        self.spec = spec
+        self._tables: dict[Modality, tuple[EmbeddingFile, dict[str, int] | None]] = {}
+
+    def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
+        """Return the stored embeddings of the items, normalised.
+
+        Returns:
+            (len(items), spec.dim) float32, unit-norm rows, in order.
+
+        Raises:
+            DataError: an id is unknown, or an embedding is zero or not finite.
+        """
+        table, row_of = self._table(modality)
+        rows = _rows(table, row_of, modality, [item.id for item in items])
+        return _normalise(table, modality, rows)
+
+    def _table(self, modality: Modality) -> tuple[EmbeddingFile, dict[str, int] | None]:
+        if modality not in self._tables:
+            table = _open(self.spec, modality)
+            ids = _ids(Path(self.spec.source), modality, table)
+            row_of = None if ids is None else {id: row for row, id in enumerate(ids)}
+            self._tables[modality] = table, row_of
+        return self._tables[modality]
+
+
+def load(spec: SpaceSpec, *, device: str = "cpu") -> PrecomputedEncoder:
+    """Open a precomputed space; ``device`` is ignored, for nothing is computed."""
+    del device
+    return PrecomputedEncoder(spec)
+
+
+def corpus(spec: SpaceSpec, modality: Modality) -> IdCorpus:
+    """Return all items of one modality of a precomputed space, in the file's order.
+
+    Raises:
+        DataError: the space lacks the modality, or its ids do not fit its embeddings.
+    """
+    ids, _ = _all_ids(spec, modality)
+    return IdCorpus(f"{spec.name}/{modality}", modality, ids)
+
+
+def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
+    """Return the items of one modality that several precomputed spaces must share.
+
+    Args:
+        specs: at least one, each embedding ``modality``. The first gives the ids and
+            their order; the others must have them all, and, where neither names its
+            items, exactly as many.
+        modality: which items.
+
+    Raises:
+        DataError: a space lacks some of the first one's items.
+    """
+    first = specs[0]
+    ids, named = _all_ids(first, modality)
+    for other in specs[1:]:
+        if other.source == first.source:
+            continue
+        others, others_named = _all_ids(other, modality)
+        known = set(others)
+        missing = [id for id in ids if id not in known]
+        # Bare row numbers always overlap; only equal counts make it likely that they agree.
+        if missing or (not named and not others_named and len(ids) != len(others)):
+            raise DataError(
+                f"mismatched ids: {modality} of '{other.name}' does not cover '{first.name}'",
+                why=f"'{first.name}' has {len(ids)} items, '{other.name}' has {len(others)}"
+                + (
+                    f"; {len(missing)} of the former are not in the latter, "
+                    f"such as {', '.join(missing[:3])}"
+                    if missing
+                    else ", and without ids rows must pair one to one"
+                ),
+                fix="embed the same items with every model, and give them ids",
+                modality=modality,
+                spaces=[first.name, other.name],
+                counts=[len(ids), len(others)],
+                n_missing=len(missing),
+                missing=missing[:5],
+            )
+    return IdCorpus(f"{first.name}/{modality}", modality, ids)
+
+
+def folder_of(uri: str | Path) -> Path:
+    """Return the absolute folder that a path or ``precomputed:`` or ``file:`` URI names.
+
+    Raises:
+        MissingError: it is no existing folder.
+    """
+    text = str(uri)
+    for scheme in (f"{ADAPTER}:", "file://", "file:"):
+        if text.startswith(scheme):
+            text = text.removeprefix(scheme)
+            break
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise MissingError(
+            f"no folder of embeddings at '{text}'",
+            why="it is a file" if folder.exists() else "there is no such folder",
+            fix="give a folder with one npy, safetensors or parquet file for each modality",
+            path=str(folder),
+        )
+    return folder.resolve()
+
+
+def _files(folder: Path) -> dict[Modality, Path]:
+    """Return each modality's file, sorted by modality."""
+    found: dict[Modality, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (path.stem, path.name)):
+        if path.name.startswith(".") or path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        modality = path.stem
+        if "." in modality:
+            raise DataError(
+                f"cannot tell the modality of '{path}'",
+                fix="name it <modality>.npy, .safetensors or .parquet; ids go into "
+                "<modality>.ids.txt or <modality>.ids.json",
+                path=str(path),
+            )
+        if modality in found:
+            raise DataError(
+                f"two files of {modality} embeddings in '{folder}'",
+                why=f"{found[modality].name} and {path.name}",
+                fix="remove one",
+                path=str(folder),
+            )
+        found[modality] = path
+    if not found:
+        raise DataError(
+            f"no embeddings in '{folder}'",
+            fix="it needs one npy, safetensors or parquet file for each modality, "
+            "such as audio.npy and text.npy",
+            path=str(folder),
+        )
+    return found
+
+
+def _info(folder: Path, modalities: tuple[Modality, ...]) -> dict[str, Any]:
+    path = folder / "space.json"
+    if not path.exists():
+        return {}
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+    if not isinstance(info, dict):
+        raise DataError(f"'{path}' holds no JSON object", path=str(path))
+    for key, value in info.items():
+        if key not in _SPACE_KEYS:
+            raise DataError(
+                f"unknown key '{key}' in '{path}'",
+                fix=suggestion(key, _SPACE_KEYS),
+                path=str(path),
+            )
+        if not (value is None or isinstance(value, str)):
+            raise DataError(f"'{key}' in '{path}' is no string", path=str(path))
+    if info.get("hub") is not None and info["hub"] not in modalities:
+        raise DataError(
+            f"hub '{info['hub']}' in '{path}' is no modality of the space",
+            fix=suggestion(info["hub"], modalities),
+            path=str(path),
+        )
+    return info
+
+
+def _sidecars(folder: Path, modality: Modality) -> list[Path]:
+    paths = [folder / f"{modality}.ids.txt", folder / f"{modality}.ids.json"]
+    return [path for path in paths if path.exists()]
+
+
+def _open(spec: SpaceSpec, modality: Modality) -> EmbeddingFile:
+    path = _files(folder_of(spec.source)).get(modality)
+    if path is None:
+        raise DataError(
+            f"space '{spec.name}' has no {modality} embeddings",
+            why=f"it has {', '.join(spec.modalities)}",
+            space=spec.name,
+            modality=modality,
+        )
+    table = open_embeddings(path)
+    if table.shape[1] != spec.dim:
+        raise DimensionMismatch(
+            f"'{path}' changed: {table.shape[1]} dimensions, {spec.dim} when planned",
+            path=str(path),
+        )
+    return table
+
+
+def _all_ids(spec: SpaceSpec, modality: Modality) -> tuple[list[str], bool]:
+    """Return the ids of a modality, and whether the folder names them."""
+    table = _open(spec, modality)
+    ids = _ids(Path(spec.source), modality, table)
+    if ids is None:
+        return [str(row) for row in range(table.shape[0])], False
+    return ids, True
+
+
+def _ids(folder: Path, modality: Modality, table: EmbeddingFile) -> list[str] | None:
+    found: list[Any] | None = table.ids()
+    sides = _sidecars(folder, modality)
+    if len(sides) + (found is not None) > 1:
+        places = [path.name for path in sides] + ([] if found is None else [table.path.name])
+        raise DataError(
+            f"ids of {modality} given more than once in '{folder}'",
+            why=" and ".join(places),
+            fix="keep one",
+            path=str(folder),
+        )
+    where = table.path
+    if sides:
+        where = sides[0]
+        found = _sidecar_ids(where)
+    if found is None:
+        return None
+    bad = [id for id in found if isinstance(id, bool) or not isinstance(id, str | int) or id == ""]
+    if bad:
+        raise DataError(
+            f"an id in '{where}' is neither text nor a whole number",
+            why=f"found {bad[0]!r}",
+            path=str(where),
+        )
+    ids = [str(id) for id in found]
+    n = table.shape[0]
+    if len(ids) != n:
+        raise DataError(
+            f"mismatched ids: '{where.name}' has {len(ids)} for {n} {modality} embeddings",
+            path=str(where),
+            n_ids=len(ids),
+            n_embeddings=n,
+        )
+    check_ids(str(where), modality, ids)
+    return ids
+
+
+def _sidecar_ids(path: Path) -> list[Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+    if path.suffix == ".json":
+        return parse_ids(text, f"'{path}'")
+    return text.removesuffix("\n").split("\n")  # not splitlines: ids may hold odd separators
+
+
+def _rows(
+    table: EmbeddingFile, row_of: dict[str, int] | None, modality: Modality, ids: list[str]
+) -> NDArray[np.int64]:
+    n = table.shape[0]
+    if row_of is None:
+        numbers = [int(id) if id.isascii() and id.isdigit() else -1 for id in ids]
+        found = [
+            row if row < n and str(row) == id else -1 for row, id in zip(numbers, ids, strict=True)
+        ]
+    else:
+        found = [row_of.get(id, -1) for id in ids]
+    missing = [id for id, row in zip(ids, found, strict=True) if row < 0]
+    if missing:
+        raise DataError(
+            f"no {modality} embedding for {len(missing)} of {len(ids)} items in '{table.path}'",
+            why=f"first missing id: '{missing[0]}'"
+            + (f"; without ids its items are 0 to {n - 1}" if row_of is None else ""),
+            fix="embed these items too, or give the ids used when embedding",
+            path=str(table.path),
+            n_missing=len(missing),
+            missing=missing[:5],
+        )
+    return np.array(found, np.int64)
+
+
+def _normalise(
+    table: EmbeddingFile, modality: Modality, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    raw = table.read(rows)
+    if raw.dtype == np.float16:
+        raw = raw.astype(np.float32)
+    peak = np.abs(raw).max(axis=1, initial=0.0)  # NaN and inf both survive a maximum
+    bad = ~np.isfinite(peak) | (peak == 0)
+    if bad.any():
+        first = int(np.argmax(bad))
+        why = "zero" if peak[first] == 0 else "not finite"
+        raise DataError(
+            f"unusable {modality} embeddings in '{table.path}': {int(bad.sum())} of {len(rows)}",
+            why=f"row {rows[first]} is {why}",
+            fix="embed these items again, or leave them out",
+            path=str(table.path),
+            modality=modality,
+            row=int(rows[first]),
+        )
+    # Scaled by the peak first, so that squares neither overflow nor vanish.
+    scaled = (raw / peak[:, None]).astype(np.float32)
+    unit: NDArray[np.float32] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    return unit
