@@ -1,0 +1,23 @@
+"""The reaction language: text to syntax tree to typed reaction, and back to text."""
+
+from reactions.dsl.check import Checked, check
+from reactions.dsl.parser import parse, parse_file
+from reactions.dsl.printer import print_expression, print_program
+from reactions.dsl.program import Program
+from reactions.dsl.syntax import Cr, Dr, Expression, Ft, Lcl, Space
+
+__all__ = [
+    "Checked",
+    "Cr",
+    "Dr",
+    "Expression",
+    "Ft",
+    "Lcl",
+    "Program",
+    "Space",
+    "check",
+    "parse",
+    "parse_file",
+    "print_expression",
+    "print_program",
+]

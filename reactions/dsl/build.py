@@ -1,0 +1,298 @@
+"""From lark's tree to the syntax tree; what the grammar cannot refuse is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reactions.dsl.printer import print_expression
+from reactions.dsl.program import Binding, Program
+from reactions.dsl.source import Source, Span
+from reactions.dsl.syntax import (
+    Cr,
+    Dr,
+    Expression,
+    Ft,
+    Lcl,
+    Parallel,
+    Product,
+    Reaction,
+    Space,
+    Stage,
+    parallel_why,
+    product,
+    stages_of,
+)
+from reactions.dsl.tokens import span_of
+from reactions.dsl.values import FactorsLike, factor_of
+from reactions.errors import LanguageError, UsageError, suggestion
+from reactions.kinds import LETTERS
+
+if TYPE_CHECKING:
+    from lark import Token, Tree
+
+    Node: TypeAlias = Token | Tree[Token]
+
+
+def build(source: Source, tree: Tree[Token]) -> Program:
+    """Return the program of a parsed text.
+
+    Raises:
+        LanguageError: a mistake that the grammar lets pass.
+    """
+    return _Builder(source).program(tree)
+
+
+class _Builder:
+    """Builds the nodes of one text."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def program(self, tree: Tree[Token]) -> Program:
+        statements = [node for node in tree.children if not _is(node, "SEP")]
+        bindings: list[Binding] = []
+        result: Expression | None = None
+        for position, node in enumerate(statements):
+            if not _is(node, "binding"):
+                result = self.expression(node)
+                if position < len(statements) - 1:
+                    span = _span(node)
+                    raise self.source.error(
+                        "a product without a name before the last line",
+                        span,
+                        why="only the last line is the result; the others are for naming",
+                        fix=f"NAME = {print_expression(result)}",
+                    )
+                continue
+            name, _, expression = _children(node)
+            if any(binding.name == name for binding in bindings):
+                raise self.source.error(
+                    f"'{name}' is named twice",
+                    _span(name),
+                    why="a name keeps its meaning throughout a program",
+                    fix="choose another name",
+                )
+            bindings.append(Binding(str(name), self.expression(expression), _span(name)))
+        if result is None:
+            result = Space(bindings[-1].name, bindings[-1].span)
+        return Program(tuple(bindings), result, self.source)
+
+    def expression(self, node: Node) -> Expression:
+        first, *rest = _children(node)
+        base = self.base(first)
+        if not rest:
+            return base
+        stages: list[Stage] = []
+        clash: tuple[Span, Reaction] | None = None
+        for stage in rest:
+            operator, parallel = _children(stage)
+            members, ampersands = self.parallel(parallel)
+            found = stages_of(members)
+            if len(members) > 1 and not all(isinstance(m, Cr) for m in members):
+                alone = next(i for i, m in enumerate(members) if not isinstance(m, Cr))
+                clash = clash or (ampersands[max(0, alone - 1)], members[alone])
+            elif _is(operator, "PLUS") and stages and isinstance(found[0], Parallel):
+                last = stages[-1]
+                if isinstance(last, Parallel):  # the paper's own notation: + Cr(X) + Cr(Y)
+                    stages[-1] = Parallel(last.members + found[0].members)
+                    continue
+            stages.extend(found)
+        if clash:
+            span, reaction = clash
+            raise self.source.error(
+                f"'&' around {type(reaction).__name__}",
+                span,
+                why=parallel_why(reaction),
+                fix=print_expression(product(base, stages)),
+            )
+        whole = product(base, stages)
+        return Product(whole.base, whole.stages, _span(node))
+
+    def base(self, node: Node) -> Expression:
+        children = _children(node)
+        if len(children) == 3:
+            return self.expression(children[1])
+        return self.space(children[0])
+
+    def space(self, node: Node) -> Space:
+        with self.located(_span(node)):
+            return Space(_text(node), _span(node))
+
+    def parallel(self, node: Node) -> tuple[list[Reaction], list[Span]]:
+        """Return the members in order, and the ampersands between them."""
+        members: list[Reaction] = []
+        ampersands: list[Span] = []
+        for child in _children(node):
+            if _is(child, "AMP"):
+                ampersands.append(_span(child))
+                continue
+            parts = _children(child)
+            if _is(parts[0], "LPAR"):
+                inner, inner_ampersands = self.parallel(parts[1])
+                members += inner
+                ampersands += inner_ampersands
+            else:
+                members.append(self.member(parts))
+        return members, ampersands
+
+    def member(self, parts: list[Node]) -> Reaction:
+        reaction = self.reaction(parts[-1])
+        if len(parts) == 1:
+            return reaction
+        with self.located(_span(parts[0])):
+            weighted: Reaction = reaction * float(_text(parts[0]))
+            return weighted
+
+    def reaction(self, node: Node) -> Reaction:
+        children = _children(node)
+        with self.located(_span(node)):
+            if _is(node, "tuning"):
+                return Ft(_text(children[2]), _text(children[4]), _span(node))
+            if _is(node, "learning"):
+                return Lcl(_text(children[2]), _span(node))
+        return self.fusing(node, children)
+
+    def fusing(self, node: Node, children: list[Node]) -> Dr | Cr:
+        word, _, expert, *rest = children
+        kind = Dr if _is(word, "DR") else Cr
+        factor_name = kind.factor_option
+        given: dict[str, Any] = {}
+        spans: dict[str, Span] = {}
+        for option in (child for child in rest if _is(child, "option")):
+            name_token, _, value = _children(option)
+            name = str(name_token)
+            if name not in (factor_name, "data", "recipe"):
+                raise self.unknown_option(kind, name, _span(name_token))
+            if name in given:
+                raise self.source.error(
+                    f"'{name}' is given twice", _span(name_token), fix="give it once"
+                )
+            with self.located(_span(value)):
+                if name == factor_name:
+                    given[name] = self.factors(name, value)
+                elif name == "data":
+                    given[name] = self.modalities(value)
+                else:
+                    given[name] = self.word(name, value)
+                # A reaction with this option alone checks the option, at its own place.
+                _with_options(kind, Space("X"), {name: given[name]})
+            spans[name] = _span(value)
+        space = self.expression(expert)
+        with self.located(_span(node)):
+            return _with_options(kind, space, given, _span(node), spans)
+
+    def unknown_option(self, kind: type[Dr | Cr], name: str, span: Span) -> LanguageError:
+        options = (kind.factor_option, "data", "recipe")
+        other = Cr if kind is Dr else Dr
+        if name == other.factor_option:
+            return self.source.error(
+                f"{kind.__name__} takes {kind.factor_option}, not {name}",
+                span,
+                why=f"{name} is the expert's share in {other.__name__}",
+                fix=f"{kind.factor_option}=...",
+            )
+        return self.source.error(
+            f"unknown option '{name}' of {kind.__name__}",
+            span,
+            fix=suggestion(name, options),
+            known=list(options),
+        )
+
+    def factors(self, option: str, value: Node) -> FactorsLike:
+        children = _children(value)
+        if len(children) == 1:
+            return self.factor(option, children[0])
+        entries = [_children(child) for child in children if _is(child, "entry")]
+        named = {}
+        for entry in entries:
+            if (len(entry) == 3) != (len(entries[0]) == 3):
+                raise self.source.error(
+                    f"{option} mixes named and unnamed values",
+                    Span(_span(entry[0]).start, _span(entry[-1]).end),
+                    fix=f"name all of them or none: {option}=(audio=0.5, text=0.1)",
+                )
+            if len(entry) == 3:
+                if str(entry[0]) in named:
+                    raise self.source.error(
+                        f"{option} names '{entry[0]}' twice", _span(entry[0]), fix="name it once"
+                    )
+                named[str(entry[0])] = self.factor(option, entry[2])
+        return named or tuple(self.factor(option, entry[0]) for entry in entries)
+
+    def factor(self, option: str, node: Node) -> float:
+        with self.located(_span(node)):
+            return factor_of(option, float(_text(node)) if _is(node, "NUMBER") else _text(node))
+
+    def modalities(self, value: Node) -> str | tuple[str, ...]:
+        children = _children(value)
+        if len(children) == 1:
+            word = _text(children[0])
+            if word.isupper() and set(word) & set(LETTERS) and not set(word) <= set(LETTERS):
+                raise self.source.error(
+                    f"'{word}' is no subset of the modalities",
+                    _span(value),
+                    why=", ".join(f"{letter} is {name}" for letter, name in LETTERS.items()),
+                    fix="use these letters, or names: data=(text, audio)",
+                )
+            return word
+        names = []
+        for entry in (_children(child) for child in children if _is(child, "entry")):
+            if len(entry) > 1 or not _is(entry[0], "NAME"):
+                raise self.source.error(
+                    f"'{entry[-1]}' is no modality name",
+                    _span(entry[-1]),
+                    why="data names the subset of modalities to train on",
+                    fix="data=TVA   or   data=(text, audio)",
+                )
+            names.append(str(entry[0]))
+        return tuple(names)
+
+    def word(self, option: str, value: Node) -> str:
+        children = _children(value)
+        if len(children) > 1:
+            raise self.source.error(f"{option} takes one name", _span(value))
+        return _text(children[0])
+
+    @contextmanager
+    def located(self, span: Span) -> Iterator[None]:
+        """Point errors of the syntax tree, which knows no text, at ``span``."""
+        try:
+            yield
+        except LanguageError:
+            raise
+        except UsageError as error:
+            raise self.source.error(error.what, span, why=error.why, fix=error.fix) from None
+
+
+def _with_options(
+    kind: type[Dr | Cr],
+    space: Expression,
+    given: dict[str, Any],
+    span: Span | None = None,
+    spans: dict[str, Span] | None = None,
+) -> Dr | Cr:
+    keywords = {"lambda_" if name == "lambda" else name: value for name, value in given.items()}
+    return kind(space, **keywords, span=span, spans=spans)
+
+
+def _is(node: Node, kind: str) -> bool:
+    return (node.type if isinstance(node, str) else node.data) == kind
+
+
+def _children(node: Node) -> list[Node]:
+    assert not isinstance(node, str), "a token where the grammar has a rule"
+    return node.children
+
+
+def _text(node: Node) -> str:
+    """Return the text of a token, without the quotes of a string."""
+    text = str(node)
+    return text[1:-1] if _is(node, "STRING") else text
+
+
+def _span(node: Node) -> Span:
+    if isinstance(node, str):
+        return span_of(node)
+    return Span(node.meta.start_pos, node.meta.end_pos)

@@ -1,0 +1,283 @@
+"""From syntax tree to typed reaction: names, modalities, dimensions, factors.
+
+Works on what the catalogue says of a space; nothing is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reactions import kinds
+from reactions.dsl.experts import Experts, shares_of
+from reactions.dsl.parser import parse
+from reactions.dsl.printer import print_expression
+from reactions.dsl.program import Program
+from reactions.dsl.source import Source, Span
+from reactions.dsl.syntax import (
+    Cr,
+    Dr,
+    Expression,
+    Ft,
+    Lcl,
+    Parallel,
+    Space,
+    Stage,
+    product,
+    with_space,
+)
+from reactions.dsl.values import is_identifier
+from reactions.errors import DataError, MissingError, suggestion
+from reactions.kinds import FactorDefaults
+from reactions.registry import Catalogue
+
+MAX_STAGES = 64
+"""Stages one after another or within each other, once all names are expanded."""
+
+MAX_REACTIONS = 1000
+"""Reactions in all, once all names are expanded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A reaction that can be planned.
+
+    Attributes:
+        expression: canonical text with all names expanded.
+        space: the typed reaction.
+        name: what the program calls its result, if anything.
+        notices: remarks for the user, one sentence each.
+    """
+
+    expression: str
+    space: kinds.Space
+    name: str | None = None
+    notices: tuple[str, ...] = ()
+
+
+def check(
+    reaction: Program | Expression,
+    catalogue: Catalogue,
+    *,
+    factors: FactorDefaults,
+    names: Mapping[str, Expression] | None = None,
+) -> Checked:
+    """Resolve and check every name, modality and option of a reaction.
+
+    Args:
+        reaction: a parsed program, or an expression built in Python.
+        catalogue: the spaces that can be named.
+        factors: combining factors where a reaction gives none.
+        names: products known by name from elsewhere; the program's own hide them.
+
+    Raises:
+        LanguageError: the reaction cannot mean anything; the error points at the place.
+    """
+    program = reaction if isinstance(reaction, Program) else parse(print_expression(reaction))
+    return _Checker(catalogue, factors, names or {}).program(program)
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """An expression with its names expanded, its type, and its size."""
+
+    expression: Expression
+    space: kinds.Space
+    stages: int = 0
+    reactions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What a text can refer to.
+
+    Attributes:
+        source: the text.
+        bound: names bound so far.
+        later: names bound on this line or further down, with the place.
+    """
+
+    source: Source
+    bound: dict[str, _Value] = field(default_factory=dict)
+    later: dict[str, Span] = field(default_factory=dict)
+
+
+_HERE = Span(0, 1)
+
+
+class _Checker:
+    def __init__(
+        self, catalogue: Catalogue, factors: FactorDefaults, names: Mapping[str, Expression]
+    ) -> None:
+        self.catalogue = catalogue
+        self.experts = Experts(catalogue, factors)
+        self.names = names
+        self.known: dict[str, _Value] = {}
+        self.entered: list[str] = []
+        self.notices: list[str] = []
+
+    def program(self, program: Program) -> Checked:
+        scope = _Scope(program.source)
+        for binding in program.bindings:
+            scope.later[binding.name] = binding.span or _HERE
+        for binding in program.bindings:
+            span = binding.span or _HERE
+            if binding.name in self.catalogue:
+                raise scope.source.error(
+                    f"'{binding.name}' is already a space",
+                    span,
+                    why="a name cannot hide a registered space",
+                    fix="choose another name",
+                )
+            if binding.name in self.names:
+                self.notices.append(f"'{binding.name}' is defined here anew, for this program only")
+            value = self.value(scope, binding.expression)
+            del scope.later[binding.name]
+            scope.bound[binding.name] = value
+        value = self.value(scope, program.result)
+        name = program.result.name if isinstance(program.result, Space) else None
+        return Checked(
+            print_expression(value.expression),
+            value.space,
+            name if name in scope.bound or name in self.known else None,
+            tuple(dict.fromkeys(self.notices)),
+        )
+
+    def value(self, scope: _Scope, expression: Expression) -> _Value:
+        if isinstance(expression, Space):
+            return self.space(scope, expression)
+        value = self.space(scope, expression.base)
+        for stage in expression.stages:
+            value = self.stage(scope, value, stage)
+        return value
+
+    # --- names ---
+
+    def space(self, scope: _Scope, node: Space) -> _Value:
+        span = node.span or _HERE
+        if node.name in scope.bound:
+            return scope.bound[node.name]
+        if node.name in self.catalogue:
+            return _Value(Space(node.name), kinds.Leaf(self.catalogue.by_name(node.name)))
+        if node.name in scope.later:
+            # Names leave `later` in order, so the first is the one being defined.
+            if node.name == next(iter(scope.later)):
+                raise scope.source.error(
+                    f"'{node.name}' is defined by itself",
+                    span,
+                    why="a product cannot contain itself",
+                    fix="use another name for one of the two",
+                )
+            number = scope.source.line_number(scope.later[node.name].start)
+            raise scope.source.error(
+                f"'{node.name}' is used before it is defined",
+                span,
+                why=f"its definition comes later, on line {number}",
+                fix=f"move the definition of '{node.name}' before this one",
+            )
+        if node.name in self.names:
+            return self.known_name(scope, node.name, span)
+        if not is_identifier(node.name):
+            return self.uri(scope, node.name, span)
+        known = [*self.catalogue.names(), *scope.bound, *self.names]
+        raise scope.source.error(
+            f"unknown space '{node.name}'",
+            span,
+            fix=suggestion(node.name, known, see="molspace spaces"),
+            name=node.name,
+            known=known,
+        )
+
+    def known_name(self, scope: _Scope, name: str, span: Span) -> _Value:
+        if name in self.entered:
+            raise scope.source.error(
+                f"'{name}' is defined by itself", span, why=" -> ".join([*self.entered, name])
+            )
+        if name not in self.known:
+            self.entered.append(name)
+            program = parse(print_expression(self.names[name]))
+            source = Source(program.source.text, f"in '{name}'", numbered=False)
+            self.known[name] = self.value(_Scope(source), program.result)
+            self.entered.pop()
+        return self.known[name]
+
+    def uri(self, scope: _Scope, uri: str, span: Span) -> _Value:
+        try:
+            return _Value(Space(uri), kinds.Leaf(self.catalogue.by_uri(uri)))
+        except (MissingError, DataError) as error:
+            located = scope.source.error(
+                error.what, span, why=error.why, fix=error.fix, **error.fields
+            )
+            # What is missing or broken lies outside the text, and scripts tell these apart.
+            located.exit_code = error.exit_code
+            raise located from None
+
+    # --- stages ---
+
+    def stage(self, scope: _Scope, base: _Value, stage: Stage) -> _Value:
+        match stage:
+            case Ft() | Lcl():
+                return self.tuned(scope, base, stage)
+            case Parallel():
+                members: tuple[Dr | Cr, ...] = stage.members
+            case Dr():
+                members = (stage,)
+        values = [self.value(scope, member.space) for member in members]
+        stages = 1 + max(base.stages, *(value.stages for value in values))
+        reactions = base.reactions + len(members) + sum(value.reactions for value in values)
+        self.limit(scope, members[0].span or _HERE, stages, reactions)
+        shares = shares_of(scope.source, members)
+        experts: list[kinds.Expert] = []
+        for member, value, share in zip(members, values, shares, strict=True):
+            if any(value.space == expert.space for expert in experts):
+                raise scope.source.error(
+                    f"{value.space.label} twice in one stage",
+                    member.span or _HERE,
+                    why="the same expert aligned to the same base adds nothing",
+                    fix=f"give it more weight instead: 2*Cr({member.space}) & 1*Cr(...)",
+                )
+            experts.append(
+                self.experts.expert(scope.source, base.space, member, value.space, share)
+            )
+        expanded = tuple(
+            with_space(member, value.expression)
+            for member, value in zip(members, values, strict=True)
+        )
+        new: Stage = Parallel(expanded) if isinstance(stage, Parallel) else expanded[0]  # type: ignore[arg-type,assignment]
+        return _Value(
+            product(base.expression, (new,)),
+            kinds.Fusion(members[0].op, base.space, tuple(experts)),
+            stages,
+            reactions,
+        )
+
+    def limit(self, scope: _Scope, span: Span, stages: int, reactions: int) -> None:
+        if stages > MAX_STAGES or reactions > MAX_REACTIONS:
+            raise scope.source.error(
+                "too large a reaction",
+                span,
+                why=f"at most {MAX_STAGES} stages and {MAX_REACTIONS} reactions, names expanded",
+            )
+
+    def tuned(self, scope: _Scope, base: _Value, node: Ft | Lcl) -> _Value:
+        span = node.span or _HERE
+        stages, reactions = base.stages + 1, base.reactions + 1
+        self.limit(scope, span, stages, reactions)
+        if isinstance(node, Ft):
+            for name in (node.tuned, node.paired):
+                if name not in base.space.modalities:
+                    raise scope.source.error(
+                        f"no modality '{name}' in {base.space.label}",
+                        span,
+                        why=f"{base.space.label} embeds {', '.join(base.space.modalities)}",
+                        fix=suggestion(name, base.space.modalities),
+                    )
+            if node.tuned in ("image", "text"):
+                self.notices.append(
+                    f"Ft({node.tuned}~{node.paired}) tunes the {node.tuned} encoder; the paper "
+                    "tunes neither image nor text, lest their alignment suffer"
+                )
+            space = kinds.Tuned("ft", base.space, (node.tuned, node.paired))
+        else:
+            space = kinds.Tuned("lcl", base.space, (node.knowledge,))
+        return _Value(product(base.expression, (node,)), space, stages, reactions)

@@ -1,0 +1,156 @@
+"""Checks of one expert against its base, and of the experts of one stage among each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reactions import kinds
+from reactions.dsl.printer import print_factors, print_number
+from reactions.dsl.source import Source, Span
+from reactions.dsl.syntax import Cr, Dr
+from reactions.errors import suggestion
+from reactions.kinds import FactorDefaults, Modality
+from reactions.registry import Catalogue
+
+_HERE = Span(0, 1)
+
+
+class Experts:
+    """Checks experts and fills in what they leave to defaults.
+
+    Args:
+        catalogue: for suggestions.
+        defaults: combining factors where a reaction gives none.
+    """
+
+    def __init__(self, catalogue: Catalogue, defaults: FactorDefaults) -> None:
+        self.catalogue = catalogue
+        self.defaults = defaults
+
+    def expert(
+        self, source: Source, base: kinds.Space, node: Dr | Cr, expert: kinds.Space, weight: float
+    ) -> kinds.Expert:
+        """Return the typed expert.
+
+        Args:
+            source: the text that the spans of ``node`` refer to.
+            base: what it is fused with.
+            node: the reaction, for its options.
+            expert: the typed space of the expert.
+            weight: its share among the experts of its stage.
+
+        Raises:
+            LanguageError: it cannot be fused with this base, or not with these options.
+        """
+        span = node.space.span or node.span or _HERE
+        if expert == base:
+            raise source.error(
+                "fusing a space with itself",
+                span,
+                why=f"{base.label} is the base and the expert",
+                fix="choose another expert",
+            )
+        shared = kinds.shared_modalities(base, expert)
+        if not shared:
+            others = [
+                spec.name
+                for spec in self.catalogue
+                if set(spec.modalities) & set(base.modalities) and spec.name != base.label
+            ]
+            raise source.error(
+                f"no shared modality between {base.label} and {expert.label}",
+                span,
+                why=f"{base.label} embeds {_list(base.modalities)}; "
+                f"{expert.label} embeds {_list(expert.modalities)}",
+                fix=f"spaces that share one: {_list(others)}" if others else "",
+                base=list(base.modalities),
+                expert=list(expert.modalities),
+            )
+        both = sorted({*base.modalities, *expert.modalities})
+        for name in node.anchors or ():
+            if name not in both:
+                raise source.error(
+                    f"no modality '{name}' to train on",
+                    node.spans.get("data", span),
+                    why=f"base and expert embed {_list(both)}",
+                    fix=f"data={name.upper()}"
+                    if set(name.upper()) <= set(kinds.LETTERS)
+                    else suggestion(name, both),
+                )
+        factors = self._factors(source, node, base, expert, shared)
+        return kinds.Expert(expert, weight, factors, node.anchors, node.recipe)
+
+    def _factors(
+        self,
+        source: Source,
+        node: Dr | Cr,
+        base: kinds.Space,
+        expert: kinds.Space,
+        shared: tuple[Modality, ...],
+    ) -> tuple[tuple[Modality, float], ...]:
+        option = node.factor_option
+        span = node.spans.get(option, node.span or _HERE)
+        defaults = {name: self.defaults.of(node.op, name) for name in shared}
+        given = node.factors
+        if given is None:
+            return tuple(defaults.items())
+        if isinstance(given, float):
+            return tuple((name, given) for name in shared)
+        ordered = [item for item in given if isinstance(item, float)]
+        named = dict(item for item in given if not isinstance(item, float))
+        for name in named:
+            if name not in shared:
+                raise source.error(
+                    f"{option} for '{name}', which is not shared",
+                    span,
+                    why=f"{base.label} and {expert.label} share {_list(shared)}",
+                    fix=suggestion(name, shared),
+                )
+        if named:
+            return tuple({**defaults, **named}.items())
+        if len(ordered) != len(shared):
+            values = "1 value" if len(ordered) == 1 else f"{len(ordered)} values"
+            modalities = (
+                "1 shared modality" if len(shared) == 1 else f"{len(shared)} shared modalities"
+            )
+            raise source.error(
+                f"{option} has {values} for {modalities}",
+                span,
+                why=f"the shared modalities are, in this order: {_list(shared)}",
+                fix=f"{option}={print_factors(tuple(defaults.values()))}",
+            )
+        return tuple(zip(shared, ordered, strict=True))
+
+
+def shares_of(source: Source, members: Sequence[Dr | Cr]) -> list[float]:
+    """Return the shares of a stage's experts, which sum to 1.
+
+    Raises:
+        LanguageError: a weight where there is nothing to share, or on some only.
+    """
+    weights = [member.weight if isinstance(member, Cr) else None for member in members]
+    given = [weight for weight in weights if weight is not None]
+    if not given:
+        return [1 / len(members)] * len(members)
+    if len(members) == 1:
+        raise source.error(
+            "a weight on a lone Cr",
+            members[0].span or _HERE,
+            why="weights divide a stage among its experts, and this one has it all",
+            fix=f"for its share of the product say sigma={print_number(min(1.0, given[0]))}",
+        )
+    if len(given) < len(members):
+        bare = members[weights.index(None)]
+        raise source.error(
+            "a Cr without a weight beside one with",
+            bare.span or _HERE,
+            why="a stage gives weights to all its experts or to none",
+            fix=f"{print_number(given[0])}*{bare}",
+        )
+    largest = max(given)  # the sum of huge weights could overflow
+    total = sum(weight / largest for weight in given)
+    return [weight / largest / total for weight in given]
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,32 @@
+"""Several statements: names for products, and the product they lead to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reactions.dsl.source import Source, Span
+from reactions.dsl.syntax import Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """``name = expression``."""
+
+    name: str
+    expression: Expression
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Bindings and the expression they lead to.
+
+    Attributes:
+        bindings: in the order written.
+        result: the last statement; the name of the last binding where that came last.
+        source: the text, for errors.
+    """
+
+    bindings: tuple[Binding, ...]
+    result: Expression
+    source: Source = field(default=Source(""), compare=False, repr=False)

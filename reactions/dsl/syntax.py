@@ -1,0 +1,407 @@
+"""The syntax tree of a reaction, which Python code builds with operators.
+
+    Space("ImageBind") + Dr("InternVL") | Cr("CLAP_m") & Cr("CLAP_g")
+
+equals what the parser makes of the same text. Where a node was written is kept
+beside it and takes no part in equality. Python's own precedence applies, so a
+``+ Cr(...)`` joins the parallel stage before it, brackets or not; ``|`` opens a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar
+
+from reactions.dsl.source import Span
+from reactions.dsl.values import (
+    Factors,
+    FactorsLike,
+    anchors_of,
+    check_modality,
+    check_recipe,
+    check_writable,
+    factors_of,
+    number_of,
+    weight_of,
+)
+from reactions.errors import UsageError
+from reactions.kinds import Anchors, Modality, Op
+
+MAX_NESTING = 24
+"""Products within products; deeper ones would strain every recursive walk."""
+
+_T = TypeVar("_T", bound="Dr | Cr")
+
+
+class _Node:
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from reactions.dsl.printer import print_expression
+
+        return print_expression(self)  # type: ignore[arg-type]  # every node is printable
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+
+class _Expression(_Node):
+    """Operators of spaces and products."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Reaction | Parallel) -> Product:
+        return _react(self, other, opens=False) if isinstance(other, _Node) else NotImplemented
+
+    def __or__(self, other: Reaction | Parallel) -> Product:
+        return _react(self, other, opens=True) if isinstance(other, _Node) else NotImplemented
+
+    def __and__(self, other: Reaction | Parallel) -> Product:
+        # Python reads A + Cr(X) & Cr(Y) as (A + Cr(X)) & Cr(Y).
+        if isinstance(other, Cr | Parallel) and isinstance(self, Product):
+            last = self.stages[-1]
+            return product(self, (last & other,), replacing=1)
+        if isinstance(other, _Expression | _Reaction | Parallel):
+            raise UsageError(
+                f"'&' cannot join {other} to {self}",
+                why="'&' joins combinations (Cr) within one stage",
+                fix="use + or | instead",
+            )
+        return NotImplemented
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Space(_Expression):
+    """A space: registered, bound to a name, or given by URI.
+
+    Attributes:
+        name: as registered or bound; any text that is no identifier is a URI and is
+            written between quotes.
+
+    Raises:
+        UsageError: the name cannot be written: empty, several lines, or both quotes.
+    """
+
+    name: str
+    span: Span | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        check_writable(self.name, "space")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Product(_Expression):
+    """A base and the stages it goes through.
+
+    Attributes:
+        base: a space; products are spliced in by ``product``.
+        stages: at least one.
+    """
+
+    base: Space
+    stages: tuple[Stage, ...]
+    span: Span | None = field(default=None, compare=False)
+    nesting: int = field(default=0, init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        depths = [
+            reaction.space.nesting + 1
+            for stage in self.stages
+            for reaction in reactions_of(stage)
+            if isinstance(reaction, Dr | Cr) and isinstance(reaction.space, Product)
+        ]
+        object.__setattr__(self, "nesting", max(depths, default=0))
+
+
+class _Reaction(_Node):
+    """Operators of Dr, Cr, Ft and Lcl before they meet a base."""
+
+    __slots__ = ()
+
+    def __and__(self, other: Reaction | Parallel) -> Parallel:
+        if isinstance(other, _Reaction | Parallel):
+            return _join(self, other)
+        return NotImplemented
+
+    # A | Cr(X) + Cr(Y): Python adds before it meets the base.
+    __add__ = __and__
+
+    def __or__(self, other: Any) -> NoReturn:
+        raise UsageError(
+            f"no base for {self}",
+            why="a reaction starts from a space",
+            fix=f'begin with one, as in Space("ImageBind") + {self}',
+        )
+
+    def __mul__(self, weight: float) -> Any:
+        raise UsageError(
+            f"a weight on {self}",
+            why="only parallel combinations (Cr) are averaged, so only they take weights",
+            fix="remove the weight",
+        )
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class _Fusing(_Reaction):
+    """What Dr and Cr share.
+
+    Attributes:
+        space: the expert.
+        factors: the expert's share of each shared modality; None for defaults.
+        anchors: one subset of the pseudo sets, sorted; None for the mixture.
+        recipe: one of ``RECIPES``.
+        span: where it was written, without its weight.
+        spans: where the value of each option was written.
+    """
+
+    op: ClassVar[Op]
+    factor_option: ClassVar[str]
+
+    space: Expression
+    factors: Factors | None
+    anchors: Anchors | None
+    recipe: str
+    span: Span | None = field(compare=False)
+    spans: Mapping[str, Span] = field(compare=False)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Dr(_Fusing):
+    """Displacement: the base is re-projected into the expert's space; factors are lambda.
+
+    Raises:
+        UsageError: a value out of range or of the wrong kind, or nested too deep.
+    """
+
+    op = "dr"
+    factor_option = "lambda"
+
+    def __init__(
+        self,
+        space: Expression | str,
+        *,
+        lambda_: FactorsLike | None = None,
+        data: str | Iterable[Modality] | None = None,
+        recipe: str = "paper",
+        span: Span | None = None,
+        spans: Mapping[str, Span] | None = None,
+    ) -> None:
+        _fill(self, space, lambda_, data, recipe, span, spans)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Cr(_Fusing):
+    """Combination: the expert is projected into the base's space; factors are sigma.
+
+    Attributes:
+        weight: share among the parallel experts, > 0, not normalised; None for equal.
+
+    Raises:
+        UsageError: a value out of range or of the wrong kind, or nested too deep.
+    """
+
+    op = "cr"
+    factor_option = "sigma"
+
+    weight: float | None
+
+    def __init__(
+        self,
+        space: Expression | str,
+        *,
+        sigma: FactorsLike | None = None,
+        data: str | Iterable[Modality] | None = None,
+        recipe: str = "paper",
+        weight: float | None = None,
+        span: Span | None = None,
+        spans: Mapping[str, Span] | None = None,
+    ) -> None:
+        _fill(self, space, sigma, data, recipe, span, spans)
+        object.__setattr__(self, "weight", None if weight is None else weight_of(weight))
+
+    def __mul__(self, weight: float) -> Cr:
+        number = number_of(weight)
+        if number is None:
+            return NotImplemented
+        return _replace(self, weight=weight_of(number))
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ft(_Reaction):
+    """Tune the product's encoder of one modality on pairs with another.
+
+    Attributes:
+        tuned: the modality whose encoder is tuned.
+        paired: the modality it is paired with.
+
+    Raises:
+        UsageError: not two different modality names.
+    """
+
+    tuned: Modality
+    paired: Modality
+    span: Span | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        check_modality(self.tuned)
+        check_modality(self.paired)
+        if self.tuned == self.paired:
+            raise UsageError(
+                f"Ft pairs '{self.tuned}' with itself",
+                why="it tunes the encoder of one modality on pairs with another",
+                fix="name two modalities, as in Ft(audio~image)",
+            )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Lcl(_Reaction):
+    """Contrastive learning against a knowledge base.
+
+    Attributes:
+        knowledge: name or path of the knowledge base.
+
+    Raises:
+        UsageError: the name cannot be written.
+    """
+
+    knowledge: str
+    span: Span | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        check_writable(self.knowledge, "knowledge base")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Parallel(_Node):
+    """One stage of combinations, all aligned to the same frozen base.
+
+    Attributes:
+        members: at least one.
+    """
+
+    members: tuple[Cr, ...]
+
+    def __and__(self, other: Reaction | Parallel) -> Parallel:
+        if isinstance(other, _Reaction | Parallel):
+            return _join(self, other)
+        return NotImplemented
+
+    __add__ = __and__
+
+
+Expression: TypeAlias = Space | Product
+Reaction: TypeAlias = Dr | Cr | Ft | Lcl
+Stage: TypeAlias = Dr | Parallel | Ft | Lcl
+
+
+def product(base: Expression, stages: Sequence[Stage], *, replacing: int = 0) -> Product:
+    """Return ``base`` taken through more stages; the stages of a product are spliced in.
+
+    Args:
+        base: where to start.
+        stages: at least one further stage.
+        replacing: how many of the last stages of ``base`` these replace.
+    """
+    if isinstance(base, Space):
+        return Product(base, tuple(stages))
+    return Product(base.base, base.stages[: len(base.stages) - replacing] + tuple(stages))
+
+
+def reactions_of(stage: Stage) -> tuple[Reaction, ...]:
+    """Return the reactions of one stage, in the order written."""
+    return stage.members if isinstance(stage, Parallel) else (stage,)
+
+
+def stages_of(reactions: Iterable[Reaction]) -> list[Stage]:
+    """Return reactions as stages in sequence, with neighbouring combinations parallel."""
+    stages: list[Stage] = []
+    for reaction in reactions:
+        if not isinstance(reaction, Cr):
+            stages.append(reaction)
+        elif stages and isinstance(stages[-1], Parallel):
+            stages[-1] = Parallel((*stages[-1].members, reaction))
+        else:
+            stages.append(Parallel((reaction,)))
+    return stages
+
+
+def _fill(
+    node: Dr | Cr,
+    space: Expression | str,
+    factors: FactorsLike | None,
+    data: str | Iterable[Modality] | None,
+    recipe: str,
+    span: Span | None,
+    spans: Mapping[str, Span] | None,
+) -> None:
+    if isinstance(space, str):
+        space = Space(space)
+    if not isinstance(space, _Expression):
+        raise UsageError(
+            f"{type(node).__name__} takes a space or a product, not {space!r}",
+            fix=f'name the space, as in {type(node).__name__}("CLAP_g")',
+        )
+    if isinstance(space, Product) and space.nesting >= MAX_NESTING:
+        raise UsageError(
+            "products nested too deep", why=f"at most {MAX_NESTING} can lie within each other"
+        )
+    check_recipe(recipe)
+    values = {
+        "space": space,
+        "factors": None if factors is None else factors_of(node.factor_option, factors),
+        "anchors": None if data is None else anchors_of(data),
+        "recipe": recipe,
+        "span": span,
+        "spans": spans or {},
+    }
+    for name, value in values.items():
+        object.__setattr__(node, name, value)
+
+
+def _replace(node: _T, **changes: Any) -> _T:
+    # dataclasses.replace goes through __init__, whose options have other names than the fields
+    twin = object.__new__(type(node))
+    for name, value in {**vars(node), **changes}.items():
+        object.__setattr__(twin, name, value)
+    return twin
+
+
+def with_space(node: _T, space: Expression) -> _T:
+    """Return a reaction with another expert and the same options."""
+    return _replace(node, space=space)
+
+
+def _react(left: Any, right: Any, *, opens: bool) -> Product:
+    if isinstance(right, _Expression):
+        raise UsageError(
+            f"{right} is a space, not a reaction",
+            why="a space joins another by displacement (Dr) or combination (Cr)",
+            fix=f'{left} + Cr("{right}")   or   {left} + Dr("{right}")',
+        )
+    if isinstance(right, Cr):
+        right = Parallel((right,))
+    last = left.stages[-1] if isinstance(left, Product) else None
+    if not opens and isinstance(last, Parallel) and isinstance(right, Parallel):
+        return product(left, (Parallel(last.members + right.members),), replacing=1)
+    return product(left, (right,))
+
+
+def _join(left: Any, right: Any) -> Parallel:
+    members = [m for node in (left, right) for m in reactions_of(node)]
+    alone = next((m for m in members if not isinstance(m, Cr)), None)
+    if alone is not None:
+        fixed = " | ".join(str(stage) for stage in stages_of(members))
+        raise UsageError(f"{alone} in parallel", why=parallel_why(alone), fix=fixed)
+    return Parallel(tuple(m for m in members if isinstance(m, Cr)))
+
+
+def parallel_why(reaction: Reaction) -> str:
+    """Return why a reaction other than Cr cannot share its stage."""
+    if isinstance(reaction, Dr):
+        return "a displacement remaps its base, which the others of its stage would need unchanged"
+    return f"{type(reaction).__name__} tunes the product of the stages before it"
