@@ -1,0 +1,124 @@
+"""score: one task on one space, from the embeddings of its leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactions.data.benchmark import BenchmarkData
+from reactions.eval.protocol import corpora, identity, score
+from reactions.eval.tasks import Task
+from reactions.kinds import Artifact, Context, Leaf, Modality, Space, Step
+from reactions.spaces.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
+from reactions.steps.step import make_step
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reactions.spaces.fuse import Heads
+
+CHUNK_ROWS = 8192
+"""Rows fused at once."""
+
+
+def score_task(
+    label: str,
+    task: Task,
+    data: BenchmarkData,
+    space: Space,
+    embedded: Mapping[tuple[str, Leaf], Step],
+    *,
+    heads: Callable[[str], Heads],
+    heads_digest: str,
+    adjustment: Adjustment,
+) -> Step:
+    """Return the step that scores a space on a task.
+
+    Its artifact holds the per-item results as arrays, and the metrics, prompts and factors
+    in ``meta``.
+
+    Args:
+        label: names the space.
+        task: the protocol.
+        data: labels and corpora.
+        space: a product or a leaf.
+        embedded: (corpus name, leaf) to embed step, for every leaf with a share.
+        heads: loads the product's projectors onto a device.
+        heads_digest: digest of those projectors.
+        adjustment: factors and experts.
+    """
+    factors = effective_factors(space, adjustment)
+    params: dict[str, Any] = {
+        "task": identity(task, data),
+        "tree": tree_to_json(space),
+        "heads": heads_digest,
+        "factors": factors,
+        "experts": None if adjustment.experts is None else sorted(adjustment.experts),
+    }
+    inputs = [(f"{corpus}/{leaf.spec.name}", step) for (corpus, leaf), step in embedded.items()]
+    meta = {"prompts": list(task.templates), "factors": factors}
+    return make_step(
+        "score",
+        f"score {label} on {task.name}",
+        params,
+        inputs,
+        partial(_run, task, data, space, heads, adjustment, meta),
+    )
+
+
+def _run(
+    task: Task,
+    data: BenchmarkData,
+    space: Space,
+    heads: Callable[[str], Heads],
+    adjustment: Adjustment,
+    meta: Mapping[str, Any],
+    context: Context,
+    inputs: Mapping[str, Artifact],
+    start: int,
+    stop: int,
+) -> Artifact:
+    loaded = heads(context.device)
+    embeddings = {
+        name: _fused(name, corpus.modality, space, loaded, adjustment, context, inputs)
+        for name, corpus in corpora(task, data).items()
+    }
+    result = score(task, data, embeddings)
+    # A class without a positive item has no average precision; what is stored is finite.
+    arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
+    return Artifact(arrays, {**meta, **result.to_json()})
+
+
+def _fused(
+    name: str,
+    modality: Modality,
+    space: Space,
+    heads: Heads,
+    adjustment: Adjustment,
+    context: Context,
+    inputs: Mapping[str, Artifact],
+) -> NDArray[np.float32]:
+    import torch
+
+    from reactions.ops.tensors import load_rows, unit
+    from reactions.spaces.fuse import fuse
+
+    sources = {
+        leaf: inputs[f"{name}/{leaf.spec.name}"].arrays["embeddings"]
+        for leaf in needed_leaves(space, modality, adjustment)
+    }
+    n = len(next(iter(sources.values())))
+    out = np.empty((n, space.dim), dtype=np.float32)
+    with torch.inference_mode():
+        for first in range(0, n, CHUNK_ROWS):
+            last = min(n, first + CHUNK_ROWS)
+            rows = {
+                leaf: unit(load_rows(source, first, last, context.device))
+                for leaf, source in sources.items()
+            }
+            out[first:last] = fuse(space, modality, rows, heads, adjustment).cpu().numpy()
+            context.progress(last, n, "items")
+    return out

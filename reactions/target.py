@@ -1,0 +1,132 @@
+"""What ``eval`` and ``infer`` act on: a bundle, or a space that is no product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reactions.bundle import Bundle
+from reactions.errors import UsageError
+from reactions.kinds import Encoder, Item, Leaf, Modality, Space, SpaceSpec
+from reactions.spaces.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    check_adjustment,
+    needed_leaves,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reactions.spaces.fuse import Heads
+
+LoadEncoder = Callable[[SpaceSpec, str], Encoder]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A space to evaluate or to embed with.
+
+    Attributes:
+        name: for tables: the canonical reaction, or the space's name.
+        space: the product, or a leaf.
+        lab: label that every result must carry; "" for none.
+        bundle: the trained product; None for a leaf.
+    """
+
+    name: str
+    space: Space
+    lab: str
+    bundle: Bundle | None = None
+
+    def heads(self, device: str) -> Heads:
+        """Load the projectors; a leaf has none."""
+        return self.bundle.heads(device) if self.bundle else {}
+
+    @property
+    def heads_digest(self) -> str:
+        """Digest of the projectors; "" for a leaf."""
+        if self.bundle is None:
+            return ""
+        (entry,) = self.bundle.record["files"].values()
+        return str(entry["sha256"])
+
+
+class Embedder:
+    """Embeds items of any modality with a target, loading encoders when first needed.
+
+    Args:
+        target: what to embed with.
+        load_encoder: opens a leaf on a device.
+        device: ``"cpu"`` or ``"cuda:N"``.
+        adjustment: factors and experts.
+
+    Raises:
+        UsageError: the adjustment does not fit the product.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        load_encoder: LoadEncoder,
+        device: str,
+        adjustment: Adjustment = NO_ADJUSTMENT,
+    ) -> None:
+        check_adjustment(target.space, adjustment)
+        self.target = target
+        self._load_encoder = load_encoder
+        self._device = device
+        self._adjustment = adjustment
+        self._encoders: dict[Leaf, Encoder] = {}
+        self._heads: Heads | None = None
+
+    @property
+    def dim(self) -> int:
+        """Width of the embeddings."""
+        return self.target.space.dim
+
+    def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
+        """Embed items of one modality.
+
+        Args:
+            modality: one that the target embeds.
+            items: of that modality; media as files or decoded.
+
+        Returns:
+            (len(items), dim) float32, unit-norm rows, in order.
+
+        Raises:
+            UsageError: the target does not embed this modality.
+            MediaError: an item cannot be decoded.
+        """
+        space = self.target.space
+        if modality not in space.modalities:
+            raise UsageError(
+                f"this space does not embed {modality}",
+                why=f"it embeds {', '.join(space.modalities)}",
+            )
+        if not items:
+            return np.empty((0, self.dim), dtype=np.float32)
+        import torch
+
+        from reactions.spaces.fuse import fuse
+
+        if self._heads is None:
+            self._heads = self.target.heads(self._device)
+        rows = {
+            leaf: torch.from_numpy(self._encoder(leaf).embed(modality, items)).to(self._device)
+            for leaf in needed_leaves(space, modality, self._adjustment)
+        }
+        with torch.inference_mode():
+            fused = fuse(space, modality, rows, self._heads, self._adjustment)
+        found: NDArray[np.float32] = fused.cpu().numpy()
+        return found
+
+    def _encoder(self, leaf: Leaf) -> Encoder:
+        if leaf not in self._encoders:
+            self._encoders[leaf] = self._load_encoder(leaf.spec, self._device)
+        return self._encoders[leaf]

@@ -1,0 +1,249 @@
+"""React, evaluate, embed: the library's front room, shared by Python and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactions import bundle as bundles
+from reactions.bundle import Bundle
+from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
+from reactions.errors import BundleError, LanguageError, MissingError
+from reactions.eval.protocol import corpora
+from reactions.eval.tasks import Task
+from reactions.kinds import Artifact, Encoder, Leaf, Space, SpaceSpec, Step, leaves
+from reactions.labs.lab import Lab
+from reactions.plan import Plan, Planner, refuse_unsupported
+from reactions.run.events import Event
+from reactions.spaces.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    check_adjustment,
+    needed_leaves,
+)
+from reactions.steps.score import score_task
+from reactions.store import Store
+from reactions.target import Embedder, Target
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Result:
+    """One task's score, as stored.
+
+    Attributes:
+        record: metrics, n, expected, prompts, factors; JSON-able.
+        arrays: per-item results, for resampling.
+    """
+
+    record: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[np.generic]] = field(repr=False)
+
+
+def ignore(event: Event) -> None:
+    """Drop an event."""
+
+
+@dataclass
+class Workbench:
+    """A lab, a store and a device to work with.
+
+    Args:
+        lab: spaces, corpora, hyper-parameters, tasks.
+        store: where results of steps are kept.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
+        events: told what happens.
+    """
+
+    lab: Lab
+    store: Store = field(default_factory=Store)
+    device: str = "auto"
+    events: Callable[[Event], None] = ignore
+
+    # --- react -----------------------------------------------------------------------
+
+    def check(self, reaction: str | Path | Program | Expression) -> Checked:
+        """Parse and check a reaction: text, a ``.rxn`` file, or a Python expression.
+
+        Raises:
+            LanguageError: it cannot mean anything; the error points at the place.
+        """
+        if isinstance(reaction, str) and reaction.endswith(".rxn") and Path(reaction).is_file():
+            reaction = Path(reaction)
+        if isinstance(reaction, Path):
+            reaction = parse_file(reaction)
+        elif isinstance(reaction, str):
+            reaction = parse(reaction)
+        return check(reaction, self.lab.catalogue, factors=self.lab.factors)
+
+    def plan(self, checked: Checked) -> Plan:
+        """Plan the training of a checked reaction."""
+        plan = Planner(self.lab).react(checked.expression, checked.space)
+        return Plan(plan.targets, (*checked.notices, *plan.notices))
+
+    def react(self, checked: Checked, *, out: Path | None = None, current: bool = True) -> Bundle:
+        """Train a reaction, or find it trained, and write its bundle.
+
+        Args:
+            checked: from ``check``.
+            out: the bundle's directory; by default one named after the reaction's key.
+            current: make it the bundle that ``eval`` and ``infer`` take by default.
+
+        Raises:
+            MolspaceError: anything the plan, a step or the disk refuses.
+        """
+        (assembled,) = self.plan(checked).targets
+        name = checked.name or bundles.product_name(checked.space)
+        directory = out or bundles.default_directory(name, assembled.key)
+        found = None if out else _existing(directory)
+        if found is None:
+            artifact = self.run([assembled])[assembled.key]
+            arrays = {name: rows[slice(None)] for name, rows in artifact.arrays.items()}
+            bundles.write_bundle(directory, artifact.meta, arrays)
+            found = bundles.load_bundle(directory)
+        if current:
+            bundles.set_current(directory)
+        return found
+
+    # --- evaluate --------------------------------------------------------------------
+
+    def target(self, reference: str | Path | Expression | None = None) -> Target:
+        """Find what to act on.
+
+        Args:
+            reference: a bundle's directory, a space's name, a reaction (trained first if it
+                is not yet), a ``.rxn`` file, or None for the current bundle.
+
+        Raises:
+            MissingError: there is no such bundle or space.
+            LanguageError: it is no valid reaction.
+        """
+        if reference is None:
+            return _bundle_target(bundles.load_bundle(bundles.current_directory()))
+        if isinstance(reference, str | Path):
+            path = Path(reference)
+            if (path / bundles.RECORD).is_file() or path.name == bundles.RECORD:
+                return _bundle_target(bundles.load_bundle(path))
+        try:
+            checked = self.check(reference)
+        except LanguageError as error:
+            if isinstance(reference, str) and "/" in reference and not Path(reference).exists():
+                raise MissingError(
+                    f"no bundle at {reference}", why="and it is no reaction either", fix=error.fix
+                ) from None
+            raise
+        if isinstance(checked.space, Leaf):
+            return Target(checked.expression, checked.space, self._label(checked.space))
+        return _bundle_target(self.react(checked, current=False))
+
+    def scores(
+        self, target: Target, tasks: Sequence[Task], adjustment: Adjustment = NO_ADJUSTMENT
+    ) -> Plan:
+        """Plan the evaluation of a target on tasks; one target step a task, in order.
+
+        Raises:
+            MissingError: the lab has no data for a task.
+            MolspaceError: the target lacks a modality the task needs.
+        """
+        refuse_unsupported(target.space)
+        check_adjustment(target.space, adjustment)
+        planner = Planner(self.lab)
+        return Plan(tuple(self._score(planner, target, task, adjustment) for task in tasks))
+
+    def _score(self, planner: Planner, target: Target, task: Task, adjustment: Adjustment) -> Step:
+        for modality in (task.query, task.other):
+            if modality not in target.space.modalities:
+                raise MissingError(
+                    f"task '{task.name}' needs {modality}, which this space does not embed",
+                    why=f"{target.name} embeds {', '.join(target.space.modalities)}",
+                    fix="choose a task or a space that fit; --task all leaves out what does not",
+                )
+        data = self.lab.benchmark(task.name)
+        embedded = {
+            (name, leaf): planner.embed(leaf, corpus)
+            for name, corpus in corpora(task, data).items()
+            for leaf in needed_leaves(target.space, corpus.modality, adjustment)
+        }
+        return score_task(
+            target.name,
+            task,
+            data,
+            target.space,
+            embedded,
+            heads=target.heads,
+            heads_digest=target.heads_digest,
+            adjustment=adjustment,
+        )
+
+    def evaluate(
+        self, target: Target, tasks: Sequence[Task], adjustment: Adjustment = NO_ADJUSTMENT
+    ) -> list[Result]:
+        """Score a target on tasks; results already in the store are not computed again."""
+        plan = self.scores(target, tasks, adjustment)
+        artifacts = self.run(plan.targets)
+        lab = self._label(target.space) or target.lab
+        return [
+            Result(
+                {
+                    "space": target.name,
+                    "lab": lab,
+                    "seed": self.lab.seed,
+                    **artifacts[step.key].meta,
+                },
+                {name: rows[slice(None)] for name, rows in artifacts[step.key].arrays.items()},
+            )
+            for step in plan.targets
+        ]
+
+    # --- infer -----------------------------------------------------------------------
+
+    def embedder(self, target: Target, adjustment: Adjustment = NO_ADJUSTMENT) -> Embedder:
+        """Return what embeds items with a target."""
+        from reactions.run.device import resolve_device
+
+        return Embedder(
+            target,
+            load_encoder=load_encoder,
+            device=resolve_device(self.device),
+            adjustment=adjustment,
+        )
+
+    # --- running ---------------------------------------------------------------------
+
+    def run(self, targets: Sequence[Step]) -> Mapping[str, Artifact]:
+        """Run steps, or take their results from the store."""
+        from reactions.run.local import LocalExecutor
+
+        executor = LocalExecutor(
+            self.store, device=self.device, load_encoder=load_encoder, events=self.events
+        )
+        return executor.run(targets)
+
+    def _label(self, space: Space) -> str:
+        """Return the label of results: the lab's, and any that a space brings along."""
+        labels = [self.lab.label, *(leaf.spec.lab for leaf in leaves(space))]
+        return ", ".join(dict.fromkeys(label for label in labels if label))
+
+
+def load_encoder(spec: SpaceSpec, device: str) -> Encoder:
+    """Open a space with its adapter."""
+    from reactions.spaces.adapters import load
+
+    return load(spec, device)
+
+
+def _existing(directory: Path) -> Bundle | None:
+    """Return the bundle of an earlier run, unless it is not there or was damaged."""
+    try:
+        return bundles.load_bundle(directory)
+    except (MissingError, BundleError):
+        return None
+
+
+def _bundle_target(bundle: Bundle) -> Target:
+    return Target(bundle.expression, bundle.space, bundle.lab, bundle)
