@@ -204,7 +204,7 @@ def _rgb(path: Path, image: PIL.Image.Image) -> NDArray[np.uint8]:
             )
         eight = ((grey + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255, rounded
         return np.repeat(eight[:, :, None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         canvas = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(canvas, image)

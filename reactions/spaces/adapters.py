@@ -80,7 +80,7 @@ def resolve_uri(uri: str, *, digest_cache: DigestCache | None = None) -> SpaceSp
             fix="embed with it and give the folder of embeddings",
             uri=uri,
         )
-    if Path(uri).expanduser().exists():
+    if uri and Path(uri).expanduser().exists():
         return precomputed.resolve(uri, digest_cache=digest_cache)
     schemes = [f"{name}:" for name in sorted({*_FOLDERS, *_MODELS, *plugins})]
     raise MissingError(

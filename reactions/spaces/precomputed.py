@@ -301,6 +301,14 @@ def _ids(folder: Path, modality: Modality, table: EmbeddingFile) -> list[str] | 
         found = _sidecar_ids(where)
     if found is None:
         return None
+    n = table.shape[0]
+    if len(found) != n:
+        raise DataError(
+            f"mismatched ids: '{where.name}' has {len(found)} for {n} {modality} embeddings",
+            path=str(where),
+            n_ids=len(found),
+            n_embeddings=n,
+        )
     bad = [id for id in found if isinstance(id, bool) or not isinstance(id, str | int) or id == ""]
     if bad:
         raise DataError(
@@ -309,14 +317,6 @@ def _ids(folder: Path, modality: Modality, table: EmbeddingFile) -> list[str] | 
             path=str(where),
         )
     ids = [str(id) for id in found]
-    n = table.shape[0]
-    if len(ids) != n:
-        raise DataError(
-            f"mismatched ids: '{where.name}' has {len(ids)} for {n} {modality} embeddings",
-            path=str(where),
-            n_ids=len(ids),
-            n_embeddings=n,
-        )
     check_ids(str(where), modality, ids)
     return ids
 

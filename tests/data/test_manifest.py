@@ -1,0 +1,182 @@
+import itertools
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactions.data.corpora import TextCorpus
+from reactions.data.manifest import ManifestCorpus, Problem, read_items
+from reactions.errors import DataError, MissingError
+from reactions.kinds import Item
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    (tmp_path / "sounds").mkdir()
+    for name in ("sounds/rain.wav", "cat.JPG", "two words.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    return tmp_path
+
+
+def read(line: str | bytes, base: Path, **options: object) -> Item | Problem:
+    (found,) = read_items([line], base=base, **options)
+    return found
+
+
+def test_json_lines(base: Path) -> None:
+    assert read('{"id": "r", "audio": "sounds/rain.wav"}', base) == Item(
+        "r", "audio", base / "sounds/rain.wav"
+    )
+    assert read('{"text": "rain.wav"}', base) == Item("1", "text", "rain.wav")
+    assert read('{"id": 7, "depth": "cat.JPG"}', base) == Item("7", "depth", base / "cat.JPG")
+    assert read('{"id": "x", "image": null}', base) == Item("x", "image", None)
+    absolute = json.dumps({"image": str(base / "cat.JPG")})
+    assert read(absolute, Path("/")) == Item("1", "image", base / "cat.JPG")
+
+
+def test_bare_lines(base: Path) -> None:
+    assert read("a dog, barking\n", base) == Item("1", "text", "a dog, barking")
+    assert read("sounds/rain.wav", base) == Item("1", "audio", base / "sounds/rain.wav")
+    assert read("cat.JPG\r\n", base) == Item("1", "image", base / "cat.JPG")
+    assert read("two words.png", base) == Item("1", "image", base / "two words.png")
+    assert read("a file named x.png", base) == Item("1", "text", "a file named x.png")
+    assert read("version 2.0", base) == Item("1", "text", "version 2.0")
+    assert read("Straße".encode(), base) == Item("1", "text", "Straße")
+    assert read("\ufeffrain", base) == Item("1", "text", "rain")
+
+
+@pytest.mark.parametrize(
+    ("line", "id", "words"),
+    [
+        ('{"id": "x", "text": ', "1", "not JSON"),
+        ("{'text': 'x'}", "1", "not JSON"),
+        ("{" * 100_000, "1", "not JSON"),
+        ('{"text": "a", "text": "b"}', "1", "repeated"),
+        ('{"id": "x"}', "x", "no modality"),
+        ('{"id": "x", "text": "a", "audio": "sounds/rain.wav"}', "x", "more than one"),
+        ('{"id": "x", "audio": "gone.wav"}', "x", "no such file"),
+        ('{"id": "x", "audio": "sounds"}', "x", "no such file"),
+        ('{"id": "x", "audio": "a\\u0000b"}', "x", "no such file"),
+        (json.dumps({"id": "x", "audio": "a" * 5000}), "x", "no such file"),
+        ('{"id": "x", "audio": 3}', "x", "no string"),
+        ('{"id": "x", "text": "  "}', "x", "empty"),
+        ('{"id": "", "text": "a"}', "1", "id is empty"),
+        ('{"id": true, "text": "a"}', "1", "the id"),
+        ('{"id": [1], "text": "a"}', "1", "the id"),
+        ('{"text": null}', "1", "neither an id nor"),
+        ('{"id": "x", "text": "\\ud800"}', "x", "not UTF-8"),
+        ('{"id": "\\ud800", "text": "a"}', "1", "not UTF-8"),
+        ("gone.wav", "1", "no such file"),
+        (b"\xff\xfe", "1", "not UTF-8"),
+    ],
+)
+def test_bad_lines_are_problems(base: Path, line: str | bytes, id: str, words: str) -> None:
+    problem = read(line, base)
+    assert isinstance(problem, Problem)
+    assert (problem.line_number, problem.id) == (1, id)
+    assert words in problem.message
+    problem.message.encode()
+
+
+def test_known_modalities_make_other_keys_unknown(base: Path) -> None:
+    known = ("audio", "text")
+    problem = read('{"id": "x", "texts": "rain"}', base, modalities=known)
+    assert isinstance(problem, Problem)
+    assert problem.message == "unknown key 'texts'; did you mean 'text'?"
+    problem = read('{"text": "a", "split": "train"}', base, modalities=known)
+    assert isinstance(problem, Problem)
+    assert "known: audio, text" in problem.message
+    problem = read("cat.JPG", base, modalities=known)
+    assert isinstance(problem, Problem)
+    assert "cannot take image" in problem.message
+    assert isinstance(read("rain", base, modalities=known), Item)
+
+
+def test_numbers_count_blank_lines_and_nothing_stops_the_rest(base: Path) -> None:
+    lines = ["rain", "", "{", "  \n", "wind"]
+    found = list(read_items(lines, base=base))
+    assert [entry.id for entry in found] == ["1", "3", "5"]
+    assert isinstance(found[1], Problem)
+    assert found[1].line_number == 3
+
+
+@given(st.lists(st.text() | st.binary()))
+def test_any_line_gives_an_item_or_a_problem(lines: list[str | bytes]) -> None:
+    found = list(read_items(lines, base=Path("/nowhere")))
+    assert len(found) <= len(lines)
+    for entry in found:
+        entry.id.encode()
+        if isinstance(entry, Item):
+            assert entry.modality
+            assert entry.value is None or str(entry.value).encode()
+
+
+@given(st.text(min_size=1).filter(str.strip), st.text(min_size=1))
+def test_texts_and_ids_survive_unchanged(text: str, id: str) -> None:
+    line = json.dumps({"id": id, "text": text})
+    assert read(line, Path("/nowhere")) == Item(id, "text", text)
+
+
+def test_reading_is_lazy_and_constant_in_memory(base: Path) -> None:
+    endless = (f'{{"text": "line {n}"}}' for n in itertools.count())
+    stream = read_items(endless, base=base)
+    next(stream)
+    tracemalloc.start()
+    for _ in range(2000):
+        next(stream)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # 2,000 items of about 200 bytes would be 400 kB if they were kept.
+    assert peak < 100_000
+
+
+def write(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_manifest_corpus_takes_one_modality_in_order(base: Path) -> None:
+    path = write(
+        base / "m.jsonl",
+        {"id": "b", "text": "rain"},
+        {"id": "b", "audio": "sounds/rain.wav"},
+        {"id": "a", "text": "wind"},
+    )
+    corpus = ManifestCorpus(path, "text")
+    assert (len(corpus), corpus.name, corpus.modality) == (2, "m", "text")
+    assert corpus.items(0, 2) == [Item("b", "text", "rain"), Item("a", "text", "wind")]
+    assert corpus.items(1, 2) == [Item("a", "text", "wind")]
+    assert ManifestCorpus(path, "audio").items(0, 1) == [
+        Item("b", "audio", base / "sounds/rain.wav")
+    ]
+    assert corpus.digest == TextCorpus("other", ["rain", "wind"], ["b", "a"]).digest
+
+
+def test_manifest_digest_follows_bytes_not_places(base: Path, tmp_path: Path) -> None:
+    one = ManifestCorpus(write(base / "1.jsonl", {"id": "x", "image": "cat.JPG"}), "image").digest
+    (base / "copy.png").write_bytes((base / "cat.JPG").read_bytes())
+    moved = write(base / "2.jsonl", {"id": "x", "image": "copy.png"})
+    assert ManifestCorpus(moved, "image").digest == one
+    (base / "copy.png").write_bytes(b"other")
+    assert ManifestCorpus(moved, "image").digest != one
+    renamed = write(base / "3.jsonl", {"id": "y", "image": "cat.JPG"})
+    assert ManifestCorpus(renamed, "image").digest != one
+
+
+def test_bad_manifests(base: Path) -> None:
+    with pytest.raises(MissingError, match="no manifest"):
+        ManifestCorpus(base / "gone.jsonl", "text")
+    with pytest.raises(DataError, match="empty"):
+        ManifestCorpus(write(base / "m.jsonl", {"text": "a"}), "audio")
+    with pytest.raises(DataError, match="empty"):
+        ManifestCorpus(write(base / "m.jsonl"), "text")
+    with pytest.raises(DataError, match="repeats 1 of its text ids, first 'x'"):
+        ManifestCorpus(write(base / "m.jsonl", *[{"id": "x", "text": "a"}] * 2), "text")
+    with pytest.raises(DataError, match="no such file") as caught:
+        ManifestCorpus(write(base / "m.jsonl", {"text": "a"}, {"audio": "gone.wav"}), "text")
+    assert caught.value.fields["lines"] == [2]
+    with pytest.raises(DataError, match="cannot read"):
+        ManifestCorpus(base, "text")

@@ -1,0 +1,185 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from reactions.errors import DimensionMismatch
+from reactions.eval import metrics
+
+# Coordinates in quarters keep float32 dot products exact, so that ties are exact as well.
+QUARTERS = st.integers(-3, 3).map(lambda k: np.float32(k / 4))
+TILES = (1, 100, 1 << 20)  # a row at a time, a few, all at once
+
+
+def tables(n: st.SearchStrategy[int], dim: int = 3) -> st.SearchStrategy[np.ndarray]:
+    return n.flatmap(lambda rows: arrays(np.float32, (rows, dim), elements=QUARTERS))
+
+
+@st.composite
+def retrieval(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    left = draw(tables(st.integers(1, 7)))
+    n = len(left)
+    extra = draw(st.lists(st.integers(0, n - 1), max_size=8))
+    owner = np.array(draw(st.permutations([*range(n), *extra])), np.int64)
+    right = draw(tables(st.just(len(owner))))
+    return left, right, owner
+
+
+@contextmanager
+def tiles_of(size_bytes: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "TILE_BYTES", size_bytes)
+        yield
+
+
+@given(retrieval())
+def test_ranks_of_owner_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
+    left, right, owner = case
+    expected = []
+    for j, own in enumerate(owner):
+        scores = [float(right[j] @ x) for x in left]
+        others = [s for i, s in enumerate(scores) if i != own]
+        expected.append(1 + sum(s >= scores[own] for s in others))
+    for tile_bytes in TILES:
+        with tiles_of(tile_bytes):
+            found = metrics.ranks_of_owner(left, right, owner)
+        assert found.dtype == np.int32
+        assert found.tolist() == expected
+
+
+@given(retrieval())
+def test_ranks_of_best_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
+    left, right, owner = case
+    expected = []
+    for i, x in enumerate(left):
+        scores = right @ x
+        best = max(s for s, own in zip(scores, owner, strict=True) if own == i)
+        others = [s for s, own in zip(scores, owner, strict=True) if own != i]
+        expected.append(1 + sum(s >= best for s in others))
+    for tile_bytes in TILES:
+        with tiles_of(tile_bytes):
+            found = metrics.ranks_of_best(left, right, owner)
+        assert found.dtype == np.int32
+        assert found.tolist() == expected
+
+
+def test_a_collapsed_space_scores_nothing() -> None:
+    same = np.full((10, 4), 0.5, np.float32)
+    owner = np.arange(10)
+    assert (metrics.ranks_of_owner(same, same, owner) == 10).all()
+    assert (metrics.ranks_of_best(same, same, owner) == 10).all()
+
+
+def test_rounding_noise_is_a_tie() -> None:
+    left = np.array([[1, 0], [1, 0]], np.float32)
+    right = np.array([[1, 0], [1, 0]], np.float32)
+    right[1, 0] -= np.float32(2e-7)  # the most that summation order costs near 1
+    owner = np.arange(2)
+    assert metrics.ranks_of_best(left, right, owner).tolist() == [2, 2]
+    right[1, 0] -= np.float32(1e-5)
+    assert metrics.ranks_of_best(left, right, owner).tolist() == [1, 2]
+
+
+def brute_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
+    """Sum (R_k - R_{k-1}) P_k over every distinct threshold, from the definition."""
+    total, last_recall = 0.0, 0.0
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        chosen = scores >= threshold
+        hits = int((chosen & targets).sum())
+        recall, precision = hits / targets.sum(), hits / chosen.sum()
+        total += (recall - last_recall) * precision
+        last_recall = recall
+    return total
+
+
+@given(st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=1, max_size=30))
+def test_average_precision_matches_its_definition(pairs: list[tuple[int, bool]]) -> None:
+    scores = np.array([pair[0] / 4 for pair in pairs], np.float32)
+    targets = np.array([pair[1] for pair in pairs])
+    found = metrics.average_precision(scores, targets)
+    if targets.any():
+        # Sums of at most 30 rationals in float64.
+        assert found == pytest.approx(brute_average_precision(scores, targets), abs=1e-12)
+    else:
+        assert np.isnan(found)
+
+
+def test_average_precision_by_hand() -> None:
+    scores = np.array([0.1, 0.4, 0.35, 0.8])
+    targets = np.array([False, False, True, True])
+    assert metrics.average_precision(scores, targets) == pytest.approx(5 / 6, abs=1e-12)
+    # All tied: one threshold, precision is the share of positives.
+    assert metrics.average_precision(np.zeros(4), targets) == 0.5
+
+
+@pytest.mark.parametrize("tile_bytes", [1, 170, 1 << 20])
+def test_class_average_precisions_by_class(tile_bytes: int) -> None:
+    rng = np.random.default_rng(0)
+    queries = rng.normal(size=(20, 3)).astype(np.float32)
+    classes = rng.normal(size=(5, 3)).astype(np.float32)
+    targets = rng.random((20, 5)) < 0.3
+    targets[:, 2] = False
+    with tiles_of(tile_bytes):
+        found = metrics.class_average_precisions(queries, classes, targets)
+    scores = queries @ classes.T
+    for label in (0, 1, 3, 4):
+        expected = brute_average_precision(scores[:, label], targets[:, label])
+        assert found[label] == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(found[2])
+
+
+@given(tables(st.integers(1, 9)), tables(st.integers(1, 5)))
+def test_predictions_match_argmax(queries: np.ndarray, classes: np.ndarray) -> None:
+    expected = [int(np.argmax([float(q @ c) for c in classes])) for q in queries]
+    for tile_bytes in TILES:
+        with tiles_of(tile_bytes):
+            assert metrics.predict(queries, classes).tolist() == expected
+
+
+def test_recall_counts_ranks_up_to_k() -> None:
+    ranks = np.array([1, 5, 6, 2], np.int32)
+    assert [metrics.recall_at(ranks, k) for k in (1, 2, 5, 6)] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_no_tile_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watched:
+        """Rows that record the longest slice asked for."""
+
+        def __init__(self, x: np.ndarray) -> None:
+            self.x, self.longest = x, 0
+            self.shape, self.dtype = x.shape, x.dtype
+
+        def __len__(self) -> int:
+            return len(self.x)
+
+        def __getitem__(self, rows: slice) -> np.ndarray:
+            found = self.x[rows]
+            self.longest = max(self.longest, len(found))
+            return found
+
+    monkeypatch.setattr(metrics, "TILE_BYTES", 4 * 10 * 8)
+    x = np.eye(10, dtype=np.float32)
+    owner = np.arange(10)
+    queries = Watched(x)
+    assert (metrics.ranks_of_owner(x, queries, owner) == 1).all()
+    assert (metrics.ranks_of_best(queries, x, owner) == 1).all()
+    assert (metrics.predict(queries, x) == owner).all()
+    metrics.class_average_precisions(queries, x, np.eye(10, dtype=bool))
+    assert queries.longest == 8
+
+
+def test_widths_must_agree() -> None:
+    x, y = np.ones((2, 3), np.float32), np.ones((2, 4), np.float32)
+    owner = np.arange(2)
+    for call in (
+        lambda: metrics.predict(x, y),
+        lambda: metrics.ranks_of_owner(x, y, owner),
+        lambda: metrics.ranks_of_best(x, y, owner),
+        lambda: metrics.class_average_precisions(x, y, np.ones((2, 2), bool)),
+    ):
+        with pytest.raises(DimensionMismatch, match="3 and 4 dimensions"):
+            call()

@@ -1,0 +1,194 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reactions.data.benchmark import ClassificationData, MultilabelData, RetrievalData
+from reactions.data.corpora import IdCorpus, TextCorpus
+from reactions.errors import DataError, DimensionMismatch
+from reactions.eval import protocol
+from reactions.eval.prompts import class_embeddings
+from reactions.eval.tasks import TASKS
+
+
+def ids(modality: str, n: int) -> IdCorpus:
+    return IdCorpus(modality, modality, [str(row) for row in range(n)])
+
+
+def one_hot(*indices: int, dim: int = 4) -> np.ndarray:
+    return np.eye(dim, dtype=np.float32)[list(indices)]
+
+
+ESC50 = ClassificationData(
+    queries=ids("audio", 5),
+    labels=np.array([0, 1, 2, 0, 1]),
+    classes=("dog", "cat", "door_knock"),
+    folds=np.array([1, 1, 2, 2, 2]),
+    expected=2000,
+)
+AUDIOSET = MultilabelData(
+    queries=ids("audio", 3),
+    targets=np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], bool),
+    classes=("a", "b", "never"),
+)
+CAPTIONS = RetrievalData(
+    left=ids("audio", 3),
+    right=TextCorpus("captions", list("uvwxy")),
+    owner=np.array([0, 0, 1, 2, 2]),
+    expected=964,
+)
+
+
+def test_classification_embeds_queries_and_prompts() -> None:
+    corpora = protocol.corpora(TASKS["esc50"], ESC50)
+    assert list(corpora) == ["queries", "prompts"]
+    assert corpora["queries"] is ESC50.queries
+    assert [item.value for item in corpora["prompts"].items(0, 9)] == [
+        "This is a sound of dog.",
+        "This is a sound of cat.",
+        "This is a sound of door knock.",
+    ]
+
+
+def test_accuracy_overall_and_by_fold() -> None:
+    score = protocol.score(
+        TASKS["esc50"],
+        ESC50,
+        {"queries": one_hot(0, 1, 2, 1, 0), "prompts": one_hot(0, 1, 2)},
+    )
+    assert dict(score.metrics) == pytest.approx(
+        {"accuracy": 60.0, "fold_1": 100.0, "fold_2": 100 / 3}
+    )
+    assert (score.main, score.value) == ("accuracy", score.metrics["accuracy"])
+    assert (score.n, score.n_other, score.expected) == (5, 3, 2000)
+    assert score.arrays["correct"].tolist() == [[True], [True], [True], [False], [False]]
+    json.dumps(score.to_json())
+
+
+def test_templates_are_averaged_after_normalising() -> None:
+    prompts = np.array([[10, 0], [0, 1], [0, 3], [0, 5]], np.float32)
+    found = class_embeddings(prompts, 2)
+    # float32 square roots of 0.5
+    np.testing.assert_allclose(found, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
+    imagenet = TASKS["imagenet"]
+    data = ClassificationData(ids("image", 1), np.array([1]), ("cat", "dog"))
+    assert len(protocol.corpora(imagenet, data)["prompts"]) == 2 * len(imagenet.templates)
+    k = len(imagenet.templates)
+    rows = np.concatenate([one_hot(*[0] * k), one_hot(*[1] * k)])
+    assert protocol.score(imagenet, data, {"queries": one_hot(1), "prompts": rows}).value == 100
+
+
+def test_class_embeddings_refuse_what_they_cannot_average() -> None:
+    with pytest.raises(DimensionMismatch, match="3 prompt embeddings do not fit 2"):
+        class_embeddings(one_hot(0, 1, 2), 2)
+    with pytest.raises(DataError, match="prompt embeddings: 1 of 2"):
+        class_embeddings(np.array([[1, 0], [0, 0]], np.float32), 1)
+    with pytest.raises(DataError, match="class embeddings: 1 of 1"):
+        class_embeddings(np.array([[1, 0], [-1, 0]], np.float32), 2)
+
+
+def test_mean_average_precision_leaves_absent_classes_out() -> None:
+    queries = np.array([[0.9, 0.1], [0.5, 0.6], [0.6, 0.7]], np.float32)
+    prompts = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
+    score = protocol.score(TASKS["audioset"], AUDIOSET, {"queries": queries, "prompts": prompts})
+    # class a: ranking 0, 2, 1 has precision 1 and 2/3; class b: 2, 1, 0 has 1 and 1.
+    assert score.value == pytest.approx(100 * ((1 + 2 / 3) / 2 + 1) / 2)
+    assert list(score.metrics) == ["mAP"]
+    assert (score.n, score.n_other) == (3, 2)
+    found = score.arrays["average_precision"]
+    assert found.shape == (3, 1)
+    assert np.isnan(found[2, 0])
+
+
+def test_captions_in_both_directions() -> None:
+    left = one_hot(0, 1, 2)
+    # Captions: right; wrong (says item 1); right; wrong (says 0); right.
+    right = one_hot(0, 1, 1, 0, 2)
+    score = protocol.score(TASKS["audiocaps"], CAPTIONS, {"left": left, "right": right})
+    assert list(score.metrics) == [
+        "text->audio R@1",
+        "text->audio R@5",
+        "text->audio R@10",
+        "audio->text R@1",
+        "audio->text R@5",
+        "audio->text R@10",
+        "mean R@1",
+        "mean R@5",
+        "mean R@10",
+    ]
+    # Items 0 and 1 tie with a stranger's caption, which counts against them.
+    assert score.arrays["rank_backward"].tolist() == [[2], [2], [1]]
+    assert score.arrays["rank_forward"].tolist() == [[1], [3], [1], [3], [1]]
+    assert score.metrics["text->audio R@1"] == pytest.approx(60)
+    assert score.metrics["audio->text R@1"] == pytest.approx(100 / 3)
+    assert score.value == pytest.approx((60 + 100 / 3) / 2)
+    assert score.metrics["mean R@5"] == 100
+    assert (score.n, score.n_other, score.expected) == (3, 5, 964)
+
+
+def test_the_best_of_the_captions_counts_and_all_are_pooled() -> None:
+    left = one_hot(0, 1)
+    right = np.array([[0, 0, 0, 1], [0.9, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], np.float32)
+    data = RetrievalData(
+        ids("image", 2), TextCorpus("t", list("abcd")), owner=np.array([0, 0, 1, 1])
+    )
+    score = protocol.score(TASKS["coco"], data, {"left": left, "right": right})
+    assert score.metrics["image->text R@1"] == 100
+    assert score.metrics["text->image R@1"] == 50
+    assert list(protocol.corpora(TASKS["coco"], data)) == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "words"),
+    [
+        ("esc50", replace(ESC50, labels=np.array([0, 1, 2, 0])), "labels are (4,) for 5"),
+        ("esc50", replace(ESC50, labels=np.array([0, 1, 2, 0, 3])), "outside 0 to 2"),
+        ("esc50", replace(ESC50, labels=np.array([0, 1, 2, 0, -1])), "outside 0 to 2"),
+        ("esc50", replace(ESC50, folds=np.array([1])), "folds are (1,)"),
+        ("esc50", replace(ESC50, queries=ids("image", 5)), "asks for audio"),
+        ("esc50", CAPTIONS, "retrieval data"),
+        ("audiocaps", ESC50, "classification data"),
+        ("audioset", replace(AUDIOSET, targets=np.ones((3, 2), bool)), "targets are (3, 2)"),
+        ("audioset", replace(AUDIOSET, targets=np.zeros((3, 3), bool)), "no item has any"),
+        ("clotho", replace(CAPTIONS, owner=np.array([0, 0, 0, 2, 2])), "1 left items own no"),
+        ("clotho", replace(CAPTIONS, owner=np.array([0, 1, 2])), "owner are (3,)"),
+        ("clotho", replace(CAPTIONS, owner=np.array([0, 0, 1, 2, 3])), "outside 0 to 2"),
+        ("vggss", CAPTIONS, "asks for image"),
+    ],
+)
+def test_data_that_does_not_fit(task: str, data: protocol.BenchmarkData, words: str) -> None:
+    with pytest.raises(DataError, match=f"task '{task}'") as caught:
+        protocol.corpora(TASKS[task], data)
+    assert words in caught.value.why
+
+
+def test_embeddings_that_do_not_fit() -> None:
+    good = {"queries": one_hot(0, 1, 2, 1, 0), "prompts": one_hot(0, 1, 2)}
+    with pytest.raises(DimensionMismatch, match="4 embeddings for 5 queries"):
+        protocol.score(TASKS["esc50"], ESC50, {**good, "queries": one_hot(0, 1, 2, 1)})
+    with pytest.raises(DimensionMismatch, match="4 and 5 dimensions"):
+        protocol.score(TASKS["esc50"], ESC50, {**good, "prompts": one_hot(0, 1, 2, dim=5)})
+    bad = good["queries"].copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(DataError, match="not finite") as caught:
+        protocol.score(TASKS["esc50"], ESC50, {**good, "queries": bad})
+    assert caught.value.fields["row"] == 3
+
+
+def test_identity_sees_what_changes_a_score() -> None:
+    esc50 = TASKS["esc50"]
+    found = [
+        protocol.identity(esc50, ESC50),
+        protocol.identity(esc50, replace(ESC50, labels=np.array([0, 1, 2, 0, 0]))),
+        protocol.identity(esc50, replace(ESC50, folds=None)),
+        protocol.identity(esc50, replace(ESC50, folds=np.array([1, 1, 1, 2, 2]))),
+        protocol.identity(esc50, replace(ESC50, classes=("dog", "cat", "rain"))),
+        protocol.identity(replace(esc50, templates=("{class}",)), ESC50),
+        protocol.identity(TASKS["audioset"], AUDIOSET),
+        protocol.identity(TASKS["clotho"], CAPTIONS),
+        protocol.identity(TASKS["clotho"], replace(CAPTIONS, owner=np.array([0, 1, 1, 2, 2]))),
+    ]
+    assert len({json.dumps(each) for each in found}) == len(found)
+    narrow = replace(ESC50, labels=ESC50.labels.astype(np.int32))
+    assert protocol.identity(esc50, narrow) == found[0]

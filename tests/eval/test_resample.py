@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactions.errors import DimensionMismatch
+from reactions.eval import metrics, resample
+from reactions.eval.resample import bootstrap_difference, bootstrap_mean, recall_by_item
+
+
+def test_interval_matches_the_normal_theory() -> None:
+    values = np.random.default_rng(0).normal(5, 2, size=400)
+    mean, low, high = bootstrap_mean(values, n_resamples=4000, seed=1)
+    assert mean == pytest.approx(values.mean())
+    half = 1.96 * values.std() / 20
+    # 4,000 resamples place a 2.5% quantile within about 5% of the half-width.
+    assert low == pytest.approx(mean - half, abs=0.1 * half)
+    assert high == pytest.approx(mean + half, abs=0.1 * half)
+
+
+def test_seeds_decide_and_chunks_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.arange(20.0)
+    first = bootstrap_mean(values, seed=3)
+    assert bootstrap_mean(values, seed=3) == first
+    assert bootstrap_mean(values, seed=4) != first
+    monkeypatch.setattr(resample, "_DRAWS_AT_ONCE", 60)
+    assert bootstrap_mean(values[:, None], seed=3) == first
+
+
+def test_confidence_widens() -> None:
+    values = np.arange(20.0)
+    narrow, wide = (bootstrap_mean(values, confidence=c) for c in (0.5, 0.99))
+    assert wide.low < narrow.low < narrow.mean < narrow.high < wide.high
+
+
+def test_captions_of_one_item_are_one_observation() -> None:
+    items = (np.random.default_rng(0).random(200) < 0.5).astype(float)
+    captions, owner = np.repeat(items, 5), np.repeat(np.arange(200), 5)
+    alone = bootstrap_mean(items)
+    clustered = bootstrap_mean(captions, clusters=owner)
+    naive = bootstrap_mean(captions)
+    assert clustered == pytest.approx(alone)
+    # Treating the five as independent would shrink the interval by sqrt(5).
+    shrink = (naive.high - naive.low) / (clustered.high - clustered.low)
+    assert shrink == pytest.approx(5**-0.5, abs=0.06)
+
+
+def test_uneven_clusters_weigh_by_size() -> None:
+    found = bootstrap_mean([1.0, 0.0, 0.0, 0.0], clusters=[7, 2, 2, 2], n_resamples=500)
+    # Two clusters: drawing one twice gives 1 or 0, both give 1/4.
+    assert found == (0.25, 0.0, 1.0)
+
+
+def test_pairing_removes_what_both_share() -> None:
+    rng = np.random.default_rng(0)
+    difficulty = rng.normal(0, 10, size=100)
+    x, y = difficulty + 1, difficulty + rng.normal(0, 0.1, size=100)
+    found = bootstrap_difference(x, y)
+    assert found.low > 0.9
+    assert found.high < 1.1
+    assert bootstrap_difference(y, x).mean == pytest.approx(-found.mean)
+    assert bootstrap_difference(x, x) == (0, 0, 0)
+
+
+def test_absent_classes_are_left_out_together() -> None:
+    assert bootstrap_mean([1.0, np.nan, 1.0]) == (1, 1, 1)
+    assert bootstrap_difference([1.0, np.nan, 3.0], [0.0, 1.0, np.nan]) == (1, 1, 1)
+
+
+def test_mismatched_input() -> None:
+    for call in (
+        lambda: bootstrap_mean([]),
+        lambda: bootstrap_mean([np.nan]),
+        lambda: bootstrap_mean([1, 2], clusters=[1]),
+        lambda: bootstrap_difference([1, 2], [1]),
+    ):
+        with pytest.raises(DimensionMismatch):
+            call()
+
+
+@given(st.data())
+def test_recall_by_item_averages_to_the_mean_recall(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 6))
+    owner = [*range(n), *data.draw(st.lists(st.integers(0, n - 1), max_size=9))]
+    ranks = st.integers(1, 4)
+    forward = np.array([data.draw(ranks) for _ in owner], np.int32)[:, None]
+    backward = np.array([data.draw(ranks) for _ in range(n)], np.int32)[:, None]
+    items = recall_by_item(forward, backward, owner, 2)
+    assert items.shape == (n,)
+    expected = (metrics.recall_at(forward, 2) + metrics.recall_at(backward, 2)) / 2
+    assert items.mean() == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,71 @@
+import pytest
+
+from reactions.errors import UsageError
+from reactions.eval.prompts import class_prompts
+from reactions.eval.tasks import CUTOFFS, TASKS, get_task, parse_tasks
+
+
+def test_the_nine_sets_of_the_paper() -> None:
+    assert {task.name: task.expected for task in TASKS.values()} == {
+        "esc50": 2000,  # the paper's 400 cannot be: its scores are multiples of 1/2000
+        "audioset": 19048,
+        "audiocaps": 964,
+        "clotho": 1045,
+        "vggss": 5158,
+        "flickrnet": 5000,
+        "coco": 5000,
+        "flickr30k": 1000,
+        "imagenet": 50000,
+    }
+    assert CUTOFFS == (1, 5, 10)
+
+
+def test_every_task_is_complete() -> None:
+    spellings = [name for task in TASKS.values() for name in (task.name, *task.aliases)]
+    assert len(set(spellings)) == len(spellings)
+    for name, task in TASKS.items():
+        assert name == task.name
+        assert task.protocol
+        assert task.licence
+        assert task.citation
+        assert "{m}" not in task.protocol
+        assert (task.kind == "retrieval") == (not task.templates)
+        assert all(template.count("{class}") == 1 for template in task.templates)
+        main = {"classification": "accuracy", "multilabel": "mAP", "retrieval": "mean R@1"}
+        assert task.main_score == main[task.kind]
+
+
+def test_pinned_prompts() -> None:
+    assert TASKS["esc50"].templates == ("This is a sound of {class}.",)
+    assert TASKS["imagenet"].templates[0] == "a photo of a {class}."
+    prompts = class_prompts("p", ["door_wood_knock", "rain"], TASKS["esc50"].templates)
+    assert [item.value for item in prompts.items(0, 9)] == [
+        "This is a sound of door wood knock.",
+        "This is a sound of rain.",
+    ]
+
+
+def test_prompts_are_class_major() -> None:
+    prompts = class_prompts("p", ["a", "b"], ("x {class}", "y {class}", "z"))
+    assert [item.value for item in prompts.items(0, 9)] == ["x a", "y a", "z", "x b", "y b", "z"]
+
+
+@pytest.mark.parametrize("spelling", ["vggss", "VGG-SS", "vgg_ss", "vgg"])
+def test_names_ignore_case_and_punctuation(spelling: str) -> None:
+    assert get_task(spelling).name == "vggss"
+
+
+def test_unknown_tasks_suggest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'esc50'"):
+        get_task("ecs50")
+    with pytest.raises(UsageError, match="one of: audiocaps"):
+        get_task("zzz")
+
+
+def test_lists_of_tasks() -> None:
+    assert [task.name for task in parse_tasks("coco, esc-50,,COCO")] == ["coco", "esc50"]
+    assert [task.name for task in parse_tasks("all")] == list(TASKS)
+    assert [task.name for task in parse_tasks("clotho,all")][:2] == ["clotho", "esc50"]
+    assert len(parse_tasks("clotho,all")) == len(TASKS)
+    with pytest.raises(UsageError, match="no task given"):
+        parse_tasks(" , ")
