@@ -1,0 +1,116 @@
+"""What an executor tells while it works. Only events flow back from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStarted(Event):
+    """A run begins.
+
+    Attributes:
+        steps: steps that have to run.
+        hits: results taken from the store.
+    """
+
+    steps: int
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFinished(Event):
+    """A run has ended well; ``executed`` steps really ran, in ``seconds``."""
+
+    executed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent(Event):
+    """Base of events about one step.
+
+    Attributes:
+        key: of the step.
+        kind: of the step.
+        label: of the step.
+    """
+
+    key: str
+    kind: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepHit(StepEvent):
+    """The store has the result, at the start or because another process made it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted(StepEvent):
+    """A step begins.
+
+    Attributes:
+        done: rows an earlier run has left.
+        total: rows of the result; 0 for steps not made by rows.
+    """
+
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress(StepEvent):
+    """Part of a step is done.
+
+    Attributes:
+        done: units done, those of an earlier run included.
+        total: units in all.
+        unit: what is counted.
+    """
+
+    done: int
+    total: int
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished(StepEvent):
+    """A step is done and stored, in ``seconds``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed(StepEvent):
+    """A step failed; ``error`` is one line."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(StepEvent):
+    """Another process makes this step; ``pid`` is its process id, if known."""
+
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWarning(Event):
+    """Something damaged was put aside; the run goes on."""
+
+    message: str
+
+
+EventSink: TypeAlias = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Drop an event."""

@@ -1,0 +1,93 @@
+"""Which steps have to run, and in which order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from reactions.hashing import canonical
+from reactions.kinds import Artifact, Digest, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What a run does.
+
+    Attributes:
+        pending: steps to run, every one after its inputs.
+        hits: steps whose results the store has: targets, and inputs of ``pending``.
+        found: the artifacts of ``hits`` by key.
+        uses: how often ``pending`` reads each key.
+    """
+
+    pending: tuple[Step, ...]
+    hits: tuple[Step, ...]
+    found: dict[Digest, Artifact]
+    uses: Counter[Digest]
+
+
+def schedule(targets: Sequence[Step], lookup: Callable[[Digest], Artifact | None]) -> Schedule:
+    """Choose the steps that have to run: nothing upstream of a result that is there.
+
+    The order is depth first, so that values are soon used up, and depends on nothing but
+    the targets. Steps that encode corpora come first, grouped by encoder: each is then
+    loaded once, and their results stay on disk anyway.
+
+    Args:
+        targets: steps whose results are wanted.
+        lookup: the store's.
+    """
+    found: dict[Digest, Artifact] = {}
+    hits: list[Step] = []
+    pending: dict[Digest, Step] = {}
+    entered: set[Digest] = set()
+
+    def enter(step: Step) -> Iterator[Step] | None:
+        """Return an iterator over the inputs of a step seen for the first time that must run."""
+        if step.key in entered:
+            return None
+        entered.add(step.key)
+        if (artifact := lookup(step.key)) is not None:
+            found[step.key] = artifact
+            hits.append(step)
+            return None
+        return (source for _, source in step.inputs)
+
+    for target in targets:
+        # An explicit stack: plans may be deeper than Python's recursion limit.
+        stack: list[tuple[Step, Iterator[Step]]] = []
+        if (inputs := enter(target)) is not None:
+            stack.append((target, inputs))
+        while stack:
+            step, inputs = stack[-1]
+            for source in inputs:
+                if (deeper := enter(source)) is not None:
+                    stack.append((source, deeper))
+                    break
+            else:
+                pending[step.key] = step
+                stack.pop()
+
+    ordered = _encoders_first(list(pending.values()))
+    uses = Counter(source.key for step in ordered for _, source in step.inputs)
+    return Schedule(tuple(ordered), tuple(hits), found, uses)
+
+
+def encoder_of(step: Step) -> str:
+    """Return an identifier of the encoder that an embed step needs, or "" for none."""
+    params = step.preimage.get("params", {})
+    space = params.get("space") if step.kind == "embed" and not step.inputs else None
+    if space is None:
+        return ""
+    # One encoder serves all modalities, whose preprocessing differs.
+    return canonical({name: space[name] for name in sorted(space) if name != "preprocessing"})
+
+
+def _encoders_first(steps: list[Step]) -> list[Step]:
+    names = [encoder_of(step) for step in steps]
+    rank: dict[str, int] = {}
+    for name in filter(None, names):
+        rank.setdefault(name, len(rank))
+    order = sorted(range(len(steps)), key=lambda i: rank.get(names[i], len(rank)))
+    return [steps[i] for i in order]

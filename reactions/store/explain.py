@@ -1,0 +1,109 @@
+"""Why the store lacks a result: the difference against the nearest earlier one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from reactions.hashing import canonical
+from reactions.kinds import Step
+from reactions.store.manifest import Manifest
+
+_MAX_DIFFERENCES = 3
+_MAX_VALUE_CHARS = 40
+_DIGEST_CHARS = 8
+_ABSENT = object()
+
+
+def miss(step: Step, entries: Sequence[Manifest]) -> str:
+    """Return in one line why a step's result is not there.
+
+    Args:
+        step: the step that misses.
+        entries: everything the store has.
+
+    Returns:
+        ``"no earlier train step"``, or the differences against the entry of the same kind that
+        has the fewest, such as ``"params.seed: 0 -> 1"`` or, where an input is another
+        one, ``"input base changed (params.dtype: 'float16' -> 'float32')"``.
+    """
+    others = [entry for entry in entries if entry.kind == step.kind and entry.key != step.key]
+    if not others:
+        return f"no earlier {step.kind} step"
+    by_key = {entry.key: entry for entry in entries}
+    preimage = _plain(step)
+    nearest = min(
+        others,
+        key=lambda entry: (
+            len(list(_walk(entry.preimage, preimage))),
+            entry.label != step.label,
+            _descending(entry.created),
+            entry.key,
+        ),
+    )
+    found = _differences(step, nearest, by_key)
+    if not found:  # the same preimage under another key: the hash itself was changed
+        return "the way keys are made changed"
+    more = len(found) - _MAX_DIFFERENCES
+    return "; ".join(found[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _differences(step: Step, entry: Manifest, by_key: Mapping[str, Manifest]) -> list[str]:
+    inputs = dict(step.inputs)
+    lines = []
+    for path, old, new in _walk(entry.preimage, _plain(step)):
+        if path[0] != "inputs" or len(path) != 2:
+            lines.append(f"{'.'.join(path)}: {_show(old)} -> {_show(new)}")
+        elif old is _ABSENT:
+            lines.append(f"input {path[1]} is new")
+        elif new is _ABSENT:
+            lines.append(f"input {path[1]} is gone")
+        else:
+            lines.append(f"input {path[1]} changed" + _cause(inputs.get(path[1]), old, by_key))
+    return lines
+
+
+def _cause(step: Step | None, old_key: str, by_key: Mapping[str, Manifest]) -> str:
+    """Return the first own difference up the chain of changed inputs, in brackets."""
+    while step is not None and old_key in by_key:
+        differences = list(_walk(by_key[old_key].preimage, _plain(step)))
+        if not differences:
+            break
+        path, old, new = differences[0]  # inputs come last
+        if path[0] != "inputs":
+            return f" ({'.'.join(path)}: {_show(old)} -> {_show(new)})"
+        step, old_key = dict(step.inputs).get(path[-1]), old
+    return ""
+
+
+def _plain(step: Step) -> dict[str, Any]:
+    """Return the preimage as it reads back from JSON: tuples are lists."""
+    return dict(json.loads(canonical(step.preimage)))
+
+
+def _walk(
+    old: Any, new: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Yield (path, old, new) of every place where two JSON values differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        # The step's own parameters before its inputs: they are what a user changed.
+        for name in sorted({*old, *new}, key=lambda n: (n == "inputs", n)):
+            yield from _walk(old.get(name, _ABSENT), new.get(name, _ABSENT), (*path, name))
+        return
+    if old != new or type(old) is not type(new):
+        yield path, old, new
+
+
+def _show(value: Any) -> str:
+    if value is _ABSENT:
+        return "absent"
+    if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
+        return value[:_DIGEST_CHARS]
+    text = repr(value)
+    return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "..."
+
+
+def _descending(text: str) -> tuple[int, ...]:
+    """Return a sort key that puts later timestamps first."""
+    return tuple(-ord(char) for char in text)

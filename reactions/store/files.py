@@ -1,0 +1,309 @@
+"""Files that appear whole or not at all, advisory locks, and disk errors in plain words.
+
+Everything is written inside a temporary folder of the same file system, flushed to the
+disk, and renamed into place. Locks are kernel locks (``flock``), so a process killed with
+-9 leaves none behind. Where locks do not exist, all still works: two processes then
+may do the same work, and the second discards its result.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib
+import io
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactions.errors import StoreError
+from reactions.hashing import JSON
+
+if TYPE_CHECKING:
+    from reactions.kinds import Rows
+
+_fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
+
+_CHUNK_BYTES = 8 << 20
+_POLL_S = 0.05
+
+_ELSEWHERE = "set MOLSPACE_CACHE to a folder you can write to"
+_REASONS: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: (
+        "no space left on the device",
+        "free some space (molspace cache gc), or set MOLSPACE_CACHE to a folder on a larger disk",
+    ),
+    getattr(errno, "EDQUOT", -1): (
+        "the disk quota is used up",
+        "free some space (molspace cache gc), or set MOLSPACE_CACHE to a folder elsewhere",
+    ),
+    errno.EROFS: ("the file system is read-only", _ELSEWHERE),
+    errno.EACCES: ("permission denied", _ELSEWHERE),
+    errno.EPERM: ("operation not permitted", _ELSEWHERE),
+    errno.ENOTDIR: ("a part of the path is a file", "set MOLSPACE_CACHE to a folder"),
+    errno.EEXIST: ("a file is in the way of a folder", "set MOLSPACE_CACHE to a folder"),
+}
+# What file systems answer when they have no hard links, or no more of them.
+_NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES}
+
+
+@contextmanager
+def disk_errors(root: Path, doing: str) -> Iterator[None]:
+    """Turn an OSError into a StoreError that says why and how to mend it.
+
+    Args:
+        root: the store's folder.
+        doing: ``"write to"`` or ``"read"``.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason, fix = _REASONS.get(
+            error.errno or 0, (error.strerror or str(error), "see that the disk is in order")
+        )
+        raise StoreError(
+            f"cannot {doing} the store at {root}",
+            why=f"{reason}: {error.filename}" if error.filename else reason,
+            fix=fix,
+            path=str(root),
+            errno=error.errno,
+        ) from error
+
+
+# --- writing -------------------------------------------------------------------------
+
+
+def write_rows(path: Path, rows: Rows) -> tuple[int, str]:
+    """Write an array as a new ``.npy`` file, in chunks, and flush it to the disk.
+
+    Args:
+        path: must not exist.
+        rows: any shape of one axis or more; read by row slices, so it need not fit in memory.
+
+    Returns:
+        Size in bytes and SHA-256 of the file.
+    """
+    dtype, shape = np.dtype(rows.dtype), tuple(int(n) for n in rows.shape)
+    row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+    chunk = max(1, _CHUNK_BYTES // max(1, row_bytes))
+    sha, size_bytes = hashlib.sha256(), 0
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header,
+        {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape},
+    )
+    with path.open("xb") as stream:
+        stream.write(header.getvalue())
+        sha.update(header.getvalue())
+        size_bytes += header.tell()
+        for start in range(0, shape[0] if row_bytes else 0, chunk):
+            block = np.ascontiguousarray(rows[start : start + chunk], dtype=dtype)
+            data = block.reshape(-1).view(np.uint8).data
+            stream.write(data)
+            sha.update(data)
+            size_bytes += data.nbytes
+        _flush(stream)
+    return size_bytes, sha.hexdigest()
+
+
+def write_json(path: Path, value: JSON) -> None:
+    """Write a new JSON file and flush it to the disk."""
+    with path.open("x", encoding="utf-8") as stream:
+        json.dump(value, stream, ensure_ascii=False, allow_nan=False, indent=1)
+        stream.write("\n")
+        _flush(stream)
+
+
+def replace_json(path: Path, value: JSON) -> None:
+    """Write or replace a JSON file in one move."""
+    temp = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        write_json(temp, value)
+        temp.replace(path)
+    finally:
+        temp.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name; copy it where the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with source.open("rb") as reader, target.open("xb") as writer:
+            shutil.copyfileobj(reader, writer, _CHUNK_BYTES)
+            _flush(writer)
+
+
+def flush_folder(path: Path) -> None:
+    """Flush a folder's list of names to the disk, where the platform can."""
+    with suppress(OSError):  # some network file systems refuse it; the rename still holds
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _flush(stream: IO[Any]) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Lend a new folder under ``parent``; what was not published from it is removed after.
+
+    The folder is locked while it is lent, so that ``is_idle`` can tell it from debris.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    path = parent / uuid.uuid4().hex
+    path.mkdir()
+    fd = None
+    try:
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY)
+            try_lock(fd)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if fd is not None:
+            os.close(fd)
+
+
+def publish(folder: Path, target: Path) -> bool:
+    """Move a finished folder to its name.
+
+    Returns:
+        False when the name is taken: then nothing was moved.
+    """
+    flush_folder(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise
+    flush_folder(target.parent)
+    return True
+
+
+# --- locks ---------------------------------------------------------------------------
+
+
+def try_lock(fd: int, *, shared: bool = False) -> bool | None:
+    """Take a lock on an open file or folder without waiting.
+
+    Returns:
+        True when it is ours until ``fd`` is closed, False when another holds it, None
+        where locks do not work.
+    """
+    if _fcntl is None:
+        return None
+    try:
+        _fcntl.flock(fd, (_fcntl.LOCK_SH if shared else _fcntl.LOCK_EX) | _fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    return True
+
+
+def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
+    """Tell whether no living process holds a file or folder.
+
+    Args:
+        path: what ``temporary_folder`` may have locked.
+        grace_s: it must be at least this old: a maker may not have locked it yet.
+        unlocked_grace_s: the same, where locks do not work.
+    """
+    try:
+        age_s = time.time() - path.stat().st_mtime
+        if age_s < grace_s:
+            return False
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        free = try_lock(fd)
+    finally:
+        os.close(fd)
+    return age_s >= unlocked_grace_s if free is None else free
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[int | None], None] | None = None) -> Iterator[bool]:
+    """Hold the lock file ``path``, waiting for whoever has it.
+
+    Args:
+        path: made when missing, removed after.
+        on_wait: called once, with the holder's process id if known, before waiting;
+            None does not wait at all.
+
+    Yields:
+        Whether the lock is held (or locks do not work here); False only without ``on_wait``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = False
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            free = try_lock(fd)
+            if free is not False and _same_file(fd, path):
+                with suppress(OSError):  # the process id only serves a message
+                    os.ftruncate(fd, 0)
+                    os.write(fd, str(os.getpid()).encode())
+                try:
+                    yield True
+                finally:
+                    # Removed while held: who opened it meanwhile finds another file at the name.
+                    with suppress(OSError):
+                        path.unlink()
+                return
+            if free is False and on_wait is None:
+                yield False
+                return
+            if free is False and on_wait is not None and not told:
+                told = True
+                text = os.read(fd, 20).decode(errors="replace")
+                on_wait(int(text) if text.isdigit() else None)
+        finally:
+            os.close(fd)
+        if free is False:
+            time.sleep(_POLL_S)
+
+
+def _same_file(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+class Lease:
+    """Holds a shared lock on a file for as long as the object lives.
+
+    Attributes:
+        refused: another process holds the file for itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd: int | None = None
+        self.refused = False
+        with suppress(OSError):
+            self._fd = os.open(path, os.O_RDONLY)
+            self.refused = try_lock(self._fd, shared=True) is False
+
+    def __del__(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)

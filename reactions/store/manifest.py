@@ -1,0 +1,175 @@
+"""What an entry of the store says about itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reactions.hashing import JSON, file_digest
+from reactions.kinds import Artifact, Digest
+from reactions.store.files import write_rows
+
+FORMAT = 1
+"""Version of the layout of the store; raised when older versions could misread it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """One file with consecutive rows of one array."""
+
+    file: str
+    rows: int
+    size_bytes: int
+    sha256: Digest
+
+    def problem(self, folder: Path, *, full: bool) -> str:
+        """Return what is wrong with the file, or "".
+
+        Args:
+            folder: where it lies.
+            full: hash its bytes, not only compare its size.
+        """
+        path = folder / self.file
+        try:
+            size_bytes = path.stat().st_size
+        except OSError as error:
+            return f"{self.file} cannot be read ({error.strerror})"
+        if size_bytes != self.size_bytes:
+            return f"{self.file} has {size_bytes} bytes instead of {self.size_bytes}"
+        if full and file_digest(path) != self.sha256:
+            return f"{self.file} does not have the recorded digest"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayRecord:
+    """One array: its dtype as numpy writes it (``"<f4"``), its shape, and its files in order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    shards: tuple[ShardFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The record of one entry, or of one finished shard of an entry in the making."""
+
+    key: Digest
+    kind: str
+    label: str
+    preimage: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    arrays: Mapping[str, ArrayRecord]
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all array files."""
+        return sum(shard.size_bytes for record in self.arrays.values() for shard in record.shards)
+
+    def problems(self, folder: Path, *, full: bool) -> list[str]:
+        """Return what is wrong with the files; see ``ShardFile.problem``."""
+        found = (
+            shard.problem(folder, full=full)
+            for record in self.arrays.values()
+            for shard in record.shards
+        )
+        return [problem for problem in found if problem]
+
+    def to_json(self) -> JSON:
+        """Return the JSON object that ``read`` reads."""
+        return {
+            "format": FORMAT,
+            "key": self.key,
+            "kind": self.kind,
+            "label": self.label,
+            "created": self.created,
+            "preimage": self.preimage,
+            "meta": self.meta,
+            "arrays": {
+                name: {
+                    "dtype": record.dtype,
+                    "shape": record.shape,
+                    "shards": [
+                        {
+                            "file": shard.file,
+                            "rows": shard.rows,
+                            "size_bytes": shard.size_bytes,
+                            "sha256": shard.sha256,
+                        }
+                        for shard in record.shards
+                    ],
+                }
+                for name, record in self.arrays.items()
+            },
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read and check a manifest.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is no manifest of this format; the message says why.
+        """
+        try:
+            value = json.loads(path.read_bytes())
+            if value["format"] != FORMAT:
+                raise ValueError(f"its format is {value['format']!r}, not {FORMAT}")
+            arrays = {name: _array(record) for name, record in value["arrays"].items()}
+            manifest = cls(
+                key=str(value["key"]),
+                kind=str(value["kind"]),
+                label=str(value["label"]),
+                preimage=dict(value["preimage"]),
+                meta=dict(value["meta"]),
+                arrays=arrays,
+                created=datetime.fromisoformat(value["created"]).isoformat(timespec="seconds"),
+            )
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            UnicodeDecodeError,
+            json.JSONDecodeError,
+        ) as error:
+            raise ValueError(f"its manifest is malformed ({error!r})") from error
+        return manifest
+
+
+def _array(value: JSON) -> ArrayRecord:
+    shards = tuple(
+        ShardFile(
+            str(shard["file"]), int(shard["rows"]), int(shard["size_bytes"]), str(shard["sha256"])
+        )
+        for shard in value["shards"]
+    )
+    record = ArrayRecord(np.dtype(value["dtype"]).str, tuple(map(int, value["shape"])), shards)
+    if record.shape[:1] != (sum(shard.rows for shard in shards),):
+        raise ValueError("its shards do not add up to its shape")
+    for shard in shards:
+        if Path(shard.file).name != shard.file:
+            raise ValueError(f"{shard.file!r} is no plain file name")
+    return record
+
+
+def write_arrays(folder: Path, artifact: Artifact) -> dict[str, ArrayRecord]:
+    """Write each array of an artifact as one file of a folder, named by number.
+
+    Array names are free strings, so they stay out of file names.
+    """
+    records = {}
+    for number, (name, rows) in enumerate(sorted(artifact.arrays.items())):
+        file = f"{number}.npy"
+        size_bytes, sha256 = write_rows(folder / file, rows)
+        shape = tuple(int(n) for n in rows.shape)
+        records[name] = ArrayRecord(
+            np.dtype(rows.dtype).str, shape, (ShardFile(file, shape[0], size_bytes, sha256),)
+        )
+    return records

@@ -1,0 +1,364 @@
+"""The content-addressed store: what steps made, found again by key.
+
+Layout under the root::
+
+    store.json                    format version
+    entries/<2 hex>/<key>/        manifest.json, written last, and .npy files
+    partial/<key>/<start>-<stop>/ finished shards of entries in the making
+    locks/<key>.lock              held while a process makes the entry
+    tmp/                          folders being written, before they are renamed
+    quarantine/                   damaged entries, out of the way
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactions.errors import StoreError
+from reactions.kinds import Artifact, Digest, Step
+from reactions.store import explain, upkeep
+from reactions.store.files import (
+    Lease,
+    disk_errors,
+    locked,
+    publish,
+    replace_json,
+    temporary_folder,
+    write_json,
+)
+from reactions.store.layout import MANIFEST_JSON, Layout
+from reactions.store.manifest import FORMAT, ArrayRecord, Manifest, write_arrays
+from reactions.store.partial import Partial
+from reactions.store.rows import ShardedRows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def store_root() -> Path:
+    """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
+    if chosen := os.environ.get("MOLSPACE_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache).expanduser().absolute() / "molspace"
+    return Path.home() / ".cache" / "molspace"
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class Store:
+    """Artifacts by step key.
+
+    Looking things up never creates anything; the root appears with the first write.
+
+    Args:
+        root: folder of the store; ``store_root()`` by default.
+        warn: called with a sentence when something damaged was put aside.
+    """
+
+    def __init__(self, root: Path | None = None, *, warn: Callable[[str], None] = _ignore) -> None:
+        self.root = (root or store_root()).absolute()
+        self.warn = warn
+        self._layout = Layout(self.root)
+        self._checked = False
+        self._prepared = False
+
+    # --- reading ---------------------------------------------------------------------
+
+    def has(self, key: Digest) -> bool:
+        """Tell cheaply whether there is an entry; ``lookup`` may still find it damaged.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        self._check_format()
+        with disk_errors(self.root, "read"):
+            return (self._layout.entry(key) / MANIFEST_JSON).is_file()
+
+    def lookup(self, key: Digest) -> Artifact | None:
+        """Return an entry, its arrays memory-mapped, or None.
+
+        A damaged entry is put aside with a warning and counts as missing.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        self._check_format()
+        folder = self._layout.entry(key)
+        path = folder / MANIFEST_JSON
+        with disk_errors(self.root, "read"):
+            if not folder.is_dir():
+                return None
+            lease = Lease(path)  # before the files are checked, so that gc leaves them alone
+            if lease.refused:
+                return None  # gc is removing it
+            try:
+                manifest = Manifest.read(path)
+                problems = manifest.problems(folder, full=False)
+                if manifest.key != key:
+                    problems.append("it belongs to another step")
+            except FileNotFoundError:
+                problems = ["its manifest is missing"]
+            except ValueError as error:
+                problems = [str(error)]
+        if problems:
+            if folder.is_dir():  # else gc was faster
+                self._quarantine(key, problems)
+            return None
+        with suppress(OSError):  # a store that is only read keeps no record of use
+            os.utime(path)
+        arrays = {
+            name: self._rows(folder, record, lease) for name, record in manifest.arrays.items()
+        }
+        return Artifact(arrays, dict(manifest.meta))
+
+    def explain(self, step: Step) -> str:
+        """Return ``"hit"``, or in a few words why the store lacks a step's result.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        return self.explain_all([step])[step.key]
+
+    def explain_all(self, steps: Iterable[Step]) -> dict[Digest, str]:
+        """Return ``explain`` of many steps by key, reading the store once."""
+        steps = list(steps)
+        hits = {step.key for step in steps if self.has(step.key)}
+        entries = self._manifests() if len(hits) < len(steps) else []
+        return {
+            step.key: "hit" if step.key in hits else explain.miss(step, entries) for step in steps
+        }
+
+    def ls(self) -> list[upkeep.EntryInfo]:
+        """Return all readable entries, by kind and label.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        self._check_format()
+        with disk_errors(self.root, "read"):
+            return sorted(upkeep.entries(self._layout), key=lambda e: (e.kind, e.label, e.key))
+
+    def verify(self, *, repair: bool = False) -> Iterator[upkeep.Problem]:
+        """Hash every file of every entry again and yield what is wrong.
+
+        Args:
+            repair: put damaged entries aside, so that the next run makes them anew.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        self._check_format()
+        with disk_errors(self.root, "read"):
+            for problem in upkeep.verify(self._layout):
+                if repair and self._layout.entry(problem.key).exists():
+                    self._quarantine(problem.key, [problem.what])
+                yield problem
+
+    # --- writing ---------------------------------------------------------------------
+
+    def put(self, step: Step, artifact: Artifact) -> None:
+        """Store what a step made, unless an entry is there already.
+
+        Raises:
+            StoreError: it cannot be written; nothing of it is left visible.
+        """
+
+        def fill(folder: Path) -> Manifest:
+            arrays = write_arrays(folder, artifact)
+            return Manifest(step.key, step.kind, step.label, step.preimage, artifact.meta, arrays)
+
+        self._write_entry(step.key, fill)
+
+    def partial(self, step: Step) -> Partial:
+        """Return the finished shards of a step made by rows; each is verified.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        self._check_format()
+        with disk_errors(self.root, "read"):
+            return Partial(step, self._layout.partial / step.key, self._layout.tmp, self.warn)
+
+    def add_shard(self, shards: Partial, start: int, stop: int, artifact: Artifact) -> None:
+        """Keep rows ``start`` to ``stop`` of a step for this run or a later one.
+
+        Raises:
+            StepError: the shard does not fit the earlier ones.
+            StoreError: it cannot be written; nothing of it is left visible.
+        """
+        with self._writing():
+            shards.add(start, stop, artifact)
+
+    def complete(self, shards: Partial) -> None:
+        """Make an entry of all shards of a step, unless it is there already.
+
+        Raises:
+            StoreError: it cannot be written; nothing of it is left visible.
+        """
+        try:
+            self._write_entry(shards.key, shards.assemble)
+        except StoreError as error:
+            # Where locks do not work, another process may have used up the shards.
+            if not (isinstance(error.__cause__, FileNotFoundError) and self.has(shards.key)):
+                raise
+        shards.discard()
+
+    @contextmanager
+    def lock(self, key: Digest, on_wait: Callable[[int | None], None] = _ignore) -> Iterator[None]:
+        """Hold the right to make an entry, waiting for another process that has it.
+
+        The lock is advisory: without it two processes do the same work, and both end well.
+
+        Args:
+            key: of the entry.
+            on_wait: called once before waiting, with the process id of the holder if known.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        with ExitStack() as stack:
+            with self._writing():
+                stack.enter_context(locked(self._layout.lock(key), on_wait))
+            yield
+
+    def gc(
+        self,
+        *,
+        keep: set[Digest] | None = None,
+        older_than_s: float | None = None,
+        max_bytes: int | None = None,
+        dry_run: bool = False,
+    ) -> upkeep.Freed:
+        """Remove debris and, if asked, entries. What a living process uses stays.
+
+        Without criteria only debris goes: folders that killed processes left, damaged
+        entries, and unfinished work nobody touched for a week.
+
+        Args:
+            keep: keys that stay in any case; with no other criterion, all others go.
+            older_than_s: entries not used for so many seconds go.
+            max_bytes: the least recently used go until the rest takes at most so much.
+            dry_run: only tell.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be changed.
+        """
+        self._check_format()
+        with disk_errors(self.root, "write to"):
+            return upkeep.gc(self._layout, keep, older_than_s, max_bytes, dry_run)
+
+    # --- within ----------------------------------------------------------------------
+
+    def _check_format(self) -> None:
+        """Refuse a store of another version; an absent one is empty."""
+        if self._checked:
+            return
+        path = self._layout.store_json
+        fix = f"set MOLSPACE_CACHE to another folder, or remove {path} and {self._layout.entries}"
+        with disk_errors(self.root, "read"):
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))["format"]
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(
+                    f"cannot tell the version of the store at {self.root}",
+                    why=f"{path} is damaged ({error!r})",
+                    fix=fix,
+                    path=str(self.root),
+                ) from error
+        if found != FORMAT:
+            raise StoreError(
+                f"the store at {self.root} has format {found}, this version reads format {FORMAT}",
+                why="it was written by another version of molspace",
+                fix=fix,
+                path=str(self.root),
+                found=found,
+                expected=FORMAT,
+            )
+        self._checked = True
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Make the root if needed, and speak plainly of disk errors."""
+        self._check_format()
+        with disk_errors(self.root, "write to"):
+            if not self._prepared:
+                self.root.mkdir(parents=True, exist_ok=True)
+                if not self._layout.store_json.exists():
+                    replace_json(self._layout.store_json, {"format": FORMAT})
+                upkeep.sweep(self._layout)
+                self._prepared = True
+            yield
+
+    def _write_entry(self, key: Digest, fill: Callable[[Path], Manifest]) -> None:
+        with self._writing(), temporary_folder(self._layout.tmp) as folder:
+            manifest = fill(folder)
+            write_json(folder / MANIFEST_JSON, manifest.to_json())
+            target = self._layout.entry(key)
+            if not publish(folder, target) and not (target / MANIFEST_JSON).is_file():
+                # Somebody's broken folder holds the name: put it aside and try once more.
+                self._quarantine(key, ["its manifest is missing"])
+                publish(folder, target)
+
+    def _quarantine(self, key: Digest, problems: Sequence[str]) -> None:
+        """Move a damaged entry out of the way; a store that is only read keeps it."""
+        aside = self._layout.quarantine / f"{key}-{uuid.uuid4().hex[:8]}"
+        with suppress(OSError):
+            aside.parent.mkdir(exist_ok=True)
+            self._layout.entry(key).rename(aside)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        self.warn(f"put aside the damaged entry {key[:12]}: {problems[0]}{more}")
+
+    def _manifests(self) -> list[Manifest]:
+        self._check_format()
+        with disk_errors(self.root, "read"):
+            return [manifest for manifest, _ in upkeep.manifests(self._layout)]
+
+    def _rows(self, folder: Path, record: ArrayRecord, lease: Lease) -> ShardedRows:
+        dtype = np.dtype(record.dtype)
+        openers = [
+            (shard.rows, partial(self._open, folder / shard.file, dtype, record.shape, shard.rows))
+            for shard in record.shards
+        ]
+        return ShardedRows(record.shape, dtype, openers, owner=lease)
+
+    def _open(
+        self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int
+    ) -> NDArray[Any]:
+        """Memory-map one shard.
+
+        Raises:
+            StoreError: it cannot be read, or is not what the manifest says.
+        """
+        expected = (rows, *shape[1:])
+        empty = 0 in expected  # nothing to map
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode=None if empty else "r")
+        except (OSError, ValueError, EOFError) as error:
+            raise self._unreadable(path, str(error)) from error
+        if array.dtype != dtype or array.shape != expected:
+            raise self._unreadable(
+                path, f"it holds {array.dtype} {array.shape}, not {dtype} {expected}"
+            )
+        return array
+
+    def _unreadable(self, path: Path, why: str) -> StoreError:
+        return StoreError(
+            f"cannot read {path.name} of entry {path.parent.name[:12]} in the store",
+            why=why,
+            fix="run `molspace cache verify` to put damaged entries aside, then run again",
+            path=str(path),
+        )

@@ -1,0 +1,241 @@
+"""Listing, verifying and cleaning a store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reactions.kinds import Digest
+from reactions.store.files import is_idle, locked, try_lock
+from reactions.store.layout import MANIFEST_JSON, Layout
+from reactions.store.manifest import Manifest
+
+# A maker takes its lock at once; an hour is generous. Where locks do not work, a day.
+_GRACE_S = 3600.0
+_UNLOCKED_GRACE_S = 86400.0
+_UNFINISHED_S = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class EntryInfo:
+    """One entry, for people.
+
+    Attributes:
+        key: of the step that made it.
+        kind: of the step.
+        label: of the step.
+        size_bytes: of its files.
+        created: when it was finished.
+        last_used: when it was last looked up.
+    """
+
+    key: Digest
+    kind: str
+    label: str
+    size_bytes: int
+    created: datetime
+    last_used: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with one entry."""
+
+    key: Digest
+    label: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What a cleaning removed, or would remove.
+
+    Attributes:
+        entries: finished entries, least recently used first.
+        debris: other folders: temporary, unfinished, damaged.
+        size_bytes: of all of them.
+        in_use: entries that met the criteria but are being read by a living process.
+    """
+
+    entries: tuple[EntryInfo, ...] = ()
+    debris: tuple[Path, ...] = ()
+    size_bytes: int = 0
+    in_use: tuple[EntryInfo, ...] = ()
+
+
+def folders(layout: Layout) -> Iterator[Path]:
+    """Yield the folder of every entry, in order of keys."""
+    for group in _children(layout.entries):
+        yield from _children(group)
+
+
+def manifests(layout: Layout) -> Iterator[tuple[Manifest, Path]]:
+    """Yield the manifest and folder of every readable entry, in order of keys."""
+    for folder in folders(layout):
+        with suppress(OSError, ValueError):
+            yield Manifest.read(folder / MANIFEST_JSON), folder
+
+
+def entries(layout: Layout) -> Iterator[EntryInfo]:
+    """Yield every readable entry, in order of keys."""
+    for manifest, folder in manifests(layout):
+        path = folder / MANIFEST_JSON
+        with suppress(FileNotFoundError):  # removed meanwhile
+            stat = path.stat()
+            yield EntryInfo(
+                key=manifest.key,
+                kind=manifest.kind,
+                label=manifest.label,
+                size_bytes=manifest.size_bytes + stat.st_size,
+                created=datetime.fromisoformat(manifest.created),
+                last_used=datetime.fromtimestamp(stat.st_mtime, UTC),
+            )
+
+
+def verify(layout: Layout) -> Iterator[Problem]:
+    """Yield what is wrong with the entries, hashing every file."""
+    for folder in folders(layout):
+        key = folder.name
+        try:
+            manifest = Manifest.read(folder / MANIFEST_JSON)
+        except FileNotFoundError:
+            if folder.exists():
+                yield Problem(key, "", "its manifest is missing")
+            continue
+        except (OSError, ValueError) as error:
+            yield Problem(key, "", str(error))
+            continue
+        if manifest.key != key:
+            yield Problem(key, manifest.label, f"it says it is {manifest.key[:12]}")
+        for what in manifest.problems(folder, full=True):
+            yield Problem(key, manifest.label, what)
+
+
+def sweep(layout: Layout) -> list[Path]:
+    """Remove temporary folders that no living process holds, and return them."""
+    stale = [path for path in _children(layout.tmp) if _is_debris(path)]
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True)
+    return stale
+
+
+def gc(
+    layout: Layout,
+    keep: set[Digest] | None,
+    older_than_s: float | None,
+    max_bytes: int | None,
+    dry_run: bool,
+) -> Freed:
+    """Remove debris and entries; see ``Store.gc``."""
+    debris, debris_bytes = _debris(layout, keep, older_than_s, dry_run)
+    freed: list[EntryInfo] = []
+    in_use: list[EntryInfo] = []
+    for entry in _chosen(list(entries(layout)), keep, older_than_s, max_bytes):
+        if dry_run or _remove_entry(layout, entry.key):
+            freed.append(entry)
+        else:
+            in_use.append(entry)
+    size_bytes = debris_bytes + sum(entry.size_bytes for entry in freed)
+    return Freed(tuple(freed), tuple(debris), size_bytes, tuple(in_use))
+
+
+def _chosen(
+    found: list[EntryInfo],
+    keep: set[Digest] | None,
+    older_than_s: float | None,
+    max_bytes: int | None,
+) -> list[EntryInfo]:
+    """Return the entries that have to go, least recently used first."""
+    found.sort(key=lambda entry: (entry.last_used, entry.key))
+    free = [entry for entry in found if keep is None or entry.key not in keep]
+    if older_than_s is None and max_bytes is None:
+        return free if keep is not None else []
+    now, total = datetime.now(UTC), sum(entry.size_bytes for entry in found)
+    chosen = []
+    for entry in free:
+        idle_s = (now - entry.last_used).total_seconds()
+        old = older_than_s is not None and idle_s >= older_than_s
+        if old or (max_bytes is not None and total > max_bytes):
+            chosen.append(entry)
+            total -= entry.size_bytes
+    return chosen
+
+
+def _remove_entry(layout: Layout, key: Digest) -> bool:
+    """Remove an entry unless a living process reads it (it holds a shared lock)."""
+    folder = layout.entry(key)
+    try:
+        fd = os.open(folder / MANIFEST_JSON, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        if try_lock(fd) is False:
+            return False
+        _remove(layout, folder)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _debris(
+    layout: Layout, keep: set[Digest] | None, older_than_s: float | None, dry_run: bool
+) -> tuple[list[Path], int]:
+    """Remove what no run will want again; return the folders and their bytes."""
+    size_bytes = 0
+    removed = []
+    for path in [*filter(_is_debris, _children(layout.tmp)), *_children(layout.quarantine)]:
+        size_bytes += _size_bytes(path)
+        removed.append(path)
+        if not dry_run:
+            shutil.rmtree(path)
+    for path in _children(layout.partial):
+        key = path.name
+        idle_s = time.time() - path.stat().st_mtime
+        limit_s = _UNFINISHED_S if older_than_s is None else older_than_s
+        kept = keep is not None and key in keep
+        if not (layout.entry(key).exists() or (idle_s >= limit_s and not kept)):
+            continue
+        with nullcontext(True) if dry_run else locked(layout.lock(key)) as idle:
+            if idle:
+                size_bytes += _size_bytes(path)
+                removed.append(path)
+                if not dry_run:
+                    _remove(layout, path)
+    return removed, size_bytes
+
+
+def _remove(layout: Layout, folder: Path) -> None:
+    """Move a folder away, then remove it, so that nobody sees it half removed."""
+    layout.tmp.mkdir(exist_ok=True)
+    aside = layout.tmp / uuid.uuid4().hex
+    with suppress(FileNotFoundError):  # another cleaner was faster
+        folder.rename(aside)
+        shutil.rmtree(aside)
+
+
+def _is_debris(path: Path) -> bool:
+    return is_idle(path, grace_s=_GRACE_S, unlocked_grace_s=_UNLOCKED_GRACE_S)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _size_bytes(folder: Path) -> int:
+    sizes = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            stat = path.lstat()
+            # A finished shard may be linked into an entry: removing one name frees nothing.
+            sizes += stat.st_size if stat.st_nlink == 1 else 0
+    return sizes

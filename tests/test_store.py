@@ -1,0 +1,461 @@
+import errno
+import json
+import mmap
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reactions.errors import StepError, StoreError
+from reactions.kinds import Artifact
+from reactions.steps.step import make_step
+from reactions.store import ShardedRows, Store, store_root
+
+
+def step(seed=0, *, n_rows=None, shard_rows=0, kind="train"):
+    return make_step(kind, "toy", {"seed": seed}, (), _never, n_rows=n_rows, shard_rows=shard_rows)
+
+
+def _never(context, inputs, start, stop):
+    raise AssertionError("the store runs nothing")
+
+
+def artifact(n=3, *, meta=None):
+    return Artifact(
+        {"x": np.arange(n * 2, dtype=np.float32).reshape(n, 2), "0.bias": np.ones(4)}, meta or {}
+    )
+
+
+def rows(start, stop, **meta):
+    return Artifact({"x": np.arange(start, stop, dtype=np.int64)[:, None]}, meta)
+
+
+def everything(root: Path):
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cache")
+
+
+def test_default_roots(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("MOLSPACE_CACHE", raising=False)
+    assert store_root() == tmp_path / ".cache" / "molspace"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert store_root() == Path("/xdg/molspace")
+    monkeypatch.setenv("MOLSPACE_CACHE", "~/mine")
+    assert store_root() == tmp_path / "mine"
+    assert Store().root == tmp_path / "mine"
+
+
+def test_looking_up_creates_nothing(store):
+    assert store.lookup(step().key) is None
+    assert not store.has(step().key)
+    assert store.ls() == []
+    assert list(store.verify()) == []
+    assert store.explain(step()) == "no earlier train step"
+    store.gc(older_than_s=0)
+    assert not store.root.exists()
+
+
+def test_what_is_put_is_found_memory_mapped(store):
+    store.put(step(), artifact(meta={"loss": [0.5, 0.25]}))
+    assert store.has(step().key)
+    found = Store(store.root).lookup(step().key)
+    assert found.meta == {"loss": [0.5, 0.25]}
+    assert set(found.arrays) == {"x", "0.bias"}
+    x = found.arrays["x"]
+    assert isinstance(x, ShardedRows)
+    assert (x.shape, x.dtype) == ((3, 2), np.float32)
+    assert np.array_equal(x.to_array(), artifact().arrays["x"])
+    base = x[:]
+    while isinstance(base, np.ndarray):
+        base = base.base
+    assert isinstance(base, mmap.mmap)
+    assert not x[:].flags.writeable
+    assert np.array_equal(found.arrays["0.bias"].to_array(), np.ones(4))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((0, 5), np.float16),
+        np.zeros((3, 0), np.float32),
+        np.array([True, False]),
+        np.array(["a", "längér"]),
+        np.arange(24, dtype=">i4").reshape(4, 3, 2),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(20.0).reshape(10, 2)[::2],
+    ],
+    ids=["no rows", "no columns", "bool", "text", "big endian", "fortran", "strided"],
+)
+def test_any_array_comes_back_equal(store, array):
+    store.put(step(), Artifact({"x": array}))
+    back = store.lookup(step().key).arrays["x"]
+    assert (back.dtype, back.shape) == (array.dtype, array.shape)
+    assert np.array_equal(back.to_array(), array)
+    assert np.array_equal(np.load(next(store.root.rglob("0.npy"))), array)
+    assert list(store.verify()) == []
+
+
+def test_large_arrays_are_written_in_chunks(store, monkeypatch):
+    monkeypatch.setattr("reactions.store.files._CHUNK_BYTES", 100)
+    array = np.arange(3000.0).reshape(300, 10)
+    store.put(step(), Artifact({"x": array}))
+    assert np.array_equal(store.lookup(step().key).arrays["x"].to_array(), array)
+    assert list(store.verify()) == []
+
+
+def test_the_first_of_two_results_stays(store):
+    store.put(step(), artifact(3))
+    store.put(step(), artifact(5))
+    assert len(store.lookup(step().key).arrays["x"]) == 3
+    assert everything(store.root / "tmp") == []
+
+
+def test_only_finished_names_are_visible(store):
+    store.put(step(), artifact())
+    key = step().key
+    assert everything(store.root) == [
+        f"entries/{key[:2]}/{key}/{name}" for name in ("0.npy", "1.npy", "manifest.json")
+    ] + ["store.json"]
+
+
+# --- shards --------------------------------------------------------------------------
+
+
+def test_shards_become_one_entry(store):
+    sharded = step(n_rows=10, shard_rows=4)
+    shards = store.partial(sharded)
+    assert shards.missing() == [(0, 4), (4, 8), (8, 10)]
+    for start, stop in shards.missing():
+        store.add_shard(shards, start, stop, rows(start, stop, unit="u"))
+    assert store.lookup(sharded.key) is None
+    store.complete(shards)
+    found = store.lookup(sharded.key)
+    assert np.array_equal(found.arrays["x"].to_array().ravel(), np.arange(10))
+    assert found.meta == {"unit": "u"}
+    assert everything(store.root / "partial") == []
+    assert list(store.verify()) == []
+
+
+def test_another_run_resumes_with_another_shard_size(store):
+    shards = store.partial(step(n_rows=10, shard_rows=4))
+    store.add_shard(shards, 4, 8, rows(4, 8))
+    finer = Store(store.root).partial(step(n_rows=10, shard_rows=3))
+    assert finer.finished == [(4, 8)]
+    assert finer.missing() == [(0, 3), (3, 4), (8, 10)]
+    for start, stop in finer.missing():
+        store.add_shard(finer, start, stop, rows(start, stop))
+    store.complete(finer)
+    x = store.lookup(step().key).arrays["x"]
+    assert np.array_equal(x.to_array().ravel(), np.arange(10))
+
+
+def test_no_rows_make_one_empty_shard(store):
+    shards = store.partial(step(n_rows=0, shard_rows=4))
+    assert shards.missing() == [(0, 0)]
+    store.add_shard(shards, 0, 0, rows(0, 0))
+    assert shards.missing() == []
+    store.complete(shards)
+    assert store.lookup(step().key).arrays["x"].shape == (0, 1)
+
+
+@pytest.mark.parametrize("damage", ["flip", "shorten", "manifest", "other key"])
+def test_a_damaged_shard_is_made_again(store, damage):
+    sharded = step(n_rows=8, shard_rows=4)
+    shards = store.partial(sharded)
+    store.add_shard(shards, 0, 4, rows(0, 4))
+    store.add_shard(shards, 4, 8, rows(4, 8))
+    folder = store.root / "partial" / sharded.key / "4-8"
+    if damage == "flip":
+        data = bytearray((folder / "0.npy").read_bytes())
+        data[-1] ^= 1
+        (folder / "0.npy").write_bytes(data)
+    elif damage == "shorten":
+        os.truncate(folder / "0.npy", 40)
+    elif damage == "manifest":
+        (folder / "shard.json").write_text("{")
+    else:
+        text = (folder / "shard.json").read_text()
+        (folder / "shard.json").write_text(text.replace(sharded.key, "0" * 64))
+    warnings = []
+    again = Store(store.root, warn=warnings.append).partial(sharded)
+    assert again.missing() == [(4, 8)]
+    assert len(warnings) == 1
+    assert "dropped rows 4-8 of 'toy'" in warnings[0]
+
+
+def test_overlapping_shards_of_an_unlocked_twin_are_dropped(store):
+    first, second = (store.partial(step(n_rows=8, shard_rows=n)) for n in (4, 3))
+    store.add_shard(first, 0, 4, rows(0, 4))
+    store.add_shard(second, 3, 6, rows(3, 6))
+    assert store.partial(step(n_rows=8, shard_rows=4)).finished == [(0, 4)]
+
+
+def test_rows_beyond_the_steps_are_dropped(store):
+    store.add_shard(store.partial(step(n_rows=8, shard_rows=4)), 4, 8, rows(4, 8))
+    assert store.partial(step(n_rows=6, shard_rows=4)).finished == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Artifact({"x": np.zeros((4, 1), np.float32)}),
+        Artifact({"x": np.zeros((4, 2), np.int64)}),
+        Artifact({"y": np.zeros((4, 1), np.int64)}),
+        rows(4, 8, seen=4),
+    ],
+    ids=["type", "width", "name", "meta"],
+)
+def test_shards_must_agree(store, odd):
+    shards = store.partial(step(n_rows=8, shard_rows=4))
+    store.add_shard(shards, 0, 4, rows(0, 4))
+    with pytest.raises(StepError, match="unlike earlier ones"):
+        store.add_shard(shards, 4, 8, odd)
+    assert shards.finished == [(0, 4)]
+
+
+def test_shards_are_copied_where_there_are_no_links(store, monkeypatch):
+    def refuse(self, target):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    shards = store.partial(step(n_rows=4, shard_rows=4))
+    store.add_shard(shards, 0, 4, rows(0, 4))
+    store.complete(shards)
+    assert np.array_equal(store.lookup(step().key).arrays["x"].to_array().ravel(), range(4))
+    assert list(store.verify()) == []
+
+
+# --- damage --------------------------------------------------------------------------
+
+
+def _entry(store) -> Path:
+    return next((store.root / "entries").glob("*/*"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda e: (e / "0.npy").unlink(), "0.npy cannot be read"),
+        (lambda e: os.truncate(e / "1.npy", 100), "1.npy has 100 bytes instead of"),
+        (lambda e: (e / "manifest.json").unlink(), "its manifest is missing"),
+        (lambda e: (e / "manifest.json").write_text('{"format": 1'), "malformed"),
+        (lambda e: (e / "manifest.json").write_bytes(b"\xff\xfe\x00"), "malformed"),
+        (lambda e: (e / "manifest.json").write_text("[]"), "malformed"),
+        (lambda e: (e / "manifest.json").write_text('{"format": 9}'), "its format is 9, not 1"),
+        (lambda e: _edit(e, "key", "0" * 64), "it belongs to another step"),
+        (lambda e: _edit(e, "arrays", {"x": {"dtype": "<f4", "shape": [2], "shards": []}}), "add"),
+        (lambda e: _edit(e, "arrays", {"x": {"dtype": "nope", "shape": [0], "shards": []}}), "mal"),
+        (lambda e: _escape(e), "no plain file name"),
+    ],
+)
+def test_a_damaged_entry_is_put_aside(store, damage, reason):
+    store.put(step(), artifact())
+    damage(_entry(store))
+    warnings = []
+    again = Store(store.root, warn=warnings.append)
+    assert again.lookup(step().key) is None
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"put aside the damaged entry {step().key[:12]}: ")
+    assert reason in warnings[0]
+    assert not again.has(step().key)
+    again.put(step(), artifact())
+    assert again.lookup(step().key) is not None
+    assert len(list((store.root / "quarantine").iterdir())) == 1
+
+
+def _edit(entry, name, value):
+    manifest = json.loads((entry / "manifest.json").read_text())
+    manifest[name] = value
+    (entry / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _escape(entry):
+    manifest = json.loads((entry / "manifest.json").read_text())
+    manifest["arrays"]["x"]["shards"][0]["file"] = "../../secret.npy"
+    (entry / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_folder_without_manifest_does_not_block_its_name(store):
+    store.put(step(1), artifact())
+    folder = store.root / "entries" / step().key[:2] / step().key
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "junk").write_text("")
+    store.put(step(), artifact())
+    assert store.lookup(step().key) is not None
+
+
+def test_damage_found_while_reading_is_an_error(store):
+    store.put(step(), artifact())
+    path = _entry(store) / "1.npy"
+    path.write_bytes(b"\0" * path.stat().st_size)
+    found = store.lookup(step().key)
+    with pytest.raises(StoreError, match="molspace cache verify"):
+        found.arrays["x"][:]
+
+
+def test_a_file_of_another_shape_is_an_error(store):
+    store.put(step(), artifact())
+    path = _entry(store) / "1.npy"
+    np.save(path, np.zeros((2, 3), np.float32))
+    with pytest.raises(StoreError, match=r"it holds float32 \(2, 3\), not float32 \(3, 2\)"):
+        store.lookup(step().key).arrays["x"][:]
+
+
+def test_a_damaged_entry_of_a_read_only_store_is_a_miss(store, monkeypatch):
+    store.put(step(), artifact())
+    os.truncate(_entry(store) / "1.npy", 100)
+
+    def refuse(self, *_args, **_kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("rename", "mkdir"):
+        monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(os, "utime", refuse)
+    assert Store(store.root).lookup(step().key) is None
+
+
+# --- versions ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda s: s.lookup(step().key),
+        lambda s: s.has(step().key),
+        lambda s: s.put(step(), artifact()),
+        lambda s: s.partial(step(n_rows=4, shard_rows=4)),
+        lambda s: s.ls(),
+        lambda s: s.explain(step()),
+        lambda s: list(s.verify()),
+        lambda s: s.gc(),
+    ],
+)
+def test_a_store_of_another_version_is_refused(store, use):
+    store.put(step(), artifact())
+    (store.root / "store.json").write_text('{"format": 7}')
+    before = everything(store.root)
+    with pytest.raises(StoreError) as caught:
+        use(Store(store.root))
+    assert "has format 7, this version reads format 1" in caught.value.what
+    assert "MOLSPACE_CACHE" in caught.value.fix
+    assert caught.value.fields["found"] == 7
+    assert everything(store.root) == before
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "nonsense"])
+def test_an_unreadable_version_is_refused(store, text):
+    store.root.mkdir()
+    (store.root / "store.json").write_text(text)
+    with pytest.raises(StoreError, match="cannot tell the version"):
+        store.lookup(step().key)
+
+
+# --- disk errors ---------------------------------------------------------------------
+
+
+def _failing(call, number, after):
+    """Fail ``call`` with an errno after it has worked some times."""
+    left = [after]
+
+    def fail(*args, **kwargs):
+        if left[0] == 0:
+            raise OSError(number, os.strerror(number))
+        left[0] -= 1
+        return call(*args, **kwargs)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission denied"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("after", range(4))
+def test_a_failing_disk_leaves_nothing_half_written(store, monkeypatch, number, reason, after):
+    store.put(step(1), artifact())
+    before = everything(store.root)
+    monkeypatch.setattr(os, "fsync", _failing(os.fsync, number, after))
+    if after < 3:  # two arrays and the manifest
+        with pytest.raises(StoreError, match="cannot write to the store") as caught:
+            store.put(step(), artifact())
+        assert reason in caught.value.why
+        assert caught.value.fix
+        assert caught.value.fields["errno"] == number
+        assert everything(store.root) == before
+        assert store.lookup(step().key) is None
+    else:  # folders are flushed where the platform can
+        store.put(step(), artifact())
+        assert store.lookup(step().key) is not None
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_no_space_for_a_shard_keeps_the_others(store, monkeypatch):
+    sharded = step(n_rows=8, shard_rows=4)
+    shards = store.partial(sharded)
+    store.add_shard(shards, 0, 4, rows(0, 4))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _failing(os.fsync, errno.ENOSPC, 0))
+        with pytest.raises(StoreError, match="no space left"):
+            store.add_shard(shards, 4, 8, rows(4, 8))
+    assert store.partial(sharded).missing() == [(4, 8)]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_root_that_cannot_be_made(store, monkeypatch, number):
+    monkeypatch.setattr(Path, "mkdir", _failing(Path.mkdir, number, 0))
+    with pytest.raises(StoreError, match="cannot write to the store") as caught:
+        store.put(step(), artifact())
+    assert "MOLSPACE_CACHE" in caught.value.fix
+    assert not store.root.exists()
+
+
+def test_a_file_where_the_root_should_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match="cannot write to the store"):
+            Store(root).put(step(), artifact())
+
+
+def test_unreadable_stores_say_so(store, monkeypatch):
+    store.put(step(), artifact())
+    monkeypatch.setattr(Path, "read_bytes", _failing(Path.read_bytes, errno.EACCES, 0))
+    with pytest.raises(StoreError, match="cannot read the store") as caught:
+        store.lookup(step().key)
+    assert "permission denied" in caught.value.why
+
+
+# --- platforms -----------------------------------------------------------------------
+
+
+def test_all_works_without_locks(store, monkeypatch):
+    monkeypatch.setattr("reactions.store.files._fcntl", None)
+    with store.lock(step().key):
+        store.put(step(), artifact())
+    assert store.lookup(step().key) is not None
+    assert len(store.gc(older_than_s=0).entries) == 1
+
+
+def test_importing_the_store_needs_neither_fcntl_nor_torch():
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'fcntl' else find(name, *a)\n"
+        "import reactions.store\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert reactions.store.files._fcntl is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
