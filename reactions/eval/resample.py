@@ -6,6 +6,7 @@ observations, so they are drawn together (a cluster bootstrap).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -96,6 +97,37 @@ def bootstrap_difference(
         clusters=clusters,
         confidence=confidence,
     )
+
+
+def bootstrap_strata(
+    strata: Sequence[ArrayLike],
+    *,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Estimate the mean of several sets' means, each set counting equally.
+
+    Args:
+        strata: one array of n_i numbers for each set (a task with one seed); items are
+            drawn with replacement within each.
+        n_resamples: how often to draw.
+        seed: equal seeds give equal intervals.
+        confidence: share of resampled means inside the interval.
+
+    Raises:
+        DimensionMismatch: there is no set, or one is empty.
+    """
+    arrays = [np.asarray(values, dtype=np.float64).ravel() for values in strata]
+    if not arrays or not all(map(len, arrays)):
+        raise DimensionMismatch("no values to resample")
+    rng = np.random.default_rng(seed)
+    means = np.mean(
+        [_resampled_means(x, np.ones(len(x)), n_resamples, rng) for x in arrays], axis=0
+    )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(np.mean([x.mean() for x in arrays])), float(low), float(high))
 
 
 def recall_by_item(

@@ -1,0 +1,48 @@
+"""The commands, registered. Each module imports the library when it runs, not before."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molspace_cli import cache, evaluate, infer, lab, plan, react, reproduce, show, spaces
+
+app = typer.Typer(
+    name="molspace",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Fuse pre-trained multimodal embedding spaces with one-line reactions.",
+    epilog='Start with:  molspace react "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"',
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"molspace {version('molspace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Fuse pre-trained multimodal embedding spaces with one-line reactions."""
+
+
+app.command("react")(react.react)
+app.command("eval")(evaluate.evaluate)
+app.command("infer")(infer.infer)
+app.command("plan")(plan.plan)
+app.command("show")(show.show)
+app.add_typer(spaces.app, name="spaces")
+app.add_typer(lab.app, name="lab")
+app.add_typer(cache.app, name="cache")
+app.add_typer(reproduce.app, name="reproduce")

@@ -1,0 +1,150 @@
+"""``molspace cache``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molspace_cli import options
+from molspace_cli.console import human_bytes, print_json, print_table, say
+from molspace_cli.react import Expression, read_expression
+
+if TYPE_CHECKING:
+    from reactions.store.upkeep import EntryInfo
+
+app = typer.Typer(help="What earlier runs left to be found again.", no_args_is_help=True)
+
+
+@app.command("ls")
+def list_entries(as_json: options.Json = False) -> None:
+    """List the entries, their sizes and when they were last used."""
+    from datetime import datetime
+
+    from reactions.store import Store
+
+    store = Store()
+    entries = store.ls()
+    if as_json:
+        print_json("cache", {"root": str(store.root), "entries": [_entry(e) for e in entries]})
+        return
+
+    def when(moment: datetime) -> str:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+    print_table(
+        f"{store.root}: {len(entries)} entries, "
+        f"{human_bytes(sum(entry.size_bytes for entry in entries))}",
+        ("key", "kind", "label", "size", "made", "used"),
+        [
+            (
+                e.key[:12],
+                e.kind,
+                e.label,
+                human_bytes(e.size_bytes),
+                when(e.created),
+                when(e.last_used),
+            )
+            for e in entries
+        ],
+    )
+
+
+@app.command("explain")
+def explain(
+    expression: Expression,
+    lab: options.Lab = None,
+    seed: options.Seed = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say for each step of a reaction whether it is in the cache, and if not, why."""
+    bench = options.workbench(lab, seed=seed, quiet=True)
+    planned = bench.plan(bench.check(read_expression(expression)))
+    reasons = bench.store.explain_all(planned.steps())
+    rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
+    if as_json:
+        body = [{"label": label, "key": key, "state": state} for label, key, state in rows]
+        print_json("explain", {"lab": bench.lab.label, "steps": body})
+        return
+    print_table(f"lab: {bench.lab.label}", ("step", "key", "state"), rows)
+
+
+@app.command("verify")
+def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put damaged entries out of the way.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Read every file of the cache and compare its digest."""
+    from reactions.errors import EXIT_STEP_FAILED
+    from reactions.store import Store
+
+    store = Store()
+    problems = [(p.key[:12], p.label, p.what) for p in store.verify(repair=repair)]
+    if as_json:
+        body = [{"key": key, "label": label, "problem": text} for key, label, text in problems]
+        print_json("verify", {"root": str(store.root), "problems": body, "repaired": repair})
+    elif problems:
+        print_table(str(store.root), ("key", "label", "problem"), problems)
+    else:
+        say(f"{store.root}: no damage found")
+    if problems and not repair:
+        raise typer.Exit(EXIT_STEP_FAILED)
+
+
+@app.command("gc")
+def gc(
+    older_than_days: Annotated[
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", help="Entries not used for so long."),
+    ] = None,
+    max_gb: Annotated[
+        float | None,
+        typer.Option("--max-size", metavar="GB", help="The least recently used, down to a size."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove what killed runs left behind and, if asked, entries; bundles stay."""
+    from reactions.store import Store
+
+    store = Store()
+    freed = store.gc(
+        keep=set() if everything else None,
+        older_than_s=None if older_than_days is None else older_than_days * 86_400,
+        max_bytes=None if max_gb is None else int(max_gb * 1e9),
+        dry_run=dry_run,
+    )
+    if as_json:
+        print_json(
+            "gc",
+            {
+                "root": str(store.root),
+                "dry_run": dry_run,
+                "size_bytes": freed.size_bytes,
+                "entries": [_entry(entry) for entry in freed.entries],
+                "debris": [str(path) for path in freed.debris],
+                "in_use": [_entry(entry) for entry in freed.in_use],
+            },
+        )
+        return
+    verb = "would free" if dry_run else "freed"
+    say(
+        f"{store.root}: {verb} {human_bytes(freed.size_bytes)}: {len(freed.entries)} entries, "
+        f"{len(freed.debris)} left-over folders"
+    )
+    if freed.in_use:
+        say(f"kept {len(freed.in_use)} entries that a running process uses")
+
+
+def _entry(info: EntryInfo) -> dict[str, Any]:
+    return {
+        "key": info.key,
+        "kind": info.kind,
+        "label": info.label,
+        "size_bytes": info.size_bytes,
+        "created": info.created.isoformat(),
+        "last_used": info.last_used.isoformat(),
+    }

@@ -1,0 +1,76 @@
+"""Printing: data on stdout, messages on stderr, colour and boxes only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SCHEMA = 1
+"""Version of every ``--json`` object; raised when a field changes its meaning or goes."""
+
+
+def say(message: str) -> None:
+    """Print a message for people on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(kind: str, body: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout, with its schema."""
+    print(json.dumps({"schema": f"molspace.{kind}/{SCHEMA}", **body}, indent=1))
+
+
+def is_terminal() -> bool:
+    """Tell whether stdout is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout: boxed on a terminal, tab-separated in a pipe.
+
+    Args:
+        title: heading; a ``#`` comment line in a pipe.
+        columns: headings.
+        rows: one text a column each; columns that hold only numbers are right-aligned.
+    """
+    if not is_terminal():
+        print(f"# {title}")
+        for row in (columns, *rows):
+            print("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    for index, column in enumerate(columns):
+        cells = [row[index] for row in rows]
+        numeric = bool(cells) and all(_numeric(cell) for cell in cells)
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(no_color=bool(os.environ.get("NO_COLOR"))).print(table)
+
+
+def _numeric(cell: str) -> bool:
+    return not cell.strip("0123456789.,-+%/ ") or cell in ("", "-")
+
+
+def human_bytes(size_bytes: float) -> str:
+    """Return ``"1.5 MB"`` (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size_bytes < 1000 or unit == "TB":
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    raise AssertionError("unreachable")
+
+
+def human_flops(flops: float) -> str:
+    """Return ``"2.3 GFLOP"`` (powers of 1000)."""
+    for unit in ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"):
+        if flops < 1000 or unit == "PFLOP":
+            return f"{flops:.0f} {unit}" if unit == "FLOP" else f"{flops:.1f} {unit}"
+        flops /= 1000
+    raise AssertionError("unreachable")

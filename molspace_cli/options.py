@@ -1,0 +1,109 @@
+"""Options that several commands share, and the texts they parse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from reactions.run.events import Event
+    from reactions.spaces.tree import Adjustment, Factors
+    from reactions.workbench import Workbench
+
+Lab = Annotated[
+    str | None,
+    typer.Option(
+        "--lab",
+        metavar="NAME|FILE",
+        help="Where spaces, corpora and tasks come from.  [default: ./molspace.toml, else mini]",
+    ),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the lab's seed.")]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where to run.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+SpaceRef = Annotated[
+    str | None,
+    typer.Option(
+        "--space",
+        metavar="BUNDLE|EXPR|NAME",
+        help="What to use.  [default: the bundle of the last react]",
+    ),
+]
+Sigma = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sigma",
+        metavar="FACTORS",
+        help="Share of combined experts: 0.5,0.1 in the order of the shared modalities "
+        "(audio,text), or audio=0.5,text=0.1, or for one expert CLAP_m:0.8,0.5. Repeatable.",
+    ),
+]
+Lambda = Annotated[
+    list[str] | None,
+    typer.Option("--lambda", metavar="FACTORS", help="Share of displacing experts, likewise."),
+]
+Experts = Annotated[
+    str | None,
+    typer.Option("--experts", metavar="NAME,...", help="Use only these experts."),
+]
+
+
+def workbench(
+    lab: str | None, *, seed: int | None = None, device: str = "auto", quiet: bool = False
+) -> Workbench:
+    """Open the lab and the store, with progress on stderr."""
+    from molspace_cli.progress import progress
+    from reactions.labs.lab import load_lab
+    from reactions.run.device import check_device
+    from reactions.store import Store
+    from reactions.workbench import Workbench
+
+    check_device(device)
+    events: Callable[[Event], None] = progress(quiet=quiet)
+    return Workbench(load_lab(lab, seed=seed), Store(), device, events)
+
+
+def adjustment(
+    sigma: Sequence[str] | None, lambda_: Sequence[str] | None, experts: str | None
+) -> Adjustment:
+    """Read ``--sigma``, ``--lambda`` and ``--experts``.
+
+    Raises:
+        UsageError: a text is no factor.
+    """
+    from reactions.spaces.tree import Adjustment
+
+    names = [name.strip() for name in experts.split(",")] if experts is not None else None
+    return Adjustment(
+        sigma=_factors("--sigma", sigma),
+        lambda_=_factors("--lambda", lambda_),
+        experts=None if names is None else frozenset(name for name in names if name),
+    )
+
+
+def _factors(option: str, texts: Sequence[str] | None) -> dict[str, Factors]:
+    from reactions.errors import UsageError
+
+    found: dict[str, Factors] = {}
+    for text in texts or ():
+        expert, colon, values = text.rpartition(":")
+        parts = [part.strip() for part in values.split(",")]
+        try:
+            if all("=" in part for part in parts):
+                pairs = [part.partition("=") for part in parts]
+                factors: Factors = {name.strip(): float(value) for name, _, value in pairs}
+            else:
+                factors = tuple(float(part) for part in parts)
+        except ValueError:
+            raise UsageError(
+                f"{option}: '{text}' is no list of factors",
+                fix=f"{option} 0.5,0.1   or   {option} audio=0.5,text=0.1",
+            ) from None
+        if (key := expert.strip() if colon else "") in found:
+            raise UsageError(f"{option} is given twice" + (f" for {key}" if key else ""))
+        found[key] = factors
+    return found

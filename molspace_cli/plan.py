@@ -1,0 +1,80 @@
+"""``molspace plan``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from molspace_cli import options
+from molspace_cli.console import human_bytes, human_flops, print_json, print_table, say
+from molspace_cli.react import Expression, read_expression
+
+
+def plan(
+    expression: Expression,
+    draw: Annotated[
+        Literal["mermaid", "dot"] | None,
+        typer.Option("--draw", help="Print a drawing instead: Mermaid, or Graphviz's dot."),
+    ] = None,
+    lab: options.Lab = None,
+    seed: options.Seed = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show the steps of a reaction: which are done, why not, and what the rest costs.
+
+    Loads no weights and needs no GPU.
+    """
+    from reactions import drawing
+    from reactions.plan import plan_json
+
+    bench = options.workbench(lab, seed=seed, quiet=True)
+    checked = bench.check(read_expression(expression))
+    planned = bench.plan(checked)
+    reasons = bench.store.explain_all(planned.steps())
+    if draw:
+        print(drawing.draw(planned, reasons, form=draw))
+        return
+    steps = [{**step, "state": reasons[step["key"]]} for step in plan_json(planned)]
+    todo = [step for step in steps if step["state"] != "hit"]
+    totals = {
+        "steps": len(steps),
+        "hits": len(steps) - len(todo),
+        "flops": sum(step["flops"] for step in todo),
+        "size_bytes": sum(step["size_bytes"] for step in todo),
+        "memory_bytes": max((step["memory_bytes"] for step in todo), default=0),
+    }
+    if as_json:
+        print_json(
+            "plan",
+            {
+                "expression": checked.expression,
+                "lab": bench.lab.label,
+                "seed": bench.lab.seed,
+                "notices": list(planned.notices),
+                "to_do": totals,
+                "steps": steps,
+            },
+        )
+        return
+    for notice in planned.notices:
+        say(f"note: {notice}")
+    print_table(
+        f"lab: {bench.lab.label}   {checked.expression}",
+        ("step", "state", "compute", "stores", "memory"),
+        [
+            (
+                str(step["label"]),
+                str(step["state"]),
+                human_flops(step["flops"]),
+                human_bytes(step["size_bytes"]),
+                human_bytes(step["memory_bytes"]),
+            )
+            for step in steps
+        ],
+    )
+    say(
+        f"to do: {len(todo)} of {len(steps)} steps, {human_flops(totals['flops'])}, "
+        f"{human_bytes(totals['size_bytes'])} stored, "
+        f"at most {human_bytes(totals['memory_bytes'])} of arrays in memory"
+    )

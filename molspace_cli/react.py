@@ -1,0 +1,66 @@
+"""``molspace react``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molspace_cli import options
+from molspace_cli.console import print_json, say
+
+Expression = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPR|FILE.rxn|-",
+        help='A reaction, such as "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)"; - reads stdin.',
+        show_default=False,
+    ),
+]
+
+
+def react(
+    expression: Expression,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")
+    ] = None,
+    lab: options.Lab = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train a reaction and print its bundle's path.
+
+    What an earlier run has done is not done again; a run that was stopped goes on where it
+    was. The bundle becomes the one that eval and infer use.
+    """
+    bench = options.workbench(lab, seed=seed, device=device, quiet=quiet)
+    checked = bench.check(read_expression(expression))
+    if not quiet:
+        say(f"lab: {bench.lab.label}   {checked.expression}")
+        for notice in bench.plan(checked).notices:
+            say(f"note: {notice}")
+    bundle = bench.react(checked, out=out)
+    if as_json:
+        print_json(
+            "react",
+            {
+                "bundle": str(bundle.path),
+                "expression": bundle.expression,
+                "dim": bundle.space.dim,
+                "modalities": list(bundle.space.modalities),
+                "lab": bundle.lab,
+                "seed": bench.lab.seed,
+                "digest": bundle.digest,
+            },
+        )
+    else:
+        print(bundle.path)
+
+
+def read_expression(text: str) -> str:
+    """Return the reaction; ``-`` stands for stdin."""
+    return sys.stdin.read() if text == "-" else text

@@ -1,0 +1,42 @@
+"""``molspace show``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molspace_cli import options
+from molspace_cli.console import print_json, print_table
+
+
+def show(
+    bundle: Annotated[
+        str | None, typer.Argument(help="A bundle's directory.  [default: the current one]")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Verify a bundle and say what it is."""
+    from reactions.bundle import current_directory, load_bundle
+    from reactions.spaces.tree import effective_factors
+
+    found = load_bundle(bundle or current_directory())
+    if as_json:
+        print_json("bundle", {"path": str(found.path), **found.record})
+        return
+    rows = [
+        ("path", str(found.path)),
+        ("reaction", found.expression),
+        ("lab", f"{found.lab}, seed {found.record['lab']['seed']}"),
+        ("embeds", f"{', '.join(found.space.modalities)} in {found.space.dim} dimensions"),
+    ]
+    rows += [
+        (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
+        for name, values in effective_factors(found.space).items()
+    ]
+    rows += [
+        (f"space {spec['name']}", f"{spec['dim']} dimensions, licence {spec['licence'] or '?'}")
+        for spec in found.record["spaces"]
+    ]
+    rows.append(("digest", found.digest))
+    print_table(f"bundle (lab: {found.lab})", ("", ""), rows)
