@@ -103,12 +103,7 @@ class Embedder:
             UsageError: the target does not embed this modality.
             MediaError: an item cannot be decoded.
         """
-        space = self.target.space
-        if modality not in space.modalities:
-            raise UsageError(
-                f"this space does not embed {modality}",
-                why=f"it embeds {', '.join(space.modalities)}",
-            )
+        leaves = self._leaves(modality)
         if not items:
             return np.empty((0, self.dim), dtype=np.float32)
         import torch
@@ -119,12 +114,35 @@ class Embedder:
             self._heads = self.target.heads(self._device)
         rows = {
             leaf: torch.from_numpy(self._encoder(leaf).embed(modality, items)).to(self._device)
-            for leaf in needed_leaves(space, modality, self._adjustment)
+            for leaf in leaves
         }
         with torch.inference_mode():
-            fused = fuse(space, modality, rows, self._heads, self._adjustment)
+            fused = fuse(self.target.space, modality, rows, self._heads, self._adjustment)
         found: NDArray[np.float32] = fused.cpu().numpy()
         return found
+
+    def prepare(self, modality: Modality) -> None:
+        """Load what one modality needs, so that ``embed`` can only fail for its items.
+
+        Raises:
+            UsageError: the target, or what is left of it, does not embed this modality.
+            MissingError: weights are missing.
+            DataError: weights are damaged.
+        """
+        leaves = self._leaves(modality)
+        if self._heads is None:
+            self._heads = self.target.heads(self._device)
+        for leaf in leaves:
+            self._encoder(leaf)
+
+    def _leaves(self, modality: Modality) -> tuple[Leaf, ...]:
+        space = self.target.space
+        if modality not in space.modalities:
+            raise UsageError(
+                f"this space does not embed {modality}",
+                why=f"it embeds {', '.join(space.modalities)}",
+            )
+        return needed_leaves(space, modality, self._adjustment)
 
     def _encoder(self, leaf: Leaf) -> Encoder:
         if leaf not in self._encoders:
