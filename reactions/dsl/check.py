@@ -15,6 +15,7 @@ from reactions.dsl.printer import print_expression
 from reactions.dsl.program import Program
 from reactions.dsl.source import Source, Span
 from reactions.dsl.syntax import (
+    MAX_NESTING,
     Cr,
     Dr,
     Expression,
@@ -23,8 +24,9 @@ from reactions.dsl.syntax import (
     Parallel,
     Space,
     Stage,
+    changed,
     product,
-    with_space,
+    stages_of,
 )
 from reactions.dsl.values import is_identifier
 from reactions.errors import DataError, MissingError, suggestion
@@ -215,17 +217,14 @@ class _Checker:
     # --- stages ---
 
     def stage(self, scope: _Scope, base: _Value, stage: Stage) -> _Value:
-        match stage:
-            case Ft() | Lcl():
-                return self.tuned(scope, base, stage)
-            case Parallel():
-                members: tuple[Dr | Cr, ...] = stage.members
-            case Dr():
-                members = (stage,)
+        if isinstance(stage, Ft | Lcl):
+            return self.tuned(scope, base, stage)
+        members: tuple[Dr | Cr, ...] = stage.members if isinstance(stage, Parallel) else (stage,)
         values = [self.value(scope, member.space) for member in members]
         stages = 1 + max(base.stages, *(value.stages for value in values))
         reactions = base.reactions + len(members) + sum(value.reactions for value in values)
-        self.limit(scope, members[0].span or _HERE, stages, reactions)
+        depth = max(getattr(value.expression, "nesting", 0) for value in values)
+        self.limit(scope, members[0].span or _HERE, stages, reactions, depth)
         shares = shares_of(scope.source, members)
         experts: list[kinds.Expert] = []
         for member, value, share in zip(members, values, shares, strict=True):
@@ -239,24 +238,27 @@ class _Checker:
             experts.append(
                 self.experts.expert(scope.source, base.space, member, value.space, share)
             )
-        expanded = tuple(
-            with_space(member, value.expression)
+        expanded = stages_of(
+            changed(member, space=value.expression)
             for member, value in zip(members, values, strict=True)
         )
-        new: Stage = Parallel(expanded) if isinstance(stage, Parallel) else expanded[0]  # type: ignore[arg-type,assignment]
         return _Value(
-            product(base.expression, (new,)),
+            product(base.expression, expanded),
             kinds.Fusion(members[0].op, base.space, tuple(experts)),
             stages,
             reactions,
         )
 
-    def limit(self, scope: _Scope, span: Span, stages: int, reactions: int) -> None:
-        if stages > MAX_STAGES or reactions > MAX_REACTIONS:
+    def limit(
+        self, scope: _Scope, span: Span, stages: int, reactions: int, nesting: int = 0
+    ) -> None:
+        """Keep every recursive walk within Python's stack, and the text within the parser's."""
+        if stages > MAX_STAGES or reactions > MAX_REACTIONS or nesting >= MAX_NESTING:
             raise scope.source.error(
                 "too large a reaction",
                 span,
-                why=f"at most {MAX_STAGES} stages and {MAX_REACTIONS} reactions, names expanded",
+                why=f"at most {MAX_STAGES} stages, {MAX_NESTING} products within each other and "
+                f"{MAX_REACTIONS} reactions, names expanded",
             )
 
     def tuned(self, scope: _Scope, base: _Value, node: Ft | Lcl) -> _Value:

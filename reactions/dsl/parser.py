@@ -15,7 +15,7 @@ from reactions.errors import LanguageError, UsageError
 if TYPE_CHECKING:
     from lark import Token, Tree
 
-MAX_CHARACTERS = 100_000
+MAX_CHARACTERS = 20_000
 
 
 def parse(text: str, *, origin: str = "") -> Program:

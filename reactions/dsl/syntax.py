@@ -60,8 +60,7 @@ class _Expression(_Node):
     def __and__(self, other: Reaction | Parallel) -> Product:
         # Python reads A + Cr(X) & Cr(Y) as (A + Cr(X)) & Cr(Y).
         if isinstance(other, Cr | Parallel) and isinstance(self, Product):
-            last = self.stages[-1]
-            return product(self, (last & other,), replacing=1)
+            return product(self, (self.stages[-1] & other,), replacing=1)
         if isinstance(other, _Expression | _Reaction | Parallel):
             raise UsageError(
                 f"'&' cannot join {other} to {self}",
@@ -224,9 +223,7 @@ class Cr(_Fusing):
 
     def __mul__(self, weight: float) -> Cr:
         number = number_of(weight)
-        if number is None:
-            return NotImplemented
-        return _replace(self, weight=weight_of(number))
+        return NotImplemented if number is None else changed(self, weight=weight_of(number))
 
     __rmul__ = __mul__
 
@@ -347,9 +344,8 @@ def _fill(
             fix=f'name the space, as in {type(node).__name__}("CLAP_g")',
         )
     if isinstance(space, Product) and space.nesting >= MAX_NESTING:
-        raise UsageError(
-            "products nested too deep", why=f"at most {MAX_NESTING} can lie within each other"
-        )
+        why = f"at most {MAX_NESTING} can lie within each other"
+        raise UsageError("products nested too deep", why=why)
     check_recipe(recipe)
     values = {
         "space": space,
@@ -363,17 +359,13 @@ def _fill(
         object.__setattr__(node, name, value)
 
 
-def _replace(node: _T, **changes: Any) -> _T:
-    # dataclasses.replace goes through __init__, whose options have other names than the fields
+def changed(node: _T, **changes: Any) -> _T:
+    """Return a copy of a Dr or Cr with some of its fields changed, unchecked."""
+    # dataclasses.replace would call __init__, whose options have other names than the fields.
     twin = object.__new__(type(node))
     for name, value in {**vars(node), **changes}.items():
         object.__setattr__(twin, name, value)
     return twin
-
-
-def with_space(node: _T, space: Expression) -> _T:
-    """Return a reaction with another expert and the same options."""
-    return _replace(node, space=space)
 
 
 def _react(left: Any, right: Any, *, opens: bool) -> Product:
@@ -395,8 +387,8 @@ def _join(left: Any, right: Any) -> Parallel:
     members = [m for node in (left, right) for m in reactions_of(node)]
     alone = next((m for m in members if not isinstance(m, Cr)), None)
     if alone is not None:
-        fixed = " | ".join(str(stage) for stage in stages_of(members))
-        raise UsageError(f"{alone} in parallel", why=parallel_why(alone), fix=fixed)
+        fix = " | ".join(map(str, stages_of(members)))
+        raise UsageError(f"{alone} in parallel", why=parallel_why(alone), fix=fix)
     return Parallel(tuple(m for m in members if isinstance(m, Cr)))
 
 

@@ -1,0 +1,128 @@
+"""Random syntax trees and random wrong texts."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from reactions.dsl import Cr, Dr, Ft, Lcl, Space
+from reactions.dsl.program import Binding, Program
+from reactions.dsl.syntax import Parallel, product
+from reactions.dsl.values import RECIPES, RESERVED, is_identifier
+
+# How busy the machine is, and the grammar's one-time compilation, are no property of a text.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+identifiers = st.one_of(
+    st.sampled_from(["ImageBind", "CLAP_m", "CLAP_g", "a", "_", "b2.5", "DrX", "sigma", "TVA"]),
+    st.text("abDrCt_09", min_size=1, max_size=6).filter(is_identifier),
+)
+uris = st.text(st.characters(codec="utf-8", exclude_characters='\n"'), min_size=1).filter(str.strip)
+quoted = st.one_of(
+    uris, uris.map(lambda text: text.replace("'", "") + '"'), st.sampled_from(RESERVED)
+)
+spaces = st.builds(Space, st.one_of(identifiers, identifiers, quoted))
+modalities = st.sampled_from(["audio", "image", "text", "points", "radar"])
+factors = st.floats(0, 1)
+weights = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+factor_options = st.one_of(
+    st.none(),
+    factors,
+    st.lists(factors, min_size=1, max_size=3),
+    st.dictionaries(modalities, factors, min_size=1, max_size=3),
+)
+anchors = st.one_of(st.none(), st.sets(modalities, min_size=1))
+recipes = st.sampled_from(RECIPES)
+
+
+def expressions(experts=spaces, bases=spaces, *, depth=2):
+    """Spaces and products; experts are products down to ``depth``."""
+    inner = expressions(experts, bases, depth=depth - 1) if depth else experts
+    reactants = st.one_of(experts, inner)
+    combinations = st.builds(
+        Cr,
+        reactants,
+        sigma=factor_options,
+        data=anchors,
+        recipe=recipes,
+        weight=st.one_of(st.none(), weights),
+    )
+    stages = st.one_of(
+        st.builds(Dr, reactants, lambda_=factor_options, data=anchors, recipe=recipes),
+        st.builds(Parallel, st.lists(combinations, min_size=1, max_size=3).map(tuple)),
+        st.lists(modalities, min_size=2, max_size=2, unique=True).map(lambda pair: Ft(*pair)),
+        st.builds(Lcl, st.one_of(identifiers, quoted)),
+    )
+    return st.one_of(bases, st.builds(product, bases, st.lists(stages, min_size=1, max_size=4)))
+
+
+_statements = expressions(depth=1)
+
+
+@st.composite
+def programs(draw):
+    names = draw(st.lists(identifiers, unique=True, max_size=3))
+    bindings = tuple(Binding(name, draw(_statements)) for name in names)
+    return Program(bindings, draw(_statements))
+
+
+@st.composite
+def parallels(draw, products):
+    """Stages that check: different experts, with weights on all or on none."""
+    leaves = st.sampled_from(["InternVL", "CLAP_g", "CLAP_m"]).map(Space)
+    members = draw(st.lists(leaves, min_size=1, max_size=3, unique=True))
+    if products is not None and draw(st.booleans()):
+        members.append(draw(products))
+    weighted = len(members) > 1 and draw(st.booleans())
+    return Parallel(
+        tuple(
+            Cr(
+                member,
+                sigma=draw(st.one_of(st.none(), factors)),
+                data=draw(st.sampled_from([None, "T", ["text"]])),
+                weight=draw(weights) if weighted else None,
+            )
+            for member in members
+        )
+    )
+
+
+def valid_products(base="ImageBind", tuning=("audio", "image"), *, depth=1):
+    """Products that check against the test catalogue; inner ones start from another base."""
+    leaves = st.sampled_from(["InternVL", "CLAP_g", "CLAP_m"]).map(Space)
+    inner = valid_products("Uni3D", ("points", "text"), depth=0) if depth else None
+    stages = st.one_of(
+        st.builds(
+            Dr,
+            leaves if inner is None else st.one_of(leaves, inner),
+            lambda_=st.one_of(st.none(), factors),
+            recipe=recipes,
+        ),
+        parallels(inner),
+        st.just(Ft(*tuning)),
+    )
+    return st.builds(product, st.just(Space(base)), st.lists(stages, min_size=1, max_size=4))
+
+
+WORDS = [
+    *("ImageBind", "InternVL", "CLAP_m", "Dr", "Cr", "Ft", "Lcl", "dr", "P", "kb", "sigma"),
+    *("lambda", "data", "recipe", "TVA", "audio", "image", "exmcr", "0.5", "1", "-1", "1e999"),
+    *("+", "|", "&", "*", "~", "=", ",", "(", ")", ";", "\n", "#", '"', "'", "†", ".", "-", '"u"'),
+]
+PIECES = [
+    "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)",
+    "P = ImageBind + Dr(InternVL)\nP + 0.7*Cr(CLAP_m) + 0.3*Cr(CLAP_g, sigma=(0.5, 0.1))",
+    "ImageBind + Cr((InternVL + Cr(CLAP_m, data=(text, audio), recipe=cmcr))) | Ft(audio~image)",
+    'ImageBind + Cr("open_clip:x", sigma=(image=0.5, text=0.1)) # why\n | Lcl("kb.parquet")',
+]
+salads = st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join)
+
+
+@st.composite
+def mutants(draw):
+    """Valid programs with a few stretches cut out, doubled or replaced."""
+    text = draw(st.sampled_from(PIECES))
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(text)))
+        stop = min(len(text), start + draw(st.integers(0, 4)))
+        insert = draw(st.one_of(st.sampled_from(WORDS), st.just(text[start:stop] * 2), st.just("")))
+        text = text[:start] + insert + text[stop:]
+    return text
