@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from reactions.errors import BundleError, MissingError, StoreError
 from reactions.hashing import bytes_digest, digest, file_digest
 from reactions.kinds import Fusion, Space, SpaceSpec, leaves
-from reactions.spaces.tree import mixtures, tree_from_json, tree_to_json
+from reactions.spaces.tree import coefficients, mixtures, tree_from_json, tree_to_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ FORMAT = 1
 RECORD = "bundle.json"
 PROJECTORS = "projectors.safetensors"
 _MAX_RECORD_BYTES = 64 << 20
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,21 @@ class Bundle:
             BundleError: a tensor is missing, misshapen or not finite.
         """
         import torch
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from reactions.ops.projector import Projector
 
-        tensors = load_file(self.path / PROJECTORS)
+        try:
+            tensors = load_file(self.path / PROJECTORS)
+        except (SafetensorError, OSError) as error:
+            raise BundleError(f"cannot read {self.path / PROJECTORS}", why=str(error)) from None
         heads: dict[tuple[Fusion, int], list[Projector]] = {}
-        for index, key in enumerate(mixtures(self.space)):
-            described = self.record["mixtures"][index]
-            heads[key] = []
-            for subset in described["subsets"]:
+        for index, (fusion, i) in enumerate(mixtures(self.space)):
+            base, expert = fusion.base.dim, fusion.experts[i].space.dim
+            widths = (base, expert) if fusion.op == "dr" else (expert, base)
+            loaded = heads[fusion, i] = []
+            for subset in self.record["mixtures"][index]["subsets"]:
                 prefix = f"{index}.{subset}."
                 state = {
                     name.removeprefix(prefix): tensor
@@ -89,13 +96,16 @@ class Bundle:
                     if not torch.isfinite(tensor).all():
                         raise BundleError(f"{self.path}: tensor {prefix}{name} is not finite")
                 try:
+                    found = (state["0.weight"].shape[1], state["3.weight"].shape[0])
+                    if found != widths:
+                        raise ValueError(f"it takes {found} dimensions, its spaces {widths}")
                     head = Projector.from_state(state)
-                except (KeyError, RuntimeError, ValueError) as error:
+                except (LookupError, RuntimeError, ValueError) as error:
                     raise BundleError(
                         f"{self.path}: projector {prefix.rstrip('.')} is not whole",
-                        why=str(error).splitlines()[0],
+                        why=" ".join(str(error).split()),
                     ) from None
-                heads[key].append(head.to(device))
+                loaded.append(head.to(device))
         return heads
 
 
@@ -150,7 +160,8 @@ def write_bundle(
     """Write a bundle, all or nothing.
 
     Args:
-        directory: the bundle's own directory; an existing bundle there is replaced.
+        directory: the bundle's own directory; an existing bundle there is replaced, and
+            comes back if that fails.
         record: from ``describe``.
         tensors: ``<mixture>.<subset>.<tensor>`` to array.
 
@@ -159,7 +170,7 @@ def write_bundle(
 
     Raises:
         StoreError: it cannot be written.
-        BundleError: ``directory`` holds something that is no bundle.
+        BundleError: ``directory`` holds anything but a bundle.
     """
     from safetensors.numpy import save
 
@@ -169,11 +180,9 @@ def write_bundle(
         "files": {PROJECTORS: {"size_bytes": len(blob), "sha256": bytes_digest(blob)}},
     }
     body["digest"] = digest("bundle", body)
-    if directory.exists() and not (directory / RECORD).is_file() and any(directory.iterdir()):
-        raise BundleError(
-            f"{directory} exists and is no bundle", fix="choose an empty or new directory"
-        )
     try:
+        if directory.exists():
+            _check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
         try:
@@ -199,15 +208,41 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
+def _check_replaceable(directory: Path) -> None:
+    """Refuse to replace what is not ours: it would be deleted."""
+    present = {path.name for path in directory.iterdir()} if directory.is_dir() else {"a file"}
+    foreign = sorted(present - {RECORD, PROJECTORS})
+    if foreign or (present and RECORD not in present):
+        raise BundleError(
+            f"{directory} holds something else than a bundle",
+            why=f"there is {', '.join(foreign[:3])}" if foreign else f"there is no {RECORD}",
+            fix="choose an empty or new directory",
+        )
+
+
 def _replace(staging: Path, directory: Path) -> None:
-    """Move a directory into place; a rename cannot replace a directory that is not empty."""
-    if directory.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{directory.name}.old.", dir=directory.parent))
-        directory.rename(old / "bundle")
-        staging.rename(directory)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        staging.rename(directory)
+    """Move a directory into place; a rename replaces no directory that is not empty.
+
+    Two processes may do so at once: whoever comes second replaces the other's.
+    """
+    old: list[Path] = []
+    try:
+        while True:
+            try:
+                staging.rename(directory)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    if old and old[-1].exists():
+                        old[-1].rename(directory)
+                    raise
+            aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.old.", dir=directory.parent))
+            old.append(aside / "bundle")
+            with contextlib.suppress(FileNotFoundError):
+                directory.rename(old[-1])
+    finally:
+        for path in old:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 # --- reading -------------------------------------------------------------------------
@@ -226,32 +261,38 @@ def load_bundle(path: str | Path) -> Bundle:
     record_path = directory / RECORD
     if not record_path.is_file():
         raise MissingError(f"no bundle at {directory}", why=f"{RECORD} is not there")
-    record = _read_record(record_path)
-    for name, entry in record["files"].items():
-        _verify_file(directory, name, entry)
     try:
+        record = _read_record(record_path)
+        if set(record["files"]) != {PROJECTORS}:
+            raise ValueError(f"it names the files {sorted(record['files'])}, not {PROJECTORS}")
+        _verify_file(directory / PROJECTORS, record["files"][PROJECTORS])
         specs = [_spec(item) for item in record["spaces"]]
         space = tree_from_json(record["tree"], {spec.name: spec for spec in specs})
-        count = len(list(mixtures(space)))
-        if len(record["mixtures"]) != count:
-            raise ValueError(f"{count} mixtures in the tree, {len(record['mixtures'])} described")
+        pairs = list(mixtures(space))
+        counts = [len(mixture["subsets"]) for mixture in record["mixtures"]]
+        if len(counts) != len(pairs) or not all(counts):
+            raise ValueError(f"{len(pairs)} mixtures in the tree; described are {counts} heads")
+        for fusion, _ in pairs:
+            for modality in fusion.modalities:
+                coefficients(fusion, modality)
         record["lab"]["label"], record["expression"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise BundleError(f"cannot read {directory}", why=error.strerror or str(error)) from None
+    except _MALFORMED as error:
         raise BundleError(f"{record_path} is incoherent", why=repr(error)) from None
     return Bundle(directory, record, space)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _MAX_RECORD_BYTES:
-        raise BundleError(f"{path} is too large to be a bundle's record")
     try:
+        if path.stat().st_size > _MAX_RECORD_BYTES:
+            raise BundleError(f"{path} is too large to be a bundle's record")
         record = json.loads(path.read_text(encoding="utf-8"))
         found = record["format"]
-    except (ValueError, KeyError, TypeError):
-        raise BundleError(
-            f"{path} is no bundle record", why="truncated or changed", fix="run the reaction again"
-        ) from None
-    if not isinstance(found, int) or found > FORMAT:
+    except _MALFORMED:
+        what, fix = f"{path} is no bundle record", "run the reaction again"
+        raise BundleError(what, why="truncated or changed", fix=fix) from None
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise BundleError(
             f"{path} has bundle format {found}",
             why=f"this version of molspace reads formats up to {FORMAT}",
@@ -261,9 +302,9 @@ def _read_record(path: Path) -> dict[str, Any]:
     claimed = record.pop("digest", None)
     try:
         actual = digest("bundle", record)
-    except TypeError:
+    except _MALFORMED:  # NaN, half a surrogate pair, nested without end: never written by us
         actual = None
-    if claimed != actual or not isinstance(record.get("files"), dict):
+    if actual is None or claimed != actual:
         raise BundleError(
             f"{path} was changed after it was written",
             why="its digest does not fit its contents",
@@ -272,10 +313,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     return {**record, "digest": claimed}
 
 
-def _verify_file(directory: Path, name: str, entry: Mapping[str, Any]) -> None:
-    path = directory / name
-    if Path(name).name != name:
-        raise BundleError(f"{directory}: file name '{name}' leads out of the bundle")
+def _verify_file(path: Path, entry: Mapping[str, Any]) -> None:
     if not path.is_file():
         raise BundleError(f"{path} is missing", fix="get the bundle again")
     size = path.stat().st_size
@@ -299,7 +337,7 @@ def _spec(item: Mapping[str, Any]) -> SpaceSpec:
         for key in ("preprocessing", "flops_per_item")
     }
     spec = SpaceSpec(**{**item, "modalities": tuple(item["modalities"]), **pairs})
-    if not (isinstance(spec.dim, int) and spec.dim > 0 and math.isfinite(spec.dim)):
+    if not (isinstance(spec.dim, int) and spec.dim > 0):
         raise ValueError(f"dimension {spec.dim!r} of {spec.name}")
     return spec
 
@@ -335,8 +373,8 @@ def set_current(directory: Path) -> None:
     try:
         pointer.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".current.", dir=pointer.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(str(directory.resolve()) + "\n")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(os.fsencode(directory.resolve()) + b"\n")
         Path(name).replace(pointer)
     except OSError as error:
         raise StoreError(
@@ -354,8 +392,7 @@ def current_directory() -> Path:
     fix = 'molspace react "..."   or   --space BUNDLE'
     if not pointer.is_file():
         raise MissingError("there is no current bundle", fix=fix)
-    directory = Path(pointer.read_text(encoding="utf-8").strip())
-    if not (directory / RECORD).is_file():
+    directory = Path(os.fsdecode(pointer.read_bytes().strip()))
+    if not directory.is_absolute() or not (directory / RECORD).is_file():
         raise MissingError(f"the current bundle is gone: {directory}", fix=fix)
     return directory
-

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from reactions.kinds import Fusion, Leaf, Modality, Space
 from reactions.ops.projector import Projector, mix, project
+from reactions.ops.tensors import unit
 from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment, coefficients
 
 Heads = Mapping[tuple[Fusion, int], Sequence[Projector]]
@@ -29,7 +30,8 @@ def fuse(
     Args:
         space: the product.
         modality: what the rows are.
-        rows: (n, d_leaf) unit-norm rows of every leaf that ``needed_leaves`` names.
+        rows: (n, d_leaf) rows of every leaf that ``needed_leaves`` names; storing them in
+            half precision may have left them a little off unit norm.
         heads: projectors, in eval mode, on the rows' device.
         adjustment: factors and experts to use instead of the trained defaults.
 
@@ -39,7 +41,7 @@ def fuse(
     Source: Molecule-Space, eq. 1-3, 9, 10.
     """
     if isinstance(space, Leaf):
-        return rows[space]
+        return unit(rows[space])
     if not isinstance(space, Fusion):
         return fuse(space.base, modality, rows, heads, adjustment)
     base_share, shares = coefficients(space, modality, adjustment)

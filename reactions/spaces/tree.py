@@ -125,15 +125,16 @@ def coefficients(
     shares = [0.0] * len(fusion.experts)
     total = sum(fusion.experts[i].weight for i in present)
     in_base = modality in fusion.base.modalities
+    if not present and not in_base:
+        raise UsageError(f"none of the chosen experts embeds {modality}")
+    # Summed, not 1 - sum(shares): a base without a share must get 0.0, not what rounding leaves.
+    base_share = 0.0 if present else 1.0
     for i in present:
         expert = fusion.experts[i]
         factor = adjustment.factors(fusion.op, fusion, expert)[modality] if in_base else 1.0
         shares[i] = expert.weight / total * factor
-    if not in_base:
-        if not present:
-            raise UsageError(f"none of the chosen experts embeds {modality}")
-        return 0.0, tuple(shares)
-    return 1.0 - sum(shares), tuple(shares)
+        base_share += expert.weight / total * (1.0 - factor)
+    return base_share, tuple(shares)
 
 
 def needed_leaves(
@@ -251,6 +252,7 @@ def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> S
 
     Raises:
         KeyError: a leaf or a field is missing.
+        ValueError: a reaction of no known kind, or with a wrong number of experts.
     """
     if "leaf" in data:
         return Leaf(specs[data["leaf"]])
@@ -267,6 +269,8 @@ def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> S
         )
         for item in data["experts"]
     )
+    if data["op"] not in ("dr", "cr") or not experts or (data["op"] == "dr" and len(experts) > 1):
+        raise ValueError(f"no reaction is a {data['op']!r} with {len(experts)} experts")
     return Fusion(data["op"], tree_from_json(data["base"], specs), experts)
 
 
