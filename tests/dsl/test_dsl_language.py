@@ -141,6 +141,14 @@ def test_names_from_elsewhere():
     assert checked("Q", **names).name == "Q"
 
 
+def test_a_name_from_elsewhere_can_be_used_twice():
+    names = {"P": parse("InternVL + Cr(CLAP_g)").result}
+    result = checked("ImageBind + Cr(P) | Dr(P)", **names)
+    assert result.expression == (
+        "ImageBind + Cr((InternVL + Cr(CLAP_g))) | Dr((InternVL + Cr(CLAP_g)))"
+    )
+
+
 def test_a_program_hides_names_from_elsewhere_and_says_so():
     result = checked("P = ImageBind + Cr(CLAP_g)", P=parse("InternVL").result)
     assert result.expression == "ImageBind + Cr(CLAP_g)"
