@@ -34,6 +34,11 @@ class PlanFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PlanStopped(Event):
+    """A run has ended early, because a step failed or somebody stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepEvent(Event):
     """Base of events about one step.
 

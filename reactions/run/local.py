@@ -22,6 +22,7 @@ from reactions.run.events import (
     EventSink,
     PlanFinished,
     PlanStarted,
+    PlanStopped,
     StepFailed,
     StepFinished,
     StepHit,
@@ -85,34 +86,40 @@ class LocalExecutor:
             MolspaceError: whatever a step raises; ``fields["step"]`` names the step.
             StepError: a step raised anything else, or ran out of memory.
         """
+        with self._store_warnings(), _sigterm_unwinds():
+            try:
+                return self._run(targets)
+            except BaseException:
+                self._events(PlanStopped())
+                raise
+
+    def _run(self, targets: Sequence[Step]) -> dict[Digest, Artifact]:
         began = time.monotonic()
         wanted = {step.key for step in targets}
-        with self._store_warnings(), _sigterm_unwinds():
-            plan = schedule(targets, self._store.lookup)
-            values = plan.found  # what is dropped here is dropped for good
-            self._events(PlanStarted(len(plan.pending), len(plan.hits)))
-            for step in plan.hits:
-                self._events(StepHit(step.key, step.kind, step.label))
-            executed = 0
-            context: _LocalContext | None = None
-            for position, step in enumerate(plan.pending):
-                if context is None:
-                    context = _LocalContext(
-                        resolve_device(self._device), self._load_encoder, self._events
-                    )
-                inputs = {name: values[source.key] for name, source in step.inputs}
-                values[step.key], ran = self._make(step, context, inputs)
-                executed += ran
-                del inputs
-                plan.uses.subtract(source.key for _, source in step.inputs)
-                for key in {step.key, *(source.key for _, source in step.inputs)}:
-                    if plan.uses[key] <= 0 and key not in wanted:
-                        values.pop(key, None)
-                following = plan.pending[position + 1 : position + 2]
-                if not any(map(encoder_of, following)):
-                    context.free_encoder()
-            self._events(PlanFinished(executed, time.monotonic() - began))
-            return {step.key: values[step.key] for step in targets}
+        plan = schedule(targets, self._store.lookup)
+        values = plan.found  # what is dropped here is dropped for good
+        self._events(PlanStarted(len(plan.pending), len(plan.hits)))
+        for step in plan.hits:
+            self._events(StepHit(step.key, step.kind, step.label))
+        executed = 0
+        context: _LocalContext | None = None
+        for position, step in enumerate(plan.pending):
+            if context is None:  # torch is imported only now
+                device = resolve_device(self._device)
+                context = _LocalContext(device, self._load_encoder, self._events)
+            sources = [source.key for _, source in step.inputs]
+            inputs = {name: values[source.key] for name, source in step.inputs}
+            values[step.key], ran = self._make(step, context, inputs)
+            executed += ran
+            del inputs
+            plan.uses.subtract(sources)
+            for key in {step.key, *sources}:
+                if plan.uses[key] <= 0 and key not in wanted:
+                    del values[key]
+            if not any(map(encoder_of, plan.pending[position + 1 : position + 2])):
+                context.free_encoder()
+        self._events(PlanFinished(executed, time.monotonic() - began))
+        return {step.key: values[step.key] for step in targets}
 
     def _make(
         self, step: Step, context: _LocalContext, inputs: Mapping[str, Artifact]

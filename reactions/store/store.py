@@ -114,7 +114,7 @@ class Store:
                 problems = [str(error)]
         if problems:
             if folder.is_dir():  # else gc was faster
-                self._quarantine(key, problems)
+                self._quarantine(folder, problems)
             return None
         with suppress(OSError):  # a store that is only read keeps no record of use
             os.utime(path)
@@ -162,8 +162,8 @@ class Store:
         self._check_format()
         with disk_errors(self.root, "read"):
             for problem in upkeep.verify(self._layout):
-                if repair and self._layout.entry(problem.key).exists():
-                    self._quarantine(problem.key, [problem.what])
+                if repair and problem.path.exists():
+                    self._quarantine(problem.path, [problem.what])
                 yield problem
 
     # --- writing ---------------------------------------------------------------------
@@ -310,17 +310,17 @@ class Store:
             target = self._layout.entry(key)
             if not publish(folder, target) and not (target / MANIFEST_JSON).is_file():
                 # Somebody's broken folder holds the name: put it aside and try once more.
-                self._quarantine(key, ["its manifest is missing"])
+                self._quarantine(target, ["its manifest is missing"])
                 publish(folder, target)
 
-    def _quarantine(self, key: Digest, problems: Sequence[str]) -> None:
+    def _quarantine(self, folder: Path, problems: Sequence[str]) -> None:
         """Move a damaged entry out of the way; a store that is only read keeps it."""
-        aside = self._layout.quarantine / f"{key}-{uuid.uuid4().hex[:8]}"
+        aside = self._layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
         with suppress(OSError):
             aside.parent.mkdir(exist_ok=True)
-            self._layout.entry(key).rename(aside)
+            folder.rename(aside)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        self.warn(f"put aside the damaged entry {key[:12]}: {problems[0]}{more}")
+        self.warn(f"put aside the damaged entry {folder.name[:12]}: {problems[0]}{more}")
 
     def _manifests(self) -> list[Manifest]:
         self._check_format()

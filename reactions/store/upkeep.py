@@ -46,11 +46,19 @@ class EntryInfo:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with one entry."""
+    """Something wrong with one entry.
+
+    Attributes:
+        key: of the entry.
+        label: of its step, "" if that cannot be read.
+        what: is wrong.
+        path: the entry's folder.
+    """
 
     key: Digest
     label: str
     what: str
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +110,20 @@ def entries(layout: Layout) -> Iterator[EntryInfo]:
 def verify(layout: Layout) -> Iterator[Problem]:
     """Yield what is wrong with the entries, hashing every file."""
     for folder in folders(layout):
-        key = folder.name
+        label = ""
         try:
             manifest = Manifest.read(folder / MANIFEST_JSON)
+            label = manifest.label
+            found = manifest.problems(folder, full=True)
+            if layout.entry(manifest.key) != folder:
+                found.append(f"it says it is {manifest.key[:12]}")
         except FileNotFoundError:
-            if folder.exists():
-                yield Problem(key, "", "its manifest is missing")
-            continue
+            found = ["its manifest is missing"]
         except (OSError, ValueError) as error:
-            yield Problem(key, "", str(error))
-            continue
-        if manifest.key != key:
-            yield Problem(key, manifest.label, f"it says it is {manifest.key[:12]}")
-        for what in manifest.problems(folder, full=True):
-            yield Problem(key, manifest.label, what)
+            found = [str(error)]
+        if found and folder.exists():  # else gc was faster
+            # All at once: whoever reads them may move the folder after the first.
+            yield from [Problem(folder.name, label, what, folder) for what in found]
 
 
 def sweep(layout: Layout) -> list[Path]:

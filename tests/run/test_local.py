@@ -279,7 +279,8 @@ def test_known_errors_pass_with_the_step_named(store):
         executor(store, seen).run([failing(error)])
     assert caught.value is error
     assert error.fields == {"id": "x", "step": "train it"}
-    assert seen[-1].error == "cannot decode 'x.wav'"
+    assert seen[-2].error == "cannot decode 'x.wav'"
+    assert seen[-1] == ev.PlanStopped()
 
 
 def test_unknown_errors_are_wrapped(store):

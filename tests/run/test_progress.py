@@ -1,0 +1,183 @@
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+from toy import by_rows, counting, executor
+
+from molspace_cli.progress import Live, Plain, Quiet, duration, progress
+from reactions.run import events as ev
+from reactions.store import Store
+
+NAME = ("k", "embed", "embed A text")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def replay(display, clock, events):
+    for at, event in events:
+        clock.now = at
+        display(event)
+    return display.stream.getvalue()
+
+
+STORY = [
+    (0, ev.PlanStarted(2, 1)),
+    (0, ev.StepHit("h", "embed", "embed B text")),
+    (0, ev.StepStarted(*NAME, done=100, total=1000)),
+    (1, ev.StepProgress(*NAME, 150, 1000, "items")),
+    (9, ev.StepProgress(*NAME, 190, 1000, "items")),
+    (10, ev.StepProgress(*NAME, 200, 1000, "items")),
+    (11, ev.StepProgress(*NAME, 210, 1000, "items")),
+    (20, ev.StepProgress(*NAME, 300, 1000, "items")),
+    (90, ev.StepProgress(*NAME, 1000, 1000, "items")),
+    (90, ev.StepFinished(*NAME, 90.0)),
+    (90, ev.Waiting("t", "train", "train it", 77)),
+    (90, ev.StoreWarning("put aside the damaged entry x")),
+    (91, ev.StepHit("t", "train", "train it")),
+    (91, ev.PlanFinished(1, 91.0)),
+]
+
+
+def test_plain_lines():
+    clock = Clock()
+    text = replay(Plain(io.StringIO(), clock), clock, STORY)
+    assert text.splitlines() == [
+        "2 steps to run, 1 result from the cache",
+        "[1/2] embed A text: resumes at row 100 of 1000",
+        "[1/2] embed A text: 200 of 1000 items, 10/s, 1 min 20 s left",
+        "[1/2] embed A text: 300 of 1000 items, 10/s, 1 min 10 s left",
+        "[1/2] embed A text: done in 1 min 30 s",
+        "[2/2] train it: waiting for process 77, which is making it",
+        "warning: put aside the damaged entry x",
+        "[2/2] train it: made by another process",
+        "1 step run in 1 min 31 s",
+    ]
+
+
+def test_nothing_to_run():
+    clock = Clock()
+    text = replay(
+        Plain(io.StringIO(), clock),
+        clock,
+        [(0, ev.PlanStarted(0, 3)), (0, ev.PlanFinished(0, 0.1))],
+    )
+    assert text == "nothing to run: the cache has the results\n"
+
+
+def test_quiet_shows_warnings_only():
+    clock = Clock()
+    text = replay(Quiet(io.StringIO(), clock), clock, STORY)
+    assert text == "warning: put aside the damaged entry x\n"
+
+
+def test_the_display_suits_the_stream(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    assert type(progress(stream=Terminal())) is Live
+    assert type(progress(stream=io.StringIO())) is Plain
+    assert type(progress(stream=Terminal(), quiet=True)) is Quiet
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(progress(stream=Terminal())) is Plain
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_live_bars(monkeypatch, no_color):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    clock = Clock()
+    display = Live(Terminal(), clock)
+    middle = replay(display, clock, STORY[:9])
+    assert display._bars.tasks[1].completed == 1000
+    assert display._bars.tasks[1].fields["note"] == "1000 of 1000 items, 10/s, 0.0 s left"
+    text = replay(display, clock, STORY[9:])
+    assert "waiting for process 77" in text
+    assert "warning: put aside" in text
+    assert display._bars is None
+    assert text.endswith("1 step run in 1 min 31 s\n")
+    assert "\x1b[?25l" in middle  # the cursor is hidden
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # and shown again
+    coloured = re.search(r"\x1b\[[0-9;]*(3[0-7]|38;[0-9;]+)m", text) is not None
+    assert coloured is not no_color
+
+
+def test_bars_go_when_a_run_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+
+    def interrupt(start):
+        raise KeyboardInterrupt
+
+    stream = Terminal()
+    sink = progress(stream=stream)
+    with pytest.raises(KeyboardInterrupt):
+        executor(Store(tmp_path), events=_Sink(sink)).run([by_rows([], 4, 2, hook=interrupt)])
+    assert sink._bars is None
+    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+
+
+class _Sink(list):
+    """toy.executor appends events."""
+
+    def __init__(self, sink):
+        super().__init__()
+        self.append = sink
+
+
+def test_two_plans_in_one_sink(tmp_path):
+    stream = io.StringIO()
+    sink = _Sink(progress(stream=stream))
+    for seed in range(2):
+        executor(Store(tmp_path), events=sink).run([counting([], "a", seed)])
+    text = re.sub(r"\d\.\d s", "T", stream.getvalue())
+    assert (
+        text == "1 step to run, 0 results from the cache\n[1/1] a: done in T\n1 step run in T\n" * 2
+    )
+
+
+def test_a_closed_stream_does_not_stop_the_run(tmp_path):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    step = counting([], "a")
+    found = executor(Store(tmp_path), events=_Sink(progress(stream=Closed()))).run([step])
+    assert step.key in found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.97, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_importing_it_is_cheap():
+    code = (
+        "import sys, molspace_cli.progress\n"
+        "assert not {'torch', 'rich', 'numpy'} & set(sys.modules), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
