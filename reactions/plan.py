@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from reactions.bundle import describe
-from reactions.errors import DataError, NotSupportedYet
+from reactions.errors import DataError, NotSupportedYet, UsageError
 from reactions.kinds import (
     Corpus,
     Cost,
@@ -83,7 +83,7 @@ class Planner:
 
     lab: Lab
     notices: list[str] = field(default_factory=list)
-    _corpora: dict[tuple[Modality, bool], Corpus | None] = field(default_factory=dict)
+    _corpora: dict[tuple[Modality, tuple[str, ...]], Corpus | None] = field(default_factory=dict)
     _embeds: dict[tuple[Space, str], Step] = field(default_factory=dict)
     _mixtures: dict[tuple[Fusion, int], Mixture] = field(default_factory=dict)
 
@@ -97,6 +97,7 @@ class Planner:
         Raises:
             DataError: a corpus is missing or does not fit, or nothing is left to train on.
             NotSupportedYet: the reaction uses Ft, Lcl, or another recipe than the paper's.
+            UsageError: two of its spaces have the same name.
         """
         if isinstance(space, Leaf):
             raise DataError(
@@ -105,6 +106,7 @@ class Planner:
                 fix=f"write a reaction, such as {space.label} + Cr(...)",
             )
         refuse_unsupported(space)
+        refuse_namesakes(space)
         heads = [self.mixture(fusion, i) for fusion, i in mixtures(space)]
         record = describe(
             expression,
@@ -129,7 +131,7 @@ class Planner:
         """
         concerned = [leaf.spec for leaf in leaves(space) if modality in leaf.spec.modalities]
         precomputed = bool(concerned) and all(s.adapter == "precomputed" for s in concerned)
-        key = (modality, precomputed)
+        key = (modality, tuple(spec.source for spec in concerned) if precomputed else ())
         if key not in self._corpora:
             if precomputed:
                 from reactions.spaces.precomputed import common_corpus
@@ -302,6 +304,23 @@ def refuse_unsupported(space: Space) -> None:
                 fix="leave out recipe=, or say recipe=paper",
             )
         refuse_unsupported(expert.space)
+
+
+def refuse_namesakes(space: Space) -> None:
+    """Refuse different spaces of one name: bundles, scores and ``--experts`` go by names.
+
+    Raises:
+        UsageError: two leaves have the same name.
+    """
+    first: dict[str, Leaf] = {}
+    for leaf in leaves(space):
+        other = first.setdefault(leaf.spec.name, leaf)
+        if other != leaf:
+            raise UsageError(
+                f"two different spaces are called '{leaf.spec.name}'",
+                why=f"{other.spec.source} and {leaf.spec.source}",
+                fix="name them apart in molspace.toml, as [spaces.NAME] with path = the folder",
+            )
 
 
 def plan_json(plan: Plan) -> list[dict[str, Any]]:

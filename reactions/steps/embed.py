@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.kinds import Artifact, Context, Corpus, Cost, Fusion, SpaceSpec, Step
+from reactions.errors import DataError, DimensionMismatch
+from reactions.kinds import Artifact, Context, Corpus, Cost, Fusion, Item, SpaceSpec, Step
 from reactions.spaces.tree import coefficients
 from reactions.steps.step import make_step
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 BATCH_ITEMS = 256
 """Items handed to an encoder at once; it may split them further."""
+
+UNIT_SLACK = 1e-2
+"""Norms may be this far from one: half precision leaves 1e-3, a mistake far more."""
 
 _BYTES = {"float16": 2, "float32": 4}
 
@@ -63,11 +68,36 @@ def _run_leaf(
     rows = np.empty((stop - start, spec.dim), dtype=dtype)
     for first in range(start, stop, BATCH_ITEMS):
         last = min(stop, first + BATCH_ITEMS)
-        rows[first - start : last - start] = encoder.embed(
-            corpus.modality, corpus.items(first, last)
-        )
+        items = corpus.items(first, last)
+        found = encoder.embed(corpus.modality, items)
+        _check(found, spec, items)
+        rows[first - start : last - start] = found
         context.progress(last - start, stop - start, "items")
     return Artifact({"embeddings": rows})
+
+
+def _check(rows: NDArray[np.float32], spec: SpaceSpec, items: Sequence[Item]) -> None:
+    """Hold an encoder, which may be anyone's, to its word.
+
+    Raises:
+        DimensionMismatch: not (len(items), spec.dim).
+        DataError: a row is zero, not finite or not of unit norm.
+    """
+    if rows.shape != (len(items), spec.dim):
+        raise DimensionMismatch(
+            f"'{spec.name}' gave embeddings of shape {rows.shape} for {len(items)} items",
+            why=f"{(len(items), spec.dim)} was promised",
+        )
+    norms = np.linalg.norm(rows.astype(np.float32), axis=1)
+    bad = np.flatnonzero(~(np.abs(norms - 1) < UNIT_SLACK))  # NaN is bad too
+    if bad.size:
+        item = items[bad[0]]
+        raise DataError(
+            f"'{spec.name}' gave no usable embedding for {item.modality} '{item.id}'",
+            why=f"its norm is {norms[bad[0]]:g}, not 1",
+            fix="leave the item out, or mend the encoder",
+            id=item.id,
+        )
 
 
 def embed_product(
@@ -105,6 +135,7 @@ def embed_product(
         if name in sides
         for subset, step in steps
     ]
+    head_bytes = sum(step.cost.size_bytes for name in sides for _, step in heads.get(name, ()))
     return make_step(
         "embed",
         f"embed {fusion.label} {modality}",
@@ -114,8 +145,9 @@ def embed_product(
         n_rows=n_rows,
         shard_rows=shard_rows,
         cost=Cost(
+            flops=n_rows * head_bytes / 2,  # two operations for each parameter of four bytes
             size_bytes=n_rows * fusion.dim * _BYTES[dtype],
-            memory_bytes=min(n_rows, shard_rows) * fusion.dim * 16,
+            memory_bytes=min(n_rows, shard_rows) * fusion.dim * 16 + head_bytes,
         ),
     )
 

@@ -90,7 +90,7 @@ def train(
         learning_rate: Adam's.
         batch_size: rows a step.
         epochs: passes over the subset.
-        seed: of weights and order; each subset and reaction derives its own from it.
+        seed: of weights and order; each subset derives its own from it, for Dr and for Cr.
 
     Source: Molecule-Space, eq. 7 and 8, section 4.1.
     """
@@ -115,7 +115,12 @@ def train(
     return make_step(
         "train",
         f"train {label} on {name}",
-        {"op": op, "anchors": list(anchors), **settings},
+        {
+            "op": op,
+            "anchors": list(anchors),
+            "modalities": [list(side) for side in modalities],
+            **settings,
+        },
         [(anchor, collected[anchor]) for anchor in anchors],
         partial(_run, op, anchors, modalities, settings),
         cost=Cost(
