@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +16,28 @@ from reactions.kinds import Corpus, FactorDefaults, Item, Modality, SpaceSpec
 from reactions.registry import Catalogue
 
 OWN_LAB = "molspace.toml"
+_SPACE_KEYS: Mapping[str, type] = {
+    "adapter": str,
+    "source": str,
+    "dim": int,
+    "modalities": list,
+    "revision": str,
+    "licence": str,
+    "digest": str,
+    "preprocessing": dict,
+    "hub": str,
+    "flops": dict,
+    "lab": str,
+}
+_PRECOMPUTED_KEYS: Mapping[str, type] = {"path": str, "hub": str}
+_TYPE_NAMES: Mapping[type, str] = {
+    bool: "true or false",
+    dict: "a table",
+    float: "a number",
+    int: "a whole number",
+    list: "a list",
+    str: "a string",
+}
 _BUILT_IN = Path(__file__).parent
 
 
@@ -51,8 +75,10 @@ class ReactionSettings:
             if entry.name == "dtype":
                 if value not in ("float16", "float32"):
                     raise UsageError(f"reaction.dtype is '{value}'", fix="float16 or float32")
-            elif not value > 0:
+            elif not 0 < value < math.inf:
                 raise UsageError(f"reaction.{entry.name} is {value}", why="it must be above 0")
+        if self.batch_size < 2:
+            raise UsageError("reaction.batch_size is 1", why="a pair needs others to differ from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +114,10 @@ class Lab:
     factors: FactorDefaults = field(default_factory=FactorDefaults)
     corpora: Mapping[Modality, CorpusSource] = field(default_factory=dict)
     world_tasks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"the seed is {self.seed}", why="it must be a whole number from 0 up")
 
     def with_seed(self, seed: int | None) -> Lab:
         """Return this lab with another seed; None keeps the lab's."""
@@ -142,12 +172,13 @@ class Lab:
         return mini.sample_items()
 
 
-def find_lab(name: str | None = None) -> Path:
+def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     """Return the file of a lab.
 
     Args:
         name: a built-in lab's name, or a path; None means ``./molspace.toml`` if there is
             one, else the mini lab.
+        folder: where a relative path starts; None means the working directory.
 
     Raises:
         MissingError: no such lab.
@@ -165,7 +196,7 @@ def find_lab(name: str | None = None) -> Path:
         )
     if (_BUILT_IN / f"{name}.toml").is_file():
         return _BUILT_IN / f"{name}.toml"
-    path = Path(name)
+    path = (folder or Path()) / Path(name).expanduser()
     if path.is_dir():
         path = path / OWN_LAB
     if path.is_file():
@@ -191,8 +222,10 @@ def load_lab(name: str | None = None, *, seed: int | None = None) -> Lab:
 def _read(path: Path, depth: int) -> Lab:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is no valid TOML", why=str(error)) from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}", why=error.strerror or str(error)) from None
     _check_keys(data, ("lab", "reaction", "factors", "spaces", "corpora"), path, "")
     head = _table(data, "lab", path)
     _check_keys(head, ("name", "label", "extends", "seed", "world_tasks"), path, "lab.")
@@ -200,24 +233,29 @@ def _read(path: Path, depth: int) -> Lab:
     if "extends" in head:
         if depth >= 8:
             raise UsageError(f"{path}: labs extend one another in a circle")
-        base = _read(find_lab(str(head["extends"])), depth + 1)
-    name = str(head.get("name", path.parent.name if path.name == OWN_LAB else path.stem))
+        extends = _typed(head["extends"], str, path, "lab.extends")
+        base = _read(find_lab(extends, folder=path.parent), depth + 1)
+    default = path.parent.name if path.name == OWN_LAB else path.stem
+    name = _typed(head.get("name", default), str, path, "lab.name")
     specs = {spec.name: spec for spec in base.catalogue} if base else {}
     # A result made with the mini lab's stand-ins says so, whatever the lab is called.
     inherited = f"{base.label} ({name})" if base and base.label else name
-    label = str(head.get("label", inherited))
+    label = _typed(head.get("label", inherited), str, path, "lab.label")
+    if base and not re.search(rf"(?<!\w){re.escape(base.label)}(?!\w)", label):
+        label = inherited
+    world_tasks = head.get("world_tasks", base.world_tasks if base else False)
     for space, entry in _table(data, "spaces", path).items():
         specs[space] = _space(space, entry, path)
     return Lab(
         name=name,
-        label=label if not base or base.label in label else inherited,
+        label=label,
         path=path,
-        seed=_whole(head.get("seed", base.seed if base else 0), path, "lab.seed"),
+        seed=_typed(head.get("seed", base.seed if base else 0), int, path, "lab.seed"),
         catalogue=Catalogue(specs, _resolve_uri),
         settings=_settings(data, base, path),
         factors=_factors(data, base, path),
         corpora={**(base.corpora if base else {}), **_corpora(data, path)},
-        world_tasks=bool(head.get("world_tasks", base.world_tasks if base else False)),
+        world_tasks=_typed(world_tasks, bool, path, "lab.world_tasks"),
     )
 
 
@@ -228,35 +266,57 @@ def _resolve_uri(uri: str) -> SpaceSpec:
 
 
 def _space(name: str, entry: Any, path: Path) -> SpaceSpec:
+    where = f"spaces.{name}"
     if not isinstance(entry, Mapping):
-        raise UsageError(f"{path}: spaces.{name} is no table")
-    where = f"spaces.{name}."
+        raise UsageError(f"{path}: {where} is no table")
+    kinds = _PRECOMPUTED_KEYS if "path" in entry else _SPACE_KEYS
+    _check_keys(entry, kinds, path, f"{where}.")
+    given = {key: _typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
     if "path" in entry:
-        _check_keys(entry, ("path", "hub"), path, where)
         from reactions.spaces.adapters import resolve_uri
 
-        spec = resolve_uri(str((path.parent / str(entry["path"])).resolve()))
-        return replace(spec, name=name, hub=entry.get("hub", spec.hub))
-    required = ("adapter", "source", "dim", "modalities")
-    optional = ("revision", "licence", "digest", "preprocessing", "hub", "flops", "lab")
-    _check_keys(entry, (*required, *optional), path, where)
-    for key in required:
-        if key not in entry:
-            raise UsageError(f"{path}: {where}{key} is missing", fix="or give path = a folder")
-    return SpaceSpec(
-        name=name,
-        dim=_whole(entry["dim"], path, f"{where}dim"),
-        modalities=tuple(sorted(entry["modalities"])),
-        adapter=str(entry["adapter"]),
-        source=str(entry["source"]),
-        revision=str(entry.get("revision", "")),
-        licence=str(entry.get("licence", "")),
-        weights_digest=str(entry.get("digest", "")),
-        preprocessing=tuple(sorted(entry.get("preprocessing", {}).items())),
-        hub=entry.get("hub"),
-        flops_per_item=tuple(sorted((m, float(f)) for m, f in entry.get("flops", {}).items())),
-        lab=str(entry.get("lab", "")),
-    )
+        spec = resolve_uri(str((path.parent / Path(given["path"]).expanduser()).resolve()))
+        spec = replace(spec, name=name, hub=given.get("hub", spec.hub))
+    else:
+        for key in ("adapter", "source", "dim", "modalities"):
+            if key not in given:
+                raise UsageError(f"{path}: {where}.{key} is missing", fix="or give path = a folder")
+        modalities = [_typed(m, str, path, f"{where}.modalities") for m in given["modalities"]]
+        # A file beside the lab file, or whatever else the adapter understands.
+        beside = path.parent / Path(given["source"]).expanduser()
+        tags, flops = given.get("preprocessing", {}), given.get("flops", {})
+        spec = SpaceSpec(
+            name=name,
+            dim=given["dim"],
+            modalities=tuple(sorted(set(modalities))),
+            adapter=given["adapter"],
+            source=str(beside.resolve()) if beside.exists() else given["source"],
+            revision=given.get("revision", ""),
+            licence=given.get("licence", ""),
+            weights_digest=given.get("digest", ""),
+            preprocessing=tuple(
+                (m, _typed(tags[m], str, path, f"{where}.preprocessing.{m}")) for m in sorted(tags)
+            ),
+            hub=given.get("hub"),
+            flops_per_item=tuple(
+                (m, _typed(flops[m], float, path, f"{where}.flops.{m}")) for m in sorted(flops)
+            ),
+            lab=given.get("lab", ""),
+        )
+    if spec.dim < 1 or not spec.modalities:
+        raise UsageError(f"{path}: {where} needs a dim above 0 and at least one modality")
+    for key, names in (
+        ("hub", [spec.hub] if spec.hub is not None else []),
+        ("preprocessing", [m for m, _ in spec.preprocessing]),
+        ("flops", [m for m, _ in spec.flops_per_item]),
+    ):
+        for modality in names:
+            if modality not in spec.modalities:
+                raise UsageError(
+                    f"{path}: {where}.{key} names '{modality}', which is none of its modalities",
+                    fix=suggestion(modality, spec.modalities),
+                )
+    return spec
 
 
 def _settings(data: Mapping[str, Any], base: Lab | None, path: Path) -> ReactionSettings:
@@ -266,13 +326,11 @@ def _settings(data: Mapping[str, Any], base: Lab | None, path: Path) -> Reaction
     _check_keys(given, known, path, "reaction.")
     values: dict[str, Any] = {}
     for key, value in given.items():
-        wanted = known[key]
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not wanted:
-            raise UsageError(f"{path}: reaction.{key} must be a {wanted.__name__}, not {value!r}")
-        values[key] = value
-    return replace(settings, **values)
+        values[key] = _typed(value, known[key], path, f"reaction.{key}")
+    try:
+        return replace(settings, **values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
 
 
 def _factors(data: Mapping[str, Any], base: Lab | None, path: Path) -> FactorDefaults:
@@ -286,12 +344,12 @@ def _factors(data: Mapping[str, Any], base: Lab | None, path: Path) -> FactorDef
     ):
         table = dict(_table(given, key, path))
         for modality, value in table.items():
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
+            table[modality] = _typed(value, float, path, f"factors.{key}.{modality}")
+            if not 0 <= value <= 1:
                 raise UsageError(f"{path}: factors.{key}.{modality} must be 0 to 1, not {value!r}")
         if "other" in table:
-            changes[other] = float(table.pop("other"))
-        if table:
-            changes[pairs] = tuple(sorted((m, float(v)) for m, v in table.items()))
+            changes[other] = table.pop("other")
+        changes[pairs] = tuple(sorted({**dict(getattr(factors, pairs)), **table}.items()))
     return replace(factors, **changes)
 
 
@@ -302,12 +360,13 @@ def _corpora(data: Mapping[str, Any], path: Path) -> dict[Modality, CorpusSource
         if len(entry) != 1:
             raise UsageError(f"{path}: corpora.{modality} needs either world or manifest")
         if "world" in entry:
-            rows = _whole(entry["world"], path, f"corpora.{modality}.world")
+            rows = _typed(entry["world"], int, path, f"corpora.{modality}.world")
             if rows < 1:
                 raise DataError(f"{path}: the {modality} corpus is empty (world = {rows})")
             found[modality] = CorpusSource(world_rows=rows)
         else:
-            found[modality] = CorpusSource(manifest=path.parent / str(entry["manifest"]))
+            manifest = _typed(entry["manifest"], str, path, f"corpora.{modality}.manifest")
+            found[modality] = CorpusSource(manifest=path.parent / Path(manifest).expanduser())
     return found
 
 
@@ -318,9 +377,12 @@ def _table(data: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
     return value
 
 
-def _whole(value: Any, path: Path, key: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"{path}: {key} must be a whole number, not {value!r}")
+def _typed(value: Any, wanted: type, path: Path, key: str) -> Any:
+    """Return a value that has the type wanted; whole numbers count as numbers, true does not."""
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise UsageError(f"{path}: {key} must be {_TYPE_NAMES[wanted]}, not {value!r}")
     return value
 
 
