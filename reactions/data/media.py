@@ -28,7 +28,7 @@ MAX_PEAK = 8.0
 """Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
 
 _ORIENTATION = 0x0112
-_STREAMED_RIFF_BYTES = 0x7F000000
+_STREAMED_BYTES = 0x7F000000
 """Writers that cannot seek back leave sizes from here to 2**32 - 1 in the header."""
 
 
@@ -69,7 +69,8 @@ def load_image(path: Path) -> NDArray[np.uint8]:
 def load_audio(path: Path) -> Waveform:
     """Decode a sound file to mono: the mean of its channels, at its own rate.
 
-    MP3 and OGG are streams: one that was cut short reads as a shorter sound.
+    Damage shows where the format records its length: an OGG stream that was cut short
+    reads as a shorter sound.
 
     Args:
         path: a file in any format libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, ...).
@@ -85,18 +86,19 @@ def load_audio(path: Path) -> Waveform:
 
     path = Path(path)
     try:
-        _check_riff(path)
+        _check_length(path)
         with soundfile.SoundFile(path) as sound:
             n, channels, rate_hz = sound.frames, sound.channels, sound.samplerate
             if n * channels > MAX_SAMPLES:
                 raise _bad_audio(path, f"it holds {n} frames of {channels} channels", "cut it up")
             frames = sound.read(dtype="float32", always_2d=True)  # (n, channels)
-            exact = sound.format != "MP3"  # its length is an estimate
+            # An MP3's length is what its tags say, give or take the encoder's padding.
+            slack = n // 10 if sound.format == "MP3" else 0
     except (MediaError, MemoryError):
         raise
     except (OSError, RuntimeError, ValueError, TypeError) as error:  # LibsndfileError is a Runtime
         raise _undecodable("audio", path, error) from error
-    if exact and len(frames) < n:
+    if len(frames) < n - slack:
         raise _bad_audio(path, f"it is cut short: {len(frames)} of {n} frames")
     if len(frames) == 0:
         raise _bad_audio(path, "it has no samples")
@@ -211,15 +213,16 @@ def _rgb(path: Path, image: PIL.Image.Image) -> NDArray[np.uint8]:
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
-def _check_riff(path: Path) -> None:
-    # libsndfile shortens a truncated WAV without a word; the header knows better.
+def _check_length(path: Path) -> None:
+    # libsndfile shortens a truncated WAV or AIFF without a word; the header knows better.
     with path.open("rb") as stream:
         head = stream.read(12)
         size_bytes = stream.seek(0, 2)
-    if len(head) == 12 and head[:4] == b"RIFF" and head[8:] == b"WAVE":
-        declared = struct.unpack("<I", head[4:8])[0] + 8
+    if len(head) == 12 and (head[:4], head[8:11]) in ((b"RIFF", b"WAV"), (b"FORM", b"AIF")):
+        order = "<I" if head[:4] == b"RIFF" else ">I"
+        declared = struct.unpack(order, head[4:8])[0] + 8
         # One byte of slack: many writers count the pad byte without writing it.
-        if declared < _STREAMED_RIFF_BYTES and size_bytes + 1 < declared:
+        if declared < _STREAMED_BYTES and size_bytes + 1 < declared:
             raise _bad_audio(path, f"it is cut short: {size_bytes} of {declared} bytes")
 
 

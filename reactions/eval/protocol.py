@@ -25,6 +25,8 @@ from reactions.kinds import Corpus, Modality, Rows
 VERSION = 1
 """Raise it whenever a change here or in ``metrics`` can change a score."""
 
+_CHECK_ROWS = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -227,9 +229,8 @@ def _directions(task: Task) -> tuple[str, str]:
 
 
 def _check_finite(task: Task, name: str, rows: Rows) -> None:
-    step = 1 << 16
-    for start in range(0, len(rows), step):
-        finite = np.isfinite(rows[start : start + step]).all(axis=1)
+    for start in range(0, len(rows), _CHECK_ROWS):
+        finite = np.isfinite(rows[start : start + _CHECK_ROWS]).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))
             raise DataError(

@@ -60,6 +60,24 @@ def test_a_file_written_just_now_is_not_trusted_yet(tmp_path: Path, reads: list[
     assert len(reads) == 2
 
 
+def test_a_file_that_changes_meanwhile_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = settled(tmp_path / "x", b"one")
+    real = digests.file_digest
+
+    def slow(path: Path) -> str:
+        digest = real(path)
+        settled(path, b"changed")
+        return digest
+
+    cache = DigestCache(tmp_path / "cache")
+    monkeypatch.setattr(digests, "file_digest", slow)
+    cache.of(path)
+    cache.save()
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize(
     "junk",
     [b"\xff\xfe\0", b"[1, 2]\n", b'["x", [1, 2, "3"], "y"]\n', b'["/x", [1, 2, 3], "abc', b"{}"],

@@ -105,7 +105,7 @@ def test_palette_one_bit_and_cmyk(tmp_path: Path) -> None:
 
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
-    values = np.array([[0, 257, 32896, 65535]], np.uint16)
+    values = np.array([[0, 257, 32895, 65535]], np.uint16)
     found = media.load_image(save(Image.fromarray(values), tmp_path / "x.png"))
     assert found[0, :, 0].tolist() == [0, 1, 128, 255]
     assert found.shape == (1, 4, 3)
@@ -132,6 +132,15 @@ def test_too_many_pixels_are_refused_before_decoding(
     with pytest.raises(MediaError, match="too large") as caught:
         media.load_image(png_header(tmp_path / "bomb.png", width, height))
     assert caught.value.fields["path"] == str(tmp_path / "bomb.png")
+
+
+def test_the_limit_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(Image.new("RGB", (4, 3)), tmp_path / "x.png")
+    monkeypatch.setattr(media, "MAX_PIXELS", 12)
+    assert media.load_image(path).shape == (3, 4, 3)
+    monkeypatch.setattr(media, "MAX_PIXELS", 11)
+    with pytest.raises(MediaError, match="4 x 3 pixels"):
+        media.load_image(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
@@ -205,7 +214,7 @@ def test_overshoot_is_clipped_and_foreign_ranges_are_refused(tmp_path: Path) -> 
         media.load_audio(path)
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac"])
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "flac", "mp3"])
 def test_a_truncated_sound_is_an_error(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"
     soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 40_000), 8000)

@@ -84,6 +84,12 @@ def test_rounding_noise_is_a_tie() -> None:
     assert metrics.ranks_of_best(left, right, owner).tolist() == [1, 2]
 
 
+def test_nearly_equal_captions_of_one_item_do_not_compete() -> None:
+    left = np.eye(2, dtype=np.float32)
+    right = np.array([[1, 0], [1 - 2e-7, 0], [0, 1]], np.float32)
+    assert metrics.ranks_of_best(left, right, np.array([0, 0, 1])).tolist() == [1, 1]
+
+
 def brute_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
     """Sum (R_k - R_{k-1}) P_k over every distinct threshold, from the definition."""
     total, last_recall = 0.0, 0.0

@@ -163,7 +163,8 @@ def test_data_that_does_not_fit(task: str, data: protocol.BenchmarkData, words: 
     assert words in caught.value.why
 
 
-def test_embeddings_that_do_not_fit() -> None:
+def test_embeddings_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "_CHECK_ROWS", 2)
     good = {"queries": one_hot(0, 1, 2, 1, 0), "prompts": one_hot(0, 1, 2)}
     with pytest.raises(DimensionMismatch, match="4 embeddings for 5 queries"):
         protocol.score(TASKS["esc50"], ESC50, {**good, "queries": one_hot(0, 1, 2, 1)})

@@ -152,6 +152,8 @@ def test_resolve_describes_the_folder(tmp_path: Path) -> None:
         assert precomputed.resolve(uri) == spec
     write(folder, "image", rows(3), "parquet")
     assert precomputed.resolve(folder).hub == "image"
+    (folder / "audio.npy").unlink()
+    assert precomputed.resolve(folder).hub is None
 
 
 def test_space_json(tmp_path: Path) -> None:
