@@ -302,7 +302,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     claimed = record.pop("digest", None)
     try:
         actual = digest("bundle", record)
-    except _MALFORMED:  # NaN, half a surrogate pair, nested without end: never written by us
+    except _MALFORMED:  # NaN, or nested without end: never written by us
         actual = None
     if actual is None or claimed != actual:
         raise BundleError(

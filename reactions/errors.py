@@ -106,7 +106,8 @@ class LanguageError(UsageError):
         offset = self.column - start
         width = max(1, min(self.width, max(1, len(source) - offset)))
         head = f"{self.what} ({self.origin})" if self.origin else self.what
-        lines = [head, f"  {source}", f"  {' ' * offset}{'^' * width}"]
+        indent = "".join("\t" if c == "\t" else " " for c in source[:offset])
+        lines = [head, f"  {source}", f"  {indent}{'^' * width}"]
         if self.why:
             lines.append(f"  why: {self.why}")
         if self.fix:

@@ -54,7 +54,9 @@ def digest(tag: str, value: JSON) -> str:
             of different kinds get different digests.
         value: anything ``canonical`` takes.
     """
-    return hashlib.sha256(f"molspace:{tag}\n{canonical(value)}".encode()).hexdigest()
+    text = f"molspace:{tag}\n{canonical(value)}"
+    # A path may hold bytes that are no UTF-8, which Python carries as lone surrogates.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def file_digest(path: Path) -> str:
