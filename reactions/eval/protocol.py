@@ -86,11 +86,18 @@ def corpora(task: Task, data: BenchmarkData) -> dict[str, Corpus]:
 
 
 def identity(task: Task, data: BenchmarkData) -> dict[str, Any]:
-    """Return what, besides the embeddings, can change the score: JSON-able, for step keys."""
-    found: dict[str, Any] = {"protocol": task.kind, "protocol_version": VERSION}
+    """Return what, besides the embeddings, can change the score's record: JSON-able, for keys."""
+    found: dict[str, Any] = {
+        "task": task.name,
+        "main": task.main_score,
+        "expected": data.expected,
+        "protocol": task.kind,
+        "protocol_version": VERSION,
+    }
     if isinstance(data, RetrievalData):
         found["owner"] = _array_digest(data.owner, np.int64)
         found["directions"] = list(_directions(task))
+        found["cutoffs"] = list(CUTOFFS)
         return found
     found["classes"] = list(data.classes)
     found["templates"] = list(task.templates)

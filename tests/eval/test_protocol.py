@@ -186,6 +186,8 @@ def test_identity_sees_what_changes_a_score() -> None:
         protocol.identity(esc50, replace(ESC50, folds=np.array([1, 1, 1, 2, 2]))),
         protocol.identity(esc50, replace(ESC50, classes=("dog", "cat", "rain"))),
         protocol.identity(replace(esc50, templates=("{class}",)), ESC50),
+        protocol.identity(replace(esc50, name="esc10"), ESC50),
+        protocol.identity(esc50, replace(ESC50, expected=400)),
         protocol.identity(TASKS["audioset"], AUDIOSET),
         protocol.identity(TASKS["clotho"], CAPTIONS),
         protocol.identity(TASKS["clotho"], replace(CAPTIONS, owner=np.array([0, 1, 1, 2, 2]))),

@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 
 from reactions.errors import DimensionMismatch
 from reactions.eval import metrics, resample
-from reactions.eval.resample import bootstrap_difference, bootstrap_mean, recall_by_item
+from reactions.eval.resample import (
+    bootstrap_difference,
+    bootstrap_mean,
+    bootstrap_strata,
+    recall_by_item,
+)
 
 
 def test_interval_matches_the_normal_theory() -> None:
@@ -65,6 +70,22 @@ def test_pairing_removes_what_both_share() -> None:
 def test_absent_classes_are_left_out_together() -> None:
     assert bootstrap_mean([1.0, np.nan, 1.0]) == (1, 1, 1)
     assert bootstrap_difference([1.0, np.nan, 3.0], [0.0, 1.0, np.nan]) == (1, 1, 1)
+
+
+def test_strata_weigh_alike_whatever_their_size() -> None:
+    many, few = np.zeros(300), np.ones(3)
+    assert bootstrap_strata([many, few]) == (0.5, 0.5, 0.5)
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0, 1, size=100), rng.normal(3, 2, size=400)
+    found = bootstrap_strata([first, second], n_resamples=4000)
+    assert found.mean == pytest.approx((first.mean() + second.mean()) / 2)
+    # Drawn within each stratum, so the gap between their means adds nothing.
+    half = 1.96 * np.hypot(first.std() / 10, second.std() / 20) / 2
+    assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
+    assert found.high == pytest.approx(found.mean + half, abs=0.1 * half)
+    assert bootstrap_strata([first], seed=1) == bootstrap_strata([first], seed=1)
+    with pytest.raises(DimensionMismatch):
+        bootstrap_strata([])
 
 
 def test_mismatched_input() -> None:
