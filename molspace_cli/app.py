@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: importing rich would take a third of its time
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Fuse pre-trained multimodal embedding spaces with one-line reactions.",
     epilog='Start with:  molspace react "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"',

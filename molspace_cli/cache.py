@@ -13,7 +13,9 @@ from molspace_cli.react import Expression, read_expression
 if TYPE_CHECKING:
     from reactions.store.upkeep import EntryInfo
 
-app = typer.Typer(help="What earlier runs left to be found again.", no_args_is_help=True)
+app = typer.Typer(
+    rich_markup_mode=None, help="What earlier runs left to be found again.", no_args_is_help=True
+)
 
 
 @app.command("ls")

@@ -10,7 +10,11 @@ import typer
 from molspace_cli import options
 from molspace_cli.console import say
 
-app = typer.Typer(help="The embedded mini lab: its media and its encoders.", no_args_is_help=True)
+app = typer.Typer(
+    rich_markup_mode=None,
+    help="The embedded mini lab: its media and its encoders.",
+    no_args_is_help=True,
+)
 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write.")]
 

@@ -9,7 +9,7 @@ import typer
 from molspace_cli import options
 from molspace_cli.console import print_json, print_table, say
 
-app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
+app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_args_is_help=True)
 
 
 @app.callback()

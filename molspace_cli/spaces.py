@@ -7,7 +7,9 @@ import typer
 from molspace_cli import options
 from molspace_cli.console import print_json, print_table
 
-app = typer.Typer(help="The spaces a lab knows by name.", invoke_without_command=True)
+app = typer.Typer(
+    rich_markup_mode=None, help="The spaces a lab knows by name.", invoke_without_command=True
+)
 
 
 @app.callback()

@@ -47,7 +47,9 @@ EXPERTISE = {"": (0.8, 0.5)}
 _DR = "ImageBind + Dr(InternVL)"
 _PP = "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)"
 _BOTH = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
-_SEQUENCE = "ImageBind + Dr(InternVL) | Dr(CLAP_m) | Dr(CLAP_g)"
+_SEQUENCE = (
+    "ImageBind + Dr(InternVL) | Dr(CLAP_m, lambda=(0.5, 0.1)) | Dr(CLAP_g, lambda=(0.5, 0.1))"
+)
 _SUBSETS = ("T", "V", "A", "TV", "TA", "VA", "TVA")
 
 SPACES: Mapping[str, tuple[str, Adjustment]] = {
