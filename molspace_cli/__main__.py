@@ -12,7 +12,7 @@ def main() -> None:
     from molspace_cli.app import app
 
     try:
-        app()
+        app(prog_name="molspace")
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept", file=sys.stderr)
         sys.exit(130)

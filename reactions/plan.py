@@ -95,12 +95,13 @@ class Planner:
             space: the typed reaction.
 
         Raises:
+            UsageError: it is a space, not a reaction.
             DataError: a corpus is missing or does not fit, or nothing is left to train on.
             NotSupportedYet: the reaction uses Ft, Lcl, or another recipe than the paper's.
             UsageError: two of its spaces have the same name.
         """
         if isinstance(space, Leaf):
-            raise DataError(
+            raise UsageError(
                 f"'{space.label}' is a space, not a reaction",
                 why="there is nothing to train",
                 fix=f"write a reaction, such as {space.label} + Cr(...)",

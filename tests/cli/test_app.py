@@ -1,0 +1,106 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MOLSPACE = [sys.executable, "-m", "molspace_cli"]
+COMMANDS = ("react", "eval", "infer", "plan", "show", "spaces", "lab", "cache", "reproduce")
+
+
+def molspace(
+    *arguments: str, stdin: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MOLSPACE, *arguments], input=stdin, capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+
+
+def test_help_names_every_command_and_every_command_has_help():
+    shown = molspace("--help")
+    assert shown.returncode == 0
+    assert shown.stderr == ""
+    for command in COMMANDS:
+        assert f"\n  {command} " in shown.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_ends_well(command):
+    shown = molspace(command, "--help")
+    assert shown.returncode == 0
+    assert f"molspace {command}" in shown.stdout
+
+
+def test_the_readme_lists_every_command():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"molspace {command}" in readme
+
+
+def test_help_loads_neither_torch_nor_numpy_nor_rich():
+    code = (
+        "import sys\nsys.argv = ['molspace', '--help']\n"
+        "import molspace_cli.__main__ as m\n"
+        "try:\n    m.main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'numpy', 'rich', 'lark'} & set(sys.modules)), file=sys.stderr)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.stderr.strip() == "[]"
+
+
+def test_a_typo_in_a_space_gets_caret_and_fix_and_no_traceback():
+    shown = molspace("react", "ImageBind + Cr(clapm)")
+    assert shown.returncode == 2
+    assert shown.stdout == ""
+    lines = shown.stderr.splitlines()
+    assert lines[0] == "error: unknown space 'clapm'"
+    assert lines[1] == "  ImageBind + Cr(clapm)"
+    assert lines[2] == "                 ^^^^^"
+    assert "did you mean 'CLAP_m'?" in lines[-1]
+
+
+def test_errors_as_json():
+    shown = molspace("plan", "ImageBind +", "--json")
+    assert shown.returncode == 2
+    error = json.loads(shown.stderr)
+    assert error["error"] == "LanguageError"
+    assert error["fix"]
+    assert error["column"] == len("ImageBind +")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["evl"], 2, "Did you mean 'eval'"),
+        (["eval", "--task", "esc5"], 2, "did you mean 'esc50'"),
+        (["react", "ImageBind + Cr(CLAP_m)", "--device", "gpu"], 2, "gpu"),
+        (["react", "ImageBind + Cr(CLAP_m)", "--lab", "minni"], 3, "did you mean 'mini'"),
+        (["react", "ImageBind"], 2, "is a space, not a reaction"),
+        (["plan", "ImageBind + Ft(audio~image)"], 2, "Ft cannot run in this version"),
+        (["plan", "ImageBind + Cr(CLAP_m, recipe=exmcr)"], 2, "recipe=exmcr cannot run"),
+        (["show"], 3, "no current bundle"),
+        (["show", "nowhere"], 3, "no bundle at nowhere"),
+        (["eval", "--task", "esc50", "--space", "no/where"], 3, "no bundle at no/where"),
+    ],
+)
+def test_mistakes_get_their_exit_code_and_their_fix(arguments, code, words):
+    shown = molspace(*arguments)
+    assert words in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert shown.returncode == code
+    assert shown.stdout == ""
+
+
+def test_a_reader_who_leaves_early_is_no_error():
+    process = subprocess.Popen(
+        [*MOLSPACE, "plan", "ImageBind + Cr(CLAP_m)", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)

@@ -1,0 +1,30 @@
+import pytest
+
+from molspace_cli.options import adjustment
+from reactions.errors import UsageError
+
+
+def test_factors_in_order_by_name_and_for_one_expert():
+    found = adjustment(["0.5,0.1", "CLAP_m:0.8,0.5", "X:audio=1,text=0"], ["0.9"], None)
+    assert found.sigma == {
+        "": (0.5, 0.1),
+        "CLAP_m": (0.8, 0.5),
+        "X": {"audio": 1.0, "text": 0.0},
+    }
+    assert found.lambda_ == {"": (0.9,)}
+    assert found.experts is None
+
+
+def test_experts_are_a_set_and_blanks_are_nothing():
+    assert adjustment(None, None, "CLAP_m, CLAP_g,").experts == {"CLAP_m", "CLAP_g"}
+
+
+@pytest.mark.parametrize("text", ["", "a", "0.5;0.1", "audio=", "audio=x,text=1", "0.5,text=1"])
+def test_what_is_no_factor_is_refused(text):
+    with pytest.raises(UsageError, match="no list of factors"):
+        adjustment([text], None, None)
+
+
+def test_the_same_expert_twice_is_refused():
+    with pytest.raises(UsageError, match="twice for CLAP_m"):
+        adjustment(["CLAP_m:1", "CLAP_m:0"], None, None)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from reactions.dsl import parse, print_expression
+from reactions.findings import CONTRASTS, SPACES, STATEMENTS, TOLERANCE, Contrast, Findings, judge
+
+RNG = np.random.default_rng(0)
+
+
+def strata(gain: float, n: int = 400) -> dict[tuple[str, str], list[np.ndarray]]:
+    """Two seeds of one task; ``x`` scores ``gain`` (a share) above ``y`` on every item."""
+    base = [RNG.integers(0, 2, n) * 0.5 for _ in range(2)]
+    return {("x", "f"): [b + gain for b in base], ("y", "f"): base}
+
+
+@pytest.mark.parametrize(
+    ("claim", "gain", "holds"),
+    [
+        ("beats", 0.001, True),
+        ("beats", 0.0, False),
+        ("lifts a lot", 0.051, True),
+        ("lifts a lot", 0.049, False),
+        ("reaches", -TOLERANCE / 100 + 0.001, True),
+        ("reaches", -TOLERANCE / 100 - 0.001, False),
+        ("costs a little", -0.02, True),
+        ("costs a little", -0.06, False),
+        ("costs a little", 0.01, False),
+    ],
+)
+def test_a_claim_holds_only_with_its_whole_interval(claim, gain, holds):
+    verdict = judge(Contrast(1, "x", claim, "y", "f"), strata(gain), 2)
+    assert verdict.holds is holds
+    assert verdict.difference.mean == pytest.approx(100 * gain)
+    assert verdict.by_seed == pytest.approx((100 * gain, 100 * gain))
+
+
+def test_noise_around_nothing_beats_nothing():
+    found = {(name, "f"): [RNG.integers(0, 2, 300).astype(float)] for name in ("x", "y")}
+    verdict = judge(Contrast(1, "x", "beats", "y", "f"), found, 1)
+    assert not verdict.holds
+    assert verdict.difference.low < 0 < verdict.difference.high
+
+
+def test_every_finding_has_contrasts_between_known_spaces():
+    assert {contrast.finding for contrast in CONTRASTS} == set(STATEMENTS)
+    for contrast in CONTRASTS:
+        assert contrast.space in SPACES
+        assert contrast.other in SPACES
+
+
+def test_reactions_are_canonical():
+    for reaction, _ in SPACES.values():
+        assert print_expression(parse(reaction).result) == reaction
+
+
+def test_a_finding_holds_only_if_all_its_contrasts_do():
+    good = judge(Contrast(1, "x", "beats", "y", "f"), strata(0.1), 2)
+    bad = judge(Contrast(1, "x", "beats", "y", "f"), strata(-0.1), 2)
+    assert Findings("mini", (0, 1), {}, (good,)).holds(1)
+    assert not Findings("mini", (0, 1), {}, (good, bad)).holds(1)
+    assert Findings("mini", (0, 1), {}, (good,)).to_json()["findings"][0]["holds"]
