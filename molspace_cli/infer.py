@@ -1,0 +1,297 @@
+"""``molspace infer``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from molspace_cli import options
+from molspace_cli.console import is_terminal, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reactions.compare import Similarities
+    from reactions.data.manifest import Problem
+    from reactions.kinds import Item
+
+    Batches = Iterator[tuple[list[Item], NDArray[Any]]]
+
+_SHOWN_PROBLEMS = 20
+_LINE_EVERY_S = 10.0
+_LABEL_WIDTH = 40
+
+
+def infer(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Texts, image and sound files, .jsonl or .txt files of lines, or - for stdin, "
+            'which is also read when there is none. A line is a text, a path, or {"id": ..., '
+            '"audio": PATH}; paths start at the folder of the file of lines.',
+            show_default=False,
+        ),
+    ] = None,
+    space: options.SpaceRef = None,
+    sigma: options.Sigma = None,
+    lambda_: options.Lambda = None,
+    experts: options.Experts = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Where to write; - is stdout.  [default: embeddings.safetensors; "
+            "jsonl goes to stdout]",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        Literal["safetensors", "npy", "jsonl"] | None,
+        typer.Option("--format", help="By default the extension of --out.", show_default=False),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Print similarity tables; write no file.")
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Items embedded at once.")
+    ] = 256,
+    lab: options.Lab = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Embed texts, images and sounds, or compare them.
+
+    Prints the path of the file it wrote. An item that cannot be embedded is told and left
+    out, and the exit code is then 4. With no input at all the mini lab's sample items are
+    compared.
+    """
+    from reactions import inference, writers
+    from reactions.compare import compare as compared
+    from reactions.errors import EXIT_STEP_FAILED, UsageError
+
+    if compare and (out or format):
+        raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
+    path, chosen_format = writers.choose_output(out, format)
+    if path is None and as_json:
+        raise UsageError("--json and embeddings both want stdout", fix="--out FILE")
+    stdin = _binary(sys.stdin)
+    files = () if compare or path is None else writers.files_of(path, chosen_format)
+    writers.refuse_overwriting(files, inputs or (), stdin)
+    chosen = options.adjustment(sigma, lambda_, experts)
+    bench = options.workbench(lab, device=device, quiet=quiet)
+    target = bench.target(space)
+    embedder = bench.embedder(target, chosen)
+    entries, samples = inference.choose_items(
+        inputs or (), stdin, modalities=target.space.modalities, samples=bench.lab.sample_items
+    )
+    if samples:
+        say(f"no input: embedding the lab's {samples} sample items")
+        compare = compare or not (out or format)
+
+    about = writers.describe(target, chosen)
+    to_terminal = path is None and not compare and is_terminal()
+    with _Report(quiet, live=not to_terminal) as report:
+        batches = report.follow(
+            inference.embed_stream(
+                embedder, entries, batch_items=batch_size, on_problem=report.problem
+            )
+        )
+        if compare:
+            tables = compared(batches)
+        else:
+            stdout = _binary(sys.stdout)
+            with writers.open_writer(path, chosen_format, about, stdout=stdout) as writer:
+                for items, rows in batches:
+                    writer.write(items, rows)
+    report.finish(about)
+    if compare and as_json:
+        print_json("compare", {**_facts(about), "tables": _json(tables), **report.to_json()})
+    elif compare:
+        for table in tables:
+            _print(table, about)
+    elif as_json:
+        names = [str(file) for file in files]
+        print_json("infer", {"path": names[0], "files": names, **_facts(about), **report.to_json()})
+    elif path is not None:
+        print(path)
+    if report.skipped:
+        raise typer.Exit(EXIT_STEP_FAILED)
+
+
+class _Report:
+    """Tells what happens on stderr: progress, what is left out, and the sum of it.
+
+    Args:
+        quiet: tell only what is left out.
+        live: whether an animation may be drawn, on a terminal.
+    """
+
+    def __init__(self, quiet: bool, *, live: bool) -> None:
+        self.embedded: Counter[str] = Counter()
+        self.skipped = 0
+        self._problems: list[Problem] = []
+        self._quiet = quiet
+        self._live = live and not quiet and sys.stderr is not None and sys.stderr.isatty()
+        self._stack = ExitStack()
+        self._update: Callable[[str], None] = lambda text: None
+        self._began_s = self._line_due_s = 0.0
+
+    def __enter__(self) -> _Report:
+        if self._live and os.environ.get("TERM") != "dumb":
+            self._update = self._stack.enter_context(_animation())
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def problem(self, problem: Problem) -> None:
+        """Tell of an item that is left out; the first few, as many as anyone reads."""
+        self.skipped += 1
+        if self.skipped > _SHOWN_PROBLEMS:
+            return
+        self._problems.append(problem)
+        line = problem.line_number
+        name = f"line {line}" if problem.id == str(line) else f"'{_plain(problem.id, 60)}'"
+        say(f"skipped {name}: {_plain(problem.message, 500)}")
+        if self.skipped == _SHOWN_PROBLEMS:
+            say("more are only counted")
+
+    def follow(self, batches: Batches) -> Batches:
+        """Pass batches on, counting and timing them."""
+        self._began_s = time.monotonic()
+        self._line_due_s = self._began_s + _LINE_EVERY_S
+        for items, rows in batches:
+            self.embedded.update(item.modality for item in items)
+            self._progress()
+            yield items, rows
+
+    def _progress(self) -> None:
+        now_s = time.monotonic()
+        n = self.embedded.total() + self.skipped
+        text = f"{n} items, {n / max(now_s - self._began_s, 1e-3):.0f}/s"
+        self._update(text)
+        if now_s >= self._line_due_s and not (self._live or self._quiet):
+            self._line_due_s = now_s + _LINE_EVERY_S
+            say(text)
+
+    def finish(self, about: Mapping[str, Any]) -> None:
+        """Tell the sum.
+
+        Raises:
+            DataError: nothing was embedded.
+        """
+        from reactions.errors import DataError
+
+        embedded, total = self.embedded.total(), self.embedded.total() + self.skipped
+        if not embedded:
+            raise DataError(
+                "nothing to write: not one item could be embedded"
+                if self.skipped
+                else "nothing to write: the input has no items",
+                why=_plain(self._problems[0].message, 500) if self._problems else "",
+                skipped=self.skipped,
+            )
+        if not self._quiet:
+            kinds = ", ".join(f"{n} {modality}" for modality, n in sorted(self.embedded.items()))
+            lab = f", lab: {about['lab']}" if about["lab"] else ""
+            say(f"embedded {embedded} of {total}: {kinds}, in {about['dim']} dimensions{lab}")
+        if self.skipped:
+            first = f"first: {_plain(self._problems[0].message, 100)}"
+            say(f"skipped {self.skipped} of {total}: {first}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return counts and the first problems."""
+        return {
+            "embedded": dict(sorted(self.embedded.items())),
+            "skipped": self.skipped,
+            "problems": [
+                {"id": _plain(p.id, 500), "line": p.line_number or None, "message": p.message}
+                for p in self._problems
+            ],
+        }
+
+
+@contextmanager
+def _animation() -> Iterator[Callable[[str], None]]:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")) or None)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+    # stdout is data, and must not pass through the animation.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+        task = bars.add_task("embedding")
+        yield lambda text: bars.update(task, description=f"embedding: {text}")
+
+
+def _print(table: Similarities, about: Mapping[str, Any]) -> None:
+    from reactions.compare import label
+
+    title = [f"{table.left} x {table.right}", *([f"lab: {about['lab']}"] if about["lab"] else [])]
+    for name, factors in about["factors"].items():
+        title.append(f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in factors.items()))
+    # In a pipe all columns go out whole; a terminal gets as many as it can show.
+    width = _LABEL_WIDTH if is_terminal() else None
+    columns = [_plain(label(item), width and 14) for item in table.columns]
+    shown = len(columns)
+    if is_terminal():
+        shown = max(1, (shutil.get_terminal_size().columns - _LABEL_WIDTH // 2) // 17)
+    if shown < len(columns):
+        title.append(f"{shown} of {len(columns)} columns; --json has all")
+    print_table(
+        "   ".join(title),
+        (f"{table.left} / {table.right}", *columns[:shown]),
+        [
+            (_plain(label(item), width), *(f"{cosine:.4f}" for cosine in row[:shown]))
+            for item, row in zip(table.rows, table.cosines.tolist(), strict=True)
+        ],
+    )
+
+
+def _json(tables: Sequence[Similarities]) -> list[dict[str, Any]]:
+    from reactions.compare import label
+
+    def named(items: Sequence[Item]) -> list[dict[str, str]]:
+        return [{"id": item.id, "label": label(item)} for item in items]
+
+    return [
+        {
+            "left": table.left,
+            "right": table.right,
+            "rows": named(table.rows),
+            "columns": named(table.columns),
+            "cosines": [[round(cosine, 6) for cosine in row] for row in table.cosines.tolist()],
+        }
+        for table in tables
+    ]
+
+
+def _facts(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in about.items() if key != "format"}
+
+
+def _binary(stream: Any) -> IO[bytes] | None:
+    """Return the bytes behind a standard stream, or None if it is closed."""
+    if stream is None or stream.closed:
+        return None
+    found: IO[bytes] | None = getattr(stream, "buffer", None)
+    return found
+
+
+def _plain(text: str, width: int | None) -> str:
+    """Return text that stays on its line and in its cell: control characters are escaped."""
+    if width is not None and len(text) > width:
+        text = text[: width - 1] + "…"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
