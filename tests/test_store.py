@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -293,12 +294,22 @@ def test_a_folder_without_manifest_does_not_block_its_name(store):
     assert store.lookup(step().key) is not None
 
 
+def test_an_entry_that_gc_is_removing_is_a_miss(store):
+    store.put(step(), artifact())
+    warnings = []
+    with (_entry(store) / "manifest.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert Store(store.root, warn=warnings.append).lookup(step().key) is None
+    assert warnings == []
+    assert store.lookup(step().key) is not None
+
+
 def test_damage_found_while_reading_is_an_error(store):
     store.put(step(), artifact())
     path = _entry(store) / "1.npy"
     path.write_bytes(b"\0" * path.stat().st_size)
     found = store.lookup(step().key)
-    with pytest.raises(StoreError, match="molspace cache verify"):
+    with pytest.raises(StoreError, match="molspace cache verify --repair"):
         found.arrays["x"][:]
 
 

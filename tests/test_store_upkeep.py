@@ -7,7 +7,7 @@ import pytest
 
 from reactions.kinds import Artifact
 from reactions.steps.step import make_step
-from reactions.store import Store
+from reactions.store import Store, files
 
 HOUR_S = 3600.0
 
@@ -220,10 +220,40 @@ def test_work_in_progress_stays(store):
 
 
 def test_a_folder_being_written_is_no_debris(store):
-    from reactions.store.files import temporary_folder
-
-    with temporary_folder(store.root / "tmp") as path:
+    with files.temporary_folder(store.root / "tmp") as path:
         os.utime(path, (0, 0))
         assert store.gc().debris == ()
         assert path.exists()
+    assert not path.exists()
+
+
+def test_the_first_write_sweeps_up(store):
+    debris = store.root / "tmp" / "old"
+    debris.mkdir()
+    os.utime(debris, (0, 0))
+    fresh = Store(store.root)
+    fresh.lookup(step(0).key)
+    assert debris.exists()
+    fresh.put(step(5), artifact())
+    assert not debris.exists()
+
+
+# --- locks ---------------------------------------------------------------------------
+
+
+def test_a_lock_file_removed_by_its_last_holder_is_no_lock(tmp_path, monkeypatch):
+    path = tmp_path / "locks" / "a.lock"
+    try_lock, calls = files.try_lock, []
+
+    def removed_meanwhile(fd):
+        if not calls:
+            path.unlink()
+        calls.append(fd)
+        return try_lock(fd)
+
+    monkeypatch.setattr(files, "try_lock", removed_meanwhile)
+    with files.locked(path) as held:
+        assert held
+        assert len(calls) == 2
+        assert path.read_text() == str(os.getpid())
     assert not path.exists()

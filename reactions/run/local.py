@@ -111,7 +111,6 @@ class LocalExecutor:
             inputs = {name: values[source.key] for name, source in step.inputs}
             values[step.key], ran = self._make(step, context, inputs)
             executed += ran
-            del inputs
             plan.uses.subtract(sources)
             for key in {step.key, *sources}:
                 if plan.uses[key] <= 0 and key not in wanted:

@@ -344,9 +344,8 @@ class Store:
             StoreError: it cannot be read, or is not what the manifest says.
         """
         expected = (rows, *shape[1:])
-        empty = 0 in expected  # nothing to map
         try:
-            array: NDArray[Any] = np.load(path, mmap_mode=None if empty else "r")
+            array: NDArray[Any] = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise self._unreadable(path, str(error)) from error
         if array.dtype != dtype or array.shape != expected:
@@ -359,6 +358,6 @@ class Store:
         return StoreError(
             f"cannot read {path.name} of entry {path.parent.name[:12]} in the store",
             why=why,
-            fix="run `molspace cache verify` to put damaged entries aside, then run again",
+            fix="molspace cache verify --repair   puts damaged entries aside; then run again",
             path=str(path),
         )

@@ -493,6 +493,53 @@ executor(store).run([by_rows([], 10, 3, hook=lambda start: (note(start), hook(st
     assert len(ran) == {"shard": 2, "renamed": 1, "manifest": 0, "entry": 0}[at]
 
 
+def test_a_run_killed_at_each_touch_of_the_disk_resumes(tmp_path):
+    """One child process for each file operation, killed just before it; then a run to the end."""
+    code = """
+        TOUCHES = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir",
+                   "os.truncate", "os.utime", "os.listdir", "os.scandir", "fcntl.flock"}
+
+        def child(store, at):
+            left = [at]
+            def hook(event, args):
+                if event in TOUCHES:
+                    left[0] -= 1
+                    if left[0] == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+            sys.addaudithook(hook)
+            executor(store).run([by_rows(Log(), 4, 2)])
+            os._exit(0)
+
+        class Log(list):
+            def append(self, shard):
+                os.write(made, b"x")
+
+        points = 0
+        while True:
+            points += 1
+            root = store.root / str(points)
+            made = os.open(f"{root}.made", os.O_RDWR | os.O_CREAT)
+            if (pid := os.fork()) == 0:
+                child(Store(root), points)
+            _, status = os.waitpid(pid, 0)
+            if not os.WIFSIGNALED(status):
+                assert status == 0
+                break
+            ran, warnings = [], []
+            again = Store(root, warn=warnings.append)
+            step = by_rows(ran, 4, 2)
+            found = executor(again).run([step])[step.key].arrays["x"]
+            assert found.to_array().ravel().tolist() == [0, 1, 2, 3], points
+            assert os.fstat(made).st_size + len(ran) <= 3, points
+            assert (warnings, list(again.verify())) == ([], []), points
+            os.close(made)
+        print(points)
+    """
+    (tmp_path / "cache").mkdir()
+    out, _ = finish(spawn(code, tmp_path / "cache"))
+    assert int(out) > 40  # the hook really saw the disk
+
+
 def test_debris_of_a_killed_run_is_swept(store):
     code = """
         import reactions.store.store as m
