@@ -1,0 +1,23 @@
+"""What every test wants: no trace left on the machine, and one thread."""
+
+import os
+import sys
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that tests start
+
+
+@pytest.fixture(autouse=True)
+def _own_machine(tmp_path, monkeypatch):
+    """Send the cache, bundles and settings of a test to its own folder."""
+    monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path / "cache"))
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Keep torch to one thread, for those tests that load it."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)

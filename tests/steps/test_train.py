@@ -1,0 +1,291 @@
+import itertools
+import os
+
+import numpy as np
+import pytest
+import torch
+from fakes import Context, unit_rows
+
+from reactions.errors import UsageError
+from reactions.hashing import digest
+from reactions.kinds import Artifact
+from reactions.ops.losses import pairwise_info_nce
+from reactions.ops.projector import Projector
+from reactions.ops.training import fit
+from reactions.steps import train as module
+from reactions.steps.step import make_step
+from reactions.steps.train import free_bytes, subset_name, subsets, tensors, train
+
+BASE_DIM, EXPERT_DIM = 7, 5
+SETTINGS = {
+    "hidden_dim": 9,
+    "temperature": 1 / 50,
+    "learning_rate": 1e-3,
+    "batch_size": 64,
+    "epochs": 2,
+    "seed": 0,
+}
+MODALITIES = (["audio", "image", "text"], ["audio", "text"])
+
+
+def pseudo(anchor, n=20, seed=0):
+    """A collect step with its artifact."""
+    seed += sum(map(ord, anchor))
+    arrays = {
+        f"{side}.{modality}": unit_rows(n, dim, seed * 10 + i)
+        for side, dim, modalities in zip(
+            ("base", "expert"), (BASE_DIM, EXPERT_DIM), MODALITIES, strict=True
+        )
+        for i, modality in enumerate(modalities, 5 * (side == "expert"))
+    }
+    step = make_step("collect", anchor, {"seed": seed}, (), lambda *_: None, n_rows=n)
+    return step, Artifact(arrays)
+
+
+def build(op="cr", anchors=("text",), modalities=MODALITIES, label="A + B", sets=None, **changes):
+    sets = sets or {anchor: pseudo(anchor) for anchor in ("audio", "image", "text")}
+    collected = {anchor: step for anchor, (step, _) in sets.items()}
+    dims = (BASE_DIM, EXPERT_DIM)
+    step = train(label, op, anchors, collected, dims, modalities, **{**SETTINGS, **changes})
+    return step, {anchor: sets[anchor][1] for anchor in anchors}
+
+
+# --- equations 7 and 8, literally ---
+
+
+def info(x, y, temperature=1 / 50):
+    """InfoNCE of matched rows in float64, the mean of both directions."""
+    total = 0.0
+    for queries, keys in ((x, y), (y, x)):
+        logits = queries @ keys.T / temperature
+        peak = logits.max(axis=1)
+        total += np.mean(peak + np.log(np.exp(logits - peak[:, None]).sum(1)) - np.diag(logits))
+    return total / 2
+
+
+def equation_7(Tvt, Vvt, psi_Tu, psi_Vu, psi_Au):
+    return (
+        info(Tvt, psi_Tu)
+        + info(Tvt, psi_Vu)
+        + info(Tvt, psi_Au)
+        + info(Vvt, psi_Tu)
+        + info(Vvt, psi_Vu)
+        + info(Vvt, psi_Au)
+    )
+
+
+def equation_8(psi_Tat, psi_Aat, Tu, Vu, Au):
+    # The paper writes V^at, which cannot exist: read as A^at.
+    return (
+        info(psi_Tat, Tu)
+        + info(psi_Tat, Vu)
+        + info(psi_Tat, Au)
+        + info(psi_Aat, Tu)
+        + info(psi_Aat, Vu)
+        + info(psi_Aat, Au)
+    )
+
+
+def fp32(*rows):
+    return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+
+def test_six_terms_in_one_product_are_equations_7_and_8():
+    five = [unit_rows(11, 6, seed, np.float64) for seed in range(5)]
+    T, V, *projected = five
+    found = pairwise_info_nce(fp32(*projected), fp32(T, V), temperature=1 / 50)
+    # fp32 logits of up to 50 are good to 1e-5.
+    assert found.item() == pytest.approx(equation_7(T, V, *projected), rel=1e-5)
+    T, A, *targets = five
+    found = pairwise_info_nce(fp32(T, A), fp32(*targets), temperature=1 / 50)
+    assert found.item() == pytest.approx(equation_8(T, A, *targets), rel=1e-5)
+
+
+def initial_projection(seed, d_in, d_out, rows):
+    """The projector before its first step, in training mode, in float64, by hand.
+
+    Batch statistics are joint: the rows of all modalities go through together.
+    """
+    state = Projector(d_in, d_out, SETTINGS["hidden_dim"], seed=seed).state()
+    weights = {name: value.double().numpy() for name, value in state.items()}
+
+    def batch_norm(x):
+        return (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+
+    x = np.concatenate([r.astype(np.float64) for r in rows])
+    x = np.maximum(batch_norm(x @ weights["0.weight"].T + weights["0.bias"]), 0)
+    x = batch_norm(x @ weights["3.weight"].T + weights["3.bias"])
+    return np.split(x / np.linalg.norm(x, axis=1, keepdims=True), len(rows))
+
+
+@pytest.mark.parametrize("op", ["dr", "cr"])
+@pytest.mark.parametrize("anchors", [("text",), ("audio", "image", "text")])
+def test_the_first_loss_is_the_papers(op, anchors):
+    step, inputs = build(op, anchors, epochs=1, batch_size=1000)
+    meta = step.run(Context(), inputs, 0, 1).meta
+    rows = {
+        name: np.concatenate([inputs[anchor].arrays[name] for anchor in anchors])
+        for name in ("base.text", "base.image", "base.audio", "expert.text", "expert.audio")
+    }
+    seed = int(digest("seed", [SETTINGS["seed"], op, list(anchors)])[:12], 16)
+    base = [rows["base.text"], rows["base.image"], rows["base.audio"]]
+    expert = [rows["expert.text"], rows["expert.audio"]]
+    if op == "dr":
+        psi = initial_projection(seed, BASE_DIM, EXPERT_DIM, base)
+        expected = equation_7(*[e.astype(float) for e in expert], *psi)
+    else:
+        psi = initial_projection(seed, EXPERT_DIM, BASE_DIM, expert)
+        expected = equation_8(*psi, *[b.astype(float) for b in base])
+    # fp32 through two batch norms.
+    assert meta["loss"] == [pytest.approx(expected, rel=1e-4)]
+    assert meta["pairs"] == 20 * len(anchors)
+
+
+# --- what is read, and what is trained ---
+
+
+@pytest.mark.parametrize(
+    ("op", "source", "target"),
+    [
+        ("dr", ["base.audio", "base.image", "base.text"], ["expert.audio", "expert.text"]),
+        ("cr", ["expert.audio", "expert.text"], ["base.audio", "base.image", "base.text"]),
+    ],
+)
+def test_dr_projects_the_base_and_cr_the_expert(monkeypatch, op, source, target):
+    step, inputs = build(op, ("audio", "text"))
+    seen = []
+
+    def untrained(sets, settings, **options):
+        seen.extend(sets)
+        return Projector(2, 2, 2), [1.0]
+
+    monkeypatch.setattr("reactions.ops.training.fit", untrained)
+    step.run(Context(), inputs, 0, 1)
+    for pseudo_set, anchor in zip(seen, ("audio", "text"), strict=True):
+        arrays = inputs[anchor].arrays
+        assert [id(a) for a in pseudo_set.source] == [id(arrays[name]) for name in source]
+        assert [id(a) for a in pseudo_set.target] == [id(arrays[name]) for name in target]
+
+
+@pytest.mark.parametrize(("op", "d_in", "d_out"), [("dr", 7, 5), ("cr", 5, 7)])
+def test_shapes_of_the_projector(op, d_in, d_out):
+    step, inputs = build(op)
+    artifact = step.run(Context(), inputs, 0, 1)
+    assert {name: rows.shape for name, rows in artifact.arrays.items()} == {
+        "0.weight": (9, d_in),
+        "0.bias": (9,),
+        **{f"1.{name}": (9,) for name in ("weight", "bias", "running_mean", "running_var")},
+        "3.weight": (d_out, 9),
+        "3.bias": (d_out,),
+        **{f"4.{name}": (d_out,) for name in ("weight", "bias", "running_mean", "running_var")},
+    }
+    assert len(artifact.meta["loss"]) == SETTINGS["epochs"]
+    # The published projector stores its parameters and statistics: what the estimate counts.
+    assert step.cost.size_bytes == sum(4 * rows.size for rows in artifact.arrays.values())
+    projector = Projector.from_state(tensors(artifact))
+    assert projector(torch.from_numpy(unit_rows(3, d_in, 0))).shape == (3, d_out)
+
+
+def test_training_is_reproducible_and_learns():
+    step, inputs = build(epochs=15, learning_rate=1e-2, hidden_dim=64)
+    first, again = (step.run(Context(), inputs, 0, 1) for _ in range(2))
+    for name, rows in first.arrays.items():
+        np.testing.assert_array_equal(rows, again.arrays[name])
+    assert first.meta["loss"][-1] < 0.8 * first.meta["loss"][0]
+
+
+def test_settings_reach_the_optimiser(monkeypatch):
+    seen = []
+
+    def spy(sets, settings, **options):
+        seen.append((settings, options["device"], options["resident"]))
+        return fit(sets, settings, **options)
+
+    monkeypatch.setattr("reactions.ops.training.fit", spy)
+    for op, anchors in (("dr", ("text",)), ("cr", ("text",)), ("cr", ("image",))):
+        step, inputs = build(op, anchors)
+        context = Context()
+        step.run(context, inputs, 0, 1)
+        assert context.reports[-1] == (2, 2, "steps")
+    monkeypatch.setattr(module, "free_bytes", lambda device: 100)
+    step.run(Context(), inputs, 0, 1)
+    for settings, device, _ in seen:
+        assert device == "cpu"
+        for name, value in SETTINGS.items():
+            assert name == "seed" or getattr(settings, name) == value
+    assert len({settings.seed for settings, _, _ in seen}) == 3  # the fourth repeats the third
+    assert [resident for _, _, resident in seen] == [True, True, True, False]
+
+
+# --- subsets and names ---
+
+
+def test_the_papers_seven_subsets_in_its_order():
+    names = [subset_name(subset) for subset in subsets(["audio", "image", "text"])]
+    assert names == ["T", "V", "A", "TV", "TA", "VA", "TVA"]
+    for order in itertools.permutations(["audio", "image", "text"]):
+        assert subsets(order) == subsets(["audio", "image", "text"])
+    assert ("audio", "text") in subsets(["text", "audio"])  # members sorted: they enter keys
+
+
+def test_other_modalities_are_spelled_out():
+    assert [subset_name(s) for s in subsets(["depth", "text"])] == ["T", "depth", "depth+text"]
+    assert len(subsets(["audio", "depth", "image", "text"])) == 15
+    assert subsets(["depth"]) == [("depth",)]
+
+
+def test_too_many_anchors_ask_for_one_subset():
+    with pytest.raises(UsageError, match="5 anchor modalities make 31 projectors") as caught:
+        subsets(["audio", "depth", "image", "text", "touch"])
+    assert "data=" in caught.value.fix
+
+
+# --- keys and costs ---
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_dim": 10},
+        {"temperature": 0.03},
+        {"learning_rate": 2e-3},
+        {"batch_size": 32},
+        {"epochs": 3},
+        {"seed": 1},
+        {"op": "dr"},
+        {"anchors": ("image",)},
+        {"anchors": ("image", "text")},
+        {"modalities": (["image", "text"], ["audio", "text"])},
+        {"sets": {"text": pseudo("text", seed=1)}},
+    ],
+    ids=str,
+)
+def test_keys_change_with_whatever_can_change_the_projector(change):
+    assert build(**change)[0].key != build()[0].key
+
+
+def test_keys_ignore_labels_and_the_rows_a_shard():
+    step, artifact = pseudo("text")
+    sharded = make_step(
+        "collect", "other", step.preimage["params"], (), step.run, n_rows=20, shard_rows=3
+    )
+    assert build(label="C + D", sets={"text": (sharded, artifact)})[0].key == build()[0].key
+
+
+def test_costs_grow_with_the_work():
+    small = build(batch_size=10)[0].cost
+    assert build(batch_size=10, epochs=4)[0].cost.flops == 2 * small.flops
+    assert build(batch_size=10, anchors=("audio", "text"))[0].cost.flops == 2 * small.flops
+    # Forward and backward: six operations a parameter and row, four a logit's dimension.
+    parameters = 5 * 9 + 9 * 7 + 5 * (9 + 7)
+    assert small.flops == 2 * 20 * (6 * parameters * 2 + 4 * 10 * 2 * 3 * 7)
+
+
+def test_free_memory_is_asked_for_or_assumed(monkeypatch):
+    assert free_bytes("cpu") > 1 << 20
+
+    def refuse(name):
+        raise ValueError(name)
+
+    monkeypatch.setattr(os, "sysconf", refuse)
+    assert free_bytes("cpu") == 4 << 30

@@ -1,0 +1,163 @@
+"""The shape of the library: who may import whom, and what is cheap to import."""
+
+import ast
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(path for top in ("reactions", "molspace_cli") for path in (ROOT / top).rglob("*.py"))
+
+LAYERS = (
+    ("errors", "kinds", "hashing", "registry"),
+    ("ops",),
+    ("data", "dsl"),
+    ("spaces",),
+    ("labs",),
+    ("bundle", "eval"),
+    ("steps",),
+    ("plan", "store"),
+    ("run",),
+    (
+        "target",
+        "workbench",
+        "drawing",
+        "compare",
+        "writers",
+        "inference",
+        "findings",
+        "report",
+        "api",
+        "__init__",
+    ),
+    ("molspace_cli",),
+)
+"""Bottom first. A module imports from layers below, and from its own only what stands before it."""
+
+RANK = {unit: (i, j) for i, layer in enumerate(LAYERS) for j, unit in enumerate(layer)}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def unit_of(module: str) -> str:
+    """Return the entry of LAYERS that a module belongs to."""
+    top, *rest = module.split(".")
+    return top if top == "molspace_cli" else (rest or ["__init__"])[0]
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield (line, module) of every import, at any depth, and of names for importlib."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they lead"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield node.lineno, full if full in MODULES else node.module
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            name = node.value.partition(":")[0]
+            if name in MODULES and "." in name:
+                yield node.lineno, name
+
+
+def at_import(tree: ast.Module) -> ast.Module:
+    """Return what runs when a module is imported: no functions, nothing for type checkers."""
+
+    class Strip(ast.NodeTransformer):
+        def visit_FunctionDef(self, node):
+            return None
+
+        def visit_If(self, node):
+            if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                return None
+            return self.generic_visit(node)
+
+    return Strip().visit(copy.deepcopy(tree))
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def test_every_module_has_a_layer():
+    homeless = {unit_of(module_of(path)) for path in FILES} - set(RANK)
+    assert not homeless, "place these in LAYERS, and in the README's architecture section"
+
+
+def test_imports_point_down(trees):
+    wrong = []
+    for path, tree in trees.items():
+        own = unit_of(module_of(path))
+        for line, module in imports(tree):
+            if module.split(".")[0] not in ("reactions", "molspace_cli"):
+                continue
+            other = unit_of(module)
+            if other != own and RANK.get(other, (99, 0)) >= RANK.get(own, (99, 0)):
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {own} imports {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_ops_never_touch_disk(trees):
+    disk = {"glob", "io", "json", "mmap", "os", "pathlib", "safetensors", "shutil", "tempfile"}
+    for path, tree in trees.items():
+        if path.is_relative_to(ROOT / "reactions" / "ops"):
+            found = {module.split(".")[0] for _, module in imports(tree)} & disk
+            assert not found, f"{path.name} imports {found}"
+            calls = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call)]
+            assert not [f for f in calls if isinstance(f, ast.Name) and f.id == "open"], path.name
+
+
+def test_steps_see_neither_store_nor_executor(trees):
+    for path, tree in trees.items():
+        if path.is_relative_to(ROOT / "reactions" / "steps"):
+            found = {unit_of(m) for _, m in imports(tree) if m.startswith("reactions")}
+            assert not found & {"store", "run", "plan"}, path.name
+
+
+def test_torch_is_imported_late_outside_ops_and_spaces(trees):
+    for path, tree in trees.items():
+        home = unit_of(module_of(path))
+        if home not in ("ops", "spaces"):
+            modules = {module.split(".")[0] for _, module in imports(at_import(tree))}
+            assert not modules & {"torch", "safetensors"}, path.relative_to(ROOT)
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the modules loaded after running code in a fresh interpreter."""
+    code += "\nimport sys; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["reactions", "molspace_cli.__main__"])
+def test_the_front_doors_load_nothing_heavy(module):
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    assert not loaded & {"torch", "numpy", "lark", "safetensors", "PIL", "soundfile"}
+
+
+def test_a_cached_result_needs_no_torch():
+    # Planning, finding results in the store and reading a bundle's record load all of these.
+    light = [
+        module
+        for module in sorted(MODULES)
+        if unit_of(module) not in ("ops", "spaces", "molspace_cli")
+    ]
+    loaded = loaded_by("\n".join(f"import {module}" for module in light))
+    assert set(light) <= loaded
+    assert "torch" not in loaded

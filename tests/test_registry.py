@@ -1,0 +1,67 @@
+import pytest
+
+from reactions.errors import MissingError
+from reactions.kinds import SpaceSpec
+from reactions.registry import Catalogue
+
+A = SpaceSpec("ImageBind", 4, ("audio", "image", "text"), "fake", "a")
+B = SpaceSpec("CLAP_m", 3, ("audio", "text"), "fake", "b")
+
+
+def test_names_keep_the_order_of_registration():
+    catalogue = Catalogue({"ImageBind": A, "CLAP_m": B})
+    assert catalogue.names() == ("ImageBind", "CLAP_m")
+    assert list(catalogue) == [A, B]
+    assert "CLAP_m" in catalogue
+    assert "clap_m" not in catalogue
+    assert 3 not in catalogue
+    assert catalogue.by_name("CLAP_m") is B
+
+
+def test_later_changes_of_the_mapping_do_not_show():
+    specs = {"ImageBind": A}
+    catalogue = Catalogue(specs)
+    specs["CLAP_m"] = B
+    assert catalogue.names() == ("ImageBind",)
+
+
+def test_an_unknown_name_gets_a_suggestion():
+    with pytest.raises(MissingError) as caught:
+        Catalogue({"ImageBind": A, "CLAP_m": B}).by_name("clapm")
+    error = caught.value
+    assert error.what == "unknown space 'clapm'"
+    assert error.fix == "did you mean 'CLAP_m'?  (all: molspace spaces)"
+    assert error.fields == {"name": "clapm", "known": ["ImageBind", "CLAP_m"]}
+
+
+def test_a_uri_is_resolved_once():
+    asked = []
+
+    def resolve(uri):
+        asked.append(uri)
+        return B
+
+    catalogue = Catalogue({}, resolve)
+    assert catalogue.by_uri("dir/x") is catalogue.by_uri("dir/x") is B
+    catalogue.by_uri("dir/y")
+    assert asked == ["dir/x", "dir/y"]
+
+
+def test_a_failure_is_not_remembered():
+    answers = [MissingError("no folder"), B]
+
+    def resolve(uri):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    catalogue = Catalogue({}, resolve)
+    with pytest.raises(MissingError, match="no folder"):
+        catalogue.by_uri("x")
+    assert catalogue.by_uri("x") is B
+
+
+def test_without_a_resolver_uris_are_refused():
+    with pytest.raises(MissingError, match="no adapter"):
+        Catalogue({}).by_uri("open_clip:ViT-B-32")
