@@ -1,0 +1,495 @@
+import errno
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes import CG, IB, VL, cr, dr, headline, spec, unit_rows
+from safetensors.numpy import load_file, save
+
+from reactions import bundle as module
+from reactions.bundle import (
+    FORMAT,
+    PROJECTORS,
+    RECORD,
+    current_directory,
+    data_root,
+    default_directory,
+    describe,
+    load_bundle,
+    product_name,
+    set_current,
+    write_bundle,
+)
+from reactions.errors import BundleError, MissingError, StoreError
+from reactions.hashing import bytes_digest, digest
+from reactions.kinds import Leaf, leaves
+from reactions.ops.projector import Projector
+from reactions.spaces.fuse import fuse
+from reactions.spaces.tree import mixtures
+
+GOLDEN = Path(__file__).parent / "data" / "bundle_v1"
+SUBSETS = ["T", "TVA"]
+
+
+def heads_of(space):
+    """Projectors of the right widths for every mixture."""
+    found = {}
+    for index, (fusion, i) in enumerate(mixtures(space)):
+        ends = (fusion.base.dim, fusion.experts[i].space.dim)
+        d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
+        found[fusion, i] = [Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in (0, 1)]
+    return found
+
+
+def tensors_of(space):
+    return {
+        f"{index}.{subset}.{name}": value.numpy()
+        for index, heads in enumerate(heads_of(space).values())
+        for subset, head in zip(SUBSETS, heads, strict=True)
+        for name, value in head.state().items()
+    }
+
+
+def record_of(space, **changes):
+    record = describe(
+        "A + Cr(B)",
+        space,
+        lab={"name": "tests", "label": "mini (tests)", "seed": 3},
+        subsets=[SUBSETS for _ in mixtures(space)],
+        settings={"hidden_dim": 4, "learning_rate": 1e-3},
+        step_keys={"0.T": "0" * 64},
+        version="0.1.0",
+    )
+    return {**record, **changes}
+
+
+@pytest.fixture
+def written(tmp_path):
+    space = headline()
+    return write_bundle(tmp_path / "bundles" / "b", record_of(space), tensors_of(space))
+
+
+def rewrite(directory, change, *, redigest=True):
+    """Change the record as an attacker would: with a digest that fits again."""
+    path = directory / RECORD
+    record = json.loads(path.read_text())
+    record.pop("digest", None)
+    change(record)
+    if redigest:
+        record["digest"] = digest("bundle", record)
+    path.write_text(json.dumps(record))
+
+
+# --- round trip ---
+
+
+def test_what_is_written_is_loaded(written):
+    space = headline()
+    for path in (written, str(written), written / RECORD):
+        bundle = load_bundle(path)
+        assert bundle.path == written
+        assert bundle.space == space
+        assert bundle.expression == "A + Cr(B)"
+        assert bundle.lab == "mini (tests)"
+        assert bundle.digest == json.loads((written / RECORD).read_text())["digest"]
+    heads, expected = bundle.heads(), heads_of(space)
+    assert list(heads) == list(expected)
+    for key, projectors in expected.items():
+        for found, projector in zip(heads[key], projectors, strict=True):
+            assert not found.training
+            for name, value in projector.state().items():
+                assert torch.equal(found.state()[name], value)
+
+
+def test_loaded_heads_embed_as_before(written):
+    space = headline()
+    rows = {leaf: torch.from_numpy(unit_rows(5, leaf.dim, 1)) for leaf in leaves(space)}
+    before = fuse(space, "text", rows, heads_of(space))
+    assert torch.equal(fuse(space, "text", rows, load_bundle(written).heads()), before)
+
+
+def test_a_record_describes_the_product():
+    space = headline()
+    record = record_of(space)
+    assert (record["format"], record["dim"]) == (FORMAT, 6)
+    assert record["modalities"] == ["audio", "image", "text"]
+    assert [s["name"] for s in record["spaces"]] == ["ImageBind", "InternVL", "CLAP_m", "CLAP_g"]
+    assert [(m["expert"], m["op"]) for m in record["mixtures"]] == [
+        ("InternVL", "dr"),
+        ("CLAP_m", "cr"),
+        ("CLAP_g", "cr"),
+    ]
+    assert record["spaces"][0]["licence"] == ""
+    assert record["lab"] == {"name": "tests", "label": "mini (tests)", "seed": 3}
+
+
+def test_only_two_files_and_nobody_else_cannot_read_them(written):
+    assert sorted(path.name for path in written.iterdir()) == [RECORD, PROJECTORS]
+    assert stat.S_IMODE(written.stat().st_mode) == 0o755
+    assert [p.name for p in written.parent.iterdir()] == ["b"]
+
+
+def test_a_bundle_can_be_moved(written, tmp_path):
+    moved = written.rename(tmp_path / "elsewhere")
+    assert load_bundle(moved).heads()
+
+
+def test_the_same_product_has_the_same_digest(written, tmp_path):
+    space = headline()
+    again = write_bundle(tmp_path / "again", record_of(space), tensors_of(space))
+    assert load_bundle(again).digest == load_bundle(written).digest
+    other = write_bundle(tmp_path / "other", record_of(space, dim=7), tensors_of(space))
+    assert load_bundle(other).digest != load_bundle(written).digest
+
+
+# --- damage ---
+
+
+def flip(path, where):
+    data = bytearray(path.read_bytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda d: (d / RECORD).write_text((d / RECORD).read_text()[:-20]), "no bundle record"),
+        (lambda d: (d / RECORD).write_text(""), "no bundle record"),
+        (lambda d: (d / RECORD).write_text("[]"), "no bundle record"),
+        (lambda d: (d / RECORD).write_text("{}"), "no bundle record"),
+        (lambda d: (d / RECORD).write_bytes(b"\xff\xfe{}"), "no bundle record"),
+        (lambda d: (d / RECORD).write_text("[" * 100_000), "no bundle record"),
+        (lambda d: flip(d / PROJECTORS, -1), "projectors.safetensors was changed"),
+        (lambda d: flip(d / PROJECTORS, 9), "projectors.safetensors was changed"),
+        (lambda d: os.truncate(d / PROJECTORS, 100), "has 100 bytes, not"),
+        (lambda d: (d / PROJECTORS).write_bytes(b""), "has 0 bytes, not"),
+        (lambda d: (d / PROJECTORS).unlink(), "projectors.safetensors is missing"),
+    ],
+)
+def test_damage_is_told(written, damage, words):
+    damage(written)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(written)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["tree"]["experts"][0]["factors"].update(audio=0.51),
+        lambda r: r.update(expression="A + Cr(C)"),
+        lambda r: r["lab"].update(label=""),
+        lambda r: r["files"][PROJECTORS].update(size_bytes=1),
+        lambda r: r.update(extra=1),
+        lambda r: r.update(dim=float("nan")),
+        lambda r: r.update(expression="\ud800"),
+        lambda r: r.pop("settings"),
+    ],
+)
+def test_an_edited_record_is_told(written, change):
+    claimed = load_bundle(written).digest
+    rewrite(written, lambda r: (change(r), r.update(digest=claimed)), redigest=False)
+    with pytest.raises(BundleError, match=r"bundle.json was changed after it was written"):
+        load_bundle(written)
+
+
+def test_a_record_without_a_digest_is_told(written):
+    rewrite(written, lambda r: None, redigest=False)
+    with pytest.raises(BundleError, match="was changed"):
+        load_bundle(written)
+    # Not even one that cannot have any.
+    rewrite(written, lambda r: r.update(dim=float("nan")), redigest=False)
+    with pytest.raises(BundleError, match="was changed"):
+        load_bundle(written)
+
+
+@pytest.mark.parametrize("found", [FORMAT + 1, 99, 0, -1, "1", None, 1.5])
+def test_another_format_is_told(written, found):
+    rewrite(written, lambda r: r.update(format=found))
+    with pytest.raises(BundleError, match="bundle format") as caught:
+        load_bundle(written)
+    assert caught.value.fix == "upgrade molspace"
+
+
+def nest(record):
+    tree = {"leaf": "CLAP_g"}
+    for _ in range(300):
+        tree = {**record["tree"], "base": tree}
+    record["tree"] = tree
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r.update(files={"../../secret": r["files"][PROJECTORS]}),
+        lambda r: r["files"].update({"/etc/passwd": {"size_bytes": 1, "sha256": ""}}),
+        lambda r: r.update(files={}),
+        lambda r: r.update(files=[PROJECTORS]),
+        lambda r: r["files"].update({PROJECTORS: None}),
+        lambda r: r["files"][PROJECTORS].update(size_bytes="many"),
+        lambda r: r["files"][PROJECTORS].pop("sha256"),
+        lambda r: r.update(tree={}),
+        lambda r: r.update(tree=[]),
+        lambda r: r["tree"].update(op="xr"),
+        lambda r: r["tree"].update(experts=[]),
+        lambda r: r["tree"]["base"].update(base={"leaf": "Unknown"}),
+        lambda r: [e.update(weight=0) for e in r["tree"]["experts"]],
+        lambda r: r["tree"]["experts"][0].update(weight="much"),
+        lambda r: r["tree"]["experts"][0].update(factors={"audio": 0.5}),
+        lambda r: r["spaces"][0].pop("dim"),
+        lambda r: r["spaces"][0].update(dim=0),
+        lambda r: r["spaces"][0].update(dim="8"),
+        lambda r: r["spaces"][0].update(unheard_of=1),
+        lambda r: r["spaces"].pop(),
+        lambda r: r["mixtures"].pop(),
+        lambda r: r["mixtures"][0].pop("subsets"),
+        lambda r: r["mixtures"][0].update(subsets=[]),
+        lambda r: r.pop("lab"),
+        lambda r: r.pop("expression"),
+        nest,
+    ],
+)
+def test_a_hostile_record_is_told(written, change):
+    rewrite(written, change)
+    with pytest.raises(BundleError):
+        load_bundle(written)
+
+
+def replace_tensors(directory, change):
+    """Change the tensors as an attacker would."""
+    tensors = load_file(directory / PROJECTORS)
+    made = change(tensors)
+    blob = made if isinstance(made, bytes) else save(tensors)
+    (directory / PROJECTORS).write_bytes(blob)
+    entry = {"size_bytes": len(blob), "sha256": bytes_digest(blob)}
+    rewrite(directory, lambda r: r["files"].update({PROJECTORS: entry}))
+
+
+def swap(tensors, name, change):
+    tensors[name] = change(tensors[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: swap(t, "0.T.0.weight", lambda x: x * np.nan), "0.T.0.weight is not finite"),
+        (lambda t: swap(t, "2.TVA.4.bias", lambda x: x + np.inf), "2.TVA.4.bias is not finite"),
+        (lambda t: t.pop("1.T.3.weight"), "projector 1.T is not whole"),
+        (lambda t: t.pop("1.T.1.running_mean"), "projector 1.T is not whole"),
+        (lambda t: t.update({"1.T.9.bias": t["1.T.0.bias"]}), "projector 1.T is not whole"),
+        (lambda t: swap(t, "0.T.0.bias", lambda x: x[:-1]), "projector 0.T is not whole"),
+        (lambda t: swap(t, "0.T.0.weight", lambda x: x[0]), "projector 0.T is not whole"),
+        (
+            lambda t: swap(t, "1.T.0.weight", lambda x: np.pad(x, ((0, 0), (0, 1)))),
+            r"(?s)1.T is not whole.*takes \(5, 6\) dimensions, its spaces \(4, 6\)",
+        ),
+        (lambda t: b"\xff" * 64, "cannot read"),
+        (lambda t: b"", "cannot read"),
+    ],
+)
+def test_heads_that_do_not_fit_are_told(written, change, words):
+    replace_tensors(written, change)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(written).heads()
+
+
+def test_heads_take_one_width_to_the_other():
+    # ``dr`` projects the base, ``cr`` the expert: a bundle that has it backwards is refused.
+    for space, name in ((dr(IB, VL), "dr"), (cr(IB, CG), "cr")):
+        directory = Path(os.environ["XDG_DATA_HOME"]) / name
+        write_bundle(directory, record_of(space), tensors_of(space))
+        assert load_bundle(directory).heads()
+        other = cr(IB, VL) if name == "dr" else dr(IB, CG)
+        write_bundle(directory, record_of(space), tensors_of(other))
+        with pytest.raises(BundleError, match="dimensions"):
+            load_bundle(directory).heads()
+
+
+def test_no_bundle_there(tmp_path):
+    for path in (tmp_path, tmp_path / "gone", tmp_path / "gone" / RECORD):
+        with pytest.raises(MissingError, match="no bundle at"):
+            load_bundle(path)
+
+
+def test_an_enormous_record_is_not_read(written, monkeypatch):
+    monkeypatch.setattr(module, "_MAX_RECORD_BYTES", 100)
+    with pytest.raises(BundleError, match="too large"):
+        load_bundle(written)
+
+
+# --- writing over something ---
+
+
+def test_an_old_bundle_is_replaced(written):
+    space = cr(IB, CG)
+    write_bundle(written, record_of(space), tensors_of(space))
+    assert load_bundle(written).space == space
+    assert [p.name for p in written.parent.iterdir()] == ["b"]
+
+
+def test_a_damaged_bundle_is_replaced(written):
+    (written / PROJECTORS).unlink()
+    (written / RECORD).write_text("{")
+    space = cr(IB, CG)
+    write_bundle(written, record_of(space), tensors_of(space))
+    assert load_bundle(written).space == space
+
+
+def test_an_empty_directory_is_used(tmp_path):
+    (tmp_path / "empty").mkdir()
+    space = cr(IB, CG)
+    assert load_bundle(write_bundle(tmp_path / "empty", record_of(space), tensors_of(space)))
+
+
+@pytest.mark.parametrize("names", [["notes.txt"], [RECORD, "notes.txt"], [PROJECTORS]])
+def test_what_is_not_ours_is_left_alone(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    space = cr(IB, CG)
+    with pytest.raises(BundleError, match="something else than a bundle"):
+        write_bundle(tmp_path, record_of(space), tensors_of(space))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    space = cr(IB, CG)
+    with pytest.raises(BundleError, match="something else"):
+        write_bundle(tmp_path / "file", record_of(space), tensors_of(space))
+    assert (tmp_path / "file").read_text() == "mine"
+    with pytest.raises(StoreError, match="cannot write the bundle"):
+        write_bundle(tmp_path / "file" / "b", record_of(space), tensors_of(space))
+
+
+def test_a_full_disk_leaves_the_old_bundle(written, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = load_bundle(written).digest
+    monkeypatch.setattr(os, "fsync", full)
+    space = cr(IB, CG)
+    with pytest.raises(StoreError, match=r"(?s)cannot write.*No space left"):
+        write_bundle(written, record_of(space), tensors_of(space))
+    assert load_bundle(written).digest == before
+    assert [p.name for p in written.parent.iterdir()] == ["b"]
+
+
+def test_a_failed_swap_brings_the_old_bundle_back(written, monkeypatch):
+    rename, calls = Path.rename, []
+
+    def failing(self, target):
+        calls.append(target)
+        if len(calls) == 3:  # the new one moves in after the old one moved out
+            raise OSError(errno.EIO, "broken")
+        return rename(self, target)
+
+    before = load_bundle(written).digest
+    monkeypatch.setattr(Path, "rename", failing)
+    space = cr(IB, CG)
+    with pytest.raises(StoreError, match="broken"):
+        write_bundle(written, record_of(space), tensors_of(space))
+    assert load_bundle(written).digest == before
+    assert [p.name for p in written.parent.iterdir()] == ["b"]
+
+
+def test_another_process_may_write_the_same_bundle_at_once(written, monkeypatch):
+    rename, calls = Path.rename, []
+    space = cr(IB, CG)
+
+    def interrupted(self, target):
+        calls.append(target)
+        done = rename(self, target) if len(calls) != 1 else None
+        if len(calls) == 2:  # the old one has just moved out: the other process moves in
+            shutil.copytree(written.parent / "other", written)
+        if len(calls) == 1:
+            return rename(self, target)
+        return done
+
+    write_bundle(written.parent / "other", record_of(space), tensors_of(space))
+    monkeypatch.setattr(Path, "rename", interrupted)
+    write_bundle(written, record_of(space), tensors_of(space))
+    assert load_bundle(written).space == space
+    assert sorted(p.name for p in written.parent.iterdir()) == ["b", "other"]
+
+
+# --- the golden bundle ---
+
+
+def test_a_version_1_bundle_loads_forever():
+    bundle = load_bundle(GOLDEN)
+    assert bundle.space == headline()
+    assert bundle.expression == "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
+    assert bundle.lab == "tests"
+    assert bundle.record["molspace"] == "0.1.0"
+    heads = bundle.heads()
+    assert [len(mixture) for mixture in heads.values()] == [2, 1, 1]
+    rows = {
+        leaf: torch.linspace(-1, 1, leaf.dim, dtype=torch.float32)[None]
+        for leaf in leaves(bundle.space)
+    }
+    found = {m: fuse(bundle.space, m, rows, heads)[0] for m in bundle.space.modalities}
+    expected = {
+        "audio": [0.389421, 0.623301, -0.031899, -0.139163, -0.586507, -0.308988],
+        "image": [-0.592404, -0.313179, -0.155772, 0.141799, 0.306684, 0.6423],
+        "text": [-0.619759, -0.289379, -0.149023, 0.113145, 0.29641, 0.639758],
+    }
+    for modality, row in expected.items():
+        # fp32 on any machine.
+        np.testing.assert_allclose(found[modality], row, atol=1e-5)
+
+
+# --- names and the current bundle ---
+
+
+def test_where_bundles_go(tmp_path, monkeypatch):
+    assert data_root() == Path(os.environ["XDG_DATA_HOME"]) / "molspace"
+    found = default_directory("A b/../ü", "0123456789abcdef")
+    assert found == data_root() / "bundles" / "A-b-..-ü-0123456789ab"
+    assert default_directory("///", "0" * 64).name == "product-000000000000"
+    assert len(default_directory("x" * 500, "0" * 64).name) == 60 + 1 + 12
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data_root() == tmp_path / ".local" / "share" / "molspace"
+
+
+def test_products_are_named_after_their_leaves():
+    assert product_name(headline()) == "ImageBind-InternVL-CLAP_m-CLAP_g"
+    assert product_name(cr(IB, Leaf(spec("a/dir/clap", 3, "audio")))) == "ImageBind-clap"
+
+
+def test_the_current_bundle(written, tmp_path, monkeypatch):
+    with pytest.raises(MissingError, match="there is no current bundle") as caught:
+        current_directory()
+    assert "molspace react" in caught.value.fix
+    monkeypatch.chdir(written.parent)
+    set_current(Path("b"))
+    monkeypatch.chdir(tmp_path)
+    assert current_directory() == written
+    space = cr(IB, CG)
+    other = write_bundle(tmp_path / "other\udce9", record_of(space), tensors_of(space))
+    set_current(other)
+    assert current_directory() == other
+    assert [p.name for p in data_root().iterdir()] == ["current"]
+    shutil.rmtree(other)
+    with pytest.raises(MissingError, match="the current bundle is gone"):
+        current_directory()
+
+
+def test_an_empty_pointer_points_nowhere(written, monkeypatch):
+    set_current(written)
+    (data_root() / "current").write_text("")
+    monkeypatch.chdir(written)  # where "" would lead
+    with pytest.raises(MissingError, match="gone"):
+        current_directory()
+
+
+def test_a_pointer_that_cannot_be_written(written, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match=r"cannot write .*current"):
+        set_current(written)
