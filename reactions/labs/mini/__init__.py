@@ -1,0 +1,15 @@
+"""The mini lab: a procedural world of sights, sounds and sentences, and its encoders' training."""
+
+from reactions.labs.mini.benchmarks import benchmark
+from reactions.labs.mini.corpora import WorldCorpus, corpus
+from reactions.labs.mini.sample import sample_items, write_sample
+from reactions.labs.mini.world import WORLD_VERSION
+
+__all__ = [
+    "WORLD_VERSION",
+    "WorldCorpus",
+    "benchmark",
+    "corpus",
+    "sample_items",
+    "write_sample",
+]

@@ -1,0 +1,127 @@
+"""Miniatures of the nine evaluation sets: same task, same protocol, procedural media.
+
+The two sets of a family differ as their namesakes do: Clotho's captions are longer and
+vaguer than AudioCaps', Flickr30K's denser than COCO's, FlickrNet's sounds less clean than
+VGG-SS's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reactions.data.benchmark import (
+    BenchmarkData,
+    ClassificationData,
+    MultilabelData,
+    RetrievalData,
+)
+from reactions.errors import MissingError, suggestion
+from reactions.kinds import Modality
+from reactions.labs.mini.corpora import Other, WorldCorpus
+from reactions.labs.mini.sentences import Style
+from reactions.labs.mini.world import CLASSES, N_CLASSES, Stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_CAPTIONS = 5
+_FOLDS = 5
+
+_CAPTIONED: dict[str, tuple[Modality, Style]] = {
+    "audiocaps": ("audio", Style("sound", omit_percent=20)),
+    "clotho": ("audio", Style("sound", omit_percent=30, mistake_percent=4, fillers=5)),
+    "coco": ("image", Style("sight", omit_percent=30)),
+    "flickr30k": ("image", Style("sight", omit_percent=15, fillers=3)),
+}
+_PAIRED: dict[str, int] = {"vggss": 0, "flickrnet": 1}
+"""Loudness, in quarters, of a second source that is heard but not seen."""
+
+_CLASSIFIED: dict[str, Modality] = {"esc50": "audio", "imagenet": "image"}
+
+TASKS = ("esc50", "audioset", *_CAPTIONED, *_PAIRED, "imagenet")
+
+
+def benchmark(task: str, *, seed: int) -> BenchmarkData:
+    """Return the miniature of an evaluation set.
+
+    Args:
+        task: its name.
+        seed: another seed is another set of the same kind.
+
+    Raises:
+        MissingError: the mini lab has no such task.
+    """
+    if task in _CLASSIFIED:
+        return _classification(task, _CLASSIFIED[task], seed)
+    if task == "audioset":
+        return _multilabel(task, seed)
+    if task in _CAPTIONED:
+        return _captioned(task, *_CAPTIONED[task], seed)
+    if task in _PAIRED:
+        return _paired(task, _PAIRED[task], seed)
+    raise MissingError(
+        f"the mini lab has no task '{task}'",
+        fix=suggestion(task, TASKS, see="molspace tasks"),
+        task=task,
+    )
+
+
+def _classification(task: str, modality: Modality, seed: int) -> ClassificationData:
+    n = 2000
+    index = np.arange(n)
+    return ClassificationData(
+        queries=WorldCorpus(f"mini {task}", modality, Stream(task, seed, balanced=True), n),
+        labels=index % N_CLASSES,
+        classes=CLASSES,
+        folds=index // N_CLASSES % _FOLDS if task == "esc50" else None,
+        expected=n,
+    )
+
+
+def _multilabel(task: str, seed: int) -> MultilabelData:
+    """Return clips of one to three sources; all of them are labels."""
+    n = 1000
+    stream = Stream(task, seed)
+    others = (
+        Other(Stream(f"{task}-second", seed), quarters=4, percent=70),
+        Other(Stream(f"{task}-third", seed), quarters=4, percent=35),
+    )
+    targets: NDArray[np.bool_] = np.zeros((n, N_CLASSES), np.bool_)
+    rows = np.arange(n)
+    targets[rows, stream.scenes(0, n).kind] = True
+    for other in others:
+        scenes, heard = other.scenes(rows.astype(np.uint64))
+        targets[rows[heard], scenes.kind[heard]] = True
+    return MultilabelData(
+        queries=WorldCorpus(f"mini {task}", "audio", stream, n, others=others),
+        targets=targets,
+        classes=CLASSES,
+        expected=n,
+    )
+
+
+def _captioned(task: str, modality: Modality, style: Style, seed: int) -> RetrievalData:
+    n = 1000
+    stream = Stream(task, seed)
+    return RetrievalData(
+        left=WorldCorpus(f"mini {task}", modality, stream, n),
+        right=WorldCorpus(
+            f"mini {task} captions", "text", stream, n, writers=_CAPTIONS, styles=(style,)
+        ),
+        owner=np.repeat(np.arange(n), _CAPTIONS),
+        expected=n,
+    )
+
+
+def _paired(task: str, quarters: int, seed: int) -> RetrievalData:
+    n = 1000
+    stream = Stream(task, seed)
+    unseen = (Other(Stream(f"{task}-unseen", seed), quarters),) if quarters else ()
+    return RetrievalData(
+        left=WorldCorpus(f"mini {task} sounds", "audio", stream, n, others=unseen),
+        right=WorldCorpus(f"mini {task} images", "image", stream, n),
+        owner=np.arange(n),
+        expected=n,
+    )

@@ -1,0 +1,157 @@
+"""Corpora of the mini world: rows are rendered when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reactions.errors import DataError
+from reactions.hashing import digest
+from reactions.kinds import Digest, Item, Modality, Waveform
+from reactions.labs.mini import pixels, samples
+from reactions.labs.mini.sentences import Style, captions
+from reactions.labs.mini.world import WORLD_VERSION, Scenes, Stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
+
+_VOICES = 1 << 16
+"""Writers of a corpus are numbered from here, apart from those of captions for training."""
+
+CORPUS_STYLES = (
+    Style("sight", omit_percent=15),
+    Style("sound", omit_percent=15),
+    Style("sight", omit_percent=30, fillers=3),
+    Style("sound", omit_percent=30, fillers=4),
+)
+"""The text corpus is written in these in turn: half of what is seen, half of what is heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A second source in a recording.
+
+    Attributes:
+        stream: its scenes; scene ``i`` sounds with scene ``i`` of the corpus.
+        quarters: its loudness, in quarters of its own.
+        percent: how many of the recordings it is in.
+    """
+
+    stream: Stream
+    quarters: int
+    percent: int = 100
+
+    def scenes(self, index: NDArray[np.uint64]) -> tuple[Scenes, NDArray[np.bool_]]:
+        """Return the scenes of these indices, and whether each is heard."""
+        scenes = self.stream.at(index)
+        return scenes, scenes.draw("heard", 100) < self.percent
+
+
+@dataclass(eq=False)
+class WorldCorpus:
+    """Scenes of one stream in one modality.
+
+    Attributes:
+        name: for messages and progress lines.
+        modality: ``"image"``, ``"audio"`` or ``"text"``.
+        stream: where the scenes come from.
+        n_scenes: how many; scene ``i`` gives rows ``i * writers`` and following.
+        writers: captions a scene; 1 for media.
+        styles: how captions are written, row by row in turn.
+        others: further sounds heard with each scene's own.
+    """
+
+    name: str
+    modality: Modality
+    stream: Stream
+    n_scenes: int
+    writers: int = 1
+    styles: tuple[Style, ...] = ()
+    others: tuple[Other, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.n_scenes < 1:
+            raise DataError(f"corpus '{self.name}' is empty", why=f"{self.n_scenes} scenes")
+        if self.modality not in MODALITIES:
+            raise DataError(
+                f"the mini world has no {self.modality}",
+                why="it can be seen, heard and read: " + ", ".join(MODALITIES),
+                modality=self.modality,
+            )
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest of the world's version and of what chooses the rows; nothing is rendered."""
+        recipe = asdict(self)
+        del recipe["name"]
+        return digest("mini-corpus", {"world": WORLD_VERSION, **recipe})
+
+    def __len__(self) -> int:
+        return self.n_scenes * self.writers
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Render rows ``start`` to ``stop`` (exclusive), in order."""
+        rows = np.arange(len(self), dtype=np.uint64)[start:stop]
+        scenes = self.stream.at(rows // np.uint64(self.writers))
+        if self.modality == "image":
+            pictures = pixels.images(scenes)
+            return [
+                Item(str(row), "image", picture)
+                for row, picture in zip(rows.tolist(), pictures, strict=True)
+            ]
+        if self.modality == "audio":
+            sounds = self._sounds(scenes, rows).astype(np.float32) / 32768
+            return [
+                Item(str(row), "audio", Waveform(sound, samples.RATE_HZ))
+                for row, sound in zip(rows.tolist(), sounds, strict=True)
+            ]
+        texts = self._texts(scenes, rows)
+        return [
+            Item(str(row), "text", text) for row, text in zip(rows.tolist(), texts, strict=True)
+        ]
+
+    def _sounds(self, scenes: Scenes, rows: NDArray[np.uint64]) -> NDArray[np.int16]:
+        sounds = samples.sounds(scenes)
+        for other in self.others:
+            also, heard = other.scenes(rows)
+            sounds = samples.overlay(sounds, samples.sounds(also), heard * other.quarters)
+        return sounds
+
+    def _texts(self, scenes: Scenes, rows: NDArray[np.uint64]) -> list[str]:
+        writer = rows % np.uint64(self.writers)
+        style = rows % np.uint64(len(self.styles))
+        texts = np.empty(len(rows), object)
+        for w in range(self.writers):
+            for s, how in enumerate(self.styles):
+                chosen = np.flatnonzero((writer == w) & (style == s))
+                if len(chosen):
+                    texts[chosen] = captions(scenes.take(chosen), how, variant=_VOICES + w)
+        found: list[str] = texts.tolist()
+        return found
+
+
+def corpus(modality: Modality, *, n: int, seed: int) -> WorldCorpus:
+    """Return the unpaired corpus of one modality.
+
+    Different modalities show different scenes, so nothing is paired.
+
+    Args:
+        modality: ``"image"``, ``"audio"`` or ``"text"``.
+        n: rows.
+        seed: another seed is another corpus.
+
+    Raises:
+        DataError: no such modality in this world, or no rows.
+    """
+    return WorldCorpus(
+        name=f"mini {modality}",
+        modality=modality,
+        stream=Stream(f"corpus-{modality}", seed),
+        n_scenes=n,
+        styles=CORPUS_STYLES if modality == "text" else (),
+    )

@@ -1,0 +1,173 @@
+"""Scenes as 32 x 32 RGB images, in integer arithmetic."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reactions.labs.mini.world import N_CLASSES, Scenes, bits, key_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIDE = 32
+_GLYPH = 18  # largest glyph, in pixels
+_MARGIN = 10  # canvas border, so that glyphs may touch the edge
+_CANVAS = SIDE + 2 * _MARGIN
+_CHUNK = 1024
+_FINE = 60  # the grid that shapes are drawn on
+
+_COLOURS = ((210, 45, 40), (240, 205, 50), (150, 60, 190), (245, 245, 240), (25, 25, 30), (245, 130, 30))  # noqa: E501  # fmt: skip
+"""Red, yellow, purple, white, black, orange: none is the colour of a place."""
+
+_MARKINGS = (30, 30, 30, 30, 210, 30)
+"""The grey of the markings of things of each colour."""
+
+_PLACES = ((176, 150, 118), (120, 122, 128), (58, 110, 58), (60, 110, 170))
+"""Room, street, forest, water."""
+
+_SIZES = ((10, 12), (13, 15), (16, 18))
+"""Glyph side in pixels, from and to (exclusive): small, middling, large."""
+
+# Centres of the glyphs of a scene of one, two or three things, in pixels.
+_LAYOUT = (
+    ((16, 16), (0, 0), (0, 0)),
+    ((10, 16), (22, 16), (0, 0)),
+    ((9, 21), (23, 21), (16, 9)),
+)
+
+
+def images(scenes: Scenes) -> NDArray[np.uint8]:
+    """Render scenes.
+
+    Returns:
+        (n, 32, 32, 3) uint8 RGB.
+    """
+    out = np.empty((len(scenes), SIDE, SIDE, 3), np.uint8)
+    for start in range(0, len(scenes), _CHUNK):
+        out[start : start + _CHUNK] = _render(scenes[start : start + _CHUNK])
+    return out
+
+
+def _render(scenes: Scenes) -> NDArray[np.uint8]:
+    n = len(scenes)
+    cover, mark = (part.astype(np.int16)[..., None] for part in _coverage(scenes))
+    image = _background(scenes)
+    paint = np.array(_COLOURS, np.int16)[scenes.colour]
+    paint = paint + np.stack([scenes.draw(f"paint-{c}", 51) - 25 for c in range(3)], 1)
+    paint = np.clip(paint, 0, 255).astype(np.int16)[:, None, None, :]
+    image += ((paint - image) * cover) >> 6  # cover, mark: (n, 32, 32, 1), 0 to 64
+    ink = np.array(_MARKINGS, np.int16)[scenes.colour][:, None, None, None]
+    image += (((ink - image) * mark) >> 6) * 3 >> 2
+    # Light: each channel is dimmed on its own, so colours are a little uncertain.
+    light = np.stack([40 + scenes.draw(f"light-{c}", 25) for c in range(3)], 1)
+    light = (light * (75 + scenes.draw("exposure", 26))[:, None] // 100).astype(np.int16)
+    image = (image * light[:, None, None, :]) >> 6
+    image += _grain(scenes, n)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _coverage(scenes: Scenes) -> NDArray[np.uint8]:
+    """Return how much of each pixel the things, and their markings, cover.
+
+    Returns:
+        (2, n, 32, 32), 0 to 64.
+    """
+    n = len(scenes)
+    low, high = np.array(_SIZES).T
+    canvas = np.zeros((n, _CANVAS, _CANVAS, 2), np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        canvas, (_GLYPH, _GLYPH), axis=(1, 2), writeable=True
+    )  # (n, ., ., 2, 18, 18)
+    glyphs = _glyphs()
+    rows = np.arange(n)
+    for thing in range(3):
+        shown = rows[scenes.count >= thing]
+        part = slice(None) if thing == 0 else shown
+        span = (high - low)[scenes.size]
+        side = low[scenes.size] + scenes.draw(f"side-{thing}", 1 << 16) % span
+        x, y = np.array(_LAYOUT)[scenes.count, thing].T
+        x = x + scenes.draw(f"x-{thing}", 7) - 3 + _MARGIN - _GLYPH // 2
+        y = y + scenes.draw(f"y-{thing}", 7) - 3 + _MARGIN - _GLYPH // 2
+        mask = glyphs[scenes.kind, side - low[0]]
+        at = (shown, y[part], x[part])
+        windows[at] = np.maximum(windows[at], mask[part])
+    return np.moveaxis(canvas[:, _MARGIN : _MARGIN + SIDE, _MARGIN : _MARGIN + SIDE], 3, 0)
+
+
+def _background(scenes: Scenes) -> NDArray[np.int16]:
+    """Return places: a colour and a pattern each, (n, 32, 32, 3) int16."""
+    grid = np.arange(SIDE, dtype=np.int64)
+    shift = scenes.draw("shift", SIDE)[:, None, None]
+    x, y = grid[None, None, :] + shift, grid[None, :, None] + shift
+    patterns = np.stack(
+        [
+            ((x >> 3) & 1) * 24 + 0 * y,  # room: broad panels
+            ((y >> 2) & 1) * 20 + 0 * x,  # street: kerbs
+            (((x * 5) ^ (y * 3)) & 15) * 3,  # forest: leaves
+            ((y + ((x >> 2) & 3)) & 3) * 9,  # water: ripples
+        ]
+    )  # (4, n, 32, 32)
+    pattern = patterns[scenes.place, np.arange(len(scenes))].astype(np.int16)
+    tint = np.array(_PLACES, np.int64)[scenes.place]
+    tint = tint + np.stack([scenes.draw(f"tint-{c}", 41) - 20 for c in range(3)], 1)
+    return (tint[:, None, None, :] + pattern[..., None] - 12).astype(np.int16)
+
+
+def _grain(scenes: Scenes, n: int) -> NDArray[np.int16]:
+    """Return pixel noise of a strength of the scene's own, (n, 32, 32, 3) int16."""
+    words = SIDE * SIDE * 3 // 8
+    counter = np.arange(words, dtype=np.uint64)[None, :]
+    noise = bits(key_of("grain"), scenes.identity[:, None] + counter)
+    noise8 = noise.astype("<u8").view(np.int8).reshape(n, SIDE, SIDE, 3).astype(np.int16)
+    strength = (2 + scenes.draw("grain-strength", 12)).astype(np.int16)
+    return (noise8 * strength[:, None, None, None]) >> 6
+
+
+@cache
+def _glyphs() -> NDArray[np.uint8]:
+    """Return shape and markings of every kind and size, (50, 8, 2, 18, 18), 0 to 64, centred."""
+    fields = _fields()
+    sizes = range(_SIZES[0][0], _SIZES[-1][1])
+    out = np.zeros((N_CLASSES, len(sizes), 2, _GLYPH, _GLYPH), np.uint8)
+    for place, side in enumerate(sizes):
+        # Four samples along each axis of a pixel.
+        fine = ((2 * np.arange(4 * side) + 1) * _FINE) // (8 * side)
+        inside = fields[:, :, fine][:, :, :, fine].reshape(N_CLASSES, 2, side, 4, side, 4)
+        top = (_GLYPH - side) // 2
+        cover = inside.sum(axis=(3, 5)) * 4  # of 16 samples, as 0 to 64
+        out[:, place, :, top : top + side, top : top + side] = cover
+    return out
+
+
+@cache
+def _fields() -> NDArray[np.bool_]:
+    """Return the 50 shapes and their grey markings on a fine grid, (50, 2, 60, 60).
+
+    A shape is where a smooth random field, raised in the middle, is above zero; markings
+    are where another is. From 400 candidates each next kind is the one farthest from
+    those chosen.
+    """
+    candidates, knots, cell_size = 400, 5, _FINE // 4
+    counter = np.arange(candidates * 2 * knots * knots, dtype=np.uint64)
+    coarse = (bits(key_of("glyph"), counter) >> np.uint64(48)).astype(np.int64) - 32768
+    coarse = coarse.reshape(candidates, 2, knots, knots)
+    step = np.arange(_FINE)
+    cell, part = step // cell_size, step % cell_size
+    rest = cell_size - part
+    rows = coarse[:, :, cell] * rest[:, None] + coarse[:, :, cell + 1] * part[:, None]
+    field = rows[..., cell] * rest + rows[..., cell + 1] * part  # bilinear, scaled
+    offset = 2 * step - _FINE + 1
+    radius = offset[:, None] ** 2 + offset[None, :] ** 2
+    hill = 28000 * cell_size**2 * (1700 - radius) // 1700  # above zero in the middle only
+    shape = (field[:, 0] + hill > 0) & (radius < _FINE**2)
+    marked = (field[:, 1] > 0) & shape
+    flat = np.stack([shape, marked], 1).reshape(candidates, -1).astype(np.int64)
+    area = flat.sum(axis=1)
+    distance = area[:, None] + area[None, :] - 2 * (flat @ flat.T)
+    chosen = [0]
+    while len(chosen) < N_CLASSES:
+        chosen.append(int(distance[:, chosen].min(axis=1).argmax()))
+    return np.stack([shape, marked], 1)[chosen]

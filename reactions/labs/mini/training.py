@@ -1,0 +1,306 @@
+"""Training the mini lab's four encoders from nothing, contrastively.
+
+    python -m reactions.labs.mini.training --out DIR
+
+writes one safetensors file a space and ``spaces.json`` with their digests and what the
+training reached. Minutes on two CPU cores. The same seed gives the same weights on the
+same machine; another machine's arithmetic may round differently, which is why the
+weights are shipped.
+
+ImageBind is bound as the real one is: images and texts first, then sounds to the frozen
+images alone, so that its audio-text alignment is emergent and weak. InternVL is the
+stronger image-text model. The two CLAPs are about equally strong, learned from different
+recordings: CLAP_m mostly from music, CLAP_g mostly from everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from reactions.hashing import file_digest
+from reactions.labs.mini import pixels, samples
+from reactions.labs.mini.sentences import Style, captions
+from reactions.labs.mini.world import WORLD_VERSION, Scenes, Stream
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reactions.spaces.mini import Towers
+
+Progress: TypeAlias = Callable[[str], None]
+"""Called with one line of text."""
+
+_CAPTIONS = 4  # writers a scene
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One contrastive training of two modalities.
+
+    Attributes:
+        left: a modality; frozen if it was trained before and ``freeze`` is set.
+        right: the other one.
+        scenes: training pairs.
+        epochs: passes over them.
+        styles: how the captions are written, one writer each in turn.
+        freeze: train only ``right``.
+        batch_size: pairs a step.
+        learning_rate: peak, of a one-cycle schedule.
+    """
+
+    left: str
+    right: str
+    scenes: int
+    epochs: int
+    styles: tuple[Style, ...] = ()
+    freeze: bool = False
+    batch_size: int = 512
+    learning_rate: float = 3e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one space is made.
+
+    Attributes:
+        dim: width of its embeddings.
+        shape: sizes of its towers, as ``Towers`` takes them.
+        musical_percent: share of musical kinds in its training data.
+        stages: in order.
+        temperature: of its contrastive loss.
+    """
+
+    dim: int
+    shape: Mapping[str, tuple[int, ...]]
+    musical_percent: int
+    stages: tuple[Stage, ...]
+    temperature: float = 0.05
+
+
+_SEEN = Style("sight", omit_percent=25)
+_HEARD = Style("sound", omit_percent=25)
+
+RECIPES: Mapping[str, Recipe] = {
+    "ImageBind": Recipe(
+        dim=128,
+        shape={"audio": (24, 48, 96), "image": (32, 64, 128), "text": (64, 192)},
+        musical_percent=50,
+        stages=(
+            Stage("image", "text", 24_000, 16, (_SEEN, _SEEN, _SEEN, _HEARD)),
+            Stage("image", "audio", 12_000, 8, freeze=True),
+        ),
+    ),
+    "InternVL": Recipe(
+        dim=96,
+        shape={"image": (40, 80, 160), "text": (64, 192)},
+        musical_percent=50,
+        stages=(Stage("image", "text", 28_000, 18, (_SEEN,)),),
+    ),
+    "CLAP_g": Recipe(
+        dim=64,
+        shape={"audio": (32, 64, 128), "text": (64, 128)},
+        musical_percent=30,
+        stages=(Stage("audio", "text", 20_000, 14, (_HEARD,)),),
+    ),
+    "CLAP_m": Recipe(
+        dim=64,
+        shape={"audio": (32, 64, 128), "text": (64, 128)},
+        musical_percent=70,
+        stages=(Stage("audio", "text", 20_000, 14, (_HEARD,)),),
+    ),
+}
+
+
+def train(
+    out: Path,
+    *,
+    seed: int = 0,
+    progress: Progress = lambda line: None,
+    recipes: Mapping[str, Recipe] = RECIPES,
+) -> Path:
+    """Train the spaces and write their weights.
+
+    Args:
+        out: folder for ``NAME.safetensors`` and ``spaces.json``; made if missing.
+        seed: of training scenes, initial weights and order.
+        progress: called with a line of text after each epoch.
+        recipes: what to train.
+
+    Returns:
+        ``out / "spaces.json"``: per space the digest, dim, modalities, FLOPs an item,
+        recipe, seconds, final loss.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    report: dict[str, object] = {}
+    for name, recipe in recipes.items():
+        started = time.monotonic()
+        towers, losses = _train_space(name, recipe, seed, progress)
+        path = out / f"{name}.safetensors"
+        towers.save(path, name=name)
+        report[name] = {
+            "sha256": file_digest(path),
+            "dim": recipe.dim,
+            "modalities": list(towers.shape),
+            "flops_per_item": flops_per_item(towers),
+            "musical_percent": recipe.musical_percent,
+            "scenes": [stage.scenes for stage in recipe.stages],
+            "epochs": [stage.epochs for stage in recipe.stages],
+            "final_loss_nats": [round(loss, 4) for loss in losses],
+            "seconds": round(time.monotonic() - started, 1),
+        }
+    summary = out / "spaces.json"
+    record = {"world": WORLD_VERSION, "seed": seed, "spaces": report}
+    summary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def _train_space(
+    name: str, recipe: Recipe, seed: int, progress: Progress
+) -> tuple[Towers, list[float]]:
+    import torch
+
+    from reactions.spaces.mini import Towers
+
+    started = time.monotonic()
+    losses = []
+    total = sum(stage.epochs for stage in recipe.stages)
+    done = 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed * 1000 + sum(name.encode()))
+        towers = Towers(recipe.dim, recipe.shape)
+        towers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in stubs
+        for number, stage in enumerate(recipe.stages):
+            stream = Stream(f"train-{name}-{number}", seed, recipe.musical_percent)
+            scenes = stream.scenes(0, stage.scenes)
+
+            def step(epoch: int, done: int = done) -> None:
+                seconds = time.monotonic() - started
+                progress(f"{name}: epoch {done + epoch} of {total}, {seconds:.0f} s")
+
+            losses.append(_train_stage(towers, recipe, stage, scenes, step))
+            done += stage.epochs
+    return towers.eval(), losses
+
+
+def _train_stage(
+    towers: Towers,
+    recipe: Recipe,
+    stage: Stage,
+    scenes: Scenes,
+    progress: Callable[[int], None],
+) -> float:
+    """Train two towers; returns the mean loss of the last epoch in nats."""
+    import torch
+
+    data = {side: _features(side, scenes, stage.styles) for side in (stage.left, stage.right)}
+    trained = [stage.right] if stage.freeze else [stage.left, stage.right]
+    frozen = None
+    if stage.freeze:
+        towers.eval()
+        with torch.inference_mode():
+            parts = torch.split(data[stage.left][0], stage.batch_size)
+            frozen = torch.cat([towers(stage.left, part) for part in parts]).clone()
+    for side in trained:
+        towers.towers[side].train()
+    parameters = [p for side in trained for p in towers.towers[side].parameters()]
+    n = len(scenes)
+    batch_size = min(stage.batch_size, n)
+    steps = n // batch_size
+    optimiser = torch.optim.AdamW(parameters, lr=stage.learning_rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, stage.learning_rate, total_steps=steps * stage.epochs, pct_start=0.2
+    )
+    mean_loss = math.nan
+    for epoch in range(stage.epochs):
+        order = torch.randperm(n)
+        losses = []
+        for batch in torch.split(order[: steps * batch_size], batch_size):
+            if frozen is None:
+                left = towers(stage.left, _pick(data[stage.left], batch))
+            else:
+                left = frozen[batch]
+            right = towers(stage.right, _pick(data[stage.right], batch))
+            loss = _contrast(left, right, recipe.temperature)
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimiser.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+        mean_loss = float(np.mean(losses))
+        progress(epoch + 1)
+    towers.eval()
+    return mean_loss
+
+
+def _contrast(left: Tensor, right: Tensor, temperature: float) -> Tensor:
+    """Return symmetric InfoNCE of matched rows, () nats."""
+    from reactions.ops.losses import info_nce
+
+    return info_nce(left, right, temperature=temperature)
+
+
+def _pick(views: Tensor, batch: Tensor) -> Tensor:
+    """Choose one view (one writer's caption) of each scene: (views, n, ...) to (batch, ...)."""
+    import torch
+
+    return views[torch.randint(len(views), batch.shape), batch]
+
+
+def _features(modality: str, scenes: Scenes, styles: Sequence[Style]) -> Tensor:
+    """Render and preprocess scenes: (views, n, ...) features."""
+    import torch
+
+    from reactions.spaces import mini
+
+    if modality == "image":
+        return mini.image_features(pixels.images(scenes))[None]
+    if modality == "audio":
+        sound = torch.from_numpy(samples.sounds(scenes))
+        parts = [mini.audio_features(part.float() / 32768) for part in torch.split(sound, 256)]
+        return torch.cat(parts)[None]
+    texts = [
+        captions(scenes, styles[writer % len(styles)], variant=1000 + writer)
+        for writer in range(_CAPTIONS)
+    ]
+    return torch.stack([mini.text_features(text) for text in texts])
+
+
+def flops_per_item(towers: Towers) -> dict[str, float]:
+    """Return floating-point operations to embed one item, by modality, from tensor shapes."""
+    from torch import nn
+
+    out = {}
+    for modality, tower in towers.towers.items():
+        height, width = (32, 32) if modality == "image" else (32, 33)
+        flops = 0.0
+        for module in tower.modules():
+            if isinstance(module, nn.Conv2d):
+                height = math.ceil(height / module.stride[0])
+                width = math.ceil(width / module.stride[1])
+                flops += 2.0 * module.weight.numel() * height * width
+            elif isinstance(module, nn.Linear):
+                flops += 2.0 * module.weight.numel()
+        out[modality] = flops
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the training from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    print(train(arguments.out, seed=arguments.seed, progress=lambda line: print(line, flush=True)))
+
+
+if __name__ == "__main__":
+    main()

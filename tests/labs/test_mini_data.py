@@ -1,0 +1,233 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactions.data.benchmark import ClassificationData, MultilabelData, RetrievalData
+from reactions.data.media import load_audio, load_image
+from reactions.errors import DataError, MissingError
+from reactions.kinds import Waveform
+from reactions.labs import mini
+from reactions.labs.mini.benchmarks import TASKS
+from reactions.labs.mini.corpora import Other, WorldCorpus
+from reactions.labs.mini.world import Stream
+
+MODALITIES = ("audio", "image", "text")
+
+
+def same(a, b):
+    if isinstance(a.value, Waveform):
+        equal = np.array_equal(a.value.samples, b.value.samples)
+        return equal and a.value.rate_hz == b.value.rate_hz and a.id == b.id
+    return np.array_equal(a.value, b.value) and a.id == b.id
+
+
+class TestCorpus:
+    @pytest.mark.parametrize("modality", MODALITIES)
+    def test_items(self, modality):
+        items = mini.corpus(modality, n=12, seed=0).items(0, 12)
+        assert [item.id for item in items] == [str(i) for i in range(12)]
+        assert {item.modality for item in items} == {modality}
+
+    def test_values(self):
+        image, sound, text = (
+            mini.corpus(m, n=1, seed=0).items(0, 1)[0].value for m in ("image", "audio", "text")
+        )
+        assert (image.shape, image.dtype) == ((32, 32, 3), np.uint8)
+        assert sound.rate_hz == 8000
+        assert (sound.samples.shape, sound.samples.dtype) == ((4000,), np.float32)
+        assert np.abs(sound.samples).max() <= 1
+        assert isinstance(text, str)
+
+    @given(st.sampled_from(MODALITIES), st.integers(0, 40), st.integers(0, 40))
+    def test_random_access_equals_bulk(self, modality, a, b):
+        start, stop = sorted((a, b))
+        corpus = mini.corpus(modality, n=40, seed=3)
+        part, bulk = corpus.items(start, stop), corpus.items(0, 40)[start:stop]
+        assert len(part) == stop - start
+        assert all(map(same, part, bulk))
+
+    def test_rows_past_the_end_are_left_out(self):
+        corpus = mini.corpus("text", n=5, seed=0)
+        assert len(corpus.items(3, 99)) == 2
+
+    def test_digest_names_the_content(self):
+        base = mini.corpus("text", n=10, seed=0).digest
+        assert re.fullmatch("[0-9a-f]{64}", base)
+        assert base == mini.corpus("text", n=10, seed=0).digest
+        others = [
+            mini.corpus("text", n=11, seed=0).digest,
+            mini.corpus("text", n=10, seed=1).digest,
+            mini.corpus("image", n=10, seed=0).digest,
+        ]
+        assert len({base, *others}) == 4
+
+    def test_digest_ignores_the_name(self):
+        one, two = (WorldCorpus(name, "image", Stream("s"), 3) for name in ("one", "two"))
+        assert one.digest == two.digest
+
+    def test_corpora_are_unpaired(self):
+        streams = [mini.corpus(m, n=500, seed=0).stream for m in MODALITIES]
+        identities = np.concatenate([stream.scenes(0, 500).identity for stream in streams])
+        assert len(np.unique(identities)) == 1500
+
+    def test_texts_speak_of_sights_and_sounds(self):
+        texts = [item.value for item in mini.corpus("text", n=400, seed=0).items(0, 400)]
+        seen = sum(bool(re.search(r"red|crimson|yellow|purple|white|black", t)) for t in texts)
+        heard = sum(bool(re.search(r"deep|bass|mellow|high|bright|shrill", t)) for t in texts)
+        assert seen > 60
+        assert heard > 60
+
+    @pytest.mark.parametrize("n", [0, -1])
+    def test_empty(self, n):
+        with pytest.raises(DataError, match="empty"):
+            mini.corpus("text", n=n, seed=0)
+
+    def test_unknown_modality(self):
+        with pytest.raises(DataError, match="no smell"):
+            mini.corpus("smell", n=1, seed=0)
+
+
+class TestBenchmarks:
+    def test_there_are_the_papers_nine(self):
+        assert sorted(TASKS) == (
+            [
+                "audiocaps",
+                "audioset",
+                "clotho",
+                "coco",
+                "esc50",
+                "flickr30k",
+                "flickrnet",
+                "imagenet",
+                "vggss",
+            ]
+        )
+
+    def test_unknown(self):
+        with pytest.raises(MissingError, match="no task 'esc51'") as caught:
+            mini.benchmark("esc51", seed=0)
+        assert "esc50" in caught.value.fix
+
+    def test_esc50(self):
+        data = mini.benchmark("esc50", seed=0)
+        assert isinstance(data, ClassificationData)
+        assert len(data.queries) == len(data.labels) == data.expected == 2000
+        assert data.queries.modality == "audio"
+        assert data.labels.dtype == np.int64
+        # As published: 50 classes of 40 clips, 8 of each in each of five folds.
+        for fold in range(5):
+            assert np.bincount(data.labels[data.folds == fold]).tolist() == [8] * 50
+        np.testing.assert_array_equal(data.queries.stream.scenes(0, 2000).kind, data.labels)
+
+    def test_imagenet(self):
+        data = mini.benchmark("imagenet", seed=0)
+        assert (data.queries.modality, len(data.queries), data.folds) == ("image", 2000, None)
+        assert np.bincount(data.labels).tolist() == [40] * 50
+        np.testing.assert_array_equal(data.queries.stream.scenes(0, 2000).kind, data.labels)
+
+    def test_audioset(self):
+        data = mini.benchmark("audioset", seed=0)
+        assert isinstance(data, MultilabelData)
+        assert data.targets.shape == (len(data.queries), len(data.classes)) == (1000, 50)
+        assert data.targets.dtype == bool
+        per_clip = data.targets.sum(axis=1)
+        assert set(per_clip) == {1, 2, 3}
+        assert data.targets.any(axis=0).all()
+
+    def test_audioset_clips_hold_the_sources_they_are_labelled_with(self):
+        stream, second = Stream("first"), Stream("second")
+        mixed = WorldCorpus("m", "audio", stream, 30, others=(Other(second, 4, percent=50),))
+        plain = WorldCorpus("p", "audio", stream, 30)
+        _, heard = mixed.others[0].scenes(np.arange(30, dtype=np.uint64))
+        changed = [
+            not np.array_equal(a.value.samples, b.value.samples)
+            for a, b in zip(mixed.items(0, 30), plain.items(0, 30), strict=True)
+        ]
+        assert changed == heard.tolist()
+        assert 0 < heard.sum() < 30
+
+    @pytest.mark.parametrize(
+        ("task", "modality"),
+        [("audiocaps", "audio"), ("clotho", "audio"), ("coco", "image"), ("flickr30k", "image")],
+    )
+    def test_captioned(self, task, modality):
+        data = mini.benchmark(task, seed=1)
+        assert isinstance(data, RetrievalData)
+        assert (data.left.modality, data.right.modality) == (modality, "text")
+        assert (len(data.left), len(data.right)) == (1000, 5000)
+        assert np.bincount(data.owner).tolist() == [5] * 1000
+        captions = [item.value for item in data.right.items(0, 5)]
+        assert len(set(captions)) > 1
+
+    @pytest.mark.parametrize("task", ["vggss", "flickrnet"])
+    def test_pairs(self, task):
+        data = mini.benchmark(task, seed=1)
+        assert (data.left.modality, data.right.modality) == ("audio", "image")
+        assert len(data.left) == len(data.right) == 1000
+        np.testing.assert_array_equal(data.owner, np.arange(1000))
+        assert data.left.stream == data.right.stream
+
+    def test_sets_of_a_family_differ(self):
+        def words(task):
+            texts = [item.value for item in mini.benchmark(task, seed=0).right.items(0, 1000)]
+            return np.mean([len(text.split()) for text in texts])
+
+        assert words("clotho") > words("audiocaps")
+        assert words("flickr30k") > words("coco")
+        one, other = (mini.benchmark(t, seed=0).left for t in ("vggss", "flickrnet"))
+        assert one.others != other.others
+
+    def test_sets_and_corpora_share_no_scene(self):
+        streams = {mini.corpus(m, n=1, seed=0).stream for m in MODALITIES}
+        for task in TASKS:
+            data = mini.benchmark(task, seed=0)
+            streams.add(
+                data.left.stream if isinstance(data, RetrievalData) else data.queries.stream
+            )
+        assert len(streams) == 12
+        identities = np.concatenate([stream.scenes(0, 2000).identity for stream in streams])
+        assert len(np.unique(identities)) == len(identities)
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_seeds_differ(self, task):
+        one, two = (mini.benchmark(task, seed=seed) for seed in (0, 1))
+        name = "left" if isinstance(one, RetrievalData) else "queries"
+        assert getattr(one, name).digest != getattr(two, name).digest
+
+
+class TestSample:
+    def test_items_are_triples(self):
+        items = mini.sample_items()
+        ids = {m: [item.id for item in items if item.modality == m] for m in MODALITIES}
+        assert ids["audio"] == ids["image"] == ids["text"]
+        assert len(set(ids["text"])) == 6
+
+    def test_files_hold_the_items(self, tmp_path):
+        manifest = mini.write_sample(tmp_path / "new" / "folder")
+        assert manifest == tmp_path / "new" / "folder" / "manifest.jsonl"
+        items = {(item.modality, item.id): item.value for item in mini.sample_items()}
+        lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+        assert len(lines) == len(items) == 18
+        for line in lines:
+            (modality,) = line.keys() - {"id"}
+            value = items[modality, line["id"]]
+            if modality == "text":
+                assert line["text"] == value
+                path = manifest.parent / "text" / f"{line['id']}.txt"
+                assert path.read_text() == value + "\n"
+            elif modality == "image":
+                np.testing.assert_array_equal(load_image(manifest.parent / line["image"]), value)
+            else:
+                sound = load_audio(manifest.parent / line["audio"])
+                np.testing.assert_array_equal(sound.samples, value.samples)
+                assert sound.rate_hz == value.rate_hz
+
+    def test_writing_twice_gives_the_same_bytes(self, tmp_path):
+        folders = [mini.write_sample(tmp_path / name).parent for name in "ab"]
+        files = [sorted(p for p in f.rglob("*") if p.is_file()) for f in folders]
+        assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+        assert len(files[0]) == 19
