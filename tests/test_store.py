@@ -200,6 +200,13 @@ def test_overlapping_shards_of_an_unlocked_twin_are_dropped(store):
     assert store.partial(step(n_rows=8, shard_rows=4)).finished == [(0, 4)]
 
 
+def test_shards_of_an_unlocked_twin_that_differ_are_dropped(store):
+    first, second = (store.partial(step(n_rows=8, shard_rows=4)) for _ in range(2))
+    store.add_shard(first, 0, 4, rows(0, 4, seen="one"))
+    store.add_shard(second, 4, 8, rows(4, 8, seen="other"))
+    assert store.partial(step(n_rows=8, shard_rows=4)).finished == [(0, 4)]
+
+
 def test_rows_beyond_the_steps_are_dropped(store):
     store.add_shard(store.partial(step(n_rows=8, shard_rows=4)), 4, 8, rows(4, 8))
     assert store.partial(step(n_rows=6, shard_rows=4)).finished == []
