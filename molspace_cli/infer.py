@@ -239,14 +239,24 @@ def _animation() -> Iterator[Callable[[str], None]]:
 def _print(table: Similarities, about: Mapping[str, Any]) -> None:
     from reactions.compare import label
 
-    title = [f"{table.left} x {table.right}", *([f"lab: {about['lab']}"] if about["lab"] else [])]
+    title = [
+        f"cosines: {table.left} x {table.right}",
+        *([f"lab: {about['lab']}"] if about["lab"] else []),
+    ]
     for name, factors in about["factors"].items():
         title.append(f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in factors.items()))
     # In a pipe all columns go out whole; a terminal gets as many as it can show.
-    width = _LABEL_WIDTH if is_terminal() else None
-    columns = [_plain(label(item), width and 14) for item in table.columns]
+    narrow = is_terminal()
+
+    def heading(item: Item, width: int) -> str:
+        text = label(item)
+        if not narrow:
+            return _plain(text)
+        return _plain(item.value.name if _is_path(item) else text, width)
+
+    columns = [heading(item, 14) for item in table.columns]
     shown = len(columns)
-    if is_terminal():
+    if narrow:
         shown = max(1, (shutil.get_terminal_size().columns - _LABEL_WIDTH // 2) // 17)
     if shown < len(columns):
         title.append(f"{shown} of {len(columns)} columns; --json has all")
@@ -254,7 +264,7 @@ def _print(table: Similarities, about: Mapping[str, Any]) -> None:
         "   ".join(title),
         (f"{table.left} / {table.right}", *columns[:shown]),
         [
-            (_plain(label(item), width), *(f"{cosine:.4f}" for cosine in row[:shown]))
+            (heading(item, _LABEL_WIDTH), *(f"{cosine:.4f}" for cosine in row[:shown]))
             for item, row in zip(table.rows, table.cosines.tolist(), strict=True)
         ],
     )
@@ -290,7 +300,11 @@ def _binary(stream: Any) -> IO[bytes] | None:
     return found
 
 
-def _plain(text: str, width: int | None) -> str:
+def _is_path(item: Item) -> bool:
+    return isinstance(item.value, Path) and item.id.endswith(item.value.name)
+
+
+def _plain(text: str, width: int | None = None) -> str:
     """Return text that stays on its line and in its cell: control characters are escaped."""
     if width is not None and len(text) > width:
         text = text[: width - 1] + "…"

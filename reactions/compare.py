@@ -88,12 +88,13 @@ def compare(
 
 
 def label(item: Item) -> str:
-    """Return what to call an item in a table: its text, its own id, or its file's name.
+    """Return what to call an item in a table: its id, or, for a bare number, what it holds.
 
-    A bare number is what a line without an id is called, and tells nobody anything.
+    Lines without an id are called by their numbers, which tell nobody anything.
     """
-    if isinstance(item.value, str):
-        return item.value
-    if item.id.isdecimal() and isinstance(item.value, Path):
-        return item.value.name
+    if item.id.isdecimal():
+        if isinstance(item.value, str):
+            return item.value
+        if isinstance(item.value, Path):
+            return item.value.name
     return item.id

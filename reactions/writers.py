@@ -198,8 +198,15 @@ class _Lines(Writer):
         self._lab = about["lab"]
 
     def _write(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
-        self._stream.write(json_lines(items, rows, self._lab))
-        self._stream.flush()
+        try:
+            self._stream.write(json_lines(items, rows, self._lab))
+            self._stream.flush()
+        except BrokenPipeError:  # no failure: whoever reads has enough
+            raise
+        except OSError as error:
+            raise StoreError(
+                "cannot write to stdout", why=(error.strerror or str(error)).lower()
+            ) from error
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         pass

@@ -50,6 +50,7 @@ def test_too_many_items_stop_the_stream_early():
 
 def test_labels(tmp_path):
     assert label(Item("7", "text", "rain")) == "rain"
+    assert label(Item("7-rain", "text", "it rains")) == "7-rain"
     assert label(Item("7", "image", tmp_path / "dog.png")) == "dog.png"
     assert label(Item("dog", "image", tmp_path / "7.png")) == "dog"
     assert label(Item("7", "image", None)) == "7"

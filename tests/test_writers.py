@@ -202,6 +202,18 @@ def test_memory_does_not_grow_with_rows(tmp_path, format):
     assert peak_bytes(2000) < peak_bytes(20) + 50_000
 
 
+@pytest.mark.parametrize(
+    ("number", "raised"), [(errno.ENOSPC, StoreError), (errno.EPIPE, BrokenPipeError)]
+)
+def test_stdout_on_a_full_disk_and_a_closed_pipe(number, raised):
+    class Broken(io.BytesIO):
+        def flush(self):
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(raised), open_writer(None, "jsonl", ABOUT, stdout=Broken()) as writer:
+        writer.write(ITEMS, ROWS)
+
+
 # --- choosing ------------------------------------------------------------------------
 
 

@@ -115,11 +115,25 @@ def test_arguments_of_mixed_kinds_compared(run):
     code, out, _ = run("--compare", "naïve 東京", "dog.png", "1")
     assert code == 0
     header, columns, cells = out.splitlines()
-    assert header.startswith("# image x text")
+    assert header.startswith("# cosines: image x text")
     assert "lab: own" in header
     assert columns.split("\t") == ["image / text", "naïve 東京", "1"]
     want = [row("image", "dog.png") @ row("text", i) for i in ("naïve 東京", "1")]
     assert cells == "\t".join(["dog.png", *(f"{cosine:.4f}" for cosine in want)])
+
+
+def test_a_terminal_gets_short_names_and_as_many_columns_as_fit(run, own_lab, monkeypatch):
+    monkeypatch.setattr(infer_module, "is_terminal", lambda: True)
+    monkeypatch.setattr(
+        infer_module.shutil, "get_terminal_size", lambda: SimpleNamespace(columns=60)
+    )
+    (own_lab / "toy" / "image.ids.json").write_text(json.dumps([f"{own_lab}/dog.png", "cat"]))
+    (own_lab / "toy" / "text.ids.json").write_text(json.dumps(["a", "b", "c", "w" * 80]))
+    _, out, _ = run("--compare", f"{own_lab}/dog.png", "w" * 80, "a", "b", "c")
+    header, columns, cells = out.splitlines()
+    assert header.endswith("2 of 4 columns; --json has all")
+    assert columns.split("\t") == ["image / text", "w" * 13 + "…", "a"]
+    assert cells.startswith("dog.png\t")
 
 
 def test_a_table_cell_stays_a_cell(run, own_lab):
@@ -168,7 +182,7 @@ def test_no_input_in_a_lab_with_samples(run, monkeypatch):
     code, out, err = run()
     assert code == 0
     assert "no input: embedding the lab's 2 sample items" in err  # toy has no audio
-    assert out.startswith("# image x text")
+    assert out.startswith("# cosines: image x text")
     code, out, _ = run("--out", "e.npy")
     assert (code, out) == (0, "e.npy\n")
 
