@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from reactions.kinds import Artifact
@@ -77,6 +79,17 @@ def test_the_nearest_entry_is_compared(store):
 def test_the_same_label_is_nearer(store):
     keep(store, step(label="z", seed=1), step(label="mine", seed=2), step(label="a", seed=3))
     assert store.explain(step(label="mine", seed=0)) == "params.seed: 2 -> 0"
+
+
+def test_of_equally_near_entries_the_latest_is_compared(store):
+    days = {1: "2026-01-01", 2: "2026-01-03", 3: "2026-01-02"}
+    for seed, day in days.items():
+        keep(store, step(seed=seed))
+        path = store.root / "entries" / step(seed=seed).key[:2] / step(seed=seed).key
+        manifest = json.loads((path / "manifest.json").read_text())
+        text = json.dumps({**manifest, "created": f"{day}T00:00:00+00:00"})
+        (path / "manifest.json").write_text(text)
+    assert store.explain(step(seed=0)) == "params.seed: 2 -> 0"
 
 
 def test_another_version_of_the_code(store, monkeypatch):

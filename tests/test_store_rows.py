@@ -65,3 +65,7 @@ def test_few_shards_are_open_at_once():
     assert len(rows._opened) <= 8
     rows[99:100]
     assert opened == list(range(100))  # the latest are still open
+    for i in range(20):
+        rows[i : i + 1]
+        rows[99:100]
+    assert opened.count(99) == 1  # what is read again and again stays open

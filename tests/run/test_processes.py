@@ -1,0 +1,245 @@
+"""Runs that are killed, stopped, or share a store with other processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy import by_rows, executor
+
+from reactions.run import events as ev
+from reactions.run.local import LocalExecutor
+from reactions.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cache")
+
+
+HERE = Path(__file__).parent
+
+
+def spawn(code, root):
+    """Run code that has a store, the toy steps, and a file to append to, in another process."""
+    prelude = f"""
+        import os, signal, sys, time
+        from pathlib import Path
+        sys.path.insert(0, {str(HERE)!r})
+        from toy import by_rows, counting, executor
+        from reactions.store import Store
+        store = Store(Path({str(root)!r}))
+        log = Path({str(root)!r} + ".log")
+        def note(text):
+            with log.open("a") as f: f.write(f"{{text}}\\n")
+    """
+    source = textwrap.dedent(prelude) + textwrap.dedent(code)
+    return subprocess.Popen(
+        [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process, returncode=0):
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == returncode, err
+    return out, err
+
+
+def log_of(root):
+    path = Path(f"{root}.log")
+    return path.read_text().split() if path.exists() else []
+
+
+def test_hits_import_no_torch(store):
+    step = by_rows([], 4, 2)
+    executor(store).run([step])
+    code = """
+        step = by_rows([], 4, 2)
+        found = executor(store, device="auto").run([step])
+        assert found[step.key].arrays["x"][:].shape == (4, 1)
+        assert "torch" not in sys.modules
+    """
+    finish(spawn(code, store.root))
+
+
+@pytest.mark.parametrize("at", ["shard", "renamed", "manifest", "entry"])
+def test_a_run_killed_at_any_point_resumes(store, at):
+    """SIGKILL in a step, after a shard's rename, before the manifest, before the entry's rename."""
+    kill = {
+        "shard": "hook = lambda start: start == 6 and die()",
+        "renamed": """
+import reactions.store.partial as m
+publish = m.publish
+m.publish = lambda *a: (publish(*a), str(a[1]).endswith("6-9") and die())""",
+        "manifest": """
+import reactions.store.store as m
+m.write_json = lambda *a: die()""",
+        "entry": """
+import reactions.store.store as m
+m.publish = lambda *a: die()""",
+    }[at]
+    code = f"""
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+hook = lambda start: None
+{kill}
+executor(store).run([by_rows([], 10, 3, hook=lambda start: (note(start), hook(start)))])
+"""
+    finish(spawn(code, store.root), -signal.SIGKILL)
+    made = log_of(store.root)
+    ran, warnings = [], []
+    step = by_rows(ran, 10, 3)
+    again = Store(store.root, warn=warnings.append)
+    assert again.lookup(step.key) is None
+    found = executor(again).run([step])[step.key].arrays["x"]
+    assert np.array_equal(found.to_array().ravel(), np.arange(10))
+    assert warnings == []
+    assert list(again.verify()) == []
+    assert len(made) + len(ran) <= 5  # of four shards, only the one in flight was made twice
+    assert len(ran) == {"shard": 2, "renamed": 1, "manifest": 0, "entry": 0}[at]
+
+
+def test_a_run_killed_at_each_touch_of_the_disk_resumes(tmp_path):
+    """One child process for each file operation, killed just before it; then a run to the end."""
+    code = """
+        TOUCHES = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir",
+                   "os.truncate", "os.utime", "os.listdir", "os.scandir", "fcntl.flock"}
+
+        def child(store, at):
+            left = [at]
+            def hook(event, args):
+                if event in TOUCHES:
+                    left[0] -= 1
+                    if left[0] == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+            sys.addaudithook(hook)
+            executor(store).run([by_rows(Log(), 4, 2)])
+            os._exit(0)
+
+        class Log(list):
+            def append(self, shard):
+                os.write(made, b"x")
+
+        points = 0
+        while True:
+            points += 1
+            root = store.root / str(points)
+            made = os.open(f"{root}.made", os.O_RDWR | os.O_CREAT)
+            if (pid := os.fork()) == 0:
+                child(Store(root), points)
+            _, status = os.waitpid(pid, 0)
+            if not os.WIFSIGNALED(status):
+                assert status == 0
+                break
+            ran, warnings = [], []
+            again = Store(root, warn=warnings.append)
+            step = by_rows(ran, 4, 2)
+            found = executor(again).run([step])[step.key].arrays["x"]
+            assert found.to_array().ravel().tolist() == [0, 1, 2, 3], points
+            assert os.fstat(made).st_size + len(ran) <= 3, points
+            assert (warnings, list(again.verify())) == ([], []), points
+            os.close(made)
+        print(points)
+    """
+    (tmp_path / "cache").mkdir()
+    out, _ = finish(spawn(code, tmp_path / "cache"))
+    assert int(out) > 40  # the hook really saw the disk
+
+
+def test_debris_of_a_killed_run_is_swept(store):
+    code = """
+        import reactions.store.store as m
+        m.write_json = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
+        store.put(counting([], "a"), __import__("reactions.kinds").kinds.Artifact({}))
+    """
+    finish(spawn(code, store.root), -signal.SIGKILL)
+    (debris,) = (store.root / "tmp").iterdir()
+    store.gc()
+    assert debris.exists()  # perhaps of a process that is about to lock it
+    os.utime(debris, (0, 0))
+    assert store.gc().debris == (debris,)
+    assert not debris.exists()
+
+
+def test_two_processes_share_one_step(store):
+    code = """
+        step = by_rows([], 6, 2, hook=lambda start: (note(start), time.sleep(0.1)))
+        seen = []
+        found = executor(store, seen).run([step])
+        assert found[step.key].arrays["x"].to_array().ravel().tolist() == list(range(6))
+        print([type(e).__name__ for e in seen if type(e).__name__ == "Waiting"])
+    """
+    both = [spawn(code, store.root) for _ in range(2)]
+    outs = [finish(process)[0].strip() for process in both]
+    assert sorted(log_of(store.root)) == ["0", "2", "4"]
+    assert outs.count("['Waiting']") <= 1
+    assert list(store.verify()) == []
+    assert list((store.root / "tmp").iterdir()) == []
+    assert list((store.root / "locks").iterdir()) == []
+
+
+def test_two_processes_without_locks_both_end_well(store):
+    code = """
+        import reactions.store.files as files
+        files._fcntl = None
+        step = by_rows([], 6, 2, hook=lambda start: (note(start), time.sleep(0.05)))
+        found = executor(store).run([step])
+        assert found[step.key].arrays["x"].to_array().ravel().tolist() == list(range(6))
+    """
+    for process in [spawn(code, store.root) for _ in range(2)]:
+        finish(process)
+    assert list(store.verify()) == []
+    assert store.has(by_rows([], 6, 2).key)
+
+
+def test_a_waiting_thread_takes_the_others_result(store):
+    ran, seen, inside, go = [], [], threading.Event(), threading.Event()
+
+    def hook(start):
+        inside.set()
+        go.wait(10)
+
+    maker = threading.Thread(target=executor(store).run, args=([by_rows(ran, 4, 4, hook=hook)],))
+    maker.start()
+    inside.wait(10)
+
+    def release(event):
+        seen.append(event)
+        if isinstance(event, ev.Waiting):
+            go.set()
+
+    step = by_rows(ran, 4, 4)
+    waiter = LocalExecutor(
+        Store(store.root), device="cpu", load_encoder=lambda *_: None, events=release
+    )
+    found = waiter.run([step])
+    maker.join()
+    assert ran == [(0, 4)]
+    assert len(found[step.key].arrays["x"]) == 4
+    waiting = [e for e in seen if isinstance(e, ev.Waiting)]
+    assert [e.pid for e in waiting] == [os.getpid()]
+    assert seen[-2] == ev.StepHit(step.key, "embed", "rows")
+
+
+@pytest.mark.parametrize(("number", "returncode"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_stop_cleanly(store, number, returncode):
+    code = f"""
+        def hook(start):
+            note(start)
+            if start == 3:
+                os.kill(os.getpid(), {int(number)})
+                time.sleep(10)
+        try:
+            executor(store).run([by_rows([], 10, 3, hook=hook)])
+        except KeyboardInterrupt:
+            sys.exit(130)
+    """
+    finish(spawn(code, store.root), returncode)
+    assert log_of(store.root) == ["0", "3"]
+    assert list((store.root / "tmp").iterdir()) == []
+    assert list((store.root / "locks").iterdir()) == []
+    assert store.partial(by_rows([], 10, 3)).finished == [(0, 3)]
