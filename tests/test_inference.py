@@ -39,6 +39,7 @@ class Toy:
             raise MemoryError
         rows = np.stack([row_of(item.id) for item in items])
         rows[[item.id.startswith("nan") for item in items]] = np.nan
+        rows[[item.id.startswith("zero") for item in items]] = 0
         return rows
 
 
@@ -73,7 +74,8 @@ def sizes(batches) -> list[int]:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["a", "b", "bad", "nan", "large", "?"]), st.sampled_from(MODALITIES)
+            st.sampled_from(["a", "b", "bad", "nan", "zero", "large", "?"]),
+            st.sampled_from(MODALITIES),
         )
     ),
     st.integers(1, 9),
@@ -84,7 +86,7 @@ def test_order_ids_and_rows_survive_whatever_fails(entries, batch_items):
         for i, (name, modality) in enumerate(entries)
     ]
     batches, problems, _ = run(given_items, batch_items=batch_items)
-    bad = ("bad", "nan", "?")
+    bad = ("bad", "nan", "zero", "?")
     want = [entry.id for entry in given_items if not entry.id.startswith(bad)]
     assert [item.id for items, _ in batches for item in items] == want
     # Problems come in order, too, and each bad item is told exactly once.
