@@ -202,7 +202,9 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     if path.is_file():
         return path.resolve()
     known = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
-    raise MissingError(f"no lab '{name}'", fix=suggestion(name, known) + ", or a path to a file")
+    raise MissingError(
+        f"no lab '{name}'", fix=f"{suggestion(name, known)}   or give the path of a file"
+    )
 
 
 def load_lab(name: str | None = None, *, seed: int | None = None) -> Lab:
@@ -238,14 +240,16 @@ def _read(path: Path, depth: int) -> Lab:
     default = path.parent.name if path.name == OWN_LAB else path.stem
     name = _typed(head.get("name", default), str, path, "lab.name")
     specs = {spec.name: spec for spec in base.catalogue} if base else {}
-    # A result made with the mini lab's stand-ins says so, whatever the lab is called.
-    inherited = f"{base.label} ({name})" if base and base.label else name
-    label = _typed(head.get("label", inherited), str, path, "lab.label")
-    if base and not re.search(rf"(?<!\w){re.escape(base.label)}(?!\w)", label):
-        label = inherited
-    world_tasks = head.get("world_tasks", base.world_tasks if base else False)
     for space, entry in _table(data, "spaces", path).items():
         specs[space] = _space(space, entry, path)
+    corpora = {**(base.corpora if base else {}), **_corpora(data, path)}
+    world_tasks = head.get("world_tasks", base.world_tasks if base else False)
+    label = _typed(head.get("label", name), str, path, "lab.label") or name
+    # A result made with stand-ins says so, whatever the lab is called.
+    rehearsal = world_tasks or any(source.world_rows for source in corpora.values())
+    for word in (base.label if base else "", "mini" if rehearsal else ""):
+        if word and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", label):
+            label = f"{word} ({label})"
     return Lab(
         name=name,
         label=label,
@@ -254,7 +258,7 @@ def _read(path: Path, depth: int) -> Lab:
         catalogue=Catalogue(specs, _resolve_uri),
         settings=_settings(data, base, path),
         factors=_factors(data, base, path),
-        corpora={**(base.corpora if base else {}), **_corpora(data, path)},
+        corpora=corpora,
         world_tasks=_typed(world_tasks, bool, path, "lab.world_tasks"),
     )
 
