@@ -88,8 +88,8 @@ class Display(ABC):
         text = f"{event.done} of {event.total} {event.unit}"
         elapsed_s = self.clock() - self._step_began
         made = event.done - self._step_done
-        if elapsed_s <= 0 or made <= 0:
-            return text
+        if elapsed_s <= 0 or made < max(1, event.total // 100):
+            return text  # the time that loading takes says nothing about the rate yet
         rate = made / elapsed_s
         return f"{text}, {rate:.3g}/s, {duration((event.total - event.done) / rate)} left"
 

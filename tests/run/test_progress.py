@@ -66,6 +66,13 @@ def test_plain_lines():
     ]
 
 
+def test_no_rate_from_the_first_few_rows():
+    clock = Clock()
+    told = [(0, ev.StepStarted(*NAME)), (10, ev.StepProgress(*NAME, 1, 1000, "steps"))]
+    text = replay(Plain(io.StringIO(), clock), clock, told)
+    assert text == "[0/0] embed A text: 1 of 1000 steps\n"
+
+
 def test_nothing_to_run():
     clock = Clock()
     text = replay(
