@@ -9,25 +9,50 @@ import sys
 
 def main() -> None:
     """Run ``molspace`` and exit with its code."""
-    from molspace_cli.app import app
-
     try:
-        app(prog_name="molspace")
+        code = _run()
+        sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(130)
+        code = 130
     except BrokenPipeError:
         _closed_pipe()
-    except Exception as error:
-        from reactions.errors import MolspaceError
+    sys.exit(code)
 
-        if not isinstance(error, MolspaceError):
-            raise
-        if "--json" in sys.argv:
-            print(json.dumps(error.to_json(), default=str), file=sys.stderr)
-        else:
-            print("error: " + "\n".join(error.lines()), file=sys.stderr)
-        sys.exit(error.exit_code)
+
+def _run() -> int:
+    import typer.main
+
+    from molspace_cli.app import app
+
+    # Not app(): it would turn Ctrl-C and closed pipes into exit codes of its own.
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("molspace", sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return int(ended.exit_code)
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+def _report(error: Exception) -> int:
+    """Print a user's mistake and return its exit code; raise anything else."""
+    if isinstance(error, BrokenPipeError):
+        raise error
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own usage errors
+        error.show()
+        return int(error.exit_code)
+    from reactions.errors import MolspaceError
+
+    if not isinstance(error, MolspaceError):
+        raise error
+    if "--json" in sys.argv:
+        print(json.dumps(error.to_json(), default=str), file=sys.stderr)
+    else:
+        print("error: " + "\n".join(error.lines()), file=sys.stderr)
+    return error.exit_code
 
 
 def _closed_pipe() -> None:

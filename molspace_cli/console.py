@@ -13,8 +13,9 @@ SCHEMA = 1
 
 
 def say(message: str) -> None:
-    """Print a message for people on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Print a message for people on stderr, if there is one."""
+    if sys.stderr is not None:
+        print(message, file=sys.stderr, flush=True)
 
 
 def print_json(kind: str, body: Mapping[str, Any]) -> None:

@@ -166,6 +166,8 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> list[str
     folded: dict[str, list[str]] = {}
     for candidate in known:
         folded.setdefault(fold(candidate), []).append(candidate)
+    if fold(name) in folded:  # only case or punctuation is off: nothing else is meant
+        return folded[fold(name)][:limit]
     near = difflib.get_close_matches(fold(name), list(folded), n=limit, cutoff=0.6)
     return [original for match in near for original in folded[match]][:limit]
 

@@ -226,8 +226,10 @@ class Workbench:
 
     def _label(self, space: Space) -> str:
         """Return the label of results: the lab's, and any that a space brings along."""
-        labels = [self.lab.label, *(leaf.spec.lab for leaf in leaves(space))]
-        return ", ".join(dict.fromkeys(label for label in labels if label))
+        # "mini (small)" says "mini" already.
+        known = self.lab.label.replace("(", " ").replace(")", " ").split()
+        brought = [leaf.spec.lab for leaf in leaves(space) if leaf.spec.lab not in (*known, "")]
+        return ", ".join(dict.fromkeys([self.lab.label, *brought]))
 
 
 def load_encoder(spec: SpaceSpec, device: str) -> Encoder:

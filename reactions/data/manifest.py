@@ -12,6 +12,7 @@ is reported with its number and the rest goes on.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,7 +136,8 @@ def _item(
 
 
 def _bare(line: str, id: str, base: Path) -> Item:
-    modality = SUFFIXES.get(Path(line).suffix.lower())
+    # Not Path(line).suffix: pathlib interns every part it sees, and lines are many.
+    modality = SUFFIXES.get(os.path.splitext(line)[1].lower())  # noqa: PTH122
     if modality is not None:
         path = base / line
         if _is_file(path):
