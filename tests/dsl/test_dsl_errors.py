@@ -179,7 +179,7 @@ def test_the_message_reads_as_the_style_guide_shows_it():
         "unknown space 'clapm'",
         "  ImageBind + Cr(clapm)",
         "                 ^^^^^",
-        "  fix: did you mean 'CLAP_m' or 'CLAP_g'?  (all: molspace spaces)",
+        "  fix: did you mean 'CLAP_m'?  (all: molspace spaces)",
     ]
 
 
