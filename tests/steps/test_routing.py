@@ -75,7 +75,7 @@ def test_every_slot_is_filled_exactly_once_and_in_order(case):
 @given(cases())
 def test_pairs_that_are_not_bound_are_not_compared_where_there_is_a_way_round(case):
     base, expert, hub, anchor = case
-    if hub in base and anchor in base:
+    if hub in base:
         for hop in derive(base, expert, hub=hub, anchor=anchor):
             assert hop.side == "expert" or hub in (hop.query, hop.key)
 
@@ -126,11 +126,11 @@ def test_an_anchor_that_only_the_expert_has(hub):
 
 
 def test_from_the_experts_own_anchor_the_base_goes_through_its_hub():
-    hops = route(BASE, {"depth", "text"}, hub="image", anchor="depth")
+    hops = route(BASE, {"audio", "depth"}, hub="image", anchor="depth")
     assert hops == (
-        Hop("expert", "depth", "text", ("expert", "base")),
-        Hop("base", "text", "image", ("base",)),
-        Hop("base", "image", "audio", ("base",)),
+        Hop("expert", "depth", "audio", ("expert", "base")),
+        Hop("base", "audio", "image", ("base",)),
+        Hop("base", "image", "text", ("base",)),
     )
 
 
