@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from fakes import CG, IB, Context, Encoder, cr, given, run
+
+from reactions.data.benchmark import ClassificationData, MultilabelData, RetrievalData
+from reactions.data.corpora import IdCorpus, TextCorpus
+from reactions.eval.protocol import corpora, score
+from reactions.eval.tasks import get_task
+from reactions.ops.projector import Projector
+from reactions.spaces.fuse import fuse
+from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
+from reactions.steps import score as module
+from reactions.steps.score import score_task
+
+PRODUCT = cr(IB, CG)
+HEADS = {(PRODUCT, 0): [Projector(5, 8, 4, seed=k).eval() for k in range(2)]}
+SOUNDS = IdCorpus("sounds", "audio", [f"s{i}" for i in range(11)])
+CLIPS = ClassificationData(SOUNDS, np.arange(11) % 3, ("dog", "rain", "sea_waves"))
+PAIRS = RetrievalData(
+    SOUNDS, TextCorpus("captions", [f"c{i}" for i in range(22)]), np.arange(22) // 2
+)
+
+
+def build(
+    data=CLIPS, task="esc50", space=PRODUCT, adjustment=NO_ADJUSTMENT, digest="d", label="product"
+):
+    task = get_task(task)
+    embedded = {
+        (name, leaf): given(name, Encoder(leaf.spec).embed(corpus.modality, corpus.items(0, 99)))
+        for name, corpus in corpora(task, data).items()
+        for leaf in needed_leaves(space, corpus.modality, adjustment)
+    }
+    return score_task(
+        label,
+        task,
+        data,
+        space,
+        embedded,
+        heads=lambda device: HEADS,
+        heads_digest=digest,
+        adjustment=adjustment,
+    )
+
+
+def expected(data, task, space, adjustment=NO_ADJUSTMENT):
+    embeddings = {}
+    for name, corpus in corpora(get_task(task), data).items():
+        rows = {
+            leaf: torch.from_numpy(
+                Encoder(leaf.spec).embed(corpus.modality, corpus.items(0, len(corpus)))
+            )
+            for leaf in (IB, CG)
+        }
+        embeddings[name] = fuse(space, corpus.modality, rows, HEADS, adjustment).numpy()
+    return score(get_task(task), data, embeddings)
+
+
+@pytest.mark.parametrize(("task", "data"), [("esc50", CLIPS), ("audiocaps", PAIRS)])
+@pytest.mark.parametrize("space", [PRODUCT, IB, CG], ids=["product", "base", "expert"])
+@pytest.mark.parametrize("chunk", [8192, 4])
+def test_scores_are_those_of_the_fused_embeddings(monkeypatch, task, data, space, chunk):
+    monkeypatch.setattr(module, "CHUNK_ROWS", chunk)
+    artifact = run(build(data, task, space))
+    wanted = expected(data, task, space)
+    assert {name: artifact.meta[name] for name in wanted.to_json()} == wanted.to_json()
+    assert set(artifact.arrays) == set(wanted.arrays)
+    for name, rows in wanted.arrays.items():
+        np.testing.assert_array_equal(artifact.arrays[name], rows)
+
+
+def test_adjustments_act_and_are_recorded():
+    chosen = Adjustment(sigma={"": (0.9, 0.8)})
+    artifact = run(build(PAIRS, "audiocaps", adjustment=chosen))
+    wanted = expected(PAIRS, "audiocaps", PRODUCT, chosen)
+    assert dict(artifact.meta["metrics"]) == dict(wanted.metrics)
+    np.testing.assert_array_equal(artifact.arrays["rank_forward"], wanted.arrays["rank_forward"])
+    assert artifact.meta["factors"] == {"sigma CLAP_g": {"audio": 0.9, "text": 0.8}}
+    plain = run(build(PAIRS, "audiocaps")).arrays["rank_forward"]
+    assert (plain != artifact.arrays["rank_forward"]).any()
+
+
+def test_prompts_are_recorded():
+    assert run(build()).meta["prompts"] == ["This is a sound of {class}."]
+
+
+def test_only_leaves_with_a_share_are_inputs():
+    assert {name for name, _ in build().inputs} == {
+        f"{corpus}/{leaf}" for corpus in ("queries", "prompts") for leaf in ("ImageBind", "CLAP_g")
+    }
+    alone = Adjustment(experts=frozenset())
+    assert {name for name, _ in build(adjustment=alone).inputs} == {
+        "queries/ImageBind",
+        "prompts/ImageBind",
+    }
+
+
+def test_a_class_without_examples_has_no_average_precision():
+    targets = np.zeros((11, 3), bool)
+    targets[:4, 0] = targets[2:7, 2] = True
+    data = MultilabelData(SOUNDS, targets, ("dog", "rain", "sea"))
+    artifact = run(build(data, "audioset"))
+    assert artifact.arrays["average_precision"].shape == (2, 1)
+    assert np.isfinite(artifact.arrays["average_precision"]).all()
+
+
+def test_progress_is_told():
+    context = Context()
+    run(build(PAIRS, "audiocaps"), context)
+    assert context.reports == [(11, 11, "items"), (22, 22, "items")]
+
+
+def test_keys_follow_what_can_change_the_score_only():
+    labels = ClassificationData(SOUNDS, (np.arange(11) + 1) % 3, CLIPS.classes)
+    assert build(label="another").key == build().key
+    changed = [
+        build(labels),
+        build(space=IB),
+        build(space=cr(IB, CG, factors={"audio": 0.6, "text": 0.1})),
+        build(adjustment=Adjustment(sigma={"": 0.3})),
+        build(adjustment=Adjustment(experts=frozenset())),
+        build(digest="other heads"),
+        build(PAIRS, "audiocaps"),
+        build(PAIRS, "clotho"),
+    ]
+    assert len({build().key, *(step.key for step in changed)}) == len(changed) + 1
