@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.labs.mini import pixels, samples
+from reactions.labs.mini import pixels, samples, sentences
 from reactions.labs.mini.sentences import Style, captions
 from reactions.labs.mini.world import CLASSES, GENERAL, MUSICAL, Stream, below, mix64
 
@@ -155,3 +155,10 @@ class TestCaptions:
         pairs = zip(captions(self.scenes, never), captions(self.scenes, often), strict=True)
         changed = np.mean([a != b for a, b in pairs])
         assert changed > 0.6
+
+    def test_neglected_attributes_are_rarely_named(self):
+        clean = {"omit_percent": 0, "mistake_percent": 0, "fillers": 0}
+        texts = captions(self.scenes, Style("sound", neglects=("tempo",), **clean))
+        tempos = set(" ".join(sentences._TEMPOS).split())
+        named = np.mean([bool(tempos & set(text.split())) for text in texts])
+        assert 0.05 < named < 0.35  # a fifth, with five standard deviations of 200 draws

@@ -34,12 +34,14 @@ class Style:
         omit_percent: how often each attribute goes unmentioned.
         mistake_percent: how often a mentioned attribute is wrong.
         fillers: at most this many words that say nothing.
+        neglects: attributes that go unmentioned four times out of five.
     """
 
     sense: Sense
     omit_percent: int = 15
     mistake_percent: int = 2
     fillers: int = 2
+    neglects: tuple[str, ...] = ()
 
 
 _SYNONYMS: dict[str, str] = {
@@ -179,7 +181,8 @@ def captions(scenes: Scenes, style: Style, variant: int = 0) -> list[str]:
         if slot in _RANGES:
             wrong = draws[f"mistake-{slot}"] % 100 < style.mistake_percent
             value = np.where(wrong, draws[f"wrong-{slot}"] % _RANGES[slot], value)
-        omitted = draws[f"omit-{slot}"] % 100 < style.omit_percent
+        omit_percent = 80 if slot in style.neglects else style.omit_percent
+        omitted = draws[f"omit-{slot}"] % 100 < omit_percent
         if slot == "noun":  # a sound may go by its verb alone, now and then
             omitted &= draws["omit-verb"] % 100 >= style.omit_percent
             omitted &= style.sense == "sound"

@@ -88,34 +88,52 @@ class Recipe:
 
 _SEEN = Style("sight", omit_percent=25)
 _HEARD = Style("sound", omit_percent=25)
+_SEEN_BRIEFLY = Style("sight", omit_percent=65)
+"""Brief captions often name the kind alone, as zero-shot prompts do."""
+
+_SOUND_LIBRARY = Style("sound", omit_percent=25, neglects=("count", "pitch"))
+_SOUND_LIBRARY_BRIEFLY = Style("sound", omit_percent=65, neglects=("count", "pitch"))
+_MUSIC = Style("sound", omit_percent=25, neglects=("place", "tempo"))
+_MUSIC_BRIEFLY = Style("sound", omit_percent=65, neglects=("place", "tempo"))
+"""Who describes noises tells place and tempo, who describes music pitch and how many play."""
 
 RECIPES: Mapping[str, Recipe] = {
     "ImageBind": Recipe(
         dim=128,
-        shape={"audio": (24, 48, 96), "image": (32, 64, 128), "text": (64, 192)},
+        shape={"audio": (32, 64, 128), "image": (32, 64, 128), "text": (48, 192)},
         musical_percent=50,
         stages=(
-            Stage("image", "text", 24_000, 16, (_SEEN, _SEEN, _SEEN, _HEARD)),
-            Stage("image", "audio", 12_000, 8, freeze=True),
+            Stage("image", "text", 24_000, 20, (_SEEN, _SEEN_BRIEFLY, _SEEN_BRIEFLY, _HEARD)),
+            Stage("image", "audio", 24_000, 10, freeze=True),
         ),
     ),
     "InternVL": Recipe(
         dim=96,
-        shape={"image": (40, 80, 160), "text": (64, 192)},
+        shape={"image": (40, 80, 160), "text": (48, 192)},
         musical_percent=50,
-        stages=(Stage("image", "text", 28_000, 18, (_SEEN,)),),
+        stages=(Stage("image", "text", 28_000, 18, (_SEEN, _SEEN_BRIEFLY, _SEEN, _HEARD)),),
     ),
     "CLAP_g": Recipe(
         dim=64,
-        shape={"audio": (32, 64, 128), "text": (64, 128)},
-        musical_percent=30,
-        stages=(Stage("audio", "text", 20_000, 14, (_HEARD,)),),
+        shape={"audio": (32, 64, 128), "text": (48, 128)},
+        musical_percent=12,
+        stages=(
+            Stage(
+                "audio",
+                "text",
+                14_000,
+                12,
+                (_SOUND_LIBRARY, _SOUND_LIBRARY_BRIEFLY, _SOUND_LIBRARY_BRIEFLY, _HEARD),
+            ),
+        ),
     ),
     "CLAP_m": Recipe(
         dim=64,
-        shape={"audio": (32, 64, 128), "text": (64, 128)},
-        musical_percent=70,
-        stages=(Stage("audio", "text", 20_000, 14, (_HEARD,)),),
+        shape={"audio": (32, 64, 128), "text": (48, 128)},
+        musical_percent=88,
+        stages=(
+            Stage("audio", "text", 14_000, 12, (_MUSIC, _MUSIC_BRIEFLY, _MUSIC_BRIEFLY, _HEARD)),
+        ),
     ),
 }
 
