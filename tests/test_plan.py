@@ -535,6 +535,9 @@ def test_a_plan_makes_a_bundle_that_embeds_as_its_steps_do(tmp_path):
     done = {}
     artifact = run(made.targets[0], Context(), done)
     write_bundle(tmp_path / "b", artifact.meta, artifact.arrays)
+    for step in made.steps():
+        stored = sum(rows.nbytes for rows in done[step.key].arrays.values())
+        assert step.cost.size_bytes == stored, step.label
     bundle = load_bundle(tmp_path / "b")
     assert bundle.space == headline()
     assert set(bundle.record["losses"]) == set(bundle.record["steps"])

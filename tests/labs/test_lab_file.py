@@ -279,6 +279,7 @@ def test_extending_what_is_not_there():
         ("", "mini (own)"),
         ('label = "my results"', "mini (my results)"),
         ('label = "minimal"', "mini (minimal)"),  # no word "mini"
+        ('label = "gemini"', "mini (gemini)"),
         ('label = ""', "mini (own)"),
         ('label = "mini, my way"', "mini, my way"),
         ('label = "not just mini"', "not just mini"),
