@@ -57,14 +57,17 @@ def workbench(
 ) -> Workbench:
     """Open the lab and the store, with progress on stderr."""
     from molspace_cli.progress import progress
-    from reactions.labs.lab import load_lab
+    from reactions.data.digests import DigestCache
+    from reactions.labs.reading import load_lab
     from reactions.run.device import check_device
     from reactions.store import Store
     from reactions.workbench import Workbench
 
     check_device(device)
+    store = Store()
     events: Callable[[Event], None] = progress(quiet=quiet)
-    return Workbench(load_lab(lab, seed=seed), Store(), device, events)
+    found = load_lab(lab, seed=seed, digests=DigestCache(store.root))
+    return Workbench(found, store, device, events)
 
 
 def adjustment(

@@ -26,7 +26,7 @@ def list_spaces(lab: options.Lab = None, as_json: options.Json = False) -> None:
     """List the spaces a lab knows by name."""
     from dataclasses import asdict
 
-    from reactions.labs.lab import load_lab
+    from reactions.labs.reading import load_lab
 
     found = load_lab(lab)
     specs = list(found.catalogue)

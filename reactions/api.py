@@ -17,7 +17,7 @@ from reactions.bundle import Bundle, load_bundle
 from reactions.dsl import Expression
 from reactions.errors import UsageError
 from reactions.kinds import Item, Modality
-from reactions.labs.lab import load_lab
+from reactions.labs.reading import load_lab
 from reactions.spaces.tree import Adjustment, Factors
 from reactions.target import Target
 from reactions.workbench import Workbench

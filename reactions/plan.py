@@ -9,15 +9,14 @@ from typing import Any
 
 from reactions.bundle import describe
 from reactions.errors import DataError, NotSupportedYet, UsageError
+from reactions.graph import Cost, Step
 from reactions.kinds import (
     Corpus,
-    Cost,
     Expert,
     Fusion,
     Leaf,
     Modality,
     Space,
-    Step,
     Tuned,
     leaves,
     shared_modalities,

@@ -13,7 +13,8 @@ from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.errors import BundleError, LanguageError, MissingError
 from reactions.eval.protocol import corpora
 from reactions.eval.tasks import Task
-from reactions.kinds import Artifact, Encoder, Leaf, Space, SpaceSpec, Step, leaves
+from reactions.graph import Artifact, Step
+from reactions.kinds import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
 from reactions.plan import Plan, Planner, refuse_unsupported
 from reactions.run.events import Event
@@ -84,6 +85,7 @@ class Workbench:
     def plan(self, checked: Checked) -> Plan:
         """Plan the training of a checked reaction."""
         plan = Planner(self.lab).react(checked.expression, checked.space)
+        self.lab.digests.save()
         return Plan(plan.targets, (*checked.notices, *plan.notices))
 
     def react(self, checked: Checked, *, out: Path | None = None, current: bool = True) -> Bundle:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reactions.kinds import Artifact, Expert, FactorDefaults, Fusion, Leaf, SpaceSpec
+from reactions.graph import Artifact
+from reactions.kinds import Expert, FactorDefaults, Fusion, Leaf, SpaceSpec
 from reactions.steps.step import make_step
 
 

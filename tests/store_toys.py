@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reactions.kinds import Artifact
+from reactions.graph import Artifact
 from reactions.steps.step import make_step
 
 

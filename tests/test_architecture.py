@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(path for top in ("reactions", "molspace_cli") for path in (ROOT / top).rglob("*.py"))
 
 LAYERS = (
-    ("errors", "kinds", "hashing", "registry"),
+    ("errors", "kinds", "graph", "hashing", "registry"),
     ("ops",),
     ("data", "dsl"),
     ("spaces",),

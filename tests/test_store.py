@@ -10,7 +10,7 @@ import pytest
 from store_toys import artifact, everything, rows, step
 
 from reactions.errors import StepError
-from reactions.kinds import Artifact
+from reactions.graph import Artifact
 from reactions.store import ShardedRows, Store, store_root
 
 

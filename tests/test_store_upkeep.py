@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from reactions.kinds import Artifact
+from reactions.graph import Artifact
 from reactions.steps.step import make_step
 from reactions.store import Store, files
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.errors import DimensionMismatch
-from reactions.kinds import Rows
+from reactions.graph import Rows
 
 TIE = 1e-6
 """Cosine difference below which two scores are equal; float32 rounding is about 1e-7."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reactions.data.corpora import TextCorpus
 from reactions.errors import DataError, DimensionMismatch
-from reactions.kinds import Rows
+from reactions.graph import Rows
 
 
 def class_prompts(name: str, classes: Sequence[str], templates: Sequence[str]) -> TextCorpus:

@@ -19,8 +19,9 @@ from reactions.errors import DataError, DimensionMismatch
 from reactions.eval import metrics
 from reactions.eval.prompts import class_embeddings, class_prompts
 from reactions.eval.tasks import CUTOFFS, Task
+from reactions.graph import Rows
 from reactions.hashing import bytes_digest
-from reactions.kinds import Corpus, Modality, Rows
+from reactions.kinds import Corpus, Modality
 
 VERSION = 1
 """Raise it whenever a change here or in ``metrics`` can change a score."""

@@ -13,7 +13,7 @@ from reactions.errors import DimensionMismatch
 from reactions.ops.tensors import load_rows, unit
 
 if TYPE_CHECKING:
-    from reactions.kinds import Rows
+    from reactions.graph import Rows
 
 QUERY_ROWS = 2048
 KEY_ROWS = 8192

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from reactions.kinds import Rows
+    from reactions.graph import Rows
 
 
 def unit(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from reactions.ops.projector import Projector
 from reactions.ops.tensors import load_rows, unit
 
 if TYPE_CHECKING:
-    from reactions.kinds import Rows
+    from reactions.graph import Rows
 
 
 BLOCK_ROWS = 256

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from reactions.errors import DataError, StepError
+from reactions.graph import Artifact, Rows, Step
 from reactions.hashing import canonical
-from reactions.kinds import Artifact, Rows, Step
 
 _BLOCK_ELEMENTS = 1 << 22
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from reactions.errors import MolspaceError, StepError
-from reactions.kinds import Artifact, Digest, Encoder, SpaceSpec, Step
+from reactions.graph import Artifact, Step
+from reactions.kinds import Digest, Encoder, SpaceSpec
 from reactions.run.check import check_result
 from reactions.run.device import (
     check_device,
@@ -189,7 +190,7 @@ class LocalExecutor:
 
 
 class _LocalContext:
-    """What a running step is lent; see ``kinds.Context``.
+    """What a running step is lent; see ``graph.Context``.
 
     One encoder is kept at a time: a schedule groups the steps that share one, and two
     large ones may not fit beside each other.

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from reactions.graph import Artifact, Step
 from reactions.hashing import canonical
-from reactions.kinds import Artifact, Digest, Step
+from reactions.kinds import Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from reactions.kinds import Artifact, Context, Cost, Step
+from reactions.graph import Artifact, Context, Cost, Step
 from reactions.steps.step import make_step
 
 

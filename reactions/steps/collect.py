@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reactions.kinds import Artifact, Context, Cost, Modality, Step
+from reactions.graph import Artifact, Context, Cost, Step
+from reactions.kinds import Modality
 from reactions.steps.routing import Route, Side
 from reactions.steps.step import make_step
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.errors import DataError, DimensionMismatch
-from reactions.kinds import Artifact, Context, Corpus, Cost, Fusion, Item, SpaceSpec, Step
+from reactions.graph import Artifact, Context, Cost, Step
+from reactions.kinds import Corpus, Fusion, Item, SpaceSpec
 from reactions.spaces.tree import coefficients
 from reactions.steps.step import make_step
 

@@ -11,7 +11,8 @@ import numpy as np
 from reactions.data.benchmark import BenchmarkData
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.tasks import Task
-from reactions.kinds import Artifact, Context, Leaf, Modality, Space, Step
+from reactions.graph import Artifact, Context, Step
+from reactions.kinds import Leaf, Modality, Space
 from reactions.spaces.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
 from reactions.steps.step import make_step
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from reactions.graph import Artifact, Context, Cost, Step, StepKindName
 from reactions.hashing import digest
-from reactions.kinds import Artifact, Context, Cost, Step, StepKindName
 
 VERSIONS: Mapping[StepKindName, int] = {
     "embed": 1,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.errors import UsageError
+from reactions.graph import Artifact, Context, Cost, Rows, Step
 from reactions.hashing import digest
-from reactions.kinds import LETTERS, Anchors, Artifact, Context, Cost, Modality, Op, Rows, Step
+from reactions.kinds import LETTERS, Anchors, Modality, Op
 from reactions.steps.step import make_step
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from reactions.errors import StoreError
 from reactions.hashing import JSON
 
 if TYPE_CHECKING:
-    from reactions.kinds import Rows
+    from reactions.graph import Rows
 
 _fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 

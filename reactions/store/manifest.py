@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from reactions.graph import Artifact
 from reactions.hashing import JSON, file_digest
-from reactions.kinds import Artifact, Digest
+from reactions.kinds import Digest
 from reactions.store.files import write_rows
 
 FORMAT = 1

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from reactions.errors import StepError
+from reactions.graph import Artifact, Step
 from reactions.hashing import canonical
-from reactions.kinds import Artifact, Digest, Step
+from reactions.kinds import Digest
 from reactions.store.files import link, publish, temporary_folder, write_json
 from reactions.store.manifest import ArrayRecord, Manifest, ShardFile, write_arrays
 

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.errors import StoreError
-from reactions.kinds import Artifact, Digest, Step
+from reactions.graph import Artifact, Step
+from reactions.kinds import Digest
 from reactions.store import explain, upkeep
 from reactions.store.files import (
     Lease,

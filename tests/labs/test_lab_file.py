@@ -7,7 +7,8 @@ import pytest
 from reactions.errors import DataError, MissingError, NotSupportedYet, UsageError
 from reactions.kinds import FactorDefaults
 from reactions.labs import lab as module
-from reactions.labs.lab import Lab, ReactionSettings, find_lab, load_lab
+from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.reading import find_lab, load_lab
 from reactions.registry import Catalogue
 
 SPACE = """

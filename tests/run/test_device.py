@@ -2,7 +2,7 @@ import pytest
 from toy import counting, executor
 
 from reactions.errors import UsageError
-from reactions.kinds import Artifact
+from reactions.graph import Artifact
 from reactions.steps.step import make_step
 from reactions.store import Store
 

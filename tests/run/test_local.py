@@ -10,7 +10,7 @@ import pytest
 from toy import SPEC, by_rows, counting, executor
 
 from reactions.errors import DataError, MediaError, MolspaceError, StepError
-from reactions.kinds import Artifact, Cost
+from reactions.graph import Artifact, Cost
 from reactions.run import events as ev
 from reactions.run.schedule import schedule
 from reactions.steps.step import make_step

@@ -4,7 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from reactions.kinds import Artifact, SpaceSpec
+from reactions.graph import Artifact
+from reactions.kinds import SpaceSpec
 from reactions.run.local import LocalExecutor
 from reactions.steps.step import make_step
 

@@ -19,7 +19,7 @@ NAMES = ("ImageBind", "InternVL", "CLAP_g", "CLAP_m")
 
 @pytest.fixture(scope="module")
 def catalogue():
-    return lab.load_lab("mini").catalogue
+    return reading.load_lab("mini").catalogue
 
 
 @pytest.fixture(scope="module")

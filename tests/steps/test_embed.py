@@ -7,7 +7,7 @@ from fakes import CG, CM, IB, VL, Context, Encoder, cr, dr, given, unit_rows
 
 from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.errors import DataError, DimensionMismatch
-from reactions.kinds import Artifact
+from reactions.graph import Artifact
 from reactions.ops.projector import Projector
 from reactions.spaces.fuse import fuse
 from reactions.steps.embed import BATCH_ITEMS, embed_leaf, embed_product
@@ -214,6 +214,6 @@ def test_product_costs_count_the_heads():
 
 
 def replace_cost(step, size_bytes):
-    from reactions.kinds import Cost
+    from reactions.graph import Cost
 
     return step.label, replace(step, cost=Cost(size_bytes=size_bytes))

@@ -1,8 +1,8 @@
 import pytest
 from fakes import Context
 
+from reactions.graph import Artifact, Cost, StepKindName
 from reactions.hashing import digest
-from reactions.kinds import Artifact, Cost, StepKindName
 from reactions.steps import step as module
 from reactions.steps.assemble import assemble
 from reactions.steps.step import VERSIONS, make_step

@@ -7,8 +7,8 @@ import torch
 from fakes import Context, unit_rows
 
 from reactions.errors import UsageError
+from reactions.graph import Artifact
 from reactions.hashing import digest
-from reactions.kinds import Artifact
 from reactions.ops.losses import pairwise_info_nce
 from reactions.ops.projector import Projector
 from reactions.ops.training import fit

@@ -1,0 +1,104 @@
+"""What a plan is made of: steps, the artifacts they make, and what runs lend them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from reactions.kinds import Digest, Encoder, SpaceSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Rows(Protocol):
+    """A 2-d array by rows, in memory or memory-mapped, possibly in several shards."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Overall shape, rows first."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of every shard."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return contiguous rows; copies only where they span shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a step makes: named arrays and a small JSON-able record."""
+
+    arrays: Mapping[str, Rows]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Context(Protocol):
+    """What an executor lends a running step. Steps see neither the store nor the terminal."""
+
+    device: str
+
+    def encoder(self, spec: SpaceSpec) -> Encoder:
+        """Return the loaded space; the executor loads each once and frees it."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Report work done within this step; also where a pending Ctrl-C takes effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Estimates for one step, made without running it.
+
+    Attributes:
+        flops: floating-point operations.
+        size_bytes: bytes it adds to the store.
+        memory_bytes: peak bytes of arrays it holds at once.
+    """
+
+    flops: float = 0.0
+    size_bytes: int = 0
+    memory_bytes: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Return totals for two steps run one after the other: memory is a maximum."""
+        return Cost(
+            self.flops + other.flops,
+            self.size_bytes + other.size_bytes,
+            max(self.memory_bytes, other.memory_bytes),
+        )
+
+
+StepKindName: TypeAlias = Literal["embed", "collect", "train", "assemble", "score"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """One node of a plan.
+
+    Attributes:
+        kind: which family of steps it belongs to.
+        label: what progress lines call it.
+        key: digest of everything that can change its result.
+        preimage: the JSON object that ``key`` is the digest of, kept to explain misses.
+        inputs: (name, step) pairs, in the order of the function's needs.
+        run: ``run(context, inputs, start, stop)`` makes rows ``start`` to ``stop`` of the
+            artifact; steps that are not made by rows get ``(0, 1)`` once.
+        n_rows: rows of the artifact when it is made by rows, else None.
+        shard_rows: rows a shard, where ``n_rows`` is given.
+        cost: estimates.
+    """
+
+    kind: StepKindName
+    label: str
+    key: Digest
+    preimage: Mapping[str, Any]
+    inputs: tuple[tuple[str, Step], ...]
+    run: Callable[[Context, Mapping[str, Artifact], int, int], Artifact]
+    n_rows: int | None = None
+    shard_rows: int = 0
+    cost: Cost = Cost()
