@@ -11,7 +11,7 @@ from PIL import Image
 from reactions.errors import DataError, MediaError, MissingError
 from reactions.hashing import file_digest
 from reactions.kinds import Item, SpaceSpec, Waveform
-from reactions.labs import lab, mini
+from reactions.labs import mini, reading
 from reactions.spaces import mini as spaces
 
 NAMES = ("ImageBind", "InternVL", "CLAP_g", "CLAP_m")
