@@ -55,6 +55,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     Console(no_color=bool(os.environ.get("NO_COLOR"))).print(table)
 
 
+def print_note(text: str) -> None:
+    """Print a remark on the table above it, on stdout: a ``#`` comment line in a pipe."""
+    print(text if is_terminal() else f"# {text}")
+
+
 def _numeric(cell: str) -> bool:
     return not cell.strip("0123456789.,-+%/ ") or cell in ("", "-")
 

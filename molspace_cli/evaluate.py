@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import print_json, print_table, say
+from molspace_cli.console import print_json, print_note, print_table, say
 
 
 def evaluate(
@@ -68,4 +68,4 @@ def _print(record: Mapping[str, Any]) -> None:
         for name, value in metrics.items()
     ]
     print_table(f"{record['task']}   {record['space']}", ("metric", "%"), rows)
-    print(("" if not rows else "  ") + "   ".join(facts))
+    print_note("   ".join(facts))

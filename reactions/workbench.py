@@ -74,7 +74,7 @@ class Workbench:
         Raises:
             LanguageError: it cannot mean anything; the error points at the place.
         """
-        if isinstance(reaction, str) and reaction.endswith(".rxn") and Path(reaction).is_file():
+        if isinstance(reaction, str) and reaction.endswith(".rxn") and "\n" not in reaction:
             reaction = Path(reaction)
         if isinstance(reaction, Path):
             reaction = parse_file(reaction)
@@ -127,10 +127,8 @@ class Workbench:
         """
         if reference is None:
             return _bundle_target(bundles.load_bundle(bundles.current_directory()))
-        if isinstance(reference, str | Path):
-            path = Path(reference)
-            if (path / bundles.RECORD).is_file() or path.name == bundles.RECORD:
-                return _bundle_target(bundles.load_bundle(path))
+        if isinstance(reference, str | Path) and _names_bundle(Path(reference)):
+            return _bundle_target(bundles.load_bundle(reference))
         try:
             checked = self.check(reference)
         except LanguageError as error:
@@ -239,6 +237,13 @@ def load_encoder(spec: SpaceSpec, device: str) -> Encoder:
     from reactions.spaces.adapters import load
 
     return load(spec, device)
+
+
+def _names_bundle(path: Path) -> bool:
+    try:
+        return (path / bundles.RECORD).is_file() or path.name == bundles.RECORD
+    except OSError:  # a reaction longer than a file name may be
+        return False
 
 
 def _existing(directory: Path) -> Bundle | None:

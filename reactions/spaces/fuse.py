@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from reactions.errors import NotSupportedYet
 from reactions.kinds import Fusion, Leaf, Modality, Space
 from reactions.ops.projector import Projector, mix, project
 from reactions.ops.tensors import unit
@@ -43,7 +44,7 @@ def fuse(
     if isinstance(space, Leaf):
         return unit(rows[space])
     if not isinstance(space, Fusion):
-        return fuse(space.base, modality, rows, heads, adjustment)
+        raise NotSupportedYet(f"{space.label} cannot be evaluated in this version")
     base_share, shares = coefficients(space, modality, adjustment)
     terms: list[tuple[float, Tensor]] = []
     if base_share > 0:
