@@ -39,4 +39,4 @@ def show(
         for spec in found.record["spaces"]
     ]
     rows.append(("digest", found.digest))
-    print_table(f"bundle (lab: {found.lab})", ("", ""), rows)
+    print_table(f"bundle (lab: {found.lab})", ("field", "value"), rows)
