@@ -1,0 +1,46 @@
+"""The same results on a GPU; skipped where there is none, which the run's summary says."""
+
+import numpy as np
+import pytest
+import torch
+
+from reactions.ops.projector import project
+from reactions.ops.retrieval import soft_retrieve
+from reactions.ops.training import PseudoSet, TrainingSettings, fit
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+def unit_rows(n: int, d: int, seed: int) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(n, d)) + 0.3
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_soft_retrieval_agrees_with_the_cpu():
+    q, k, v = unit_rows(300, 64, 0), unit_rows(1000, 64, 1), unit_rows(1000, 48, 2)
+    results = [
+        soft_retrieve(q, k, [k, v], temperature=0.01, device=device, key_rows=128)
+        for device in ("cpu", "cuda")
+    ]
+    for cpu, cuda in zip(*results, strict=True):
+        assert cuda.device.type == "cpu"
+        # TF32 is off by default: fp32 products differ by summation order alone.
+        torch.testing.assert_close(cpu, cuda, atol=5e-4, rtol=0)
+
+
+def test_training_agrees_with_the_cpu():
+    sets = [
+        PseudoSet(
+            [unit_rows(512, 24, s) for s in range(3)], [unit_rows(512, 16, s + 5) for s in range(2)]
+        )
+    ]
+    settings = TrainingSettings(32, 0.02, 1e-3, 128, 2, seed=0)
+    on_cpu, cpu_loss = fit(sets, settings)
+    on_cuda, cuda_loss = fit(sets, settings, device="cuda")
+    np.testing.assert_allclose(cpu_loss, cuda_loss, rtol=1e-2)
+    x = torch.from_numpy(unit_rows(50, 24, 9))
+    cosine = (project([on_cpu], x) * project([on_cuda], x.cuda()).cpu()).sum(dim=1)
+    assert cosine.min() > 0.99
