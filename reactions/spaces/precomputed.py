@@ -98,9 +98,12 @@ class PrecomputedEncoder:
             (len(items), spec.dim) float32, unit-norm rows, in order.
 
         Raises:
-            DataError: an id is unknown, or an embedding is zero or not finite.
+            DataError: an id is unknown, an embedding is zero or not finite, or the folder
+                has no ids and the items are not bare row numbers.
         """
         table, row_of = self._table(modality)
+        if row_of is None:
+            _refuse_strangers(table, modality, items)
         rows = _rows(table, row_of, modality, [item.id for item in items])
         return _normalise(table, modality, rows)
 
@@ -329,6 +332,22 @@ def _sidecar_ids(path: Path) -> list[Any]:
     if path.suffix == ".json":
         return parse_ids(text, f"'{path}'")
     return text.removesuffix("\n").split("\n")  # not splitlines: ids may hold odd separators
+
+
+def _refuse_strangers(table: EmbeddingFile, modality: Modality, items: Sequence[Item]) -> None:
+    """Refuse items with contents of their own where rows have only numbers.
+
+    Line 3 of a file, prompt 3 of a task and row 3 of a table have nothing but "3" in common.
+    """
+    stranger = next((item.id for item in items if item.value is not None), None)
+    if stranger is not None:
+        raise DataError(
+            f"no ids in '{table.path}'",
+            why=f"which row is {modality} '{stranger}' cannot be told by a number alone",
+            fix=f"give the ids used when embedding, as {modality}.ids.txt beside the file",
+            path=str(table.path),
+            id=stranger,
+        )
 
 
 def _rows(

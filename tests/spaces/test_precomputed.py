@@ -80,6 +80,18 @@ def test_without_ids_items_are_row_numbers(tmp_path: Path, suffix: str) -> None:
             embed(tmp_path, "text", ["0", bad])
 
 
+def test_without_ids_a_row_number_is_no_name_for_other_contents(tmp_path: Path) -> None:
+    write(tmp_path, "text", rows(), FORMATS[0])
+    encoder = precomputed.load(precomputed.resolve(tmp_path))
+    # Line 1 of some file, or prompt 1 of a task: not row 1 of this table.
+    with pytest.raises(DataError, match="text '1' cannot be told by a number") as caught:
+        encoder.embed("text", [Item("0", "text", None), Item("1", "text", "rain")])
+    assert "text.ids.txt" in caught.value.fix
+    (tmp_path / "text.ids.txt").write_text("\n".join("abcdefg"))
+    encoder = precomputed.load(precomputed.resolve(tmp_path))
+    assert encoder.embed("text", [Item("b", "text", "rain")]).shape == (1, DIM)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_npy_of_any_float_width(tmp_path: Path, dtype: object) -> None:
     x = rows().astype(dtype)
