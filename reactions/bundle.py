@@ -182,7 +182,7 @@ def write_bundle(
     body["digest"] = digest("bundle", body)
     try:
         if directory.exists():
-            _check_replaceable(directory)
+            check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
         try:
@@ -208,8 +208,8 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _check_replaceable(directory: Path) -> None:
-    """Refuse to replace what is not ours: it would be deleted."""
+def check_replaceable(directory: Path) -> None:
+    """Refuse to replace what is not ours: it would be deleted (BundleError)."""
     present = {path.name for path in directory.iterdir()} if directory.is_dir() else {"a file"}
     foreign = sorted(present - {RECORD, PROJECTORS})
     if foreign or (present and RECORD not in present):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reactions import bundle as bundles
 from reactions.bundle import Bundle
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
-from reactions.errors import BundleError, LanguageError, MissingError
+from reactions.errors import BundleError, LanguageError, MissingError, StoreError
 from reactions.eval.protocol import corpora
 from reactions.eval.tasks import Task
 from reactions.graph import Artifact, Step
@@ -104,6 +105,7 @@ class Workbench:
         directory = out or bundles.default_directory(name, assembled.key)
         found = None if out else _existing(directory)
         if found is None:
+            _check_place(directory)  # now, not after minutes of training
             artifact = self.run([assembled])[assembled.key]
             arrays = {name: rows[slice(None)] for name, rows in artifact.arrays.items()}
             bundles.write_bundle(directory, artifact.meta, arrays)
@@ -132,10 +134,8 @@ class Workbench:
         try:
             checked = self.check(reference)
         except LanguageError as error:
-            if isinstance(reference, str) and "/" in reference and not Path(reference).exists():
-                raise MissingError(
-                    f"no bundle at {reference}", why="and it is no reaction either", fix=error.fix
-                ) from None
+            if isinstance(reference, str) and "/" in reference and '"' not in reference:
+                raise _no_bundle(reference, error) from None
             raise
         if isinstance(checked.space, Leaf):
             return Target(checked.expression, checked.space, self._label(checked.space))
@@ -244,6 +244,39 @@ def _names_bundle(path: Path) -> bool:
         return (path / bundles.RECORD).is_file() or path.name == bundles.RECORD
     except OSError:  # a reaction longer than a file name may be
         return False
+
+
+def _check_place(directory: Path) -> None:
+    """Refuse a place where no bundle can be written.
+
+    Raises:
+        StoreError: its parent cannot be made or written to.
+        BundleError: something else than a bundle is there.
+    """
+    try:
+        if directory.exists():
+            bundles.check_replaceable(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(directory.parent, os.W_OK) else "its folder may not be written to"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise StoreError(
+            f"cannot write the bundle to {directory}", why=why, fix="another place: --out DIR"
+        )
+
+
+def _no_bundle(reference: str, error: LanguageError) -> MissingError:
+    """Say what is wrong with a path that is neither a bundle nor a reaction."""
+    try:
+        is_folder = Path(reference).is_dir()
+    except OSError:  # longer than a file name may be
+        is_folder = False
+    return MissingError(
+        f"no bundle at {reference}",
+        why=f"the folder has no {bundles.RECORD}" if is_folder else "and it is no reaction either",
+        fix=f"quote a folder of embeddings: --space '\"{reference}\"'" if is_folder else error.fix,
+    )
 
 
 def _existing(directory: Path) -> Bundle | None:

@@ -24,7 +24,7 @@ from reactions.kinds import (
     shared_modalities,
 )
 
-Factors = float | tuple[float, ...] | Mapping[Modality, float]
+Factors = float | tuple[float, ...] | list[float] | Mapping[Modality, float]
 """One factor for all shared modalities, one each in alphabetical order, or by name."""
 
 
@@ -82,7 +82,7 @@ def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> di
         if missing:
             raise UsageError(f"{option}: no factor for {', '.join(missing)}")
         found = {m: float(factors[m]) for m in shared}
-    elif isinstance(factors, tuple):
+    elif isinstance(factors, tuple | list):  # Python callers write either
         if len(factors) == 1:
             found = dict.fromkeys(shared, float(factors[0]))
         elif len(factors) == len(shared):

@@ -83,6 +83,7 @@ def test_errors_as_json():
         (["show"], 3, "no current bundle"),
         (["show", "nowhere"], 3, "no bundle at nowhere"),
         (["eval", "--task", "esc50", "--space", "no/where"], 3, "no bundle at no/where"),
+        (["eval", "--task", "esc50", "--space", "/"], 3, "the folder has no bundle.json"),
     ],
 )
 def test_mistakes_get_their_exit_code_and_their_fix(arguments, code, words):
@@ -91,6 +92,25 @@ def test_mistakes_get_their_exit_code_and_their_fix(arguments, code, words):
     assert "Traceback" not in shown.stderr
     assert shown.returncode == code
     assert shown.stdout == ""
+
+
+@pytest.mark.parametrize("out", [".", "notes.txt", "notes.txt/bundle"])
+def test_a_bad_place_for_the_bundle_is_refused_before_anything_runs(tmp_path, out):
+    (tmp_path / "notes.txt").write_text("mine")
+    env = {**os.environ, "MOLSPACE_CACHE": str(tmp_path / "cache")}
+    shown = subprocess.run(
+        [*MOLSPACE, "react", "ImageBind + Cr(CLAP_m)", "--out", str(tmp_path / out)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
+        check=False,
+    )
+    assert shown.returncode == 4
+    assert "error:" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert "steps to run" not in shown.stderr
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_a_reader_who_leaves_early_is_no_error():

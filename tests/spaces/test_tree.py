@@ -161,6 +161,7 @@ def test_spread_takes_one_number_one_each_or_names():
     assert spread(1, shared, option="--sigma") == {"audio": 1.0, "text": 1.0}
     assert spread((0.25,), shared, option="--sigma") == {"audio": 0.25, "text": 0.25}
     assert spread((0.5, 0.1), shared, option="--sigma") == {"audio": 0.5, "text": 0.1}
+    assert spread([0.5, 0.1], shared, option="--sigma") == {"audio": 0.5, "text": 0.1}
     assert spread({"text": 0, "audio": 1}, shared, option="--sigma") == {"audio": 1.0, "text": 0.0}
 
 
