@@ -118,11 +118,12 @@ class SpaceSpec:
         """Return what can change this space's embeddings of ``modality``, for step keys.
 
         The name and the place of the weights are left out: renaming or moving a
-        checkpoint must not recompute anything.
+        checkpoint must not recompute anything. Only without a digest do place and
+        revision stand for the weights, lest two models share their results.
         """
         return {
             "adapter": self.adapter,
-            "weights": self.weights_digest,
+            "weights": self.weights_digest or f"{self.source}@{self.revision}",
             "preprocessing": dict(self.preprocessing).get(modality, ""),
             "dim": self.dim,
         }

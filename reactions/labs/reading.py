@@ -157,6 +157,7 @@ def _space(name: str, entry: Any, path: Path, digests: DigestCache) -> SpaceSpec
         # A file beside the lab file, or whatever else the adapter understands.
         beside = path.parent / Path(given["source"]).expanduser()
         tags, flops = given.get("preprocessing", {}), given.get("flops", {})
+        weights_digest = given.get("digest") or (digests.of(beside) if beside.is_file() else "")
         spec = SpaceSpec(
             name=name,
             dim=given["dim"],
@@ -165,7 +166,7 @@ def _space(name: str, entry: Any, path: Path, digests: DigestCache) -> SpaceSpec
             source=str(beside.resolve()) if beside.exists() else given["source"],
             revision=given.get("revision", ""),
             licence=given.get("licence", ""),
-            weights_digest=given.get("digest", ""),
+            weights_digest=weights_digest,
             preprocessing=tuple(
                 (m, _typed(tags[m], str, path, f"{where}.preprocessing.{m}")) for m in sorted(tags)
             ),

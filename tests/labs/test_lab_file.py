@@ -169,6 +169,26 @@ def test_a_source_beside_the_lab_file_is_found_from_anywhere(tmp_path):
     assert load_lab(str(path)).catalogue.by_name("Mine").source == str(tmp_path / "labs/model.bin")
 
 
+def test_weights_without_a_digest_are_told_apart(tmp_path):
+    def identity(source: str, revision: str = "") -> object:
+        text = SPACE.replace("org/model", source) + f'\nrevision = "{revision}"'
+        path = write(text, "labs/own.toml")
+        (modality, *_) = (spec := load_lab(str(path)).catalogue.by_name("Mine")).modalities
+        return spec.identity(modality)
+
+    write("weights", "labs/a.bin")
+    write("others", "labs/b.bin")
+    assert identity("a.bin") != identity("b.bin")
+    before = identity("a.bin")
+    write("trained again", "labs/a.bin")
+    assert identity("a.bin") != before
+    write("trained again", "labs/moved.bin")
+    assert identity("moved.bin") == identity("a.bin")
+    # What is no file here goes by its name and revision.
+    assert identity("org/one") != identity("org/two")
+    assert identity("org/one", "r1") != identity("org/one", "r2")
+
+
 def test_a_folder_of_embeddings_is_a_space(tmp_path):
     folder = tmp_path / "labs" / "clap"
     folder.mkdir(parents=True)

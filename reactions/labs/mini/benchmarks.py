@@ -63,7 +63,7 @@ def benchmark(task: str, *, seed: int) -> BenchmarkData:
         return _paired(task, _PAIRED[task], seed)
     raise MissingError(
         f"the mini lab has no task '{task}'",
-        fix=suggestion(task, TASKS, see="molspace tasks"),
+        fix=suggestion(task, TASKS),
         task=task,
     )
 
