@@ -231,6 +231,21 @@ class _Parquet:
         return values.reshape(len(column), d)
 
 
+def read_ids(path: Path) -> list[Any]:
+    """Read a file of ids: a JSON list, or one a line.
+
+    Raises:
+        DataError: it cannot be read, or is no JSON list.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+    if path.suffix == ".json":
+        return parse_ids(text, f"'{path}'")
+    return text.removesuffix("\n").split("\n")  # not splitlines: ids may hold odd separators
+
+
 def parse_ids(text: str, where: str) -> list[Any]:
     """Parse a JSON list of ids.
 

@@ -26,7 +26,7 @@ from reactions.data.digests import DigestCache
 from reactions.errors import DataError, DimensionMismatch, MissingError, suggestion
 from reactions.hashing import digest
 from reactions.kinds import Item, Modality, SpaceSpec
-from reactions.spaces.embedding_files import SUFFIXES, EmbeddingFile, open_embeddings, parse_ids
+from reactions.spaces.embedding_files import SUFFIXES, EmbeddingFile, open_embeddings, read_ids
 
 ADAPTER = "precomputed"
 _SPACE_KEYS = ("name", "revision", "licence", "hub")
@@ -117,8 +117,20 @@ class PrecomputedEncoder:
 
 
 def load(spec: SpaceSpec, *, device: str = "cpu") -> PrecomputedEncoder:
-    """Open a precomputed space; ``device`` is ignored, for nothing is computed."""
+    """Open a precomputed space; ``device`` is ignored, for nothing is computed.
+
+    Raises:
+        MissingError: the folder is gone.
+        DataError: its files are not the ones that ``spec`` was made from.
+    """
     del device
+    if spec.weights_digest and resolve(spec.source).weights_digest != spec.weights_digest:
+        raise DataError(
+            f"the embeddings in '{spec.source}' changed",
+            why="projectors and stored results belong to what was there before",
+            fix="restore the files, or run the reaction again",
+            path=spec.source,
+        )
     return PrecomputedEncoder(spec)
 
 
@@ -301,7 +313,7 @@ def _ids(folder: Path, modality: Modality, table: EmbeddingFile) -> list[str] | 
     where = table.path
     if sides:
         where = sides[0]
-        found = _sidecar_ids(where)
+        found = read_ids(where)
     if found is None:
         return None
     n = table.shape[0]
@@ -322,16 +334,6 @@ def _ids(folder: Path, modality: Modality, table: EmbeddingFile) -> list[str] | 
     ids = [str(id) for id in found]
     check_ids(str(where), modality, ids)
     return ids
-
-
-def _sidecar_ids(path: Path) -> list[Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
-    if path.suffix == ".json":
-        return parse_ids(text, f"'{path}'")
-    return text.removesuffix("\n").split("\n")  # not splitlines: ids may hold odd separators
 
 
 def _refuse_strangers(table: EmbeddingFile, modality: Modality, items: Sequence[Item]) -> None:

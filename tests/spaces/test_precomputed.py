@@ -382,7 +382,13 @@ def test_a_folder_that_changed_after_planning(tmp_path: Path) -> None:
     spec = precomputed.resolve(tmp_path)
     write(tmp_path, "text", rows(dim=5))
     with pytest.raises(DimensionMismatch, match="5 dimensions, 4 when planned"):
-        precomputed.load(spec).embed("text", [Item("0", "text", None)])
+        precomputed.corpus(spec, "text")
+    # Of the same width they would pass unnoticed through projectors trained on others.
+    write(tmp_path, "text", rows() + 1)
+    with pytest.raises(DataError, match="changed"):
+        precomputed.load(spec)
+    write(tmp_path, "text", rows())
+    assert precomputed.load(spec).embed("text", [Item("0", "text", None)]).shape == (1, DIM)
     with pytest.raises(DataError, match="no audio embeddings"):
         precomputed.corpus(spec, "audio")
 
