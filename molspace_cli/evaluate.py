@@ -58,6 +58,8 @@ def _print(record: Mapping[str, Any]) -> None:
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
         facts.append(f"published set: {record['expected']}")
+    if record["experts"] is not None:
+        facts.append("experts: " + ", ".join(record["experts"]))
     for name, values in record["factors"].items():
         facts.append(name + ": " + ", ".join(f"{m} {v:g}" for m, v in values.items()))
     if record["prompts"]:

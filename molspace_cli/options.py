@@ -78,13 +78,20 @@ def adjustment(
     Raises:
         UsageError: a text is no factor.
     """
+    from reactions.errors import UsageError
     from reactions.spaces.tree import Adjustment
 
-    names = [name.strip() for name in experts.split(",")] if experts is not None else None
+    names = None
+    if experts is not None:
+        names = [name.strip() for name in experts.split(",") if name.strip()]
+        if not names:
+            raise UsageError(
+                "--experts names none", fix="--experts CLAP_m,CLAP_g   or leave it out"
+            )
     return Adjustment(
         sigma=_factors("--sigma", sigma),
         lambda_=_factors("--lambda", lambda_),
-        experts=None if names is None else frozenset(name for name in names if name),
+        experts=None if names is None else frozenset(names),
     )
 
 

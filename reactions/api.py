@@ -80,6 +80,8 @@ class FusedSpace:
         """
         import numpy as np
 
+        if isinstance(experts, str):
+            experts = [experts]
         names = {expert["expert"] for expert in self._bundle.record["mixtures"]}
         adjustment = Adjustment(
             sigma=_by_expert(sigma, names),

@@ -14,7 +14,7 @@ from reactions.kinds import Encoder, Item, Leaf, Modality, Space, SpaceSpec
 from reactions.spaces.tree import (
     NO_ADJUSTMENT,
     Adjustment,
-    check_adjustment,
+    fit_adjustment,
     needed_leaves,
 )
 
@@ -76,11 +76,10 @@ class Embedder:
         device: str,
         adjustment: Adjustment = NO_ADJUSTMENT,
     ) -> None:
-        check_adjustment(target.space, adjustment)
         self.target = target
         self._load_encoder = load_encoder
         self._device = device
-        self._adjustment = adjustment
+        self._adjustment = fit_adjustment(target.space, adjustment)
         self._encoders: dict[Leaf, Encoder] = {}
         self._heads: Heads | None = None
 

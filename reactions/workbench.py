@@ -22,7 +22,7 @@ from reactions.run.events import Event
 from reactions.spaces.tree import (
     NO_ADJUSTMENT,
     Adjustment,
-    check_adjustment,
+    fit_adjustment,
     needed_leaves,
 )
 from reactions.steps.score import score_task
@@ -151,7 +151,7 @@ class Workbench:
             MolspaceError: the target lacks a modality the task needs.
         """
         refuse_unsupported(target.space)
-        check_adjustment(target.space, adjustment)
+        adjustment = fit_adjustment(target.space, adjustment)
         planner = Planner(self.lab)
         return Plan(tuple(self._score(planner, target, task, adjustment) for task in tasks))
 
@@ -193,6 +193,7 @@ class Workbench:
                     "space": target.name,
                     "lab": lab,
                     "seed": self.lab.seed,
+                    "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
                     **artifacts[step.key].meta,
                 },
                 {name: rows[slice(None)] for name, rows in artifacts[step.key].arrays.items()},

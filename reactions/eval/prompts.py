@@ -26,7 +26,14 @@ def class_prompts(name: str, classes: Sequence[str], templates: Sequence[str]) -
     """
     spoken = [" ".join(label.replace("_", " ").split()) for label in classes]
     return TextCorpus(
-        name, [template.replace("{class}", label) for label in spoken for template in templates]
+        name,
+        [template.replace("{class}", label) for label in spoken for template in templates],
+        # Ids of their own: embeddings are looked up by them, and must not be mixed up.
+        [
+            f"{name.replace(' ', '-')}/{label}/{i}"
+            for label in classes
+            for i in range(len(templates))
+        ],
     )
 
 

@@ -7,7 +7,7 @@ tensors come in ``reactions.spaces.fuse``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reactions.errors import UsageError, suggestion
@@ -57,6 +57,10 @@ class Adjustment:
             return dict(expert.factors)
         return spread(chosen, shared, option="--lambda" if op == "dr" else "--sigma")
 
+    def keeps(self, expert: Expert) -> bool:
+        """Tell whether an expert takes part."""
+        return self.experts is None or expert.label in self.experts
+
 
 NO_ADJUSTMENT = Adjustment()
 
@@ -76,7 +80,8 @@ def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> di
         for name in factors:
             if name not in shared:
                 raise UsageError(
-                    f"{option}: '{name}' is no shared modality", fix=suggestion(name, shared)
+                    f"{option}: '{name}' is no shared modality",
+                    fix=f"{suggestion(name, shared)}   (for one expert: {option} NAME:0.5,0.1)",
                 )
         missing = [m for m in shared if m not in factors]
         if missing:
@@ -119,12 +124,11 @@ def coefficients(
     present = [
         i
         for i, expert in enumerate(fusion.experts)
-        if modality in expert.space.modalities
-        and (adjustment.experts is None or expert.label in adjustment.experts)
+        if adjustment.keeps(expert) and modality in embedded_by(expert.space, adjustment)
     ]
     shares = [0.0] * len(fusion.experts)
     total = sum(fusion.experts[i].weight for i in present)
-    in_base = modality in fusion.base.modalities
+    in_base = modality in embedded_by(fusion.base, adjustment)
     if not present and not in_base:
         raise UsageError(f"none of the chosen experts embeds {modality}")
     # Summed, not 1 - sum(shares): a base without a share must get 0.0, not what rounding leaves.
@@ -135,6 +139,17 @@ def coefficients(
         shares[i] = expert.weight / total * factor
         base_share += expert.weight / total * (1.0 - factor)
     return base_share, tuple(shares)
+
+
+def embedded_by(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> frozenset[Modality]:
+    """Return the modalities a space embeds with the experts that are kept."""
+    if not isinstance(space, Fusion) or adjustment.experts is None:
+        return frozenset(space.modalities)
+    found = embedded_by(space.base, adjustment)
+    for expert in space.experts:
+        if adjustment.keeps(expert):
+            found |= embedded_by(expert.space, adjustment)
+    return found
 
 
 def needed_leaves(
@@ -174,8 +189,14 @@ def mixtures(space: Space) -> Iterator[tuple[Fusion, int]]:
     yield from walk(space)
 
 
-def check_adjustment(space: Space, adjustment: Adjustment) -> None:
-    """Refuse an adjustment that names what the product does not have.
+def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
+    """Fit an adjustment to a product, refusing what names something it does not have.
+
+    An expert that is a product itself stays whole if it is named, and stays with the experts
+    that are named inside it.
+
+    Returns:
+        The adjustment, with ``experts`` naming each expert that takes part.
 
     Raises:
         UsageError: an unknown expert, a factor without a reaction of its kind, or factors
@@ -203,18 +224,35 @@ def check_adjustment(space: Space, adjustment: Adjustment) -> None:
             raise UsageError(f"--experts: no expert '{label}'", fix=suggestion(label, everyone))
     for fusion, i in pairs:
         adjustment.factors(fusion.op, fusion, fusion.experts[i])
+    if adjustment.experts is None:
+        return adjustment
+    kept = set(adjustment.experts)
+    for fusion, i in pairs:
+        expert = fusion.experts[i]
+        within = {f.experts[j].label for f, j in mixtures(expert.space)}
+        if expert.label in adjustment.experts:
+            kept |= within
+        elif within & adjustment.experts:
+            kept.add(expert.label)
+    return replace(adjustment, experts=frozenset(kept))
 
 
 def effective_factors(
     space: Space, adjustment: Adjustment = NO_ADJUSTMENT
 ) -> dict[str, dict[Modality, float]]:
-    """Return ``{"sigma CLAP_m": {"audio": 0.5, ...}, ...}`` as they act, for reports."""
-    found = {}
+    """Return ``{"sigma CLAP_m": {"audio": 0.5, ...}, ...}`` as they act, for reports.
+
+    An expert that takes part twice is told apart by its turn: ``"sigma CLAP_m (2)"``.
+    """
+    found: dict[str, dict[Modality, float]] = {}
     for fusion, i in mixtures(space):
         expert = fusion.experts[i]
-        if adjustment.experts is None or expert.label in adjustment.experts:
-            name = "lambda" if fusion.op == "dr" else "sigma"
-            found[f"{name} {expert.label}"] = adjustment.factors(fusion.op, fusion, expert)
+        if adjustment.keeps(expert):
+            name = f"{'lambda' if fusion.op == 'dr' else 'sigma'} {expert.label}"
+            again = sum(known == name or known.startswith(f"{name} (") for known in found)
+            found[f"{name} ({again + 1})" if again else name] = adjustment.factors(
+                fusion.op, fusion, expert
+            )
     return found
 
 

@@ -60,7 +60,11 @@ def score_task(
         "experts": None if adjustment.experts is None else sorted(adjustment.experts),
     }
     inputs = [(f"{corpus}/{leaf.spec.name}", step) for (corpus, leaf), step in embedded.items()]
-    meta = {"prompts": list(task.templates), "factors": factors}
+    meta = {
+        "prompts": list(task.templates),
+        "factors": factors,
+        "experts": params["experts"],
+    }
     return make_step(
         "score",
         f"score {label} on {task.name}",

@@ -28,3 +28,9 @@ def test_what_is_no_factor_is_refused(text):
 def test_the_same_expert_twice_is_refused():
     with pytest.raises(UsageError, match="twice for CLAP_m"):
         adjustment(["CLAP_m:1", "CLAP_m:0"], None, None)
+
+
+@pytest.mark.parametrize("text", ["", ",", " , "])
+def test_no_expert_at_all_is_a_mistake_of_the_shell(text):
+    with pytest.raises(UsageError, match="names none"):
+        adjustment(None, None, text)

@@ -29,7 +29,7 @@ class TestCorpus:
     @pytest.mark.parametrize("modality", MODALITIES)
     def test_items(self, modality):
         items = mini.corpus(modality, n=12, seed=0).items(0, 12)
-        assert [item.id for item in items] == [str(i) for i in range(12)]
+        assert [item.id for item in items] == [f"mini-{modality}/{i}" for i in range(12)]
         assert {item.modality for item in items} == {modality}
 
     def test_values(self):
@@ -65,9 +65,10 @@ class TestCorpus:
         ]
         assert len({base, *others}) == 4
 
-    def test_digest_ignores_the_name(self):
+    def test_the_name_is_in_the_ids_and_so_in_the_digest(self):
         one, two = (WorldCorpus(name, "image", Stream("s"), 3) for name in ("one", "two"))
-        assert one.digest == two.digest
+        assert one.items(0, 1)[0].id != two.items(0, 1)[0].id
+        assert one.digest != two.digest
 
     def test_corpora_are_unpaired(self):
         streams = [mini.corpus(m, n=500, seed=0).stream for m in MODALITIES]

@@ -11,9 +11,9 @@ from reactions.kinds import Expert, Fusion, Leaf, Tuned, leaves
 from reactions.spaces.tree import (
     NO_ADJUSTMENT,
     Adjustment,
-    check_adjustment,
     coefficients,
     effective_factors,
+    fit_adjustment,
     mixtures,
     needed_leaves,
     spread,
@@ -224,7 +224,7 @@ def test_a_factor_for_one_expert_goes_before_the_one_for_all():
 )
 def test_adjustments_that_do_not_fit_the_product(adjustment, words):
     with pytest.raises(UsageError, match=f"(?s){words}"):
-        check_adjustment(headline(), adjustment)
+        fit_adjustment(headline(), adjustment)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_adjustments_that_do_not_fit_the_product(adjustment, words):
 )
 def test_adjustments_without_a_reaction_of_their_kind(product, adjustment, words):
     with pytest.raises(UsageError, match=f"(?s){words}"):
-        check_adjustment(product, adjustment)
+        fit_adjustment(product, adjustment)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_adjustments_without_a_reaction_of_their_kind(product, adjustment, words
     ],
 )
 def test_adjustments_that_fit(adjustment):
-    check_adjustment(headline(), adjustment)
+    fit_adjustment(headline(), adjustment)
 
 
 def test_factors_as_they_act_are_reported():
@@ -359,3 +359,32 @@ def test_trees_that_are_none(change, error):
 def test_every_leaf_is_found_once():
     assert list(leaves(headline())) == [IB, VL, CM, CG]
     assert list(leaves(cr(dr(IB, VL), dr(CG, VL)))) == [IB, VL, CG]
+
+
+# --- experts inside experts ---
+
+
+def keeping(*labels: str) -> Adjustment:
+    return Adjustment(experts=frozenset(labels))
+
+
+def test_an_expert_inside_an_expert_keeps_what_is_around_it():
+    nested = cr(IB, cr(CG, CM))
+    (outer,) = nested.experts
+    assert fit_adjustment(nested, keeping("CLAP_m")).experts == {"CLAP_m", outer.label}
+    assert fit_adjustment(nested, keeping(outer.label)).experts == {"CLAP_m", outer.label}
+    fitted = fit_adjustment(nested, keeping("CLAP_m"))
+    assert set(needed_leaves(nested, "audio", fitted)) == {IB, CG, CM}
+
+
+def test_a_base_does_not_embed_what_only_a_dropped_expert_brought():
+    product = cr(cr(VL, CG), CM)  # audio comes with the CLAPs alone
+    fitted = fit_adjustment(product, keeping("CLAP_m"))
+    assert coefficients(product, "audio", fitted) == (0.0, (1.0,))
+    assert needed_leaves(product, "audio", fitted) == (CM,)
+    assert coefficients(product, "image", fitted) == (1.0, (0.0,))
+
+
+def test_the_same_expert_in_two_stages_is_reported_twice():
+    product = cr(cr(IB, CG, factors={"audio": 0.5, "text": 0.1}), CG)
+    assert list(effective_factors(product)) == ["sigma CLAP_g", "sigma CLAP_g (2)"]

@@ -86,10 +86,8 @@ class WorldCorpus:
 
     @cached_property
     def digest(self) -> Digest:
-        """Digest of the world's version and of what chooses the rows; nothing is rendered."""
-        recipe = asdict(self)
-        del recipe["name"]
-        return digest("mini-corpus", {"world": WORLD_VERSION, **recipe})
+        """Digest of the world's version, the ids and what chooses the rows; nothing is rendered."""
+        return digest("mini-corpus", {"world": WORLD_VERSION, **asdict(self)})
 
     def __len__(self) -> int:
         return self.n_scenes * self.writers
@@ -98,22 +96,20 @@ class WorldCorpus:
         """Render rows ``start`` to ``stop`` (exclusive), in order."""
         rows = np.arange(len(self), dtype=np.uint64)[start:stop]
         scenes = self.stream.at(rows // np.uint64(self.writers))
+        # Ids differ between corpora: embeddings are looked up by them, and must not be mixed up.
+        prefix = self.name.replace(" ", "-")
+        ids = [f"{prefix}/{row}" for row in rows.tolist()]
         if self.modality == "image":
             pictures = pixels.images(scenes)
-            return [
-                Item(str(row), "image", picture)
-                for row, picture in zip(rows.tolist(), pictures, strict=True)
-            ]
+            return [Item(id, "image", x) for id, x in zip(ids, pictures, strict=True)]
         if self.modality == "audio":
             sounds = self._sounds(scenes, rows).astype(np.float32) / 32768
             return [
-                Item(str(row), "audio", Waveform(sound, samples.RATE_HZ))
-                for row, sound in zip(rows.tolist(), sounds, strict=True)
+                Item(id, "audio", Waveform(sound, samples.RATE_HZ))
+                for id, sound in zip(ids, sounds, strict=True)
             ]
         texts = self._texts(scenes, rows)
-        return [
-            Item(str(row), "text", text) for row, text in zip(rows.tolist(), texts, strict=True)
-        ]
+        return [Item(id, "text", text) for id, text in zip(ids, texts, strict=True)]
 
     def _sounds(self, scenes: Scenes, rows: NDArray[np.uint64]) -> NDArray[np.int16]:
         sounds = samples.sounds(scenes)
