@@ -44,7 +44,7 @@ def parses_or_explains(text):
     assert 0 <= error.column <= len(error.text)
     assert error.exit_code in (EXIT_USAGE, EXIT_MISSING)
     caret = error.lines()[2]
-    assert set(caret) <= {" ", "^"}
+    assert set(caret) <= {" ", "\t", "^"}  # tabs stand under tabs
     assert "^" in caret
 
 
