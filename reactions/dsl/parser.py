@@ -51,7 +51,10 @@ def parse_file(path: str | Path) -> Program:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(
-            f"cannot read the reaction file '{path}'", why=error.strerror or "", path=str(path)
+            f"cannot read the reaction file '{path}'",
+            why=error.strerror or "",
+            fix="give the path of an existing file, or the reaction itself",
+            path=str(path),
         ) from None
     except UnicodeDecodeError as error:
         raise UsageError(
