@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from reactions.graph import Artifact, Context, Cost, Step
 from reactions.kinds import Modality
 from reactions.steps.routing import Route, Side
-from reactions.steps.step import make_step
+from reactions.steps.step import ITEM_BYTES, make_step
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_BYTES = {"float16": 2, "float32": 4}
 _SIDES: tuple[Side, ...] = ("base", "expert")
 
 
@@ -69,9 +68,9 @@ def collect(
         shard_rows=shard_rows,
         cost=Cost(
             flops=flops,
-            size_bytes=n * width * _BYTES[dtype],
+            size_bytes=n * width * ITEM_BYTES[dtype],
             # A shard of every column, and one tile of logits with its weights.
-            memory_bytes=min(n, shard_rows) * width * (4 + _BYTES[dtype]) + 2 * 4 * 2048 * 8192,
+            memory_bytes=min(n, shard_rows) * width * (4 + ITEM_BYTES[dtype]) + 2 * 4 * 2048 * 8192,
         ),
     )
 

@@ -12,7 +12,7 @@ from reactions.errors import DataError, DimensionMismatch
 from reactions.graph import Artifact, Context, Cost, Step
 from reactions.kinds import Corpus, Fusion, Item, SpaceSpec
 from reactions.spaces.tree import coefficients
-from reactions.steps.step import make_step
+from reactions.steps.step import ITEM_BYTES, make_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +23,6 @@ BATCH_ITEMS = 256
 
 UNIT_SLACK = 1e-2
 """Norms may be this far from one: half precision leaves 1e-3, a mistake far more."""
-
-_BYTES = {"float16": 2, "float32": 4}
 
 
 def embed_leaf(spec: SpaceSpec, corpus: Corpus, *, dtype: str, shard_rows: int) -> Step:
@@ -50,8 +48,8 @@ def embed_leaf(spec: SpaceSpec, corpus: Corpus, *, dtype: str, shard_rows: int) 
         shard_rows=shard_rows,
         cost=Cost(
             flops=flops * n,
-            size_bytes=n * spec.dim * _BYTES[dtype],
-            memory_bytes=min(n, shard_rows) * spec.dim * (4 + _BYTES[dtype]),
+            size_bytes=n * spec.dim * ITEM_BYTES[dtype],
+            memory_bytes=min(n, shard_rows) * spec.dim * (4 + ITEM_BYTES[dtype]),
         ),
     )
 
@@ -147,7 +145,7 @@ def embed_product(
         shard_rows=shard_rows,
         cost=Cost(
             flops=n_rows * head_bytes / 2,  # two operations for each parameter of four bytes
-            size_bytes=n_rows * fusion.dim * _BYTES[dtype],
+            size_bytes=n_rows * fusion.dim * ITEM_BYTES[dtype],
             memory_bytes=min(n_rows, shard_rows) * fusion.dim * 16 + head_bytes,
         ),
     )

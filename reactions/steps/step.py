@@ -18,6 +18,10 @@ VERSIONS: Mapping[StepKindName, int] = {
 """Raised whenever a step's code changes its result; the changelog names the change."""
 
 
+ITEM_BYTES: Mapping[str, int] = {"float16": 2, "float32": 4}
+"""Bytes a number, by the ``dtype`` that embeddings and pseudo-pairs are stored in."""
+
+
 def make_step(
     kind: StepKindName,
     label: str,
