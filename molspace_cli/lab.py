@@ -37,10 +37,14 @@ def train(
     seed: Annotated[int, typer.Option("--seed", help="Of the world, weights and order.")] = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train the mini lab's four encoders again; up to 20 minutes on two cores."""
+    """Train the mini lab's four encoders again; up to 20 minutes on two cores.
+
+    Prints the path of a lab file that extends the mini lab with them.
+    """
+    from reactions.labs.mini.lab_file import write_lab_file
     from reactions.labs.mini.training import train as train_encoders
 
     if not quiet:
         say("lab: mini (stand-ins for the published encoders)")
     train_encoders(out, seed=seed, progress=(lambda line: None) if quiet else say)
-    print(out)
+    print(write_lab_file(out))

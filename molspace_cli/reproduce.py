@@ -21,6 +21,10 @@ def _group() -> None:
 def findings(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 5,
     first: Annotated[int, typer.Option("--from", min=0, help="The first of them.")] = 5,
+    lab: Annotated[
+        str,
+        typer.Option("--lab", metavar="FILE", help="A lab that extends mini: other encoders."),
+    ] = "mini",
     device: options.Device = "auto",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -35,12 +39,14 @@ def findings(
     from reactions.findings import STATEMENTS, measure
 
     benches = [
-        options.workbench("mini", seed=seed, device=device, quiet=True)
+        options.workbench(lab, seed=seed, device=device, quiet=True)
         for seed in range(first, first + seeds)
     ]
     found = measure(
         benches,
-        started=lambda seed, space: None if quiet else say(f"lab: mini   seed {seed}: {space}"),
+        started=lambda seed, space: (
+            None if quiet else say(f"lab: {benches[0].lab.label}   seed {seed}: {space}")
+        ),
     )
     if as_json:
         print_json("findings", found.to_json())

@@ -4,9 +4,13 @@ import pytest
 import torch
 
 from reactions.hashing import file_digest
+from reactions.kinds import Item
 from reactions.labs.mini import training
+from reactions.labs.mini.lab_file import write_lab_file
 from reactions.labs.mini.sentences import Style
 from reactions.labs.mini.training import Recipe, Stage
+from reactions.labs.reading import load_lab
+from reactions.spaces.adapters import load
 from reactions.spaces.mini import Towers
 
 TINY = {
@@ -99,3 +103,18 @@ def test_no_space_sees_evaluation_scenes(name):
         for i in range(len(recipe.stages))
     }
     assert all(stream.split.startswith("train-") for stream in streams)
+
+
+def test_the_lab_file_opens_the_trained_encoders(tmp_path):
+    heard = Stage("audio", "text", 40, 1, (Style("sound"),), batch_size=16)
+    clap = Recipe(8, {"audio": (4, 8), "text": (4, 6)}, musical_percent=30, stages=(heard,))
+    training.train(tmp_path, recipes={"ImageBind": TINY["three"], "CLAP_g": clap})
+    lab = load_lab(str(write_lab_file(tmp_path)))
+    assert lab.label == "mini (retrained)"
+    assert lab.catalogue.by_name("ImageBind").hub == "image"
+    assert lab.catalogue.by_name("CLAP_g").source == str(tmp_path / "CLAP_g.safetensors")
+    encoder = load(lab.catalogue.by_name("CLAP_g"))
+    assert encoder.embed("text", [Item("a", "text", "a low hum")]).shape == (1, encoder.spec.dim)
+    shipped = load_lab("mini").catalogue
+    for spec in lab.catalogue:  # all that shapes keys but the weights is as shipped
+        assert spec.preprocessing == shipped.by_name(spec.name).preprocessing
