@@ -98,6 +98,8 @@ class LocalExecutor:
         began = time.monotonic()
         wanted = {step.key for step in targets}
         plan = schedule(targets, self._store.lookup)
+        if plan.pending:
+            self._store.prepare()
         values = plan.found  # what is dropped here is dropped for good
         self._events(PlanStarted(len(plan.pending), len(plan.hits)))
         for step in plan.hits:

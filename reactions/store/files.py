@@ -68,7 +68,7 @@ def disk_errors(root: Path, doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason, fix = _REASONS.get(
-            error.errno or 0, (error.strerror or str(error), "see that the disk is in order")
+            error.errno or 0, (error.strerror or str(error), "set MOLSPACE_CACHE to another folder")
         )
         raise StoreError(
             f"cannot {doing} the store at {root}",

@@ -260,6 +260,15 @@ class Store:
         with disk_errors(self.root, "write to"):
             return upkeep.gc(self._layout, keep, older_than_s, max_bytes, dry_run)
 
+    def prepare(self) -> None:
+        """Make the store's folders now, before work is done that it could not keep.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be written.
+        """
+        with self._writing():
+            pass
+
     # --- within ----------------------------------------------------------------------
 
     def _check_format(self) -> None:

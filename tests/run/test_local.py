@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy import SPEC, by_rows, counting, executor
 
-from reactions.errors import DataError, MediaError, MolspaceError, StepError
+from reactions.errors import DataError, MediaError, MolspaceError, StepError, StoreError
 from reactions.graph import Artifact, Cost
 from reactions.run import events as ev
 from reactions.run.schedule import schedule
@@ -369,3 +369,16 @@ def test_warnings_of_the_store_go_back_to_whom_they_went(store):
 def test_the_handler_of_sigterm_is_given_back(store):
     executor(store).run([counting([], "a")])
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_store_that_cannot_be_written_is_told_before_anything_runs(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    ran: list[str] = []
+    step = make_step("train", "t", {}, (), lambda *_: ran.append("x"))
+    events: list[object] = []
+    run = executor(Store(blocked), events)
+    with pytest.raises(StoreError):
+        run.run([step])
+    assert ran == []
+    assert events == [ev.PlanStopped()]
