@@ -298,7 +298,7 @@ def text_features(texts: Sequence[str]) -> Tensor:
     return torch.from_numpy(out)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _hash_word(word: str) -> tuple[int, tuple[int, ...]]:
     """Return the word's bucket and those of its letter trigrams, all >= 1."""
     edged = f"<{word}>"
