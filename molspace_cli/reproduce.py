@@ -32,8 +32,8 @@ def findings(
     """Measure the paper's six findings on the mini lab, with confidence intervals.
 
     A seed decides corpora, projectors and evaluation data; the encoders stay. Seeds 0 and 1
-    were looked at while the encoders were made, so that the default starts after them. About
-    two minutes a seed on two cores. Exits with 4 if a finding does not hold.
+    were looked at while the encoders were made, 2 to 4 just after, so the default starts at 5.
+    Two to three minutes a seed on two cores. Exits with 4 if a finding does not hold.
     """
     from reactions.errors import EXIT_STEP_FAILED
     from reactions.findings import STATEMENTS, measure

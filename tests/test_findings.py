@@ -41,6 +41,19 @@ def test_noise_around_nothing_beats_nothing():
     assert verdict.difference.low < 0 < verdict.difference.high
 
 
+@pytest.mark.parametrize(
+    ("claim", "gain"),
+    [("beats", 0.02), ("lifts a lot", 0.07), ("reaches", 0.0), ("costs a little", -0.03)],
+)
+def test_a_mean_on_the_right_side_is_not_enough(claim, gain):
+    # Differences of +-1 about the gain: the mean fits the claim, 60 items are too few to tell.
+    noise = np.tile([1.0, -1.0], 30)
+    found = {("x", "f"): [noise + gain], ("y", "f"): [np.zeros(60)]}
+    verdict = judge(Contrast(1, "x", claim, "y", "f"), found, 1)
+    assert verdict.difference.mean == pytest.approx(100 * gain, abs=1e-9)
+    assert not verdict.holds
+
+
 def test_every_finding_has_contrasts_between_known_spaces():
     assert {contrast.finding for contrast in CONTRASTS} == set(STATEMENTS)
     for contrast in CONTRASTS:
