@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,6 +143,32 @@ class Encoder(Protocol):
         Raises:
             MediaError: an item cannot be decoded; ``fields["id"]`` names it.
             DataError: an embedding is not finite or zero, or an id is unknown.
+        """
+
+
+Prepared: TypeAlias = "NDArray[Any] | tuple[NDArray[Any], ...]"
+"""One item, decoded and preprocessed; text as a 1-d array of token ids, not padded."""
+
+
+@runtime_checkable
+class StagedEncoder(Encoder, Protocol):
+    """An encoder whose work on the CPU can run ahead of its forward pass.
+
+    ``embed`` gives what ``forward`` gives for the preprocessed items.
+    """
+
+    def preprocess(self, modality: Modality, item: Item) -> Prepared:
+        """Decode, crop, resample or tokenise one item; safe to call from several threads.
+
+        Raises:
+            MediaError: the item cannot be decoded; ``fields["id"]`` names it.
+        """
+
+    def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Pad, move to the device and embed a batch.
+
+        Returns:
+            (len(inputs), spec.dim) float32, unit-norm rows, in order.
         """
 
 
