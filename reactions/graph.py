@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from reactions.kinds import Digest, Encoder, SpaceSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_T = TypeVar("_T")
 
 
 class Rows(Protocol):
@@ -48,6 +50,13 @@ class Context(Protocol):
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report work done within this step; also where a pending Ctrl-C takes effect."""
+
+    def shared(self, build: Callable[[], _T]) -> _T:
+        """Return what ``build`` makes, or made for an earlier step with the same ``shares``.
+
+        It is kept on this device while the steps that follow name the same ``shares``, and
+        dropped before any other step begins.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,8 @@ class Step:
         n_rows: rows of the artifact when it is made by rows, else None.
         shard_rows: rows a shard, where ``n_rows`` is given.
         cost: estimates.
+        shares: names what the step loads through ``Context.shared``; steps with the same
+            name run one after the other where possible. "" shares nothing.
     """
 
     kind: StepKindName
@@ -102,3 +113,4 @@ class Step:
     n_rows: int | None = None
     shard_rows: int = 0
     cost: Cost = Cost()
+    shares: str = ""
