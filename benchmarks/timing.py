@@ -1,0 +1,215 @@
+"""Timing contenders against each other, and writing the results as Markdown and JSON.
+
+Machines slow down and speed up while one measures. So contenders alternate (A B C A B C ...), a
+ratio is taken within a round, and what is reported is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds of every round, by contender; all contenders have as many rounds."""
+
+    rounds: Mapping[str, Sequence[float]]
+
+    def seconds(self, name: str) -> float:
+        """Return the median over the rounds."""
+        return statistics.median(self.rounds[name])
+
+    def speed(self, name: str, reference: str) -> float:
+        """Return how many times faster ``name`` is: the median of the ratios within a round."""
+        pairs = zip(self.rounds[reference], self.rounds[name], strict=True)
+        return statistics.median(other / own for other, own in pairs)
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 5,
+    warmup: int = 1,
+    device: str | torch.device = "cpu",
+) -> Timings:
+    """Time contenders in turn, after ``warmup`` calls of each that do not count.
+
+    Results are dropped at once; on CUDA each call is timed to its end on the device.
+    """
+    for call in contenders.values():
+        for _ in range(warmup):
+            call()
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, call in contenders.items():
+            times[name].append(seconds(call, device=device))
+    return Timings(times)
+
+
+def seconds(call: Callable[[], object], *, device: str | torch.device = "cpu") -> float:
+    """Time one call to its end, on the device too."""
+    synchronise(device)
+    began = time.perf_counter()
+    call()
+    synchronise(device)
+    return time.perf_counter() - began
+
+
+def synchronise(device: str | torch.device) -> None:
+    """Wait for what was queued on a CUDA device; nothing to wait for on others."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of results.
+
+    Attributes:
+        title: what was measured, with its sizes.
+        columns: heads of the columns.
+        rows: as many entries each as there are columns; None prints as an empty cell.
+        notes: printed below.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | int | float | None]]
+    notes: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        """Return the title, the table and the notes."""
+        lines = [f"**{self.title}**", "", _row(self.columns), "|" + "---|" * len(self.columns)]
+        lines += [_row([_cell(entry) for entry in row]) for row in self.rows]
+        return "\n".join([*lines, *("\n" + note for note in self.notes)])
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The tables of one run, and where and how they were measured."""
+
+    tables: Sequence[Table]
+    machine: Mapping[str, str | int]
+    command: str
+    date: str = field(default_factory=lambda: date.today().isoformat())
+
+    def markdown(self) -> str:
+        """Return all tables, with the hardware and the command above."""
+        head = f"`{self.command}`, {self.date}\n\n{_about(self.machine)}"
+        return "\n\n".join([head, *(table.markdown() for table in self.tables)])
+
+    def json(self) -> str:
+        """Return everything as one JSON object."""
+        return json.dumps({"version": 1, **asdict(self)}, indent=1, default=float)
+
+
+def machine(device: str | torch.device = "cpu") -> dict[str, str | int]:
+    """Describe the hardware and software that a benchmark runs on."""
+    device = torch.device(device)
+    found: dict[str, str | int] = {
+        "device": device.type,
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+        found["cuda"] = str(torch.version.cuda)
+    return found
+
+
+def cpu_name() -> str:
+    """Return the processor's name, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def command() -> str:
+    """Return the command line of this process, as one would type it."""
+    return shlex.join(["python", *sys.argv])
+
+
+def parser(doc: str | None, *, device: bool = True) -> argparse.ArgumentParser:
+    """Return the options that every benchmark has."""
+    made = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    made.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    made.add_argument("--quick", action="store_true", help="small sizes and few rounds: a check")
+    if device:
+        made.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda:0")
+    return made
+
+
+def publish(
+    tables: Sequence[Table], chosen: argparse.Namespace, *, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Print the tables as Markdown, and write them as JSON if asked to."""
+    device = getattr(chosen, "device", "cpu")
+    report = Report(tables, {**machine(device), **(extra or {})}, command())
+    print(report.markdown())
+    if chosen.json:
+        chosen.json.write_text(report.json() + "\n")
+
+
+def progress(message: str) -> None:
+    """Tell on stderr what is being done."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _about(found: Mapping[str, str | int]) -> str:
+    templates = {
+        "gpu": "{}",
+        "cpu": "{}",
+        "cores": "{} cores",
+        "threads": "{} threads",
+        "torch": "torch {}",
+        "cuda": "CUDA {}",
+        "python": "Python {}",
+    }
+    known = [text.format(found[key]) for key, text in templates.items() if key in found]
+    rest = [f"{key} {found[key]}" for key in found.keys() - templates.keys() - {"device"}]
+    return ", ".join(known + sorted(rest))
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(entry: str | int | float | None) -> str:
+    if entry is None:
+        return ""
+    if isinstance(entry, int):
+        return f"{entry:,}"
+    return entry if isinstance(entry, str) else figure(entry)
+
+
+def figure(value: float) -> str:
+    """Write a number with three digits or so: 1,234, 12.3, 0.00123, 2.3e-05."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 1 else f"{value:.2g}"
