@@ -66,14 +66,15 @@ def load_image(path: Path) -> NDArray[np.uint8]:
         raise _undecodable("image", path, error) from error
 
 
-def load_audio(path: Path) -> Waveform:
-    """Decode a sound file to mono: the mean of its channels, at its own rate.
+def load_audio(path: Path, *, channel: int | None = None) -> Waveform:
+    """Decode a sound file to mono, at its own rate.
 
     Damage shows where the format records its length: an OGG stream that was cut short
     reads as a shorter sound.
 
     Args:
         path: a file in any format libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, ...).
+        channel: the one to keep, from 0; None takes the mean of all.
 
     Returns:
         (n,) float32 samples in [-1, 1], n >= 1; overshoot of float files is clipped.
@@ -102,7 +103,10 @@ def load_audio(path: Path) -> Waveform:
         raise _bad_audio(path, f"it is cut short: {len(frames)} of {n} frames")
     if len(frames) == 0:
         raise _bad_audio(path, "it has no samples")
-    samples = frames[:, 0] if channels == 1 else frames.mean(axis=1, dtype=np.float32)
+    if channel is None and channels > 1:
+        samples = frames.mean(axis=1, dtype=np.float32)
+    else:
+        samples = frames[:, channel or 0]
     peak = float(np.abs(samples).max())
     if not np.isfinite(peak):
         raise _bad_audio(path, "some samples are not finite")

@@ -192,6 +192,13 @@ def test_audio_is_mono_float_at_its_own_rate(tmp_path: Path, rate_hz: int, suffi
     np.testing.assert_array_equal(found.samples, np.full(50, 0.125, np.float32))
 
 
+def test_one_channel_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.tile([0.5, -0.25], (50, 1)), 8000, subtype="PCM_16")
+    assert np.all(media.load_audio(path, channel=0).samples == 0.5)
+    assert np.all(media.load_audio(path, channel=1).samples == -0.25)
+
+
 def test_empty_silent_and_unfinite_audio(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(path, np.zeros(0), 8000)
