@@ -39,12 +39,13 @@ class MolspaceError(Exception):
 
     def lines(self) -> list[str]:
         """Return the message as the command line prints it, without the ``error:`` prefix."""
-        lines = [self.what]
-        if self.why:
-            lines.append(f"  why: {self.why}")
-        if self.fix:
-            lines.append(f"  fix: {self.fix}")
-        return lines
+        return [self.what, *self._remarks()]
+
+    def _remarks(self) -> list[str]:
+        """Return where was searched (field ``looked_in``, a list), why, and the fix."""
+        looked_in = ", ".join(self.fields.get("looked_in", ()))
+        remarks = {"looked in": looked_in, "why": self.why, "fix": self.fix}
+        return [f"  {label}: {text}" for label, text in remarks.items() if text]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -107,12 +108,7 @@ class LanguageError(UsageError):
         width = max(1, min(self.width, max(1, len(source) - offset)))
         head = f"{self.what} ({self.origin})" if self.origin else self.what
         indent = "".join("\t" if c == "\t" else " " for c in source[:offset])
-        lines = [head, f"  {source}", f"  {indent}{'^' * width}"]
-        if self.why:
-            lines.append(f"  why: {self.why}")
-        if self.fix:
-            lines.append(f"  fix: {self.fix}")
-        return lines
+        return [head, f"  {source}", f"  {indent}{'^' * width}", *self._remarks()]
 
 
 class MissingError(MolspaceError):

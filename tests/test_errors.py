@@ -29,6 +29,11 @@ def test_lines_say_what_why_and_fix():
     }
 
 
+def test_lines_say_where_was_searched():
+    error = LanguageError("no weights", text="A", column=0, fix="fetch", looked_in=["~/a", "/b"])
+    assert error.lines() == ["no weights", "  A", "  ^", "  looked in: ~/a, /b", "  fix: fetch"]
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
