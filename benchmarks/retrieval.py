@@ -1,0 +1,277 @@
+"""Soft retrieval: the product against what else one could write, and against its bound.
+
+    python benchmarks/retrieval.py [--json FILE] [--quick] [--device cuda:0] [--rounds 3]
+
+Tables: contenders at three sizes; growth; one similarity pass for several value matrices; inputs
+on disk and a memory budget smaller than they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from retrieval_contenders import (
+    Call,
+    Problem,
+    Reference,
+    attention,
+    naive,
+    products,
+    square_product,
+    top_k,
+)
+from timing import Table, Timings, alternate, parser, progress, publish, seconds
+
+from reactions.ops.precision import gemm_dtype
+from reactions.ops.retrieval import soft_retrieve
+
+SIZES = {
+    "cpu": ((1024, 16_384), (2048, 65_536), (2048, 262_144)),
+    "cuda": ((16_384, 65_536), (65_536, 262_144), (65_536, 1_048_576)),
+    "quick": ((256, 4096), (256, 8192), (512, 16_384)),
+}
+NAIVE, FAST, EXACT = "naive, chunked fp32", "**molspace, fast**", "**molspace, exact**"
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=3, help="rounds a contender (default 3)")
+    chosen = options.parse_args()
+    device = torch.device(chosen.device)
+    sizes = SIZES["quick" if chosen.quick else device.type]
+    tables = []
+    growth: dict[str, list[float]] = {NAIVE: [], FAST: [], EXACT: []}
+    for n, m in sizes:
+        progress(f"{n} queries, {m} keys")
+        table, timings = compare(Problem.make(n, m, device), chosen.rounds)
+        tables.append(table)
+        for name, rates in growth.items():
+            rates.append(timings.seconds(name) / (n * m) * 1e12)
+    tables.append(grown(sizes, growth))
+    n, m = sizes[1]
+    progress("one pass")
+    tables.append(one_pass(n, m, device, chosen.rounds))
+    progress("memory-mapped")
+    tables.append(mapped(*sizes[-1], device))
+    publish(tables, chosen)
+
+
+def ours(problem: Problem, precision: str, **options: Any) -> Call:
+    """The product, from float16 on the host to float32 on the host."""
+    return lambda: soft_retrieve(
+        problem.queries,
+        problem.keys,
+        problem.values,
+        temperature=problem.temperature,
+        device=problem.device,
+        precision=precision,
+        **options,
+    )
+
+
+def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
+    """Time and check every contender on one problem."""
+    half = gemm_dtype(problem.device, "retrieval") or torch.bfloat16
+    name = str(half).removeprefix("torch.")
+    contenders: dict[str, Call | None] = {
+        NAIVE: naive(problem, torch.float32),
+        "naive, everything bf16": naive(problem, torch.bfloat16),
+        "scaled_dot_product_attention fp32": attention(problem, torch.float32),
+        "scaled_dot_product_attention bf16": attention(problem, torch.bfloat16),
+        "FAISS flat top-64, softmax over them": top_k(problem, 64),
+        "FAISS flat top-256, softmax over them": top_k(problem, 256),
+        EXACT: ours(problem, "exact"),
+        FAST: ours(problem, "fast"),
+    }
+    bounds: dict[str, Call] = {
+        "the two products alone, fp32": products(problem, torch.float32),
+        f"the two products alone, {name}": products(problem, half),
+    }
+    bound_of = {EXACT: "the two products alone, fp32", FAST: f"the two products alone, {name}"}
+    present = {label: call for label, call in contenders.items() if call is not None}
+    reference = Reference.of(problem)
+    # The call that is checked also warms up.
+    errors = {label: reference.error(call()) for label, call in present.items()}
+    size = 8192 if problem.device.type == "cuda" else 2048
+    peak = f"one product of {size:,} cubed, {name}"
+    bounds[peak] = square_product(size, half, problem.device)
+    for call in bounds.values():
+        call()
+    timings = alternate(present | bounds, rounds=rounds, warmup=0, device=problem.device)
+    rows = []
+    for label in present | bounds:
+        flops = 2.0 * size**3 if label == peak else problem.flops
+        share = timings.speed(label, bound_of[label]) if label in bound_of else None
+        rows.append(
+            (
+                label,
+                timings.seconds(label),
+                None if label == peak else timings.speed(label, NAIVE),
+                flops / timings.seconds(label) / 1e12,
+                None if share is None else f"{100 * share:.0f} %",
+                errors.get(label),
+            )
+        )
+    table = Table(
+        f"Soft retrieval, {problem.n:,} queries x {problem.m:,} keys of 1024, values 1024 + 768",
+        ("contender", "seconds", "x naive", "TFLOP/s", "of its bound", "relative error"),
+        rows,
+        [] if len(present) == len(contenders) else ["FAISS left out: faiss-cpu, on the CPU only."],
+    )
+    return table, timings
+
+
+def grown(sizes: Sequence[tuple[int, int]], rates: dict[str, list[float]]) -> Table:
+    """Time a pair at each size: constant if time is linear in n m."""
+    return Table(
+        "Growth: picoseconds a (query, key) pair",
+        ("contender", *(f"{n:,} x {m:,}" for n, m in sizes)),
+        [(name, *figures) for name, figures in rates.items()],
+    )
+
+
+def one_pass(n: int, m: int, device: torch.device, rounds: int) -> Table:
+    """Several value matrices in one call against one call each."""
+    rows = []
+    for widths in ((1024, 768), (1024, 512, 512)):
+        problem = Problem.make(n, m, device, widths)
+        alone = [
+            Problem(problem.queries, problem.keys, [value], problem.temperature, device)
+            for value in problem.values
+        ]
+        for precision in ("fast", "exact"):
+            calls = [ours(single, precision) for single in alone]
+            timings = alternate(
+                {
+                    "together": ours(problem, precision),
+                    "each": lambda calls=calls: [call() for call in calls],
+                },
+                rounds=rounds,
+                device=device,
+            )
+            rows.append(
+                (
+                    " + ".join(map(str, widths)),
+                    precision,
+                    timings.seconds("together"),
+                    timings.seconds("each"),
+                    timings.speed("together", "each"),
+                )
+            )
+    return Table(
+        f"One similarity pass for several value matrices, {n:,} x {m:,}",
+        ("values", "precision", "one pass, s", "a pass each, s", "x faster"),
+        rows,
+    )
+
+
+def mapped(n: int, m: int, device: torch.device) -> Table:
+    """Inputs on disk, not in the page cache, and budgets smaller than they are."""
+    problem = Problem.make(n, m, device)
+    whole = problem.keys.nbytes + problem.values[1].nbytes
+    rows: list[tuple[str | float | None, ...]] = []
+    with tempfile.TemporaryDirectory() as name:
+        keys, other = Path(name, "keys.npy"), Path(name, "values.npy")
+        for path, table in ((keys, problem.keys), (other, problem.values[1])):
+            np.save(path, table.numpy())
+        for share in (None, 2, 4, 8):
+            budget = (2 << 30) if share is None else whole // share
+            if share is None:
+                inputs = (problem.keys, problem.values)
+            else:
+                forget(keys, other)
+                table = np.load(keys, mmap_mode="r")
+                inputs = (table, [table, np.load(other, mmap_mode="r")])
+            found: list[torch.Tensor] = []
+            with peak_bytes(device) as peak:
+                call = partial(
+                    soft_retrieve,
+                    problem.queries,
+                    *inputs,
+                    temperature=problem.temperature,
+                    device=device,
+                    memory_bytes=budget,
+                )
+                took = seconds(lambda call=call, found=found: found.extend(call()), device=device)
+            if share is None:
+                first = found
+            difference = max(
+                float((one - two).abs().max()) for one, two in zip(first, found, strict=True)
+            )
+            rows.append(
+                (
+                    "memory" if share is None else "disk",
+                    budget / 1e6,
+                    took,
+                    peak[0] / 1e6 if peak else None,
+                    difference,
+                )
+            )
+    return Table(
+        f"Inputs of {whole / 1e6:,.0f} MB, {n:,} x {m:,}",
+        ("inputs in", "budget, MB", "seconds", "peak above start, MB", "largest difference"),
+        rows,
+        ["Files are dropped from the page cache before each run. The peak counts the result too."],
+    )
+
+
+def forget(*paths: Path) -> None:
+    """Drop files from the page cache, where the system lets us."""
+    for path in paths:
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@contextmanager
+def peak_bytes(device: torch.device) -> Iterator[list[int]]:
+    """Fill in the peak above the start: bytes allocated on the GPU, or anonymous memory."""
+    peak: list[int] = []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        start = torch.cuda.memory_allocated(device)
+        yield peak
+        peak.append(torch.cuda.max_memory_allocated(device) - start)
+        return
+    if not Path("/proc/self/status").exists():
+        yield peak
+        return
+    with suppress(OSError, AttributeError):  # glibc keeps what was freed: give it back first
+        ctypes.CDLL(None).malloc_trim(0)
+    start, seen, done = anonymous_bytes(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            seen[0] = max(seen[0], anonymous_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
+    peak.append(max(0, seen[0] - start))
+
+
+def anonymous_bytes() -> int:
+    """Return this process's resident memory that is no file's (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    main()

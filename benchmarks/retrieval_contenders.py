@@ -1,0 +1,234 @@
+"""Other ways to compute soft retrieval, and the products that bound it.
+
+Each takes its inputs converted and resident beforehand, which costs them nothing here; the
+product starts from float16 arrays in host memory, as it stores them, and pays for conversion
+and copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from synthetic import Column, embeddings
+from torch import Tensor
+from torch.nn.functional import normalize, pad, scaled_dot_product_attention
+
+LOGIT_BYTES = 256 << 20
+"""What the naive contenders hold of the n x m matrix at once."""
+
+TILE = (2048, 8192)
+CUDA_TILE = (16384, 16384)
+"""Queries and keys in one product of the bound."""
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """softmax(queries keys^T / temperature) V for several V.
+
+    Attributes:
+        queries: (n, d) float16 on the host.
+        keys: (m, d) float16 on the host.
+        values: each (m, d_v) float16 on the host.
+        temperature: 1/100 in the papers.
+        device: where it is computed.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    values: Sequence[Tensor]
+    temperature: float
+    device: torch.device
+
+    @classmethod
+    def make(
+        cls, n: int, m: int, device: torch.device, widths: Sequence[int] = (1024, 768)
+    ) -> Problem:
+        """Texts ask an image corpus in a space of 1024; values are its images in other spaces.
+
+        The first value matrix is the keys themselves, as in every hop of the papers but those
+        through an expert's weights.
+        """
+        images = [Column(f"S{i}", width, "image") for i, width in enumerate(widths)]
+        values = [embeddings(column, m, device=device).cpu() for column in images]
+        queries = embeddings(Column("S0", widths[0], "text"), n, device=device).cpu()
+        return cls(queries, values[0], values, 0.01, device)
+
+    @property
+    def n(self) -> int:
+        return len(self.queries)
+
+    @property
+    def m(self) -> int:
+        return len(self.keys)
+
+    @property
+    def flops(self) -> float:
+        """Of one similarity pass and one weighted sum for each value matrix."""
+        widths = [self.keys.shape[1], *(value.shape[1] for value in self.values)]
+        return 2.0 * self.n * self.m * sum(widths)
+
+    def loaded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return queries, keys and values in a type on the device, unit rows up to its rounding."""
+
+        def load(table: Tensor) -> Tensor:
+            pieces = (part.to(self.device).float() for part in table.split(1 << 14))
+            return torch.cat([normalize(part).to(dtype) for part in pieces])
+
+        keys = load(self.keys)
+        values = [keys if value is self.keys else load(value) for value in self.values]
+        return load(self.queries), keys, values
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a few rows of the result are, in float64.
+
+    Attributes:
+        rows: which queries.
+        truth: (len(rows), sum of the values' widths) unit rows each value matrix.
+    """
+
+    rows: Tensor
+    truth: Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, rows: int = 64) -> Reference:
+        """Compute it for evenly spaced queries from the stored inputs, on the device.
+
+        float16 rows are not of unit norm to better than 1e-4, which 1/temperature multiplies by
+        100: all contenders rescale them, so that they differ by arithmetic alone.
+        """
+        which = torch.linspace(0, problem.n - 1, min(rows, problem.n)).long()
+        device = problem.device
+        q = normalize(problem.queries[which].to(device, torch.float64))
+        tiles = range(0, problem.m, 1 << 14)
+
+        def tile(table: Tensor, start: int) -> Tensor:
+            return normalize(table[start : start + (1 << 14)].to(device, torch.float64))
+
+        logits = torch.cat([q @ tile(problem.keys, start).T for start in tiles], dim=1)
+        weights = (logits / problem.temperature).softmax(1)
+        means = []
+        for value in problem.values:
+            total = torch.zeros((len(q), value.shape[1]), dtype=torch.float64, device=device)
+            for start in tiles:
+                total += weights[:, start : start + (1 << 14)] @ tile(value, start)
+            means.append(normalize(total))
+        return cls(which, torch.cat(means, dim=1).cpu())
+
+    def error(self, found: Sequence[Tensor]) -> float:
+        """Return the norm of the difference relative to that of the truth."""
+        rows = [part[self.rows.to(part.device)].double().cpu() for part in found]
+        return float((torch.cat(rows, dim=1) - self.truth).norm() / self.truth.norm())
+
+
+def naive(problem: Problem, dtype: torch.dtype) -> Call:
+    """What a researcher writes: chunks of queries, and all of it for each value matrix."""
+    q, k, values = problem.loaded(dtype)
+    rows = max(16, LOGIT_BYTES // (q.element_size() * problem.m))
+
+    def run() -> list[Tensor]:
+        return [
+            torch.cat(
+                [
+                    normalize(torch.softmax(part @ k.T / problem.temperature, dim=1) @ v)
+                    for part in q.split(rows)
+                ]
+            )
+            for v in values
+        ]
+
+    return run
+
+
+def attention(problem: Problem, dtype: torch.dtype) -> Call:
+    """torch's fused attention, once for each value matrix, padded to the keys' width.
+
+    Fused kernels want values as wide as keys.
+    """
+    q, k, values = problem.loaded(dtype)
+    wide = [pad(v, (0, k.shape[1] - v.shape[1])) for v in values]
+    # Where only the unfused kernel exists it holds its logits, so queries come in chunks.
+    rows = problem.n if q.device.type == "cpu" else max(16, LOGIT_BYTES // (4 * problem.m))
+
+    def run() -> list[Tensor]:
+        return [
+            torch.cat(
+                [
+                    normalize(
+                        scaled_dot_product_attention(
+                            part[None, None],
+                            k[None, None],
+                            padded[None, None],
+                            scale=1 / problem.temperature,
+                        )[0, 0, :, : v.shape[1]]
+                    )
+                    for part in q.split(rows)
+                ]
+            )
+            for v, padded in zip(values, wide, strict=True)
+        ]
+
+    return run
+
+
+def top_k(problem: Problem, k: int) -> Call | None:
+    """FAISS's exact flat index, and a softmax over the k nearest; None without FAISS or on CUDA."""
+    try:
+        import faiss
+    except ImportError:
+        return None
+    if problem.device.type != "cpu":
+        return None
+    queries, keys, values = problem.loaded(torch.float32)
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    index = faiss.IndexFlatIP(keys.shape[1])
+    index.add(keys.numpy())
+
+    def run() -> list[Tensor]:
+        scores, ids = (torch.from_numpy(part) for part in index.search(queries.numpy(), k))
+        # Places without a neighbour have id -1; as an index that would be the last key.
+        scores = scores.masked_fill(ids < 0, -torch.inf)
+        weights = torch.softmax(scores / problem.temperature, dim=1).unsqueeze(1)
+        ids = ids.clamp(min=0)
+        blocks = range(0, problem.n, 64)
+        return [
+            torch.cat(
+                [normalize((weights[i : i + 64] @ v[ids[i : i + 64]]).squeeze(1)) for i in blocks]
+            )
+            for v in values
+        ]
+
+    return run
+
+
+def products(problem: Problem, dtype: torch.dtype) -> Call:
+    """The bound: the two products at the same shapes and nothing else."""
+    q, k, values = problem.loaded(dtype)
+    v = torch.cat(values, dim=1)
+    query_rows, key_rows = CUDA_TILE if q.is_cuda else TILE
+    query_rows, key_rows = min(query_rows, problem.n), min(key_rows, problem.m)
+    weights = torch.empty((query_rows, key_rows), dtype=dtype, device=q.device)
+    sums = torch.empty((query_rows, v.shape[1]), dtype=dtype, device=q.device)
+
+    def run() -> None:
+        for block in q.split(query_rows):
+            for keys, vs in zip(k.split(key_rows), v.split(key_rows), strict=True):
+                tile = weights[: len(block), : len(keys)]
+                torch.mm(block, keys.T, out=tile)
+                torch.mm(tile, vs, out=sums[: len(block)])
+
+    return run
+
+
+def square_product(size: int, dtype: torch.dtype, device: torch.device) -> Call:
+    """One square product, which the device's matrix units are at their fastest with."""
+    rows = embeddings(Column("peak", 1024, "text"), size, dtype="float32", device=device).to(dtype)
+    a = rows.repeat(1, size // 1024)
+    out = torch.empty_like(a)
+    return lambda: torch.mm(a, a.T, out=out)
