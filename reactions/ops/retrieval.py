@@ -3,99 +3,156 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from reactions.errors import DimensionMismatch
+from reactions.ops.precision import Precision, gemm_dtype
+from reactions.ops.shifted import ShiftedTiles
 from reactions.ops.tensors import load_rows, unit
+from reactions.ops.tiles import Matrix, Tiling, plan_tiles, stream_tiles
 
-if TYPE_CHECKING:
-    from reactions.graph import Rows
+MEMORY_BYTES = 2 << 30
+"""What a retrieval may take where the caller names no budget."""
 
-QUERY_ROWS = 2048
-KEY_ROWS = 8192
-"""Default tile: 64 MiB of fp32 logits, small beside any machine's memory."""
+MIN_FAST_TEMPERATURE = 1 / 200
+"""Below, 16-bit inputs alone cost more than the accuracy that ``fast`` promises."""
 
 _LOG2_E = math.log2(math.e)
 
 
+class _Tiles(Protocol):
+    """The sums of a set of queries, grown tile by tile of keys."""
+
+    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
+        """Take one tile in: (k, d) keys, (k, d_v) values, raw rows on the device."""
+
+    def means(self) -> list[Tensor]:
+        """Return the weighted means, not rescaled: one (n, d_v) fp32 a value matrix."""
+
+
 def soft_retrieve(
-    queries: Rows | Tensor,
-    keys: Rows | Tensor,
-    values: Sequence[Rows | Tensor],
+    queries: Matrix,
+    keys: Matrix,
+    values: Sequence[Matrix],
     *,
     temperature: float,
     device: str | torch.device = "cpu",
-    query_rows: int = QUERY_ROWS,
-    key_rows: int = KEY_ROWS,
+    precision: Precision = "fast",
+    memory_bytes: int = MEMORY_BYTES,
+    tiling: Tiling | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Tensor]:
     """Return unit(softmax(Q K^T / temperature) V) for several V at the cost of one Q K^T.
 
-    Streams over tiles of keys with a running row maximum, so memory does not grow with
-    the corpus. The mean of unit vectors is shorter than one; the papers leave its norm
-    open, and we rescale it to one, because the next hop uses it as a query at the same
-    temperature.
+    Streams over tiles of keys, so memory does not grow with the corpus, which may be
+    memory-mapped and larger than memory. The mean of unit vectors is shorter than one;
+    the papers leave its norm open, and we rescale it to one, because the next hop uses it
+    as a query at the same temperature. A value's result does not depend on which others
+    are asked for.
 
     Args:
-        queries: (n, d) unit-norm rows.
-        keys: (m, d) unit-norm rows, m >= 1.
-        values: each (m, d_v), row i belonging to key i.
+        queries: (n, d); rows are rescaled to unit norm.
+        keys: (m, d), m >= 1; rows are rescaled to unit norm.
+        values: each (m, d_v), row i belonging to key i; rows are rescaled to unit norm.
         temperature: > 0; logits are cosines divided by it.
         device: where the products are computed.
-        query_rows: query rows a tile.
-        key_rows: key rows a tile.
+        precision: ``exact`` computes in fp32 (relative error about 1e-6 against float64).
+            ``fast`` uses 16-bit products where the device has fast ones (at most about 2e-3
+            with bfloat16 on a CPU, 3e-4 with float16 on CUDA), else is the same as ``exact``.
+        memory_bytes: budget for tiles and sums; see ``plan_tiles``.
+        tiling: instead of one planned from the budget.
+        progress: called with (keys times queries done, in all).
 
     Returns:
         One (n, d_v) float32 tensor of unit-norm rows on the CPU for each of ``values``.
 
     Raises:
         DimensionMismatch: widths of queries and keys, or row counts of keys and values, differ.
+        DataError: the budget is too small for any tiling.
 
     Source: Molecule-Space, eq. 4-6 and 11-13 (temperature 1/100).
     """
-    n, m = len(queries), len(keys)
-    if queries.shape[1] != keys.shape[1]:
+    n, m, dim = len(queries), len(keys), keys.shape[1]
+    if queries.shape[1] != dim:
         raise DimensionMismatch(
-            f"queries have {queries.shape[1]} dimensions, keys {keys.shape[1]}",
+            f"queries have {queries.shape[1]} dimensions, keys {dim}",
             why="soft retrieval compares embeddings of one space",
         )
     for value in values:
         if len(value) != m:
             raise DimensionMismatch(f"{m} keys but {len(value)} values")
-    # exp2 is much cheaper than exp on CPUs; log2(e) is folded into the queries.
-    scale = _LOG2_E / temperature
-    outputs: list[list[Tensor]] = [[] for _ in values]
-    for start in range(0, n, query_rows):
-        q = load_rows(queries, start, min(n, start + query_rows), device) * scale
-        for out, block in zip(outputs, _retrieve_block(q, keys, values, key_rows), strict=True):
-            out.append(unit(block).cpu())
+    device = torch.device(device)
     widths = [value.shape[1] for value in values]
-    return [
-        torch.cat(blocks) if blocks else torch.empty((0, width))
-        for blocks, width in zip(outputs, widths, strict=True)
-    ]
+    outputs = [torch.empty((n, width)) for width in widths]
+    if n == 0 or not values:
+        return outputs
+    scale = _LOG2_E / temperature  # exp2 is several times cheaper than exp on CPUs
+    dtype = gemm_dtype(device, "retrieval") if precision == "fast" else None
+    if temperature < MIN_FAST_TEMPERATURE:
+        dtype = None
+    if tiling is None:
+        cuda = device.type == "cuda"
+        tiling = plan_tiles(n, m, dim, widths, memory_bytes=memory_bytes, cuda=cuda)
+    for start in range(0, n, tiling.query_rows):
+        stop = min(n, start + tiling.query_rows)
+        block = unit(load_rows(queries, start, stop, device))
+        sums: _Tiles
+        if dtype is None:
+            sums = ExactTiles(block, widths, scale=scale, block_rows=tiling.block_rows)
+        else:
+            sums = ShiftedTiles(
+                block, keys, values, scale=scale, block_rows=tiling.block_rows, dtype=dtype
+            )
+        seen = 0
+        for tile in stream_tiles([keys, *values], tiling.key_rows, device):
+            sums.add(tile[0], tile[1:])
+            seen += len(tile[0])
+            progress(start * m + seen * (stop - start), n * m)
+        for output, mean in zip(outputs, sums.means(), strict=True):
+            output[start:stop] = unit(mean)
+    return outputs
 
 
-def _retrieve_block(
-    q: Tensor, keys: Rows | Tensor, values: Sequence[Rows | Tensor], key_rows: int
-) -> tuple[Tensor, ...]:
-    """Return the unscaled weighted sums for one block of queries (base-2 logits)."""
-    m = len(keys)
-    peak = q.new_full((len(q), 1), -torch.inf)
-    total = q.new_zeros((len(q), 1))
-    sums = q.new_zeros((len(q), sum(value.shape[1] for value in values)))
-    for start in range(0, m, key_rows):
-        stop = min(m, start + key_rows)
-        k = load_rows(keys, start, stop, q.device)
-        v = torch.cat([load_rows(value, start, stop, q.device) for value in values], dim=1)
-        weights = q @ k.T  # (block, tile) base-2 logits, then weights in place
-        new_peak = torch.maximum(peak, weights.amax(dim=1, keepdim=True))
-        weights.sub_(new_peak).exp2_()
-        decay = torch.exp2(peak - new_peak)  # 0 at the first tile, where peak is -inf
-        total.mul_(decay).add_(weights.sum(dim=1, keepdim=True))
-        sums.mul_(decay).addmm_(weights, v)
-        peak = new_peak
-    return torch.split(sums / total, [value.shape[1] for value in values], dim=1)
+class ExactTiles:
+    """Sums in fp32 with a running row maximum.
+
+    Args:
+        queries: (n, d) fp32 unit rows on the device.
+        widths: of the values.
+        scale: log2(e) / temperature.
+        block_rows: queries in one product.
+    """
+
+    def __init__(
+        self, queries: Tensor, widths: Sequence[int], *, scale: float, block_rows: int
+    ) -> None:
+        n = len(queries)
+        self._queries = queries * scale
+        self._block_rows = block_rows
+        self._peak = queries.new_full((n, 1), -torch.inf)
+        self._total = queries.new_zeros((n, 1))
+        self._sums = [queries.new_zeros((n, width)) for width in widths]
+
+    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
+        """Take one tile in."""
+        k = unit(keys.float())
+        v = [k if value is keys else unit(value.float()) for value in values]
+        for start in range(0, len(self._queries), self._block_rows):
+            rows = slice(start, start + self._block_rows)
+            weights = self._queries[rows] @ k.T  # (block, tile) base-2 logits
+            old = self._peak[rows]
+            new = torch.maximum(old, weights.amax(dim=1, keepdim=True))
+            weights.sub_(new).exp2_()
+            decay = torch.exp2(old - new)  # 0 at the first tile, where old is -inf
+            self._total[rows] = self._total[rows] * decay + weights.sum(dim=1, keepdim=True)
+            for sums, value in zip(self._sums, v, strict=True):
+                sums[rows].mul_(decay).addmm_(weights, value)
+            self._peak[rows] = new
+
+    def means(self) -> list[Tensor]:
+        """Return the weighted means."""
+        return [sums / self._total for sums in self._sums]

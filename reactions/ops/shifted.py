@@ -1,0 +1,189 @@
+"""Soft retrieval with 16-bit products, made accurate by what cancels in a softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from reactions.ops.tensors import unit
+from reactions.ops.tiles import Matrix, raw_rows
+
+_SAMPLE_RUNS, _RUN_ROWS = 32, 32
+_EXTRA = 8
+"""Columns appended to queries and keys: four in use, eight to keep rows aligned."""
+
+_SUM_GROUP = 128
+_BASE: dict[torch.dtype, float] = {torch.bfloat16: 0.0, torch.float16: 10.0}
+"""Base-2 logarithm at which a row's sum of weights is held. float16 has no room below
+2^-24, and a corpus has millions of small weights: it is held near the top of its range."""
+
+_HEADROOM = 3.0
+"""How far, in base 2, the softmax of all keys is expected above the top of the sample."""
+
+_SLACK = 5.0
+"""A tile whose weights sum to 2^_SLACK times the target moves the row's shift."""
+
+
+class ShiftedTiles:
+    """Sums from 16-bit products of centred inputs, with a shift for each row.
+
+    A 16-bit product rounds relative to the size of its operands and of its result, and a
+    softmax at temperature 1/100 multiplies that by 100. Three things make both small, and
+    all cancel:
+
+    - Keys and values are centred, k = mean + k': q.mean is the same for every key, and the
+      mean of the values is added back at the end. Embeddings of one modality lie in a cone,
+      so most of their length is the mean.
+    - Queries are centred too, q = mean + q': mean.k' is computed in fp32 and rides along in
+      two 16-bit columns (its rounded value, and what was lost).
+    - Each row's logits are shifted, again by two columns, to be near zero where the
+      softmax has its mass: there rounding is finest. The shift starts at the largest
+      logit of a sample of keys; a tile whose weights sum to far more raises it, and the
+      row's logits are computed again.
+
+    Weights are rounded once; sums are fp32.
+
+    Args:
+        queries: (n, d) fp32 unit rows on the device.
+        keys: all keys, of which a sample is read here.
+        values: all values, likewise.
+        scale: log2(e) / temperature.
+        block_rows: queries in one product.
+        dtype: torch.bfloat16 or torch.float16.
+    """
+
+    def __init__(
+        self,
+        queries: Tensor,
+        keys: Matrix,
+        values: Sequence[Matrix],
+        *,
+        scale: float,
+        block_rows: int,
+        dtype: torch.dtype,
+    ) -> None:
+        n, dim = queries.shape
+        self._dtype, self._base, self._block_rows = dtype, _BASE[dtype], block_rows
+        samples = {id(x): unit(_sample(x, queries.device)) for x in (keys, *values)}
+        self._key_mean = samples[id(keys)].mean(dim=0)
+        self._value_means = [samples[id(value)].mean(dim=0) for value in values]
+        query_mean = queries.mean(dim=0)
+        self._query_mean = query_mean * scale
+        self._queries = queries.new_ones((n, dim + _EXTRA), dtype=dtype)
+        self._queries[:, :dim] = (queries - query_mean) * scale
+        self._queries[:, dim + 4 :] = 0
+        self._shift = queries.new_zeros(n)
+        self._total = queries.new_zeros(n)
+        self._sums = [queries.new_zeros((n, value.shape[1])) for value in values]
+        few = samples[id(keys)][:: max(1, len(samples[id(keys)]) // 1024)] - self._key_mean
+        for start in range(0, n, block_rows):
+            rows = slice(start, start + block_rows)
+            peak = ((queries[rows] * scale) @ few.T).amax(dim=1)
+            self._set_shift(rows, peak + _HEADROOM - self._base)
+
+    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
+        """Take one tile in."""
+        centred = _unit_copy(keys).sub_(self._key_mean)
+        dim = centred.shape[1]
+        k = centred.new_ones((len(centred), dim + _EXTRA), dtype=self._dtype)
+        k[:, :dim] = centred
+        k[:, dim + 2 :] = -1
+        k[:, dim], k[:, dim + 1] = _split(centred @ self._query_mean, self._dtype)
+        v = [
+            # The same rows with the same mean: no second copy.
+            k[:, :dim] if value is keys else _unit_copy(value).sub_(mean).to(self._dtype)
+            for value, mean in zip(values, self._value_means, strict=True)
+        ]
+        for start in range(0, len(self._queries), self._block_rows):
+            self._add_block(slice(start, start + self._block_rows), k, v)
+
+    def means(self) -> list[Tensor]:
+        """Return the weighted means."""
+        total = self._total.unsqueeze(1)
+        return [
+            sums / total + mean for sums, mean in zip(self._sums, self._value_means, strict=True)
+        ]
+
+    def _add_block(self, rows: slice, k: Tensor, v: Sequence[Tensor]) -> None:
+        weights, totals = self._weights(self._queries[rows], k)
+        limit = 2.0 ** (self._base + _SLACK)
+        while len(far := (totals > limit).nonzero().squeeze(1)):  # true of infinite sums too
+            which = far + rows.start
+            old = self._shift[which]
+            # An overflow says only that it is far: go as far as the type reaches.
+            step = totals[far].log2().clamp(max=12.0 if self._base else 100.0) - self._base
+            self._set_shift(which, old + step)
+            decay = torch.exp2(old - self._shift[which])
+            self._total[which] *= decay
+            for sums in self._sums:
+                sums[which] *= decay.unsqueeze(1)
+            weights[far], totals[far] = self._weights(self._queries[which], k)
+        self._total[rows] += totals
+        for sums, value in zip(self._sums, v, strict=True):
+            sums[rows] += _mm(weights, value)
+
+    def _weights(self, queries: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Return 2^(logit - shift) in 16 bits, and its row sums in fp32."""
+        logits = _mm(queries, k.T)
+        weights = logits.exp2_() if logits.dtype == self._dtype else _exp2_into(logits, self._dtype)
+        return weights, _row_sums(weights)
+
+    def _set_shift(self, rows: slice | Tensor, shift: Tensor) -> None:
+        """Store a shift as the sum of two 16-bit numbers, and that sum as the truth."""
+        high, low = _split(shift, self._dtype)
+        dim = self._queries.shape[1] - _EXTRA
+        self._queries[rows, dim + 2], self._queries[rows, dim + 3] = high, low
+        self._shift[rows] = high.float() + low.float()
+
+
+def _unit_copy(rows: Tensor) -> Tensor:
+    """Return a copy in fp32 with rows of unit norm (in place: it is large)."""
+    x = rows.to(torch.float32, copy=True)
+    return x.div_(torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=1e-12))
+
+
+def _split(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return x as two numbers of a 16-bit type: rounded, and what the rounding lost."""
+    high = x.to(dtype)
+    return high, (x - high.float()).to(dtype)
+
+
+def _mm(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply 16-bit matrices; the result is fp32 where the device can write that."""
+    if a.is_cuda and _WRITES_FP32:
+        return torch.mm(a, b, out_dtype=torch.float32)
+    return a @ b
+
+
+_WRITES_FP32 = "out_dtype" in (torch.mm.__doc__ or "")
+
+
+def _exp2_into(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return 2^logits in a 16-bit type: one kernel reads fp32 and writes 16 bits."""
+    weights = torch.empty_like(logits, dtype=dtype)
+    return torch.exp2(logits, out=weights)
+
+
+def _row_sums(weights: Tensor) -> Tensor:
+    """Return the sum of each row in fp32.
+
+    torch's CPU kernel that sums 16-bit rows into fp32 is ten times slower than the one
+    that stays in 16 bits: sums of short groups are rounded, and their sum is not.
+    """
+    if weights.is_cuda:
+        return weights.sum(dim=1, dtype=torch.float32)
+    whole = weights.shape[1] // _SUM_GROUP * _SUM_GROUP
+    groups = weights[:, :whole].unflatten(1, (-1, _SUM_GROUP)).sum(dim=2)
+    return groups.float().sum(dim=1) + weights[:, whole:].float().sum(dim=1)
+
+
+def _sample(rows: Matrix, device: torch.device) -> Tensor:
+    """Return evenly spaced runs of rows in fp32; the same ones for any matrix of a length."""
+    m = len(rows)
+    if m <= _SAMPLE_RUNS * _RUN_ROWS:
+        return raw_rows(rows, 0, m).to(device).float()
+    starts = [round(i * (m - _RUN_ROWS) / (_SAMPLE_RUNS - 1)) for i in range(_SAMPLE_RUNS)]
+    runs = [raw_rows(rows, start, start + _RUN_ROWS) for start in starts]
+    return torch.cat(runs).to(device).float()

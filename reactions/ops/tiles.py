@@ -1,0 +1,142 @@
+"""Tiles of rows: how large they may be, and loading the next while one is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reactions.errors import DataError
+
+if TYPE_CHECKING:
+    from reactions.graph import Rows
+
+Matrix: TypeAlias = "Rows | Tensor"
+
+_MIN_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a soft retrieval is cut.
+
+    Attributes:
+        query_rows: queries whose sums are held at once; each set reads all keys again.
+        block_rows: of these, queries in one product.
+        key_rows: keys in one product.
+    """
+
+    query_rows: int
+    block_rows: int
+    key_rows: int
+
+
+def plan_tiles(
+    n: int,
+    m: int,
+    dim: int,
+    widths: Sequence[int],
+    *,
+    memory_bytes: int,
+    cuda: bool = False,
+) -> Tiling:
+    """Choose tiles that fit a budget; pure arithmetic, made before anything is loaded.
+
+    The preferred sizes are used wherever they fit, so that results do not depend on how
+    much memory happens to be free; else products shrink first, then the set of queries.
+
+    Args:
+        n: queries.
+        m: keys.
+        dim: width of queries and keys.
+        widths: of the values.
+        memory_bytes: what the retrieval may take beside its inputs and its result.
+        cuda: prefer the larger tiles that a GPU needs to be busy.
+
+    Raises:
+        DataError: not even the smallest tiles fit.
+    """
+    block_rows, key_rows = (1 << 14, 1 << 14) if cuda else (1 << 11, 1 << 13)
+    block_rows, key_rows = min(n, block_rows), min(m, key_rows)
+    # Bytes a row: fp32 and converted copies; two raw tiles, as one is loaded ahead.
+    query_bytes = 4 * sum(widths) + 8 * (dim + 8)
+    key_bytes = 16 * (dim + 8 + sum(widths))
+    while True:
+        tile_bytes = key_rows * key_bytes + block_rows * key_rows * 8
+        room = memory_bytes - tile_bytes
+        least_bytes = tile_bytes + block_rows * query_bytes
+        if room >= block_rows * query_bytes:
+            rows = min(n, room // max(1, query_bytes))
+            # Whole blocks, so that all products but the last have the same shape.
+            return Tiling(n if rows == n else rows // block_rows * block_rows, block_rows, key_rows)
+        if max(block_rows, key_rows) <= _MIN_ROWS:
+            raise DataError(
+                f"soft retrieval does not fit into {memory_bytes / 1e6:.0f} MB",
+                why=f"its smallest tiles need {least_bytes / 1e6:.0f} MB",
+                fix="free some memory",
+            )
+        if key_rows >= block_rows:
+            key_rows = max(_MIN_ROWS, key_rows // 2)
+        else:
+            block_rows = max(_MIN_ROWS, block_rows // 2)
+
+
+def raw_rows(rows: Matrix, start: int, stop: int) -> Tensor:
+    """Return rows as a tensor of their own type, in memory; tensors stay on their device."""
+    part = rows[slice(start, stop)]
+    if isinstance(part, Tensor):
+        return part
+    # A memory map is read-only and may be paged out: torch wants an array of its own, in
+    # native byte order.
+    return torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("=")))
+
+
+def stream_tiles(
+    matrices: Sequence[Matrix], key_rows: int, device: torch.device
+) -> Iterator[list[Tensor]]:
+    """Yield tiles of rows of several matrices, loading the next one ahead.
+
+    A thread reads the next tile (from disk, where the matrices are memory-mapped) and on
+    CUDA copies it through pinned memory on a stream of its own, while the caller computes.
+
+    Args:
+        matrices: of equal length; one that appears twice is read once.
+        key_rows: rows a tile.
+        device: where the tiles go.
+
+    Yields:
+        For each matrix its rows of the tile, in the type they are stored in.
+    """
+    m = len(matrices[0])
+    distinct = list({id(matrix): matrix for matrix in matrices}.values())
+    place = {id(matrix): index for index, matrix in enumerate(distinct)}
+    side = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def load(start: int) -> tuple[list[Tensor], torch.cuda.Event | None]:
+        parts = [raw_rows(matrix, start, min(m, start + key_rows)) for matrix in distinct]
+        if side is None:
+            return [part.to(device) for part in parts], None
+        with torch.cuda.stream(side):
+            parts = [
+                (part if part.is_cuda else part.pin_memory()).to(device, non_blocking=True)
+                for part in parts
+            ]
+            return parts, side.record_event()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="molspace-tiles") as pool:
+        ahead = pool.submit(load, 0)
+        for start in range(0, m, key_rows):
+            parts, ready = ahead.result()
+            if start + key_rows < m:
+                ahead = pool.submit(load, start + key_rows)
+            if ready is not None:
+                stream = torch.cuda.current_stream(device)
+                stream.wait_event(ready)
+                for part in parts:  # else its memory may be reused while we still read it
+                    part.record_stream(stream)
+            yield [parts[place[id(matrix)]] for matrix in matrices]
