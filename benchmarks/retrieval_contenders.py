@@ -8,7 +8,7 @@ and copies.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ class Problem:
     values: Sequence[Tensor]
     temperature: float
     device: torch.device
+    _loaded: dict[torch.dtype, tuple[Tensor, Tensor, list[Tensor]]] = field(default_factory=dict)
 
     @classmethod
     def make(
@@ -73,15 +74,20 @@ class Problem:
         return 2.0 * self.n * self.m * sum(widths)
 
     def loaded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Return queries, keys and values in a type on the device, unit rows up to its rounding."""
+        """Return queries, keys and values in a type on the device, unit rows up to its rounding.
+
+        They are made once and kept: contenders of a type share them.
+        """
 
         def load(table: Tensor) -> Tensor:
             pieces = (part.to(self.device).float() for part in table.split(1 << 14))
             return torch.cat([normalize(part).to(dtype) for part in pieces])
 
-        keys = load(self.keys)
-        values = [keys if value is self.keys else load(value) for value in self.values]
-        return load(self.queries), keys, values
+        if dtype not in self._loaded:
+            keys = load(self.keys)
+            values = [keys if value is self.keys else load(value) for value in self.values]
+            self._loaded[dtype] = load(self.queries), keys, values
+        return self._loaded[dtype]
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def attention(problem: Problem, dtype: torch.dtype) -> Call:
     Fused kernels want values as wide as keys.
     """
     q, k, values = problem.loaded(dtype)
-    wide = [pad(v, (0, k.shape[1] - v.shape[1])) for v in values]
+    wide = [v if v.shape == k.shape else pad(v, (0, k.shape[1] - v.shape[1])) for v in values]
     # Where only the unfused kernel exists it holds its logits, so queries come in chunks.
     rows = problem.n if q.device.type == "cpu" else max(16, LOGIT_BYTES // (4 * problem.m))
 
@@ -177,18 +183,24 @@ def attention(problem: Problem, dtype: torch.dtype) -> Call:
     return run
 
 
-def top_k(problem: Problem, k: int) -> Call | None:
-    """FAISS's exact flat index, and a softmax over the k nearest; None without FAISS or on CUDA."""
+def flat_index(problem: Problem) -> Any:
+    """Return FAISS's exact index of the keys; None without FAISS or on CUDA."""
     try:
         import faiss
     except ImportError:
         return None
     if problem.device.type != "cpu":
         return None
-    queries, keys, values = problem.loaded(torch.float32)
+    _, keys, _ = problem.loaded(torch.float32)
     faiss.omp_set_num_threads(torch.get_num_threads())
     index = faiss.IndexFlatIP(keys.shape[1])
     index.add(keys.numpy())
+    return index
+
+
+def top_k(problem: Problem, index: Any, k: int) -> Call:
+    """Search the index, and take a softmax over the k nearest."""
+    queries, _, values = problem.loaded(torch.float32)
 
     def run() -> list[Tensor]:
         scores, ids = (torch.from_numpy(part) for part in index.search(queries.numpy(), k))
@@ -208,20 +220,21 @@ def top_k(problem: Problem, k: int) -> Call | None:
 
 
 def products(problem: Problem, dtype: torch.dtype) -> Call:
-    """The bound: the two products at the same shapes and nothing else."""
+    """The bound: the products at the same shapes and nothing else."""
     q, k, values = problem.loaded(dtype)
-    v = torch.cat(values, dim=1)
     query_rows, key_rows = CUDA_TILE if q.is_cuda else TILE
     query_rows, key_rows = min(query_rows, problem.n), min(key_rows, problem.m)
     weights = torch.empty((query_rows, key_rows), dtype=dtype, device=q.device)
-    sums = torch.empty((query_rows, v.shape[1]), dtype=dtype, device=q.device)
+    sums = [torch.empty((query_rows, v.shape[1]), dtype=dtype, device=q.device) for v in values]
 
     def run() -> None:
         for block in q.split(query_rows):
-            for keys, vs in zip(k.split(key_rows), v.split(key_rows), strict=True):
+            for start in range(0, problem.m, key_rows):
+                keys = k[start : start + key_rows]
                 tile = weights[: len(block), : len(keys)]
                 torch.mm(block, keys.T, out=tile)
-                torch.mm(tile, vs, out=sums[: len(block)])
+                for v, out in zip(values, sums, strict=True):
+                    torch.mm(tile, v[start : start + key_rows], out=out[: len(block)])
 
     return run
 

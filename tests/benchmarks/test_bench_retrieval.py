@@ -3,7 +3,7 @@
 import pytest
 import torch
 from retrieval import anonymous_bytes, forget, ours, peak_bytes
-from retrieval_contenders import Problem, Reference, attention, naive, products, top_k
+from retrieval_contenders import Problem, Reference, attention, flat_index, naive, products, top_k
 
 CPU = torch.device("cpu")
 
@@ -38,9 +38,10 @@ def test_the_reference_covers_all_rows_or_an_even_share(problem):
 
 def test_faiss_over_all_keys_is_the_softmax(problem, reference):
     pytest.importorskip("faiss")
+    index = flat_index(problem)
     # More neighbours asked for than there are: places of id -1 must weigh nothing.
-    assert reference.error(top_k(problem, 100)()) < 1e-5
-    assert reference.error(top_k(problem, 3)()) > 0.01
+    assert reference.error(top_k(problem, index, 100)()) < 1e-5
+    assert reference.error(top_k(problem, index, 3)()) > 0.01
 
 
 def test_flops_count_one_similarity_pass(problem):
