@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -65,6 +65,7 @@ class Cost:
 
     Attributes:
         flops: floating-point operations.
+        shared_flops: those of ``flops`` that steps run together do once for all.
         size_bytes: bytes it adds to the store.
         memory_bytes: peak bytes of arrays it holds at once.
     """
@@ -72,6 +73,7 @@ class Cost:
     flops: float = 0.0
     size_bytes: int = 0
     memory_bytes: int = 0
+    shared_flops: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         """Return totals for two steps run one after the other: memory is a maximum."""
@@ -79,6 +81,7 @@ class Cost:
             self.flops + other.flops,
             self.size_bytes + other.size_bytes,
             max(self.memory_bytes, other.memory_bytes),
+            self.shared_flops + other.shared_flops,
         )
 
 
@@ -102,6 +105,9 @@ class Step:
         cost: estimates.
         shares: names what the step loads through ``Context.shared``; steps with the same
             name run one after the other where possible. "" shares nothing.
+        together: names a computation that this step has in common with others that have
+            equally many rows; those that are ready at the same time are run at once. Each
+            step's result is the same as when it runs alone.
     """
 
     kind: StepKindName
@@ -114,3 +120,21 @@ class Step:
     shard_rows: int = 0
     cost: Cost = Cost()
     shares: str = ""
+    together: Together | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How steps with a computation in common are run at once.
+
+    Attributes:
+        name: equal for the steps that can be run at once.
+        run: ``run(context, inputs, start, stop)`` makes rows ``start`` to ``stop`` of the
+            artifacts of several steps, given the inputs of each.
+    """
+
+    name: str
+    run: Callable[
+        [Context, Sequence[Mapping[str, Artifact]], int, int],
+        list[Artifact],
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
@@ -24,9 +24,9 @@ from reactions.kinds import (
 from reactions.labs.lab import Lab
 from reactions.spaces.tree import coefficients, mixtures
 from reactions.steps.assemble import assemble
-from reactions.steps.collect import collect
+from reactions.steps.collect import pseudo_set
 from reactions.steps.embed import embed_leaf, embed_product
-from reactions.steps.routing import Side, route
+from reactions.steps.routing import Side, Slot, route
 from reactions.steps.train import subset_name, subsets, train
 
 Mixture = tuple[tuple[str, Step], ...]
@@ -51,10 +51,18 @@ class Plan:
 
     @property
     def cost(self) -> Cost:
-        """Totals over all steps; memory is the largest of any."""
-        total = Cost()
+        """Totals over all steps; memory is the largest of any.
+
+        What steps that run together have in common is counted once.
+        """
+        total, counted = Cost(), set[str]()
         for step in self.steps():
-            total = total + step.cost
+            cost = step.cost
+            if step.together is not None:
+                if step.together.name in counted:
+                    cost = replace(cost, flops=cost.flops - cost.shared_flops)
+                counted.add(step.together.name)
+            total = total + cost
         return total
 
 
@@ -198,7 +206,7 @@ class Planner:
             chosen = subsets(anchors)
         label = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
         needed = sorted({anchor for subset in chosen for anchor in subset})
-        collected = {a: self._collect(label, fusion, expert, corpora, a) for a in needed}
+        collected = {a: self._pseudo_set(fusion, expert, corpora, a) for a in needed}
         settings = self.lab.settings
         return tuple(
             (
@@ -213,6 +221,7 @@ class Planner:
                         [m for m in anchors if m in fusion.base.modalities],
                         [m for m in anchors if m in expert.space.modalities],
                     ),
+                    precision=settings.precision,
                     hidden_dim=settings.hidden_dim,
                     temperature=settings.info_nce_temperature,
                     learning_rate=settings.learning_rate,
@@ -245,14 +254,13 @@ class Planner:
             )
         return found
 
-    def _collect(
+    def _pseudo_set(
         self,
-        label: str,
         fusion: Fusion,
         expert: Expert,
         corpora: Mapping[Modality, Corpus],
         anchor: Modality,
-    ) -> Step:
+    ) -> dict[Slot, Step]:
         sides: dict[Side, dict[Modality, Step]] = {
             "base": {
                 m: self.embed(fusion.base, c)
@@ -265,13 +273,14 @@ class Planner:
                 if m in expert.space.modalities
             },
         }
-        return collect(
-            label,
+        return pseudo_set(
             anchor,
             route(sides["base"], sides["expert"], hub=fusion.base.hub, anchor=anchor),
             sides,
+            {"base": fusion.base.label, "expert": expert.label},
             {"base": fusion.base.dim, "expert": expert.space.dim},
             temperature=self.lab.settings.collect_temperature,
+            precision=self.lab.settings.precision,
             dtype=self.lab.settings.dtype,
             shard_rows=self.lab.settings.shard_rows,
         )

@@ -69,7 +69,8 @@ def test_the_steps_of_the_papers_reaction():
     steps = list(made.steps())
     assert Counter(step.kind for step in steps) == {
         "embed": 9 + 3,
-        "collect": 3 + 6,
+        # Four columns of the base serve both CLAPs.
+        "collect": 10 + 4 + 2 * 6,
         "train": 7 + 14,
         "assemble": 1,
     }
@@ -78,11 +79,31 @@ def test_the_steps_of_the_papers_reaction():
     assert set(labels) == {
         *(f"embed {leaf.label} {m}" for leaf in (IB, VL, CM, CG) for m in leaf.modalities),
         *(f"embed {stage_2} {m}" for m in ("audio", "image", "text")),
-        *(f"collect {stage_1} from {m}" for m in ("audio", "image", "text")),
+        # Equations 4, 5 and 6.
+        "collect InternVL image for text",
+        "collect ImageBind image for text",
+        "collect ImageBind audio for text",
+        "collect InternVL text for image",
+        "collect ImageBind audio for image",
+        "collect ImageBind text for image",
+        "collect ImageBind image for audio",
+        "collect InternVL image for audio by ImageBind",
+        "collect ImageBind text for audio",
+        "collect InternVL text for audio by ImageBind",
+        # Equations 11, 12 and 13.
+        *(f"collect {stage_2} {m}" for m in ("image for text", "image for audio")),
+        *(f"collect {stage_2} {m}" for m in ("audio for image", "text for image")),
         *(
-            f"collect {stage_2} + Cr({x}) from {m}"
+            f"collect {column}"
             for x in ("CLAP_m", "CLAP_g")
-            for m in ("audio", "image", "text")
+            for column in (
+                f"{x} audio for text",
+                f"{stage_2} audio for text by {x}",
+                f"{x} text for audio",
+                f"{stage_2} text for audio by {x}",
+                f"{x} audio for image by {stage_2}",
+                f"{x} text for image by {stage_2}",
+            )
         ),
         *(f"train {stage_1} on {s}" for s in ("T", "V", "A", "TV", "TA", "VA", "TVA")),
         *(
@@ -124,15 +145,18 @@ def test_order_of_a_diamond():
 def test_what_the_steps_take():
     steps = {step.label: step for step in plan().steps()}
     stage = "(ImageBind + Dr(InternVL))"
-    collect = steps[f"collect {stage} + Cr(CLAP_m) from audio"]
-    assert {name: child.label for name, child in collect.inputs} == {
-        **{f"base.{m}": f"embed {stage} {m}" for m in ("audio", "image", "text")},
-        **{f"expert.{m}": f"embed CLAP_m {m}" for m in ("audio", "text")},
-    }
-    assert collect.n_rows == 10
     # Pairs from text: the expert's weights serve both sides (equation 11).
-    from_text = steps[f"collect {stage} + Cr(CLAP_m) from text"].preimage["params"]["hops"]
-    assert ["expert", "text", "audio", ["base", "expert"]] in from_text
+    collect = steps[f"collect {stage} audio for text by CLAP_m"]
+    assert {name: child.label for name, child in collect.inputs} == {
+        "queries": "embed CLAP_m text",
+        "keys": "embed CLAP_m audio",
+        "values": f"embed {stage} audio",
+    }
+    assert collect.n_rows == 12
+    assert collect.together.name == steps["collect CLAP_m audio for text"].together.name
+    # A second hop starts where the first one ended.
+    second = dict(steps["collect ImageBind audio for text"].inputs)
+    assert second["queries"].label == "collect ImageBind image for text"
     embed = steps[f"embed {stage} text"]
     assert [name for name, _ in embed.inputs][:2] == ["base", "expert.0"]
     assert [name for name, _ in embed.inputs][2:] == [
@@ -141,10 +165,18 @@ def test_what_the_steps_take():
     audio = steps[f"embed {stage} audio"]
     assert [name for name, _ in audio.inputs][:2] == ["base", "head.base.T"]
     train = steps[f"train {stage} + Cr(CLAP_m) on TA"]
-    assert [(name, child.label) for name, child in train.inputs] == [
-        ("audio", f"collect {stage} + Cr(CLAP_m) from audio"),
-        ("text", f"collect {stage} + Cr(CLAP_m) from text"),
-    ]
+    assert {name: child.label for name, child in train.inputs} == {
+        "audio.base.audio": f"embed {stage} audio",
+        "audio.base.image": f"collect {stage} image for audio",
+        "audio.base.text": f"collect {stage} text for audio by CLAP_m",
+        "audio.expert.audio": "embed CLAP_m audio",
+        "audio.expert.text": "collect CLAP_m text for audio",
+        "text.base.audio": f"collect {stage} audio for text by CLAP_m",
+        "text.base.image": f"collect {stage} image for text",
+        "text.base.text": f"embed {stage} text",
+        "text.expert.audio": "collect CLAP_m audio for text",
+        "text.expert.text": "embed CLAP_m text",
+    }
     params = train.preimage["params"]
     assert (params["epochs"], params["op"]) == (2, "cr")
     assert steps["train ImageBind + Dr(InternVL) on T"].preimage["params"]["epochs"] == 1
@@ -161,20 +193,24 @@ def test_what_the_steps_take():
 def test_one_subset_trains_one_projector():
     product = cr(IB, CG, anchors=("audio", "text"))
     counts = Counter(step.kind for step in plan(product).steps())
-    assert counts == {"embed": 5, "collect": 2, "train": 1, "assemble": 1}
+    assert counts == {"embed": 5, "collect": 3 + 3, "train": 1, "assemble": 1}
 
 
 def test_a_product_as_an_expert():
     made = plan(cr(IB, dr(CM, CG)))
     counts = Counter(step.kind for step in made.steps())
     # Leaves: 3 + 2 + 2; the expert: 2. CM and CG share both their modalities: 3 subsets.
-    assert counts == {"embed": 9, "collect": 2 + 3, "train": 3 + 7, "assemble": 1}
+    assert counts == {"embed": 9, "collect": 4 + 10, "train": 3 + 7, "assemble": 1}
 
 
 def test_costs_add_up():
     made = plan()
     steps = list(made.steps())
-    assert made.cost.flops == pytest.approx(sum(step.cost.flops for step in steps))
+    # Similarities that serve several columns are computed once.
+    passes = {step.together.name: step.cost.shared_flops for step in steps if step.together}
+    assert len(passes) < sum(step.together is not None for step in steps)
+    own = sum(step.cost.flops - step.cost.shared_flops for step in steps)
+    assert made.cost.flops == pytest.approx(own + sum(passes.values()))
     assert made.cost.size_bytes == sum(step.cost.size_bytes for step in steps)
     assert made.cost.memory_bytes == max(step.cost.memory_bytes for step in steps)
     assert all(step.cost.size_bytes > 0 for step in steps)
@@ -209,9 +245,10 @@ def test_reactions_share_what_they_have_in_common():
     second = planner.react("2", cr(dr(IB, VL), CG))
     both = Plan((*first.targets, *second.targets))
     ours = {step.label: step for step in first.steps()}
-    shared = [step for step in second.steps() if ours.get(step.label) is step]
-    # IB, VL: 5 embeds; stage 1 whole: 3 + 7; its product's 3 embeddings.
-    assert Counter(step.kind for step in shared) == {"embed": 5 + 3, "collect": 3, "train": 7}
+    shared = [s for s in second.steps() if s.label in ours and ours[s.label].key == s.key]
+    # IB, VL: 5 embeds; stage 1 whole: 10 + 7; its product's 3 embeddings, and the 4 columns
+    # that it retrieves for itself.
+    assert Counter(step.kind for step in shared) == {"embed": 5 + 3, "collect": 10 + 4, "train": 7}
     assert len(list(both.steps())) == len(ours) + len(list(second.steps())) - len(shared)
 
 
@@ -231,7 +268,7 @@ def test_planning_runs_nothing_and_reads_no_items():
             raise AssertionError("read while planning")
 
     held = {m: Closed(m, m, [str(i) for i in range(5)]) for m in ("audio", "image", "text")}
-    assert len(list(plan(laboratory=lab(held)).steps())) == 43
+    assert len(list(plan(laboratory=lab(held)).steps())) == 60
 
 
 # --- keys ---
@@ -255,7 +292,20 @@ def everything(*parts):
     return found | {"assemble the bundle"}
 
 
-DOWNSTREAM_OF_STAGE_1 = ("embed (ImageBind", "collect (ImageBind", "train (ImageBind")
+TEXT_AND_IMAGE = ("image for text", "text for image")
+TEXT_AND_SOUND = ("audio for text", "text for audio")
+WITHOUT_TEXT = {
+    "ImageBind image for audio",
+    "ImageBind audio for image",
+    "InternVL image for audio by ImageBind",
+}
+COLLECT_STAGE_1 = ("collect ImageBind", "collect InternVL")
+DOWNSTREAM_OF_STAGE_1 = (
+    "embed (ImageBind",
+    "collect (ImageBind",
+    "by (ImageBind",
+    "train (ImageBind",
+)
 
 
 def rebuilt(**new):
@@ -300,7 +350,12 @@ def test_factors_of_the_last_stage_and_weights_of_experts_train_nothing_anew():
 
 def test_factors_of_an_earlier_stage_change_what_stands_on_it():
     space = cr(dr(IB, VL, factors={"image": 0.8, "text": 0.8}), CM, CG)
-    expected = everything(*DOWNSTREAM_OF_STAGE_1) - {"embed (ImageBind + Dr(InternVL)) audio"}
+    product = "(ImageBind + Dr(InternVL))"  # whose audio the factors leave alone
+    expected = everything(*DOWNSTREAM_OF_STAGE_1) - {
+        f"embed {product} audio",
+        f"collect {product} audio for text by CLAP_m",
+        f"collect {product} audio for text by CLAP_g",
+    }
     assert affected(space) == expected
 
 
@@ -314,14 +369,16 @@ def test_factors_of_an_earlier_stage_change_what_stands_on_it():
 )
 def test_new_weights_of_one_parallel_expert_leave_the_other(change):
     space = rebuilt(CLAP_m=changed(CM, **change))
-    assert affected(space) == everything("embed CLAP_m", "+ Cr(CLAP_m)")
+    assert affected(space) == everything(
+        "embed CLAP_m", "collect CLAP_m", "by CLAP_m", "+ Cr(CLAP_m)"
+    )
 
 
 def test_new_weights_of_the_displacing_expert():
     space = rebuilt(InternVL=changed(VL, weights_digest="f" * 64))
     assert affected(space) == everything(
         "embed InternVL",
-        "collect ImageBind + Dr",
+        "collect InternVL",
         "train ImageBind + Dr",
         *DOWNSTREAM_OF_STAGE_1,
     )
@@ -332,28 +389,36 @@ def test_new_preprocessing_of_one_modality_leaves_the_others_embeddings():
     space = rebuilt(ImageBind=changed(IB, preprocessing=tags))
     assert affected(space) == everything(
         "embed ImageBind audio",
-        "collect ImageBind + Dr",
+        "collect ImageBind audio",
+        *(f"collect {x} {m} for audio" for x in ("ImageBind", "InternVL") for m in MODALITIES),
         "train ImageBind + Dr",
         *DOWNSTREAM_OF_STAGE_1,
     )
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_a_new_corpus_leaves_the_embeddings_of_the_others(modality):
+@pytest.mark.parametrize(
+    ("modality", "kept"),
+    [
+        # Columns that neither start from the modality, nor pass through it, nor hold it.
+        ("text", WITHOUT_TEXT),
+        ("image", {f"{x} {c}" for x in ("CLAP_m", "CLAP_g") for c in TEXT_AND_SOUND}),
+        ("audio", {f"{x} {c}" for x in ("ImageBind", "InternVL") for c in TEXT_AND_IMAGE}),
+    ],
+)
+def test_a_new_corpus_leaves_the_embeddings_of_the_others(modality, kept):
     other = {modality: IdCorpus("new", modality, [f"n{k}" for k in range(9)])}
     leaves_kept = {
         label for labels in EMBEDS.values() for label in labels if not label.endswith(modality)
     }
-    assert affected(laboratory=lab(corpora(**other))) == set(keys(plan())) - leaves_kept
+    kept = leaves_kept | {f"collect {column}" for column in kept}
+    assert affected(laboratory=lab(corpora(**other))) == set(keys(plan())) - kept
 
 
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        (
-            {"collect_temperature": 0.02},
-            ("collect ImageBind + Dr", "train ImageBind + Dr", *DOWNSTREAM_OF_STAGE_1),
-        ),
+        ({"collect_temperature": 0.02}, ("collect", "train", "embed (ImageBind")),
+        ({"precision": "exact"}, ("collect", "train", "embed (ImageBind")),
         ({"info_nce_temperature": 0.03}, ("train ImageBind + Dr", *DOWNSTREAM_OF_STAGE_1)),
         ({"hidden_dim": 7}, ("train ImageBind + Dr", *DOWNSTREAM_OF_STAGE_1)),
         ({"learning_rate": 2e-3}, ("train ImageBind + Dr", *DOWNSTREAM_OF_STAGE_1)),
@@ -380,11 +445,11 @@ def test_golden_keys():
     pinned = {
         "embed ImageBind text": "fbefa7152868a2cf",
         "embed CLAP_g audio": "aa9a365b437ee900",
-        "collect ImageBind + Dr(InternVL) from audio": "691e53fbe92ce8f9",
-        "train ImageBind + Dr(InternVL) on TVA": "a788e2be605bc741",
-        "embed (ImageBind + Dr(InternVL)) text": "04cd939149d214c7",
-        "collect (ImageBind + Dr(InternVL)) + Cr(CLAP_m) from text": "ebc4d07d0a289c95",
-        "train (ImageBind + Dr(InternVL)) + Cr(CLAP_g) on TA": "b17e95f5b8a7eea9",
+        "collect InternVL text for audio by ImageBind": "0b5e92aeaeacb29b",
+        "train ImageBind + Dr(InternVL) on TVA": "0fed249565ff4d9b",
+        "embed (ImageBind + Dr(InternVL)) text": "6d9e56db2849025d",
+        "collect (ImageBind + Dr(InternVL)) audio for text by CLAP_m": "1fe707398df1077f",
+        "train (ImageBind + Dr(InternVL)) + Cr(CLAP_g) on TA": "c69e4c1cea721a36",
     }
     assert {label: found[label][:16] for label in pinned} == pinned
 
@@ -448,11 +513,10 @@ def test_a_modality_without_a_corpus_takes_no_part_and_is_told():
     assert sum(label.startswith("train") for label in labels) == 3  # A, T, TA
     assert not any("image" in label for label in labels)
     # Without images there is no way through them: every pair counts as bound.
-    step = next(s for s in made.steps() if s.label.endswith("from text"))
-    assert step.preimage["params"]["hops"] == [
-        ["expert", "text", "audio", ["expert"]],
-        ["base", "text", "audio", ["base"]],
-    ]
+    assert {label for label in labels if label.endswith("for text")} == {
+        "collect CLAP_g audio for text",
+        "collect ImageBind audio for text",
+    }
 
 
 def test_a_notice_is_given_once():
@@ -500,9 +564,14 @@ def test_precomputed_spaces_need_no_corpora(tmp_path):
     made = plan(cr(base, expert), lab({}))
     rows = {s.label: s.n_rows for s in made.steps() if s.kind == "collect"}
     assert rows == {
-        "collect clip + Cr(clap) from audio": 5,
-        "collect clip + Cr(clap) from image": 7,
-        "collect clip + Cr(clap) from text": 6,
+        "collect clip image for audio": 5,
+        "collect clip text for audio by clap": 5,
+        "collect clap text for audio": 5,
+        "collect clip text for image": 7,
+        "collect clap text for image by clip": 7,
+        "collect clap audio for image": 7,
+        "collect clip image for text": 6,
+        "collect clap audio for text": 6,
     }
 
 
@@ -512,8 +581,8 @@ def test_each_pair_of_precomputed_spaces_has_its_own_items(tmp_path):
     y = folder(tmp_path / "y", audio=8, text=6)
     made = plan(cr(base, x, y), lab({}))
     rows = {s.label: s.n_rows for s in made.steps() if s.kind == "collect"}
-    assert rows["collect clip + Cr(x) from audio"] == 5
-    assert rows["collect clip + Cr(y) from audio"] == 8
+    assert rows["collect x text for audio"] == 5
+    assert rows["collect y text for audio"] == 8
     # And every pair is checked, not only the first.
     z = folder(tmp_path / "z", audio=5, text=9)
     with pytest.raises(DataError, match="mismatched ids: text of 'z'"):

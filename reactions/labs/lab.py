@@ -6,12 +6,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from reactions.data.benchmark import BenchmarkData
 from reactions.data.digests import DigestCache
-from reactions.errors import MissingError, UsageError
+from reactions.errors import MissingError, UsageError, suggestion
 from reactions.kinds import Corpus, FactorDefaults, Item, Modality
 from reactions.registry import Catalogue
+
+if TYPE_CHECKING:
+    from reactions.ops.precision import Precision
+
+
+_CHOICES = {"dtype": ("float16", "float32"), "precision": ("fast", "exact")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,8 @@ class ReactionSettings:
         batch_size: pseudo-pairs a step.
         dr_epochs: passes over a subset for a displacement.
         cr_epochs: passes over a subset for a combination.
+        precision: of collecting and training: ``fast`` takes 16-bit products where the device
+            has fast ones, ``exact`` is fp32 throughout.
         dtype: of stored embeddings and pseudo-pairs.
         shard_rows: rows a shard; what a killed run may lose.
 
@@ -39,15 +48,19 @@ class ReactionSettings:
     batch_size: int = 4096
     dr_epochs: int = 5
     cr_epochs: int = 20
+    precision: Precision = "fast"
     dtype: str = "float16"
     shard_rows: int = 1 << 16
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.name == "dtype":
-                if value not in ("float16", "float32"):
-                    raise UsageError(f"reaction.dtype is '{value}'", fix="float16 or float32")
+            if entry.name in _CHOICES:
+                if value not in _CHOICES[entry.name]:
+                    raise UsageError(
+                        f"reaction.{entry.name} is '{value}'",
+                        fix=suggestion(str(value), _CHOICES[entry.name]),
+                    )
             elif not 0 < value < math.inf:
                 raise UsageError(f"reaction.{entry.name} is {value}", why="it must be above 0")
         if self.batch_size < 2:
@@ -97,6 +110,18 @@ class Lab:
     def with_seed(self, seed: int | None) -> Lab:
         """Return this lab with another seed; None keeps the lab's."""
         return self if seed is None else replace(self, seed=seed)
+
+    def with_precision(self, precision: str | None) -> Lab:
+        """Return this lab with another precision; None keeps the lab's.
+
+        Raises:
+            UsageError: neither ``fast`` nor ``exact``.
+        """
+        if precision is None:
+            return self
+        # ReactionSettings checks it.
+        settings = replace(self.settings, precision=cast("Precision", precision))
+        return replace(self, settings=settings)
 
     def corpus(self, modality: Modality) -> Corpus | None:
         """Return the corpus of one modality, or None if the lab names none.

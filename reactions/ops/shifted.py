@@ -175,7 +175,7 @@ def _row_sums(weights: Tensor) -> Tensor:
     if weights.is_cuda:
         return weights.sum(dim=1, dtype=torch.float32)
     whole = weights.shape[1] // _SUM_GROUP * _SUM_GROUP
-    groups = weights[:, :whole].unflatten(1, (-1, _SUM_GROUP)).sum(dim=2)
+    groups = weights[:, :whole].reshape(len(weights), -1, _SUM_GROUP).sum(dim=2)
     return groups.float().sum(dim=1) + weights[:, whole:].float().sum(dim=1)
 
 

@@ -115,7 +115,8 @@ def stream_tiles(
     m = len(matrices[0])
     distinct = list({id(matrix): matrix for matrix in matrices}.values())
     place = {id(matrix): index for index, matrix in enumerate(distinct)}
-    side = torch.cuda.Stream(device) if device.type == "cuda" else None
+    # torch leaves CUDA streams without types.
+    side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def load(start: int) -> tuple[list[Tensor], torch.cuda.Event | None]:
         parts = [raw_rows(matrix, start, min(m, start + key_rows)) for matrix in distinct]

@@ -1,108 +1,154 @@
-"""collect: pseudo-pairs from one anchor modality, by rows of the anchor."""
+"""collect: pseudo-pairs from one anchor modality, one column at a time, by rows.
+
+A pseudo set has a column for every modality of either space; row i of all of them is one
+pseudo-pair. The anchor's columns are the corpora's own embeddings. Every other one is found
+by a soft retrieval (a hop), whose queries are an earlier column. Columns are steps of their
+own, so that reactions share those they have in common; columns found by the same queries
+and keys are collected in one pass over the similarities.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reactions.graph import Artifact, Context, Cost, Step
+from reactions.graph import Artifact, Context, Cost, Step, Together
 from reactions.kinds import Modality
-from reactions.steps.routing import Route, Side
+from reactions.steps.memory import budget_bytes
+from reactions.steps.routing import Route, Side, Slot
 from reactions.steps.step import ITEM_BYTES, make_step
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from reactions.ops.precision import Precision
 
-_SIDES: tuple[Side, ...] = ("base", "expert")
+SIDES: tuple[Side, ...] = ("base", "expert")
+
+
+def pseudo_set(
+    anchor: Modality,
+    hops: Route,
+    sides: Mapping[Side, Mapping[Modality, Step]],
+    names: Mapping[Side, str],
+    dims: Mapping[Side, int],
+    *,
+    temperature: float,
+    precision: Precision,
+    dtype: str,
+    shard_rows: int,
+) -> dict[Slot, Step]:
+    """Return the steps whose ``embeddings`` are the columns of one anchor's pseudo set.
+
+    Args:
+        anchor: modality to start from.
+        hops: from ``routing.route``.
+        sides: embeddings of the corpora in each space.
+        names: of the spaces, for people.
+        dims: width of each space.
+        temperature: of the softmax.
+        precision: of the products.
+        dtype: as stored.
+        shard_rows: rows a shard.
+
+    Returns:
+        (side, modality) to a step with as many unit-norm rows as the anchor's corpus.
+
+    Source: Molecule-Space, eq. 4-6 and 11-13.
+    """
+    columns: dict[Slot, Step] = {
+        (side, anchor): sides[side][anchor] for side in SIDES if anchor in sides[side]
+    }
+    for hop in hops:
+        for side in hop.fills:
+            into = f"collect {names[side]} {hop.key} for {anchor}"
+            columns[side, hop.key] = collect(
+                into if side == hop.side else f"{into} by {names[hop.side]}",
+                columns[hop.side, hop.query],
+                sides[hop.side][hop.key],
+                sides[side][hop.key],
+                (dims[hop.side], dims[side]),
+                temperature=temperature,
+                precision=precision,
+                dtype=dtype,
+                shard_rows=shard_rows,
+            )
+    return columns
 
 
 def collect(
     label: str,
-    anchor: Modality,
-    hops: Route,
-    sides: Mapping[Side, Mapping[Modality, Step]],
-    dims: Mapping[Side, int],
+    queries: Step,
+    keys: Step,
+    values: Step,
+    dims: tuple[int, int],
     *,
     temperature: float,
+    precision: Precision,
     dtype: str,
     shard_rows: int,
 ) -> Step:
-    """Return the step that collects the pseudo set of one anchor.
+    """Return the step that retrieves one column.
 
-    Its artifact has one array ``<side>.<modality>`` for every modality of each side:
-    (rows of the anchor, dim of the side), unit-norm rows. Row i of all arrays is one
-    pseudo-pair.
+    Its artifact is ``embeddings``: (rows of the queries, width of the values), unit-norm.
 
     Args:
-        label: names the two spaces.
-        anchor: modality to start from.
-        hops: from ``routing.route``.
-        sides: embeddings of the corpora on each side.
-        dims: width of each side.
+        label: for people.
+        queries: embeddings in the space in which similarities are taken.
+        keys: a corpus in the same space.
+        values: the same corpus in the space to fill.
+        dims: widths of keys and values.
         temperature: of the softmax.
+        precision: of the products.
         dtype: as stored.
-        shard_rows: anchor rows a shard.
-
-    Source: Molecule-Space, eq. 4-6 and 11-13.
+        shard_rows: rows a shard.
     """
-    counts = {m: step.n_rows or 0 for side in _SIDES for m, step in sides[side].items()}
-    n = counts[anchor]
-    flops = sum(
-        2.0 * n * counts[hop.key] * (dims[hop.side] + sum(dims[side] for side in hop.fills))
-        for hop in hops
-    )
-    width = sum(dims[side] * len(sides[side]) for side in _SIDES)
+    n, m = queries.n_rows or 0, keys.n_rows or 0
+    key_dim, dim = dims
+    params = {"temperature": temperature, "precision": precision, "dtype": dtype}
+    run = partial(_run, temperature, precision, dtype)
     return make_step(
         "collect",
-        f"collect {label} from {anchor}",
-        {
-            "anchor": anchor,
-            "hops": [[hop.side, hop.query, hop.key, sorted(hop.fills)] for hop in hops],
-            "temperature": temperature,
-            "dtype": dtype,
-        },
-        [(f"{side}.{m}", step) for side in _SIDES for m, step in sides[side].items()],
-        partial(_run, anchor, hops, temperature, dtype),
+        label,
+        params,
+        [("queries", queries), ("keys", keys), ("values", values)],
+        lambda context, inputs, start, stop: run(context, [inputs], start, stop)[0],
         n_rows=n,
         shard_rows=shard_rows,
         cost=Cost(
-            flops=flops,
-            size_bytes=n * width * ITEM_BYTES[dtype],
-            # A shard of every column, and one tile of logits with its weights.
-            memory_bytes=min(n, shard_rows) * width * (4 + ITEM_BYTES[dtype]) + 2 * 4 * 2048 * 8192,
+            flops=2.0 * n * m * (key_dim + dim),
+            shared_flops=2.0 * n * m * key_dim,
+            size_bytes=n * dim * ITEM_BYTES[dtype],
+            # A shard of queries and of the column, and one tile of logits with its weights.
+            memory_bytes=min(n, shard_rows) * (key_dim + dim) * (4 + ITEM_BYTES[dtype])
+            + 2 * 4 * 2048 * 8192,
         ),
+        together=Together(f"{queries.key} {keys.key} {params}", run),
     )
 
 
 def _run(
-    anchor: Modality,
-    hops: Route,
     temperature: float,
+    precision: Precision,
     dtype: str,
     context: Context,
-    inputs: Mapping[str, Artifact],
+    members: Sequence[Mapping[str, Artifact]],
     start: int,
     stop: int,
-) -> Artifact:
+) -> list[Artifact]:
     from reactions.ops.retrieval import soft_retrieve
-    from reactions.ops.tensors import load_rows, unit
+    from reactions.ops.tensors import load_rows
 
-    corpora = {name: artifact.arrays["embeddings"] for name, artifact in inputs.items()}
-    columns: dict[str, Tensor] = {}
-    for side in _SIDES:
-        name = f"{side}.{anchor}"
-        if name in corpora:
-            columns[name] = unit(load_rows(corpora[name], start, stop, "cpu"))
-    for done, hop in enumerate(hops, 1):
-        names = [f"{side}.{hop.key}" for side in hop.fills]
-        found = soft_retrieve(
-            columns[f"{hop.side}.{hop.query}"],
-            corpora[f"{hop.side}.{hop.key}"],
-            [corpora[name] for name in names],
-            temperature=temperature,
-            device=context.device,
-        )
-        columns.update(zip(names, found, strict=True))
-        context.progress(done * (stop - start) // len(hops), stop - start, "pairs")
-    return Artifact({name: columns[name].numpy().astype(dtype) for name in inputs})
+    queries, keys = (members[0][name].arrays["embeddings"] for name in ("queries", "keys"))
+    found = soft_retrieve(
+        load_rows(queries, start, stop, "cpu"),
+        keys,
+        [inputs["values"].arrays["embeddings"] for inputs in members],
+        temperature=temperature,
+        precision=precision,
+        device=context.device,
+        memory_bytes=budget_bytes(context.device),
+        progress=lambda done, total: context.progress(
+            (stop - start) * done // total, stop - start, "pairs"
+        ),
+    )
+    return [Artifact({"embeddings": rows.numpy().astype(dtype)}) for rows in found]

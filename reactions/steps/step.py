@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reactions.graph import Artifact, Context, Cost, Step, StepKindName
+from reactions.graph import Artifact, Context, Cost, Step, StepKindName, Together
 from reactions.hashing import digest
 
 VERSIONS: Mapping[StepKindName, int] = {
     "embed": 1,
-    "collect": 1,
-    "train": 1,
+    "collect": 2,
+    "train": 2,
     "assemble": 1,
     "score": 1,
 }
@@ -32,6 +32,8 @@ def make_step(
     n_rows: int | None = None,
     shard_rows: int = 0,
     cost: Cost | None = None,
+    shares: str = "",
+    together: Together | None = None,
 ) -> Step:
     """Return a step whose key covers all that can change its result.
 
@@ -47,6 +49,8 @@ def make_step(
         n_rows: see ``Step.n_rows``.
         shard_rows: see ``Step.shard_rows``.
         cost: estimates.
+        shares: see ``Step.shares``.
+        together: see ``Step.together``.
     """
     preimage = {
         "kind": kind,
@@ -64,4 +68,6 @@ def make_step(
         n_rows=n_rows,
         shard_rows=shard_rows,
         cost=cost or Cost(),
+        shares=shares,
+        together=together,
     )

@@ -13,18 +13,18 @@ from reactions.errors import UsageError
 from reactions.graph import Artifact, Context, Cost, Rows, Step
 from reactions.hashing import digest
 from reactions.kinds import LETTERS, Anchors, Modality, Op
+from reactions.steps.memory import budget_bytes
+from reactions.steps.routing import Side, Slot
 from reactions.steps.step import make_step
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from reactions.ops.precision import Precision
     from reactions.ops.training import TrainingSettings
 
 MAX_ANCHORS = 4
 """All 2^k - 1 subsets are trained up to this many anchors: at most 15 projectors."""
-
-RESIDENT_SHARE = 0.4
-"""Pseudo-pairs stay on the device if they take at most this share of its free memory."""
 
 _LETTER_OF = {modality: letter for letter, modality in LETTERS.items()}
 
@@ -63,10 +63,11 @@ def train(
     label: str,
     op: Op,
     anchors: Anchors,
-    collected: Mapping[Modality, Step],
+    collected: Mapping[Modality, Mapping[Slot, Step]],
     dims: tuple[int, int],
     modalities: tuple[Sequence[Modality], Sequence[Modality]],
     *,
+    precision: Precision,
     hidden_dim: int,
     temperature: float,
     learning_rate: float,
@@ -83,9 +84,10 @@ def train(
         label: names the two spaces.
         op: ``"dr"`` projects the base, ``"cr"`` the expert.
         anchors: the subset.
-        collected: anchor to its collect step.
+        collected: anchor to the columns of its pseudo set.
         dims: widths of base and expert.
         modalities: modalities of base and of expert that take part.
+        precision: of the products.
         hidden_dim: of the projector.
         temperature: of InfoNCE.
         learning_rate: Adam's.
@@ -106,7 +108,14 @@ def train(
     }
     base_dim, expert_dim = dims
     d_in, d_out = (base_dim, expert_dim) if op == "dr" else (expert_dim, base_dim)
-    n = sum(collected[anchor].n_rows or 0 for anchor in anchors)
+    columns: list[Slot] = [("base", m) for m in modalities[0]]
+    columns += [("expert", m) for m in modalities[1]]
+    inputs = [
+        (f"{anchor}.{side}.{modality}", collected[anchor][side, modality])
+        for anchor in anchors
+        for side, modality in columns
+    ]
+    n = sum(step.n_rows or 0 for _, step in inputs) // len(columns)
     sources, targets = (len(modalities[0]), len(modalities[1]))
     if op == "cr":
         sources, targets = targets, sources
@@ -120,10 +129,11 @@ def train(
             "op": op,
             "anchors": list(anchors),
             "modalities": [list(side) for side in modalities],
+            "precision": precision,
             **settings,
         },
-        [(anchor, collected[anchor]) for anchor in anchors],
-        partial(_run, op, anchors, modalities, settings),
+        inputs,
+        partial(_run, op, anchors, modalities, precision, settings),
         cost=Cost(
             flops=per_row * n * epochs,
             size_bytes=4 * parameters,
@@ -138,6 +148,7 @@ def _run(
     op: Op,
     anchors: Anchors,
     modalities: tuple[Sequence[Modality], Sequence[Modality]],
+    precision: Precision,
     settings: Mapping[str, Any],
     context: Context,
     inputs: Mapping[str, Artifact],
@@ -146,14 +157,13 @@ def _run(
 ) -> Artifact:
     from reactions.ops.training import PseudoSet, TrainingSettings, fit
 
-    def side(name: str, artifact: Artifact) -> list[Rows]:
+    def side(name: Side, anchor: Modality) -> list[Rows]:
         which = modalities[0] if name == "base" else modalities[1]
-        return [artifact.arrays[f"{name}.{modality}"] for modality in which]
+        return [inputs[f"{anchor}.{name}.{m}"].arrays["embeddings"] for m in which]
 
-    source, target = ("base", "expert") if op == "dr" else ("expert", "base")
-    sets = [
-        PseudoSet(side(source, inputs[anchor]), side(target, inputs[anchor])) for anchor in anchors
-    ]
+    source: Side = "base" if op == "dr" else "expert"
+    target: Side = "expert" if op == "dr" else "base"
+    sets = [PseudoSet(side(source, anchor), side(target, anchor)) for anchor in anchors]
     seed = int(digest("seed", [settings["seed"], op, list(anchors)])[:12], 16)
     chosen: TrainingSettings = TrainingSettings(**{**settings, "seed": seed})
     size_bytes = sum(
@@ -163,26 +173,11 @@ def _run(
         sets,
         chosen,
         device=context.device,
-        resident=size_bytes <= RESIDENT_SHARE * free_bytes(context.device),
+        resident=size_bytes <= budget_bytes(context.device),
         progress=lambda done, total: context.progress(done, total, "steps"),
     )
     arrays = {name: np.asarray(value) for name, value in projector.state().items()}
     return Artifact(arrays, {"pairs": sum(map(len, sets)), "loss": history})
-
-
-def free_bytes(device: str) -> int:
-    """Return how much memory is free on a device, or on the host for ``"cpu"``."""
-    if device.startswith("cuda"):
-        import torch
-
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
-    import os
-
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 4 << 30  # no way to ask: assume a small machine
 
 
 def tensors(artifact: Artifact) -> dict[str, Tensor]:

@@ -1,5 +1,4 @@
 import itertools
-import os
 
 import numpy as np
 import pytest
@@ -14,10 +13,11 @@ from reactions.ops.projector import Projector
 from reactions.ops.training import fit
 from reactions.steps import train as module
 from reactions.steps.step import make_step
-from reactions.steps.train import free_bytes, subset_name, subsets, tensors, train
+from reactions.steps.train import subset_name, subsets, tensors, train
 
 BASE_DIM, EXPERT_DIM = 7, 5
 SETTINGS = {
+    "precision": "exact",
     "hidden_dim": 9,
     "temperature": 1 / 50,
     "learning_rate": 1e-3,
@@ -28,26 +28,43 @@ SETTINGS = {
 MODALITIES = (["audio", "image", "text"], ["audio", "text"])
 
 
+COLUMNS = [
+    (side, modality)
+    for side, modalities in zip(("base", "expert"), MODALITIES, strict=True)
+    for modality in modalities
+]
+
+
 def pseudo(anchor, n=20, seed=0):
-    """A collect step with its artifact."""
+    """The columns of a pseudo set: steps, and their artifacts."""
     seed += sum(map(ord, anchor))
-    arrays = {
-        f"{side}.{modality}": unit_rows(n, dim, seed * 10 + i)
-        for side, dim, modalities in zip(
-            ("base", "expert"), (BASE_DIM, EXPERT_DIM), MODALITIES, strict=True
+    steps, artifacts = {}, {}
+    for i, (side, modality) in enumerate(COLUMNS):
+        dim = BASE_DIM if side == "base" else EXPERT_DIM
+        params = {"seed": seed, "column": i}
+        steps[side, modality] = make_step(
+            "collect", f"{anchor} {i}", params, (), lambda *_: None, n_rows=n
         )
-        for i, modality in enumerate(modalities, 5 * (side == "expert"))
-    }
-    step = make_step("collect", anchor, {"seed": seed}, (), lambda *_: None, n_rows=n)
-    return step, Artifact(arrays)
+        artifacts[side, modality] = Artifact({"embeddings": unit_rows(n, dim, seed * 10 + i)})
+    return steps, artifacts
 
 
 def build(op="cr", anchors=("text",), modalities=MODALITIES, label="A + B", sets=None, **changes):
-    sets = sets or {anchor: pseudo(anchor) for anchor in ("audio", "image", "text")}
-    collected = {anchor: step for anchor, (step, _) in sets.items()}
+    sets = {**{anchor: pseudo(anchor) for anchor in ("audio", "image", "text")}, **(sets or {})}
+    collected = {anchor: steps for anchor, (steps, _) in sets.items()}
     dims = (BASE_DIM, EXPERT_DIM)
-    step = train(label, op, anchors, collected, dims, modalities, **{**SETTINGS, **changes})
-    return step, {anchor: sets[anchor][1] for anchor in anchors}
+    settings = {**SETTINGS, **changes}
+    step = train(label, op, anchors, collected, dims, modalities, **settings)
+    inputs = {
+        f"{anchor}.{side}.{modality}": artifact
+        for anchor in anchors
+        for (side, modality), artifact in sets[anchor][1].items()
+    }
+    return step, inputs
+
+
+def column(inputs, anchor, name):
+    return inputs[f"{anchor}.{name}"].arrays["embeddings"]
 
 
 # --- equations 7 and 8, literally ---
@@ -124,7 +141,7 @@ def test_the_first_loss_is_the_papers(op, anchors):
     step, inputs = build(op, anchors, epochs=1, batch_size=1000)
     meta = step.run(Context(), inputs, 0, 1).meta
     rows = {
-        name: np.concatenate([inputs[anchor].arrays[name] for anchor in anchors])
+        name: np.concatenate([column(inputs, anchor, name) for anchor in anchors])
         for name in ("base.text", "base.image", "base.audio", "expert.text", "expert.audio")
     }
     seed = int(digest("seed", [SETTINGS["seed"], op, list(anchors)])[:12], 16)
@@ -162,9 +179,9 @@ def test_dr_projects_the_base_and_cr_the_expert(monkeypatch, op, source, target)
     monkeypatch.setattr("reactions.ops.training.fit", untrained)
     step.run(Context(), inputs, 0, 1)
     for pseudo_set, anchor in zip(seen, ("audio", "text"), strict=True):
-        arrays = inputs[anchor].arrays
-        assert [id(a) for a in pseudo_set.source] == [id(arrays[name]) for name in source]
-        assert [id(a) for a in pseudo_set.target] == [id(arrays[name]) for name in target]
+        for found, names in ((pseudo_set.source, source), (pseudo_set.target, target)):
+            expected = [column(inputs, anchor, name) for name in names]
+            assert [id(rows) for rows in found] == [id(rows) for rows in expected]
 
 
 @pytest.mark.parametrize(("op", "d_in", "d_out"), [("dr", 7, 5), ("cr", 5, 7)])
@@ -207,12 +224,12 @@ def test_settings_reach_the_optimiser(monkeypatch):
         context = Context()
         step.run(context, inputs, 0, 1)
         assert context.reports[-1] == (2, 2, "steps")
-    monkeypatch.setattr(module, "free_bytes", lambda device: 100)
+    monkeypatch.setattr(module, "budget_bytes", lambda device: 100)
     step.run(Context(), inputs, 0, 1)
     for settings, device, _ in seen:
         assert device == "cpu"
         for name, value in SETTINGS.items():
-            assert name == "seed" or getattr(settings, name) == value
+            assert name in ("seed", "precision") or getattr(settings, name) == value
     assert len({settings.seed for settings, _, _ in seen}) == 3  # the fourth repeats the third
     assert [resident for _, _, resident in seen] == [True, True, True, False]
 
@@ -256,6 +273,7 @@ def test_too_many_anchors_ask_for_one_subset():
         {"anchors": ("image",)},
         {"anchors": ("image", "text")},
         {"modalities": (["image", "text"], ["audio", "text"])},
+        {"precision": "fast"},
         {"sets": {"text": pseudo("text", seed=1)}},
     ],
     ids=str,
@@ -265,11 +283,14 @@ def test_keys_change_with_whatever_can_change_the_projector(change):
 
 
 def test_keys_ignore_labels_and_the_rows_a_shard():
-    step, artifact = pseudo("text")
-    sharded = make_step(
-        "collect", "other", step.preimage["params"], (), step.run, n_rows=20, shard_rows=3
-    )
-    assert build(label="C + D", sets={"text": (sharded, artifact)})[0].key == build()[0].key
+    steps, artifacts = pseudo("text")
+    sharded = {
+        slot: make_step(
+            "collect", "other", step.preimage["params"], (), step.run, n_rows=20, shard_rows=3
+        )
+        for slot, step in steps.items()
+    }
+    assert build(label="C + D", sets={"text": (sharded, artifacts)})[0].key == build()[0].key
 
 
 def test_costs_grow_with_the_work():
@@ -279,13 +300,3 @@ def test_costs_grow_with_the_work():
     # Forward and backward: six operations a parameter and row, four a logit's dimension.
     parameters = 5 * 9 + 9 * 7 + 5 * (9 + 7)
     assert small.flops == 2 * 20 * (6 * parameters * 2 + 4 * 10 * 2 * 3 * 7)
-
-
-def test_free_memory_is_asked_for_or_assumed(monkeypatch):
-    assert free_bytes("cpu") > 1 << 20
-
-    def refuse(name):
-        raise ValueError(name)
-
-    monkeypatch.setattr(os, "sysconf", refuse)
-    assert free_bytes("cpu") == 4 << 30
