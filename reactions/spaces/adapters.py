@@ -9,31 +9,51 @@ Packages add adapters by entry points:
     my_model = "my_package.encoders:resolve"    # resolve("my_model:...") -> SpaceSpec
 
 A space whose ``adapter`` is ``my_model`` is then opened by the first, and a URI with that
-scheme is understood by the second. Nothing is imported before it is needed.
+scheme is understood by the second; ``examples/own_space`` is such a package. Nothing is
+imported before it is needed.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
-from reactions.errors import MissingError, NotSupportedYet, suggestion
+from reactions.errors import MissingError, suggestion
 from reactions.kinds import Encoder, SpaceSpec
+from reactions.spaces.weights import Places, Requirement
 
 ADAPTERS: Mapping[str, str] = {
+    "hf": "reactions.spaces.hf:load",
+    "hf_clap": "reactions.spaces.hf_clap:load",
+    "internvl": "reactions.spaces.internvl:load",
+    "laion_clap": "reactions.spaces.clap:load",
     "mini": "reactions.spaces.mini:load",
+    "open_clip": "reactions.spaces.open_clip_models:load",
     "precomputed": "reactions.spaces.precomputed:load",
 }
-"""Adapter name to ``module:function``; the function is called as ``load(spec, device=...)``."""
+"""Adapter name to ``module:function``; the function is called as ``load(spec, device=...)``.
+
+A module may also have ``check(spec)``, which tells cheaply what ``load`` would lack.
+"""
+
+MODELS: Mapping[str, str] = {
+    "hf": "reactions.spaces.hf",
+    "laion_clap": "reactions.spaces.clap",
+    "open_clip": "reactions.spaces.open_clip_models",
+}
+"""URI scheme to the module whose ``resolve`` describes its models.
+
+It may also have ``requirements(uri)``: what has to be fetched before.
+"""
 
 SPACES_GROUP = "molspace.spaces"
 URIS_GROUP = "molspace.uris"
 _FOLDERS = ("precomputed", "file")
-_MODELS = ("open_clip", "hf", "laion_clap")
 
 
 def load(spec: SpaceSpec, device: str = "cpu") -> Encoder:
@@ -46,43 +66,86 @@ def load(spec: SpaceSpec, device: str = "cpu") -> Encoder:
     Raises:
         MissingError: no adapter has this name, or the weights or a package are missing.
     """
-    loader = _find(spec.adapter)
-    encoder: Encoder = loader(spec, device=device)
+    encoder: Encoder = _loader(spec.adapter)(spec, device=device)
     return encoder
 
 
-def resolve_uri(uri: str, *, digest_cache: DigestCache | None = None) -> SpaceSpec:
+def check(spec: SpaceSpec) -> None:
+    """Find out cheaply whether ``load`` has what it needs, before a long run begins.
+
+    Raises:
+        MissingError: no adapter has this name, or the weights or a package are missing.
+        UsageError: the weights come with code, and running it was not allowed.
+    """
+    if spec.adapter not in ADAPTERS:
+        _loader(spec.adapter)
+        return
+    module = _module(ADAPTERS[spec.adapter].partition(":")[0], spec.adapter)
+    if hasattr(module, "check"):
+        module.check(spec)
+
+
+def resolve_uri(
+    uri: str,
+    *,
+    name: str = "",
+    digest_cache: DigestCache | None = None,
+    places: Places | None = None,
+) -> SpaceSpec:
     """Describe the space that a URI names.
 
     Args:
-        uri: a folder of embeddings, ``precomputed:PATH``, ``file:PATH``, or a scheme
-            that an installed package understands.
+        uri: a folder of embeddings, ``precomputed:PATH``, ``file:PATH``, a model
+            (``open_clip:``, ``hf:``, ``laion_clap:``), or a scheme that an installed
+            package understands.
+        name: what the space is called; "" leaves that to whatever it is.
         digest_cache: remembers digests of large files.
+        places: where weights lie; None asks the environment.
 
     Raises:
-        NotSupportedYet: the scheme names a model this version cannot run.
         MissingError: nothing can open it.
         DataError: it was found, but is no usable space.
     """
+    spec = _resolved(uri, name, digest_cache, places)
+    return replace(spec, name=name) if name else spec
+
+
+def requirements(uri: str) -> tuple[Requirement, ...]:
+    """Return what has to be fetched before a URI can be resolved; () for what lies here.
+
+    Raises:
+        MissingError: it names no known model.
+    """
+    scheme, colon, _ = uri.partition(":")
+    if not colon or scheme not in MODELS:
+        return ()
+    module = _module(MODELS[scheme], scheme)
+    found: tuple[Requirement, ...] = ()
+    if hasattr(module, "requirements"):
+        found = module.requirements(uri)
+    return found
+
+
+def _resolved(
+    uri: str, name: str, digest_cache: DigestCache | None, places: Places | None
+) -> SpaceSpec:
     from reactions.spaces import precomputed
 
     scheme, colon, _ = uri.partition(":")
     if colon and scheme in _FOLDERS:
         return precomputed.resolve(uri, digest_cache=digest_cache)
     plugins = _plugins(URIS_GROUP)
+    spec: SpaceSpec
     if colon and scheme in plugins:
-        spec: SpaceSpec = plugins[scheme]()(uri)
+        spec = plugins[scheme]()(uri)
         return spec
-    if colon and scheme in _MODELS:
-        raise NotSupportedYet(
-            f'cannot run the model "{uri}"',
-            why=f"this version has no adapter for {scheme}",
-            fix="embed with it and give the folder of embeddings",
-            uri=uri,
-        )
+    if colon and scheme in MODELS:
+        resolve = _module(MODELS[scheme], scheme).resolve
+        spec = resolve(uri, name=name, digest_cache=digest_cache, places=places)
+        return spec
     if uri and Path(uri).expanduser().exists():
         return precomputed.resolve(uri, digest_cache=digest_cache)
-    schemes = [f"{name}:" for name in sorted({*_FOLDERS, *_MODELS, *plugins})]
+    schemes = [f"{name}:" for name in sorted({*_FOLDERS, *MODELS, *plugins})]
     raise MissingError(
         f'cannot open the space "{uri}"',
         why=f"there is no folder '{Path(uri).expanduser().absolute()}', "
@@ -92,10 +155,10 @@ def resolve_uri(uri: str, *, digest_cache: DigestCache | None = None) -> SpaceSp
     )
 
 
-def _find(adapter: str) -> Callable[..., Any]:
+def _loader(adapter: str) -> Callable[..., Any]:
     if adapter in ADAPTERS:
         module, _, function = ADAPTERS[adapter].partition(":")
-        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        found: Callable[..., Any] = getattr(_module(module, adapter), function)
         return found
     plugins = _plugins(SPACES_GROUP)
     if adapter in plugins:
@@ -108,6 +171,18 @@ def _find(adapter: str) -> Callable[..., Any]:
         fix=suggestion(adapter, known),
         adapter=adapter,
     )
+
+
+def _module(name: str, adapter: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingError(
+            f"cannot load the adapter '{adapter}'",
+            why=" ".join(str(error).split()),
+            fix="install what it needs (README, 'Install')",
+            adapter=adapter,
+        ) from error
 
 
 def _plugins(group: str) -> dict[str, Callable[[], Callable[..., Any]]]:

@@ -20,13 +20,11 @@ from pathlib import Path
 from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Digest
+from reactions.spaces.hub import cache_home, hub_cache, hub_snapshot, repo_folder
 
 FOLDER_VARIABLE = "MOLSPACE_WEIGHTS"
 OFFLINE_VARIABLES = ("MOLSPACE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
-_REPO = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-_REVISION = re.compile(r"[\w-][\w./-]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHARED_NAMES = frozenset(
     f"{stem}.{suffix}"
     for stem in ("checkpoint", "model", "open_clip_model", "open_clip_pytorch_model", "weights")
@@ -70,13 +68,15 @@ class WeightsRepo:
     Attributes:
         repo: ``ORG/NAME``.
         revision: commit, tag or branch; "" for the main branch.
-        patterns: globs of the files needed, the preferred kinds of weights first.
+        files: globs of what is needed beside the weights, where the repository has it.
+        weights: globs, the best form first: only the first that matches anything is needed.
         licence: SPDX identifier or short name; "" where unknown.
     """
 
     repo: str
     revision: str = ""
-    patterns: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
     licence: str = ""
 
 
@@ -107,8 +107,8 @@ class Places:
         folders = [Path(part).expanduser() for part in chosen.split(os.pathsep) if part]
         return cls(
             overrides=dict(overrides or {}),
-            folders=(*folders, _caches() / "molspace" / "weights"),
-            hub=_hub_cache(),
+            folders=(*folders, cache_home() / "molspace" / "weights"),
+            hub=hub_cache(),
             offline=offline(),
         )
 
@@ -152,10 +152,15 @@ def folder_name(space: str) -> str:
     return name
 
 
+def state_folder() -> Path:
+    """Return where what is costly to learn is kept between runs: beside the store."""
+    chosen = os.environ.get("MOLSPACE_CACHE")
+    return Path(chosen).expanduser() if chosen else cache_home() / "molspace"
+
+
 def digest_cache() -> DigestCache:
     """Return the digests remembered beside the store, where planning keeps them too."""
-    chosen = os.environ.get("MOLSPACE_CACHE")
-    return DigestCache(Path(chosen).expanduser() if chosen else _caches() / "molspace")
+    return DigestCache(state_folder())
 
 
 # --- one file ------------------------------------------------------------------------
@@ -197,7 +202,7 @@ def _candidates(space: str, file: WeightsFile, places: Places) -> Iterator[Path]
             yield folder / file.name
     if file.repo:
         snapshot = hub_snapshot(file.repo, file.revision, places.hub)
-        yield (snapshot or _repo_folder(file.repo, places.hub)) / file.filename
+        yield (snapshot or repo_folder(file.repo, places.hub)) / file.filename
 
 
 def _whole(space: str, file: WeightsFile, path: Path) -> Path:
@@ -257,73 +262,13 @@ def find_folder(space: str, repo: WeightsRepo, places: Places, *, fetch: str = "
         # A revision is only told apart in the hub's cache, which files snapshots by commit.
         own = [] if repo.revision else [p / folder_name(space) for p in places.folders]
         snapshot = hub_snapshot(repo.repo, repo.revision, places.hub)
-        candidates = [*own, snapshot or _repo_folder(repo.repo, places.hub) / "snapshots"]
+        candidates = [*own, snapshot or repo_folder(repo.repo, places.hub) / "snapshots"]
         if snapshot is None:
             candidates[-1] /= repo.revision or "main"
     for folder in candidates:
         if folder.is_dir():
             return folder
     raise missing(space, candidates, places, fetch=fetch)
-
-
-def hub_snapshot(repo: str, revision: str, hub: Path) -> Path | None:
-    """Return the folder of a repository's snapshot in the hub's cache, or None.
-
-    Args:
-        repo: ``ORG/NAME``.
-        revision: commit, tag or branch; "" for the main branch.
-        hub: the cache.
-
-    Raises:
-        UsageError: the names are no repository or revision.
-    """
-    folder = _repo_folder(repo, hub)
-    name = revision or "main"
-    if not _REVISION.fullmatch(name) or ".." in name:
-        raise UsageError(f"'{revision}' is no revision", fix="a commit, tag or branch")
-    try:
-        commit = (folder / "refs" / name).read_text(encoding="utf-8").strip()
-    except OSError:
-        commit = name
-    snapshot = folder / "snapshots" / commit
-    return snapshot if snapshot.is_dir() else None
-
-
-def commit_of(snapshot: Path) -> str:
-    """Return the commit of a snapshot in the hub's cache; "" for any other folder."""
-    inside = snapshot.parent.name == "snapshots" and snapshot.parents[1].name.startswith("models--")
-    return snapshot.name if inside and _COMMIT.fullmatch(snapshot.name) else ""
-
-
-def is_commit(revision: str) -> bool:
-    """Return whether a revision is a full commit, which cannot move."""
-    return _COMMIT.fullmatch(revision) is not None
-
-
-def split_repo(text: str) -> tuple[str, str]:
-    """Split ``ORG/NAME[@REVISION]``.
-
-    Raises:
-        UsageError: it names no repository.
-    """
-    repo, at, revision = text.partition("@")
-    if not _REPO.fullmatch(repo) or (at and not revision):
-        raise UsageError(
-            f"'{text}' names no repository",
-            fix="ORG/NAME or ORG/NAME@REVISION; for a folder ./NAME",
-        )
-    return repo, revision
-
-
-def licence_of(folder: Path) -> str:
-    """Return the licence that a repository's model card names; "" where it names none."""
-    try:
-        with (folder / "README.md").open(encoding="utf-8", errors="replace") as stream:
-            head = stream.read(4096)
-    except OSError:
-        return ""
-    found = re.search(r"\A---\n(?:(?!---).*\n)*?licen[sc]e:[ \t]*([\w.+-]+)", head)
-    return found.group(1) if found else ""
 
 
 def missing(
@@ -354,26 +299,6 @@ def missing(
         space=space,
         looked_in=shown,
     )
-
-
-def _repo_folder(repo: str, hub: Path) -> Path:
-    if not _REPO.fullmatch(repo):
-        raise UsageError(f"'{repo}' names no repository", fix="ORG/NAME")
-    return hub.expanduser() / ("models--" + repo.replace("/", "--"))
-
-
-def _caches() -> Path:
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache"
-
-
-def _hub_cache() -> Path:
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if chosen := os.environ.get(name):
-            return Path(chosen).expanduser()
-    if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
-    return _caches() / "huggingface" / "hub"
 
 
 def _short(path: Path) -> str:

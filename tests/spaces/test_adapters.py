@@ -1,3 +1,4 @@
+import importlib
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -6,9 +7,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from reactions.errors import MissingError, NotSupportedYet
+from reactions.data.digests import DigestCache
+from reactions.errors import MissingError
 from reactions.kinds import SpaceSpec
-from reactions.spaces import adapters
+from reactions.spaces import adapters, image_text
+from reactions.spaces.weights import Places
 
 SPEC = SpaceSpec("X", 4, ("text",), adapter="tiny", source="tiny:x")
 
@@ -43,11 +46,53 @@ def test_folders_and_their_uris(folder: Path) -> None:
     assert adapters.load(spec, "cpu").spec == spec
 
 
-@pytest.mark.parametrize("uri", ["open_clip:ViT-B-32/openai", "hf:a/b", "laion_clap:x.pt"])
-def test_models_say_what_to_do_instead(uri: str) -> None:
-    with pytest.raises(NotSupportedYet) as caught:
-        adapters.resolve_uri(uri)
-    assert caught.value.fix == "embed with it and give the folder of embeddings"
+def test_a_model_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "open_clip", raising=False)
+    monkeypatch.setattr(image_text.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingError, match="open_clip is not installed") as caught:
+        adapters.resolve_uri("open_clip:ViT-B-32/openai")
+    assert caught.value.fix == 'pip install "molspace[open-clip]"'
+    assert caught.value.exit_code == 3
+
+
+def test_an_adapter_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reactions.spaces.clap", None)
+    spec = SpaceSpec("X", 4, ("text",), adapter="laion_clap", source="x.pt")
+    for act in (adapters.load, adapters.check):
+        with pytest.raises(MissingError, match="cannot load the adapter 'laion_clap'"):
+            act(spec)
+    with pytest.raises(MissingError, match="cannot load the adapter 'laion_clap'"):
+        adapters.resolve_uri("laion_clap:x.pt")
+
+
+def test_every_adapter_and_scheme_is_there() -> None:
+    for place in adapters.ADAPTERS.values():
+        module, _, function = place.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+    for module in adapters.MODELS.values():
+        assert callable(importlib.import_module(module).resolve)
+
+
+def test_schemes_reach_their_modules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def resolve(uri: str, **given: object) -> SpaceSpec:
+        seen.append((uri, given))
+        return SPEC
+
+    module = ModuleType("some_models")
+    module.resolve = resolve
+    module.requirements = lambda uri: (uri,)
+    monkeypatch.setattr(adapters, "MODELS", {"some": "some_models"})
+    monkeypatch.setitem(sys.modules, "some_models", module)
+    places, digests = Places(), DigestCache()
+    spec = adapters.resolve_uri("some:thing", name="Y", places=places, digest_cache=digests)
+    assert spec.name == "Y"
+    given = {"name": "Y", "places": places, "digest_cache": digests}
+    assert seen == [("some:thing", given)]
+    assert adapters.requirements("some:thing") == ("some:thing",)
+    assert adapters.requirements(str(folder)) == ()
+    assert adapters.resolve_uri(str(folder), name="Z").name == "Z"
 
 
 @pytest.mark.parametrize("uri", ["clap", "gone/clap", "https://x/y", "precomputed:gone", ""])
@@ -71,5 +116,7 @@ def test_unknown_and_broken_adapters(plugin: None) -> None:
     with pytest.raises(MissingError, match="did you mean 'precomputed'") as caught:
         adapters.load(spec("precompute"))
     assert "tiny" in caught.value.why
-    with pytest.raises(MissingError, match="no_such_module_at_all"):
-        adapters.load(spec("broken"))
+    for act in (adapters.load, adapters.check):
+        with pytest.raises(MissingError, match="no_such_module_at_all"):
+            act(spec("broken"))
+    adapters.check(SPEC)

@@ -5,7 +5,7 @@ import pytest
 
 from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, UsageError
-from reactions.spaces import weights
+from reactions.spaces import hub, weights
 from reactions.spaces.weights import Places, WeightsFile, WeightsRepo, find_file, find_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -125,30 +125,30 @@ def test_digests_are_held_against_the_published_ones(tmp_path):
 
 
 def test_snapshots_are_found_by_branch_tag_and_commit(tmp_path):
-    hub = tmp_path / "hub"
-    assert weights.hub_snapshot("org/name", "", hub) is None
-    snapshot = put_snapshot(hub, "org/name", "config.json")
-    assert weights.hub_snapshot("org/name", "", hub) == snapshot
-    assert weights.hub_snapshot("org/name", "main", hub) == snapshot
-    assert weights.hub_snapshot("org/name", COMMIT, hub) == snapshot
-    assert weights.hub_snapshot("org/name", "v2", hub) is None
-    tagged = put_snapshot(hub, "org/name", "config.json", commit="f" * 40, ref="v2")
-    assert weights.hub_snapshot("org/name", "v2", hub) == tagged
-    assert weights.commit_of(tagged) == "f" * 40
-    assert weights.commit_of(tmp_path) == ""
+    cache = tmp_path / "hub"
+    assert hub.hub_snapshot("org/name", "", cache) is None
+    snapshot = put_snapshot(cache, "org/name", "config.json")
+    assert hub.hub_snapshot("org/name", "", cache) == snapshot
+    assert hub.hub_snapshot("org/name", "main", cache) == snapshot
+    assert hub.hub_snapshot("org/name", COMMIT, cache) == snapshot
+    assert hub.hub_snapshot("org/name", "v2", cache) is None
+    tagged = put_snapshot(cache, "org/name", "config.json", commit="f" * 40, ref="v2")
+    assert hub.hub_snapshot("org/name", "v2", cache) == tagged
+    assert hub.commit_of(tagged) == "f" * 40
+    assert hub.commit_of(tmp_path) == ""
     for bad in ("../../x", "a..b", "/x", "-x/../.."):
         with pytest.raises(UsageError):
-            weights.hub_snapshot("org/name", bad, hub)
+            hub.hub_snapshot("org/name", bad, cache)
     for bad in ("../x", "a/b/c", "", "a/../b"):
         with pytest.raises(UsageError):
-            weights.hub_snapshot(bad, "", hub)
+            hub.hub_snapshot(bad, "", cache)
 
 
 def test_snapshots_lie_where_the_hubs_own_package_puts_them(tmp_path):
     hub_package = pytest.importorskip("huggingface_hub")
     snapshot = put_snapshot(tmp_path, "org/name", "config.json")
     found = hub_package.snapshot_download("org/name", cache_dir=tmp_path, local_files_only=True)
-    assert Path(found) == snapshot == weights.hub_snapshot("org/name", "", tmp_path)
+    assert Path(found) == snapshot == hub.hub_snapshot("org/name", "", tmp_path)
 
 
 def test_folders_of_repositories(places, tmp_path):
@@ -201,21 +201,21 @@ def test_overrides_are_written_name_equals_path(tmp_path, monkeypatch):
 
 
 def test_repositories_and_their_revisions():
-    assert weights.split_repo("org/name") == ("org/name", "")
-    assert weights.split_repo("roberta-base@v1") == ("roberta-base", "v1")
+    assert hub.split_repo("org/name") == ("org/name", "")
+    assert hub.split_repo("roberta-base@v1") == ("roberta-base", "v1")
     for bad in ("", "a/b/c", "a/b@", "../a", "a b"):
         with pytest.raises(UsageError):
-            weights.split_repo(bad)
-    assert weights.is_commit(COMMIT)
-    assert not weights.is_commit("main")
+            hub.split_repo(bad)
+    assert hub.is_commit(COMMIT)
+    assert not hub.is_commit("main")
 
 
 def test_the_model_card_tells_the_licence(tmp_path):
-    assert weights.licence_of(tmp_path) == ""
+    assert hub.licence_of(tmp_path) == ""
     put(tmp_path / "README.md", b"---\ntags:\n- x\nlicense: cc-by-nc-4.0\n---\nlicense: mit\n")
-    assert weights.licence_of(tmp_path) == "cc-by-nc-4.0"
+    assert hub.licence_of(tmp_path) == "cc-by-nc-4.0"
     put(tmp_path / "README.md", b"---\ntags: x\n---\nlicense: mit\n")
-    assert weights.licence_of(tmp_path) == ""
+    assert hub.licence_of(tmp_path) == ""
 
 
 def test_a_space_without_letters_has_no_folder():

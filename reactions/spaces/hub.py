@@ -1,0 +1,123 @@
+"""The Hugging Face hub's names, and its cache on this machine: read, never fetched into.
+
+models--ORG--NAME/refs/main                 the commit a branch or tag stood at
+models--ORG--NAME/snapshots/COMMIT/FILE     a file at that commit
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from reactions.errors import UsageError
+
+_REPO = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_REVISION = re.compile(r"[\w-][\w./-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+TOKENISER_FILES = (
+    "*.model",
+    "added_tokens.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+"""Globs of what a transformers tokeniser may be made of."""
+
+
+def cache_home() -> Path:
+    """Return ``$XDG_CACHE_HOME``, or ``~/.cache``."""
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache"
+
+
+def hub_cache() -> Path:
+    """Return where the hub's own package keeps its cache, by the same settings."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if chosen := os.environ.get(name):
+            return Path(chosen).expanduser()
+    if home := os.environ.get("HF_HOME"):
+        return Path(home).expanduser() / "hub"
+    return cache_home() / "huggingface" / "hub"
+
+
+def repo_folder(repo: str, hub: Path) -> Path:
+    """Return a repository's folder in the cache, whether or not it is there.
+
+    Raises:
+        UsageError: it cannot be a repository's name.
+    """
+    if not _REPO.fullmatch(repo):
+        raise UsageError(f"'{repo}' names no repository", fix="ORG/NAME")
+    return hub.expanduser() / ("models--" + repo.replace("/", "--"))
+
+
+def hub_snapshot(repo: str, revision: str, hub: Path) -> Path | None:
+    """Return the folder of a repository's snapshot in the hub's cache, or None.
+
+    Args:
+        repo: ``ORG/NAME``.
+        revision: commit, tag or branch; "" for the main branch.
+        hub: the cache.
+
+    Raises:
+        UsageError: the names are no repository or revision.
+    """
+    folder = repo_folder(repo, hub)
+    name = revision or "main"
+    if not _REVISION.fullmatch(name) or ".." in name:
+        raise UsageError(f"'{revision}' is no revision", fix="a commit, tag or branch")
+    try:
+        commit = (folder / "refs" / name).read_text(encoding="utf-8").strip()
+    except OSError:
+        commit = name
+    snapshot = folder / "snapshots" / commit
+    return snapshot if snapshot.is_dir() else None
+
+
+def commit_of(snapshot: Path) -> str:
+    """Return the commit of a snapshot in the hub's cache; "" for any other folder."""
+    inside = snapshot.parent.name == "snapshots" and snapshot.parents[1].name.startswith("models--")
+    return snapshot.name if inside and _COMMIT.fullmatch(snapshot.name) else ""
+
+
+def is_commit(revision: str) -> bool:
+    """Return whether a revision is a full commit, which cannot move."""
+    return _COMMIT.fullmatch(revision) is not None
+
+
+def split_repo(text: str) -> tuple[str, str]:
+    """Split ``ORG/NAME[@REVISION]``.
+
+    Raises:
+        UsageError: it names no repository.
+    """
+    repo, at, revision = text.partition("@")
+    if not _REPO.fullmatch(repo) or (at and not revision):
+        raise UsageError(
+            f"'{text}' names no repository",
+            fix="ORG/NAME or ORG/NAME@REVISION; for a folder ./NAME",
+        )
+    return repo, revision
+
+
+def licence_of(folder: Path) -> str:
+    """Return the licence that a repository's model card names; "" where it names none."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8", errors="replace") as stream:
+            head = stream.read(4096)
+    except OSError:
+        return ""
+    found = re.search(r"\A---\n(?:(?!---).*\n)*?licen[sc]e:[ \t]*([\w.+-]+)", head)
+    return found.group(1) if found else ""
+
+
+def tokeniser_files(folder: Path) -> list[Path]:
+    """Return a folder's tokeniser files, sorted; [] where none holds a vocabulary."""
+    found = sorted({path for glob in TOKENISER_FILES for path in folder.glob(glob)})
+    names = ("tokenizer.json", "vocab.json", "vocab.txt")
+    return found if any(p.suffix == ".model" or p.name in names for p in found) else []
