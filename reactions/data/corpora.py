@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.data.digests import DigestCache
+from reactions.data.places import Blob
 from reactions.errors import DataError
 from reactions.hashing import bytes_digest, canonical
 from reactions.kinds import Digest, Item, Modality, Waveform
@@ -103,7 +104,7 @@ class TextCorpus:
     def digest(self) -> Digest:
         """Digest of ids, texts and order."""
         pairs = zip(self._ids, self._texts, strict=True)
-        return rows_digest("text", ((id, _text_digest(text)) for id, text in pairs))
+        return rows_digest("text", ((id, text_tag(text)) for id, text in pairs))
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -181,9 +182,13 @@ def content_digest(item: Item, digests: DigestCache) -> str:
     if value is None:
         return "id"
     if isinstance(value, str):
-        return _text_digest(value)
+        return text_tag(value)
     if isinstance(value, Path):
         return f"file:{digests.of(value)}"
+    if isinstance(value, Blob):
+        return value.tag or f"file:{bytes_digest(value.read())}"
+    if isinstance(value, bytes):
+        return f"file:{bytes_digest(value)}"
     if isinstance(value, Waveform):
         return f"audio:{value.rate_hz}:{_array_digest(value.samples)}"
     if isinstance(value, np.ndarray):
@@ -195,7 +200,8 @@ def content_digest(item: Item, digests: DigestCache) -> str:
     )
 
 
-def _text_digest(text: str) -> str:
+def text_tag(text: str) -> str:
+    """Return the tagged digest of a text."""
     return f"text:{bytes_digest(text.encode('utf-8', 'surrogatepass'))}"
 
 

@@ -15,12 +15,21 @@ from reactions.kinds import Digest
 
 _FILE = "file-digests.jsonl"
 _FLUSH_EVERY = 256
-_SETTLED_NS = 2_000_000_000
+SETTLED_NS = 2_000_000_000
 """A file changed within the coarsest clock tick of a file system (FAT: 2 s) may change again
 without a new time stamp; its digest is not remembered yet."""
 
 _Identity: TypeAlias = tuple[int, int, int]
 """size_bytes, mtime_ns, inode."""
+
+
+def cache_root() -> Path:
+    """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
+    if chosen := os.environ.get("MOLSPACE_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache).expanduser().absolute() / "molspace"
+    return Path.home() / ".cache" / "molspace"
 
 
 class DigestCache:
@@ -35,6 +44,7 @@ class DigestCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
         self._path = None if folder is None else Path(folder) / _FILE
         self._known: dict[str, tuple[_Identity, Digest]] = {}
         self._fresh: list[str] = []
@@ -60,7 +70,7 @@ class DigestCache:
             raise DataError(
                 f"cannot read '{path}'", why=(error.strerror or str(error)).lower(), path=str(path)
             ) from error
-        if steady and time.time_ns() - identity[1] > _SETTLED_NS:
+        if steady and time.time_ns() - identity[1] > SETTLED_NS:
             self._known[key] = (identity, digest)
             self._fresh.append(key)
             if len(self._fresh) >= _FLUSH_EVERY:

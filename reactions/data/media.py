@@ -1,24 +1,32 @@
-"""Media files to arrays: any ordinary image or sound, decoded the same way everywhere.
+"""Media to arrays: any ordinary image or sound, decoded the same way everywhere.
 
+What is decoded may be a file, a ``Blob`` (a tar's member, a remote object) or bytes.
 Decoding is lenient about format (whatever Pillow and libsndfile read) and strict about
-damage: a file that is cut short or holds no usable samples is an error, never a guess.
+damage: what is cut short or holds no usable samples is an error, never a guess.
 """
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from reactions.errors import MediaError
+from reactions.data.places import Blob
+from reactions.errors import DataError, MediaError
 from reactions.kinds import Item, Waveform
 
 if TYPE_CHECKING:
     import PIL.Image
+    import soundfile
     from numpy.typing import NDArray
+
+Source: TypeAlias = Path | Blob | bytes
+"""Where encoded media are read from."""
 
 MAX_PIXELS = 100_000_000
 MAX_SAMPLES = 1 << 28
@@ -27,18 +35,25 @@ MAX_SAMPLES = 1 << 28
 MAX_PEAK = 8.0
 """Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
 
+SKIP = (
+    'mend it, or leave it out: skip = ["{id}"] under [corpora.{modality}]; '
+    'check = "full" there finds all such items at once'
+)
+"""What helps against an item of a corpus that cannot be decoded."""
+
+_STREAM = re.compile(r"<_io\.[^>]*>")
 _ORIENTATION = 0x0112
 _STREAMED_BYTES = 0x7F000000
 """Writers that cannot seek back leave sizes from here to 2**32 - 1 in the header."""
 
 
-def load_image(path: Path) -> NDArray[np.uint8]:
-    """Decode an image file, first frame only, upright as its EXIF orientation says.
+def load_image(source: Source) -> NDArray[np.uint8]:
+    """Decode an image, first frame only, upright as its EXIF orientation says.
 
     Transparent pixels show a white background; 16-bit images are scaled to 8 bits.
 
     Args:
-        path: a file in any format Pillow reads.
+        source: an image in any format Pillow reads.
 
     Returns:
         (h, w, 3) uint8, RGB.
@@ -46,17 +61,18 @@ def load_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         MediaError: the file is missing, no image, cut short, larger than ``MAX_PIXELS``,
             or holds values of no defined range; ``fields["path"]`` names it.
+        DataError: the tar or the server it lies in cannot be read.
     """
     from PIL import Image
 
-    path = Path(path)
+    path = place(source)
     try:
-        with Image.open(path) as image:
+        with open_media(source) as stream, Image.open(stream) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _oversized(path, image.width, image.height)
             image.load()
             return _rgb(path, _upright(image))
-    except (MediaError, MemoryError):
+    except (DataError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _oversized(path) from error
@@ -66,14 +82,14 @@ def load_image(path: Path) -> NDArray[np.uint8]:
         raise _undecodable("image", path, error) from error
 
 
-def load_audio(path: Path, *, channel: int | None = None) -> Waveform:
-    """Decode a sound file to mono, at its own rate.
+def load_audio(source: Source, *, channel: int | None = None) -> Waveform:
+    """Decode a sound to mono, at its own rate.
 
     Damage shows where the format records its length: an OGG stream that was cut short
     reads as a shorter sound.
 
     Args:
-        path: a file in any format libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, ...).
+        source: a sound in any format libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, ...).
         channel: the one to keep, from 0; None takes the mean of all.
 
     Returns:
@@ -82,20 +98,16 @@ def load_audio(path: Path, *, channel: int | None = None) -> Waveform:
     Raises:
         MediaError: the file is missing, no sound, empty, cut short, too long, not finite
             or not in [-1, 1]; ``fields["path"]`` names it.
+        DataError: the tar or the server it lies in cannot be read.
     """
-    import soundfile
-
-    path = Path(path)
+    path = place(source)
     try:
-        _check_length(path)
-        with soundfile.SoundFile(path) as sound:
+        with open_media(source) as stream, open_sound(stream, path) as sound:
             n, channels, rate_hz = sound.frames, sound.channels, sound.samplerate
-            if n * channels > MAX_SAMPLES:
-                raise _bad_audio(path, f"it holds {n} frames of {channels} channels", "cut it up")
             frames = sound.read(dtype="float32", always_2d=True)  # (n, channels)
             # An MP3's length is what its tags say, give or take the encoder's padding.
             slack = n // 10 if sound.format == "MP3" else 0
-    except (MediaError, MemoryError):
+    except (DataError, MemoryError):
         raise
     except (OSError, RuntimeError, ValueError, TypeError) as error:  # LibsndfileError is a Runtime
         raise _undecodable("audio", path, error) from error
@@ -145,7 +157,7 @@ def load(item: Item) -> Item:
     Raises:
         MediaError: the file cannot be decoded; fields ``id`` and ``path`` name it.
     """
-    if not isinstance(item.value, Path):
+    if not isinstance(item.value, Path | Blob | bytes):
         return item
     try:
         value: Any
@@ -159,15 +171,52 @@ def load(item: Item) -> Item:
             return item
     except MediaError as error:
         error.fields["id"] = item.id
+        error.fix = error.fix or SKIP.format(id=item.id, modality=item.modality)
         raise
     return replace(item, value=value)
 
 
-def _load_text(path: Path) -> str:
+def place(source: Source) -> str:
+    """Return what messages call a source."""
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
+
+
+def open_media(source: Source) -> BinaryIO:
+    """Open a source; blobs are read whole.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        DataError: the tar or the server a blob lies in cannot be read.
+    """
+    if isinstance(source, Blob):
+        source = source.read()
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def open_sound(stream: BinaryIO, path: str) -> soundfile.SoundFile:
+    """Open a sound and hold its header against its length.
+
+    Raises:
+        MediaError: it is cut short, or longer than ``MAX_SAMPLES``.
+        RuntimeError: it is no sound.
+    """
+    import soundfile
+
+    _check_length(stream, path)
+    sound = soundfile.SoundFile(stream)
+    if sound.frames * sound.channels > MAX_SAMPLES:
+        size = f"{sound.frames} frames of {sound.channels} channels"
+        sound.close()
+        raise _bad_audio(path, f"it holds {size}", "cut it up")
+    return sound
+
+
+def _load_text(source: Source) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        with open_media(source) as stream:
+            return stream.read().decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise _undecodable("text", path, error) from error
+        raise _undecodable("text", place(source), error) from error
 
 
 def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -189,7 +238,7 @@ def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _rgb(path: Path, image: PIL.Image.Image) -> NDArray[np.uint8]:
+def _rgb(path: str, image: PIL.Image.Image) -> NDArray[np.uint8]:
     from PIL import Image
 
     if image.mode == "F":
@@ -197,7 +246,7 @@ def _rgb(path: Path, image: PIL.Image.Image) -> NDArray[np.uint8]:
             f"cannot use the image '{path}'",
             why="it holds floats, whose range is not defined",
             fix="save it with 8 or 16 bits a channel",
-            path=str(path),
+            path=path,
         )
     if image.mode.startswith("I"):  # 16 bits a pixel; Pillow names byte orders apart
         grey = np.asarray(image).astype(np.int64)
@@ -206,7 +255,7 @@ def _rgb(path: Path, image: PIL.Image.Image) -> NDArray[np.uint8]:
                 f"cannot use the image '{path}'",
                 why="its values do not fit 16 bits",
                 fix="save it with 8 or 16 bits a channel",
-                path=str(path),
+                path=path,
             )
         eight = ((grey + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255, rounded
         return np.repeat(eight[:, :, None], 3, axis=2)
@@ -217,11 +266,11 @@ def _rgb(path: Path, image: PIL.Image.Image) -> NDArray[np.uint8]:
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
-def _check_length(path: Path) -> None:
+def _check_length(stream: BinaryIO, path: str) -> None:
     # libsndfile shortens a truncated WAV or AIFF without a word; the header knows better.
-    with path.open("rb") as stream:
-        head = stream.read(12)
-        size_bytes = stream.seek(0, 2)
+    head = stream.read(12)
+    size_bytes = stream.seek(0, 2)
+    stream.seek(0)
     if len(head) == 12 and (head[:4], head[8:11]) in ((b"RIFF", b"WAV"), (b"FORM", b"AIF")):
         order = "<I" if head[:4] == b"RIFF" else ">I"
         declared = struct.unpack(order, head[4:8])[0] + 8
@@ -230,25 +279,27 @@ def _check_length(path: Path) -> None:
             raise _bad_audio(path, f"it is cut short: {size_bytes} of {declared} bytes")
 
 
-def _oversized(path: Path, width: int | None = None, height: int | None = None) -> MediaError:
+def _oversized(path: str, width: int | None = None, height: int | None = None) -> MediaError:
     size = f"{width} x {height} pixels, " if width and height else ""
     return MediaError(
         f"image too large: '{path}'",
         why=f"{size}more than {MAX_PIXELS // 1_000_000} million pixels",
         fix="scale it down",
-        path=str(path),
+        path=path,
     )
 
 
-def _bad_audio(path: Path, why: str, fix: str = "") -> MediaError:
-    return MediaError(f"cannot use the audio '{path}'", why=why, fix=fix, path=str(path))
+def _bad_audio(path: str, why: str, fix: str = "") -> MediaError:
+    return MediaError(f"cannot use the audio '{path}'", why=why, fix=fix, path=path)
 
 
-def _undecodable(modality: str, path: Path, error: Exception) -> MediaError:
+def _undecodable(modality: str, path: str, error: Exception) -> MediaError:
     if isinstance(error, FileNotFoundError):
         why = "there is no such file"
     elif isinstance(error, OSError) and error.strerror:
         why = error.strerror.lower()
     else:
-        why = " ".join(str(error).split()) or type(error).__name__
-    return MediaError(f"cannot decode the {modality} '{path}'", why=why, path=str(path))
+        # The libraries' own words, without the address of the object they read from.
+        said = _STREAM.sub("", getattr(error, "error_string", None) or str(error))
+        why = " ".join(said.split()) or type(error).__name__
+    return MediaError(f"cannot decode the {modality} '{path}'", why=why, path=path)

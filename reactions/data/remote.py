@@ -1,0 +1,178 @@
+"""Files behind a URL, through fsspec: S3, GCS, HTTP, the Hugging Face hub, memory, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from reactions.errors import DataError, MissingError, MolspaceError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_STAMPS = (
+    "ETag",
+    "etag",
+    "checksum",
+    "md5Hash",
+    "content_md5",
+    "sha256",
+    "blob_id",
+    "generation",
+    "crc32c",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "mtime",
+    "created",
+)
+"""What file systems call the fact that changes with the contents, the most telling first."""
+
+
+def stamp(info: Mapping[str, Any]) -> str:
+    """Return what changes when the object changes: its size and its checksum, or a date.
+
+    Returns:
+        "" where the file system tells nothing of the kind.
+    """
+    for key in _STAMPS:
+        if info.get(key):
+            return f"{info.get('size')}:{key}={info[key]}"
+    return ""
+
+
+def find(url: str) -> list[tuple[str, int, str]]:
+    """Return the files a URL names, sorted: itself, or what its wildcards match.
+
+    Returns:
+        (URL, size in bytes, stamp) of each.
+
+    Raises:
+        MissingError: there is none, or a package is missing.
+        DataError: the place cannot be reached.
+    """
+    with _told(url):
+        fs, path = _open(url)
+        if any(c in path for c in "*?["):
+            found = fs.glob(path, detail=True)
+        else:
+            found = {path: fs.info(path)}
+        files = [info for info in found.values() if info.get("type") != "directory"]
+        if not files:
+            raise FileNotFoundError(url)
+        return [_entry(fs, info) for info in sorted(files, key=lambda info: str(info["name"]))]
+
+
+def is_folder(url: str) -> bool:
+    """Tell whether a URL names a folder.
+
+    Raises:
+        MissingError: a package is missing.
+        DataError: the place cannot be reached.
+    """
+    with _told(url):
+        fs, path = _open(url)
+        return bool(fs.isdir(path))
+
+
+def walk(url: str) -> list[tuple[str, str, int, str]]:
+    """Return all files below a folder, sorted by name.
+
+    Returns:
+        (name relative to the folder, URL, size in bytes, stamp) of each.
+
+    Raises:
+        MissingError: a package is missing.
+        DataError: the place cannot be reached.
+    """
+    with _told(url):
+        fs, path = _open(url)
+        root = path.rstrip("/")
+        found = [
+            (str(name).removeprefix(root).lstrip("/"), *_entry(fs, info))
+            for name, info in fs.find(path, detail=True).items()
+        ]
+        return sorted(found)
+
+
+def open_binary(url: str) -> BinaryIO:
+    """Open a file for reading; seekable where the server allows ranges.
+
+    Raises:
+        MissingError: it is not there, or a package is missing.
+        DataError: it cannot be reached.
+    """
+    with _told(url):
+        fs, path = _open(url)
+        return cast(BinaryIO, fs.open(path, "rb"))
+
+
+def read(url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
+    """Return a file's bytes, or a range of them.
+
+    Raises:
+        MissingError: it is not there, or a package is missing.
+        DataError: it cannot be reached.
+    """
+    with _told(url):
+        fs, path = _open(url)
+        if size_bytes is None:
+            return bytes(fs.cat_file(path, start=start or None))
+        return bytes(fs.cat_file(path, start=start, end=start + size_bytes))
+
+
+def _entry(fs: AbstractFileSystem, info: Mapping[str, Any]) -> tuple[str, int, str]:
+    return str(fs.unstrip_protocol(info["name"])), int(info.get("size") or 0), stamp(info)
+
+
+@lru_cache(maxsize=64)
+def _filesystem(protocol: str) -> Any:
+    import fsspec
+
+    return fsspec.filesystem(protocol)
+
+
+def _open(url: str) -> tuple[AbstractFileSystem, str]:
+    from fsspec.core import url_to_fs
+
+    protocol = url.partition("://")[0]
+    if "::" in protocol or protocol in ("http", "https"):  # the host belongs to the path
+        fs, path = url_to_fs(url)
+        return fs, str(path)
+    fs = _filesystem(protocol)
+    return fs, str(fs._strip_protocol(url))
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Turn whatever a file system raises into an error that says what to do."""
+    try:
+        yield
+    except MolspaceError:
+        raise
+    except FileNotFoundError:
+        raise MissingError(
+            f"there is nothing at '{url}'",
+            fix="check the address, and the wildcards in it",
+            url=url,
+        ) from None
+    except ImportError as error:
+        raise MissingError(
+            f"cannot read '{url}'",
+            why=str(error).rstrip("."),
+            fix="pip install 'molspace[remote]', and the package this kind of address needs "
+            "(s3fs, gcsfs, aiohttp, huggingface_hub)",
+            url=url,
+        ) from None
+    # Every store raises errors of its own library; what they share is that reading failed.
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"cannot read '{url}'",
+            why=why,
+            fix="check the address, the network and your credentials, then run it again: "
+            "what is done stays done",
+            url=url,
+        ) from error

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactions.data import tables
+from reactions.data.tables import Strings, Table, TableCache
+
+
+def table(*texts: str) -> Table:
+    return Table({"id": Strings.pack(texts), "n": np.arange(len(texts))}, {"made": "now"})
+
+
+@given(st.lists(st.text()))
+def test_strings_come_back(texts: list[str]) -> None:
+    packed = Strings.pack(texts)
+    assert list(packed) == texts
+    assert [packed[row] for row in range(len(packed))] == texts
+    assert packed.lengths.tolist() == [len(t.encode("utf-8", "surrogatepass")) for t in texts]
+
+
+@given(st.lists(st.text(), min_size=1), st.data())
+def test_any_rows_of_strings(texts: list[str], data: st.DataObject) -> None:
+    packed = Strings.pack(texts)
+    rows = data.draw(st.lists(st.integers(0, len(texts) - 1), unique=True).map(sorted))
+    assert packed.at(np.array(rows, np.int64)) == [texts[row] for row in rows]
+    assert packed.between(0, len(texts)) == texts
+
+
+def test_odd_file_names_survive() -> None:
+    assert list(Strings.pack(["caf\udce9", "", "日"])) == ["caf\udce9", "", "日"]
+
+
+def test_a_table_is_found_by_name_and_signature(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path / "new")
+    cache.put("texts", "a" * 64, table("x", "y"))
+    found = TableCache(tmp_path / "new").get("texts", "a" * 64)
+    assert found is not None
+    assert list(found.strings("id")) == ["x", "y"]
+    assert found.numbers("n").tolist() == [0, 1]
+    assert found.facts == {"made": "now"}
+    assert len(found) == 2
+    assert cache.get("texts", "b" * 64) is None
+    # Only the start of a signature is in the folder's name; all of it counts.
+    assert cache.get("texts", "a" * 32 + "b" * 32) is None
+    assert cache.get("other", "a" * 64) is None
+
+
+def test_a_new_signature_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path)
+    cache.put("texts", "a" * 64, table("old"))
+    cache.put("texts", "b" * 64, table("new"))
+    assert cache.get("texts", "a" * 64) is None
+    latest = cache.latest("texts")
+    assert latest is not None
+    assert list(latest.strings("id")) == ["new"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_without_a_signature_or_a_folder_nothing_is_kept(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path)
+    cache.put("texts", "", table("x"))
+    assert cache.get("texts", "") is None
+    assert list(tmp_path.iterdir()) == []
+    nowhere = TableCache(None)
+    nowhere.put("texts", "a", table("x"))
+    assert nowhere.get("texts", "a") is None
+    assert nowhere.latest("texts") is None
+
+
+def test_large_columns_are_mapped(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path)
+    cache.put("big", "a", Table({"n": np.arange(100_000)}))
+    found = cache.get("big", "a")
+    assert found is not None
+    assert isinstance(found.numbers("n"), np.memmap)
+    assert int(found.numbers("n")[99_999]) == 99_999
+
+
+def test_no_rows_are_rows_too(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path)
+    cache.put("none", "a", table())
+    found = cache.get("none", "a")
+    assert found is not None
+    assert list(found.strings("id")) == []
+
+
+@pytest.mark.parametrize("name", ["table.json", "id.npy", "id.ends.npy", "n.npy"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "junk"])
+def test_a_damaged_table_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
+    cache = TableCache(tmp_path)
+    cache.put("texts", "a", table("x", "y"))
+    path = tmp_path / "texts-a" / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-3] if damage == "cut" else b"junk")
+    assert cache.get("texts", "a") is None
+    assert cache.latest("texts") is None
+    cache.put("texts", "a", table("z"))
+    found = cache.get("texts", "a")
+    assert found is not None
+    assert list(found.strings("id")) == ["z"]
+
+
+def test_a_folder_that_cannot_be_written_only_costs_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError("full")
+
+    monkeypatch.setattr(tables, "_write", refuse)
+    cache = TableCache(tmp_path)
+    cache.put("texts", "a", table("x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_outlives_a_kill(tmp_path: Path) -> None:
+    journal = TableCache(tmp_path / "new").journal("scan")
+    journal.note([["a", 1], ["b", 2]])
+    path = tmp_path / "new" / "scan.journal"
+    with path.open("ab") as stream:
+        stream.write(b'["c", ')  # killed here
+    journal.note([["d", 4]])
+    assert list(journal.read()) == [["a", 1], ["b", 2], ["d", 4]]
+    journal.drop()
+    assert list(journal.read()) == []
+    journal.drop()
+    nowhere = TableCache(None).journal("scan")
+    nowhere.note([["a"]])
+    assert list(nowhere.read()) == []
