@@ -1,0 +1,130 @@
+"""Reading published PyTorch checkpoints without running what they hold."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reactions.errors import DataError, MissingError
+
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_SHOWN = 3
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint, on the CPU, mapped from the file where that works.
+
+    Only tensors, plain containers and numpy's numbers are unpickled; anything else in a
+    pickle is refused before it can run.
+
+    Args:
+        path: a ``.safetensors`` file, or what ``torch.save`` wrote: a state dictionary,
+            or a dictionary with one under ``"state_dict"``.
+
+    Returns:
+        Name to tensor; a prefix ``module.`` on all names, left by data-parallel training,
+        is taken off.
+
+    Raises:
+        MissingError: torch is too old to unpickle safely.
+        DataError: damaged, no checkpoint, or with code in it.
+    """
+    try:
+        found = _safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
+    # Damaged files fail in the zip reader, in C++ or in the middle of unpickling.
+    except (
+        pickle.UnpicklingError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+    ) as error:
+        raise _unreadable(path, error) from error
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not found:
+        raise _no_tensors(path, "it holds no dictionary of tensors")
+    odd = [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise _no_tensors(path, f"these are no tensors: {', '.join(odd[:_SHOWN])}")
+    if all(name.startswith("module.") for name in found):
+        return {name.removeprefix("module."): value for name, value in found.items()}
+    return dict(found)
+
+
+def _safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def _unpickle(path: Path) -> Any:
+    # Before 2.6 a crafted file could run code even with weights_only (CVE-2025-32434).
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < (2, 6):
+        raise MissingError(
+            f"torch {torch.__version__} cannot read '{path}' safely",
+            why="before version 2.6 a crafted checkpoint could run code",
+            fix="pip install 'torch>=2.6', or convert the checkpoint to safetensors",
+            path=str(path),
+        )
+    with torch.serialization.safe_globals(_numbers()), warnings.catch_warnings():
+        # Torch warns of any pickle protocol but its own, whether or not it can read it.
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")
+        return torch.load(
+            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+
+
+def _numbers() -> list[Any]:
+    """Return what numpy's scalars (best scores, learning rates) are pickled with."""
+    scalar = np.float64().__reduce__()[0]
+    kinds = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
+    return [
+        (scalar, "numpy.core.multiarray.scalar"),  # numpy 1
+        (scalar, "numpy._core.multiarray.scalar"),  # numpy 2
+        np.dtype,
+        *{type(np.dtype(kind)) for kind in kinds},
+    ]
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    text = " ".join(str(error).split())
+    code = _GLOBAL.search(text) if isinstance(error, pickle.UnpicklingError) else None
+    if code is not None:
+        return DataError(
+            f"refused to open the checkpoint '{path}'",
+            why=f"it holds more than tensors: unpickling it would call {code[1]}",
+            fix="get the original file, or have it converted to safetensors where it is trusted",
+            path=str(path),
+            name=code[1],
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        text = text.partition("WeightsUnpickler error: ")[2].partition(" Check the")[0] or text
+    elif isinstance(error, KeyError):
+        text = "it is not what torch.save writes"
+    return DataError(
+        f"cannot read the checkpoint '{path}'",
+        why=text.partition(". ")[0] or type(error).__name__,
+        fix="fetch it again",
+        path=str(path),
+    )
+
+
+def _no_tensors(path: Path, why: str) -> DataError:
+    return DataError(f"'{path}' is no checkpoint", why=why, path=str(path))
