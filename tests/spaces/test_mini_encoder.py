@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from reactions.errors import DataError, MediaError, MissingError
 from reactions.hashing import file_digest
-from reactions.kinds import Item, SpaceSpec, Waveform
+from reactions.kinds import Item, SpaceSpec, StagedEncoder, Waveform
 from reactions.labs import mini, reading
 from reactions.spaces import mini as spaces
 
@@ -87,7 +88,7 @@ class TestBatches:
     def test_batch_size_does_not_matter(self, imagebind, modality, monkeypatch):
         items = mini.corpus(modality, n=9, seed=0).items(0, 9)
         together = imagebind.embed(modality, items)
-        monkeypatch.setattr(spaces, "BATCH_ROWS", 2)
+        monkeypatch.setattr(spaces.encoder, "BATCH_ROWS", 2)
         # Single precision sums in another order.
         np.testing.assert_allclose(imagebind.embed(modality, items), together, atol=1e-5)
         alone = np.stack([imagebind.embed(modality, [item])[0] for item in items])
@@ -100,6 +101,39 @@ class TestBatches:
 
     def test_no_items(self, imagebind):
         assert imagebind.embed("image", []).shape == (0, 128)
+
+
+class TestStages:
+    @pytest.mark.parametrize("modality", ["audio", "image", "text"])
+    def test_embedding_is_preparing_then_forward(self, imagebind, modality):
+        assert isinstance(imagebind, StagedEncoder)
+        items = mini.corpus(modality, n=7, seed=0).items(0, 7)
+        prepared = [imagebind.preprocess(modality, item) for item in items]
+        np.testing.assert_array_equal(
+            imagebind.forward(modality, prepared), imagebind.embed(modality, items)
+        )
+        assert imagebind.forward(modality, []).shape == (0, imagebind.spec.dim)
+
+    def test_what_runs_ahead_is_small(self, imagebind):
+        image = imagebind.preprocess("image", Item("x", "image", np.zeros((640, 480, 3), np.uint8)))
+        audio = imagebind.preprocess("audio", Item("x", "audio", sound(480_000, 48_000)))
+        words, grams = imagebind.preprocess("text", Item("x", "text", "a low hum"))
+        assert (image.nbytes, audio.nbytes) == (32 * 32 * 3, 4000 * 4)
+        assert (len(words), len(grams)) == (3, 1 + 3 + 3)  # <a>; <lo low ow>; <hu hum um>
+
+    def test_padding_does_not_matter(self, imagebind):
+        texts = ["hum", "a long low hum with a great many words beside it " * 9, ""]
+        prepared = [imagebind.preprocess("text", Item(t, "text", t)) for t in texts]
+        together = imagebind.forward("text", prepared)
+        alone = np.concatenate([imagebind.forward("text", [one]) for one in prepared])
+        # Single precision sums in another order.
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+
+    def test_modalities_it_lacks(self, encoders):
+        with pytest.raises(DataError, match="does not embed image"):
+            encoders["CLAP_g"].preprocess("image", Item("x", "image", None))
+        with pytest.raises(DataError, match="does not embed image"):
+            encoders["CLAP_g"].forward("image", [])
 
 
 class TestImages:
@@ -301,7 +335,7 @@ class TestLoad:
         np.testing.assert_array_equal(encoder.embed("image", items), again.embed("image", items))
 
     def test_other_weights(self, spec):
-        path = spaces.Path(spec.source)
+        path = Path(spec.source)
         path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
         with pytest.raises(DataError, match="not the ones this lab names") as caught:
             spaces.load(spec, device="cpu")
@@ -309,7 +343,7 @@ class TestLoad:
 
     @pytest.mark.parametrize("data", [b"", b"not safetensors", b"\xff" * 100])
     def test_damaged(self, spec, data):
-        spaces.Path(spec.source).write_bytes(data)
+        Path(spec.source).write_bytes(data)
         with pytest.raises(DataError, match="cannot read"):
             spaces.load(dataclasses.replace(spec, weights_digest=""), device="cpu")
 
@@ -322,7 +356,7 @@ class TestLoad:
         assert "format" in caught.value.why
 
     def test_missing(self, spec):
-        spaces.Path(spec.source).unlink()
+        Path(spec.source).unlink()
         with pytest.raises(MissingError, match="no weights"):
             spaces.load(spec, device="cpu")
 
