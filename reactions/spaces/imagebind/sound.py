@@ -62,7 +62,8 @@ def clips(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
         clip = torch.from_numpy(cut)
         # The published code takes a clip's mean away in place, where clips overlap also from
         # those that follow. Every frame loses its mean again below, so that this shows only
-        # in the frames across an edge, and there only with an offset; we follow it.
+        # in the frames across an edge, and there only with an offset; we follow it (for
+        # one channel: of stereo files the published mean is that of both).
         for earlier, mean in zip(starts, means, strict=False):
             clip[: max(0, earlier + CLIP_SAMPLES - start)] -= mean
         means.append(clip.mean())

@@ -1,0 +1,110 @@
+"""The PyPI package imagebind-unofficial as a reference, without what it needs only to import.
+
+Its ``__init__`` pulls in decoders of films and retired packages; the modules of its
+networks and of its preprocessing run without them. Needs imagebind-unofficial and
+pytorchvideo (both without their dependencies), einops, ftfy, regex, timm, torchaudio and
+torchvision; tests that ask for it are skipped where one is missing.
+"""
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import soundfile
+import torch
+
+STAND_IN = "a stand-in of the tests"
+
+
+def _folder(package: str) -> Path:
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        pytest.skip(f"could not import {package!r}")
+    return Path(found.submodule_search_locations[0])
+
+
+@contextmanager
+def _stand_ins(folders: dict[str, Path], contents: dict[str, dict[str, object]]) -> Iterator[None]:
+    """Have modules without their code: ones whose submodules are found, ones with names."""
+    names = [*folders, *contents]
+    before = {name: sys.modules.get(name) for name in names}
+    for name in names:
+        module = ModuleType(name, STAND_IN)
+        vars(module).update(contents.get(name, {}))
+        if name in folders:
+            module.__path__ = [str(folders[name])]
+        sys.modules[name] = module
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+def torchaudio() -> ModuleType:
+    """Import torchaudio; its compiled part, which must fit torch to the letter, is not needed."""
+    _folder("torchaudio")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return importlib.import_module("torchaudio")
+        except (ImportError, OSError, RuntimeError):
+            for name in [name for name in sys.modules if name.startswith("torchaudio")]:
+                del sys.modules[name]
+        extension = ModuleType("torchaudio._extension", STAND_IN)
+        extension._IS_TORCHAUDIO_EXT_AVAILABLE = extension._IS_ALIGN_AVAILABLE = False
+        extension.fail_if_no_align = lambda function: function
+        sys.modules[extension.__name__] = extension
+        return importlib.import_module("torchaudio")
+
+
+def models() -> ModuleType:
+    """Return ``imagebind.models.imagebind_model``."""
+    folder = _folder("imagebind")
+    for needed in ("einops", "ftfy", "regex", "timm"):
+        pytest.importorskip(needed)
+    with _stand_ins({"imagebind": folder}, _files()):
+        return importlib.import_module("imagebind.models.imagebind_model")
+
+
+def data() -> ModuleType:
+    """Return ``imagebind.data``; its sounds are decoded by libsndfile."""
+    folder, films = _folder("imagebind"), _folder("pytorchvideo")
+    pytest.importorskip("torchvision")
+    audio = torchaudio()
+    models()
+
+    def decode(path):
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        return torch.from_numpy(samples.T.copy()), rate_hz
+
+    names = {
+        **_files(),
+        "pkg_resources": {"resource_filename": lambda _, name: str(folder / name)},
+        "pytorchvideo.transforms": {},
+        "pytorchvideo.data.encoded_video": {"EncodedVideo": None},
+    }
+    folders = {"imagebind": folder, "pytorchvideo": films, "pytorchvideo.data": films / "data"}
+    with _stand_ins(folders, names):
+        sys.modules["pytorchvideo"].transforms = None
+        module = importlib.import_module("imagebind.data")
+    module.torchaudio = SimpleNamespace(
+        load=decode, compliance=audio.compliance, functional=audio.functional
+    )
+    return module
+
+
+def _files() -> dict[str, dict[str, object]]:
+    opener = SimpleNamespace(open=open)
+    return {"iopath": {}, "iopath.common": {}, "iopath.common.file_io": {"g_pathmgr": opener}}
