@@ -31,7 +31,7 @@ ADAPTERS: Mapping[str, str] = {
     "hf": "reactions.spaces.hf:load",
     "hf_clap": "reactions.spaces.hf_clap:load",
     "internvl": "reactions.spaces.internvl:load",
-    "laion_clap": "reactions.spaces.clap:load",
+    "laion_clap": "reactions.spaces.clap.laion:load",
     "mini": "reactions.spaces.mini:load",
     "open_clip": "reactions.spaces.open_clip_models:load",
     "precomputed": "reactions.spaces.precomputed:load",
@@ -43,7 +43,7 @@ A module may also have ``check(spec)``, which tells cheaply what ``load`` would 
 
 MODELS: Mapping[str, str] = {
     "hf": "reactions.spaces.hf",
-    "laion_clap": "reactions.spaces.clap",
+    "laion_clap": "reactions.spaces.clap.laion",
     "open_clip": "reactions.spaces.open_clip_models",
 }
 """URI scheme to the module whose ``resolve`` describes its models.

@@ -232,9 +232,16 @@ def split_options(uri: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
     return rest, options
 
 
-def join_options(uri: str, options: Mapping[str, str]) -> str:
-    """Return a URI with its options, sorted; without those that say nothing."""
-    said = sorted((k, v) for k, v in options.items() if v and (k, v) != ("precision", "fp32"))
+def join_options(uri: str, options: Mapping[str, str], *, precision: str = PRECISIONS[0]) -> str:
+    """Return a URI with its options, sorted; without those that say nothing.
+
+    Args:
+        uri: without options.
+        options: as ``split_options`` returns them.
+        precision: what holds where none is said.
+    """
+    usual = ("precision", precision)
+    said = sorted((k, v) for k, v in options.items() if v and (k, v) != usual)
     return f"{uri}?{urlencode(said, safe='/')}" if said else uri
 
 

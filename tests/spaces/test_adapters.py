@@ -56,7 +56,7 @@ def test_a_model_without_its_package_says_what_to_install(monkeypatch: pytest.Mo
 
 
 def test_an_adapter_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "reactions.spaces.clap", None)
+    monkeypatch.setitem(sys.modules, "reactions.spaces.clap.laion", None)
     spec = SpaceSpec("X", 4, ("text",), adapter="laion_clap", source="x.pt")
     for act in (adapters.load, adapters.check):
         with pytest.raises(MissingError, match="cannot load the adapter 'laion_clap'"):

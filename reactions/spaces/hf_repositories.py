@@ -1,0 +1,242 @@
+"""Repositories in transformers' layout: their configuration, weights and tokeniser on disk."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reactions.data.digests import DigestCache
+from reactions.errors import DataError, MissingError
+from reactions.hashing import digest
+from reactions.kinds import Digest
+from reactions.spaces.hub import TOKENISER_FILES, commit_of, split_repo, tokeniser_files
+from reactions.spaces.image_text import import_package, split_options
+from reactions.spaces.weights import Places, WeightsRepo, find_folder
+
+SCHEME = "hf"
+EXTRA = "hf"
+OPTIONS = ("precision",)
+FILES = ("*.json", "README.md", *TOKENISER_FILES)
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+_FORMS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository on this machine.
+
+    Attributes:
+        uri: canonical, without options: pinned to a commit where it lies in the hub's cache.
+        name: its last part, or what the space was called.
+        folder: where its files are.
+        config: its ``config.json``.
+    """
+
+    uri: str
+    name: str
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def family(self) -> str:
+        """The ``model_type`` of its configuration."""
+        return str(self.config.get("model_type", ""))
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """Return a tower's configuration; older ones keep what matters under ``NAME_dict``."""
+        found: dict[str, Any] = {}
+        for key in (name, f"{name}_dict"):
+            value = self.config.get(key)
+            if value is not None and not isinstance(value, Mapping):
+                raise self.damaged(f"{key} is no object")
+            found.update(value or {})
+        return found
+
+    def number(self, part: str, key: str, default: int) -> int:
+        """Return a whole number above 0 of a tower's configuration ("" for the top)."""
+        value = (self.part(part) if part else self.config).get(key)
+        value = default if value is None else value
+        if type(value) is not int or value < 1:
+            raise self.damaged(f"{part + '.' if part else ''}{key} is {value!r}")
+        return value
+
+    def damaged(self, why: str) -> DataError:
+        """Return the error for a configuration that cannot be right."""
+        path = self.folder / "config.json"
+        return DataError(f"cannot use '{path}'", why=why, path=str(path), space=self.name)
+
+
+def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str]]:
+    """Find the repository that a URI names; its options come beside.
+
+    Args:
+        uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``.
+        name: what the space is called; "" calls it after the repository.
+        places: where weights lie.
+
+    Raises:
+        MissingError: it is not on this machine.
+        DataError: its configuration is damaged.
+        UsageError: the URI is none.
+    """
+    rest, options = split_options(uri, OPTIONS)
+    if rest.startswith(("/", "./", "../", "~")) or rest in (".", ".."):
+        folder = Path(rest).expanduser().absolute()
+        called = name or folder.resolve().name
+        if not folder.is_dir():
+            raise MissingError(
+                f"no folder '{folder}'",
+                why="it should hold the files of a repository: config.json and what goes with it",
+                path=str(folder),
+            )
+        return _read(f"{SCHEME}:{folder}", called, folder), options
+    repo, revision = split_repo(rest)
+    called = name or repo.rpartition("/")[2]
+    wanted = WeightsRepo(repo, revision, FILES, WEIGHTS)
+    try:
+        folder = find_folder(called, wanted, places, fetch=f"{SCHEME}:{rest}")
+    except MissingError as error:
+        if Path(rest).is_dir():
+            error.fix += f"   or, for the folder, {SCHEME}:./{rest}"
+        raise
+    pinned = commit_of(folder)
+    canonical = f"{repo}@{pinned}" if pinned else str(folder.absolute())
+    return _read(f"{SCHEME}:{canonical}", called, folder), options
+
+
+def weights_files(found: Repository, uri: str) -> list[Path]:
+    """Return the files that hold a repository's weights: safetensors before pickles.
+
+    Raises:
+        MissingError: some or all are not here.
+        DataError: the index of a split checkpoint is damaged.
+    """
+    first = next((found.folder / f for f in _FORMS if (found.folder / f).is_file()), None)
+    if first is None:
+        raise MissingError(
+            f"no weights for space '{found.name}'",
+            why=f"there is none of {', '.join(_FORMS)}",
+            fix=f'molspace spaces fetch "{uri}"',
+            looked_in=[str(found.folder)],
+            space=found.name,
+        )
+    if first.suffix != ".json":
+        return [first]
+    try:
+        names = sorted(set(json.loads(first.read_text(encoding="utf-8"))["weight_map"].values()))
+        paths = [found.folder / name for name in names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"cannot read '{first}'", why=str(error), path=str(first)) from error
+    gone = [path.name for path in paths if not path.is_file()]
+    if gone or not paths:
+        raise MissingError(
+            f"{len(gone)} of {len(paths)} weights files of space '{found.name}' are missing",
+            why=f"there is no {', '.join(gone[:3])}",
+            fix=f'molspace spaces fetch "{uri}"',
+            looked_in=[str(found.folder)],
+            space=found.name,
+        )
+    return paths
+
+
+def weights_digest(found: Repository, files: list[Path], digests: DigestCache) -> Digest:
+    """Return the digest of what decides a model's outputs apart from preprocessing."""
+    config = digests.of(found.folder / "config.json")
+    return digest("transformers", [config, [digests.of(path) for path in files]])
+
+
+def tokeniser_tag(found: Repository, digests: DigestCache) -> str:
+    """Return what names a repository's tokeniser in preprocessing tags.
+
+    Raises:
+        MissingError: it has no tokeniser.
+    """
+    files = tokeniser_files(found.folder)
+    if not files:
+        raise MissingError(
+            f"no tokeniser for space '{found.name}'",
+            why=f"there is none of {', '.join(TOKENISER_FILES)}",
+            looked_in=[str(found.folder)],
+            space=found.name,
+        )
+    return f"tokens-{digest('tokeniser', [digests.of(path) for path in files])[:8]}"
+
+
+def tokeniser(found: Repository) -> Any:
+    """Load a repository's tokeniser.
+
+    Raises:
+        MissingError: it needs a package that is not installed.
+        DataError: its files are damaged.
+    """
+    transformers = import_package("transformers", found.uri, EXTRA)
+    try:
+        with quiet():
+            return transformers.AutoTokenizer.from_pretrained(
+                str(found.folder), local_files_only=True, trust_remote_code=False
+            )
+    except ImportError as error:
+        raise MissingError(
+            f"cannot load the tokeniser of space '{found.name}'",
+            why=" ".join(str(error).split()),
+            fix=f'pip install "molspace[{EXTRA}]"',
+            space=found.name,
+        ) from error
+    # The set is open: each tokeniser raises what its own parser meets.
+    except Exception as error:
+        raise DataError(
+            f"cannot load the tokeniser of space '{found.name}'",
+            why=f"'{found.folder}': {' '.join(str(error).split())}",
+            fix="fetch it again",
+            space=found.name,
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and reports off the terminal; errors still raise."""
+    told = importlib.import_module("transformers.utils.logging")
+    level, bars = told.get_verbosity(), told.is_progress_bar_enabled()
+    told.set_verbosity(logging.CRITICAL)
+    told.disable_progress_bar()
+    try:
+        yield
+    finally:
+        told.set_verbosity(level)
+        if bars:
+            told.enable_progress_bar()
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        MissingError: there is no such file.
+        DataError: it is no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
+    except FileNotFoundError:
+        raise MissingError(
+            f"no file '{path}'", fix="fetch the whole repository", path=str(path)
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+    return found
+
+
+def _read(uri: str, name: str, folder: Path) -> Repository:
+    return Repository(uri, name, folder, read_json(folder / "config.json"))

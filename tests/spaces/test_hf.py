@@ -1,0 +1,477 @@
+"""transformers: parity with the package on tiny random models saved in its own formats."""
+
+import json
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import hf_tiny
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from reactions.errors import DataError, MediaError, MissingError, UsageError
+from reactions.kinds import Item, StagedEncoder
+from reactions.spaces import adapters, hf, hf_images, hf_repositories
+from reactions.spaces.image_transform import ImageTransform
+from reactions.spaces.weights import Places
+
+transformers = pytest.importorskip("transformers")
+
+FAMILIES = ("clip", "siglip", "siglip2")
+CAPTIONS = hf_tiny.CAPTIONS
+EXACT = 1e-6  # single precision, summed in another order
+COMMIT = "d" * 40
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("reached for the network")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    for name in ("MOLSPACE_WEIGHTS", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Family to (folder, model)."""
+    root = tmp_path_factory.mktemp("models")
+    with hf_repositories.quiet():
+        return {f: (root / f, getattr(hf_tiny, f"save_{f}")(root / f)) for f in FAMILIES}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return hf_tiny.save_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    """Return a function that copies a family's folder for a test to spoil."""
+
+    def copy(family="clip"):
+        folder = tmp_path / f"my-{family}"
+        shutil.copytree(saved[family][0], folder)
+        return folder
+
+    return copy
+
+
+def cached(repo, source):
+    """Put a repository into the hub's cache of this test."""
+    folder = Places.of_environment().hub / ("models--" + repo.replace("/", "--"))
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(source, folder / "snapshots" / COMMIT)
+    return folder / "snapshots" / COMMIT
+
+
+def items(modality, values):
+    return [Item(str(i), modality, value) for i, value in enumerate(values)]
+
+
+def opened(uri):
+    return adapters.load(adapters.resolve_uri(uri))
+
+
+@torch.no_grad()
+def features(model, **inputs):
+    kind = "text" if "input_ids" in inputs else "image"
+    found = getattr(model, f"get_{kind}_features")(**inputs)
+    return torch.nn.functional.normalize(getattr(found, "pooler_output", found), dim=-1).numpy()
+
+
+def processor_of(folder, **given):
+    with hf_repositories.quiet():
+        return transformers.AutoImageProcessor.from_pretrained(str(folder), **given)
+
+
+def by_pillow(folder):
+    """Their image processor, made to resize with Pillow."""
+    version = int(transformers.__version__.split(".")[0])
+    return processor_of(folder, **({"backend": "pil"} if version >= 5 else {"use_fast": False}))
+
+
+class TestParity:
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_pictures(self, family, saved, pictures):
+        folder, model = saved[family]
+        images = [Image.open(path).convert("RGB") for path in pictures]
+        reference = features(model, **by_pillow(folder)(images=images, return_tensors="pt"))
+        mine = opened(f"hf:{folder}").embed("image", items("image", pictures))
+        np.testing.assert_allclose(mine, reference, atol=EXACT)
+
+    @pytest.mark.parametrize("family", ["clip", "siglip"])
+    def test_pixels_are_those_of_the_default_processor_too(self, family, saved, pictures):
+        folder, _ = saved[family]
+        encoder = opened(f"hf:{folder}")
+        transform = hf._pictures(hf_repositories.find(f"hf:{folder}", "", Places())[0])
+        processor = processor_of(folder)
+        for path in pictures:
+            mine = torch.from_numpy(encoder.preprocess("image", Item("x", "image", path)))
+            theirs = processor(images=Image.open(path).convert("RGB"), return_tensors="pt")
+            gap = (transform.normalise(mine[None]) - theirs["pixel_values"]).abs()
+            # It resizes tensors: no rounding to bytes between rows and columns, which on noise
+            # like this overshoots here and there. Pillow's bytes are what models were trained on.
+            levels = gap * torch.tensor(transform.std)[:, None, None] * 255
+            assert levels.mean() < 0.5
+            assert levels.median() <= 1.001
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_captions(self, family, saved):
+        folder, model = saved[family]
+        context = 12 if family == "clip" else 9
+        with hf_repositories.quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
+        ids = tokenizer(
+            CAPTIONS, padding="max_length", truncation=True, max_length=context, return_tensors="pt"
+        )
+        reference = features(model, input_ids=ids["input_ids"])
+        mine = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        np.testing.assert_allclose(mine, reference, atol=EXACT)
+        assert np.abs(mine[0] - mine[2]).max() > 0.01
+
+    def test_the_whole_processor_as_its_authors_call_it(self, saved, pictures):
+        folder, model = saved["clip"]
+        with hf_repositories.quiet():
+            whole = transformers.CLIPProcessor.from_pretrained(str(folder))
+        inputs = whole(
+            text=CAPTIONS, return_tensors="pt", padding=True, truncation=True, max_length=12
+        )
+        reference = features(model, **inputs)  # with its attention mask, which changes nothing
+        mine = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        np.testing.assert_allclose(mine, reference, atol=EXACT)
+
+    def test_siglips_own_sentencepiece_tokeniser(self, tmp_path):
+        pieces = pytest.importorskip("sentencepiece")
+        folder = tmp_path / "spm"
+        with hf_repositories.quiet():
+            model = hf_tiny.save_siglip(folder, words=False)
+        (tmp_path / "words.txt").write_text("a red square\ntwo dogs barking\nand tabs more\n" * 9)
+        pieces.SentencePieceTrainer.train(
+            input=str(tmp_path / "words.txt"),
+            model_prefix=str(folder / "spiece"),
+            vocab_size=24,
+            model_type="unigram",
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+            minloglevel=9,
+        )
+        config = {"tokenizer_class": "SiglipTokenizer", "model_input_names": ["input_ids"]}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+        with hf_repositories.quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
+        assert type(tokenizer).__name__ == "SiglipTokenizer"
+        ids = tokenizer(
+            CAPTIONS, padding="max_length", truncation=True, max_length=9, return_tensors="pt"
+        )
+        mine = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        np.testing.assert_allclose(mine, features(model, input_ids=ids["input_ids"]), atol=EXACT)
+
+    @pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 7), (64, 64), (33, 65), (100, 99)])
+    @pytest.mark.parametrize("most", [4, 20, 256])
+    def test_native_shapes_are_cut_into_the_same_grid(self, shape, most):
+        module = pytest.importorskip("transformers.models.siglip2.image_processing_siglip2")
+        transform = ImageTransform((1, 1), "squash", (1, 1))
+        rows, columns = hf_images.Patches(transform, 16, most).grid(*shape)
+        theirs = module.get_image_size_for_max_num_patches(*shape, 16, most)
+        assert (rows * 16, columns * 16) == tuple(theirs)
+
+
+class TestDescription:
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_it_says_what_is_known_before_anything_is_loaded(self, family, saved, monkeypatch):
+        monkeypatch.setattr(hf, "import_package", None)
+        monkeypatch.setattr(hf_repositories, "import_package", None)
+        folder, _ = saved[family]
+        spec = adapters.resolve_uri(f"hf:{folder}")
+        assert (spec.name, spec.dim) == (family, 24 if family == "clip" else 32)
+        assert (spec.modalities, spec.adapter) == (("image", "text"), "hf")
+        assert spec.source == f"hf:{folder}"
+        tags = dict(spec.preprocessing)
+        assert f"-truncate{12 if family == 'clip' else 9}-1" in tags["text"]
+        start = {"clip": "shortest-bicubic", "siglip": "squash-bicubic", "siglip2": "patches-8x20"}
+        assert tags["image"].startswith(start[family])
+        tokens = {"clip": 17, "siglip": 16, "siglip2": 20}[family]
+        # 2 layers of width 32, inner width 64: 16 w^2 + 4 w n operations a token and layer.
+        flops = 2 * tokens * (16 * 32**2 + 4 * 32 * tokens)
+        assert dict(spec.flops_per_item)["image"] == flops
+        adapters.check(spec)
+
+    def test_a_repository_is_pinned_to_the_commit_found(self, saved):
+        snapshot = cached("maker/clip-tiny", saved["clip"][0])
+        (snapshot / "README.md").write_text("---\nlicense: mit\n---\n")
+        for uri in (
+            "hf:maker/clip-tiny",
+            "hf:maker/clip-tiny@main",
+            f"hf:maker/clip-tiny@{COMMIT}",
+        ):
+            spec = adapters.resolve_uri(uri)
+            assert spec.source == f"hf:maker/clip-tiny@{COMMIT}"
+            assert (spec.name, spec.revision, spec.licence) == ("clip-tiny", COMMIT, "mit")
+        folder = adapters.resolve_uri(f"hf:{saved['clip'][0]}")
+        for modality in spec.modalities:  # the same files elsewhere are the same space
+            assert spec.identity(modality) == folder.identity(modality)
+        rows = adapters.load(spec).embed("text", items("text", CAPTIONS))
+        assert rows.shape == (4, 24)
+
+    def test_folders_are_written_as_paths(self, saved, monkeypatch, copied):
+        folder = copied()
+        monkeypatch.chdir(folder.parent)
+        assert adapters.resolve_uri("hf:./my-clip").source == f"hf:{folder}"
+        (folder.parent / "maker").mkdir()
+        folder.rename(folder.parent / "maker" / "mine")
+        with pytest.raises(MissingError, match=r"hf:\./maker/mine"):
+            adapters.resolve_uri("hf:maker/mine")
+
+    def test_what_decides_the_outputs_is_in_the_identity(self, copied):
+        folder = copied()
+        before = adapters.resolve_uri(f"hf:{folder}")
+        half = adapters.resolve_uri(f"hf:{folder}?precision=bf16")
+        assert half.source == f"hf:{folder}?precision=bf16"
+        config = json.loads((folder / "config.json").read_text())
+        config["text_config"]["hidden_act"] = "gelu"
+        (folder / "config.json").write_text(json.dumps(config))
+        other = adapters.resolve_uri(f"hf:{folder}")
+        words = json.loads((folder / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps({**words, "x": 1}))
+        again = adapters.resolve_uri(f"hf:{folder}")
+        assert before.weights_digest != other.weights_digest == again.weights_digest
+        assert again.identity("text") != other.identity("text")
+        assert again.identity("image") == other.identity("image")
+        assert half.identity("image") != before.identity("image")
+
+    def test_what_has_to_be_fetched(self):
+        (wanted,) = adapters.requirements("hf:maker/clip-tiny@v2")
+        assert (wanted.repo, wanted.revision) == ("maker/clip-tiny", "v2")
+        assert wanted.weights[0] == "model*.safetensors"
+        assert adapters.requirements("hf:./folder") == ()
+
+
+class TestEncoder:
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_it_works_in_stages(self, family, saved, pictures):
+        encoder = opened(f"hf:{saved[family][0]}")
+        assert isinstance(encoder, StagedEncoder)
+        for modality, values in (("image", pictures), ("text", CAPTIONS)):
+            work = items(modality, values * 4)
+            with ThreadPoolExecutor(4) as pool:
+                ready = list(pool.map(lambda i, m=modality: encoder.preprocess(m, i), work))
+            rows = encoder.forward(modality, ready)
+            assert (rows.shape, rows.dtype) == ((16, encoder.spec.dim), np.float32)
+            np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+            # Alone or among others, padded more or less: sums in another order.
+            alone = np.concatenate([encoder.embed(modality, [item]) for item in work[:4]])
+            np.testing.assert_allclose(rows[:4], alone, atol=1e-6)
+            np.testing.assert_array_equal(
+                encoder.embed(modality, work), encoder.embed(modality, work)
+            )
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_half_precision_is_near(self, family, saved, pictures):
+        folder, _ = saved[family]
+        for modality, values in (("image", pictures), ("text", CAPTIONS)):
+            work = items(modality, values)
+            exact = opened(f"hf:{folder}").embed(modality, work)
+            half = opened(f"hf:{folder}?precision=bf16").embed(modality, work)
+            assert not np.array_equal(exact, half)
+            assert ((exact * half).sum(axis=1) > 0.995).all()  # eight bits of mantissa
+
+    def test_bad_items_are_named(self, saved, pictures, tmp_path):
+        encoder = opened(f"hf:{saved['clip'][0]}")
+        cut = tmp_path / "cut.jpg"
+        cut.write_bytes(pictures[0].read_bytes()[:200])
+        for modality, value in (("image", cut), ("text", "\udcff"), ("text", None)):
+            with pytest.raises(MediaError) as caught:
+                encoder.embed(modality, [Item("the-one", modality, value)])
+            assert caught.value.fields["id"] == "the-one"
+
+    def test_nothing_is_printed(self, saved, capfd):
+        opened(f"hf:{saved['siglip'][0]}")
+        assert capfd.readouterr() == ("", "")
+
+    def test_pickled_and_split_weights_serve_as_well(self, saved, copied, tmp_path):
+        folder, model = saved["clip"]
+        expected = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        pickled = copied()
+        torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+        (pickled / "model.safetensors").unlink()
+        split = tmp_path / "split"
+        shutil.copytree(pickled, split)
+        (split / "pytorch_model.bin").unlink()
+        with hf_repositories.quiet():
+            model.save_pretrained(split, max_shard_size="20KB")
+        assert len(list(split.glob("model-*.safetensors"))) > 1
+        for place in (pickled, split):
+            found = opened(f"hf:{place}").embed("text", items("text", CAPTIONS))
+            np.testing.assert_array_equal(found, expected)
+        next(split.glob("model-00002*")).unlink()
+        with pytest.raises(MissingError, match="weights files of space 'split' are missing"):
+            adapters.resolve_uri(f"hf:{split}")
+        (split / "model.safetensors.index.json").write_text('{"weight_map": 3}')
+        with pytest.raises(DataError, match=r"index\.json"):
+            adapters.resolve_uri(f"hf:{split}")
+
+    def test_position_numbers_of_older_versions_are_no_mistake(self, copied):
+        folder = copied()
+        state = load_file(folder / "model.safetensors")
+        state["text_model.embeddings.position_ids"] = torch.arange(12)[None]
+        save_file(state, folder / "model.safetensors", {"format": "pt"})
+        opened(f"hf:{folder}")
+
+
+class _Code:
+    def __reduce__(self):
+        return print, ("ran",)
+
+
+class TestErrors:
+    def test_keys_and_shapes_that_do_not_fit(self, copied):
+        folder = copied()
+        state = load_file(folder / "model.safetensors")
+        del state["visual_projection.weight"]
+        state["extra"] = torch.zeros(2)
+        state["text_projection.weight"] = torch.zeros(3, 4)
+        save_file(state, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(DataError) as caught:
+            opened(f"hf:{folder}")
+        assert "1 missing: visual_projection.weight" in caught.value.why
+        assert "1 unexpected: extra" in caught.value.why
+        assert (
+            "1 of another shape: text_projection.weight is (3, 4), not (24, 16)" in caught.value.why
+        )
+
+    def test_a_pickle_with_code_is_refused_and_not_run(self, copied, capsys):
+        folder = copied()
+        (folder / "model.safetensors").unlink()
+        torch.save({"visual_projection.weight": _Code()}, folder / "pytorch_model.bin")
+        with pytest.raises(DataError, match="holds more than tensors"):
+            opened(f"hf:{folder}")
+        assert "ran" not in capsys.readouterr().out
+
+    def test_code_that_comes_with_a_repository_is_not_run(self, copied):
+        folder = copied()
+        (folder / "evil.py").write_text("raise SystemExit('ran')\n")
+        for name in ("config.json", "tokenizer_config.json"):
+            found = json.loads((folder / name).read_text())
+            found["auto_map"] = {
+                "AutoConfig": "evil.X",
+                "AutoModel": "evil.X",
+                "AutoTokenizer": ["evil.X", "evil.X"],
+            }
+            (folder / name).write_text(json.dumps(found))
+        rows = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        assert rows.shape == (4, 24)
+
+    @pytest.mark.parametrize("damage", ["cut", "empty"])
+    def test_damaged_weights(self, damage, copied):
+        folder = copied()
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:900] if damage == "cut" else b"")
+        with pytest.raises(DataError, match="cannot read the weights"):
+            opened(f"hf:{folder}")
+
+    def test_weights_that_are_not_finite_are_told(self, copied):
+        folder = copied()
+        state = load_file(folder / "model.safetensors")
+        state["text_projection.weight"][:] = float("nan")
+        save_file(state, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(DataError, match="4 of 4 are zero or not finite"):
+            opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+
+    def test_weights_that_changed_since(self, copied):
+        folder = copied()
+        spec = adapters.resolve_uri(f"hf:{folder}")
+        state = load_file(folder / "model.safetensors")
+        state["logit_scale"] += 1
+        save_file(state, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(DataError, match="changed"):
+            adapters.load(spec)
+
+    def test_another_family_is_named_with_those_that_run(self, copied):
+        folder = copied()
+        for family in ("blip", ""):
+            (folder / "config.json").write_text(json.dumps({"model_type": family}))
+            with pytest.raises(DataError, match=f"model_type is '{family}'") as caught:
+                adapters.resolve_uri(f"hf:{folder}")
+            assert caught.value.fix == "run here: clap, clip, internvl, siglip, siglip2"
+
+    @pytest.mark.parametrize(
+        ("file", "text", "message"),
+        [
+            ("config.json", "{", "cannot read"),
+            ("config.json", "[]", "holds no JSON object"),
+            (
+                "config.json",
+                '{"model_type": "clip", "projection_dim": "x"}',
+                "projection_dim is 'x'",
+            ),
+            ("config.json", '{"model_type": "clip", "text_config": 3}', "text_config is no object"),
+            ("preprocessor_config.json", "null", "holds no JSON object"),
+            ("preprocessor_config.json", '{"crop_size": 48}', "gives 48 x 48 pixels"),
+            ("preprocessor_config.json", '{"do_center_crop": false}', "leaves no one size"),
+            ("preprocessor_config.json", '{"size": {"longest_edge": 9}}', "leaves no one size"),
+            ("preprocessor_config.json", '{"crop_size": 32, "resample": 99}', "IndexError"),
+            ("preprocessor_config.json", '{"crop_size": 32, "image_mean": [1]}', "three numbers"),
+        ],
+    )
+    def test_damaged_settings(self, file, text, message, copied):
+        folder = copied()
+        (folder / file).write_text(text)
+        with pytest.raises(DataError, match=message):
+            adapters.resolve_uri(f"hf:{folder}")
+
+    def test_towers_of_different_width(self, copied):
+        folder = copied("siglip")
+        config = json.loads((folder / "config.json").read_text())
+        config["text_config"]["projection_size"] = 16
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(DataError, match="image has 32 dimensions, text has 16"):
+            adapters.resolve_uri(f"hf:{folder}")
+
+    @pytest.mark.parametrize(
+        "file", ["config.json", "preprocessor_config.json", "model.safetensors", "tokenizer.json"]
+    )
+    def test_a_missing_part(self, file, copied):
+        folder = copied()
+        (folder / file).unlink()
+        with pytest.raises(MissingError) as caught:
+            adapters.resolve_uri(f"hf:{folder}")
+        assert str(folder) in str(caught.value)
+
+    def test_a_damaged_tokeniser(self, copied):
+        folder = copied()
+        (folder / "tokenizer.json").write_text("{")
+        with pytest.raises(DataError, match="cannot load the tokeniser of space 'my-clip'"):
+            opened(f"hf:{folder}")
+
+    def test_a_repository_that_is_not_here(self, monkeypatch):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(MissingError) as caught:
+            adapters.resolve_uri("hf:maker/gone")
+        assert caught.value.why == "offline mode is on (HF_HUB_OFFLINE=1)"
+        assert caught.value.fix.startswith('molspace spaces fetch "hf:maker/gone"')
+        for uri in ("hf:", "hf:a/b/c", "hf:a b"):
+            with pytest.raises(UsageError):
+                adapters.resolve_uri(uri)
+        with pytest.raises(MissingError, match="no folder"):
+            adapters.resolve_uri("hf:./gone")
+
+    def test_what_is_installed_does_not_fit_together(self, saved, monkeypatch):
+        def mismatched(name):
+            raise RuntimeError("compiled with different CUDA versions")
+
+        spec = adapters.resolve_uri(f"hf:{saved['clip'][0]}")
+        from reactions.spaces import image_text
+
+        monkeypatch.setattr(image_text.importlib, "import_module", mismatched)
+        with pytest.raises(MissingError, match="different CUDA versions") as caught:
+            hf.load(spec)
+        assert caught.value.fix == 'pip install "molspace[hf]"'
