@@ -39,7 +39,7 @@ METADATA = "molspace"
 """Entry of a safetensors header that may hold JSON: ``{"heads": {modality: heads}}``."""
 
 _OPTIONAL = frozenset({"modality_preprocessors.text.mask"})
-_GLOBAL = re.compile(r"Unsupported (?:global|class).*?GLOBAL (\S+)|GLOBAL (\S+) was not", re.DOTALL)
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # how torch names what a pickle would call
 _NAMED = 6  # keys named in a message
 
 
@@ -128,10 +128,9 @@ def _read_pickle(path: Path) -> Checkpoint:
     except pickle.UnpicklingError as error:
         culprit = _GLOBAL.search(str(error))
         if culprit:
-            name = culprit[1] or culprit[2]
-            why = f"it would call '{name}': it holds code, which was not run, beside its tensors"
+            why = f"it would call '{culprit[1]}': code beside its tensors, which was not run"
         else:
-            why = "it is damaged, or no checkpoint"
+            why = "it is damaged, or holds more than tensors"
         raise _unreadable(path, why) from error
     # A damaged archive or pickle raises whatever its parser meets; the set is open.
     except Exception as error:
