@@ -1,0 +1,1 @@
+"""CLAP spaces: laion_clap checkpoints and transformers' ClapModel, one encoder for both."""
