@@ -1,3 +1,6 @@
+import sys
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,3 +72,32 @@ def test_few_shards_are_open_at_once():
         rows[i : i + 1]
         rows[99:100]
     assert opened.count(99) == 1  # what is read again and again stays open
+
+
+def test_rows_are_read_by_several_threads_at_once():
+    """Shards are opened and closed under one reader while others look for theirs."""
+    parts = [np.full((1, 1), float(i)) for i in range(20)]
+    rows = ShardedRows(
+        (20, 1), np.dtype(np.float64), [(1, lambda i=i: parts[i]) for i in range(20)]
+    )
+    wrong = []
+
+    def read(seed):
+        for i in np.random.default_rng(seed).integers(0, 20, 3000):
+            try:
+                if rows[int(i) : int(i) + 1][0, 0] != i:
+                    wrong.append(i)
+            except KeyError as error:
+                wrong.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +36,7 @@ class Partial:
         self._step = step
         self._folder = folder
         self._temp = temp
+        self._lock = threading.Lock()
         self._shards = _read_shards(step, folder, warn)
 
     @property
@@ -63,7 +65,7 @@ class Partial:
         return ranges
 
     def add(self, start: int, stop: int, artifact: Artifact) -> None:
-        """Keep a finished shard.
+        """Keep a finished shard; safe to call from several threads.
 
         Args:
             start: first row.
@@ -76,17 +78,19 @@ class Partial:
         """
         with temporary_folder(self._temp) as temp:
             manifest = _manifest(self._step, artifact.meta, write_arrays(temp, artifact))
-            first = next(iter(self._shards.values()), None)
-            if first is not None and (difference := _difference(first, manifest)):
-                raise StepError(
-                    f"'{self._step.label}' made rows {start} to {stop} unlike earlier ones",
-                    why=difference,
-                    fix="mend the step: names, types, widths and meta may not depend on the shard",
-                    step=self._step.label,
-                )
             write_json(temp / SHARD_JSON, manifest.to_json())
-            publish(temp, self._folder / f"{start}-{stop}")  # a twin made by another is as good
-        self._shards[start, stop] = manifest
+            with self._lock:  # two first shards must not miss each other
+                first = next(iter(self._shards.values()), None)
+                if first is not None and (difference := _difference(first, manifest)):
+                    raise StepError(
+                        f"'{self._step.label}' made rows {start} to {stop} unlike earlier ones",
+                        why=difference,
+                        fix="mend the step: names, types, widths and meta may not depend on "
+                        "the shard",
+                        step=self._step.label,
+                    )
+                publish(temp, self._folder / f"{start}-{stop}")  # another's twin is as good
+                self._shards[start, stop] = manifest
 
     def assemble(self, folder: Path) -> Manifest:
         """Link all shards into ``folder`` and return the manifest of the whole entry.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -46,6 +47,7 @@ class ShardedRows:
         if self._starts[-1] != shape[0]:
             raise ValueError(f"shards hold {self._starts[-1]} rows, the array has {shape[0]}")
         self._opened: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._lock = threading.Lock()  # several steps may read one array at a time
         self._owner = owner
 
     @property
@@ -107,11 +109,12 @@ class ShardedRows:
         return f"ShardedRows(shape={self._shape}, dtype={self._dtype}, shards={len(self._opens)})"
 
     def _shard(self, index: int) -> NDArray[Any]:
-        if index in self._opened:
-            self._opened.move_to_end(index)
-            return self._opened[index]
-        opened = np.asarray(self._opens[index]())  # not the memmap subclass
-        self._opened[index] = opened
-        if len(self._opened) > _OPEN_SHARDS:
-            self._opened.popitem(last=False)
-        return opened
+        with self._lock:
+            if index in self._opened:
+                self._opened.move_to_end(index)
+                return self._opened[index]
+            opened = np.asarray(self._opens[index]())  # not the memmap subclass
+            self._opened[index] = opened
+            if len(self._opened) > _OPEN_SHARDS:
+                self._opened.popitem(last=False)
+            return opened
