@@ -22,7 +22,14 @@ Lab = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the lab's seed.")]
-Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where to run.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N,...",
+        help="Where to run: every GPU if there is one (auto), or those named, steps side by side.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 SpaceRef = Annotated[

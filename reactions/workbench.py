@@ -58,7 +58,8 @@ class Workbench:
     Args:
         lab: spaces, corpora, hyper-parameters, tasks.
         store: where results of steps are kept.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or several with commas
+            between; steps run side by side on as many. Items are embedded on the first.
         events: told what happens.
     """
 
@@ -205,12 +206,12 @@ class Workbench:
 
     def embedder(self, target: Target, adjustment: Adjustment = NO_ADJUSTMENT) -> Embedder:
         """Return what embeds items with a target."""
-        from reactions.run.device import resolve_device
+        from reactions.run.device import resolve_devices
 
         return Embedder(
             target,
             load_encoder=load_encoder,
-            device=resolve_device(self.device),
+            device=resolve_devices(self.device)[0],
             adjustment=adjustment,
         )
 

@@ -1,50 +1,118 @@
-"""Which device a run uses, and what its memory errors look like."""
+"""Which devices a run uses, and what their memory errors look like."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from reactions.errors import UsageError
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_FORMS = "auto, cpu, cuda, cuda:N, or several as in cuda:0,cuda:2"
 
 
 def check_device(name: str) -> None:
-    """Check how a device is written, without looking for it.
+    """Check how devices are written, without looking for them.
 
     Raises:
-        UsageError: it is none of ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        UsageError: it is none of ``auto``, ``cpu``, ``cuda`` (all of them), ``cuda:N``, a
+            list of different CUDA devices, or ``cpu,cpu`` (two workers that share it).
     """
-    if not _DEVICE.fullmatch(name):
+    parts = name.split(",")
+    for part in parts:
+        if not _DEVICE.fullmatch(part):
+            raise UsageError(f"unknown device '{part}'", fix=f"one of: {_FORMS}", device=name)
+    if len(parts) == 1 or set(parts) == {"cpu"}:
+        return
+    whole = next((part for part in parts if ":" not in part), None)
+    if whole is not None:
         raise UsageError(
-            f"unknown device '{name}'", fix="one of: auto, cpu, cuda, cuda:N", device=name
+            f"'{whole}' cannot be combined with other devices",
+            why="the CPU would hold up the others, and it can round differently"
+            if whole == "cpu"
+            else "it stands for all there are",
+            fix=f"--device {whole}, or a list of cuda:N",
+            device=name,
+        )
+    indices = [int(part.partition(":")[2]) for part in parts]
+    twice = next((i for i in indices if indices.count(i) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"device 'cuda:{twice}' is named twice",
+            why="two workers would share its memory",
+            fix="name each device once",
+            device=name,
         )
 
 
-def resolve_device(name: str) -> str:
-    """Return ``"cpu"`` or ``"cuda:N"``; imports torch unless ``name`` is ``"cpu"``.
+def resolve_devices(name: str) -> tuple[str, ...]:
+    """Return ``"cpu"`` or ``"cuda:N"`` for each worker; imports torch unless all are ``"cpu"``.
 
     Args:
-        name: ``auto`` takes the first CUDA device if there is one, else the CPU.
+        name: ``auto`` takes all CUDA devices if there are any, else the CPU; see
+            ``check_device``.
 
     Raises:
         UsageError: the name means nothing, or this machine has no such device.
     """
     check_device(name)
-    if name == "cpu":
-        return "cpu"
+    parts = name.split(",")
+    if set(parts) == {"cpu"}:
+        return tuple(parts)
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return "cuda:0" if count else "cpu"
-    index = int(name.partition(":")[2] or 0)
-    if index >= count:
-        why = "torch sees no CUDA device" if count == 0 else f"torch sees {count} CUDA device(s)"
-        fix = "--device cpu" if count == 0 else f"--device cuda:0 to cuda:{count - 1}, or cpu"
-        raise UsageError(f"no device '{name}'", why=why, fix=fix, device=name, found=count)
-    return f"cuda:{index}"
+    if name == "auto" and count == 0:
+        return ("cpu",)
+    if name in ("auto", "cuda") and count:
+        return tuple(f"cuda:{index}" for index in range(count))
+    found = []
+    for part in parts:
+        index = int(part.partition(":")[2] or 0)
+        if index >= count:
+            why = f"torch sees {count} CUDA device(s)" if count else "torch sees no CUDA device"
+            fix = f"--device cuda:0 to cuda:{count - 1}, or cpu" if count else "--device cpu"
+            raise UsageError(f"no device '{part}'", why=why, fix=fix, device=part, found=count)
+        found.append(f"cuda:{index}")
+    return tuple(found)
+
+
+@contextmanager
+def current_device(device: str) -> Iterator[None]:
+    """Make a device the one that this thread's CUDA calls mean when they name none."""
+    if not device.startswith("cuda"):
+        yield
+        return
+    import torch
+
+    with torch.cuda.device(device):
+        yield
+
+
+@contextmanager
+def shared_cpu(workers: int) -> Iterator[int]:
+    """Divide torch's CPU threads among workers that run side by side.
+
+    Args:
+        workers: how many; a single one keeps all threads, and torch stays unimported.
+
+    Yields:
+        Threads a worker, which every worker thread has to set for itself; 0 for no change.
+    """
+    if workers < 2:
+        yield 0
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    share = max(1, before // workers)
+    torch.set_num_threads(share)
+    try:
+        yield share
+    finally:
+        torch.set_num_threads(before)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

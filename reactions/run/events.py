@@ -34,6 +34,13 @@ class PlanFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Stopping(Event):
+    """A run is about to end early, once ``workers`` have come to a point where they can stop."""
+
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStopped(Event):
     """A run has ended early, because a step failed or somebody stopped it."""
 

@@ -1,53 +1,53 @@
-"""Run a plan on this machine: one process, CPU or one CUDA device."""
+"""Run a plan on this machine: one process, on the CPU or on one or several CUDA devices."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 from reactions.errors import MolspaceError, StepError
 from reactions.graph import Artifact, Step
-from reactions.kinds import Digest, Encoder, SpaceSpec
-from reactions.run.check import check_result
-from reactions.run.device import (
-    check_device,
-    free_device_memory,
-    is_out_of_memory,
-    resolve_device,
-)
+from reactions.kinds import Digest
+from reactions.run.device import check_device, is_out_of_memory, resolve_devices
 from reactions.run.events import (
     EventSink,
     PlanFinished,
     PlanStarted,
     PlanStopped,
     StepFailed,
-    StepFinished,
     StepHit,
-    StepProgress,
-    StepStarted,
+    Stopping,
     StoreWarning,
-    Waiting,
     ignore,
 )
-from reactions.run.schedule import encoder_of, schedule
+from reactions.run.job import Job, Task
+from reactions.run.pool import Mailbox, Pool
+from reactions.run.schedule import Schedule, schedule
+from reactions.run.worker import LoadEncoder, Worker
 from reactions.store import Store
 
-LoadEncoder = Callable[[SpaceSpec, str], Encoder]
-"""Opens a space on a device."""
-
-_PROGRESS_EVERY_S = 0.1
+_POLL_S = 0.05
+"""How often a result that another process makes is looked for."""
 
 
 class LocalExecutor:
-    """Runs steps one after the other and keeps their results in a store.
+    """Runs steps, side by side where there are several devices, and keeps results in a store.
+
+    What is made, and under which keys, does not depend on the number of workers.
 
     Args:
         store: where results are looked up and kept.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, or several; see ``check_device``.
+            There is one worker for each.
         load_encoder: opens a space on a device.
         events: told what happens, in the calling thread.
 
@@ -84,162 +84,206 @@ class LocalExecutor:
         Raises:
             UsageError: a step has to run and this machine lacks the device.
             StoreError: the store cannot be read or written.
-            MolspaceError: whatever a step raises; ``fields["step"]`` names the step.
+            MolspaceError: whatever a step raises; ``fields["step"]`` names the step. Of
+                several failures the first is raised.
             StepError: a step raised anything else, or ran out of memory.
         """
-        with self._store_warnings(), _sigterm_unwinds():
+        mailbox = Mailbox()
+        with self._store_warnings(mailbox), _sigterm_unwinds():
             try:
-                return self._run(targets)
+                return self._run(targets, mailbox)
             except BaseException:
                 self._events(PlanStopped())
                 raise
 
-    def _run(self, targets: Sequence[Step]) -> dict[Digest, Artifact]:
+    def _run(self, targets: Sequence[Step], mailbox: Mailbox) -> dict[Digest, Artifact]:
         began = time.monotonic()
-        wanted = {step.key for step in targets}
         plan = schedule(targets, self._store.lookup)
         if plan.pending:
             self._store.prepare()
-        values = plan.found  # what is dropped here is dropped for good
         self._events(PlanStarted(len(plan.pending), len(plan.hits)))
         for step in plan.hits:
             self._events(StepHit(step.key, step.kind, step.label))
         executed = 0
-        context: _LocalContext | None = None
-        for position, step in enumerate(plan.pending):
-            if context is None:  # torch is imported only now
-                device = resolve_device(self._device)
-                context = _LocalContext(device, self._load_encoder, self._events)
-            sources = [source.key for _, source in step.inputs]
-            inputs = {name: values[source.key] for name, source in step.inputs}
-            values[step.key], ran = self._make(step, context, inputs)
-            executed += ran
-            plan.uses.subtract(sources)
-            for key in {step.key, *sources}:
-                if plan.uses[key] <= 0 and key not in wanted:
-                    del values[key]
-            if not any(map(encoder_of, plan.pending[position + 1 : position + 2])):
-                context.free_encoder()
+        if plan.pending:
+            devices = resolve_devices(self._device)[: _tasks(plan)]  # torch is imported only now
+            with ExitStack() as locks:  # given back after the last worker has stopped
+                pool = Pool(devices, self._load_encoder, mailbox, self._delayed)
+                run = _Run(plan, targets, self._store, self._events, mailbox, pool, locks)
+                with pool:
+                    executed = run.to_the_end()
         self._events(PlanFinished(executed, time.monotonic() - began))
-        return {step.key: values[step.key] for step in targets}
+        return {step.key: plan.found[step.key] for step in targets}
 
-    def _make(
-        self, step: Step, context: _LocalContext, inputs: Mapping[str, Artifact]
-    ) -> tuple[Artifact, bool]:
-        """Return a step's artifact and whether it had to be run here."""
-        name = (step.key, step.kind, step.label)
-        began = time.monotonic()
-        try:
-            with self._store.lock(step.key, lambda pid: self._events(Waiting(*name, pid))):
-                # Another process may have made it since the plan was scheduled.
-                if (artifact := self._store.lookup(step.key)) is not None:
-                    self._events(StepHit(*name))
-                    return artifact, False
-                if step.n_rows is None:
-                    self._run_whole(step, context, inputs)
-                else:
-                    self._run_rows(step, context, inputs)
-            artifact = self._store.lookup(step.key)
-            if artifact is None:
-                raise StepError(
-                    f"the result of '{step.label}' vanished from the store",
-                    why="another program removed or damaged it just after it was written",
-                    fix="run again",
-                )
-        except Exception as error:
-            mended = _named(error, step, context.device)
-            self._events(StepFailed(*name, mended.what))
-            if mended is error:
-                raise
-            raise mended from error
-        self._events(StepFinished(*name, time.monotonic() - began))
-        return artifact, True
-
-    def _run_whole(
-        self, step: Step, context: _LocalContext, inputs: Mapping[str, Artifact]
-    ) -> None:
-        self._events(StepStarted(step.key, step.kind, step.label))
-        context.begin(step, 0, None)
-        artifact = step.run(context, inputs, 0, 1)
-        check_result(step, artifact, 0, None)
-        self._store.put(step, artifact)
-
-    def _run_rows(self, step: Step, context: _LocalContext, inputs: Mapping[str, Artifact]) -> None:
-        shards = self._store.partial(step)
-        missing = shards.missing()
-        total = step.n_rows or 0
-        done = total - sum(stop - start for start, stop in missing)
-        self._events(StepStarted(step.key, step.kind, step.label, done, total))
-        for start, stop in missing:
-            context.begin(step, done, stop - start)
-            artifact = step.run(context, inputs, start, stop)
-            check_result(step, artifact, start, stop)
-            self._store.add_shard(shards, start, stop, artifact)
-            del artifact  # before the next shard is made
-            done += stop - start
-            context.progress(stop - start, stop - start, context.unit)
-        self._store.complete(shards)
+    def _delayed(self, workers: int) -> None:
+        self._events(Stopping(workers))
 
     @contextmanager
-    def _store_warnings(self) -> Iterator[None]:
+    def _store_warnings(self, mailbox: Mailbox) -> Iterator[None]:
         """Turn the store's warnings into events while a run lasts."""
         before = self._store.warn
-        self._store.warn = lambda text: self._events(StoreWarning(text))
+        self._store.warn = lambda text: mailbox.tell(self._events, StoreWarning(text))
         try:
             yield
         finally:
             self._store.warn = before
 
 
-class _LocalContext:
-    """What a running step is lent; see ``graph.Context``.
+class _Run:
+    """One run of a schedule: which worker does what next, and which values are still needed.
 
-    One encoder is kept at a time: a schedule groups the steps that share one, and two
-    large ones may not fit beside each other.
+    Args:
+        plan: what to run; ``found`` gets the results and loses those that are used up.
+        targets: steps whose results stay.
+        store: where results go.
+        events: told what happens.
+        mailbox: of this thread.
+        pool: the workers.
+        locks: where the rights to make results are given back, however the run ends.
     """
 
-    def __init__(self, device: str, load_encoder: LoadEncoder, events: EventSink) -> None:
-        self.device = device
-        self.unit = "rows"
-        self._load_encoder = load_encoder
+    def __init__(
+        self,
+        plan: Schedule,
+        targets: Sequence[Step],
+        store: Store,
+        events: EventSink,
+        mailbox: Mailbox,
+        pool: Pool,
+        locks: ExitStack,
+    ) -> None:
+        self._values = plan.found
+        self._uses = plan.uses
+        self._wanted = {step.key for step in targets}
         self._events = events
-        self._encoder: tuple[SpaceSpec, Encoder] | None = None
-        self._step: Step | None = None
-        self._done_rows = 0
-        self._shard_rows: int | None = None
-        self._told = 0.0
+        self._mailbox = mailbox
+        self._pool = pool
+        self._idle = list(pool.workers)
+        self._followers: defaultdict[Digest, list[Job]] = defaultdict(list)
+        self._needed: Counter[tuple[str, str]] = Counter()
+        self._ready: list[Job] = []
+        self._unfinished = len(plan.pending)
+        self._executed = 0
+        pending = {step.key for step in plan.pending}
+        for position, step in enumerate(plan.pending):
+            missing = {source.key for _, source in step.inputs} & pending
+            job = Job(step, position, missing, store=store, events=events, mailbox=mailbox)
+            locks.callback(job.close)
+            self._needed.update(job.needs)
+            for key in missing:
+                self._followers[key].append(job)
+            if not missing:
+                self._ready.append(job)
 
-    def begin(self, step: Step, done_rows: int, shard_rows: int | None) -> None:
-        """Note which rows of which step run next, to place progress within the whole."""
-        self._step = step
-        self._done_rows = done_rows
-        self._shard_rows = shard_rows
+    def to_the_end(self) -> int:
+        """Run all steps; return how many really ran here."""
+        while self._unfinished:
+            self._hand_out()
+            self._mailbox.serve(_POLL_S)
+        return self._executed
 
-    def encoder(self, spec: SpaceSpec) -> Encoder:
-        """Return the loaded space; the last one is freed before another is loaded."""
-        if self._encoder is None or self._encoder[0] != spec:
-            self.free_encoder()
-            self._encoder = (spec, self._load_encoder(spec, self.device))
-        return self._encoder[1]
+    def _hand_out(self) -> None:
+        """Give idle workers something to do, as far as there is anything."""
+        made_elsewhere: set[Job] = set()
+        orders: list[tuple[Worker, Job, Task]] = []
+        while self._idle:
+            open_jobs = [job for job in self._ready if job not in made_elsewhere]
+            if not open_jobs:
+                break
+            worker, job = min(itertools.product(self._idle, open_jobs), key=self._rank)
+            if not job.claimed and not self._claim(job, worker):
+                made_elsewhere.add(job)  # until the next time
+            if job.tasks:
+                orders.append((worker, job, job.tasks.popleft()))
+                self._idle.remove(worker)
+                if not job.completing:
+                    worker.holds = job.needs
+            if job.claimed and not job.tasks:
+                self._ready.remove(job)
+        for worker in self._idle:  # before others begin, for the memory may be shared
+            if worker.holds and not any(self._needed[need] for need in worker.holds):
+                worker.drop()
+        for worker, job, task in orders:
+            self._pool.submit(worker, task, partial(self._done, worker, job))
 
-    def free_encoder(self) -> None:
-        """Drop the loaded space, if any."""
-        if self._encoder is not None:
-            self._encoder = None
-            free_device_memory(self.device)
+    def _rank(self, pair: tuple[Worker, Job]) -> tuple[int, int, int]:
+        """Return how well a job suits a worker, best first.
 
-    def progress(self, done: int, total: int, unit: str) -> None:
-        """Tell how much of the present call is done, at most ten times a second."""
-        self.unit = unit
-        now = time.monotonic()
-        step, shard_rows = self._step, self._shard_rows
-        if step is None or (done < total and now - self._told < _PROGRESS_EVERY_S):
-            return
-        self._told = now
-        if shard_rows is not None:  # the call makes one shard: count rows of the whole
-            done = self._done_rows + (done * shard_rows // total if total else shard_rows)
-            total = step.n_rows or 0
-        self._events(StepProgress(step.key, step.kind, step.label, done, total, unit))
+        Best is what needs what the worker holds, and what is as good as done. Then comes what
+        no other worker is better prepared for, then the rest; among these the plan's order.
+        """
+        worker, job = pair
+        if job.completing or job.needs & worker.holds:
+            affinity = 0
+        elif any(job.needs & other.holds for other in self._pool.workers):
+            affinity = 2
+        else:
+            affinity = 1
+        return affinity, job.position, self._pool.workers.index(worker)
+
+    def _claim(self, job: Job, worker: Worker) -> bool:
+        """Claim a job; return whether another process does not make it at present."""
+        inputs = {name: self._values[source.key] for name, source in job.step.inputs}
+        try:
+            job.claim(inputs)
+        except Exception as error:
+            self._fail(job, worker, error)
+        if job.artifact is not None:
+            self._settle(job, job.artifact)
+        return job.claimed
+
+    def _done(
+        self,
+        worker: Worker,
+        job: Job,
+        follow: Callable[[], None],
+        error: BaseException | None,
+    ) -> None:
+        """Take note of a task's outcome."""
+        if error is not None:
+            self._fail(job, worker, error)
+        follow()
+        self._idle.append(worker)
+        if job.artifact is not None:
+            self._settle(job, job.artifact)
+        elif job.tasks and job not in self._ready:
+            self._ready.append(job)
+
+    def _settle(self, job: Job, artifact: Artifact) -> None:
+        """Take note of a result: others may need it, and what it was made of may be free."""
+        self._unfinished -= 1
+        self._executed += job.ran
+        self._needed.subtract(job.needs)
+        sources = [source.key for _, source in job.step.inputs]
+        self._values[job.step.key] = artifact
+        job.artifact = None
+        self._uses.subtract(sources)
+        for key in {job.step.key, *sources}:
+            if self._uses[key] <= 0 and key not in self._wanted:
+                del self._values[key]  # what is dropped here is dropped for good
+        for follower in self._followers.pop(job.step.key, ()):
+            follower.missing.remove(job.step.key)
+            if not follower.missing:
+                self._ready.append(follower)
+
+    def _fail(self, job: Job, worker: Worker, error: BaseException) -> NoReturn:
+        """Raise what a run ends with when a step failed."""
+        if not isinstance(error, Exception):
+            raise error
+        step = job.step
+        mended = _named(error, step, worker.device)
+        self._events(StepFailed(step.key, step.kind, step.label, mended.what))
+        if mended is error:
+            raise error
+        raise mended from error
+
+
+def _tasks(plan: Schedule) -> int:
+    """Return how many workers a plan can possibly keep busy at a time."""
+    return sum(
+        math.ceil(step.n_rows / (step.shard_rows or step.n_rows)) if step.n_rows else 1
+        for step in plan.pending
+    )
 
 
 def _named(error: Exception, step: Step, device: str) -> MolspaceError:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from reactions.graph import Artifact, Step
 from reactions.hashing import canonical
 from reactions.kinds import Digest
+
+Needs: TypeAlias = frozenset[tuple[str, str]]
+"""What a step wants kept on its device: ("encoder", name), ("shares", name)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,12 @@ def encoder_of(step: Step) -> str:
         return ""
     # One encoder serves all modalities, whose preprocessing differs.
     return canonical({name: space[name] for name in sorted(space) if name != "preprocessing"})
+
+
+def needs_of(step: Step) -> Needs:
+    """Return what a step wants to find on its device because an earlier one left it there."""
+    pairs = (("encoder", encoder_of(step)), ("shares", step.shares))
+    return frozenset((kind, name) for kind, name in pairs if name)
 
 
 def _encoders_first(steps: list[Step]) -> list[Step]:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 
 _CHUNK_BYTES = 8 << 20
-_POLL_S = 0.05
 
 _ELSEWHERE = "set MOLSPACE_CACHE to a folder you can write to"
 _REASONS: dict[int, tuple[str, str]] = {
@@ -242,24 +241,28 @@ def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
 
 
 @contextmanager
-def locked(path: Path, on_wait: Callable[[int | None], None] | None = None) -> Iterator[bool]:
-    """Hold the lock file ``path``, waiting for whoever has it.
+def locked(path: Path, on_busy: Callable[[int | None], None] | None = None) -> Iterator[bool]:
+    """Hold the lock file ``path``, unless another holds it; never waits.
 
     Args:
         path: made when missing, removed after.
-        on_wait: called once, with the holder's process id if known, before waiting;
-            None does not wait at all.
+        on_busy: called with the holder's process id, if known, when another holds it.
 
     Yields:
-        Whether the lock is held (or locks do not work here); False only without ``on_wait``.
+        Whether the lock is held (or locks do not work here).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = False
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             free = try_lock(fd)
-            if free is not False and _same_file(fd, path):
+            if free is False:
+                if on_busy is not None:
+                    text = os.read(fd, 20).decode(errors="replace")
+                    on_busy(int(text) if text.isdigit() else None)
+                yield False
+                return
+            if _same_file(fd, path):  # else the holder removed it meanwhile: look again
                 with suppress(OSError):  # the process id only serves a message
                     os.ftruncate(fd, 0)
                     os.write(fd, str(os.getpid()).encode())
@@ -270,17 +273,8 @@ def locked(path: Path, on_wait: Callable[[int | None], None] | None = None) -> I
                     with suppress(OSError):
                         path.unlink()
                 return
-            if free is False and on_wait is None:
-                yield False
-                return
-            if free is False and on_wait is not None and not told:
-                told = True
-                text = os.read(fd, 20).decode(errors="replace")
-                on_wait(int(text) if text.isdigit() else None)
         finally:
             os.close(fd)
-        if free is False:
-            time.sleep(_POLL_S)
 
 
 def _same_file(fd: int, path: Path) -> bool:

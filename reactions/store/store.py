@@ -217,22 +217,25 @@ class Store:
         shards.discard()
 
     @contextmanager
-    def lock(self, key: Digest, on_wait: Callable[[int | None], None] = _ignore) -> Iterator[None]:
-        """Hold the right to make an entry, waiting for another process that has it.
+    def lock(self, key: Digest, on_busy: Callable[[int | None], None] = _ignore) -> Iterator[bool]:
+        """Hold the right to make an entry, unless another has it; never waits.
 
         The lock is advisory: without it two processes do the same work, and both end well.
 
         Args:
             key: of the entry.
-            on_wait: called once before waiting, with the process id of the holder if known.
+            on_busy: called with the process id of the holder, if known, when another has it.
+
+        Yields:
+            Whether the lock is held.
 
         Raises:
             StoreError: the store cannot be written.
         """
         with ExitStack() as stack:
             with self._writing():
-                stack.enter_context(locked(self._layout.lock(key), on_wait))
-            yield
+                held = stack.enter_context(locked(self._layout.lock(key), on_busy))
+            yield held
 
     def gc(
         self,

@@ -103,6 +103,38 @@ executor(store).run([by_rows([], 10, 3, hook=lambda start: (note(start), hook(st
     assert len(ran) == {"shard": 2, "renamed": 1, "manifest": 0, "entry": 0}[at]
 
 
+@pytest.mark.parametrize("at", ["shard", "entry"])
+def test_a_run_of_two_workers_killed_at_any_point_resumes(store, at):
+    kill = {
+        "shard": "",
+        "entry": """
+import reactions.store.store as m
+m.publish = lambda *a: die()""",
+    }[at]
+    code = f"""
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+{kill}
+def hook(start):
+    note(start)
+    if start >= 6 and {at == "shard"}:
+        both.wait() == 0 and die()
+        time.sleep(60)
+import threading
+both = threading.Barrier(2, timeout=30)
+executor(store, device="cpu,cpu").run([by_rows([], 12, 3, hook=hook)])
+"""
+    finish(spawn(code, store.root), -signal.SIGKILL)
+    made, ran, warnings = log_of(store.root), [], []
+    step = by_rows(ran, 12, 3)
+    again = Store(store.root, warn=warnings.append)
+    found = executor(again).run([step])[step.key].arrays["x"]
+    assert np.array_equal(found.to_array().ravel(), np.arange(12))
+    assert warnings == []
+    assert list(again.verify()) == []
+    assert sorted(made, key=int) == ["0", "3", "6", "9"]
+    assert ran == {"shard": [(6, 9), (9, 12)], "entry": []}[at]
+
+
 def test_a_run_killed_at_each_touch_of_the_disk_resumes(tmp_path):
     """One child process for each file operation, killed just before it; then a run to the end."""
     code = """
@@ -243,3 +275,80 @@ def test_signals_stop_cleanly(store, number, returncode):
     assert list((store.root / "tmp").iterdir()) == []
     assert list((store.root / "locks").iterdir()) == []
     assert store.partial(by_rows([], 10, 3)).finished == [(0, 3)]
+
+
+@pytest.mark.parametrize(("number", "returncode"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_stop_all_workers(store, number, returncode):
+    code = f"""
+        import threading
+        import numpy as np
+        from reactions.graph import Artifact
+        from reactions.steps.step import make_step
+        both = threading.Barrier(2, timeout=30)
+        def run(context, inputs, start, stop):
+            note(start)
+            if start:
+                if both.wait() == 0:
+                    os.kill(os.getpid(), {int(number)})
+                for _ in range(30_000):
+                    context.progress(0, 1, "items")
+                    time.sleep(0.001)
+            return Artifact({{"x": np.zeros((2, 1))}})
+        step = make_step("embed", "e", {{}}, (), run, n_rows=8, shard_rows=2)
+        seen = []
+        try:
+            executor(store, seen, device="cpu,cpu").run([step])
+        except KeyboardInterrupt:
+            sys.exit(130)
+        finally:
+            print(type(seen[-1]).__name__, store.partial(step).finished, threading.active_count())
+    """
+    out, _ = finish(spawn(code, store.root), returncode)
+    assert out == "PlanStopped [(0, 2)] 1\n"
+    assert sorted(log_of(store.root)) == ["0", "2", "4"]
+    assert list((store.root / "tmp").iterdir()) == []
+    assert list((store.root / "locks").iterdir()) == []
+
+
+def test_ctrl_c_stops_workers_that_give_no_sign_of_progress(store):
+    code = """
+        import threading
+        both = threading.Barrier(2, timeout=30)
+        seen = []
+        def hook(start):
+            note(start)
+            if both.wait() == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(60_000):
+                time.sleep(0.001)
+        try:
+            executor(store, seen, device="cpu,cpu").run([by_rows([], 8, 2, hook=hook)])
+        except KeyboardInterrupt:
+            print([type(e).__name__ for e in seen], threading.active_count())
+            sys.exit(130)
+    """
+    out, _ = finish(spawn(code, store.root), 130)
+    assert out == "['PlanStarted', 'StepStarted', 'PlanStopped'] 1\n"
+    assert sorted(log_of(store.root)) == ["0", "2"]
+    assert list((store.root / "locks").iterdir()) == []
+
+
+def test_a_second_ctrl_c_does_not_wait_for_workers(store):
+    code = """
+        import threading
+        from reactions.run import events as ev
+        both = threading.Barrier(2, timeout=30)
+        def hook(start):
+            if both.wait() == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(600)
+        class Sink(list):
+            def append(self, event):
+                if isinstance(event, ev.Stopping):
+                    os.kill(os.getpid(), signal.SIGINT)
+        try:
+            executor(store, Sink(), device="cpu,cpu").run([by_rows([], 4, 2, hook=hook)])
+        except KeyboardInterrupt:
+            sys.exit(130)
+    """
+    finish(spawn(code, store.root), 130)
