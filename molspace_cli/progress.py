@@ -22,6 +22,7 @@ from reactions.run.events import (
     StepHit,
     StepProgress,
     StepStarted,
+    Stopping,
     StoreWarning,
     Waiting,
 )
@@ -48,7 +49,7 @@ def progress(*, quiet: bool = False, stream: TextIO | None = None) -> EventSink:
 
 
 class Display(ABC):
-    """Follows a run: which step, how far, how fast.
+    """Follows a run: which steps, how far, how fast. Several may be in progress at once.
 
     Args:
         stream: where to write.
@@ -61,8 +62,8 @@ class Display(ABC):
         self.steps = 0
         self.finished = 0
         self._early_hits = 0
-        self._step_began = 0.0
-        self._step_done = 0
+        self._numbers: dict[str, int] = {}
+        self._began: dict[str, tuple[float, int]] = {}  # when, and with how many rows done
 
     def __call__(self, event: Event) -> None:
         """Show an event. A closed or broken stream must not stop the run."""
@@ -80,14 +81,16 @@ class Display(ABC):
         self.stream.flush()
 
     def head(self, event: StepEvent) -> str:
-        """Return ``[2/5] label`` for the step in progress."""
-        return f"[{min(self.finished + 1, self.steps)}/{self.steps}] {event.label}"
+        """Return ``[2/5] label``; steps are numbered as they begin."""
+        number = self._numbers.setdefault(event.key, len(self._numbers) + 1)
+        return f"[{min(number, self.steps)}/{self.steps}] {event.label}"
 
     def pace(self, event: StepProgress) -> str:
         """Return ``120 of 4000 items, 60/s, 1 min 5 s left``; rows of earlier runs took no time."""
         text = f"{event.done} of {event.total} {event.unit}"
-        elapsed_s = self.clock() - self._step_began
-        made = event.done - self._step_done
+        began, done = self._began.get(event.key, (self.clock(), 0))
+        elapsed_s = self.clock() - began
+        made = event.done - done
         if elapsed_s <= 0 or made < max(1, event.total // 100):
             return text  # the time that loading takes says nothing about the rate yet
         rate = made / elapsed_s
@@ -96,8 +99,11 @@ class Display(ABC):
     def _follow(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
             self.steps, self.finished, self._early_hits = event.steps, 0, event.hits
+            self._numbers.clear()
+            self._began.clear()
         elif isinstance(event, StepStarted):
-            self._step_began, self._step_done = self.clock(), event.done
+            self._began[event.key] = self.clock(), event.done
+            self.head(event)  # takes the next number
 
 
 class Quiet(Display):
@@ -112,17 +118,19 @@ class Quiet(Display):
 class Plain(Display):
     """One line for a finished step, and one every ten seconds within a long one."""
 
-    _line_due = 0.0
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, clock)
+        self._line_due: dict[str, float] = {}
 
     def show(self, event: Event) -> None:
         """Write at most one line."""
         if isinstance(event, StepProgress):
-            if event.done < event.total and self.clock() >= self._line_due:
-                self._line_due = self.clock() + _LINE_EVERY_S
+            if event.done < event.total and self.clock() >= self._line_due.get(event.key, 0.0):
+                self._line_due[event.key] = self.clock() + _LINE_EVERY_S
                 self.say(f"{self.head(event)}: {self.pace(event)}")
             return
         if isinstance(event, StepStarted):
-            self._line_due = self.clock() + _LINE_EVERY_S
+            self._line_due[event.key] = self.clock() + _LINE_EVERY_S
         if text := self.line(event):
             self.say(text)
         self.count(event)
@@ -147,6 +155,9 @@ class Plain(Display):
                 return f"{self.head(event)}: waiting for {who}, which is making it"
             case StoreWarning(message):
                 return f"warning: {message}"
+            case Stopping(workers):
+                busy = counted(workers, "worker")
+                return f"stopping: {busy} still busy; Ctrl-C again leaves at once"
             case PlanFinished(executed, seconds) if executed:
                 return f"{counted(executed, 'step')} run in {duration(seconds)}"
         return ""
@@ -160,11 +171,13 @@ class Plain(Display):
 
 
 class Live(Plain):
-    """Two bars that vanish at the end: steps of the plan, and the step in progress."""
+    """Bars that vanish at the end: the steps of the plan, and each step in progress."""
 
-    _bars: Progress | None = None
-    _plan: TaskID
-    _step: TaskID | None = None
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, clock)
+        self._bars: Progress | None = None
+        self._plan: TaskID
+        self._rows: dict[str, TaskID] = {}
 
     def show(self, event: Event) -> None:
         """Draw the bars, or write a line above them."""
@@ -177,17 +190,16 @@ class Live(Plain):
             super().show(event)
             return
         if isinstance(event, StepStarted):
-            self._step = bars.add_task(
+            self._rows[event.key] = bars.add_task(
                 event.label, total=event.total or None, completed=event.done, note=""
             )
-        elif isinstance(event, StepProgress) and self._step is not None:
+        elif isinstance(event, StepProgress) and event.key in self._rows:
             note = self.pace(event)
-            bars.update(self._step, total=event.total, completed=event.done, note=note)
-        elif isinstance(event, Waiting | StoreWarning):
+            bars.update(self._rows[event.key], total=event.total, completed=event.done, note=note)
+        elif isinstance(event, Waiting | StoreWarning | Stopping):
             bars.console.print(self.line(event), markup=False, highlight=False)
-        elif isinstance(event, StepFinished | StepHit | StepFailed) and self._step is not None:
-            bars.remove_task(self._step)
-            self._step = None
+        elif isinstance(event, StepFinished | StepHit | StepFailed) and event.key in self._rows:
+            bars.remove_task(self._rows.pop(event.key))
         self.count(event)
         bars.update(self._plan, completed=self.finished, note=f"{self.finished} of {self.steps}")
 
@@ -212,7 +224,8 @@ class Live(Plain):
     def _stop(self) -> None:
         if self._bars is not None:
             self._bars.stop()
-        self._bars = self._step = None
+        self._bars = None
+        self._rows.clear()
 
 
 def counted(n: int, noun: str) -> str:

@@ -50,6 +50,62 @@ STORY = [
 ]
 
 
+A, B = ("a", "embed", "embed A"), ("b", "train", "train B")
+SIDE_BY_SIDE = [
+    (0, ev.PlanStarted(3, 0)),
+    (0, ev.StepStarted(*A, total=100)),
+    (5, ev.StepStarted(*B)),
+    (10, ev.StepProgress(*A, 50, 100, "items")),
+    (12, ev.StepProgress(*B, 10, 40, "steps")),
+    (15, ev.StepProgress(*B, 20, 40, "steps")),
+    (16, ev.StepProgress(*A, 60, 100, "items")),
+    (17, ev.StepFinished(*B, 12.0)),
+    (18, ev.Waiting("c", "train", "train C", 7)),
+    (20, ev.StepProgress(*A, 80, 100, "items")),
+    (21, ev.StepFinished(*A, 21.0)),
+    (22, ev.Stopping(1)),
+    (22, ev.Stopping(2)),
+    (23, ev.PlanStopped()),
+]
+
+
+def test_plain_lines_of_steps_side_by_side():
+    clock = Clock()
+    text = replay(Plain(io.StringIO(), clock), clock, SIDE_BY_SIDE)
+    assert text.splitlines() == [
+        "3 steps to run, 0 results from the cache",
+        "[1/3] embed A: 50 of 100 items, 5/s, 10 s left",
+        "[2/3] train B: 20 of 40 steps, 2/s, 10 s left",
+        "[2/3] train B: done in 12 s",
+        "[3/3] train C: waiting for process 7, which is making it",
+        "[1/3] embed A: 80 of 100 items, 4/s, 5.0 s left",
+        "[1/3] embed A: done in 21 s",
+        "stopping: 1 worker still busy; Ctrl-C again leaves at once",
+        "stopping: 2 workers still busy; Ctrl-C again leaves at once",
+    ]
+
+
+def test_a_bar_for_each_step_in_progress(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    clock = Clock()
+    display = Live(Terminal(), clock)
+
+    def bars():
+        return [(task.description, task.completed, task.total) for task in display._bars.tasks]
+
+    replay(display, clock, SIDE_BY_SIDE[:6])
+    assert bars() == [("steps", 0, 3), ("embed A", 50, 100), ("train B", 20, 40)]
+    replay(display, clock, SIDE_BY_SIDE[6:8])
+    assert bars() == [("steps", 1, 3), ("embed A", 60, 100)]
+    assert display._bars.tasks[1].fields["note"] == "60 of 100 items, 3.75/s, 11 s left"
+    replay(display, clock, SIDE_BY_SIDE[8:11])
+    assert bars() == [("steps", 2, 3)]
+    text = replay(display, clock, SIDE_BY_SIDE[11:])
+    assert "stopping: 2 workers still busy" in text
+    assert display._bars is None
+
+
 def test_plain_lines():
     clock = Clock()
     text = replay(Plain(io.StringIO(), clock), clock, STORY)
