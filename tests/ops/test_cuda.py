@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from reactions.ops import pairs
+from reactions.ops.losses import Contrast
 from reactions.ops.projector import project
 from reactions.ops.retrieval import soft_retrieve
 from reactions.ops.training import PseudoSet, TrainingSettings, fit
@@ -44,3 +46,48 @@ def test_training_agrees_with_the_cpu():
     x = torch.from_numpy(unit_rows(50, 24, 9))
     cosine = (project([on_cpu], x) * project([on_cuda], x.cuda()).cpu()).sum(dim=1)
     assert cosine.min() > 0.99
+
+
+def pseudo_sets() -> list[PseudoSet]:
+    return [
+        PseudoSet(
+            [unit_rows(n, 48, s) for s in range(3)], [unit_rows(n, 40, s + 5) for s in range(2)]
+        )
+        for n in (700, 300)
+    ]
+
+
+@pytest.mark.parametrize("precision", ["fast", "exact"])
+def test_streamed_training_is_resident_training(monkeypatch, precision):
+    monkeypatch.setattr(pairs, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(pairs, "WINDOW_ROWS", 256)
+    settings = TrainingSettings(64, 0.02, 1e-3, 96, 3, seed=0)
+    options = {"device": "cuda", "precision": precision}
+    resident, history = fit(pseudo_sets(), settings, **options)
+    streamed, other = fit(pseudo_sets(), settings, **options, resident=False)
+    assert history == other
+    assert all(torch.equal(resident.state()[k], v) for k, v in streamed.state().items())
+
+
+def test_bfloat16_training_agrees_with_float32():
+    settings = TrainingSettings(64, 0.02, 1e-3, 128, 3, seed=0)
+    exact, expected = fit(pseudo_sets(), settings, device="cuda", precision="exact")
+    fast, found = fit(pseudo_sets(), settings, device="cuda", precision="fast")
+    np.testing.assert_allclose(found, expected, rtol=1e-2)
+    x = torch.from_numpy(unit_rows(50, 48, 9)).cuda()
+    assert (project([exact], x) * project([fast], x)).sum(dim=1).min() > 0.98
+
+
+def test_tiles_of_logits_agree_with_the_cpu():
+    rows, targets = (
+        torch.randn(2 * 150, 24),
+        torch.from_numpy(unit_rows(300, 24, 1)).view(2, 150, 24),
+    )
+    results = []
+    for device in ("cpu", "cuda"):
+        engine = Contrast(
+            2, 2, 150, 24, temperature=0.02, dtype=torch.float32, device=device, tile_bytes=1
+        )
+        loss, gradient = engine.gradient(rows.to(device, copy=True), targets.to(device))
+        results.append((loss.cpu(), gradient.cpu()))
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-3)
