@@ -5,11 +5,11 @@ import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from media_files import put
 
 from reactions.data import places, remote
 from reactions.data.places import Blob, absolute, expand, find, is_url, label, read, walk
 from reactions.errors import DataError, MissingError
-from media_files import put
 
 
 @pytest.fixture

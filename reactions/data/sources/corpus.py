@@ -1,0 +1,340 @@
+"""A corpus of scanned parts: what cannot be used is left out, counted and listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.corpora import rows_digest
+from reactions.data.places import Entry, expand, find, is_folder, is_url, label
+from reactions.data.sources import captions
+from reactions.data.sources.captions import texts_part
+from reactions.data.sources.files import (
+    files_part,
+    folder_part,
+    modality_of,
+    refuse_other_modalities,
+)
+from reactions.data.sources.manifests import manifest_part
+from reactions.data.sources.parts import Part, Source, Told, no_items, signature_of, silent
+from reactions.data.sources.shards import shards_part
+from reactions.data.tables import Table, TableCache
+from reactions.errors import DataError, MissingError, suggestion
+from reactions.hashing import bytes_digest, digest
+from reactions.kinds import Digest, Item, Modality
+
+_BLOCK_ROWS = 1 << 14
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """An item that cannot be used.
+
+    Attributes:
+        id: its id.
+        place: the file, and the line or member.
+        why: the reason.
+    """
+
+    id: str
+    place: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What a corpus leaves out.
+
+    Attributes:
+        n_bad: items that cannot be used.
+        n_skipped: items that the lab file leaves out.
+        n_rows: all items, good and bad.
+        first: some of the bad ones.
+        listed: a file that lists all of them, if there is one.
+    """
+
+    n_bad: int = 0
+    n_skipped: int = 0
+    n_rows: int = 0
+    first: tuple[Bad, ...] = ()
+    listed: Path | None = None
+
+
+class SourceCorpus:
+    """The usable rows of one or more parts, in order.
+
+    Args:
+        name: for messages and progress lines.
+        modality: of every item.
+        parts: with the source of each; ids of several parts begin with the part's name.
+        tables: where digests and lists of bad items are kept.
+
+    Raises:
+        DataError: nothing is usable, more than ``max_bad`` of a source is not, or an id to
+            skip is unknown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        modality: Modality,
+        parts: Sequence[tuple[Part, Source]],
+        *,
+        tables: TableCache,
+    ) -> None:
+        self.name = name
+        self.modality = modality
+        self._tables = tables
+        self._parts = [part for part, _ in parts]
+        names = [part.name for part in self._parts]
+        if len(set(names)) < len(names):
+            names = [str(number) for number in range(1, len(names) + 1)]
+        self._prefixes = [""] if len(names) == 1 else [f"{name}/" for name in names]
+        self._rows = [self._chosen(i, source) for i, (_, source) in enumerate(parts)]
+        self._ends = np.cumsum([len(rows) for rows in self._rows])
+        self.skipped = self._account()
+        for i, (_, source) in enumerate(parts):
+            self._hold_to(i, source)
+        if len(self) == 0:
+            raise DataError(
+                f"corpus '{name}' is empty",
+                why=f"none of its {self.skipped.n_rows} {modality} items can be used",
+                corpus=name,
+            )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its files, bad ones included."""
+        return sum(part.size_bytes for part in self._parts)
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest of ids, contents and order, as for any other corpus."""
+        chosen = [bytes_digest(rows.astype("<i8").tobytes()) for rows in self._rows]
+        cached = "digest-" + digest("corpus", [self.modality, self._prefixes, self.name])[:32]
+        signature = signature_of([*(part.signature for part in self._parts), *chosen])
+        if (table := self._tables.get(cached, signature)) is not None:
+            return str(table.facts["digest"])
+        found = rows_digest(self.modality, self.tags())
+        self._tables.put(cached, signature, Table(facts={"digest": found}))
+        return found
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
+        found: list[Item] = []
+        for i, rows in self._span(start, stop):
+            values = self._parts[i].values(rows)
+            found += map(Item, self._ids(i, rows), [self.modality] * len(rows), values)
+        return found
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know before it is embedded; empty if all is used."""
+        skipped = self.skipped
+        if not skipped.n_bad:
+            return ()
+        first = "; ".join(f"{bad.place}: {bad.why}" for bad in skipped.first[:2])
+        more = f"; all: {skipped.listed}" if skipped.listed else ""
+        return (
+            f"{self.modality} corpus: {skipped.n_bad} of {skipped.n_rows} items are left out, "
+            f"for they cannot be used: {first}{more}",
+        )
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """Yield id and tagged content digest of every item, in order."""
+        for start in range(0, len(self), _BLOCK_ROWS):
+            for i, rows in self._span(start, start + _BLOCK_ROWS):
+                yield from zip(self._ids(i, rows), self._parts[i].tags(rows), strict=True)
+
+    def bad(self) -> Iterator[Bad]:
+        """Yield every item that cannot be used."""
+        for i, part in enumerate(self._parts):
+            rows = np.flatnonzero(~part.good)
+            whys = part.table.strings("why").at(rows)
+            yield from map(Bad, self._ids(i, rows), part.places(rows), whys)
+
+    def _ids(self, i: int, rows: NDArray[np.int64]) -> list[str]:
+        prefix = self._prefixes[i]
+        ids = self._parts[i].ids(rows)
+        return [prefix + id for id in ids] if prefix else ids
+
+    def _span(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        start, stop, _ = slice(start, stop).indices(len(self))
+        begin = 0
+        for i, end in enumerate(self._ends.tolist()):
+            if max(start, begin) < min(stop, end):
+                yield i, self._rows[i][max(start, begin) - begin : min(stop, end) - begin]
+            begin = end
+
+    def _chosen(self, i: int, source: Source) -> NDArray[np.int64]:
+        part = self._parts[i]
+        rows = np.flatnonzero(part.good)
+        if source.skip:
+            every = np.arange(len(part))
+            ids = self._ids(i, every)
+            unknown = sorted(source.skip - set(ids))
+            if unknown:
+                raise DataError(
+                    f"corpus '{self.name}' has no item '{unknown[0]}' to skip",
+                    fix=suggestion(unknown[0], ids) if len(ids) < 10_000 else "see its ids",
+                    corpus=self.name,
+                    ids=unknown[:_SHOWN],
+                )
+            kept = np.fromiter((id not in source.skip for id in ids), bool, len(ids))
+            rows = rows[kept[rows]]
+        return rows
+
+    def _account(self) -> Skipped:
+        n_rows = sum(map(len, self._parts))
+        n_bad = sum(int((~part.good).sum()) for part in self._parts)
+        first = tuple(bad for bad, _ in zip(self.bad(), range(_SHOWN), strict=False))
+        return Skipped(
+            n_bad=n_bad,
+            n_skipped=n_rows - n_bad - len(self),
+            n_rows=n_rows,
+            first=first,
+            listed=self._list() if n_bad else None,
+        )
+
+    def _list(self) -> Path | None:
+        folder = self._tables.folder
+        if folder is None:
+            return None
+        key = digest("bad", [self.name, self.modality, [part.name for part in self._parts]])
+        path = folder / f"bad-{self.modality}-{key[:12]}.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with path.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+                for bad in self.bad():
+                    record = {"id": bad.id, "place": bad.place, "why": bad.why}
+                    stream.write(f"{json.dumps(record)}\n")
+        except OSError:
+            return None
+        return path
+
+    def _hold_to(self, i: int, source: Source) -> None:
+        part = self._parts[i]
+        bad = np.flatnonzero(~part.good)
+        if len(bad) <= source.max_bad * len(part):
+            return
+        shown = bad[:_SHOWN]
+        lines = [
+            f"{place}: {why}"
+            for place, why in zip(
+                part.places(shown), part.table.strings("why").at(shown), strict=True
+            )
+        ]
+        listed = f"; all of them: {self.skipped.listed}" if self.skipped.listed else ""
+        raise DataError(
+            f"{len(bad)} of {len(part)} {self.modality} items cannot be used: corpus '{self.name}'",
+            why="; ".join(lines) + listed,
+            fix=f"mend or remove them, or raise max_bad (now {source.max_bad:g}) under "
+            f"[corpora.{self.modality}]",
+            corpus=self.name,
+            n_bad=len(bad),
+            n_rows=len(part),
+            ids=self._ids(i, shown),
+            listed=str(self.skipped.listed or ""),
+        )
+
+
+def open_corpus(
+    name: str,
+    modality: Modality,
+    sources: Sequence[Source],
+    *,
+    tables: TableCache,
+    told: Told = silent,
+) -> SourceCorpus:
+    """Open a corpus, scanning what is new or changed.
+
+    Args:
+        name: for messages and progress lines.
+        modality: of every item.
+        sources: at least one, with at least one path or a manifest.
+        tables: remembers what earlier scans found.
+        told: of the progress of scans.
+
+    Raises:
+        MissingError: a file, folder or package is missing, or holds nothing of the modality.
+        DataError: what is there cannot be used.
+        UsageError: the modality can come from manifests only.
+    """
+    parts: list[tuple[Part, Source]] = []
+    for source in sources:
+        if source.manifest is not None:
+            part = manifest_part(source.manifest, modality, source, tables=tables, told=told)
+            parts.append((part, source))
+        for path in source.paths:
+            parts.append((_part(path, modality, source, tables, told), source))
+    return SourceCorpus(name, modality, parts, tables=tables)
+
+
+def _part(path: str, modality: Modality, source: Source, tables: TableCache, told: Told) -> Part:
+    wild = any(c in path for c in "*?[") or expand(path) != [path]
+    if (not wild or (not is_url(path) and Path(path).is_dir())) and is_folder(path):
+        if modality == "text":
+            raise no_items(
+                modality,
+                path,
+                "it is a folder",
+                f"give its files, such as {path.rstrip('/')}/*.txt",
+            )
+        return folder_part(path, modality, tables=tables, depth=source.check, told=told)
+    files = find(path)
+    kinds = {_kind(file, modality) for file in files}
+    if kinds == {"tar"}:
+        return shards_part(label(path), files, modality, source, tables=tables, told=told)
+    if kinds == {"captions"} and modality == "text":
+        return texts_part(label(path), files, source, tables=tables, told=told)
+    if kinds == {modality}:
+        return files_part(
+            label(path),
+            _named(files),
+            modality,
+            key=path,
+            tables=tables,
+            depth=source.check,
+            told=told,
+        )
+    if modality != "text":
+        refuse_other_modalities(modality)
+    endings = ", ".join((".tar", *captions.SUFFIXES)) if modality == "text" else ".tar, or a folder"
+    usual = "captions" if modality == "text" else modality
+    odd = next((file for file in files if _kind(file, modality) not in ("tar", usual)), None)
+    raise MissingError(
+        f"cannot tell how to read {modality} from '{path}'",
+        why=f"'{odd.name}' is none of what a {modality} corpus is made of"
+        if odd
+        else "it mixes shards with other files",
+        fix=f"give files that end in {endings}; list different kinds one by one: path = [...]",
+        path=path,
+        modality=modality,
+    )
+
+
+def _kind(file: Entry, modality: Modality) -> str:
+    name = file.name.lower()
+    if name.endswith(".tar"):
+        return "tar"
+    if modality == "text":
+        return "captions" if name.endswith(captions.SUFFIXES) else ""
+    return modality_of(name) or ""
+
+
+def _named(files: Sequence[Entry]) -> list[tuple[str, Entry | None]]:
+    """Name files by their last part, or, where that is not enough, by their whole path."""
+    names = [file.name for file in files]
+    if len(set(names)) < len(names):
+        names = [file.url for file in files]
+    return list(zip(names, files, strict=True))

@@ -1,0 +1,216 @@
+"""Folders and lists of images and sounds, scanned once: a digest and a verdict for each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from reactions.data import checks, remote
+from reactions.data.checks import Depth, check
+from reactions.data.corpora import check_ids
+from reactions.data.manifest import SUFFIXES
+from reactions.data.places import Entry, is_url, label, walk
+from reactions.data.sources.parts import FilePart, Told, no_items, silent
+from reactions.data.tables import Strings, Table, TableCache
+from reactions.errors import UsageError
+from reactions.hashing import bytes_digest, digest, file_digest
+from reactions.kinds import Modality
+
+_BLOCK_ROWS = 2048
+_MAX_THREADS = 16
+
+
+def modality_of(name: str) -> Modality | None:
+    """Return what a file's extension says it holds."""
+    return SUFFIXES.get(_suffix(name))
+
+
+def folder_part(
+    folder: str,
+    modality: Modality,
+    *,
+    tables: TableCache,
+    depth: Depth = "header",
+    told: Told = silent,
+) -> FilePart:
+    """Scan a folder and all below it; ids are relative paths, sorted.
+
+    Args:
+        folder: absolute path or URL.
+        modality: ``"image"`` or ``"audio"``.
+        tables: remembers what earlier scans found.
+        depth: how hard to look for damage.
+        told: of the progress.
+
+    Raises:
+        MissingError: it holds none.
+        DataError: a folder or a remote place cannot be read.
+    """
+    refuse_other_modalities(modality)
+    everything = walk(folder)
+    entries = [entry for entry in everything if modality_of(entry.name) == modality]
+    if not entries:
+        kinds = Counter(_suffix(e.name) or "no extension" for e in everything)
+        most = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common(5))
+        fix = "give the folder of the files, or a manifest"
+        if ".tar" in kinds:
+            fix = f"give its shards: {folder.rstrip('/')}/*.tar"
+        raise no_items(modality, folder, f"its files end in {most}" if most else "it is empty", fix)
+    return files_part(
+        label(folder),
+        [(entry.name, entry) for entry in entries],
+        modality,
+        key=folder,
+        tables=tables,
+        depth=depth,
+        told=told,
+    )
+
+
+def files_part(
+    name: str,
+    files: Sequence[tuple[str, Entry | None]],
+    modality: Modality,
+    *,
+    key: str,
+    tables: TableCache,
+    depth: Depth = "header",
+    told: Told = silent,
+) -> FilePart:
+    """Scan a list of files.
+
+    Args:
+        name: of the part.
+        files: (id, file) pairs; None where only the id matters.
+        modality: of all of them.
+        key: what to remember the scan under, such as the folder's path.
+        tables: remembers what earlier scans found; files that did not change are not read
+            again, and a scan that was killed goes on where it was.
+        depth: how hard to look for damage.
+        told: of the progress.
+
+    Raises:
+        DataError: an id is repeated, or a remote place cannot be read.
+    """
+    cached = "files-" + digest("scan", [key, modality, depth, checks.VERSION])[:32]
+    size_bytes = sum(entry.size_bytes for _, entry in files if entry)
+    signature = _signature(files)
+    table = tables.get(cached, signature)
+    if table is None:
+        check_ids(name, modality, [id for id, _ in files])
+        table = _scan(name, files, modality, cached, tables, depth, told)
+        tables.put(cached, signature, table)
+        if signature:
+            tables.journal(cached).drop()
+    return FilePart(name, table, signature, size_bytes)
+
+
+def _suffix(name: str) -> str:
+    # Not Path(name).suffix: pathlib interns every part it sees, and names are many.
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122
+
+
+def refuse_other_modalities(modality: Modality) -> None:
+    """Refuse to look for files of a modality that extensions do not tell.
+
+    Raises:
+        UsageError: it is neither image nor audio.
+    """
+    if modality not in SUFFIXES.values():
+        raise UsageError(
+            f"cannot tell which files hold {modality}",
+            why="extensions are known for image and audio only",
+            fix=f"list them in a manifest: [corpora.{modality}] with manifest = FILE",
+            modality=modality,
+        )
+
+
+def _signature(files: Iterable[tuple[str, Entry | None]]) -> str:
+    sha = hashlib.sha256(b"molspace:files\n")
+    for id, entry in files:
+        if entry is None:
+            sha.update(f"{id}\0\n".encode("utf-8", "surrogatepass"))
+        elif entry.stamp:
+            sha.update(f"{id}\0{entry.url}\0{entry.stamp}\n".encode("utf-8", "surrogatepass"))
+        else:
+            return ""
+    return sha.hexdigest()
+
+
+def _scan(
+    name: str,
+    files: Sequence[tuple[str, Entry | None]],
+    modality: Modality,
+    cached: str,
+    tables: TableCache,
+    depth: Depth,
+    told: Told,
+) -> Table:
+    known = _known(cached, tables)
+    journal = tables.journal(cached)
+    tags = [""] * len(files)
+    whys = [""] * len(files)
+    todo = []
+    for row, (id, entry) in enumerate(files):
+        if entry is None:
+            tags[row] = "id"
+        elif entry.stamp and known.get(id, ("",))[0] == entry.stamp:
+            _, tags[row], whys[row] = known[id]
+        else:
+            todo.append(row)
+    look = partial(_look, modality=modality, depth=depth)
+    with ThreadPoolExecutor(min(_MAX_THREADS, (os.cpu_count() or 1) + 4)) as pool:
+        for start in range(0, len(todo), _BLOCK_ROWS):
+            told(name, start, len(todo))
+            rows = todo[start : start + _BLOCK_ROWS]
+            entries = [entry for row in rows if (entry := files[row][1]) is not None]
+            fresh = []
+            for row, entry, (tag, why) in zip(rows, entries, pool.map(look, entries), strict=True):
+                tags[row], whys[row] = tag, why
+                if entry.stamp:
+                    fresh.append([files[row][0], entry.stamp, tag, why])
+            journal.note(fresh)
+    if todo:
+        told(name, len(todo), len(todo))
+    return Table(
+        {
+            "id": Strings.pack(id for id, _ in files),
+            "url": Strings.pack(entry.url if entry else "" for _, entry in files),
+            "stamp": Strings.pack(entry.stamp if entry else "" for _, entry in files),
+            "tag": Strings.pack(tags),
+            "why": Strings.pack(whys),
+            "size": np.array([entry.size_bytes if entry else 0 for _, entry in files], np.int64),
+        }
+    )
+
+
+def _known(cached: str, tables: TableCache) -> dict[str, tuple[str, str, str]]:
+    """Return id to (stamp, tag, verdict) of files scanned before."""
+    known: dict[str, tuple[str, str, str]] = {}
+    latest = tables.latest(cached)
+    if latest is not None:
+        columns = [latest.strings(column) for column in ("id", "stamp", "tag", "why")]
+        known = {id: (stamp, tag, why) for id, stamp, tag, why in zip(*columns, strict=True)}
+    for noted in tables.journal(cached).read():
+        if len(noted) == 4 and all(isinstance(part, str) for part in noted):
+            known[noted[0]] = (noted[1], noted[2], noted[3])
+    return known
+
+
+def _look(entry: Entry, *, modality: Modality, depth: Depth) -> tuple[str, str]:
+    """Return a file's tagged digest, and why it cannot be used."""
+    if is_url(entry.url):
+        data = remote.read(entry.url)
+        return f"file:{bytes_digest(data)}", check(modality, data, depth)
+    path = Path(entry.url)
+    try:
+        return f"file:{file_digest(path)}", check(modality, path, depth)
+    except OSError as error:
+        return "file:", (error.strerror or str(error)).lower()

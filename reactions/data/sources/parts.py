@@ -1,0 +1,176 @@
+"""Parts of a corpus: scanned rows, good and bad, in a table; values only when asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.checks import Depth
+from reactions.data.corpora import text_tag
+from reactions.data.places import Blob, is_url
+from reactions.data.tables import Table
+from reactions.errors import MissingError
+from reactions.hashing import digest
+from reactions.kinds import Modality
+
+Told: TypeAlias = Callable[[str, int, int], None]
+"""Told of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
+
+
+MAX_BAD = 0.01
+"""Share of a source's items that may be unusable."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where items of one modality come from, as a lab file says.
+
+    Attributes:
+        paths: absolute paths, URLs or patterns of files, shards and folders, in order.
+        manifest: a manifest instead.
+        columns: columns or keys that hold captions; () looks for the usual names.
+        id_column: column or key that holds ids; "" numbers the rows.
+        member: name of the file in a sample of a shard, such as ``"left.jpg"``; "" takes the
+            only one of its kind.
+        skip: ids to leave out.
+        max_bad: share of items that may be left out because they cannot be used.
+        check: how hard to look for damage.
+    """
+
+    paths: tuple[str, ...] = ()
+    manifest: Path | None = None
+    columns: tuple[str, ...] = ()
+    id_column: str = ""
+    member: str = ""
+    skip: frozenset[str] = field(default=frozenset())
+    max_bad: float = MAX_BAD
+    check: Depth = "header"
+
+
+class Part(ABC):
+    """Rows of one modality from one place.
+
+    Args:
+        name: short, for ids of corpora with several parts.
+        table: columns ``id`` and ``why``: the reason a row cannot be used, "" for good ones.
+        signature: changes when the files do; "" where that cannot be told.
+        size_bytes: of what is read to embed the rows.
+    """
+
+    def __init__(self, name: str, table: Table, signature: str, size_bytes: int) -> None:
+        self.name = name
+        self.table = table
+        self.signature = signature
+        self.size_bytes = size_bytes
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def ids(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the ids of some rows."""
+        return self.table.strings("id").at(rows)
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Which rows can be used."""
+        good: NDArray[np.bool_] = self.table.strings("why").lengths == 0
+        return good
+
+    @abstractmethod
+    def values(self, rows: NDArray[np.int64]) -> list[Any]:
+        """Return the values of some rows."""
+
+    @abstractmethod
+    def tags(self, rows: NDArray[np.int64]) -> Iterable[str]:
+        """Return the tagged content digests of some rows."""
+
+    @abstractmethod
+    def places(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return where some rows come from, for messages."""
+
+
+class TextPart(Part):
+    """Texts; the table's column ``text`` holds them, ``place`` where each comes from.
+
+    A usable row without a text has only its id.
+    """
+
+    def values(self, rows: NDArray[np.int64]) -> list[Any]:
+        """Return strings."""
+        return [text or None for text in self.table.strings("text").at(rows)]
+
+    def tags(self, rows: NDArray[np.int64]) -> Iterable[str]:
+        """Return digests of the texts."""
+        return [text_tag(text) if text else "id" for text in self.table.strings("text").at(rows)]
+
+    def places(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return file and line of each."""
+        return self.table.strings("place").at(rows)
+
+
+class FilePart(Part):
+    """One file a row; columns ``url`` and ``tag``. A row without a file has only its id."""
+
+    def values(self, rows: NDArray[np.int64]) -> list[Any]:
+        """Return paths, and blobs for what lies elsewhere."""
+        urls, tags = self.table.strings("url").at(rows), self.table.strings("tag").at(rows)
+        return [
+            (Blob(url, tag=tag) if is_url(url) else Path(url)) if url else None
+            for url, tag in zip(urls, tags, strict=True)
+        ]
+
+    def tags(self, rows: NDArray[np.int64]) -> Iterable[str]:
+        """Return digests of the files, made when they were scanned."""
+        return self.table.strings("tag").at(rows)
+
+    def places(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return their paths."""
+        return self.table.strings("url").at(rows)
+
+
+class ShardPart(Part):
+    """Members of tars; columns ``shard``, ``offset``, ``size``, ``member`` and ``tag``.
+
+    The table's fact ``shards`` lists the tars.
+    """
+
+    def values(self, rows: NDArray[np.int64]) -> list[Any]:
+        """Return blobs."""
+        shards: Sequence[str] = self.table.facts["shards"]
+        columns = [self.table.numbers(name)[rows].tolist() for name in ("shard", "offset", "size")]
+        members, tags = self.table.strings("member").at(rows), self.table.strings("tag").at(rows)
+        return [
+            Blob(shards[shard], offset, size, member, tag)
+            for shard, offset, size, member, tag in zip(*columns, members, tags, strict=True)
+        ]
+
+    def tags(self, rows: NDArray[np.int64]) -> Iterable[str]:
+        """Return digests of the members, made when they were scanned."""
+        return self.table.strings("tag").at(rows)
+
+    def places(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return tar and member of each."""
+        return [str(blob) for blob in self.values(rows)]
+
+
+def signature_of(parts: Iterable[str]) -> str:
+    """Return the digest of what a table was made from; "" if any of it is ""."""
+    parts = list(parts)
+    return digest("signature", parts) if all(parts) else ""
+
+
+def no_items(modality: Modality, where: str, found: str, fix: str) -> MissingError:
+    """Return the error for a place that holds nothing of a modality."""
+    return MissingError(
+        f"no {modality} at '{where}'", why=found, fix=fix, path=where, modality=modality
+    )

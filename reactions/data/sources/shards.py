@@ -1,0 +1,247 @@
+"""Samples of WebDataset shards as rows: images and sounds where they lie, captions as texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reactions.data.checks import Depth
+from reactions.data.corpora import check_ids
+from reactions.data.places import Blob, Entry, open_binary
+from reactions.data.sources.captions import captions_in, parse_json
+from reactions.data.sources.files import modality_of, refuse_other_modalities
+from reactions.data.sources.parts import (
+    Part,
+    ShardPart,
+    Source,
+    TextPart,
+    Told,
+    no_items,
+    signature_of,
+    silent,
+)
+from reactions.data.sources.tars import index_shards, split_member
+from reactions.data.tables import Strings, Table, TableCache
+from reactions.errors import MissingError
+from reactions.hashing import digest
+from reactions.kinds import Modality
+
+_VERSION = 1
+_TEXTS = ("txt", "caption", "text", "json")
+"""Files of a sample that may hold its caption, the first that is there."""
+
+
+@dataclass
+class _Sample:
+    """The files of one sample: rest of the name to row in the shard's index."""
+
+    key: str
+    files: dict[str, int] = field(default_factory=dict)
+    problem: str = ""
+
+
+def shards_part(
+    name: str,
+    shards: Sequence[Entry],
+    modality: Modality,
+    source: Source,
+    *,
+    tables: TableCache,
+    told: Told = silent,
+) -> Part:
+    """Return the rows of one modality in WebDataset shards, one a sample.
+
+    A row's id is its sample's key; where shards repeat keys, all are prefixed by their
+    shard's name. Captions come from ``.txt``, ``.caption``, ``.text`` or ``.json`` files; a
+    list of captions gives rows ``key/0``, ``key/1``, ...
+
+    Args:
+        name: of the part.
+        shards: the tars, in order.
+        modality: ``"text"``, ``"image"`` or ``"audio"``.
+        source: columns, member and depth.
+        tables: remembers what earlier runs found.
+        told: of the progress.
+
+    Raises:
+        DataError: a tar is cut short, damaged or compressed, or a key is repeated in it.
+        MissingError: no sample has this modality.
+    """
+    if modality != "text":
+        refuse_other_modalities(modality)
+    options = [modality, list(source.columns), source.member, source.check, _VERSION]
+    cached = "samples-" + digest("scan", [[shard.url for shard in shards], *options])[:32]
+    signature = signature_of([digest("options", options), *(shard.stamp for shard in shards)])
+    table = tables.get(cached, signature)
+    if table is None:
+        if modality == "text":
+            table = _texts(name, shards, source, tables, told)
+        else:
+            table = _media(name, shards, modality, source, tables, told)
+        tables.put(cached, signature, table)
+    size_bytes = int(table.facts["size_bytes"])
+    kind = TextPart if modality == "text" else ShardPart
+    return kind(name, table, signature, size_bytes)
+
+
+def _samples(
+    shards: Sequence[Entry], depth: Depth, tables: TableCache, told: Told
+) -> Iterator[tuple[int, Table, list[_Sample]]]:
+    """Yield number, index and samples of each shard, in order."""
+    indexes = index_shards(shards, tables=tables, depth=depth, told=told)
+    for number, index in enumerate(indexes):
+        found: dict[str, _Sample] = {}
+        for row, member in enumerate(index.strings("member")):
+            key, rest = split_member(member)
+            sample = found.setdefault(key, _Sample(key))
+            if sample.files.setdefault(rest, row) != row:
+                sample.problem = f"'{member}' is in the tar twice"
+        yield number, index, list(found.values())
+
+
+def _media(
+    name: str,
+    shards: Sequence[Entry],
+    modality: Modality,
+    source: Source,
+    tables: TableCache,
+    told: Told,
+) -> Table:
+    keys: list[str] = []
+    members: list[str] = []
+    tags: list[str] = []
+    whys: list[str] = []
+    numbers: list[tuple[int, int, int]] = []
+    others: Counter[str] = Counter()
+    for number, index, samples in _samples(shards, source.check, tables, told):
+        names, digests, verdicts = (list(index.strings(c)) for c in ("member", "tag", "why"))
+        offsets, sizes = index.numbers("offset").tolist(), index.numbers("size").tolist()
+        for sample in samples:
+            others.update(sample.files.keys())
+            rest, why = _pick(sample, modality, source.member)
+            keys.append(sample.key)
+            row = sample.files.get(rest)
+            if row is None:
+                numbers.append((number, 0, 0))
+                members.append("")
+                tags.append("")
+            else:
+                numbers.append((number, offsets[row], sizes[row]))
+                members.append(names[row])
+                tags.append(digests[row])
+                why = why or verdicts[row]
+            whys.append(why)
+    if not any(members):
+        raise _nothing(name, modality, others)
+    columns = np.array(numbers, np.int64).reshape(-1, 3)
+    return Table(
+        {
+            "id": Strings.pack(_ids(name, modality, shards, keys, columns[:, 0].tolist())),
+            "shard": columns[:, 0].astype(np.int32),
+            "offset": columns[:, 1],
+            "size": columns[:, 2],
+            "member": Strings.pack(members),
+            "tag": Strings.pack(tags),
+            "why": Strings.pack(whys),
+        },
+        {"shards": [shard.url for shard in shards], "size_bytes": int(columns[:, 2].sum())},
+    )
+
+
+def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
+    """Return which of a sample's files is meant, and why none is."""
+    if sample.problem:
+        return "", sample.problem
+    if member:
+        why = f"it has no {member}, but {', '.join(sample.files)}"
+        return (member, "") if member in sample.files else ("", why)
+    found = [rest for rest in sample.files if modality_of(f"x.{rest}") == modality]
+    plain = [rest for rest in found if "." not in rest]
+    chosen = plain if len(plain) == 1 else found
+    if len(chosen) == 1:
+        return chosen[0], ""
+    if found:
+        return "", f'several {modality} files, {", ".join(found)}; say member = "{found[0]}"'
+    return "", f"no {modality} file, but {', '.join(sample.files)}"
+
+
+def _texts(
+    name: str, shards: Sequence[Entry], source: Source, tables: TableCache, told: Told
+) -> Table:
+    ids: list[str] = []
+    numbers: list[int] = []
+    texts: list[str] = []
+    places: list[str] = []
+    whys: list[str] = []
+    others: Counter[str] = Counter()
+    n_captions = 0
+    for number, index, samples in _samples(shards, source.check, tables, told):
+        offsets, sizes = index.numbers("offset"), index.numbers("size")
+        members = index.strings("member")
+        with open_binary(shards[number].url) as stream:
+            for sample in samples:
+                others.update(sample.files.keys())
+                wanted = (source.member,) if source.member else _TEXTS
+                rest = next((r for r in wanted if r in sample.files), "")
+                found = [("", sample.problem or f"no caption, but {', '.join(sample.files)}")]
+                place = shards[number].url
+                if rest and not sample.problem:
+                    row = sample.files[rest]
+                    stream.seek(int(offsets[row]))
+                    data = stream.read(int(sizes[row]))
+                    place = str(Blob(place, member=members[row]))
+                    found = _captions(data, rest, source.columns)
+                    n_captions += 1
+                for i, (text, why) in enumerate(found):
+                    ids.append(sample.key if len(found) == 1 else f"{sample.key}/{i}")
+                    numbers.append(number)
+                    texts.append(text)
+                    places.append(place)
+                    whys.append(why)
+    if not n_captions:
+        raise _nothing(name, "text", others)
+    return Table(
+        {
+            "id": Strings.pack(_ids(name, "text", shards, ids, numbers)),
+            "text": Strings.pack(texts),
+            "place": Strings.pack(places),
+            "why": Strings.pack(whys),
+        },
+        {"size_bytes": sum(map(len, texts))},
+    )
+
+
+def _captions(data: bytes, rest: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
+    if rest.rpartition(".")[2] != "json":
+        return captions_in(data)
+    record, why = parse_json(data)
+    return captions_in(record, columns) if record is not None else [("", why)]
+
+
+def _ids(
+    name: str,
+    modality: Modality,
+    shards: Sequence[Entry],
+    keys: list[str],
+    numbers: list[int],
+) -> list[str]:
+    if len(set(keys)) < len(keys):
+        stems = [shard.name.removesuffix(".tar") for shard in shards]
+        if len(set(stems)) < len(stems):
+            stems = [str(number) for number in range(len(shards))]
+        keys = [f"{stems[number]}/{key}" for key, number in zip(keys, numbers, strict=True)]
+    check_ids(name, modality, keys)
+    return keys
+
+
+def _nothing(name: str, modality: Modality, others: Counter[str]) -> MissingError:
+    most = ", ".join(f".{rest} ({n})" for rest, n in others.most_common(5))
+    return no_items(
+        modality,
+        name,
+        f"samples hold {most}" if most else "its shards hold no samples",
+        'say which file of a sample is meant: member = "..."' if most else "check the shards",
+    )

@@ -1,0 +1,365 @@
+"""Folders, lists and manifests of images and sounds."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media_files import image_bytes, put, put_tar, sound_bytes
+
+from reactions.data import media
+from reactions.data.corpora import ListCorpus
+from reactions.data.manifest import ManifestCorpus
+from reactions.data.places import Blob
+from reactions.data.sources import files
+from reactions.data.sources.corpus import SourceCorpus, open_corpus
+from reactions.data.sources.parts import Source
+from reactions.data.tables import TableCache
+from reactions.errors import DataError, MissingError, UsageError
+from reactions.kinds import Item
+
+
+def opened(*paths: Path | str, modality="image", cache: Path | None = None, **options):
+    source = Source(paths=tuple(map(str, paths)), **{"max_bad": 0.5, **options})
+    return open_corpus("pictures", modality, [source], tables=TableCache(cache))
+
+
+def from_manifest(path: Path, modality="image", cache: Path | None = None, **options):
+    source = Source(manifest=path, **options)
+    return open_corpus("pictures", modality, [source], tables=TableCache(cache))
+
+
+def ids(corpus: SourceCorpus) -> list[str]:
+    return [item.id for item in corpus.items(0, len(corpus))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for seed, name in enumerate(["b.png", "a.JPG", "deep/er/c.webp"]):
+        form = {"b.png": "PNG", "a.JPG": "JPEG"}.get(name, "WEBP")
+        put(tmp_path / "set" / name, image_bytes(seed, form))
+    put(tmp_path / "set/notes.txt", "no picture")
+    put(tmp_path / "set/.thumbs/x.png", image_bytes(9))
+    put(tmp_path / "set/deep/s.wav", sound_bytes())
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are read by scans."""
+    seen: list[str] = []
+    real = files._look
+
+    def look(entry, **options):
+        seen.append(entry.name)
+        return real(entry, **options)
+
+    monkeypatch.setattr(files, "_look", look)
+    return seen
+
+
+def test_a_folder_is_walked_in_order(folder: Path) -> None:
+    corpus = opened(folder)
+    assert ids(corpus) == ["a.JPG", "b.png", "deep/er/c.webp"]
+    (item,) = corpus.items(1, 2)
+    assert item == Item("b.png", "image", folder / "b.png")
+    assert media.load(item).value.shape == (8, 12, 3)
+    assert corpus.size_bytes == sum((folder / name).stat().st_size for name in ids(corpus))
+    assert ids(opened(folder, modality="audio")) == ["deep/s.wav"]
+
+
+def test_any_slice_of_rows(folder: Path) -> None:
+    corpus = opened(folder)
+    whole = corpus.items(0, 3)
+    for start in range(4):
+        for stop in range(start, 6):
+            assert corpus.items(start, stop) == whole[start:stop]
+
+
+def test_a_folder_and_its_files_in_memory_are_one_corpus(folder: Path) -> None:
+    names = ["a.JPG", "b.png", "deep/er/c.webp"]
+    same = ListCorpus("x", "image", [Item(name, "image", folder / name) for name in names])
+    assert opened(folder).digest == same.digest
+
+
+def test_files_by_pattern_and_one_by_one(folder: Path) -> None:
+    assert ids(opened(folder / "*.png")) == ["b.png"]
+    assert ids(opened(folder / "**/*.we[bc]*")) == ["c.webp"]
+    assert ids(opened(folder / "b.png")) == ["b.png"]
+    put(folder / "two/b.png", image_bytes(5))
+    assert ids(opened(f"{folder}/**/b.png")) == [f"{folder}/b.png", f"{folder}/two/b.png"]
+
+
+def test_several_places_put_their_names_before_ids(folder: Path, tmp_path: Path) -> None:
+    put(tmp_path / "more/b.png", image_bytes(7))
+    corpus = opened(folder, tmp_path / "more")
+    assert ids(corpus) == ["set/a.JPG", "set/b.png", "set/deep/er/c.webp", "more/b.png"]
+    assert [item.id for item in corpus.items(2, 4)] == ["set/deep/er/c.webp", "more/b.png"]
+    shutil.copytree(folder, tmp_path / "other/set")
+    assert ids(opened(folder, tmp_path / "other/set"))[2:4] == ["1/deep/er/c.webp", "2/a.JPG"]
+
+
+def test_remote_folders() -> None:
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    for seed in range(3):
+        with fs.open(f"/set/{seed}.png", "wb") as stream:
+            stream.write(image_bytes(seed) if seed < 2 else b"no picture")
+    corpus = opened("memory://set")
+    assert ids(corpus) == ["0.png", "1.png"]
+    assert corpus.skipped.n_bad == 1
+    (item,) = corpus.items(0, 1)
+    assert isinstance(item.value, Blob)
+    np.testing.assert_array_equal(media.load(item).value, media.load_image(image_bytes(0)))
+    # The same contents under the same ids are the same corpus, wherever they lie.
+    again = [Item(f"{seed}.png", "image", image_bytes(seed)) for seed in range(2)]
+    assert corpus.digest == ListCorpus("x", "image", again).digest
+
+
+# --- what cannot be used ---
+
+
+def test_what_cannot_be_decoded_is_counted_listed_and_left_out(
+    folder: Path, tmp_path: Path
+) -> None:
+    put(folder / "empty.png", b"")
+    put(folder / "cut.jpg", image_bytes(1, "JPEG", size=(99, 99))[:900])
+    corpus = opened(folder, cache=tmp_path / "cache")
+    assert ids(corpus) == ["a.JPG", "b.png", "deep/er/c.webp"]
+    assert (corpus.skipped.n_bad, corpus.skipped.n_rows) == (2, 5)
+    assert [bad.id for bad in corpus.skipped.first] == ["cut.jpg", "empty.png"]
+    assert corpus.skipped.first[0].place == str(folder / "cut.jpg")
+    assert "truncated" in corpus.skipped.first[0].why
+    (notice,) = corpus.notices
+    assert "2 of 5 items are left out" in notice
+    assert str(folder / "cut.jpg") in notice
+    listed = corpus.skipped.listed
+    assert listed is not None
+    assert [json.loads(line)["id"] for line in listed.read_text().splitlines()] == [
+        "cut.jpg",
+        "empty.png",
+    ]
+    # The corpus is the one that never had them.
+    for name in ("cut.jpg", "empty.png"):
+        (folder / name).unlink()
+    assert opened(folder).digest == corpus.digest
+
+
+def test_too_much_damage_is_an_error(folder: Path) -> None:
+    put(folder / "empty.png", b"")
+    assert len(opened(folder, max_bad=0.25)) == 3
+    with pytest.raises(DataError, match="1 of 4 image items cannot be used") as caught:
+        opened(folder, max_bad=0.24)
+    assert str(folder / "empty.png") in caught.value.why
+    assert "[corpora.image]" in caught.value.fix
+    assert caught.value.fields["ids"] == ["empty.png"]
+
+
+def test_the_limit_holds_for_each_place(folder: Path, tmp_path: Path) -> None:
+    put(tmp_path / "bad/x.png", b"")
+    with pytest.raises(DataError, match="1 of 1 image items cannot be used"):
+        opened(folder, tmp_path / "bad")
+
+
+def test_items_can_be_left_out_by_id(folder: Path) -> None:
+    put(folder / "empty.png", b"")
+    corpus = opened(folder, skip=frozenset({"b.png", "empty.png"}))
+    assert ids(corpus) == ["a.JPG", "deep/er/c.webp"]
+    assert (corpus.skipped.n_bad, corpus.skipped.n_skipped) == (1, 1)
+    (folder / "b.png").unlink()
+    (folder / "empty.png").unlink()
+    assert opened(folder).digest == corpus.digest
+    with pytest.raises(DataError, match=r"no item 'a.jpgg' to skip") as caught:
+        opened(folder, skip=frozenset({"a.jpgg"}))
+    assert "did you mean 'a.JPG'" in caught.value.fix
+
+
+def test_a_full_check_finds_what_a_glance_does_not(folder: Path, tmp_path: Path) -> None:
+    data = bytearray(sound_bytes(form="FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    put(folder / "deep/t.flac", bytes(data))
+    cache = tmp_path / "cache"
+    assert opened(folder, modality="audio", cache=cache).skipped.n_bad == 0
+    found = opened(folder, modality="audio", cache=cache, check="full")
+    assert [bad.id for bad in found.skipped.first] == ["deep/t.flac"]
+    # What a glance let pass fails when it is embedded, and says what to do.
+    item = opened(folder, modality="audio", cache=cache).items(1, 2)[0]
+    with pytest.raises(media.MediaError) as caught:
+        media.load(item)
+    assert 'skip = ["deep/t.flac"] under [corpora.audio]' in caught.value.fix
+
+
+def test_a_folder_without_any(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(MissingError, match="no image at") as caught:
+        opened(tmp_path / "none")
+    assert caught.value.why == "it is empty"
+    put(tmp_path / "none/x.tar", b"x")
+    with pytest.raises(MissingError) as caught:
+        opened(tmp_path / "none")
+    assert caught.value.why == "its files end in .tar (1)"
+    assert caught.value.fix == f"give its shards: {tmp_path}/none/*.tar"
+    with pytest.raises(MissingError, match="there is nothing at"):
+        opened(tmp_path / "gone")
+
+
+def test_other_modalities_need_a_manifest(folder: Path) -> None:
+    with pytest.raises(UsageError, match="cannot tell which files hold depth") as caught:
+        opened(folder, modality="depth")
+    assert "[corpora.depth]" in caught.value.fix
+    with pytest.raises(UsageError, match="cannot tell which files hold depth"):
+        opened(folder / "b.png", modality="depth")
+
+
+def test_mixed_kinds_are_refused(folder: Path) -> None:
+    with pytest.raises(MissingError, match="cannot tell how to read image") as caught:
+        opened(f"{folder}/*")
+    assert "notes.txt" in caught.value.why
+    (folder / "notes.txt").unlink()
+    put_tar(folder / "x.tar", {"a.png": image_bytes()})
+    with pytest.raises(MissingError, match="cannot tell how to read image") as caught:
+        opened(f"{folder}/*")
+    assert "mixes shards" in caught.value.why
+
+
+# --- remembering ---
+
+
+def test_files_are_read_once(folder: Path, tmp_path: Path, looks: list[str]) -> None:
+    cache = tmp_path / "cache"
+    first = opened(folder, cache=cache).digest
+    assert len(looks) == 3
+    assert opened(folder, cache=cache).digest == first
+    assert len(looks) == 3
+    put(folder / "new.png", image_bytes(8))
+    put(folder / "b.png", image_bytes(1), when_s=1_600_000_009)
+    assert opened(folder, cache=cache).digest != first
+    assert sorted(looks[3:]) == ["b.png", "new.png"]
+
+
+def test_contents_count_even_where_sizes_agree(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    before = opened(folder, cache=cache).digest
+    data = bytearray((folder / "b.png").read_bytes())
+    # A comment chunk's worth of difference, the same length: pixels differ, too.
+    put(folder / "b.png", image_bytes(77)[: len(data)].ljust(len(data), b"\0"), 1_600_000_001)
+    assert opened(folder, cache=cache, max_bad=1.0).digest != before
+
+
+def test_a_scan_that_was_killed_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str]
+) -> None:
+    monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
+    counted = files._look
+
+    def killed(entry, **options):
+        if entry.name.endswith("c.webp"):
+            raise KeyboardInterrupt
+        return counted(entry, **options)
+
+    monkeypatch.setattr(files, "_look", killed)
+    cache = tmp_path / "cache"
+    with pytest.raises(KeyboardInterrupt):
+        opened(folder, cache=cache)
+    monkeypatch.setattr(files, "_look", counted)
+    assert len(opened(folder, cache=cache)) == 3
+    assert looks == ["a.JPG", "b.png", "deep/er/c.webp"]
+    assert not list(cache.glob("*.journal"))
+
+
+def test_verdicts_are_remembered(folder: Path, tmp_path: Path, looks: list[str]) -> None:
+    put(folder / "empty.png", b"")
+    cache = tmp_path / "cache"
+    opened(folder, cache=cache)
+    put(folder / "new.png", image_bytes(8))
+    corpus = opened(folder, cache=cache)
+    assert [bad.id for bad in corpus.skipped.first] == ["empty.png"]
+    assert looks.count("empty.png") == 1
+
+
+def test_files_just_written_are_not_trusted(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (folder / "b.png").write_bytes(image_bytes(1))
+    before = opened(folder, cache=cache).digest
+    (folder / "b.png").write_bytes(image_bytes(2))
+    assert opened(folder, cache=cache).digest != before
+
+
+def test_a_file_that_cannot_be_read_is_a_bad_item(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.file_digest
+
+    def refuse(path: Path) -> str:
+        if path.name == "b.png":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(files, "file_digest", refuse)
+    corpus = opened(folder)
+    assert [(bad.id, bad.why) for bad in corpus.skipped.first] == [("b.png", "permission denied")]
+
+
+def test_progress_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
+    seen: list[tuple[str, int, int]] = []
+    source = Source(paths=(str(folder),))
+    open_corpus(
+        "x",
+        "image",
+        [source],
+        tables=TableCache(),
+        told=lambda *report: seen.append(report),
+    )
+    assert seen == [("set", 0, 3), ("set", 2, 3), ("set", 3, 3)]
+
+
+# --- manifests ---
+
+
+def test_manifests_are_scanned_too(folder: Path, tmp_path: Path, looks: list[str]) -> None:
+    put(folder / "empty.png", b"")
+    lines = [
+        {"id": "one", "image": "b.png"},
+        {"id": "two", "image": "empty.png"},
+        {"id": "three", "image": None},
+        {"id": "four", "text": "rain"},
+    ]
+    path = put(folder / "list.jsonl", "\n".join(map(json.dumps, lines)))
+    cache = tmp_path / "cache"
+    with pytest.raises(DataError, match="1 of 3 image items"):
+        from_manifest(path, cache=cache)
+    corpus = from_manifest(path, cache=cache, max_bad=0.4)
+    assert [(item.id, item.value) for item in corpus.items(0, 2)] == [
+        ("one", folder / "b.png"),
+        ("three", None),
+    ]
+    assert looks == ["b.png", "empty.png"]
+    assert corpus.digest == from_manifest(path, cache=cache, max_bad=0.4).digest
+
+
+def test_a_manifest_keeps_its_digest(folder: Path) -> None:
+    path = put(folder / "list.txt", "b.png\na.JPG\nrain and wind\n")
+    assert from_manifest(path).digest == ManifestCorpus(path, "image").digest
+    texts = from_manifest(path, "text")
+    assert texts.digest == ManifestCorpus(path, "text").digest
+    assert [item.value for item in texts.items(0, 9)] == ["rain and wind"]
+    ids_only = put(folder / "ids.jsonl", '{"id": "a", "text": null}\n{"id": "b", "text": "x"}\n')
+    corpus = from_manifest(ids_only, "text")
+    assert corpus.digest == ManifestCorpus(ids_only, "text").digest
+    assert [item.value for item in corpus.items(0, 2)] == [None, "x"]
+
+
+def test_manifests_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no manifest for the image corpus") as caught:
+        from_manifest(tmp_path / "gone.jsonl")
+    assert "[corpora.image]" in caught.value.fix
+
+
+def test_links_to_files_are_files(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/l.png").symlink_to(folder / "b.png")
+    assert ids(opened(tmp_path / "links")) == ["l.png"]
