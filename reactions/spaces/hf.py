@@ -21,7 +21,7 @@ import numpy as np
 from reactions.data.digests import DigestCache
 from reactions.errors import DataError, DimensionMismatch
 from reactions.kinds import Modality, SpaceSpec
-from reactions.spaces.checkpoints import package_errors, refuse_code, unfit, verify_digest
+from reactions.spaces.checkpoints import package_errors, refuse_code, verify_digest
 from reactions.spaces.hf_images import Patches, patches_of, transform_of
 from reactions.spaces.hf_repositories import (
     EXTRA,
@@ -31,6 +31,7 @@ from reactions.spaces.hf_repositories import (
     Repository,
     find,
     quiet,
+    refuse_unfit,
     tokeniser,
     tokeniser_tag,
     weights_digest,
@@ -293,15 +294,5 @@ def _loaded(kind: Any, found: Repository, files: Sequence[Any]) -> Any:
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told below, with the keys' names
         )
-    # Older versions stored position numbers, which are the same for every model.
-    unexpected = sorted(k for k in info["unexpected_keys"] if not k.endswith("position_ids"))
-    missing = sorted(info["missing_keys"])
-    shapes = [
-        (key, ", ".join(map(str, has)), ", ".join(map(str, wants)))
-        for key, has, wants in sorted(info["mismatched_keys"])
-    ]
-    if unexpected or missing or shapes:
-        raise unfit(
-            found.name, found.folder, missing=missing, unexpected=unexpected, mismatched=shapes
-        )
+    refuse_unfit(found, info)
     return model

@@ -15,6 +15,7 @@ from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError
 from reactions.hashing import digest
 from reactions.kinds import Digest
+from reactions.spaces.checkpoints import unfit
 from reactions.spaces.hub import TOKENISER_FILES, commit_of, split_repo, tokeniser_files
 from reactions.spaces.image_text import import_package, split_options
 from reactions.spaces.weights import Places, WeightsRepo, find_folder
@@ -201,6 +202,25 @@ def tokeniser(found: Repository) -> Any:
             fix="fetch it again",
             space=found.name,
         ) from error
+
+
+def refuse_unfit(found: Repository, info: Mapping[str, Any]) -> None:
+    """Check what transformers reports of loading, with sizes that do not match ignored.
+
+    Raises:
+        DataError: the weights are not those of the model; the message names keys and shapes.
+    """
+    # Older versions stored position numbers, which are the same for every model.
+    unexpected = sorted(k for k in info["unexpected_keys"] if not k.endswith("position_ids"))
+    missing = sorted(info["missing_keys"])
+    shapes = [
+        (key, ", ".join(map(str, has)), ", ".join(map(str, wants)))
+        for key, has, wants in sorted(info["mismatched_keys"])
+    ]
+    if unexpected or missing or shapes:
+        raise unfit(
+            found.name, found.folder, missing=missing, unexpected=unexpected, mismatched=shapes
+        )
 
 
 @contextmanager

@@ -1,0 +1,317 @@
+"""InternVL-C, whose network is code that lies in its repository, not in a package.
+
+    hf:OpenGVLab/InternVL-14B-224px@COMMIT
+
+That code runs only when a person allows it, and only at a commit they named, since a branch can
+move: ``--trust-remote-code``, which sets ``MOLSPACE_TRUST_REMOTE_CODE``, to ``1`` for whatever is
+pinned or to ``ORG/REPO@COMMIT`` for one repository, which pins it too. A folder of one's own
+needs no commit: its code is part of the space's digest.
+
+The text tower reads ``summarize:`` and the caption with no space between, at most 80 tokens with
+both ends, padded with 0, by which it finds the end. It computes in bfloat16 unless the URI says
+otherwise (``?precision=fp32``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactions.data.digests import DigestCache
+from reactions.errors import DataError, MissingError, MolspaceError, UsageError
+from reactions.hashing import digest
+from reactions.kinds import Digest, Modality, SpaceSpec
+from reactions.spaces.checkpoints import refuse_code, verify_digest
+from reactions.spaces.hf_images import transform_of
+from reactions.spaces.hf_repositories import (
+    EXTRA,
+    Repository,
+    find,
+    quiet,
+    refuse_unfit,
+    tokeniser,
+    tokeniser_tag,
+    weights_digest,
+    weights_files,
+)
+from reactions.spaces.hub import commit_of, is_commit, licence_of
+from reactions.spaces.image_text import (
+    Side,
+    SidedEncoder,
+    element_type,
+    import_package,
+    join_options,
+    locked,
+    need_package,
+    pad_tokens,
+)
+from reactions.spaces.weights import Places
+from reactions.spaces.weights import digest_cache as remembered_digests
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ADAPTER = "internvl"
+TRUST_VARIABLE = "MOLSPACE_TRUST_REMOTE_CODE"
+MODE = "InternVL-C"
+PREFIX = "summarize:"
+MAX_TOKENS = 80
+PAD_ID = 0
+PRECISION = "bf16"
+
+_YES = ("1", "ON", "TRUE", "YES")
+
+
+def resolve(
+    uri: str,
+    *,
+    name: str = "",
+    digest_cache: DigestCache | None = None,
+    places: Places | None = None,
+) -> SpaceSpec:
+    """Describe the space that a URI names; nothing of the repository runs.
+
+    Args:
+        uri: see the module.
+        name: what the space is called; "" calls it after the repository.
+        digest_cache: remembers digests of large files.
+        places: where weights lie; None asks the environment.
+
+    Raises:
+        MissingError: the repository, or a part of it, is not on this machine.
+        DataError: it is damaged, or another kind of model.
+        UsageError: the URI names no repository, or no commit.
+    """
+    found, options = _find(uri, name, places or Places.of_environment())
+    digests = digest_cache or remembered_digests()
+    transform = transform_of(found, "clip", _side(found))
+    text = f"summarize-{tokeniser_tag(found, digests)}-truncate{MAX_TOKENS}-1"
+    precision = options.get("precision", PRECISION)
+    spec = SpaceSpec(
+        name=found.name,
+        dim=found.number("", "clip_embed_dim", 768),
+        modalities=("image", "text"),
+        adapter=ADAPTER,
+        source=join_options(found.uri, options, precision=PRECISION),
+        revision=commit_of(found.folder),
+        licence=licence_of(found.folder),
+        weights_digest=_digest(found, weights_files(found, uri), digests),
+        preprocessing=(
+            ("image", f"{transform.tag}-{precision}"),
+            ("text", f"{text}-{precision}"),
+        ),
+    )
+    digests.save()
+    return spec
+
+
+def check(spec: SpaceSpec) -> None:
+    """Find out, without running anything, whether ``load`` may run and has what it needs.
+
+    Raises:
+        MissingError: transformers or a part of the repository is missing.
+        UsageError: running its code was not allowed.
+    """
+    found, _ = _find(spec.source, spec.name, Places.of_environment())
+    _allow(found)
+    need_package("transformers", spec.source, EXTRA)
+    weights_files(found, spec.source)
+
+
+def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+    """Run the repository's code and load its weights, if that was allowed.
+
+    Args:
+        spec: its ``source`` is a URI of this module's.
+        device: ``"cpu"``, ``"cuda:0"``, ...
+
+    Raises:
+        UsageError: running its code was not allowed.
+        MissingError: a package or a part of the repository is missing.
+        DataError: the files are not those that ``spec`` names, or do not work.
+    """
+    found, options = _find(spec.source, spec.name, Places.of_environment())
+    _allow(found)
+    files = weights_files(found, spec.source)
+    digests = remembered_digests()
+    verify_digest(spec, _digest(found, files, digests), found.folder)
+    digests.save()
+    for path in files:
+        refuse_code(path)
+    dtype = element_type(options.get("precision", PRECISION))
+    model = _model(found, dtype).to(device=device, dtype=dtype).eval()
+    transform = transform_of(found, "clip", _side(found))
+    words = tokeniser(found)
+
+    def project_images(inputs: Sequence[Any]) -> Tensor:
+        import torch
+
+        pixels = torch.from_numpy(np.stack(inputs)).to(device)
+        out: Tensor = model.encode_image(transform.normalise(pixels).to(dtype), mode=MODE)
+        return out
+
+    def tokenise(text: str) -> list[int]:
+        # Ends are set here: whether a tokeniser adds them depends on its version.
+        ids = words(PREFIX + text, add_special_tokens=False)["input_ids"]
+        return [words.bos_token_id, *ids[: MAX_TOKENS - 2], words.eos_token_id]
+
+    def project_texts(inputs: Sequence[Any]) -> Tensor:
+        import torch
+
+        ids = torch.from_numpy(pad_tokens(inputs, PAD_ID)).to(device)
+        out: Tensor = model.encode_text(ids)
+        return out
+
+    sides: Mapping[Modality, Side] = {
+        "image": Side(transform.fit, project_images, batch_items=32),
+        "text": Side(locked(tokenise), project_texts, batch_items=32),
+    }
+    return SidedEncoder(spec, sides)
+
+
+# --- what may run --------------------------------------------------------------------
+
+
+def _find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str]]:
+    found, options = find(_pinned(uri), name, places)
+    if "clip_embed_dim" not in found.config or not _code_map(found):
+        raise DataError(
+            f'cannot run the model "{uri}"',
+            why="of the InternVL models only InternVL-C (and its stand-ins) embeds: this one's "
+            "configuration has no clip_embed_dim, or no code",
+            uri=uri,
+        )
+    place = found.uri.partition(":")[2]
+    if not place.startswith("/") and not _has_commit(_pinned(uri)):
+        raise UsageError(
+            f'"{uri}" brings code, so its revision has to be pinned',
+            why="a branch can move, and other code would run",
+            fix=f'read {found.folder}, then write "hf:{place}"',
+            uri=uri,
+        )
+    return found, options
+
+
+def _pinned(uri: str) -> str:
+    """Return a URI at the commit that a person trusts, where it names none itself."""
+    if _has_commit(uri):
+        return uri
+    scheme, _, rest = uri.partition(":")
+    repo, mark, options = rest.partition("?")
+    for trusted in _trusted():
+        if trusted.partition("@")[0] == repo and is_commit(trusted.partition("@")[2]):
+            return f"{scheme}:{trusted}{mark}{options}"
+    return uri
+
+
+def _has_commit(uri: str) -> bool:
+    return is_commit(uri.partition("?")[0].rpartition("@")[2])
+
+
+def _trusted() -> list[str]:
+    return [word for word in os.environ.get(TRUST_VARIABLE, "").replace(",", " ").split() if word]
+
+
+def _allow(found: Repository) -> None:
+    """Check that a person allowed a repository's code, and that it is all in the repository.
+
+    Raises:
+        UsageError: they did not, or it is not.
+    """
+    place = found.uri.partition(":")[2]
+    trusted = _trusted()
+    files = _code(found)
+    if place not in trusted and not any(word.upper() in _YES for word in trusted):
+        revision = commit_of(found.folder)
+        raise UsageError(
+            f"space '{found.name}' runs code that comes with its weights",
+            why=f"{place.partition('@')[0]} at "
+            f"{'revision ' + revision if revision else 'no revision'}: "
+            f"{', '.join(path.name for path in files)} in {found.folder}",
+            fix=f"read it, then: --trust-remote-code   or {TRUST_VARIABLE}={place}",
+            space=found.name,
+            repository=place.partition("@")[0],
+            revision=revision,
+            files=[str(path) for path in files],
+        )
+    for reference in _code_map(found):
+        module = reference.rpartition(".")[0]
+        if "--" in reference or not (found.folder / f"{module}.py").is_file():
+            raise UsageError(
+                f"the code of space '{found.name}' is not all in its repository",
+                why=f"its config.json refers to '{reference}', whose revision nothing pins",
+                space=found.name,
+            )
+
+
+def _code(found: Repository) -> list[Path]:
+    return sorted(found.folder.rglob("*.py"))
+
+
+def _code_map(found: Repository) -> list[str]:
+    value = found.config.get("auto_map")
+    named = value.values() if isinstance(value, Mapping) else ()
+    return [str(reference) for reference in named]
+
+
+def _digest(found: Repository, files: list[Path], digests: DigestCache) -> Digest:
+    code = [[path.name, digests.of(path)] for path in _code(found)]
+    return digest("internvl", [weights_digest(found, files, digests), code])
+
+
+# --- the model -----------------------------------------------------------------------
+
+
+def _side(found: Repository) -> int:
+    forced = found.config.get("force_image_size")
+    return forced if isinstance(forced, int) else found.number("vision_config", "image_size", 224)
+
+
+def _model(found: Repository, dtype: Any) -> Any:
+    transformers = import_package("transformers", found.uri, EXTRA)
+    version = transformers.__version__
+    named = "dtype" if int(version.split(".")[0]) >= 5 else "torch_dtype"
+    try:
+        # The real code prints when flash attention is missing, but stdout is for data.
+        with quiet(), redirect_stdout(sys.stderr):
+            model, info = transformers.AutoModel.from_pretrained(
+                str(found.folder),
+                local_files_only=True,
+                trust_remote_code=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, with the keys' names
+                **{named: dtype},
+            )
+    except ImportError as error:
+        raise MissingError(
+            f"the code of space '{found.name}' needs more packages",
+            why=" ".join(str(error).split()),
+            fix="install what it names",
+            space=found.name,
+        ) from error
+    except (MolspaceError, MemoryError):
+        raise
+    # Anyone's code raises anything.
+    except Exception as error:
+        written = found.config.get("transformers_version", "another version")
+        raise DataError(
+            f"the code of space '{found.name}' does not run",
+            why=f"{type(error).__name__}: {' '.join(str(error).split())}",
+            fix=f"it was written for transformers {written}, {version} is installed",
+            space=found.name,
+        ) from error
+    refuse_unfit(found, info)
+    for method in ("encode_image", "encode_text"):
+        if not callable(getattr(model, method, None)):
+            raise DataError(
+                f"the code of space '{found.name}' is not InternVL-C's",
+                why=f"its model has no {method}",
+                space=found.name,
+            )
+    return model

@@ -1,0 +1,350 @@
+"""InternVL-C: a tiny stand-in repository with the same files, call surface and types."""
+
+import json
+import shutil
+import sys
+
+import hf_tiny
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reactions.errors import DataError, MissingError, UsageError
+from reactions.kinds import Item, StagedEncoder
+from reactions.spaces import adapters, hf_repositories, internvl
+from reactions.spaces.weights import Places
+
+transformers = pytest.importorskip("transformers")
+
+COMMIT = "e" * 40
+DIM = 24
+REPO = "OpenStandIn/TinyVL-224px"
+
+CONFIGURATION = """
+from transformers import PretrainedConfig
+
+
+class TinyVLConfig(PretrainedConfig):
+    model_type = "internvl"
+
+    def __init__(self, clip_embed_dim=24, vocab=64, vision_config=None, **kwargs):
+        self.clip_embed_dim, self.vocab = clip_embed_dim, vocab
+        self.vision_config = vision_config or {"image_size": 32}
+        super().__init__(**kwargs)
+"""
+
+MODELING = """
+import torch
+from transformers import PreTrainedModel
+
+from .configuration_tinyvl import TinyVLConfig
+
+
+class TinyVLModel(PreTrainedModel):
+    config_class = TinyVLConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.patches = torch.nn.Conv2d(3, 16, 8, 8)
+        self.image_projection = torch.nn.Linear(16, config.clip_embed_dim)
+        self.words = torch.nn.Embedding(config.vocab, 16)
+        self.reader = torch.nn.GRU(16, 16, batch_first=True)  # reads forward, as the real one
+        self.text_projection = torch.nn.Parameter(torch.randn(16, config.clip_embed_dim))
+        self.post_init()
+
+    def _init_weights(self, module):
+        pass
+
+    def encode_image(self, image, mode):
+        assert mode == "InternVL-C" and image.dtype == self.dtype
+        return self.image_projection(torch.tanh(self.patches(image)).flatten(2).amax(-1))
+
+    def encode_text(self, text):
+        mask = text > 0
+        states, _ = self.reader(self.words(text))
+        last = states[torch.arange(len(text)), mask.sum(1) - 1]
+        return last @ self.text_projection
+"""
+
+
+@pytest.fixture(autouse=True)
+def _untouched(monkeypatch, tmp_path):
+    """Keep what transformers copies out of the home folder, and start without trust."""
+    dynamic = sys.modules.get("transformers.dynamic_module_utils")
+    if dynamic is None:
+        import transformers.dynamic_module_utils as dynamic
+    monkeypatch.setattr(dynamic, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in (internvl.TRUST_VARIABLE, "MOLSPACE_WEIGHTS", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    for name in [name for name in sys.modules if name.startswith("transformers_modules")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """The files of a repository, made by its own code."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = tmp_path_factory.mktemp("tinyvl")
+    (folder / "configuration_tinyvl.py").write_text(CONFIGURATION)
+    (folder / "modeling_tinyvl.py").write_text(MODELING)
+    config = {
+        "model_type": "internvl",
+        "auto_map": {
+            "AutoConfig": "configuration_tinyvl.TinyVLConfig",
+            "AutoModel": "modeling_tinyvl.TinyVLModel",
+        },
+        "clip_embed_dim": DIM,
+        "vocab": 64,
+        "vision_config": {"image_size": 32},
+        "transformers_version": "4.36.2",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    letters = "abcdefghijklmnopqrstuvwxyz: ,"
+    vocabulary = {piece: i for i, piece in enumerate(["<unk>", "<s>", "</s>", *letters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    words = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(words))
+    settings = {
+        "crop_size": 32,
+        "do_center_crop": True,
+        "feature_extractor_type": "CLIPFeatureExtractor",
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "resample": 3,
+        "size": 32,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+
+    namespace: dict = {"__name__": "standin"}
+    exec(
+        CONFIGURATION + MODELING.replace("from .configuration_tinyvl import TinyVLConfig", ""),
+        namespace,
+    )
+    torch.manual_seed(4)
+    model = namespace["TinyVLModel"](namespace["TinyVLConfig"](vocab=64)).to(torch.bfloat16).eval()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    return folder, model
+
+
+@pytest.fixture
+def repository(original):
+    """The repository in the hub's cache of this test; return its snapshot."""
+    folder = Places.of_environment().hub / ("models--" + REPO.replace("/", "--"))
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(original[0], folder / "snapshots" / COMMIT)
+    return folder / "snapshots" / COMMIT
+
+
+PINNED = f"hf:{REPO}@{COMMIT}"
+CAPTIONS = ["a red square", "", "two dogs barking, " * 9]
+
+
+def items(modality, values):
+    return [Item(str(i), modality, value) for i, value in enumerate(values)]
+
+
+def unit(rows):
+    return torch.nn.functional.normalize(rows.detach().float(), dim=-1).numpy()
+
+
+class TestEncoder:
+    def test_pictures_are_as_the_repositorys_own_calls_make_them(
+        self, repository, original, monkeypatch, tmp_path
+    ):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        encoder = adapters.load(adapters.resolve_uri(PINNED))
+        assert isinstance(encoder, StagedEncoder)
+        paths = hf_tiny.save_pictures(tmp_path)
+        with hf_repositories.quiet():
+            major = int(transformers.__version__.split(".")[0])
+            backend = {"backend": "pil"} if major >= 5 else {"use_fast": False}
+            processor = transformers.AutoImageProcessor.from_pretrained(str(repository), **backend)
+        images = [Image.open(path).convert("RGB") for path in paths]
+        pixels = processor(images=images, return_tensors="pt").pixel_values.to(torch.bfloat16)
+        reference = unit(original[1].encode_image(pixels, mode="InternVL-C"))
+        mine = encoder.embed("image", items("image", paths))
+        np.testing.assert_allclose(mine, reference, atol=1e-6)
+
+    def test_captions_are_as_the_model_card_says(self, repository, original, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        encoder = adapters.load(adapters.resolve_uri(PINNED))
+        letters = {c: i + 3 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz: ,")}
+        ids = torch.zeros(3, 80, dtype=torch.long)  # padded with 0 to 80
+        for row, caption in zip(ids, CAPTIONS, strict=True):
+            tokens = [1, *[letters[c] for c in f"summarize:{caption}"][:78], 2]
+            row[: len(tokens)] = torch.tensor(tokens)
+        assert ids[2, -1] == 2  # the longest is cut, and still ended
+        reference = unit(original[1].encode_text(ids))
+        mine = encoder.embed("text", items("text", CAPTIONS))
+        # Padded less here: other sums, in bfloat16.
+        assert ((mine * reference).sum(axis=1) > 0.9999).all()
+        prepared = [encoder.preprocess("text", item) for item in items("text", CAPTIONS)]
+        for row, have in zip(ids, prepared, strict=True):
+            np.testing.assert_array_equal(row[: len(have)], have)
+            assert not row[len(have) :].any()
+
+    def test_another_precision(self, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        exact, half = (adapters.resolve_uri(PINNED + o) for o in ("?precision=fp32", ""))
+        assert half == adapters.resolve_uri(f"{PINNED}?precision=bf16")
+        assert exact.source.endswith("?precision=fp32")
+        assert exact.identity("text") != half.identity("text")
+        a, b = (adapters.load(s).embed("text", items("text", CAPTIONS)) for s in (exact, half))
+        assert not np.array_equal(a, b)
+        assert ((a * b).sum(axis=1) > 0.995).all()  # eight bits of mantissa
+
+
+class TestDescription:
+    def test_it_runs_nothing(self, repository):
+        spec = adapters.resolve_uri(PINNED)
+        assert (spec.name, spec.dim, spec.adapter) == ("TinyVL-224px", DIM, "internvl")
+        assert (spec.source, spec.revision, spec.licence) == (PINNED, COMMIT, "mit")
+        tags = dict(spec.preprocessing)
+        assert tags["image"].startswith("shortest-bicubic-32x32-")
+        assert tags["image"].endswith("-bf16")
+        assert tags["text"].startswith("summarize-tokens-")
+        assert tags["text"].endswith("-truncate80-1-bf16")
+        assert not [name for name in sys.modules if name.startswith("transformers_modules")]
+
+    def test_its_code_is_part_of_what_it_is(self, repository):
+        before = adapters.resolve_uri(f"hf:{repository}")
+        with (repository / "modeling_tinyvl.py").open("a") as stream:
+            stream.write("# changed\n")
+        after = adapters.resolve_uri(f"hf:{repository}")
+        assert before.weights_digest != after.weights_digest
+
+    def test_a_chat_model_of_the_family_is_refused(self, repository):
+        path = repository / "config.json"
+        config = json.loads(path.read_text())
+        for gone in ("clip_embed_dim", "auto_map"):
+            path.write_text(json.dumps({k: v for k, v in config.items() if k != gone}))
+            with pytest.raises(DataError, match="only InternVL-C"):
+                adapters.resolve_uri(PINNED)
+
+
+class TestTrust:
+    def test_without_it_nothing_runs(self, repository):
+        spec = adapters.resolve_uri(PINNED)
+        for act in (adapters.check, adapters.load):
+            with pytest.raises(UsageError, match="runs code that comes with its weights") as caught:
+                act(spec)
+            error = caught.value
+            assert f"{REPO} at revision {COMMIT}" in error.why
+            assert "modeling_tinyvl.py" in error.why
+            assert "--trust-remote-code" in error.fix
+            assert f"{internvl.TRUST_VARIABLE}={REPO}@{COMMIT}" in error.fix
+            assert (error.fields["repository"], error.fields["revision"]) == (REPO, COMMIT)
+            assert error.exit_code == 2
+        assert not [name for name in sys.modules if name.startswith("transformers_modules")]
+
+    def test_a_branch_is_not_enough(self, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        for uri in (f"hf:{REPO}", f"hf:{REPO}@main", f"hf:{REPO}?precision=fp32"):
+            with pytest.raises(UsageError, match="has to be pinned") as caught:
+                adapters.resolve_uri(uri)
+            assert PINNED in caught.value.fix
+
+    def test_naming_the_commit_pins_it(self, repository, monkeypatch):
+        other = f"other/name@{COMMIT}"
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, f"{other}, {REPO}@{COMMIT}")
+        spec = adapters.resolve_uri(f"hf:{REPO}")
+        assert spec.source == PINNED
+        adapters.check(spec)
+        assert adapters.load(spec).embed("text", items("text", CAPTIONS)).shape == (3, DIM)
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, other)
+        with pytest.raises(UsageError, match="runs code"):
+            adapters.load(spec)
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, f"{REPO}@{'f' * 40}")
+        with pytest.raises(MissingError):  # that commit is not here, and no other will do
+            adapters.resolve_uri(f"hf:{REPO}")
+
+    def test_a_folder_of_ones_own_needs_no_commit(self, original, monkeypatch):
+        spec = adapters.resolve_uri(f"hf:{original[0]}")
+        with pytest.raises(UsageError, match="at no revision"):
+            adapters.load(spec)
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "yes")
+        adapters.load(spec)
+        places = Places.of_environment({"InternVL": original[0]})
+        named = adapters.resolve_uri(f"hf:{REPO}", name="InternVL", places=places)
+        assert named.source == spec.source
+
+    def test_code_that_lies_elsewhere_is_refused(self, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        path = repository / "config.json"
+        config = json.loads(path.read_text())
+        for reference in ("other/repo--modeling.X", "gone.X"):
+            config["auto_map"]["AutoModel"] = reference
+            path.write_text(json.dumps(config))
+            with pytest.raises(UsageError, match="not all in its repository"):
+                adapters.load(adapters.resolve_uri(PINNED))
+
+    def test_code_that_changed_since_is_not_run(self, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        spec = adapters.resolve_uri(PINNED)
+        (repository / "modeling_tinyvl.py").write_text("raise SystemExit('ran')\n")
+        with pytest.raises(DataError, match="changed"):
+            adapters.load(spec)
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("code", "kind", "message"),
+        [
+            ("import no_such_package_at_all\n", MissingError, "no_such_package_at_all"),
+            ("raise ValueError('too old')\n", DataError, "ValueError: too old"),
+            ("x = 1\n", DataError, "written for transformers 4.36.2"),
+        ],
+    )
+    def test_code_that_does_not_work(self, code, kind, message, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        (repository / "modeling_tinyvl.py").write_text(code)
+        with pytest.raises(kind) as caught:
+            adapters.load(adapters.resolve_uri(PINNED))
+        assert message in str(caught.value)
+
+    def test_what_the_code_prints_is_no_data(self, repository, monkeypatch, capsys):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        with (repository / "modeling_tinyvl.py").open("a") as stream:
+            stream.write("print('FlashAttention is not installed.')\n")
+        adapters.load(adapters.resolve_uri(PINNED))
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err) == ("", "FlashAttention is not installed.\n")
+
+    def test_a_model_without_the_call_surface(self, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        path = repository / "modeling_tinyvl.py"
+        path.write_text(MODELING.replace("def encode_text", "def something_else"))
+        with pytest.raises(DataError, match="its model has no encode_text"):
+            adapters.load(adapters.resolve_uri(PINNED))
+
+    def test_keys_that_do_not_fit(self, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        path = repository / "pytorch_model.bin"
+        state = torch.load(path, weights_only=True)
+        state["more"] = state.pop("words.weight")
+        state["patches.bias"] = torch.zeros(3)
+        torch.save(state, path)
+        with pytest.raises(DataError) as caught:
+            adapters.load(adapters.resolve_uri(PINNED))
+        told = (
+            "1 missing: words.weight; 1 unexpected: more; 1 of another shape: patches.bias is (3)"
+        )
+        assert told in caught.value.why
+
+    def test_a_repository_that_is_not_here(self, monkeypatch):
+        monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
+        with pytest.raises(MissingError, match="offline mode is on"):
+            adapters.resolve_uri(PINNED)
