@@ -132,6 +132,7 @@ print(hashlib.sha256(rows.tobytes()).hexdigest())
 """
 
 
+@pytest.mark.parametrize("checkpoint", [True], ids=["fused"], indirect=True)
 def test_another_process_gives_the_same_embedding_and_stays_off_the_network(
     checkpoint, encoder, tmp_path
 ):

@@ -11,7 +11,7 @@ Here lengths are exact, and such a clip is heard twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ class Hearing:
         padding: ``"repeatpad"`` repeats a shorter sound as often as it fits and adds
             silence, ``"repeat"`` goes on repeating, ``"pad"`` only adds silence.
         quantised: samples make the round trip through 16-bit integers, as in training.
+
+    Raises:
+        ValueError: numbers that no spectrogram can be made with.
     """
 
     fused: bool
@@ -58,6 +61,15 @@ class Hearing:
     high_hz: float = 14_000.0
     padding: Padding = "repeatpad"
     quantised: bool = True
+
+    def __post_init__(self) -> None:
+        numbers = (self.rate_hz, self.fft, self.hop, self.mels)
+        if min(numbers) < 1 or not 0 <= self.low_hz < self.high_hz <= self.rate_hz / 2:
+            raise ValueError("a rate, size or frequency is out of range")
+        if self.samples <= self.fft:
+            raise ValueError(f"{self.samples} samples are not longer than a window of {self.fft}")
+        if self.padding not in get_args(Padding):
+            raise ValueError(f"padding is {self.padding!r}, not one of {get_args(Padding)}")
 
     @property
     def scale(self) -> Scale:

@@ -20,7 +20,7 @@ from reactions.spaces.clap import keys, text
 from reactions.spaces.clap.audio import Hearing
 from reactions.spaces.clap.encoder import MODALITIES, encoder
 from reactions.spaces.clap.mel import mel_filters
-from reactions.spaces.image_text import SidedEncoder
+from reactions.spaces.image_text import SidedEncoder, need_package
 from reactions.spaces.state_dicts import read_tensors
 from reactions.spaces.weights import (
     Places,
@@ -120,6 +120,20 @@ def requirements(uri: str) -> tuple[Requirement, ...]:
     """Return what has to be fetched before a URI can be loaded."""
     published = PUBLISHED.get(uri.removeprefix(f"{ADAPTER}:"))
     return (published, text.ROBERTA) if published else (text.ROBERTA,)
+
+
+def check(spec: SpaceSpec) -> None:
+    """Find out, without loading anything heavy, whether ``load`` has what it needs.
+
+    Raises:
+        MissingError: the file, the tokenizer's files or a package is missing.
+    """
+    for package in ("transformers", "tokenizers"):
+        need_package(package, spec.source, keys.EXTRA)
+    path = Path(spec.source)
+    if not path.is_file():
+        raise _missing(path, spec.name)
+    text.find(spec.name, path.parent, Places.of_environment())
 
 
 def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:

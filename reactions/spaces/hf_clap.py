@@ -1,0 +1,238 @@
+"""CLAP models as transformers saves them: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``.
+
+The network is transformers' own; the preprocessing is ours, because ClapFeatureExtractor
+crops longer sounds at random, and lets a random short one of each fused batch count as longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from reactions.data.digests import DigestCache
+from reactions.errors import DataError, MissingError, UsageError
+from reactions.hashing import digest
+from reactions.kinds import SpaceSpec
+from reactions.spaces.checkpoints import package_errors, unfit, verify_digest
+from reactions.spaces.clap import text
+from reactions.spaces.clap.audio import Hearing
+from reactions.spaces.clap.encoder import MODALITIES, audio_flops, encoder
+from reactions.spaces.clap.keys import EXTRA
+from reactions.spaces.hf_repositories import (
+    Repository,
+    find,
+    quiet,
+    read_json,
+    tokeniser_tag,
+    weights_digest,
+    weights_files,
+)
+from reactions.spaces.hub import commit_of, licence_of
+from reactions.spaces.image_text import (
+    SidedEncoder,
+    import_package,
+    need_package,
+    transformer_flops,
+)
+from reactions.spaces.state_dicts import read_tensors
+from reactions.spaces.weights import Places
+from reactions.spaces.weights import digest_cache as remembered_digests
+
+ADAPTER = "hf_clap"
+_FAMILY = "clap"
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""What transformers 4 and 5 write."""
+
+_COUNTED = ("position_ids", "token_type_ids", "relative_position_index")
+"""Buffers that follow from the sizes; some versions of transformers save them, some do not."""
+
+
+def resolve(
+    uri: str,
+    *,
+    name: str = "",
+    digest_cache: DigestCache | None = None,
+    places: Places | None = None,
+) -> SpaceSpec:
+    """Describe the space of a CLAP model, hashing its files but not opening its weights.
+
+    Args:
+        uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``.
+        name: what the space is called; "" calls it after the repository.
+        digest_cache: remembers digests of large files.
+        places: where weights lie; None asks the environment.
+
+    Raises:
+        MissingError: the model, or a part of it, is not on this machine.
+        UsageError: the URI names no repository, or a precision other than ``fp32``.
+        DataError: another kind of model, or a damaged configuration.
+    """
+    found = _find(uri, name, places or Places.of_environment())
+    hearing = _hearing(found)
+    digests = digest_cache or remembered_digests()
+    spec = SpaceSpec(
+        name=found.name,
+        dim=found.number("", "projection_dim", 512),
+        modalities=MODALITIES,
+        adapter=ADAPTER,
+        source=found.uri,
+        revision=commit_of(found.folder),
+        licence=licence_of(found.folder),
+        weights_digest=weights_digest(found, weights_files(found, uri), digests),
+        preprocessing=(
+            ("audio", f"clap-logmel-{digest('clap-hearing', list(astuple(hearing)))[:8]}-1"),
+            ("text", f"{tokeniser_tag(found, digests)}-truncate{text.MAX_TOKENS}-1"),
+        ),
+        flops_per_item=_flops(found),
+    )
+    digests.save()
+    return spec
+
+
+def check(spec: SpaceSpec) -> None:
+    """Find out, without loading anything heavy, whether ``load`` has what it needs.
+
+    Raises:
+        MissingError: a package or a part of the model is missing.
+    """
+    for package in ("transformers", "tokenizers"):
+        need_package(package, spec.source, EXTRA)
+    weights_files(_find(spec.source, spec.name, Places.of_environment()), spec.source)
+
+
+def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+    """Open a CLAP model that ``resolve`` described; nothing is downloaded.
+
+    Args:
+        spec: its ``source`` is a URI of this module's.
+        device: ``"cpu"`` or ``"cuda:N"``.
+
+    Raises:
+        MissingError: a package or a part of the model is missing.
+        DataError: not the files that ``spec`` names, or weights that do not fit.
+    """
+    found = _find(spec.source, spec.name, Places.of_environment())
+    files = weights_files(found, spec.source)
+    digests = remembered_digests()
+    verify_digest(spec, weights_digest(found, files, digests), found.folder)
+    digests.save()
+    clap = import_package("transformers.models.clap.modeling_clap", spec.source, EXTRA)
+    tokens = text.Tokens(found.folder)
+    model = _built(clap, found, files)
+    return encoder(spec, model, hearing=_hearing(found), tokens=tokens, device=device)
+
+
+def _built(clap: Any, found: Repository, files: list[Path]) -> Any:
+    tensors = {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for path in files
+        for key, tensor in read_tensors(path).items()
+    }
+    with package_errors(found.name, found.folder), quiet():
+        settings = clap.ClapConfig.from_pretrained(str(found.folder), local_files_only=True)
+        model = clap.ClapModel(settings)
+    needed = model.state_dict()
+    kept = {key: t for key, t in tensors.items() if key in needed or not _counted(key)}
+    missing = [key for key in needed if key not in kept and not _counted(key)]
+    extra = [key for key in kept if key not in needed]
+    others = [
+        (key, _told(tensor), _told(needed[key]))
+        for key, tensor in kept.items()
+        if key in needed and tensor.shape != needed[key].shape
+    ]
+    if missing or extra or others:
+        raise unfit(found.name, found.folder, missing=missing, unexpected=extra, mismatched=others)
+    model.load_state_dict(kept, strict=False)  # what is left out follows from the sizes
+    return model
+
+
+def _counted(key: str) -> bool:
+    return key.rpartition(".")[2] in _COUNTED
+
+
+def _told(tensor: Any) -> str:
+    return ", ".join(map(str, tensor.shape))
+
+
+# --- the repository ------------------------------------------------------------------
+
+
+def _find(uri: str, name: str, places: Places) -> Repository:
+    found, options = find(uri, name, places)
+    if found.family != _FAMILY:
+        raise DataError(
+            f"'{found.folder}' holds no CLAP model",
+            why=f"its model_type is '{found.family}'",
+            path=str(found.folder),
+        )
+    if options.get("precision", "fp32") != "fp32":
+        raise UsageError(
+            f'cannot run "{uri}" in {options["precision"]}',
+            why="loudness in dB, which CLAP takes, is too coarse in half precision",
+            fix="leave the precision out",
+        )
+    return found
+
+
+def _hearing(found: Repository) -> Hearing:
+    """Return how the model wants its sounds, as ClapFeatureExtractor would read it."""
+    path, settings = _settings(found)
+    fused = bool(found.part("audio_config").get("enable_fusion", False))
+    truncation = settings.get("truncation", "fusion")
+    if (truncation == "fusion") != fused:
+        raise DataError(
+            f"the preprocessing in '{path}' does not fit its model",
+            why=f"truncation is {truncation!r}, but the model "
+            f"{'fuses' if fused else 'does not fuse'} several views of a sound",
+            fix=f"set truncation to {'fusion' if fused else 'rand_trunc'!r}",
+            path=str(path),
+        )
+    try:
+        rate_hz = int(settings.get("sampling_rate", 48_000))
+        return Hearing(
+            fused=fused,
+            rate_hz=rate_hz,
+            samples=int(settings.get("max_length_s", 10) * rate_hz),
+            fft=int(settings.get("fft_window_size", 1024)),
+            hop=int(settings.get("hop_length", 480)),
+            mels=int(settings.get("feature_size", 64)),
+            low_hz=float(settings.get("frequency_min", 0)),
+            high_hz=float(settings.get("frequency_max", 14_000)),
+            padding=settings.get("padding", "repeatpad"),
+            quantised=False,
+        )
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"cannot use the preprocessing in '{path}'", why=str(error), path=str(path)
+        ) from error
+
+
+def _settings(found: Repository) -> tuple[Path, Mapping[str, Any]]:
+    for path in (found.folder / file for file in _PROCESSORS):
+        if path.is_file():
+            settings = read_json(path)
+            inner = settings.get("feature_extractor", settings)
+            if isinstance(inner, Mapping):
+                return path, inner
+    raise MissingError(
+        f"no preprocessing for space '{found.name}'",
+        why=f"there is neither {' nor '.join(_PROCESSORS)}",
+        fix="fetch the whole repository",
+        looked_in=[str(found.folder)],
+        space=found.name,
+    )
+
+
+def _flops(found: Repository) -> tuple[tuple[str, float], ...]:
+    depths = found.part("audio_config").get("depths", (2, 2, 6, 2))
+    if not isinstance(depths, list | tuple) or not all(type(d) is int for d in depths):
+        raise found.damaged(f"audio_config.depths is {depths!r}")
+    audio = audio_flops(found.number("audio_config", "patch_embeds_hidden_size", 96), depths)
+    words = transformer_flops(
+        layers=found.number("text_config", "num_hidden_layers", 12),
+        width=found.number("text_config", "hidden_size", 768),
+        tokens=text.MAX_TOKENS,
+    )
+    return (("audio", audio), ("text", words))
