@@ -204,19 +204,23 @@ def top_k(problem: Problem, index: Any, k: int) -> Call:
 
     def run() -> list[Tensor]:
         scores, ids = (torch.from_numpy(part) for part in index.search(queries.numpy(), k))
-        # Places without a neighbour have id -1; as an index that would be the last key.
-        scores = scores.masked_fill(ids < 0, -torch.inf)
-        weights = torch.softmax(scores / problem.temperature, dim=1).unsqueeze(1)
-        ids = ids.clamp(min=0)
-        blocks = range(0, problem.n, 64)
-        return [
-            torch.cat(
-                [normalize((weights[i : i + 64] @ v[ids[i : i + 64]]).squeeze(1)) for i in blocks]
-            )
-            for v in values
-        ]
+        return mean_of_found(scores / problem.temperature, ids, values)
 
     return run
+
+
+def mean_of_found(logits: Tensor, ids: Tensor, values: Sequence[Tensor]) -> list[Tensor]:
+    """Average the values of (n, k) neighbours; places without one have id -1."""
+    # As an index, -1 would be the last key.
+    weights = torch.softmax(logits.masked_fill(ids < 0, -torch.inf), dim=1).unsqueeze(1)
+    ids = ids.clamp(min=0)
+    blocks = range(0, len(ids), 64)  # what is gathered is k times as large as the result
+    return [
+        torch.cat(
+            [normalize((weights[i : i + 64] @ v[ids[i : i + 64]]).squeeze(1)) for i in blocks]
+        )
+        for v in values
+    ]
 
 
 def products(problem: Problem, dtype: torch.dtype) -> Call:

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 1024
 CONCEPTS = 4096
 CONTENT_DIM = 384
 """Width of what the spaces share about an item."""

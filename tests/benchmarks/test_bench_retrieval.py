@@ -3,7 +3,16 @@
 import pytest
 import torch
 from retrieval import anonymous_bytes, forget, ours, peak_bytes
-from retrieval_contenders import Problem, Reference, attention, flat_index, naive, products, top_k
+from retrieval_contenders import (
+    Problem,
+    Reference,
+    attention,
+    flat_index,
+    mean_of_found,
+    naive,
+    products,
+    top_k,
+)
 
 CPU = torch.device("cpu")
 
@@ -34,6 +43,20 @@ def test_the_product_is_called_as_it_is_used(problem, reference):
 def test_the_reference_covers_all_rows_or_an_even_share(problem):
     assert Reference.of(problem).rows.tolist() == list(range(9))
     assert Reference.of(problem, 3).rows.tolist() == [0, 4, 8]
+
+
+def test_the_mean_of_all_neighbours_is_the_softmax_and_places_without_one_weigh_nothing(
+    problem, reference
+):
+    q, k, values = problem.loaded(torch.float32)
+    scores, ids = (q @ k.T).sort(descending=True)
+    found = mean_of_found(100 * scores, ids, values)
+    assert reference.error(found) < 1e-5  # fp32, times 100 for the temperature
+    # FAISS scores missing neighbours with the lowest number there is; ours must not depend on it.
+    scores, ids = (torch.nn.functional.pad(part, (0, 3), value=-1) for part in (scores, ids))
+    padded = mean_of_found(100 * scores.index_fill(1, torch.tensor([70]), 5.0), ids, values)
+    for one, two in zip(found, padded, strict=True):
+        torch.testing.assert_close(one, two)
 
 
 def test_faiss_over_all_keys_is_the_softmax(problem, reference):

@@ -15,7 +15,7 @@ SMALL = Column("tiny", 24, "text")
 @pytest.mark.parametrize("dim", [512, 768])
 def test_cosines_between_modalities_are_those_of_real_embeddings(dim):
     queries = rows(Column("X", dim, "text"), 0, 128)
-    keys = rows(Column("X", dim, "image"), 0, CHUNK_ROWS)
+    keys = rows(Column("X", dim, "image"), 0, 8192)
     found = cosines(queries, keys)
     # A million pairs, but only 128 queries: their own means spread by 0.005.
     assert found.mean == pytest.approx(0.19, abs=0.004)
