@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,7 +32,7 @@ from reactions.run.events import (
 )
 from reactions.run.job import Job, Task
 from reactions.run.pool import Mailbox, Pool
-from reactions.run.schedule import Schedule, schedule
+from reactions.run.schedule import Needs, Schedule, schedule
 from reactions.run.worker import LoadEncoder, Worker
 from reactions.store import Store
 
@@ -187,10 +188,14 @@ class _Run:
         made_elsewhere: set[Job] = set()
         orders: list[tuple[Worker, Job, Task]] = []
         while self._idle:
-            open_jobs = [job for job in self._ready if job not in made_elsewhere]
-            if not open_jobs:
+            # Of the jobs that need the same, only the first in the plan's order can be next.
+            offers: dict[Needs, Job] = {}
+            for job in self._ready:
+                if job not in made_elsewhere:
+                    offers.setdefault(job.needs, job)
+            if not offers:
                 break
-            worker, job = min(itertools.product(self._idle, open_jobs), key=self._rank)
+            worker, job = min(itertools.product(self._idle, offers.values()), key=self._rank)
             if not job.claimed and not self._claim(job, worker):
                 made_elsewhere.add(job)  # until the next time
             if job.tasks:
@@ -209,11 +214,11 @@ class _Run:
     def _rank(self, pair: tuple[Worker, Job]) -> tuple[int, int, int]:
         """Return how well a job suits a worker, best first.
 
-        Best is what needs what the worker holds, and what is as good as done. Then comes what
-        no other worker is better prepared for, then the rest; among these the plan's order.
+        Best is what needs what the worker holds. Then comes what no other worker is better
+        prepared for, then the rest; and among these the plan's order.
         """
         worker, job = pair
-        if job.completing or job.needs & worker.holds:
+        if job.needs & worker.holds:
             affinity = 0
         elif any(job.needs & other.holds for other in self._pool.workers):
             affinity = 2
@@ -247,7 +252,7 @@ class _Run:
         if job.artifact is not None:
             self._settle(job, job.artifact)
         elif job.tasks and job not in self._ready:
-            self._ready.append(job)
+            self._make_ready(job)
 
     def _settle(self, job: Job, artifact: Artifact) -> None:
         """Take note of a result: others may need it, and what it was made of may be free."""
@@ -264,7 +269,10 @@ class _Run:
         for follower in self._followers.pop(job.step.key, ()):
             follower.missing.remove(job.step.key)
             if not follower.missing:
-                self._ready.append(follower)
+                self._make_ready(follower)
+
+    def _make_ready(self, job: Job) -> None:
+        insort(self._ready, job, key=lambda other: other.position)
 
     def _fail(self, job: Job, worker: Worker, error: BaseException) -> NoReturn:
         """Raise what a run ends with when a step failed."""

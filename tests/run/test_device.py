@@ -128,6 +128,25 @@ def test_each_worker_has_a_device_of_its_own(store, gpus):
     assert seen == {("cuda:0", "cuda:0"), ("cuda:2", "cuda:2")}
 
 
+@pytest.mark.gpu
+def test_cuda_calls_that_name_no_device_go_to_the_workers_own(store):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    devices = resolve_devices("cuda")
+    seen, all_of_them = set(), threading.Barrier(len(devices), timeout=60)
+
+    def run(context, inputs, start, stop):
+        all_of_them.wait()
+        assert str(torch.empty(1, device="cuda").device) == context.device
+        seen.add(context.device)
+        return Artifact({})
+
+    steps = [make_step("train", "t", {"n": n}, (), run) for n in range(len(devices))]
+    executor(store, device="cuda").run(steps)
+    assert seen == set(devices)
+
+
 @pytest.mark.parametrize(
     ("threads", "workers", "share"), [(8, 2, 4), (8, 3, 2), (1, 4, 1), (6, 1, 6)]
 )

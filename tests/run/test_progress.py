@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from toy import by_rows, counting, executor
+from toy import Sink, by_rows, counting, executor
 
 from molspace_cli.progress import Live, Plain, Quiet, duration, progress
 from reactions.run import events as ev
@@ -187,22 +187,14 @@ def test_bars_go_when_a_run_is_stopped(tmp_path, monkeypatch):
     stream = Terminal()
     sink = progress(stream=stream)
     with pytest.raises(KeyboardInterrupt):
-        executor(Store(tmp_path), events=_Sink(sink)).run([by_rows([], 4, 2, hook=interrupt)])
+        executor(Store(tmp_path), events=Sink(sink)).run([by_rows([], 4, 2, hook=interrupt)])
     assert sink._bars is None
     assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
 
 
-class _Sink(list):
-    """toy.executor appends events."""
-
-    def __init__(self, sink):
-        super().__init__()
-        self.append = sink
-
-
 def test_two_plans_in_one_sink(tmp_path):
     stream = io.StringIO()
-    sink = _Sink(progress(stream=stream))
+    sink = Sink(progress(stream=stream))
     for seed in range(2):
         executor(Store(tmp_path), events=sink).run([counting([], "a", seed)])
     text = re.sub(r"\d\.\d s", "T", stream.getvalue())
@@ -217,7 +209,7 @@ def test_a_closed_stream_does_not_stop_the_run(tmp_path):
             raise BrokenPipeError
 
     step = counting([], "a")
-    found = executor(Store(tmp_path), events=_Sink(progress(stream=Closed()))).run([step])
+    found = executor(Store(tmp_path), events=Sink(progress(stream=Closed()))).run([step])
     assert step.key in found
 
 

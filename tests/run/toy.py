@@ -1,5 +1,7 @@
-"""A small plan that needs neither torch nor encoders, and counts what really runs."""
+"""Small plans that need neither torch nor encoders, and count what really runs."""
 
+import threading
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +11,7 @@ from reactions.kinds import SpaceSpec
 from reactions.run.local import LocalExecutor
 from reactions.steps.step import make_step
 
+TWO = "cpu,cpu"
 SPEC = SpaceSpec("toy", 3, ("text",), "toy", "memory", weights_digest="a" * 64)
 
 
@@ -52,3 +55,62 @@ def no_encoder(spec, device):
 def executor(store, events=None, **kwargs):
     kwargs = {"device": "cpu", "load_encoder": no_encoder, **kwargs}
     return LocalExecutor(store, events=(events if events is not None else []).append, **kwargs)
+
+
+def meeting(n=2):
+    """A place where n threads wait for each other; alone, a test fails instead of hanging."""
+    return threading.Barrier(n, timeout=30)
+
+
+def whole(label, body, inputs=(), shares="", **params):
+    """A whole step that calls ``body(context)``."""
+
+    def run(context, inputs, start, stop):
+        body(context)
+        return Artifact({"x": np.zeros((1, 1))})
+
+    inputs = [(source.label, source) for source in inputs]
+    return replace(
+        make_step("train", label, {"label": label, **params}, inputs, run), shares=shares
+    )
+
+
+def encoding(space, corpus, body=lambda context: None, rows=4, shard_rows=4):
+    """A step by rows that needs an encoder."""
+    spec = replace(SPEC, name=space, weights_digest=space * 64)
+
+    def run(context, inputs, start, stop):
+        context.encoder(spec)
+        body(context)
+        return Artifact({"x": np.zeros((stop - start, 1))})
+
+    params = {"space": spec.identity("text"), "corpus": corpus}
+    return make_step(
+        "embed", f"{space} {corpus}", params, (), run, n_rows=rows, shard_rows=shard_rows
+    )
+
+
+class Held:
+    """Something large; knows how many of its like there are."""
+
+    alive = 0
+
+    def __init__(self):
+        type(self).alive += 1
+
+    def __del__(self):
+        type(self).alive -= 1
+
+
+class Sink(list):
+    """Where ``executor`` appends events, as a function."""
+
+    def __init__(self, sink):
+        super().__init__()
+        self.append = sink
+
+
+def assert_sound(store):
+    assert list(store.verify()) == []
+    assert list(store.root.glob("tmp/*")) == []
+    assert list(store.root.glob("locks/*")) == []

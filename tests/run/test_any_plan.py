@@ -1,0 +1,136 @@
+"""Any plan, on any number of workers: every step once, in order, and the same bytes."""
+
+import collections
+import tempfile
+import threading
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import SPEC, Held, assert_sound, executor
+
+from reactions.graph import Artifact
+from reactions.run import events as ev
+from reactions.steps.step import make_step
+from reactions.store import Store
+
+
+@st.composite
+def plans(draw):
+    """Steps as (inputs, rows or None, shard rows, encoder, shares); and targets."""
+    described = []
+    for position in range(draw(st.integers(1, 8))):
+        inputs = draw(st.sets(st.integers(0, position - 1), max_size=3)) if position else set()
+        rows = draw(st.none() | st.integers(0, 5))
+        encoder = "" if inputs or rows is None else draw(st.sampled_from(["", "a", "b", "c"]))
+        shares = draw(st.sampled_from(["", "", "s", "t"]))
+        described.append((sorted(inputs), rows, draw(st.integers(1, 3)), encoder, shares))
+    return described, draw(st.sets(st.integers(0, len(described) - 1), min_size=1))
+
+
+class Recorder:
+    """Makes steps of descriptions, and notes what ran and what each thread holds."""
+
+    def __init__(self, described):
+        self.calls = collections.Counter()
+        self.loads = collections.Counter()
+        self.held = collections.Counter()
+        self.steps = []
+        for position, description in enumerate(described):
+            self.steps.append(self.step(position, *description))
+
+    def load(self, spec, device):
+        self.loads[threading.get_ident(), spec.name] += 1
+        return self.hold("encoder")
+
+    def hold(self, what):
+        mine = threading.get_ident(), what
+        assert self.held[mine] == 0  # never two at a time on one device
+        self.held[mine] += 1
+        thing = Held()
+        weakref.finalize(thing, self.held.subtract, [mine])
+        return thing
+
+    def step(self, position, inputs, rows, shard_rows, encoder, shares):
+        sources = [(str(i), self.steps[i]) for i in inputs]
+        spec = replace(SPEC, name=encoder, weights_digest=encoder * 64)
+
+        def run(context, given, start, stop):
+            self.calls[position, start, stop] += 1
+            for name, step in sources:
+                n = 1 if step.n_rows is None else step.n_rows
+                assert np.array_equal(given[name].arrays["x"][:], values(int(name), 0, n))
+            if encoder:
+                context.encoder(spec)
+            if shares:
+                context.shared(lambda: self.hold("shared"))
+            thread = threading.get_ident()
+            assert self.held[thread, "encoder"] == bool(encoder)
+            assert self.held[thread, "shared"] == bool(shares)
+            context.progress(stop - start, stop - start, "items")
+            return Artifact({"x": values(position, start, stop)})
+
+        params = {"position": position, "space": spec.identity("text") if encoder else None}
+        kind = "embed" if encoder else "collect"
+        sizes = {"n_rows": rows, "shard_rows": shard_rows}
+        step = make_step(kind, str(position), params, sources, run, **sizes)
+        return replace(step, shares=shares)
+
+
+def values(position, start, stop):
+    return np.arange(start, stop, dtype=np.float64)[:, None] + 100 * position
+
+
+def contents(root):
+    """Return what a store's entries hold, apart from when they were made."""
+    found = {}
+    for path in sorted(path for path in root.rglob("entries/*/*/*") if path.is_file()):
+        data = path.read_bytes()
+        if path.suffix == ".json":
+            data = b"\n".join(line for line in data.splitlines() if b'"created"' not in line)
+        found[str(path.relative_to(root))] = data
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(plans(), st.integers(2, 4))
+def test_any_plan_runs_once_in_order_and_gives_the_same_bytes(plan, workers):
+    described, chosen = plan
+    needed, made = set(chosen), []
+    for position in reversed(range(len(described))):
+        needed.update(described[position][0] if position in needed else ())
+    shards = collections.Counter()
+    for position in needed:
+        _, rows, size, *_ = described[position]
+        for start in range(0, rows or 1, size) if rows is not None else [0]:
+            shards[position, start, 1 if rows is None else min(rows, start + size)] += 1
+    for device in ("cpu", ",".join(["cpu"] * workers)):
+        recorder, seen = Recorder(described), []
+        # Nothing is killed here, so nothing has to reach the disk.
+        with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):
+            store = Store(Path(folder))
+            targets = [recorder.steps[position] for position in sorted(chosen)]
+            found = executor(store, seen, device=device, load_encoder=recorder.load).run(targets)
+            assert found.keys() == {step.key for step in targets}
+            assert_sound(store)
+            made.append(contents(store.root))
+        assert recorder.calls == shards
+        assert set(recorder.loads.values()) <= {1}
+        assert Held.alive == 0
+        assert seen[0] == ev.PlanStarted(len(needed), 0)
+        assert seen[-1].executed == len(needed)
+        for position, step in enumerate(recorder.steps):
+            told = [e for e in seen if getattr(e, "key", "") == step.key]
+            if position not in needed:
+                assert told == []
+                continue
+            assert isinstance(told[0], ev.StepStarted)
+            assert isinstance(told[-1], ev.StepFinished)
+            done = [e.done for e in told[1:-1]]
+            assert done == sorted(done)
+    assert made[0] == made[1]
+    assert len(made[0]) > len(needed)
