@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ def class_prompts(name: str, classes: Sequence[str], templates: Sequence[str]) -
         # Ids of their own: embeddings are looked up by them, and must not be mixed up.
         [
             f"{name.replace(' ', '-')}/{label}/{i}"
-            for label in classes
+            for label in _told_apart(classes)
             for i in range(len(templates))
         ],
     )
@@ -57,6 +58,16 @@ def class_embeddings(prompts: Rows, n_templates: int) -> NDArray[np.float32]:
     rows = _unit(np.asarray(prompts[0:n], dtype=np.float32), "prompt")
     means = rows.reshape(n // n_templates, n_templates, -1).mean(axis=1)  # (c, d)
     return _unit(means, "class")
+
+
+def _told_apart(classes: Sequence[str]) -> list[str]:
+    """Number the repetitions of a name: ImageNet's cranes are birds and machines."""
+    seen: Counter[str] = Counter()
+    found = []
+    for label in classes:
+        seen[label] += 1
+        found.append(label if seen[label] == 1 else f"{label}#{seen[label]}")
+    return found
 
 
 def _unit(rows: NDArray[np.float32], what: str) -> NDArray[np.float32]:

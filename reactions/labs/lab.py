@@ -8,13 +8,19 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from reactions.data.benchmark import BenchmarkData
+from reactions.data.benchmark import BenchmarkData, RetrievalData
+from reactions.data.benchmarks import Folders, captions_of, find_set, read_set
 from reactions.data.digests import DigestCache
+from reactions.data.sources.parts import Told, silent
+from reactions.data.tables import TableCache
 from reactions.errors import MissingError, UsageError, suggestion
 from reactions.kinds import Corpus, FactorDefaults, Item, Modality
+from reactions.labs.data_sections import CorpusSource
 from reactions.registry import Catalogue
 
 if TYPE_CHECKING:
+    from reactions.data.leakage import Finding
+    from reactions.labs.survey import Holding
     from reactions.ops.precision import Precision
 
 
@@ -67,14 +73,6 @@ class ReactionSettings:
             raise UsageError("reaction.batch_size is 1", why="a pair needs others to differ from")
 
 
-@dataclass(frozen=True, slots=True)
-class CorpusSource:
-    """Where the items of one modality come from: the mini world, or a manifest."""
-
-    world_rows: int = 0
-    manifest: Path | None = None
-
-
 @dataclass(frozen=True)
 class Lab:
     """A lab, read and checked; nothing is loaded until it is asked for.
@@ -88,8 +86,10 @@ class Lab:
         settings: hyper-parameters.
         factors: combining factors where a reaction gives none.
         corpora: modality to source.
+        data: where published evaluation sets may lie.
         world_tasks: whether the mini world's evaluation sets belong to it.
-        digests: remembers digests of large files.
+        digests: remembers digests of large files, and scans of corpora beside them.
+        told: of the progress of scans.
     """
 
     name: str
@@ -100,8 +100,10 @@ class Lab:
     settings: ReactionSettings = field(default_factory=ReactionSettings)
     factors: FactorDefaults = field(default_factory=FactorDefaults)
     corpora: Mapping[Modality, CorpusSource] = field(default_factory=dict)
+    data: Folders = field(default_factory=Folders)
     world_tasks: bool = False
     digests: DigestCache = field(default_factory=DigestCache, repr=False)
+    told: Told = field(default=silent, repr=False)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -123,45 +125,94 @@ class Lab:
         settings = replace(self.settings, precision=cast("Precision", precision))
         return replace(self, settings=settings)
 
+    @property
+    def tables(self) -> TableCache:
+        """Where scans of corpora are remembered."""
+        folder = self.digests.folder
+        return TableCache(None if folder is None else folder / "corpora")
+
     def corpus(self, modality: Modality) -> Corpus | None:
         """Return the corpus of one modality, or None if the lab names none.
 
+        What is new or changed is scanned. A ``SourceCorpus`` says what it leaves out.
+
         Raises:
-            DataError: its manifest is empty or has duplicate ids.
-            MissingError: its manifest does not exist.
+            MissingError: a file, folder or package is missing.
+            DataError: a corpus is empty, has duplicate ids, or too much of it is unusable.
         """
         source = self.corpora.get(modality)
         if source is None:
             return None
-        if source.manifest is not None:
-            from reactions.data.manifest import ManifestCorpus
+        if source.sources:
+            from reactions.data.sources.corpus import open_corpus
 
-            if not source.manifest.is_file():
-                raise MissingError(
-                    f"no manifest for the {modality} corpus",
-                    why=f"{source.manifest} does not exist",
-                    fix=f"correct [corpora.{modality}] in {self.path}",
-                )
-            return ManifestCorpus(source.manifest, modality, digests=self.digests)
+            return open_corpus(
+                f"{self.name} {modality}",
+                modality,
+                source.sources,
+                tables=self.tables,
+                told=self.told,
+            )
         from reactions.labs import mini
 
         return mini.corpus(modality, n=source.world_rows, seed=self.seed)
 
     def benchmark(self, task: str) -> BenchmarkData:
-        """Return the data of an evaluation task.
+        """Return the data of an evaluation task: the published set where the lab says where.
 
         Raises:
-            MissingError: the lab has no data for it.
+            MissingError: the lab has no data for it, or they are not where it says.
+            DataError: they cannot be used.
         """
+        if self.data.of(task):
+            return read_set(find_set(task, self.data, tables=self.tables, told=self.told))
         if not self.world_tasks:
             raise MissingError(
                 f"lab '{self.name}' has no data for task '{task}'",
-                why="only labs that extend the mini lab bring evaluation sets in this version",
-                fix='molspace eval --lab mini, or extends = "mini" in the lab file',
+                why=f"neither --data nor [data] in {self.path} says where it lies",
+                fix=f'--data FOLDER, or [data.{task}] with path = "FOLDER"; '
+                "molspace eval --lab mini needs no data",
+                task=task,
             )
         from reactions.labs import mini
 
         return mini.benchmark(task, seed=self.seed)
+
+    def captions(self, task: str) -> list[tuple[str, str]]:
+        """Return (id, caption) of an evaluation set, whether its media are there or not.
+
+        Sets without captions have none.
+
+        Raises:
+            MissingError: the lab has no data for it.
+            DataError: its captions cannot be read.
+        """
+        if self.data.of(task):
+            return list(captions_of(find_set(task, self.data)))
+        data = self.benchmark(task)
+        if not isinstance(data, RetrievalData) or data.right.modality != "text":
+            return []
+        return [(item.id, item.value) for item in data.right.items(0, len(data.right))]
+
+    def audit(self) -> list[Finding]:
+        """Look for duplicates, captions of evaluation sets, and unusable items in the corpora.
+
+        Raises:
+            MissingError: a corpus is missing.
+            DataError: a corpus cannot be used.
+        """
+        from reactions.labs.survey import audit
+
+        return audit(self)
+
+    def inventory(self) -> list[Holding]:
+        """Count what the lab has: every corpus, and every evaluation set it may have.
+
+        What is missing or unusable is told, not raised.
+        """
+        from reactions.labs.survey import inventory
+
+        return inventory(self)
 
     def sample_items(self) -> list[Item]:
         """Return the lab's few items to try inference on; empty if it has none."""

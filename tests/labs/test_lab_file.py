@@ -148,7 +148,8 @@ def test_a_whole_lab_file(tmp_path):
     assert lab.factors.of("dr", "image") == 0.8
     assert lab.factors.of("cr", "audio") == 1.0
     assert lab.corpora["text"].world_rows == 100
-    assert lab.corpora["audio"].manifest == tmp_path / "data/sounds.jsonl"
+    (source,) = lab.corpora["audio"].sources
+    assert source.manifest == tmp_path / "data/sounds.jsonl"
     spec = lab.catalogue.by_name("Mine")
     assert (spec.name, spec.dim, spec.modalities) == ("Mine", 12, ("audio", "text"))
     assert (spec.adapter, spec.source, spec.revision) == ("my_model", "org/model", "r1")
@@ -273,7 +274,8 @@ def test_what_a_lab_extends_lies_beside_it(tmp_path, monkeypatch):
 def test_paths_of_a_base_stay_its_own(tmp_path):
     write('[corpora.text]\nmanifest = "texts.txt"', "base/molspace.toml")
     lab = load('[lab]\nextends = "base"')
-    assert lab.corpora["text"].manifest == tmp_path / "base" / "texts.txt"
+    (source,) = lab.corpora["text"].sources
+    assert source.manifest == tmp_path / "base" / "texts.txt"
 
 
 @pytest.mark.parametrize("links", [["molspace.toml"], ["a.toml", "b.toml", "a.toml"]])
@@ -374,14 +376,36 @@ def test_unknown_keys_get_a_suggestion(text, words):
         ("[reaction]\nlearning_rate = nan", r"reaction\.learning_rate is nan"),
         ("[reaction]\nlearning_rate = inf", r"reaction\.learning_rate is inf"),
         ("[reaction]\nbatch_size = 1", r"reaction\.batch_size is 1"),
-        ("[reaction]\ndtype = 'bfloat16'", r"reaction\.dtype is 'bfloat16'.*float16 or float32"),
+        (
+            "[reaction]\ndtype = 'bfloat16'",
+            r"reaction\.dtype is 'bfloat16'.*'float16' or 'float32'",
+        ),
         ("[factors.sigma]\naudio = 1.5", r"factors\.sigma\.audio must be 0 to 1, not 1.5"),
         ("[factors.lambda]\nother = -0.1", r"factors\.lambda\.other must be 0 to 1"),
         ("[factors.sigma]\naudio = nan", "must be 0 to 1, not nan"),
         ("[factors.sigma]\naudio = true", r"factors\.sigma\.audio must be a number, not True"),
         ("[factors.sigma]\naudio = 'x'", r"factors\.sigma\.audio must be a number"),
-        ("[corpora.text]", r"corpora\.text needs either world or manifest"),
-        ("[corpora.text]\nworld = 1\nmanifest = 'x'", "needs either world or manifest"),
+        ("[corpora.text]", r"corpora\.text needs either world, manifest or path"),
+        ("[corpora.text]\nworld = 1\nmanifest = 'x'", "takes nothing beside world"),
+        ("[corpora.text]\npath = 'x'\nmanifest = 'x'", "needs either world, manifest or path"),
+        ("[corpora.text]\nmax_bad = 0.1", "needs either world, manifest or path"),
+        ("[corpora.text]\npath = ''", r"corpora\.text\.path is empty"),
+        ("[corpora.text]\npath = ['a', 3]", r"corpora\.text\.path must be a string, not 3"),
+        ("[corpora.text]\npath = 'x'\nmax_bad = 2", r"max_bad must be a share from 0 to 1"),
+        ("[corpora.text]\npath = 'x'\nmax_bad = true", r"max_bad must be a number, not True"),
+        ("[corpora.text]\npath = 'x'\ncheck = 'ful'", r"check is 'ful'.*did you mean 'full'"),
+        ("[corpora.text]\npath = 'x'\ncolum = 'y'", r"corpora\.text\.colum.*'column'"),
+        ("[corpora.text]\nmanifest = 'x'\ncolumn = 'y'", r"column goes with path"),
+        ("[corpora.text]\npath = 'x'\nskip = [1]", r"skip must be a string, not 1"),
+        ("[corpora]\ntext = []", r"corpora\.text is an empty list"),
+        ("[[corpora.text]]\nworld = 3", r"corpora\.text\[0\] needs either"),
+        ("[[corpora.text]]\npath = 'x'\n[[corpora.text]]\npat = 'x'", r"corpora\.text\[1\]\.pat"),
+        ("[data]\nrot = 'x'", r"unknown key data\.rot.*'root'"),
+        ("[data]\nroot = 3", r"data\.root must be a string"),
+        ("[data.esc5]\npath = 'x'", r"unknown key data\.esc5.*'esc50'"),
+        ("[data.esc50]", r"data\.esc50\.path is missing"),
+        ("[data]\nesc50 = 'x'", r"'data\.esc50' is no table"),
+        ("[data.esc50]\nfolder = 'x'", r"unknown key data\.esc50\.folder"),
         ("[corpora.text]\nworld = 'all'", r"corpora\.text\.world must be a whole number"),
         ("[corpora.text]\nmanifest = 3", r"corpora\.text\.manifest must be a string"),
         (SPACE.replace("12", "'12'"), r"spaces\.Mine\.dim must be a whole number"),
@@ -431,6 +455,64 @@ def test_an_empty_world_is_an_empty_corpus():
     refused("[corpora.text]\nworld = 0", "the text corpus is empty", DataError)
 
 
+# --- data ---
+
+
+def test_corpora_from_all_kinds_of_places(tmp_path):
+    lab = load(
+        """
+        [corpora.text]
+        path = ["captions.txt", "s3://bucket/*.parquet"]
+        column = "caption"
+        id = "key"
+        skip = ["a", "b"]
+        max_bad = 0
+        [corpora.image]
+        path = "/photos"
+        check = "full"
+        [[corpora.audio]]
+        path = "s-{0..9}.tar"
+        member = "Left.WAV"
+        [[corpora.audio]]
+        manifest = "more.jsonl"
+        max_bad = 1
+        """
+    )
+    (text,) = lab.corpora["text"].sources
+    assert text.paths == (f"{tmp_path}/captions.txt", "s3://bucket/*.parquet")
+    assert (text.columns, text.id_column, text.max_bad) == (("caption",), "key", 0.0)
+    assert text.skip == {"a", "b"}
+    (image,) = lab.corpora["image"].sources
+    assert (image.paths, image.check, image.max_bad) == (("/photos",), "full", 0.01)
+    shards, manifest = lab.corpora["audio"].sources
+    assert (shards.paths, shards.member) == ((f"{tmp_path}/s-{{0..9}}.tar",), "left.wav")
+    assert (manifest.paths, manifest.max_bad) == ((), 1.0)
+    assert manifest.manifest == tmp_path / "more.jsonl"
+
+
+def test_folders_of_evaluation_sets(tmp_path):
+    write('[data]\nroot = "sets"\n[data.coco]\npath = "coco"\n[data.esc50]\npath = "e"', "b/x.toml")
+    lab = load('[lab]\nextends = "b/x.toml"\n[data.coco]\npath = "/coco"')
+    assert lab.data.of("coco") == (Path("/coco"), tmp_path / "b/sets")
+    assert lab.data.of("esc50") == (tmp_path / "b/e", tmp_path / "b/sets")
+    assert lab.data.of("clotho") == (tmp_path / "b/sets",)
+    (tmp_path / "chosen").mkdir()
+    lab = load_lab(data=Path("chosen"))
+    assert lab.data.of("coco") == (tmp_path / "chosen", Path("/coco"), tmp_path / "b/sets")
+    assert load("").data.of("coco") == ()
+    with pytest.raises(MissingError, match="no folder of data at 'gone'"):
+        load_lab(data=Path("gone"))
+
+
+def test_scans_are_remembered_beside_the_digests(tmp_path):
+    from reactions.data.digests import DigestCache
+
+    write("")
+    assert load_lab(digests=DigestCache(tmp_path / "c")).tables.folder == tmp_path / "c/corpora"
+    assert load_lab().tables.folder == tmp_path / "cache/corpora"  # the user's, of this test
+    assert load_lab(digests=DigestCache()).tables.folder is None
+
+
 # --- what a lab gives ---
 
 
@@ -462,6 +544,7 @@ def test_evaluation_sets_come_with_the_mini_lab():
     with pytest.raises(MissingError, match="has no data for task 'esc50'") as caught:
         lab.benchmark("esc50")
     assert "--lab mini" in caught.value.fix
+    assert "[data.esc50]" in caught.value.fix
 
 
 def test_uris_go_to_the_adapters():

@@ -73,7 +73,8 @@ class SourceCorpus:
     Args:
         name: for messages and progress lines.
         modality: of every item.
-        parts: with the source of each; ids of several parts begin with the part's name.
+        parts: with the source of each; ids of several parts begin with the part's number,
+            from 1.
         tables: where digests and lists of bad items are kept.
 
     Raises:
@@ -93,10 +94,9 @@ class SourceCorpus:
         self.modality = modality
         self._tables = tables
         self._parts = [part for part, _ in parts]
-        names = [part.name for part in self._parts]
-        if len(set(names)) < len(names):
-            names = [str(number) for number in range(1, len(names) + 1)]
-        self._prefixes = [""] if len(names) == 1 else [f"{name}/" for name in names]
+        # Numbers, not names: a corpus that is moved stays the same.
+        numbers = range(1, len(self._parts) + 1)
+        self._prefixes = [""] if len(numbers) == 1 else [f"{number}/" for number in numbers]
         self._rows = [self._chosen(i, source) for i, (_, source) in enumerate(parts)]
         self._ends = np.cumsum([len(rows) for rows in self._rows])
         self.skipped = self._account()
@@ -333,8 +333,12 @@ def _kind(file: Entry, modality: Modality) -> str:
 
 
 def _named(files: Sequence[Entry]) -> list[tuple[str, Entry | None]]:
-    """Name files by their last part, or, where that is not enough, by their whole path."""
+    """Name files by their last part, or, where that is not enough, by what differs."""
     names = [file.name for file in files]
     if len(set(names)) < len(names):
-        names = [file.url for file in files]
+        parts = [file.url.split("/") for file in files]
+        shared = 0
+        while shared < len(parts[0]) and len({tuple(path[: shared + 1]) for path in parts}) == 1:
+            shared += 1
+        names = ["/".join(path[shared:]) for path in parts]
     return list(zip(names, files, strict=True))

@@ -1,0 +1,128 @@
+"""The sections of a lab file that name data: ``[corpora.MODALITY]`` and ``[data]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reactions.data.benchmarks import LAYOUTS, Folders
+from reactions.data.checks import DEPTHS
+from reactions.data.places import absolute
+from reactions.data.sources.parts import MAX_BAD, Source
+from reactions.errors import DataError, UsageError, suggestion
+from reactions.kinds import Modality
+from reactions.labs.values import check_keys, table_of, typed
+
+_KEYS = ("world", "manifest", "path", "column", "id", "member", "skip", "max_bad", "check")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusSource:
+    """Where the items of one modality come from.
+
+    Attributes:
+        world_rows: rows of the mini world; 0 for real items.
+        sources: files, folders, shards and manifests, in order.
+    """
+
+    world_rows: int = 0
+    sources: tuple[Source, ...] = ()
+
+
+def read_corpora(data: Mapping[str, Any], path: Path) -> dict[Modality, CorpusSource]:
+    """Return what ``[corpora]`` says: a table for each modality, or a list of tables.
+
+    Raises:
+        UsageError: a key or a value is wrong.
+        DataError: a corpus of the mini world without rows.
+    """
+    found: dict[Modality, CorpusSource] = {}
+    for modality, entry in table_of(data, "corpora", path).items():
+        where = f"corpora.{modality}"
+        if isinstance(entry, list):
+            if not entry:
+                raise UsageError(f"{path}: {where} is an empty list")
+            sources = tuple(_source(one, f"{where}[{i}]", path) for i, one in enumerate(entry))
+            found[modality] = CorpusSource(sources=sources)
+            continue
+        check_keys(entry, _KEYS, path, f"{where}.")
+        if "world" in entry:
+            if len(entry) > 1:
+                raise UsageError(f"{path}: {where} takes nothing beside world")
+            rows = typed(entry["world"], int, path, f"{where}.world")
+            if rows < 1:
+                raise DataError(f"{path}: the {modality} corpus is empty (world = {rows})")
+            found[modality] = CorpusSource(world_rows=rows)
+        else:
+            found[modality] = CorpusSource(sources=(_source(entry, where, path),))
+    return found
+
+
+def _source(entry: Any, where: str, path: Path) -> Source:
+    check_keys(entry, _KEYS, path, f"{where}.")
+    if ("path" in entry) == ("manifest" in entry) or "world" in entry:
+        raise UsageError(
+            f"{path}: {where} needs either world, manifest or path",
+            fix='path = "captions.txt", a folder, "shards-{0000..0009}.tar", or a list of them',
+        )
+    share = typed(entry.get("max_bad", MAX_BAD), float, path, f"{where}.max_bad")
+    if not 0 <= share <= 1:
+        raise UsageError(f"{path}: {where}.max_bad must be a share from 0 to 1, not {share!r}")
+    depth = typed(entry.get("check", "header"), str, path, f"{where}.check")
+    if depth not in DEPTHS:
+        raise UsageError(f"{path}: {where}.check is '{depth}'", fix=suggestion(depth, DEPTHS))
+    manifest = None
+    if "manifest" in entry:
+        for key in ("column", "id", "member"):
+            if key in entry:
+                raise UsageError(f"{path}: {where}.{key} goes with path, not with manifest")
+        text = typed(entry["manifest"], str, path, f"{where}.manifest")
+        manifest = path.parent / Path(text).expanduser()
+    paths = _texts(entry.get("path", []), path, f"{where}.path")
+    return Source(
+        paths=tuple(absolute(text, path.parent) for text in paths),
+        manifest=manifest,
+        columns=_texts(entry.get("column", []), path, f"{where}.column"),
+        id_column=typed(entry.get("id", ""), str, path, f"{where}.id"),
+        member=typed(entry.get("member", ""), str, path, f"{where}.member").lower(),
+        skip=frozenset(_texts(entry.get("skip", []), path, f"{where}.skip")),
+        max_bad=share,
+        check="full" if depth == "full" else "header",
+    )
+
+
+def _texts(value: Any, path: Path, where: str) -> tuple[str, ...]:
+    """Return a text or a list of texts, none of them empty."""
+    found = value if isinstance(value, list) else [value]
+    for text in found:
+        if not typed(text, str, path, where).strip():
+            raise UsageError(f"{path}: {where} is empty")
+    return tuple(found)
+
+
+def read_folders(data: Mapping[str, Any], base: Folders, path: Path) -> Folders:
+    """Return what ``[data]`` says: ``root = FOLDER``, and ``[data.TASK]`` with ``path``.
+
+    Args:
+        data: the whole file.
+        base: what the lab that this one extends says.
+        path: the file; relative folders start beside it.
+
+    Raises:
+        UsageError: a key or a value is wrong.
+    """
+    given = table_of(data, "data", path)
+    check_keys(given, ("root", *LAYOUTS), path, "data.")
+    root, tasks = base.root, dict(base.tasks)
+    for key, value in given.items():
+        if key == "root":
+            root = path.parent / Path(typed(value, str, path, "data.root")).expanduser()
+            continue
+        check_keys(value, ("path",), path, f"data.{key}.")
+        if "path" not in value:
+            raise UsageError(f"{path}: data.{key}.path is missing", fix='path = "FOLDER"')
+        folder = typed(value["path"], str, path, f"data.{key}.path")
+        tasks[key] = path.parent / Path(folder).expanduser()
+    return Folders(root=root, tasks=tasks)

@@ -1,0 +1,199 @@
+"""Labs with data of their own: corpora, evaluation sets, counts and findings."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import published_sets as published
+import pytest
+from media_files import image_bytes, put, put_tar, sound_bytes
+
+from reactions.data.benchmark import RetrievalData
+from reactions.data.digests import DigestCache
+from reactions.data.sources.corpus import SourceCorpus
+from reactions.errors import DataError, MissingError
+from reactions.labs.reading import load_lab
+from reactions.plan import Planner
+
+LAB = """
+[lab]
+name = "own"
+
+[corpora.text]
+path = "captions.txt"
+
+[corpora.image]
+path = "photos"
+max_bad = 0.5
+
+[[corpora.audio]]
+path = "sounds-{0..1}.tar"
+[[corpora.audio]]
+path = "more"
+
+[data]
+root = "sets"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "molspace.toml", LAB)
+    put(tmp_path / "captions.txt", "rain\nwind\nrain\nan explosion!\n")
+    put(tmp_path / "photos/a.png", image_bytes(1))
+    put(tmp_path / "photos/b.png", b"")
+    for number in range(2):
+        put_tar(tmp_path / f"sounds-{number}.tar", {f"{number}.wav": sound_bytes(number)})
+    put(tmp_path / "more/x.flac", sound_bytes(9, "FLAC"))
+    published.esc50(tmp_path / "sets/esc50")
+    published.audiocaps(tmp_path / "sets/audiocaps")
+    return tmp_path
+
+
+def lab(**options):
+    return load_lab(digests=DigestCache(Path("cache").absolute()), **options)
+
+
+def test_corpora_of_a_lab_file(folder):
+    own = lab()
+    text, image, audio = (own.corpus(modality) for modality in ("text", "image", "audio"))
+    assert [item.value for item in text.items(0, 4)] == ["rain", "wind", "rain", "an explosion!"]
+    assert [item.id for item in image.items(0, 9)] == ["a.png"]
+    assert [item.id for item in audio.items(0, 9)] == ["1/0", "1/1", "2/x.flac"]
+    assert (text.name, len(audio)) == ("own text", 3)
+    assert isinstance(image, SourceCorpus)
+    assert image.skipped.n_bad == 1
+    assert own.corpus("depth") is None
+
+
+def test_a_corpus_is_the_same_in_another_run_and_place(folder, tmp_path):
+    digests = [lab().corpus(modality).digest for modality in ("text", "image", "audio")]
+    assert [lab().corpus(modality).digest for modality in ("text", "image", "audio")] == digests
+    assert [replace(lab(), digests=DigestCache()).corpus("image").digest] == digests[1:2]
+
+
+def test_progress_of_scans_is_told(folder):
+    seen = []
+    lab(told=lambda *report: seen.append(report)).corpus("image")
+    assert seen[-1] == ("photos", 2, 2)
+
+
+def test_published_sets_of_a_lab_file(folder):
+    own = lab()
+    assert len(own.benchmark("esc50").queries) == 4
+    with pytest.raises(MissingError, match="no data for task 'coco'") as caught:
+        own.benchmark("coco")
+    assert "cocodataset.org" in caught.value.fix
+    assert own.captions("esc50") == []
+    assert len(own.captions("audiocaps")) == 4
+
+
+def test_a_folder_that_is_asked_for(folder, tmp_path):
+    published.coco(tmp_path / "elsewhere/coco")
+    own = lab(data=Path("elsewhere"))
+    data = own.benchmark("coco")
+    assert isinstance(data, RetrievalData)
+    assert (len(data.left), data.expected) == (2, 5000)
+    assert len(own.benchmark("esc50").queries) == 4  # still found where the lab says
+
+
+def test_real_data_in_the_mini_lab(folder, tmp_path):
+    mini = load_lab("mini", data=Path("sets"))
+    assert len(mini.benchmark("esc50").queries) == 4
+    assert mini.label == "mini"
+    # What is asked for and not there is missing, not made up.
+    with pytest.raises(MissingError, match="no data for task 'coco'"):
+        mini.benchmark("coco")
+    put(tmp_path / "own.toml", '[lab]\nextends = "mini"\n[data.esc50]\npath = "sets/esc50"\n')
+    own = load_lab("own.toml")
+    assert len(own.benchmark("esc50").queries) == 4
+    assert len(own.benchmark("imagenet").queries) > 4
+
+
+def test_a_plan_over_real_files(folder):
+    planner = Planner(lab())
+    assert len(planner.lab.corpus("audio")) == 3
+
+
+# --- counts ---
+
+
+def test_an_inventory(folder):
+    found = {(h.kind, h.name): h for h in lab().inventory()}
+    assert [key for key in found if key[0] == "corpus"] == [
+        ("corpus", "audio"),
+        ("corpus", "image"),
+        ("corpus", "text"),
+    ]
+    image = found["corpus", "image"]
+    assert (image.found, image.expected, image.bad, image.problem) == (1, 2, 1, "")
+    assert image.size_bytes == len(image_bytes(1))
+    esc50 = found["task", "esc50"]
+    assert (esc50.title, esc50.found, esc50.expected) == ("ESC-50", 4, 2000)
+    assert esc50.size_bytes == 4 * len(sound_bytes())
+    coco = found["task", "coco"]
+    assert (coco.found, coco.expected) == (0, 5000)
+    assert "no data for task 'coco'" in coco.problem
+    assert "cocodataset.org" in coco.fix
+    assert len(found) == 3 + 9
+    assert json.dumps([holding.to_json() for holding in found.values()])
+
+
+def test_an_inventory_tells_of_what_is_broken(folder, tmp_path):
+    put(tmp_path / "captions.txt", "")
+    found = {h.name: h for h in lab().inventory()}
+    assert "no captions" in found["text"].problem
+    assert found["image"].problem == ""
+
+
+def test_an_inventory_of_the_mini_lab():
+    found = load_lab("mini").inventory()
+    assert [h.found for h in found[:3]] == [6000, 6000, 12000]
+    assert all(h.found and not h.problem and not h.size_bytes for h in found)
+    assert len(found) == 12
+
+
+def test_without_data_only_corpora_are_counted(folder, tmp_path):
+    put(tmp_path / "molspace.toml", LAB.replace('[data]\nroot = "sets"', ""))
+    assert {h.kind for h in lab().inventory()} == {"corpus"}
+
+
+# --- findings ---
+
+
+def test_an_audit(folder):
+    findings = lab().audit()
+    assert [(f.kind, f.corpus, f.count) for f in findings] == [
+        ("undecodable", "own image", 1),
+        ("duplicates", "own text", 1),
+        ("leakage", "own text", 1),
+        ("unchecked", "own text", 0),
+    ]
+    assert findings[2].task == "audiocaps"
+    assert findings[2].examples[0]["text"] == "an explosion!"
+    assert "clotho, coco, flickr30k" in findings[3].message
+    assert json.dumps([finding.to_json() for finding in findings])
+
+
+def test_an_audit_needs_no_media_of_evaluation_sets(folder, tmp_path):
+    for path in (tmp_path / "sets/audiocaps/audio").iterdir():
+        path.unlink()
+    assert [f.task for f in lab().audit() if f.kind == "leakage"] == ["audiocaps"]
+
+
+def test_an_audit_raises_what_is_wrong_with_a_corpus(folder, tmp_path):
+    put(tmp_path / "captions.txt", "")
+    with pytest.raises(DataError, match="no captions"):
+        lab().audit()
+
+
+def test_an_audit_of_a_small_world():
+    put(Path("molspace.toml"), '[lab]\nextends = "mini"\n[corpora.text]\nworld = 50\n')
+    own = replace(load_lab(), corpora={"text": load_lab().corpora["text"]})
+    assert {finding.corpus for finding in own.audit()} <= {"mini text"}
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
