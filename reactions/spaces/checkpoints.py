@@ -9,7 +9,6 @@ from pathlib import Path
 
 from reactions.errors import DataError, MolspaceError
 from reactions.kinds import Digest, SpaceSpec
-from reactions.spaces.state_dicts import read_tensors
 
 _SHOWN = 3
 _KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)")
@@ -86,6 +85,8 @@ def refuse_code(path: Path) -> None:
         MissingError: torch is too old to tell.
     """
     if path.suffix not in (".safetensors", ".npz"):  # which hold nothing else by construction
+        from reactions.spaces.state_dicts import read_tensors  # describing a space needs no torch
+
         read_tensors(path)
 
 

@@ -1,4 +1,5 @@
 import importlib
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -107,6 +108,24 @@ def test_nothing_there(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_entry_points_add_adapters_and_uris(plugin: None) -> None:
     assert adapters.resolve_uri("tiny:x") is SPEC
     assert adapters.load(SPEC, "cuda:1") == ("encoder", SPEC, "cuda:1")
+
+
+def test_describing_a_model_imports_neither_torch_nor_its_package(tmp_path: Path) -> None:
+    # What a cached result is found by must cost no seconds.
+    files = {
+        "config.json": '{"model_type": "clip", "projection_dim": 8}',
+        "preprocessor_config.json": "{}",
+        "tokenizer.json": "{}",
+        "model.safetensors": "never opened",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    code = "import sys; from reactions.spaces.adapters import resolve_uri; "
+    code += f"print(resolve_uri('hf:{tmp_path}').dim, sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("8 "), done.stderr
+    for heavy in ("torch", "transformers", "PIL", "safetensors", "huggingface_hub"):
+        assert f"'{heavy}'" not in done.stdout
 
 
 def test_unknown_and_broken_adapters(plugin: None) -> None:
