@@ -30,6 +30,9 @@ from reactions.spaces.weights import Places, Requirement
 ADAPTERS: Mapping[str, str] = {
     "hf": "reactions.spaces.hf:load",
     "hf_clap": "reactions.spaces.hf_clap:load",
+    "imagebind": "reactions.spaces.imagebind:load",
+    "imagebind_bf16": "reactions.spaces.imagebind:load_bfloat16",
+    "imagebind_fp16": "reactions.spaces.imagebind:load_float16",
     "internvl": "reactions.spaces.internvl:load",
     "laion_clap": "reactions.spaces.clap.laion:load",
     "mini": "reactions.spaces.mini:load",
