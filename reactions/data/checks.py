@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import Literal, TypeAlias
 
 from reactions.data.media import (
     MAX_PIXELS,
@@ -14,13 +13,9 @@ from reactions.data.media import (
     open_sound,
     place,
 )
+from reactions.data.sources.source import Depth
 from reactions.errors import DataError, MediaError
 from reactions.kinds import Modality
-
-Depth: TypeAlias = Literal["header", "full"]
-"""How hard to look: at header and end, or at every byte."""
-
-DEPTHS = ("header", "full")
 
 VERSION = 1
 """Raise it whenever a change here can change a verdict."""

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.benchmarks import LAYOUTS, Folders
-from reactions.data.checks import DEPTHS
 from reactions.data.places import absolute
-from reactions.data.sources.parts import MAX_BAD, Source
+from reactions.data.sources.source import DEPTHS, MAX_BAD, Source
 from reactions.errors import DataError, UsageError, suggestion
 from reactions.kinds import Modality
 from reactions.labs.values import check_keys, table_of, typed

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, cast
 from reactions.data.benchmark import BenchmarkData, RetrievalData
 from reactions.data.benchmarks import Folders, captions_of, find_set, read_set
 from reactions.data.digests import DigestCache
-from reactions.data.sources.parts import Told, silent
-from reactions.data.tables import TableCache
+from reactions.data.sources.source import Told, silent
 from reactions.errors import MissingError, UsageError, suggestion
 from reactions.kinds import Corpus, FactorDefaults, Item, Modality
 from reactions.labs.data_sections import CorpusSource
@@ -20,6 +19,7 @@ from reactions.registry import Catalogue
 
 if TYPE_CHECKING:
     from reactions.data.leakage import Finding
+    from reactions.data.tables import TableCache
     from reactions.labs.survey import Holding
     from reactions.ops.precision import Precision
 
@@ -128,6 +128,8 @@ class Lab:
     @property
     def tables(self) -> TableCache:
         """Where scans of corpora are remembered."""
+        from reactions.data.tables import TableCache
+
         folder = self.digests.folder
         return TableCache(None if folder is None else folder / "corpora")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from reactions.data.benchmarks import Folders
 from reactions.data.digests import DigestCache, cache_root
-from reactions.data.sources.parts import Told, silent
+from reactions.data.sources.source import Told, silent
 from reactions.errors import DataError, MissingError, NotSupportedYet, UsageError, suggestion
 from reactions.kinds import FactorDefaults, SpaceSpec
 from reactions.labs.data_sections import read_corpora, read_folders

@@ -14,7 +14,7 @@ from reactions.data.places import find
 from reactions.data.sources import captions
 from reactions.data.sources.captions import captions_in, texts_part
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.parts import Source
+from reactions.data.sources.source import Source
 from reactions.data.tables import TableCache
 from reactions.errors import DataError, MissingError
 

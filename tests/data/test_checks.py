@@ -12,6 +12,7 @@ from PIL import Image
 from reactions.data import checks, media
 from reactions.data.checks import check
 from reactions.data.places import Blob
+from reactions.data.sources.source import DEPTHS, Depth
 from reactions.errors import MediaError
 from reactions.kinds import Item
 
@@ -38,15 +39,15 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + body
 
 
-@pytest.mark.parametrize("depth", checks.DEPTHS)
+@pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("form", IMAGES)
-def test_whole_images_pass(form: str, depth: checks.Depth) -> None:
+def test_whole_images_pass(form: str, depth: Depth) -> None:
     assert check("image", big_image(form), depth) == ""
 
 
-@pytest.mark.parametrize("depth", checks.DEPTHS)
+@pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("form", SOUNDS)
-def test_whole_sounds_pass(form: str, depth: checks.Depth) -> None:
+def test_whole_sounds_pass(form: str, depth: Depth) -> None:
     assert check("audio", big_sound(form), depth) == ""
 
 

@@ -9,7 +9,7 @@ from media_files import image_bytes, put
 from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
 from reactions.data.leakage import EXAMPLES, duplicates, leakage, normalised, undecodable
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.parts import Source
+from reactions.data.sources.source import Source
 from reactions.data.tables import TableCache
 from reactions.kinds import Item
 

@@ -11,7 +11,7 @@ from reactions.data import media
 from reactions.data.corpora import ListCorpus, TextCorpus
 from reactions.data.sources import tars
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.parts import Source
+from reactions.data.sources.source import Source
 from reactions.data.sources.tars import split_member
 from reactions.data.tables import TableCache
 from reactions.errors import DataError, MissingError, UsageError

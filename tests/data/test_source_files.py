@@ -14,7 +14,7 @@ from reactions.data.manifest import ManifestCorpus
 from reactions.data.places import Blob
 from reactions.data.sources import files
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.parts import Source
+from reactions.data.sources.source import Source
 from reactions.data.tables import TableCache
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Item

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reactions.data.benchmark import BenchmarkData
-from reactions.data.benchmarks.layout import Layout, Opening
-from reactions.data.sources.parts import Told, silent
-from reactions.data.tables import TableCache
+from reactions.data.sources.source import Told, silent
 from reactions.errors import MissingError
+
+if TYPE_CHECKING:
+    from reactions.data.benchmark import BenchmarkData
+    from reactions.data.benchmarks.layout import Layout, Opening
+    from reactions.data.tables import TableCache
 
 _PACKAGE = "reactions.data.benchmarks"
 
@@ -78,6 +80,9 @@ def find_set(
         MissingError: it is in none of them; the error says what was looked for and where to
             get it.
     """
+    from reactions.data.benchmarks.layout import Opening
+    from reactions.data.tables import TableCache
+
     layout = layout_of(task)
     looked: list[Path] = []
     for folder in folders.of(task):

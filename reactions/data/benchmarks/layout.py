@@ -18,7 +18,8 @@ from reactions.data.corpora import TextCorpus
 from reactions.data.places import Entry, walk
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.files import files_part, modality_of
-from reactions.data.sources.parts import FilePart, Source, Told, silent
+from reactions.data.sources.parts import FilePart
+from reactions.data.sources.source import Source, Told, silent
 from reactions.data.tables import TableCache
 from reactions.errors import DataError, MissingError
 from reactions.kinds import Modality

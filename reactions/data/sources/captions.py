@@ -11,7 +11,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from reactions.data.corpora import check_ids
 from reactions.data.places import Entry, open_binary
-from reactions.data.sources.parts import Source, TextPart, Told, signature_of, silent
+from reactions.data.sources.parts import TextPart, signature_of
+from reactions.data.sources.source import Source, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import DataError, MissingError, suggestion
 from reactions.hashing import digest

@@ -22,8 +22,9 @@ from reactions.data.sources.files import (
     refuse_other_modalities,
 )
 from reactions.data.sources.manifests import manifest_part
-from reactions.data.sources.parts import Part, Source, Told, no_items, signature_of, silent
+from reactions.data.sources.parts import Part, no_items, signature_of
 from reactions.data.sources.shards import shards_part
+from reactions.data.sources.source import Source, Told, silent
 from reactions.data.tables import Table, TableCache
 from reactions.errors import DataError, MissingError, suggestion
 from reactions.hashing import bytes_digest, digest

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from reactions.data import checks, remote
-from reactions.data.checks import Depth, check
+from reactions.data.checks import check
 from reactions.data.corpora import check_ids
 from reactions.data.manifest import SUFFIXES
 from reactions.data.places import Entry, is_url, label, walk
-from reactions.data.sources.parts import FilePart, Told, no_items, silent
+from reactions.data.sources.parts import FilePart, no_items
+from reactions.data.sources.source import Depth, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import UsageError
 from reactions.hashing import bytes_digest, digest, file_digest

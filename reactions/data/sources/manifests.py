@@ -8,7 +8,8 @@ from reactions.data.digests import DigestCache
 from reactions.data.manifest import ManifestCorpus
 from reactions.data.places import Entry, entry_of
 from reactions.data.sources.files import files_part
-from reactions.data.sources.parts import Part, Source, TextPart, Told, silent
+from reactions.data.sources.parts import Part, TextPart
+from reactions.data.sources.source import Source, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import MissingError
 from reactions.kinds import Modality

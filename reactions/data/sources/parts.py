@@ -3,58 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.data.checks import Depth
 from reactions.data.corpora import text_tag
 from reactions.data.places import Blob, is_url
 from reactions.data.tables import Table
 from reactions.errors import MissingError
 from reactions.hashing import digest
 from reactions.kinds import Modality
-
-Told: TypeAlias = Callable[[str, int, int], None]
-"""Told of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
-
-
-MAX_BAD = 0.01
-"""Share of a source's items that may be unusable."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where items of one modality come from, as a lab file says.
-
-    Attributes:
-        paths: absolute paths, URLs or patterns of files, shards and folders, in order.
-        manifest: a manifest instead.
-        columns: columns or keys that hold captions; () looks for the usual names.
-        id_column: column or key that holds ids; "" numbers the rows.
-        member: name of the file in a sample of a shard, such as ``"left.jpg"``; "" takes the
-            only one of its kind.
-        skip: ids to leave out.
-        max_bad: share of items that may be left out because they cannot be used.
-        check: how hard to look for damage.
-    """
-
-    paths: tuple[str, ...] = ()
-    manifest: Path | None = None
-    columns: tuple[str, ...] = ()
-    id_column: str = ""
-    member: str = ""
-    skip: frozenset[str] = field(default=frozenset())
-    max_bad: float = MAX_BAD
-    check: Depth = "header"
 
 
 class Part(ABC):

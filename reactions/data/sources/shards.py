@@ -8,21 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reactions.data.checks import Depth
 from reactions.data.corpora import check_ids
 from reactions.data.places import Blob, Entry, open_binary
 from reactions.data.sources.captions import captions_in, parse_json
 from reactions.data.sources.files import modality_of, refuse_other_modalities
-from reactions.data.sources.parts import (
-    Part,
-    ShardPart,
-    Source,
-    TextPart,
-    Told,
-    no_items,
-    signature_of,
-    silent,
-)
+from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
+from reactions.data.sources.source import Depth, Source, Told, silent
 from reactions.data.sources.tars import index_shards, split_member
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import MissingError

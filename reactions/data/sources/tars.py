@@ -14,10 +14,11 @@ from typing import BinaryIO
 import numpy as np
 
 from reactions.data import checks
-from reactions.data.checks import Depth, check
+from reactions.data.checks import check
 from reactions.data.places import Entry, open_binary
 from reactions.data.sources.files import modality_of
-from reactions.data.sources.parts import Told, signature_of, silent
+from reactions.data.sources.parts import signature_of
+from reactions.data.sources.source import Depth, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import DataError
 from reactions.hashing import bytes_digest, digest

@@ -1,0 +1,50 @@
+"""Where items come from, in words of a lab file; nothing here looks at a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Depth: TypeAlias = Literal["header", "full"]
+"""How hard to look for damage: at header and end, or at every byte."""
+
+DEPTHS = ("header", "full")
+
+Told: TypeAlias = Callable[[str, int, int], None]
+"""Told of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
+
+
+MAX_BAD = 0.01
+"""Share of a source's items that may be unusable."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where items of one modality come from, as a lab file says.
+
+    Attributes:
+        paths: absolute paths, URLs or patterns of files, shards and folders, in order.
+        manifest: a manifest instead.
+        columns: columns or keys that hold captions; () looks for the usual names.
+        id_column: column or key that holds ids; "" numbers the rows.
+        member: name of the file in a sample of a shard, such as ``"left.jpg"``; "" takes the
+            only one of its kind.
+        skip: ids to leave out.
+        max_bad: share of items that may be left out because they cannot be used.
+        check: how hard to look for damage.
+    """
+
+    paths: tuple[str, ...] = ()
+    manifest: Path | None = None
+    columns: tuple[str, ...] = ()
+    id_column: str = ""
+    member: str = ""
+    skip: frozenset[str] = field(default=frozenset())
+    max_bad: float = MAX_BAD
+    check: Depth = "header"
