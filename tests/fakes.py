@@ -97,6 +97,9 @@ class Context:
     def progress(self, done, total, unit):
         self.reports.append((done, total, unit))
 
+    def shared(self, build):
+        return build()
+
 
 def given(name, rows):
     """A step by rows that has embeddings at hand."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -67,7 +67,8 @@ class PseudoTable:
     gives the same batches as a table of that subset alone.
 
     Args:
-        sets: one for each anchor, all with the same modalities in the same order.
+        sets: one for each anchor, all with the same modalities in the same order. A number
+            stands for a set of that many rows that ``provide`` brings later.
         device: where training happens.
         precision: ``fast`` keeps rows in 16 bits where the device multiplies those fast.
         budget_bytes: the table is kept on the device if it takes no more; None sets no limit.
@@ -76,26 +77,52 @@ class PseudoTable:
 
     def __init__(
         self,
-        sets: Sequence[PseudoSet],
+        sets: Sequence[PseudoSet | int],
         *,
         device: str | torch.device = "cpu",
         precision: Precision = "exact",
         budget_bytes: int | None = None,
     ) -> None:
-        self.sets = tuple(sets)
+        self._sizes = [one if isinstance(one, int) else len(one) for one in sets]
+        self._sets = {i: one for i, one in enumerate(sets) if isinstance(one, PseudoSet)}
         self.device = torch.device(device)
         self.dtype = gemm_dtype(device, "training", precision) or torch.float32
-        self.source_dim = sets[0].source[0].shape[1]
-        self.target_dim = sets[0].target[0].shape[1]
-        self.modalities = len(sets[0].source), len(sets[0].target)
-        everything = range(len(self.sets))
-        fits = budget_bytes is None or self.size_bytes <= budget_bytes
-        self._resident = self._load(self._blocks(everything)) if fits else None
+        some = next(iter(self._sets.values()))
+        self.source_dim, self.target_dim = some.source[0].shape[1], some.target[0].shape[1]
+        self.modalities = len(some.source), len(some.target)
+        self._resident: _Sides | None = None
+        if budget_bytes is None or self.size_bytes <= budget_bytes:
+            self._resident = self._allocate(sum(self._sizes))
+            for which in self._sets:
+                self._fill(which)
+
+    def provide(self, which: int, one: PseudoSet) -> None:
+        """Bring a set that was announced by its number of rows; the first one brought stays.
+
+        Args:
+            which: its place.
+            one: has as many rows as announced.
+        """
+        if which not in self._sets:
+            self._sets[which] = one
+            self._fill(which)
+
+    def _fill(self, which: int) -> None:
+        if self._resident is not None:
+            first = sum(self._sizes[:which])
+            part = slice(first, first + self._sizes[which])
+            source, target = self._resident
+            self._load(self._blocks([which]), (source[part], target[part]))
 
     @property
     def size_bytes(self) -> int:
         """What all rows take on the device."""
-        return table_bytes(self.sets, self.dtype.itemsize)
+        widths = zip(self.modalities, (self.source_dim, self.target_dim), strict=True)
+        row_bytes = self.dtype.itemsize * sum(count * dim for count, dim in widths)
+        return sum(self._sizes) * row_bytes
+
+    def __len__(self) -> int:
+        return len(self._sizes)
 
     @property
     def resident(self) -> bool:
@@ -104,7 +131,7 @@ class PseudoTable:
 
     def rows(self, chosen: Sequence[int]) -> int:
         """Return the number of pseudo-pairs in the chosen sets."""
-        return sum(len(self.sets[which]) for which in chosen)
+        return sum(self._sizes[which] for which in chosen)
 
     def batches(
         self, chosen: Sequence[int], batch_size: int, epochs: int, generator: torch.Generator
@@ -150,13 +177,13 @@ class PseudoTable:
         self, chosen: Sequence[int], epochs: int, generator: torch.Generator
     ) -> Generator[tuple[bool, _Sides, Tensor], None, None]:
         """Yield (begins an epoch, rows on the device, order in which to take them)."""
-        sets: Sequence[int] = range(len(self.sets))
+        sets: Sequence[int] = range(len(self))
         loaded = self._resident
         if loaded is None and self.rows(chosen) <= 2 * WINDOW_ROWS:
             sets, loaded = chosen, self._load(self._blocks(chosen))
         plan = self._plan(chosen, epochs, generator)
         if loaded is not None:
-            ends = list(accumulate((len(self.sets[which]) for which in sets), initial=0))
+            ends = list(accumulate((self._sizes[which] for which in sets), initial=0))
             firsts = dict(zip(sets, ends, strict=False))
             for begins_epoch, blocks, order in plan:
                 places = [torch.arange(a, b) + firsts[which] for which, a, b in blocks]
@@ -187,9 +214,9 @@ class PseudoTable:
 
     def _blocks(self, chosen: Sequence[int]) -> list[_Block]:
         return [
-            (which, start, min(len(self.sets[which]), start + BLOCK_ROWS))
+            (which, start, min(self._sizes[which], start + BLOCK_ROWS))
             for which in chosen
-            for start in range(0, len(self.sets[which]), BLOCK_ROWS)
+            for start in range(0, self._sizes[which], BLOCK_ROWS)
         ]
 
     def _load_aside(self, blocks: Sequence[_Block]) -> _Sides:
@@ -209,34 +236,39 @@ class PseudoTable:
                 side.record_stream(torch.cuda.current_stream(self.device))
         return sides
 
-    def _load(self, blocks: Sequence[_Block]) -> _Sides:
-        """Copy blocks to the device as unit rows."""
+    def _allocate(self, rows: int) -> _Sides:
         source, target = (
-            torch.empty(
-                (sum(stop - start for _, start, stop in blocks), modalities, dim),
-                dtype=self.dtype,
-                device=self.device,
-            )
+            torch.empty((rows, modalities, dim), dtype=self.dtype, device=self.device)
             for modalities, dim in zip(
                 self.modalities, (self.source_dim, self.target_dim), strict=True
             )
         )
+        return source, target
+
+    def _load(self, blocks: Sequence[_Block], into: _Sides | None = None) -> _Sides:
+        """Copy blocks to the device as unit rows, into tensors of their own if none are given."""
+        if into is None:
+            into = self._allocate(sum(stop - start for _, start, stop in blocks))
+        source, target = into
+        sources = {which: one.source for which, one in self._sets.items()}
+        targets = {which: one.target for which, one in self._sets.items()}
         place = 0
         step = LOAD_ROWS // BLOCK_ROWS
         for piece in (blocks[i : i + step] for i in range(0, len(blocks), step)):
             size = sum(stop - start for _, start, stop in piece)
-            source[place : place + size] = self._read([one.source for one in self.sets], piece)
-            target[place : place + size] = self._read([one.target for one in self.sets], piece)
+            source[place : place + size] = self._read(sources, piece)
+            target[place : place + size] = self._read(targets, piece)
             place += size
         return source, target
 
-    def _read(self, sets: Sequence[Sequence[Rows]], blocks: Sequence[_Block]) -> Tensor:
+    def _read(self, sets: Mapping[int, Sequence[Rows]], blocks: Sequence[_Block]) -> Tensor:
         """Return one side's unit rows: (rows, modalities, dim) float32 on the device."""
         rows = sum(stop - start for _, start, stop in blocks)
-        half = all(array.dtype == np.float16 for one in sets for array in one)
+        some = sets[blocks[0][0]]
+        half = all(array.dtype == np.float16 for which, _, _ in blocks for array in sets[which])
         # Pinned memory is copied from while the next piece is read; torch keeps and reuses it.
         staged = torch.empty(
-            (rows, len(sets[0]), sets[0][0].shape[1]),
+            (rows, len(some), some[0].shape[1]),
             dtype=torch.float16 if half else torch.float32,
             pin_memory=self.device.type == "cuda",
         )

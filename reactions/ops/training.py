@@ -72,7 +72,7 @@ def fit(
     if not isinstance(pairs, PseudoTable):
         budget = None if resident else 0
         pairs = PseudoTable(pairs, device=device, precision=precision, budget_bytes=budget)
-    chosen = range(len(pairs.sets)) if chosen is None else chosen
+    chosen = range(len(pairs)) if chosen is None else chosen
     n = pairs.rows(chosen)
     batch_size = min(settings.batch_size, n)
     if batch_size < 2:

@@ -115,7 +115,12 @@ def train(
         for anchor in anchors
         for side, modality in columns
     ]
-    n = sum(step.n_rows or 0 for _, step in inputs) // len(columns)
+    # Where each anchor's rows lie in the table that all subsets share.
+    announced = {
+        anchor: next(iter(steps.values())).n_rows or 0
+        for anchor, steps in sorted(collected.items())
+    }
+    n = sum(announced[anchor] for anchor in anchors)
     sources, targets = (len(modalities[0]), len(modalities[1]))
     if op == "cr":
         sources, targets = targets, sources
@@ -133,13 +138,22 @@ def train(
             **settings,
         },
         inputs,
-        partial(_run, op, anchors, modalities, precision, settings),
+        partial(_run, op, anchors, modalities, precision, settings, announced),
         cost=Cost(
             flops=per_row * n * epochs,
             size_bytes=4 * parameters,
             memory_bytes=4 * n * (sources * d_in + targets * d_out)
             + 4 * batch * batch * sources * targets
             + 16 * parameters,
+        ),
+        shares=digest(
+            "table",
+            [op, precision]
+            + [
+                [f"{anchor}.{side}.{m}", collected[anchor][side, m].key]
+                for anchor in announced
+                for side, m in columns
+            ],
         ),
     )
 
@@ -150,12 +164,13 @@ def _run(
     modalities: tuple[Sequence[Modality], Sequence[Modality]],
     precision: Precision,
     settings: Mapping[str, Any],
+    announced: Mapping[Modality, int],
     context: Context,
     inputs: Mapping[str, Artifact],
     start: int,
     stop: int,
 ) -> Artifact:
-    from reactions.ops.training import PseudoSet, TrainingSettings, fit
+    from reactions.ops.training import PseudoSet, PseudoTable, TrainingSettings, fit
 
     def side(name: Side, anchor: Modality) -> list[Rows]:
         which = modalities[0] if name == "base" else modalities[1]
@@ -163,21 +178,30 @@ def _run(
 
     source: Side = "base" if op == "dr" else "expert"
     target: Side = "expert" if op == "dr" else "base"
-    sets = [PseudoSet(side(source, anchor), side(target, anchor)) for anchor in anchors]
+    sets = {anchor: PseudoSet(side(source, anchor), side(target, anchor)) for anchor in anchors}
+    # The projectors of one mixture read the same pairs: whoever comes first makes the table,
+    # and each brings the anchors that are not in it yet.
+    table = context.shared(
+        lambda: PseudoTable(
+            [sets.get(anchor, rows) for anchor, rows in announced.items()],
+            device=context.device,
+            precision=precision,
+            budget_bytes=budget_bytes(context.device),
+        )
+    )
+    places = {anchor: place for place, anchor in enumerate(announced)}
+    for anchor, pairs in sets.items():
+        table.provide(places[anchor], pairs)
     seed = int(digest("seed", [settings["seed"], op, list(anchors)])[:12], 16)
     chosen: TrainingSettings = TrainingSettings(**{**settings, "seed": seed})
-    size_bytes = sum(
-        4 * array.shape[0] * array.shape[1] for s in sets for array in (*s.source, *s.target)
-    )
     projector, history = fit(
-        sets,
+        table,
         chosen,
-        device=context.device,
-        resident=size_bytes <= budget_bytes(context.device),
+        chosen=[places[anchor] for anchor in anchors],
         progress=lambda done, total: context.progress(done, total, "steps"),
     )
     arrays = {name: np.asarray(value) for name, value in projector.state().items()}
-    return Artifact(arrays, {"pairs": sum(map(len, sets)), "loss": history})
+    return Artifact(arrays, {"pairs": sum(map(len, sets.values())), "loss": history})
 
 
 def tensors(artifact: Artifact) -> dict[str, Tensor]:

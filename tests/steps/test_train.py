@@ -10,7 +10,7 @@ from reactions.graph import Artifact
 from reactions.hashing import digest
 from reactions.ops.losses import pairwise_info_nce
 from reactions.ops.projector import Projector
-from reactions.ops.training import fit
+from reactions.ops.training import PseudoTable, fit
 from reactions.steps import train as module
 from reactions.steps.step import make_step
 from reactions.steps.train import subset_name, subsets, tensors, train
@@ -171,17 +171,59 @@ def test_the_first_loss_is_the_papers(op, anchors):
 def test_dr_projects_the_base_and_cr_the_expert(monkeypatch, op, source, target):
     step, inputs = build(op, ("audio", "text"))
     seen = []
-
-    def untrained(sets, settings, **options):
-        seen.extend(sets)
-        return Projector(2, 2, 2), [1.0]
-
-    monkeypatch.setattr("reactions.ops.training.fit", untrained)
+    monkeypatch.setattr("reactions.ops.training.PseudoTable", spying(seen))
     step.run(Context(), inputs, 0, 1)
-    for pseudo_set, anchor in zip(seen, ("audio", "text"), strict=True):
+    # The image anchor is announced by its number of rows: another projector brings it.
+    assert seen[0][1] == 20
+    for pseudo_set, anchor in zip((seen[0][0], seen[0][2]), ("audio", "text"), strict=True):
         for found, names in ((pseudo_set.source, source), (pseudo_set.target, target)):
             expected = [column(inputs, anchor, name) for name in names]
             assert [id(rows) for rows in found] == [id(rows) for rows in expected]
+
+
+def spying(seen):
+    """A PseudoTable that notes what it is made of."""
+
+    class Spy(PseudoTable):
+        def __init__(self, sets, **options):
+            seen.append(sets)
+            super().__init__(sets, **options)
+
+    return Spy
+
+
+def test_the_projectors_of_a_mixture_load_each_anchor_once(monkeypatch):
+    loads, kept = [], []
+    monkeypatch.setattr(
+        PseudoTable, "_fill", lambda self, which: loads.append(which) or FILL(self, which)
+    )
+
+    class Sharing(Context):
+        def shared(self, build):
+            if not kept:
+                kept.append(build())
+            return kept[0]
+
+    context, alone = Sharing(), Context()
+    steps = [build(anchors=a) for a in (("text",), ("audio", "text"), ("audio", "image", "text"))]
+    assert len({step.shares for step, _ in steps}) == 1
+    together = [step.run(context, inputs, 0, 1) for step, inputs in steps]
+    assert sorted(loads) == [0, 1, 2]
+    for (step, inputs), artifact in zip(steps, together, strict=True):
+        expected = step.run(alone, inputs, 0, 1)
+        for name, rows in expected.arrays.items():
+            np.testing.assert_array_equal(rows, artifact.arrays[name])
+
+
+FILL = PseudoTable._fill
+
+
+def test_tables_are_shared_by_what_is_in_them():
+    shares = build()[0].shares
+    assert build(anchors=("audio", "text"), epochs=9, seed=3)[0].shares == shares
+    assert build(sets={"image": pseudo("image", seed=1)})[0].shares != shares
+    assert build(op="dr")[0].shares != shares
+    assert build(precision="fast")[0].shares != shares
 
 
 @pytest.mark.parametrize(("op", "d_in", "d_out"), [("dr", 7, 5), ("cr", 5, 7)])
@@ -214,9 +256,9 @@ def test_training_is_reproducible_and_learns():
 def test_settings_reach_the_optimiser(monkeypatch):
     seen = []
 
-    def spy(sets, settings, **options):
-        seen.append((settings, options["device"], options["resident"]))
-        return fit(sets, settings, **options)
+    def spy(table, settings, **options):
+        seen.append((table, settings))
+        return fit(table, settings, **options)
 
     monkeypatch.setattr("reactions.ops.training.fit", spy)
     for op, anchors in (("dr", ("text",)), ("cr", ("text",)), ("cr", ("image",))):
@@ -226,12 +268,12 @@ def test_settings_reach_the_optimiser(monkeypatch):
         assert context.reports[-1] == (2, 2, "steps")
     monkeypatch.setattr(module, "budget_bytes", lambda device: 100)
     step.run(Context(), inputs, 0, 1)
-    for settings, device, _ in seen:
-        assert device == "cpu"
+    for table, settings in seen:
+        assert (table.device.type, table.dtype) == ("cpu", torch.float32)
         for name, value in SETTINGS.items():
             assert name in ("seed", "precision") or getattr(settings, name) == value
-    assert len({settings.seed for settings, _, _ in seen}) == 3  # the fourth repeats the third
-    assert [resident for _, _, resident in seen] == [True, True, True, False]
+    assert len({settings.seed for _, settings in seen}) == 3  # the fourth repeats the third
+    assert [table.resident for table, _ in seen] == [True, True, True, False]
 
 
 # --- subsets and names ---
