@@ -50,7 +50,6 @@ class Job:
         needs: what the step wants kept on its device.
         claimed: the right to make the result is, or was, ours.
         tasks: what workers can do for it now.
-        completing: all shards are made; what is left wants nothing of a device.
         artifact: the result, once it is there.
         ran: the result was made here.
     """
@@ -71,7 +70,6 @@ class Job:
         self.needs = needs_of(step)
         self.claimed = False
         self.tasks: deque[Task] = deque()
-        self.completing = False
         self.artifact: Artifact | None = None
         self.ran = False
         self._name = (step.key, step.kind, step.label)
@@ -119,7 +117,7 @@ class Job:
             partial(self._make_shard, inputs, shards, start, stop) for start, stop in missing
         )
         if not missing:
-            self._all_made(shards)
+            self.tasks.append(partial(self._complete, shards))
 
     def close(self) -> None:
         """Give the right back, if we have it."""
@@ -143,7 +141,8 @@ class Job:
         self._store.add_shard(shards, start, stop, artifact)
         return partial(self._finish_shard, shards, start, stop)
 
-    def _complete(self, shards: Partial, _: Worker) -> Callable[[], None]:
+    def _complete(self, shards: Partial, worker: Worker) -> Callable[[], None]:
+        self._begin(worker)
         self._store.complete(shards)
         return partial(self._finish, self._stored())
 
@@ -168,11 +167,7 @@ class Job:
         self._tell_rows()
         self._shards_left -= 1
         if self._shards_left == 0:
-            self._all_made(shards)
-
-    def _all_made(self, shards: Partial) -> None:
-        self.completing = True
-        self.tasks.append(partial(self._complete, shards))
+            self.tasks.append(partial(self._complete, shards))
 
     def _finish(self, artifact: Artifact) -> None:
         self.close()

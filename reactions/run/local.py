@@ -201,8 +201,7 @@ class _Run:
             if job.tasks:
                 orders.append((worker, job, job.tasks.popleft()))
                 self._idle.remove(worker)
-                if not job.completing:
-                    worker.holds = job.needs
+                worker.holds = job.needs
             if job.claimed and not job.tasks:
                 self._ready.remove(job)
         for worker in self._idle:  # before others begin, for the memory may be shared
