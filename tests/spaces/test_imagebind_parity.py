@@ -162,6 +162,11 @@ class TestSound:
             sound.resample(samples, rate_hz, 0, n), wanted.numpy(), atol=5e-6
         )
 
+    def test_equal_lengths_where_single_precision_rounds(self):
+        # 480,037 samples and a little more, which rounds away.
+        wanted = reference.torchaudio().functional.resample(torch.zeros(1_323_102), 44100, 16000)
+        assert sound.resampled_length(1_323_102, 44100) == len(wanted) == 480_037
+
     def test_equal_filter_bank(self):
         samples = torch.randn(1, 8000, generator=torch.Generator().manual_seed(3)) / 10
         wanted = reference.torchaudio().compliance.kaldi.fbank(
@@ -239,6 +244,7 @@ TEXTS = (
     "😂😂😂 fun!!!??...",
     "a_b __c 'S don't WE'LL they'd I'm 're",
     "&amp;lt;b&gt; &nbsp; R&D &#128512;",
+    "a < b &amp;lt; c &amp;amp;amp; d",
     "  tabs\tand\r\nlines \u2028 here\x0b\x1c ",
     "\x00\x1f\ud800 broken\x7f",
     "<|endoftext|>after<|startoftext|>",

@@ -148,11 +148,14 @@ class TestKeys:
         }
         open_toy(toy.write(tmp_path / "x.pth", contents))
 
-    def test_unused_towers_are_known_by_name(self, tmp_path):
-        path = changed(tmp_path, **{"modality_trunks.smell.blocks.0.norm_1.weight": torch.ones(4)})
+    @pytest.mark.parametrize(
+        "key",
+        ["modality_trunks.smell.blocks.0.norm_1.weight", "modality_trunks.audio.blocks.0.extra"],
+    )
+    def test_only_towers_known_by_name_are_passed_over(self, tmp_path, key):
         with pytest.raises(DataError) as caught:
-            open_toy(path)
-        assert caught.value.fields["unexpected"] == ["modality_trunks.smell.blocks.0.norm_1.weight"]
+            open_toy(changed(tmp_path, **{key: torch.ones(4)}))
+        assert caught.value.fields["unexpected"] == [key]
 
     def test_a_block_too_few(self, tmp_path):
         key = "modality_trunks.vision.blocks."
