@@ -17,9 +17,9 @@ import numpy as np
 
 from reactions.data.manifest import SUFFIXES, Problem, read_items
 from reactions.data.media import load
-from reactions.errors import DataError, MolspaceError, StepError, UsageError
+from reactions.errors import DataError, MolspaceError, UsageError
 from reactions.kinds import Item, Modality, Waveform
-from reactions.run.device import is_out_of_memory
+from reactions.spaces.memory import is_out_of_memory, too_large
 from reactions.target import Embedder
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _decoded(embedder: Embedder, item: Item, refusals: dict[Modality, str]) -> _
     except DataError as error:
         return Problem(0, item.id, _message(error))
     except MemoryError as error:
-        raise _too_large(item) from error
+        raise too_large(item) from error
 
 
 def _size_bytes(item: Item) -> int:
@@ -310,7 +310,7 @@ def _embed(
         if not is_out_of_memory(error):
             raise
         if len(items) == 1:
-            raise _too_large(items[0]) from error
+            raise too_large(items[0]) from error
     middle = len(items) // 2
     return [
         *_embed(embedder, modality, items[:middle]),
@@ -320,9 +320,3 @@ def _embed(
 
 def _message(error: MolspaceError) -> str:
     return f"{error.what}: {error.why}" if error.why else error.what
-
-
-def _too_large(item: Item) -> StepError:
-    return StepError(
-        f"out of memory at {item.modality} '{item.id}'", fix="leave it out", id=item.id
-    )

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reactions.errors import UsageError
+from reactions.spaces.memory import free_device_memory, is_out_of_memory
+
+__all__ = [
+    "check_device",
+    "current_device",
+    "free_device_memory",
+    "is_out_of_memory",
+    "resolve_devices",
+    "shared_cpu",
+]
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _FORMS = "auto, cpu, cuda, cuda:N, or several as in cuda:0,cuda:2"
@@ -113,21 +122,3 @@ def shared_cpu(workers: int) -> Iterator[int]:
         yield share
     finally:
         torch.set_num_threads(before)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that the host or the device has no memory left."""
-    if isinstance(error, MemoryError):
-        return True
-    if (torch := sys.modules.get("torch")) is None:
-        return False
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return True
-    # On the host torch raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-def free_device_memory(device: str) -> None:
-    """Give cached device memory back after something big was dropped."""
-    if device.startswith("cuda") and (torch := sys.modules.get("torch")) is not None:
-        torch.cuda.empty_cache()

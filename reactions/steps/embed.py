@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,13 @@ import numpy as np
 
 from reactions.errors import DataError, DimensionMismatch
 from reactions.graph import Artifact, Context, Cost, Step
-from reactions.kinds import Corpus, Fusion, Item, SpaceSpec
+from reactions.kinds import Corpus, Fusion, Modality, SpaceSpec
+from reactions.spaces.stream import Batch, encode
 from reactions.spaces.tree import coefficients
 from reactions.steps.step import ITEM_BYTES, make_step
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
-
-BATCH_ITEMS = 256
-"""Items handed to an encoder at once; it may split them further."""
 
 UNIT_SLACK = 1e-2
 """Norms may be this far from one: half precision leaves 1e-3, a mistake far more."""
@@ -65,37 +63,38 @@ def _run_leaf(
 ) -> Artifact:
     encoder = context.encoder(spec)
     rows = np.empty((stop - start, spec.dim), dtype=dtype)
-    for first in range(start, stop, BATCH_ITEMS):
-        last = min(stop, first + BATCH_ITEMS)
-        items = corpus.items(first, last)
-        found = encoder.embed(corpus.modality, items)
-        _check(found, spec, items)
-        rows[first - start : last - start] = found
-        context.progress(last - start, stop - start, "items")
+    done = 0
+    with closing(encode(encoder, corpus, start, stop, device=context.device)) as batches:
+        for batch in batches:
+            _check(batch, spec, corpus.modality)
+            rows[np.array(batch.places) - start] = batch.rows
+            done += len(batch.places)
+            context.progress(done, stop - start, "items")
     return Artifact({"embeddings": rows})
 
 
-def _check(rows: NDArray[np.float32], spec: SpaceSpec, items: Sequence[Item]) -> None:
+def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
     """Hold an encoder, which may be anyone's, to its word.
 
     Raises:
-        DimensionMismatch: not (len(items), spec.dim).
+        DimensionMismatch: not (number of items, spec.dim).
         DataError: a row is zero, not finite or not of unit norm.
     """
-    if rows.shape != (len(items), spec.dim):
+    rows, n = batch.rows, len(batch.ids)
+    if rows.shape != (n, spec.dim):
         raise DimensionMismatch(
-            f"'{spec.name}' gave embeddings of shape {rows.shape} for {len(items)} items",
-            why=f"{(len(items), spec.dim)} was promised",
+            f"'{spec.name}' gave embeddings of shape {rows.shape} for {n} items",
+            why=f"{(n, spec.dim)} was promised",
         )
     norms = np.linalg.norm(rows.astype(np.float32), axis=1)
     bad = np.flatnonzero(~(np.abs(norms - 1) < UNIT_SLACK))  # NaN is bad too
     if bad.size:
-        item = items[bad[0]]
+        id = batch.ids[bad[0]]
         raise DataError(
-            f"'{spec.name}' gave no usable embedding for {item.modality} '{item.id}'",
+            f"'{spec.name}' gave no usable embedding for {modality} '{id}'",
             why=f"its norm is {norms[bad[0]]:g}, not 1",
             fix="leave the item out, or mend the encoder",
-            id=item.id,
+            id=id,
         )
 
 

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.errors import DataError, DimensionMismatch
 from reactions.graph import Artifact
 from reactions.ops.projector import Projector
+from reactions.spaces.ahead import THREAD_NAME
 from reactions.spaces.fuse import fuse
-from reactions.steps.embed import BATCH_ITEMS, embed_leaf, embed_product
+from reactions.spaces.memory import MOST_ITEMS as BATCH_ITEMS
+from reactions.steps.embed import embed_leaf, embed_product
 from reactions.steps.step import make_step
 
 N = 30
@@ -45,6 +48,51 @@ def test_encoders_get_batches_and_progress_is_told():
     context = Context()
     leaf(corpus).run(context, {}, 10, 14)
     assert context.reports == [(4, 4, "items")]
+
+
+def test_rows_of_encoders_that_sort_by_length_are_put_back():
+    class Sorting(Encoder):
+        """A staged one: its embedding of a text says how long it is."""
+
+        def preprocess(self, modality, item):
+            return np.arange(len(item.value))
+
+        def forward(self, modality, inputs):
+            self.sizes.append(len(inputs))
+            rows = np.zeros((len(inputs), self.spec.dim), np.float32)
+            angles = np.array([one.size for one in inputs], np.float32) / 200
+            rows[:, 0], rows[:, 1] = np.cos(angles), np.sin(angles)
+            return rows
+
+    lengths = np.random.default_rng(0).permutation(600) % 100 + 1
+    corpus = TextCorpus("captions", ["x" * n for n in lengths])
+    context = Context(Sorting)
+    rows = leaf(corpus).run(context, {}, 50, 600).arrays["embeddings"]
+    np.testing.assert_allclose(rows[:, 1], np.sin(lengths[50:] / 200), atol=1e-6)
+    assert context.encoders[IB.spec].sizes == [BATCH_ITEMS, BATCH_ITEMS, 38]
+    assert [done for done, _, _ in context.reports] == [BATCH_ITEMS, 2 * BATCH_ITEMS, 550]
+
+
+def test_threads_stop_when_a_run_does(monkeypatch):
+    class Stop(BaseException):
+        pass
+
+    class Stopping(Context):
+        def progress(self, done, total, unit):
+            raise Stop
+
+    corpus = IdCorpus("many", "text", [str(i) for i in range(3000)])
+    with pytest.raises(Stop):
+        leaf(corpus).run(Stopping(), {}, 0, 3000)
+    assert not [t for t in threading.enumerate() if t.name.startswith(THREAD_NAME)]
+
+
+def test_the_number_of_workers_is_no_part_of_the_key(monkeypatch):
+    keys = set()
+    for n in ("0", "3"):
+        monkeypatch.setenv("MOLSPACE_WORKERS", n)
+        keys.add(leaf().key)
+    assert len(keys) == 1
 
 
 def test_half_precision_is_stored():
