@@ -15,7 +15,7 @@ from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.hashing import digest
 from reactions.kinds import SpaceSpec
-from reactions.spaces.checkpoints import package_errors, unfit, verify_digest
+from reactions.spaces.checkpoints import package_errors, verify_digest
 from reactions.spaces.clap import text
 from reactions.spaces.clap.audio import Hearing
 from reactions.spaces.clap.encoder import MODALITIES, audio_flops, encoder
@@ -36,7 +36,7 @@ from reactions.spaces.image_text import (
     need_package,
     transformer_flops,
 )
-from reactions.spaces.state_dicts import read_tensors
+from reactions.spaces.state_dicts import check_shapes, read_tensors
 from reactions.spaces.weights import Places
 from reactions.spaces.weights import digest_cache as remembered_digests
 
@@ -135,25 +135,14 @@ def _built(clap: Any, found: Repository, files: list[Path]) -> Any:
         model = clap.ClapModel(settings)
     needed = model.state_dict()
     kept = {key: t for key, t in tensors.items() if key in needed or not _counted(key)}
-    missing = [key for key in needed if key not in kept and not _counted(key)]
-    extra = [key for key in kept if key not in needed]
-    others = [
-        (key, _told(tensor), _told(needed[key]))
-        for key, tensor in kept.items()
-        if key in needed and tensor.shape != needed[key].shape
-    ]
-    if missing or extra or others:
-        raise unfit(found.name, found.folder, missing=missing, unexpected=extra, mismatched=others)
+    asked = {key: tuple(t.shape) for key, t in needed.items() if key in kept or not _counted(key)}
+    check_shapes(found.name, found.folder, kept, asked)
     model.load_state_dict(kept, strict=False)  # what is left out follows from the sizes
     return model
 
 
 def _counted(key: str) -> bool:
     return key.rpartition(".")[2] in _COUNTED
-
-
-def _told(tensor: Any) -> str:
-    return ", ".join(map(str, tensor.shape))
 
 
 # --- the repository ------------------------------------------------------------------

@@ -15,9 +15,78 @@ import torch
 from torch import Tensor
 
 from reactions.errors import DataError, MissingError
+from reactions.spaces.checkpoints import unfit
+from reactions.spaces.weights import Places, WeightsFile, find_file
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _SHOWN = 3
+
+
+def find(
+    scheme: str, wanted: str, space: str, published: Mapping[str, WeightsFile], places: Places
+) -> tuple[Path, WeightsFile | None]:
+    """Return the checkpoint that a URI names, and what is known of it if it is a published one.
+
+    Args:
+        scheme: of the URI.
+        wanted: its rest: a path, or the bare name of a published file.
+        space: what the space is called.
+        published: file name to what is known of it.
+        places: where weights lie.
+
+    Raises:
+        MissingError: there is no such file.
+        DataError: a published file is not whole.
+    """
+    known = published.get(Path(wanted).name)
+    path = Path(wanted).expanduser().absolute()
+    if space in places.overrides or (Path(wanted).name == wanted and not path.is_file()):
+        if known is not None:
+            return find_file(space, known, places, fetch=f"{scheme}:{wanted}"), known
+        path = places.overrides.get(space, path)
+    require(path, space, f"{scheme}:FILE with a path, or one of {', '.join(published)}")
+    return path, known
+
+
+def require(path: Path, space: str, fix: str) -> None:
+    """Raise a MissingError unless a space's file is there."""
+    if not path.is_file():
+        raise MissingError(
+            f"no weights for space '{space}'",
+            why=f"there is no file '{path}'",
+            fix=fix,
+            space=space,
+            path=str(path),
+        )
+
+
+def check_shapes(
+    space: str, path: Path, found: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise unless a checkpoint holds the tensors that a model needs, and no others.
+
+    Args:
+        space: whose checkpoint it is, for the message.
+        path: of the checkpoint, for the message.
+        found: name to tensor, without names that do not matter.
+        needed: name to shape.
+
+    Raises:
+        DataError: names the missing, extra and mis-shaped ones.
+    """
+    missing = sorted(needed.keys() - found.keys())
+    extra = sorted(found.keys() - needed.keys())
+    others = [
+        (name, _told(found[name].shape), _told(shape))
+        for name, shape in sorted(needed.items())
+        if name in found and tuple(found[name].shape) != tuple(shape)
+    ]
+    if missing or extra or others:
+        raise unfit(space, path, missing=missing, unexpected=extra, mismatched=others)
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from reactions.errors import DataError
-from reactions.spaces.checkpoints import unfit
 from reactions.spaces.image_text import import_package
+from reactions.spaces.state_dicts import check_shapes
 
 EXTRA = "clap"
 """Our optional dependencies that bring transformers."""
@@ -141,7 +141,8 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Any:
         rows, *rest = needed[name].shape or (1,)
         stacked = (rows if third is None else 3 * rows, *rest)
         shapes[theirs] = stacked if needed[name].shape else ()
-    _check_names(space, path, tensors, shapes)
+    found = {name: tensor for name, tensor in tensors.items() if not _UNUSED.fullmatch(name)}
+    check_shapes(space, path, found, shapes)
     state = {name: _part(tensors[theirs], third) for name, (theirs, third) in sources.items()}
     for name, tensor in needed.items():
         if (counted := _COUNTED.fullmatch(name)) is not None:
@@ -155,25 +156,6 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Any:
 def _package(path: Path) -> Any:
     # The module itself: its parents import lazily, and hide what goes wrong.
     return import_package("transformers.models.clap.modeling_clap", str(path), EXTRA)
-
-
-def _check_names(
-    space: str, path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
-) -> None:
-    found = {name: tuple(t.shape) for name, t in tensors.items() if not _UNUSED.fullmatch(name)}
-    missing = sorted(shapes.keys() - found.keys())
-    extra = sorted(found.keys() - shapes.keys())
-    others = [
-        (name, _told(found[name]), _told(shape))
-        for name, shape in sorted(shapes.items())
-        if found.get(name, shape) != shape
-    ]
-    if missing or extra or others:
-        raise unfit(space, path, missing=missing, unexpected=extra, mismatched=others)
-
-
-def _told(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))
 
 
 def source(name: str) -> tuple[str, int | None]:

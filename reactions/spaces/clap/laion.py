@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reactions.data.digests import DigestCache
-from reactions.errors import DataError, MissingError
+from reactions.errors import DataError
 from reactions.kinds import SpaceSpec
 from reactions.spaces.checkpoints import verify_digest
 from reactions.spaces.clap import keys, text
@@ -21,12 +21,11 @@ from reactions.spaces.clap.audio import Hearing
 from reactions.spaces.clap.encoder import MODALITIES, encoder
 from reactions.spaces.clap.mel import mel_filters
 from reactions.spaces.image_text import SidedEncoder, need_package
-from reactions.spaces.state_dicts import read_tensors
+from reactions.spaces.state_dicts import find, read_tensors, require
 from reactions.spaces.weights import (
     Places,
     Requirement,
     WeightsFile,
-    find_file,
     verify,
 )
 from reactions.spaces.weights import (
@@ -98,7 +97,8 @@ def resolve(
     """
     wanted = uri.removeprefix(f"{ADAPTER}:")
     called = name or Path(wanted).stem
-    path, published = _find(wanted, called, places or Places.of_environment())
+    where = places or Places.of_environment()
+    path, published = find(ADAPTER, wanted, called, PUBLISHED, where)
     digests = digest_cache or remembered_digests()
     weights_digest = verify(called, published or WeightsFile(path.name), path, digests)
     digests.save()
@@ -131,8 +131,7 @@ def check(spec: SpaceSpec) -> None:
     for package in ("transformers", "tokenizers"):
         need_package(package, spec.source, keys.EXTRA)
     path = Path(spec.source)
-    if not path.is_file():
-        raise _missing(path, spec.name)
+    require(path, spec.name, f"restore it, or {ADAPTER}:FILE with another path")
     text.find(spec.name, path.parent, Places.of_environment())
 
 
@@ -153,8 +152,7 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
     """
     path = Path(spec.source)
     places = Places.of_environment()
-    if not path.is_file():
-        raise _missing(path, spec.name)
+    require(path, spec.name, f"restore it, or {ADAPTER}:FILE with another path")
     tokens = text.Tokens(text.find(spec.name, path.parent, places))
     verify_digest(spec, remembered_digests().of(path), path)
     tensors = read_tensors(path)
@@ -162,18 +160,6 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
     hearing = Hearing(fused=bool(model.config.audio_config.enable_fusion))
     _check_filters(path, tensors, hearing)
     return encoder(spec, model, hearing=hearing, tokens=tokens, device=device)
-
-
-def _find(wanted: str, called: str, places: Places) -> tuple[Path, WeightsFile | None]:
-    published = PUBLISHED.get(Path(wanted).name)
-    path = Path(wanted).expanduser().absolute()
-    if called in places.overrides or (Path(wanted).name == wanted and not path.is_file()):
-        if published is not None:
-            return find_file(called, published, places, fetch=f"{ADAPTER}:{wanted}"), published
-        path = places.overrides.get(called, path)
-    if not path.is_file():
-        raise _missing(path, called)
-    return path, published
 
 
 def _check_filters(path: Path, tensors: Mapping[str, Tensor], hearing: Hearing) -> None:
@@ -196,13 +182,3 @@ def _check_filters(path: Path, tensors: Mapping[str, Tensor], hearing: Hearing) 
             f"from {hearing.low_hz:g} to {hearing.high_hz:g} Hz, {ours.shape}",
             path=str(path),
         )
-
-
-def _missing(path: Path, name: str) -> MissingError:
-    return MissingError(
-        f"no weights for space '{name}'",
-        why=f"there is no file '{path}'",
-        fix=f"{ADAPTER}:FILE with a path, or one of {', '.join(PUBLISHED)}",
-        space=name,
-        path=str(path),
-    )
