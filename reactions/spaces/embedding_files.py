@@ -122,16 +122,7 @@ class _Parquet:
     _BATCH_ROWS = 4096
 
     def __init__(self, path: Path) -> None:
-        try:
-            import pyarrow as pa
-            from pyarrow import parquet
-        except ImportError:
-            raise MissingError(
-                f"cannot read '{path}'",
-                why="pyarrow is not installed",
-                fix="pip install 'molspace[parquet]'",
-                path=str(path),
-            ) from None
+        pa, parquet = _pyarrow(path)
         self.path = path
         self._arrow_error = pa.ArrowException
         try:
@@ -229,6 +220,39 @@ class _Parquet:
         flat = pc.list_flatten(column)
         values = np.asarray(flat.to_numpy(zero_copy_only=False))  # a null becomes NaN
         return values.reshape(len(column), d)
+
+
+def read_column(path: Path, names: Sequence[str]) -> list[Any] | None:
+    """Return the first of some columns that a parquet file has, or None if it has none.
+
+    Raises:
+        DataError: it is damaged.
+        MissingError: pyarrow is not installed.
+    """
+    pa, parquet = _pyarrow(path)
+    try:
+        with parquet.ParquetFile(path) as file:
+            name = next((name for name in names if name in file.schema_arrow.names), None)
+            if name is None:
+                return None
+            found: list[Any] = file.read(columns=[name]).column(name).to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return found
+
+
+def _pyarrow(path: Path) -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingError(
+            f"cannot read '{path}'",
+            why="pyarrow is not installed",
+            fix="pip install 'molspace[parquet]'",
+            path=str(path),
+        ) from None
+    return pyarrow, parquet
 
 
 def read_ids(path: Path) -> list[Any]:

@@ -8,7 +8,8 @@
       space.json           optional: {"name", "revision", "licence", "hub"}
 
 ``<modality>.ids.txt`` or ``<modality>.ids.json`` give ids to any of the formats.
-Without ids the items are called ``0`` to ``n-1``.
+Without ids the items are called ``0`` to ``n-1``. ``embedding_sets`` knows what else a
+folder may hold.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.data.corpora import IdCorpus, check_ids
-from reactions.data.digests import DigestCache
+from reactions.data.digests import DigestCache, cache_root
 from reactions.errors import DataError, DimensionMismatch, MissingError, suggestion
 from reactions.hashing import digest
 from reactions.kinds import Item, Modality, SpaceSpec
-from reactions.spaces.embedding_files import SUFFIXES, EmbeddingFile, open_embeddings, read_ids
+from reactions.spaces.embedding_files import EmbeddingFile
+from reactions.spaces.embedding_sets import all_ids, find_sets, sidecars
 
 ADAPTER = "precomputed"
 _SPACE_KEYS = ("name", "revision", "licence", "hub")
@@ -46,8 +48,8 @@ def resolve(uri: str | Path, *, digest_cache: DigestCache | None = None) -> Spac
     """
     folder = folder_of(uri)
     digests = digest_cache or DigestCache()
-    paths = _files(folder)
-    dims = {modality: open_embeddings(path).shape[1] for modality, path in paths.items()}
+    sets = find_sets(folder)
+    dims = {modality: one.open(digests).shape[1] for modality, one in sets.items()}
     first = next(iter(dims))
     for modality, dim in dims.items():
         if dim != dims[first]:
@@ -58,19 +60,19 @@ def resolve(uri: str | Path, *, digest_cache: DigestCache | None = None) -> Spac
                 path=str(folder),
                 dims=dims,
             )
-    info = _info(folder, tuple(paths))
+    info = _info(folder, tuple(sets))
     contents = {
-        modality: [digests.of(path), *(digests.of(side) for side in _sidecars(folder, modality))]
-        for modality, path in paths.items()
+        modality: [digests.of(path) for path in (*one.paths, *sidecars(folder, modality))]
+        for modality, one in sets.items()
     }
     digests.save()
     hub = info.get("hub")
-    if "hub" not in info and "image" in paths and len(paths) >= 3:
+    if "hub" not in info and "image" in sets and len(sets) >= 3:
         hub = "image"
     return SpaceSpec(
         name=info.get("name") or folder.name,
         dim=dims[first],
-        modalities=tuple(paths),
+        modalities=tuple(sets),
         adapter=ADAPTER,
         source=str(folder),
         revision=info.get("revision") or "",
@@ -85,10 +87,12 @@ class PrecomputedEncoder:
 
     Args:
         spec: from ``resolve``.
+        digests: beside its file indexes of tars are remembered.
     """
 
-    def __init__(self, spec: SpaceSpec) -> None:
+    def __init__(self, spec: SpaceSpec, digests: DigestCache | None = None) -> None:
         self.spec = spec
+        self._digests = digests or DigestCache()
         self._tables: dict[Modality, tuple[EmbeddingFile, dict[str, int] | None]] = {}
 
     def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
@@ -109,8 +113,7 @@ class PrecomputedEncoder:
 
     def _table(self, modality: Modality) -> tuple[EmbeddingFile, dict[str, int] | None]:
         if modality not in self._tables:
-            table = _open(self.spec, modality)
-            ids = _ids(Path(self.spec.source), modality, table)
+            table, ids = _open(self.spec, modality, self._digests)
             row_of = None if ids is None else {id: row for row, id in enumerate(ids)}
             self._tables[modality] = table, row_of
         return self._tables[modality]
@@ -124,14 +127,16 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> PrecomputedEncoder:
         DataError: its files are not the ones that ``spec`` was made from.
     """
     del device
-    if spec.weights_digest and resolve(spec.source).weights_digest != spec.weights_digest:
+    digests = DigestCache(cache_root())
+    found = resolve(spec.source, digest_cache=digests)
+    if spec.weights_digest and found.weights_digest != spec.weights_digest:
         raise DataError(
             f"the embeddings in '{spec.source}' changed",
             why="projectors and stored results belong to what was there before",
             fix="restore the files, or run the reaction again",
             path=spec.source,
         )
-    return PrecomputedEncoder(spec)
+    return PrecomputedEncoder(spec, digests)
 
 
 def corpus(spec: SpaceSpec, modality: Modality) -> IdCorpus:
@@ -207,38 +212,6 @@ def folder_of(uri: str | Path) -> Path:
     return folder.resolve()
 
 
-def _files(folder: Path) -> dict[Modality, Path]:
-    """Return each modality's file, sorted by modality."""
-    found: dict[Modality, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: (path.stem, path.name)):
-        if path.name.startswith(".") or path.suffix not in SUFFIXES or not path.is_file():
-            continue
-        modality = path.stem
-        if "." in modality:
-            raise DataError(
-                f"cannot tell the modality of '{path}'",
-                fix="name it <modality>.npy, .safetensors or .parquet; ids go into "
-                "<modality>.ids.txt or <modality>.ids.json",
-                path=str(path),
-            )
-        if modality in found:
-            raise DataError(
-                f"two files of {modality} embeddings in '{folder}'",
-                why=f"{found[modality].name} and {path.name}",
-                fix="remove one",
-                path=str(folder),
-            )
-        found[modality] = path
-    if not found:
-        raise DataError(
-            f"no embeddings in '{folder}'",
-            fix="it needs one npy, safetensors or parquet file for each modality, "
-            "such as audio.npy and text.npy",
-            path=str(folder),
-        )
-    return found
-
-
 def _info(folder: Path, modalities: tuple[Modality, ...]) -> dict[str, Any]:
     path = folder / "space.json"
     if not path.exists():
@@ -267,67 +240,42 @@ def _info(folder: Path, modalities: tuple[Modality, ...]) -> dict[str, Any]:
     return info
 
 
-def _sidecars(folder: Path, modality: Modality) -> list[Path]:
-    paths = [folder / f"{modality}.ids.txt", folder / f"{modality}.ids.json"]
-    return [path for path in paths if path.exists()]
-
-
-def _open(spec: SpaceSpec, modality: Modality) -> EmbeddingFile:
-    path = _files(folder_of(spec.source)).get(modality)
-    if path is None:
+def _open(
+    spec: SpaceSpec, modality: Modality, digests: DigestCache | None = None
+) -> tuple[EmbeddingFile, list[str] | None]:
+    """Return a modality's table and its ids; None where rows have only numbers."""
+    folder = folder_of(spec.source)
+    one = find_sets(folder).get(modality)
+    if one is None:
         raise DataError(
             f"space '{spec.name}' has no {modality} embeddings",
             why=f"it has {', '.join(spec.modalities)}",
             space=spec.name,
             modality=modality,
         )
-    table = open_embeddings(path)
+    table = one.open(digests or DigestCache(cache_root()))
     if table.shape[1] != spec.dim:
         raise DimensionMismatch(
-            f"'{path}' changed: {table.shape[1]} dimensions, {spec.dim} when planned",
-            path=str(path),
+            f"'{table.path}' changed: {table.shape[1]} dimensions, {spec.dim} when planned",
+            path=str(table.path),
         )
-    return table
+    found = all_ids(folder, modality, one, table)
+    return table, None if found is None else _texts(found, table.path, modality)
 
 
 def _all_ids(spec: SpaceSpec, modality: Modality) -> tuple[list[str], bool]:
     """Return the ids of a modality, and whether the folder names them."""
-    table = _open(spec, modality)
-    ids = _ids(Path(spec.source), modality, table)
+    table, ids = _open(spec, modality)
     if ids is None:
         return [str(row) for row in range(table.shape[0])], False
     return ids, True
 
 
-def _ids(folder: Path, modality: Modality, table: EmbeddingFile) -> list[str] | None:
-    found: list[Any] | None = table.ids()
-    sides = _sidecars(folder, modality)
-    if len(sides) + (found is not None) > 1:
-        places = [path.name for path in sides] + ([] if found is None else [table.path.name])
-        raise DataError(
-            f"ids of {modality} given more than once in '{folder}'",
-            why=" and ".join(places),
-            fix="keep one",
-            path=str(folder),
-        )
-    where = table.path
-    if sides:
-        where = sides[0]
-        found = read_ids(where)
-    if found is None:
-        return None
-    n = table.shape[0]
-    if len(found) != n:
-        raise DataError(
-            f"mismatched ids: '{where.name}' has {len(found)} for {n} {modality} embeddings",
-            path=str(where),
-            n_ids=len(found),
-            n_embeddings=n,
-        )
+def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
     bad = [id for id in found if isinstance(id, bool) or not isinstance(id, str | int) or id == ""]
     if bad:
         raise DataError(
-            f"an id in '{where}' is neither text nor a whole number",
+            f"an id of {modality} in '{where.parent}' is neither text nor a whole number",
             why=f"found {bad[0]!r}",
             path=str(where),
         )

@@ -1,0 +1,139 @@
+"""Embeddings in WebDataset tars: one vector a member, read where it lies."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.digests import DigestCache
+from reactions.data.places import entry_of, read
+from reactions.data.sources.tars import index_shards, split_member
+from reactions.data.tables import TableCache
+from reactions.errors import DataError, DimensionMismatch
+
+_FIRST_MEMBERS = 64
+
+
+def first_sample(path: Path) -> list[str]:
+    """Return what follows the key in the names of a tar's first sample.
+
+    Raises:
+        DataError: it is no tar.
+    """
+    found: list[str] = []
+    key = ""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member, _ in zip(tar, range(_FIRST_MEMBERS), strict=False):
+                own, rest = split_member(member.name)
+                if key and own != key:
+                    break
+                if own:
+                    key = own
+                    found.append(rest)
+    except (OSError, tarfile.TarError) as error:
+        raise DataError(f"the tar '{path}' is damaged", why=str(error), path=str(path)) from error
+    return found
+
+
+def open_tars(
+    paths: Sequence[Path], wanted: Callable[[str], bool], digests: DigestCache
+) -> TarEmbeddings:
+    """Index the vectors in tars.
+
+    Args:
+        paths: the tars, in order.
+        wanted: tells by the rest of a member's name whether it is a vector of the set.
+        digests: beside its file the index is remembered.
+
+    Raises:
+        DataError: a tar is damaged, or none of its members is wanted.
+    """
+    folder = None if digests.folder is None else digests.folder / "corpora"
+    entries = [entry_of(path) for path in paths]
+    keys: list[str] = []
+    places: list[tuple[int, int, int]] = []
+    for number, index in enumerate(index_shards(entries, tables=TableCache(folder))):
+        rows = zip(
+            index.strings("member"),
+            index.numbers("offset").tolist(),
+            index.numbers("size").tolist(),
+            strict=True,
+        )
+        for member, offset, size_bytes in rows:
+            key, rest = split_member(member)
+            if wanted(rest):
+                keys.append(key)
+                places.append((number, offset, size_bytes))
+    if not keys:
+        raise DataError(f"no embeddings in '{paths[0]}'", why="it holds no such npy members")
+    return TarEmbeddings(list(paths), keys, np.array(places, np.int64))
+
+
+class TarEmbeddings:
+    """Vectors in tars, as one table.
+
+    Args:
+        paths: the tars.
+        keys: of the samples, in order.
+        places: (n, 3) number of the tar, offset and size of each vector's npy.
+    """
+
+    def __init__(self, paths: list[Path], keys: list[str], places: NDArray[np.int64]) -> None:
+        self.path = paths[0]
+        self._paths = paths
+        self._keys = keys
+        self._places = places
+        first = self._vector(0)
+        self.shape = (len(keys), len(first))
+
+    def ids(self) -> list[Any] | None:
+        """Return the keys of the samples."""
+        return list(self._keys)
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
+        """Return the given rows, in the given order."""
+        out = np.empty((len(rows), self.shape[1]), np.float32)
+        for i, row in enumerate(rows.tolist()):
+            vector = self._vector(row)
+            if len(vector) != self.shape[1]:
+                raise DimensionMismatch(
+                    f"ragged embeddings in '{self.path}'",
+                    why=f"'{self._keys[row]}' is {len(vector)} wide, the first is "
+                    f"{self.shape[1]} wide",
+                    path=str(self.path),
+                    row=row,
+                )
+            out[i] = vector
+        return out
+
+    def _vector(self, row: int) -> NDArray[np.floating[Any]]:
+        number, offset, size_bytes = self._places[row].tolist()
+        path = self._paths[number]
+        data = read(str(path), offset, size_bytes)
+        try:
+            # Never pickles: an object array is a program.
+            found = np.load(io.BytesIO(data), allow_pickle=False)
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            raise self._bad(path, row, " ".join(str(error).split())) from error
+        if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
+            raise self._bad(path, row, "it holds no floats")
+        if found.size == 0 or found.size != found.shape[-1]:
+            raise self._bad(path, row, f"its shape is {found.shape}, not one vector")
+        vector: NDArray[np.floating[Any]] = found.reshape(-1)
+        return vector
+
+    def _bad(self, path: Path, row: int, why: str) -> DataError:
+        return DataError(
+            f"no embedding for '{self._keys[row]}' in '{path}'",
+            why=why,
+            fix="store one row of floats a sample: KEY.npy",
+            path=str(path),
+            row=row,
+        )
