@@ -268,7 +268,7 @@ def _native(picture: Patches, inputs: Sequence[Any], device: str, dtype: Any) ->
         patches[i, : len(cut)] = cut
         mask[i, : len(cut)] = 1
     real = torch.from_numpy(mask).to(device)
-    values = picture.normalise(torch.from_numpy(patches).to(device)) * real[:, :, None]
+    values = picture.normalise(torch.from_numpy(patches).to(device))
     return {
         "pixel_values": values.to(dtype),
         "pixel_attention_mask": real,

@@ -88,9 +88,8 @@ class SidedEncoder:
             return np.empty((0, self.spec.dim), np.float32)
         with torch.inference_mode():
             rows = side.project(inputs).float()
-            # Divided by the largest entry first: half precision norms neither overflow nor vanish.
-            rows = rows / rows.abs().amax(dim=-1, keepdim=True)
-            unit: NDArray[np.float32] = torch.nn.functional.normalize(rows, dim=-1).cpu().numpy()
+            # Not torch's normalize, which would let a row of zeros pass as one.
+            unit: NDArray[np.float32] = (rows / rows.norm(dim=-1, keepdim=True)).cpu().numpy()
         if unit.shape != (len(inputs), self.spec.dim):
             raise DataError(
                 f"'{self.spec.name}' gave {modality} embeddings of shape {unit.shape}",

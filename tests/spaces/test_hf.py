@@ -325,6 +325,9 @@ class TestEncoder:
         state["text_model.embeddings.position_ids"] = torch.arange(12)[None]
         save_file(state, folder / "model.safetensors", {"format": "pt"})
         opened(f"hf:{folder}")
+        found, _ = hf_repositories.find(f"hf:{folder}", "", Places())
+        told = {"unexpected_keys": {"a.position_ids"}, "missing_keys": (), "mismatched_keys": ()}
+        hf_repositories.refuse_unfit(found, told)  # as versions that do not ignore it tell it
 
 
 class _Code:
