@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -37,6 +39,26 @@ def gemm_dtype(
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_has_bfloat16() else None
     return None
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Keep float32 products in float32, though the process may have asked for TF32 or less."""
+    try:
+        asked = torch.get_float32_matmul_precision()
+    except RuntimeError:  # refused to a process that has set the newer switch of a backend alone
+        cuda: Any = torch.backends.cuda.matmul
+        before, cuda.fp32_precision = cuda.fp32_precision, "ieee"
+        try:
+            yield
+        finally:
+            cuda.fp32_precision = before
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(asked)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from reactions.errors import DataError
 from reactions.ops.pairs import PseudoSet, PseudoTable
-from reactions.ops.precision import Precision
+from reactions.ops.precision import Precision, full_float32
 from reactions.ops.projector import Projector
 from reactions.ops.trainer import Trainer
 
@@ -94,7 +94,8 @@ def fit(
     history: list[float] = []
     # Losses stay on the device until the epoch ends: to read one is to wait for it.
     losses = torch.zeros(steps, device=pairs.device)
-    with closing(pairs.batches(chosen, batch_size, settings.epochs, generator)) as batches:
+    made = pairs.batches(chosen, batch_size, settings.epochs, generator)
+    with closing(made) as batches, full_float32():
         for done, (x, y) in enumerate(batches):
             losses[done % steps] = trainer.step(x, y)
             progress(done + 1, settings.epochs * steps)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from reactions.ops import precision
-from reactions.ops.precision import gemm_dtype
+from reactions.ops.precision import full_float32, gemm_dtype
 
 
 @pytest.mark.parametrize("purpose", ["retrieval", "training"])
@@ -37,3 +37,37 @@ def test_cuda_follows_the_tensor_cores(capability, retrieval, training, monkeypa
 
 def test_other_devices_stay_in_float32():
     assert gemm_dtype("meta", "retrieval") is None
+
+
+def products_in_full() -> bool:
+    """Tell by the product itself whether float32 keeps its 24 bits."""
+    x = torch.full((64, 64), 1 + 2.0**-20)
+    return bool(((x @ torch.eye(64)) == x).all())
+
+
+@pytest.mark.parametrize("asked", ["medium", "high", "highest"])
+def test_a_process_that_asked_for_less_gets_it_back(asked):
+    torch.set_float32_matmul_precision(asked)
+    try:
+        with full_float32():
+            assert not torch.backends.cuda.matmul.allow_tf32
+            assert products_in_full()
+        assert torch.get_float32_matmul_precision() == asked
+        assert torch.backends.cuda.matmul.allow_tf32 == (asked != "highest")
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9"
+)
+def test_the_switch_of_one_backend_is_put_back_too():
+    matmul = torch.backends.cuda.matmul
+    torch.set_float32_matmul_precision("highest")
+    matmul.fp32_precision = "tf32"
+    try:
+        with full_float32():
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision("highest")

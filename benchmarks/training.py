@@ -1,0 +1,239 @@
+"""Training a projector: the product against what else one could write, and against its bound.
+
+    python benchmarks/training.py [--json FILE] [--quick] [--device cuda:0] [--rounds 5]
+
+Tables: contenders at several sizes; growth; loss curves and retrieval scores; seven projectors
+on shared pairs, resident and streamed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import Table, Timings, alternate, parser, progress, publish, seconds, synchronise
+from training_contenders import (
+    TEMPERATURE,
+    Call,
+    Problem,
+    Step,
+    compiled,
+    endless,
+    naive,
+    ours,
+    products,
+    recall_at_1,
+    running,
+)
+
+from reactions.ops.pairs import PseudoSet, PseudoTable, table_bytes
+from reactions.ops.precision import gemm_dtype
+from reactions.ops.projector import Projector
+from reactions.ops.training import TrainingSettings, fit
+
+SIZES: tuple[tuple[int, int, int, tuple[int, int, int]], ...] = (
+    (128, 3, 2, (128, 256, 96)),  # a job of the mini lab
+    (1024, 3, 2, (512, 2048, 512)),
+    (2048, 3, 2, (1024, 2048, 768)),  # Dr(InternVL)
+    (4096, 2, 3, (512, 2048, 1024)),  # Cr(CLAP)
+    (4096, 3, 2, (1024, 2048, 1024)),
+)
+"""Rows a batch, modalities of both sides, and widths."""
+
+NAIVE, FAST, EXACT = "naive, fp32", "**molspace, fast**", "**molspace, exact**"
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=5, help="rounds a contender (default 5)")
+    chosen = options.parse_args()
+    device = torch.device(chosen.device)
+    tables, growth = [], []
+    for n, sources, targets, dims in SIZES[:2] if chosen.quick else SIZES:
+        problem = Problem(n, sources, targets, dims, device, rows=max(4 * n, 4096))
+        progress(problem.label)
+        table, timings = compare(problem, chosen.rounds)
+        tables.append(table)
+        growth.append((problem, timings))
+    tables.append(grown(growth))
+    progress("loss curves")
+    tables.append(curves(device, seeds=1 if chosen.quick else 3, epochs=2 if chosen.quick else 8))
+    progress("seven projectors")
+    tables.append(seven(device, rows=4096 if chosen.quick else 24_576))
+    publish(tables, chosen)
+
+
+def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
+    """Time every contender on one problem: a batch fetched and a step taken."""
+    device = problem.device
+    half = gemm_dtype(device, "training") or torch.bfloat16
+    name = str(half).removeprefix("torch.")
+    contenders: dict[str, Call] = {
+        NAIVE: running(problem, "exact", naive(problem.projector())),
+        f"naive, autocast to {name}": running(
+            problem, "exact", naive(problem.projector(), autocast=half)
+        ),
+        EXACT: running(problem, "exact", ours(problem.projector(), problem, "exact")),
+        FAST: running(problem, "fast", ours(problem.projector(), problem, "fast")),
+    }
+    compiling = None
+    fused = f"by hand in {name}, torch.compile"
+    call = running(problem, "fast", compiled(problem.projector()))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compiling = seconds(call, device=device)
+    except Exception as error:  # no compiler, or none that torch can use: told below the table
+        progress(f"torch.compile failed: {type(error).__name__}")
+    else:
+        contenders[fused] = call
+    fp32, bound = "the seven products alone, fp32", f"the seven products alone, {name}"
+    contenders |= {fp32: products(problem, torch.float32), bound: products(problem, half)}
+    # Small steps are repeated, or the clock would be measured.
+    repeats = max(1, round(2e9 / problem.flops))
+    timings = alternate(
+        {label: repeated(call, repeats) for label, call in contenders.items()},
+        rounds=rounds,
+        warmup=2,
+        device=device,
+    )
+    rows = []
+    for label in contenders:
+        rate = problem.flops * repeats / timings.seconds(label)
+        own = fp32 if label in (NAIVE, EXACT, fp32) else bound
+        rows.append(
+            (
+                label,
+                1e3 * timings.seconds(label) / repeats,
+                timings.speed(label, NAIVE),
+                rate / 1e12,
+                f"{100 * timings.speed(label, own):.0f} %",
+            )
+        )
+    notes = (
+        [f"The first call of what torch.compile made took {compiling:.0f} s."]
+        if compiling is not None
+        else ["torch.compile left out: it found no compiler."]
+    )
+    columns = ("contender", "ms a step", "x naive", "TFLOP/s", "of its bound")
+    return Table(f"Training, {problem.label}", columns, rows, notes), timings
+
+
+def repeated(call: Call, times: int) -> Call:
+    """A call that makes another several times."""
+
+    def run() -> None:
+        for _ in range(times):
+            call()
+
+    return run
+
+
+def grown(measured: Sequence[tuple[Problem, Timings]]) -> Table:
+    """Share of the bound and speed against naive, by size."""
+    rows = [
+        (
+            problem.label,
+            problem.flops / 1e9,
+            timings.speed(EXACT, NAIVE),
+            timings.speed(FAST, NAIVE),
+            f"{100 * timings.speed(FAST, list(timings.rounds)[-1]):.0f} %",
+        )
+        for problem, timings in measured
+    ]
+    columns = ("size", "GFLOP a step", "exact, x naive", "fast, x naive", "fast, of the bound")
+    return Table("Growth", columns, rows)
+
+
+def curves(device: torch.device, *, seeds: int, epochs: int) -> Table:
+    """Losses and retrieval scores of contenders that start from the same weights and batches."""
+    made: dict[str, Callable[[Projector, Problem], Step]] = {
+        NAIVE: lambda projector, problem: naive(projector),
+        EXACT: lambda projector, problem: ours(projector, problem, "exact"),
+        FAST: lambda projector, problem: ours(projector, problem, "fast"),
+    }
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in made}
+    problem = Problem(512, 3, 2, (256, 512, 256), device, rows=16_384)
+    steps = problem.rows // problem.n
+    for seed in range(seeds):
+        for name, make in made.items():
+            projector = problem.projector(seed)
+            step = make(projector, problem)
+            batches = endless(problem, "fast" if name == FAST else "exact", seed=100 * seed)
+            losses = [float(step(*next(batches))) for _ in range(epochs * steps)]
+            means = [statistics.fmean(losses[i : i + steps]) for i in range(0, len(losses), steps)]
+            found[name].append((means[0], means[-1], 100 * recall_at_1(projector, problem)))
+    rows = [
+        (name, *(_spread([run[i] for run in runs]) for i in range(3)))
+        for name, runs in found.items()
+    ]
+    return Table(
+        f"The same training, {problem.label}, {problem.rows:,} pairs, {epochs} epochs",
+        ("contender", "loss, first epoch", "loss, last epoch", "R@1 of 1,024 unseen items, %"),
+        rows,
+        [f"Means over {seeds} seeds, ± their standard deviation; temperature {TEMPERATURE}."],
+    )
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.fmean(values):.3f} ± {deviation:.3f}"
+
+
+def seven(device: torch.device, *, rows: int) -> Table:
+    """Seven projectors on all subsets of three anchors, whose pairs lie on disk in float16."""
+    dims = (512, 1024, 512)
+    settings = TrainingSettings(dims[1], TEMPERATURE, 1e-3, 1024, epochs=1, seed=0)
+    subsets = [s for k in (1, 2, 3) for s in itertools.combinations(range(3), k)]
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        sets = []
+        for anchor in range(3):
+            pairs = Problem(1024, 3, 2, dims, device, rows, seed=anchor).pairs
+            sides = []
+            for side in ("source", "target"):
+                paths = [Path(folder, f"{anchor}.{side}.{m}.npy") for m in range(3)]
+                for path, array in zip(paths, getattr(pairs, side), strict=False):
+                    np.save(path, array)
+                sides.append([np.load(p, mmap_mode="r") for p in paths if p.exists()])
+            sets.append(PseudoSet(*sides))
+        size = table_bytes(sets, (gemm_dtype(device, "training") or torch.float32).itemsize)
+
+        def shared() -> None:
+            table = PseudoTable(sets, device=device, precision="fast")
+            for subset in subsets:
+                fit(table, settings, chosen=subset)
+            synchronise(device)
+
+        def each(resident: bool) -> Call:
+            def run() -> None:
+                for subset in subsets:
+                    chosen = [sets[i] for i in subset]
+                    fit(chosen, settings, device=device, precision="fast", resident=resident)
+                synchronise(device)
+
+            return run
+
+        calls = {"pairs loaded once": shared, "loaded for each projector": each(True)}
+        timings = alternate(calls, rounds=3, warmup=0, device=device)
+        loading = seconds(lambda: PseudoTable(sets, device=device, precision="fast"), device=device)
+    reference = "loaded for each projector"
+    for name in calls:
+        results.append((name, timings.seconds(name), timings.speed(name, reference)))
+    results.append(("of which loading, once", loading, None))
+    return Table(
+        f"Seven projectors, 3 anchors of {rows:,} pairs, {'->'.join(map(str, dims))}, one epoch",
+        ("pairs", "seconds", "x faster"),
+        results,
+        [f"The pairs take {size / 1e6:,.0f} MB on the device; float16 on disk."],
+    )
+
+
+if __name__ == "__main__":
+    main()
