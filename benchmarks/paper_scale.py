@@ -67,9 +67,7 @@ class Items:
 
 @dataclass(frozen=True)
 class ScaledLab(Lab):
-    """A lab whose corpora have a share of the paper's rows."""
-
-    scale: float = 1.0
+    scale: float = 1.0  # share of the paper's rows
 
     def corpus(self, modality: str) -> Items:
         return Items(modality, modality, max(2, round(PAPER_ROWS[modality] * self.scale)))
@@ -229,8 +227,7 @@ def run(
 ) -> Iterator[list[Artifact]]:
     """Run collect steps together, shard by shard."""
     inputs = [{name: values[source.key] for name, source in step.inputs} for step in group]
-    first = group[0]
-    n = first.n_rows or 0
+    first, n = group[0], group[0].n_rows or 0
     for start in range(0, n, first.shard_rows):
         stop = min(n, start + first.shard_rows)
         if first.together is not None:
@@ -306,7 +303,8 @@ def measure(kind: str, stage: int, device: str, limit_s: float) -> list[Measured
 
     else:
         one = scaled(1.0, epochs=1).of(kind, stage)[-1]
-        largest, power, copies = one.cost.flops, 1, 3  # rows may be held in float32 as well
+        # Where training runs on the host, its rows may be held in float32 as well.
+        largest, power, copies = one.cost.flops, 1, 1 if device.startswith("cuda") else 3
         least = 2 * BATCH_ROWS / sum(PAPER_ROWS.values())  # two full batches
 
         def run_part(scale: float) -> Measured:

@@ -109,26 +109,41 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
         call()
     timings = alternate(contenders | bounds, rounds=rounds, warmup=0, device=problem.device)
     rows = []
+    top = 2.0 * size**3 / timings.seconds(peak)
     for label in contenders | bounds:
         flops = 2.0 * size**3 if label == peak else problem.flops
+        rate = flops / timings.seconds(label)
         share = timings.speed(label, bound_of[label]) if label in bound_of else None
         rows.append(
             (
                 label,
                 timings.seconds(label),
                 None if label == peak else timings.speed(label, NAIVE),
-                flops / timings.seconds(label) / 1e12,
-                None if share is None else f"{100 * share:.0f} %",
+                rate / 1e12,
+                percent(share),
+                percent(rate / top) if label in (FAST, bound_of[FAST], peak) else None,
                 errors.get(label),
             )
         )
     table = Table(
         f"Soft retrieval, {problem.n:,} queries x {problem.m:,} keys of 1024, values 1024 + 768",
-        ("contender", "seconds", "x naive", "TFLOP/s", "of its bound", "relative error"),
+        (
+            "contender",
+            "seconds",
+            "x naive",
+            "TFLOP/s",
+            "of its bound",
+            "of the peak",
+            "relative error",
+        ),
         rows,
         [] if index else ["FAISS left out: it takes faiss-cpu, and the CPU."],
     )
     return table, timings
+
+
+def percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.0f} %"
 
 
 def grown(sizes: Sequence[tuple[int, int]], rates: dict[str, list[float]]) -> Table:

@@ -16,7 +16,7 @@ from synthetic import Column, embeddings
 from torch import Tensor
 from torch.nn.functional import normalize, pad, scaled_dot_product_attention
 
-LOGIT_BYTES = 256 << 20
+LOGIT_BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}
 """What the naive contenders hold of the n x m matrix at once."""
 
 TILE = (2048, 8192)
@@ -136,7 +136,7 @@ class Reference:
 def naive(problem: Problem, dtype: torch.dtype) -> Call:
     """What a researcher writes: chunks of queries, and all of it for each value matrix."""
     q, k, values = problem.loaded(dtype)
-    rows = max(16, LOGIT_BYTES // (q.element_size() * problem.m))
+    rows = max(16, LOGIT_BYTES[q.device.type] // (q.element_size() * problem.m))
 
     def run() -> list[Tensor]:
         return [
@@ -160,7 +160,7 @@ def attention(problem: Problem, dtype: torch.dtype) -> Call:
     q, k, values = problem.loaded(dtype)
     wide = [v if v.shape == k.shape else pad(v, (0, k.shape[1] - v.shape[1])) for v in values]
     # Where only the unfused kernel exists it holds its logits, so queries come in chunks.
-    rows = problem.n if q.device.type == "cpu" else max(16, LOGIT_BYTES // (4 * problem.m))
+    rows = max(16, LOGIT_BYTES["cuda"] // (4 * problem.m)) if q.is_cuda else problem.n
 
     def run() -> list[Tensor]:
         return [

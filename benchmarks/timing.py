@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,9 @@ def seconds(call: Callable[[], object], *, device: str | torch.device = "cpu") -
 
 def synchronise(device: str | torch.device) -> None:
     """Wait for what was queued on a CUDA device; nothing to wait for on others."""
-    if torch.device(device).type == "cuda":
+    if str(device).startswith("cuda"):
+        import torch
+
         torch.cuda.synchronize(device)
 
 
@@ -119,16 +122,18 @@ class Report:
 
 def machine(device: str | torch.device = "cpu") -> dict[str, str | int]:
     """Describe the hardware and software that a benchmark runs on."""
-    device = torch.device(device)
+    # Only now: what is timed in other processes must not inherit torch's memory as its peak.
+    import torch
+
     found: dict[str, str | int] = {
-        "device": device.type,
+        "device": str(device),
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    if device.type == "cuda":
+    if str(device).startswith("cuda"):
         found["gpu"] = torch.cuda.get_device_name(device)
         found["cuda"] = str(torch.version.cuda)
     return found
