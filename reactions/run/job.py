@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -27,8 +28,21 @@ from reactions.run.worker import Worker
 from reactions.store import Partial, Store
 
 Inputs: TypeAlias = Mapping[str, Artifact]
-Task: TypeAlias = Callable[[Worker], Callable[[], None]]
-"""Runs in a worker; returns what then has to happen in the calling thread."""
+Range: TypeAlias = tuple[int, int]
+"""(first row, row after the last) of a shard"""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker can do next.
+
+    Attributes:
+        jobs: what it is done for.
+        run: runs in a worker; returns what then has to happen in the calling thread.
+    """
+
+    jobs: tuple[Job, ...]
+    run: Callable[[Worker], Callable[[], None]]
 
 
 class Job:
@@ -82,12 +96,16 @@ class Job:
         self._unit = "rows"
         self._rows_stored = 0
         self._rows_made: dict[int, int] = {}  # by the first row of shards in progress
+        self._inputs: Inputs = {}
+        self._shards: Partial | None = None
+        self._missing_rows: list[Range] = []
         self._shards_left = 0
 
     def claim(self, inputs: Inputs) -> None:
-        """Take the right to make the result, and with it tasks, unless another process has it.
+        """Take the right to make the result, unless another process has it.
 
         A result that another process has made since the plan was scheduled is taken as it is.
+        ``hand_out_shards`` then gives tasks to a job that is made by rows.
         """
         step = self.step
         if not self._lock.enter_context(self._store.lock(step.key, self._tell_waiting)):
@@ -100,24 +118,18 @@ class Job:
             self.artifact = artifact
             return
         self._began = time.monotonic()
-        if step.n_rows is not None:
-            self._claim_rows(inputs)
-        else:
+        self._inputs = inputs
+        if step.n_rows is None:
             self._events(StepStarted(*self._name))
-            self.tasks.append(partial(self._make_whole, inputs))
-
-    def _claim_rows(self, inputs: Inputs) -> None:
-        shards = self._store.partial(self.step)
-        missing = shards.missing()
-        total = self.step.n_rows or 0
-        self._rows_stored = total - sum(stop - start for start, stop in missing)
-        self._events(StepStarted(*self._name, self._rows_stored, total))
-        self._shards_left = len(missing)
-        self.tasks.extend(
-            partial(self._make_shard, inputs, shards, start, stop) for start, stop in missing
-        )
-        if not missing:
-            self.tasks.append(partial(self._complete, shards))
+            self.tasks.append(Task((self,), self._make_whole))
+            return
+        self._shards = self._store.partial(step)
+        self._missing_rows = self._shards.missing()
+        self._rows_stored = step.n_rows - sum(b - a for a, b in self._missing_rows)
+        self._events(StepStarted(*self._name, self._rows_stored, step.n_rows))
+        self._shards_left = len(self._missing_rows)
+        if not self._missing_rows:
+            self.tasks.append(Task((self,), self._complete))
 
     def close(self) -> None:
         """Give the right back, if we have it."""
@@ -125,29 +137,27 @@ class Job:
 
     # --- in a worker -----------------------------------------------------------------
 
-    def _make_whole(self, inputs: Inputs, worker: Worker) -> Callable[[], None]:
-        self._begin(worker)
-        artifact = self.step.run(worker, inputs, 0, 1)
+    def _make_whole(self, worker: Worker) -> Callable[[], None]:
+        worker.begin(self.needs, partial(self._mailbox.tell, self._progress))
+        artifact = self.step.run(worker, self._inputs, 0, 1)
         check_result(self.step, artifact, 0, None)
         self._store.put(self.step, artifact)
         return partial(self._finish, self._stored())
 
-    def _make_shard(
-        self, inputs: Inputs, shards: Partial, start: int, stop: int, worker: Worker
-    ) -> Callable[[], None]:
-        self._begin(worker, start, stop - start)
-        artifact = self.step.run(worker, inputs, start, stop)
+    def _store_shard(self, start: int, stop: int, artifact: Artifact) -> None:
         check_result(self.step, artifact, start, stop)
-        self._store.add_shard(shards, start, stop, artifact)
-        return partial(self._finish_shard, shards, start, stop)
+        self._store.add_shard(self._partial, start, stop, artifact)
 
-    def _complete(self, shards: Partial, worker: Worker) -> Callable[[], None]:
-        self._begin(worker)
-        self._store.complete(shards)
+    def _complete(self, worker: Worker) -> Callable[[], None]:
+        worker.begin(self.needs, partial(self._mailbox.tell, self._progress))
+        self._store.complete(self._partial)
         return partial(self._finish, self._stored())
 
-    def _begin(self, worker: Worker, start: int = 0, rows: int | None = None) -> None:
-        worker.begin(self.needs, partial(self._mailbox.tell, self._progress, start, rows))
+    @property
+    def _partial(self) -> Partial:
+        if self._shards is None:
+            raise StepError(f"'{self.step.label}' is not made by rows")
+        return self._shards
 
     def _stored(self) -> Artifact:
         artifact = self._store.lookup(self.step.key)
@@ -161,24 +171,25 @@ class Job:
 
     # --- in the calling thread -------------------------------------------------------
 
-    def _finish_shard(self, shards: Partial, start: int, stop: int) -> None:
+    def _finish_shard(self, start: int, stop: int) -> None:
         self._rows_made.pop(start, None)
         self._rows_stored += stop - start
         self._tell_rows()
         self._shards_left -= 1
         if self._shards_left == 0:
-            self.tasks.append(partial(self._complete, shards))
+            self.tasks.append(Task((self,), self._complete))
 
     def _finish(self, artifact: Artifact) -> None:
         self.close()
+        self._inputs = {}
         self.artifact, self.ran = artifact, True
         self._events(StepFinished(*self._name, time.monotonic() - self._began))
 
-    def _progress(self, start: int, rows: int | None, done: int, total: int, unit: str) -> None:
-        """Tell progress of a call; of one that makes a shard, as rows of the whole."""
-        if rows is None:
-            self._events(StepProgress(*self._name, done, total, unit))
-            return
+    def _progress(self, done: int, total: int, unit: str) -> None:
+        self._events(StepProgress(*self._name, done, total, unit))
+
+    def _progress_of_rows(self, start: int, rows: int, done: int, total: int, unit: str) -> None:
+        """Tell progress of a call that makes a shard, as rows of the whole."""
         self._unit = unit
         self._rows_made[start] = done * rows // total if total else rows
         self._tell_rows()
@@ -191,3 +202,44 @@ class Job:
         if not self._waiting:
             self._waiting = True
             self._events(Waiting(*self._name, pid))
+
+
+def hand_out_shards(jobs: Sequence[Job]) -> None:
+    """Give claimed jobs their tasks: a shard that several of them lack is one task.
+
+    Args:
+        jobs: a single one, or several whose steps can be run together.
+    """
+    lacking: dict[Range, list[Job]] = {}
+    for job in jobs:
+        for rows in job._missing_rows:
+            lacking.setdefault(rows, []).append(job)
+        job._missing_rows = []
+    for (start, stop), members in lacking.items():
+        members[0].tasks.append(Task(tuple(members), partial(_make_shards, members, start, stop)))
+
+
+def _make_shards(
+    members: Sequence[Job], start: int, stop: int, worker: Worker
+) -> Callable[[], None]:
+    """Make the same rows of several steps at once, or of one; runs in a worker."""
+    first = members[0]
+
+    def report(done: int, total: int, unit: str) -> None:
+        for job in members:
+            first._mailbox.tell(job._progress_of_rows, start, stop - start, done, total, unit)
+
+    worker.begin(first.needs, report)
+    together = first.step.together
+    if together is None or len(members) == 1:
+        artifacts = [first.step.run(worker, first._inputs, start, stop)]
+    else:
+        artifacts = together.run(worker, [job._inputs for job in members], start, stop)
+    for job, artifact in zip(members, artifacts, strict=True):
+        job._store_shard(start, stop, artifact)
+
+    def follow() -> None:
+        for job in members:
+            job._finish_shard(start, stop)
+
+    return follow

@@ -30,7 +30,7 @@ from reactions.run.events import (
     StoreWarning,
     ignore,
 )
-from reactions.run.job import Job, Task
+from reactions.run.job import Job, Task, hand_out_shards
 from reactions.run.pool import Mailbox, Pool
 from reactions.run.schedule import Needs, Schedule, schedule
 from reactions.run.worker import LoadEncoder, Worker
@@ -186,7 +186,7 @@ class _Run:
     def _hand_out(self) -> None:
         """Give idle workers something to do, as far as there is anything."""
         made_elsewhere: set[Job] = set()
-        orders: list[tuple[Worker, Job, Task]] = []
+        orders: list[tuple[Worker, Task]] = []
         while self._idle:
             # Of the jobs that need the same, only the first in the plan's order can be next.
             offers: dict[Needs, Job] = {}
@@ -196,19 +196,18 @@ class _Run:
             if not offers:
                 break
             worker, job = min(itertools.product(self._idle, offers.values()), key=self._rank)
-            if not job.claimed and not self._claim(job, worker):
-                made_elsewhere.add(job)  # until the next time
+            if not job.claimed:
+                made_elsewhere |= self._claim_together(job, worker)  # until the next time
             if job.tasks:
-                orders.append((worker, job, job.tasks.popleft()))
+                orders.append((worker, job.tasks.popleft()))
                 self._idle.remove(worker)
                 worker.holds = job.needs
-            if job.claimed and not job.tasks:
-                self._ready.remove(job)
+            self._ready = [job for job in self._ready if job.tasks or not job.claimed]
         for worker in self._idle:  # before others begin, for the memory may be shared
             if worker.holds and not any(self._needed[need] for need in worker.holds):
                 worker.drop()
-        for worker, job, task in orders:
-            self._pool.submit(worker, task, partial(self._done, worker, job))
+        for worker, task in orders:
+            self._pool.submit(worker, task.run, partial(self._done, worker, task.jobs))
 
     def _rank(self, pair: tuple[Worker, Job]) -> tuple[int, int, int]:
         """Return how well a job suits a worker, best first.
@@ -225,6 +224,27 @@ class _Run:
             affinity = 1
         return affinity, job.position, self._pool.workers.index(worker)
 
+    def _claim_together(self, job: Job, worker: Worker) -> set[Job]:
+        """Claim a job, and with it those that are ready and can be run together with it.
+
+        Returns:
+            The jobs that another process makes at present.
+        """
+        group = [job]
+        if job.step.together is not None:
+            name = job.step.together.name
+            group += [
+                other
+                for other in self._ready
+                if other is not job
+                and not other.claimed
+                and other.step.together is not None
+                and other.step.together.name == name
+            ]
+        refused = {member for member in group if not self._claim(member, worker)}
+        hand_out_shards([member for member in group if member.claimed])
+        return refused
+
     def _claim(self, job: Job, worker: Worker) -> bool:
         """Claim a job; return whether another process does not make it at present."""
         inputs = {name: self._values[source.key] for name, source in job.step.inputs}
@@ -239,19 +259,20 @@ class _Run:
     def _done(
         self,
         worker: Worker,
-        job: Job,
+        jobs: Sequence[Job],
         follow: Callable[[], None],
         error: BaseException | None,
     ) -> None:
         """Take note of a task's outcome."""
         if error is not None:
-            self._fail(job, worker, error)
+            self._fail(jobs[0], worker, error)
         follow()
         self._idle.append(worker)
-        if job.artifact is not None:
-            self._settle(job, job.artifact)
-        elif job.tasks and job not in self._ready:
-            self._make_ready(job)
+        for job in jobs:
+            if job.artifact is not None:
+                self._settle(job, job.artifact)
+            elif job.tasks and job not in self._ready:
+                self._make_ready(job)
 
     def _settle(self, job: Job, artifact: Artifact) -> None:
         """Take note of a result: others may need it, and what it was made of may be free."""
