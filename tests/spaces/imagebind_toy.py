@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from reactions.kinds import SpaceSpec
-from reactions.spaces.imagebind.towers import ImageBind, Sizes, TowerSize
+from reactions.spaces.imagebind.sizes import Sizes, TowerSize
+from reactions.spaces.imagebind.towers import ImageBind
 
 SIZES = Sizes(
     dim=24,
@@ -51,7 +52,6 @@ def spec(path: Path, *modalities: str, **fields) -> SpaceSpec:
         name="ImageBind",
         dim=SIZES.dim,
         modalities=tuple(sorted(modalities or ("audio", "image"))),
-        adapter="imagebind",
         source=str(path),
-        **fields,
+        **{"adapter": "imagebind", **fields},
     )

@@ -17,7 +17,8 @@ from PIL import Image
 
 from reactions.kinds import Item
 from reactions.spaces.imagebind import encoder, load, pictures, sound, tokens
-from reactions.spaces.imagebind.towers import HUGE, PUBLISHED, ImageBind
+from reactions.spaces.imagebind.sizes import HUGE, PUBLISHED
+from reactions.spaces.imagebind.towers import ImageBind
 
 RATES_HZ = (8000, 11025, 16000, 22050, 44100, 48000)
 

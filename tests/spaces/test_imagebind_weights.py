@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from reactions.errors import DataError, MissingError
 from reactions.kinds import Item
 from reactions.spaces.imagebind import describe, load
-from reactions.spaces.imagebind.towers import HUGE, ImageBind
+from reactions.spaces.imagebind.sizes import HUGE
+from reactions.spaces.imagebind.towers import ImageBind
 
 STEM = "modality_preprocessors.audio.rgbt_stem.proj.weight"
 BIAS = "modality_trunks.audio.blocks.1.attn.bias_k"
@@ -80,12 +81,12 @@ class TestSources:
         with pytest.raises(MissingError, match="no weights for space 'ImageBind'") as caught:
             open_toy(tmp_path / source)
         assert caught.value.exit_code == 3
-        assert caught.value.fix == "molspace spaces fetch ImageBind"
-        assert str(tmp_path / source) in caught.value.why
+        assert "molspace spaces fetch ImageBind" in caught.value.fix
+        assert str(tmp_path) in caught.value.fields["looked_in"][0]
 
     def test_another_digest(self, tmp_path):
         path = toy.write(tmp_path / "x.pth")
-        with pytest.raises(DataError, match="not the ones this lab names"):
+        with pytest.raises(DataError, match="changed"):
             load(toy.spec(path, weights_digest="0" * 64), heads=toy.HEADS)
 
     def test_another_dim(self, tmp_path):
@@ -103,12 +104,12 @@ class TestKeys:
             suffix,
             **{STEM: None, BIAS: torch.zeros(1, 1, 23), "model.extra": torch.zeros(1)},
         )
-        with pytest.raises(DataError, match="not a whole ImageBind checkpoint") as caught:
+        with pytest.raises(DataError, match="do not fit its model") as caught:
             open_toy(path)
         error = caught.value
         assert error.fields["missing"] == [STEM]
         assert error.fields["unexpected"] == ["model.extra"]
-        assert error.fields["wrong"] == [f"{BIAS} is (1, 1, 23), not (1, 1, 24)"]
+        assert error.fields["mismatched"] == [[BIAS, "1, 1, 23", "1, 1, 24"]]
         for words in (STEM, "model.extra", BIAS, "(1, 1, 23)", "(1, 1, 24)"):
             assert words in error.why
 
@@ -118,21 +119,25 @@ class TestKeys:
         path = changed(tmp_path, **{key: torch.zeros(value.shape[0] + 1, *value.shape[1:])})
         with pytest.raises(DataError) as caught:
             open_toy(path, "audio", "image", "thermal")
-        assert [text.split()[0] for text in caught.value.fields["wrong"]] == [key]
+        assert [entry[0] for entry in caught.value.fields["mismatched"]] == [key]
         assert not caught.value.fields["missing"]
 
     def test_integers_are_no_weights(self, tmp_path):
         path = changed(tmp_path, **{BIAS: torch.zeros(1, 1, 24, dtype=torch.int64)})
-        with pytest.raises(DataError, match="whole") as caught:
+        with pytest.raises(DataError, match="do not fit its model") as caught:
             open_toy(path)
-        assert caught.value.fields["wrong"] == [f"{BIAS} holds no floats"]
+        assert caught.value.fields["mismatched"] == [[BIAS, "not of floats", "1, 1, 24"]]
 
-    def test_many_faults_are_counted(self, tmp_path):
+    def test_a_prefix_of_parallel_training_is_taken_off(self, tmp_path):
         contents = {f"module.{key}": value for key, value in toy.state().items()}
+        open_toy(toy.write(tmp_path / "x.pth", contents))
+
+    def test_another_model(self, tmp_path):
+        contents = {f"visual.{i}": torch.zeros(1) for i in range(9)}
         with pytest.raises(DataError, match="no audio tower") as caught:
             open_toy(toy.write(tmp_path / "x.pth", contents))
-        assert "module." in caught.value.why
-        assert "more" in caught.value.why
+        assert "visual.0" in caught.value.why
+        assert "3 more" in caught.value.why
 
     def test_a_tower_that_is_not_there(self, tmp_path):
         contents = {key: value for key, value in toy.state().items() if ".depth." not in key}
@@ -189,7 +194,7 @@ class TestKeys:
 
 class TestDamage:
     def refused(self, path, match):
-        with pytest.raises(DataError, match="cannot read the weights") as caught:
+        with pytest.raises(DataError) as caught:
             open_toy(path)
         assert caught.value.fields["path"] == str(path)
         assert match in caught.value.why
@@ -202,14 +207,14 @@ class TestDamage:
         torch.save(
             {**toy.state(), "bomb": Hostile(trace)}, path, _use_new_zipfile_serialization=archive
         )
-        self.refused(path, "mkdir': code beside its tensors")
+        self.refused(path, "unpickling it would call posix.mkdir")
         assert not trace.exists()
 
     def test_a_bare_pickle_with_code(self, tmp_path):
         trace = tmp_path / "trace"
         path = tmp_path / "x.pth"
         path.write_bytes(pickle.dumps(Hostile(trace)))
-        with pytest.raises(DataError, match="cannot read the weights"):
+        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
             open_toy(path)
         assert not trace.exists()
 
@@ -218,37 +223,32 @@ class TestDamage:
     def test_cut_short(self, tmp_path, suffix, kept):
         path = toy.write(tmp_path / f"x{suffix}")
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-        with pytest.raises(DataError, match="cannot read the weights"):
+        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
             open_toy(path)
 
     @pytest.mark.parametrize(
         ("contents", "why"),
         [
-            ([torch.zeros(2)], "a list"),
-            (torch.zeros(2), "a Tensor"),
-            ({"state_dict": {}, "epoch": 3}, "state_dict, epoch is no tensor"),
+            ([torch.zeros(2)], "no dictionary of tensors"),
+            (torch.zeros(2), "no dictionary of tensors"),
+            ({}, "no dictionary of tensors"),
+            ({"model": {}, "epoch": 3}, "no tensors: model, epoch"),
         ],
     )
     def test_other_contents(self, tmp_path, contents, why):
         torch.save(contents, tmp_path / "x.pth")
         self.refused(tmp_path / "x.pth", why)
 
-    def test_nothing_inside(self, tmp_path):
-        torch.save({}, tmp_path / "x.pth")
-        with pytest.raises(DataError, match="no audio tower") as caught:
-            open_toy(tmp_path / "x.pth")
-        assert "nothing" in caught.value.why
-
     @pytest.mark.parametrize("junk", [b"", b"PK\x03\x04", b"junk" * 100, b"\x80\x02."])
     def test_junk(self, tmp_path, junk):
         (tmp_path / "x.pth").write_bytes(junk)
-        with pytest.raises(DataError, match="cannot read the weights"):
+        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
             open_toy(tmp_path / "x.pth")
 
     @pytest.mark.parametrize("heads", ["[]", "{", '{"heads": 3}', '{"heads": {"audio": "x"}}'])
     def test_bad_metadata(self, tmp_path, heads):
         save_file(toy.state(), tmp_path / "x.safetensors", {"molspace": heads})
-        with pytest.raises(DataError, match="cannot read the weights"):
+        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
             load(toy.spec(tmp_path / "x.safetensors"))
 
     def test_a_header_that_lies(self, tmp_path):
@@ -259,11 +259,11 @@ class TestDamage:
         header[STEM]["shape"] = [10**9, 10**9]
         text = json.dumps(header).encode()
         path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
-        with pytest.raises(DataError, match="cannot read the weights"):
+        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
             open_toy(path)
 
     def test_weights_without_storage(self, tmp_path):
         path = changed(tmp_path, **{BIAS: torch.zeros(1, 1, 24, device="meta")})
         with pytest.raises(DataError) as caught:
             open_toy(path)
-        assert caught.value.fields["wrong"] == [f"{BIAS} holds no floats"]
+        assert caught.value.fields["mismatched"] == [[BIAS, "not of floats", "1, 1, 24"]]

@@ -4,20 +4,6 @@ An own lean implementation of the published towers and preprocessing, which load
 published checkpoint as it is.
 """
 
-from reactions.spaces.imagebind.encoder import (
-    PREPROCESSING,
-    ImageBindEncoder,
-    describe,
-    load,
-    load_bfloat16,
-    load_float16,
-)
+from reactions.spaces.imagebind.space import check, describe, load, requirements, resolve
 
-__all__ = [
-    "PREPROCESSING",
-    "ImageBindEncoder",
-    "describe",
-    "load",
-    "load_bfloat16",
-    "load_float16",
-]
+__all__ = ["check", "describe", "load", "requirements", "resolve"]

@@ -1,7 +1,4 @@
-"""The ImageBind space: preprocessing, forward pass, and what a lab file says of it.
-
-The published model is under CC-BY-NC-SA 4.0: not for commercial use.
-"""
+"""ImageBind at work: items to network inputs, and those to embeddings."""
 
 from __future__ import annotations
 
@@ -14,34 +11,19 @@ import torch
 from torch import Tensor
 
 from reactions.data import media
-from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MediaError
 from reactions.kinds import Item, Modality, Prepared, SpaceSpec, Waveform
-from reactions.spaces.imagebind import pictures, sound, tokens, weights
-from reactions.spaces.imagebind.towers import PUBLISHED, Sizes, flops
+from reactions.spaces.imagebind import pictures, sound, tokens
+from reactions.spaces.imagebind.checkpoint import Towers
 from reactions.spaces.imagebind.unusable import Unusable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LICENCE = "CC-BY-NC-SA-4.0"
-HUB = "image"
-MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
-"""Those with published preprocessing; depth and thermal can be asked for as well."""
-
-PREPROCESSING: Mapping[Modality, str] = {
-    "audio": "first-channel-16khz-3x2s-fbank128x204-1",
-    "depth": "disparity-bicubic224-centre-1",
-    "image": "bicubic224-centre-clip-statistics-1",
-    "text": "clip-bpe77-keeps-end-token-1",
-    "thermal": "grey-bicubic224-centre-1",
-}
-"""Tags that change whenever preprocessing can change an embedding."""
-
 _MIN_RATE_HZ, _MAX_RATE_HZ = 100, 384_000
 _ROWS: Mapping[Modality, int] = {"audio": 32, "text": 256}
 _OTHER_ROWS = 64
-"""Items in one forward pass, so that activations stay near a gigabyte."""
+"""Items that ``embed`` passes forward at once, so that activations stay near a gigabyte."""
 
 
 class ImageBindEncoder:
@@ -52,7 +34,7 @@ class ImageBindEncoder:
         towers: its networks.
     """
 
-    def __init__(self, spec: SpaceSpec, towers: weights.Towers) -> None:
+    def __init__(self, spec: SpaceSpec, towers: Towers) -> None:
         self.spec = spec
         self._towers = towers
 
@@ -112,7 +94,7 @@ class ImageBindEncoder:
 
     @torch.inference_mode()
     def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
-        """Embed what ``preprocess`` made.
+        """Embed what ``preprocess`` made, all at once.
 
         Returns:
             (len(inputs), dim) float32, unit-norm rows, in order: of sound, the mean over its
@@ -122,18 +104,15 @@ class ImageBindEncoder:
             DataError: the space does not embed this modality.
         """
         self._require(modality)
-        out = np.empty((len(inputs), self.spec.dim), np.float32)
-        rows = _ROWS.get(modality, _OTHER_ROWS)
-        for start in range(0, len(inputs), rows):
-            batch = inputs[start : start + rows]
-            features = _padded(batch) if modality == "text" else torch.from_numpy(np.stack(batch))
-            if modality == "audio":
-                found = self._towers(modality, features.flatten(0, 1))
-                found = found.view(len(batch), -1, self.spec.dim).mean(dim=1)
-            else:
-                found = self._towers(modality, features)
-            unit = torch.nn.functional.normalize(found, dim=-1)
-            out[start : start + len(batch)] = unit.cpu().numpy()
+        if not inputs:
+            return np.empty((0, self.spec.dim), np.float32)
+        features = _padded(inputs) if modality == "text" else torch.from_numpy(np.stack(inputs))
+        if modality == "audio":
+            found = self._towers(modality, features.flatten(0, 1))
+            found = found.view(len(inputs), -1, self.spec.dim).mean(dim=1)
+        else:
+            found = self._towers(modality, features)
+        out: NDArray[np.float32] = torch.nn.functional.normalize(found, dim=-1).cpu().numpy()
         return out
 
     def _require(self, modality: Modality) -> None:
@@ -144,123 +123,6 @@ class ImageBindEncoder:
                 space=self.spec.name,
                 modality=modality,
             )
-
-
-def load(
-    spec: SpaceSpec,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    heads: Mapping[Modality, int] | None = None,
-    digests: DigestCache | None = None,
-) -> ImageBindEncoder:
-    """Open an ImageBind space.
-
-    Only the towers of ``spec.modalities`` are looked for, and each is brought to the
-    device when it is first used.
-
-    Args:
-        spec: its ``source`` is the published ``imagebind_huge.pth``, the same weights as
-            safetensors, or a folder with either.
-        device: ``"cpu"`` or ``"cuda:N"``.
-        dtype: of weights and activations.
-        heads: modality to attention heads, for sizes other than the published one.
-        digests: remembers digests of large files.
-
-    Raises:
-        MissingError: there is no such file, or a package is missing.
-        DataError: the file is not the one ``spec.weights_digest`` names, is damaged, or
-            does not fit.
-    """
-    path = weights.find(Path(spec.source), space=spec.name)
-    if "text" in spec.modalities:
-        tokens.require_ftfy()
-    if spec.weights_digest:
-        found = (digests or DigestCache()).of(path)
-        if found != spec.weights_digest:
-            raise DataError(
-                f"the weights of space '{spec.name}' are not the ones this lab names",
-                why=f"'{path}' has SHA-256 {found[:12]}..., not {spec.weights_digest[:12]}...",
-                fix="restore the file, or put its digest into the lab file",
-                space=spec.name,
-                path=str(path),
-                expected=spec.weights_digest,
-                found=found,
-            )
-    checkpoint, sizes = _open(path, spec.modalities, heads)
-    if sizes.dim != spec.dim:
-        raise DataError(
-            f"the weights of space '{spec.name}' do not fit its description",
-            why=f"they embed in {sizes.dim} dimensions, not {spec.dim}",
-            space=spec.name,
-            path=str(path),
-        )
-    return ImageBindEncoder(spec, weights.Towers(checkpoint, sizes, device=device, dtype=dtype))
-
-
-def load_float16(spec: SpaceSpec, *, device: str = "cpu") -> ImageBindEncoder:
-    """Open an ImageBind space in half precision: half the memory, faster on GPUs.
-
-    An adapter of its own, since it changes results (in the third digit) and so step keys.
-    """
-    return load(spec, device=device, dtype=torch.float16)
-
-
-def load_bfloat16(spec: SpaceSpec, *, device: str = "cpu") -> ImageBindEncoder:
-    """Open an ImageBind space in bfloat16; see ``load_float16``."""
-    return load(spec, device=device, dtype=torch.bfloat16)
-
-
-def describe(
-    source: Path,
-    *,
-    name: str = "ImageBind",
-    modalities: Sequence[Modality] = MODALITIES,
-    heads: Mapping[Modality, int] | None = None,
-    digest: str = "",
-) -> SpaceSpec:
-    """Describe the space of a checkpoint, reading no more than its keys and shapes.
-
-    Args:
-        source: as for ``load``.
-        name: as written in reactions.
-        modalities: the towers to use.
-        heads: as for ``load``.
-        digest: SHA-256 of the file, where it is known.
-
-    Raises:
-        MissingError: there is no such file.
-        DataError: the file is damaged or does not fit.
-    """
-    path = weights.find(source, space=name)
-    wanted = tuple(sorted(set(modalities)))
-    _, sizes = _open(path, wanted, heads)
-    return SpaceSpec(
-        name=name,
-        dim=sizes.dim,
-        modalities=wanted,
-        adapter="imagebind",
-        source=str(path.absolute()),
-        licence=LICENCE,
-        weights_digest=digest,
-        preprocessing=tuple((m, PREPROCESSING[m]) for m in wanted),
-        hub=HUB if HUB in wanted else None,
-        flops_per_item=tuple((m, flops(m, sizes)) for m in wanted),
-    )
-
-
-def _open(
-    path: Path, modalities: Sequence[Modality], heads: Mapping[Modality, int] | None
-) -> tuple[weights.Checkpoint, Sizes]:
-    strangers = [modality for modality in modalities if modality not in PUBLISHED]
-    if strangers:
-        raise DataError(
-            f"ImageBind does not embed {', '.join(strangers)}",
-            why="it embeds " + ", ".join(sorted(PUBLISHED)),
-            modalities=list(modalities),
-        )
-    checkpoint = weights.read(path)
-    return checkpoint, weights.sizes_of(checkpoint, modalities, heads)
 
 
 # --- preprocessing -------------------------------------------------------------------

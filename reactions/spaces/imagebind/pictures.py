@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.data.media import MAX_PIXELS
+from reactions.spaces.imagebind.sizes import SIDE
 from reactions.spaces.imagebind.unusable import Unusable
 
 if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
-
-SIDE = 224
 
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 _STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)

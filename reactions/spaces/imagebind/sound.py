@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.spaces.imagebind.sizes import CLIPS, FRAMES, MELS
 from reactions.spaces.imagebind.unusable import Unusable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE_HZ = 16_000
-CLIPS, CLIP_SAMPLES = 3, 2 * RATE_HZ
-MELS, FRAMES = 128, 204
+CLIP_SAMPLES = 2 * RATE_HZ
 
 _WINDOW, _HOP, _FFT = 400, 160, 512  # 25 ms, 10 ms
 _LOWEST_HZ, _PREEMPHASIS = 20.0, 0.97

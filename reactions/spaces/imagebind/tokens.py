@@ -67,7 +67,7 @@ def require_ftfy() -> None:
         raise MissingError(
             "the package ftfy is missing",
             why="CLIP's tokenizer mends texts with it, curly quotes for example",
-            fix="pip install ftfy",
+            fix='pip install "molspace[imagebind]"   or   pip install ftfy',
             package="ftfy",
         ) from error
 

@@ -8,8 +8,6 @@ Source: Girdhar et al., ImageBind: One Embedding Space To Bind Them All, CVPR 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -17,100 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reactions.kinds import Modality
-from reactions.spaces.imagebind.pictures import SIDE
-from reactions.spaces.imagebind.sound import CLIPS, FRAMES, MELS
+from reactions.spaces.imagebind.sizes import FORMS, HUGE, PUBLISHED, Form, Sizes, TowerSize
 from reactions.spaces.imagebind.tokens import CONTEXT, VOCABULARY
-
-PUBLISHED: Mapping[Modality, str] = {
-    "audio": "audio",
-    "depth": "depth",
-    "image": "vision",
-    "text": "text",
-    "thermal": "thermal",
-}
-"""Modality to its name in the checkpoint, for the towers built here."""
-
-UNUSED = ("imu",)
-"""Towers of the checkpoint that are not built here."""
-
-PARTS = ("preprocessors", "trunks", "heads", "postprocessors")
 
 _EPSILON = 1e-6
 _MAX_SCALE = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class TowerSize:
-    """The size of one transformer.
-
-    Attributes:
-        width: of its tokens.
-        depth: blocks.
-        heads: of each attention.
-    """
-
-    width: int
-    depth: int
-    heads: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """The sizes of a model.
-
-    Attributes:
-        dim: width of the embeddings.
-        towers: modality to size.
-    """
-
-    dim: int
-    towers: Mapping[Modality, TowerSize]
-
-
-HUGE = Sizes(
-    dim=1024,
-    towers={
-        "audio": TowerSize(768, 12, 12),
-        "depth": TowerSize(384, 12, 8),
-        "image": TowerSize(1280, 32, 16),
-        "text": TowerSize(1024, 24, 16),
-        "thermal": TowerSize(768, 12, 12),
-    },
-)
-"""The one published model."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How a modality other than text becomes tokens.
-
-    Attributes:
-        channels: of its input.
-        extent: of its input, height and width.
-        kernel: side of a patch.
-        stride: from patch to patch.
-        frames: that a patch spans; a still picture is repeated for it.
-    """
-
-    channels: int
-    extent: tuple[int, int]
-    kernel: int = 16
-    stride: int = 16
-    frames: int = 0
-
-    @property
-    def patches(self) -> int:
-        """Patches of one input."""
-        down, across = ((side - self.kernel) // self.stride + 1 for side in self.extent)
-        return down * across
-
-
-_FORMS: Mapping[Modality, _Form] = {
-    "audio": _Form(1, (MELS, FRAMES), stride=10),
-    "depth": _Form(1, (SIDE, SIDE)),
-    "image": _Form(3, (SIDE, SIDE), kernel=14, stride=14, frames=2),
-    "thermal": _Form(1, (SIDE, SIDE)),
-}
 
 
 class ImageBind(nn.Module):
@@ -166,21 +75,10 @@ class ImageBind(nn.Module):
         return out
 
 
-def flops(modality: Modality, sizes: Sizes = HUGE) -> float:
-    """Return about how many floating-point operations one item takes.
-
-    Texts are taken to have 20 tokens: batches are padded to their longest only.
-    """
-    size = sizes.towers[modality]
-    tokens = 20 if modality == "text" else 1 + _FORMS[modality].patches
-    block = 24 * size.width**2 + 4 * tokens * size.width
-    return float(tokens * size.depth * block * (CLIPS if modality == "audio" else 1))
-
-
 def _stem(modality: Modality, width: int) -> nn.Module:
     if modality == "text":
         return _Words(width)
-    return _Patches(_FORMS[modality], width, stem="depth_stem" if modality == "depth" else "")
+    return _Patches(FORMS[modality], width, stem="depth_stem" if modality == "depth" else "")
 
 
 class _Patches(nn.Module):
@@ -192,7 +90,7 @@ class _Patches(nn.Module):
         stem: what the checkpoint calls the patches' module, if not ``"rgbt_stem"``.
     """
 
-    def __init__(self, form: _Form, width: int, *, stem: str = "") -> None:
+    def __init__(self, form: Form, width: int, *, stem: str = "") -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embedding_helper = _Positions(1 + form.patches, width)
@@ -213,7 +111,7 @@ class _Positions(nn.Module):
 
 
 class _Still(nn.Module):
-    def __init__(self, form: _Form, width: int) -> None:
+    def __init__(self, form: Form, width: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(form.channels, width, form.kernel, form.stride, bias=False)
         self.norm_layer = nn.LayerNorm(width)
@@ -224,7 +122,7 @@ class _Still(nn.Module):
 
 
 class _Film(nn.Module):
-    def __init__(self, form: _Form, width: int) -> None:
+    def __init__(self, form: Form, width: int) -> None:
         super().__init__()
         kernel = (form.frames, form.kernel, form.kernel)
         film = nn.Conv3d(form.channels, width, kernel, bias=False)

@@ -7,10 +7,8 @@ the file holds is compared by name and shape with what the towers need.
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import threading
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,27 +18,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reactions.errors import DataError, MissingError
+from reactions.errors import DataError
 from reactions.kinds import Modality
-from reactions.spaces.imagebind.towers import (
-    HUGE,
-    PARTS,
-    PUBLISHED,
-    UNUSED,
-    ImageBind,
-    Sizes,
-    TowerSize,
-)
-
-FILE_NAMES = ("imagebind_huge.pth", "imagebind_huge.safetensors", "model.safetensors")
-"""What is looked for where the source is a folder."""
+from reactions.spaces.checkpoints import package_errors, unfit
+from reactions.spaces.imagebind.sizes import HUGE, PARTS, PUBLISHED, UNUSED, Sizes, TowerSize
+from reactions.spaces.imagebind.towers import ImageBind
+from reactions.spaces.state_dicts import read_tensors
 
 METADATA = "molspace"
 """Entry of a safetensors header that may hold JSON: ``{"heads": {modality: heads}}``."""
 
 _OPTIONAL = frozenset({"modality_preprocessors.text.mask"})
-_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # how torch names what a pickle would call
+_TOPS = frozenset(f"modality_{part}" for part in PARTS)
 _NAMED = 6  # keys named in a message
+_NO_FLOAT = torch.int64
+"""Stands for every type of element that cannot be a weight."""
+
+_ELEMENTS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,98 +59,44 @@ class Checkpoint:
     heads: Mapping[Modality, int]
 
 
-def find(source: Path, *, space: str) -> Path:
-    """Return the file that a source means: itself, or the one in a folder.
-
-    Raises:
-        MissingError: there is none.
-    """
-    candidates = [source] if not source.is_dir() else [source / name for name in FILE_NAMES]
-    for path in candidates:
-        if path.is_file():
-            return path
-    looked_for = f"none of {', '.join(FILE_NAMES)} is in" if source.is_dir() else "there is no file"
-    raise MissingError(
-        f"no weights for space '{space}'",
-        why=f"{looked_for} '{source}'",
-        fix=f"molspace spaces fetch {space}",
-        space=space,
-        path=str(source),
-    )
-
-
-def read(path: Path) -> Checkpoint:
+def read(path: Path, *, space: str = "ImageBind") -> Checkpoint:
     """Open a file that ``torch.save`` or safetensors wrote.
 
     Raises:
         DataError: it is neither, is damaged, or holds anything but tensors by name.
     """
-    with path.open("rb") as stream:
-        start = stream.read(9)
-    return _read_safetensors(path) if start[8:] == b"{" else _read_pickle(path)
-
-
-def _read_safetensors(path: Path) -> Checkpoint:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        file: Any = safe_open(path, framework="pt")
-        kinds = {}
-        for key in file.keys():  # noqa: SIM118
-            part = file.get_slice(key)
-            kinds[key] = (tuple(part.get_shape()), _ELEMENTS.get(part.get_dtype(), _NO_FLOAT))
-        heads = json.loads((file.metadata() or {}).get(METADATA, "{}")).get("heads", {})
-        heads = {str(modality): int(n) for modality, n in heads.items()}
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise _unreadable(path, str(error)) from error
-    return Checkpoint(path, kinds, file.get_tensor, heads)
-
-
-_NO_FLOAT = torch.int64
-"""Stands for every type of element that cannot be a weight."""
-
-_ELEMENTS = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-}
-
-
-def _read_pickle(path: Path) -> Checkpoint:
-    try:
-        found: Any = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except MemoryError:
-        raise
-    except pickle.UnpicklingError as error:
-        culprit = _GLOBAL.search(str(error))
-        if culprit:
-            why = f"it would call '{culprit[1]}': code beside its tensors, which was not run"
-        else:
-            why = "it is damaged, or holds more than tensors"
-        raise _unreadable(path, why) from error
-    # A damaged archive or pickle raises whatever its parser meets; the set is open.
-    except Exception as error:
-        raise _unreadable(path, str(error) or "it is empty or cut short") from error
-    if not (isinstance(found, dict) and all(isinstance(value, Tensor) for value in found.values())):
-        about = f"a {type(found).__name__}"
-        if isinstance(found, dict):
-            others = [str(k) for k, value in found.items() if not isinstance(value, Tensor)]
-            about = f"a table whose {_listed(others)} is no tensor"
-        raise _unreadable(path, f"it holds {about}, not tensors by name")
+    with package_errors(space, path):
+        with path.open("rb") as stream:
+            start = stream.read(9)
+        if start[8:] == b"{":
+            return _read_safetensors(path)
+        found = read_tensors(path)
     kinds = {}
     for key, value in found.items():
         usable = value.layout == torch.strided and value.device.type == "cpu"
-        kinds[str(key)] = (tuple(value.shape), value.dtype if usable else _NO_FLOAT)
+        kinds[key] = (tuple(value.shape), value.dtype if usable else _NO_FLOAT)
     return Checkpoint(path, kinds, found.__getitem__, {})
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    from safetensors import safe_open
+
+    file: Any = safe_open(path, framework="pt")
+    kinds = {}
+    for key in file.keys():  # noqa: SIM118
+        part = file.get_slice(key)
+        kinds[key] = (tuple(part.get_shape()), _ELEMENTS.get(part.get_dtype(), _NO_FLOAT))
+    heads = json.loads((file.metadata() or {}).get(METADATA, "{}")).get("heads", {})
+    told = {str(modality): int(n) for modality, n in heads.items()}
+    return Checkpoint(path, kinds, file.get_tensor, told)
 
 
 def sizes_of(
     checkpoint: Checkpoint,
     modalities: Iterable[Modality],
     heads: Mapping[Modality, int] | None = None,
+    *,
+    space: str = "ImageBind",
 ) -> Sizes:
     """Tell a model's sizes from its weights, and check that every weight is there.
 
@@ -162,6 +107,7 @@ def sizes_of(
         checkpoint: the open file.
         modalities: the towers that are wanted; others are not looked at.
         heads: modality to attention heads, where the file does not tell.
+        space: whose checkpoint it is, for messages.
 
     Raises:
         DataError: keys are missing, unexpected or of another shape; ``fields`` names them.
@@ -177,7 +123,7 @@ def sizes_of(
         dim=rows.most_common(1)[0][0] if rows else HUGE.dim,
         towers={modality: _tower_size(checkpoint, modality, told) for modality in wanted},
     )
-    _check(checkpoint, sizes)
+    _check(checkpoint, sizes, space)
     return sizes
 
 
@@ -238,56 +184,35 @@ def _tower_of(key: str) -> str | None:
     return name if dot and first in _TOPS and name in known else None
 
 
-_TOPS = frozenset(f"modality_{part}" for part in PARTS)
-
-
-def _check(checkpoint: Checkpoint, sizes: Sizes) -> None:
+def _check(checkpoint: Checkpoint, sizes: Sizes, space: str) -> None:
     with torch.device("meta"):
         needed = {k: tuple(v.shape) for k, v in ImageBind(sizes).state_dict().items()}
-    used = {PUBLISHED[modality] for modality in sizes.towers}
-    missing, unexpected, wrong = [], [], []
+    missing, wrong = [], []
     for key, shape in needed.items():
         found, dtype = checkpoint.kinds.get(key, (None, torch.float32))
         if found is None:
             if key not in _OPTIONAL:
                 missing.append(key)
         elif found != shape:
-            wrong.append(f"{key} is {found}, not {shape}")
+            wrong.append((key, _told(found), _told(shape)))
         elif not dtype.is_floating_point:
-            wrong.append(f"{key} holds no floats")
-    for key in checkpoint.kinds:
-        if key not in needed and (_tower_of(key) or "") not in _spare(used):
-            unexpected.append(key)
+            wrong.append((key, "not of floats", _told(shape)))
+    # Towers that may be there without being used are known by name; all else is unexpected.
+    spare = {*PUBLISHED.values(), *UNUSED} - {PUBLISHED[modality] for modality in sizes.towers}
+    unexpected = [k for k in checkpoint.kinds if k not in needed and _tower_of(k) not in spare]
     if missing or unexpected or wrong:
-        parts = (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
-        raise DataError(
-            f"'{checkpoint.path}' is not a whole ImageBind checkpoint",
-            why="; ".join(f"{len(keys)} {what}: {_listed(keys)}" for what, keys in parts if keys),
-            fix="give the published imagebind_huge.pth, downloaded again if need be",
-            path=str(checkpoint.path),
-            missing=missing,
-            unexpected=unexpected,
-            wrong=wrong,
+        raise unfit(
+            space, checkpoint.path, missing=missing, unexpected=unexpected, mismatched=wrong
         )
 
 
-def _spare(used: set[str]) -> set[str]:
-    """Return the names of the towers that may be there without being used."""
-    return {*PUBLISHED.values(), *UNUSED} - used
+def _told(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
 
 
 def _listed(names: list[str]) -> str:
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _unreadable(path: Path, why: str) -> DataError:
-    return DataError(
-        f"cannot read the weights '{path}'",
-        why=" ".join(why.split())[:300],
-        fix="download them again, from where they were published",
-        path=str(path),
-    )
 
 
 class Towers:
