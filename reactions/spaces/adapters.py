@@ -27,31 +27,30 @@ from reactions.errors import MissingError, suggestion
 from reactions.kinds import Encoder, SpaceSpec
 from reactions.spaces.weights import Places, Requirement
 
+MODELS: Mapping[str, str] = {
+    "hf": "reactions.spaces.hf",
+    "imagebind": "reactions.spaces.imagebind",
+    "imagebind_bfloat16": "reactions.spaces.imagebind",
+    "imagebind_float16": "reactions.spaces.imagebind",
+    "laion_clap": "reactions.spaces.clap.laion",
+    "open_clip": "reactions.spaces.open_clip_models",
+}
+"""URI scheme, which is also the adapter's name, to its module.
+
+The module has ``resolve(uri, name=..., digest_cache=..., places=...)`` and
+``load(spec, device=...)``, and may have ``requirements(uri)``: what has to be fetched before.
+"""
+
 ADAPTERS: Mapping[str, str] = {
-    "hf": "reactions.spaces.hf:load",
+    **{scheme: f"{module}:load" for scheme, module in MODELS.items()},
     "hf_clap": "reactions.spaces.hf_clap:load",
-    "imagebind": "reactions.spaces.imagebind:load",
-    "imagebind_bf16": "reactions.spaces.imagebind:load_bfloat16",
-    "imagebind_fp16": "reactions.spaces.imagebind:load_float16",
     "internvl": "reactions.spaces.internvl:load",
-    "laion_clap": "reactions.spaces.clap.laion:load",
     "mini": "reactions.spaces.mini:load",
-    "open_clip": "reactions.spaces.open_clip_models:load",
     "precomputed": "reactions.spaces.precomputed:load",
 }
 """Adapter name to ``module:function``; the function is called as ``load(spec, device=...)``.
 
 A module may also have ``check(spec)``, which tells cheaply what ``load`` would lack.
-"""
-
-MODELS: Mapping[str, str] = {
-    "hf": "reactions.spaces.hf",
-    "laion_clap": "reactions.spaces.clap.laion",
-    "open_clip": "reactions.spaces.open_clip_models",
-}
-"""URI scheme to the module whose ``resolve`` describes its models.
-
-It may also have ``requirements(uri)``: what has to be fetched before.
 """
 
 SPACES_GROUP = "molspace.spaces"
@@ -98,9 +97,8 @@ def resolve_uri(
     """Describe the space that a URI names.
 
     Args:
-        uri: a folder of embeddings, ``precomputed:PATH``, ``file:PATH``, a model
-            (``open_clip:``, ``hf:``, ``laion_clap:``), or a scheme that an installed
-            package understands.
+        uri: a folder of embeddings, ``precomputed:PATH``, ``file:PATH``, a model (one of
+            ``MODELS``), or a scheme that an installed package understands.
         name: what the space is called; "" leaves that to whatever it is.
         digest_cache: remembers digests of large files.
         places: where weights lie; None asks the environment.
