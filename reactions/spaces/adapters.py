@@ -135,14 +135,14 @@ def _resolved(
     scheme, colon, _ = uri.partition(":")
     if colon and scheme in _FOLDERS:
         return precomputed.resolve(uri, digest_cache=digest_cache)
-    plugins = _plugins(URIS_GROUP)
     spec: SpaceSpec
-    if colon and scheme in plugins:
-        spec = plugins[scheme]()(uri)
-        return spec
     if colon and scheme in MODELS:
         resolve = _module(MODELS[scheme], scheme).resolve
         spec = resolve(uri, name=name, digest_cache=digest_cache, places=places)
+        return spec
+    plugins = _plugins(URIS_GROUP)
+    if colon and scheme in plugins:
+        spec = plugins[scheme]()(uri)
         return spec
     if uri and Path(uri).expanduser().exists():
         return precomputed.resolve(uri, digest_cache=digest_cache)
