@@ -57,10 +57,11 @@ def explain(
     expression: Expression,
     lab: options.Lab = None,
     seed: options.Seed = None,
+    precision: options.Precision = None,
     as_json: options.Json = False,
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why."""
-    bench = options.workbench(lab, seed=seed, quiet=True)
+    bench = options.workbench(lab, seed=seed, precision=precision, quiet=True)
     planned = bench.plan(bench.check(read_expression(expression)))
     reasons = bench.store.explain_all(planned.steps())
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]

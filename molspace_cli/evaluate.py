@@ -28,6 +28,7 @@ def evaluate(
     experts: options.Experts = None,
     lab: options.Lab = None,
     seed: options.Seed = None,
+    precision: options.Precision = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -37,7 +38,7 @@ def evaluate(
 
     tasks = parse_tasks(task)
     chosen = options.adjustment(sigma, lambda_, experts)
-    bench = options.workbench(lab, seed=seed, device=device, quiet=quiet)
+    bench = options.workbench(lab, seed=seed, precision=precision, device=device, quiet=quiet)
     target = bench.target(space)
     if task.strip().casefold() == "all":
         fit = [t for t in tasks if {t.query, t.other} <= set(target.space.modalities)]

@@ -30,6 +30,15 @@ Device = Annotated[
         help="Where to run: every GPU if there is one (auto), or those named, steps side by side.",
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="fast|exact",
+        help="Of collecting and training: 16-bit products where the device has fast ones, or "
+        "float32 throughout.  [default: the lab's, else fast]",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 SpaceRef = Annotated[
@@ -60,7 +69,12 @@ Experts = Annotated[
 
 
 def workbench(
-    lab: str | None, *, seed: int | None = None, device: str = "auto", quiet: bool = False
+    lab: str | None,
+    *,
+    seed: int | None = None,
+    precision: str | None = None,
+    device: str = "auto",
+    quiet: bool = False,
 ) -> Workbench:
     """Open the lab and the store, with progress on stderr."""
     from molspace_cli.progress import progress
@@ -74,7 +88,7 @@ def workbench(
     store = Store()
     events: Callable[[Event], None] = progress(quiet=quiet)
     found = load_lab(lab, seed=seed, digests=DigestCache(store.root))
-    return Workbench(found, store, device, events)
+    return Workbench(found.with_precision(precision), store, device, events)
 
 
 def adjustment(

@@ -19,6 +19,7 @@ def plan(
     ] = None,
     lab: options.Lab = None,
     seed: options.Seed = None,
+    precision: options.Precision = None,
     as_json: options.Json = False,
 ) -> None:
     """Show the steps of a reaction: which are done, why not, and what the rest costs.
@@ -28,7 +29,7 @@ def plan(
     from reactions import drawing
     from reactions.plan import plan_json
 
-    bench = options.workbench(lab, seed=seed, quiet=True)
+    bench = options.workbench(lab, seed=seed, precision=precision, quiet=True)
     checked = bench.check(read_expression(expression))
     planned = bench.plan(checked)
     reasons = bench.store.explain_all(planned.steps())

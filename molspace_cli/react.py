@@ -28,6 +28,7 @@ def react(
     ] = None,
     lab: options.Lab = None,
     seed: options.Seed = None,
+    precision: options.Precision = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -37,7 +38,7 @@ def react(
     What an earlier run has done is not done again; a run that was stopped goes on where it
     was. The bundle becomes the one that eval and infer use.
     """
-    bench = options.workbench(lab, seed=seed, device=device, quiet=quiet)
+    bench = options.workbench(lab, seed=seed, precision=precision, device=device, quiet=quiet)
     checked = bench.check(read_expression(expression))
     if not quiet:
         say(f"lab: {bench.lab.label}   {checked.expression}")

@@ -25,6 +25,7 @@ def findings(
         str,
         typer.Option("--lab", metavar="FILE", help="A lab that extends mini: other encoders."),
     ] = "mini",
+    precision: options.Precision = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -39,7 +40,7 @@ def findings(
     from reactions.findings import STATEMENTS, measure
 
     benches = [
-        options.workbench(lab, seed=seed, device=device, quiet=True)
+        options.workbench(lab, seed=seed, precision=precision, device=device, quiet=True)
         for seed in range(first, first + seeds)
     ]
     found = measure(

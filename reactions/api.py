@@ -123,6 +123,7 @@ def react(
     *,
     lab: str | None = None,
     seed: int | None = None,
+    precision: str | None = None,
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
 ) -> FusedSpace:
@@ -133,13 +134,14 @@ def react(
             ``Cr`` and their operators.
         lab: name or file of the lab; ``./molspace.toml`` or the mini lab by default.
         seed: instead of the lab's.
+        precision: ``"fast"`` or ``"exact"``, instead of the lab's.
         device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
         out: the bundle's directory; by default one in the user's data folder.
 
     Raises:
         MolspaceError: whatever stands in the way, with the fix.
     """
-    workbench = Workbench(load_lab(lab, seed=seed), device=device)
+    workbench = Workbench(load_lab(lab, seed=seed).with_precision(precision), device=device)
     checked = workbench.check(reaction)
     bundle = workbench.react(checked, out=Path(out) if out else None, current=False)
     return FusedSpace(bundle, workbench)
