@@ -65,7 +65,7 @@ class ReactionSettings:
                 if value not in _CHOICES[entry.name]:
                     raise UsageError(
                         f"reaction.{entry.name} is '{value}'",
-                        fix=" or ".join(_CHOICES[entry.name]),
+                        fix=suggestion(str(value), _CHOICES[entry.name]),
                     )
             elif not 0 < value < math.inf:
                 raise UsageError(f"reaction.{entry.name} is {value}", why="it must be above 0")
