@@ -8,21 +8,25 @@ from reactions.errors import MissingError, suggestion
 from reactions.kinds import SpaceSpec
 
 UriResolver = Callable[[str], SpaceSpec]
+SpaceMaker = Callable[[], SpaceSpec]
+"""Describes a space when it is first asked for: its weights may be missing, or large."""
 
 
 class Catalogue:
     """The spaces a lab knows by name, and how to resolve a quoted URI.
 
     Args:
-        specs: space name to spec.
+        specs: space name to spec, or to what describes it; that is called once at most.
         resolve_uri: called with the text between the quotes; raises MissingError when
             nothing can open it.
     """
 
     def __init__(
-        self, specs: Mapping[str, SpaceSpec], resolve_uri: UriResolver | None = None
+        self,
+        specs: Mapping[str, SpaceSpec | SpaceMaker],
+        resolve_uri: UriResolver | None = None,
     ) -> None:
-        self._specs = dict(specs)
+        self._specs: dict[str, SpaceSpec | SpaceMaker] = dict(specs)
         self._resolve_uri = resolve_uri
         self._resolved: dict[str, SpaceSpec] = {}
 
@@ -31,7 +35,12 @@ class Catalogue:
         return tuple(self._specs)
 
     def __iter__(self) -> Iterator[SpaceSpec]:
-        return iter(self._specs.values())
+        """Yield the spaces that are known without looking for weights, or are known by now."""
+        return (spec for spec in self._specs.values() if isinstance(spec, SpaceSpec))
+
+    def items(self) -> Iterator[tuple[str, SpaceSpec | SpaceMaker]]:
+        """Yield names with what stands for them: to extend a lab."""
+        return iter(self._specs.items())
 
     def __contains__(self, name: object) -> bool:
         return name in self._specs
@@ -40,10 +49,12 @@ class Catalogue:
         """Return a registered space.
 
         Raises:
-            MissingError: no space has this name; the fix names near ones.
+            MissingError: no space has this name; the fix names near ones. Or its weights are
+                not on this machine.
+            DataError: its weights are not what they should be.
         """
         try:
-            return self._specs[name]
+            found = self._specs[name]
         except KeyError:
             raise MissingError(
                 f"unknown space '{name}'",
@@ -51,6 +62,9 @@ class Catalogue:
                 name=name,
                 known=list(self._specs),
             ) from None
+        if not isinstance(found, SpaceSpec):
+            found = self._specs[name] = found()
+        return found
 
     def by_uri(self, uri: str) -> SpaceSpec:
         """Return the space a quoted URI names; each URI is resolved once.

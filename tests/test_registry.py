@@ -65,3 +65,30 @@ def test_a_failure_is_not_remembered():
 def test_without_a_resolver_uris_are_refused():
     with pytest.raises(MissingError, match="no adapter"):
         Catalogue({}).by_uri("open_clip:ViT-B-32")
+
+
+def test_a_space_may_be_described_when_it_is_first_asked_for():
+    calls = []
+
+    def describe():
+        calls.append(1)
+        return SpaceSpec("Late", 4, ("text",), "fake", "l")
+
+    catalogue = Catalogue({"Early": SpaceSpec("Early", 3, ("text",), "fake", "e"), "Late": describe})
+    assert catalogue.names() == ("Early", "Late")
+    assert "Late" in catalogue
+    assert [s.name for s in catalogue] == ["Early"]
+    assert calls == []
+    assert catalogue.by_name("Late") is catalogue.by_name("Late")
+    assert calls == [1]
+    assert [s.name for s in catalogue] == ["Early", "Late"]
+
+
+def test_a_space_that_cannot_be_described_is_missing_when_it_is_asked_for():
+    def describe():
+        raise MissingError("no weights for space 'Late'")
+
+    catalogue = Catalogue({"Late": describe})
+    assert dict(catalogue.items()) == {"Late": describe}
+    with pytest.raises(MissingError, match="no weights"):
+        catalogue.by_name("Late")
