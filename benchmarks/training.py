@@ -46,6 +46,9 @@ SIZES: tuple[tuple[int, int, int, tuple[int, int, int]], ...] = (
 )
 """Rows a batch, modalities of both sides, and widths."""
 
+ROUND_FLOPS = 2e9
+"""Smaller steps are repeated within a round, or the clock would be measured."""
+
 NAIVE, FAST, EXACT = "naive, fp32", "**molspace, fast**", "**molspace, exact**"
 
 
@@ -95,8 +98,7 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
         contenders[fused] = call
     fp32, bound = "the seven products alone, fp32", f"the seven products alone, {name}"
     contenders |= {fp32: products(problem, torch.float32), bound: products(problem, half)}
-    # Small steps are repeated, or the clock would be measured.
-    repeats = max(1, round(2e9 / problem.flops))
+    repeats = max(1, round(ROUND_FLOPS / problem.flops))
     timings = alternate(
         {label: repeated(call, repeats) for label, call in contenders.items()},
         rounds=rounds,

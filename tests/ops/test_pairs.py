@@ -139,6 +139,18 @@ def test_rows_have_unit_norm_whatever_they_were_stored_as(bfloat16, dtype, wante
         assert nearest.unique().numel() == 20
 
 
+@pytest.mark.parametrize("budget", [None, 0])
+def test_sets_that_are_announced_and_brought_later(small_windows, budget):
+    sets = random_sets((150, 70, 190))
+    table = PseudoTable([150, sets[1], 190], budget_bytes=budget)
+    assert table.size_bytes == table_bytes(sets, 4)
+    table.provide(2, sets[2])
+    table.provide(0, sets[0])
+    whole = PseudoTable(sets)
+    for chosen in ((0,), (1, 2), (0, 1, 2)):
+        assert all(map(torch.equal, all_batches(table, chosen), all_batches(whole, chosen)))
+
+
 def test_a_row_of_zeros_stays_zero():
     rows = np.zeros((4, 3), np.float32)
     rows[1:] = 1
