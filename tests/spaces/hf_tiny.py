@@ -55,9 +55,8 @@ def randomise(model):
 
 
 def save_clip(folder, **given):
-    """Save a CLIP with a byte-level vocabulary; return the model."""
+    """Save a CLIP with a vocabulary in two files, as published ones have; return the model."""
     from transformers import CLIPConfig, CLIPModel
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     letters = list(string.ascii_lowercase + string.punctuation + string.digits + "ÃŃÂ¼¶ķ¯")
@@ -66,9 +65,9 @@ def save_clip(folder, **given):
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
     start, end = len(vocabulary), len(vocabulary) + 1
     vocabulary |= {"<|startoftext|>": start, "<|endoftext|>": end}
-    CLIPTokenizer(vocab=vocabulary, merges=[tuple(m.split()) for m in merges]).save_pretrained(
-        folder
-    )
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
     ends = {"bos_token_id": start, "eos_token_id": end, "pad_token_id": end}
     text = {**_TEXT, "vocab_size": len(vocabulary), "max_position_embeddings": 12, **ends}
     torch.manual_seed(0)

@@ -440,7 +440,7 @@ class TestErrors:
             adapters.resolve_uri(f"hf:{folder}")
 
     @pytest.mark.parametrize(
-        "file", ["config.json", "preprocessor_config.json", "model.safetensors", "tokenizer.json"]
+        "file", ["config.json", "preprocessor_config.json", "model.safetensors", "vocab.json"]
     )
     def test_a_missing_part(self, file, copied):
         folder = copied()
@@ -451,7 +451,7 @@ class TestErrors:
 
     def test_a_damaged_tokeniser(self, copied):
         folder = copied()
-        (folder / "tokenizer.json").write_text("{")
+        (folder / "vocab.json").write_text("{")
         with pytest.raises(DataError, match="cannot load the tokeniser of space 'my-clip'"):
             opened(f"hf:{folder}")
 
