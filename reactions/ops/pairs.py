@@ -49,15 +49,6 @@ class PseudoSet:
         return len(self.source[0])
 
 
-def table_bytes(sets: Sequence[PseudoSet], itemsize: int) -> int:
-    """Return what the sets take on a device: ``itemsize`` is 2 in 16 bits, 4 in float32."""
-    return sum(
-        itemsize * len(array) * array.shape[1]
-        for one in sets
-        for array in (*one.source, *one.target)
-    )
-
-
 class PseudoTable:
     """The pseudo sets of all anchors of one expert, from which any subset is trained on.
 
