@@ -324,11 +324,11 @@ def test_ctrl_c_stops_workers_that_give_no_sign_of_progress(store):
         try:
             executor(store, seen, device="cpu,cpu").run([by_rows([], 8, 2, hook=hook)])
         except KeyboardInterrupt:
-            print([type(e).__name__ for e in seen], threading.active_count())
+            print(type(seen[-1]).__name__, threading.active_count())
             sys.exit(130)
     """
     out, _ = finish(spawn(code, store.root), 130)
-    assert out == "['PlanStarted', 'StepStarted', 'PlanStopped'] 1\n"
+    assert out == "PlanStopped 1\n"
     assert sorted(log_of(store.root)) == ["0", "2"]
     assert list((store.root / "locks").iterdir()) == []
 

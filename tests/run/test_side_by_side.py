@@ -68,8 +68,8 @@ def test_a_step_waits_for_all_its_inputs(store):
     c = whole("c", lambda context: ran.append("c"), [a, b])
     d = whole("d", lambda context: (ran.append("d"), a_done.set()), [b])
     executor(store, device=TWO).run([c, d])
-    assert sorted(ran[:2]) == ["a", "b"]
-    assert ran[2:] == ["d", "c"]
+    assert sorted(ran[:3]) == ["a", "b", "d"]
+    assert ran[3:] == ["c"]
 
 
 def test_events_are_told_in_the_calling_thread(store):
@@ -236,7 +236,8 @@ def test_a_slow_stop_is_told(store):
     steps = [whole("fails", fail), whole("deaf", deaf)]
     with pytest.raises(StepError, match="ValueError: no"):
         executor(store, Sink(follow), device=TWO).run(steps)
-    assert seen[-2:] == [ev.Stopping(1), ev.PlanStopped()]
+    assert [type(event) for event in seen[-2:]] == [ev.Stopping, ev.PlanStopped]
+    assert 1 <= seen[-2].workers <= 2  # a slow machine may not have ended the other thread yet
 
 
 def test_what_a_receiver_of_events_raises_ends_the_run(store):
