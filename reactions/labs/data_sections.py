@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from reactions.errors import DataError, UsageError, suggestion
 from reactions.kinds import Modality
 from reactions.labs.values import check_keys, table_of, typed
 
+DATA_VARIABLE = "MOLSPACE_DATA"
 _KEYS = ("world", "manifest", "path", "column", "id", "member", "skip", "max_bad", "check")
 
 
@@ -30,8 +32,22 @@ class CorpusSource:
     sources: tuple[Source, ...] = ()
 
 
-def read_corpora(data: Mapping[str, Any], path: Path) -> dict[Modality, CorpusSource]:
+def data_home() -> Path:
+    """Return what ``$MOLSPACE_DATA`` stands for: the variable, or a place of the user's."""
+    chosen = os.environ.get(DATA_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "molspace" / "data"
+
+
+def read_corpora(data: Mapping[str, Any], path: Path, root: Path) -> dict[Modality, CorpusSource]:
     """Return what ``[corpora]`` says: a table for each modality, or a list of tables.
+
+    Args:
+        data: the whole file.
+        path: the file; relative paths start beside it.
+        root: what ``$MOLSPACE_DATA`` stands for in paths.
 
     Raises:
         UsageError: a key or a value is wrong.
@@ -43,7 +59,9 @@ def read_corpora(data: Mapping[str, Any], path: Path) -> dict[Modality, CorpusSo
         if isinstance(entry, list):
             if not entry:
                 raise UsageError(f"{path}: {where} is an empty list")
-            sources = tuple(_source(one, f"{where}[{i}]", path) for i, one in enumerate(entry))
+            sources = tuple(
+                _source(one, f"{where}[{i}]", path, root) for i, one in enumerate(entry)
+            )
             found[modality] = CorpusSource(sources=sources)
             continue
         check_keys(entry, _KEYS, path, f"{where}.")
@@ -55,11 +73,11 @@ def read_corpora(data: Mapping[str, Any], path: Path) -> dict[Modality, CorpusSo
                 raise DataError(f"{path}: the {modality} corpus is empty (world = {rows})")
             found[modality] = CorpusSource(world_rows=rows)
         else:
-            found[modality] = CorpusSource(sources=(_source(entry, where, path),))
+            found[modality] = CorpusSource(sources=(_source(entry, where, path, root),))
     return found
 
 
-def _source(entry: Any, where: str, path: Path) -> Source:
+def _source(entry: Any, where: str, path: Path, root: Path) -> Source:
     check_keys(entry, _KEYS, path, f"{where}.")
     if ("path" in entry) == ("manifest" in entry) or "world" in entry:
         raise UsageError(
@@ -78,10 +96,10 @@ def _source(entry: Any, where: str, path: Path) -> Source:
             if key in entry:
                 raise UsageError(f"{path}: {where}.{key} goes with path, not with manifest")
         text = typed(entry["manifest"], str, path, f"{where}.manifest")
-        manifest = path.parent / Path(text).expanduser()
+        manifest = path.parent / Path(_rooted(text, root)).expanduser()
     paths = _texts(entry.get("path", []), path, f"{where}.path")
     return Source(
-        paths=tuple(absolute(text, path.parent) for text in paths),
+        paths=tuple(absolute(_rooted(text, root), path.parent) for text in paths),
         manifest=manifest,
         columns=_texts(entry.get("column", []), path, f"{where}.column"),
         id_column=typed(entry.get("id", ""), str, path, f"{where}.id"),
@@ -90,6 +108,10 @@ def _source(entry: Any, where: str, path: Path) -> Source:
         max_bad=share,
         check="full" if depth == "full" else "header",
     )
+
+
+def _rooted(text: str, root: Path) -> str:
+    return text.replace(f"${DATA_VARIABLE}", str(root), 1) if text.startswith("$") else text
 
 
 def _texts(value: Any, path: Path, where: str) -> tuple[str, ...]:
@@ -101,27 +123,29 @@ def _texts(value: Any, path: Path, where: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def read_folders(data: Mapping[str, Any], base: Folders, path: Path) -> Folders:
+def read_folders(data: Mapping[str, Any], base: Folders, path: Path, root: Path) -> Folders:
     """Return what ``[data]`` says: ``root = FOLDER``, and ``[data.TASK]`` with ``path``.
 
     Args:
         data: the whole file.
         base: what the lab that this one extends says.
         path: the file; relative folders start beside it.
+        root: what ``$MOLSPACE_DATA`` stands for in paths.
 
     Raises:
         UsageError: a key or a value is wrong.
     """
     given = table_of(data, "data", path)
     check_keys(given, ("root", *LAYOUTS), path, "data.")
-    root, tasks = base.root, dict(base.tasks)
+    folder, tasks = base.root, dict(base.tasks)
     for key, value in given.items():
         if key == "root":
-            root = path.parent / Path(typed(value, str, path, "data.root")).expanduser()
+            text = _rooted(typed(value, str, path, "data.root"), root)
+            folder = path.parent / Path(text).expanduser()
             continue
         check_keys(value, ("path",), path, f"data.{key}.")
         if "path" not in value:
             raise UsageError(f"{path}: data.{key}.path is missing", fix='path = "FOLDER"')
-        folder = typed(value["path"], str, path, f"data.{key}.path")
-        tasks[key] = path.parent / Path(folder).expanduser()
-    return Folders(root=root, tasks=tasks)
+        text = _rooted(typed(value["path"], str, path, f"data.{key}.path"), root)
+        tasks[key] = path.parent / Path(text).expanduser()
+    return Folders(root=folder, tasks=tasks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,29 +13,17 @@ from typing import Any
 from reactions.data.benchmarks import Folders
 from reactions.data.digests import DigestCache, cache_root
 from reactions.data.sources.source import Told, silent
-from reactions.errors import DataError, MissingError, NotSupportedYet, UsageError, suggestion
-from reactions.kinds import FactorDefaults, SpaceSpec
-from reactions.labs.data_sections import read_corpora, read_folders
+from reactions.errors import DataError, MissingError, UsageError, suggestion
+from reactions.kinds import FactorDefaults
+from reactions.labs.data_sections import data_home, read_corpora, read_folders
 from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.space_sections import read_spaces
 from reactions.labs.values import check_keys, table_of, typed
 from reactions.registry import Catalogue
 from reactions.spaces.adapters import resolve_uri
+from reactions.spaces.weights import Places
 
 OWN_LAB = "molspace.toml"
-_SPACE_KEYS: Mapping[str, type] = {
-    "adapter": str,
-    "source": str,
-    "dim": int,
-    "modalities": list,
-    "revision": str,
-    "licence": str,
-    "digest": str,
-    "preprocessing": dict,
-    "hub": str,
-    "flops": dict,
-    "lab": str,
-}
-_PRECOMPUTED_KEYS: Mapping[str, type] = {"path": str, "hub": str}
 _BUILT_IN = Path(__file__).parent
 
 
@@ -49,18 +37,10 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
 
     Raises:
         MissingError: no such lab.
-        NotSupportedYet: the paper lab.
     """
     if name is None:
         own = Path(OWN_LAB)
         return own.resolve() if own.is_file() else _BUILT_IN / "mini.toml"
-    if name == "paper":
-        raise NotSupportedYet(
-            "the paper lab cannot run in this version",
-            why="adapters for the published checkpoints and benchmarks are not there yet",
-            fix="give embeddings you computed: any quoted folder is a space (README, 'Your own "
-            "embeddings')",
-        )
     if (_BUILT_IN / f"{name}.toml").is_file():
         return _BUILT_IN / f"{name}.toml"
     path = (folder or Path()) / Path(name).expanduser()
@@ -80,6 +60,7 @@ def load_lab(
     seed: int | None = None,
     digests: DigestCache | None = None,
     data: Path | None = None,
+    weights: Mapping[str, Path] | None = None,
     told: Told = silent,
 ) -> Lab:
     """Read and check a lab file.
@@ -89,7 +70,9 @@ def load_lab(
         seed: instead of the lab's own.
         digests: remembers digests of large files and scans of corpora between runs; the
             default is in the user's cache.
-        data: folder of evaluation sets, looked in before those that the lab names.
+        data: folder of evaluation sets, looked in before those that the lab names; it also
+            stands for ``$MOLSPACE_DATA`` in lab files.
+        weights: space name to the file or folder that holds its weights.
         told: of the progress of scans.
 
     Raises:
@@ -102,12 +85,26 @@ def load_lab(
             fix="give the folder that holds the evaluation sets, one folder each",
             path=str(data),
         )
-    lab = _read(find_lab(name), digests or DigestCache(cache_root()), depth=0).with_seed(seed)
+    opened = _Opened(
+        digests or DigestCache(cache_root()),
+        Places.of_environment(weights),
+        data_home() if data is None else data.absolute(),
+    )
+    lab = _read(find_lab(name), opened, depth=0).with_seed(seed)
     folders = lab.data if data is None else replace(lab.data, chosen=data.absolute())
     return replace(lab, data=folders, told=told)
 
 
-def _read(path: Path, digests: DigestCache, depth: int) -> Lab:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What reading a lab needs beside its file: caches, and where weights and data lie."""
+
+    digests: DigestCache
+    places: Places
+    root: Path
+
+
+def _read(path: Path, opened: _Opened, depth: int) -> Lab:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -122,13 +119,12 @@ def _read(path: Path, digests: DigestCache, depth: int) -> Lab:
         if depth >= 8:
             raise UsageError(f"{path}: labs extend one another in a circle")
         extends = typed(head["extends"], str, path, "lab.extends")
-        base = _read(find_lab(extends, folder=path.parent), digests, depth + 1)
+        base = _read(find_lab(extends, folder=path.parent), opened, depth + 1)
     default = path.parent.name if path.name == OWN_LAB else path.stem
     name = typed(head.get("name", default), str, path, "lab.name")
-    specs = {spec.name: spec for spec in base.catalogue} if base else {}
-    for space, entry in table_of(data, "spaces", path).items():
-        specs[space] = _space(space, entry, path, digests)
-    corpora = {**(base.corpora if base else {}), **read_corpora(data, path)}
+    specs = dict(base.catalogue.items()) if base else {}
+    specs.update(read_spaces(data, path, opened.digests, opened.places))
+    corpora = {**(base.corpora if base else {}), **read_corpora(data, path, opened.root)}
     world_tasks = head.get("world_tasks", base.world_tasks if base else False)
     label = typed(head.get("label", name), str, path, "lab.label") or name
     # A result made with stand-ins says so, whatever the lab is called.
@@ -141,68 +137,16 @@ def _read(path: Path, digests: DigestCache, depth: int) -> Lab:
         label=label,
         path=path,
         seed=typed(head.get("seed", base.seed if base else 0), int, path, "lab.seed"),
-        catalogue=Catalogue(specs, partial(resolve_uri, digest_cache=digests)),
+        catalogue=Catalogue(
+            specs, partial(resolve_uri, digest_cache=opened.digests, places=opened.places)
+        ),
         settings=_settings(data, base, path),
         factors=_factors(data, base, path),
         corpora=corpora,
-        data=read_folders(data, base.data if base else Folders(), path),
+        data=read_folders(data, base.data if base else Folders(), path, opened.root),
         world_tasks=typed(world_tasks, bool, path, "lab.world_tasks"),
-        digests=digests,
+        digests=opened.digests,
     )
-
-
-def _space(name: str, entry: Any, path: Path, digests: DigestCache) -> SpaceSpec:
-    where = f"spaces.{name}"
-    if not isinstance(entry, Mapping):
-        raise UsageError(f"{path}: {where} is no table")
-    kinds = _PRECOMPUTED_KEYS if "path" in entry else _SPACE_KEYS
-    check_keys(entry, kinds, path, f"{where}.")
-    given = {key: typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
-    if "path" in entry:
-        folder = (path.parent / Path(given["path"]).expanduser()).resolve()
-        spec = resolve_uri(str(folder), digest_cache=digests)
-        spec = replace(spec, name=name, hub=given.get("hub", spec.hub))
-    else:
-        for key in ("adapter", "source", "dim", "modalities"):
-            if key not in given:
-                raise UsageError(f"{path}: {where}.{key} is missing", fix="or give path = a folder")
-        modalities = [typed(m, str, path, f"{where}.modalities") for m in given["modalities"]]
-        # A file beside the lab file, or whatever else the adapter understands.
-        beside = path.parent / Path(given["source"]).expanduser()
-        tags, flops = given.get("preprocessing", {}), given.get("flops", {})
-        weights_digest = given.get("digest") or (digests.of(beside) if beside.is_file() else "")
-        spec = SpaceSpec(
-            name=name,
-            dim=given["dim"],
-            modalities=tuple(sorted(set(modalities))),
-            adapter=given["adapter"],
-            source=str(beside.resolve()) if beside.exists() else given["source"],
-            revision=given.get("revision", ""),
-            licence=given.get("licence", ""),
-            weights_digest=weights_digest,
-            preprocessing=tuple(
-                (m, typed(tags[m], str, path, f"{where}.preprocessing.{m}")) for m in sorted(tags)
-            ),
-            hub=given.get("hub"),
-            flops_per_item=tuple(
-                (m, typed(flops[m], float, path, f"{where}.flops.{m}")) for m in sorted(flops)
-            ),
-            lab=given.get("lab", ""),
-        )
-    if spec.dim < 1 or not spec.modalities:
-        raise UsageError(f"{path}: {where} needs a dim above 0 and at least one modality")
-    for key, names in (
-        ("hub", [spec.hub] if spec.hub is not None else []),
-        ("preprocessing", [m for m, _ in spec.preprocessing]),
-        ("flops", [m for m, _ in spec.flops_per_item]),
-    ):
-        for modality in names:
-            if modality not in spec.modalities:
-                raise UsageError(
-                    f"{path}: {where}.{key} names '{modality}', which is none of its modalities",
-                    fix=suggestion(modality, spec.modalities),
-                )
-    return spec
 
 
 def _settings(data: Mapping[str, Any], base: Lab | None, path: Path) -> ReactionSettings:

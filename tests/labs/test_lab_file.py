@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reactions.errors import DataError, MissingError, NotSupportedYet, UsageError
+from reactions.errors import DataError, MissingError, MolspaceError, UsageError
 from reactions.kinds import FactorDefaults
 from reactions.labs import lab as module
 from reactions.labs.lab import Lab, ReactionSettings
@@ -70,10 +70,60 @@ def test_a_lab_by_its_path(tmp_path, monkeypatch):
     assert load_lab("~/sub/x.toml").name == "own"
 
 
-def test_the_paper_lab_is_not_there_yet():
-    with pytest.raises(NotSupportedYet, match="the paper lab") as caught:
-        load_lab("paper")
-    assert "embeddings you computed" in caught.value.fix
+def test_the_paper_lab_reads_without_weights_or_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOLSPACE_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    lab = load_lab("paper", data=tmp_path)
+    assert lab.label == "paper"
+    assert lab.catalogue.names() == ("ImageBind", "InternVL", "CLAP_g", "CLAP_m")
+    assert list(lab.catalogue) == []
+    assert lab.settings == ReactionSettings()
+    assert lab.corpora["text"].sources[0].paths == (f"{tmp_path}/corpora/captions.txt",)
+    assert lab.data.root == tmp_path
+    with pytest.raises(MissingError, match="no weights for space 'CLAP_g'"):
+        lab.catalogue.by_name("CLAP_g")
+    with pytest.raises(MissingError, match="text"):
+        lab.corpus("text")
+
+
+def test_data_lie_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOLSPACE_DATA", str(tmp_path / "here"))
+    assert load_lab("paper").data.root == tmp_path / "here"
+    monkeypatch.delenv("MOLSPACE_DATA")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert load_lab("paper").data.root == tmp_path / "molspace" / "data"
+
+
+def embeddings_at(folder):
+    folder.mkdir()
+    np.save(folder / "text.npy", np.eye(3, dtype=np.float32))
+    return folder
+
+
+def test_a_space_by_uri_is_described_when_it_is_used(tmp_path):
+    folder = embeddings_at(tmp_path / "mine")
+    lab = load(
+        f"""
+        [spaces.Mine]
+        uri = "precomputed:{folder}"
+        hub = "text"
+        [spaces.Gone]
+        uri = "precomputed:/nowhere"
+        """
+    )
+    assert list(lab.catalogue) == []
+    spec = lab.catalogue.by_name("Mine")
+    assert (spec.name, spec.dim, spec.hub) == ("Mine", 3, "text")
+    with pytest.raises(MolspaceError, match="nowhere"):
+        lab.catalogue.by_name("Gone")
+
+
+def test_a_hub_must_be_one_of_the_models_modalities(tmp_path):
+    folder = embeddings_at(tmp_path / "mine")
+    lab = load(f'[spaces.Mine]\nuri = "precomputed:{folder}"\nhub = "image"\n')
+    with pytest.raises(UsageError, match=r"spaces.Mine.hub names 'image'"):
+        lab.catalogue.by_name("Mine")
 
 
 def test_unknown_labs():
@@ -289,7 +339,6 @@ def test_labs_in_a_circle(links):
 
 def test_extending_what_is_not_there():
     refused('[lab]\nextends = "mimi"', "no lab 'mimi'.*did you mean 'mini'", MissingError)
-    refused('[lab]\nextends = "paper"', "the paper lab", NotSupportedYet)
     refused("[lab]\nextends = 3", "lab.extends must be a string, not 3")
 
 

@@ -1,0 +1,134 @@
+"""The sections of a lab file that name spaces: ``[spaces.NAME]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reactions.data.digests import DigestCache
+from reactions.errors import UsageError, suggestion
+from reactions.kinds import Modality, SpaceSpec
+from reactions.labs.values import check_keys, table_of, typed
+from reactions.registry import SpaceMaker
+from reactions.spaces.adapters import resolve_uri
+from reactions.spaces.weights import Places
+
+_SPACE_KEYS: Mapping[str, type] = {
+    "adapter": str,
+    "source": str,
+    "dim": int,
+    "modalities": list,
+    "revision": str,
+    "licence": str,
+    "digest": str,
+    "preprocessing": dict,
+    "hub": str,
+    "flops": dict,
+    "lab": str,
+}
+_URI_KEYS: Mapping[str, type] = {"uri": str, "hub": str}
+_PRECOMPUTED_KEYS: Mapping[str, type] = {"path": str, "hub": str}
+
+
+def read_spaces(
+    data: Mapping[str, Any], path: Path, digests: DigestCache, places: Places
+) -> dict[str, SpaceSpec | SpaceMaker]:
+    """Return what ``[spaces]`` says, by name.
+
+    A space is given by ``uri``, a model that is looked for when it is first used; by
+    ``path``, a folder of embeddings; or in full, for an adapter.
+
+    Raises:
+        UsageError: a key or a value is wrong.
+        MissingError: a folder of embeddings is missing.
+    """
+    return {
+        name: _space(name, entry, path, digests, places)
+        for name, entry in table_of(data, "spaces", path).items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A space given by a URI; called to describe it, which needs its weights."""
+
+    name: str
+    uri: str
+    hub: Modality | None
+    path: Path
+    digests: DigestCache
+    places: Places
+
+    def __call__(self) -> SpaceSpec:
+        spec = resolve_uri(self.uri, name=self.name, digest_cache=self.digests, places=self.places)
+        spec = replace(spec, hub=self.hub or spec.hub)
+        _check_modalities(spec, self.path)
+        return spec
+
+
+def _space(
+    name: str, entry: Any, path: Path, digests: DigestCache, places: Places
+) -> SpaceSpec | SpaceMaker:
+    where = f"spaces.{name}"
+    if not isinstance(entry, Mapping):
+        raise UsageError(f"{path}: {where} is no table")
+    kinds = _URI_KEYS if "uri" in entry else _PRECOMPUTED_KEYS if "path" in entry else _SPACE_KEYS
+    check_keys(entry, kinds, path, f"{where}.")
+    given = {key: typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
+    if "uri" in entry:
+        return _Model(name, given["uri"], given.get("hub"), path, digests, places)
+    if "path" in entry:
+        folder = (path.parent / Path(given["path"]).expanduser()).resolve()
+        spec = resolve_uri(str(folder), digest_cache=digests)
+        spec = replace(spec, name=name, hub=given.get("hub", spec.hub))
+    else:
+        for key in ("adapter", "source", "dim", "modalities"):
+            if key not in given:
+                raise UsageError(
+                    f"{path}: {where}.{key} is missing",
+                    fix="or give uri = a model, or path = a folder",
+                )
+        modalities = [typed(m, str, path, f"{where}.modalities") for m in given["modalities"]]
+        # A file beside the lab file, or whatever else the adapter understands.
+        beside = path.parent / Path(given["source"]).expanduser()
+        tags, flops = given.get("preprocessing", {}), given.get("flops", {})
+        weights_digest = given.get("digest") or (digests.of(beside) if beside.is_file() else "")
+        spec = SpaceSpec(
+            name=name,
+            dim=given["dim"],
+            modalities=tuple(sorted(set(modalities))),
+            adapter=given["adapter"],
+            source=str(beside.resolve()) if beside.exists() else given["source"],
+            revision=given.get("revision", ""),
+            licence=given.get("licence", ""),
+            weights_digest=weights_digest,
+            preprocessing=tuple(
+                (m, typed(tags[m], str, path, f"{where}.preprocessing.{m}")) for m in sorted(tags)
+            ),
+            hub=given.get("hub"),
+            flops_per_item=tuple(
+                (m, typed(flops[m], float, path, f"{where}.flops.{m}")) for m in sorted(flops)
+            ),
+            lab=given.get("lab", ""),
+        )
+    if spec.dim < 1 or not spec.modalities:
+        raise UsageError(f"{path}: {where} needs a dim above 0 and at least one modality")
+    _check_modalities(spec, path)
+    return spec
+
+
+def _check_modalities(spec: SpaceSpec, path: Path) -> None:
+    for key, names in (
+        ("hub", [spec.hub] if spec.hub is not None else []),
+        ("preprocessing", [m for m, _ in spec.preprocessing]),
+        ("flops", [m for m, _ in spec.flops_per_item]),
+    ):
+        for modality in names:
+            if modality not in spec.modalities:
+                raise UsageError(
+                    f"{path}: spaces.{spec.name}.{key} names '{modality}', which is none of its "
+                    "modalities",
+                    fix=suggestion(modality, spec.modalities),
+                )
