@@ -83,7 +83,7 @@ def test_the_paper_lab_reads_without_weights_or_data(monkeypatch, tmp_path):
     assert lab.data.root == tmp_path
     with pytest.raises(MissingError, match="no weights for space 'CLAP_g'"):
         lab.catalogue.by_name("CLAP_g")
-    with pytest.raises(MissingError, match="text"):
+    with pytest.raises(MissingError, match="captions.txt"):
         lab.corpus("text")
 
 
