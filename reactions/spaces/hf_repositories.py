@@ -213,14 +213,17 @@ def refuse_unfit(found: Repository, info: Mapping[str, Any]) -> None:
     # Older versions stored position numbers, which are the same for every model.
     unexpected = sorted(k for k in info["unexpected_keys"] if not k.endswith("position_ids"))
     missing = sorted(info["missing_keys"])
-    shapes = [
-        (key, ", ".join(map(str, has)), ", ".join(map(str, wants)))
-        for key, has, wants in sorted(info["mismatched_keys"])
-    ]
+    # The last releases of version 4 name the keys alone.
+    sized = [(e, "?", "?") if isinstance(e, str) else e for e in info["mismatched_keys"]]
+    shapes = [(key, _sizes(has), _sizes(wants)) for key, has, wants in sorted(sized)]
     if unexpected or missing or shapes:
         raise unfit(
             found.name, found.folder, missing=missing, unexpected=unexpected, mismatched=shapes
         )
+
+
+def _sizes(shape: Any) -> str:
+    return ", ".join(map(str, shape))
 
 
 @contextmanager

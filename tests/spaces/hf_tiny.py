@@ -143,8 +143,8 @@ def save_siglip(folder, *, words=True, **given):
 
 def save_siglip2(folder, **given):
     """Save a SigLIP 2 that takes pictures of native shape; return the model."""
+    from tokenizers import Tokenizer, models, normalizers
     from transformers import Siglip2Config, Siglip2Model
-    from transformers.models.siglip2.tokenization_siglip2 import Siglip2Tokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     pieces = [
@@ -159,8 +159,15 @@ def save_siglip2(folder, **given):
         "red",
     ]
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
-    words = Siglip2Tokenizer(vocab=vocabulary, merges=[("r", "e"), ("re", "d")])
-    words.save_pretrained(folder)
+    merges = [("r", "e"), ("re", "d")]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    marks = {"pad_token": "<pad>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    words = {"tokenizer_class": "GemmaTokenizerFast", "model_input_names": ["input_ids"], **marks}
+    (folder / "tokenizer_config.json").write_text(json.dumps(words))
     size = len(vocabulary)
     text = {**_TEXT, "vocab_size": size, "max_position_embeddings": 9, "projection_size": 32}
     vision = {k: v for k, v in _VISION.items() if k != "image_size"} | {"num_patches": 16}
