@@ -82,6 +82,12 @@ class TestUris:
         spec = imagebind.resolve("imagebind:imagebind_huge.pth", name="IB", places=given)
         assert (spec.source, spec.dim) == (str(path), 24)
 
+    def test_an_override_wins_over_a_path(self, tmp_path, nowhere):
+        path = toy.write(tmp_path / "mine.safetensors")
+        other = toy.write(tmp_path / "other.safetensors")
+        given = replace(nowhere, overrides={"ImageBind": path})
+        assert imagebind.resolve(f"imagebind:{other}", places=given).source == str(path)
+
     @pytest.mark.parametrize("wanted", ["imagebind_huge.pth", "other.pth", "a/imagebind_huge.pth"])
     def test_missing(self, nowhere, wanted):
         with pytest.raises(MissingError, match="no weights for space 'ImageBind'") as caught:
@@ -121,7 +127,7 @@ class TestOperations:
             model = ImageBind(HUGE, (modality,))
         weights = sum(p.numel() for p in model.modality_trunks.parameters() if p.ndim == 2)
         tokens = next(model.modality_preprocessors.children()).pos_embedding_helper.pos_embed
-        once = 2 * weights * tokens.shape[1]  # a multiplication and an addition each
-        clips = 3 if modality == "audio" else 1
-        # What is left is attention's own products.
-        assert 1.0 < flops(modality) / (clips * once) < 1.15
+        _, n, width = tokens.shape
+        linear = 2 * weights * n  # a multiplication and an addition each
+        products = 4 * n * n * width * HUGE.towers[modality].depth  # queries by keys, by values
+        assert flops(modality) == (3 if modality == "audio" else 1) * (linear + products)
