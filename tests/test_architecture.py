@@ -30,6 +30,7 @@ LAYERS = (
         "writers",
         "inference",
         "findings",
+        "doctor",
         "report",
         "api",
         "__init__",

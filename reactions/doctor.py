@@ -1,0 +1,266 @@
+"""Examining a space before anybody trusts it: what it promises, held against what it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from reactions.errors import MolspaceError, StoreError
+from reactions.hashing import digest
+from reactions.kinds import Encoder, Item, Modality, SpaceSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Verdict = Literal["ok", "warning", "failed", "skipped"]
+
+ITEMS = 32
+"""Enough that a collapsed tower shows, few enough for a large model on a CPU."""
+
+MAX_MEAN_COSINE = 0.98
+"""Above, a tower has collapsed. Healthy ones were seen between 0.1 and 0.9; the known broken
+checkpoint (the hub's larger_clap_music, text) is at 0.9993."""
+
+MAX_DRIFT = 1e-3
+"""Largest change of a row, as a length, between runs, batch sizes and stored outputs.
+
+Other batch sizes choose other kernels, which round otherwise: about 1e-6 in float32, 5e-4 in
+half precision. A random crop moves a row by 0.1 and more.
+"""
+
+MAX_NORM_ERROR = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        check: what.
+        modality: of which tower; "" for the whole space.
+        verdict: ``ok``, ``warning``, ``failed`` or ``skipped``.
+        value: what was measured, for people.
+        advice: what to do about it, "" if nothing.
+    """
+
+    check: str
+    modality: Modality
+    verdict: Verdict
+    value: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def examine(
+    encoder: Encoder,
+    samples: Mapping[Modality, Sequence[Item]],
+    *,
+    goldens: Path | None = None,
+    renew: bool = False,
+) -> list[Finding]:
+    """Examine a loaded space.
+
+    Args:
+        encoder: the space.
+        samples: at least four diverse items for each modality that can be tried.
+        goldens: folder in which outputs are kept: the first examination stores them, later
+            ones compare. None keeps nothing.
+        renew: store this examination's outputs in place of earlier ones.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    spec = encoder.spec
+    findings = [_weights(spec)]
+    outputs: dict[Modality, NDArray[np.float32]] = {}
+    for modality in spec.modalities:
+        items = list(samples.get(modality, ()))
+        if len(items) < 4:
+            findings.append(
+                Finding("samples", modality, "skipped", "there are no sample items to try it on")
+            )
+            continue
+        try:
+            findings += _tower(encoder, modality, items, outputs)
+        except MolspaceError as error:
+            findings.append(Finding("embeds", modality, "failed", error.what, error.fix))
+    if goldens is not None:
+        findings += _compare(spec, samples, outputs, goldens, renew)
+    return findings
+
+
+def _weights(spec: SpaceSpec) -> Finding:
+    if not spec.weights_digest:
+        return Finding(
+            "weights", "", "warning", f"{spec.source}: no digest", "results are kept by its place"
+        )
+    return Finding("weights", "", "ok", f"{spec.source}  sha256 {spec.weights_digest[:12]}")
+
+
+def _tower(
+    encoder: Encoder,
+    modality: Modality,
+    items: list[Item],
+    outputs: dict[Modality, NDArray[np.float32]],
+) -> list[Finding]:
+    spec = encoder.spec
+    encoder.embed(modality, items[:1])  # what the first call sets up is not timed
+    before = _resident_bytes()
+    began = time.perf_counter()
+    rows = encoder.embed(modality, items)
+    seconds = time.perf_counter() - began
+    grown = max(0, _resident_bytes() - before)
+    shape = (len(items), spec.dim)
+    if rows.shape != shape:
+        advice = f"{shape} was promised"
+        return [Finding("dimensions", modality, "failed", f"shape {rows.shape}", advice)]
+    found = [Finding("dimensions", modality, "ok", str(spec.dim))]
+    if not np.isfinite(rows).all():
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        value = f"NaN or infinity for {len(bad)} of {len(items)} items"
+        return [*found, Finding("finite", modality, "failed", value, "mend the weights")]
+    outputs[modality] = rows
+    worst = float(np.abs(np.linalg.norm(rows.astype(np.float64), axis=1) - 1).max())
+    found.append(
+        Finding(
+            "unit norms",
+            modality,
+            "ok" if worst <= MAX_NORM_ERROR else "failed",
+            f"off by at most {worst:.1e}",
+            "" if worst <= MAX_NORM_ERROR else "the encoder has to normalise its rows",
+        )
+    )
+    again = encoder.embed(modality, items)
+    alone = np.concatenate([encoder.embed(modality, [item]) for item in items[:4]])
+    found.append(
+        _drift("same again", modality, rows, again, "an item's embedding is left to chance")
+    )
+    found.append(
+        _drift("alone or in a batch", modality, rows[:4], alone, "padding or cropping leaks in")
+    )
+    found.append(_spread(modality, rows))
+    rate = len(items) / max(seconds, 1e-9)
+    found.append(
+        Finding(
+            "speed",
+            modality,
+            "ok",
+            f"{rate:,.1f} items/s in a batch of {len(items)}, {grown / 1e6:,.0f} MB more memory; "
+            f"a million take {_hours(1e6 / rate)}",
+        )
+    )
+    return found
+
+
+def _drift(
+    check: str,
+    modality: Modality,
+    one: NDArray[np.float32],
+    other: NDArray[np.float32],
+    advice: str,
+) -> Finding:
+    if one.shape != other.shape:
+        return Finding(check, modality, "failed", f"shapes {one.shape} and {other.shape}", advice)
+    worst = float(np.linalg.norm((one - other).astype(np.float64), axis=1).max())
+    fine = worst <= MAX_DRIFT
+    return Finding(
+        check,
+        modality,
+        "ok" if fine else "failed",
+        f"differs by {worst:.1e}",
+        "" if fine else advice,
+    )
+
+
+def _spread(modality: Modality, rows: NDArray[np.float32]) -> Finding:
+    """Tell a collapsed tower: one that says nearly the same of everything."""
+    n = len(rows)
+    cosines = rows.astype(np.float64) @ rows.astype(np.float64).T
+    mean = float((cosines.sum() - np.trace(cosines)) / (n * (n - 1)))
+    fine = mean <= MAX_MEAN_COSINE
+    return Finding(
+        "spread",
+        modality,
+        "ok" if fine else "failed",
+        f"mean pairwise cosine {mean:.4f}",
+        "" if fine else "the tower has collapsed: take other weights",
+    )
+
+
+def _compare(
+    spec: SpaceSpec,
+    samples: Mapping[Modality, Sequence[Item]],
+    outputs: Mapping[Modality, NDArray[np.float32]],
+    folder: Path,
+    renew: bool,
+) -> list[Finding]:
+    found = []
+    for modality, rows in outputs.items():
+        ids = [item.id for item in samples[modality]]
+        path = folder / f"{digest('golden', [spec.identity(modality), modality, ids])[:24]}.json"
+        stored = None if renew else _stored(path)
+        if stored is None:
+            _store(path, spec, modality, rows)
+            value = f"stored now, at {path}"
+            found.append(Finding("stored outputs", modality, "ok", value))
+            continue
+        advice = "weights, libraries or the device changed; if that is meant: --renew"
+        found.append(_drift("stored outputs", modality, stored, rows, advice))
+    return found
+
+
+def _stored(path: Path) -> NDArray[np.float32] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rows = np.array(record["rows"], dtype=np.float32)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return rows if rows.ndim == 2 else None
+
+
+def _store(path: Path, spec: SpaceSpec, modality: Modality, rows: NDArray[np.float32]) -> None:
+    # Rounding to seven digits is far below any drift that is told.
+    record = {
+        "space": spec.name,
+        "modality": modality,
+        "rows": [[float(f"{value:.7g}") for value in row] for row in rows],
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".golden.", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(record, stream)
+        Path(name).replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}", why=error.strerror or str(error), fix="set MOLSPACE_CACHE"
+        ) from error
+
+
+def _resident_bytes() -> int:
+    """Return the memory this process holds, and on CUDA what its tensors take."""
+    torch = sys.modules.get("torch")
+    held = 0
+    if torch is not None and torch.cuda.is_available():
+        held = int(torch.cuda.max_memory_allocated())
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return held + pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):  # not Linux
+        return held
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
