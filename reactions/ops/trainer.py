@@ -20,8 +20,9 @@ class Trainer:
     their gradients, statistics and Adam are float32; products and what lies between them
     are of ``dtype``. Compiling the same step buys nothing more (see benchmarks/README.md).
 
-    The biases of the linear layers stay as they are: batch norm subtracts any constant, so
-    their gradient is zero, and Adam would blow up its rounding errors into a random walk.
+    The biases of the linear layers stay zero and are left out: batch norm subtracts any
+    constant, so their gradient is zero. Autograd finds rounding errors instead, which Adam
+    blows up into a random walk.
 
     Args:
         projector: in train mode, on the device; its parameters become views of one buffer.
@@ -50,11 +51,7 @@ class Trainer:
         layers = list(projector.layers)
         first, second = cast(nn.Linear, layers[0]), cast(nn.Linear, layers[3])
         self._norms = cast(nn.BatchNorm1d, layers[1]), cast(nn.BatchNorm1d, layers[4])
-        trained = {
-            name: parameter
-            for name, parameter in projector.layers.named_parameters()
-            if name not in ("0.bias", "3.bias")
-        }
+        trained = dict(projector.layers.named_parameters())
         # One buffer: Adam and the cast to 16 bits are one operation each.
         weights = torch.cat([parameter.detach().flatten() for parameter in trained.values()])
         weights.grad = torch.zeros_like(weights)

@@ -59,20 +59,27 @@ def all_batches(table: PseudoTable, chosen=(0,), size=7, epochs=3) -> list[torch
 
 
 @pytest.mark.parametrize("budget", [None, 0])
-def test_every_row_is_seen_at_most_once_an_epoch_and_no_batch_is_lost(small_windows, budget):
-    table = PseudoTable(marked((150, 90)), budget_bytes=budget)
+@pytest.mark.parametrize(
+    ("sizes", "batch"),
+    [((150, 90), 14), ((208,), 64)],  # the last window of 208 rows is left over as a whole
+)
+def test_every_row_is_seen_at_most_once_an_epoch_and_no_batch_is_lost(
+    small_windows, budget, sizes, batch
+):
+    table = PseudoTable(marked(sizes), budget_bytes=budget)
     assert table.resident == (budget is None)
-    epochs: list[list[int]] = [[], []]
-    for i, (x, y) in enumerate(table.batches((0, 1), 14, 2, seeded())):
-        assert x.shape == (2, 14, 240)
-        assert y.shape == (1, 14, 240)
+    n, chosen = sum(sizes), range(len(sizes))
+    epochs: list[list[int]] = [[], [], []]
+    for i, (x, y) in enumerate(table.batches(chosen, batch, 3, seeded())):
+        assert x.shape == (2, batch, n)
+        assert y.shape == (1, batch, n)
         rows = x[0].argmax(1)
         # What belongs together stays together, in the order of the modalities.
-        assert torch.equal(x[1].argmax(1), (rows + 1) % 240)
-        assert torch.equal(y[0].argmax(1), (rows + 2) % 240)
-        epochs[i // (240 // 14)] += rows.tolist()
+        assert torch.equal(x[1].argmax(1), (rows + 1) % n)
+        assert torch.equal(y[0].argmax(1), (rows + 2) % n)
+        epochs[i // (n // batch)] += rows.tolist()
     for seen in epochs:
-        assert len(seen) == len(set(seen)) == 240 // 14 * 14
+        assert len(seen) == len(set(seen)) == n // batch * batch
     assert epochs[0] != epochs[1]
 
 
