@@ -33,6 +33,11 @@ def saved(folder, *, fused, **settings):
     processor = ClapProcessor(extractor, RobertaTokenizer.from_pretrained(plain))
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
+    older = folder / "preprocessor_config.json"
+    if older.exists():  # transformers 4; make it the layout of 5
+        inner = json.loads(older.read_text())
+        (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": inner}))
+        older.unlink()
     return SimpleNamespace(folder=folder, uri=f"hf:{folder}", model=model, processor=processor)
 
 
