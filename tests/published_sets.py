@@ -32,10 +32,10 @@ def audioset(root: Path, name="{id}.wav") -> Path:
     put(root / "eval_segments.csv", "\n".join(segments) + "\n")
     labels = [
         "index,mid,display_name",
+        "3,/m/03l9g,Hammer",
         "0,/m/09x0r,Speech",
         '1,/m/068hy,"Domestic animals, pets"',
         "2,/m/07q6cd_,Squeak",
-        "3,/m/03l9g,Hammer",
     ]
     put(root / "class_labels_indices.csv", "\n".join(labels) + "\n")
     for seed, id in enumerate(("--4gqARaEJE", "--BfvyPmVMo", "Yabcdefghi-")):

@@ -233,6 +233,15 @@ def test_audioset(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_the_plain_name_comes_first(tmp_path: Path) -> None:
+    published.audioset(tmp_path / "audioset")
+    folder = tmp_path / "audioset/audio"
+    put(folder / "--4gqARaEJE_90_100.wav", sound_bytes(77))
+    put(folder / "Y--4gqARaEJE.wav", sound_bytes(78))
+    (corpus,) = sides(read("audioset", tmp_path))
+    assert values(corpus)[0] == folder / "--4gqARaEJE.wav"
+
+
 def test_audioset_without_its_classes(tmp_path: Path) -> None:
     published.audioset(tmp_path / "audioset")
     labels = tmp_path / "audioset/class_labels_indices.csv"

@@ -206,6 +206,15 @@ def test_a_truncated_tar_is_an_error_not_a_smaller_corpus(tmp_path: Path, share:
     assert "download it again" in caught.value.fix
 
 
+def test_the_member_that_was_cut_is_named(tmp_path: Path) -> None:
+    path = put_tar(tmp_path / "x.tar", {"a.png": image_bytes(1), "b.png": image_bytes(2)})
+    data = path.read_bytes()
+    put(path, data[: data.rindex(image_bytes(2)) + len(image_bytes(2)) - 7])
+    with pytest.raises(DataError) as caught:
+        opened(path)
+    assert caught.value.why == "it is cut short: 'b.png' lacks 7 bytes"
+
+
 def test_a_tar_may_lack_its_end(tmp_path: Path) -> None:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:

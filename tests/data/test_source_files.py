@@ -184,6 +184,15 @@ def test_items_can_be_left_out_by_id(folder: Path) -> None:
     assert "did you mean 'a.JPG'" in caught.value.fix
 
 
+def test_what_is_left_out_counts_in_a_digest_that_is_remembered(
+    folder: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    whole = opened(folder, cache=cache).digest
+    assert opened(folder, cache=cache, skip=frozenset({"b.png"})).digest != whole
+    assert opened(folder, cache=cache).digest == whole
+
+
 def test_a_full_check_finds_what_a_glance_does_not(folder: Path, tmp_path: Path) -> None:
     data = bytearray(sound_bytes(form="FLAC", n=16_000))
     data[9_000:9_200] = bytes(200)

@@ -105,6 +105,13 @@ def test_a_damaged_table_is_made_again(tmp_path: Path, name: str, damage: str) -
     assert list(found.strings("id")) == ["z"]
 
 
+def test_columns_of_different_tables_do_not_mix(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path)
+    cache.put("texts", "a", table("x", "y"))
+    np.save(tmp_path / "texts-a/n.npy", np.arange(3))
+    assert cache.get("texts", "a") is None
+
+
 def test_a_folder_that_cannot_be_written_only_costs_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,8 +136,6 @@ def _members(shard: Entry, stream: BinaryIO) -> Iterator[tuple[str, int, int]]:
     rest = stream.read(_BLOCK)
     if rest.strip(b"\0"):
         raise _damaged(shard, f"at byte {end} there is neither a header nor the end")
-    if 0 < len(rest) < _BLOCK:
-        raise _damaged(shard, f"it is cut short at byte {end + len(rest)}")
 
 
 def _digest(stream: BinaryIO, size_bytes: int) -> str:
