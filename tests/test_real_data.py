@@ -1,0 +1,96 @@
+"""Files on disk, from the lab file to a score: react, eval, again, and after damage."""
+
+from pathlib import Path
+
+import published_sets as published
+import pytest
+from media_files import image_bytes, put, put_tar, sound_bytes
+
+from reactions.data.digests import DigestCache
+from reactions.errors import MediaError, StepError
+from reactions.eval.tasks import get_task
+from reactions.labs.reading import load_lab
+from reactions.store import Store
+from reactions.workbench import Workbench
+
+LAB = """
+[lab]
+name = "own"
+extends = "mini"
+
+[reaction]
+hidden_dim = 8
+batch_size = 8
+dr_epochs = 1
+cr_epochs = 1
+
+[corpora.text]
+path = "captions.csv"
+column = "caption"
+
+[corpora.image]
+path = "photos"
+max_bad = 0.2
+
+[corpora.audio]
+path = "sounds-{0..1}.tar"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "molspace.toml", LAB)
+    put(tmp_path / "captions.csv", "caption\n" + "".join(f"a sound {i}\n" for i in range(12)))
+    for seed in range(12):
+        put(tmp_path / f"photos/{seed:02d}.png", image_bytes(seed))
+    put(tmp_path / "photos/empty.png", b"")
+    for shard in range(2):
+        put_tar(
+            tmp_path / f"sounds-{shard}.tar",
+            {f"{shard}{i}.flac": sound_bytes(10 * shard + i, "FLAC") for i in range(6)},
+        )
+    published.esc50(tmp_path / "sets/esc50")
+    published.audiocaps(tmp_path / "sets/audiocaps")
+    published.vggss(tmp_path / "sets/vggss")
+    return tmp_path
+
+
+def bench(folder: Path) -> Workbench:
+    store = Store(folder / "store")
+    lab = load_lab(data=folder / "sets", digests=DigestCache(store.root))
+    return Workbench(lab, store, "cpu")
+
+
+def scores(folder: Path, *names: str):
+    own = bench(folder)
+    target = own.target("ImageBind + Cr(CLAP_m)")
+    return own, own.evaluate(target, [get_task(name) for name in names])
+
+
+def test_react_and_eval_on_files(folder):
+    own, results = scores(folder, "esc50", "audiocaps", "vggss")
+    assert [(r.record["n"], r.record["expected"]) for r in results] == [
+        (4, 2000),
+        (2, 964),
+        (3, 5158),
+    ]
+    assert all(r.record["lab"] == "mini (own)" for r in results)
+    again = bench(folder)
+    plan = again.plan(again.check("ImageBind + Cr(CLAP_m)"))
+    assert {again.store.has(step.key) for step in plan.steps()} == {True}
+    del own
+
+
+def test_what_a_glance_lets_pass_stops_the_run_with_the_way_out(folder):
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    put_tar(folder / "sounds-1.tar", {"10.flac": bytes(data), "11.flac": sound_bytes(1, "FLAC")})
+    with pytest.raises((MediaError, StepError)) as caught:
+        scores(folder, "esc50")
+    said = str(caught.value)
+    assert "sounds-1.tar/10.flac" in said
+    assert 'skip = ["10"] under [corpora.audio]' in said
+    put(folder / "molspace.toml", LAB + 'skip = ["10"]\n')
+    _, (result,) = scores(folder, "esc50")
+    assert result.record["n"] == 4
