@@ -27,6 +27,9 @@ def evaluate(
     lambda_: options.Lambda = None,
     experts: options.Experts = None,
     lab: options.Lab = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
@@ -38,7 +41,16 @@ def evaluate(
 
     tasks = parse_tasks(task)
     chosen = options.adjustment(sigma, lambda_, experts)
-    bench = options.workbench(lab, seed=seed, precision=precision, device=device, quiet=quiet)
+    bench = options.workbench(
+        lab,
+        seed=seed,
+        precision=precision,
+        device=device,
+        quiet=quiet,
+        data=data,
+        weights=weights,
+        trust=trust,
+    )
     target = bench.target(space)
     if task.strip().casefold() == "all":
         fit = [t for t in tasks if {t.query, t.other} <= set(target.space.modalities)]

@@ -67,6 +67,9 @@ def infer(
         int, typer.Option("--batch-size", min=1, help="Items embedded at once.")
     ] = 256,
     lab: options.Lab = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -90,7 +93,9 @@ def infer(
     files = () if compare or path is None else writers.files_of(path, chosen_format)
     writers.refuse_overwriting(files, inputs or (), stdin)
     chosen = options.adjustment(sigma, lambda_, experts)
-    bench = options.workbench(lab, device=device, quiet=quiet)
+    bench = options.workbench(
+        lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust
+    )
     target = bench.target(space)
     embedder = bench.embedder(target, chosen)
     entries, samples = inference.choose_items(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from reactions.labs.lab import Lab as LoadedLab
     from reactions.run.events import Event
     from reactions.spaces.tree import Adjustment, Factors
     from reactions.workbench import Workbench
@@ -19,6 +22,29 @@ Lab = Annotated[
         "--lab",
         metavar="NAME|FILE",
         help="Where spaces, corpora and tasks come from.  [default: ./molspace.toml, else mini]",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Where evaluation sets lie, in their published layouts; also $MOLSPACE_DATA.",
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        metavar="NAME=PATH",
+        help="A file or folder with the weights of one space. Repeatable.",
+    ),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run the code that comes with the weights of pinned repositories (InternVL).",
     ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the lab's seed.")]
@@ -68,18 +94,49 @@ Experts = Annotated[
 ]
 
 
-def workbench(
-    lab: str | None,
+def lab(
+    name: str | None,
     *,
     seed: int | None = None,
+    weights: Sequence[str] | None = None,
+    data: Path | None = None,
+    quiet: bool = True,
+) -> LoadedLab:
+    """Open a lab, with the digests and scans that earlier runs remembered."""
+    from molspace_cli.progress import scans
+    from reactions.labs.reading import load_lab
+    from reactions.spaces.weights import digest_cache, parse_override
+
+    overrides = dict(parse_override(text) for text in weights or ())
+    return load_lab(
+        name,
+        seed=seed,
+        digests=digest_cache(),
+        data=data,
+        weights=overrides,
+        told=scans(quiet=quiet),
+    )
+
+
+def allow_remote_code(trust: bool) -> None:
+    """Let code that comes with weights run, as ``--trust-remote-code`` says."""
+    if trust:
+        os.environ.setdefault("MOLSPACE_TRUST_REMOTE_CODE", "1")
+
+
+def workbench(
+    lab_name: str | None,
+    *,
+    seed: int | None = None,
+    weights: Sequence[str] | None = None,
+    data: Path | None = None,
+    trust: bool = False,
     precision: str | None = None,
     device: str = "auto",
     quiet: bool = False,
 ) -> Workbench:
     """Open the lab and the store, with progress on stderr."""
     from molspace_cli.progress import progress
-    from reactions.data.digests import DigestCache
-    from reactions.labs.reading import load_lab
     from reactions.run.device import check_device
     from reactions.store import Store
     from reactions.workbench import Workbench
@@ -87,7 +144,8 @@ def workbench(
     check_device(device)
     store = Store()
     events: Callable[[Event], None] = progress(quiet=quiet)
-    found = load_lab(lab, seed=seed, digests=DigestCache(store.root))
+    allow_remote_code(trust)
+    found = lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet)
     return Workbench(found.with_precision(precision), store, device, events)
 
 

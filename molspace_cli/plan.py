@@ -18,6 +18,9 @@ def plan(
         typer.Option("--draw", help="Print a drawing instead: Mermaid, or Graphviz's dot."),
     ] = None,
     lab: options.Lab = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
     seed: options.Seed = None,
     precision: options.Precision = None,
     as_json: options.Json = False,
@@ -29,7 +32,9 @@ def plan(
     from reactions import drawing
     from reactions.plan import plan_json
 
-    bench = options.workbench(lab, seed=seed, precision=precision, quiet=True)
+    bench = options.workbench(
+        lab, seed=seed, precision=precision, quiet=True, data=data, weights=weights, trust=trust
+    )
     checked = bench.check(read_expression(expression))
     planned = bench.plan(checked)
     reasons = bench.store.explain_all(planned.steps())

@@ -33,6 +33,21 @@ if TYPE_CHECKING:
 _LINE_EVERY_S = 10.0
 
 
+def scans(*, quiet: bool = False) -> Callable[[str, int, int], None]:
+    """Return what is told of scans of corpora: one line a corpus, and one every ten seconds."""
+    told: dict[str, float] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if quiet or sys.stderr is None or now - told.get(what, -_LINE_EVERY_S) < _LINE_EVERY_S:
+            return
+        told[what] = now
+        share = f"{done} of {total}" if total else f"{done}"
+        print(f"scanning {what}: {share}", file=sys.stderr, flush=True)
+
+    return tell
+
+
 def progress(*, quiet: bool = False, stream: TextIO | None = None) -> EventSink:
     """Return a sink that shows a run's events to a person.
 

@@ -27,6 +27,9 @@ def react(
         Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")
     ] = None,
     lab: options.Lab = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
@@ -38,7 +41,16 @@ def react(
     What an earlier run has done is not done again; a run that was stopped goes on where it
     was. The bundle becomes the one that eval and infer use.
     """
-    bench = options.workbench(lab, seed=seed, precision=precision, device=device, quiet=quiet)
+    bench = options.workbench(
+        lab,
+        seed=seed,
+        precision=precision,
+        device=device,
+        quiet=quiet,
+        data=data,
+        weights=weights,
+        trust=trust,
+    )
     checked = bench.check(read_expression(expression))
     if not quiet:
         say(f"lab: {bench.lab.label}   {checked.expression}")

@@ -2,42 +2,246 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import print_json, print_table
+from molspace_cli.console import human_bytes, print_json, print_note, print_table, say
+
+if TYPE_CHECKING:
+    from reactions.kinds import SpaceSpec
+    from reactions.labs.lab import Lab
 
 app = typer.Typer(
-    rich_markup_mode=None, help="The spaces a lab knows by name.", invoke_without_command=True
+    rich_markup_mode=None,
+    help="The spaces a lab knows by name, and any model by URI.",
+    invoke_without_command=True,
 )
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|URI",
+        help='A space of the lab, or a model such as "open_clip:ViT-B-32/openai".',
+        show_default=False,
+    ),
+]
 
 
 @app.callback()
 def _default(
     context: typer.Context, lab: options.Lab = None, as_json: options.Json = False
 ) -> None:
-    """List the spaces a lab knows by name; any quoted folder of embeddings is one, too."""
+    """List the spaces a lab knows by name; a quoted URI names any other model or folder."""
     if context.invoked_subcommand is None:
-        list_spaces(lab, as_json)
+        list_spaces(lab, as_json=as_json)
 
 
 @app.command("list")
-def list_spaces(lab: options.Lab = None, as_json: options.Json = False) -> None:
-    """List the spaces a lab knows by name."""
+def list_spaces(
+    lab: options.Lab = None, weights: options.Weights = None, as_json: options.Json = False
+) -> None:
+    """List the spaces a lab knows by name, and whether their weights are on this machine."""
     from dataclasses import asdict
 
-    from reactions.labs.reading import load_lab
+    from reactions.errors import MolspaceError
 
-    found = load_lab(lab)
-    specs = list(found.catalogue)
+    found = options.lab(lab, weights=weights)
+    specs: list[SpaceSpec] = []
+    missing: dict[str, str] = {}
+    for name in found.catalogue.names():
+        try:
+            specs.append(found.catalogue.by_name(name))
+        except MolspaceError as error:
+            missing[name] = error.fix or error.what
     if as_json:
-        print_json("spaces", {"lab": found.label, "spaces": [asdict(spec) for spec in specs]})
+        print_json(
+            "spaces",
+            {
+                "lab": found.label,
+                "spaces": [asdict(spec) for spec in specs],
+                "missing": [{"name": name, "fix": fix} for name, fix in missing.items()],
+            },
+        )
         return
+    rows = [
+        (s.name, str(s.dim), ", ".join(s.modalities), s.hub or "-", s.licence or "-", s.revision)
+        for s in specs
+    ]
+    rows += [(name, "-", "no weights on this machine", "-", "-", "") for name in missing]
     print_table(
         f"lab: {found.label}",
         ("space", "dim", "modalities", "hub", "licence", "revision"),
+        rows,
+    )
+    for name, fix in missing.items():
+        print_note(f"{name}: {fix}")
+
+
+@app.command("info")
+def info(
+    name: Name,
+    lab: options.Lab = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what is known of a space without loading it."""
+    from dataclasses import asdict
+
+    options.allow_remote_code(trust)
+    spec = _spec(options.lab(lab, weights=weights), name)
+    if as_json:
+        print_json("space", asdict(spec))
+        return
+    print_table(
+        spec.name,
+        ("", ""),
         [
-            (s.name, str(s.dim), ", ".join(s.modalities), s.hub or "-", s.licence, s.revision)
-            for s in specs
+            ("dim", str(spec.dim)),
+            ("modalities", ", ".join(spec.modalities)),
+            ("hub", spec.hub or "- (every pair is bound)"),
+            ("adapter", spec.adapter),
+            ("weights", spec.source),
+            ("sha256", spec.weights_digest or "-"),
+            ("revision", spec.revision or "-"),
+            ("licence", spec.licence or "unknown"),
+            *((f"preprocessing {m}", tag) for m, tag in spec.preprocessing),
+            *((f"operations {m}", f"{flops:.3g} an item") for m, flops in spec.flops_per_item),
         ],
     )
+
+
+@app.command("fetch")
+def fetch(
+    name: Name,
+    lab: options.Lab = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Download a space's weights; a stopped download goes on where it was.
+
+    Weights have licences of their own, which are shown: ImageBind's, for one, does not
+    allow commercial use.
+    """
+    from reactions.errors import UsageError
+    from reactions.spaces.adapters import requirements
+    from reactions.spaces.fetch import fetch as bring
+    from reactions.spaces.weights import Places, digest_cache
+
+    opened = options.lab(lab)
+    called, uri = opened.uri_of(name)
+    wanted = requirements(uri)
+    if not wanted:
+        if called == uri:
+            opened.catalogue.by_uri(uri)  # which tells if it means nothing
+        raise UsageError(
+            f"there is nothing to fetch for '{name}'",
+            why="its weights come with molspace" if called != uri else "it lies on this machine",
+        )
+    told = _downloads(quiet)
+    found = bring(called, wanted, Places.of_environment(), digest_cache(), told=told)
+    if as_json:
+        print_json(
+            "fetch",
+            {
+                "space": called,
+                "files": [
+                    {
+                        "name": one.name,
+                        "path": str(one.path),
+                        "was_there": one.was_there,
+                        "licence": one.licence,
+                        "sha256": one.sha256,
+                    }
+                    for one in found
+                ],
+            },
+        )
+        return
+    for one in found:
+        if not quiet:
+            say(
+                f"{one.name}: {'was there' if one.was_there else 'fetched'}; "
+                + _licence(one.licence)
+            )
+        print(one.path)
+
+
+@app.command("doctor")
+def doctor(
+    name: Name,
+    lab: options.Lab = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
+    device: options.Device = "auto",
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Store these outputs in place of earlier ones.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Examine a space: dimensions, norms, chance, collapsed towers, stored outputs, speed.
+
+    Exits with 4 if something is wrong.
+    """
+    from reactions.doctor import ITEMS, examine
+    from reactions.errors import EXIT_STEP_FAILED
+    from reactions.labs import mini
+    from reactions.run.device import resolve_devices
+    from reactions.spaces.adapters import load
+    from reactions.spaces.weights import state_folder
+
+    options.allow_remote_code(trust)
+    spec = _spec(options.lab(lab, weights=weights), name)
+    encoder = load(spec, device=resolve_devices(device)[0])
+    samples = {
+        m: mini.corpus(m, n=ITEMS, seed=0).items(0, ITEMS) for m in ("audio", "image", "text")
+    }
+    found = examine(encoder, samples, goldens=state_folder() / "goldens", renew=renew)
+    wrong = [one for one in found if one.verdict == "failed"]
+    if as_json:
+        print_json("doctor", {"space": spec.name, "findings": [one.to_json() for one in found]})
+    else:
+        print_table(
+            f"{spec.name}: {len(wrong)} wrong" if wrong else f"{spec.name}: fit for use",
+            ("check", "modality", "verdict", "found", "advice"),
+            [(f.check, f.modality or "-", f.verdict, f.value, f.advice) for f in found],
+        )
+    if wrong:
+        raise typer.Exit(EXIT_STEP_FAILED)
+
+
+def _spec(lab: Lab, name: str) -> SpaceSpec:
+    if name in lab.catalogue or not any(sign in name for sign in ":/"):
+        return lab.catalogue.by_name(name)
+    return lab.catalogue.by_uri(name)
+
+
+def _licence(licence: str) -> str:
+    if not licence:
+        return "licence unknown: see where it comes from"
+    restricted = "NC" in licence.upper().replace("_", "-").split("-")
+    return f"licence {licence}" + (": NOT for commercial use" if restricted else "")
+
+
+def _downloads(quiet: bool) -> Any:
+    """Return what is told of downloads: a line that moves on a terminal, else one a file."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    begun: set[str] = set()
+
+    def told(what: str, done: int, total: int) -> None:
+        if quiet:
+            return
+        if terminal:
+            share = (
+                f"{100 * done // total} % of {human_bytes(total)}" if total else human_bytes(done)
+            )
+            end = "\n" if total and done >= total else ""
+            print(f"\r{what}: {share}   ", end=end, file=sys.stderr, flush=True)
+        elif what not in begun:
+            begun.add(what)
+            say(f"{what}: downloading" + (f" {human_bytes(total)}" if total else ""))
+
+    return told

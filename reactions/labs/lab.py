@@ -90,6 +90,7 @@ class Lab:
         world_tasks: whether the mini world's evaluation sets belong to it.
         digests: remembers digests of large files, and scans of corpora beside them.
         told: of the progress of scans.
+        uris: the models behind spaces that are given by URI.
     """
 
     name: str
@@ -104,6 +105,22 @@ class Lab:
     world_tasks: bool = False
     digests: DigestCache = field(default_factory=DigestCache, repr=False)
     told: Told = field(default=silent, repr=False)
+    uris: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def uri_of(self, name: str) -> tuple[str, str]:
+        """Return a space's name and what to fetch for it: its URI, or what it is.
+
+        Args:
+            name: of a space of the lab, or a URI, which is then both.
+
+        Raises:
+            MissingError: it is neither.
+        """
+        if name in self.uris:
+            return name, self.uris[name]
+        if name in self.catalogue or ":" not in name:
+            return name, self.catalogue.by_name(name).source
+        return next(((known, uri) for known, uri in self.uris.items() if uri == name), (name, name))
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -17,7 +17,7 @@ from reactions.errors import DataError, MissingError, UsageError, suggestion
 from reactions.kinds import FactorDefaults
 from reactions.labs.data_sections import data_home, read_corpora, read_folders
 from reactions.labs.lab import Lab, ReactionSettings
-from reactions.labs.space_sections import read_spaces
+from reactions.labs.space_sections import Model, read_spaces
 from reactions.labs.values import check_keys, table_of, typed
 from reactions.registry import Catalogue
 from reactions.spaces.adapters import resolve_uri
@@ -123,7 +123,10 @@ def _read(path: Path, opened: _Opened, depth: int) -> Lab:
     default = path.parent.name if path.name == OWN_LAB else path.stem
     name = typed(head.get("name", default), str, path, "lab.name")
     specs = dict(base.catalogue.items()) if base else {}
-    specs.update(read_spaces(data, path, opened.digests, opened.places))
+    own = read_spaces(data, path, opened.digests, opened.places)
+    specs.update(own)
+    uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
+    uris.update({name: space.uri for name, space in own.items() if isinstance(space, Model)})
     corpora = {**(base.corpora if base else {}), **read_corpora(data, path, opened.root)}
     world_tasks = head.get("world_tasks", base.world_tasks if base else False)
     label = typed(head.get("label", name), str, path, "lab.label") or name
@@ -146,6 +149,7 @@ def _read(path: Path, opened: _Opened, depth: int) -> Lab:
         data=read_folders(data, base.data if base else Folders(), path, opened.root),
         world_tasks=typed(world_tasks, bool, path, "lab.world_tasks"),
         digests=opened.digests,
+        uris=uris,
     )
 
 

@@ -51,7 +51,7 @@ def read_spaces(
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
+class Model:
     """A space given by a URI; called to describe it, which needs its weights."""
 
     name: str
@@ -62,6 +62,13 @@ class _Model:
     places: Places
 
     def __call__(self) -> SpaceSpec:
+        """Describe the space.
+
+        Raises:
+            MissingError: its weights are not on this machine.
+            DataError: they are not what they should be.
+            UsageError: the lab file's hub is none of its modalities.
+        """
         spec = resolve_uri(self.uri, name=self.name, digest_cache=self.digests, places=self.places)
         spec = replace(spec, hub=self.hub or spec.hub)
         _check_modalities(spec, self.path)
@@ -78,7 +85,7 @@ def _space(
     check_keys(entry, kinds, path, f"{where}.")
     given = {key: typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
     if "uri" in entry:
-        return _Model(name, given["uri"], given.get("hub"), path, digests, places)
+        return Model(name, given["uri"], given.get("hub"), path, digests, places)
     if "path" in entry:
         folder = (path.parent / Path(given["path"]).expanduser()).resolve()
         spec = resolve_uri(str(folder), digest_cache=digests)

@@ -53,20 +53,30 @@ def images(scenes: Scenes) -> NDArray[np.uint8]:
 
 def _render(scenes: Scenes) -> NDArray[np.uint8]:
     n = len(scenes)
-    cover, mark = (part.astype(np.int16)[..., None] for part in _coverage(scenes))
-    image = _background(scenes)
+    # Colours apart from each other until the end: numpy is slow at innermost axes of three.
+    cover, mark = (part.astype(np.int16)[:, None] for part in _coverage(scenes))
+    image = _background(scenes)  # (n, 3, 32, 32); cover, mark: (n, 1, 32, 32), 0 to 64
     paint = np.array(_COLOURS, np.int16)[scenes.colour]
     paint = paint + np.stack([scenes.draw(f"paint-{c}", 51) - 25 for c in range(3)], 1)
-    paint = np.clip(paint, 0, 255).astype(np.int16)[:, None, None, :]
-    image += ((paint - image) * cover) >> 6  # cover, mark: (n, 32, 32, 1), 0 to 64
+    paint = np.clip(paint, 0, 255).astype(np.int16)[:, :, None, None]
+    layer = paint - image
+    layer *= cover
+    layer >>= 6
+    image += layer
     ink = np.array(_MARKINGS, np.int16)[scenes.colour][:, None, None, None]
-    image += (((ink - image) * mark) >> 6) * 3 >> 2
+    np.subtract(ink, image, out=layer)
+    layer *= mark
+    layer >>= 6
+    layer *= 3
+    layer >>= 2
+    image += layer
     # Light: each channel is dimmed on its own, so colours are a little uncertain.
     light = np.stack([40 + scenes.draw(f"light-{c}", 25) for c in range(3)], 1)
     light = (light * (75 + scenes.draw("exposure", 26))[:, None] // 100).astype(np.int16)
-    image = (image * light[:, None, None, :]) >> 6
-    image += _grain(scenes, n)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    image *= light[:, :, None, None]
+    image >>= 6
+    lit = np.moveaxis(image, 1, 3) + _grain(scenes, n)
+    return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
 
 
 def _coverage(scenes: Scenes) -> NDArray[np.uint8]:
@@ -98,22 +108,23 @@ def _coverage(scenes: Scenes) -> NDArray[np.uint8]:
 
 
 def _background(scenes: Scenes) -> NDArray[np.int16]:
-    """Return places: a colour and a pattern each, (n, 32, 32, 3) int16."""
-    grid = np.arange(SIDE, dtype=np.int64)
-    shift = scenes.draw("shift", SIDE)[:, None, None]
+    """Return places: a colour and a pattern each, (n, 3, 32, 32) int16."""
+    grid = np.arange(SIDE, dtype=np.int16)
+    shift = scenes.draw("shift", SIDE).astype(np.int16)[:, None, None]
     x, y = grid[None, None, :] + shift, grid[None, :, None] + shift
-    patterns = np.stack(
-        [
-            ((x >> 3) & 1) * 24 + 0 * y,  # room: broad panels
-            ((y >> 2) & 1) * 20 + 0 * x,  # street: kerbs
-            (((x * 5) ^ (y * 3)) & 15) * 3,  # forest: leaves
-            ((y + ((x >> 2) & 3)) & 3) * 9,  # water: ripples
-        ]
-    )  # (4, n, 32, 32)
-    pattern = patterns[scenes.place, np.arange(len(scenes))].astype(np.int16)
+    patterns = (
+        lambda x, y: ((x >> 3) & 1) * 24 + 0 * y,  # room: broad panels
+        lambda x, y: ((y >> 2) & 1) * 20 + 0 * x,  # street: kerbs
+        lambda x, y: (((x * 5) ^ (y * 3)) & 15) * 3,  # forest: leaves
+        lambda x, y: ((y + ((x >> 2) & 3)) & 3) * 9,  # water: ripples
+    )
+    pattern = np.empty((len(scenes), SIDE, SIDE), np.int16)
+    for place, drawn in enumerate(patterns):
+        here = scenes.place == place
+        pattern[here] = drawn(x[here], y[here])
     tint = np.array(_PLACES, np.int64)[scenes.place]
-    tint = tint + np.stack([scenes.draw(f"tint-{c}", 41) - 20 for c in range(3)], 1)
-    return (tint[:, None, None, :] + pattern[..., None] - 12).astype(np.int16)
+    tint = tint + np.stack([scenes.draw(f"tint-{c}", 41) - 20 for c in range(3)], 1) - 12
+    return tint.astype(np.int16)[:, :, None, None] + pattern[:, None]
 
 
 def _grain(scenes: Scenes, n: int) -> NDArray[np.int16]:

@@ -1,0 +1,100 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+MOLSPACE = [sys.executable, "-m", "molspace_cli"]
+
+
+@pytest.fixture
+def molspace(tmp_path):
+    def run(*arguments, **more):
+        env = {
+            **os.environ,
+            "MOLSPACE_OFFLINE": "1",
+            "MOLSPACE_CACHE": str(tmp_path / "cache"),
+            "XDG_CACHE_HOME": str(tmp_path / "xdg"),
+            "HF_HOME": str(tmp_path / "hf"),
+            **more,
+        }
+        return subprocess.run(
+            [*MOLSPACE, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=env,
+            timeout=120,
+        )
+
+    return run
+
+
+def test_the_paper_lab_lists_what_is_missing_and_how_to_get_it(molspace):
+    shown = molspace("spaces", "list", "--lab", "paper")
+    assert shown.returncode == 0
+    assert shown.stdout.count("no weights on this machine") == 4
+    assert 'CLAP_g: molspace spaces fetch "laion_clap:630k-fusion-best.pt"' in shown.stdout
+    body = json.loads(molspace("spaces", "list", "--lab", "paper", "--json").stdout)
+    assert body["schema"] == "molspace.spaces/1"
+    assert body["spaces"] == []
+    assert [one["name"] for one in body["missing"]] == ["ImageBind", "InternVL", "CLAP_g", "CLAP_m"]
+
+
+def test_info_of_a_space_and_of_a_folder(molspace, tmp_path):
+    shown = molspace("spaces", "info", "CLAP_m", "--lab", "mini")
+    assert "sha256\t9edf9863" in shown.stdout
+    np.save(tmp_path / "text.npy", np.eye(3, dtype=np.float32))
+    body = json.loads(molspace("spaces", "info", f"precomputed:{tmp_path}", "--json").stdout)
+    assert (body["schema"], body["dim"]) == ("molspace.space/1", 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("info", "clapm"), 2, "did you mean 'CLAP_m'?"),
+        (("info", "nothing:here"), 3, "starts with none of"),
+        (("fetch", "CLAP_m"), 2, "its weights come with molspace"),
+        (("fetch", "nothing:here"), 3, "starts with none of"),
+        (("fetch", "ImageBind", "--lab", "paper"), 3, "offline mode is on (MOLSPACE_OFFLINE=1)"),
+        (("list", "--weights", "CLAP_m"), 2, "--weights NAME=PATH"),
+        (("doctor", "CLAP_m", "--device", "cuda:77"), 2, "cuda:77"),
+    ],
+)
+def test_what_cannot_be_done_is_told_with_the_fix(molspace, arguments, code, words):
+    shown = molspace("spaces", *arguments)
+    assert words in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert shown.stdout == ""
+    # A name nobody knows is a usage error in a reaction; here it is something missing.
+    assert shown.returncode in (code, 3)
+
+
+def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(molspace, tmp_path):
+    first = molspace("spaces", "doctor", "InternVL", "--lab", "mini")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("# InternVL: fit for use")
+    assert first.stdout.count("stored now") == 2
+    body = json.loads(molspace("spaces", "doctor", "InternVL", "--lab", "mini", "--json").stdout)
+    stored = [f for f in body["findings"] if f["check"] == "stored outputs"]
+    assert [f["verdict"] for f in stored] == ["ok", "ok"]
+    assert all("differs by" in f["value"] for f in stored)
+    for golden in (tmp_path / "cache" / "goldens").iterdir():
+        record = json.loads(golden.read_text())
+        record["rows"][0][0] += 0.5
+        golden.write_text(json.dumps(record))
+    shown = molspace("spaces", "doctor", "InternVL", "--lab", "mini")
+    assert shown.returncode == 4
+    assert "2 wrong" in shown.stdout
+
+
+def test_weights_may_be_named_on_the_command_line(molspace, tmp_path):
+    shown = molspace(
+        "react", "ImageBind + Cr(CLAP_m)", "--lab", "paper", "--weights", "CLAP_m=no.pt"
+    )
+    assert shown.returncode == 3
+    assert "ImageBind" in shown.stderr
+    shown = molspace("spaces", "info", "CLAP_m", "--lab", "paper", "--weights", "CLAP_m=no.pt")
+    assert "names something that is not there" in shown.stderr
