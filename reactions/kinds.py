@@ -51,9 +51,10 @@ class Item:
     Attributes:
         id: unique within its corpus and modality.
         modality: what kind of value this is.
-        value: a ``str`` for text; for media a ``Path`` to a file, or the decoded
-            value: (h, w, 3) uint8 RGB for an image, a ``Waveform`` for audio. None where
-            only the id matters (precomputed embeddings are looked up by id).
+        value: a ``str`` for text; for media a ``Path`` to a file, its ``bytes``, a ``Blob``
+            (``reactions.data.places``: where they lie in a tar or on a server), or the
+            decoded value: (h, w, 3) uint8 RGB for an image, a ``Waveform`` for audio. None
+            where only the id matters (precomputed embeddings are looked up by id).
     """
 
     id: str

@@ -170,6 +170,15 @@ def test_files_blobs_and_bytes_are_alike(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(found.samples, expected.samples)
 
 
+def test_one_channel_of_an_item() -> None:
+    samples = np.stack([np.full(100, 0.25), np.full(100, -0.25)], axis=1)
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, 8000, format="WAV")
+    item = Item("i", "audio", stream.getvalue())
+    assert media.load(item, channel=0).value.samples[0] == 0.25
+    assert media.load(item).value.samples[0] == 0.0
+
+
 def test_texts_in_blobs(tmp_path: Path) -> None:
     path = put(tmp_path / "x.tar", "....rain on a roof\n....")
     assert media.load(Item("i", "text", Blob(str(path), 4, 15))).value == "rain on a roof"
