@@ -112,16 +112,12 @@ def _background(scenes: Scenes) -> NDArray[np.int16]:
     grid = np.arange(SIDE, dtype=np.int16)
     shift = scenes.draw("shift", SIDE).astype(np.int16)[:, None, None]
     x, y = grid[None, None, :] + shift, grid[None, :, None] + shift
-    patterns = (
-        lambda x, y: ((x >> 3) & 1) * 24 + 0 * y,  # room: broad panels
-        lambda x, y: ((y >> 2) & 1) * 20 + 0 * x,  # street: kerbs
-        lambda x, y: (((x * 5) ^ (y * 3)) & 15) * 3,  # forest: leaves
-        lambda x, y: ((y + ((x >> 2) & 3)) & 3) * 9,  # water: ripples
-    )
     pattern = np.empty((len(scenes), SIDE, SIDE), np.int16)
-    for place, drawn in enumerate(patterns):
-        here = scenes.place == place
-        pattern[here] = drawn(x[here], y[here])
+    room, street, forest, water = (scenes.place == place for place in range(4))
+    pattern[room] = ((x[room] >> 3) & 1) * 24  # broad panels
+    pattern[street] = ((y[street] >> 2) & 1) * 20  # kerbs
+    pattern[forest] = (((x[forest] * 5) ^ (y[forest] * 3)) & 15) * 3  # leaves
+    pattern[water] = ((y[water] + ((x[water] >> 2) & 3)) & 3) * 9  # ripples
     tint = np.array(_PLACES, np.int64)[scenes.place]
     tint = tint + np.stack([scenes.draw(f"tint-{c}", 41) - 20 for c in range(3)], 1) - 12
     return tint.astype(np.int16)[:, :, None, None] + pattern[:, None]
