@@ -62,7 +62,8 @@ def find(url: str) -> list[tuple[str, int, str]]:
         files = [info for info in found.values() if info.get("type") != "directory"]
         if not files:
             raise FileNotFoundError(url)
-        return [_entry(fs, info) for info in sorted(files, key=lambda info: str(info["name"]))]
+        ordered = sorted(files, key=lambda info: str(info["name"]))
+        return [_entry(url, fs, info) for info in ordered]
 
 
 def is_folder(url: str) -> bool:
@@ -91,7 +92,7 @@ def walk(url: str) -> list[tuple[str, str, int, str]]:
         fs, path = _open(url)
         root = path.rstrip("/")
         found = [
-            (str(name).removeprefix(root).lstrip("/"), *_entry(fs, info))
+            (str(name).removeprefix(root).lstrip("/"), *_entry(url, fs, info))
             for name, info in fs.find(path, detail=True).items()
         ]
         return sorted(found)
@@ -123,8 +124,12 @@ def read(url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
         return bytes(fs.cat_file(path, start=start, end=start + size_bytes))
 
 
-def _entry(fs: AbstractFileSystem, info: Mapping[str, Any]) -> tuple[str, int, str]:
-    return str(fs.unstrip_protocol(info["name"])), int(info.get("size") or 0), stamp(info)
+def _entry(url: str, fs: AbstractFileSystem, info: Mapping[str, Any]) -> tuple[str, int, str]:
+    protocol = url.partition("://")[0]
+    name = str(info["name"])
+    # A chain (simplecache::s3://...) is opened again as it was written.
+    found = f"{protocol}://{name}" if "::" in protocol else str(fs.unstrip_protocol(name))
+    return found, int(info.get("size") or 0), stamp(info)
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from reactions.data.benchmark import BenchmarkData, RetrievalData
 from reactions.data.benchmarks import Folders, captions_of, find_set, read_set
 from reactions.data.digests import DigestCache
-from reactions.data.sources.source import Told, silent
+from reactions.data.sources.source import Depth, Told, silent
 from reactions.errors import MissingError, UsageError, suggestion
 from reactions.kinds import Corpus, FactorDefaults, Item, Modality
 from reactions.labs.data_sections import CorpusSource
@@ -141,6 +141,21 @@ class Lab:
         # ReactionSettings checks it.
         settings = replace(self.settings, precision=cast("Precision", precision))
         return replace(self, settings=settings)
+
+    def with_check(self, depth: Depth | None) -> Lab:
+        """Return this lab with another depth of looking for damage in its corpora.
+
+        What ``"full"`` finds is left out for as long as the lab file says so, too.
+        """
+        if depth is None:
+            return self
+        corpora = {
+            modality: replace(
+                corpus, sources=tuple(replace(source, check=depth) for source in corpus.sources)
+            )
+            for modality, corpus in self.corpora.items()
+        }
+        return replace(self, corpora=corpora)
 
     @property
     def tables(self) -> TableCache:

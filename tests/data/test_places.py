@@ -184,6 +184,14 @@ def test_remote_files(memory: str) -> None:
     assert Blob(found[0].url).read() == b"a.txt"
 
 
+def test_chains_of_file_systems(memory: str) -> None:
+    found = find("simplecache::memory://set/*.txt")
+    assert [entry.name for entry in found] == ["a.txt", "b.txt"]
+    assert found[0].url.startswith("simplecache::memory://")
+    assert read(found[0].url) == b"a.txt"
+    assert [entry.name for entry in walk("simplecache::memory://set")][-1] == "deep/c.txt"
+
+
 def test_a_remote_stamp_changes_with_the_object(memory: str) -> None:
     (before,) = find(f"{memory}/a.txt")
     with fsspec.filesystem("memory").open("/set/a.txt", "wb") as stream:

@@ -73,6 +73,18 @@ def test_a_corpus_is_the_same_in_another_run_and_place(folder, tmp_path):
     assert [replace(lab(), digests=DigestCache()).corpus("image").digest] == digests[1:2]
 
 
+def test_a_full_check_can_be_asked_for(folder, tmp_path):
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    put(tmp_path / "more/y.flac", bytes(data))
+    own = replace(lab(), corpora={"audio": lab().corpora["audio"]})
+    assert own.inventory()[0].bad == 0
+    assert own.with_check(None) is own
+    (holding, *_) = own.with_check("full").inventory()
+    assert "1 of 2 audio items cannot be used" in holding.problem
+    assert "y.flac" in holding.problem
+
+
 def test_progress_of_scans_is_told(folder):
     seen = []
     lab(told=lambda *report: seen.append(report)).corpus("image")
@@ -197,3 +209,10 @@ def test_an_audit_of_a_small_world():
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+def test_the_example_lab_file_is_valid():
+    lab = load_lab(str(Path(__file__).parents[2] / "examples" / "own_data.toml"))
+    assert sorted(lab.corpora) == ["audio", "image", "text"]
+    assert len(lab.corpora["audio"].sources) == 2
+    assert lab.data.of("coco")[0] == Path("/data/coco")
