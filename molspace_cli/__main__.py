@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 
 
 def main() -> None:
@@ -15,6 +16,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept", file=sys.stderr)
         code = 130
+        if threading.active_count() > 1:  # workers that a second Ctrl-C left behind
+            sys.stdout.flush()
+            os._exit(code)
     except BrokenPipeError:
         _closed_pipe()
     sys.exit(code)

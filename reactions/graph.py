@@ -108,6 +108,7 @@ class Step:
         together: names a computation that this step has in common with others that have
             equally many rows; those that are ready at the same time are run at once. Each
             step's result is the same as when it runs alone.
+        space: the space whose encoder the step loads, for checks before a run begins.
     """
 
     kind: StepKindName
@@ -121,6 +122,7 @@ class Step:
     cost: Cost = Cost()
     shares: str = ""
     together: Together | None = None
+    space: SpaceSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,11 @@ class Workbench:
         from reactions.run.local import LocalExecutor
 
         executor = LocalExecutor(
-            self.store, device=self.device, load_encoder=load_encoder, events=self.events
+            self.store,
+            device=self.device,
+            load_encoder=load_encoder,
+            check_space=check_space,
+            events=self.events,
         )
         return executor.run(targets)
 
@@ -239,6 +243,13 @@ def load_encoder(spec: SpaceSpec, device: str) -> Encoder:
     from reactions.spaces.adapters import load
 
     return load(spec, device)
+
+
+def check_space(spec: SpaceSpec) -> None:
+    """Raise what ``load_encoder`` would lack, without loading anything."""
+    from reactions.spaces.adapters import check
+
+    check(spec)
 
 
 def _names_bundle(path: Path) -> bool:

@@ -74,7 +74,9 @@ def test_a_space_may_be_described_when_it_is_first_asked_for():
         calls.append(1)
         return SpaceSpec("Late", 4, ("text",), "fake", "l")
 
-    catalogue = Catalogue({"Early": SpaceSpec("Early", 3, ("text",), "fake", "e"), "Late": describe})
+    catalogue = Catalogue(
+        {"Early": SpaceSpec("Early", 3, ("text",), "fake", "e"), "Late": describe}
+    )
     assert catalogue.names() == ("Early", "Late")
     assert "Late" in catalogue
     assert [s.name for s in catalogue] == ["Early"]

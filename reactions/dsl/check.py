@@ -29,7 +29,7 @@ from reactions.dsl.syntax import (
     stages_of,
 )
 from reactions.dsl.values import is_identifier
-from reactions.errors import DataError, MissingError, suggestion
+from reactions.errors import DataError, MissingError, UsageError, suggestion
 from reactions.kinds import FactorDefaults
 from reactions.registry import Catalogue
 
@@ -206,7 +206,7 @@ class _Checker:
     def uri(self, scope: _Scope, uri: str, span: Span) -> _Value:
         try:
             return _Value(Space(uri), kinds.Leaf(self.catalogue.by_uri(uri)))
-        except (MissingError, DataError) as error:
+        except (MissingError, DataError, UsageError) as error:
             located = scope.source.error(
                 error.what, span, why=error.why, fix=error.fix, **error.fields
             )

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from reactions.errors import MolspaceError, StepError
 from reactions.graph import Artifact, Step
-from reactions.kinds import Digest
+from reactions.kinds import Digest, SpaceSpec
 from reactions.run.device import check_device, is_out_of_memory, resolve_devices
 from reactions.run.events import (
     EventSink,
@@ -50,6 +50,7 @@ class LocalExecutor:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, or several; see ``check_device``.
             There is one worker for each.
         load_encoder: opens a space on a device.
+        check_space: raises what ``load_encoder`` would lack; asked before anything runs.
         events: told what happens, in the calling thread.
 
     Raises:
@@ -62,12 +63,14 @@ class LocalExecutor:
         *,
         device: str = "auto",
         load_encoder: LoadEncoder,
+        check_space: Callable[[SpaceSpec], None] = lambda spec: None,
         events: EventSink = ignore,
     ) -> None:
         check_device(device)
         self._store = store
         self._device = device
         self._load_encoder = load_encoder
+        self._check_space = check_space
         self._events = events
 
     def run(self, targets: Sequence[Step]) -> dict[Digest, Artifact]:
@@ -102,6 +105,9 @@ class LocalExecutor:
         plan = schedule(targets, self._store.lookup)
         if plan.pending:
             self._store.prepare()
+            # Now, not hours later when the fourth encoder's turn comes.
+            for space in dict.fromkeys(step.space for step in plan.pending if step.space):
+                self._check_space(space)
         self._events(PlanStarted(len(plan.pending), len(plan.hits)))
         for step in plan.hits:
             self._events(StepHit(step.key, step.kind, step.label))

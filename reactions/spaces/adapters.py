@@ -28,12 +28,14 @@ from reactions.kinds import Encoder, SpaceSpec
 from reactions.spaces.weights import Places, Requirement
 
 MODELS: Mapping[str, str] = {
+    "audioclip": "reactions.spaces.audioclip",
     "hf": "reactions.spaces.hf",
     "imagebind": "reactions.spaces.imagebind",
     "imagebind_bfloat16": "reactions.spaces.imagebind",
     "imagebind_float16": "reactions.spaces.imagebind",
     "laion_clap": "reactions.spaces.clap.laion",
     "open_clip": "reactions.spaces.open_clip_models",
+    "wav2clip": "reactions.spaces.wav2clip",
 }
 """URI scheme, which is also the adapter's name, to its module.
 

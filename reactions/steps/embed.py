@@ -49,6 +49,7 @@ def embed_leaf(spec: SpaceSpec, corpus: Corpus, *, dtype: str, shard_rows: int) 
             size_bytes=n * spec.dim * ITEM_BYTES[dtype],
             memory_bytes=min(n, shard_rows) * spec.dim * (4 + ITEM_BYTES[dtype]),
         ),
+        space=spec,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from reactions.graph import Artifact, Context, Cost, Step, StepKindName, Together
 from reactions.hashing import digest
+from reactions.kinds import SpaceSpec
 
 VERSIONS: Mapping[StepKindName, int] = {
     "embed": 1,
@@ -34,6 +35,7 @@ def make_step(
     cost: Cost | None = None,
     shares: str = "",
     together: Together | None = None,
+    space: SpaceSpec | None = None,
 ) -> Step:
     """Return a step whose key covers all that can change its result.
 
@@ -51,6 +53,7 @@ def make_step(
         cost: estimates.
         shares: see ``Step.shares``.
         together: see ``Step.together``.
+        space: see ``Step.space``.
     """
     preimage = {
         "kind": kind,
@@ -70,4 +73,5 @@ def make_step(
         cost=cost or Cost(),
         shares=shares,
         together=together,
+        space=space,
     )

@@ -35,12 +35,13 @@ def molspace(tmp_path):
 def test_the_paper_lab_lists_what_is_missing_and_how_to_get_it(molspace):
     shown = molspace("spaces", "list", "--lab", "paper")
     assert shown.returncode == 0
-    assert shown.stdout.count("no weights on this machine") == 4
+    assert shown.stdout.count("no weights on this machine") == 6
     assert 'CLAP_g: molspace spaces fetch "laion_clap:630k-fusion-best.pt"' in shown.stdout
     body = json.loads(molspace("spaces", "list", "--lab", "paper", "--json").stdout)
     assert body["schema"] == "molspace.spaces/1"
     assert body["spaces"] == []
-    assert [one["name"] for one in body["missing"]] == ["ImageBind", "InternVL", "CLAP_g", "CLAP_m"]
+    named = [one["name"] for one in body["missing"]]
+    assert named == ["ImageBind", "InternVL", "CLAP_g", "CLAP_m", "WAV2CLIP", "AudioCLIP"]
 
 
 def test_info_of_a_space_and_of_a_folder(molspace, tmp_path):
@@ -91,10 +92,9 @@ def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(mols
 
 
 def test_weights_may_be_named_on_the_command_line(molspace, tmp_path):
-    shown = molspace(
-        "react", "ImageBind + Cr(CLAP_m)", "--lab", "paper", "--weights", "CLAP_m=no.pt"
-    )
+    named = ("--lab", "paper", "--weights", "CLAP_m=no.pt")
+    shown = molspace("react", "ImageBind + Cr(CLAP_m)", *named)
     assert shown.returncode == 3
     assert "ImageBind" in shown.stderr
-    shown = molspace("spaces", "info", "CLAP_m", "--lab", "paper", "--weights", "CLAP_m=no.pt")
+    shown = molspace("spaces", "info", "CLAP_m", *named)
     assert "names something that is not there" in shown.stderr

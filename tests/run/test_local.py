@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from toy import SPEC, by_rows, counting, executor
 
-from reactions.errors import DataError, MediaError, MolspaceError, StepError, StoreError
+from reactions.errors import (
+    DataError,
+    MediaError,
+    MissingError,
+    MolspaceError,
+    StepError,
+    StoreError,
+)
 from reactions.graph import Artifact, Cost
 from reactions.run import events as ev
 from reactions.run.schedule import schedule
@@ -382,3 +389,23 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_runs(tmp_path):
         run.run([step])
     assert ran == []
     assert events == [ev.PlanStopped()]
+
+
+def test_what_encoders_lack_is_told_before_anything_runs(store):
+    ran, asked = [], []
+
+    def check(spec):
+        asked.append(spec.name)
+        if spec.name == "b":
+            raise MissingError("no weights for space 'b'")
+
+    steps = [replace(embed("a", "text"), space=replace(SPEC, name="a")), counting(ran, "first")]
+    executor(store, check_space=check, load_encoder=lambda spec, device: FakeEncoder(spec)).run(
+        steps
+    )
+    assert asked == ["a"]
+    more = [replace(embed("b", "text"), space=replace(SPEC, name="b")), counting(ran, "second")]
+    with pytest.raises(MissingError, match="space 'b'"):
+        executor(store, check_space=check).run([*steps, *more])
+    assert asked == ["a", "b"]  # what is in the store needs no encoder
+    assert ran == ["first"]
