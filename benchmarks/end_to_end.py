@@ -1,22 +1,22 @@
 """End to end on the mini lab: times and peak memory of the three commands.
 
-    python benchmarks/end_to_end.py [--json FILE] [--lines 100000]
+    python benchmarks/end_to_end.py [--json FILE] [--quick] [--device D] [--lines 100000]
 
-Runs in temporary folders, so that the first react is cold. Prints a Markdown table.
+Runs in temporary folders, so that the first react is cold.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from timing import Table, parser, progress, publish
 
 EXPRESSION = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
@@ -38,59 +38,48 @@ def run(arguments: list[str], env: dict[str, str], stdin: Path | None = None) ->
     return seconds, usage.ru_maxrss * 1024
 
 
+def measure(folder: Path, device: str, lines: int, repeats: int) -> Table:
+    """Run the three commands in a folder of their own."""
+    env = {
+        **os.environ,
+        "MOLSPACE_CACHE": str(folder / "cache"),
+        "XDG_DATA_HOME": str(folder / "data"),
+    }
+    rows: list[tuple[str, float, float | None, str]] = []
+
+    def row(name: str, arguments: list[str], *, times: int = 1, stdin: Path | None = None) -> float:
+        progress(name)
+        found = [run([*MOLSPACE, *arguments], env, stdin) for _ in range(times)]
+        seconds = statistics.median(seconds for seconds, _ in found)
+        peak = max(peak for _, peak in found)
+        rows.append((name, seconds, peak / 1e6, f"median of {times}" if times > 1 else ""))
+        return seconds
+
+    quiet = ["--device", device, "-q"]
+    row("`molspace --help`", ["--help"], times=repeats)
+    row("`react`, cold", ["react", EXPRESSION, *quiet])
+    row("`react`, repeated", ["react", EXPRESSION, *quiet], times=repeats)
+    row("`eval --task esc50`, first", ["eval", "--task", "esc50", *quiet])
+    row("`eval --task all`, the other eight", ["eval", "--task", "all", *quiet])
+    for count in (1000, lines):
+        queries = folder / f"{count}.jsonl"
+        with queries.open("w") as stream:
+            for i in range(count):
+                stream.write(json.dumps({"id": str(i), "text": f"a low hum number {i}"}) + "\n")
+        out = str(folder / "out.safetensors")
+        took = row(f"`infer`, {count:,} lines", ["infer", *quiet, "--out", out], stdin=queries)
+        rows[-1] = (*rows[-1][:3], f"{count / took:,.0f} lines/s")
+    return Table("End to end (lab: mini)", ("command", "seconds", "peak, MB", ""), rows)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--lines", type=int, default=100_000)
-    chosen = parser.parse_args()
-    results: list[tuple[str, str]] = []
+    options = parser(__doc__)
+    options.add_argument("--lines", type=int, default=100_000, help="to infer (default 100,000)")
+    chosen = options.parse_args()
+    lines, repeats = (5000, 3) if chosen.quick else (chosen.lines, 7)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        env = {
-            **os.environ,
-            "MOLSPACE_CACHE": str(folder / "cache"),
-            "XDG_DATA_HOME": str(folder / "data"),
-        }
-        helps = [run([*MOLSPACE, "--help"], env)[0] for _ in range(7)]
-        results.append(("`molspace --help`, median of 7", f"{statistics.median(helps):.2f} s"))
-        seconds, peak = run([*MOLSPACE, "react", EXPRESSION, "-q"], env)
-        results.append(("`react`, cold", f"{seconds:.1f} s, peak {peak / 1e9:.2f} GB"))
-        repeats = [run([*MOLSPACE, "react", EXPRESSION, "-q"], env)[0] for _ in range(5)]
-        results.append(("`react`, repeated, median of 5", f"{statistics.median(repeats):.2f} s"))
-        seconds, _ = run([*MOLSPACE, "eval", "--task", "esc50", "-q"], env)
-        results.append(("`eval --task esc50`, first", f"{seconds:.1f} s"))
-        seconds, _ = run([*MOLSPACE, "eval", "--task", "all", "-q"], env)
-        results.append(("`eval --task all`, the other eight", f"{seconds:.1f} s"))
-        for lines in (1000, chosen.lines):
-            queries = folder / f"{lines}.jsonl"
-            with queries.open("w") as stream:
-                for i in range(lines):
-                    stream.write(json.dumps({"id": str(i), "text": f"a low hum number {i}"}) + "\n")
-            out = str(folder / "out.safetensors")
-            seconds, peak = run([*MOLSPACE, "infer", "-q", "--out", out], env, queries)
-            results.append(
-                (
-                    f"`infer`, {lines:,} text lines",
-                    f"{seconds:.1f} s, {lines / seconds:,.0f} lines/s, peak {peak / 1e9:.3f} GB",
-                )
-            )
-    cpu = _cpu()
-    print(f"lab: mini   {cpu}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print("| command | measured |\n|---|---|")
-    for command, figure in results:
-        print(f"| {command} | {figure} |")
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"lab": "mini", "cpu": cpu, "results": dict(results)}))
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        table = measure(Path(name), chosen.device, lines, repeats)
+    publish([table], chosen, extra={"lab": "mini"})
 
 
 if __name__ == "__main__":
