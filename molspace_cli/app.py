@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from molspace_cli import cache, evaluate, infer, lab, plan, react, reproduce, show, spaces
+from molspace_cli import (
+    cache,
+    evaluate,
+    importing,
+    infer,
+    lab,
+    plan,
+    react,
+    reproduce,
+    show,
+    spaces,
+)
 
 app = typer.Typer(
     name="molspace",
@@ -47,3 +58,4 @@ app.add_typer(spaces.app, name="spaces")
 app.add_typer(lab.app, name="lab")
 app.add_typer(cache.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")
+app.add_typer(importing.app, name="import")

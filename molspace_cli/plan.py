@@ -30,7 +30,7 @@ def plan(
     Loads no weights and needs no GPU.
     """
     from reactions import drawing
-    from reactions.plan import plan_json
+    from reactions.plan import plan_json, total_cost
 
     bench = options.workbench(
         lab, seed=seed, precision=precision, quiet=True, data=data, weights=weights, trust=trust
@@ -43,12 +43,13 @@ def plan(
         return
     steps = [{**step, "state": reasons[step["key"]]} for step in plan_json(planned)]
     todo = [step for step in steps if step["state"] != "hit"]
+    cost = total_cost(step for step in planned.steps() if reasons[step.key] != "hit")
     totals = {
         "steps": len(steps),
         "hits": len(steps) - len(todo),
-        "flops": sum(step["flops"] for step in todo),
-        "size_bytes": sum(step["size_bytes"] for step in todo),
-        "memory_bytes": max((step["memory_bytes"] for step in todo), default=0),
+        "flops": cost.flops,
+        "size_bytes": cost.size_bytes,
+        "memory_bytes": cost.memory_bytes,
     }
     if as_json:
         print_json(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import print_json, say
+from molspace_cli.console import human_bytes, human_flops, print_json, say
+
+if TYPE_CHECKING:
+    from reactions.workbench import Outlook
 
 Expression = Annotated[
     str,
@@ -33,6 +36,7 @@ def react(
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -52,10 +56,12 @@ def react(
         trust=trust,
     )
     checked = bench.check(read_expression(expression))
+    planned = bench.plan(checked)
     if not quiet:
         say(f"lab: {bench.lab.label}   {checked.expression}")
-        for notice in bench.plan(checked).notices:
+        for notice in planned.notices:
             say(f"note: {notice}")
+    _consider(bench.outlook(planned), yes)
     bundle = bench.react(checked, out=out)
     if as_json:
         print_json(
@@ -72,6 +78,22 @@ def react(
         )
     else:
         print(bundle.path)
+
+
+def _consider(outlook: Outlook, yes: bool) -> None:
+    """Refuse what the disk has no room for; ask a person before a long run."""
+    from reactions.errors import StoreError
+
+    disk = f"{human_bytes(outlook.cost.size_bytes)} on disk, {human_bytes(outlook.free_bytes)} free"
+    if not outlook.fits:
+        raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
+    if not outlook.is_long or yes:
+        return
+    say(f"{outlook.steps} steps, {human_flops(outlook.cost.flops)}, {disk}")
+    # In a script nobody could answer: it goes on.
+    asked = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    if asked and not typer.confirm("go on?", default=True, err=True):
+        raise typer.Exit(130)  # as if interrupted
 
 
 def read_expression(text: str) -> str:

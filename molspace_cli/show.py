@@ -24,10 +24,11 @@ def show(
     if as_json:
         print_json("bundle", {"path": str(found.path), **found.record})
         return
+    seed = found.record["lab"]["seed"]
     rows = [
         ("path", str(found.path)),
         ("reaction", found.expression),
-        ("lab", f"{found.lab}, seed {found.record['lab']['seed']}"),
+        ("lab", found.lab if seed is None else f"{found.lab}, seed {seed}"),
         ("embeds", f"{', '.join(found.space.modalities)} in {found.space.dim} dimensions"),
     ]
     rows += [
@@ -38,5 +39,7 @@ def show(
         (f"space {spec['name']}", f"{spec['dim']} dimensions, licence {spec['licence'] or '?'}")
         for spec in found.record["spaces"]
     ]
+    if origin := found.record.get("imported"):
+        rows.append(("imported from", f"{origin['from']}, {len(origin['files'])} files"))
     rows.append(("digest", found.digest))
     print_table(f"bundle (lab: {found.lab})", ("field", "value"), rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import Any
@@ -55,15 +55,20 @@ class Plan:
 
         What steps that run together have in common is counted once.
         """
-        total, counted = Cost(), set[str]()
-        for step in self.steps():
-            cost = step.cost
-            if step.together is not None:
-                if step.together.name in counted:
-                    cost = replace(cost, flops=cost.flops - cost.shared_flops)
-                counted.add(step.together.name)
-            total = total + cost
-        return total
+        return total_cost(self.steps())
+
+
+def total_cost(steps: Iterable[Step]) -> Cost:
+    """Return totals over steps; what those that run together have in common counts once."""
+    total, counted = Cost(), set[str]()
+    for step in steps:
+        cost = step.cost
+        if step.together is not None:
+            if step.together.name in counted:
+                cost = replace(cost, flops=cost.flops - cost.shared_flops)
+            counted.add(step.together.name)
+        total = total + cost
+    return total
 
 
 def ordered(targets: Sequence[Step]) -> Iterator[Step]:

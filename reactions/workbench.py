@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,10 @@ from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.errors import BundleError, LanguageError, MissingError, StoreError
 from reactions.eval.protocol import corpora
 from reactions.eval.tasks import Task
-from reactions.graph import Artifact, Step
+from reactions.graph import Artifact, Cost, Step
 from reactions.kinds import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
-from reactions.plan import Plan, Planner, refuse_unsupported
+from reactions.plan import Plan, Planner, refuse_unsupported, total_cost
 from reactions.run.events import Event
 from reactions.spaces.tree import (
     NO_ADJUSTMENT,
@@ -45,6 +46,35 @@ class Result:
 
     record: Mapping[str, Any]
     arrays: Mapping[str, NDArray[np.generic]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a run would take.
+
+    Attributes:
+        steps: steps to run.
+        cost: their totals.
+        free_bytes: free disk space where results go.
+    """
+
+    steps: int
+    cost: Cost
+    free_bytes: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a person should be asked first: minutes on a GPU, or gigabytes on disk."""
+        return self.cost.flops > LONG_FLOPS or self.cost.size_bytes > LONG_BYTES
+
+    @property
+    def fits(self) -> bool:
+        """Whether the disk has room for the results."""
+        return self.cost.size_bytes <= self.free_bytes
+
+
+LONG_FLOPS = 1e16
+LONG_BYTES = 10_000_000_000
 
 
 def ignore(event: Event) -> None:
@@ -89,6 +119,16 @@ class Workbench:
         plan = Planner(self.lab).react(checked.expression, checked.space)
         self.lab.digests.save()
         return Plan(plan.targets, (*checked.notices, *plan.notices))
+
+    def outlook(self, plan: Plan) -> Outlook:
+        """Return what running a plan would take, apart from what the store has."""
+        from reactions.run.schedule import schedule
+
+        pending = schedule(plan.targets, self.store.lookup).pending
+        folder = self.store.root
+        while not folder.exists():
+            folder = folder.parent
+        return Outlook(len(pending), total_cost(pending), shutil.disk_usage(folder).free)
 
     def react(self, checked: Checked, *, out: Path | None = None, current: bool = True) -> Bundle:
         """Train a reaction, or find it trained, and write its bundle.
