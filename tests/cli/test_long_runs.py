@@ -10,7 +10,7 @@ from reactions.workbench import LONG_BYTES, LONG_FLOPS, Outlook
 
 
 @pytest.fixture
-def answers(monkeypatch):
+def answers(monkeypatch, capsys):
     """A person at a terminal; what they are asked and what they say."""
     asked: list[str] = []
     says = [True]
