@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Self, TypeAlias, TypeVar
 
 from reactions.errors import UsageError
 
@@ -20,7 +21,13 @@ MOST_WORKERS: Final = 4
 
 THREAD_NAME: Final = "molspace-prepare"
 
+BRIEF_S: Final = 2e-4
+"""Results made in less than this are mostly made by the interpreter, which does one at a time."""
+
 _PATIENCE_S: Final = 0.5
+_TRIES: Final = 4
+"""A single result may be held up by something else for as long as so many should take."""
+
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -53,8 +60,12 @@ def ahead(
     depth: int,
     limit_bytes: int,
     weigh: Callable[[_R], int],
+    brief_s: float = BRIEF_S,
 ) -> Generator[list[_R]]:
     """Do tasks in threads, ahead of whoever takes their results.
+
+    A single thread works at a time until results prove to take longer than ``brief_s``:
+    for brief ones threads would mostly fight over the interpreter.
 
     Closing the iterator, or an error, stops the threads before their next result and waits
     for them; a single result is never interrupted.
@@ -67,6 +78,7 @@ def ahead(
         limit_bytes: nor do their results weigh more than this, as far as earlier ones tell;
             a single task may.
         weigh: bytes of a result.
+        brief_s: 0 lets all threads work from the beginning.
 
     Yields:
         The results of each task, in the order of the tasks.
@@ -80,6 +92,7 @@ def ahead(
             yield list(work(task))
         return
     stopping = threading.Event()
+    turnstile = _Turnstile(brief_s)
     outcomes: SimpleQueue[tuple[int, Future[_Made[_R]]]] = SimpleQueue()
     ready: dict[int, _Made[_R]] = {}
     waiting = iter(tasks)
@@ -88,11 +101,13 @@ def ahead(
 
     def run(task: _T) -> _Made[_R]:
         made, size_bytes = [], 0
-        for result in work(task):
-            if stopping.is_set():
-                break
-            made.append(result)
-            size_bytes += weigh(result)
+        with _Passage(turnstile) as passage:
+            for result in work(task):
+                if stopping.is_set():
+                    break
+                passage.count()
+                made.append(result)
+                size_bytes += weigh(result)
         return made, size_bytes
 
     def has_room(begun: int) -> bool:
@@ -124,6 +139,52 @@ def ahead(
     finally:
         stopping.set()
         pool.shutdown(cancel_futures=True)
+
+
+class _Turnstile:
+    """Lets one thread through at a time, until results prove slow to make; then all."""
+
+    def __init__(self, brief_s: float) -> None:
+        self.brief_s = brief_s
+        self.is_open = brief_s <= 0
+        self.lock = threading.Lock()
+
+
+class _Passage:
+    """One thread's way through a turnstile: held up on entering, counted on every result."""
+
+    def __init__(self, turnstile: _Turnstile) -> None:
+        self._turnstile = turnstile
+        self._holds = False
+        self._n = 0
+        self._began_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._turnstile.lock.acquire()
+        self._holds = True
+        if self._turnstile.is_open:
+            self._release()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+
+    def count(self) -> None:
+        """Note that a result was made; the first may have taken what all need."""
+        if not self._holds:
+            return
+        now_s = time.perf_counter()
+        if self._n == 0:
+            self._began_s = now_s
+        elif now_s - self._began_s > max(self._n, _TRIES) * self._turnstile.brief_s:
+            self._turnstile.is_open = True
+            self._release()
+        self._n += 1
+
+    def _release(self) -> None:
+        if self._holds:
+            self._holds = False
+            self._turnstile.lock.release()
 
 
 def _report(outcomes: SimpleQueue[tuple[int, Future[_T]]], number: int, done: Future[_T]) -> None:

@@ -11,8 +11,9 @@ from reactions.spaces import ahead as module
 from reactions.spaces.ahead import THREAD_NAME, ahead, default_workers
 
 
-def run(work, tasks, *, workers=2, depth=4, limit_bytes=1 << 30, weigh=lambda result: 0):
-    return ahead(work, tasks, workers=workers, depth=depth, limit_bytes=limit_bytes, weigh=weigh)
+def run(work, tasks, *, workers=2, depth=4, **options):
+    options = {"limit_bytes": 1 << 30, "weigh": lambda result: 0, "brief_s": 0, **options}
+    return ahead(work, tasks, workers=workers, depth=depth, **options)
 
 
 def twice(task):
@@ -64,6 +65,44 @@ def test_work_is_done_in_other_threads_at_once_unless_there_are_none():
     assert all(name.startswith(THREAD_NAME) for name in names)
     here = threading.current_thread().name
     assert list(run(lambda _: [threading.current_thread().name], [0], workers=0)) == [[here]]
+
+
+def test_brief_work_is_left_to_one_thread_and_slow_work_is_not():
+    busy, most, pause_s = 0, 0, 0.0
+    lock = threading.Lock()
+
+    def work(task):
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.002)  # fetching what all results need is not what they take
+        for _ in range(5):
+            time.sleep(pause_s)
+            yield task
+        with lock:
+            busy -= 1
+
+    for pause_s, brief_s, expected in ((0, 10, 1), (0.002, 0.0001, 3)):  # noqa: B007
+        most = 0
+        found = list(run(work, range(30), workers=3, depth=9, brief_s=brief_s))
+        assert found == [[task] * 5 for task in range(30)]
+        assert most == expected
+
+
+def test_one_slow_result_lets_the_others_in():
+    both = threading.Event()
+
+    def work(task):
+        yield task
+        if task == 0:
+            time.sleep(0.01)
+            yield task
+            assert both.wait(30)  # in the middle of the first task
+        both.set()
+        yield task
+
+    assert [len(made) for made in run(work, range(3), brief_s=0.001)] == [3, 2, 2]
 
 
 def counted(n, taken):

@@ -156,8 +156,8 @@ def half_second(item: Item) -> NDArray[np.float32]:
     if len(samples) < wanted:
         samples = np.resize(samples, wanted)
     start = (len(samples) - wanted) // 2
-    part = Waveform(samples[start : start + wanted], sound.rate_hz)
-    return np.resize(media.resample(part, RATE_HZ).samples, SAMPLES)
+    part = media.resample(Waveform(samples[start : start + wanted], sound.rate_hz), RATE_HZ)
+    return part.samples if len(part.samples) == SAMPLES else np.resize(part.samples, SAMPLES)
 
 
 def words(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
