@@ -1,3 +1,4 @@
+import io
 import sys
 
 import pytest
@@ -9,13 +10,18 @@ from reactions.graph import Cost
 from reactions.workbench import LONG_BYTES, LONG_FLOPS, Outlook
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
-def answers(monkeypatch, capsys):
+def answers(monkeypatch):
     """A person at a terminal; what they are asked and what they say."""
     asked: list[str] = []
     says = [True]
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(sys, stream, Terminal())
     monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or says[0])
     return asked, says
 
@@ -30,13 +36,13 @@ def test_short_runs_ask_nothing(answers):
 
 
 @pytest.mark.parametrize("long", [outlook(2 * LONG_FLOPS), outlook(0, 2 * LONG_BYTES)])
-def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
+def test_long_runs_ask_unless_told_not_to(answers, long):
     asked, says = answers
     react._consider(long, yes=True)
     assert asked == []
     react._consider(long, yes=False)
     assert asked == ["go on?"]
-    assert "3 steps" in capsys.readouterr().err
+    assert "3 steps" in sys.stderr.getvalue()
     says[0] = False
     with pytest.raises(typer.Exit) as caught:
         react._consider(long, yes=False)
@@ -44,7 +50,7 @@ def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
 
 
 def test_in_a_script_nobody_is_asked(answers, monkeypatch):
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     react._consider(outlook(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []
 
