@@ -8,6 +8,7 @@ import typer
 
 from molspace_cli import (
     cache,
+    data,
     evaluate,
     importing,
     infer,
@@ -55,6 +56,7 @@ app.command("infer")(infer.infer)
 app.command("plan")(plan.plan)
 app.command("show")(show.show)
 app.add_typer(spaces.app, name="spaces")
+app.add_typer(data.app, name="data")
 app.add_typer(lab.app, name="lab")
 app.add_typer(cache.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")

@@ -31,6 +31,8 @@ LAYERS = (
         "inference",
         "findings",
         "doctor",
+        "importing",
+        "sharing",
         "report",
         "api",
         "__init__",

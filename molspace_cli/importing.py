@@ -1,0 +1,105 @@
+"""``molspace import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molspace_cli import options
+from molspace_cli.console import print_json, say
+
+if TYPE_CHECKING:
+    from reactions.labs.lab import Lab as LoadedLab
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Turn projectors that others published into bundles.",
+)
+
+Lab = Annotated[
+    str | None,
+    typer.Option(
+        "--lab",
+        metavar="NAME|FILE",
+        help="Where the spaces come from.  [default: ./molspace.toml, else paper]",
+    ),
+]
+
+
+@app.command("freebind")
+def freebind(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Holds the published folders: InternVL_IB_Proj, IB_PP_G_Proj, ...",
+            show_default=False,
+        ),
+    ],
+    product: Annotated[
+        str | None,
+        typer.Option(
+            "--product",
+            metavar="NAME",
+            help="IB_PP (ImageBind++), InternVL_IB, InternVL_IB_PP (InternVL_IB++), or with one "
+            "expert IB_PP_G, ...  [default: all that the folders make]",
+        ),
+    ] = None,
+    lab: Lab = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="The bundle's directory; without --product, a folder for one of each product.",
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Import FreeBind's projectors and print the path of each bundle.
+
+    Every file is read safely and checked before anything is written. A single bundle becomes
+    the one that eval and infer use.
+    """
+    from reactions.bundle import set_current
+    from reactions.importing.freebind import import_freebind
+
+    found = import_freebind(
+        folder.expanduser(),
+        _lab(lab, weights, trust),
+        name=product,
+        out=out,
+        told=(lambda remark: None) if quiet else say,
+    )
+    if len(found) == 1:
+        set_current(found[0].bundle.path)
+    if as_json:
+        bundles = [
+            {
+                "product": entry.product.name,
+                "bundle": str(entry.bundle.path),
+                "expression": entry.bundle.expression,
+                "dim": entry.bundle.space.dim,
+                "lab": entry.bundle.lab,
+                "digest": entry.bundle.digest,
+            }
+            for entry in found
+        ]
+        print_json("import", {"from": "freebind", "bundles": bundles})
+        return
+    for entry in found:
+        print(entry.bundle.path)
+
+
+def _lab(name: str | None, weights: list[str] | None, trust: bool) -> LoadedLab:
+    from reactions.labs.reading import OWN_LAB
+
+    options.allow_remote_code(trust)
+    # What was published goes with the published spaces, not with the rehearsal's.
+    return options.lab(name or (None if Path(OWN_LAB).is_file() else "paper"), weights=weights)

@@ -1,0 +1,1 @@
+"""Published projectors of other repositories, turned into verified bundles."""

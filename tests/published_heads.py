@@ -1,0 +1,63 @@
+"""Projector files as other repositories publish them, with random weights."""
+
+import torch
+
+SPACES = {
+    "ImageBind": (1024, ("audio", "image", "text")),
+    "InternVL": (768, ("image", "text")),
+    "CLAP_m": (512, ("audio", "text")),
+    "CLAP_g": (512, ("audio", "text")),
+}
+WIDTHS = {
+    "IB_PP_G_Proj": ("CLAP_g", "ImageBind"),
+    "IB_PP_M_Proj": ("CLAP_m", "ImageBind"),
+    "InternVL_IB_Proj": ("ImageBind", "InternVL"),
+    "InternVL_IB_PP_G_Proj": ("CLAP_g", "InternVL"),
+    "InternVL_IB_PP_M_Proj": ("CLAP_m", "InternVL"),
+    "InternVL_IB_FTPP_G_Proj": ("CLAP_g", "InternVL"),
+    "InternVL_IB_FTPP_M_Proj": ("CLAP_m", "InternVL"),
+}
+SUBSETS = ("mix", "A", "T", "V", "AT", "AV", "TV")
+
+
+def lab_file(folder, dims, **licences):
+    """Write a lab whose four spaces have these widths; nothing could load them."""
+    lines = ['[lab]\nname = "published"\n']
+    for name, (_, modalities) in SPACES.items():
+        lines.append(
+            f'[spaces.{name}]\nadapter = "fake"\nsource = "/weights/{name}.pt"\n'
+            f"dim = {dims[name]}\nmodalities = {list(modalities)}\n"
+            f'licence = "{licences.get(name, "MIT")}"\ndigest = "{name}"\n'
+        )
+    path = folder / "published.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def freebind_state(d_in, d_out, *, seed, hidden=4):
+    """A projector's state by the published keys; its statistics are not those of a fresh one."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    state = {}
+    for layer, norm, n_in, n_out in ((0, 1, d_in, hidden), (3, 4, hidden, d_out)):
+        state[f"Head2.mlps.{layer}.weight"] = random(n_out, n_in)
+        state[f"Head2.mlps.{layer}.bias"] = random(n_out)
+        for name in ("weight", "bias", "running_mean"):
+            state[f"Head2.mlps.{norm}.{name}"] = random(n_out)
+        state[f"Head2.mlps.{norm}.running_var"] = random(n_out).abs() + 0.1
+        state[f"Head2.mlps.{norm}.num_batches_tracked"] = torch.tensor(1234)
+    return state
+
+
+def write_freebind(folder, dims, *parts):
+    """Write some of the published folders; seeds differ from file to file."""
+    for number, (part, (source, target)) in enumerate(WIDTHS.items()):
+        for k, subset in enumerate(SUBSETS):
+            if part in parts:
+                path = folder / part / subset / "best.pt"
+                path.parent.mkdir(parents=True)
+                torch.save(freebind_state(dims[source], dims[target], seed=10 * number + k), path)
+    return folder
