@@ -91,9 +91,13 @@ def _consider(outlook: Outlook, yes: bool) -> None:
         return
     say(f"{outlook.steps} steps, {human_flops(outlook.cost.flops)}, {disk}")
     # In a script nobody could answer: it goes on.
-    asked = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-    if asked and not typer.confirm("go on?", default=True, err=True):
+    if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
         raise typer.Exit(130)  # as if interrupted
+
+
+def _somebody_is_there() -> bool:
+    streams = (sys.stdin, sys.stderr)
+    return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def read_expression(text: str) -> str:

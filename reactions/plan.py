@@ -151,7 +151,8 @@ class Planner:
 
                 self._corpora[key] = common_corpus(concerned, modality)
             else:
-                self._corpora[key] = self.lab.corpus(modality)
+                found = self._corpora[key] = self.lab.corpus(modality)
+                self.notices.extend(getattr(found, "notices", ()))
         return self._corpora[key]
 
     def embed(self, space: Space, corpus: Corpus) -> Step:

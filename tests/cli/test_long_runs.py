@@ -1,6 +1,3 @@
-import io
-import sys
-
 import pytest
 import typer
 
@@ -10,18 +7,12 @@ from reactions.graph import Cost
 from reactions.workbench import LONG_BYTES, LONG_FLOPS, Outlook
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 @pytest.fixture
 def answers(monkeypatch):
     """A person at a terminal; what they are asked and what they say."""
     asked: list[str] = []
     says = [True]
-    for stream in ("stdin", "stderr"):
-        monkeypatch.setattr(sys, stream, Terminal())
+    monkeypatch.setattr(react, "_somebody_is_there", lambda: True)
     monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or says[0])
     return asked, says
 
@@ -36,13 +27,13 @@ def test_short_runs_ask_nothing(answers):
 
 
 @pytest.mark.parametrize("long", [outlook(2 * LONG_FLOPS), outlook(0, 2 * LONG_BYTES)])
-def test_long_runs_ask_unless_told_not_to(answers, long):
+def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     asked, says = answers
     react._consider(long, yes=True)
     assert asked == []
     react._consider(long, yes=False)
     assert asked == ["go on?"]
-    assert "3 steps" in sys.stderr.getvalue()
+    assert "3 steps" in capsys.readouterr().err
     says[0] = False
     with pytest.raises(typer.Exit) as caught:
         react._consider(long, yes=False)
@@ -50,7 +41,9 @@ def test_long_runs_ask_unless_told_not_to(answers, long):
 
 
 def test_in_a_script_nobody_is_asked(answers, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.undo()
+    assert not react._somebody_is_there()
+    monkeypatch.setattr(typer, "confirm", None)
     react._consider(outlook(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []
 

@@ -1,0 +1,89 @@
+"""``molspace data``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molspace_cli import options
+from molspace_cli.console import human_bytes, print_json, print_note, print_table
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    help="The corpora and evaluation sets of a lab: what is there, and what is wrong with it.",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def _group() -> None:
+    """The corpora and evaluation sets of a lab: what is there, and what is wrong with it."""
+
+
+@app.command("list")
+def list_data(
+    lab: options.Lab = None,
+    data: options.Data = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Count what a lab has: items found and expected, left out, and bytes."""
+    opened = options.lab(lab, data=data, quiet=quiet)
+    held = opened.inventory()
+    if as_json:
+        print_json("data", {"lab": opened.label, "data": [one.to_json() for one in held]})
+        return
+    print_table(
+        f"lab: {opened.label}",
+        ("kind", "name", "found", "expected", "left out", "size", "from"),
+        [
+            (
+                one.kind,
+                one.name,
+                str(one.found),
+                str(one.expected),
+                str(one.bad + one.skipped),
+                human_bytes(one.size_bytes) if one.size_bytes else "-",
+                one.title or "-",
+            )
+            for one in held
+        ],
+    )
+    for one in held:
+        if one.problem:
+            print_note(f"{one.name}: {one.problem}")
+            if one.fix:
+                print_note(f"  fix: {one.fix}")
+
+
+@app.command("check")
+def check(
+    lab: options.Lab = None,
+    data: options.Data = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Decode every file instead of a look at its header.")
+    ] = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Look for unusable items, duplicates, and captions of evaluation sets in the corpora."""
+    opened = options.lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
+    findings = opened.audit()
+    if as_json:
+        body = {"lab": opened.label, "findings": [one.to_json() for one in findings]}
+        print_json("data_check", body)
+        return
+    print_table(
+        f"lab: {opened.label}   {len(findings)} findings",
+        ("corpus", "finding", "rows", "of", "what"),
+        [
+            (one.corpus or "-", one.kind, str(one.count), str(one.total), one.message)
+            for one in findings
+        ],
+    )
+    for one in findings:
+        for example in one.examples[:3]:
+            print_note(f"{one.kind}: " + ", ".join(f"{k} {v}" for k, v in example.items()))
+        if one.listed:
+            print_note(f"{one.kind}: all of them in {one.listed}")

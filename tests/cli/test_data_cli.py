@@ -1,0 +1,39 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+MOLSPACE = [sys.executable, "-m", "molspace_cli"]
+
+
+@pytest.fixture
+def molspace(tmp_path):
+    def run(*arguments):
+        return subprocess.run(
+            [*MOLSPACE, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=120
+        )
+
+    return run
+
+
+def test_what_a_lab_of_ones_own_has(molspace, tmp_path):
+    (tmp_path / "captions.txt").write_text("a dog barks\nrain\na dog barks\n")
+    (tmp_path / "molspace.toml").write_text('[corpora.text]\npath = "captions.txt"\n')
+    shown = molspace("data", "list")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[2].split("\t")[:4] == ["corpus", "text", "3", "3"]
+    body = json.loads(molspace("data", "check", "--json").stdout)
+    assert body["schema"] == "molspace.data_check/1"
+    assert {"duplicates", "unchecked"} <= {one["kind"] for one in body["findings"]}
+    assert "duplicates" in molspace("data", "check", "--full").stdout
+
+
+def test_what_is_missing_is_counted_as_nothing_and_named(molspace, tmp_path):
+    shown = molspace("data", "list", "--lab", "paper", "--data", str(tmp_path))
+    assert shown.returncode == 0
+    assert "task\tesc50\t0\t2000" in shown.stdout
+    assert f"there is nothing at '{tmp_path}/corpora/captions.txt'" in shown.stdout
+    shown = molspace("data", "list", "--data", "nowhere")
+    assert shown.returncode == 3
+    assert "no folder of data at 'nowhere'" in shown.stderr
