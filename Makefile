@@ -1,12 +1,13 @@
-# Two commands on a fresh machine:  make demo   make test
-# Both make their own virtual environment. PYTHON chooses the interpreter (>= 3.11) and
+# On a fresh machine:  make demo   make test   make test-full
+# Each makes its own virtual environment. PYTHON chooses the interpreter (>= 3.11) and
 # TORCH the build of torch, e.g. make demo TORCH=torch to take the newest.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 DEMO := .venv
 TEST := .venv-test
+FULL := .venv-full
 
-.PHONY: demo test format bench clean
+.PHONY: demo test test-full format bench clean
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh
@@ -17,12 +18,22 @@ test: $(TEST)/.installed
 	$(TEST)/bin/mypy
 	$(TEST)/bin/pytest
 
+# The same tests beside the packages that our encoders are held against (several GB).
+test-full: $(FULL)/.installed
+	$(FULL)/bin/ruff check .
+	$(FULL)/bin/ruff format --check .
+	$(FULL)/bin/mypy
+	$(FULL)/bin/pytest
+
 format: $(TEST)/.installed
 	$(TEST)/bin/ruff check --fix .
 	$(TEST)/bin/ruff format .
 
 bench: $(DEMO)/.installed
-	$(DEMO)/bin/python benchmarks/end_to_end.py
+	$(DEMO)/bin/pip install --quiet faiss-cpu
+	for table in retrieval training encoding end_to_end paper_scale; do \
+		$(DEMO)/bin/python benchmarks/$$table.py --quick || exit 1; \
+	done
 
 $(DEMO)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)
@@ -36,5 +47,17 @@ $(TEST)/.installed: pyproject.toml
 	$(TEST)/bin/pip install --quiet --editable ".[test]"
 	touch $@
 
+# Matching builds of torch and its companions; === keeps local builds out, which torchvision
+# refuses. The reference packages' own pins fight one another: --no-deps, and what they
+# import by name.
+$(FULL)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(FULL)
+	$(FULL)/bin/pip install --quiet torch===2.13.0 torchvision==0.28.0 torchaudio==2.11.0
+	$(FULL)/bin/pip install --quiet --editable ".[test,paper,search]" "numpy<2.3" \
+		librosa torchlibrosa h5py einops timm regex iopath
+	$(FULL)/bin/pip install --quiet --no-deps \
+		laion-clap wav2clip imagebind-unofficial pytorchvideo
+	touch $@
+
 clean:
-	rm -rf $(DEMO) $(TEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) $(TEST) $(FULL) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
