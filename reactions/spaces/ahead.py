@@ -22,9 +22,12 @@ MOST_WORKERS: Final = 4
 THREAD_NAME: Final = "molspace-prepare"
 
 BRIEF_S: Final = 2e-4
-"""Results made in less than this are mostly made by the interpreter, which does one at a time."""
+"""Results that take less of a core are mostly made by the interpreter: one at a time."""
 
 _PATIENCE_S: Final = 0.5
+_WAITING: Final = 10
+"""Results that take so many times longer than that wait for something, whatever they compute."""
+
 _TRIES: Final = 4
 """A single result may be held up by something else for as long as so many should take."""
 
@@ -64,8 +67,9 @@ def ahead(
 ) -> Generator[list[_R]]:
     """Do tasks in threads, ahead of whoever takes their results.
 
-    A single thread works at a time until results prove to take longer than ``brief_s``:
-    for brief ones threads would mostly fight over the interpreter.
+    A single thread works at a time until results prove to take longer than ``brief_s`` of a
+    core, or ten times that of waiting: for brief ones threads would mostly fight over the
+    interpreter.
 
     Closing the iterator, or an error, stops the threads before their next result and waits
     for them; a single result is never interrupted.
@@ -157,7 +161,7 @@ class _Passage:
         self._turnstile = turnstile
         self._holds = False
         self._n = 0
-        self._began_s = 0.0
+        self._began = (0.0, 0.0)
 
     def __enter__(self) -> Self:
         self._turnstile.lock.acquire()
@@ -173,10 +177,12 @@ class _Passage:
         """Note that a result was made; the first may have taken what all need."""
         if not self._holds:
             return
-        now_s = time.perf_counter()
+        core_s, clock_s = time.thread_time(), time.perf_counter()
         if self._n == 0:
-            self._began_s = now_s
-        elif now_s - self._began_s > max(self._n, _TRIES) * self._turnstile.brief_s:
+            self._began = core_s, clock_s
+        limit_s = max(self._n, _TRIES) * self._turnstile.brief_s
+        took_s = max(core_s - self._began[0], (clock_s - self._began[1]) / _WAITING)
+        if took_s > limit_s:
             self._turnstile.is_open = True
             self._release()
         self._n += 1

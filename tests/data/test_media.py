@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from reactions.data import media
@@ -263,6 +264,27 @@ def test_resampling_keeps_a_tone() -> None:
     np.testing.assert_allclose(found[500:-500], tone(44100)[500:-500], atol=5e-4)
     same = Waveform(tone(8000), 8000)
     assert media.resample(same, 8000) is same
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff", ".wav", ".flac", ".ogg", ".mp3"])
+def test_files_large_files_and_bytes_decode_alike(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"x{suffix}"
+    random = np.random.default_rng(0)
+    sound = suffix in (".wav", ".flac", ".ogg", ".mp3")
+    if sound:
+        soundfile.write(path, random.uniform(-0.5, 0.5, (9000, 2)), 16_000)
+    else:
+        save(Image.fromarray(random.integers(0, 256, (90, 70, 3), dtype=np.uint8)), path)
+
+    def decoded(source: Path | bytes) -> NDArray[np.generic]:
+        return media.load_audio(source).samples if sound else media.load_image(source)
+
+    whole = decoded(path)
+    np.testing.assert_array_equal(decoded(path.read_bytes()), whole)
+    monkeypatch.setattr(media, "WHOLE_BYTES", 10)  # read piece by piece
+    np.testing.assert_array_equal(decoded(path), whole)
 
 
 def test_load_decodes_by_modality_and_names_the_item(tmp_path: Path) -> None:

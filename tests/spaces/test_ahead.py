@@ -67,8 +67,23 @@ def test_work_is_done_in_other_threads_at_once_unless_there_are_none():
     assert list(run(lambda _: [threading.current_thread().name], [0], workers=0)) == [[here]]
 
 
-def test_brief_work_is_left_to_one_thread_and_slow_work_is_not():
-    busy, most, pause_s = 0, 0, 0.0
+def spend(seconds):
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("make", "brief_s", "threads"),
+    [
+        (lambda: None, 10, 1),
+        (lambda: time.sleep(0.003), 0.001, 1),  # a pause of three times that is no sign
+        (lambda: time.sleep(0.003), 0.0001, 3),
+        (lambda: spend(0.003), 0.001, 3),
+    ],
+)
+def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(make, brief_s, threads):
+    busy, most = 0, 0
     lock = threading.Lock()
 
     def work(task):
@@ -76,30 +91,28 @@ def test_brief_work_is_left_to_one_thread_and_slow_work_is_not():
         with lock:
             busy += 1
             most = max(most, busy)
-        time.sleep(0.002)  # fetching what all results need is not what they take
-        for _ in range(5):
-            time.sleep(pause_s)
+        spend(0.002)  # fetching what all results need is not what they take
+        for _ in range(8):
+            make()
             yield task
         with lock:
             busy -= 1
 
-    for pause_s, brief_s, expected in ((0, 10, 1), (0.002, 0.0001, 3)):  # noqa: B007
-        most = 0
-        found = list(run(work, range(30), workers=3, depth=9, brief_s=brief_s))
-        assert found == [[task] * 5 for task in range(30)]
-        assert most == expected
+    found = list(run(work, range(12), workers=3, depth=9, brief_s=brief_s))
+    assert found == [[task] * 8 for task in range(12)]
+    assert most == threads
 
 
 def test_one_slow_result_lets_the_others_in():
-    both = threading.Event()
+    others = threading.Event()
 
     def work(task):
         yield task
         if task == 0:
-            time.sleep(0.01)
+            spend(0.01)
             yield task
-            assert both.wait(30)  # in the middle of the first task
-        both.set()
+            assert others.wait(30)  # in the middle of the first task
+        others.set()
         yield task
 
     assert [len(made) for made in run(work, range(3), brief_s=0.001)] == [3, 2, 2]

@@ -1,0 +1,205 @@
+"""Encoding with the mini lab's encoders: preparing in turn and ahead, and how busy forward is.
+
+    python benchmarks/encoding.py [--items 4096] [--rounds 5] [--workers N] [--json FILE] [--quick]
+
+The forward pass is busy for the share of the wall time that is spent in it. Where the media come
+from: ``rendered`` is what the mini lab embeds, made by its procedural world as it is asked for;
+``memory`` is the same, made before; ``files`` are written to a temporary folder (32 x 32 PNG, half
+a second of 8 kHz WAV) and decoded; ``photos`` and ``clips`` are files of a usual size (320 x 240
+JPEG, three seconds of 16 kHz FLAC), far heavier to decode than these small encoders are to run.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from PIL import Image
+from timing import Table, alternate, parser, progress, publish
+
+from reactions.data.corpora import ListCorpus
+from reactions.kinds import Corpus, Item
+from reactions.labs import mini
+from reactions.labs.reading import load_lab
+from reactions.spaces import adapters
+from reactions.spaces.ahead import default_workers
+from reactions.spaces.stream import encode
+
+ENCODERS = (
+    ("ImageBind", "image"),
+    ("InternVL", "image"),
+    ("ImageBind", "audio"),
+    ("CLAP_g", "audio"),
+    ("ImageBind", "text"),
+)
+
+
+class Watched:
+    """An encoder, and the seconds its forward pass took."""
+
+    def __init__(self, encoder: Any) -> None:
+        self.spec = encoder.spec
+        self.preprocess = encoder.preprocess
+        self.embed = encoder.embed
+        self.busy_s = 0.0
+        self._forward = encoder.forward
+
+    def forward(self, modality: str, inputs: Sequence[Any]) -> Any:
+        began = time.perf_counter()
+        rows = self._forward(modality, inputs)
+        self.busy_s += time.perf_counter() - began
+        return rows
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--items", type=int, default=4096, help="a corpus (default 4096)")
+    options.add_argument("--rounds", type=int, default=5, help="rounds a contender (default 5)")
+    options.add_argument("--workers", type=int, help="threads that prepare (default: as molspace)")
+    chosen = options.parse_args()
+    n_items, rounds = (256, 1) if chosen.quick else (chosen.items, chosen.rounds)
+    workers = default_workers() if chosen.workers is None else chosen.workers
+    catalogue = load_lab("mini").catalogue
+    rows = []
+    before = load_of_others()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, modality in ENCODERS:
+            encoder = Watched(adapters.load(catalogue.by_name(name), chosen.device))
+            for source, corpus in sources(modality, n_items, Path(folder)):
+                progress(f"{name}, {modality}, {source}")
+                rows.append(
+                    [name, modality, source, *compare(encoder, corpus, chosen, workers, rounds)]
+                )
+    table = Table(
+        f"Encoding {n_items:,} items, {workers} threads preparing",
+        (
+            "encoder",
+            "modality",
+            "source",
+            "in turn, items/s",
+            "ahead, items/s",
+            "ahead / in turn",
+            "forward busy, in turn",
+            "forward busy, ahead",
+            "forward alone, items/s",
+        ),
+        rows,
+        (
+            "Medians over the rounds, contenders alternating. Forward alone has all torch threads "
+            "and everything prepared.",
+            others_took(before, load_of_others()),
+        ),
+    )
+    publish([table], chosen, extra={"workers": workers})
+
+
+def compare(
+    encoder: Watched, corpus: Corpus, chosen: Any, workers: int, rounds: int
+) -> list[float | str]:
+    """Return the figures of one row."""
+    n, modality = len(corpus), corpus.modality
+    shares: dict[int, list[float]] = {0: [], workers: []}
+
+    def run(workers: int) -> None:
+        encoder.busy_s, began = 0.0, time.perf_counter()
+        for _ in encode(encoder, corpus, 0, n, device=chosen.device, workers=workers):
+            pass
+        shares[workers].append(encoder.busy_s / (time.perf_counter() - began))
+
+    some = [encoder.preprocess(modality, item) for item in corpus.items(0, min(n, 1024))]
+
+    def forward() -> None:
+        for start in range(0, len(some), 256):
+            encoder.forward(modality, some[start : start + 256])
+
+    times = alternate(
+        {"in turn": lambda: run(0), "ahead": lambda: run(workers), "forward": forward},
+        rounds=rounds,
+        device=chosen.device,
+    )
+    return [
+        n / times.seconds("in turn"),
+        n / times.seconds("ahead"),
+        times.speed("ahead", "in turn"),
+        f"{statistics.median(shares[0][-rounds:]):.0%}",
+        f"{statistics.median(shares[workers][-rounds:]):.0%}",
+        len(some) / times.seconds("forward"),
+    ]
+
+
+# --- media ---------------------------------------------------------------------------
+
+
+def sources(modality: str, n: int, folder: Path) -> Iterator[tuple[str, Corpus]]:
+    """Yield the same media from several places, and larger ones; texts from memory only."""
+    world = mini.corpus(modality, n=n, seed=0)
+    items = world.items(0, n)
+    yield "rendered", world
+    yield "memory", ListCorpus("memory", modality, items)
+    if modality != "text":
+        for source, write, count in (("files", small, n), (LARGE[modality], large, n // 4)):
+            places = [folder / f"{modality}-{source}-{i}" for i in range(count)]
+            found = [
+                Item(item.id, modality, write(item, place))
+                for item, place in zip(items, places, strict=False)
+            ]
+            yield source, ListCorpus(source, modality, found)
+
+
+LARGE = {"image": "photos", "audio": "clips"}
+
+
+def small(item: Item, place: Path) -> Path:
+    """Write an item as it is, without loss."""
+    if item.modality == "image":
+        path = place.with_suffix(".png")
+        Image.fromarray(item.value).save(path)
+    else:
+        path = place.with_suffix(".wav")
+        soundfile.write(path, item.value.samples, item.value.rate_hz)
+    return path
+
+
+def large(item: Item, place: Path) -> Path:
+    """Write an item in a size and a format that data sets have."""
+    if item.modality == "image":
+        path = place.with_suffix(".jpg")
+        Image.fromarray(item.value).resize((320, 240), Image.Resampling.BICUBIC).save(path)
+    else:
+        path = place.with_suffix(".flac")
+        soundfile.write(path, np.repeat(np.tile(item.value.samples, 6), 2), 16_000)
+    return path
+
+
+# --- the rest of the machine ---------------------------------------------------------
+
+
+def load_of_others() -> tuple[float, float] | None:
+    """Return (now, CPU seconds that other programs have used so far); None where unknown."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return None
+    user, nice, system, _idle, _wait, irq, softirq = (int(field) for field in fields[:7])
+    own = os.times()
+    total_s = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return time.perf_counter(), total_s - own.user - own.system
+
+
+def others_took(before: tuple[float, float] | None, after: tuple[float, float] | None) -> str:
+    """Return a note on how much of the machine other programs took meanwhile."""
+    if before is None or after is None:
+        return "What other programs took of the machine is not known."
+    cores = (after[1] - before[1]) / (after[0] - before[0])
+    return f"Other programs kept {max(0.0, cores):.1f} cores busy meanwhile."
+
+
+if __name__ == "__main__":
+    main()
