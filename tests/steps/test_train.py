@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from fakes import Context, unit_rows
 from reactions.errors import UsageError
 from reactions.graph import Artifact
 from reactions.hashing import digest
+from reactions.ops.heads import head_class
 from reactions.ops.losses import pairwise_info_nce
 from reactions.ops.projector import Projector
+from reactions.ops.recipes import CONSTANTS
 from reactions.ops.training import PseudoTable, fit
 from reactions.steps import train as module
 from reactions.steps.step import make_step
@@ -274,6 +277,53 @@ def test_settings_reach_the_optimiser(monkeypatch):
             assert name in ("seed", "precision") or getattr(settings, name) == value
     assert len({settings.seed for _, settings in seen}) == 3  # the fourth repeats the third
     assert [table.resident for table, _ in seen] == [True, True, True, False]
+
+
+# --- recipes ---
+
+
+@pytest.mark.parametrize("recipe", ["cmcr", "exmcr"])
+@pytest.mark.parametrize(("op", "d_in", "d_out"), [("dr", 7, 5), ("cr", 5, 7)])
+def test_another_recipe_trains_its_own_head(recipe, op, d_in, d_out):
+    step, inputs = build(op, recipe=recipe)
+    artifact = step.run(Context(), inputs, 0, 1)
+    assert step.cost.size_bytes == sum(4 * rows.size for rows in artifact.arrays.values())
+    assert len(artifact.meta["loss"]) == SETTINGS["epochs"]
+    head = head_class(recipe).from_state(tensors(artifact))
+    assert head.widths == (d_in, d_out)
+    # A C-MCR head is twice as wide inside as what enters, whatever the paper's is.
+    assert artifact.arrays["0.weight"].shape == {"cmcr": (2 * d_in, d_in)}.get(recipe, (d_in, d_in))
+    assert head(torch.from_numpy(unit_rows(3, d_in, 0))).shape == (3, d_out)
+    again = step.run(Context(), inputs, 0, 1)
+    for name, rows in artifact.arrays.items():
+        np.testing.assert_array_equal(rows, again.arrays[name])
+
+
+def test_a_recipe_enters_the_key_with_what_it_uses_alone(monkeypatch):
+    made = {recipe: build(recipe=recipe)[0].key for recipe in ("paper", "cmcr", "exmcr")}
+    assert len(set(made.values())) == 3
+    assert made["paper"] == build()[0].key
+    for unused in ({"hidden_dim": 8}, {"temperature": 1 / 3}, {"precision": "fast"}):
+        assert build(recipe="cmcr", **unused)[0].key == made["cmcr"]
+    for used in ({"epochs": 3}, {"learning_rate": 1e-2}, {"batch_size": 8}, {"seed": 1}):
+        assert build(recipe="cmcr", **used)[0].key != made["cmcr"]
+    changed = {**CONSTANTS, "cmcr": replace(CONSTANTS["cmcr"], noise_variance=0.1)}
+    monkeypatch.setattr(module, "CONSTANTS", changed)
+    assert build(recipe="cmcr")[0].key != made["cmcr"]
+
+
+@pytest.mark.parametrize(("op", "expected"), [("cr", [(0, 0), (1, 2)]), ("dr", [(0, 0), (2, 1)])])
+def test_shared_modalities_are_told_by_their_places(monkeypatch, op, expected):
+    seen = []
+
+    def spy(table, settings, **options):
+        seen.append(options["shared"])
+        return fit(table, settings, **options)
+
+    monkeypatch.setattr("reactions.ops.training.fit", spy)
+    step, inputs = build(op, recipe="cmcr")
+    step.run(Context(), inputs, 0, 1)
+    assert seen == [expected]
 
 
 # --- subsets and names ---
