@@ -74,15 +74,17 @@ class Bundle:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from reactions.ops.projector import Projector
+        from reactions.ops.heads import head_class
+        from reactions.ops.projector import Head
 
         try:
             tensors = load_file(self.path / PROJECTORS)
         except (SafetensorError, OSError) as error:
             raise BundleError(f"cannot read {self.path / PROJECTORS}", why=str(error)) from None
-        heads: dict[tuple[Fusion, int], list[Projector]] = {}
+        heads: dict[tuple[Fusion, int], list[Head]] = {}
         for index, (fusion, i) in enumerate(mixtures(self.space)):
             base, expert = fusion.base.dim, fusion.experts[i].space.dim
+            kind = head_class(fusion.experts[i].recipe)
             widths = (base, expert) if fusion.op == "dr" else (expert, base)
             loaded = heads[fusion, i] = []
             for subset in self.record["mixtures"][index]["subsets"]:
@@ -96,10 +98,9 @@ class Bundle:
                     if not torch.isfinite(tensor).all():
                         raise BundleError(f"{self.path}: tensor {prefix}{name} is not finite")
                 try:
-                    found = (state["0.weight"].shape[1], state["3.weight"].shape[0])
-                    if found != widths:
-                        raise ValueError(f"it takes {found} dimensions, its spaces {widths}")
-                    head = Projector.from_state(state)
+                    head: Head = kind.from_state(state)
+                    if head.widths != widths:
+                        raise ValueError(f"it takes {head.widths} dimensions, its spaces {widths}")
                 except (LookupError, RuntimeError, ValueError) as error:
                     raise BundleError(
                         f"{self.path}: projector {prefix.rstrip('.')} is not whole",
@@ -107,6 +108,22 @@ class Bundle:
                     ) from None
                 loaded.append(head.to(device))
         return heads
+
+
+def with_sources(bundle: Bundle, sources: Mapping[str, str]) -> Bundle:
+    """Return a bundle whose spaces' weights lie elsewhere; its digest stays that of the file.
+
+    Args:
+        bundle: as it was read.
+        sources: space name to ``SpaceSpec.source``; other spaces keep theirs.
+    """
+    spaces = [
+        {**spec, "source": sources.get(spec["name"], spec["source"])}
+        for spec in bundle.record["spaces"]
+    ]
+    specs = {spec["name"]: _spec(spec) for spec in spaces}
+    space = tree_from_json(bundle.record["tree"], specs)
+    return Bundle(bundle.path, {**bundle.record, "spaces": spaces}, space)
 
 
 # --- describing ----------------------------------------------------------------------
@@ -199,6 +216,31 @@ def write_bundle(
             fix="free space, or choose another place with --out",
         ) from None
     return directory
+
+
+def install(staging: Path, directory: Path) -> None:
+    """Move a verified bundle into its place, all or nothing, replacing an earlier bundle there.
+
+    Args:
+        staging: its folder, on the same disk.
+        directory: where it goes.
+
+    Raises:
+        BundleError: ``directory`` holds anything but a bundle.
+        StoreError: it cannot be moved there.
+    """
+    try:
+        if directory.exists():
+            check_replaceable(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        staging.chmod(0o755)
+        _replace(staging, directory)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the bundle to {directory}",
+            why=error.strerror or str(error),
+            fix="choose another place with --out",
+        ) from None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -235,7 +235,8 @@ class Expert:
         weight: its share among the parallel experts; the shares sum to 1.
         factors: (modality, combining factor in [0, 1]) for each shared modality,
             sorted: lambda for displacement, sigma for combination.
-        anchors: train a single projector on this subset; None trains the mixture.
+        anchors: train a single projector on this subset; None trains the paper's mixture, or
+            another recipe's single projector on all of them.
         recipe: ``"paper"``, ``"cmcr"`` or ``"exmcr"``.
     """
 

@@ -22,6 +22,7 @@ from reactions.kinds import (
     shared_modalities,
 )
 from reactions.labs.lab import Lab
+from reactions.ops.recipes import PAPER
 from reactions.spaces.tree import coefficients, mixtures
 from reactions.steps.assemble import assemble
 from reactions.steps.collect import pseudo_set
@@ -109,7 +110,7 @@ class Planner:
         Raises:
             UsageError: it is a space, not a reaction.
             DataError: a corpus is missing or does not fit, or nothing is left to train on.
-            NotSupportedYet: the reaction uses Ft, Lcl, or another recipe than the paper's.
+            NotSupportedYet: the reaction uses Ft or Lcl.
             UsageError: two of its spaces have the same name.
         """
         if isinstance(space, Leaf):
@@ -208,6 +209,8 @@ class Planner:
             if missing:
                 raise DataError(f"data={subset_name(expert.anchors)}: no {missing[0]} corpus")
             chosen = [tuple(sorted(expert.anchors))]
+        elif expert.recipe != PAPER:
+            chosen = [tuple(anchors)]  # the mixture is the paper's: the others train one projector
         else:
             chosen = subsets(anchors)
         label = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
@@ -234,6 +237,7 @@ class Planner:
                     batch_size=settings.batch_size,
                     epochs=settings.dr_epochs if fusion.op == "dr" else settings.cr_epochs,
                     seed=self.lab.seed,
+                    recipe=expert.recipe,
                 ),
             )
             for subset in chosen
@@ -296,7 +300,7 @@ def refuse_unsupported(space: Space) -> None:
     """Refuse what the language can say and this version cannot run.
 
     Raises:
-        NotSupportedYet: Ft, Lcl, or a recipe other than the paper's.
+        NotSupportedYet: Ft or Lcl.
     """
     if isinstance(space, Leaf):
         return
@@ -312,12 +316,6 @@ def refuse_unsupported(space: Space) -> None:
         )
     refuse_unsupported(space.base)
     for expert in space.experts:
-        if expert.recipe != "paper":
-            raise NotSupportedYet(
-                f"recipe={expert.recipe} cannot run in this version",
-                why="only the paper's own recipe is implemented",
-                fix="leave out recipe=, or say recipe=paper",
-            )
         refuse_unsupported(expert.space)
 
 

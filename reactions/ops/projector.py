@@ -1,42 +1,52 @@
-"""The projector: the only thing a reaction trains."""
+"""Projectors: the only thing a reaction trains."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from reactions.ops.recipes import PAPER, Layer, layers
 from reactions.ops.tensors import unit
 
+COUNTER = "num_batches_tracked"
+"""Name of a tensor of BatchNorm's that heads do without."""
 
-class Projector(nn.Module):
-    """Linear - BatchNorm - ReLU - Linear - BatchNorm - L2; one head serves all modalities.
 
-    Args:
-        in_dim: width of the space that is projected.
-        out_dim: width of the space it is projected into.
-        hidden_dim: width between (paper: 2048).
-        seed: of the Xavier-uniform weights; biases start at zero.
+class Head(nn.Module):
+    """A projector by its layers; one head serves all modalities.
 
-    Source: Molecule-Space, section 3.2.2; the layers are those of the published
-    checkpoints, whose state-dict keys ``{0,1,3,4}.*`` are kept.
+    Attributes:
+        layers: of the head. Their numbers name its tensors.
     """
 
-    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int, *, seed: int = 0) -> None:
+    def __init__(self, plan: Sequence[Layer], *, seed: int = 0) -> None:
+        """Make the layers of a plan, with Xavier-uniform weights and biases of zero.
+
+        Args:
+            plan: at least one linear layer.
+            seed: of the weights.
+        """
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(in_dim, hidden_dim),
-            nn.BatchNorm1d(hidden_dim),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden_dim, out_dim),
-            nn.BatchNorm1d(out_dim),
-        )
+        made: list[nn.Module] = []
+        for one in plan:
+            made.append(nn.Linear(one.n_in, one.n_out))
+            if one.normalised:
+                made.append(nn.BatchNorm1d(one.n_out))
+            if one.activated:
+                made.append(nn.ReLU(inplace=True))
+        self.layers = nn.Sequential(*made)
+        self.widths = plan[0].n_in, plan[-1].n_out
         generator = torch.Generator().manual_seed(seed)
-        for layer in self.layers:
-            if isinstance(layer, nn.Linear):
+        linears = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        for one, layer in zip(plan, linears, strict=True):
+            if one.identity:
+                nn.init.eye_(layer.weight)
+            else:
                 nn.init.xavier_uniform_(layer.weight, generator=generator)
-                nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Project (n, in_dim) rows to (n, out_dim) unit-norm rows.
@@ -53,8 +63,35 @@ class Projector(nn.Module):
         return {
             name: value.detach().cpu().clone()
             for name, value in self.layers.state_dict().items()
-            if not name.endswith("num_batches_tracked")
+            if not name.endswith(COUNTER)
         }
+
+    def load(self, state: Mapping[str, Tensor]) -> Self:
+        """Take over what ``state`` returned, and go into eval mode.
+
+        Raises:
+            RuntimeError: a tensor is missing, has a wrong shape or is unexpected.
+        """
+        counters = {n: v for n, v in self.layers.state_dict().items() if n.endswith(COUNTER)}
+        self.layers.load_state_dict({**counters, **state})
+        return self.eval()
+
+
+class Projector(Head):
+    """Linear - BatchNorm - ReLU - Linear - BatchNorm - L2.
+
+    Args:
+        in_dim: width of the space that is projected.
+        out_dim: width of the space it is projected into.
+        hidden_dim: width between (paper: 2048).
+        seed: of the Xavier-uniform weights; biases start at zero.
+
+    Source: Molecule-Space, section 3.2.2; the layers are those of the published
+    checkpoints, whose state-dict keys ``{0,1,3,4}.*`` are kept.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int, *, seed: int = 0) -> None:
+        super().__init__(layers(PAPER, in_dim, out_dim, hidden_dim), seed=seed)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Projector:
@@ -65,16 +102,11 @@ class Projector(nn.Module):
             RuntimeError: a tensor has a wrong shape or is unexpected.
         """
         hidden_dim, in_dim = state["0.weight"].shape
-        projector = cls(in_dim, state["3.weight"].shape[0], hidden_dim)
-        full = dict(state)
-        for batch_norm in ("1", "4"):
-            full.setdefault(f"{batch_norm}.num_batches_tracked", torch.zeros((), dtype=torch.int64))
-        projector.layers.load_state_dict(full)
-        return projector.eval()
+        return cls(in_dim, state["3.weight"].shape[0], hidden_dim).load(state)
 
 
 @torch.inference_mode()
-def project(heads: Sequence[Projector], x: Tensor) -> Tensor:
+def project(heads: Sequence[Head], x: Tensor) -> Tensor:
     """Apply a mixture of projectors: the mean of their unit outputs, rescaled to unit norm.
 
     Args:

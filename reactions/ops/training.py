@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from reactions.errors import DataError
+from reactions.ops.heads import Autograd, make_head
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.precision import Precision, full_float32
-from reactions.ops.projector import Projector
+from reactions.ops.projector import Head, Projector
+from reactions.ops.recipes import PAPER
 from reactions.ops.trainer import Trainer
 
 __all__ = ["PseudoSet", "PseudoTable", "TrainingSettings", "fit"]
@@ -47,8 +49,10 @@ def fit(
     device: str | torch.device = "cpu",
     precision: Precision = "exact",
     resident: bool = True,
+    recipe: str = PAPER,
+    shared: Sequence[tuple[int, int]] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Projector, list[float]]:
+) -> tuple[Head, list[float]]:
     """Train one projector on the union of pseudo sets.
 
     Args:
@@ -59,6 +63,9 @@ def fit(
         precision: ``exact`` computes in float32; ``fast`` multiplies in bfloat16 where the device
             does that fast, with float32 weights, statistics and Adam.
         resident: keep all rows on ``device`` rather than windows of them. Same result.
+        recipe: whose projector and loss. All but the paper's are trained by plain autograd in
+            float32, with temperature and width of their own in place of those in ``settings``.
+        shared: places of the modalities that source and target both have, for C-MCR's loss.
         progress: called with (steps done, steps in all).
 
     Returns:
@@ -77,18 +84,31 @@ def fit(
     batch_size = min(settings.batch_size, n)
     if batch_size < 2:
         raise DataError(f"{n} pseudo-pairs are too few to train on", why="batch norm needs 2")
-    projector = Projector(
-        pairs.source_dim, pairs.target_dim, settings.hidden_dim, seed=settings.seed
-    )
-    projector.to(pairs.device).train()
-    trainer = Trainer(
-        projector,
-        *pairs.modalities,
-        batch_size,
-        temperature=settings.temperature,
-        learning_rate=settings.learning_rate,
-        dtype=pairs.dtype,
-    )
+    projector: Head
+    trainer: Trainer | Autograd
+    if recipe == PAPER:
+        projector = paper = Projector(
+            pairs.source_dim, pairs.target_dim, settings.hidden_dim, seed=settings.seed
+        )
+        projector.to(pairs.device)
+        trainer = Trainer(
+            paper,
+            *pairs.modalities,
+            batch_size,
+            temperature=settings.temperature,
+            learning_rate=settings.learning_rate,
+            dtype=pairs.dtype,
+        )
+    else:
+        projector = make_head(recipe, pairs.source_dim, pairs.target_dim, seed=settings.seed)
+        projector.to(pairs.device)
+        trainer = Autograd(
+            projector,
+            recipe,
+            shared,
+            learning_rate=settings.learning_rate,
+            seed=settings.seed,
+        )
     generator = torch.Generator().manual_seed(settings.seed)
     steps = n // batch_size
     history: list[float] = []

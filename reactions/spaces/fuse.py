@@ -8,11 +8,11 @@ from torch import Tensor
 
 from reactions.errors import NotSupportedYet
 from reactions.kinds import Fusion, Leaf, Modality, Space
-from reactions.ops.projector import Projector, mix, project
+from reactions.ops.projector import Head, mix, project
 from reactions.ops.tensors import unit
 from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment, coefficients
 
-Heads = Mapping[tuple[Fusion, int], Sequence[Projector]]
+Heads = Mapping[tuple[Fusion, int], Sequence[Head]]
 """The mixture of projectors of each (fusion, index of expert)."""
 
 

@@ -134,13 +134,16 @@ def embed_product(
         if name in sides
         for subset, step in steps
     ]
+    # Displacement has one expert, and projects the base by its recipe.
+    recipes = {f"expert.{i}": expert.recipe for i, expert in enumerate(fusion.experts)}
+    recipes["base"] = fusion.experts[0].recipe
     head_bytes = sum(step.cost.size_bytes for name in sides for _, step in heads.get(name, ()))
     return make_step(
         "embed",
         f"embed {fusion.label} {modality}",
         params,
         inputs,
-        partial(_run_product, params["shares"], fusion.dim, dtype),
+        partial(_run_product, params["shares"], recipes, dtype),
         n_rows=n_rows,
         shard_rows=shard_rows,
         cost=Cost(
@@ -153,7 +156,7 @@ def embed_product(
 
 def _run_product(
     shares: Mapping[str, float],
-    dim: int,
+    recipes: Mapping[str, str],
     dtype: str,
     context: Context,
     inputs: Mapping[str, Artifact],
@@ -162,15 +165,17 @@ def _run_product(
 ) -> Artifact:
     import torch
 
-    from reactions.ops.projector import Projector, mix, project
+    from reactions.ops.heads import head_class
+    from reactions.ops.projector import Head, mix, project
     from reactions.ops.tensors import load_rows, unit
     from reactions.steps.train import tensors
 
-    heads: dict[str, list[Projector]] = {name: [] for name in shares}
+    heads: dict[str, list[Head]] = {name: [] for name in shares}
     for name, artifact in inputs.items():
         if name.startswith("head."):
             side = name.removeprefix("head.").rpartition(".")[0]
-            heads[side].append(Projector.from_state(tensors(artifact)).to(context.device))
+            head = head_class(recipes[side]).from_state(tensors(artifact))
+            heads[side].append(head.to(context.device))
     terms: list[tuple[float, Tensor]] = []
     with torch.inference_mode():
         for name, share in shares.items():

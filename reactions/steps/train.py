@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from reactions.errors import UsageError
 from reactions.graph import Artifact, Context, Cost, Rows, Step
 from reactions.hashing import digest
 from reactions.kinds import LETTERS, Anchors, Modality, Op
+from reactions.ops.recipes import CONSTANTS, PAPER, Layer, layers, size
 from reactions.steps.memory import budget_bytes
 from reactions.steps.routing import Side, Slot
 from reactions.steps.step import make_step
@@ -74,11 +76,13 @@ def train(
     batch_size: int,
     epochs: int,
     seed: int,
+    recipe: str = PAPER,
 ) -> Step:
     """Return the step that trains one projector.
 
     Its artifact holds the projector's tensors by their state-dict names, and in ``meta``
-    the number of pairs and the loss of each epoch (nats, the sum over pairs of modalities).
+    the number of pairs and the loss of each epoch (the paper's: nats, the sum over pairs of
+    modalities).
 
     Args:
         label: names the two spaces.
@@ -94,11 +98,13 @@ def train(
         batch_size: rows a step.
         epochs: passes over the subset.
         seed: of weights and order; each subset derives its own from it, for Dr and for Cr.
+        recipe: whose projector and loss. Precision, hidden width and temperature are the
+            paper's alone: the others bring their own.
 
     Source: Molecule-Space, eq. 7 and 8, section 4.1.
     """
     name = subset_name(anchors)
-    settings = {
+    settings: dict[str, Any] = {
         "hidden_dim": hidden_dim,
         "temperature": temperature,
         "learning_rate": learning_rate,
@@ -106,6 +112,12 @@ def train(
         "epochs": epochs,
         "seed": seed,
     }
+    params = settings
+    if recipe != PAPER:
+        precision = "exact"
+        unused = ("hidden_dim", "temperature")
+        params = {key: value for key, value in settings.items() if key not in unused}
+        params |= {"recipe": recipe, **asdict(CONSTANTS[recipe])}
     base_dim, expert_dim = dims
     d_in, d_out = (base_dim, expert_dim) if op == "dr" else (expert_dim, base_dim)
     columns: list[Slot] = [("base", m) for m in modalities[0]]
@@ -124,7 +136,8 @@ def train(
     sources, targets = (len(modalities[0]), len(modalities[1]))
     if op == "cr":
         sources, targets = targets, sources
-    parameters = d_in * hidden_dim + hidden_dim * d_out + 5 * (hidden_dim + d_out)
+    head = layers(recipe, d_in, d_out, hidden_dim)
+    parameters = size(head)
     batch = min(batch_size, max(n, 1))
     per_row = 6.0 * parameters * sources + 4.0 * batch * sources * targets * d_out
     return make_step(
@@ -135,16 +148,17 @@ def train(
             "anchors": list(anchors),
             "modalities": [list(side) for side in modalities],
             "precision": precision,
-            **settings,
+            **params,
         },
         inputs,
-        partial(_run, op, anchors, modalities, precision, settings, announced),
+        partial(_run, op, anchors, modalities, precision, settings, recipe, announced),
         cost=Cost(
             flops=per_row * n * epochs,
             size_bytes=4 * parameters,
             memory_bytes=4 * n * (sources * d_in + targets * d_out)
             + 4 * batch * batch * sources * targets
-            + 16 * parameters,
+            + 16 * parameters
+            + (0 if recipe == PAPER else _kept_by_autograd(head, batch, sources, targets)),
         ),
         shares=digest(
             "table",
@@ -158,12 +172,24 @@ def train(
     )
 
 
+def _kept_by_autograd(head: Sequence[Layer], batch: int, sources: int, targets: int) -> int:
+    """Estimate the bytes between forward and backward, beyond one batch of logits.
+
+    Each linear layer's output and what its BatchNorm makes of it, with a gradient for the one
+    being worked on; and twice the logits, for two gradients on their way to each.
+    """
+    rows, widest = batch * sources, max(max(one.n_in, one.n_out) for one in head)
+    activations = rows * (sum(2 * one.n_out for one in head) + 2 * widest)
+    return 4 * (activations + 2 * batch * batch * sources * targets)
+
+
 def _run(
     op: Op,
     anchors: Anchors,
     modalities: tuple[Sequence[Modality], Sequence[Modality]],
     precision: Precision,
     settings: Mapping[str, Any],
+    recipe: str,
     announced: Mapping[Modality, int],
     context: Context,
     inputs: Mapping[str, Artifact],
@@ -178,6 +204,7 @@ def _run(
 
     source: Side = "base" if op == "dr" else "expert"
     target: Side = "expert" if op == "dr" else "base"
+    projected, frozen = modalities if op == "dr" else modalities[::-1]
     sets = {anchor: PseudoSet(side(source, anchor), side(target, anchor)) for anchor in anchors}
     # The projectors of one mixture read the same pairs: whoever comes first makes the table,
     # and each brings the anchors that are not in it yet.
@@ -198,6 +225,8 @@ def _run(
         table,
         chosen,
         chosen=[places[anchor] for anchor in anchors],
+        recipe=recipe,
+        shared=[(i, frozen.index(m)) for i, m in enumerate(projected) if m in frozen],
         progress=lambda done, total: context.progress(done, total, "steps"),
     )
     arrays = {name: np.asarray(value) for name, value in projector.state().items()}
