@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import print_json, print_table, say
+from molspace_cli.console import print_json, print_note, print_table, say
+
+if TYPE_CHECKING:
+    from reactions.reproduce import MeasuredRow, MeasuredTable
 
 app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_args_is_help=True)
 
@@ -15,6 +19,16 @@ app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_arg
 @app.callback()
 def _group() -> None:
     """The paper's experiments."""
+
+
+Rows = Annotated[
+    str | None,
+    typer.Option(
+        "--rows",
+        metavar="NAME,...",
+        help="Only these spaces: ImageBind, ImageBind++, 'InternVL_IB++ Ver.', ...",
+    ),
+]
 
 
 @app.command("findings")
@@ -83,3 +97,130 @@ def findings(
             print(f"({number}) {'holds' if found.holds(number) else 'DOES NOT HOLD'}: {statement}")
     if not all(found.holds(number) for number in STATEMENTS):
         raise typer.Exit(EXIT_STEP_FAILED)
+
+
+@app.command("table3")
+def table3(
+    rows: Rows = None,
+    lab: options.Lab = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
+    seed: options.Seed = None,
+    precision: options.Precision = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """The paper's Table 3, zero-shot classification: ours beside the paper's figure.
+
+    Trains the reactions of its Table 2 that are not trained yet and scores them on ESC-50,
+    AudioSet and ImageNet. Exits with 3 if the lab has nothing that could be measured.
+    """
+    _table("table3", rows, lab, data, weights, trust, seed, precision, device, quiet, as_json)
+
+
+@app.command("table4")
+def table4(
+    rows: Rows = None,
+    lab: options.Lab = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
+    seed: options.Seed = None,
+    precision: options.Precision = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """The paper's Table 4, zero-shot retrieval: ours beside the paper's figure.
+
+    Trains the reactions of its Table 2 that are not trained yet and scores them on AudioCaps,
+    Clotho, VGG-SS, FlickrNet, COCO and Flickr30K. Exits with 3 if the lab has nothing that
+    could be measured.
+    """
+    _table("table4", rows, lab, data, weights, trust, seed, precision, device, quiet, as_json)
+
+
+def _table(
+    name: str,
+    rows: str | None,
+    lab: str | None,
+    data: Path | None,
+    weights: list[str] | None,
+    trust: bool,
+    seed: int | None,
+    precision: str | None,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from reactions.errors import EXIT_MISSING
+    from reactions.reproduce import measure
+    from reactions.tables import TABLES, parse_rows
+
+    chosen = parse_rows(rows)
+    bench = options.workbench(
+        lab,
+        seed=seed,
+        weights=weights,
+        data=data,
+        trust=trust,
+        precision=precision,
+        device=device,
+        quiet=quiet,
+    )
+    found = measure(
+        TABLES[name],
+        bench,
+        chosen,
+        started=lambda row: (
+            None if quiet else say(f"lab: {bench.lab.label}   {row.name}: {row.reaction}")
+        ),
+    )
+    if as_json:
+        print_json(name, found.to_json())
+    else:
+        _print_table(found)
+    if not found.n_measured:
+        say(f"nothing could be measured on lab '{bench.lab.name}'")
+        raise typer.Exit(EXIT_MISSING)
+
+
+def _print_table(found: MeasuredTable) -> None:
+    """Print one table a task, then whatever keeps ours from being the paper's figure."""
+    for name, held in found.held.items():
+        columns = found.table.columns_of(name)
+        print_table(
+            f"Table {found.table.number}   {held.task.title}   lab: {found.lab}",
+            ("space", *(head for c in columns for head in (c.title, "paper")), "remark"),
+            [_cells(found, measured, name) for measured in found.rows],
+        )
+        facts = [f"n: {held.n} of {held.expected}", f"the paper's: {found.paper_n(name)}"]
+        if prompts := held.task.templates:
+            more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
+            facts.append(f'prompt: "{prompts[0]}"{more}')
+        print_note("   ".join((*facts, f"lab: {found.lab}", f"seed: {found.seed}")))
+        if lack := held.lack:
+            print_note(f"no data: {'; '.join(filter(None, (lack.what, lack.why)))}")
+            if lack.fix:
+                print_note(f"  fix: {lack.fix}")
+    for lack, names in found.lacking().items():
+        print_note(f"{lack.what}: {', '.join(names)}" + (f" ({lack.why})" if lack.why else ""))
+        if lack.fix:
+            print_note(f"  fix: {lack.fix}")
+    for note in found.notes:
+        print_note(note)
+
+
+def _cells(found: MeasuredTable, measured: MeasuredRow, task: str) -> list[str]:
+    blank = {"no modality": "-", "no data": "no data"}.get(found.state(measured, task), "")
+    cells = [measured.row.name]
+    for column in found.table.columns_of(task):
+        ours, paper = found.ours(measured, column), found.table.paper(measured.row.name, column)
+        cells += [
+            blank if ours is None else f"{ours:.2f}",
+            "-" if paper is None else f"{paper:.2f}",
+        ]
+    lack = measured.lack
+    return [*cells, lack.what if lack and found.state(measured, task) == "not run" else ""]

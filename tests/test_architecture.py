@@ -30,6 +30,8 @@ LAYERS = (
         "writers",
         "inference",
         "findings",
+        "tables",
+        "reproduce",
         "doctor",
         "importing",
         "sharing",
