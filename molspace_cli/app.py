@@ -16,6 +16,7 @@ from molspace_cli import (
     plan,
     react,
     reproduce,
+    share,
     show,
     spaces,
 )
@@ -61,3 +62,5 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(cache.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(importing.app, name="import")
+app.command("push")(share.push)
+app.command("pull")(share.pull)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reactions import bundle as bundles
 from reactions.bundle import Bundle
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
-from reactions.errors import BundleError, LanguageError, MissingError, StoreError
+from reactions.errors import BundleError, LanguageError, MissingError, MolspaceError, StoreError
 from reactions.eval.protocol import corpora
 from reactions.eval.tasks import Task
 from reactions.graph import Artifact, Cost, Step
@@ -169,9 +170,9 @@ class Workbench:
             LanguageError: it is no valid reaction.
         """
         if reference is None:
-            return _bundle_target(bundles.load_bundle(bundles.current_directory()))
+            return self._opened(bundles.current_directory())
         if isinstance(reference, str | Path) and _names_bundle(Path(reference)):
-            return _bundle_target(bundles.load_bundle(reference))
+            return self._opened(reference)
         try:
             checked = self.check(reference)
         except LanguageError as error:
@@ -269,6 +270,20 @@ class Workbench:
             events=self.events,
         )
         return executor.run(targets)
+
+    def _opened(self, directory: str | Path) -> Target:
+        """Read a bundle; weights that it knows by another machine's paths are the lab's."""
+        bundle = bundles.load_bundle(directory)
+        sources: dict[str, str] = {}
+        for leaf in leaves(bundle.space):
+            spec = leaf.spec
+            if spec.name in self.lab.catalogue and not Path(spec.source).exists():
+                with contextlib.suppress(MolspaceError):  # loading it tells what is missing
+                    own = self.lab.catalogue.by_name(spec.name)
+                    same = all(own.identity(m) == spec.identity(m) for m in spec.modalities)
+                    if spec.weights_digest and same:
+                        sources[spec.name] = own.source
+        return _bundle_target(bundles.with_sources(bundle, sources) if sources else bundle)
 
     def _label(self, space: Space) -> str:
         """Return the label of results: the lab's, and any that a space brings along."""

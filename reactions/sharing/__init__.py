@@ -1,0 +1,1 @@
+"""Bundles on the hub: a model card, pushing, pulling."""

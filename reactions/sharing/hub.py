@@ -1,0 +1,301 @@
+"""Pushing a bundle to the Hugging Face hub, and pulling one: the network, by the hub's library."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from reactions import bundle as bundles
+from reactions.bundle import PROJECTORS, RECORD, Bundle
+from reactions.errors import BundleError, MissingError, StoreError, UsageError
+from reactions.hashing import digest
+from reactions.sharing.card import model_card
+from reactions.sharing.results import Score
+from reactions.spaces.hub import hub_cache, hub_snapshot
+from reactions.spaces.weights import offline
+
+CARD = "README.md"
+ATTRIBUTES = ".gitattributes"
+FILES = (CARD, RECORD, PROJECTORS)
+"""What a repository of ours holds, beside the hub's own ``.gitattributes``."""
+
+_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_REVISION = re.compile(r"\w[\w./-]*")
+_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+).*")
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was pushed, or would be.
+
+    Attributes:
+        repo: ``ORG/NAME``.
+        card: text of its ``README.md``.
+        files: name to size in bytes.
+        url: of the commit; "" where nothing was sent.
+    """
+
+    repo: str
+    card: str
+    files: dict[str, int]
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A bundle brought here, and the commit it was at ("" from a cache that does not say)."""
+
+    bundle: Bundle
+    commit: str
+
+
+def check_repo(repo: str) -> str:
+    """Return a repository's name.
+
+    Raises:
+        UsageError: it is not of the form ``ORG/NAME``.
+    """
+    if _REPO.fullmatch(repo) and ".." not in repo and "--" not in repo:
+        return repo
+    address = _ADDRESS.fullmatch(repo)
+    fix = f"give {address[1]}" if address else "ORG/NAME: your name or organisation, then the model"
+    raise UsageError(f"'{repo}' names no repository", fix=fix)
+
+
+# --- pushing -------------------------------------------------------------------------
+
+
+def push(
+    bundle: Bundle,
+    repo: str,
+    *,
+    results: Sequence[Score] = (),
+    private: bool = False,
+    dry_run: bool = False,
+) -> Pushed:
+    """Send a bundle to a repository on the hub, with a model card.
+
+    Where the spaces' weights lie on this machine is nobody's business: paths are cut to
+    their last part, which gives the published record a digest of its own.
+
+    Args:
+        bundle: verified.
+        repo: ``ORG/NAME``; made if it is not there.
+        results: for the card.
+        private: make the repository private, if it has to be made.
+        dry_run: write everything, check it, and send nothing.
+
+    Raises:
+        UsageError: ``repo`` is no name.
+        MissingError: offline mode is on, the hub's library is missing, or the hub refuses.
+        BundleError: the repository holds something else than a bundle.
+        StoreError: no room for a copy.
+    """
+    check_repo(repo)
+    with _staging(None) as folder:
+        shutil.copyfile(bundle.path / PROJECTORS, folder / PROJECTORS)
+        body = _portable(bundle)
+        (folder / RECORD).write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
+        card = model_card(bundles.load_bundle(folder), repo, results)
+        (folder / CARD).write_text(card, encoding="utf-8")
+        files = {name: (folder / name).stat().st_size for name in FILES}
+        url = "" if dry_run else _send(folder, repo, bundle.expression, private)
+    return Pushed(repo, card, files, url)
+
+
+def _send(folder: Path, repo: str, expression: str, private: bool) -> str:
+    if setting := offline():
+        raise MissingError(
+            f"cannot push to {repo}",
+            why=f"offline mode is on ({setting})",
+            fix="unset it, or look at what would be sent: --dry-run",
+        )
+    hub = _library().HfApi()
+    with _explained(f"cannot push to {repo}"):
+        if hub.repo_exists(repo):
+            _check_foreign(repo, hub.list_repo_files(repo))
+        else:
+            hub.create_repo(repo, private=private, exist_ok=True)
+        done = hub.upload_folder(
+            repo_id=repo,
+            folder_path=str(folder),
+            allow_patterns=list(FILES),
+            commit_message=f"molspace: {expression}"[:200],
+        )
+    return str(getattr(done, "commit_url", "") or f"https://huggingface.co/{repo}")
+
+
+def _portable(bundle: Bundle) -> dict[str, Any]:
+    """Return the record without this machine's paths, with a digest that fits."""
+    body = {key: value for key, value in bundle.record.items() if key != "digest"}
+    body["spaces"] = [{**spec, "source": _short(str(spec["source"]))} for spec in body["spaces"]]
+    return {**body, "digest": digest("bundle", body)}
+
+
+def _short(source: str) -> str:
+    """Return a source without folders of this machine: paths, and paths within URIs."""
+    if PurePosixPath(source).is_absolute():
+        return PurePosixPath(source).name
+    if PureWindowsPath(source).is_absolute():
+        return PureWindowsPath(source).name
+    # A path after a scheme or in an option; "//" after a scheme is an address.
+    path = r"(?<=[:=])(?:file:)?(?:~|/(?!/)|[A-Za-z]:\\)[^?&]*?([^/\\?&]+)(?=[?&]|$)"
+    return re.sub(path, r"\1", source)
+
+
+def _check_foreign(repo: str, names: Sequence[str]) -> None:
+    """Refuse a repository that was made for something else (BundleError)."""
+    foreign = sorted(set(names) - {*FILES, ATTRIBUTES})
+    if foreign:
+        raise BundleError(
+            f"{repo} holds something else than a bundle",
+            why=f"there is {_listed(foreign)}",
+            fix="choose another repository, or remove these from it first",
+            files=foreign,
+        )
+
+
+# --- pulling -------------------------------------------------------------------------
+
+
+def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
+    """Bring a bundle from the hub, and put it in its place once it is verified.
+
+    Args:
+        repo: ``ORG/NAME``.
+        revision: commit, tag or branch; "" for the main branch.
+        out: the bundle's directory; by default one named after the repository.
+
+    Raises:
+        UsageError: ``repo`` or ``revision`` is no name.
+        MissingError: there is no such repository or revision, the hub cannot be reached, or
+            its library is missing.
+        BundleError: it holds more than a bundle, or its bundle is damaged.
+        StoreError: it cannot be written.
+    """
+    check_repo(repo)
+    if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise UsageError(f"'{revision}' is no revision", fix="a commit, tag or branch")
+    if out is not None and out.exists():
+        bundles.check_replaceable(out)  # now, not after a download
+    found, commit = _download(repo, revision)
+    with _staging(out.parent if out is not None else None) as folder:
+        for name in (RECORD, PROJECTORS):
+            shutil.copyfile(found / name, folder / name)
+        digest_ = bundles.load_bundle(folder).digest
+        directory = out or bundles.default_directory(repo.rpartition("/")[2], digest_)
+        bundles.install(folder, directory)
+    return Pulled(bundles.load_bundle(directory), commit)
+
+
+def _download(repo: str, revision: str) -> tuple[Path, str]:
+    """Return a folder in the hub's cache that holds the bundle's files, and the commit."""
+    if setting := offline():
+        snapshot = hub_snapshot(repo, revision, hub_cache())
+        if snapshot is None:
+            raise MissingError(
+                f"cannot pull {repo}",
+                why=f"offline mode is on ({setting}), and it is not in the hub's cache",
+                fix="unset it, or copy the bundle's folder here",
+            )
+        _check_files(repo, [p.relative_to(snapshot).as_posix() for p in _files(snapshot)])
+        return snapshot, snapshot.name
+    library = _library()
+    with _explained(f"cannot pull {repo}"):
+        info = library.HfApi().model_info(repo, revision=revision or None)
+        names = [str(entry.rfilename) for entry in info.siblings or ()]
+    _check_files(repo, names)
+    with _explained(f"cannot pull {repo}"):
+        # By commit: between the look at the files and the download it must not move.
+        folder = library.snapshot_download(
+            repo,
+            revision=info.sha,
+            cache_dir=hub_cache(),
+            allow_patterns=[RECORD, PROJECTORS],
+        )
+    return Path(folder), str(info.sha)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _check_files(repo: str, names: Sequence[str]) -> None:
+    missing = [name for name in (RECORD, PROJECTORS) if name not in names]
+    if missing:
+        raise BundleError(
+            f"{repo} holds no bundle",
+            why=f"there is no {', '.join(missing)}",
+            fix="check the name; a bundle is pushed by: molspace push",
+            missing=missing,
+        )
+    foreign = sorted(set(names) - {*FILES, ATTRIBUTES})
+    if foreign:
+        raise BundleError(
+            f"{repo} holds more than a bundle",
+            why=f"there is {_listed(foreign)}; a bundle is {RECORD} and {PROJECTORS}, and "
+            "nothing in it can run",
+            fix="ask its author to remove them",
+            files=foreign,
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+@contextlib.contextmanager
+def _staging(parent: Path | None) -> Iterator[Path]:
+    """Give a folder to work in, on the disk where the result goes; it is removed afterwards."""
+    parent = bundles.data_root() / "bundles" if parent is None else parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".share.", dir=parent) as name:
+            folder = Path(name) / "bundle"
+            folder.mkdir()
+            yield folder
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {parent}",
+            why=error.strerror or str(error),
+            fix="free space, or choose another place with --out or XDG_DATA_HOME",
+        ) from None
+
+
+# --- the hub's library ---------------------------------------------------------------
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise MissingError(
+            "cannot reach the hub",
+            why="the package huggingface_hub is not installed",
+            fix="pip install huggingface_hub",
+        ) from None
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn whatever the hub's library raises into one error; it has no common base."""
+    try:
+        yield
+    except (BundleError, MissingError, MemoryError):
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise MissingError(
+            what,
+            why=f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": "),
+            fix="check the name, the revision, the network, and that you may (hf auth login)",
+        ) from error
