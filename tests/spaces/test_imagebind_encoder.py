@@ -9,6 +9,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from reactions.data.places import Blob
 from reactions.errors import DataError, MediaError, MissingError
 from reactions.kinds import Item, StagedEncoder, Waveform
 from reactions.spaces import imagebind
@@ -131,6 +132,23 @@ class TestFiles:
             encoder.preprocess("audio", Item("x", "audio", tmp_path / "x.wav")),
             encoder.preprocess("audio", Item("x", "audio", Waveform(samples, 16000))),
         )
+
+    @pytest.mark.parametrize("modality", ["audio", "image", "thermal"])
+    def test_members_and_bytes_are_read_like_files(self, encoder, tmp_path, modality):
+        path = tmp_path / ("x.wav" if modality == "audio" else "x.png")
+        if modality == "audio":
+            two = np.stack([VALUES["audio"].samples / 2, np.zeros(30_000, np.float32)], axis=1)
+            soundfile.write(path, two, 16000)
+        else:
+            Image.fromarray(VALUES[modality]).save(path)
+        data = path.read_bytes()
+        shard = tmp_path / "shard.tar"
+        shard.write_bytes(b"..." + data + b"..")
+        want = encoder.preprocess(modality, Item("x", modality, path))
+        for value in (data, Blob(str(shard), 3, len(data), path.name)):
+            np.testing.assert_array_equal(
+                encoder.preprocess(modality, Item("x", modality, value)), want
+            )
 
     @pytest.mark.parametrize("modality", sorted(VALUES))
     @pytest.mark.parametrize("damage", ["missing", "junk", "empty"])

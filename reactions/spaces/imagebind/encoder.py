@@ -129,9 +129,7 @@ class ImageBindEncoder:
 
 
 def _sound(item: Item) -> NDArray[np.float32]:
-    value = item.value
-    if isinstance(value, Path):
-        value = media.load_audio(value, channel=0)
+    value = media.load(item, channel=0).value
     if not isinstance(value, Waveform) or value.samples.ndim != 1:
         raise Unusable("it needs a waveform of one channel")
     if not _MIN_RATE_HZ <= value.rate_hz <= _MAX_RATE_HZ:
@@ -146,9 +144,8 @@ def _image(item: Item) -> NDArray[np.float32]:
 
 
 def _thermal(item: Item) -> NDArray[np.float32]:
-    return pictures.grey(
-        media.load_image(item.value) if isinstance(item.value, Path) else item.value
-    )
+    encoded = isinstance(item.value, media.ENCODED)
+    return pictures.grey(media.load_image(item.value) if encoded else item.value)
 
 
 def _depth(item: Item) -> NDArray[np.float32]:
