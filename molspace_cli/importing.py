@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from molspace_cli import options
 from molspace_cli.console import print_json, say
 
 if TYPE_CHECKING:
+    from reactions.bundle import Bundle
     from reactions.labs.lab import Lab as LoadedLab
 
 app = typer.Typer(
@@ -80,21 +81,101 @@ def freebind(
     if len(found) == 1:
         set_current(found[0].bundle.path)
     if as_json:
-        bundles = [
-            {
-                "product": entry.product.name,
-                "bundle": str(entry.bundle.path),
-                "expression": entry.bundle.expression,
-                "dim": entry.bundle.space.dim,
-                "lab": entry.bundle.lab,
-                "digest": entry.bundle.digest,
-            }
-            for entry in found
-        ]
+        bundles = [_shown(entry.product.name, entry.bundle) for entry in found]
         print_json("import", {"from": "freebind", "bundles": bundles})
         return
     for entry in found:
         print(entry.bundle.path)
+
+
+Base = Annotated[
+    str,
+    typer.Option("--base", metavar="NAME|URI", help="The space of images: CLIP ViT-B/32."),
+]
+Expert = Annotated[
+    str, typer.Option("--expert", metavar="NAME|URI", help="The space of sound: general CLAP.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")]
+_CLIP, _CLAP = "hf:openai/clip-vit-base-patch32", "CLAP_g"
+
+
+@app.command("cmcr")
+def cmcr(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="FILE|DIR", help="clap_clip.pt, or its folder.", show_default=False),
+    ],
+    base: Base = _CLIP,
+    expert: Expert = _CLAP,
+    lab: Lab = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
+    out: Out = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Import C-MCR's heads for CLAP and CLIP, and print the bundle's path.
+
+    Both spaces are projected into a new one. As published, text comes from CLIP alone.
+    """
+    _mcr("cmcr", path, base, expert, _lab(lab, weights, trust), out, quiet, as_json)
+
+
+@app.command("exmcr")
+def exmcr(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="FILE|DIR", help="ex_clap.pt, or its folder.", show_default=False),
+    ],
+    base: Base = _CLIP,
+    expert: Expert = _CLAP,
+    lab: Lab = None,
+    weights: options.Weights = None,
+    trust: options.Trust = False,
+    out: Out = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Import Ex-MCR's head, CLAP into CLIP, and print the bundle's path.
+
+    As published, text comes from CLIP alone.
+    """
+    _mcr("exmcr", path, base, expert, _lab(lab, weights, trust), out, quiet, as_json)
+
+
+def _mcr(
+    recipe: str,
+    path: Path,
+    base: str,
+    expert: str,
+    lab: LoadedLab,
+    out: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from reactions.bundle import set_current
+    from reactions.importing.mcr import import_mcr
+
+    bundle = import_mcr(recipe, path.expanduser(), lab, base=base, expert=expert, out=out)
+    set_current(bundle.path)
+    origin = bundle.record["imported"]
+    if not quiet:
+        say(f"{origin['product']}: {bundle.expression}")
+    if as_json:
+        print_json("import", {"from": recipe, "bundles": [_shown(origin["product"], bundle)]})
+    else:
+        print(bundle.path)
+
+
+def _shown(product: str, bundle: Bundle) -> dict[str, Any]:
+    return {
+        "product": product,
+        "bundle": str(bundle.path),
+        "expression": bundle.expression,
+        "dim": bundle.space.dim,
+        "lab": bundle.lab,
+        "digest": bundle.digest,
+    }
 
 
 def _lab(name: str | None, weights: list[str] | None, trust: bool) -> LoadedLab:

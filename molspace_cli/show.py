@@ -34,6 +34,7 @@ def show(
     rows += [
         (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
         for name, values in effective_factors(found.space).items()
+        if values
     ]
     rows += [
         (f"space {spec['name']}", f"{spec['dim']} dimensions, licence {spec['licence'] or '?'}")

@@ -61,3 +61,15 @@ def write_freebind(folder, dims, *parts):
                 path.parent.mkdir(parents=True)
                 torch.save(freebind_state(dims[source], dims[target], seed=10 * number + k), path)
     return folder
+
+
+def mcr_state(layout, widths, *, seed):
+    """A state by a layout's names, with random values and statistics."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, shape in layout.items():
+        sizes = [widths[size] for size in shape]
+        state[name] = torch.randn(*sizes, generator=generator) if sizes else torch.tensor(99)
+        if name.endswith("running_var"):
+            state[name] = state[name].abs() + 0.1
+    return state

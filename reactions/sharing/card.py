@@ -100,7 +100,7 @@ def _spaces(bundle: Bundle) -> str:
         (
             spec["name"],
             spec["dim"],
-            _listed(spec["modalities"]),
+            _listed(spec["modalities"]) or "-",
             spec["revision"] or "-",
             (spec["weights_digest"] or "-")[:12],
             spec["licence"] or "unknown",
@@ -135,6 +135,7 @@ def _factors(bundle: Bundle) -> str:
     rows = [
         (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
         for name, values in effective_factors(bundle.space).items()
+        if values  # a space that embeds nothing shares nothing
     ]
     return _table(("factor", "value"), rows)
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from published_heads import WIDTHS, lab_file, write_freebind
+from published_heads import WIDTHS, lab_file, mcr_state, write_freebind
 
 DIMS = {"ImageBind": 8, "InternVL": 6, "CLAP_m": 4, "CLAP_g": 5}
 
@@ -79,3 +79,24 @@ def test_without_a_lab_the_spaces_are_the_published_ones(published, tmp_path):
     assert done.returncode == 3
     assert "no weights for space 'ImageBind'" in done.stderr
     assert "molspace spaces fetch" in done.stderr
+
+
+@pytest.mark.parametrize("recipe", ["cmcr", "exmcr"])
+def test_other_methods_are_imported_too(recipe, tmp_path):
+    import torch
+
+    from reactions.importing.mcr import LAYOUTS
+
+    widths = {"base": 6, "expert": 5, "new": 7, "hidden": 10}
+    widths |= {"hidden of Head_A": 9, "hidden of Head_B": 11}
+    torch.save(mcr_state(LAYOUTS[recipe], widths, seed=1), tmp_path / "heads.pt")
+    command = ("import", recipe, tmp_path / "heads.pt", "--lab", lab_file(tmp_path, DIMS))
+    done = molspace(*command, "--base", "InternVL")
+    assert done.returncode == 0, done.stderr
+    shown = molspace("show")
+    assert f"path\t{done.stdout.strip()}\n" in shown.stdout
+    assert f"imported from\t{recipe}, 1 file" in shown.stdout
+    assert "embeds\taudio, image, text in" in shown.stdout
+    wrong = molspace(*command, "--base", "InternVl", "--json")
+    assert wrong.returncode == 2
+    assert "did you mean 'InternVL'" in json.loads(wrong.stderr)["fix"]
