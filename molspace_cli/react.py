@@ -61,7 +61,7 @@ def react(
         say(f"lab: {bench.lab.label}   {checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
-    _consider(bench.outlook(planned), yes)
+    consider(bench.outlook(planned), yes)
     bundle = bench.react(checked, out=out)
     if as_json:
         print_json(
@@ -80,7 +80,7 @@ def react(
         print(bundle.path)
 
 
-def _consider(outlook: Outlook, yes: bool) -> None:
+def consider(outlook: Outlook, yes: bool) -> None:
     """Refuse what the disk has no room for; ask a person before a long run."""
     from reactions.errors import StoreError
 

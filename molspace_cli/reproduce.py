@@ -29,6 +29,7 @@ Rows = Annotated[
         help="Only these spaces: ImageBind, ImageBind++, 'InternVL_IB++ Ver.', ...",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 
 
 @app.command("findings")
@@ -109,6 +110,7 @@ def table3(
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
+    yes: Yes = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -117,7 +119,7 @@ def table3(
     Trains the reactions of its Table 2 that are not trained yet and scores them on ESC-50,
     AudioSet and ImageNet. Exits with 3 if the lab has nothing that could be measured.
     """
-    _table("table3", rows, lab, data, weights, trust, seed, precision, device, quiet, as_json)
+    _table("table3", rows, lab, data, weights, trust, seed, precision, device, yes, quiet, as_json)
 
 
 @app.command("table4")
@@ -130,6 +132,7 @@ def table4(
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
+    yes: Yes = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -139,7 +142,7 @@ def table4(
     Clotho, VGG-SS, FlickrNet, COCO and Flickr30K. Exits with 3 if the lab has nothing that
     could be measured.
     """
-    _table("table4", rows, lab, data, weights, trust, seed, precision, device, quiet, as_json)
+    _table("table4", rows, lab, data, weights, trust, seed, precision, device, yes, quiet, as_json)
 
 
 def _table(
@@ -152,9 +155,11 @@ def _table(
     seed: int | None,
     precision: str | None,
     device: str,
+    yes: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
+    from molspace_cli.react import consider
     from reactions.errors import EXIT_MISSING
     from reactions.reproduce import measure
     from reactions.tables import TABLES, parse_rows
@@ -174,8 +179,9 @@ def _table(
         TABLES[name],
         bench,
         chosen,
+        consider=lambda plan: consider(bench.outlook(plan), yes),
         started=lambda row: (
-            None if quiet else say(f"lab: {bench.lab.label}   {row.name}: {row.reaction}")
+            None if quiet else say(f"lab: {bench.lab.label}   {row.name} = {row.reaction}")
         ),
     )
     if as_json:
@@ -202,7 +208,7 @@ def _print_table(found: MeasuredTable) -> None:
             facts.append(f'prompt: "{prompts[0]}"{more}')
         print_note("   ".join((*facts, f"lab: {found.lab}", f"seed: {found.seed}")))
         if lack := held.lack:
-            print_note(f"no data: {'; '.join(filter(None, (lack.what, lack.why)))}")
+            print_note("; ".join(filter(None, (lack.what, lack.why))))
             if lack.fix:
                 print_note(f"  fix: {lack.fix}")
     for lack, names in found.lacking().items():
@@ -214,7 +220,8 @@ def _print_table(found: MeasuredTable) -> None:
 
 
 def _cells(found: MeasuredTable, measured: MeasuredRow, task: str) -> list[str]:
-    blank = {"no modality": "-", "no data": "no data"}.get(found.state(measured, task), "")
+    state, lack = found.state(measured, task), measured.lack
+    blank = {"no modality": "-", "no data": "no data"}.get(state, "")
     cells = [measured.row.name]
     for column in found.table.columns_of(task):
         ours, paper = found.ours(measured, column), found.table.paper(measured.row.name, column)
@@ -222,5 +229,4 @@ def _cells(found: MeasuredTable, measured: MeasuredRow, task: str) -> list[str]:
             blank if ours is None else f"{ours:.2f}",
             "-" if paper is None else f"{paper:.2f}",
         ]
-    lack = measured.lack
-    return [*cells, lack.what if lack and found.state(measured, task) == "not run" else ""]
+    return [*cells, lack.what if lack and state != "no modality" else ""]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from reactions.data.benchmark import BenchmarkData, RetrievalData
-from reactions.dsl import Checked, check, parse
+from reactions.dsl import check, parse
 from reactions.errors import (
     DataError,
     MissingError,
@@ -17,9 +17,10 @@ from reactions.errors import (
     StoreError,
 )
 from reactions.eval.tasks import Task, get_task
-from reactions.kinds import Leaf, leaves
+from reactions.graph import Step
+from reactions.kinds import Leaf, Space, leaves
 from reactions.labs.lab import ReactionSettings
-from reactions.plan import refuse_unsupported
+from reactions.plan import Plan, refuse_unsupported
 from reactions.spaces.tree import Factors
 from reactions.tables import FACTORS, PUBLISHED, ROWS, SAMPLES, Column, Row, Table
 from reactions.workbench import Workbench
@@ -97,7 +98,7 @@ class MeasuredTable:
         wanted = self.held[task].task
         if not {wanted.query, wanted.other} <= set(measured.modalities):
             return "no modality"
-        return "not run" if measured.lack else "no data"
+        return "no data" if self.held[task].lack else "not run"
 
     def ours(self, measured: MeasuredRow, column: Column) -> float | None:
         """Return the lab's figure, per cent; None if there is none."""
@@ -174,6 +175,7 @@ def measure(
     bench: Workbench,
     rows: Sequence[Row] = ROWS,
     *,
+    consider: Callable[[Plan], None] = lambda plan: None,
     started: Callable[[Row], None] = lambda row: None,
 ) -> MeasuredTable:
     """Train and evaluate the rows of a table, as far as the lab has what they need.
@@ -185,6 +187,7 @@ def measure(
         table: one of ``TABLES``.
         bench: where to work; results are taken from its store where it has them.
         rows: which rows.
+        consider: called once with all that is to be trained, before anything runs.
         started: called before each row that can run.
 
     Raises:
@@ -192,11 +195,25 @@ def measure(
     """
     bench = replace(bench, lab=replace(bench.lab, factors=FACTORS))
     held = {name: _held(bench, get_task(name)) for name in table.tasks}
-    measured = tuple(_measure_row(bench, row, held, started) for row in rows)
+    prospects = [_prospect(bench, row, held) for row in rows]
+    trained = [step for prospect in prospects for step in prospect.steps]
+    consider(Plan(tuple({step.key: step for step in trained}.values())))
+    measured = tuple(_measure_row(bench, prospect, started) for prospect in prospects)
     labels = [str(r["lab"]) for row in measured for r in row.records.values()]
     parts = [part for label in (bench.lab.label, *labels) for part in label.split(", ")]
     lab = ", ".join(dict.fromkeys(parts))
     return MeasuredTable(table, lab, bench.lab.seed, held, measured, _notes(table, bench, lab))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prospect:
+    """A row before anything runs: what it lacks, or what it trains and is scored on."""
+
+    row: Row
+    modalities: tuple[str, ...]
+    tasks: tuple[Task, ...] = ()
+    steps: tuple[Step, ...] = ()
+    lack: Lack | None = None
 
 
 def _held(bench: Workbench, task: Task) -> Held:
@@ -211,45 +228,50 @@ def _size(data: BenchmarkData) -> int:
     return len(data.left if isinstance(data, RetrievalData) else data.queries)
 
 
-def _measure_row(
-    bench: Workbench, row: Row, held: Mapping[str, Held], started: Callable[[Row], None]
-) -> MeasuredRow:
-    published = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
-    checked: Checked | None = None
+def _prospect(bench: Workbench, row: Row, held: Mapping[str, Held]) -> _Prospect:
+    space = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
     try:
-        refuse_unsupported(published)  # before anybody fetches weights for it
-        names = [leaf.label for leaf in leaves(published)]
-        absent = [name for name in names if name not in bench.lab.catalogue]
-        if absent:
-            alone = isinstance(published, Leaf)
-            lack = Lack(
-                "not in this lab" if alone else f"{', '.join(absent)} not in this lab",
-                fix="a lab file names spaces: [spaces.WAV2CLIP], [spaces.C_MCR], ...",
-            )
-            return MeasuredRow(row, published.modalities, {}, lack)
+        refuse_unsupported(space)  # before anybody fetches weights for it
+        names = [leaf.label for leaf in leaves(space)]
+        if absent := [name for name in names if name not in bench.lab.catalogue]:
+            return _Prospect(row, space.modalities, lack=_absent(space, absent))
         checked = bench.check(row.reaction)
-        tasks = [
+        space = checked.space
+        tasks = tuple(
             entry.task
             for entry in held.values()
-            if entry.lack is None
-            and {entry.task.query, entry.task.other} <= set(checked.space.modalities)
-        ]
-        if not tasks:  # then nothing is trained either
-            return MeasuredRow(row, checked.space.modalities, {})
-        if not isinstance(checked.space, Leaf):
-            bench.plan(checked)
+            if entry.lack is None and {entry.task.query, entry.task.other} <= set(space.modalities)
+        )
+        if not tasks or isinstance(space, Leaf):  # without a task nothing is trained either
+            return _Prospect(row, space.modalities, tasks)
+        return _Prospect(row, space.modalities, tasks, bench.plan(checked).targets)
     except StoreError:
         raise
     except MolspaceError as error:  # what cannot even be planned, the lab does not have
-        space = checked.space if checked else published
-        return MeasuredRow(row, space.modalities, {}, _lack(error))
+        return _Prospect(row, space.modalities, lack=_lack(error))
+
+
+def _absent(space: Space, names: Sequence[str]) -> Lack:
+    alone = isinstance(space, Leaf)
+    return Lack(
+        "not in this lab" if alone else f"{', '.join(names)} not in this lab",
+        fix="a lab file names spaces: [spaces.WAV2CLIP], [spaces.C_MCR], ...",
+    )
+
+
+def _measure_row(
+    bench: Workbench, prospect: _Prospect, started: Callable[[Row], None]
+) -> MeasuredRow:
+    row, tasks = prospect.row, prospect.tasks
+    if prospect.lack or not tasks:
+        return MeasuredRow(row, prospect.modalities, {}, prospect.lack)
     started(row)
     try:
         results = bench.evaluate(bench.target(row.reaction), tasks, row.adjustment)
     except MissingError as error:  # weights are looked for when they are first needed
-        return MeasuredRow(row, checked.space.modalities, {}, _lack(error))
+        return MeasuredRow(row, prospect.modalities, {}, _lack(error))
     records = {task.name: result.record for task, result in zip(tasks, results, strict=True)}
-    return MeasuredRow(row, checked.space.modalities, records)
+    return MeasuredRow(row, prospect.modalities, records)
 
 
 def _lack(error: MolspaceError) -> Lack:

@@ -22,21 +22,21 @@ def outlook(flops=0.0, size_bytes=0, free_bytes=10**13):
 
 
 def test_short_runs_ask_nothing(answers):
-    react._consider(outlook(LONG_FLOPS, LONG_BYTES), yes=False)
+    react.consider(outlook(LONG_FLOPS, LONG_BYTES), yes=False)
     assert answers[0] == []
 
 
 @pytest.mark.parametrize("long", [outlook(2 * LONG_FLOPS), outlook(0, 2 * LONG_BYTES)])
 def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     asked, says = answers
-    react._consider(long, yes=True)
+    react.consider(long, yes=True)
     assert asked == []
-    react._consider(long, yes=False)
+    react.consider(long, yes=False)
     assert asked == ["go on?"]
     assert "3 steps" in capsys.readouterr().err
     says[0] = False
     with pytest.raises(typer.Exit) as caught:
-        react._consider(long, yes=False)
+        react.consider(long, yes=False)
     assert caught.value.exit_code == 130
 
 
@@ -44,10 +44,10 @@ def test_in_a_script_nobody_is_asked(answers, monkeypatch):
     monkeypatch.undo()
     assert not react._somebody_is_there()
     monkeypatch.setattr(typer, "confirm", None)
-    react._consider(outlook(2 * LONG_FLOPS), yes=False)
+    react.consider(outlook(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []
 
 
 def test_what_does_not_fit_on_the_disk_is_refused(answers):
     with pytest.raises(StoreError, match="do not fit on the disk"):
-        react._consider(outlook(size_bytes=2, free_bytes=1), yes=True)
+        react.consider(outlook(size_bytes=2, free_bytes=1), yes=True)
