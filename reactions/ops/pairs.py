@@ -81,6 +81,9 @@ class PseudoTable:
         some = next(iter(self._sets.values()))
         self.source_dim, self.target_dim = some.source[0].shape[1], some.target[0].shape[1]
         self.modalities = len(some.source), len(some.target)
+        # One for all windows: what a stream has freed, only that stream can reuse.
+        on_cuda = self.device.type == "cuda"
+        self._aside = torch.cuda.Stream(self.device) if on_cuda else None  # type: ignore[no-untyped-call]
         self._resident: _Sides | None = None
         if budget_bytes is None or self.size_bytes <= budget_bytes:
             self._resident = self._allocate(sum(self._sizes))
@@ -212,12 +215,11 @@ class PseudoTable:
 
     def _load_aside(self, blocks: Sequence[_Block]) -> _Sides:
         """Load in the background; on CUDA on a stream of its own, to the end."""
-        if self.device.type != "cuda":
+        if self._aside is None:
             return self._load(blocks)
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(self._aside):
             sides = self._load(blocks)
-            stream.synchronize()
+            self._aside.synchronize()
         return sides
 
     def _taken(self, sides: _Sides) -> _Sides:

@@ -25,7 +25,7 @@ class Trainer:
     blows up into a random walk.
 
     Args:
-        projector: in train mode, on the device; its parameters become views of one buffer.
+        projector: on the device; its parameters become views of one buffer.
         sources: modalities that are projected.
         targets: modalities of the frozen side.
         n: rows a modality in a batch.
