@@ -195,3 +195,21 @@ def test_stopping_a_streamed_run_stops_its_thread(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fit(rotation_sets((300,)), SETTINGS, resident=False, progress=stop)
     assert not [t for t in threading.enumerate() if t.name.startswith("window")]
+
+
+@pytest.mark.parametrize(("least", "seen"), [(0.0, 2), (1e30, 1)])
+def test_small_steps_are_left_to_one_thread(monkeypatch, least, seen):
+    threads = []
+    monkeypatch.setattr("reactions.ops.training.LEAST_FLOPS_FOR_THREADS", least)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fit(
+            rotation_sets((70,)),
+            SETTINGS,
+            progress=lambda done, total: threads.append(torch.get_num_threads()),
+        )
+        assert set(threads) == {seen}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
