@@ -34,13 +34,13 @@ def show(
     rows += [
         (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
         for name, values in effective_factors(found.space).items()
-        if values
     ]
     rows += [
         (f"space {spec['name']}", f"{spec['dim']} dimensions, licence {spec['licence'] or '?'}")
         for spec in found.record["spaces"]
     ]
     if origin := found.record.get("imported"):
-        rows.append(("imported from", f"{origin['from']}, {len(origin['files'])} files"))
+        n = len(origin["files"])
+        rows.append(("imported from", f"{origin['from']}, {n} file{'s' if n > 1 else ''}"))
     rows.append(("digest", found.digest))
     print_table(f"bundle (lab: {found.lab})", ("field", "value"), rows)

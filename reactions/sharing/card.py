@@ -135,7 +135,6 @@ def _factors(bundle: Bundle) -> str:
     rows = [
         (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
         for name, values in effective_factors(bundle.space).items()
-        if values  # a space that embeds nothing shares nothing
     ]
     return _table(("factor", "value"), rows)
 
@@ -150,11 +149,19 @@ def _results(results: Sequence[Score]) -> list[str]:
             f"{score.value:.2f}",
             score.n,
             score.lab,
-            score.conditions or "-",
         )
         for score in results
     ]
-    return ["## Results", _table(("task", "metric", "%", "n", "lab", "conditions"), rows)]
+    tasks: dict[str, dict[str, None]] = {}  # conditions to the tasks they hold for, in order
+    for score in results:
+        tasks.setdefault(score.conditions, {})[score.task] = None
+    remarks = [
+        f"- {_listed(list(names))}: {_cell(conditions)}"
+        for conditions, names in tasks.items()
+        if conditions
+    ]
+    table = _table(("task", "metric", "%", "n", "lab"), rows)
+    return ["## Results", table, "\n".join(remarks)]
 
 
 def _usage(bundle: Bundle, repo: str) -> str:

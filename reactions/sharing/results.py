@@ -26,7 +26,7 @@ class Score:
         main: whether it is the task's own metric.
         n: items scored.
         lab: where it was measured.
-        conditions: factors and experts; "" for none.
+        conditions: factors, experts and prompt; "" for none.
     """
 
     task: str
@@ -90,6 +90,9 @@ def _scores(record: Mapping[str, Any]) -> Sequence[Score]:
     ]
     if record["experts"] is not None:
         conditions.append("experts: " + ", ".join(map(str, record["experts"])))
+    if prompts := record["prompts"]:
+        more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
+        conditions.append(f'prompt: "{prompts[0]}"{more}')
     found = []
     for name, value in record["metrics"].items():
         if not math.isfinite(value):

@@ -247,7 +247,7 @@ def effective_factors(
     found: dict[str, dict[Modality, float]] = {}
     for fusion, i in mixtures(space):
         expert = fusion.experts[i]
-        if adjustment.keeps(expert):
+        if adjustment.keeps(expert) and expert.factors:  # none where nothing is shared
             name = f"{'lambda' if fusion.op == 'dr' else 'sigma'} {expert.label}"
             again = sum(known == name or known.startswith(f"{name} (") for known in found)
             found[f"{name} ({again + 1})" if again else name] = adjustment.factors(

@@ -20,7 +20,7 @@ from reactions.labs.reading import load_lab
 from reactions.ops.heads import PUBLISHED
 from reactions.sharing.card import model_card
 from reactions.spaces.fuse import fuse
-from reactions.spaces.tree import needed_leaves
+from reactions.spaces.tree import effective_factors, needed_leaves
 
 # InternVL stands for CLIP: images and text. All different, so that a head in the wrong place
 # cannot fit; what is published is 512 throughout.
@@ -108,6 +108,7 @@ def test_a_record_says_what_it_is(recipe, file, lab):
         }[recipe]
     )
     parse(bundle.expression)
+    assert effective_factors(bundle.space) == {"sigma CLAP_g": {"text": 0.0}}
     assert bundle.expression in model_card(bundle, "me/fused")
     assert import_mcr(recipe, file.parent, lab, **SPACES).digest == bundle.digest
 

@@ -136,9 +136,9 @@ def test_results_are_in_the_card():
     )
     card = model_card(bundle_of("MIT", "MIT", "MIT", "MIT"), "me/fused", scores)
     assert "## Results" in card
-    row = "| esc50 | accuracy (main) | 81.26 | 2000 | own | sigma CLAP_m: audio 0.5 |"
-    assert row in card
-    assert "| esc50 | fold1 | 80.00 | 400 | own | - |" in card
+    assert "| esc50 | accuracy (main) | 81.26 | 2000 | own |\n" in card
+    assert "| esc50 | fold1 | 80.00 | 400 | own |\n" in card
+    assert "\n- esc50: sigma CLAP_m: audio 0.5\n" in card
 
 
 # --- licences ---
@@ -174,6 +174,7 @@ def record(**changes):
         "n": 2000,
         "factors": {"sigma CLAP_m": {"audio": 0.5}},
         "experts": ["CLAP_m"],
+        "prompts": ["This is a sound of {class}.", "{class}"],
         **changes,
     }
 
@@ -185,7 +186,9 @@ def results_file(path, *records, schema="molspace.eval/1"):
 
 def test_results_are_read(tmp_path):
     (score,) = read_results(results_file(tmp_path / "r.json", record()), EXPRESSION)
-    conditions = "sigma CLAP_m: audio 0.5; experts: CLAP_m"
+    conditions = (
+        'sigma CLAP_m: audio 0.5; experts: CLAP_m; prompt: "This is a sound of {class}." and 1 more'
+    )
     assert score == Score("esc50", "accuracy", 81.25, True, 2000, "own", conditions)
 
 
