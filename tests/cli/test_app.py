@@ -7,7 +7,21 @@ from pathlib import Path
 import pytest
 
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
-COMMANDS = ("react", "eval", "infer", "plan", "show", "spaces", "data", "lab", "cache", "reproduce")
+COMMANDS = (
+    "react",
+    "eval",
+    "infer",
+    "plan",
+    "show",
+    "spaces",
+    "data",
+    "lab",
+    "cache",
+    "reproduce",
+    "import",
+    "push",
+    "pull",
+)
 
 
 def molspace(
