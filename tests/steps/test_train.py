@@ -312,6 +312,17 @@ def test_a_recipe_enters_the_key_with_what_it_uses_alone(monkeypatch):
     assert build(recipe="cmcr")[0].key != made["cmcr"]
 
 
+def test_the_estimate_counts_what_autograd_keeps():
+    paper, cmcr, exmcr = (
+        build(recipe=recipe, hidden_dim=2 * EXPERT_DIM)[0].cost.memory_bytes
+        for recipe in ("paper", "cmcr", "exmcr")
+    )
+    # The same head, by hand and by autograd: 20 rows, 2 modalities by 3, layers of 10 and 7.
+    activations = 20 * 2 * (2 * (10 + 7) + 2 * 10)
+    assert cmcr - paper == 4 * (activations + 2 * 20 * 20 * 6)
+    assert exmcr > cmcr
+
+
 @pytest.mark.parametrize(("op", "expected"), [("cr", [(0, 0), (1, 2)]), ("dr", [(0, 0), (2, 1)])])
 def test_shared_modalities_are_told_by_their_places(monkeypatch, op, expected):
     seen = []
