@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from reactions.errors import MolspaceError, StepError
+from reactions.data import media
+from reactions.errors import MediaError, MolspaceError, StepError
 from reactions.kinds import Corpus, Encoder, Item, Modality, Prepared, StagedEncoder, Waveform
 from reactions.spaces.ahead import ahead, default_workers
 from reactions.spaces.memory import (
@@ -117,8 +118,10 @@ def encode(
     )
     waiting: list[_Entry] = []
     window = 0
-    with closing(prepared), _cores_for_preparing(encoder, corpus.modality, device, workers):
-        for entries in prepared:
+    with closing(prepared), ExitStack() as lent:
+        for number, entries in enumerate(prepared):
+            if number == 0 and run.decodes and workers and device == "cpu":
+                lent.enter_context(_cores_for_decoding(encoder, corpus.modality))
             waiting += entries
             # The first window is one batch, lest the encoder wait while a long one fills.
             while len(waiting) >= (n := max(run.size.items, window)):
@@ -130,10 +133,16 @@ def encode(
 
 
 class _Run:
-    """One range on its way through an encoder."""
+    """One range on its way through an encoder.
+
+    Attributes:
+        size: of the next batch.
+        decodes: whether an item met so far had to be decoded.
+    """
 
     def __init__(self, encoder: Encoder, corpus: Corpus, device: str) -> None:
         self.size = _size_for(encoder, corpus.modality)
+        self.decodes = False
         self._encoder = encoder
         self._staged = encoder if isinstance(encoder, StagedEncoder) else None
         self._corpus = corpus
@@ -146,6 +155,7 @@ class _Run:
         with self._lock:
             items = self._corpus.items(*span)
         for place, item in zip(range(*span), items, strict=True):
+            self.decodes = self.decodes or isinstance(item.value, media.ENCODED)
             value = item if self._staged is None else self._prepared(self._staged, item)
             yield _Entry(place, item.id, value)
 
@@ -154,6 +164,10 @@ class _Run:
             return encoder.preprocess(self._modality, item)
         except MolspaceError as error:
             error.fields.setdefault("id", item.id)
+            if isinstance(error, MediaError):
+                error.fix = error.fix or media.SKIP.format(id=item.id, modality=item.modality)
+                if item.id not in f"{error.what} {error.fields.get('path', '')}":
+                    error.what += f": '{item.id}'"
             raise
         except Exception as error:
             if is_out_of_memory(error):
@@ -239,16 +253,14 @@ def _size_bytes(value: Prepared | Item) -> int:
 
 
 @contextmanager
-def _cores_for_preparing(
-    encoder: Encoder, modality: Modality, device: str, workers: int
-) -> Iterator[None]:
-    """Leave half of torch's threads to those that prepare, for encoders so light that it pays.
+def _cores_for_decoding(encoder: Encoder, modality: Modality) -> Iterator[None]:
+    """Leave half of torch's threads to those that decode, for encoders so light that it pays.
 
     By what the encoder says of itself, not by the clock: with the threads, rounding may change.
     """
     flops = dict(encoder.spec.flops_per_item).get(modality, 0.0)
     torch = sys.modules.get("torch")
-    if torch is None or device != "cpu" or workers < 1 or not 0 < flops < LIGHT_FLOPS:
+    if torch is None or not 0 < flops < LIGHT_FLOPS:
         yield
         return
     before = torch.get_num_threads()

@@ -77,7 +77,7 @@ def spend(seconds):
     ("make", "brief_s", "threads"),
     [
         (lambda: None, 10, 1),
-        (lambda: time.sleep(0.003), 0.001, 1),  # a pause of three times that is no sign
+        (lambda: time.sleep(0.003), 0.1, 1),
         (lambda: time.sleep(0.003), 0.0001, 3),
         (lambda: spend(0.003), 0.001, 3),
     ],

@@ -2,6 +2,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -396,6 +397,16 @@ def test_what_cannot_be_prepared_is_named(workers, error, kind, words):
     assert helpers() == []
 
 
+def test_media_errors_name_the_item_and_a_way_out():
+    with pytest.raises(MediaError) as caught:
+        gather(Faulty(MediaError("cannot embed image")), pictures(400))
+    assert caught.value.what == "cannot embed image: '300'"
+    assert 'skip = ["300"] under [corpora.image]' in caught.value.fix
+    with pytest.raises(MediaError) as caught:
+        gather(Faulty(MediaError("cannot embed '300'", fix="cut it up")), pictures(400))
+    assert (caught.value.what, caught.value.fix) == ("cannot embed '300'", "cut it up")
+
+
 def test_ids_that_encoders_give_are_kept():
     with pytest.raises(MediaError) as caught:
         gather(Faulty(MediaError("no", id="mine")), pictures(400))
@@ -422,30 +433,45 @@ def test_leaving_early_stops_the_threads():
 # --- cores ---
 
 
-def test_half_the_threads_are_left_to_prepare_for_light_encoders():
+def test_half_the_threads_are_left_to_decode_for_light_encoders():
     class Watched(Staged):
+        def __init__(self, spec):
+            super().__init__(spec)
+            self.threads = set()
+
+        def preprocess(self, modality, item):
+            return np.zeros((1, 1))
+
         def forward(self, modality, inputs):
-            self.threads = torch.get_num_threads()
+            self.threads.add(torch.get_num_threads())
             return super().forward(modality, inputs)
 
     heavy = replace(LIGHT, flops_per_item=(("image", 1e9),))
-    torch.set_num_threads(4)
-    for given, options, threads in (
-        (LIGHT, {}, 2),
-        (LIGHT, {"workers": 0}, 4),
-        (heavy, {}, 4),
+    unknown = replace(LIGHT, flops_per_item=())
+    files = [Item(str(i), "image", Path(f"{i}.png")) for i in range(600)]
+    decoded = [Item(str(i), "image", np.zeros(3)) for i in range(600)]
+    for given, items, workers, threads in (
+        (LIGHT, files, 2, 2),
+        (LIGHT, files, 0, 4),
+        (LIGHT, decoded, 2, 4),
+        (heavy, files, 2, 4),
+        (unknown, files, 2, 4),
     ):
+        torch.set_num_threads(4)
         encoder = Watched(given)
-        gather(encoder, pictures(5), **options)
-        assert encoder.threads == threads
+        gather(encoder, ListCorpus("c", "image", items), workers=workers)
+        assert encoder.threads == {threads}
         assert torch.get_num_threads() == 4
-    with pytest.raises(StepError):
-        gather(Faulty(ValueError()), pictures(400))
+    encoder.spec = LIGHT
+    batches = encode(encoder, ListCorpus("c", "image", files), 0, 600)
+    next(batches)
+    assert torch.get_num_threads() == 2
+    batches.close()
     assert torch.get_num_threads() == 4
     torch.set_num_threads(1)
-    encoder = Watched()
-    gather(encoder, pictures(5))
-    assert encoder.threads == 1
+    encoder = Watched(LIGHT)
+    gather(encoder, ListCorpus("c", "image", files))
+    assert encoder.threads == {1}
 
 
 def test_sizes_in_bytes():
