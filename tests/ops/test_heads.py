@@ -9,6 +9,7 @@ import torch
 
 from reactions.errors import DataError
 from reactions.ops import heads as module
+from reactions.ops import training
 from reactions.ops.heads import (
     Autograd,
     ExtendingHead,
@@ -243,6 +244,20 @@ def test_training_learns_and_repeats(recipe):
     assert all(torch.equal(again.state()[name], value) for name, value in head.state().items())
     other, _ = fit(sets, replace(SETTINGS, seed=1, epochs=1), recipe=recipe, shared=shared)
     assert not torch.equal(other.state()["1.weight"], head.state()["1.weight"])
+
+
+def test_fit_hands_on_what_the_trainer_needs(monkeypatch):
+    seen = []
+
+    def spy(head, *given, **options):
+        seen.append((*given, options))
+        return Autograd(head, *given, **options)
+
+    monkeypatch.setattr(training, "Autograd", spy)
+    x, y = toy(32)
+    settings = replace(SETTINGS, seed=5, epochs=1)
+    fit([PseudoSet(list(x.numpy()), list(y.numpy()))], settings, recipe="cmcr", shared=[(0, 2)])
+    assert seen == [("cmcr", [(0, 2)], {"learning_rate": 3e-3, "seed": 5})]
 
 
 def test_the_gap_within_a_space_is_closed(monkeypatch):
