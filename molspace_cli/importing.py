@@ -68,8 +68,8 @@ def freebind(
     Every file is read safely and checked before anything is written. A single bundle becomes
     the one that eval and infer use.
     """
-    from reactions.bundle import set_current
     from reactions.importing.freebind import import_freebind
+    from reactions.shelf import set_current
 
     found = import_freebind(
         folder.expanduser(),
@@ -153,8 +153,8 @@ def _mcr(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from reactions.bundle import set_current
     from reactions.importing.mcr import import_mcr
+    from reactions.shelf import set_current
 
     bundle = import_mcr(recipe, path.expanduser(), lab, base=base, expert=expert, out=out)
     set_current(bundle.path)

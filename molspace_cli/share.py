@@ -89,8 +89,8 @@ def pull(
     A repository that holds anything but a bundle is refused. The bundle becomes the one that
     eval and infer use.
     """
-    from reactions.bundle import set_current
     from reactions.sharing.hub import pull as fetch
+    from reactions.shelf import set_current
 
     done = fetch(repo, revision=revision, out=out)
     set_current(done.bundle.path)

@@ -17,7 +17,8 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Verify a bundle and say what it is."""
-    from reactions.bundle import current_directory, load_bundle
+    from reactions.bundle import load_bundle
+    from reactions.shelf import current_directory
     from reactions.spaces.tree import effective_factors
 
     found = load_bundle(bundle or current_directory())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reactions import bundle as bundles
+from reactions import shelf
 from reactions.bundle import Bundle
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.errors import BundleError, LanguageError, MissingError, MolspaceError, StoreError
@@ -143,8 +144,8 @@ class Workbench:
             MolspaceError: anything the plan, a step or the disk refuses.
         """
         (assembled,) = self.plan(checked).targets
-        name = checked.name or bundles.product_name(checked.space)
-        directory = out or bundles.default_directory(name, assembled.key)
+        name = checked.name or shelf.product_name(checked.space)
+        directory = out or shelf.default_directory(name, assembled.key)
         found = None if out else _existing(directory)
         if found is None:
             _check_place(directory)  # now, not after minutes of training
@@ -153,7 +154,7 @@ class Workbench:
             bundles.write_bundle(directory, artifact.meta, arrays)
             found = bundles.load_bundle(directory)
         if current:
-            bundles.set_current(directory)
+            shelf.set_current(directory)
         return found
 
     # --- evaluate --------------------------------------------------------------------
@@ -170,7 +171,7 @@ class Workbench:
             LanguageError: it is no valid reaction.
         """
         if reference is None:
-            return self._opened(bundles.current_directory())
+            return self._opened(shelf.current_directory())
         if isinstance(reference, str | Path) and _names_bundle(Path(reference)):
             return self._opened(reference)
         try:

@@ -18,7 +18,7 @@ LAYERS = (
     ("data", "dsl"),
     ("spaces",),
     ("labs",),
-    ("bundle", "eval"),
+    ("bundle", "shelf", "eval"),
     ("steps",),
     ("plan", "store"),
     ("run",),

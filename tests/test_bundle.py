@@ -16,19 +16,21 @@ from reactions.bundle import (
     FORMAT,
     PROJECTORS,
     RECORD,
-    current_directory,
-    data_root,
-    default_directory,
     describe,
     load_bundle,
-    product_name,
-    set_current,
     write_bundle,
 )
 from reactions.errors import BundleError, MissingError, StoreError
 from reactions.hashing import bytes_digest, digest
 from reactions.kinds import Leaf, leaves
 from reactions.ops.projector import Projector
+from reactions.shelf import (
+    current_directory,
+    data_root,
+    default_directory,
+    product_name,
+    set_current,
+)
 from reactions.spaces.fuse import fuse
 from reactions.spaces.tree import mixtures
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reactions import bundle as bundles
+from reactions import shelf
 from reactions.bundle import Bundle
 from reactions.dsl.check import check
 from reactions.dsl.parser import parse
@@ -282,7 +283,7 @@ def import_freebind(
     ready = []
     for product, record, tensors in made:
         if out is None:
-            directory = bundles.default_directory(product.name, digest("imported", record))
+            directory = shelf.default_directory(product.name, digest("imported", record))
         else:
             directory = out if name is not None else out / product.name
         if directory.exists():

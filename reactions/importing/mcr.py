@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reactions import bundle as bundles
+from reactions import shelf
 from reactions.bundle import Bundle
 from reactions.dsl.check import check
 from reactions.dsl.parser import parse
@@ -118,7 +119,7 @@ def import_mcr(
     )
     files = {head.path.name: head.sha256}
     record["imported"] = {"from": recipe, "product": _NAMES[recipe], "files": files}
-    directory = out or bundles.default_directory(_NAMES[recipe], digest("imported", record))
+    directory = out or shelf.default_directory(_NAMES[recipe], digest("imported", record))
     return bundles.load_bundle(bundles.write_bundle(directory, record, tensors))
 
 

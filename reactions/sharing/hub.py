@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from reactions import bundle as bundles
+from reactions import shelf
 from reactions.bundle import PROJECTORS, RECORD, Bundle
 from reactions.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.hashing import digest
@@ -192,7 +193,7 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
         for name in (RECORD, PROJECTORS):
             shutil.copyfile(found / name, folder / name)
         digest_ = bundles.load_bundle(folder).digest
-        directory = out or bundles.default_directory(repo.rpartition("/")[2], digest_)
+        directory = out or shelf.default_directory(repo.rpartition("/")[2], digest_)
         bundles.install(folder, directory)
     return Pulled(bundles.load_bundle(directory), commit)
 
@@ -256,7 +257,7 @@ def _listed(names: Sequence[str]) -> str:
 @contextlib.contextmanager
 def _staging(parent: Path | None) -> Iterator[Path]:
     """Give a folder to work in, on the disk where the result goes; it is removed afterwards."""
-    parent = bundles.data_root() / "bundles" if parent is None else parent
+    parent = shelf.data_root() / "bundles" if parent is None else parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".share.", dir=parent) as name:

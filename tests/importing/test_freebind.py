@@ -6,7 +6,7 @@ import torch
 from fakes import unit_rows
 from published_heads import SPACES, SUBSETS, WIDTHS, freebind_state, lab_file, write_freebind
 
-from reactions.bundle import RECORD, data_root, load_bundle
+from reactions.bundle import RECORD, load_bundle
 from reactions.errors import (
     BundleError,
     DataError,
@@ -19,6 +19,7 @@ from reactions.hashing import file_digest
 from reactions.importing.freebind import PRODUCTS, find_products, import_freebind
 from reactions.kinds import leaves
 from reactions.labs.reading import load_lab
+from reactions.shelf import data_root
 from reactions.spaces.fuse import fuse
 from reactions.spaces.tree import mixtures
 

@@ -5,7 +5,7 @@ import torch
 from fakes import unit_rows
 from published_heads import lab_file, mcr_state
 
-from reactions.bundle import data_root, load_bundle
+from reactions.bundle import load_bundle
 from reactions.dsl.parser import parse
 from reactions.errors import (
     DataError,
@@ -19,6 +19,7 @@ from reactions.kinds import leaves
 from reactions.labs.reading import load_lab
 from reactions.ops.heads import PUBLISHED
 from reactions.sharing.card import model_card
+from reactions.shelf import data_root
 from reactions.spaces.fuse import fuse
 from reactions.spaces.tree import effective_factors, needed_leaves
 
