@@ -63,7 +63,7 @@ def molspace(
 
 def test_react_prints_the_bundle_and_only_that(machine):
     assert Path(machine["BUNDLE"], "bundle.json").is_file()
-    assert "43 steps run" in machine["MESSAGES"]
+    assert "60 steps run" in machine["MESSAGES"]
     assert "lab: mini (small)" in machine["MESSAGES"]
 
 

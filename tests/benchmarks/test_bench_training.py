@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-import training
+import train
 from training_contenders import (
     Problem,
     compiled,
@@ -75,10 +75,10 @@ def test_training_raises_the_score_of_unseen_items(problem):
 
 
 def test_tables_are_made(problem, uncompiled):
-    table, timings = training.compare(problem, rounds=1)
+    table, timings = train.compare(problem, rounds=1)
     assert table.rows[0][2] == 1.0
     assert len(table.rows) == len(timings.rounds) == 7
-    assert len(training.grown([(problem, timings)]).rows) == 1
+    assert len(train.grown([(problem, timings)]).rows) == 1
 
 
 def test_a_missing_compiler_is_told_below_the_table(problem, monkeypatch):
@@ -89,6 +89,6 @@ def test_a_missing_compiler_is_told_below_the_table(problem, monkeypatch):
         return fail
 
     monkeypatch.setattr(torch, "compile", missing)
-    table, _ = training.compare(problem, rounds=1)
+    table, _ = train.compare(problem, rounds=1)
     assert len(table.rows) == 6
     assert "left out" in table.notes[0]

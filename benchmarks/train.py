@@ -1,6 +1,6 @@
 """Training a projector: the product against what else one could write, and against its bound.
 
-    python benchmarks/training.py [--json FILE] [--quick] [--device cuda:0] [--rounds 5]
+    python benchmarks/train.py [--json FILE] [--quick] [--device cuda:0] [--rounds 5]
 
 Tables: contenders at several sizes; growth; loss curves and retrieval scores; seven projectors
 on shared pairs, resident and streamed.
