@@ -22,7 +22,7 @@ def problem():
 
 @pytest.fixture(autouse=True)
 def _one_step_a_round(monkeypatch):
-    monkeypatch.setattr(training, "ROUND_FLOPS", 1)
+    monkeypatch.setattr(train, "ROUND_FLOPS", 1)
 
 
 @pytest.fixture
