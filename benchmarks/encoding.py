@@ -65,7 +65,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, help="threads that prepare (default: as molspace)")
     chosen = options.parse_args()
     n_items, rounds = (256, 1) if chosen.quick else (chosen.items, chosen.rounds)
-    workers = default_workers() if chosen.workers is None else chosen.workers
+    workers = chosen.workers
     catalogue = load_lab("mini").catalogue
     rows = []
     before = load_of_others()
@@ -78,7 +78,7 @@ def main() -> None:
                     [name, modality, source, *compare(encoder, corpus, chosen, workers, rounds)]
                 )
     table = Table(
-        f"Encoding {n_items:,} items, {workers} threads preparing",
+        f"Encoding {n_items:,} items",
         (
             "encoder",
             "modality",
@@ -93,21 +93,21 @@ def main() -> None:
         rows,
         (
             "Medians over the rounds, contenders alternating. Forward alone has all torch threads "
-            "and everything prepared.",
+            "and everything prepared. Texts of encoders this light are prepared in turn anyway.",
             others_took(before, load_of_others()),
         ),
     )
-    publish([table], chosen, extra={"workers": workers})
+    publish([table], chosen, extra={"workers": default_workers() if workers is None else workers})
 
 
 def compare(
-    encoder: Watched, corpus: Corpus, chosen: Any, workers: int, rounds: int
+    encoder: Watched, corpus: Corpus, chosen: Any, workers: int | None, rounds: int
 ) -> list[float | str]:
     """Return the figures of one row."""
     n, modality = len(corpus), corpus.modality
-    shares: dict[int, list[float]] = {0: [], workers: []}
+    shares: dict[int | None, list[float]] = {0: [], workers: []}
 
-    def run(workers: int) -> None:
+    def run(workers: int | None) -> None:
         encoder.busy_s, began = 0.0, time.perf_counter()
         for _ in encode(encoder, corpus, 0, n, device=chosen.device, workers=workers):
             pass

@@ -45,7 +45,11 @@ WINDOW_ITEMS: Final = 2048
 """Texts sorted by length together, at most."""
 
 LIGHT_FLOPS: Final = 1e8
-"""An encoder with fewer operations an item takes no longer than decoding the item."""
+"""On the CPU an encoder with fewer operations takes no longer than decoding an item.
+
+So it leaves cores to decoding; and its texts are tokenised in turn, for the interpreter that
+tokenises them is the one that calls it.
+"""
 
 _SIZES: WeakKeyDictionary[Encoder, dict[Modality, BatchSize]] = WeakKeyDictionary()
 """What was learned about encoders that are loaded, for their next range."""
@@ -93,7 +97,8 @@ def encode(
         start: first row.
         stop: row after the last.
         device: where the encoder computes.
-        workers: threads that prepare; see ``default_workers``.
+        workers: threads that prepare; by default as ``default_workers`` says, but none for the
+            texts of light encoders.
 
     Yields:
         Batches that cover every row once.
@@ -106,8 +111,10 @@ def encode(
         UsageError: $MOLSPACE_WORKERS is no number.
     """
     run = _Run(encoder, corpus, device)
-    workers = default_workers() if workers is None else workers
-    chunk = min(CHUNK_ITEMS, run.size.items)
+    light = device == "cpu" and 0 < _flops(encoder, corpus.modality) < LIGHT_FLOPS
+    if workers is None:
+        workers = 0 if light and _is_text(corpus, start, stop) else default_workers()
+    chunk = min(CHUNK_ITEMS, run.size.items) if workers else run.size.items
     prepared = ahead(
         run.prepare,
         ((first, min(stop, first + chunk)) for first in range(start, stop, chunk)),
@@ -120,8 +127,8 @@ def encode(
     window = 0
     with closing(prepared), ExitStack() as lent:
         for number, entries in enumerate(prepared):
-            if number == 0 and run.decodes and workers and device == "cpu":
-                lent.enter_context(_cores_for_decoding(encoder, corpus.modality))
+            if number == 0 and light and run.decodes and workers:
+                lent.enter_context(_cores_for_decoding())
             waiting += entries
             # The first window is one batch, lest the encoder wait while a long one fills.
             while len(waiting) >= (n := max(run.size.items, window)):
@@ -225,7 +232,7 @@ class _Run:
 
 def _size_for(encoder: Encoder, modality: Modality) -> BatchSize:
     if isinstance(encoder, StagedEncoder):
-        items = start_items(dict(encoder.spec.flops_per_item).get(modality, 0.0))
+        items = start_items(_flops(encoder, modality))
     else:
         items = MOST_ITEMS  # it may split them as it likes
     try:
@@ -252,15 +259,22 @@ def _size_bytes(value: Prepared | Item) -> int:
     return value.nbytes if isinstance(value, np.ndarray) else sys.getsizeof(value)
 
 
-@contextmanager
-def _cores_for_decoding(encoder: Encoder, modality: Modality) -> Iterator[None]:
-    """Leave half of torch's threads to those that decode, for encoders so light that it pays.
+def _flops(encoder: Encoder, modality: Modality) -> float:
+    return dict(encoder.spec.flops_per_item).get(modality, 0.0)
 
-    By what the encoder says of itself, not by the clock: with the threads, rounding may change.
+
+def _is_text(corpus: Corpus, start: int, stop: int) -> bool:
+    return any(isinstance(item.value, str) for item in corpus.items(start, min(stop, start + 1)))
+
+
+@contextmanager
+def _cores_for_decoding() -> Iterator[None]:
+    """Leave half of torch's threads to those that decode.
+
+    For encoders that are light by what they say of themselves, not by the clock: with the
+    number of threads, rounding may change.
     """
-    flops = dict(encoder.spec.flops_per_item).get(modality, 0.0)
-    torch = sys.modules.get("torch")
-    if torch is None or not 0 < flops < LIGHT_FLOPS:
+    if (torch := sys.modules.get("torch")) is None:
         yield
         return
     before = torch.get_num_threads()

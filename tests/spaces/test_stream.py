@@ -1,6 +1,6 @@
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +127,27 @@ def test_preparing_runs_elsewhere_and_embedding_here():
     seen.clear()
     gather(encoder, pictures(200), workers=0)
     assert seen == {threading.current_thread()}
+
+
+def test_texts_of_light_encoders_are_prepared_here():
+    class Watched(Staged):
+        def preprocess(self, modality, item):
+            self.thread = threading.current_thread()
+            return super().preprocess(modality, item)
+
+    here = threading.current_thread()
+    for given, corpus, options, expected in (
+        (LIGHT, sentences(9), {}, True),
+        (LIGHT, sentences(9), {"workers": 1}, False),
+        (LIGHT, sentences(9), {"device": "cuda:0"}, False),
+        (LIGHT, pictures(9), {}, False),
+        (replace(LIGHT, flops_per_item=()), sentences(9), {}, False),
+        (replace(LIGHT, flops_per_item=(("text", 1e9),)), sentences(9), {}, False),
+    ):
+        encoder = Watched(given)
+        with closing(encode(encoder, corpus, 0, 9, **options)) as batches, suppress(Exception):
+            next(batches)  # which fails where there is no such device
+        assert (encoder.thread is here) == expected
 
 
 def test_preparing_goes_on_while_a_batch_is_embedded():
