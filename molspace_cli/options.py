@@ -103,12 +103,14 @@ def lab(
     quiet: bool = True,
 ) -> LoadedLab:
     """Open a lab, with the digests and scans that earlier runs remembered."""
+    from molspace_cli.console import say
     from molspace_cli.progress import scans
+    from reactions.errors import did_you_mean
     from reactions.labs.reading import load_lab
     from reactions.spaces.weights import digest_cache, parse_override
 
     overrides = dict(parse_override(text) for text in weights or ())
-    return load_lab(
+    found = load_lab(
         name,
         seed=seed,
         digests=digest_cache(),
@@ -116,6 +118,17 @@ def lab(
         weights=overrides,
         told=scans(quiet=quiet),
     )
+    for space in overrides:
+        # No error: a model by URI is called after its file or repository.
+        if space not in found.catalogue:
+            near = " or ".join(
+                f"'{known}'" for known in did_you_mean(space, found.catalogue.names())
+            )
+            say(
+                f"note: --weights {space}=PATH: lab '{found.label}' has no space of this name"
+                + (f"; did you mean {near}?" if near else "")
+            )
+    return found
 
 
 def allow_remote_code(trust: bool) -> None:

@@ -46,16 +46,21 @@ def list_spaces(
     """List the spaces a lab knows by name, and whether their weights are on this machine."""
     from dataclasses import asdict
 
-    from reactions.errors import MolspaceError
+    from reactions.errors import MissingError, MolspaceError
 
     found = options.lab(lab, weights=weights)
     specs: list[SpaceSpec] = []
     missing: dict[str, str] = {}
+    states: dict[str, str] = {}
     for name in found.catalogue.names():
         try:
             specs.append(found.catalogue.by_name(name))
-        except MolspaceError as error:
+        except MissingError as error:
             missing[name] = error.fix or error.what
+            states[name] = "no weights on this machine"
+        except MolspaceError as error:
+            missing[name] = "; ".join(filter(None, (error.what, error.why, error.fix)))
+            states[name] = "cannot be used"
     if as_json:
         print_json(
             "spaces",
@@ -70,7 +75,7 @@ def list_spaces(
         (s.name, str(s.dim), ", ".join(s.modalities), s.hub or "-", s.licence or "-", s.revision)
         for s in specs
     ]
-    rows += [(name, "-", "no weights on this machine", "-", "-", "") for name in missing]
+    rows += [(name, "-", state, "-", "-", "") for name, state in states.items()]
     print_table(
         f"lab: {found.label}",
         ("space", "dim", "modalities", "hub", "licence", "revision"),
@@ -214,8 +219,15 @@ def doctor(
 
 
 def _spec(lab: Lab, name: str) -> SpaceSpec:
-    if name in lab.catalogue or not any(sign in name for sign in ":/"):
+    from reactions.errors import UsageError, suggestion
+
+    if name in lab.catalogue:
         return lab.catalogue.by_name(name)
+    if not any(sign in name for sign in ":/"):
+        raise UsageError(
+            f"unknown space '{name}'",
+            fix=suggestion(name, lab.catalogue.names(), see="molspace spaces"),
+        )
     return lab.catalogue.by_uri(name)
 
 

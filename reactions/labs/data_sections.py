@@ -11,12 +11,15 @@ from typing import Any
 from reactions.data.benchmarks import LAYOUTS, Folders
 from reactions.data.places import absolute
 from reactions.data.sources.source import DEPTHS, MAX_BAD, Source
-from reactions.errors import DataError, UsageError, suggestion
+from reactions.errors import DataError, UsageError, did_you_mean, suggestion
 from reactions.kinds import Modality
 from reactions.labs.values import check_keys, table_of, typed
 
 DATA_VARIABLE = "MOLSPACE_DATA"
 _KEYS = ("world", "manifest", "path", "column", "id", "member", "skip", "max_bad", "check")
+
+_USUAL = ("audio", "depth", "image", "text", "thermal", "video")
+"""Modalities that a near name must be a slip of; any other may be somebody's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ def read_corpora(data: Mapping[str, Any], path: Path, root: Path) -> dict[Modali
     found: dict[Modality, CorpusSource] = {}
     for modality, entry in table_of(data, "corpora", path).items():
         where = f"corpora.{modality}"
+        if modality not in _USUAL and did_you_mean(modality, _USUAL):
+            raise UsageError(
+                f"{path}: unknown modality '{modality}' in [{where}]",
+                fix=suggestion(modality, _USUAL),
+            )
         if isinstance(entry, list):
             if not entry:
                 raise UsageError(f"{path}: {where} is an empty list")

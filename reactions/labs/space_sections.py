@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,10 +83,13 @@ def _space(
     if not isinstance(entry, Mapping):
         raise UsageError(f"{path}: {where} is no table")
     kinds = _URI_KEYS if "uri" in entry else _PRECOMPUTED_KEYS if "path" in entry else _SPACE_KEYS
-    check_keys(entry, kinds, path, f"{where}.")
+    in_full = "uri" not in entry and "path" not in entry
+    near = {**kinds, "uri": str, "path": str} if in_full else kinds  # a slip of any of them
+    check_keys(entry, near, path, f"{where}.")
     given = {key: typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
     if "uri" in entry:
-        return Model(name, given["uri"], given.get("hub"), path, digests, places)
+        uri = _anchored(given["uri"], path.parent)
+        return Model(name, uri, given.get("hub"), path, digests, places)
     if "path" in entry:
         folder = (path.parent / Path(given["path"]).expanduser()).resolve()
         spec = resolve_uri(str(folder), digest_cache=digests)
@@ -124,6 +128,22 @@ def _space(
         raise UsageError(f"{path}: {where} needs a dim above 0 and at least one modality")
     _check_modalities(spec, path)
     return spec
+
+
+def _anchored(uri: str, folder: Path) -> str:
+    """Return a URI whose relative path starts at a folder, wherever molspace is called from.
+
+    ``./`` and ``../`` always name a path; other names do where there is such a file, for
+    ``ORG/REPO`` is one on the hub.
+    """
+    scheme, colon, rest = uri.partition(":")
+    place, mark, query = rest.partition("?")
+    if not (colon and place):
+        return uri
+    is_path = place.startswith(("./", "../")) or place in (".", "..")
+    if is_path or (folder / place).is_file():
+        return f"{scheme}:{os.path.normpath(folder / place)}{mark}{query}"
+    return uri
 
 
 def _check_modalities(spec: SpaceSpec, path: Path) -> None:

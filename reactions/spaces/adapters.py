@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
-from reactions.errors import MissingError, suggestion
+from reactions.errors import MissingError, did_you_mean, suggestion
 from reactions.kinds import Encoder, SpaceSpec
 from reactions.spaces.weights import Places, Requirement
 
@@ -148,12 +148,16 @@ def _resolved(
         return spec
     if uri and Path(uri).expanduser().exists():
         return precomputed.resolve(uri, digest_cache=digest_cache)
-    schemes = [f"{name}:" for name in sorted({*_FOLDERS, *MODELS, *plugins})]
+    known = sorted({*_FOLDERS, *MODELS, *plugins})
+    schemes = [f"{name}:" for name in known]
+    near = did_you_mean(scheme, known) if colon else []
     raise MissingError(
         f'cannot open the space "{uri}"',
         why=f"there is no folder '{Path(uri).expanduser().absolute()}', "
         f"and it starts with none of {', '.join(schemes)}",
-        fix="give a folder with one npy, safetensors or parquet file for each modality",
+        fix=f"did you mean '{near[0]}:'?"
+        if near
+        else "give a folder with one npy, safetensors or parquet file for each modality",
         uri=uri,
     )
 

@@ -93,7 +93,7 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
     """
     rest, options = split_options(uri, OPTIONS)
     if rest.startswith(("/", "./", "../", "~")) or rest in (".", ".."):
-        folder = Path(rest).expanduser().absolute()
+        folder = places.overrides.get(name, Path(rest)).expanduser().absolute()
         called = name or folder.resolve().name
         if not folder.is_dir():
             raise MissingError(

@@ -15,7 +15,14 @@ from typing import Any
 from reactions.errors import DataError, MissingError, suggestion
 from reactions.spaces.hub import commit_of, split_repo
 from reactions.spaces.image_text import import_package, need_package, split_options
-from reactions.spaces.weights import Places, WeightsFile, WeightsRepo, find_folder, state_folder
+from reactions.spaces.weights import (
+    Places,
+    WeightsFile,
+    WeightsRepo,
+    find_folder,
+    missing,
+    state_folder,
+)
 
 ADAPTER = "open_clip"
 EXTRA = "open-clip"
@@ -73,6 +80,9 @@ def parse(uri: str, name: str, places: Places) -> tuple[Model, dict[str, str]]:
         return _from_folder(f"{ADAPTER}:{canonical}", short, folder), options
     folder = Path(rest).expanduser()
     if (folder / CONFIG).is_file():
+        folder = places.overrides.get(name, folder)
+        if not (folder / CONFIG).is_file():
+            raise missing(name, [folder], places)
         return _from_folder(
             f"{ADAPTER}:{folder.absolute()}", folder.resolve().name, folder
         ), options

@@ -183,8 +183,12 @@ def _unreadable(path: Path, error: Exception) -> DataError:
             path=str(path),
             name=code[1],
         )
-    if isinstance(error, pickle.UnpicklingError):
+    if "Unsupported operand" in text:  # what newer pickles begin with, and torch's do not
+        text = "it is a pickle of another kind than torch.save writes, which could hold code"
+    elif isinstance(error, pickle.UnpicklingError):
         text = text.partition("WeightsUnpickler error: ")[2].partition(" Check the")[0] or text
+    elif isinstance(error, EOFError):
+        text = "it is empty or cut short"
     elif isinstance(error, KeyError):
         text = "it is not what torch.save writes"
     return DataError(

@@ -69,8 +69,7 @@ def test_what_cannot_be_done_is_told_with_the_fix(molspace, arguments, code, wor
     assert words in shown.stderr
     assert "Traceback" not in shown.stderr
     assert shown.stdout == ""
-    # A name nobody knows is a usage error in a reaction; here it is something missing.
-    assert shown.returncode in (code, 3)
+    assert shown.returncode == code
 
 
 def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(molspace, tmp_path):

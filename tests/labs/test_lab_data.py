@@ -11,7 +11,7 @@ from media_files import image_bytes, put, put_tar, sound_bytes
 from reactions.data.benchmark import RetrievalData
 from reactions.data.digests import DigestCache
 from reactions.data.sources.corpus import SourceCorpus
-from reactions.errors import DataError, MissingError
+from reactions.errors import DataError, MissingError, UsageError
 from reactions.labs.reading import load_lab
 from reactions.plan import Planner
 
@@ -216,3 +216,21 @@ def test_the_example_lab_file_is_valid():
     assert sorted(lab.corpora) == ["audio", "image", "text"]
     assert len(lab.corpora["audio"].sources) == 2
     assert lab.data.of("coco")[0] == Path("/data/coco")
+
+
+def test_a_slip_in_a_modality_is_told_and_a_modality_of_ones_own_is_not(tmp_path):
+    for name, near in (("txet", "text"), ("images", "image"), ("Audio", "audio")):
+        with pytest.raises(UsageError, match=rf"unknown modality '{name}'.*\n.*'{near}'"):
+            lab_of(tmp_path, f'[corpora.{name}]\npath = "x"\n')
+    lab_of(tmp_path, '[corpora.smell]\npath = "x"\n')
+
+
+@pytest.mark.parametrize("slip", ["urii", "pth", "adaptor"])
+def test_a_slip_in_a_key_of_a_space_is_told(tmp_path, slip):
+    with pytest.raises(UsageError, match=rf"unknown key spaces\.X\.{slip}\n.*did you mean"):
+        lab_of(tmp_path, f'[spaces.X]\n{slip} = "x"\n')
+
+
+def lab_of(folder, text):
+    (folder / "molspace.toml").write_text(text)
+    return load_lab(str(folder))

@@ -102,6 +102,29 @@ def test_data_lie_where_the_environment_says(monkeypatch, tmp_path):
     assert load_lab("paper").data.root == tmp_path / "molspace" / "data"
 
 
+@pytest.mark.parametrize(
+    ("uri", "meant"),
+    [
+        ("laion_clap:weights/x.pt", "laion_clap:{}/weights/x.pt"),
+        ("wav2clip:weights/x.pt?clip=a", "wav2clip:{}/weights/x.pt?clip=a"),
+        ("hf:./weights", "hf:{}/weights"),
+        ("hf:../y?precision=bf16", "hf:{}/../y?precision=bf16"),
+        ("hf:weights/clip", "hf:weights/clip"),  # ORG/REPO on the hub
+        ("imagebind:imagebind_huge.pth", "imagebind:imagebind_huge.pth"),
+        ("laion_clap:/elsewhere/x.pt", "laion_clap:/elsewhere/x.pt"),
+    ],
+)
+def test_paths_in_uris_start_beside_the_file(tmp_path, monkeypatch, uri, meant):
+    lab = tmp_path / "lab"
+    (lab / "weights").mkdir(parents=True)
+    (lab / "weights/clip").mkdir()
+    (lab / "weights/x.pt").touch()
+    (lab / "molspace.toml").write_text(f'[spaces.X]\nuri = "{uri}"')
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_lab(str(lab)).uris["X"] == meant.format(lab).replace(f"{lab}/..", str(tmp_path))
+
+
 def embeddings_at(folder):
     folder.mkdir()
     np.save(folder / "text.npy", np.eye(3, dtype=np.float32))

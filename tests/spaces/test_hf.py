@@ -222,6 +222,14 @@ class TestDescription:
         rows = adapters.load(spec).embed("text", items("text", CAPTIONS))
         assert rows.shape == (4, 24)
 
+    def test_a_person_may_name_another_folder(self, saved, copied, tmp_path):
+        uri, other = f"hf:{copied('clip')}", saved["siglip"][0]
+        spec = adapters.resolve_uri(uri, name="X", places=Places(overrides={"X": other}))
+        assert spec.source == f"hf:{other}"
+        places = Places(overrides={"X": tmp_path / "nowhere"})
+        with pytest.raises(MissingError, match="nowhere"):
+            adapters.resolve_uri(uri, name="X", places=places)
+
     def test_folders_are_written_as_paths(self, saved, monkeypatch, copied):
         folder = copied()
         monkeypatch.chdir(folder.parent)

@@ -199,6 +199,21 @@ class TestParity:
         assert spec.source == f"open_clip:hf-hub:maker/whole@{'c' * 40}"
         assert spec.weights_digest == adapters.resolve_uri(f"open_clip:{folder}").weights_digest
 
+    def test_a_person_may_name_another_folder(self, state, tmp_path):
+        folders = []
+        for name in ("one", "two"):
+            folders.append(tmp_path / name)
+            folders[-1].mkdir()
+            config = {"model_cfg": CONFIG, "preprocess_cfg": SQUASHED}
+            (folders[-1] / "open_clip_config.json").write_text(json.dumps(config))
+            torch.save(state, folders[-1] / "open_clip_pytorch_model.bin")
+        places = Places(overrides={"X": folders[1]})
+        spec = adapters.resolve_uri(f"open_clip:{folders[0]}", name="X", places=places)
+        assert spec.source == f"open_clip:{folders[1]}"
+        places = Places(overrides={"X": tmp_path / "nowhere"})
+        with pytest.raises(MissingError, match="nowhere"):
+            adapters.resolve_uri(f"open_clip:{folders[0]}", name="X", places=places)
+
     def test_weights_trained_with_a_quick_gelu_get_one(self, state, pictures):
         folder = snapshot("maker/tiny-quick", {"weights.bin": state})
         model = open_clip.CLIP(**CONFIG, quick_gelu=True).eval()

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -46,6 +47,17 @@ def test_a_prefix_of_some_names_only_stays(tmp_path):
     path = tmp_path / "model.pt"
     torch.save({"module.a": torch.ones(1), "b": torch.ones(1)}, path)
     assert set(read_tensors(path)) == {"module.a", "b"}
+
+
+def test_what_is_empty_or_a_plain_pickle_is_said_in_words(tmp_path):
+    path, marker = tmp_path / "x.pt", tmp_path / "it-ran"
+    path.touch()
+    with pytest.raises(DataError, match="it is empty or cut short"):
+        read_tensors(path)
+    path.write_bytes(pickle.dumps({"x": Attack(marker)}, protocol=4))
+    with pytest.raises(DataError, match="which could hold code"):
+        read_tensors(path)
+    assert not marker.exists()
 
 
 def test_reads_safetensors(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reactions.data.digests import DigestCache
-from reactions.errors import DataError
+from reactions.errors import DataError, MissingError
 from reactions.kinds import Modality, SpaceSpec
 from reactions.spaces.checkpoints import verify_digest
 from reactions.spaces.imagebind.sizes import HUGE, PUBLISHED, Sizes, flops
@@ -229,6 +229,14 @@ def locate(source: Path, space: str) -> Path:
     for path in candidates:
         if path.is_file():
             return path
+    if source.is_absolute() and source.name != WEIGHTS.filename and not source.is_dir():
+        raise MissingError(
+            f"no weights for space '{space}'",
+            why=f"there is no file '{source}'",
+            fix=f"check the path   or   --weights {space}=PATH",
+            space=space,
+            path=str(source),
+        )
     raise missing(space, candidates, Places.of_environment())
 
 
