@@ -43,10 +43,11 @@ MAX_PEAK = 8.0
 """Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
 
 SKIP = (
-    'mend it, or leave it out: skip = ["{id}"] under [corpora.{modality}]; '
-    'check = "full" there finds all such items at once'
+    'mend it, or leave it out: skip = ["{id}"] under [corpora.{modality}], where check = "full" '
+    "finds all that cannot be decoded at once; of an evaluation set, remove the file: what "
+    "is missing is counted"
 )
-"""What helps against an item of a corpus that cannot be decoded."""
+"""What helps against an item that cannot be used."""
 
 _STREAM = re.compile(r"<_io\.[^>]*>")
 _ORIENTATION = 0x0112

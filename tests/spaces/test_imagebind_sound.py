@@ -59,10 +59,22 @@ class TestClips:
         floor = (np.log(np.finfo(np.float32).eps) + 4.268) / 9.138
         np.testing.assert_allclose(found[..., :198], floor, rtol=1e-5)
 
-    @pytest.mark.parametrize(("n", "rate_hz"), [(0, 16000), (1, 16000), (399, 16000), (199, 8000)])
-    def test_too_short(self, n, rate_hz):
-        with pytest.raises(Unusable, match="fewer than 400"):
-            sound.clips(noise(n), rate_hz)
+    @pytest.mark.parametrize(
+        ("n", "rate_hz", "filled"),
+        [(1, 16000, 400), (399, 16000, 400), (199, 8000, 200), (1, 44_100, 1103), (1, 101, 3)],
+    )
+    def test_a_click_is_followed_by_silence(self, n, rate_hz, filled):
+        click = noise(n)
+        padded = np.concatenate([click, np.zeros(filled - n, np.float32)])
+        found = sound.clips(click, rate_hz)
+        np.testing.assert_array_equal(found, sound.clips(padded, rate_hz))
+        assert np.isfinite(found).all()
+        if n > 100:  # the window is zero at its ends
+            assert np.abs(found - sound.clips(padded * 0, rate_hz)).max() > 1
+
+    def test_no_samples(self):
+        with pytest.raises(Unusable, match="no samples"):
+            sound.clips(noise(0), 16000)
 
     @given(st.integers(400, 10_000_000))
     def test_starts_are_in_order_and_inside(self, n):

@@ -32,11 +32,13 @@ _MEAN, _STD = -4.268, 9.138
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
 
 MIN_SAMPLES = _WINDOW
-"""At 16 kHz; less does not fill one window."""
+"""At 16 kHz; less does not fill one window, and is padded."""
 
 
 def clips(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
     """Cut a sound into three clips and turn each into a normalised log-mel spectrogram.
+
+    A sound too short for one window is followed by silence until it fills one.
 
     A clip starts after each third of what is left when a clip is taken off (so the last third of
     that is never heard); a sound under two seconds gives the same clip three times.
@@ -49,11 +51,15 @@ def clips(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
         (3, 1, 128, 204) float32: clip, channel, mel band from low to high, frame.
 
     Raises:
-        Unusable: the sound is shorter than ``MIN_SAMPLES`` at 16 kHz.
+        Unusable: there are no samples.
     """
+    if len(samples) == 0:
+        raise Unusable("it has no samples")
+    if resampled_length(len(samples), rate_hz) < MIN_SAMPLES:
+        # The published code fails here; a click is no reason to end a run over a corpus.
+        least = math.ceil(MIN_SAMPLES * rate_hz / RATE_HZ)
+        samples = np.pad(samples, (0, least - len(samples)))
     n = resampled_length(len(samples), rate_hz)
-    if n < MIN_SAMPLES:
-        raise Unusable(f"it has {n} samples at {RATE_HZ} Hz, fewer than {MIN_SAMPLES}")
     starts = clip_starts(n)
     means: list[Tensor] = []
     out = torch.zeros(CLIPS, 1, MELS, FRAMES)
