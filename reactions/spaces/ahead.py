@@ -24,13 +24,13 @@ THREAD_NAME: Final = "molspace-prepare"
 BRIEF_S: Final = 2e-4
 """Results that take less of a core are mostly made by the interpreter: one at a time."""
 
-_PATIENCE_S: Final = 0.5
 _WAITING: Final = 10
 """Results that take so many times longer than that wait for something, whatever they compute."""
 
 _TRIES: Final = 4
 """A single result may be held up by something else for as long as so many should take."""
 
+_PATIENCE_S: Final = 0.5
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -106,7 +106,7 @@ def ahead(
     def run(task: _T) -> _Made[_R]:
         made, size_bytes = [], 0
         with _Passage(turnstile) as passage:
-            for result in work(task):
+            for result in () if stopping.is_set() else work(task):
                 if stopping.is_set():
                     break
                 passage.count()

@@ -74,15 +74,15 @@ def spend(seconds):
 
 
 @pytest.mark.parametrize(
-    ("make", "brief_s", "threads"),
+    ("make", "brief_s", "together"),
     [
-        (lambda: None, 10, 1),
-        (lambda: time.sleep(0.003), 0.1, 1),
-        (lambda: time.sleep(0.003), 0.0001, 3),
-        (lambda: spend(0.003), 0.001, 3),
+        (lambda: None, 10, False),
+        (lambda: time.sleep(0.003), 0.1, False),
+        (lambda: time.sleep(0.003), 0.0001, True),
+        (lambda: spend(0.003), 0.001, True),
     ],
 )
-def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(make, brief_s, threads):
+def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(make, brief_s, together):
     busy, most = 0, 0
     lock = threading.Lock()
 
@@ -100,7 +100,7 @@ def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(make, brief_s, th
 
     found = list(run(work, range(12), workers=3, depth=9, brief_s=brief_s))
     assert found == [[task] * 8 for task in range(12)]
-    assert most == threads
+    assert (most > 1) == together
 
 
 def test_one_slow_result_lets_the_others_in():
