@@ -245,7 +245,15 @@ def test_closing_stops_the_threads():
     assert helpers() == []
 
 
-def test_ctrl_c_stops_the_threads(monkeypatch):
+@pytest.fixture
+def ctrl_c():
+    """Let SIGINT interrupt, as it does not in a shell's background jobs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stops_the_threads(monkeypatch, ctrl_c):
     monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
     began = threading.Event()
 
@@ -255,7 +263,7 @@ def test_ctrl_c_stops_the_threads(monkeypatch):
 
     def interrupt():
         assert began.wait(30)
-        os.kill(os.getpid(), signal.SIGINT)
+        ctrl_c()
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
