@@ -37,7 +37,7 @@ from reactions.ops.precision import gemm_dtype
 from reactions.ops.retrieval import soft_retrieve
 
 SIZES = {
-    "cpu": ((1024, 16_384), (2048, 65_536), (2048, 262_144)),
+    "cpu": ((1024, 16_384), (2048, 65_536), (512, 262_144)),
     "cuda": ((16_384, 65_536), (65_536, 262_144), (65_536, 1_048_576)),
     "quick": ((256, 4096), (256, 8192), (512, 16_384)),
 }
