@@ -103,6 +103,27 @@ def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(make, brief_s, to
     assert (most > 1) == together
 
 
+def test_a_single_slow_result_may_be_an_accident():
+    def work(task):
+        yield task
+        spend(0.02)
+        for _ in range(20):
+            yield task
+
+    turnstile = []
+
+    class Watched(module._Turnstile):
+        def __init__(self, brief_s):
+            super().__init__(brief_s)
+            turnstile.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_Turnstile", Watched)
+        for brief_s, is_open in ((0.01, False), (0.004, True)):
+            list(run(work, range(4), brief_s=brief_s))
+            assert turnstile.pop().is_open == is_open
+
+
 def test_one_slow_result_lets_the_others_in():
     others = threading.Event()
 

@@ -2,6 +2,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
 from reactions.errors import MediaError, StepError
 from reactions.kinds import Item, StagedEncoder, Waveform
 from reactions.spaces import stream
-from reactions.spaces.ahead import THREAD_NAME
+from reactions.spaces.ahead import THREAD_NAME, ahead
 from reactions.spaces.memory import MOST_ITEMS
 from reactions.spaces.stream import encode
 
@@ -193,12 +194,15 @@ def test_what_is_prepared_ahead_is_bounded(monkeypatch):
     assert 2 * MOST_ITEMS <= most <= 512 + 2 * MOST_ITEMS  # a batch beside what waits for one
     assert ahead_items == 0
     most = 0
+    monkeypatch.setattr(stream, "AHEAD_ITEMS", 4096)
     monkeypatch.setattr(stream, "AHEAD_BYTES", 8 * 200)  # 200 items of eight bytes
     gather(Slow(), pictures(4000), workers=2)
     assert most <= 256 + 2 * MOST_ITEMS
 
 
-def test_one_thread_at_a_time_takes_items_of_the_corpus():
+def test_one_thread_at_a_time_takes_items_of_the_corpus(monkeypatch):
+    monkeypatch.setattr(stream, "ahead", partial(ahead, brief_s=0))
+
     class Jealous(IdCorpus):
         busy = False
 
@@ -245,6 +249,16 @@ def test_the_first_batch_does_not_wait_for_a_whole_window():
     with closing(encode(Counting(), sentences(4000), 0, 4000, workers=0)) as batches:
         next(batches)
         assert prepared == MOST_ITEMS
+        next(batches)
+        assert prepared == 3 * MOST_ITEMS  # then windows double
+
+
+def test_windows_are_bounded(monkeypatch):
+    monkeypatch.setattr(stream, "WINDOW_ITEMS", 2 * MOST_ITEMS)
+    encoder, done = Staged(), 0
+    for batch in encode(encoder, sentences(4000), 0, 4000, workers=0):
+        assert max(batch.places) < done + 2 * MOST_ITEMS + MOST_ITEMS
+        done += len(batch.places)
 
 
 def test_pictures_and_plain_encoders_keep_their_order():
@@ -354,7 +368,7 @@ def test_other_errors_of_the_forward_pass_are_passed_on():
 @pytest.fixture
 def gpu(monkeypatch):
     """A device whose memory the test sets, in bytes."""
-    state = SimpleNamespace(held=1000, peak=0, reserved=1000, free=0)
+    state = SimpleNamespace(held=1000, peak=1 << 30, reserved=1000, free=0)
     for name, answer in {
         "reset_peak_memory_stats": lambda device: setattr(state, "peak", state.held),
         "memory_allocated": lambda device: state.held,
@@ -370,7 +384,7 @@ def gpu(monkeypatch):
 def test_batches_grow_with_the_memory_of_a_gpu(gpu):
     class OnGpu(Staged):
         def forward(self, modality, inputs):
-            gpu.peak = gpu.held + 10 * len(inputs)
+            gpu.peak = max(gpu.peak, gpu.held + 10 * len(inputs))
             gpu.reserved = max(gpu.reserved, gpu.peak)
             return super().forward(modality, inputs)
 

@@ -82,9 +82,10 @@ def test_threads_stop_when_a_run_does(monkeypatch):
             raise Stop
 
     corpus = IdCorpus("many", "text", [str(i) for i in range(3000)])
-    with pytest.raises(Stop):
+    with pytest.raises(Stop) as caught:  # whose traceback keeps what the step held
         leaf(corpus).run(Stopping(), {}, 0, 3000)
     assert not [t for t in threading.enumerate() if t.name.startswith(THREAD_NAME)]
+    del caught
 
 
 def test_the_number_of_workers_is_no_part_of_the_key(monkeypatch):
