@@ -54,7 +54,8 @@ $(FULL)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/pip install --quiet torch===2.13.0 torchvision==0.28.0 torchaudio==2.11.0
 	$(FULL)/bin/pip install --quiet --editable ".[test,paper,search]" "numpy<2.3" \
-		librosa torchlibrosa h5py einops timm regex iopath
+		librosa torchlibrosa h5py einops timm regex iopath \
+		braceexpand webdataset wget pandas tqdm progressbar scikit-learn
 	$(FULL)/bin/pip install --quiet --no-deps \
 		laion-clap wav2clip imagebind-unofficial pytorchvideo
 	touch $@

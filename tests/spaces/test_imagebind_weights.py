@@ -81,7 +81,7 @@ class TestSources:
         with pytest.raises(MissingError, match="no weights for space 'ImageBind'") as caught:
             open_toy(tmp_path / source)
         assert caught.value.exit_code == 3
-        assert "molspace spaces fetch ImageBind" in caught.value.fix
+        assert "--weights ImageBind=PATH" in caught.value.fix
         assert str(tmp_path) in caught.value.fields["looked_in"][0]
 
     def test_another_digest(self, tmp_path):
