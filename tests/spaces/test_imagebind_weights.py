@@ -82,7 +82,7 @@ class TestSources:
             open_toy(tmp_path / source)
         assert caught.value.exit_code == 3
         assert "--weights ImageBind=PATH" in caught.value.fix
-        assert str(tmp_path) in caught.value.fields["looked_in"][0]
+        assert str(tmp_path) in "\n".join(caught.value.lines())
 
     def test_another_digest(self, tmp_path):
         path = toy.write(tmp_path / "x.pth")
