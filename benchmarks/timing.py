@@ -14,8 +14,8 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,14 +166,23 @@ def parser(doc: str | None, *, device: bool = True) -> argparse.ArgumentParser:
 
 
 def publish(
-    tables: Sequence[Table], chosen: argparse.Namespace, *, extra: Mapping[str, Any] | None = None
+    tables: Iterable[Table],
+    chosen: argparse.Namespace,
+    *,
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print the tables as Markdown, and write them as JSON if asked to."""
+    """Print the tables as Markdown, and write them as JSON if asked to.
+
+    Tables appear as they are made, in the file too: a run that is stopped keeps what it measured.
+    """
     device = getattr(chosen, "device", "cpu")
-    report = Report(tables, {**machine(device), **(extra or {})}, command())
-    print(report.markdown())
-    if chosen.json:
-        chosen.json.write_text(report.json() + "\n")
+    report = Report([], {**machine(device), **(extra or {})}, command())
+    print(report.markdown(), flush=True)
+    for table in tables:
+        print(f"\n{table.markdown()}", flush=True)
+        report = replace(report, tables=[*report.tables, table])
+        if chosen.json:
+            chosen.json.write_text(report.json() + "\n")
 
 
 def progress(message: str) -> None:

@@ -8,6 +8,7 @@ on shared pairs, resident and streamed.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import statistics
 import tempfile
@@ -60,20 +61,24 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, default=5, help="rounds a contender (default 5)")
     chosen = options.parse_args()
+    publish(measured(chosen), chosen)
+
+
+def measured(chosen: argparse.Namespace) -> Iterator[Table]:
+    """Make the tables in turn."""
     device = torch.device(chosen.device)
-    tables, growth = [], []
+    growth = []
     for n, sources, targets, dims in SIZES[:2] if chosen.quick else SIZES:
         problem = Problem(n, sources, targets, dims, device, rows=max(4 * n, 4096))
         progress(problem.label)
         table, timings = compare(problem, chosen.rounds)
-        tables.append(table)
+        yield table
         growth.append((problem, timings))
-    tables.append(grown(growth))
+    yield grown(growth)
     progress("loss curves")
-    tables.append(curves(device, seeds=1 if chosen.quick else 3, epochs=2 if chosen.quick else 8))
+    yield curves(device, seeds=1 if chosen.quick else 3, epochs=2 if chosen.quick else 8)
     progress("seven projectors")
-    tables.append(seven(device, rows=4096 if chosen.quick else 12_288))
-    publish(tables, chosen)
+    yield seven(device, rows=4096 if chosen.quick else 12_288)
 
 
 def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:

@@ -110,7 +110,13 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove what killed runs left behind and, if asked, entries; bundles stay."""
+    """Remove what killed runs left behind and, if asked, entries; bundles stay.
+
+    With --older-than or --all, what was remembered of scanned corpora goes too: it is made
+    again when they are next used.
+    """
+    from reactions.data.digests import cache_root
+    from reactions.data.tables import TableCache
     from reactions.store import Store
 
     store = Store()
@@ -120,13 +126,19 @@ def gc(
         max_bytes=None if max_gb is None else int(max_gb * 1e9),
         dry_run=dry_run,
     )
+    scans = scan_bytes = 0
+    if everything or older_than_days is not None:
+        age_s = 0.0 if everything else 86_400 * (older_than_days or 0.0)
+        tables = TableCache(cache_root() / "corpora")
+        scans, scan_bytes = tables.prune(older_than_s=age_s, dry_run=dry_run)
     if as_json:
         print_json(
             "gc",
             {
                 "root": str(store.root),
                 "dry_run": dry_run,
-                "size_bytes": freed.size_bytes,
+                "size_bytes": freed.size_bytes + scan_bytes,
+                "scans": scans,
                 "entries": [_entry(entry) for entry in freed.entries],
                 "debris": [str(path) for path in freed.debris],
                 "in_use": [_entry(entry) for entry in freed.in_use],
@@ -135,8 +147,9 @@ def gc(
         return
     verb = "would free" if dry_run else "freed"
     say(
-        f"{store.root}: {verb} {human_bytes(freed.size_bytes)}: {len(freed.entries)} entries, "
-        f"{len(freed.debris)} left-over folders"
+        f"{store.root}: {verb} {human_bytes(freed.size_bytes + scan_bytes)}: "
+        f"{len(freed.entries)} entries, {len(freed.debris)} left-over folders"
+        + (f", {scans} scans of corpora" if scans else "")
     )
     if freed.in_use:
         say(f"kept {len(freed.in_use)} entries that a running process uses")

@@ -59,6 +59,9 @@ def evaluate(
             say(f"note: {target.name} cannot do {left_out}")
         tasks = tuple(fit)
     results = [result.record for result in bench.evaluate(target, tasks, chosen)]
+    if not quiet:
+        for notice in (text for record in results for text in record["notices"]):
+            say(f"note: {notice}")
     if as_json:
         print_json("eval", {"lab": results[0]["lab"] if results else "", "results": results})
         return

@@ -42,7 +42,8 @@ class Result:
     """One task's score, as stored.
 
     Attributes:
-        record: metrics, n, expected, prompts, factors; JSON-able.
+        record: metrics, n, expected, prompts, factors, notices (what of the task's data was
+            left out, and why); JSON-able.
         arrays: per-item results, for resampling.
     """
 
@@ -193,12 +194,24 @@ class Workbench:
             MissingError: the lab has no data for a task.
             MolspaceError: the target lacks a modality the task needs.
         """
+        scored = self._scores(target, tasks, adjustment)
+        return Plan(
+            tuple(step for step, _ in scored),
+            tuple(notice for _, notices in scored for notice in notices),
+        )
+
+    def _scores(
+        self, target: Target, tasks: Sequence[Task], adjustment: Adjustment
+    ) -> list[tuple[Step, tuple[str, ...]]]:
         refuse_unsupported(target.space)
         adjustment = fit_adjustment(target.space, adjustment)
         planner = Planner(self.lab)
-        return Plan(tuple(self._score(planner, target, task, adjustment) for task in tasks))
+        return [self._score(planner, target, task, adjustment) for task in tasks]
 
-    def _score(self, planner: Planner, target: Target, task: Task, adjustment: Adjustment) -> Step:
+    def _score(
+        self, planner: Planner, target: Target, task: Task, adjustment: Adjustment
+    ) -> tuple[Step, tuple[str, ...]]:
+        """Return the step of one task, and what the user should know of its data."""
         for modality in (task.query, task.other):
             if modality not in target.space.modalities:
                 raise MissingError(
@@ -212,7 +225,12 @@ class Workbench:
             for name, corpus in corpora(task, data).items()
             for leaf in needed_leaves(target.space, corpus.modality, adjustment)
         }
-        return score_task(
+        notices = tuple(
+            f"{task.name}: {notice}"
+            for corpus in corpora(task, data).values()
+            for notice in getattr(corpus, "notices", ())
+        )
+        step = score_task(
             target.name,
             task,
             data,
@@ -222,13 +240,14 @@ class Workbench:
             heads_digest=target.heads_digest,
             adjustment=adjustment,
         )
+        return step, notices
 
     def evaluate(
         self, target: Target, tasks: Sequence[Task], adjustment: Adjustment = NO_ADJUSTMENT
     ) -> list[Result]:
         """Score a target on tasks; results already in the store are not computed again."""
-        plan = self.scores(target, tasks, adjustment)
-        artifacts = self.run(plan.targets)
+        scored = self._scores(target, tasks, adjustment)
+        artifacts = self.run([step for step, _ in scored])
         lab = self._label(target.space) or target.lab
         return [
             Result(
@@ -238,10 +257,11 @@ class Workbench:
                     "seed": self.lab.seed,
                     "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
                     **artifacts[step.key].meta,
+                    "notices": list(notices),
                 },
                 {name: rows[slice(None)] for name, rows in artifacts[step.key].arrays.items()},
             )
-            for step in plan.targets
+            for step, notices in scored
         ]
 
     # --- infer -----------------------------------------------------------------------

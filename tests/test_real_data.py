@@ -1,5 +1,6 @@
 """Files on disk, from the lab file to a score: react, eval, again, and after damage."""
 
+import json
 from pathlib import Path
 
 import published_sets as published
@@ -94,3 +95,20 @@ def test_what_a_glance_lets_pass_stops_the_run_with_the_way_out(folder):
     put(folder / "molspace.toml", LAB + 'skip = ["10"]\n')
     _, (result,) = scores(folder, "esc50")
     assert result.record["n"] == 4
+
+
+def test_what_an_evaluation_set_leaves_out_is_told(folder):
+    broken = folder / "sets/esc50/audio/5-9032-A-0.wav"
+    assert broken.exists()
+    put(broken, b"RIFF of nothing")
+    own, (result, other) = scores(folder, "esc50", "vggss")
+    assert (result.record["n"], other.record["n"]) == (3, 3)
+    (notice,) = result.record["notices"]
+    assert notice.startswith("esc50: audio corpus: 1 of 4 items are left out")
+    assert broken.name in notice
+    listed = Path(notice.rpartition("; all: ")[2])
+    assert [json.loads(line)["id"] for line in listed.read_text().splitlines()] == [
+        "esc50/5-9032-A-0"
+    ]
+    assert other.record["notices"] == []
+    assert own.scores(own.target("ImageBind"), [get_task("esc50")]).notices == (notice,)

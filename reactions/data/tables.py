@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -132,7 +133,12 @@ class TableCache:
         """Return the table of this name if it has this signature; "" never matches."""
         if self.folder is None or not signature:
             return None
-        return _read(self.folder / f"{name}-{signature[:32]}", signature)
+        path = self.folder / f"{name}-{signature[:32]}"
+        found = _read(path, signature)
+        if found is not None:
+            with contextlib.suppress(OSError):
+                os.utime(path)  # ``prune`` goes by the last use
+        return found
 
     def latest(self, name: str) -> Table | None:
         """Return the table of this name whatever its signature, to take over what still holds."""
@@ -163,6 +169,29 @@ class TableCache:
     def journal(self, name: str) -> Journal:
         """Return the journal of a table in the making."""
         return Journal(None if self.folder is None else self.folder / f"{name}.journal")
+
+    def prune(self, *, older_than_s: float = 0.0, dry_run: bool = False) -> tuple[int, int]:
+        """Remove tables, journals and lists that were not used for so long.
+
+        Args:
+            older_than_s: seconds since the last use; 0 removes everything.
+            dry_run: only count.
+
+        Returns:
+            How many were, or would be, removed, and their bytes.
+        """
+        count = size_bytes = 0
+        oldest = time.time() - older_than_s
+        for path in sorted(self.folder.iterdir()) if self.folder and self.folder.is_dir() else ():
+            with contextlib.suppress(OSError):  # removed meanwhile
+                if path.stat().st_mtime > oldest:
+                    continue
+                files = [path] if path.is_file() else [p for p in path.iterdir() if p.is_file()]
+                size_bytes += sum(file.stat().st_size for file in files)
+                count += 1
+                if not dry_run:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return count, size_bytes
 
     def _versions(self, name: str) -> list[Path]:
         return [] if self.folder is None else sorted(self.folder.glob(f"{name}-*"))

@@ -119,7 +119,11 @@ def _read(path: Path, opened: _Opened, depth: int) -> Lab:
         if depth >= 8:
             raise UsageError(f"{path}: labs extend one another in a circle")
         extends = typed(head["extends"], str, path, "lab.extends")
-        base = _read(find_lab(extends, folder=path.parent), opened, depth + 1)
+        try:
+            found = find_lab(extends, folder=path.parent)
+        except MissingError as error:
+            raise MissingError(f"{path}: lab.extends: {error.what}", fix=error.fix) from None
+        base = _read(found, opened, depth + 1)
     default = path.parent.name if path.name == OWN_LAB else path.stem
     name = typed(head.get("name", default), str, path, "lab.name")
     specs = dict(base.catalogue.items()) if base else {}

@@ -19,6 +19,9 @@ _BASE: dict[torch.dtype, float] = {torch.bfloat16: 0.0, torch.float16: 10.0}
 """Base-2 logarithm at which a row's sum of weights is held. float16 has no room below
 2^-24, and a corpus has millions of small weights: it is held near the top of its range."""
 
+_CONVERTED_ROWS = 256
+"""Rows converted at once on a CPU: on their way they stay in its cache."""
+
 _HEADROOM = 3.0
 """How far, in base 2, the softmax of all keys is expected above the top of the sample."""
 
@@ -74,28 +77,32 @@ class ShiftedTiles:
         self._queries = queries.new_ones((n, dim + _EXTRA), dtype=dtype)
         self._queries[:, :dim] = (queries - query_mean) * scale
         self._queries[:, dim + 4 :] = 0
+        self._scratch = self._queries.new_empty(0)
         self._shift = queries.new_zeros(n)
         self._total = queries.new_zeros(n)
         self._sums = [queries.new_zeros((n, value.shape[1])) for value in values]
         few = samples[id(keys)][:: max(1, len(samples[id(keys)]) // 1024)] - self._key_mean
+        along, few = few @ self._query_mean, few.to(dtype)
         for start in range(0, n, block_rows):
             rows = slice(start, start + block_rows)
-            peak = ((queries[rows] * scale) @ few.T).amax(dim=1)
+            # 16 bits are enough: a shift need only be near.
+            peak = (_mm(self._queries[rows, :dim], few.T) + along).amax(dim=1)
             self._set_shift(rows, peak + _HEADROOM - self._base)
 
     def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
-        centred = _unit_copy(keys).sub_(self._key_mean)
-        dim = centred.shape[1]
-        k = centred.new_ones((len(centred), dim + _EXTRA), dtype=self._dtype)
-        k[:, :dim] = centred
+        dim = keys.shape[1]
+        k = self._queries.new_ones((len(keys), dim + _EXTRA))
         k[:, dim + 2 :] = -1
-        k[:, dim], k[:, dim + 1] = _split(centred @ self._query_mean, self._dtype)
-        v = [
-            # The same rows with the same mean: no second copy.
-            k[:, :dim] if value is keys else _unit_copy(value).sub_(mean).to(self._dtype)
-            for value, mean in zip(values, self._value_means, strict=True)
-        ]
+        along = _centre(keys, self._key_mean, k[:, :dim], self._query_mean)
+        k[:, dim], k[:, dim + 1] = _split(along, self._dtype)
+        v = []
+        for value, mean in zip(values, self._value_means, strict=True):
+            if value is keys:
+                v.append(k[:, :dim])  # the same rows with the same mean: no second copy
+            else:
+                v.append(torch.empty_like(value, dtype=self._dtype))
+                _centre(value, mean, v[-1])
         for start in range(0, len(self._queries), self._block_rows):
             self._add_block(slice(start, start + self._block_rows), k, v)
 
@@ -107,7 +114,8 @@ class ShiftedTiles:
         ]
 
     def _add_block(self, rows: slice, k: Tensor, v: Sequence[Tensor]) -> None:
-        weights, totals = self._weights(self._queries[rows], k)
+        queries = self._queries[rows]
+        weights, totals = self._weights(queries, k, self._place(len(queries), len(k)))
         limit = 2.0 ** (self._base + _SLACK)
         while len(far := (totals > limit).nonzero().squeeze(1)):  # true of infinite sums too
             which = far + rows.start
@@ -124,11 +132,24 @@ class ShiftedTiles:
         for sums, value in zip(self._sums, v, strict=True):
             sums[rows] += _mm(weights, value)
 
-    def _weights(self, queries: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    def _weights(
+        self, queries: Tensor, k: Tensor, place: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return 2^(logit - shift) in 16 bits, and its row sums in fp32."""
-        logits = _mm(queries, k.T)
+        logits = _mm(queries, k.T) if place is None else torch.mm(queries, k.T, out=place)
         weights = logits.exp2_() if logits.dtype == self._dtype else _exp2_into(logits, self._dtype)
         return weights, _row_sums(weights)
+
+    def _place(self, n: int, m: int) -> Tensor | None:
+        """Return memory for a tile of logits, the same for all; None leaves it to the device.
+
+        On CPUs fresh pages for every tile cost more than its exponentials.
+        """
+        if self._queries.is_cuda:
+            return None
+        if self._scratch.numel() < n * m:
+            self._scratch = self._queries.new_empty(n * m)
+        return self._scratch[: n * m].view(n, m)
 
     def _set_shift(self, rows: slice | Tensor, shift: Tensor) -> None:
         """Store a shift as the sum of two 16-bit numbers, and that sum as the truth."""
@@ -138,10 +159,21 @@ class ShiftedTiles:
         self._shift[rows] = high.float() + low.float()
 
 
-def _unit_copy(rows: Tensor) -> Tensor:
-    """Return a copy in fp32 with rows of unit norm (in place: it is large)."""
-    x = rows.to(torch.float32, copy=True)
-    return x.div_(torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=1e-12))
+def _centre(rows: Tensor, mean: Tensor, out: Tensor, along: Tensor | None = None) -> Tensor:
+    """Write unit(rows) - mean into a 16-bit matrix, and return its fp32 product with a vector.
+
+    Without a vector the product is empty.
+    """
+    step = len(rows) if rows.is_cuda else _CONVERTED_ROWS
+    offset = -mean
+    products = []
+    for start in range(0, len(rows), step):
+        x = rows[start : start + step].float()
+        norms = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=1e-12)
+        x = torch.addcdiv(offset, x, norms)
+        out[start : start + step] = x
+        products.append(x[:, :0].sum(dim=1) if along is None else x @ along)
+    return torch.cat(products)
 
 
 def _split(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +140,24 @@ def test_a_journal_outlives_a_kill(tmp_path: Path) -> None:
     nowhere = TableCache(None).journal("scan")
     nowhere.note([["a"]])
     assert list(nowhere.read()) == []
+
+
+def test_what_was_not_used_for_long_is_pruned(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path)
+    cache.put("old", "a" * 64, table("x"))
+    cache.put("used", "a" * 64, table("x", "y"))
+    cache.journal("old").note([["x", 1]])
+    long_ago = time.time() - 1000
+    for path in tmp_path.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert cache.get("used", "a" * 64) is not None
+    count, size_bytes = cache.prune(older_than_s=500, dry_run=True)
+    assert count == 2
+    assert size_bytes > 0
+    assert len(list(tmp_path.iterdir())) == 3
+    assert cache.prune(older_than_s=500) == (count, size_bytes)
+    assert cache.get("old", "a" * 64) is None
+    assert cache.get("used", "a" * 64) is not None
+    assert cache.prune()[0] == 1
+    assert list(tmp_path.iterdir()) == []
+    assert TableCache(None).prune() == TableCache(tmp_path / "none").prune() == (0, 0)

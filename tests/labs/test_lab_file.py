@@ -368,7 +368,8 @@ def test_labs_in_a_circle(links):
 
 
 def test_extending_what_is_not_there():
-    refused('[lab]\nextends = "mimi"', "no lab 'mimi'.*did you mean 'mini'", MissingError)
+    words = "lab.extends: no lab 'mimi'.*did you mean 'mini'"
+    refused('[lab]\nextends = "mimi"', words, MissingError)
     refused("[lab]\nextends = 3", "lab.extends must be a string, not 3")
 
 
