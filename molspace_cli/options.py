@@ -71,7 +71,7 @@ SpaceRef = Annotated[
     str | None,
     typer.Option(
         "--space",
-        metavar="BUNDLE|EXPR|NAME",
+        metavar="BUNDLE|EXPR|NAME|URI",
         help="What to use.  [default: the bundle of the last react]",
     ),
 ]

@@ -12,7 +12,8 @@ from molspace_cli import options
 from molspace_cli.console import human_bytes, human_flops, print_json, say
 
 if TYPE_CHECKING:
-    from reactions.workbench import Outlook
+    from reactions.plan import Plan
+    from reactions.workbench import Workbench
 
 Expression = Annotated[
     str,
@@ -61,7 +62,7 @@ def react(
         say(f"lab: {bench.lab.label}   {checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
-    consider(bench.outlook(planned), yes)
+    consider(bench, planned, yes)
     bundle = bench.react(checked, out=out)
     if as_json:
         print_json(
@@ -80,16 +81,24 @@ def react(
         print(bundle.path)
 
 
-def consider(outlook: Outlook, yes: bool) -> None:
+def consider(bench: Workbench, planned: Plan, yes: bool) -> None:
     """Refuse what the disk has no room for; ask a person before a long run."""
+    from molspace_cli.progress import duration
     from reactions.errors import StoreError
 
+    outlook = bench.outlook(planned)
     disk = f"{human_bytes(outlook.cost.size_bytes)} on disk, {human_bytes(outlook.free_bytes)} free"
     if not outlook.fits:
         raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
     if not outlook.is_long or yes:
         return
-    say(f"{outlook.steps} steps, {human_flops(outlook.cost.flops)}, {disk}")
+    for modality, usable, found in outlook.corpora:
+        say(f"{modality}: {usable:,} usable items of {found:,} found")
+    took = duration(bench.seconds(outlook))
+    say(
+        f"{outlook.steps} steps, {human_flops(outlook.cost.flops)}: about {took} at the speed of "
+        f"this device, without decoding; {disk}"
+    )
     # In a script nobody could answer: it goes on.
     if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
         raise typer.Exit(130)  # as if interrupted

@@ -179,7 +179,7 @@ def _table(
         TABLES[name],
         bench,
         chosen,
-        consider=lambda plan: consider(bench.outlook(plan), yes),
+        consider=lambda plan: consider(bench, plan, yes),
         started=lambda row: (
             None if quiet else say(f"lab: {bench.lab.label}   {row.name} = {row.reaction}")
         ),

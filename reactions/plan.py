@@ -41,10 +41,12 @@ class Plan:
     Attributes:
         targets: the steps whose results are wanted.
         notices: what the user should know before it runs.
+        corpora: what is embedded: (modality, usable items, items found) of each corpus.
     """
 
     targets: tuple[Step, ...]
     notices: tuple[str, ...] = ()
+    corpora: tuple[tuple[Modality, int, int], ...] = ()
 
     def steps(self) -> Iterator[Step]:
         """Yield every step once, inputs before what needs them."""
@@ -57,6 +59,16 @@ class Plan:
         What steps that run together have in common is counted once.
         """
         return total_cost(self.steps())
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """Return one plan for all; what several have in common is in it once."""
+    targets = {step.key: step for plan in plans for step in plan.targets}
+    return Plan(
+        tuple(targets.values()),
+        tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
+        tuple(dict.fromkeys(corpus for plan in plans for corpus in plan.corpora)),
+    )
 
 
 def total_cost(steps: Iterable[Step]) -> Cost:
@@ -84,6 +96,11 @@ def ordered(targets: Sequence[Step]) -> Iterator[Step]:
             seen.add(step.key)
             stack.append((step, True))
             stack.extend((child, False) for _, child in reversed(step.inputs))
+
+
+def _counts(corpus: Corpus) -> tuple[Modality, int, int]:
+    skipped = getattr(corpus, "skipped", None)  # only files can hold what is left out
+    return corpus.modality, len(corpus), skipped.n_rows if skipped else len(corpus)
 
 
 @dataclass
@@ -135,7 +152,11 @@ class Planner:
             },
             version=metadata.version("molspace"),
         )
-        return Plan((assemble(record, heads),), tuple(dict.fromkeys(self.notices)))
+        return Plan(
+            (assemble(record, heads),),
+            tuple(dict.fromkeys(self.notices)),
+            tuple(_counts(corpus) for corpus in self._corpora.values() if corpus is not None),
+        )
 
     def corpus(self, space: Space, modality: Modality) -> Corpus | None:
         """Return the corpus that a reaction with this space embeds, or None without one.

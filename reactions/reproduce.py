@@ -17,10 +17,9 @@ from reactions.errors import (
     StoreError,
 )
 from reactions.eval.tasks import Task, get_task
-from reactions.graph import Step
 from reactions.kinds import Leaf, Space, leaves
 from reactions.labs.lab import ReactionSettings
-from reactions.plan import Plan, refuse_unsupported
+from reactions.plan import Plan, joined, refuse_unsupported
 from reactions.spaces.tree import Factors
 from reactions.tables import FACTORS, PUBLISHED, ROWS, SAMPLES, Column, Row, Table
 from reactions.workbench import Workbench
@@ -196,8 +195,7 @@ def measure(
     bench = replace(bench, lab=replace(bench.lab, factors=FACTORS))
     held = {name: _held(bench, get_task(name)) for name in table.tasks}
     prospects = [_prospect(bench, row, held) for row in rows]
-    trained = [step for prospect in prospects for step in prospect.steps]
-    consider(Plan(tuple({step.key: step for step in trained}.values())))
+    consider(joined([prospect.plan for prospect in prospects if prospect.plan]))
     measured = tuple(_measure_row(bench, prospect, started) for prospect in prospects)
     labels = [str(r["lab"]) for row in measured for r in row.records.values()]
     parts = [part for label in (bench.lab.label, *labels) for part in label.split(", ")]
@@ -212,7 +210,7 @@ class _Prospect:
     row: Row
     modalities: tuple[str, ...]
     tasks: tuple[Task, ...] = ()
-    steps: tuple[Step, ...] = ()
+    plan: Plan | None = None
     lack: Lack | None = None
 
 
@@ -244,7 +242,7 @@ def _prospect(bench: Workbench, row: Row, held: Mapping[str, Held]) -> _Prospect
         )
         if not tasks or isinstance(space, Leaf):  # without a task nothing is trained either
             return _Prospect(row, space.modalities, tasks)
-        return _Prospect(row, space.modalities, tasks, bench.plan(checked).targets)
+        return _Prospect(row, space.modalities, tasks, bench.plan(checked))
     except StoreError:
         raise
     except MolspaceError as error:  # what cannot even be planned, the lab does not have

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ from reactions import bundle as bundles
 from reactions import shelf
 from reactions.bundle import Bundle
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
+from reactions.dsl.printer import quoted
 from reactions.errors import BundleError, LanguageError, MissingError, MolspaceError, StoreError
 from reactions.eval.protocol import corpora
 from reactions.eval.tasks import Task
 from reactions.graph import Artifact, Cost, Step
-from reactions.kinds import Encoder, Leaf, Space, SpaceSpec, leaves
+from reactions.kinds import Encoder, Leaf, Modality, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
 from reactions.plan import Plan, Planner, refuse_unsupported, total_cost
 from reactions.run.events import Event
@@ -59,11 +61,13 @@ class Outlook:
         steps: steps to run.
         cost: their totals.
         free_bytes: free disk space where results go.
+        corpora: what is embedded: (modality, usable items, items found) of each corpus.
     """
 
     steps: int
     cost: Cost
     free_bytes: int
+    corpora: tuple[tuple[Modality, int, int], ...] = ()
 
     @property
     def is_long(self) -> bool:
@@ -75,6 +79,8 @@ class Outlook:
         """Whether the disk has room for the results."""
         return self.cost.size_bytes <= self.free_bytes
 
+
+_URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
 
 LONG_FLOPS = 1e16
 LONG_BYTES = 10_000_000_000
@@ -121,7 +127,7 @@ class Workbench:
         """Plan the training of a checked reaction."""
         plan = Planner(self.lab).react(checked.expression, checked.space)
         self.lab.digests.save()
-        return Plan(plan.targets, (*checked.notices, *plan.notices))
+        return replace(plan, notices=(*checked.notices, *plan.notices))
 
     def outlook(self, plan: Plan) -> Outlook:
         """Return what running a plan would take, apart from what the store has."""
@@ -131,7 +137,18 @@ class Workbench:
         folder = self.store.root
         while not folder.exists():
             folder = folder.parent
-        return Outlook(len(pending), total_cost(pending), shutil.disk_usage(folder).free)
+        free_bytes = shutil.disk_usage(folder).free
+        return Outlook(len(pending), total_cost(pending), free_bytes, plan.corpora)
+
+    def seconds(self, outlook: Outlook) -> float:
+        """Estimate how long a run takes here, from how fast its devices multiply.
+
+        Decoding of media is not counted, nor are encoders that keep a device less busy.
+        """
+        from reactions.run.device import resolve_devices
+        from reactions.run.pace import pace
+
+        return outlook.cost.flops / pace(resolve_devices(self.device), self.lab.settings.precision)
 
     def react(self, checked: Checked, *, out: Path | None = None, current: bool = True) -> Bundle:
         """Train a reaction, or find it trained, and write its bundle.
@@ -164,8 +181,9 @@ class Workbench:
         """Find what to act on.
 
         Args:
-            reference: a bundle's directory, a space's name, a reaction (trained first if it
-                is not yet), a ``.rxn`` file, or None for the current bundle.
+            reference: a bundle's directory, a space's name, a model's URI (quotes may be left
+                out), a reaction (trained first if it is not yet), a ``.rxn`` file, or None for
+                the current bundle.
 
         Raises:
             MissingError: there is no such bundle or space.
@@ -175,6 +193,8 @@ class Workbench:
             return self._opened(shelf.current_directory())
         if isinstance(reference, str | Path) and _names_bundle(Path(reference)):
             return self._opened(reference)
+        if isinstance(reference, str) and _URI.fullmatch(reference.strip()):
+            reference = quoted(reference.strip())
         try:
             checked = self.check(reference)
         except LanguageError as error:

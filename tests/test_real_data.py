@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import published_sets as published
 import pytest
 from media_files import image_bytes, put, put_tar, sound_bytes
 
 from reactions.data.digests import DigestCache
-from reactions.errors import MediaError, StepError
+from reactions.errors import LanguageError, MediaError, StepError
 from reactions.eval.tasks import get_task
 from reactions.labs.reading import load_lab
 from reactions.store import Store
@@ -112,3 +113,14 @@ def test_what_an_evaluation_set_leaves_out_is_told(folder):
     ]
     assert other.record["notices"] == []
     assert own.scores(own.target("ImageBind"), [get_task("esc50")]).notices == (notice,)
+
+
+def test_a_uri_needs_no_quotes_of_its_own(folder):
+    (folder / "rows").mkdir()
+    np.save(folder / "rows/text.npy", np.eye(4, dtype=np.float32))
+    own = bench(folder)
+    target = own.target(f"precomputed:{folder}/rows")
+    assert target == own.target(f'"precomputed:{folder}/rows"')
+    assert target.space.dim == 4
+    with pytest.raises(LanguageError, match='cannot open the space "opn_clip:ViT-B-32/openai"'):
+        own.target("opn_clip:ViT-B-32/openai")

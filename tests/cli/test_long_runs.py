@@ -4,7 +4,11 @@ import typer
 from molspace_cli import react
 from reactions.errors import StoreError
 from reactions.graph import Cost
-from reactions.workbench import LONG_BYTES, LONG_FLOPS, Outlook
+from reactions.labs.reading import load_lab
+from reactions.plan import Plan
+from reactions.run import pace
+from reactions.store import Store
+from reactions.workbench import LONG_BYTES, LONG_FLOPS, Outlook, Workbench
 
 
 @pytest.fixture
@@ -17,26 +21,44 @@ def answers(monkeypatch):
     return asked, says
 
 
-def outlook(flops=0.0, size_bytes=0, free_bytes=10**13):
-    return Outlook(3, Cost(flops=flops, size_bytes=size_bytes), free_bytes)
+class Bench:
+    """What a run would take, as a workbench tells it."""
+
+    def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13):
+        cost = Cost(flops=flops, size_bytes=size_bytes)
+        self._outlook = Outlook(3, cost, free_bytes, (("audio", 1200, 1234),))
+
+    def outlook(self, plan):
+        return self._outlook
+
+    def seconds(self, outlook):
+        return 7500.0
 
 
-def test_short_runs_ask_nothing(answers):
-    react.consider(outlook(LONG_FLOPS, LONG_BYTES), yes=False)
+def consider(bench, *, yes):
+    react.consider(bench, Plan(()), yes)
+
+
+def test_short_runs_ask_nothing(answers, capsys):
+    consider(Bench(LONG_FLOPS, LONG_BYTES), yes=False)
     assert answers[0] == []
+    assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("long", [outlook(2 * LONG_FLOPS), outlook(0, 2 * LONG_BYTES)])
+@pytest.mark.parametrize("long", [Bench(2 * LONG_FLOPS), Bench(0, 2 * LONG_BYTES)])
 def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     asked, says = answers
-    react.consider(long, yes=True)
+    consider(long, yes=True)
     assert asked == []
-    react.consider(long, yes=False)
+    consider(long, yes=False)
     assert asked == ["go on?"]
-    assert "3 steps" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "audio: 1,200 usable items of 1,234 found" in said
+    assert "3 steps" in said
+    assert "about 2 h 5 min" in said
     says[0] = False
     with pytest.raises(typer.Exit) as caught:
-        react.consider(long, yes=False)
+        consider(long, yes=False)
     assert caught.value.exit_code == 130
 
 
@@ -44,10 +66,26 @@ def test_in_a_script_nobody_is_asked(answers, monkeypatch):
     monkeypatch.undo()
     assert not react._somebody_is_there()
     monkeypatch.setattr(typer, "confirm", None)
-    react.consider(outlook(2 * LONG_FLOPS), yes=False)
+    consider(Bench(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []
 
 
 def test_what_does_not_fit_on_the_disk_is_refused(answers):
     with pytest.raises(StoreError, match="do not fit on the disk"):
-        react.consider(outlook(size_bytes=2, free_bytes=1), yes=True)
+        consider(Bench(size_bytes=2, free_bytes=1), yes=True)
+
+
+def test_time_is_estimated_from_the_speed_of_the_devices(tmp_path, monkeypatch):
+    monkeypatch.setattr(pace, "_speed", lambda device, precision: 1e12)
+    bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
+    planned = bench.plan(bench.check("ImageBind + Cr(CLAP_m)"))
+    outlook = bench.outlook(planned)
+    assert outlook.cost.flops == planned.cost.flops
+    assert {modality for modality, _, _ in outlook.corpora} == {"audio", "image", "text"}
+    assert all(usable == found > 0 for _, usable, found in outlook.corpora)
+    assert bench.seconds(outlook) == outlook.cost.flops / (pace.EFFICIENCY * 1e12)
+
+
+def test_the_speed_of_a_device_is_measured():
+    one = pace.pace(("cpu",), "exact")
+    assert 1e6 < one < 1e16
