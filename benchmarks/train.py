@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import statistics
 import tempfile
 import warnings
@@ -98,7 +99,7 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     fused = f"by hand in {name}, torch.compile"
     call = running(problem, "fast", compiled(problem.projector()))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), nothing_compiled():
             warnings.simplefilter("ignore")
             compiling = seconds(call, device=device)
     except Exception as error:  # no compiler, or none that torch can use: told below the table
@@ -134,6 +135,23 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     )
     columns = ("contender", "ms a step", "x naive", "TFLOP/s", "of its bound")
     return Table(f"Training, {problem.label}", columns, rows, notes), timings
+
+
+@contextmanager
+def nothing_compiled() -> Iterator[None]:
+    """Keep torch.compile from finding what an earlier run compiled."""
+    torch.compiler.reset()
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ[name] = empty
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
 
 
 def repeated(call: Call, times: int) -> Call:

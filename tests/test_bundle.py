@@ -1,14 +1,13 @@
-import errno
 import json
 import os
-import shutil
 import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fakes import CG, IB, VL, cr, dr, headline, spec, unit_rows
+from bundles import GOLDEN, heads_of, record_of, rewrite, tensors_of
+from fakes import CG, IB, VL, cr, dr, headline, unit_rows
 from safetensors.numpy import load_file, save
 
 from reactions import bundle as module
@@ -16,75 +15,19 @@ from reactions.bundle import (
     FORMAT,
     PROJECTORS,
     RECORD,
-    describe,
     load_bundle,
     write_bundle,
 )
-from reactions.errors import BundleError, MissingError, StoreError
-from reactions.hashing import bytes_digest, digest
-from reactions.kinds import Leaf, leaves
-from reactions.ops.projector import Projector
-from reactions.shelf import (
-    current_directory,
-    data_root,
-    default_directory,
-    product_name,
-    set_current,
-)
+from reactions.errors import BundleError, MissingError
+from reactions.hashing import bytes_digest
+from reactions.kinds import leaves
 from reactions.spaces.fuse import fuse
-from reactions.spaces.tree import mixtures
-
-GOLDEN = Path(__file__).parent / "data" / "bundle_v1"
-SUBSETS = ["T", "TVA"]
-
-
-def heads_of(space):
-    """Projectors of the right widths for every mixture."""
-    found = {}
-    for index, (fusion, i) in enumerate(mixtures(space)):
-        ends = (fusion.base.dim, fusion.experts[i].space.dim)
-        d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
-        found[fusion, i] = [Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in (0, 1)]
-    return found
-
-
-def tensors_of(space):
-    return {
-        f"{index}.{subset}.{name}": value.numpy()
-        for index, heads in enumerate(heads_of(space).values())
-        for subset, head in zip(SUBSETS, heads, strict=True)
-        for name, value in head.state().items()
-    }
-
-
-def record_of(space, **changes):
-    record = describe(
-        "A + Cr(B)",
-        space,
-        lab={"name": "tests", "label": "mini (tests)", "seed": 3},
-        subsets=[SUBSETS for _ in mixtures(space)],
-        settings={"hidden_dim": 4, "learning_rate": 1e-3},
-        step_keys={"0.T": "0" * 64},
-        version="0.1.0",
-    )
-    return {**record, **changes}
 
 
 @pytest.fixture
 def written(tmp_path):
     space = headline()
     return write_bundle(tmp_path / "bundles" / "b", record_of(space), tensors_of(space))
-
-
-def rewrite(directory, change, *, redigest=True):
-    """Change the record as an attacker would: with a digest that fits again."""
-    path = directory / RECORD
-    record = json.loads(path.read_text())
-    record.pop("digest", None)
-    change(record)
-    if redigest:
-        record["digest"] = digest("bundle", record)
-    path.write_text(json.dumps(record))
 
 
 # --- round trip ---
@@ -324,101 +267,6 @@ def test_an_enormous_record_is_not_read(written, monkeypatch):
         load_bundle(written)
 
 
-# --- writing over something ---
-
-
-def test_an_old_bundle_is_replaced(written):
-    space = cr(IB, CG)
-    write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).space == space
-    assert [p.name for p in written.parent.iterdir()] == ["b"]
-
-
-def test_a_damaged_bundle_is_replaced(written):
-    (written / PROJECTORS).unlink()
-    (written / RECORD).write_text("{")
-    space = cr(IB, CG)
-    write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).space == space
-
-
-def test_an_empty_directory_is_used(tmp_path):
-    (tmp_path / "empty").mkdir()
-    space = cr(IB, CG)
-    assert load_bundle(write_bundle(tmp_path / "empty", record_of(space), tensors_of(space)))
-
-
-@pytest.mark.parametrize("names", [["notes.txt"], [RECORD, "notes.txt"], [PROJECTORS]])
-def test_what_is_not_ours_is_left_alone(tmp_path, names):
-    for name in names:
-        (tmp_path / name).write_text("mine")
-    space = cr(IB, CG)
-    with pytest.raises(BundleError, match="something else than a bundle"):
-        write_bundle(tmp_path, record_of(space), tensors_of(space))
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
-
-
-def test_a_file_in_the_way(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    space = cr(IB, CG)
-    with pytest.raises(BundleError, match="something else"):
-        write_bundle(tmp_path / "file", record_of(space), tensors_of(space))
-    assert (tmp_path / "file").read_text() == "mine"
-    with pytest.raises(StoreError, match="cannot write the bundle"):
-        write_bundle(tmp_path / "file" / "b", record_of(space), tensors_of(space))
-
-
-def test_a_full_disk_leaves_the_old_bundle(written, monkeypatch):
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    before = load_bundle(written).digest
-    monkeypatch.setattr(os, "fsync", full)
-    space = cr(IB, CG)
-    with pytest.raises(StoreError, match=r"(?s)cannot write.*No space left"):
-        write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).digest == before
-    assert [p.name for p in written.parent.iterdir()] == ["b"]
-
-
-def test_a_failed_swap_brings_the_old_bundle_back(written, monkeypatch):
-    rename, calls = Path.rename, []
-
-    def failing(self, target):
-        calls.append(target)
-        if len(calls) == 3:  # the new one moves in after the old one moved out
-            raise OSError(errno.EIO, "broken")
-        return rename(self, target)
-
-    before = load_bundle(written).digest
-    monkeypatch.setattr(Path, "rename", failing)
-    space = cr(IB, CG)
-    with pytest.raises(StoreError, match="broken"):
-        write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).digest == before
-    assert [p.name for p in written.parent.iterdir()] == ["b"]
-
-
-def test_another_process_may_write_the_same_bundle_at_once(written, monkeypatch):
-    rename, calls = Path.rename, []
-    space = cr(IB, CG)
-
-    def interrupted(self, target):
-        calls.append(target)
-        done = rename(self, target) if len(calls) != 1 else None
-        if len(calls) == 2:  # the old one has just moved out: the other process moves in
-            shutil.copytree(written.parent / "other", written)
-        if len(calls) == 1:
-            return rename(self, target)
-        return done
-
-    write_bundle(written.parent / "other", record_of(space), tensors_of(space))
-    monkeypatch.setattr(Path, "rename", interrupted)
-    write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).space == space
-    assert sorted(p.name for p in written.parent.iterdir()) == ["b", "other"]
-
-
 # --- the golden bundle ---
 
 
@@ -443,55 +291,3 @@ def test_a_version_1_bundle_loads_forever():
     for modality, row in expected.items():
         # fp32 on any machine.
         np.testing.assert_allclose(found[modality], row, atol=1e-5)
-
-
-# --- names and the current bundle ---
-
-
-def test_where_bundles_go(tmp_path, monkeypatch):
-    assert data_root() == Path(os.environ["XDG_DATA_HOME"]) / "molspace"
-    found = default_directory("A b/../ü", "0123456789abcdef")
-    assert found == data_root() / "bundles" / "A-b-..-ü-0123456789ab"
-    assert default_directory("///", "0" * 64).name == "product-000000000000"
-    assert len(default_directory("x" * 500, "0" * 64).name) == 60 + 1 + 12
-    monkeypatch.delenv("XDG_DATA_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert data_root() == tmp_path / ".local" / "share" / "molspace"
-
-
-def test_products_are_named_after_their_leaves():
-    assert product_name(headline()) == "ImageBind-InternVL-CLAP_m-CLAP_g"
-    assert product_name(cr(IB, Leaf(spec("a/dir/clap", 3, "audio")))) == "ImageBind-clap"
-
-
-def test_the_current_bundle(written, tmp_path, monkeypatch):
-    with pytest.raises(MissingError, match="there is no current bundle") as caught:
-        current_directory()
-    assert "molspace react" in caught.value.fix
-    monkeypatch.chdir(written.parent)
-    set_current(Path("b"))
-    monkeypatch.chdir(tmp_path)
-    assert current_directory() == written
-    space = cr(IB, CG)
-    other = write_bundle(tmp_path / "other\udce9", record_of(space), tensors_of(space))
-    set_current(other)
-    assert current_directory() == other
-    assert [p.name for p in data_root().iterdir()] == ["current"]
-    shutil.rmtree(other)
-    with pytest.raises(MissingError, match="the current bundle is gone"):
-        current_directory()
-
-
-def test_an_empty_pointer_points_nowhere(written, monkeypatch):
-    set_current(written)
-    (data_root() / "current").write_text("")
-    monkeypatch.chdir(written)  # where "" would lead
-    with pytest.raises(MissingError, match="gone"):
-        current_directory()
-
-
-def test_a_pointer_that_cannot_be_written(written, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
-    with pytest.raises(StoreError, match=r"cannot write .*current"):
-        set_current(written)

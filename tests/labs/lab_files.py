@@ -1,0 +1,34 @@
+"""Lab files in the working directory, read or refused."""
+
+from pathlib import Path
+
+import pytest
+
+from reactions.errors import UsageError
+from reactions.labs.reading import load_lab
+
+SPACE = """
+[spaces.Mine]
+adapter = "my_model"
+source = "org/model"
+dim = 12
+modalities = ["text", "audio"]
+"""
+
+
+def write(text, path="molspace.toml"):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load(text, **options):
+    write(text)
+    return load_lab(**options)
+
+
+def refused(text, words, error=UsageError):
+    with pytest.raises(error, match=f"(?s){words}") as caught:
+        load(text)
+    return caught.value
