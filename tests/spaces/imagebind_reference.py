@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -99,10 +100,28 @@ def data() -> ModuleType:
     with _stand_ins(folders, names):
         sys.modules["pytorchvideo"].transforms = None
         module = importlib.import_module("imagebind.data")
+    module.ConstantClipsPerVideoSampler = pinned_sampler(module.ConstantClipsPerVideoSampler)
     module.torchaudio = SimpleNamespace(
         load=decode, compliance=audio.compliance, functional=audio.functional
     )
     return module
+
+
+def pinned_sampler(released: type) -> type:
+    """Return the sampler as it is in the commit of pytorchvideo that ImageBind pins, 6cdc929.
+
+    The last release, 0.1.5, is older than the mending of its clips' distance.
+    """
+
+    class Sampler(released):
+        def __call__(self, last_clip_end_time, video_duration, annotation):
+            gaps, index = max(self._clips_per_video - 1, 1), self._current_clip_index
+            found = super().__call__(last_clip_end_time, video_duration, annotation)
+            start = Fraction(max(video_duration - self._clip_duration, 0)) / gaps * index
+            end = start + self._clip_duration
+            return found._replace(clip_start_sec=start, clip_end_sec=end)
+
+    return Sampler
 
 
 def _files() -> dict[str, dict[str, object]]:

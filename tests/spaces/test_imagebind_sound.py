@@ -81,10 +81,13 @@ class TestClips:
         first, second, third = sound.clip_starts(n)
         assert first == 0 <= second <= third
         assert third + sound.CLIP_SAMPLES <= max(n, sound.CLIP_SAMPLES)
-        # A third of what is left; the seconds are rounded on the way.
+        # The middle and the end; the seconds are rounded on the way.
         spare = max(0, n - sound.CLIP_SAMPLES)
-        assert abs(second - spare / 3) <= 1
-        assert abs(third - 2 * spare / 3) <= 1
+        assert abs(second - spare / 2) <= 1
+        assert abs(third - spare) <= 1
+
+    def test_the_whole_of_five_seconds_is_heard(self):
+        assert [start / 16000 for start in sound.clip_starts(80_000)] == [0, 1.5, 3]
 
 
 class TestResampling:

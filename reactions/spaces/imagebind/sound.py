@@ -40,8 +40,9 @@ def clips(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
 
     A sound too short for one window is followed by silence until it fills one.
 
-    A clip starts after each third of what is left when a clip is taken off (so the last third of
-    that is never heard); a sound under two seconds gives the same clip three times.
+    They are the first two seconds, the middle two and the last two; a sound under two seconds
+    gives the same clip three times. (So says the commit of pytorchvideo that ImageBind pins;
+    the package's releases up to 0.1.5 leave the last third out.)
 
     Args:
         samples: (n,) finite, mono.
@@ -82,7 +83,7 @@ def clip_starts(n: int) -> list[int]:
     """Return the first sample of each clip of a sound of n samples at 16 kHz."""
     # The seconds are rounded to a float first, as published: it can cost a sample.
     spare_s = Fraction(max(n / RATE_HZ - CLIP_SAMPLES / RATE_HZ, 0.0))
-    return [int(spare_s * i / CLIPS * RATE_HZ) for i in range(CLIPS)]
+    return [int(spare_s / (CLIPS - 1) * i * RATE_HZ) for i in range(CLIPS)]
 
 
 def resampled_length(n: int, rate_hz: int) -> int:

@@ -46,7 +46,7 @@ MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
 """Those with published preprocessing; depth and thermal can be asked for as well."""
 
 PREPROCESSING: Mapping[Modality, str] = {
-    "audio": "first-channel-16khz-3x2s-fbank128x204-1",
+    "audio": "first-channel-16khz-3x2s-fbank128x204-2",
     "depth": "disparity-bicubic224-centre-1",
     "image": "bicubic224-centre-clip-statistics-1",
     "text": "clip-bpe77-keeps-end-token-1",
