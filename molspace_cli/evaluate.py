@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molspace_cli import options
+from molspace_cli.asking import consider
 from molspace_cli.console import print_json, print_note, print_table, say
+
+if TYPE_CHECKING:
+    from reactions.eval.tasks import Task
+    from reactions.target import Target
+    from reactions.workbench import Workbench
 
 
 def evaluate(
@@ -33,6 +39,7 @@ def evaluate(
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
+    yes: options.Yes = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -51,14 +58,15 @@ def evaluate(
         weights=weights,
         trust=trust,
     )
-    target = bench.target(space)
+    target = bench.target(space, consider=lambda planned: consider(bench, planned, yes))
     if task.strip().casefold() == "all":
-        fit = [t for t in tasks if {t.query, t.other} <= set(target.space.modalities)]
-        if len(fit) < len(tasks) and not quiet:
-            left_out = ", ".join(t.name for t in tasks if t not in fit)
-            say(f"note: {target.name} cannot do {left_out}")
-        tasks = tuple(fit)
-    results = [result.record for result in bench.evaluate(target, tasks, chosen)]
+        tasks = _possible(bench, target, tasks, quiet)
+    results = [
+        result.record
+        for result in bench.evaluate(
+            target, tasks, chosen, consider=lambda planned: consider(bench, planned, yes)
+        )
+    ]
     if not quiet:
         for notice in (text for record in results for text in record["notices"]):
             say(f"note: {notice}")
@@ -67,6 +75,39 @@ def evaluate(
         return
     for record in results:
         _print(record)
+
+
+def _possible(
+    bench: Workbench, target: Target, tasks: Sequence[Task], quiet: bool
+) -> tuple[Task, ...]:
+    """Return the tasks that a space can do and whose data are there; tell of the others.
+
+    Raises:
+        MissingError: no task is left.
+    """
+    from reactions.errors import DataError, MissingError
+
+    fit = [task for task in tasks if {task.query, task.other} <= set(target.space.modalities)]
+    left_out = [task.name for task in tasks if task not in fit]
+    if left_out and not quiet:
+        say(f"note: {target.name} cannot do {', '.join(left_out)}")
+    possible: list[Task] = []
+    for task in fit:
+        try:
+            bench.lab.benchmark(task.name)
+        except (MissingError, DataError) as error:
+            if not quiet:
+                why = f": {error.why}" if error.why else ""
+                say(f"note: {task.name} is left out: {error.what}{why}")
+        else:
+            possible.append(task)
+    if not possible:
+        raise MissingError(
+            "no task is left to be evaluated",
+            why=f"lab '{bench.lab.name}' has the data of none that {target.name} can do",
+            fix="molspace data list   says what is expected where",
+        )
+    return tuple(possible)
 
 
 def _print(record: Mapping[str, Any]) -> None:
@@ -81,6 +122,8 @@ def _print(record: Mapping[str, Any]) -> None:
     if record["prompts"]:
         more = len(record["prompts"]) - 1
         facts.append(f'prompt: "{record["prompts"][0]}"' + (f" and {more} more" if more else ""))
+    if classes := record.get("classes"):
+        facts.append(f"classes: {classes['n']} ({classes['digest']})")
     rows = [
         (("* " if name == record["main"] else "") + name, f"{value:.2f}")
         for name, value in metrics.items()

@@ -65,6 +65,7 @@ Precision = Annotated[
         "float32 throughout.  [default: the lab's, else fast]",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 SpaceRef = Annotated[

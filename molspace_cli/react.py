@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import human_bytes, human_flops, print_json, say
-
-if TYPE_CHECKING:
-    from reactions.plan import Plan
-    from reactions.workbench import Workbench
+from molspace_cli.asking import consider
+from molspace_cli.console import print_json, say
 
 Expression = Annotated[
     str,
@@ -37,7 +34,7 @@ def react(
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")] = False,
+    yes: options.Yes = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -79,34 +76,6 @@ def react(
         )
     else:
         print(bundle.path)
-
-
-def consider(bench: Workbench, planned: Plan, yes: bool) -> None:
-    """Refuse what the disk has no room for; ask a person before a long run."""
-    from molspace_cli.progress import duration
-    from reactions.errors import StoreError
-
-    outlook = bench.outlook(planned)
-    disk = f"{human_bytes(outlook.cost.size_bytes)} on disk, {human_bytes(outlook.free_bytes)} free"
-    if not outlook.fits:
-        raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
-    if not outlook.is_long or yes:
-        return
-    for modality, usable, found in outlook.corpora:
-        say(f"{modality}: {usable:,} usable items of {found:,} found")
-    took = duration(bench.seconds(outlook))
-    say(
-        f"{outlook.steps} steps, {human_flops(outlook.cost.flops)}: about {took} at the speed of "
-        f"this device, without decoding; {disk}"
-    )
-    # In a script nobody could answer: it goes on.
-    if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
-        raise typer.Exit(130)  # as if interrupted
-
-
-def _somebody_is_there() -> bool:
-    streams = (sys.stdin, sys.stderr)
-    return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def read_expression(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import options
+from molspace_cli.asking import consider
 from molspace_cli.console import print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ Rows = Annotated[
         help="Only these spaces: ImageBind, ImageBind++, 'InternVL_IB++ Ver.', ...",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 
 
 @app.command("findings")
@@ -110,7 +110,7 @@ def table3(
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
-    yes: Yes = False,
+    yes: options.Yes = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -132,7 +132,7 @@ def table4(
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
-    yes: Yes = False,
+    yes: options.Yes = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -159,7 +159,6 @@ def _table(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from molspace_cli.react import consider
     from reactions.errors import EXIT_MISSING
     from reactions.reproduce import measure
     from reactions.tables import TABLES, parse_rows

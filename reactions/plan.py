@@ -41,12 +41,12 @@ class Plan:
     Attributes:
         targets: the steps whose results are wanted.
         notices: what the user should know before it runs.
-        corpora: what is embedded: (modality, usable items, items found) of each corpus.
+        corpora: what is embedded: (name, usable items, items found or expected) of each.
     """
 
     targets: tuple[Step, ...]
     notices: tuple[str, ...] = ()
-    corpora: tuple[tuple[Modality, int, int], ...] = ()
+    corpora: tuple[tuple[str, int, int], ...] = ()
 
     def steps(self) -> Iterator[Step]:
         """Yield every step once, inputs before what needs them."""
@@ -98,7 +98,7 @@ def ordered(targets: Sequence[Step]) -> Iterator[Step]:
             stack.extend((child, False) for _, child in reversed(step.inputs))
 
 
-def _counts(corpus: Corpus) -> tuple[Modality, int, int]:
+def _counts(corpus: Corpus) -> tuple[str, int, int]:
     skipped = getattr(corpus, "skipped", None)  # only files can hold what is left out
     return corpus.modality, len(corpus), skipped.n_rows if skipped else len(corpus)
 

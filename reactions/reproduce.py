@@ -253,7 +253,9 @@ def _absent(space: Space, names: Sequence[str]) -> Lack:
     alone = isinstance(space, Leaf)
     return Lack(
         "not in this lab" if alone else f"{', '.join(names)} not in this lab",
-        fix="a lab file names spaces: [spaces.WAV2CLIP], [spaces.C_MCR], ...",
+        fix="its published head: molspace import cmcr|exmcr FILE, then molspace eval --space BUNDLE"
+        if set(names) & {"C_MCR", "Ex_MCR", "C-MCR", "Ex-MCR"}
+        else f'a lab file names spaces: [spaces.{names[0]}] with uri = "..."',
     )
 
 
@@ -309,6 +311,11 @@ def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
             "ESC-50: all 2,000 clips. The paper's Table 1 says 400 samples, but its scores are "
             "multiples of 1/2000."
         )
+        if not bench.lab.world_tasks and {"CLAP_g", "CLAP_m"} & set(bench.lab.catalogue.names()):
+            notes.append(
+                "CLAP hears a clip of 5 s twice in its 10 s; laion_clap does so only where "
+                "resampling does not round the clip up (at 44.1 kHz it does: once, then silence)."
+            )
     if "imagenet" in table.tasks:
         notes.append("ImageNet: the paper does not name its prompt templates; these are ours.")
     return tuple(notes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,20 +16,15 @@ from reactions.bundle import Bundle
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.printer import quoted
 from reactions.errors import BundleError, LanguageError, MissingError, MolspaceError, StoreError
-from reactions.eval.protocol import corpora
 from reactions.eval.tasks import Task
-from reactions.graph import Artifact, Cost, Step
-from reactions.kinds import Encoder, Leaf, Modality, Space, SpaceSpec, leaves
+from reactions.graph import Artifact, Step
+from reactions.kinds import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
-from reactions.plan import Plan, Planner, refuse_unsupported, total_cost
+from reactions.outlook import Outlook, outlook, seconds
+from reactions.plan import Plan, Planner
 from reactions.run.events import Event
-from reactions.spaces.tree import (
-    NO_ADJUSTMENT,
-    Adjustment,
-    fit_adjustment,
-    needed_leaves,
-)
-from reactions.steps.score import score_task
+from reactions.scoring import plan_scores, whole
+from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment
 from reactions.store import Store
 from reactions.target import Embedder, Target
 
@@ -53,37 +47,7 @@ class Result:
     arrays: Mapping[str, NDArray[np.generic]] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a run would take.
-
-    Attributes:
-        steps: steps to run.
-        cost: their totals.
-        free_bytes: free disk space where results go.
-        corpora: what is embedded: (modality, usable items, items found) of each corpus.
-    """
-
-    steps: int
-    cost: Cost
-    free_bytes: int
-    corpora: tuple[tuple[Modality, int, int], ...] = ()
-
-    @property
-    def is_long(self) -> bool:
-        """Whether a person should be asked first: minutes on a GPU, or gigabytes on disk."""
-        return self.cost.flops > LONG_FLOPS or self.cost.size_bytes > LONG_BYTES
-
-    @property
-    def fits(self) -> bool:
-        """Whether the disk has room for the results."""
-        return self.cost.size_bytes <= self.free_bytes
-
-
 _URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
-
-LONG_FLOPS = 1e16
-LONG_BYTES = 10_000_000_000
 
 
 def ignore(event: Event) -> None:
@@ -131,24 +95,11 @@ class Workbench:
 
     def outlook(self, plan: Plan) -> Outlook:
         """Return what running a plan would take, apart from what the store has."""
-        from reactions.run.schedule import schedule
+        return outlook(plan, self.store)
 
-        pending = schedule(plan.targets, self.store.lookup).pending
-        folder = self.store.root
-        while not folder.exists():
-            folder = folder.parent
-        free_bytes = shutil.disk_usage(folder).free
-        return Outlook(len(pending), total_cost(pending), free_bytes, plan.corpora)
-
-    def seconds(self, outlook: Outlook) -> float:
-        """Estimate how long a run takes here, from how fast its devices multiply.
-
-        Decoding of media is not counted, nor are encoders that keep a device less busy.
-        """
-        from reactions.run.device import resolve_devices
-        from reactions.run.pace import pace
-
-        return outlook.cost.flops / pace(resolve_devices(self.device), self.lab.settings.precision)
+    def seconds(self, expected: Outlook) -> float:
+        """Estimate how long a run takes on these devices; decoding is not counted."""
+        return seconds(expected, self.device, self.lab.settings.precision)
 
     def react(self, checked: Checked, *, out: Path | None = None, current: bool = True) -> Bundle:
         """Train a reaction, or find it trained, and write its bundle.
@@ -177,13 +128,19 @@ class Workbench:
 
     # --- evaluate --------------------------------------------------------------------
 
-    def target(self, reference: str | Path | Expression | None = None) -> Target:
+    def target(
+        self,
+        reference: str | Path | Expression | None = None,
+        *,
+        consider: Callable[[Plan], None] = lambda plan: None,
+    ) -> Target:
         """Find what to act on.
 
         Args:
             reference: a bundle's directory, a space's name, a model's URI (quotes may be left
                 out), a reaction (trained first if it is not yet), a ``.rxn`` file, or None for
                 the current bundle.
+            consider: called with the training of a reaction, before it runs.
 
         Raises:
             MissingError: there is no such bundle or space.
@@ -203,6 +160,7 @@ class Workbench:
             raise
         if isinstance(checked.space, Leaf):
             return Target(checked.expression, checked.space, self._label(checked.space))
+        consider(self.plan(checked))
         return _bundle_target(self.react(checked, current=False))
 
     def scores(
@@ -211,63 +169,29 @@ class Workbench:
         """Plan the evaluation of a target on tasks; one target step a task, in order.
 
         Raises:
-            MissingError: the lab has no data for a task.
-            MolspaceError: the target lacks a modality the task needs.
+            MissingError: the lab has no data for a task, or the target lacks a modality.
         """
-        scored = self._scores(target, tasks, adjustment)
-        return Plan(
-            tuple(step for step, _ in scored),
-            tuple(notice for _, notices in scored for notice in notices),
-        )
-
-    def _scores(
-        self, target: Target, tasks: Sequence[Task], adjustment: Adjustment
-    ) -> list[tuple[Step, tuple[str, ...]]]:
-        refuse_unsupported(target.space)
-        adjustment = fit_adjustment(target.space, adjustment)
-        planner = Planner(self.lab)
-        return [self._score(planner, target, task, adjustment) for task in tasks]
-
-    def _score(
-        self, planner: Planner, target: Target, task: Task, adjustment: Adjustment
-    ) -> tuple[Step, tuple[str, ...]]:
-        """Return the step of one task, and what the user should know of its data."""
-        for modality in (task.query, task.other):
-            if modality not in target.space.modalities:
-                raise MissingError(
-                    f"task '{task.name}' needs {modality}, which this space does not embed",
-                    why=f"{target.name} embeds {', '.join(target.space.modalities)}",
-                    fix="choose a task or a space that fit; --task all leaves out what does not",
-                )
-        data = self.lab.benchmark(task.name)
-        embedded = {
-            (name, leaf): planner.embed(leaf, corpus)
-            for name, corpus in corpora(task, data).items()
-            for leaf in needed_leaves(target.space, corpus.modality, adjustment)
-        }
-        notices = tuple(
-            f"{task.name}: {notice}"
-            for corpus in corpora(task, data).values()
-            for notice in getattr(corpus, "notices", ())
-        )
-        step = score_task(
-            target.name,
-            task,
-            data,
-            target.space,
-            embedded,
-            heads=target.heads,
-            heads_digest=target.heads_digest,
-            adjustment=adjustment,
-        )
-        return step, notices
+        return whole(plan_scores(self.lab, target, tasks, adjustment))
 
     def evaluate(
-        self, target: Target, tasks: Sequence[Task], adjustment: Adjustment = NO_ADJUSTMENT
+        self,
+        target: Target,
+        tasks: Sequence[Task],
+        adjustment: Adjustment = NO_ADJUSTMENT,
+        *,
+        consider: Callable[[Plan], None] = lambda plan: None,
     ) -> list[Result]:
-        """Score a target on tasks; results already in the store are not computed again."""
-        scored = self._scores(target, tasks, adjustment)
-        artifacts = self.run([step for step, _ in scored])
+        """Score a target on tasks; results already in the store are not computed again.
+
+        Args:
+            target: from ``target``.
+            tasks: which.
+            adjustment: factors and experts.
+            consider: called with all that is to be run, before it runs.
+        """
+        scorings = plan_scores(self.lab, target, tasks, adjustment)
+        consider(whole(scorings))
+        artifacts = self.run([scoring.step for scoring in scorings])
         lab = self._label(target.space) or target.lab
         return [
             Result(
@@ -276,12 +200,15 @@ class Workbench:
                     "lab": lab,
                     "seed": self.lab.seed,
                     "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
-                    **artifacts[step.key].meta,
-                    "notices": list(notices),
+                    **artifacts[scoring.step.key].meta,
+                    "notices": list(scoring.plan.notices),
                 },
-                {name: rows[slice(None)] for name, rows in artifacts[step.key].arrays.items()},
+                {
+                    name: rows[slice(None)]
+                    for name, rows in artifacts[scoring.step.key].arrays.items()
+                },
             )
-            for step, notices in scored
+            for scoring in scorings
         ]
 
     # --- infer -----------------------------------------------------------------------

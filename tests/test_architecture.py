@@ -24,6 +24,8 @@ LAYERS = (
     ("run",),
     (
         "target",
+        "scoring",
+        "outlook",
         "workbench",
         "drawing",
         "compare",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -12,6 +13,9 @@ Precision: TypeAlias = Literal["fast", "exact"]
 """``exact`` is fp32 throughout; ``fast`` takes 16-bit products where the device has fast ones."""
 
 Purpose: TypeAlias = Literal["retrieval", "training"]
+
+WRITES_FP32 = "out_dtype" in (torch.mm.__doc__ or "")
+"""Whether 16-bit products can come out in fp32 on CUDA (torch 2.8)."""
 
 
 def gemm_dtype(
@@ -34,7 +38,8 @@ def gemm_dtype(
     if device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
         if purpose == "retrieval":
-            return torch.float16 if capability >= (7, 0) else None
+            # Without fp32 results, float16 logits would lose what the shifts gain.
+            return torch.float16 if capability >= (7, 0) and WRITES_FP32 else None
         return torch.bfloat16 if capability >= (8, 0) else None
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_has_bfloat16() else None
@@ -43,22 +48,39 @@ def gemm_dtype(
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Keep float32 products in float32, though the process may have asked for TF32 or less."""
+    """Keep float32 products in float32, though the process may have asked for TF32 or less.
+
+    The switch is the process's: where workers overlap, the last one to leave turns it back.
+    """
+    global _inside, _turn_back
+    with _switch:
+        if _inside == 0:
+            _turn_back = _turn_up()
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _switch:
+            _inside -= 1
+            if _inside == 0:
+                _turn_back()
+
+
+_switch = Lock()
+_inside = 0
+_turn_back: Callable[[], None]
+
+
+def _turn_up() -> Callable[[], None]:
+    """Ask for whole float32 products; return what asks again for what was asked before."""
     try:
         asked = torch.get_float32_matmul_precision()
     except RuntimeError:  # refused to a process that has set the newer switch of a backend alone
         cuda: Any = torch.backends.cuda.matmul
         before, cuda.fp32_precision = cuda.fp32_precision, "ieee"
-        try:
-            yield
-        finally:
-            cuda.fp32_precision = before
-        return
+        return lambda: setattr(cuda, "fp32_precision", before)
     torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(asked)
+    return lambda: torch.set_float32_matmul_precision(asked)
 
 
 def _cpu_has_bfloat16() -> bool:

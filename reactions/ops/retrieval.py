@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reactions.errors import DimensionMismatch
-from reactions.ops.precision import Precision, gemm_dtype
+from reactions.ops.precision import Precision, full_float32, gemm_dtype
 from reactions.ops.shifted import ShiftedTiles
 from reactions.ops.tensors import load_rows, unit
 from reactions.ops.tiles import Matrix, Tiling, plan_tiles, stream_tiles
@@ -44,6 +44,7 @@ def soft_retrieve(
     precision: Precision = "fast",
     memory_bytes: int = MEMORY_BYTES,
     tiling: Tiling | None = None,
+    dtype: torch.dtype = torch.float32,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Tensor]:
     """Return unit(softmax(Q K^T / temperature) V) for several V at the cost of one Q K^T.
@@ -65,10 +66,11 @@ def soft_retrieve(
             with bfloat16 on a CPU, 3e-4 with float16 on CUDA), else is the same as ``exact``.
         memory_bytes: budget for tiles and sums; see ``plan_tiles``.
         tiling: instead of one planned from the budget.
+        dtype: of the result.
         progress: called with (keys times queries done, in all).
 
     Returns:
-        One (n, d_v) float32 tensor of unit-norm rows on the CPU for each of ``values``.
+        One (n, d_v) tensor of unit-norm rows on the CPU for each of ``values``.
 
     Raises:
         DimensionMismatch: widths of queries and keys, or row counts of keys and values, differ.
@@ -86,34 +88,43 @@ def soft_retrieve(
         if len(value) != m:
             raise DimensionMismatch(f"{m} keys but {len(value)} values")
     device = torch.device(device)
+    cuda = device.type == "cuda"
     widths = [value.shape[1] for value in values]
-    outputs = [torch.empty((n, width)) for width in widths]
+    # The device copies into pinned memory while it goes on computing.
+    outputs = [torch.empty((n, width), dtype=dtype, pin_memory=cuda) for width in widths]
     if n == 0 or not values:
         return outputs
     scale = _LOG2_E / temperature  # exp2 is several times cheaper than exp on CPUs
-    dtype = gemm_dtype(device, "retrieval") if precision == "fast" else None
+    half = gemm_dtype(device, "retrieval") if precision == "fast" else None
     if temperature < MIN_FAST_TEMPERATURE:
-        dtype = None
+        half = None
     if tiling is None:
-        cuda = device.type == "cuda"
         tiling = plan_tiles(n, m, dim, widths, memory_bytes=memory_bytes, cuda=cuda)
-    for start in range(0, n, tiling.query_rows):
-        stop = min(n, start + tiling.query_rows)
+
+    def means(start: int, stop: int) -> list[Tensor]:
+        """Sum over all keys for one set of queries; what it held is free when it returns."""
         block = unit(load_rows(queries, start, stop, device))
         sums: _Tiles
-        if dtype is None:
+        if half is None:
             sums = ExactTiles(block, widths, scale=scale, block_rows=tiling.block_rows)
         else:
             sums = ShiftedTiles(
-                block, keys, values, scale=scale, block_rows=tiling.block_rows, dtype=dtype
+                block, keys, values, scale=scale, block_rows=tiling.block_rows, dtype=half
             )
         seen = 0
         for tile in stream_tiles([keys, *values], tiling.key_rows, device):
             sums.add(tile[0], tile[1:])
             seen += len(tile[0])
             progress(start * m + seen * (stop - start), n * m)
-        for output, mean in zip(outputs, sums.means(), strict=True):
-            output[start:stop] = unit(mean)
+        return sums.means()
+
+    with full_float32():
+        for start in range(0, n, tiling.query_rows):
+            stop = min(n, start + tiling.query_rows)
+            for output, mean in zip(outputs, means(start, stop), strict=True):
+                output[start:stop].copy_(unit(mean).to(dtype), non_blocking=cuda)
+    if cuda:
+        torch.cuda.current_stream(device).synchronize()
     return outputs
 
 

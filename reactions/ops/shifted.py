@@ -22,11 +22,12 @@ _BASE: dict[torch.dtype, float] = {torch.bfloat16: 0.0, torch.float16: 10.0}
 _CONVERTED_ROWS = 256
 """Rows converted at once on a CPU: on their way they stay in its cache."""
 
-_HEADROOM = 3.0
+_HEADROOM: dict[torch.dtype, float] = {torch.bfloat16: 3.0, torch.float16: 6.0}
 """How far, in base 2, the softmax of all keys is expected above the top of the sample."""
 
 _SLACK = 5.0
-"""A tile whose weights sum to 2^_SLACK times the target moves the row's shift."""
+"""A tile whose bfloat16 weights sum to 2^_SLACK times the target moves the row's shift. float16
+weights, from fp32 logits, are as fine wherever they are: theirs moves when one overflows."""
 
 
 class ShiftedTiles:
@@ -77,6 +78,9 @@ class ShiftedTiles:
         self._queries = queries.new_ones((n, dim + _EXTRA), dtype=dtype)
         self._queries[:, :dim] = (queries - query_mean) * scale
         self._queries[:, dim + 4 :] = 0
+        self._limit = 2.0 ** (self._base + _SLACK)
+        if dtype == torch.float16:
+            self._limit = torch.finfo(torch.float32).max
         self._scratch = self._queries.new_empty(0)
         self._shift = queries.new_zeros(n)
         self._total = queries.new_zeros(n)
@@ -87,7 +91,7 @@ class ShiftedTiles:
             rows = slice(start, start + block_rows)
             # 16 bits are enough: a shift need only be near.
             peak = (_mm(self._queries[rows, :dim], few.T) + along).amax(dim=1)
-            self._set_shift(rows, peak + _HEADROOM - self._base)
+            self._set_shift(rows, peak + _HEADROOM[dtype] - self._base)
 
     def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
@@ -116,12 +120,14 @@ class ShiftedTiles:
     def _add_block(self, rows: slice, k: Tensor, v: Sequence[Tensor]) -> None:
         queries = self._queries[rows]
         weights, totals = self._weights(queries, k, self._place(len(queries), len(k)))
-        limit = 2.0 ** (self._base + _SLACK)
-        while len(far := (totals > limit).nonzero().squeeze(1)):  # true of infinite sums too
+        while len(far := (totals > self._limit).nonzero().squeeze(1)):
             which = far + rows.start
             old = self._shift[which]
-            # An overflow says only that it is far: go as far as the type reaches.
-            step = totals[far].log2().clamp(max=12.0 if self._base else 100.0) - self._base
+            if self._dtype == torch.float16:  # infinite; their largest logits are not
+                step = _mm(queries[far], k.T).amax(dim=1).float() - self._base
+                step += _HEADROOM[self._dtype]
+            else:
+                step = totals[far].log2().clamp(max=100.0) - self._base
             self._set_shift(which, old + step)
             decay = torch.exp2(old - self._shift[which])
             self._total[which] *= decay
@@ -136,7 +142,7 @@ class ShiftedTiles:
         self, queries: Tensor, k: Tensor, place: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return 2^(logit - shift) in 16 bits, and its row sums in fp32."""
-        logits = _mm(queries, k.T) if place is None else torch.mm(queries, k.T, out=place)
+        logits = _mm(queries, k.T, place)
         weights = logits.exp2_() if logits.dtype == self._dtype else _exp2_into(logits, self._dtype)
         return weights, _row_sums(weights)
 
@@ -182,14 +188,11 @@ def _split(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return high, (x - high.float()).to(dtype)
 
 
-def _mm(a: Tensor, b: Tensor) -> Tensor:
-    """Multiply 16-bit matrices; the result is fp32 where the device can write that."""
-    if a.is_cuda and _WRITES_FP32:
+def _mm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """Multiply 16-bit matrices: into fp32 on CUDA, in their own type on a CPU."""
+    if a.is_cuda:
         return torch.mm(a, b, out_dtype=torch.float32)
-    return a @ b
-
-
-_WRITES_FP32 = "out_dtype" in (torch.mm.__doc__ or "")
+    return torch.mm(a, b, out=out)
 
 
 def _exp2_into(logits: Tensor, dtype: torch.dtype) -> Tensor:

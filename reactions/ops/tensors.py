@@ -34,7 +34,7 @@ def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.de
         (stop - start, d) float32.
     """
     part = rows[slice(start, stop)]
-    if isinstance(part, Tensor):
-        return part.to(device=device, dtype=torch.float32)
-    # A memory map is read-only: torch wants an array of its own, in native byte order.
-    return torch.from_numpy(np.array(part, dtype=np.float32)).to(device)
+    if not isinstance(part, Tensor):
+        # A memory map is read-only: torch wants an array of its own, in native byte order.
+        part = torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("=")))
+    return part.to(device).float()  # half the bytes travel, and the device converts

@@ -96,6 +96,17 @@ def raw_rows(rows: Matrix, start: int, stop: int) -> Tensor:
     return torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("=")))
 
 
+def pinned_rows(rows: Matrix, start: int, stop: int) -> Tensor:
+    """Return rows where a device can fetch them by itself: read once, into pinned memory."""
+    part = rows[slice(start, stop)]
+    if isinstance(part, Tensor):
+        return part if part.is_cuda else part.pin_memory()
+    native = np.empty(0, part.dtype.newbyteorder("="))
+    staged = torch.empty(part.shape, dtype=torch.from_numpy(native).dtype, pin_memory=True)
+    staged.numpy()[...] = part
+    return staged
+
+
 def stream_tiles(
     matrices: Sequence[Matrix], key_rows: int, device: torch.device
 ) -> Iterator[list[Tensor]]:
@@ -119,15 +130,12 @@ def stream_tiles(
     side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def load(start: int) -> tuple[list[Tensor], torch.cuda.Event | None]:
-        parts = [raw_rows(matrix, start, min(m, start + key_rows)) for matrix in distinct]
+        stop = min(m, start + key_rows)
         if side is None:
-            return [part.to(device) for part in parts], None
+            return [raw_rows(matrix, start, stop).to(device) for matrix in distinct], None
         with torch.cuda.stream(side):
-            parts = [
-                (part if part.is_cuda else part.pin_memory()).to(device, non_blocking=True)
-                for part in parts
-            ]
-            return parts, side.record_event()
+            staged = [pinned_rows(matrix, start, stop) for matrix in distinct]
+            return [part.to(device, non_blocking=True) for part in staged], side.record_event()
 
     with ThreadPoolExecutor(1, thread_name_prefix="molspace-tiles") as pool:
         ahead = pool.submit(load, 0)

@@ -33,8 +33,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         return False
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
-    # On the host torch raises a plain RuntimeError, as does cuBLAS for its workspace.
-    reasons = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
+    # On the host torch raises a plain RuntimeError, as do cuBLAS for its workspace and CUDA for
+    # pinned memory and whatever else torch's allocator does not hand out.
+    reasons = (
+        "DefaultCPUAllocator",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUBLAS_STATUS_NOT_INITIALIZED",
+        "CUDA error: out of memory",
+    )
     return isinstance(error, RuntimeError) and any(reason in str(error) for reason in reasons)
 
 

@@ -135,20 +135,23 @@ def _run(
     start: int,
     stop: int,
 ) -> list[Artifact]:
+    import torch
+
     from reactions.ops.retrieval import soft_retrieve
-    from reactions.ops.tensors import load_rows
+    from reactions.ops.tiles import raw_rows
 
     queries, keys = (members[0][name].arrays["embeddings"] for name in ("queries", "keys"))
     found = soft_retrieve(
-        load_rows(queries, start, stop, "cpu"),
+        raw_rows(queries, start, stop),
         keys,
         [inputs["values"].arrays["embeddings"] for inputs in members],
         temperature=temperature,
         precision=precision,
         device=context.device,
         memory_bytes=budget_bytes(context.device),
+        dtype=getattr(torch, dtype),
         progress=lambda done, total: context.progress(
             (stop - start) * done // total, stop - start, "pairs"
         ),
     )
-    return [Artifact({"embeddings": rows.numpy().astype(dtype)}) for rows in found]
+    return [Artifact({"embeddings": rows.numpy()}) for rows in found]

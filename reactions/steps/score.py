@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.data.benchmark import BenchmarkData
+from reactions.data.benchmark import BenchmarkData, RetrievalData
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.tasks import Task
 from reactions.graph import Artifact, Context, Step
+from reactions.hashing import digest
 from reactions.kinds import Leaf, Modality, Space
 from reactions.spaces.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
 from reactions.steps.step import make_step
@@ -65,6 +66,10 @@ def score_task(
         "factors": factors,
         "experts": params["experts"],
     }
+    if not isinstance(data, RetrievalData):
+        # Names of classes are prompts too: which ones were used can be told apart.
+        named = digest("classes", list(data.classes))
+        meta["classes"] = {"n": len(data.classes), "digest": named[:12]}
     return make_step(
         "score",
         f"score {label} on {task.name}",

@@ -15,7 +15,7 @@ from reactions.graph import Artifact, Context, Cost, Rows, Step
 from reactions.hashing import digest
 from reactions.kinds import LETTERS, Anchors, Modality, Op
 from reactions.ops.recipes import CONSTANTS, PAPER, Layer, layers, size
-from reactions.steps.memory import budget_bytes
+from reactions.steps.memory import SHARE, TABLE_SHARE, budget_bytes
 from reactions.steps.routing import Side, Slot
 from reactions.steps.step import make_step
 
@@ -213,7 +213,9 @@ def _run(
             [sets.get(anchor, rows) for anchor, rows in announced.items()],
             device=context.device,
             precision=precision,
-            budget_bytes=budget_bytes(context.device),
+            budget_bytes=budget_bytes(
+                context.device, TABLE_SHARE if context.device.startswith("cuda") else SHARE
+            ),
         )
     )
     places = {anchor: place for place, anchor in enumerate(announced)}

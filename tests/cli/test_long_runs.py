@@ -1,14 +1,15 @@
 import pytest
 import typer
 
-from molspace_cli import react
+from molspace_cli import asking
 from reactions.errors import StoreError
 from reactions.graph import Cost
 from reactions.labs.reading import load_lab
+from reactions.outlook import LONG_BYTES, LONG_FLOPS, Outlook
 from reactions.plan import Plan
 from reactions.run import pace
 from reactions.store import Store
-from reactions.workbench import LONG_BYTES, LONG_FLOPS, Outlook, Workbench
+from reactions.workbench import Workbench
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def answers(monkeypatch):
     """A person at a terminal; what they are asked and what they say."""
     asked: list[str] = []
     says = [True]
-    monkeypatch.setattr(react, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr(asking, "_somebody_is_there", lambda: True)
     monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or says[0])
     return asked, says
 
@@ -26,7 +27,7 @@ class Bench:
 
     def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13):
         cost = Cost(flops=flops, size_bytes=size_bytes)
-        self._outlook = Outlook(3, cost, free_bytes, (("audio", 1200, 1234),))
+        self._outlook = Outlook(3, cost, free_bytes, (("audio", 1200, 1234),), ("Huge",))
 
     def outlook(self, plan):
         return self._outlook
@@ -36,7 +37,7 @@ class Bench:
 
 
 def consider(bench, *, yes):
-    react.consider(bench, Plan(()), yes)
+    asking.consider(bench, Plan(()), yes)
 
 
 def test_short_runs_ask_nothing(answers, capsys):
@@ -53,9 +54,9 @@ def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     consider(long, yes=False)
     assert asked == ["go on?"]
     said = capsys.readouterr().err
-    assert "audio: 1,200 usable items of 1,234 found" in said
+    assert "audio: 1,200 usable items of 1,234" in said
     assert "3 steps" in said
-    assert "about 2 h 5 min" in said
+    assert "about 2 h 5 min at the speed of this device, not counting decoding, Huge;" in said
     says[0] = False
     with pytest.raises(typer.Exit) as caught:
         consider(long, yes=False)
@@ -64,7 +65,7 @@ def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
 
 def test_in_a_script_nobody_is_asked(answers, monkeypatch):
     monkeypatch.undo()
-    assert not react._somebody_is_there()
+    assert not asking._somebody_is_there()
     monkeypatch.setattr(typer, "confirm", None)
     consider(Bench(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []

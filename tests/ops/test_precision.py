@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from reactions.ops import precision
+from reactions.ops import precision, retrieval
 from reactions.ops.precision import full_float32, gemm_dtype
 
 
@@ -56,6 +56,37 @@ def test_a_process_that_asked_for_less_gets_it_back(asked):
         assert torch.backends.cuda.matmul.allow_tf32 == (asked != "highest")
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+def test_the_last_of_several_workers_turns_it_back():
+    torch.set_float32_matmul_precision("medium")
+    first, second = full_float32(), full_float32()
+    try:
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "highest"
+        second.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_exact_retrieval_keeps_its_bits_whatever_the_process_asked_for(monkeypatch):
+    asked = []
+    unit = retrieval.unit
+    monkeypatch.setattr(
+        retrieval,
+        "unit",
+        lambda rows: asked.append(torch.get_float32_matmul_precision()) or unit(rows),
+    )
+    torch.set_float32_matmul_precision("medium")
+    try:
+        rows = torch.eye(4)
+        retrieval.soft_retrieve(rows, rows, [rows], temperature=0.1, precision="exact")
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert set(asked) == {"highest"}
 
 
 @pytest.mark.skipif(

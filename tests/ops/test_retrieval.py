@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ def use(precision: str) -> str:
         return "exact"
     retrieval.gemm_dtype = lambda device, purpose: getattr(torch, precision)
     # float16 is CUDA's type, and CUDA's products of 16 bits come out in fp32.
-    shifted._mm = (lambda a, b: a.float() @ b.float()) if precision == "float16" else MM
+    shifted._mm = (lambda a, b, out=None: a.float() @ b.float()) if precision == "float16" else MM
     return "fast"
 
 
@@ -118,6 +120,34 @@ def test_the_shift_follows_a_peak_that_no_sample_shows(precision):
         tiling=Tiling(3, 2, 1000),
     )
     assert error(found[0], reference(q, k, k, 0.01)) < {"exact": 1e-5}.get(precision, 3e-3)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_one_set_of_queries_is_held_at_a_time(precision, monkeypatch):
+    held: list[weakref.ref] = []
+    name = "ExactTiles" if precision == "exact" else "ShiftedTiles"
+    made = getattr(retrieval, name)
+
+    def make(*arguments, **options):
+        assert [one for one in held if one() is not None] == []
+        sums = made(*arguments, **options)
+        held.append(weakref.ref(sums))
+        return sums
+
+    precision = use(precision)
+    monkeypatch.setattr(retrieval, name, make)
+    q, k = clustered(30, 8, 0), clustered(50, 8, 1)
+    soft_retrieve(q, k, [k], temperature=0.01, precision=precision, tiling=Tiling(10, 5, 20))
+    assert len(held) == 3
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_results_in_sixteen_bits_are_those_of_float32_rounded(precision):
+    q, k = clustered(30, 8, 0), clustered(50, 8, 1)
+    precision = use(precision)
+    (whole,) = soft_retrieve(q, k, [k], temperature=0.01, precision=precision)
+    (half,) = soft_retrieve(q, k, [k], temperature=0.01, precision=precision, dtype=torch.float16)
+    assert torch.equal(half, whole.half())
 
 
 def test_without_the_row_shift_bfloat16_is_far_off(monkeypatch):

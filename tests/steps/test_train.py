@@ -269,7 +269,7 @@ def test_settings_reach_the_optimiser(monkeypatch):
         context = Context()
         step.run(context, inputs, 0, 1)
         assert context.reports[-1] == (2, 2, "steps")
-    monkeypatch.setattr(module, "budget_bytes", lambda device: 100)
+    monkeypatch.setattr(module, "budget_bytes", lambda device, share: 100)
     step.run(Context(), inputs, 0, 1)
     for table, settings in seen:
         assert (table.device.type, table.dtype) == ("cpu", torch.float32)

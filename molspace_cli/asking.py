@@ -1,0 +1,43 @@
+"""What a person is told and asked before a long run."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from molspace_cli.console import human_bytes, human_flops, say
+
+if TYPE_CHECKING:
+    from reactions.plan import Plan
+    from reactions.workbench import Workbench
+
+
+def consider(bench: Workbench, planned: Plan, yes: bool) -> None:
+    """Refuse what the disk has no room for; ask a person before a long run."""
+    from molspace_cli.progress import duration
+    from reactions.errors import StoreError
+
+    outlook = bench.outlook(planned)
+    disk = f"{human_bytes(outlook.cost.size_bytes)} on disk, {human_bytes(outlook.free_bytes)} free"
+    if not outlook.fits:
+        raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
+    if not outlook.is_long or yes:
+        return
+    for name, usable, found in outlook.corpora:
+        say(f"{name}: {usable:,} usable items of {found:,}")
+    took = duration(bench.seconds(outlook))
+    without = ", ".join(("decoding", *outlook.uncounted))
+    say(
+        f"{outlook.steps} steps, {human_flops(outlook.cost.flops)}: about {took} at the speed of "
+        f"this device, not counting {without}; {disk}"
+    )
+    # In a script nobody could answer: it goes on.
+    if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
+        raise typer.Exit(130)  # as if interrupted
+
+
+def _somebody_is_there() -> bool:
+    streams = (sys.stdin, sys.stderr)
+    return all(stream is not None and stream.isatty() for stream in streams)
