@@ -1,0 +1,97 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import published_sets as published
+import pytest
+from media_files import put
+
+from molspace_cli import asking, evaluate, options
+from reactions.errors import MissingError
+from reactions.eval.tasks import parse_tasks
+from reactions.labs.reading import load_lab
+from reactions.store import Store
+from reactions.workbench import Workbench
+
+MOLSPACE = [sys.executable, "-m", "molspace_cli"]
+
+
+def molspace(folder, *arguments):
+    return subprocess.run(
+        [*MOLSPACE, *arguments], capture_output=True, text=True, cwd=folder, timeout=120
+    )
+
+
+def test_all_goes_on_without_what_is_missing_or_damaged(tmp_path):
+    published.esc50(tmp_path / "sets/esc50")
+    published.vggss(tmp_path / "sets/vggss")
+    put(tmp_path / "sets/vggss/vggss.json", "no json")
+    done = molspace(
+        *(tmp_path, "eval", "--task", "all", "--space", "ImageBind", "--data", "sets", "--json")
+    )
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads(done.stdout)["results"]
+    assert (record["task"], record["n"]) == ("esc50", 4)
+    assert record["classes"]["n"] == 3
+    assert "note: clotho is left out: no data for task 'clotho'" in done.stderr
+    assert "note: vggss is left out: cannot use" in done.stderr
+
+
+def test_all_of_nothing_is_an_error(tmp_path):
+    (tmp_path / "sets").mkdir()
+    done = molspace(tmp_path, "eval", "--task", "all", "--space", "CLAP_g", "--data", "sets")
+    assert done.returncode == MissingError.exit_code == 3
+    assert "no task is left to be evaluated" in done.stderr
+    assert "CLAP_g cannot do vggss, flickrnet, coco, flickr30k, imagenet" in done.stderr
+
+
+def test_a_named_task_without_data_stays_an_error(tmp_path):
+    (tmp_path / "sets").mkdir()
+    done = molspace(tmp_path, "eval", "--task", "esc50", "--space", "CLAP_g", "--data", "sets")
+    assert done.returncode == 3
+    assert "no data for task 'esc50'" in done.stderr
+
+
+def test_names_of_classes_can_be_told_apart(tmp_path):
+    bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
+    target = bench.target("ImageBind")
+    (result,) = bench.evaluate(target, parse_tasks("esc50"))
+    classes = result.record["classes"]
+    assert classes["n"] == 50
+    assert len(classes["digest"]) == 12
+    (other,) = bench.evaluate(target, parse_tasks("imagenet"))
+    assert other.record["classes"]["digest"] != classes["digest"]
+    (retrieval,) = bench.evaluate(target, parse_tasks("clotho"))
+    assert "classes" not in retrieval.record
+
+
+def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
+    considered = []
+    monkeypatch.setattr(
+        asking, "consider", lambda bench, planned, yes: considered.append((planned, yes))
+    )
+    monkeypatch.setattr(evaluate, "consider", asking.consider)
+    bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
+    monkeypatch.setattr(options, "workbench", lambda *args, **kwargs: bench)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(self, checked, **kwargs):
+        raise Stopped
+
+    monkeypatch.setattr(Workbench, "react", stop)
+    with pytest.raises(Stopped):
+        evaluate.evaluate("esc50", space="ImageBind + Cr(CLAP_m)", yes=True, quiet=True)
+    ((planned, yes),) = considered
+    assert yes
+    assert {step.kind for step in planned.steps()} >= {"embed", "collect", "train", "assemble"}
+    considered.clear()
+    monkeypatch.setattr(Workbench, "run", lambda self, targets: SimpleNamespace())
+    with pytest.raises(TypeError):  # nothing was run
+        evaluate.evaluate("esc50", space="CLAP_g", quiet=True)
+    ((planned, yes),) = considered
+    assert not yes
+    assert {step.kind for step in planned.steps()} == {"embed", "score"}
+    assert planned.corpora == (("esc50", 2000, 2000),)
