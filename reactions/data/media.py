@@ -43,8 +43,9 @@ MAX_PEAK = 8.0
 """Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
 
 SKIP = (
-    'mend it, or leave it out: skip = ["{id}"] under [corpora.{modality}], where check = "full" '
-    "finds all that cannot be decoded at once; of an evaluation set, remove the file: what "
+    "mend it, or run molspace data check --full, with the same --lab and --data: it finds all "
+    "that cannot be decoded, and later runs leave them out; one alone is left out by "
+    'skip = ["{id}"] under [corpora.{modality}]; of an evaluation set, remove the file: what '
     "is missing is counted"
 )
 """What helps against an item that cannot be used."""

@@ -192,7 +192,7 @@ def test_an_item_that_fails_later_says_how_to_leave_it_out(tmp_path: Path) -> No
     with pytest.raises(MediaError) as caught:
         media.load(Item("x.png", "image", path))
     assert 'skip = ["x.png"] under [corpora.image]' in caught.value.fix
-    assert 'check = "full"' in caught.value.fix
+    assert "molspace data check --full" in caught.value.fix
     assert caught.value.fields["id"] == "x.png"
 
 

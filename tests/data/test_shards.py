@@ -1,6 +1,7 @@
 import io
 import json
 import tarfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -323,6 +324,48 @@ def test_an_index_that_was_killed_goes_on_at_the_shard(
         opened(shards, cache=tmp_path / "cache")
     assert len(opened(shards, cache=tmp_path / "cache")) == 3
     assert read == ["s-0000.tar", "s-0001.tar", "s-0001.tar"]
+
+
+def test_what_a_full_check_found_is_left_out_ever_after(tmp_path: Path) -> None:
+    data = bytearray(sound_bytes(form="FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    cache = tmp_path / "cache"
+    put_tar(tmp_path / "0.tar", {"a.flac": bytes(data), "b.flac": sound_bytes(1, "FLAC")})
+    assert ids(opened(tmp_path / "*.tar", "audio", cache)) == ["a", "b"]
+    full = opened(tmp_path / "*.tar", "audio", cache, check="full")
+    corpus = opened(tmp_path / "*.tar", "audio", cache)
+    assert ids(corpus) == ids(full) == ["b"]
+    assert bad(corpus) == bad(full)
+    # Likewise beside a shard that is new, until its own is replaced.
+    put_tar(tmp_path / "1.tar", {"c.flac": sound_bytes(2, "FLAC")})
+    assert ids(opened(tmp_path / "*.tar", "audio", cache)) == ["b", "c"]
+    path = put_tar(tmp_path / "0.tar", {"a.flac": sound_bytes(3, "FLAC")})
+    put(path, path.read_bytes(), when_s=1_600_000_001)
+    assert ids(opened(tmp_path / "*.tar", "audio", cache)) == ["a", "c"]
+
+
+def test_members_are_decoded_side_by_side(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=30)  # a scan that takes one at a time never gets past it
+
+    def check(modality, source, depth):
+        both.wait()
+        return ""
+
+    monkeypatch.setattr(tars, "check", check)
+    # Two images and two sounds.
+    assert len(opened(shards.parent / "s-0000.tar", check="full")) == 2
+
+
+@pytest.mark.parametrize(("members", "size_bytes"), [(1, 1 << 26), (2, 1 << 26), (256, 300)])
+def test_how_many_are_looked_at_together_does_not_matter(
+    shards: Path, monkeypatch: pytest.MonkeyPatch, members: int, size_bytes: int
+) -> None:
+    before = opened(shards)
+    monkeypatch.setattr(tars, "_BATCH_MEMBERS", members)
+    monkeypatch.setattr(tars, "_BATCH_BYTES", size_bytes)
+    after = opened(shards)
+    assert after.digest == before.digest
+    assert after.items(0, 3) == before.items(0, 3)
 
 
 def test_huge_members_are_hashed_in_pieces(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

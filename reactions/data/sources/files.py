@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,15 @@ from reactions.data.corpora import check_ids
 from reactions.data.manifest import SUFFIXES
 from reactions.data.places import Entry, is_url, label, walk
 from reactions.data.sources.parts import FilePart, no_items
-from reactions.data.sources.source import Depth, Told, silent
+from reactions.data.sources.source import Depth, Told, at_least, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import UsageError
 from reactions.hashing import bytes_digest, digest, file_digest
 from reactions.kinds import Modality
 
 _BLOCK_ROWS = 2048
+"""Files looked at between two notes in the journal: what a killed scan may lose."""
+
 _MAX_THREADS = 16
 
 
@@ -94,23 +96,33 @@ def files_part(
         key: what to remember the scan under, such as the folder's path.
         tables: remembers what earlier scans found; files that did not change are not read
             again, and a scan that was killed goes on where it was.
-        depth: how hard to look for damage.
+        depth: how hard to look for damage; a harder look is not forgotten.
         told: of the progress.
 
     Raises:
         DataError: an id is repeated, or a remote place cannot be read.
     """
-    cached = "files-" + digest("scan", [key, modality, depth, checks.VERSION])[:32]
+    names = [
+        "files-" + digest("scan", [key, modality, each, checks.VERSION])[:32]
+        for each in at_least(depth)
+    ]
     size_bytes = sum(entry.size_bytes for _, entry in files if entry)
     signature = _signature(files)
-    table = tables.get(cached, signature)
-    if table is None:
+    for cached in names:
+        if (table := tables.get(cached, signature)) is not None:
+            break
+    else:
         check_ids(name, modality, [id for id, _ in files])
-        table = _scan(name, files, modality, cached, tables, depth, told)
+        table = _scan(name, files, modality, names, tables, depth, told)
         tables.put(cached, signature, table)
         if signature:
             tables.journal(cached).drop()
     return FilePart(name, table, signature, size_bytes)
+
+
+def looking() -> ThreadPoolExecutor:
+    """Return threads to look at files: hashes and decoders let each other run."""
+    return ThreadPoolExecutor(min(_MAX_THREADS, (os.cpu_count() or 1) + 4))
 
 
 def _suffix(name: str) -> str:
@@ -149,25 +161,25 @@ def _scan(
     name: str,
     files: Sequence[tuple[str, Entry | None]],
     modality: Modality,
-    cached: str,
+    names: Sequence[str],
     tables: TableCache,
     depth: Depth,
     told: Told,
 ) -> Table:
-    known = _known(cached, tables)
-    journal = tables.journal(cached)
+    known = _known(names, tables, files)
+    journal = tables.journal(names[-1])
     tags = [""] * len(files)
     whys = [""] * len(files)
     todo = []
     for row, (id, entry) in enumerate(files):
         if entry is None:
             tags[row] = "id"
-        elif entry.stamp and known.get(id, ("",))[0] == entry.stamp:
-            _, tags[row], whys[row] = known[id]
+        elif id in known:
+            tags[row], whys[row] = known[id]
         else:
             todo.append(row)
     look = partial(_look, modality=modality, depth=depth)
-    with ThreadPoolExecutor(min(_MAX_THREADS, (os.cpu_count() or 1) + 4)) as pool:
+    with looking() as pool:
         for start in range(0, len(todo), _BLOCK_ROWS):
             told(name, start, len(todo))
             rows = todo[start : start + _BLOCK_ROWS]
@@ -192,17 +204,34 @@ def _scan(
     )
 
 
-def _known(cached: str, tables: TableCache) -> dict[str, tuple[str, str, str]]:
-    """Return id to (stamp, tag, verdict) of files scanned before."""
-    known: dict[str, tuple[str, str, str]] = {}
+def _known(
+    names: Sequence[str], tables: TableCache, files: Iterable[tuple[str, Entry | None]]
+) -> dict[str, tuple[str, str]]:
+    """Return id to (tag, verdict) of files scanned before that did not change since.
+
+    Args:
+        names: of the scans, the deepest first; its verdicts count before the others'.
+        tables: where they are.
+        files: as they are now.
+    """
+    stamps = {id: entry.stamp for id, entry in files if entry is not None and entry.stamp}
+    return {
+        id: (tag, why)
+        for cached in reversed(names)
+        for id, stamp, tag, why in _noted(cached, tables)
+        if stamps.get(id) == stamp
+    }
+
+
+def _noted(cached: str, tables: TableCache) -> Iterator[tuple[str, str, str, str]]:
+    """Yield id, stamp, tag and verdict of files in earlier scans, the latest last."""
     latest = tables.latest(cached)
     if latest is not None:
-        columns = [latest.strings(column) for column in ("id", "stamp", "tag", "why")]
-        known = {id: (stamp, tag, why) for id, stamp, tag, why in zip(*columns, strict=True)}
+        yield from zip(*map(latest.strings, ("id", "stamp", "tag", "why")), strict=True)
     for noted in tables.journal(cached).read():
         if len(noted) == 4 and all(isinstance(part, str) for part in noted):
-            known[noted[0]] = (noted[1], noted[2], noted[3])
-    return known
+            id, stamp, tag, why = noted
+            yield id, stamp, tag, why
 
 
 def _look(entry: Entry, *, modality: Modality, depth: Depth) -> tuple[str, str]:

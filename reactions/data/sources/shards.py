@@ -13,7 +13,7 @@ from reactions.data.places import Blob, Entry, open_binary
 from reactions.data.sources.captions import captions_in, parse_json
 from reactions.data.sources.files import modality_of, refuse_other_modalities
 from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
-from reactions.data.sources.source import Depth, Source, Told, silent
+from reactions.data.sources.source import Depth, Source, Told, at_least, silent
 from reactions.data.sources.tars import index_shards, split_member
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import MissingError
@@ -63,11 +63,13 @@ def shards_part(
     """
     if modality != "text":
         refuse_other_modalities(modality)
-    options = [modality, list(source.columns), source.member, source.check, _VERSION]
-    cached = "samples-" + digest("scan", [[shard.url for shard in shards], *options])[:32]
-    signature = signature_of([digest("options", options), *(shard.stamp for shard in shards)])
-    table = tables.get(cached, signature)
-    if table is None:
+    for depth in at_least(source.check):
+        options = [modality, list(source.columns), source.member, depth, _VERSION]
+        cached = "samples-" + digest("scan", [[shard.url for shard in shards], *options])[:32]
+        signature = signature_of([digest("options", options), *(shard.stamp for shard in shards)])
+        if (table := tables.get(cached, signature)) is not None:
+            break
+    else:
         if modality == "text":
             table = _texts(name, shards, source, tables, told)
         else:

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 Depth: TypeAlias = Literal["header", "full"]
 """How hard to look for damage: at header and end, or at every byte."""
 
-DEPTHS = ("header", "full")
+DEPTHS: tuple[Depth, ...] = ("header", "full")
+"""The shallower first."""
 
 Told: TypeAlias = Callable[[str, int, int], None]
 """Told of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
@@ -22,6 +23,11 @@ MAX_BAD = 0.01
 
 def silent(what: str, done: int, total: int) -> None:
     """Tell nobody."""
+
+
+def at_least(depth: Depth) -> tuple[Depth, ...]:
+    """Return the depths whose verdicts hold at this one, too: the deepest first, itself last."""
+    return DEPTHS[DEPTHS.index(depth) :][::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,8 @@ class Source:
             only one of its kind.
         skip: ids to leave out.
         max_bad: share of items that may be left out because they cannot be used.
-        check: how hard to look for damage.
+        check: how hard to look for damage, at least: what an earlier, harder look found in
+            files that did not change since is left out as well.
     """
 
     paths: tuple[str, ...] = ()

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from functools import partial
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from reactions.data import checks
 from reactions.data.checks import check
 from reactions.data.places import Entry, open_binary
-from reactions.data.sources.files import modality_of
+from reactions.data.sources.files import looking, modality_of
 from reactions.data.sources.parts import signature_of
-from reactions.data.sources.source import Depth, Told, silent
+from reactions.data.sources.source import Depth, Told, at_least, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import DataError
 from reactions.hashing import bytes_digest, digest
@@ -27,6 +28,10 @@ _BLOCK = tarfile.BLOCKSIZE
 _CHUNK_BYTES = 1 << 20
 _HELD_BYTES = 1 << 28
 """Larger members are hashed in pieces and taken on trust: no media item is a quarter gigabyte."""
+
+_BATCH_MEMBERS = 256
+_BATCH_BYTES = 1 << 26
+"""Members looked at side by side: so many, or so large."""
 
 _PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 
@@ -43,7 +48,8 @@ def index_shards(
     Args:
         shards: the tars.
         tables: remembers what earlier runs found, shard by shard.
-        depth: how hard to look for damage of images and sounds.
+        depth: how hard to look for damage of images and sounds; a harder look is not
+            forgotten.
         told: of the progress.
 
     Yields:
@@ -53,10 +59,12 @@ def index_shards(
         DataError: a tar is cut short, damaged or compressed.
     """
     for i, shard in enumerate(shards):
-        cached = "tar-" + digest("scan", [shard.url, depth, checks.VERSION])[:32]
         signature = signature_of([shard.stamp])
-        table = tables.get(cached, signature)
-        if table is None:
+        for each in at_least(depth):
+            cached = "tar-" + digest("scan", [shard.url, each, checks.VERSION])[:32]
+            if (table := tables.get(cached, signature)) is not None:
+                break
+        else:
             told("shards", i, len(shards))
             table = _index(shard, depth)
             tables.put(cached, signature, table)
@@ -73,36 +81,64 @@ def split_member(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{stem}".removeprefix("./"), rest.lower()
 
 
+class _Member(NamedTuple):
+    """A file of a sample: its bytes, or, where those are too many, their digest."""
+
+    name: str
+    offset: int
+    size_bytes: int
+    data: bytes
+    sha256: str
+
+
 def _index(shard: Entry, depth: Depth) -> Table:
-    members: list[str] = []
-    numbers: list[tuple[int, int]] = []
+    members: list[_Member] = []
     tags: list[str] = []
     whys: list[str] = []
-    with open_binary(shard.url) as stream:
-        for name, offset, size_bytes in _members(shard, stream):
-            if split_member(name)[0] == "":
-                continue
-            stream.seek(offset)
-            modality = modality_of(name) or ""
-            if size_bytes <= _HELD_BYTES:
-                data = stream.read(size_bytes)
-                tag, why = bytes_digest(data), check(modality, data, depth) if modality else ""
-            else:
-                tag, why = _digest(stream, size_bytes), ""
-            members.append(name)
-            numbers.append((offset, size_bytes))
-            tags.append(f"file:{tag}")
-            whys.append(why)
-    columns = np.array(numbers, np.int64).reshape(-1, 2)
+    look = partial(_look, depth=depth)
+    with open_binary(shard.url) as stream, looking() as pool:
+        for batch in _batches(shard, stream):
+            for tag, why in pool.map(look, batch):
+                tags.append(tag)
+                whys.append(why)
+            members += (member._replace(data=b"") for member in batch)
     return Table(
         {
-            "member": Strings.pack(members),
-            "offset": columns[:, 0],
-            "size": columns[:, 1],
+            "member": Strings.pack(member.name for member in members),
+            "offset": np.array([member.offset for member in members], np.int64),
+            "size": np.array([member.size_bytes for member in members], np.int64),
             "tag": Strings.pack(tags),
             "why": Strings.pack(whys),
         }
     )
+
+
+def _look(member: _Member, *, depth: Depth) -> tuple[str, str]:
+    """Return a member's tagged digest, and why it cannot be used."""
+    if member.sha256:
+        return f"file:{member.sha256}", ""
+    modality = modality_of(member.name)
+    why = check(modality, member.data, depth) if modality else ""
+    return f"file:{bytes_digest(member.data)}", why
+
+
+def _batches(shard: Entry, stream: BinaryIO) -> Iterator[list[_Member]]:
+    """Yield the files of samples, a few at a time."""
+    batch: list[_Member] = []
+    held_bytes = 0
+    for name, offset, size_bytes in _members(shard, stream):
+        if split_member(name)[0] == "":
+            continue
+        stream.seek(offset)
+        if size_bytes <= _HELD_BYTES:
+            batch.append(_Member(name, offset, size_bytes, stream.read(size_bytes), ""))
+            held_bytes += size_bytes
+        else:
+            batch.append(_Member(name, offset, size_bytes, b"", _digest(stream, size_bytes)))
+        if len(batch) >= _BATCH_MEMBERS or held_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, held_bytes = [], 0
+    yield batch
 
 
 def _members(shard: Entry, stream: BinaryIO) -> Iterator[tuple[str, int, int]]:
