@@ -1,28 +1,30 @@
 """Manifests: one item a line, as JSON or as a bare text or media path.
 
     {"id": "rain", "audio": "sounds/rain.wav"}
+    {"id": "rain", "modality": "audio", "path": "sounds/rain.wav", "digest": "9f86d0..."}
     {"text": "rain on a tin roof"}
     sounds/rain.wav
     rain on a tin roof
 
-Relative paths start at the manifest's folder (or wherever the caller says). A bad line
-is reported with its number and the rest goes on.
+Relative paths start at the manifest's folder (or wherever the caller says). A digest is the
+SHA-256 of the file, or of the text in UTF-8; what has another is not used. A bad line is
+reported with its number and the rest goes on.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reactions.data.corpora import check_ids, content_digest, rows_digest
-from reactions.data.digests import DigestCache
+from reactions.data.corpora import check_ids
 from reactions.errors import DataError, MissingError, did_you_mean
-from reactions.kinds import Digest, Item, Modality
+from reactions.hashing import bytes_digest, file_digest
+from reactions.kinds import Item, Modality
 
 _IMAGES = "avif bmp gif jp2 jpeg jpg pgm png pnm ppm qoi tga tif tiff webp"
 _SOUNDS = "aif aifc aiff au caf flac mp3 oga ogg opus rf64 w64 wav"
@@ -31,6 +33,12 @@ SUFFIXES: dict[str, Modality] = {
     **{f".{suffix}": "audio" for suffix in _SOUNDS.split()},
 }
 """Modality of a bare path, by its extension (lower case)."""
+
+
+_KEYS = ("id", "digest", "modality", "path")
+"""Keys that are no modality."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,27 @@ class Problem:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a manifest, good or bad.
+
+    Attributes:
+        line_number: counted from 1, blank lines included.
+        id: the line's id if it could be read, else its number.
+        modality: what it holds; None if the line does not even tell that.
+        value: a text, an absolute path, or None where only the id matters.
+        sha256: what the value's digest should be, "" if the line does not tell.
+        why: what is wrong with it, lower case, no full stop; "" for good lines.
+    """
+
+    line_number: int
+    id: str
+    modality: Modality | None
+    value: str | Path | None = None
+    sha256: str = ""
+    why: str = ""
+
+
 def read_items(
     lines: Iterable[str | bytes],
     *,
@@ -57,103 +86,144 @@ def read_items(
     """Parse manifest lines one by one, in constant memory; blank lines are skipped.
 
     A line that starts with ``{`` is a JSON object with one modality key and optionally
-    ``id``; anything else is a text, or a media file if it has a media file's extension
-    and either exists or has no spaces. A null value stands for an item that only its id
-    names. Items without an id get their line number.
+    ``id`` and ``digest``, or with ``modality`` and ``path`` instead of the modality key;
+    anything else is a text, or a media file if it has a media file's extension and either
+    exists or has no spaces. A null value stands for an item that only its id names. Items
+    without an id get their line number.
 
     Args:
         lines: text, or UTF-8 bytes, with or without line breaks.
         base: folder that relative paths start from.
-        modalities: the keys allowed besides ``id``; any if None.
+        modalities: those allowed; any if None.
 
     Yields:
         An item (media as absolute paths of existing files) or a problem for each line.
-        Ids are not compared between lines.
+        Ids are not compared between lines; digests are held against the files.
     """
-    base = Path(base).absolute()
-    for number, raw in enumerate(lines, start=1):
-        try:
-            line = raw.decode() if isinstance(raw, bytes) else raw
-        except UnicodeDecodeError:
-            yield Problem(number, str(number), "not UTF-8")
-            continue
-        line = (line.removeprefix("\ufeff") if number == 1 else line).strip()
-        if line:
-            yield _parse(line, number, base, modalities)
+    for row in _rows(lines, Path(base).absolute(), modalities):
+        why = row.why or _held_to_digest(row)
+        if why or row.modality is None:
+            yield Problem(row.line_number, row.id, why)
+        else:
+            yield Item(row.id, row.modality, row.value)
+
+
+def read_manifest(path: Path, modality: Modality) -> list[Row]:
+    """Return the lines of one modality in a manifest, in order; bad ones say why.
+
+    Digests are not held against anything yet: files are read once, when they are scanned.
+
+    Args:
+        path: the manifest; relative paths in it start at its folder.
+        modality: which lines to take.
+
+    Raises:
+        MissingError: there is no such manifest.
+        DataError: a line tells no modality, an id is repeated, or no line has this modality.
+    """
+    found: list[Row] = []
+    broken: list[Row] = []
+    try:
+        with path.open("rb") as stream:
+            for row in _rows(stream, path.parent.absolute(), None):
+                if row.modality is None:
+                    broken.append(row)
+                elif row.modality == modality:
+                    found.append(row)
+    except FileNotFoundError:
+        raise MissingError(f"no manifest at '{path}'", path=str(path)) from None
+    except OSError as error:
+        raise DataError(
+            f"cannot read the manifest '{path}'",
+            why=(error.strerror or str(error)).lower(),
+            path=str(path),
+        ) from error
+    if broken:
+        raise DataError(
+            f"bad lines in the manifest '{path}': {len(broken)}",
+            why=f"line {broken[0].line_number}: {broken[0].why}",
+            fix="mend or remove them",
+            path=str(path),
+            lines=[row.line_number for row in broken[:20]],
+        )
+    check_ids(path.stem, modality, [row.id for row in found])
+    return found
+
+
+def other_digest(expected: str, found: str) -> str:
+    """Tell that a digest is not the one it should be; "" if it is.
+
+    Args:
+        expected: 64 hex digits; "" if any will do.
+        found: 64 hex digits.
+    """
+    if expected in ("", found):
+        return ""
+    return f"its digest is {found[:12]}..., not {expected[:12]}... as the manifest says"
+
+
+def _held_to_digest(row: Row) -> str:
+    """Tell why a good line's value is not what its digest says."""
+    if not row.sha256:
+        return ""
+    if not isinstance(row.value, Path):
+        return other_digest(row.sha256, bytes_digest(str(row.value).encode()))
+    try:
+        return other_digest(row.sha256, file_digest(row.value))
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+
+
+# --- lines ---------------------------------------------------------------------------
 
 
 class _Bad(Exception):
     """A line that gives no item; the message says why."""
 
 
-def _parse(
-    line: str, number: int, base: Path, modalities: Collection[Modality] | None
-) -> Item | Problem:
-    id = str(number)
-    try:
-        if not line.startswith("{"):
-            return _checked(_bare(line, id, base), modalities)
+def _rows(
+    lines: Iterable[str | bytes], base: Path, modalities: Collection[Modality] | None
+) -> Iterator[Row]:
+    for number, raw in enumerate(lines, start=1):
         try:
-            record: dict[str, Any] = json.loads(line, object_pairs_hook=_unique)
-        except (ValueError, RecursionError) as error:
-            raise _Bad(f"not JSON ({error})") from error
+            line = raw.decode() if isinstance(raw, bytes) else raw
+        except UnicodeDecodeError:
+            yield Row(number, str(number), None, why="not UTF-8")
+            continue
+        line = (line.removeprefix("\ufeff") if number == 1 else line).strip()
+        if line:
+            yield _row(line, number, base, modalities)
+
+
+def _row(line: str, number: int, base: Path, modalities: Collection[Modality] | None) -> Row:
+    id = str(number)
+    modality: Modality | None = None
+    try:
+        record = _object(line) if line.startswith("{") else _bare(line, base)
         id = _id(record, id)
-        return _checked(_item(record, id, base, modalities), modalities)
+        modality = _modality(record, modalities)
+        value = _value(record, modality, base)
+        return Row(number, id, modality, value, _digest(record, value))
     except _Bad as error:
         message = str(error).encode(errors="backslashreplace").decode()
-        return Problem(number, id if _encodable(id) else str(number), message)
+        return Row(number, id, modality, why=message)
 
 
-def _item(
-    record: dict[str, Any], id: str, base: Path, modalities: Collection[Modality] | None
-) -> Item:
-    keys = [key for key in record if key != "id"]
-    if modalities is not None:
-        for key in keys:
-            if key not in modalities:
-                near = did_you_mean(key, [*modalities, "id"])
-                hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(modalities)
-                raise _Bad(f"unknown key '{key}'; {hint}")
-    if not keys:
-        raise _Bad('no modality, such as {"text": ...} or {"audio": PATH}')
-    if len(keys) > 1:
-        raise _Bad(f"more than one modality: {', '.join(keys)}; give each its own line")
-    modality, value = keys[0], record[keys[0]]
-    if value is None:
-        if "id" not in record:
-            raise _Bad(f"neither an id nor a value for '{modality}'")
-        return Item(id, modality, None)
-    if not isinstance(value, str):
-        raise _Bad(f"the value of '{modality}' is no string")
-    if not value.strip():
-        raise _Bad(f"the value of '{modality}' is empty")
-    if modality == "text":
-        return Item(id, modality, value)
-    path = base / value
-    if not _is_file(path):
-        raise _Bad(f"no such file: {path}")
-    return Item(id, modality, path)
+def _object(line: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(line, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise _Bad(f"not JSON ({error})") from error
+    return record
 
 
-def _bare(line: str, id: str, base: Path) -> Item:
+def _bare(line: str, base: Path) -> dict[str, Any]:
     # Not Path(line).suffix: pathlib interns every part it sees, and lines are many.
     modality = SUFFIXES.get(os.path.splitext(line)[1].lower())  # noqa: PTH122
-    if modality is not None:
-        path = base / line
-        if _is_file(path):
-            return Item(id, modality, path)
-        # Embedding the name of a missing file as a text would hide the mistake.
-        if len(line.split()) == 1:
-            raise _Bad(f"no such file: {path}")
-    return Item(id, "text", line)
-
-
-def _checked(item: Item, modalities: Collection[Modality] | None) -> Item:
-    if modalities is not None and item.modality not in modalities:
-        raise _Bad(f"cannot take {item.modality}; known: {', '.join(modalities)}")
-    if not (_encodable(item.id) and _encodable(str(item.value))):
-        raise _Bad("not UTF-8")
-    return item
+    # Embedding the name of a missing file as a text would hide the mistake.
+    if modality is not None and (len(line.split()) == 1 or _is_file(base / line)):
+        return {"modality": modality, "path": line}
+    return {"modality": "text", "text": line}
 
 
 def _id(record: dict[str, Any], default: str) -> str:
@@ -162,7 +232,76 @@ def _id(record: dict[str, Any], default: str) -> str:
         raise _Bad("the id is neither a string nor a whole number")
     if id == "":
         raise _Bad("the id is empty")
+    if not _encodable(str(id)):
+        raise _Bad("not UTF-8")
     return str(id)
+
+
+def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -> Modality:
+    """Return what a line holds, by its modality key or by what it says."""
+    keys = [key for key in record if key not in _KEYS]
+    if modalities is not None:
+        for key in keys:
+            if key not in (*modalities, record.get("modality")):
+                near = did_you_mean(key, [*modalities, *_KEYS])
+                hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(modalities)
+                raise _Bad(f"unknown key '{key}'; {hint}")
+    if len(keys) > 1 or (keys and "path" in record):
+        named = ", ".join([*keys, *(["path"] if "path" in record else [])])
+        raise _Bad(f"more than one modality: {named}; give each its own line")
+    modality = record.get("modality")
+    if modality is None and keys:
+        modality = keys[0]
+    if modality is None and isinstance(path := record.get("path"), str):
+        modality = SUFFIXES.get(os.path.splitext(path)[1].lower())  # noqa: PTH122
+        if modality is None:
+            raise _Bad('its path does not tell what it holds; add "modality"')
+    if modality is None:
+        raise _Bad('no modality, such as {"text": ...} or {"audio": PATH}')
+    if not isinstance(modality, str) or not modality:
+        raise _Bad("the modality is no string")
+    if not _encodable(modality):
+        raise _Bad("not UTF-8")
+    if keys and keys[0] != modality:
+        raise _Bad(f"it holds {keys[0]}, but its modality is {modality}")
+    if modalities is not None and modality not in modalities:
+        raise _Bad(f"cannot take {modality}; known: {', '.join(modalities)}")
+    return modality
+
+
+def _value(record: dict[str, Any], modality: Modality, base: Path) -> str | Path | None:
+    key = "path" if "path" in record else modality
+    value = record.get(key)
+    if value is None:
+        if "id" not in record:
+            raise _Bad(f"neither an id nor a value for '{key}'")
+        return None
+    if not isinstance(value, str):
+        raise _Bad(f"the value of '{key}' is no string")
+    if not value.strip():
+        raise _Bad(f"the value of '{key}' is empty")
+    if not _encodable(value):
+        raise _Bad("not UTF-8")
+    if modality == "text":
+        if key == "path":
+            raise _Bad('a text is not given by its path, but as {"text": ...}')
+        return value
+    path = base / value
+    if not _is_file(path):
+        raise _Bad(f"no such file: {path}")
+    return path
+
+
+def _digest(record: dict[str, Any], value: str | Path | None) -> str:
+    told = record.get("digest")
+    if told is None:
+        return ""
+    digest = told.removeprefix("sha256:").lower() if isinstance(told, str) else ""
+    if not _SHA256.fullmatch(digest):
+        raise _Bad("the digest is no SHA-256 (64 hex digits)")
+    if value is None:
+        raise _Bad("a digest, but nothing that has it")
+    return digest
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -185,80 +324,3 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # a name too long, or with a null in it
         return False
-
-
-class ManifestCorpus:
-    """All items of one modality in a manifest, in order.
-
-    Args:
-        path: the manifest; relative paths in it start at its folder.
-        modality: which items to take; the others are skipped.
-        digests: remembers digests of media files.
-        name: for messages; the manifest's file name without extension if not given.
-
-    Raises:
-        MissingError: there is no such manifest.
-        DataError: a line is bad, an id is repeated, or no item has this modality.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        modality: Modality,
-        *,
-        digests: DigestCache | None = None,
-        name: str | None = None,
-    ) -> None:
-        path = Path(path)
-        self.name = path.stem if name is None else name
-        self.modality = modality
-        self._digests = digests or DigestCache()
-        self._ids: list[str] = []
-        self._values: list[str | Path | None] = []
-        problems: list[Problem] = []
-        try:
-            with path.open("rb") as stream:
-                for entry in read_items(stream, base=path.parent):
-                    if isinstance(entry, Problem):
-                        problems.append(entry)
-                    elif entry.modality == modality:
-                        self._ids.append(entry.id)
-                        self._values.append(entry.value)
-        except FileNotFoundError:
-            raise MissingError(f"no manifest at '{path}'", path=str(path)) from None
-        except OSError as error:
-            raise DataError(
-                f"cannot read the manifest '{path}'",
-                why=(error.strerror or str(error)).lower(),
-                path=str(path),
-            ) from error
-        if problems:
-            first = problems[0]
-            raise DataError(
-                f"bad lines in the manifest '{path}': {len(problems)}",
-                why=f"line {first.line_number}: {first.message}",
-                fix="mend or remove them",
-                path=str(path),
-                lines=[p.line_number for p in problems[:20]],
-            )
-        check_ids(self.name, modality, self._ids)
-
-    @cached_property
-    def digest(self) -> Digest:
-        """Digest of ids, contents and order; media files are hashed byte by byte."""
-        rows = ((item.id, content_digest(item, self._digests)) for item in self._each())
-        digest = rows_digest(self.modality, rows)
-        self._digests.save()
-        return digest
-
-    def _each(self) -> Iterator[Item]:
-        for id, value in zip(self._ids, self._values, strict=True):
-            yield Item(id, self.modality, value)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def items(self, start: int, stop: int) -> list[Item]:
-        """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
-        pairs = zip(self._ids[start:stop], self._values[start:stop], strict=True)
-        return [Item(id, self.modality, value) for id, value in pairs]

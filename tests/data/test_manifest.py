@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 import json
 import tracemalloc
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.data.corpora import TextCorpus
-from reactions.data.manifest import ManifestCorpus, Problem, read_items
+from reactions.data.manifest import Problem, Row, other_digest, read_items, read_manifest
 from reactions.errors import DataError, MissingError
 from reactions.kinds import Item
+
+OTHER = "0" * 64
 
 
 @pytest.fixture
@@ -33,8 +35,43 @@ def test_json_lines(base: Path) -> None:
     assert read('{"text": "rain.wav"}', base) == Item("1", "text", "rain.wav")
     assert read('{"id": 7, "depth": "cat.JPG"}', base) == Item("7", "depth", base / "cat.JPG")
     assert read('{"id": "x", "image": null}', base) == Item("x", "image", None)
+    assert read('{"id": "x", "modality": "image"}', base) == Item("x", "image", None)
     absolute = json.dumps({"image": str(base / "cat.JPG")})
     assert read(absolute, Path("/")) == Item("1", "image", base / "cat.JPG")
+
+
+def test_lines_that_name_their_modality(base: Path) -> None:
+    rain = Item("r", "audio", base / "sounds/rain.wav")
+    for record in (
+        {"modality": "audio", "path": "sounds/rain.wav"},
+        {"modality": "audio", "audio": "sounds/rain.wav"},
+        {"path": "sounds/rain.wav"},
+    ):
+        assert read(json.dumps({"id": "r", **record}), base) == rain
+    depth = json.dumps({"modality": "depth", "path": "cat.JPG"})
+    assert read(depth, base) == Item("1", "depth", base / "cat.JPG")
+    assert read('{"modality": "text", "text": "a"}', base) == Item("1", "text", "a")
+    known = ("audio", "text")
+    problem = read(depth, base, modalities=known)
+    assert isinstance(problem, Problem)
+    assert problem.message == "cannot take depth; known: audio, text"
+    assert read('{"id": "r", "path": "sounds/rain.wav"}', base, modalities=known) == rain
+
+
+def test_digests_are_held_against_files_and_texts(base: Path) -> None:
+    sha256 = hashlib.sha256((base / "cat.JPG").read_bytes()).hexdigest()
+    record = {"id": "c", "image": "cat.JPG", "digest": sha256}
+    cat = Item("c", "image", base / "cat.JPG")
+    assert read(json.dumps(record), base) == cat
+    assert read(json.dumps(record | {"digest": f"sha256:{sha256.upper()}"}), base) == cat
+    assert read(json.dumps(record | {"digest": None}), base, modalities=("image",)) == cat
+    problem = read(json.dumps(record | {"digest": OTHER}), base)
+    assert isinstance(problem, Problem)
+    assert f"its digest is {sha256[:12]}..., not 000000000000..." in problem.message
+    sha256 = hashlib.sha256("Straße".encode()).hexdigest()
+    record = {"text": "Straße", "digest": sha256}
+    assert read(json.dumps(record), base) == Item("1", "text", "Straße")
+    assert isinstance(read(json.dumps(record | {"text": "Strasse"}), base), Problem)
 
 
 def test_bare_lines(base: Path) -> None:
@@ -69,6 +106,18 @@ def test_bare_lines(base: Path) -> None:
         ('{"text": null}', "1", "neither an id nor"),
         ('{"id": "x", "text": "\\ud800"}', "x", "not UTF-8"),
         ('{"id": "\\ud800", "text": "a"}', "1", "not UTF-8"),
+        ('{"id": "x", "modality": "audio", "path": "gone.wav"}', "x", "no such file"),
+        ('{"id": "x", "modality": "audio", "path": 3}', "x", "'path' is no string"),
+        ('{"id": "x", "modality": 3, "path": "cat.JPG"}', "x", "modality is no string"),
+        ('{"id": "x", "modality": "image", "text": "a"}', "x", "holds text, but its modality is"),
+        ('{"id": "x", "modality": "text", "path": "cat.JPG"}', "x", "not given by its path"),
+        ('{"id": "x", "path": "cat.data"}', "x", 'add "modality"'),
+        ('{"id": "x", "path": "cat.JPG", "image": "cat.JPG"}', "x", "more than one"),
+        ('{"modality": "image"}', "1", "neither an id nor"),
+        ('{"id": "x", "image": "cat.JPG", "digest": "abc"}', "x", "64 hex digits"),
+        ('{"id": "x", "image": "cat.JPG", "digest": 3}', "x", "64 hex digits"),
+        (json.dumps({"id": "x", "image": None, "digest": OTHER}), "x", "nothing that has it"),
+        ('{"id": "x", "\\ud800": "cat.JPG"}', "x", "not UTF-8"),
         ("gone.wav", "1", "no such file"),
         (b"\xff\xfe", "1", "not UTF-8"),
     ],
@@ -138,45 +187,54 @@ def write(path: Path, *records: object) -> Path:
     return path
 
 
-def test_manifest_corpus_takes_one_modality_in_order(base: Path) -> None:
+def test_the_lines_of_one_modality_in_order(base: Path) -> None:
     path = write(
         base / "m.jsonl",
         {"id": "b", "text": "rain"},
         {"id": "b", "audio": "sounds/rain.wav"},
         {"id": "a", "text": "wind"},
+        {"id": "c", "audio": "gone.wav"},
     )
-    corpus = ManifestCorpus(path, "text")
-    assert (len(corpus), corpus.name, corpus.modality) == (2, "m", "text")
-    assert corpus.items(0, 2) == [Item("b", "text", "rain"), Item("a", "text", "wind")]
-    assert corpus.items(1, 2) == [Item("a", "text", "wind")]
-    assert ManifestCorpus(path, "audio").items(0, 1) == [
-        Item("b", "audio", base / "sounds/rain.wav")
+    assert read_manifest(path, "text") == [
+        Row(1, "b", "text", "rain"),
+        Row(3, "a", "text", "wind"),
     ]
-    assert corpus.digest == TextCorpus("other", ["rain", "wind"], ["b", "a"]).digest
+    good, bad = read_manifest(path, "audio")
+    assert good == Row(2, "b", "audio", base / "sounds/rain.wav")
+    assert (bad.line_number, bad.id, bad.value) == (4, "c", None)
+    assert bad.why == f"no such file: {base / 'gone.wav'}"
 
 
-def test_manifest_digest_follows_bytes_not_places(base: Path, tmp_path: Path) -> None:
-    one = ManifestCorpus(write(base / "1.jsonl", {"id": "x", "image": "cat.JPG"}), "image").digest
-    (base / "copy.png").write_bytes((base / "cat.JPG").read_bytes())
-    moved = write(base / "2.jsonl", {"id": "x", "image": "copy.png"})
-    assert ManifestCorpus(moved, "image").digest == one
-    (base / "copy.png").write_bytes(b"other")
-    assert ManifestCorpus(moved, "image").digest != one
-    renamed = write(base / "3.jsonl", {"id": "y", "image": "cat.JPG"})
-    assert ManifestCorpus(renamed, "image").digest != one
+def test_digests_are_read_and_left_to_who_reads_the_files(base: Path) -> None:
+    path = write(
+        base / "m.jsonl",
+        {"id": "a", "audio": "sounds/rain.wav", "digest": "sha256:" + "AB" * 32},
+        {"id": "b", "modality": "text", "text": "rain", "digest": OTHER},
+    )
+    assert [row.sha256 for row in read_manifest(path, "audio")] == ["ab" * 32]
+    assert [(row.sha256, row.why) for row in read_manifest(path, "text")] == [(OTHER, "")]
+    assert other_digest("", OTHER) == other_digest(OTHER, OTHER) == ""
+    assert other_digest(OTHER, "1" * 64) == (
+        "its digest is 111111111111..., not 000000000000... as the manifest says"
+    )
 
 
 def test_bad_manifests(base: Path) -> None:
     with pytest.raises(MissingError, match="no manifest"):
-        ManifestCorpus(base / "gone.jsonl", "text")
+        read_manifest(base / "gone.jsonl", "text")
     with pytest.raises(DataError, match="empty"):
-        ManifestCorpus(write(base / "m.jsonl", {"text": "a"}), "audio")
+        read_manifest(write(base / "m.jsonl", {"text": "a"}), "audio")
     with pytest.raises(DataError, match="empty"):
-        ManifestCorpus(write(base / "m.jsonl"), "text")
+        read_manifest(write(base / "m.jsonl"), "text")
     with pytest.raises(DataError, match="repeats 1 of its text ids, first 'x'"):
-        ManifestCorpus(write(base / "m.jsonl", *[{"id": "x", "text": "a"}] * 2), "text")
-    with pytest.raises(DataError, match="no such file") as caught:
-        ManifestCorpus(write(base / "m.jsonl", {"text": "a"}, {"audio": "gone.wav"}), "text")
-    assert caught.value.fields["lines"] == [2]
+        read_manifest(write(base / "m.jsonl", *[{"id": "x", "text": "a"}] * 2), "text")
     with pytest.raises(DataError, match="cannot read"):
-        ManifestCorpus(base, "text")
+        read_manifest(base, "text")
+    # Lines that do not tell what they hold may hold anything: no count would be right.
+    for line in ('{"text": ', '{"id": "x"}', '{"text": "a", "audio": "cat.JPG"}', b"\xff"):
+        path = base / "m.jsonl"
+        path.write_bytes(b"rain\n" + (line if isinstance(line, bytes) else line.encode()))
+        with pytest.raises(DataError, match="bad lines in the manifest") as caught:
+            read_manifest(path, "text")
+        assert caught.value.fields["lines"] == [2]
+        assert "line 2: " in caught.value.why

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from media_files import image_bytes, put, put_tar, sound_bytes
 
 from reactions.data import media
 from reactions.data.corpora import ListCorpus
-from reactions.data.manifest import ManifestCorpus
 from reactions.data.places import Blob
 from reactions.data.sources import files
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
@@ -25,38 +25,8 @@ def opened(*paths: Path | str, modality="image", cache: Path | None = None, **op
     return open_corpus("pictures", modality, [source], tables=TableCache(cache))
 
 
-def from_manifest(path: Path, modality="image", cache: Path | None = None, **options):
-    source = Source(manifest=path, **options)
-    return open_corpus("pictures", modality, [source], tables=TableCache(cache))
-
-
 def ids(corpus: SourceCorpus) -> list[str]:
     return [item.id for item in corpus.items(0, len(corpus))]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for seed, name in enumerate(["b.png", "a.JPG", "deep/er/c.webp"]):
-        form = {"b.png": "PNG", "a.JPG": "JPEG"}.get(name, "WEBP")
-        put(tmp_path / "set" / name, image_bytes(seed, form))
-    put(tmp_path / "set/notes.txt", "no picture")
-    put(tmp_path / "set/.thumbs/x.png", image_bytes(9))
-    put(tmp_path / "set/deep/s.wav", sound_bytes())
-    return tmp_path / "set"
-
-
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that are read by scans."""
-    seen: list[str] = []
-    real = files._look
-
-    def look(entry, **options):
-        seen.append(entry.name)
-        return real(entry, **options)
-
-    monkeypatch.setattr(files, "_look", look)
-    return seen
 
 
 def test_a_folder_is_walked_in_order(folder: Path) -> None:
@@ -193,19 +163,80 @@ def test_what_is_left_out_counts_in_a_digest_that_is_remembered(
     assert opened(folder, cache=cache).digest == whole
 
 
-def test_a_full_check_finds_what_a_glance_does_not(folder: Path, tmp_path: Path) -> None:
-    data = bytearray(sound_bytes(form="FLAC", n=16_000))
-    data[9_000:9_200] = bytes(200)
-    put(folder / "deep/t.flac", bytes(data))
+def test_a_full_check_finds_what_a_glance_does_not(
+    folder: Path, tmp_path: Path, damaged: Path
+) -> None:
     cache = tmp_path / "cache"
-    assert opened(folder, modality="audio", cache=cache).skipped.n_bad == 0
+    corpus = opened(folder, modality="audio", cache=cache)
+    assert corpus.skipped.n_bad == 0
+    # What a glance let pass fails when it is embedded, and says what to do.
+    with pytest.raises(media.MediaError) as caught:
+        media.load(corpus.items(1, 2)[0])
+    assert "molspace data check --full" in caught.value.fix
+    assert 'skip = ["deep/t.flac"] under [corpora.audio]' in caught.value.fix
     found = opened(folder, modality="audio", cache=cache, check="full")
     assert [bad.id for bad in found.skipped.first] == ["deep/t.flac"]
-    # What a glance let pass fails when it is embedded, and says what to do.
-    item = opened(folder, modality="audio", cache=cache).items(1, 2)[0]
-    with pytest.raises(media.MediaError) as caught:
-        media.load(item)
-    assert 'skip = ["deep/t.flac"] under [corpora.audio]' in caught.value.fix
+
+
+def test_what_a_full_check_found_is_left_out_ever_after(
+    folder: Path, tmp_path: Path, damaged: Path, looks: list[str]
+) -> None:
+    cache = tmp_path / "cache"
+    assert ids(opened(folder, modality="audio", cache=cache)) == ["deep/s.wav", "deep/t.flac"]
+    full = opened(folder, modality="audio", cache=cache, check="full")
+    looks.clear()
+    corpus = opened(folder, modality="audio", cache=cache)
+    assert ids(corpus) == ["deep/s.wav"]
+    assert (corpus.digest, corpus.notices) == (full.digest, full.notices)
+    # Likewise beside files that are new; only those are looked at.
+    put(folder / "deep/u.wav", sound_bytes(4))
+    assert ids(opened(folder, modality="audio", cache=cache)) == ["deep/s.wav", "deep/u.wav"]
+    assert looks == ["deep/u.wav"]
+    # Until it is mended.
+    put(damaged, sound_bytes(5, "FLAC"), when_s=1_600_000_009)
+    assert "deep/t.flac" in ids(opened(folder, modality="audio", cache=cache))
+    assert looks == ["deep/u.wav", "deep/t.flac"]
+
+
+def test_a_glance_is_not_taken_for_a_full_check(
+    folder: Path, tmp_path: Path, damaged: Path, looks: list[str]
+) -> None:
+    cache = tmp_path / "cache"
+    opened(folder, modality="audio", cache=cache)
+    assert ids(opened(folder, modality="audio", cache=cache, check="full")) == ["deep/s.wav"]
+    assert looks == ["deep/s.wav", "deep/t.flac"] * 2
+
+
+def test_a_full_check_that_was_killed_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str]
+) -> None:
+    monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
+    counted = files._look
+
+    def killed(entry, **options):
+        if entry.name.endswith("c.webp"):
+            raise KeyboardInterrupt
+        return counted(entry, **options)
+
+    monkeypatch.setattr(files, "_look", killed)
+    cache = tmp_path / "cache"
+    with pytest.raises(KeyboardInterrupt):
+        opened(folder, cache=cache, check="full")
+    monkeypatch.setattr(files, "_look", counted)
+    assert len(opened(folder, cache=cache, check="full")) == 3
+    assert looks == ["a.JPG", "b.png", "deep/er/c.webp"]
+
+
+def test_files_are_decoded_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=30)  # a scan that takes one at a time never gets past it
+
+    def check(modality, source, depth):
+        both.wait()
+        return ""
+
+    monkeypatch.setattr(files, "check", check)
+    (folder / "a.JPG").unlink()
+    assert len(opened(folder, check="full")) == 2
 
 
 def test_a_folder_without_any(folder: Path, tmp_path: Path) -> None:
@@ -331,48 +362,6 @@ def test_progress_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         told=lambda *report: seen.append(report),
     )
     assert seen == [("set", 0, 3), ("set", 2, 3), ("set", 3, 3)]
-
-
-# --- manifests ---
-
-
-def test_manifests_are_scanned_too(folder: Path, tmp_path: Path, looks: list[str]) -> None:
-    put(folder / "empty.png", b"")
-    lines = [
-        {"id": "one", "image": "b.png"},
-        {"id": "two", "image": "empty.png"},
-        {"id": "three", "image": None},
-        {"id": "four", "text": "rain"},
-    ]
-    path = put(folder / "list.jsonl", "\n".join(map(json.dumps, lines)))
-    cache = tmp_path / "cache"
-    with pytest.raises(DataError, match="1 of 3 image items"):
-        from_manifest(path, cache=cache)
-    corpus = from_manifest(path, cache=cache, max_bad=0.4)
-    assert [(item.id, item.value) for item in corpus.items(0, 2)] == [
-        ("one", folder / "b.png"),
-        ("three", None),
-    ]
-    assert looks == ["b.png", "empty.png"]
-    assert corpus.digest == from_manifest(path, cache=cache, max_bad=0.4).digest
-
-
-def test_a_manifest_keeps_its_digest(folder: Path) -> None:
-    path = put(folder / "list.txt", "b.png\na.JPG\nrain and wind\n")
-    assert from_manifest(path).digest == ManifestCorpus(path, "image").digest
-    texts = from_manifest(path, "text")
-    assert texts.digest == ManifestCorpus(path, "text").digest
-    assert [item.value for item in texts.items(0, 9)] == ["rain and wind"]
-    ids_only = put(folder / "ids.jsonl", '{"id": "a", "text": null}\n{"id": "b", "text": "x"}\n')
-    corpus = from_manifest(ids_only, "text")
-    assert corpus.digest == ManifestCorpus(ids_only, "text").digest
-    assert [item.value for item in corpus.items(0, 2)] == [None, "x"]
-
-
-def test_manifests_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="no manifest for the image corpus") as caught:
-        from_manifest(tmp_path / "gone.jsonl")
-    assert "[corpora.image]" in caught.value.fix
 
 
 def test_links_to_files_are_files(folder: Path, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from reactions.data.digests import DigestCache
-from reactions.data.manifest import ManifestCorpus
+from reactions.data.corpora import text_tag
+from reactions.data.manifest import Row, other_digest, read_manifest
 from reactions.data.places import Entry, entry_of
 from reactions.data.sources.files import files_part
-from reactions.data.sources.parts import Part, TextPart
+from reactions.data.sources.parts import FilePart, Part, TextPart
 from reactions.data.sources.source import Source, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.errors import MissingError
@@ -20,9 +21,11 @@ def manifest_part(
 ) -> Part:
     """Read the items of one modality from a manifest, and scan their files.
 
+    Lines that say what they hold, but not where a usable one is, are rows that cannot be used.
+
     Raises:
         MissingError: there is no such manifest.
-        DataError: a line is bad, an id is repeated, or no item has this modality.
+        DataError: a line tells no modality, an id is repeated, or no line has this modality.
     """
     if not path.is_file():
         raise MissingError(
@@ -31,28 +34,55 @@ def manifest_part(
             fix=f"correct [corpora.{modality}] in the lab file",
             path=str(path),
         )
-    corpus = ManifestCorpus(path, modality, digests=DigestCache())
-    items = corpus.items(0, len(corpus))
-    if not any(isinstance(item.value, Path) for item in items):
+    rows = read_manifest(path, modality)
+    if not any(isinstance(row.value, Path) for row in rows):
+        tags = (text_tag(str(row.value)) if row.sha256 else "" for row in rows)
         table = Table(
             {
-                "id": Strings.pack(item.id for item in items),
-                "text": Strings.pack(item.value or "" for item in items),
-                "place": Strings.pack(f"{path}: {item.id}" for item in items),
-                "why": Strings.pack("" for _ in items),
+                "id": Strings.pack(row.id for row in rows),
+                "text": Strings.pack(str(row.value or "") for row in rows),
+                "place": Strings.pack(_place(path, row) for row in rows),
+                "why": _verdicts(rows, [""] * len(rows), tags),
             }
         )
         entry = entry_of(path)
-        return TextPart(corpus.name, table, entry.stamp, entry.size_bytes)
+        return TextPart(path.stem, table, entry.stamp, entry.size_bytes)
     files: list[tuple[str, Entry | None]] = [
-        (item.id, entry_of(item.value) if isinstance(item.value, Path) else None) for item in items
+        (row.id, entry_of(row.value) if isinstance(row.value, Path) else None) for row in rows
     ]
-    return files_part(
-        corpus.name,
+    part = files_part(
+        path.stem,
         files,
         modality,
         key=f"manifest {path}",
         tables=tables,
         depth=source.check,
         told=told,
+    )
+    if not any(row.why or row.sha256 for row in rows):
+        return part
+    # What the manifest says is no part of the scan: it may change when no file does.
+    columns = {
+        **part.table.columns,
+        "place": Strings.pack(_place(path, row) for row in rows),
+        "why": _verdicts(rows, part.table.strings("why"), part.table.strings("tag")),
+    }
+    return FilePart(part.name, Table(columns), part.signature, part.size_bytes)
+
+
+def _place(manifest: Path, row: Row) -> str:
+    return str(row.value) if isinstance(row.value, Path) else f"{manifest}:{row.line_number}"
+
+
+def _verdicts(rows: Sequence[Row], whys: Iterable[str], tags: Iterable[str]) -> Strings:
+    """Join what the lines, the scan and the digests say.
+
+    Args:
+        rows: lines.
+        whys: why each one's value cannot be used.
+        tags: tagged digest of each value.
+    """
+    return Strings.pack(
+        row.why or why or other_digest(row.sha256, tag.rpartition(":")[2])
+        for row, why, tag in zip(rows, whys, tags, strict=True)
     )

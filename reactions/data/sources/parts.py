@@ -80,7 +80,10 @@ class TextPart(Part):
 
 
 class FilePart(Part):
-    """One file a row; columns ``url`` and ``tag``. A row without a file has only its id."""
+    """One file a row; columns ``url`` and ``tag``. A row without a file has only its id.
+
+    A column ``place`` says where rows come from, if not from their files.
+    """
 
     def values(self, rows: NDArray[np.int64]) -> list[Any]:
         """Return paths, and blobs for what lies elsewhere."""
@@ -96,7 +99,7 @@ class FilePart(Part):
 
     def places(self, rows: NDArray[np.int64]) -> list[str]:
         """Return their paths."""
-        return self.table.strings("url").at(rows)
+        return self.table.strings("place" if "place" in self.table.columns else "url").at(rows)
 
 
 class ShardPart(Part):
