@@ -239,6 +239,22 @@ class Lab:
 
         return audit(self)
 
+    def leaks(self) -> tuple[str, ...]:
+        """Tell which real evaluation sets have captions that the text corpus holds, too.
+
+        Cheap once it was told: it is remembered until the corpus or the captions change.
+
+        Returns:
+            Lines for people; none if nothing leaks, or there is nothing to compare.
+
+        Raises:
+            MissingError: the corpus is missing.
+            DataError: the corpus cannot be used.
+        """
+        from reactions.labs.survey import leaks
+
+        return leaks(self)
+
     def inventory(self) -> list[Holding]:
         """Count what the lab has: every corpus, and every evaluation set it may have.
 

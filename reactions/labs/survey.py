@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from reactions.data.benchmark import BenchmarkData, RetrievalData
-from reactions.data.benchmarks import LAYOUTS, layout_of
-from reactions.data.leakage import Finding, duplicates, leakage, undecodable
+from reactions.data.benchmarks import LAYOUTS, captions_of, find_set, layout_of
+from reactions.data.benchmarks.layout import Opening
+from reactions.data.leakage import VERSION, Finding, duplicates, leakage, undecodable
+from reactions.data.places import entry_of
 from reactions.data.sources.corpus import SourceCorpus
+from reactions.data.sources.parts import signature_of
+from reactions.data.tables import Table
 from reactions.errors import DataError, MissingError, MolspaceError
+from reactions.hashing import digest
 from reactions.kinds import Corpus
 from reactions.labs.lab import Lab
 
@@ -75,17 +81,65 @@ def audit(lab: Lab) -> list[Finding]:
 
 def _leakage(lab: Lab, corpus: Corpus) -> list[Finding]:
     evaluated: dict[str, list[tuple[str, str]]] = {}
+    absent: list[str] = []
+    unreadable: list[Finding] = []
     for task in CAPTIONED:
         try:
             evaluated[task] = lab.captions(task)
-        except (MissingError, DataError):
-            continue
-    findings = leakage(corpus, evaluated)
-    absent = [task for task in CAPTIONED if task not in evaluated]
+        except MissingError:
+            absent.append(task)
+        except DataError as error:
+            unreadable.append(_unchecked(corpus, task, _said(error)))
+    findings = leakage(corpus, evaluated, told=lab.told) + unreadable
     if absent:
-        message = f"not compared with the captions of {', '.join(absent)}: they are not there"
-        findings.append(Finding("unchecked", corpus.name, message))
+        findings.append(_unchecked(corpus, ", ".join(absent), "they are not there"))
     return findings
+
+
+def leaks(lab: Lab) -> tuple[str, ...]:
+    """Tell which of a lab's evaluation sets have captions that its text corpus holds, too.
+
+    Only real texts are held against real captions, not what a world makes up. What was found
+    is remembered until the corpus or a file of captions changes.
+
+    Returns:
+        A line, for people, for each set that shares captions, or whose captions cannot be read.
+
+    Raises:
+        MissingError: the corpus is missing.
+        DataError: the corpus cannot be used.
+    """
+    corpus = lab.corpus("text")
+    if not isinstance(corpus, SourceCorpus):
+        return ()
+    openings: dict[str, Opening] = {}
+    for task in CAPTIONED:
+        with suppress(MissingError):
+            openings[task] = find_set(task, lab.data)
+    if not openings:
+        return ()
+    entries = [entry_of(opening.labels) for opening in openings.values()]
+    cached = "leaks-" + digest("leaks", [corpus.name, VERSION])[:32]
+    sets = [[task, entry.url, entry.stamp] for task, entry in zip(openings, entries, strict=True)]
+    signature = signature_of([digest("leaks", [corpus.digest, sets]), *(e.stamp for e in entries)])
+    if (table := lab.tables.get(cached, signature)) is not None:
+        return tuple(table.facts["notices"])
+    evaluated: dict[str, list[tuple[str, str]]] = {}
+    findings: list[Finding] = []
+    for task, opening in openings.items():
+        try:
+            evaluated[task] = list(captions_of(opening))
+        except DataError as error:
+            findings.append(_unchecked(corpus, task, _said(error)))
+    findings = leakage(corpus, evaluated, told=lab.told) + findings
+    notices = [f"text corpus: {finding.message}" for finding in findings]
+    lab.tables.put(cached, signature, Table(facts={"notices": notices}))
+    return tuple(notices)
+
+
+def _unchecked(corpus: Corpus, tasks: str, why: str) -> Finding:
+    message = f"not compared with the captions of {tasks}: {why}"
+    return Finding("unchecked", corpus.name, message)
 
 
 def _corpus(lab: Lab, modality: str) -> Holding:

@@ -38,6 +38,12 @@ def test_what_counts_as_the_same_text(text: str, expected: str) -> None:
     assert normalised(text) == expected
 
 
+@given(st.text(st.characters(codec="ascii")))
+def test_ascii_is_normalised_like_any_text(text: str) -> None:
+    marked, mark = f"{text} \u00e9", "\u00e9"  # the accent takes it the long way
+    assert normalised(text) == normalised(marked).removesuffix(mark).rstrip()
+
+
 @given(st.text())
 def test_normalising_twice_changes_nothing_more(text: str) -> None:
     assert normalised(normalised(text)) == normalised(text)
@@ -106,6 +112,12 @@ def test_captions_of_an_evaluation_set_are_found() -> None:
     }
     assert "2 of 5 texts are captions of audiocaps" in found["audiocaps"].message
     assert leakage(texts("something else"), evaluated) == []
+
+
+def test_progress_of_comparing_is_told() -> None:
+    seen: list[tuple[str, int, int]] = []
+    leakage(texts("rain", "wind"), {}, told=lambda *report: seen.append(report))
+    assert seen == [("comparing with captions", 0, 2), ("comparing with captions", 2, 2)]
 
 
 def test_items_without_text_do_not_leak() -> None:

@@ -10,8 +10,10 @@ from media_files import image_bytes, put, put_tar, sound_bytes
 
 from reactions.data.benchmark import RetrievalData
 from reactions.data.digests import DigestCache
+from reactions.data.leakage import leakage
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.errors import DataError, MissingError, UsageError
+from reactions.labs import survey
 from reactions.labs.reading import load_lab
 from reactions.plan import Planner
 
@@ -83,6 +85,25 @@ def test_a_full_check_can_be_asked_for(folder, tmp_path):
     (holding, *_) = own.with_check("full").inventory()
     assert "1 of 2 audio items cannot be used" in holding.problem
     assert "y.flac" in holding.problem
+
+
+def test_a_full_check_lasts_without_a_word_in_the_lab_file(folder, tmp_path):
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    put(tmp_path / "more/y.flac", bytes(data))
+    put(tmp_path / "molspace.toml", LAB.replace('path = "more"', 'path = "more"\nmax_bad = 0.5'))
+    assert len(lab().corpus("audio")) == 4
+    found = [f.message for f in lab().with_check("full").audit() if f.corpus == "own audio"]
+    assert len(found) == 1
+    corpus = lab().corpus("audio")
+    assert [item.id for item in corpus.items(0, 9)] == ["1/0", "1/1", "2/x.flac"]
+    assert "y.flac" in corpus.notices[0]
+
+
+def test_the_paper_lab_decodes_every_file_before_it_embeds_any():
+    corpora = load_lab("paper").corpora
+    checks = {m: [source.check for source in corpora[m].sources] for m in ("image", "audio")}
+    assert checks == {"image": ["full"], "audio": ["full"]}
 
 
 def test_progress_of_scans_is_told(folder):
@@ -192,6 +213,77 @@ def test_an_audit_needs_no_media_of_evaluation_sets(folder, tmp_path):
     for path in (tmp_path / "sets/audiocaps/audio").iterdir():
         path.unlink()
     assert [f.task for f in lab().audit() if f.kind == "leakage"] == ["audiocaps"]
+
+
+def test_an_audit_tells_damaged_captions_from_absent_ones(folder, tmp_path):
+    put(tmp_path / "sets/coco/dataset_coco.json", '{"images": [')
+    unchecked = [f.message for f in lab().audit() if f.kind == "unchecked"]
+    assert len(unchecked) == 2
+    path = tmp_path / "sets/coco/dataset_coco.json"
+    assert unchecked[0].startswith(f"not compared with the captions of coco: cannot use '{path}'")
+    assert "Expecting value" in unchecked[0]
+    assert unchecked[1] == (
+        "not compared with the captions of clotho, flickr30k: they are not there"
+    )
+
+
+# --- leaks ---
+
+
+@pytest.fixture
+def comparisons(monkeypatch) -> list[list[str]]:
+    """Which sets were compared, each time."""
+    seen = []
+
+    def compare(corpus, evaluated, **options):
+        seen.append(list(evaluated))
+        return leakage(corpus, evaluated, **options)
+
+    monkeypatch.setattr(survey, "leakage", compare)
+    return seen
+
+
+def test_leaks_are_told_and_remembered(folder, tmp_path, comparisons):
+    for path in (tmp_path / "sets/audiocaps/audio").iterdir():
+        path.unlink()  # captions will do
+    labels = tmp_path / "sets/audiocaps/test.csv"
+    put(labels, labels.read_text())
+    (notice,) = lab().leaks()
+    assert notice == (
+        "text corpus: 1 of 4 texts are captions of audiocaps, which is also evaluated (25 %)"
+    )
+    assert lab().leaks() == (notice,)
+    assert comparisons == [["audiocaps"]]
+    put(tmp_path / "captions.txt", "rain\nwind\nhail\n", when_s=1_600_000_001)
+    assert lab().leaks() == ()
+    put(tmp_path / "captions.txt", "an explosion!\n", when_s=1_600_000_002)
+    assert "1 of 1 texts" in lab().leaks()[0]
+    put(labels, labels.read_text().replace("xplosion", "xtrusion"), when_s=1_600_000_003)
+    assert lab().leaks() == ()
+    assert len(comparisons) == 4
+
+
+def test_leaks_of_captions_that_are_damaged_or_not_there(folder, tmp_path):
+    put(tmp_path / "sets/audiocaps/test.csv", "")
+    (notice,) = lab().leaks()
+    assert notice.startswith("text corpus: not compared with the captions of audiocaps: cannot use")
+    assert "it is empty" in notice
+    (tmp_path / "sets/audiocaps/test.csv").unlink()
+    assert lab().leaks() == ()
+
+
+def test_worlds_are_not_looked_at_for_leaks(folder, tmp_path, comparisons):
+    assert load_lab("mini").leaks() == ()
+    assert load_lab("mini", data=Path("sets")).leaks() == ()
+    without = {m: source for m, source in lab().corpora.items() if m != "text"}
+    assert replace(lab(), corpora=without).leaks() == ()
+    assert comparisons == []
+
+
+def test_leaks_raise_what_is_wrong_with_the_corpus(folder, tmp_path):
+    put(tmp_path / "captions.txt", "")
+    with pytest.raises(DataError, match="no captions"):
+        lab().leaks()
 
 
 def test_an_audit_raises_what_is_wrong_with_a_corpus(folder, tmp_path):
