@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from retrieval_contenders import (
     Call,
+    Peak,
     Problem,
     Reference,
     attention,
     flat_index,
     naive,
     products,
-    square_product,
     top_k,
 )
 from timing import Table, Timings, alternate, parser, progress, publish, seconds
@@ -106,16 +106,16 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     reference = Reference.of(problem)
     # The call that is checked also warms up.
     errors = {label: reference.error(call()) for label, call in contenders.items()}
-    size = 8192 if problem.device.type == "cuda" else 2048
-    peak = f"one product of {size:,} cubed, {name}"
-    bounds[peak] = square_product(size, half, problem.device)
+    square = Peak.of(half, problem.device)
+    peak = f"products of {square.size:,} cubed, {name}"
+    bounds[peak] = square.run
     for call in bounds.values():
         call()
     timings = alternate(contenders | bounds, rounds=rounds, warmup=0, device=problem.device)
     rows = []
-    top = 2.0 * size**3 / timings.seconds(peak)
+    top = square.flops / timings.seconds(peak)
     for label in contenders | bounds:
-        flops = 2.0 * size**3 if label == peak else problem.flops
+        flops = square.flops if label == peak else problem.flops
         rate = flops / timings.seconds(label)
         share = timings.speed(label, bound_of[label]) if label in bound_of else None
         rows.append(

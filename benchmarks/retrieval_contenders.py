@@ -243,9 +243,36 @@ def products(problem: Problem, dtype: torch.dtype) -> Call:
     return run
 
 
-def square_product(size: int, dtype: torch.dtype, device: torch.device) -> Call:
-    """One square product, which the device's matrix units are at their fastest with."""
-    rows = embeddings(Column("peak", 1024, "text"), size, dtype="float32", device=device).to(dtype)
-    a = rows.repeat(1, size // 1024)
-    out = torch.empty_like(a)
-    return lambda: torch.mm(a, a.T, out=out)
+@dataclass(frozen=True)
+class Peak:
+    """Square products in a row, which a device's matrix units are at their fastest with.
+
+    Attributes:
+        size: rows and columns.
+        times: products a call, enough to time a device that runs behind its host.
+        run: the call.
+    """
+
+    size: int
+    times: int
+    run: Call
+
+    @classmethod
+    def of(cls, dtype: torch.dtype, device: torch.device) -> Peak:
+        """Prepare it for a device."""
+        size, times = (8192, 100) if device.type == "cuda" else (2048, 1)
+        column = Column("peak", 1024, "text")
+        rows = embeddings(column, size, dtype="float32", device=device).to(dtype)
+        a = rows.repeat(1, size // 1024)
+        out = torch.empty_like(a)
+
+        def run() -> None:
+            for _ in range(times):
+                torch.mm(a, a.T, out=out)
+
+        return cls(size, times, run)
+
+    @property
+    def flops(self) -> float:
+        """Of one call."""
+        return 2.0 * self.size**3 * self.times

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from retrieval_contenders import Peak
 from timing import Table, Timings, alternate, parser, progress, publish, seconds, synchronise
 from training_contenders import (
     TEMPERATURE,
@@ -50,8 +51,11 @@ SIZES: tuple[tuple[int, int, int, tuple[int, int, int]], ...] = (
 )
 """Rows a batch, modalities of both sides, and widths."""
 
-ROUND_FLOPS = 2e9
-"""Smaller steps are repeated within a round, or the clock would be measured."""
+ROUND_FLOPS = {"cpu": 2e9, "cuda": 1e14}
+"""Smaller steps are repeated within a round, or the clock, and launches, would be measured."""
+
+BATCHES = {"cpu": 4, "cuda": 32}
+"""Batches in the table: an epoch begins with an order drawn on the host."""
 
 WINDOW_ROWS = 4096
 
@@ -70,7 +74,9 @@ def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     device = torch.device(chosen.device)
     growth = []
     for n, sources, targets, dims in SIZES[:2] if chosen.quick else SIZES:
-        problem = Problem(n, sources, targets, dims, device, rows=max(4 * n, 4096))
+        problem = Problem(
+            n, sources, targets, dims, device, rows=max(BATCHES[device.type] * n, 4096)
+        )
         progress(problem.label)
         table, timings = compare(problem, chosen.rounds)
         yield table
@@ -108,14 +114,17 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
         contenders[fused] = call
     fp32, bound = "the seven products alone, fp32", f"the seven products alone, {name}"
     contenders |= {fp32: products(problem, torch.float32), bound: products(problem, half)}
-    repeats = max(1, round(ROUND_FLOPS / problem.flops))
+    repeats = max(1, round(ROUND_FLOPS[device.type] / problem.flops))
+    square = Peak.of(half, device)
+    peak = f"products of {square.size:,} cubed, {name}"
     timings = alternate(
-        {label: repeated(call, repeats) for label, call in contenders.items()},
+        {label: repeated(call, repeats) for label, call in contenders.items()} | {peak: square.run},
         rounds=rounds,
         warmup=2,
         device=device,
     )
-    rows = []
+    rows: list[tuple[str | float | None, ...]] = []
+    top = square.flops / timings.seconds(peak)
     for label in contenders:
         rate = problem.flops * repeats / timings.seconds(label)
         own = fp32 if label in (NAIVE, EXACT, fp32) else bound
@@ -126,14 +135,16 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
                 timings.speed(label, NAIVE),
                 rate / 1e12,
                 f"{100 * timings.speed(label, own):.0f} %",
+                f"{100 * rate / top:.0f} %" if label in (FAST, bound) else None,
             )
         )
+    rows.append((peak, 1e3 * timings.seconds(peak), None, top / 1e12, None, "100 %"))
     notes = (
         [f"The first call of what torch.compile made took {compiling:.0f} s."]
         if compiling is not None
         else ["torch.compile left out: it found no compiler."]
     )
-    columns = ("contender", "ms a step", "x naive", "TFLOP/s", "of its bound")
+    columns = ("contender", "ms a step", "x naive", "TFLOP/s", "of its bound", "of the peak")
     return Table(f"Training, {problem.label}", columns, rows, notes), timings
 
 
