@@ -1,6 +1,7 @@
 """Soft retrieval: the product against what else one could write, and against its bound.
 
     python benchmarks/retrieval.py [--json FILE] [--quick] [--device cuda:0] [--rounds 3]
+                                   [--sizes 8192x65536]
 
 Tables: contenders at three sizes; growth; one similarity pass for several value matrices; inputs
 on disk and a memory budget smaller than they are.
@@ -48,14 +49,23 @@ NAIVE, FAST, EXACT = "naive, chunked fp32", "**molspace, fast**", "**molspace, e
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, default=3, help="rounds a contender (default 3)")
+    options.add_argument(
+        "--sizes", type=parse_sizes, metavar="QxK,...", help="only compare, at other sizes"
+    )
     chosen = options.parse_args()
     publish(measured(chosen), chosen)
+
+
+def parse_sizes(text: str) -> list[tuple[int, int]]:
+    """Read ``8192x65536,...``."""
+    pairs = [part.partition("x") for part in text.split(",")]
+    return [(int(queries), int(keys)) for queries, _, keys in pairs]
 
 
 def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
     device = torch.device(chosen.device)
-    sizes = SIZES["quick" if chosen.quick else device.type]
+    sizes = chosen.sizes or SIZES["quick" if chosen.quick else device.type]
     growth: dict[str, list[float]] = {NAIVE: [], FAST: [], EXACT: []}
     for n, m in sizes:
         progress(f"{n} queries, {m} keys")
@@ -64,6 +74,8 @@ def measured(chosen: argparse.Namespace) -> Iterator[Table]:
         for name, rates in growth.items():
             rates.append(timings.seconds(name) / (n * m) * 1e12)
     yield grown(sizes, growth)
+    if chosen.sizes:
+        return
     n, m = sizes[1]
     progress("one pass")
     yield one_pass(n, m, device, chosen.rounds)
