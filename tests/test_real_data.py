@@ -98,6 +98,21 @@ def test_what_a_glance_lets_pass_stops_the_run_with_the_way_out(folder):
     assert result.record["n"] == 4
 
 
+def test_after_a_full_check_the_same_run_leaves_out_what_stopped_it(folder):
+    put(folder / "molspace.toml", LAB + "max_bad = 0.2\n")
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    put_tar(folder / "sounds-1.tar", {"10.flac": bytes(data), "11.flac": sound_bytes(1, "FLAC")})
+    with pytest.raises((MediaError, StepError), match=r"10\.flac"):
+        scores(folder, "esc50")
+    findings = bench(folder).lab.with_check("full").audit()
+    assert ("own audio", 1) in [(f.corpus, f.count) for f in findings if f.kind == "undecodable"]
+    own, (result,) = scores(folder, "esc50")
+    assert result.record["n"] == 4
+    notices = own.plan(own.check("ImageBind + Cr(CLAP_m)")).notices
+    assert any("sounds-1.tar/10.flac" in notice for notice in notices)
+
+
 def test_what_an_evaluation_set_leaves_out_is_told(folder):
     broken = folder / "sets/esc50/audio/5-9032-A-0.wav"
     assert broken.exists()

@@ -118,10 +118,9 @@ def leaks(lab: Lab) -> tuple[str, ...]:
             openings[task] = find_set(task, lab.data)
     if not openings:
         return ()
-    entries = [entry_of(opening.labels) for opening in openings.values()]
+    stamps = [entry_of(opening.labels).stamp for opening in openings.values()]
     cached = "leaks-" + digest("leaks", [corpus.name, VERSION])[:32]
-    sets = [[task, entry.url, entry.stamp] for task, entry in zip(openings, entries, strict=True)]
-    signature = signature_of([digest("leaks", [corpus.digest, sets]), *(e.stamp for e in entries)])
+    signature = signature_of([corpus.digest, *openings, *stamps])
     if (table := lab.tables.get(cached, signature)) is not None:
         return tuple(table.facts["notices"])
     evaluated: dict[str, list[tuple[str, str]]] = {}
