@@ -1,8 +1,8 @@
 """Bringing weights to this machine: the only part of molspace that uses the network.
 
 A file by URL is downloaded beside its place and renamed when it is whole; what a stopped
-download left is continued. What lies in a hub repository goes to the hub's own cache, by
-its own library.
+download left is continued, if it is still the same file. What lies in a hub repository goes to
+the hub's own cache, by its own library.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import hashlib
 import http.client
 import importlib
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, StoreError
+from reactions.spaces.hf_repositories import named_files
+from reactions.spaces.hub import licence_of, trusted_commit
 from reactions.spaces.weights import (
     Places,
     Requirement,
@@ -111,21 +115,29 @@ def _file(
 
 
 def _repository(space: str, wanted: WeightsRepo, places: Places) -> Fetched:
+    # Code is looked for at the commit that a person trusts: the same has to be brought.
+    wanted = replace(wanted, revision=wanted.revision or trusted_commit(wanted.repo))
     try:
         path = find_folder(space, wanted, places)
         if _complete(path, wanted):
-            return Fetched(wanted.repo, path, True, wanted.licence)
+            return Fetched(wanted.repo, path, True, wanted.licence or licence_of(path))
     except MissingError:
         pass
     _refuse_offline(space, wanted.repo, places)
     weights = _first_present(space, wanted)
     path = _from_hub(space, wanted.repo, wanted.revision, places, (*wanted.files, *weights))
-    return Fetched(wanted.repo, path, False, wanted.licence)
+    return Fetched(wanted.repo, path, False, wanted.licence or licence_of(path))
 
 
 def _complete(folder: Path, wanted: WeightsRepo) -> bool:
-    names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-    return not wanted.weights or any(fnmatch.filter(names, form) for form in wanted.weights)
+    """Tell whether a folder holds weights, and what they cannot do without."""
+    if not wanted.weights:
+        return True
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    gone = set(named_files(folder)).difference(names)
+    if any(fnmatch.filter(gone, form) for form in (*wanted.files, *wanted.weights)):
+        return False
+    return any(fnmatch.filter(names, form) for form in wanted.weights)
 
 
 def _first_present(space: str, wanted: WeightsRepo) -> tuple[str, ...]:
@@ -168,7 +180,7 @@ def _hub(space: str) -> Any:
         raise MissingError(
             f"cannot fetch the weights of '{space}' from a hub",
             why="the package huggingface_hub is not installed",
-            fix='pip install "molspace[open-clip]"   or   pip install huggingface_hub',
+            fix='pip install "molspace[hub]"   or   pip install huggingface_hub',
         ) from None
 
 
@@ -197,6 +209,9 @@ def _refuse_offline(space: str, name: str, places: Places) -> None:
 def download(wanted: WeightsFile, path: Path, told: Told) -> None:
     """Download a file by URL, going on where an earlier download stopped.
 
+    It goes on only with the same file: the server's ETag (or date) of the first part is kept
+    beside it and sent along, and where there is none, only a known digest will do.
+
     Args:
         wanted: has a URL; its size and digest are checked where they are known.
         path: where the whole file goes; until then it is ``path`` with ``.part`` appended.
@@ -212,9 +227,10 @@ def download(wanted: WeightsFile, path: Path, told: Told) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         have = part.stat().st_size if part.exists() else 0
         if not (wanted.size_bytes and have == wanted.size_bytes):
-            _stream(wanted.url, part, have, path.name, told)
+            _stream(wanted, part, have, path.name, told)
         _check(wanted, part)
         part.replace(path)
+        _tag_file(part).unlink(missing_ok=True)
     except urllib.error.HTTPError as error:
         error.close()
         raise _unreachable(wanted, part, f"the server says {error.code} {error.reason}") from error
@@ -230,23 +246,33 @@ def download(wanted: WeightsFile, path: Path, told: Told) -> None:
         ) from error
 
 
-def _stream(url: str, part: Path, have: int, name: str, told: Told) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "molspace"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+def _stream(wanted: WeightsFile, part: Path, have: int, name: str, told: Told) -> None:
+    tag_file = _tag_file(part)
+    tag = tag_file.read_text(encoding="utf-8") if tag_file.exists() else ""
+    if not (tag or wanted.sha256):  # another file could follow, and nobody would know
+        have = 0
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+        response = _open(wanted.url, have, tag)
     except urllib.error.HTTPError as error:
-        if have and error.code == 416:  # nothing beyond what we have: all of it, or too much
-            error.close()
+        if not have or error.code != 416:  # nothing beyond what we have
+            raise
+        error.close()
+        if _is_all(error.headers, have, tag, checked=bool(wanted.sha256)):
             return
-        raise
+        have = 0
+        response = _open(wanted.url)
+    if response.status == 206 and not _continues(response.headers, have, tag):
+        response.close()
+        have = 0
+        response = _open(wanted.url)
     with response:
         if response.status != 206:  # the server starts from the beginning
             have = 0
         rest = int(response.headers.get("Content-Length") or 0)
         total = have + rest if rest else 0
         with part.open("ab" if have else "wb") as stream:
+            if not have:  # after the old bytes are gone, before new ones come
+                _keep(tag_file, _tag(response.headers))
             while chunk := response.read(_CHUNK_BYTES):
                 stream.write(chunk)
                 have += len(chunk)
@@ -255,6 +281,56 @@ def _stream(url: str, part: Path, have: int, name: str, told: Told) -> None:
             os.fsync(stream.fileno())
         if total and have != total:
             raise http.client.IncompleteRead(b"", total - have)
+
+
+def _open(url: str, have: int = 0, tag: str = "") -> Any:
+    request = urllib.request.Request(url, headers={"User-Agent": "molspace"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+        if tag:
+            request.add_header("If-Range", tag)
+    return urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+
+
+def _tag_file(part: Path) -> Path:
+    return part.with_name(part.name + ".tag")
+
+
+def _keep(tag_file: Path, tag: str) -> None:
+    if tag:
+        tag_file.write_text(tag, encoding="utf-8")
+    else:
+        tag_file.unlink(missing_ok=True)
+
+
+def _tag(headers: Message) -> str:
+    """Return what tells a version of a file: its strong ETag, or its date; "" for neither."""
+    etag = headers.get("ETag") or ""
+    weak = etag.startswith("W/")  # of files that only mean the same
+    return etag if etag and not weak else headers.get("Last-Modified") or ""
+
+
+def _same(headers: Message, tag: str) -> bool:
+    """Tell whether an answer is of the version that was begun, as far as both are known."""
+    return not tag or _tag(headers) in ("", tag)
+
+
+def _continues(headers: Message, have: int, tag: str) -> bool:
+    given = re.match(r"bytes (\d+)-", headers.get("Content-Range") or "")
+    return _same(headers, tag) and (given is None or int(given[1]) == have)
+
+
+def _is_all(headers: Message, have: int, tag: str, *, checked: bool) -> bool:
+    """Tell by the answer that nothing follows whether what we have is the whole file.
+
+    Args:
+        headers: of the answer.
+        have: bytes.
+        tag: of the version that was begun.
+        checked: the digest decides where the answer does not tell the file's size.
+    """
+    given = re.fullmatch(r"bytes \*/(\d+)", headers.get("Content-Range") or "")
+    return _same(headers, tag) and (checked if given is None else int(given[1]) == have)
 
 
 def _check(wanted: WeightsFile, part: Path) -> None:
@@ -269,6 +345,7 @@ def _check(wanted: WeightsFile, part: Path) -> None:
             why = f"its SHA-256 is {found[:12]}..., not {wanted.sha256[:12]}..."
     if why:
         part.unlink()
+        _tag_file(part).unlink(missing_ok=True)
         raise DataError(
             f"what was downloaded as {wanted.name} is not the published file",
             why=why,
@@ -278,7 +355,8 @@ def _check(wanted: WeightsFile, part: Path) -> None:
 
 
 def _unreachable(wanted: WeightsFile, part: Path, why: str) -> MissingError:
-    kept = part.stat().st_size if part.exists() else 0
+    usable = part.exists() and (wanted.sha256 or _tag_file(part).exists())
+    kept = part.stat().st_size if usable else 0
     return MissingError(
         f"cannot download {wanted.name}",
         why=why,

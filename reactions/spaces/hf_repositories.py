@@ -6,24 +6,31 @@ import importlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
-from reactions.errors import DataError, MissingError
+from reactions.errors import DataError, MissingError, MolspaceError
 from reactions.hashing import digest
 from reactions.kinds import Digest
 from reactions.spaces.checkpoints import unfit
-from reactions.spaces.hub import TOKENISER_FILES, commit_of, split_repo, tokeniser_files
+from reactions.spaces.hub import (
+    TOKENISER_FILES,
+    commit_of,
+    split_repo,
+    tokeniser_files,
+    trusted_commit,
+)
 from reactions.spaces.image_text import import_package, split_options
 from reactions.spaces.weights import Places, WeightsRepo, find_folder
 
 SCHEME = "hf"
 EXTRA = "hf"
 OPTIONS = ("precision",)
-FILES = ("*.json", "README.md", *TOKENISER_FILES)
+FILES = ("*.json", "*.py", "README.md", *TOKENISER_FILES)
+"""What is needed beside the weights; code is brought as data, and runs only where it is trusted."""
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 _FORMS = (
     "model.safetensors",
@@ -72,6 +79,22 @@ class Repository:
             raise self.damaged(f"{part + '.' if part else ''}{key} is {value!r}")
         return value
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a folder of someone's own: nothing can be fetched into it."""
+        return Path(self.uri.partition(":")[2]).is_absolute()
+
+    def bring(self, what: str, uri: str = "") -> str:
+        """Return the advice for something of it that is not there.
+
+        Args:
+            what: is not there.
+            uri: of the repository as it was written; "" for the canonical one.
+        """
+        if self.is_own:
+            return f"put {what} of the original repository into {self.folder}"
+        return f'molspace spaces fetch "{uri or self.uri}"'
+
     def damaged(self, why: str) -> DataError:
         """Return the error for a configuration that cannot be right."""
         path = self.folder / "config.json"
@@ -82,7 +105,8 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
     """Find the repository that a URI names; its options come beside.
 
     Args:
-        uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``.
+        uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``; without a revision the commit that
+            ``MOLSPACE_TRUST_REMOTE_CODE`` names is taken, or the main branch.
         name: what the space is called; "" calls it after the repository.
         places: where weights lie.
 
@@ -104,9 +128,11 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
         return _read(f"{SCHEME}:{folder}", called, folder), options
     repo, revision = split_repo(rest)
     called = name or repo.rpartition("/")[2]
+    revision = revision or trusted_commit(repo)
     wanted = WeightsRepo(repo, revision, FILES, WEIGHTS)
+    fetch = f"{SCHEME}:{repo}@{revision}" if revision else f"{SCHEME}:{repo}"
     try:
-        folder = find_folder(called, wanted, places, fetch=f"{SCHEME}:{rest}")
+        folder = find_folder(called, wanted, places, fetch=fetch)
     except MissingError as error:
         if Path(rest).is_dir():
             error.fix += f"   or, for the folder, {SCHEME}:./{rest}"
@@ -116,6 +142,52 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
     return _read(f"{SCHEME}:{canonical}", called, folder), options
 
 
+def code_references(config: Mapping[str, Any]) -> list[str]:
+    """Return the classes in code of its own that a configuration names, as ``MODULE.CLASS``."""
+    value = config.get("auto_map")
+    named = value.values() if isinstance(value, Mapping) else ()
+    each = [one for some in named for one in (some if isinstance(some, list) else [some])]
+    return [reference for reference in each if isinstance(reference, str)]
+
+
+def code_file(reference: str) -> str:
+    """Return the file of a class in a repository's code; "" where it lies in another's."""
+    return "" if "--" in reference else f"{reference.rpartition('.')[0]}.py"
+
+
+def named_files(folder: Path) -> list[str]:
+    """Return the files that a model cannot do without: its configuration, and what files name.
+
+    They name code of their own, and the parts of weights that are split. What cannot be read names
+    nothing: whoever opens the repository tells.
+    """
+    names = ["config.json"]
+    with suppress(MolspaceError):
+        names += map(code_file, code_references(read_json(folder / "config.json")))
+    first = _first_form(folder)
+    if first is not None and first.suffix == ".json":
+        with suppress(DataError):
+            names += _parts(first)
+    return sorted({name for name in names if name})
+
+
+def _first_form(folder: Path) -> Path | None:
+    return next((folder / form for form in _FORMS if (folder / form).is_file()), None)
+
+
+def _parts(index: Path) -> list[str]:
+    try:
+        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return sorted({str(name) for name in found})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"cannot read '{index}'",
+            why=str(error),
+            fix="replace it with the published file",
+            path=str(index),
+        ) from error
+
+
 def weights_files(found: Repository, uri: str) -> list[Path]:
     """Return the files that hold a repository's weights: safetensors before pickles.
 
@@ -123,28 +195,24 @@ def weights_files(found: Repository, uri: str) -> list[Path]:
         MissingError: some or all are not here.
         DataError: the index of a split checkpoint is damaged.
     """
-    first = next((found.folder / f for f in _FORMS if (found.folder / f).is_file()), None)
+    first = _first_form(found.folder)
     if first is None:
         raise MissingError(
             f"no weights for space '{found.name}'",
             why=f"there is none of {', '.join(_FORMS)}",
-            fix=f'molspace spaces fetch "{uri}"',
+            fix=found.bring("the weights", uri),
             looked_in=[str(found.folder)],
             space=found.name,
         )
     if first.suffix != ".json":
         return [first]
-    try:
-        names = sorted(set(json.loads(first.read_text(encoding="utf-8"))["weight_map"].values()))
-        paths = [found.folder / name for name in names]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"cannot read '{first}'", why=str(error), path=str(first)) from error
+    paths = [found.folder / name for name in _parts(first)]
     gone = [path.name for path in paths if not path.is_file()]
     if gone or not paths:
         raise MissingError(
             f"{len(gone)} of {len(paths)} weights files of space '{found.name}' are missing",
             why=f"there is no {', '.join(gone[:3])}",
-            fix=f'molspace spaces fetch "{uri}"',
+            fix=found.bring("them", uri) if gone else "fetch the index again",
             looked_in=[str(found.folder)],
             space=found.name,
         )
@@ -168,6 +236,7 @@ def tokeniser_tag(found: Repository, digests: DigestCache) -> str:
         raise MissingError(
             f"no tokeniser for space '{found.name}'",
             why=f"there is none of {', '.join(TOKENISER_FILES)}",
+            fix=found.bring("the tokeniser's files"),
             looked_in=[str(found.folder)],
             space=found.name,
         )
@@ -257,7 +326,12 @@ def read_json(path: Path) -> Mapping[str, Any]:
             f"no file '{path}'", fix="fetch the whole repository", path=str(path)
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+        raise DataError(
+            f"cannot read '{path}'",
+            why=str(error),
+            fix="replace it with the published file",
+            path=str(path),
+        ) from error
     return found
 
 

@@ -16,6 +16,9 @@ _REPO = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _REVISION = re.compile(r"[\w-][\w./-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
+TRUST_VARIABLE = "MOLSPACE_TRUST_REMOTE_CODE"
+"""What code of repositories may run: ``1`` for all that is pinned, or ``ORG/REPO@COMMIT``, ..."""
+
 TOKENISER_FILES = (
     "*.model",
     "added_tokens.json",
@@ -88,6 +91,20 @@ def commit_of(snapshot: Path) -> str:
 def is_commit(revision: str) -> bool:
     """Return whether a revision is a full commit, which cannot move."""
     return _COMMIT.fullmatch(revision) is not None
+
+
+def trusted() -> list[str]:
+    """Return what a person trusts to run code of its own, as they wrote it."""
+    return [word for word in os.environ.get(TRUST_VARIABLE, "").replace(",", " ").split() if word]
+
+
+def trusted_commit(repo: str) -> str:
+    """Return the commit at which a person trusts a repository; "" where they named none."""
+    for word in trusted():
+        name, _, revision = word.partition("@")
+        if name == repo and is_commit(revision):
+            return revision
+    return ""
 
 
 def split_repo(text: str) -> tuple[str, str]:

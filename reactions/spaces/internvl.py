@@ -3,9 +3,9 @@
     hf:OpenGVLab/InternVL-14B-224px@COMMIT
 
 That code runs only when a person allows it, and only at a commit they named, since a branch can
-move: ``--trust-remote-code``, which sets ``MOLSPACE_TRUST_REMOTE_CODE``, to ``1`` for whatever is
-pinned or to ``ORG/REPO@COMMIT`` for one repository, which pins it too. A folder of one's own
-needs no commit: its code is part of the space's digest.
+move: by ``MOLSPACE_TRUST_REMOTE_CODE=ORG/REPO@COMMIT``, which pins the repository too, or by
+``--trust-remote-code`` (the same as ``=1``) for whatever a URI pins. A folder of one's own needs
+no commit: its code is part of the space's digest.
 
 The text tower reads ``summarize:`` and the caption with no space between, at most 80 tokens with
 both ends, padded with 0, by which it finds the end. It computes in bfloat16 unless the URI says
@@ -14,7 +14,6 @@ otherwise (``?precision=fp32``).
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -31,7 +30,10 @@ from reactions.spaces.checkpoints import refuse_code, verify_digest
 from reactions.spaces.hf_images import transform_of
 from reactions.spaces.hf_repositories import (
     EXTRA,
+    OPTIONS,
     Repository,
+    code_file,
+    code_references,
     find,
     quiet,
     refuse_unfit,
@@ -40,7 +42,15 @@ from reactions.spaces.hf_repositories import (
     weights_digest,
     weights_files,
 )
-from reactions.spaces.hub import commit_of, is_commit, licence_of
+from reactions.spaces.hub import (
+    TRUST_VARIABLE,
+    commit_of,
+    is_commit,
+    licence_of,
+    split_repo,
+    trusted,
+    trusted_commit,
+)
 from reactions.spaces.image_text import (
     Side,
     SidedEncoder,
@@ -50,6 +60,8 @@ from reactions.spaces.image_text import (
     locked,
     need_package,
     pad_tokens,
+    split_options,
+    transformer_flops,
 )
 from reactions.spaces.weights import Places
 from reactions.spaces.weights import digest_cache as remembered_digests
@@ -58,7 +70,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ADAPTER = "internvl"
-TRUST_VARIABLE = "MOLSPACE_TRUST_REMOTE_CODE"
 MODE = "InternVL-C"
 PREFIX = "summarize:"
 MAX_TOKENS = 80
@@ -101,11 +112,12 @@ def resolve(
         source=join_options(found.uri, options, precision=PRECISION),
         revision=commit_of(found.folder),
         licence=licence_of(found.folder),
-        weights_digest=_digest(found, weights_files(found, uri), digests),
+        weights_digest=_digest(found, weights_files(found, found.uri), digests),
         preprocessing=(
             ("image", f"{transform.tag}-{precision}"),
             ("text", f"{text}-{precision}"),
         ),
+        flops_per_item=_flops(found),
     )
     digests.save()
     return spec
@@ -179,85 +191,92 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
 
 
 def _find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str]]:
-    found, options = find(_pinned(uri), name, places)
-    if "clip_embed_dim" not in found.config or not _code_map(found):
+    found, options = find(uri, name, places)
+    if "clip_embed_dim" not in found.config or not code_references(found.config):
         raise DataError(
             f'cannot run the model "{uri}"',
             why="of the InternVL models only InternVL-C (and its stand-ins) embeds: this one's "
             "configuration has no clip_embed_dim, or no code",
+            fix='take "hf:OpenGVLab/InternVL-14B-224px@COMMIT"',
             uri=uri,
         )
-    place = found.uri.partition(":")[2]
-    if not place.startswith("/") and not _has_commit(_pinned(uri)):
-        raise UsageError(
-            f'"{uri}" brings code, so its revision has to be pinned',
-            why="a branch can move, and other code would run",
-            fix=f'read {found.folder}, then write "hf:{place}"',
-            uri=uri,
-        )
+    if not found.is_own and not is_commit(_revision(uri)):
+        raise _unpinned(found, uri, name)
+    for reference in code_references(found.config):
+        _check_code(found, reference)
     return found, options
 
 
-def _pinned(uri: str) -> str:
-    """Return a URI at the commit that a person trusts, where it names none itself."""
-    if _has_commit(uri):
-        return uri
-    scheme, _, rest = uri.partition(":")
-    repo, mark, options = rest.partition("?")
-    for trusted in _trusted():
-        if trusted.partition("@")[0] == repo and is_commit(trusted.partition("@")[2]):
-            return f"{scheme}:{trusted}{mark}{options}"
-    return uri
+def _revision(uri: str) -> str:
+    """Return the revision that a URI names, or at which a person trusts its repository."""
+    repo, revision = split_repo(split_options(uri, OPTIONS)[0])
+    return revision or trusted_commit(repo)
 
 
-def _has_commit(uri: str) -> bool:
-    return is_commit(uri.partition("?")[0].rpartition("@")[2])
+def _unpinned(found: Repository, uri: str, name: str) -> UsageError:
+    place = found.uri.partition(":")[2]
+    pinned = f'"hf:{place}"'
+    if name:  # a lab gave it
+        pinned = f'in a molspace.toml with extends = "paper": [spaces.{name}] uri = {pinned}'
+    return UsageError(
+        f'"{uri}" brings code, so its revision has to be pinned',
+        why="a branch can move, and other code would run",
+        fix=f"read {found.folder}, then: {TRUST_VARIABLE}={place}   "
+        f"or, with --trust-remote-code, {pinned}",
+        uri=uri,
+        revision=commit_of(found.folder),
+    )
 
 
-def _trusted() -> list[str]:
-    return [word for word in os.environ.get(TRUST_VARIABLE, "").replace(",", " ").split() if word]
+def _check_code(found: Repository, reference: str) -> None:
+    """Raise unless the code of a class is in a repository."""
+    file = code_file(reference)
+    what = f"the code of space '{found.name}' is not all in its repository"
+    if not file:
+        raise UsageError(
+            what,
+            why=f"its config.json refers to '{reference}', whose revision nothing pins",
+            fix="copy that code into a folder of your own beside the weights, name it in "
+            'config.json without "ORG/REPO--", and write hf:./FOLDER',
+            space=found.name,
+        )
+    if not (found.folder / file).is_file():
+        raise MissingError(
+            what,
+            why=f"its config.json refers to '{reference}', but there is no {file}",
+            fix=found.bring(file),
+            looked_in=[str(found.folder)],
+            space=found.name,
+        )
 
 
 def _allow(found: Repository) -> None:
-    """Check that a person allowed a repository's code, and that it is all in the repository.
+    """Check that a person allowed a repository's code.
 
     Raises:
-        UsageError: they did not, or it is not.
+        UsageError: they did not.
     """
     place = found.uri.partition(":")[2]
-    trusted = _trusted()
+    words = trusted()
+    if place in words or any(word.upper() in _YES for word in words):
+        return
     files = _code(found)
-    if place not in trusted and not any(word.upper() in _YES for word in trusted):
-        revision = commit_of(found.folder)
-        raise UsageError(
-            f"space '{found.name}' runs code that comes with its weights",
-            why=f"{place.partition('@')[0]} at "
-            f"{'revision ' + revision if revision else 'no revision'}: "
-            f"{', '.join(path.name for path in files)} in {found.folder}",
-            fix=f"read it, then: --trust-remote-code   or {TRUST_VARIABLE}={place}",
-            space=found.name,
-            repository=place.partition("@")[0],
-            revision=revision,
-            files=[str(path) for path in files],
-        )
-    for reference in _code_map(found):
-        module = reference.rpartition(".")[0]
-        if "--" in reference or not (found.folder / f"{module}.py").is_file():
-            raise UsageError(
-                f"the code of space '{found.name}' is not all in its repository",
-                why=f"its config.json refers to '{reference}', whose revision nothing pins",
-                space=found.name,
-            )
+    revision = commit_of(found.folder)
+    raise UsageError(
+        f"space '{found.name}' runs code that comes with its weights",
+        why=f"{place.partition('@')[0]} at "
+        f"{'revision ' + revision if revision else 'no revision'}: "
+        f"{', '.join(path.name for path in files)} in {found.folder}",
+        fix=f"read it, then: --trust-remote-code   or {TRUST_VARIABLE}={place}",
+        space=found.name,
+        repository=place.partition("@")[0],
+        revision=revision,
+        files=[str(path) for path in files],
+    )
 
 
 def _code(found: Repository) -> list[Path]:
     return sorted(found.folder.rglob("*.py"))
-
-
-def _code_map(found: Repository) -> list[str]:
-    value = found.config.get("auto_map")
-    named = value.values() if isinstance(value, Mapping) else ()
-    return [str(reference) for reference in named]
 
 
 def _digest(found: Repository, files: list[Path], digests: DigestCache) -> Digest:
@@ -271,6 +290,27 @@ def _digest(found: Repository, files: list[Path], digests: DigestCache) -> Diges
 def _side(found: Repository) -> int:
     forced = found.config.get("force_image_size")
     return forced if isinstance(forced, int) else found.number("vision_config", "image_size", 224)
+
+
+def _flops(found: Repository) -> tuple[tuple[Modality, float], ...]:
+    """Estimate the operations of both towers; what is not said is as in the published model."""
+
+    def tower(part: str, width: int, inner: int, layers: int, matrices: int, tokens: int) -> float:
+        width = found.number(part, "hidden_size", width)
+        inner = found.number(part, "intermediate_size", inner)
+        return transformer_flops(
+            layers=found.number(part, "num_hidden_layers", layers),
+            width=width,
+            tokens=tokens,
+            mlp_ratio=matrices / 2 * inner / width,
+        )
+
+    patches = (_side(found) // found.number("vision_config", "patch_size", 14)) ** 2 + 1
+    return (
+        ("image", tower("vision_config", 3200, 12800, 48, 2, patches)),
+        # Its multilayer perceptron is gated, as LLaMA's: three matrices.
+        ("text", tower("qllama_config", 4096, 11008, 32, 3, MAX_TOKENS)),
+    )
 
 
 def _model(found: Repository, dtype: Any) -> Any:
@@ -312,6 +352,7 @@ def _model(found: Repository, dtype: Any) -> Any:
             raise DataError(
                 f"the code of space '{found.name}' is not InternVL-C's",
                 why=f"its model has no {method}",
+                fix='take "hf:OpenGVLab/InternVL-14B-224px@COMMIT"',
                 space=found.name,
             )
     return model

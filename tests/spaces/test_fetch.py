@@ -1,12 +1,20 @@
+import fnmatch
 import hashlib
+import json
+import sys
 import threading
+import tomllib
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
 from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, StoreError
+from reactions.spaces import adapters
 from reactions.spaces import fetch as module
 from reactions.spaces.fetch import download, fetch
 from reactions.spaces.weights import Places, WeightsFile, WeightsRepo
@@ -16,9 +24,15 @@ SHA = hashlib.sha256(BYTES).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Serves ``body``; ``tags`` are headers that tell its version."""
+
     ranges = True
+    checks = True  # heeds If-Range
     stop_after = None
-    asked = None
+    body = BYTES
+    tags: ClassVar[dict] = {"ETag": '"one"'}
+    beyond = None  # Content-Range of the answer that there is nothing more
+    asked: ClassVar[list] = []
 
     def do_GET(self):
         wanted = self.headers.get("Range")
@@ -27,13 +41,22 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404, "not here")
             return
         start = int(wanted[6:-1]) if wanted and self.ranges else 0
-        if start >= len(BYTES):
-            self.send_error(416)
+        known = self.headers.get("If-Range")
+        if known and self.checks and known not in self.tags.values():
+            start = 0
+        if start >= len(self.body):
+            self.send_response(416)
+            self.send_header("Content-Length", "0")
+            if self.beyond:
+                self.send_header("Content-Range", self.beyond)
+            self.end_headers()
             return
+        body = self.body[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(BYTES) - start))
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in self.tags.items():
+            self.send_header(name, value)
         self.end_headers()
-        body = BYTES[start:]
         self.wfile.write(body[: self.stop_after] if self.stop_after else body)
 
     def log_message(self, *args):
@@ -42,9 +65,10 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
+    for name in ("ranges", "checks", "stop_after", "body", "tags", "beyond"):
+        # Which puts back what a test changes.
+        monkeypatch.setattr(Handler, name, getattr(Handler, name))
     monkeypatch.setattr(Handler, "asked", [])
-    monkeypatch.setattr(Handler, "ranges", True)
-    monkeypatch.setattr(Handler, "stop_after", None)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -92,6 +116,103 @@ def test_a_stopped_download_goes_on(server, tmp_path, monkeypatch):
     monkeypatch.setattr(Handler, "stop_after", None)
     download(file(server, sha256=SHA), tmp_path / "m.bin", lambda *_: None)
     assert Handler.asked == [None, f"bytes={kept}-"]
+    assert (tmp_path / "m.bin").read_bytes() == BYTES
+    assert [path.name for path in tmp_path.iterdir()] == ["m.bin"]
+
+
+OTHER = bytes(reversed(BYTES)) + b"longer"
+DATES = [{"Last-Modified": f"Sat, 0{day} Jan 2022 00:00:00 GMT"} for day in (1, 8)]
+
+
+def stopped(url, path, monkeypatch):
+    """Download the beginning of a file whose digest is unknown; return how much was kept."""
+    Handler.stop_after = 1_000_000
+    with pytest.raises(MissingError) as caught:
+        download(WeightsFile("m.bin", url=f"{url}/m.bin"), path, lambda *_: None)
+    Handler.stop_after = None
+    Handler.asked.clear()
+    return path.with_name(path.name + ".part").stat().st_size, caught.value
+
+
+@pytest.mark.parametrize("tags", [{"ETag": '"one"'}, DATES[0]])
+def test_a_download_goes_on_without_a_digest_while_the_file_is_the_same(
+    server, tmp_path, monkeypatch, tags
+):
+    Handler.tags = tags
+    kept, error = stopped(server, tmp_path / "m.bin", monkeypatch)
+    assert "bytes are kept" in error.fix
+    download(file(server), tmp_path / "m.bin", lambda *_: None)
+    assert Handler.asked == [f"bytes={kept}-"]
+    assert (tmp_path / "m.bin").read_bytes() == BYTES
+    assert [path.name for path in tmp_path.iterdir()] == ["m.bin"]
+
+
+@pytest.mark.parametrize("checks", [True, False], ids=["If-Range heeded", "If-Range ignored"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"ETag": '"one"'}, {"ETag": '"two"'}),
+        DATES,
+        ({"ETag": 'W/"same"', **DATES[0]}, {"ETag": 'W/"same"', **DATES[1]}),
+    ],
+)
+def test_a_file_that_changed_on_the_server_is_not_spliced(
+    server, tmp_path, monkeypatch, before, after, checks
+):
+    Handler.tags, Handler.checks = before, checks
+    stopped(server, tmp_path / "m.bin", monkeypatch)
+    Handler.tags, Handler.body = after, OTHER
+    download(file(server), tmp_path / "m.bin", lambda *_: None)
+    assert (tmp_path / "m.bin").read_bytes() == OTHER
+
+
+@pytest.mark.parametrize("tags", [{}, {"ETag": 'W/"weak"'}])
+def test_without_any_sign_of_the_version_a_download_starts_again(
+    server, tmp_path, monkeypatch, tags
+):
+    Handler.tags = tags
+    _, error = stopped(server, tmp_path / "m.bin", monkeypatch)
+    assert "are kept" not in error.fix
+    Handler.body = OTHER
+    download(file(server), tmp_path / "m.bin", lambda *_: None)
+    assert Handler.asked == [None]
+    assert (tmp_path / "m.bin").read_bytes() == OTHER
+
+
+def test_the_sign_of_a_version_is_that_of_the_bytes_kept(server, tmp_path, monkeypatch):
+    """Started again with another version and stopped again, it goes on with that one."""
+    stopped(server, tmp_path / "m.bin", monkeypatch)
+    Handler.tags, Handler.body = {"ETag": '"two"'}, OTHER
+    kept, _ = stopped(server, tmp_path / "m.bin", monkeypatch)
+    download(file(server), tmp_path / "m.bin", lambda *_: None)
+    assert Handler.asked == [f"bytes={kept}-"]
+    assert (tmp_path / "m.bin").read_bytes() == OTHER
+
+
+@pytest.mark.parametrize(
+    ("beyond", "asked"),
+    [
+        (f"bytes */{len(BYTES)}", 1),
+        (f"bytes */{len(BYTES) - 7}", 2),  # the file is shorter now: ours is another
+        (None, 2),
+    ],
+)
+def test_nothing_beyond_what_we_have(server, tmp_path, beyond, asked):
+    part = tmp_path / "m.bin.part"
+    part.write_bytes(BYTES)
+    part.with_name("m.bin.part.tag").write_text('"one"')
+    Handler.beyond = beyond
+    Handler.body = BYTES if asked == 1 else BYTES[:-7]
+    download(file(server), tmp_path / "m.bin", lambda *_: None)
+    assert len(Handler.asked) == asked
+    assert (tmp_path / "m.bin").read_bytes() == Handler.body
+
+
+def test_a_part_that_begins_elsewhere_is_not_appended(server, tmp_path, monkeypatch):
+    stopped(server, tmp_path / "m.bin", monkeypatch)
+    Handler.tags = {"ETag": '"one"', "Content-Range": f"bytes 5-{len(BYTES) - 1}/{len(BYTES)}"}
+    download(file(server), tmp_path / "m.bin", lambda *_: None)
+    assert len(Handler.asked) == 2
     assert (tmp_path / "m.bin").read_bytes() == BYTES
 
 
@@ -160,8 +281,9 @@ def test_a_file_that_is_nowhere_to_be_had(tmp_path):
 class Hub:
     """What huggingface_hub does, on a folder."""
 
-    def __init__(self, files):
+    def __init__(self, files, contents=None):
         self.files = files
+        self.contents = contents or {}
         self.calls = []
 
     def list_repo_files(self, repo, revision=None):
@@ -172,7 +294,10 @@ class Hub:
         folder = cache_dir / "models--org--repo" / "snapshots" / "abc"
         folder.mkdir(parents=True, exist_ok=True)
         for name in self.files:
-            (folder / name).write_bytes(b"x")
+            if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+                (folder / name).write_bytes(self.contents.get(name, b"x"))
+        (folder.parents[1] / "refs").mkdir(exist_ok=True)
+        (folder.parents[1] / "refs" / (revision or "main")).write_text("abc")
         return str(folder)
 
 
@@ -186,6 +311,76 @@ def test_a_repository_comes_by_the_hubs_own_library(tmp_path, monkeypatch):
     assert not found.was_there
     assert hub.calls == [("org/repo", "v1", ["*.json", "*.safetensors"])]
     assert found.licence == "Apache-2.0"
+
+
+CARD = b"---\nlicense: cc-by-nc-4.0\n---\n"
+
+
+def test_the_licence_of_a_repository_is_read_from_its_card(tmp_path, monkeypatch):
+    hub = Hub(["config.json", "README.md", "model.safetensors"], {"README.md": CARD})
+    monkeypatch.setattr(module, "_hub", lambda space: hub)
+    wanted = WeightsRepo("org/repo", files=("*.json", "README.md"), weights=("*.safetensors",))
+    for was_there in (False, True):
+        (found,) = fetch("S", [wanted], places(tmp_path), DigestCache())
+        assert (found.was_there, found.licence) == (was_there, "cc-by-nc-4.0")
+    (found,) = fetch("S", [replace(wanted, licence="MIT")], places(tmp_path), DigestCache())
+    assert found.licence == "MIT"
+
+
+INDEX = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+CODE = {
+    "auto_map": {
+        "AutoConfig": "conf.C",
+        "AutoModel": ["net.M", None],
+        "AutoTokenizer": "x/y--words.W",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    "gone", ["config.json", "conf.py", "net.py", "model-2.safetensors", "model-1.safetensors"]
+)
+def test_what_a_stopped_or_an_older_fetch_left_out_is_brought(tmp_path, monkeypatch, gone):
+    files = {
+        "config.json": json.dumps(CODE).encode(),
+        "conf.py": b"",
+        "net.py": b"",
+        "model.safetensors.index.json": json.dumps(INDEX).encode(),
+        "model-1.safetensors": b"",
+        "model-2.safetensors": b"",
+    }
+    hub = Hub(list(files), files)
+    monkeypatch.setattr(module, "_hub", lambda space: hub)
+    (wanted,) = adapters.requirements("hf:org/repo")
+    (first,) = fetch("S", [wanted], places(tmp_path), DigestCache())
+    assert fetch("S", [wanted], places(tmp_path), DigestCache())[0].was_there
+    (first.path / gone).unlink()
+    assert not fetch("S", [wanted], places(tmp_path), DigestCache())[0].was_there
+    assert (first.path / gone).is_file()
+    # What was not asked for is not missed.
+    (first.path / "net.py").unlink()
+    asked = replace(wanted, files=("*.json",))
+    assert fetch("S", [asked], places(tmp_path), DigestCache())[0].was_there
+
+
+def test_code_is_brought_at_the_commit_that_is_trusted(tmp_path, monkeypatch):
+    hub = Hub(["config.json", "model.safetensors"])
+    monkeypatch.setattr(module, "_hub", lambda space: hub)
+    monkeypatch.setenv("MOLSPACE_TRUST_REMOTE_CODE", f"org/other@{'a' * 40} org/repo@{'b' * 40}")
+    for revision in ("", "v1"):
+        wanted = WeightsRepo("org/repo", revision, weights=("*.safetensors",))
+        fetch("S", [wanted], places(tmp_path), DigestCache())
+    assert [revision for _, revision, _ in hub.calls] == ["b" * 40, "v1"]
+
+
+def test_without_the_hubs_library_the_fix_names_an_extra_that_exists(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingError) as caught:
+        module._hub("S")
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    brings = extras["project"]["optional-dependencies"]["hub"]
+    assert any(package.startswith("huggingface_hub") for package in brings)
+    assert "molspace[hub]" in caught.value.fix
 
 
 def test_a_repository_without_usable_weights(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """InternVL-C: a tiny stand-in repository with the same files, call surface and types."""
 
+import fnmatch
 import json
 import shutil
 import sys
@@ -10,9 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Item, StagedEncoder
+from reactions.labs.reading import load_lab
 from reactions.spaces import adapters, hf_repositories, internvl
+from reactions.spaces import fetch as fetching
+from reactions.spaces.image_text import transformer_flops
 from reactions.spaces.weights import Places
 
 transformers = pytest.importorskip("transformers")
@@ -148,6 +153,30 @@ def repository(original):
     return folder / "snapshots" / COMMIT
 
 
+class Hub:
+    """What huggingface_hub does, with one repository at one commit."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def list_repo_files(self, repo, revision=None):
+        assert repo == REPO
+        return [path.name for path in self.folder.iterdir()]
+
+    def snapshot_download(self, repo, revision=None, cache_dir=None, allow_patterns=()):
+        target = cache_dir / ("models--" + repo.replace("/", "--"))
+        if revision is None:
+            (target / "refs").mkdir(parents=True, exist_ok=True)
+            (target / "refs" / "main").write_text(COMMIT)
+        assert revision in (None, COMMIT)
+        snapshot = target / "snapshots" / COMMIT
+        snapshot.mkdir(parents=True, exist_ok=True)
+        for name in self.list_repo_files(repo):
+            if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+                shutil.copyfile(self.folder / name, snapshot / name)
+        return str(snapshot)
+
+
 PINNED = f"hf:{REPO}@{COMMIT}"
 CAPTIONS = ["a red square", "", "two dogs barking, " * 9]
 
@@ -207,6 +236,83 @@ class TestEncoder:
         assert ((a * b).sum(axis=1) > 0.995).all()  # eight bits of mantissa
 
 
+class TestFetched:
+    """From nothing to embeddings, by what the messages say."""
+
+    def bring(self, uri, monkeypatch, original, name=""):
+        monkeypatch.setattr(fetching, "_hub", lambda space: Hub(original[0]))
+        places = Places.of_environment()
+        needs = adapters.requirements(uri)
+        (found,) = fetching.fetch(name or uri, needs, places, DigestCache())
+        return found
+
+    @pytest.fixture
+    def lab(self, tmp_path, monkeypatch):
+        """Write a lab file with a space of this URI, as the paper lab has one; return the lab."""
+        monkeypatch.chdir(tmp_path)
+
+        def write(uri, extends=""):
+            text = f'[lab]\n{extends}\n[spaces.InternVL]\nuri = "{uri}"\n'
+            (tmp_path / "molspace.toml").write_text(text)
+            return load_lab()
+
+        return write
+
+    def test_naming_the_commit_in_the_variable(self, original, lab, monkeypatch):
+        uri = f"hf:{REPO}"
+        first = self.bring(uri, monkeypatch, original, "InternVL")
+        assert not first.was_there
+        assert first.licence == "mit"
+        assert self.bring(uri, monkeypatch, original, "InternVL").was_there
+        with pytest.raises(UsageError, match="has to be pinned") as caught:
+            lab(uri).catalogue.by_name("InternVL")
+        fix = caught.value.fix
+        setting = f"{internvl.TRUST_VARIABLE}={REPO}@{COMMIT}"
+        assert f"read {first.path}, then: {setting} " in fix
+        monkeypatch.setenv(*setting.split("="))
+        spec = lab(uri).catalogue.by_name("InternVL")
+        assert (spec.name, spec.source) == ("InternVL", PINNED)
+        assert adapters.load(spec).embed("text", items("text", CAPTIONS)).shape == (3, DIM)
+
+    def test_naming_the_commit_in_a_lab(self, original, lab, monkeypatch, tmp_path):
+        uri = f"hf:{REPO}"
+        self.bring(uri, monkeypatch, original, "InternVL")
+        (tmp_path / "published.toml").write_text(f'[spaces.InternVL]\nuri = "{uri}"\n')
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")  # --trust-remote-code
+        with pytest.raises(UsageError) as caught:
+            lab(uri).catalogue.by_name("InternVL")
+        line = f'[spaces.InternVL] uri = "{PINNED}"'
+        assert line in caught.value.fix
+        assert "--trust-remote-code" in caught.value.fix
+        assert caught.value.fields["revision"] == COMMIT
+        spec = lab(PINNED, 'extends = "published.toml"').catalogue.by_name("InternVL")
+        assert adapters.load(spec).embed("text", items("text", CAPTIONS)).shape == (3, DIM)
+
+    def test_the_commit_alone_is_enough(self, original, monkeypatch):
+        """Fetched by commit, no branch is known: the variable still finds it."""
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, f"{REPO}@{COMMIT}")
+        found = self.bring(f"hf:{REPO}", monkeypatch, original)
+        assert not (found.path.parents[1] / "refs").exists()
+        spec = adapters.resolve_uri(f"hf:{REPO}")
+        adapters.check(spec)
+        assert spec.source == PINNED
+
+    def test_a_fetch_without_code_is_repaired(self, original, monkeypatch):
+        found = self.bring(PINNED, monkeypatch, original)
+        (found.path / "modeling_tinyvl.py").unlink()
+        with pytest.raises(MissingError, match="not all in its repository") as caught:
+            adapters.resolve_uri(PINNED)
+        assert caught.value.fix == f'molspace spaces fetch "{PINNED}"'
+        assert not self.bring(PINNED, monkeypatch, original).was_there
+        adapters.resolve_uri(PINNED)
+
+    def test_what_is_not_here_names_the_trusted_commit(self, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, f"{REPO}@{COMMIT}")
+        with pytest.raises(MissingError) as caught:
+            adapters.resolve_uri(f"hf:{REPO}")
+        assert f'spaces fetch "{PINNED}"' in caught.value.fix
+
+
 class TestDescription:
     def test_it_runs_nothing(self, repository):
         spec = adapters.resolve_uri(PINNED)
@@ -218,6 +324,36 @@ class TestDescription:
         assert tags["text"].startswith("summarize-tokens-")
         assert tags["text"].endswith("-truncate80-1-bf16")
         assert not [name for name in sys.modules if name.startswith("transformers_modules")]
+
+    def test_its_cost_is_told_by_its_configuration(self, repository):
+        path = repository / "config.json"
+        config = json.loads(path.read_text())
+        config["force_image_size"] = 32
+        config["vision_config"] = {
+            "hidden_size": 32,
+            "image_size": 448,
+            "intermediate_size": 96,
+            "num_hidden_layers": 5,
+            "patch_size": 8,
+        }
+        config["qllama_config"] = {
+            "hidden_size": 16,
+            "intermediate_size": 48,
+            "num_hidden_layers": 3,
+        }
+        path.write_text(json.dumps(config))
+        found = dict(adapters.resolve_uri(PINNED).flops_per_item)
+        # A layer: 4 matrices of attention, 2 of the perceptron, or 3 where it is gated.
+        image, text = 4 * 32**2 + 2 * 32 * 96, 4 * 16**2 + 3 * 16 * 48
+        patches, tokens = 4 * 4 + 1, 80
+        assert found["image"] == 2 * 5 * patches * (image + 2 * patches * 32)
+        assert found["text"] == 2 * 3 * tokens * (text + 2 * tokens * 16)
+
+    def test_what_the_configuration_leaves_out_is_as_published(self, repository):
+        found = dict(adapters.resolve_uri(PINNED).flops_per_item)
+        # 32 pixels and patches of 14 here; else InternViT-6B, and LLaMA-7B's shape.
+        assert found["image"] == transformer_flops(layers=48, width=3200, tokens=5)
+        assert found["text"] == pytest.approx(2 * 80 * 6.5e9, rel=0.02)
 
     def test_its_code_is_part_of_what_it_is(self, repository):
         before = adapters.resolve_uri(f"hf:{repository}")
@@ -285,11 +421,14 @@ class TestTrust:
         monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
         path = repository / "config.json"
         config = json.loads(path.read_text())
-        for reference in ("other/repo--modeling.X", "gone.X"):
+        for reference, kind in (("other/repo--modeling.X", UsageError), ("gone.X", MissingError)):
             config["auto_map"]["AutoModel"] = reference
             path.write_text(json.dumps(config))
-            with pytest.raises(UsageError, match="not all in its repository"):
-                adapters.load(adapters.resolve_uri(PINNED))
+            for uri in (PINNED, f"hf:{repository}"):
+                with pytest.raises(kind, match="not all in its repository") as caught:
+                    adapters.load(adapters.resolve_uri(uri))
+                assert caught.value.fix
+        assert f"put gone.py of the original repository into {repository}" in caught.value.fix
 
     def test_code_that_changed_since_is_not_run(self, repository, monkeypatch):
         monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
