@@ -128,13 +128,13 @@ def fetch(
 ) -> None:
     """Download a space's weights; a stopped download goes on where it was.
 
-    Weights have licences of their own, which are shown: ImageBind's, for one, does not
-    allow commercial use.
+    Weights have licences of their own, which are shown before (with --quiet, too), as far as
+    they are known: ImageBind's, for one, does not allow commercial use.
     """
     from reactions.errors import UsageError
     from reactions.spaces.adapters import requirements
     from reactions.spaces.fetch import fetch as bring
-    from reactions.spaces.weights import Places, digest_cache
+    from reactions.spaces.weights import Places, WeightsRepo, digest_cache
 
     opened = options.lab(lab)
     called, uri = opened.uri_of(name)
@@ -146,6 +146,10 @@ def fetch(
             f"there is nothing to fetch for '{name}'",
             why="its weights come with molspace" if called != uri else "it lies on this machine",
         )
+    known = {one.repo if isinstance(one, WeightsRepo) else one.name: one.licence for one in wanted}
+    for weights, licence in known.items():
+        if licence:
+            say(f"{weights}: {_licence(licence)}")
     told = _downloads(quiet)
     found = bring(called, wanted, Places.of_environment(), digest_cache(), told=told)
     if as_json:
@@ -167,11 +171,12 @@ def fetch(
         )
         return
     for one in found:
+        terms = "" if known.get(one.name) else _licence(one.licence)
         if not quiet:
-            say(
-                f"{one.name}: {'was there' if one.was_there else 'fetched'}; "
-                + _licence(one.licence)
-            )
+            state = "was there" if one.was_there else "fetched"
+            say("; ".join(filter(None, (f"{one.name}: {state}", terms))))
+        elif terms and one.licence:
+            say(f"{one.name}: {terms}")
         print(one.path)
 
 
@@ -200,11 +205,13 @@ def doctor(
 
     options.allow_remote_code(trust)
     spec = _spec(options.lab(lab, weights=weights), name)
-    encoder = load(spec, device=resolve_devices(device)[0])
+    place = resolve_devices(device)[0]
+    encoder = load(spec, device=place)
     samples = {
         m: mini.corpus(m, n=ITEMS, seed=0).items(0, ITEMS) for m in ("audio", "image", "text")
     }
-    found = examine(encoder, samples, goldens=state_folder() / "goldens", renew=renew)
+    goldens = state_folder() / "goldens"
+    found = examine(encoder, samples, goldens=goldens, renew=renew, device=place)
     wrong = [one for one in found if one.verdict == "failed"]
     if as_json:
         print_json("doctor", {"space": spec.name, "findings": [one.to_json() for one in found]})

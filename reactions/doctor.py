@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from reactions.errors import MolspaceError, StoreError
+from reactions.errors import DataError, MolspaceError, StoreError
 from reactions.hashing import digest
-from reactions.kinds import Encoder, Item, Modality, SpaceSpec
+from reactions.kinds import Encoder, Item, Modality, SpaceSpec, Waveform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +37,12 @@ half precision. A random crop moves a row by 0.1 and more.
 """
 
 MAX_NORM_ERROR = 1e-2
+
+LONG_SECONDS = (15, 40)
+"""Encoders of sound take about ten seconds: what they do with more is often left to chance."""
+
+_LONG_RATE_HZ = 8000
+_LOW_HZ, _HIGH_HZ = 100.0, 3500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,11 @@ def examine(
     *,
     goldens: Path | None = None,
     renew: bool = False,
+    device: str = "cpu",
 ) -> list[Finding]:
     """Examine a loaded space.
+
+    Sounds longer than most encoders take are tried besides the samples, where any sound is.
 
     Args:
         encoder: the space.
@@ -78,13 +86,14 @@ def examine(
         goldens: folder in which outputs are kept: the first examination stores them, later
             ones compare. None keeps nothing.
         renew: store this examination's outputs in place of earlier ones.
+        device: on which the encoder computes: its memory is watched.
 
     Raises:
         StoreError: the folder cannot be written.
     """
     spec = encoder.spec
     findings = [_weights(spec)]
-    outputs: dict[Modality, NDArray[np.float32]] = {}
+    outputs: _Outputs = {}
     for modality in spec.modalities:
         items = list(samples.get(modality, ()))
         if len(items) < 4:
@@ -93,12 +102,27 @@ def examine(
             )
             continue
         try:
-            findings += _tower(encoder, modality, items, outputs)
+            findings += _tower(encoder, modality, items, outputs, device)
+            if modality == "audio" and modality in outputs:
+                findings += _long_sounds(encoder, outputs)
         except MolspaceError as error:
             findings.append(Finding("embeds", modality, "failed", error.what, error.fix))
     if goldens is not None:
-        findings += _compare(spec, samples, outputs, goldens, renew)
+        findings += _compare(spec, outputs, goldens, renew)
     return findings
+
+
+_Outputs = dict[Modality, tuple[list[str], "NDArray[np.float32]"]]
+"""Modality to the ids and rows that are kept."""
+
+
+def rising_sound(seconds: int) -> Item:
+    """Return a tone that rises throughout, so that no two crops of it are alike."""
+    t = np.arange(seconds * _LONG_RATE_HZ) / _LONG_RATE_HZ
+    octaves = np.log(_HIGH_HZ / _LOW_HZ) / seconds
+    phase = 2 * np.pi * _LOW_HZ * np.expm1(octaves * t) / octaves
+    samples = (0.5 * np.sin(phase)).astype(np.float32)
+    return Item(f"rising-{seconds}s", "audio", Waveform(samples, _LONG_RATE_HZ))
 
 
 def _weights(spec: SpaceSpec) -> Finding:
@@ -113,15 +137,16 @@ def _tower(
     encoder: Encoder,
     modality: Modality,
     items: list[Item],
-    outputs: dict[Modality, NDArray[np.float32]],
+    outputs: _Outputs,
+    device: str,
 ) -> list[Finding]:
     spec = encoder.spec
     encoder.embed(modality, items[:1])  # what the first call sets up is not timed
-    before = _resident_bytes()
+    before = _memory_before(device)
     began = time.perf_counter()
     rows = encoder.embed(modality, items)
     seconds = time.perf_counter() - began
-    grown = max(0, _resident_bytes() - before)
+    memory = _memory_since(device, before)
     shape = (len(items), spec.dim)
     if rows.shape != shape:
         advice = f"{shape} was promised"
@@ -131,7 +156,7 @@ def _tower(
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         value = f"NaN or infinity for {len(bad)} of {len(items)} items"
         return [*found, Finding("finite", modality, "failed", value, "mend the weights")]
-    outputs[modality] = rows
+    outputs[modality] = [item.id for item in items], rows
     worst = float(np.abs(np.linalg.norm(rows.astype(np.float64), axis=1) - 1).max())
     found.append(
         Finding(
@@ -157,11 +182,25 @@ def _tower(
             "speed",
             modality,
             "ok",
-            f"{rate:,.1f} items/s in a batch of {len(items)}, {grown / 1e6:,.0f} MB more memory; "
+            f"{rate:,.1f} items/s in a batch of {len(items)}{memory}; "
             f"a million take {_hours(1e6 / rate)}",
         )
     )
     return found
+
+
+def _long_sounds(encoder: Encoder, outputs: _Outputs) -> list[Finding]:
+    """Embed long sounds again and alone: crops drawn at random show here, and only here."""
+    items = [rising_sound(seconds) for seconds in LONG_SECONDS]
+    rows = encoder.embed("audio", items)
+    again = encoder.embed("audio", items)
+    alone = np.concatenate([encoder.embed("audio", [item]) for item in items])
+    ids, others = outputs["audio"]
+    if rows.shape == (len(items), others.shape[1]) and np.isfinite(rows).all():
+        outputs["audio"] = [*ids, *(item.id for item in items)], np.concatenate([others, rows])
+    advice = "long sounds are cropped at random: the same sound has to give the same embedding"
+    both = np.concatenate([again, alone])
+    return [_drift("long sounds", "audio", np.concatenate([rows, rows]), both, advice)]
 
 
 def _drift(
@@ -201,16 +240,19 @@ def _spread(modality: Modality, rows: NDArray[np.float32]) -> Finding:
 
 def _compare(
     spec: SpaceSpec,
-    samples: Mapping[Modality, Sequence[Item]],
-    outputs: Mapping[Modality, NDArray[np.float32]],
+    outputs: _Outputs,
     folder: Path,
     renew: bool,
 ) -> list[Finding]:
     found = []
-    for modality, rows in outputs.items():
-        ids = [item.id for item in samples[modality]]
+    for modality, (ids, rows) in outputs.items():
         path = folder / f"{digest('golden', [spec.identity(modality), modality, ids])[:24]}.json"
-        stored = None if renew else _stored(path)
+        try:
+            stored = None if renew else _stored(path)
+        except DataError as error:
+            value = f"{error.what}: {error.why}"
+            found.append(Finding("stored outputs", modality, "failed", value, error.fix))
+            continue
         if stored is None:
             _store(path, spec, modality, rows)
             value = f"stored now, at {path}"
@@ -222,12 +264,26 @@ def _compare(
 
 
 def _stored(path: Path) -> NDArray[np.float32] | None:
+    """Return the outputs of the last time; None if there was none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         rows = np.array(record["rows"], dtype=np.float32)
-    except (OSError, ValueError, LookupError, TypeError):
+        if rows.ndim != 2:
+            raise ValueError("it holds no rows")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return rows if rows.ndim == 2 else None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"cannot read {path}",
+            why=" ".join(str(error).split()) or type(error).__name__,
+            fix="nothing was compared; to store these outputs in its place: --renew",
+            path=str(path),
+        ) from error
+    return rows
 
 
 def _store(path: Path, spec: SpaceSpec, modality: Modality, rows: NDArray[np.float32]) -> None:
@@ -249,17 +305,37 @@ def _store(path: Path, spec: SpaceSpec, modality: Modality, rows: NDArray[np.flo
         ) from error
 
 
+def _memory_before(device: str) -> int:
+    """Return what is in use before a batch; on CUDA the peak is measured from here on."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        return int(torch.cuda.memory_allocated(device))
+    return _resident_bytes()
+
+
+def _memory_since(device: str, before: int) -> str:
+    """Return in words what a batch took: on CUDA its peak, elsewhere what stayed afterwards."""
+    if device.startswith("cuda"):
+        import torch
+
+        taken = int(torch.cuda.max_memory_allocated(device)) - before
+        return f", {taken / 1e6:,.0f} MB of GPU memory at the peak"
+    after = _resident_bytes()
+    if not after:
+        return ""
+    # Not a peak: what was freed in between, and came from memory held already, is not seen.
+    return f", {max(0, after - before) / 1e6:,.0f} MB more resident afterwards"
+
+
 def _resident_bytes() -> int:
-    """Return the memory this process holds, and on CUDA what its tensors take."""
-    torch = sys.modules.get("torch")
-    held = 0
-    if torch is not None and torch.cuda.is_available():
-        held = int(torch.cuda.max_memory_allocated())
+    """Return the memory this process holds; 0 where that cannot be known."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return held + pages * os.sysconf("SC_PAGE_SIZE")
+        return pages * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):  # not Linux
-        return held
+        return 0
 
 
 def _hours(seconds: float) -> str:

@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 from fakes import CG, Encoder
 
-from reactions.doctor import examine
+from reactions import doctor
+from reactions.doctor import LONG_SECONDS, examine, rising_sound
 from reactions.errors import MediaError, StoreError
 from reactions.kinds import Item
 
@@ -43,6 +46,63 @@ def test_a_healthy_space_passes(tmp_path):
         "speed",
         "stored outputs",
     }
+    assert found["long sounds", "audio"] == "ok"
+    assert not [modality for check, modality in found if check == "long sounds"][1:]
+
+
+class Cropping(Encoder):
+    """Hears ten seconds of a sound, at random or from the beginning, by their spectrum."""
+
+    SECONDS = 10
+
+    def __init__(self, spec, *, by_chance):
+        super().__init__(spec)
+        self._rng = np.random.default_rng(0)
+        self._by_chance = by_chance
+
+    def embed(self, modality, items):
+        if any(item.value is None for item in items):
+            return super().embed(modality, items)
+        rows = []
+        for item in items:
+            size = self.SECONDS * item.value.rate_hz
+            spare = len(item.value.samples) - size
+            start = self._rng.integers(spare) if self._by_chance and spare > 0 else 0
+            heard = np.abs(np.fft.rfft(item.value.samples[start : start + size]))
+            rows.append([part.sum() for part in np.array_split(heard, self.spec.dim)])
+        rows = np.float32(rows)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_crops_at_random_show_in_long_sounds():
+    for by_chance, verdict in ((True, "failed"), (False, "ok")):
+        found = verdicts(Cropping(CG.spec, by_chance=by_chance))
+        assert found["long sounds", "audio"] == verdict
+        assert found["same again", "audio"] == "ok"
+
+
+def test_long_sounds_differ_throughout():
+    assert min(LONG_SECONDS) > 10
+    for seconds in LONG_SECONDS:
+        sound = rising_sound(seconds).value
+        assert (sound.samples.dtype, len(sound.samples)) == (
+            np.float32,
+            seconds * sound.rate_hz,
+        )
+        assert 0.4 < np.abs(sound.samples).max() <= 1
+        crossings = [
+            np.count_nonzero(np.diff(np.signbit(part))) for part in np.split(sound.samples, 20)
+        ]
+        assert crossings == sorted(set(crossings))  # higher, and higher
+
+
+def test_long_sounds_are_among_the_stored_outputs(tmp_path):
+    verdicts(Encoder(CG.spec), goldens=tmp_path)
+    found = {}
+    for path in tmp_path.iterdir():
+        record = json.loads(path.read_text())
+        found[record["modality"]] = len(record["rows"])
+    assert found == {"audio": 8 + len(LONG_SECONDS), "text": 8}
 
 
 def chance():
@@ -91,11 +151,52 @@ def test_outputs_that_changed_since_they_were_stored(tmp_path):
     assert verdicts(turned, goldens=tmp_path)["stored outputs", "text"] == "ok"
 
 
-def test_a_damaged_record_is_made_anew(tmp_path):
+@pytest.mark.parametrize("content", ["{", "{}", '{"rows": [1]}', '{"rows": [[1], [1, 2]]}', None])
+def test_a_damaged_record_is_told_and_kept(tmp_path, content):
     verdicts(Encoder(CG.spec), goldens=tmp_path)
     for path in tmp_path.iterdir():
-        path.write_text("{")
-    assert verdicts(Encoder(CG.spec), goldens=tmp_path)["stored outputs", "text"] == "ok"
+        path.unlink()
+        path.mkdir() if content is None else path.write_text(content)
+    for _ in range(2):
+        found = examine(Encoder(CG.spec), samples(), goldens=tmp_path)
+        stored = [one for one in found if one.check == "stored outputs"]
+        assert [one.verdict for one in stored] == ["failed", "failed"]
+        assert all("--renew" in one.advice and "cannot read" in one.value for one in stored)
+    for path in tmp_path.iterdir():
+        assert path.is_dir() if content is None else path.read_text() == content
+    if content is not None:
+        found = verdicts(Encoder(CG.spec), goldens=tmp_path, renew=True)
+        assert found["stored outputs", "text"] == "ok"
+        assert verdicts(Encoder(CG.spec), goldens=tmp_path)["stored outputs", "text"] == "ok"
+
+
+def speeds(**options):
+    found = examine(Encoder(CG.spec), samples(), **options)
+    return [one.value for one in found if one.check == "speed"]
+
+
+def test_memory_on_a_cpu_is_called_what_it_is(monkeypatch):
+    held = iter([10_000_000, 17_000_000] * 2)
+    monkeypatch.setattr(doctor, "_resident_bytes", lambda: next(held))
+    assert all(", 7 MB more resident afterwards;" in value for value in speeds())
+    monkeypatch.setattr(doctor, "_resident_bytes", lambda: 0)  # where that cannot be known
+    assert not any("MB" in value for value in speeds())
+
+
+def test_memory_on_a_gpu_is_the_peak_of_the_batch_alone(monkeypatch):
+    import torch
+
+    class Memory:
+        held, peak = 50_000_000, 900_000_000  # of what came before
+
+    def reset(device):
+        assert device == "cuda:1"
+        Memory.peak = Memory.held
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: Memory.held)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: Memory.peak + 8_000_000)
+    assert all(", 8 MB of GPU memory at the peak;" in value for value in speeds(device="cuda:1"))
 
 
 def test_a_place_that_cannot_be_written(tmp_path):

@@ -77,6 +77,7 @@ def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(mols
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("# InternVL: fit for use")
     assert first.stdout.count("stored now") == 2
+    assert first.stdout.count("MB more resident afterwards") in (0, 2)  # unknown, or of both
     body = json.loads(molspace("spaces", "doctor", "InternVL", "--lab", "mini", "--json").stdout)
     stored = [f for f in body["findings"] if f["check"] == "stored outputs"]
     assert [f["verdict"] for f in stored] == ["ok", "ok"]
@@ -88,6 +89,61 @@ def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(mols
     shown = molspace("spaces", "doctor", "InternVL", "--lab", "mini")
     assert shown.returncode == 4
     assert "2 wrong" in shown.stdout
+
+
+def test_the_doctor_hears_long_sounds_and_tells_of_damaged_records(molspace, tmp_path):
+    first = molspace("spaces", "doctor", "CLAP_m", "--lab", "mini")
+    assert first.returncode == 0, first.stderr
+    assert "long sounds\taudio\tok" in first.stdout
+    goldens = list((tmp_path / "cache" / "goldens").iterdir())
+    for golden in goldens:
+        golden.write_text("{")
+    shown = molspace("spaces", "doctor", "CLAP_m", "--lab", "mini")
+    assert shown.returncode == 4
+    assert shown.stdout.count("--renew") == len(goldens) == 2
+    assert [golden.read_text() for golden in goldens] == ["{", "{"]
+    assert molspace("spaces", "doctor", "CLAP_m", "--lab", "mini", "--renew").returncode == 0
+    assert molspace("spaces", "doctor", "CLAP_m", "--lab", "mini").returncode == 0
+
+
+@pytest.mark.parametrize("more", [(), ("--quiet",), ("--json",)])
+def test_licence_terms_are_told_before_anything_is_fetched(molspace, more):
+    shown = molspace("spaces", "fetch", "ImageBind", "--lab", "paper", *more)
+    told = "imagebind_huge.pth: licence CC-BY-NC-SA-4.0: NOT for commercial use\n"
+    assert shown.stderr.startswith(told)
+    assert shown.stderr.count("licence") == 1
+    assert shown.returncode == 3  # offline
+
+
+def test_a_licence_known_before_is_told_once(molspace, tmp_path):
+    space = tmp_path / "xdg" / "molspace" / "weights" / "imagebind"
+    space.mkdir(parents=True)
+    (space / "imagebind_huge.pth").write_bytes(b"")
+    shown = molspace("spaces", "fetch", "ImageBind", "--lab", "paper")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stderr.count("licence") == 1
+    assert shown.stderr.endswith("imagebind_huge.pth: was there\n")
+    assert shown.stdout == f"{space / 'imagebind_huge.pth'}\n"
+
+
+def test_a_licence_that_only_the_card_names_is_told_afterwards(molspace, tmp_path):
+    folder = tmp_path / "hf" / "hub" / "models--maker--clip"
+    snapshot = folder / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("a" * 40)
+    (snapshot / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    (snapshot / "config.json").write_text("{}")
+    (snapshot / "model.safetensors").write_bytes(b"")
+    terms = "licence cc-by-nc-4.0: NOT for commercial use"
+    shown = molspace("spaces", "fetch", "hf:maker/clip")
+    assert shown.stderr == f"maker/clip: was there; {terms}\n"
+    assert (
+        molspace("spaces", "fetch", "hf:maker/clip", "--quiet").stderr == f"maker/clip: {terms}\n"
+    )
+    (snapshot / "README.md").unlink()
+    assert "licence unknown" in molspace("spaces", "fetch", "hf:maker/clip").stderr
+    assert molspace("spaces", "fetch", "hf:maker/clip", "--quiet").stderr == ""
 
 
 def test_weights_may_be_named_on_the_command_line(molspace, tmp_path):
