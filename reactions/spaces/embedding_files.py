@@ -134,6 +134,7 @@ class _Parquet:
             raise DataError(
                 f"no column 'embedding' in '{path}'",
                 why=f"its columns: {', '.join(schema.names) or 'none'}",
+                fix="rename the column that holds the vectors to 'embedding'",
                 path=str(path),
             )
         kind = schema.field("embedding").type
@@ -214,6 +215,7 @@ class _Parquet:
             raise DimensionMismatch(
                 f"ragged embeddings in '{self.path}'",
                 why=f"row {self._start + row} is {found}",
+                fix="write rows of one width",
                 path=str(self.path),
                 row=self._start + row,
             )
@@ -264,7 +266,12 @@ def read_ids(path: Path) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+        raise DataError(
+            f"cannot read '{path}'",
+            why=" ".join(str(error).split()),
+            fix="write the ids in UTF-8, one a line, or as a JSON list",
+            path=str(path),
+        ) from error
     if path.suffix == ".json":
         return parse_ids(text, f"'{path}'")
     return text.removesuffix("\n").split("\n")  # not splitlines: ids may hold odd separators
@@ -283,10 +290,16 @@ def parse_ids(text: str, where: str) -> list[Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} holds no JSON list of ids", why=str(error)) from error
+        raise _no_ids(where, str(error)) from error
     if not isinstance(found, list):
-        raise DataError(f"{where} holds no JSON list of ids")
+        raise _no_ids(where, f"it holds a JSON {type(found).__name__}")
     return found
+
+
+def _no_ids(where: str, why: str) -> DataError:
+    return DataError(
+        f"{where} holds no JSON list of ids", why=why, fix='write one, such as ["a", "b"]'
+    )
 
 
 def _gather(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -301,7 +314,12 @@ def _shape(path: Path, shape: Sequence[int], dtype: str, is_float: bool) -> tupl
         raise _not_rows(path, f"its shape is {tuple(shape)}")
     n, d = shape
     if n == 0 or d == 0:
-        raise DataError(f"no embeddings in '{path}'", why=f"its shape is {(n, d)}", path=str(path))
+        raise DataError(
+            f"no embeddings in '{path}'",
+            why=f"its shape is {(n, d)}",
+            fix="write it again, or remove it if this modality has none",
+            path=str(path),
+        )
     if not is_float:
         raise _not_rows(path, f"its elements are {dtype}")
     return int(n), int(d)
@@ -318,4 +336,9 @@ def _not_rows(path: Path, why: str) -> DataError:
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     why = " ".join(str(error).split()) or type(error).__name__
-    return DataError(f"cannot read the embeddings '{path}'", why=why, path=str(path))
+    return DataError(
+        f"cannot read the embeddings '{path}'",
+        why=why,
+        fix="copy or write it again: it is damaged, or holds more than plain numbers",
+        path=str(path),
+    )

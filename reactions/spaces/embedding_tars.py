@@ -38,7 +38,12 @@ def first_sample(path: Path) -> list[str]:
                     key = own
                     found.append(rest)
     except (OSError, tarfile.TarError) as error:
-        raise DataError(f"the tar '{path}' is damaged", why=str(error), path=str(path)) from error
+        raise DataError(
+            f"the tar '{path}' is damaged",
+            why=str(error),
+            fix="copy or write it again, without compression",
+            path=str(path),
+        ) from error
     return found
 
 
@@ -72,7 +77,12 @@ def open_tars(
                 keys.append(key)
                 places.append((number, offset, size_bytes))
     if not keys:
-        raise DataError(f"no embeddings in '{paths[0]}'", why="it holds no such npy members")
+        raise DataError(
+            f"no embeddings in '{paths[0]}'",
+            why="it holds no such npy members",
+            fix="name each sample's vector KEY.npy, or KEY.MODALITY.npy",
+            path=str(paths[0]),
+        )
     return TarEmbeddings(list(paths), keys, np.array(places, np.int64))
 
 
@@ -107,6 +117,7 @@ class TarEmbeddings:
                     f"ragged embeddings in '{self.path}'",
                     why=f"'{self._keys[row]}' is {len(vector)} wide, the first is "
                     f"{self.shape[1]} wide",
+                    fix="write vectors of one width",
                     path=str(self.path),
                     row=row,
                 )

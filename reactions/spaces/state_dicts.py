@@ -200,4 +200,9 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 
 def _no_tensors(path: Path, why: str) -> DataError:
-    return DataError(f"'{path}' is no checkpoint", why=why, path=str(path))
+    return DataError(
+        f"'{path}' is no checkpoint",
+        why=why,
+        fix="take the published file, or save the model's state_dict() with torch.save",
+        path=str(path),
+    )

@@ -268,16 +268,19 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
 
 def test_tars_of_no_vectors(tmp_path: Path) -> None:
     put_tar(tmp_path / "image-0.tar", {"a.jpg": image_bytes()})
-    with pytest.raises(DataError, match="no embeddings in"):
+    with pytest.raises(DataError, match="no embeddings in") as caught:
         precomputed.resolve(tmp_path)
+    assert "KEY.npy" in caught.value.fix
+    assert caught.value.fields["path"] == str(tmp_path / "image-0.tar")
     (tmp_path / "image-0.tar").unlink()
     put_tar(tmp_path / "0000.tar", {"a.npy": npy(rows(0, 1))})
     with pytest.raises(DataError, match="cannot tell the modality") as caught:
         precomputed.resolve(tmp_path)
     assert "<key>.<modality>.npy" in caught.value.fix
     (tmp_path / "0000.tar").write_bytes(b"x" * 600)
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="damaged") as caught:
         precomputed.resolve(tmp_path)
+    assert caught.value.fix
 
 
 def test_keys_that_tars_repeat_are_refused(tmp_path: Path) -> None:

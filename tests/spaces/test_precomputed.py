@@ -251,6 +251,7 @@ def test_arrays_that_are_no_tables(tmp_path: Path, suffix: str, x: np.ndarray, w
         precomputed.resolve(tmp_path)
     assert words in str(caught.value)
     assert f"text.{suffix}" in str(caught.value)
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -275,6 +276,7 @@ def test_parquet_that_is_no_table_of_embeddings(
     with pytest.raises(DataError) as caught:
         precomputed.resolve(tmp_path)
     assert words in str(caught.value)
+    assert caught.value.fix
 
 
 def test_parquet_ragged_late_and_missing_values(tmp_path: Path) -> None:
@@ -313,6 +315,7 @@ def test_truncated_files(tmp_path: Path, suffix: str, keep: int) -> None:
     with pytest.raises(DataError) as caught:
         precomputed.resolve(tmp_path)
     assert str(path) in str(caught.value)
+    assert caught.value.fix
 
 
 def test_folders_that_are_no_space(tmp_path: Path) -> None:
@@ -361,6 +364,7 @@ def test_bad_ids(tmp_path: Path, name: str, text: str, words: str) -> None:
     with pytest.raises(DataError) as caught:
         precomputed.corpus(spec, "text")
     assert words in str(caught.value)
+    assert caught.value.fix or name.endswith("txt") or "found" in words
 
 
 def test_ids_in_json_crlf_and_twice(tmp_path: Path) -> None:

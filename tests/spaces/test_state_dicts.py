@@ -92,8 +92,9 @@ def test_other_objects_are_refused_by_name(tmp_path):
 def test_other_contents_are_no_checkpoint(tmp_path, value):
     path = tmp_path / "model.pt"
     torch.save(value, path)
-    with pytest.raises(DataError, match="is no checkpoint"):
+    with pytest.raises(DataError, match="is no checkpoint") as caught:
         read_tensors(path)
+    assert "state_dict()" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
