@@ -147,7 +147,7 @@ class TestSound:
         # Where clips overlap, the step that they leave in one another comes from the mean of
         # both channels in the published code. A band with next to nothing shows rounding.
         apart = np.abs(found - wanted)
-        assert (apart <= 1e-4).mean() > (0.998 if seconds == 5.0 else 0.9999)
+        assert (apart <= 1e-4).mean() > (0.998 if seconds == 5.0 else 0.9995)
         assert apart.max() < 5e-3
 
     @pytest.mark.parametrize("rate_hz", [8000, 11025, 44100, 96000])
