@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,6 +141,28 @@ def test_what_is_wrong_is_told_of_the_tower_alone(change, check):
     found = verdicts(Changed(change))
     assert found[check, "text"] == "failed"
     assert "failed" not in {v for (_, modality), v in found.items() if modality == "audio"}
+
+
+def rounded_by_batch(rows):
+    rows = rows + np.float32(0.004) * (len(rows) == 1)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "failed"),
+        ({"preprocessing": (("audio", "a-1"), ("text", "t-1-bf16"))}, "ok"),
+        ({"adapter": "imagebind_bfloat16"}, "ok"),
+    ],
+)
+def test_bfloat16_rounds_more_between_batch_sizes(changes, verdict):
+    encoder = Changed(rounded_by_batch)
+    encoder.spec = replace(CG.spec, **changes)
+    assert verdicts(encoder)["alone or in a batch", "text"] == verdict
+    for change in (by_batch, chance()):  # what is no rounding shows in it, too
+        encoder._change = change
+        assert "failed" in verdicts(encoder).values()
 
 
 def test_outputs_that_changed_since_they_were_stored(tmp_path):
