@@ -1,6 +1,5 @@
-"""InternVL-C: a tiny stand-in repository with the same files, call surface and types."""
+"""InternVL-C, by a tiny stand-in repository."""
 
-import fnmatch
 import json
 import shutil
 import sys
@@ -9,138 +8,32 @@ import hf_tiny
 import numpy as np
 import pytest
 import torch
+from internvl_tiny import COMMIT, DIM, MODELING, PINNED, REPO, forget, isolate, write
 from PIL import Image
 
-from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Item, StagedEncoder
-from reactions.labs.reading import load_lab
 from reactions.spaces import adapters, hf_repositories, internvl
-from reactions.spaces import fetch as fetching
 from reactions.spaces.image_text import transformer_flops
 from reactions.spaces.weights import Places
 
 transformers = pytest.importorskip("transformers")
 
-COMMIT = "e" * 40
-DIM = 24
-REPO = "OpenStandIn/TinyVL-224px"
-
-CONFIGURATION = """
-from transformers import PretrainedConfig
-
-
-class TinyVLConfig(PretrainedConfig):
-    model_type = "internvl"
-
-    def __init__(self, clip_embed_dim=24, vocab=64, vision_config=None, **kwargs):
-        self.clip_embed_dim, self.vocab = clip_embed_dim, vocab
-        self.vision_config = vision_config or {"image_size": 32}
-        super().__init__(**kwargs)
-"""
-
-MODELING = """
-import torch
-from transformers import PreTrainedModel
-
-from .configuration_tinyvl import TinyVLConfig
-
-
-class TinyVLModel(PreTrainedModel):
-    config_class = TinyVLConfig
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.patches = torch.nn.Conv2d(3, 16, 8, 8)
-        self.image_projection = torch.nn.Linear(16, config.clip_embed_dim)
-        self.words = torch.nn.Embedding(config.vocab, 16)
-        self.reader = torch.nn.GRU(16, 16, batch_first=True)  # reads forward, as the real one
-        self.text_projection = torch.nn.Parameter(torch.randn(16, config.clip_embed_dim))
-        self.post_init()
-
-    def _init_weights(self, module):
-        pass
-
-    def encode_image(self, image, mode):
-        assert mode == "InternVL-C" and image.dtype == self.dtype
-        return self.image_projection(torch.tanh(self.patches(image)).flatten(2).amax(-1))
-
-    def encode_text(self, text):
-        mask = text > 0
-        states, _ = self.reader(self.words(text))
-        last = states[torch.arange(len(text)), mask.sum(1) - 1]
-        return last @ self.text_projection
-"""
+CAPTIONS = ["a red square", "", "two dogs barking, " * 9]
 
 
 @pytest.fixture(autouse=True)
 def _untouched(monkeypatch, tmp_path):
-    """Keep what transformers copies out of the home folder, and start without trust."""
-    dynamic = sys.modules.get("transformers.dynamic_module_utils")
-    if dynamic is None:
-        import transformers.dynamic_module_utils as dynamic
-    monkeypatch.setattr(dynamic, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in (internvl.TRUST_VARIABLE, "MOLSPACE_WEIGHTS", "HF_HOME", "HF_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
+    isolate(monkeypatch, tmp_path / "modules")
     yield
-    for name in [name for name in sys.modules if name.startswith("transformers_modules")]:
-        del sys.modules[name]
+    forget()
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     """The files of a repository, made by its own code."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
     folder = tmp_path_factory.mktemp("tinyvl")
-    (folder / "configuration_tinyvl.py").write_text(CONFIGURATION)
-    (folder / "modeling_tinyvl.py").write_text(MODELING)
-    config = {
-        "model_type": "internvl",
-        "auto_map": {
-            "AutoConfig": "configuration_tinyvl.TinyVLConfig",
-            "AutoModel": "modeling_tinyvl.TinyVLModel",
-        },
-        "clip_embed_dim": DIM,
-        "vocab": 64,
-        "vision_config": {"image_size": 32},
-        "transformers_version": "4.36.2",
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    letters = "abcdefghijklmnopqrstuvwxyz: ,"
-    vocabulary = {piece: i for i, piece in enumerate(["<unk>", "<s>", "</s>", *letters])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    words = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(words))
-    settings = {
-        "crop_size": 32,
-        "do_center_crop": True,
-        "feature_extractor_type": "CLIPFeatureExtractor",
-        "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225],
-        "resample": 3,
-        "size": 32,
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
-
-    namespace: dict = {"__name__": "standin"}
-    exec(
-        CONFIGURATION + MODELING.replace("from .configuration_tinyvl import TinyVLConfig", ""),
-        namespace,
-    )
-    torch.manual_seed(4)
-    model = namespace["TinyVLModel"](namespace["TinyVLConfig"](vocab=64)).to(torch.bfloat16).eval()
-    torch.save(model.state_dict(), folder / "pytorch_model.bin")
-    return folder, model
+    return folder, write(folder)
 
 
 @pytest.fixture
@@ -151,34 +44,6 @@ def repository(original):
     (folder / "refs" / "main").write_text(COMMIT)
     shutil.copytree(original[0], folder / "snapshots" / COMMIT)
     return folder / "snapshots" / COMMIT
-
-
-class Hub:
-    """What huggingface_hub does, with one repository at one commit."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def list_repo_files(self, repo, revision=None):
-        assert repo == REPO
-        return [path.name for path in self.folder.iterdir()]
-
-    def snapshot_download(self, repo, revision=None, cache_dir=None, allow_patterns=()):
-        target = cache_dir / ("models--" + repo.replace("/", "--"))
-        if revision is None:
-            (target / "refs").mkdir(parents=True, exist_ok=True)
-            (target / "refs" / "main").write_text(COMMIT)
-        assert revision in (None, COMMIT)
-        snapshot = target / "snapshots" / COMMIT
-        snapshot.mkdir(parents=True, exist_ok=True)
-        for name in self.list_repo_files(repo):
-            if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
-                shutil.copyfile(self.folder / name, snapshot / name)
-        return str(snapshot)
-
-
-PINNED = f"hf:{REPO}@{COMMIT}"
-CAPTIONS = ["a red square", "", "two dogs barking, " * 9]
 
 
 def items(modality, values):
@@ -234,83 +99,6 @@ class TestEncoder:
         a, b = (adapters.load(s).embed("text", items("text", CAPTIONS)) for s in (exact, half))
         assert not np.array_equal(a, b)
         assert ((a * b).sum(axis=1) > 0.995).all()  # eight bits of mantissa
-
-
-class TestFetched:
-    """From nothing to embeddings, by what the messages say."""
-
-    def bring(self, uri, monkeypatch, original, name=""):
-        monkeypatch.setattr(fetching, "_hub", lambda space: Hub(original[0]))
-        places = Places.of_environment()
-        needs = adapters.requirements(uri)
-        (found,) = fetching.fetch(name or uri, needs, places, DigestCache())
-        return found
-
-    @pytest.fixture
-    def lab(self, tmp_path, monkeypatch):
-        """Write a lab file with a space of this URI, as the paper lab has one; return the lab."""
-        monkeypatch.chdir(tmp_path)
-
-        def write(uri, extends=""):
-            text = f'[lab]\n{extends}\n[spaces.InternVL]\nuri = "{uri}"\n'
-            (tmp_path / "molspace.toml").write_text(text)
-            return load_lab()
-
-        return write
-
-    def test_naming_the_commit_in_the_variable(self, original, lab, monkeypatch):
-        uri = f"hf:{REPO}"
-        first = self.bring(uri, monkeypatch, original, "InternVL")
-        assert not first.was_there
-        assert first.licence == "mit"
-        assert self.bring(uri, monkeypatch, original, "InternVL").was_there
-        with pytest.raises(UsageError, match="has to be pinned") as caught:
-            lab(uri).catalogue.by_name("InternVL")
-        fix = caught.value.fix
-        setting = f"{internvl.TRUST_VARIABLE}={REPO}@{COMMIT}"
-        assert f"read {first.path}, then: {setting} " in fix
-        monkeypatch.setenv(*setting.split("="))
-        spec = lab(uri).catalogue.by_name("InternVL")
-        assert (spec.name, spec.source) == ("InternVL", PINNED)
-        assert adapters.load(spec).embed("text", items("text", CAPTIONS)).shape == (3, DIM)
-
-    def test_naming_the_commit_in_a_lab(self, original, lab, monkeypatch, tmp_path):
-        uri = f"hf:{REPO}"
-        self.bring(uri, monkeypatch, original, "InternVL")
-        (tmp_path / "published.toml").write_text(f'[spaces.InternVL]\nuri = "{uri}"\n')
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")  # --trust-remote-code
-        with pytest.raises(UsageError) as caught:
-            lab(uri).catalogue.by_name("InternVL")
-        line = f'[spaces.InternVL] uri = "{PINNED}"'
-        assert line in caught.value.fix
-        assert "--trust-remote-code" in caught.value.fix
-        assert caught.value.fields["revision"] == COMMIT
-        spec = lab(PINNED, 'extends = "published.toml"').catalogue.by_name("InternVL")
-        assert adapters.load(spec).embed("text", items("text", CAPTIONS)).shape == (3, DIM)
-
-    def test_the_commit_alone_is_enough(self, original, monkeypatch):
-        """Fetched by commit, no branch is known: the variable still finds it."""
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, f"{REPO}@{COMMIT}")
-        found = self.bring(f"hf:{REPO}", monkeypatch, original)
-        assert not (found.path.parents[1] / "refs").exists()
-        spec = adapters.resolve_uri(f"hf:{REPO}")
-        adapters.check(spec)
-        assert spec.source == PINNED
-
-    def test_a_fetch_without_code_is_repaired(self, original, monkeypatch):
-        found = self.bring(PINNED, monkeypatch, original)
-        (found.path / "modeling_tinyvl.py").unlink()
-        with pytest.raises(MissingError, match="not all in its repository") as caught:
-            adapters.resolve_uri(PINNED)
-        assert caught.value.fix == f'molspace spaces fetch "{PINNED}"'
-        assert not self.bring(PINNED, monkeypatch, original).was_there
-        adapters.resolve_uri(PINNED)
-
-    def test_what_is_not_here_names_the_trusted_commit(self, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, f"{REPO}@{COMMIT}")
-        with pytest.raises(MissingError) as caught:
-            adapters.resolve_uri(f"hf:{REPO}")
-        assert f'spaces fetch "{PINNED}"' in caught.value.fix
 
 
 class TestDescription:
