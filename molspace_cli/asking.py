@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from reactions.workbench import Workbench
 
 
-def consider(bench: Workbench, planned: Plan, yes: bool) -> None:
-    """Refuse what the disk has no room for; ask a person before a long run."""
+def consider(bench: Workbench, planned: Plan, *, yes: bool, quiet: bool) -> None:
+    """Refuse what the disk has no room for; warn of leaks; ask a person before a long run."""
     from molspace_cli.progress import duration
     from reactions.errors import StoreError
 
@@ -23,6 +23,9 @@ def consider(bench: Workbench, planned: Plan, yes: bool) -> None:
     disk = f"{human_bytes(outlook.cost.size_bytes)} on disk, {human_bytes(outlook.free_bytes)} free"
     if not outlook.fits:
         raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
+    if outlook.steps and not quiet and "text" in {name for name, _, _ in outlook.corpora}:
+        for leak in bench.lab.leaks():
+            say(f"note: {leak}")
     if not outlook.is_long or yes:
         return
     for name, usable, found in outlook.corpora:

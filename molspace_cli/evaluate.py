@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import options
-from molspace_cli.asking import consider
 from molspace_cli.console import print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
@@ -58,13 +57,16 @@ def evaluate(
         weights=weights,
         trust=trust,
     )
-    target = bench.target(space, consider=lambda planned: consider(bench, planned, yes))
+    target = bench.target(space, consider=asked)
     if task.strip().casefold() == "all":
         tasks = _possible(bench, target, tasks, quiet)
     results = [
         result.record
         for result in bench.evaluate(
-            target, tasks, chosen, consider=lambda planned: consider(bench, planned, yes)
+            target,
+            tasks,
+            chosen,
+            consider=asked,
         )
     ]
     if not quiet:

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molspace_cli import options
-from molspace_cli.asking import consider
 from molspace_cli.console import is_terminal, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def infer(
     bench = options.workbench(
         lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust
     )
-    target = bench.target(space, consider=lambda planned: consider(bench, planned, yes))
+    target = bench.target(space, consider=asked)
     embedder = bench.embedder(target, chosen)
     entries, samples = inference.choose_items(
         inputs or (), stdin, modalities=target.space.modalities, samples=bench.lab.sample_items

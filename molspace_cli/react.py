@@ -59,7 +59,7 @@ def react(
         say(f"lab: {bench.lab.label}   {checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
-    consider(bench, planned, yes)
+    consider(bench, planned, yes=yes, quiet=quiet)
     bundle = bench.react(checked, out=out)
     if as_json:
         print_json(

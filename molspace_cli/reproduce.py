@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -178,7 +179,7 @@ def _table(
         TABLES[name],
         bench,
         chosen,
-        consider=lambda plan: consider(bench, plan, yes),
+        consider=partial(consider, bench, yes=yes, quiet=quiet),
         started=lambda row: (
             None if quiet else say(f"lab: {bench.lab.label}   {row.name} = {row.reaction}")
         ),

@@ -69,7 +69,7 @@ def test_names_of_classes_can_be_told_apart(tmp_path):
 def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
     considered = []
     monkeypatch.setattr(
-        asking, "consider", lambda bench, planned, yes: considered.append((planned, yes))
+        asking, "consider", lambda bench, planned, *, yes, quiet: considered.append((planned, yes))
     )
     monkeypatch.setattr(evaluate, "consider", asking.consider)
     bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")

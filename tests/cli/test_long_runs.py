@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import typer
 
@@ -25,9 +27,11 @@ def answers(monkeypatch):
 class Bench:
     """What a run would take, as a workbench tells it."""
 
-    def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13):
+    lab = SimpleNamespace(leaks=lambda: ("3 of 9 texts are captions of coco",))
+
+    def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13, corpus="audio"):
         cost = Cost(flops=flops, size_bytes=size_bytes)
-        self._outlook = Outlook(3, cost, free_bytes, (("audio", 1200, 1234),), ("Huge",))
+        self._outlook = Outlook(3, cost, free_bytes, ((corpus, 1200, 1234),), ("Huge",))
 
     def outlook(self, plan):
         return self._outlook
@@ -36,8 +40,8 @@ class Bench:
         return 7500.0
 
 
-def consider(bench, *, yes):
-    asking.consider(bench, Plan(()), yes)
+def consider(bench, *, yes, quiet=False):
+    asking.consider(bench, Plan(()), yes=yes, quiet=quiet)
 
 
 def test_short_runs_ask_nothing(answers, capsys):
@@ -61,6 +65,14 @@ def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     with pytest.raises(typer.Exit) as caught:
         consider(long, yes=False)
     assert caught.value.exit_code == 130
+
+
+def test_leaks_are_told_where_texts_are_embedded(answers, capsys):
+    consider(Bench(), yes=True)
+    consider(Bench(corpus="text"), yes=True, quiet=True)
+    assert capsys.readouterr().err == ""
+    consider(Bench(corpus="text"), yes=True)
+    assert capsys.readouterr().err == "note: 3 of 9 texts are captions of coco\n"
 
 
 def test_in_a_script_nobody_is_asked(answers, monkeypatch):
