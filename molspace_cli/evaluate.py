@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,6 +58,7 @@ def evaluate(
         weights=weights,
         trust=trust,
     )
+    asked = partial(consider, bench, yes=yes, quiet=quiet)
     target = bench.target(space, consider=asked)
     if task.strip().casefold() == "all":
         tasks = _possible(bench, target, tasks, quiet)

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
@@ -97,6 +98,7 @@ def infer(
     bench = options.workbench(
         lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust
     )
+    asked = partial(consider, bench, yes=yes, quiet=quiet)
     target = bench.target(space, consider=asked)
     embedder = bench.embedder(target, chosen)
     entries, samples = inference.choose_items(
