@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import options
+from molspace_cli.asking import consider
 from molspace_cli.console import print_json, print_note, print_table, say
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molspace_cli import options
+from molspace_cli.asking import consider
 from molspace_cli.console import is_terminal, print_json, print_table, say
 
 if TYPE_CHECKING:
