@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
-from reactions.kinds import Digest, Encoder, SpaceSpec
+from reactions.kinds import Corpus, Digest, Encoder, SpaceSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +109,8 @@ class Step:
             equally many rows; those that are ready at the same time are run at once. Each
             step's result is the same as when it runs alone.
         space: the space whose encoder the step loads, for checks before a run begins.
+        corpus: what its rows are made of, one item each: rows that an equal step made of the
+            same items of another corpus are not made again.
     """
 
     kind: StepKindName
@@ -123,6 +125,7 @@ class Step:
     shares: str = ""
     together: Together | None = None
     space: SpaceSpec | None = None
+    corpus: Corpus | None = None
 
 
 @dataclass(frozen=True, slots=True)

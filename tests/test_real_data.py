@@ -8,7 +8,9 @@ import published_sets as published
 import pytest
 from media_files import image_bytes, put, put_tar, sound_bytes
 
+from reactions.data import media
 from reactions.data.digests import DigestCache
+from reactions.data.places import Blob
 from reactions.errors import LanguageError, MediaError, StepError
 from reactions.eval.tasks import get_task
 from reactions.labs.reading import load_lab
@@ -111,6 +113,32 @@ def test_after_a_full_check_the_same_run_leaves_out_what_stopped_it(folder):
     assert result.record["n"] == 4
     notices = own.plan(own.check("ImageBind + Cr(CLAP_m)")).notices
     assert any("sounds-1.tar/10.flac" in notice for notice in notices)
+
+
+def test_no_finished_shard_is_lost_to_an_item_that_is_left_out(folder, monkeypatch):
+    text = LAB.replace("hidden_dim = 8", "hidden_dim = 8\nshard_rows = 2") + "max_bad = 0.2\n"
+    put(folder / "molspace.toml", text)
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    sounds = {f"1{i}.flac": sound_bytes(10 + i, "FLAC") for i in range(6)}
+    put_tar(folder / "sounds-1.tar", {**sounds, "13.flac": bytes(data)})
+    decoded: list[str] = []
+    real = media.load_audio
+
+    def load_audio(source, **options):
+        if isinstance(source, Blob):
+            decoded.append(source.member)
+        return real(source, **options)
+
+    monkeypatch.setattr(media, "load_audio", load_audio)
+    with pytest.raises((MediaError, StepError), match=r"13\.flac"):
+        scores(folder, "esc50")
+    bench(folder).lab.with_check("full").audit()
+    decoded.clear()
+    scores(folder, "esc50")
+    # One space has them from 00 to 11; the other had not begun.
+    both, one = ["12", "14", "15"], [f"{n // 6}{n % 6}" for n in range(8)]
+    assert sorted(decoded) == sorted(f"{id}.flac" for id in both * 2 + one)
 
 
 def test_what_an_evaluation_set_leaves_out_is_told(folder):

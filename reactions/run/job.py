@@ -26,6 +26,7 @@ from reactions.run.pool import Mailbox
 from reactions.run.schedule import needs_of
 from reactions.run.worker import Worker
 from reactions.store import Partial, Store
+from reactions.store.adoption import adopt
 
 Inputs: TypeAlias = Mapping[str, Artifact]
 Range: TypeAlias = tuple[int, int]
@@ -124,6 +125,8 @@ class Job:
             self.tasks.append(Task((self,), self._make_whole))
             return
         self._shards = self._store.partial(step)
+        if step.corpus is not None:
+            adopt(self._store, self._shards, step, step.corpus)
         self._missing_rows = self._shards.missing()
         self._rows_stored = step.n_rows - sum(b - a for a, b in self._missing_rows)
         self._events(StepStarted(*self._name, self._rows_stored, step.n_rows))

@@ -50,6 +50,7 @@ def embed_leaf(spec: SpaceSpec, corpus: Corpus, *, dtype: str, shard_rows: int) 
             memory_bytes=min(n, shard_rows) * spec.dim * (4 + ITEM_BYTES[dtype]),
         ),
         space=spec,
+        corpus=corpus,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reactions.graph import Artifact, Context, Cost, Step, StepKindName, Together
 from reactions.hashing import digest
-from reactions.kinds import SpaceSpec
+from reactions.kinds import Corpus, SpaceSpec
 
 VERSIONS: Mapping[StepKindName, int] = {
     "embed": 1,
@@ -36,6 +36,7 @@ def make_step(
     shares: str = "",
     together: Together | None = None,
     space: SpaceSpec | None = None,
+    corpus: Corpus | None = None,
 ) -> Step:
     """Return a step whose key covers all that can change its result.
 
@@ -54,6 +55,7 @@ def make_step(
         shares: see ``Step.shares``.
         together: see ``Step.together``.
         space: see ``Step.space``.
+        corpus: see ``Step.corpus``; its digest is a parameter ``corpus``.
     """
     preimage = {
         "kind": kind,
@@ -74,4 +76,5 @@ def make_step(
         shares=shares,
         together=together,
         space=space,
+        corpus=corpus,
     )
