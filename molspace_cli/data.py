@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import options
 from molspace_cli.console import human_bytes, print_json, print_note, print_table
+
+if TYPE_CHECKING:
+    from reactions.data.leakage import Finding
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -68,14 +72,23 @@ def check(
     as_json: options.Json = False,
 ) -> None:
     """Look for unusable items, duplicates, and captions of evaluation sets in the corpora."""
+    from reactions.errors import EXIT_STEP_FAILED
+
     opened = options.lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
     findings = opened.audit()
     if as_json:
         body = {"lab": opened.label, "findings": [one.to_json() for one in findings]}
         print_json("data_check", body)
-        return
+    else:
+        _print(opened.label, findings)
+    if any(one.kind == "unusable" for one in findings):
+        raise typer.Exit(EXIT_STEP_FAILED)
+
+
+def _print(label: str, findings: Sequence[Finding]) -> None:
+    count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
     print_table(
-        f"lab: {opened.label}   {len(findings)} findings",
+        f"lab: {label}   {count}",
         ("corpus", "finding", "rows", "of", "what"),
         [
             (one.corpus or "-", one.kind, str(one.count), str(one.total), one.message)

@@ -110,7 +110,7 @@ def _possible(
         raise MissingError(
             "no task is left to be evaluated",
             why=f"lab '{bench.lab.name}' has the data of none that {target.name} can do",
-            fix="molspace data list   says what is expected where",
+            fix="--data FOLDER with the evaluation sets   or [data] in the lab file",
         )
     return tuple(possible)
 

@@ -121,7 +121,10 @@ def infer(
             tables = compared(batches)
         else:
             stdout = _binary(sys.stdout)
-            with writers.open_writer(path, chosen_format, about, stdout=stdout) as writer:
+            with (
+                _nothing_written(path),
+                writers.open_writer(path, chosen_format, about, stdout=stdout) as writer,
+            ):
                 for items, rows in batches:
                     writer.write(items, rows)
     report.finish(about)
@@ -137,6 +140,17 @@ def infer(
         print(path)
     if report.skipped:
         raise typer.Exit(EXIT_STEP_FAILED)
+
+
+@contextmanager
+def _nothing_written(path: Path | None) -> Iterator[None]:
+    """Say on Ctrl-C that a file appears when it is whole, and not before."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if path is None:
+            raise
+        raise KeyboardInterrupt(f"{path} was not written") from None
 
 
 class _Report:

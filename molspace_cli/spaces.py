@@ -11,7 +11,7 @@ from molspace_cli import options
 from molspace_cli.console import human_bytes, print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
-    from reactions.kinds import SpaceSpec
+    from reactions.kinds import Corpus, Item, Modality, SpaceSpec
     from reactions.labs.lab import Lab
 
 app = typer.Typer(
@@ -201,15 +201,22 @@ def doctor(
     from reactions.labs import mini
     from reactions.run.device import resolve_devices
     from reactions.spaces.adapters import load
+    from reactions.spaces.precomputed import common_corpus
     from reactions.spaces.weights import state_folder
 
     options.allow_remote_code(trust)
     spec = _spec(options.lab(lab, weights=weights), name)
     place = resolve_devices(device)[0]
     encoder = load(spec, device=place)
-    samples = {
-        m: mini.corpus(m, n=ITEMS, seed=0).items(0, ITEMS) for m in ("audio", "image", "text")
-    }
+    samples: dict[Modality, list[Item]] = {}
+    for modality in spec.modalities:
+        if spec.adapter == "precomputed":  # which knows its own items alone
+            corpus: Corpus = common_corpus([spec], modality)
+        elif modality in ("audio", "image", "text"):
+            corpus = mini.corpus(modality, n=ITEMS, seed=0)
+        else:
+            continue
+        samples[modality] = corpus.items(0, min(ITEMS, len(corpus)))
     goldens = state_folder() / "goldens"
     found = examine(encoder, samples, goldens=goldens, renew=renew, device=place)
     wrong = [one for one in found if one.verdict == "failed"]

@@ -85,7 +85,8 @@ def examine(
 ) -> list[Finding]:
     """Examine a loaded space.
 
-    Sounds longer than most encoders take are tried besides the samples, where any sound is.
+    Sounds longer than most encoders take are tried besides the samples, where any sound is;
+    not with embeddings that are only looked up.
 
     Args:
         encoder: the space.
@@ -110,7 +111,7 @@ def examine(
             continue
         try:
             findings += _tower(encoder, modality, items, outputs, device)
-            if modality == "audio" and modality in outputs:
+            if modality == "audio" and modality in outputs and spec.adapter != "precomputed":
                 findings += _long_sounds(encoder, outputs)
         except MolspaceError as error:
             findings.append(Finding("embeds", modality, "failed", error.what, error.fix))

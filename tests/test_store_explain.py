@@ -64,6 +64,11 @@ DIGESTS = "a" * 64, "b" * 64
             dict.fromkeys("abcde", 1),
             "params.a: 0 -> 1; params.b: 0 -> 1; params.c: 0 -> 1; and 2 more",
         ),
+        (
+            dict.fromkeys("abcdefghi", 0),
+            dict.fromkeys("abcdefghi", 1),
+            "no earlier train step like it",
+        ),
     ],
 )
 def test_differences(store, old, new, message):

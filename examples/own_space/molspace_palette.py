@@ -1,4 +1,4 @@
-"""A space of one's own, by colour: ``molspace eval "palette:8"`` and in any reaction."""
+"""A space of one's own, by colour: ``--space palette:8``, or ``Cr("palette:8")`` in a reaction."""
 
 import numpy as np
 

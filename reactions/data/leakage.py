@@ -21,7 +21,7 @@ EXAMPLES = 5
 VERSION = 1
 """Raise it whenever a change here can change what counts as the same text."""
 
-Kind: TypeAlias = Literal["undecodable", "duplicates", "leakage", "unchecked"]
+Kind: TypeAlias = Literal["unusable", "undecodable", "duplicates", "leakage", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Finding:
     """Something about a lab's data that its user should know.
 
     Attributes:
-        kind: ``undecodable`` items are left out, ``duplicates`` are rows whose content an
+        kind: ``unusable`` is a corpus that cannot be opened,
+            ``undecodable`` items are left out, ``duplicates`` are rows whose content an
             earlier row has, ``leakage`` are texts that an evaluation set has as captions,
             ``unchecked`` says which sets were not there to compare with.
         corpus: name of the corpus; "" if it concerns none.
@@ -143,7 +144,7 @@ def leakage(
     counts = dict.fromkeys(evaluated, 0)
     examples: dict[str, list[dict[str, str]]] = {task: [] for task in evaluated}
     for start in range(0, len(corpus), _BLOCK_ROWS):
-        told("comparing with captions", start, len(corpus))
+        told("texts for leaks", start, len(corpus))
         for item in corpus.items(start, start + _BLOCK_ROWS):
             if not isinstance(item.value, str):
                 continue
@@ -151,7 +152,7 @@ def leakage(
                 counts[task] += 1
                 if len(examples[task]) < EXAMPLES:
                     examples[task].append({"id": item.id, "caption": id, "text": item.value})
-    told("comparing with captions", len(corpus), len(corpus))
+    told("texts for leaks", len(corpus), len(corpus))
     return [
         Finding(
             "leakage",

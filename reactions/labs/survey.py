@@ -64,10 +64,24 @@ def inventory(lab: Lab) -> list[Holding]:
 
 
 def audit(lab: Lab) -> list[Finding]:
-    """Look through the corpora of a lab."""
+    """Look through the corpora of a lab; one that cannot be used is told, not raised."""
     findings: list[Finding] = []
     for modality in sorted(lab.corpora):
-        corpus = lab.corpus(modality)
+        try:
+            corpus = lab.corpus(modality)
+        except (DataError, MissingError) as error:
+            fields = error.fields
+            findings.append(
+                Finding(
+                    "unusable",
+                    f"{lab.name} {modality}",
+                    f"{_said(error)}; {error.fix}" if error.fix else _said(error),
+                    count=int(fields.get("n_bad", 0)),
+                    total=int(fields.get("n_rows", 0)),
+                    listed=str(fields.get("listed", "")),
+                )
+            )
+            continue
         if corpus is None:
             continue
         if isinstance(corpus, SourceCorpus) and (left_out := undecodable(corpus)):

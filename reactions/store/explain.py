@@ -11,6 +11,9 @@ from reactions.hashing import canonical
 from reactions.store.manifest import Manifest
 
 _MAX_DIFFERENCES = 3
+_UNLIKE = 8
+"""Entries that differ in more places than this are no earlier version of a step."""
+
 _MAX_VALUE_CHARS = 40
 _DIGEST_CHARS = 8
 _ABSENT = object()
@@ -24,7 +27,8 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
         entries: everything the store has.
 
     Returns:
-        ``"no earlier train step"``, or the differences against the entry of the same kind that
+        ``"no earlier train step"``, ``"no earlier train step like it"`` where it has little in
+        common with any, or the differences against the entry of the same kind that
         has the fewest, such as ``"params.seed: 0 -> 1"`` or, where an input is another
         one, ``"input base changed (params.dtype: 'float16' -> 'float32')"``.
     """
@@ -45,6 +49,8 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
     found = _differences(step, nearest, by_key)
     if not found:  # the same preimage under another key: the hash itself was changed
         return "the way keys are made changed"
+    if len(found) > _UNLIKE:
+        return f"no earlier {step.kind} step like it"
     more = len(found) - _MAX_DIFFERENCES
     return "; ".join(found[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
 

@@ -37,3 +37,16 @@ def test_what_is_missing_is_counted_as_nothing_and_named(molspace, tmp_path):
     shown = molspace("data", "list", "--data", "nowhere")
     assert shown.returncode == 3
     assert "no folder of data at 'nowhere'" in shown.stderr
+
+
+def test_one_corpus_that_cannot_be_used_hides_nothing_of_the_others(molspace, tmp_path):
+    (tmp_path / "captions.txt").write_text("a dog barks\nrain\na dog barks\n")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(b"")
+    (tmp_path / "molspace.toml").write_text(
+        '[corpora.text]\npath = "captions.txt"\n[corpora.image]\npath = "photos"\n'
+    )
+    checked = molspace("data", "check")
+    assert checked.returncode == 4
+    assert "unusable\t1\t1\t1 of 1 image items cannot be used" in checked.stdout
+    assert "duplicates" in checked.stdout

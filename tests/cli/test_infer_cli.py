@@ -213,8 +213,9 @@ def test_ctrl_c_leaves_no_file(run, own_lab, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(infer_module._Report, "follow", interrupted)
-    code, out, _ = run("--out", "e.npy", stdin=b"a\nb\n")
+    code, out, err = run("--out", "e.npy", stdin=b"a\nb\n")
     assert (code, out) == (130, "")
+    assert "interrupted; e.npy was not written" in err
     assert not list(own_lab.glob("e.*"))
     assert not list(own_lab.glob(".molspace*"))
 

@@ -153,3 +153,14 @@ def test_weights_may_be_named_on_the_command_line(molspace, tmp_path):
     assert "ImageBind" in shown.stderr
     shown = molspace("spaces", "info", "CLAP_m", *named)
     assert "names something that is not there" in shown.stderr
+
+
+def test_the_doctor_tries_embeddings_on_their_own_items(molspace, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
+    (tmp_path / "rows").mkdir()
+    for name in ("audio", "text"):
+        np.save(tmp_path / f"rows/{name}.npy", rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    shown = molspace("spaces", "doctor", f"precomputed:{tmp_path}/rows")
+    assert shown.returncode == 0, shown.stdout
+    assert "fit for use" in shown.stdout
+    assert "same again\taudio\tok" in shown.stdout

@@ -117,7 +117,7 @@ def test_captions_of_an_evaluation_set_are_found() -> None:
 def test_progress_of_comparing_is_told() -> None:
     seen: list[tuple[str, int, int]] = []
     leakage(texts("rain", "wind"), {}, told=lambda *report: seen.append(report))
-    assert seen == [("comparing with captions", 0, 2), ("comparing with captions", 2, 2)]
+    assert seen == [("texts for leaks", 0, 2), ("texts for leaks", 2, 2)]
 
 
 def test_items_without_text_do_not_leak() -> None:

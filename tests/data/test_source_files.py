@@ -145,7 +145,10 @@ def test_items_can_be_left_out_by_id(folder: Path) -> None:
     put(folder / "empty.png", b"")
     corpus = opened(folder, skip=frozenset({"b.png", "empty.png"}))
     assert ids(corpus) == ["a.JPG", "deep/er/c.webp"]
-    assert (corpus.skipped.n_bad, corpus.skipped.n_skipped) == (1, 1)
+    # What is left out on purpose need not be usable.
+    assert (corpus.skipped.n_bad, corpus.skipped.n_skipped) == (0, 2)
+    assert corpus.notices == ()
+    assert len(opened(folder, max_bad=0.0, skip=frozenset({"empty.png"}))) == 3
     (folder / "b.png").unlink()
     (folder / "empty.png").unlink()
     assert opened(folder).digest == corpus.digest

@@ -98,7 +98,11 @@ class SourceCorpus:
         # Numbers, not names: a corpus that is moved stays the same.
         numbers = range(1, len(self._parts) + 1)
         self._prefixes = [""] if len(numbers) == 1 else [f"{number}/" for number in numbers]
-        self._rows = [self._chosen(i, source) for i, (_, source) in enumerate(parts)]
+        kept = [self._kept(i, source) for i, (_, source) in enumerate(parts)]
+        good = [part.good for part in self._parts]
+        self._rows = [np.flatnonzero(k & g) for k, g in zip(kept, good, strict=True)]
+        # What the lab file leaves out need not be usable.
+        self._bad = [np.flatnonzero(k & ~g) for k, g in zip(kept, good, strict=True)]
         self._ends = np.cumsum([len(rows) for rows in self._rows])
         self.skipped = self._account()
         for i, (_, source) in enumerate(parts):
@@ -159,8 +163,7 @@ class SourceCorpus:
 
     def bad(self) -> Iterator[Bad]:
         """Yield every item that cannot be used."""
-        for i, part in enumerate(self._parts):
-            rows = np.flatnonzero(~part.good)
+        for i, (part, rows) in enumerate(zip(self._parts, self._bad, strict=True)):
             whys = part.table.strings("why").at(rows)
             yield from map(Bad, self._ids(i, rows), part.places(rows), whys)
 
@@ -177,27 +180,25 @@ class SourceCorpus:
                 yield i, self._rows[i][max(start, begin) - begin : min(stop, end) - begin]
             begin = end
 
-    def _chosen(self, i: int, source: Source) -> NDArray[np.int64]:
+    def _kept(self, i: int, source: Source) -> NDArray[np.bool_]:
+        """Return which rows of a part the lab file does not leave out."""
         part = self._parts[i]
-        rows = np.flatnonzero(part.good)
-        if source.skip:
-            every = np.arange(len(part))
-            ids = self._ids(i, every)
-            unknown = sorted(source.skip - set(ids))
-            if unknown:
-                raise DataError(
-                    f"corpus '{self.name}' has no item '{unknown[0]}' to skip",
-                    fix=suggestion(unknown[0], ids) if len(ids) < 10_000 else "see its ids",
-                    corpus=self.name,
-                    ids=unknown[:_SHOWN],
-                )
-            kept = np.fromiter((id not in source.skip for id in ids), bool, len(ids))
-            rows = rows[kept[rows]]
-        return rows
+        if not source.skip:
+            return np.ones(len(part), bool)
+        ids = self._ids(i, np.arange(len(part)))
+        unknown = sorted(source.skip - set(ids))
+        if unknown:
+            raise DataError(
+                f"corpus '{self.name}' has no item '{unknown[0]}' to skip",
+                fix=suggestion(unknown[0], ids) if len(ids) < 10_000 else "see its ids",
+                corpus=self.name,
+                ids=unknown[:_SHOWN],
+            )
+        return np.fromiter((id not in source.skip for id in ids), bool, len(ids))
 
     def _account(self) -> Skipped:
         n_rows = sum(map(len, self._parts))
-        n_bad = sum(int((~part.good).sum()) for part in self._parts)
+        n_bad = sum(map(len, self._bad))
         first = tuple(bad for bad, _ in zip(self.bad(), range(_SHOWN), strict=False))
         return Skipped(
             n_bad=n_bad,
@@ -224,8 +225,7 @@ class SourceCorpus:
         return path
 
     def _hold_to(self, i: int, source: Source) -> None:
-        part = self._parts[i]
-        bad = np.flatnonzero(~part.good)
+        part, bad = self._parts[i], self._bad[i]
         if len(bad) <= source.max_bad * len(part):
             return
         shown = bad[:_SHOWN]
@@ -239,8 +239,8 @@ class SourceCorpus:
         raise DataError(
             f"{len(bad)} of {len(part)} {self.modality} items cannot be used: corpus '{self.name}'",
             why="; ".join(lines) + listed,
-            fix=f"mend or remove them, or raise max_bad (now {source.max_bad:g}) under "
-            f"[corpora.{self.modality}]",
+            fix="mend or remove them, name them in skip, or raise max_bad "
+            f"(now {source.max_bad:g}) under [corpora.{self.modality}]",
             corpus=self.name,
             n_bad=len(bad),
             n_rows=len(part),
