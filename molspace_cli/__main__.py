@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 
 def main() -> None:
     """Run ``molspace`` and exit with its code."""
+    _open_closed()
     try:
         code = _run()
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
@@ -21,7 +24,19 @@ def main() -> None:
             os._exit(code)
     except BrokenPipeError:
         _closed_pipe()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: cannot write what was found: {error.strerror}", file=sys.stderr)
+        os._exit(4)  # the interpreter would try once more to write it
     sys.exit(code)
+
+
+def _open_closed() -> None:
+    """Give a process whose stdout or stderr was closed one that goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _run() -> int:

@@ -45,19 +45,27 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    table = Table()
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
         numeric = bool(cells) and all(_numeric(cell) for cell in cells)
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console(no_color=bool(os.environ.get("NO_COLOR"))).print(table)
+    console = Console(no_color=bool(os.environ.get("NO_COLOR")))
+    console.print(Text(title, style="bold"))  # as a table's own title it would be as narrow
+    console.print(table)
 
 
 def print_note(text: str) -> None:
     """Print a remark on the table above it, on stdout: a ``#`` comment line in a pipe."""
-    print(text if is_terminal() else f"# {text}")
+    if not is_terminal():
+        print(f"# {text}")
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(no_color=bool(os.environ.get("NO_COLOR"))).print(Text(text))  # whole words a line
 
 
 def _numeric(cell: str) -> bool:

@@ -109,7 +109,7 @@ class Display(ABC):
         if elapsed_s <= 0 or made < max(1, event.total // 100):
             return text  # the time that loading takes says nothing about the rate yet
         rate = made / elapsed_s
-        return f"{text}, {rate:.3g}/s, {duration((event.total - event.done) / rate)} left"
+        return f"{text}, {pace_of(rate)}/s, {duration((event.total - event.done) / rate)} left"
 
     def _follow(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
@@ -246,6 +246,11 @@ class Live(Plain):
 def counted(n: int, noun: str) -> str:
     """Return ``1 step`` or ``2 steps``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def pace_of(rate: float) -> str:
+    """Return ``0.042``, ``3.5`` or ``1,840``."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -80,4 +80,6 @@ def react(
 
 def read_expression(text: str) -> str:
     """Return the reaction; ``-`` stands for stdin."""
-    return sys.stdin.read() if text == "-" else text
+    if text != "-":
+        return text
+    return sys.stdin.read() if sys.stdin is not None else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import human_bytes, print_json, print_note, print_table, say
+from molspace_cli.console import human_bytes, human_flops, print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
     from reactions.kinds import Corpus, Item, Modality, SpaceSpec
@@ -114,7 +114,10 @@ def info(
             ("revision", spec.revision or "-"),
             ("licence", spec.licence or "unknown"),
             *((f"preprocessing {m}", tag) for m, tag in spec.preprocessing),
-            *((f"operations {m}", f"{flops:.3g} an item") for m, flops in spec.flops_per_item),
+            *(
+                (f"operations {m}", f"{human_flops(flops)} an item")
+                for m, flops in spec.flops_per_item
+            ),
         ],
     )
 

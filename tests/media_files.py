@@ -23,12 +23,17 @@ def image_bytes(
 
 
 def sound_bytes(
-    seed: int = 0, form: str = "WAV", n: int = 800, channels: int = 1, **options
+    seed: int = 0,
+    form: str = "WAV",
+    n: int = 800,
+    channels: int = 1,
+    rate_hz: int = 8000,
+    **options,
 ) -> bytes:
     """An encoded sound; another seed is another sound."""
     samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (n, channels))
     stream = io.BytesIO()
-    soundfile.write(stream, samples, 8000, format=form, **options)
+    soundfile.write(stream, samples, rate_hz, format=form, **options)
     return stream.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Rows that an equal step made for a corpus with other items beside them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,32 @@ def test_damaged_rows_are_not_taken(folder: Path, store: Store) -> None:
     assert adopted(store, corpus_of(folder, "11.png"))[0] == 3
     (store.root / "partial" / step.key / "3-6/shard.json").write_text("{")
     assert adopted(store, corpus_of(folder, "10.png"))[0] == 3  # from the second corpus
+
+
+@pytest.mark.parametrize("place", [-1, 8])  # a row, and the header
+def test_damaged_entries_are_neither_taken_from_nor_in_the_way(
+    folder: Path, store: Store, place: int
+) -> None:
+    whole = corpus_of(folder)
+    step = begin(store, whole)
+    finish(store, whole, step)
+    (path,) = store.root.glob(f"entries/*/{step.key}/0-000000000000.npy")
+    data = bytearray(path.read_bytes())
+    data[place] ^= 255
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+    less = corpus_of(folder, "11.png")
+    assert adopted(store, less) == (8, [(0, 3)])
+    np.testing.assert_array_equal(finish(store, less, step_of(less))[:, 0], range(11))
+
+
+def test_taking_rows_is_no_use_of_the_entry(folder: Path, store: Store) -> None:
+    whole = corpus_of(folder)
+    finish(store, whole, begin(store, whole))
+    (manifest,) = store.root.glob("entries/*/*/manifest.json")
+    os.utime(manifest, (1e9, 1e9))
+    assert adopted(store, corpus_of(folder, "11.png"))[0] == 11
+    assert manifest.stat().st_mtime == 1e9
 
 
 def test_rows_of_a_corpus_that_is_not_known_any_more(folder: Path, store: Store) -> None:

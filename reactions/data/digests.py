@@ -19,7 +19,7 @@ SETTLED_NS = 2_000_000_000
 """A file changed within the coarsest clock tick of a file system (FAT: 2 s) may change again
 without a new time stamp; its digest is not remembered yet."""
 
-_Identity: TypeAlias = tuple[int, int, int]
+_Identity: TypeAlias = tuple[int, int, int, int]
 """size_bytes, mtime_ns, inode."""
 
 
@@ -33,7 +33,7 @@ def cache_root() -> Path:
 
 
 class DigestCache:
-    """SHA-256 of files, keyed by path, size, modification time and inode.
+    """SHA-256 of files, keyed by path, size, times of modification and change, and inode.
 
     One JSON line an entry, appended whole, so that processes can share the folder; later
     lines win, damaged lines are skipped, and a folder that cannot be written only costs
@@ -102,9 +102,10 @@ class DigestCache:
         with stream:
             for line in stream:
                 with contextlib.suppress(ValueError, TypeError):
-                    key, (size_bytes, mtime_ns, inode), digest = json.loads(line)
-                    if _valid(key, (size_bytes, mtime_ns, inode), digest):
-                        self._known[key] = ((size_bytes, mtime_ns, inode), digest)
+                    key, (size_bytes, mtime_ns, ctime_ns, inode), digest = json.loads(line)
+                    identity = size_bytes, mtime_ns, ctime_ns, inode
+                    if _valid(key, identity, digest):
+                        self._known[key] = identity, digest
                         n += 1
         if n > 1000 and n > 2 * len(self._known):
             self._compact(path)
@@ -119,7 +120,8 @@ class DigestCache:
 
 def _identity(path: Path) -> _Identity:
     stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+    # The time of change too, for `cp -p` keeps all the others.
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _valid(key: object, identity: tuple[object, ...], digest: object) -> bool:

@@ -246,6 +246,12 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
                 near = did_you_mean(key, [*modalities, *_KEYS])
                 hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(modalities)
                 raise _Bad(f"unknown key '{key}'; {hint}")
+    else:
+        # Spaces may embed whatever they like; what is all but a known key is a slip.
+        for key in keys:
+            near = did_you_mean(key, sorted({*SUFFIXES.values(), "text"}))
+            if near and near[0] != key:
+                raise _Bad(f"unknown key '{key}'; did you mean '{near[0]}'?")
     if len(keys) > 1 or (keys and "path" in record):
         named = ", ".join([*keys, *(["path"] if "path" in record else [])])
         raise _Bad(f"more than one modality: {named}; give each its own line")

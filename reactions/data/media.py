@@ -33,6 +33,9 @@ ENCODED = (Path, Blob, bytes)
 """Types of values that are still to be decoded."""
 
 MAX_PIXELS = 100_000_000
+MIN_RATE_HZ, MAX_RATE_HZ = 100, 384_000
+"""What every encoder of sounds takes."""
+
 MAX_SAMPLES = 1 << 28
 """Samples times channels of one file: 1 GiB decoded, 97 minutes of 48 kHz mono."""
 
@@ -222,6 +225,10 @@ def open_sound(stream: BinaryIO, path: str) -> soundfile.SoundFile:
         sound = soundfile.SoundFile(stream.fileno(), closefd=False)
     else:
         sound = soundfile.SoundFile(stream)
+    if not MIN_RATE_HZ <= sound.samplerate <= MAX_RATE_HZ:
+        rate_hz = sound.samplerate
+        sound.close()
+        raise _bad_audio(path, f"its rate is {rate_hz} Hz, not {MIN_RATE_HZ} to {MAX_RATE_HZ}")
     if sound.frames * sound.channels > MAX_SAMPLES:
         size = f"{sound.frames} frames of {sound.channels} channels"
         sound.close()

@@ -211,6 +211,8 @@ def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterat
                 yield from _walk(child.path, f"{prefix}{child.name}/", above | {own})
             elif child.is_file():
                 yield _entry(prefix + child.name, child.path, child.stat())
+            elif child.is_symlink():  # to nothing: a file that cannot be read, for now
+                yield Entry(prefix + child.name, child.path, 0, "")
 
 
 def entry_of(path: Path) -> Entry:
@@ -227,7 +229,9 @@ def entry_of(path: Path) -> Entry:
 
 def _entry(name: str, path: str, stat: os.stat_result) -> Entry:
     steady = time.time_ns() - stat.st_mtime_ns > SETTLED_NS
-    stamp = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}" if steady else ""
+    # With ctime, for `cp -p` keeps all the others.
+    changed = f"{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+    stamp = f"{stat.st_size}:{changed}:{stat.st_ino}" if steady else ""
     return Entry(name, path, stat.st_size, stamp)
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,27 @@ def test_a_reader_who_leaves_early_is_no_error():
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait(timeout=60)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+@pytest.mark.parametrize(
+    ("redirected", "code"), [(">&-", 0), ("2>&-", 0), (">/dev/full", 4), ("<&-", 0)]
+)
+def test_closed_and_full_streams_end_without_a_traceback(redirected, code):
+    command = shlex.join([*MOLSPACE, "spaces", "list", "--lab", "mini"])
+    shown = subprocess.run(
+        ["sh", "-c", f"{command} {redirected}"], capture_output=True, text=True, timeout=120
+    )
+    assert shown.returncode == code
+    assert "Traceback" not in shown.stderr
+    if code:
+        assert "error: cannot write what was found: No space left on device" in shown.stderr
+
+
+def test_a_reaction_from_a_closed_stdin_is_empty():
+    command = shlex.join([*MOLSPACE, "react", "-"])
+    shown = subprocess.run(
+        ["sh", "-c", f"{command} <&-"], capture_output=True, text=True, timeout=120
+    )
+    assert shown.returncode == 2
+    assert "Traceback" not in shown.stderr

@@ -1,6 +1,7 @@
 """Folders, lists and manifests of images and sounds."""
 
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -133,6 +134,42 @@ def test_too_much_damage_is_an_error(folder: Path) -> None:
     assert str(folder / "empty.png") in caught.value.why
     assert "[corpora.image]" in caught.value.fix
     assert caught.value.fields["ids"] == ["empty.png"]
+
+
+def test_links_to_nothing_are_counted(folder: Path) -> None:
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    corpus = opened(folder, max_bad=0.25)
+    assert (len(corpus), corpus.skipped.n_bad) == (3, 1)
+    assert "gone.png" in corpus.notices[0]
+
+
+def test_the_limit_is_a_share_however_it_is_rounded(folder: Path, tmp_path: Path) -> None:
+    for i in range(71):
+        put(tmp_path / f"many/{i:02d}.png", image_bytes(i))
+    for i in range(29):
+        put(tmp_path / f"many/bad-{i:02d}.png", b"")
+    assert len(opened(tmp_path / "many", max_bad=0.29)) == 71  # 0.29 * 100 < 29
+
+
+def test_a_rate_no_encoder_takes_is_found_at_a_glance(tmp_path: Path) -> None:
+    put(tmp_path / "sounds/slow.wav", sound_bytes(0, rate_hz=1))
+    put(tmp_path / "sounds/usual.wav", sound_bytes(1))
+    corpus = opened(tmp_path / "sounds", modality="audio", max_bad=0.5)
+    assert ids(corpus) == ["usual.wav"]
+    assert "its rate is 1 Hz" in corpus.notices[0]
+
+
+def test_a_file_copied_over_with_its_times_is_another(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for seed, name in ((5, "x.png"), (6, "y.png")):
+        path = put(tmp_path / "same" / name, image_bytes(seed).ljust(2000, b"\0"))
+        os.utime(path, (1.6e9, 1.6e9))
+    one, other = tmp_path / "same/x.png", tmp_path / "same/y.png"
+    before = opened(tmp_path / "same", cache=cache).digest
+    kept = one.stat().st_mtime_ns
+    one.write_bytes(other.read_bytes())
+    os.utime(one, ns=(kept, kept))
+    assert opened(tmp_path / "same", cache=cache).digest != before
 
 
 def test_the_limit_holds_for_each_place(folder: Path, tmp_path: Path) -> None:

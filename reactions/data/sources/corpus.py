@@ -226,7 +226,7 @@ class SourceCorpus:
 
     def _hold_to(self, i: int, source: Source) -> None:
         part, bad = self._parts[i], self._bad[i]
-        if len(bad) <= source.max_bad * len(part):
+        if len(bad) <= source.max_bad * len(part) + 1e-6:  # 0.29 of 100 are 29
             return
         shown = bad[:_SHOWN]
         lines = [
