@@ -65,8 +65,8 @@ DIGESTS = "a" * 64, "b" * 64
             "params.a: 0 -> 1; params.b: 0 -> 1; params.c: 0 -> 1; and 2 more",
         ),
         (
-            dict.fromkeys("abcdefghi", 0),
-            dict.fromkeys("abcdefghi", 1),
+            dict.fromkeys("abc", 0),
+            dict.fromkeys("xyz", 1),
             "no earlier train step like it",
         ),
     ],

@@ -11,8 +11,8 @@ from reactions.hashing import canonical
 from reactions.store.manifest import Manifest
 
 _MAX_DIFFERENCES = 3
-_UNLIKE = 8
-"""Entries that differ in more places than this are no earlier version of a step."""
+_UNLIKE = 4
+"""Entries that have or lack more than this are no earlier version of a step."""
 
 _MAX_VALUE_CHARS = 40
 _DIGEST_CHARS = 8
@@ -49,7 +49,8 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
     found = _differences(step, nearest, by_key)
     if not found:  # the same preimage under another key: the hash itself was changed
         return "the way keys are made changed"
-    if len(found) > _UNLIKE:
+    walked = _walk(nearest.preimage, preimage)
+    if sum(_ABSENT in (old, new) for _, old, new in walked) > _UNLIKE:
         return f"no earlier {step.kind} step like it"
     more = len(found) - _MAX_DIFFERENCES
     return "; ".join(found[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
