@@ -111,6 +111,7 @@ class SourceCorpus:
             raise DataError(
                 f"corpus '{name}' is empty",
                 why=f"none of its {self.skipped.n_rows} {modality} items can be used",
+                fix="molspace data check   says what is wrong with them",
                 corpus=name,
             )
 
