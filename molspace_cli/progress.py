@@ -249,8 +249,8 @@ def counted(n: int, noun: str) -> str:
 
 
 def pace_of(rate: float) -> str:
-    """Return ``0.042``, ``3.5`` or ``1,840``."""
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+    """Return ``0.042``, ``3.75`` or ``1,840``."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def duration(seconds: float) -> str:
