@@ -247,26 +247,6 @@ def test_a_glance_is_not_taken_for_a_full_check(
     assert looks == ["deep/s.wav", "deep/t.flac"] * 2
 
 
-def test_a_full_check_that_was_killed_goes_on(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str]
-) -> None:
-    monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
-    counted = files._look
-
-    def killed(entry, **options):
-        if entry.name.endswith("c.webp"):
-            raise KeyboardInterrupt
-        return counted(entry, **options)
-
-    monkeypatch.setattr(files, "_look", killed)
-    cache = tmp_path / "cache"
-    with pytest.raises(KeyboardInterrupt):
-        opened(folder, cache=cache, check="full")
-    monkeypatch.setattr(files, "_look", counted)
-    assert len(opened(folder, cache=cache, check="full")) == 3
-    assert looks == ["a.JPG", "b.png", "deep/er/c.webp"]
-
-
 def test_files_are_decoded_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2, timeout=30)  # a scan that takes one at a time never gets past it
 
@@ -336,8 +316,9 @@ def test_contents_count_even_where_sizes_agree(folder: Path, tmp_path: Path) -> 
     assert opened(folder, cache=cache, max_bad=1.0).digest != before
 
 
+@pytest.mark.parametrize("check", ["header", "full"])
 def test_a_scan_that_was_killed_goes_on(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str]
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str], check: str
 ) -> None:
     monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
     counted = files._look
@@ -350,9 +331,9 @@ def test_a_scan_that_was_killed_goes_on(
     monkeypatch.setattr(files, "_look", killed)
     cache = tmp_path / "cache"
     with pytest.raises(KeyboardInterrupt):
-        opened(folder, cache=cache)
+        opened(folder, cache=cache, check=check)
     monkeypatch.setattr(files, "_look", counted)
-    assert len(opened(folder, cache=cache)) == 3
+    assert len(opened(folder, cache=cache, check=check)) == 3
     assert looks == ["a.JPG", "b.png", "deep/er/c.webp"]
     assert not list(cache.glob("*.journal"))
 

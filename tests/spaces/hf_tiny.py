@@ -1,12 +1,19 @@
 """Tiny random models of the transformers package, saved in its own formats, and real pictures."""
 
 import json
+import shutil
 import string
 
 import numpy as np
 import torch
 from PIL import Image
 
+from reactions.kinds import Item
+from reactions.spaces import adapters
+from reactions.spaces.weights import Places
+
+FAMILIES = ("clip", "siglip", "siglip2")
+COMMIT = "d" * 40
 CAPTIONS = ["a red square", "", "two dogs barking " * 9, "Ünïcode  and\ttabs, more"]
 SIDE = 32
 
@@ -187,3 +194,20 @@ def save_siglip2(folder, **given):
     }
     (folder / "processor_config.json").write_text(json.dumps(settings))
     return model
+
+
+def cached(repo, source):
+    """Put a repository into the hub's cache of this test."""
+    folder = Places.of_environment().hub / ("models--" + repo.replace("/", "--"))
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(source, folder / "snapshots" / COMMIT)
+    return folder / "snapshots" / COMMIT
+
+
+def items(modality, values):
+    return [Item(str(i), modality, value) for i, value in enumerate(values)]
+
+
+def opened(uri):
+    return adapters.load(adapters.resolve_uri(uri))

@@ -2,17 +2,17 @@
 
 import json
 import shutil
-import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import hf_tiny
 import numpy as np
 import pytest
 import torch
+from hf_tiny import CAPTIONS, COMMIT, FAMILIES, cached, items, opened
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from reactions.errors import DataError, MediaError, MissingError, UsageError
+from reactions.errors import DataError, MediaError, MissingError
 from reactions.kinds import Item, StagedEncoder
 from reactions.spaces import adapters, hf, hf_images, hf_repositories
 from reactions.spaces.image_transform import ImageTransform
@@ -20,63 +20,15 @@ from reactions.spaces.weights import Places
 
 transformers = pytest.importorskip("transformers")
 
-FAMILIES = ("clip", "siglip", "siglip2")
-CAPTIONS = hf_tiny.CAPTIONS
 EXACT = 1e-6  # single precision, summed in another order
-COMMIT = "d" * 40
 
 
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("reached for the network")
-
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    for name in ("MOLSPACE_WEIGHTS", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Family to (folder, model)."""
-    root = tmp_path_factory.mktemp("models")
-    with hf_repositories.quiet():
-        return {f: (root / f, getattr(hf_tiny, f"save_{f}")(root / f)) for f in FAMILIES}
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     return hf_tiny.save_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture
-def copied(saved, tmp_path):
-    """Return a function that copies a family's folder for a test to spoil."""
-
-    def copy(family="clip"):
-        folder = tmp_path / f"my-{family}"
-        shutil.copytree(saved[family][0], folder)
-        return folder
-
-    return copy
-
-
-def cached(repo, source):
-    """Put a repository into the hub's cache of this test."""
-    folder = Places.of_environment().hub / ("models--" + repo.replace("/", "--"))
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text(COMMIT)
-    shutil.copytree(source, folder / "snapshots" / COMMIT)
-    return folder / "snapshots" / COMMIT
-
-
-def items(modality, values):
-    return [Item(str(i), modality, value) for i, value in enumerate(values)]
-
-
-def opened(uri):
-    return adapters.load(adapters.resolve_uri(uri))
 
 
 @torch.no_grad()
@@ -99,16 +51,16 @@ def by_pillow(folder):
 
 class TestParity:
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_pictures(self, family, saved, pictures):
-        folder, model = saved[family]
+    def test_pictures(self, family, hf_saved, pictures):
+        folder, model = hf_saved[family]
         images = [Image.open(path).convert("RGB") for path in pictures]
         reference = features(model, **by_pillow(folder)(images=images, return_tensors="pt"))
         mine = opened(f"hf:{folder}").embed("image", items("image", pictures))
         np.testing.assert_allclose(mine, reference, atol=EXACT)
 
     @pytest.mark.parametrize("family", ["clip", "siglip"])
-    def test_pixels_are_those_of_the_default_processor_too(self, family, saved, pictures):
-        folder, _ = saved[family]
+    def test_pixels_are_those_of_the_default_processor_too(self, family, hf_saved, pictures):
+        folder, _ = hf_saved[family]
         encoder = opened(f"hf:{folder}")
         transform = hf._pictures(hf_repositories.find(f"hf:{folder}", "", Places())[0])
         processor = processor_of(folder)
@@ -123,8 +75,8 @@ class TestParity:
             assert levels.median() <= 1.001
 
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_captions(self, family, saved):
-        folder, model = saved[family]
+    def test_captions(self, family, hf_saved):
+        folder, model = hf_saved[family]
         context = 12 if family == "clip" else 9
         with hf_repositories.quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
@@ -136,8 +88,8 @@ class TestParity:
         np.testing.assert_allclose(mine, reference, atol=EXACT)
         assert np.abs(mine[0] - mine[2]).max() > 0.01
 
-    def test_the_whole_processor_as_its_authors_call_it(self, saved, pictures):
-        folder, model = saved["clip"]
+    def test_the_whole_processor_as_its_authors_call_it(self, hf_saved, pictures):
+        folder, model = hf_saved["clip"]
         with hf_repositories.quiet():
             whole = transformers.CLIPProcessor.from_pretrained(str(folder))
         inputs = whole(
@@ -187,10 +139,10 @@ class TestParity:
 
 class TestDescription:
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_it_says_what_is_known_before_anything_is_loaded(self, family, saved, monkeypatch):
+    def test_it_says_what_is_known_before_anything_is_loaded(self, family, hf_saved, monkeypatch):
         monkeypatch.setattr(hf, "import_package", None)
         monkeypatch.setattr(hf_repositories, "import_package", None)
-        folder, _ = saved[family]
+        folder, _ = hf_saved[family]
         spec = adapters.resolve_uri(f"hf:{folder}")
         assert (spec.name, spec.dim) == (family, 24 if family == "clip" else 32)
         assert (spec.modalities, spec.adapter) == (("image", "text"), "hf")
@@ -205,8 +157,8 @@ class TestDescription:
         assert dict(spec.flops_per_item)["image"] == flops
         adapters.check(spec)
 
-    def test_a_repository_is_pinned_to_the_commit_found(self, saved):
-        snapshot = cached("maker/clip-tiny", saved["clip"][0])
+    def test_a_repository_is_pinned_to_the_commit_found(self, hf_saved):
+        snapshot = cached("maker/clip-tiny", hf_saved["clip"][0])
         (snapshot / "README.md").write_text("---\nlicense: mit\n---\n")
         for uri in (
             "hf:maker/clip-tiny",
@@ -216,22 +168,22 @@ class TestDescription:
             spec = adapters.resolve_uri(uri)
             assert spec.source == f"hf:maker/clip-tiny@{COMMIT}"
             assert (spec.name, spec.revision, spec.licence) == ("clip-tiny", COMMIT, "mit")
-        folder = adapters.resolve_uri(f"hf:{saved['clip'][0]}")
+        folder = adapters.resolve_uri(f"hf:{hf_saved['clip'][0]}")
         for modality in spec.modalities:  # the same files elsewhere are the same space
             assert spec.identity(modality) == folder.identity(modality)
         rows = adapters.load(spec).embed("text", items("text", CAPTIONS))
         assert rows.shape == (4, 24)
 
-    def test_a_person_may_name_another_folder(self, saved, copied, tmp_path):
-        uri, other = f"hf:{copied('clip')}", saved["siglip"][0]
+    def test_a_person_may_name_another_folder(self, hf_saved, hf_copied, tmp_path):
+        uri, other = f"hf:{hf_copied('clip')}", hf_saved["siglip"][0]
         spec = adapters.resolve_uri(uri, name="X", places=Places(overrides={"X": other}))
         assert spec.source == f"hf:{other}"
         places = Places(overrides={"X": tmp_path / "nowhere"})
         with pytest.raises(MissingError, match="nowhere"):
             adapters.resolve_uri(uri, name="X", places=places)
 
-    def test_folders_are_written_as_paths(self, saved, monkeypatch, copied):
-        folder = copied()
+    def test_folders_are_written_as_paths(self, hf_saved, monkeypatch, hf_copied):
+        folder = hf_copied()
         monkeypatch.chdir(folder.parent)
         assert adapters.resolve_uri("hf:./my-clip").source == f"hf:{folder}"
         (folder.parent / "maker").mkdir()
@@ -239,8 +191,8 @@ class TestDescription:
         with pytest.raises(MissingError, match=r"hf:\./maker/mine"):
             adapters.resolve_uri("hf:maker/mine")
 
-    def test_what_decides_the_outputs_is_in_the_identity(self, copied):
-        folder = copied()
+    def test_what_decides_the_outputs_is_in_the_identity(self, hf_copied):
+        folder = hf_copied()
         before = adapters.resolve_uri(f"hf:{folder}")
         half = adapters.resolve_uri(f"hf:{folder}?precision=bf16")
         assert half.source == f"hf:{folder}?precision=bf16"
@@ -265,8 +217,8 @@ class TestDescription:
 
 class TestEncoder:
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_it_works_in_stages(self, family, saved, pictures):
-        encoder = opened(f"hf:{saved[family][0]}")
+    def test_it_works_in_stages(self, family, hf_saved, pictures):
+        encoder = opened(f"hf:{hf_saved[family][0]}")
         assert isinstance(encoder, StagedEncoder)
         for modality, values in (("image", pictures), ("text", CAPTIONS)):
             work = items(modality, values * 4)
@@ -283,8 +235,8 @@ class TestEncoder:
             )
 
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_half_precision_is_near(self, family, saved, pictures):
-        folder, _ = saved[family]
+    def test_half_precision_is_near(self, family, hf_saved, pictures):
+        folder, _ = hf_saved[family]
         for modality, values in (("image", pictures), ("text", CAPTIONS)):
             work = items(modality, values)
             exact = opened(f"hf:{folder}").embed(modality, work)
@@ -292,8 +244,8 @@ class TestEncoder:
             assert not np.array_equal(exact, half)
             assert ((exact * half).sum(axis=1) > 0.995).all()  # eight bits of mantissa
 
-    def test_bad_items_are_named(self, saved, pictures, tmp_path):
-        encoder = opened(f"hf:{saved['clip'][0]}")
+    def test_bad_items_are_named(self, hf_saved, pictures, tmp_path):
+        encoder = opened(f"hf:{hf_saved['clip'][0]}")
         cut = tmp_path / "cut.jpg"
         cut.write_bytes(pictures[0].read_bytes()[:200])
         for modality, value in (("image", cut), ("text", "\udcff"), ("text", None)):
@@ -301,14 +253,14 @@ class TestEncoder:
                 encoder.embed(modality, [Item("the-one", modality, value)])
             assert caught.value.fields["id"] == "the-one"
 
-    def test_nothing_is_printed(self, saved, capfd):
-        opened(f"hf:{saved['siglip'][0]}")
+    def test_nothing_is_printed(self, hf_saved, capfd):
+        opened(f"hf:{hf_saved['siglip'][0]}")
         assert capfd.readouterr() == ("", "")
 
-    def test_pickled_and_split_weights_serve_as_well(self, saved, copied, tmp_path):
-        folder, model = saved["clip"]
+    def test_pickled_and_split_weights_serve_as_well(self, hf_saved, hf_copied, tmp_path):
+        folder, model = hf_saved["clip"]
         expected = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
-        pickled = copied()
+        pickled = hf_copied()
         torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
         (pickled / "model.safetensors").unlink()
         split = tmp_path / "split"
@@ -327,8 +279,8 @@ class TestEncoder:
         with pytest.raises(DataError, match=r"index\.json"):
             adapters.resolve_uri(f"hf:{split}")
 
-    def test_position_numbers_of_older_versions_are_no_mistake(self, copied):
-        folder = copied()
+    def test_position_numbers_of_older_versions_are_no_mistake(self, hf_copied):
+        folder = hf_copied()
         state = load_file(folder / "model.safetensors")
         state["text_model.embeddings.position_ids"] = torch.arange(12)[None]
         save_file(state, folder / "model.safetensors", {"format": "pt"})
@@ -336,153 +288,3 @@ class TestEncoder:
         found, _ = hf_repositories.find(f"hf:{folder}", "", Places())
         told = {"unexpected_keys": {"a.position_ids"}, "missing_keys": (), "mismatched_keys": ()}
         hf_repositories.refuse_unfit(found, told)  # as versions that do not ignore it tell it
-
-
-class _Code:
-    def __reduce__(self):
-        return print, ("ran",)
-
-
-class TestErrors:
-    def test_keys_and_shapes_that_do_not_fit(self, copied):
-        folder = copied()
-        state = load_file(folder / "model.safetensors")
-        del state["visual_projection.weight"]
-        state["extra"] = torch.zeros(2)
-        state["text_projection.weight"] = torch.zeros(3, 4)
-        save_file(state, folder / "model.safetensors", {"format": "pt"})
-        with pytest.raises(DataError) as caught:
-            opened(f"hf:{folder}")
-        assert "1 missing: visual_projection.weight" in caught.value.why
-        assert "1 unexpected: extra" in caught.value.why
-        assert (
-            "1 of another shape: text_projection.weight is (3, 4), not (24, 16)" in caught.value.why
-        )
-
-    def test_a_pickle_with_code_is_refused_and_not_run(self, copied, capsys):
-        folder = copied()
-        (folder / "model.safetensors").unlink()
-        torch.save({"visual_projection.weight": _Code()}, folder / "pytorch_model.bin")
-        with pytest.raises(DataError, match="holds more than tensors"):
-            opened(f"hf:{folder}")
-        assert "ran" not in capsys.readouterr().out
-
-    def test_code_that_comes_with_a_repository_is_not_run(self, copied):
-        folder = copied()
-        (folder / "evil.py").write_text("raise SystemExit('ran')\n")
-        for name in ("config.json", "tokenizer_config.json"):
-            found = json.loads((folder / name).read_text())
-            found["auto_map"] = {
-                "AutoConfig": "evil.X",
-                "AutoModel": "evil.X",
-                "AutoTokenizer": ["evil.X", "evil.X"],
-            }
-            (folder / name).write_text(json.dumps(found))
-        rows = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
-        assert rows.shape == (4, 24)
-
-    @pytest.mark.parametrize("damage", ["cut", "empty"])
-    def test_damaged_weights(self, damage, copied):
-        folder = copied()
-        path = folder / "model.safetensors"
-        path.write_bytes(path.read_bytes()[:900] if damage == "cut" else b"")
-        with pytest.raises(DataError, match="cannot read the weights"):
-            opened(f"hf:{folder}")
-
-    def test_weights_that_are_not_finite_are_told(self, copied):
-        folder = copied()
-        state = load_file(folder / "model.safetensors")
-        state["text_projection.weight"][:] = float("nan")
-        save_file(state, folder / "model.safetensors", {"format": "pt"})
-        with pytest.raises(DataError, match="4 of 4 are zero or not finite"):
-            opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
-
-    def test_weights_that_changed_since(self, copied):
-        folder = copied()
-        spec = adapters.resolve_uri(f"hf:{folder}")
-        state = load_file(folder / "model.safetensors")
-        state["logit_scale"] += 1
-        save_file(state, folder / "model.safetensors", {"format": "pt"})
-        with pytest.raises(DataError, match="changed"):
-            adapters.load(spec)
-
-    def test_another_family_is_named_with_those_that_run(self, copied):
-        folder = copied()
-        for family in ("blip", ""):
-            (folder / "config.json").write_text(json.dumps({"model_type": family}))
-            with pytest.raises(DataError, match=f"model_type is '{family}'") as caught:
-                adapters.resolve_uri(f"hf:{folder}")
-            assert caught.value.fix == "run here: clap, clip, internvl, siglip, siglip2"
-
-    @pytest.mark.parametrize(
-        ("file", "text", "message"),
-        [
-            ("config.json", "{", "cannot read"),
-            ("config.json", "[]", "holds no JSON object"),
-            (
-                "config.json",
-                '{"model_type": "clip", "projection_dim": "x"}',
-                "projection_dim is 'x'",
-            ),
-            ("config.json", '{"model_type": "clip", "text_config": 3}', "text_config is no object"),
-            ("preprocessor_config.json", "null", "holds no JSON object"),
-            ("preprocessor_config.json", '{"crop_size": 48}', "gives 48 x 48 pixels"),
-            ("preprocessor_config.json", '{"do_center_crop": false}', "leaves no one size"),
-            ("preprocessor_config.json", '{"size": {"longest_edge": 9}}', "leaves no one size"),
-            ("preprocessor_config.json", '{"crop_size": 32, "resample": 99}', "IndexError"),
-            ("preprocessor_config.json", '{"crop_size": 32, "image_mean": [1]}', "three numbers"),
-        ],
-    )
-    def test_damaged_settings(self, file, text, message, copied):
-        folder = copied()
-        (folder / file).write_text(text)
-        with pytest.raises(DataError, match=message):
-            adapters.resolve_uri(f"hf:{folder}")
-
-    def test_towers_of_different_width(self, copied):
-        folder = copied("siglip")
-        config = json.loads((folder / "config.json").read_text())
-        config["text_config"]["projection_size"] = 16
-        (folder / "config.json").write_text(json.dumps(config))
-        with pytest.raises(DataError, match="image has 32 dimensions, text has 16"):
-            adapters.resolve_uri(f"hf:{folder}")
-
-    @pytest.mark.parametrize(
-        "file", ["config.json", "preprocessor_config.json", "model.safetensors", "vocab.json"]
-    )
-    def test_a_missing_part(self, file, copied):
-        folder = copied()
-        (folder / file).unlink()
-        with pytest.raises(MissingError) as caught:
-            adapters.resolve_uri(f"hf:{folder}")
-        assert str(folder) in str(caught.value)
-
-    def test_a_damaged_tokeniser(self, copied):
-        folder = copied()
-        (folder / "vocab.json").write_text("{")
-        with pytest.raises(DataError, match="cannot load the tokeniser of space 'my-clip'"):
-            opened(f"hf:{folder}")
-
-    def test_a_repository_that_is_not_here(self, monkeypatch):
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        with pytest.raises(MissingError) as caught:
-            adapters.resolve_uri("hf:maker/gone")
-        assert caught.value.why == "offline mode is on (HF_HUB_OFFLINE=1)"
-        assert caught.value.fix.startswith('molspace spaces fetch "hf:maker/gone"')
-        for uri in ("hf:", "hf:a/b/c", "hf:a b"):
-            with pytest.raises(UsageError):
-                adapters.resolve_uri(uri)
-        with pytest.raises(MissingError, match="no folder"):
-            adapters.resolve_uri("hf:./gone")
-
-    def test_what_is_installed_does_not_fit_together(self, saved, monkeypatch):
-        def mismatched(name):
-            raise RuntimeError("compiled with different CUDA versions")
-
-        spec = adapters.resolve_uri(f"hf:{saved['clip'][0]}")
-        from reactions.spaces import image_text
-
-        monkeypatch.setattr(image_text.importlib, "import_module", mismatched)
-        with pytest.raises(MissingError, match="different CUDA versions") as caught:
-            hf.load(spec)
-        assert caught.value.fix == 'pip install "molspace[hf]"'

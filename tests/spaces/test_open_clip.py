@@ -2,13 +2,13 @@
 
 import json
 import pickle
-import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from pickles import Code
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -18,6 +18,8 @@ from reactions.spaces import adapters, open_clip_models, open_clip_names
 from reactions.spaces.weights import Places
 
 open_clip = pytest.importorskip("open_clip")
+
+pytestmark = pytest.mark.usefixtures("no_network")
 
 DIM = 16
 CONFIG = {
@@ -65,17 +67,6 @@ def _tiny(tmp_path_factory):
     patch.setitem(sys.modules["open_clip.pretrained"]._PRETRAINED, "Tiny-16", tags)
     yield
     patch.undo()
-
-
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("reached for the network")
-
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    for name in ("MOLSPACE_WEIGHTS", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -382,11 +373,6 @@ class TestEncoder:
             encoder.embed("image", items("image", [np.zeros((9, 9, 3), np.uint8)]))
 
 
-class _Code:
-    def __reduce__(self):
-        return print, ("ran",)
-
-
 class TestErrors:
     @pytest.mark.parametrize(
         ("uri", "what", "fix"),
@@ -444,9 +430,9 @@ class TestErrors:
 
     def test_a_pickle_with_code_is_refused_and_not_run(self, tmp_path, capsys):
         bad = tmp_path / "bad.pt"
-        torch.save({"state_dict": _Code()}, bad)
+        torch.save({"state_dict": Code()}, bad)
         old = tmp_path / "old.pt"
-        old.write_bytes(pickle.dumps(_Code(), protocol=2))
+        old.write_bytes(pickle.dumps(Code(), protocol=2))
         for path in (bad, old):
             with pytest.raises(DataError, match="holds more than tensors"):
                 adapters.load(adapters.resolve_uri(f"open_clip:Tiny-16/{path}"))
