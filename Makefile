@@ -1,13 +1,14 @@
-# On a fresh machine:  make demo   make test   make test-full
+# On a fresh machine:  make demo   make test   make test-full   make fuzz
 # Each makes its own virtual environment. PYTHON chooses the interpreter (>= 3.11) and
 # TORCH the build of torch, e.g. make demo TORCH=torch to take the newest.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+EXAMPLES ?= 5000
 DEMO := .venv
 TEST := .venv-test
 FULL := .venv-full
 
-.PHONY: demo lint test test-full format bench clean
+.PHONY: demo lint test test-full fuzz format bench clean
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh
@@ -24,6 +25,11 @@ test: lint
 # are checked against the newest numpy, which those packages do not all take: see lint.
 test-full: $(FULL)/.installed
 	$(FULL)/bin/pytest
+
+# Damaged bundles, expressions, lab files, embeddings, media and tables: the same seeds as in
+# the tests, but many more of them.
+fuzz: $(TEST)/.installed
+	MOLSPACE_FUZZ_EXAMPLES=$(EXAMPLES) $(TEST)/bin/pytest tests/fuzz
 
 format: $(TEST)/.installed
 	$(TEST)/bin/ruff check --fix .
