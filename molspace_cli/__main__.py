@@ -17,7 +17,7 @@ def main() -> None:
         code = _run()
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
     except KeyboardInterrupt as stopped:
-        print(f"interrupted; {stopped or 'what was finished is kept'}", file=sys.stderr)
+        print(f"interrupted; {str(stopped) or 'what was finished is kept'}", file=sys.stderr)
         code = 130
         if threading.active_count() > 1:  # workers that a second Ctrl-C left behind
             sys.stdout.flush()
