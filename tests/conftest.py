@@ -26,3 +26,12 @@ def _one_thread():
     """Keep torch to one thread, for those tests that load it."""
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _memory_is_remote(monkeypatch):
+    """Let tests keep remote files in memory, which no command opens."""
+    from reactions.data import protocols
+
+    monkeypatch.setattr(protocols, "PROTOCOLS", protocols.PROTOCOLS | {"memory"})
+    monkeypatch.setattr(protocols, "_denied", None)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from reactions.data.protocols import check_use
 from reactions.errors import DataError, MissingError, MolspaceError
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def _filesystem(protocol: str) -> Any:
 
 
 def _open(url: str) -> tuple[AbstractFileSystem, str]:
+    check_use(url)  # before fsspec sees it: it is the only door to all remote places
     from fsspec.core import url_to_fs
 
     protocol = url.partition("://")[0]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.benchmarks import LAYOUTS, Folders
-from reactions.data.places import absolute
+from reactions.data.places import absolute, is_url
+from reactions.data.protocols import check_address
 from reactions.data.sources.source import DEPTHS, MAX_BAD, Source
 from reactions.errors import DataError, UsageError, did_you_mean, suggestion
 from reactions.kinds import Modality
@@ -105,9 +106,9 @@ def _source(entry: Any, where: str, path: Path, root: Path) -> Source:
                 raise UsageError(f"{path}: {where}.{key} goes with path, not with manifest")
         text = typed(entry["manifest"], str, path, f"{where}.manifest")
         manifest = path.parent / Path(_rooted(text, root)).expanduser()
-    paths = _texts(entry.get("path", []), path, f"{where}.path")
+    texts = _texts(entry.get("path", []), path, f"{where}.path")
     return Source(
-        paths=tuple(absolute(_rooted(text, root), path.parent) for text in paths),
+        paths=tuple(_absolute(_rooted(text, root), path, f"{where}.path") for text in texts),
         manifest=manifest,
         columns=_texts(entry.get("column", []), path, f"{where}.column"),
         id_column=typed(entry.get("id", ""), str, path, f"{where}.id"),
@@ -116,6 +117,19 @@ def _source(entry: Any, where: str, path: Path, root: Path) -> Source:
         max_bad=share,
         check="full" if depth == "full" else "header",
     )
+
+
+def _absolute(text: str, path: Path, where: str) -> str:
+    """Return an absolute path or URL; an address that is never opened is refused here already."""
+    found = absolute(text, path.parent)
+    if is_url(found):
+        try:
+            check_address(found)
+        except UsageError as error:
+            raise UsageError(
+                f"{path}: {where}: {error.what}", why=error.why, fix=error.fix, **error.fields
+            ) from None
+    return found
 
 
 def _rooted(text: str, root: Path) -> str:

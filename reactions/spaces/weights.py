@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reactions.data.digests import DigestCache
+from reactions.data.protocols import OFFLINE_VARIABLES as OFFLINE_VARIABLES
+from reactions.data.protocols import offline as offline
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Digest
 from reactions.spaces.hub import cache_home, hub_cache, hub_snapshot, repo_folder
 
 FOLDER_VARIABLE = "MOLSPACE_WEIGHTS"
-OFFLINE_VARIABLES = ("MOLSPACE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 _SHARED_NAMES = frozenset(
     f"{stem}.{suffix}"
@@ -115,15 +116,6 @@ class Places:
     def own_folder(self, space: str) -> Path:
         """Return the folder into which a space's weights are to be fetched."""
         return self.folders[-1] / folder_name(space)
-
-
-def offline() -> str:
-    """Return the setting that forbids the network, as ``NAME=VALUE``; "" where none does."""
-    for name in OFFLINE_VARIABLES:
-        value = os.environ.get(name, "")
-        if value.upper() in ("1", "ON", "YES", "TRUE"):
-            return f"{name}={value}"
-    return ""
 
 
 def parse_override(text: str) -> tuple[str, Path]:

@@ -9,7 +9,7 @@ from media_files import put
 
 from reactions.data import places, remote
 from reactions.data.places import Blob, absolute, expand, find, is_url, label, read, walk
-from reactions.errors import DataError, MissingError
+from reactions.errors import DataError, MissingError, UsageError
 
 
 @pytest.fixture
@@ -217,9 +217,10 @@ def test_remote_places_that_are_not_there(memory: str) -> None:
         read(f"{memory}/gone.txt")
 
 
-def test_an_address_of_no_known_kind_names_the_packages() -> None:
-    with pytest.raises((MissingError, DataError), match="cannot read 'nonsense://x'"):
+def test_an_address_of_no_known_kind_names_those_that_are_opened() -> None:
+    with pytest.raises(UsageError, match="cannot read 'nonsense://x'") as caught:
         find("nonsense://x")
+    assert "hf" in caught.value.why
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
