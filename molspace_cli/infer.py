@@ -103,8 +103,17 @@ def infer(
     target = bench.target(space, consider=asked)
     embedder = bench.embedder(target, chosen)
     entries, samples = inference.choose_items(
-        inputs or (), stdin, modalities=target.space.modalities, samples=bench.lab.sample_items
+        inputs or (),
+        stdin,
+        modalities=target.space.modalities,
+        samples=bench.lab.sample_items,
+        by_id=embedder.by_id,
     )
+    if embedder.by_id and not quiet:
+        say(
+            f"note: {' and '.join(sorted(embedder.by_id))} are looked up by the ids that the input "
+            "gives, in folders of embeddings; texts and files are not read"
+        )
     if samples:
         say(f"no input: embedding the lab's {samples} sample items")
         compare = compare or not (out or format)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reactions.api import FusedSpace, load, react
     from reactions.dsl import Cr, Dr, Ft, Lcl, Space
-    from reactions.kinds import Waveform
+    from reactions.kinds import Item, Waveform
 
-__all__ = ["Cr", "Dr", "Ft", "FusedSpace", "Lcl", "Space", "Waveform", "load", "react"]
+__all__ = ["Cr", "Dr", "Ft", "FusedSpace", "Item", "Lcl", "Space", "Waveform", "load", "react"]
 
 _HOME = {
     "FusedSpace": "reactions.api",
@@ -24,6 +24,7 @@ _HOME = {
     "Ft": "reactions.dsl",
     "Lcl": "reactions.dsl",
     "Space": "reactions.dsl",
+    "Item": "reactions.kinds",
     "Waveform": "reactions.kinds",
 }
 

@@ -69,7 +69,8 @@ class FusedSpace:
             lambda_: factors of displacements, likewise.
             experts: names of the experts to use; all by default.
             media: modality to values, as in ``text=["rain"], audio=["rain.wav"]``: texts,
-                file paths, (h, w, 3) uint8 arrays, or ``Waveform``.
+                file paths, (h, w, 3) uint8 arrays, or ``Waveform``; an ``Item`` where it
+                needs an id, by which folders of embeddings are looked up.
 
         Returns:
             Modality to (n, dim) float32 unit-norm rows, in the order given.
@@ -93,7 +94,7 @@ class FusedSpace:
         for modality, values in media.items():
             if isinstance(values, str | bytes):
                 raise UsageError(f"{modality} takes a list", fix=f"{modality}=[...]")
-            items = [_item(str(i), modality, value) for i, value in enumerate(values)]
+            items = [_item(i, modality, value) for i, value in enumerate(values)]
             found[modality] = np.concatenate(
                 [
                     embedder.embed(modality, items[start : start + _BATCH_ITEMS])
@@ -103,9 +104,13 @@ class FusedSpace:
         return found
 
 
-def _item(item_id: str, modality: Modality, value: Any) -> Item:
+def _item(position: int, modality: Modality, value: Any) -> Item:
+    if isinstance(value, Item):
+        if value.modality != modality:
+            raise UsageError(f"item '{value.id}' of {modality} is {value.modality}")
+        return value
     is_path = modality != "text" and isinstance(value, str | os.PathLike)
-    return Item(item_id, modality, Path(value) if is_path else value)
+    return Item(str(position), modality, Path(value) if is_path else value, own_id=False)
 
 
 def _by_expert(

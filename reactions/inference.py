@@ -44,6 +44,7 @@ def choose_items(
     modalities: Collection[Modality],
     samples: Callable[[], Sequence[Item]],
     base: Path = Path(),
+    by_id: Collection[Modality] = (),
 ) -> tuple[Iterable[Item | Problem], int]:
     """Find what to embed: the arguments, else what stdin holds, else a lab's samples.
 
@@ -53,6 +54,7 @@ def choose_items(
         modalities: what the space embeds; other samples are left out.
         samples: the lab's sample items.
         base: folder that relative paths start from.
+        by_id: modalities that the space looks up by id (``Embedder.by_id``).
 
     Returns:
         Items, and how many of them are samples: all or none.
@@ -62,11 +64,12 @@ def choose_items(
         DataError: stdin cannot be read.
     """
     if inputs:
-        return read_inputs(inputs, modalities=modalities, stdin=stdin, base=base), 0
+        entries = read_inputs(inputs, modalities=modalities, stdin=stdin, base=base, by_id=by_id)
+        return entries, 0
     why = "no arguments, and stdin is a terminal"
     if stdin is None or not stdin.isatty():
         why = "no arguments, and stdin is empty"
-        entries = read_stream(stdin or BytesIO(), base=base, modalities=modalities)
+        entries = read_stream(stdin or BytesIO(), base=base, modalities=modalities, by_id=by_id)
         if (first := next(entries, None)) is not None:
             return chain([first], entries), 0
     found = [item for item in samples() if item.modality in modalities]
@@ -85,6 +88,7 @@ def read_inputs(
     modalities: Collection[Modality],
     stdin: IO[bytes] | None = None,
     base: Path = Path(),
+    by_id: Collection[Modality] = (),
 ) -> Iterator[Item | Problem]:
     """Turn command-line arguments into items, in order.
 
@@ -97,6 +101,7 @@ def read_inputs(
         modalities: what the space embeds.
         stdin: where ``-`` reads.
         base: folder that relative paths start from; a manifest's own start at its folder.
+        by_id: as for ``read_items``.
 
     Raises:
         DataError: a file of lines cannot be read.
@@ -104,7 +109,7 @@ def read_inputs(
     for position, text in enumerate(inputs, start=1):
         if text == "-":
             if stdin is not None:
-                yield from read_stream(stdin, base=base, modalities=modalities)
+                yield from read_stream(stdin, base=base, modalities=modalities, by_id=by_id)
         elif isinstance(found := _manifest(text, base), Path):
             try:
                 stream = found.open("rb")
@@ -113,11 +118,13 @@ def read_inputs(
             with stream:
                 # A pipe, as of <(command), has no folder of its own.
                 folder = found.parent if found.is_file() else base
-                yield from read_stream(stream, base=folder, modalities=modalities, name=f"'{text}'")
+                yield from read_stream(
+                    stream, base=folder, modalities=modalities, name=f"'{text}'", by_id=by_id
+                )
         elif found:
             yield Problem(position, text, found)
         else:
-            yield _argument(text, position, base, modalities)
+            yield _argument(text, position, base, modalities, by_id)
 
 
 def read_stream(
@@ -126,6 +133,7 @@ def read_stream(
     base: Path,
     modalities: Collection[Modality],
     name: str = "standard input",
+    by_id: Collection[Modality] = (),
 ) -> Iterator[Item | Problem]:
     """Parse the lines of a binary stream, in constant memory whatever is in it.
 
@@ -150,7 +158,7 @@ def read_stream(
             # Not UTF-8, so that read_items refuses the line under its own number.
             yield b"\xff" if number in reasons else line
 
-    for entry in read_items(lines(), base=base, modalities=modalities):
+    for entry in read_items(lines(), base=base, modalities=modalities, by_id=by_id):
         if isinstance(entry, Problem) and entry.line_number in reasons:
             entry = replace(entry, message=reasons.pop(entry.line_number))
         yield entry
@@ -186,16 +194,20 @@ def _manifest(text: str, base: Path) -> Path | str:
 
 
 def _argument(
-    text: str, position: int, base: Path, modalities: Collection[Modality]
+    text: str,
+    position: int,
+    base: Path,
+    modalities: Collection[Modality],
+    by_id: Collection[Modality],
 ) -> Item | Problem:
     if text.lstrip().startswith("{"):
         # Blank lines before it: without an id of its own it is called by its position.
         lines = [*[""] * (position - 1), text]
-        return next(read_items(lines, base=base, modalities=modalities))
+        return next(read_items(lines, base=base, modalities=modalities, by_id=by_id))
     found = next(read_items([text], base=base, modalities=modalities), None)
     if found is None:
         return Problem(position, str(position), "an empty text")
-    return replace(found, id=text)
+    return replace(found, id=text)  # which is no id of its own: see Item
 
 
 def _unreadable(name: str, error: OSError) -> DataError:
@@ -254,6 +266,8 @@ def _decoded(embedder: Embedder, item: Item, refusals: dict[Modality, str]) -> _
             refusals[item.modality] = _message(error)
     if refusals[item.modality]:
         return Problem(0, item.id, refusals[item.modality])
+    if item.own_id and item.modality in embedder.by_id:
+        return item, item
     try:
         return item, load(item)
     except DataError as error:

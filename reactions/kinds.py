@@ -7,7 +7,7 @@ library gives no meaning to any of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -55,11 +55,14 @@ class Item:
             (``reactions.data.places``: where they lie in a tar or on a server), or the
             decoded value: (h, w, 3) uint8 RGB for an image, a ``Waveform`` for audio. None
             where only the id matters (precomputed embeddings are looked up by id).
+        own_id: whether the id came with the item. One that we gave, by the item's position or
+            after its text, says nothing about the rows of a table of embeddings.
     """
 
     id: str
     modality: Modality
     value: Any
+    own_id: bool = field(default=True, compare=False)
 
 
 class Corpus(Protocol):

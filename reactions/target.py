@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +89,17 @@ class Embedder:
     def dim(self) -> int:
         """Width of the embeddings."""
         return self.target.space.dim
+
+    @cached_property
+    def by_id(self) -> frozenset[Modality]:
+        """The modalities that are only looked up by id, in folders of embeddings."""
+        found = set()
+        for modality in self.target.space.modalities:
+            with suppress(UsageError):  # raised again where such an item is embedded
+                adapters = {leaf.spec.adapter for leaf in self._leaves(modality)}
+                if adapters == {"precomputed"}:
+                    found.add(modality)
+        return frozenset(found)
 
     def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
         """Embed items of one modality.

@@ -90,6 +90,7 @@ class TextCorpus:
     def __init__(self, name: str, texts: Sequence[str], ids: Sequence[str] | None = None) -> None:
         self.name = name
         self._texts = list(texts)
+        self._own_ids = ids is not None
         self._ids = [str(row) for row in range(len(self._texts))] if ids is None else list(ids)
         if len(self._ids) != len(self._texts):
             raise DataError(
@@ -112,7 +113,7 @@ class TextCorpus:
     def items(self, start: int, stop: int) -> list[Item]:
         """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
         pairs = zip(self._ids[start:stop], self._texts[start:stop], strict=True)
-        return [Item(id, "text", text) for id, text in pairs]
+        return [Item(id, "text", text, self._own_ids) for id, text in pairs]
 
 
 class IdCorpus:

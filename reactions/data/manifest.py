@@ -17,7 +17,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Row:
         value: a text, an absolute path, or None where only the id matters.
         sha256: what the value's digest should be, "" if the line does not tell.
         why: what is wrong with it, lower case, no full stop; "" for good lines.
+        own_id: whether the line gives an id.
     """
 
     line_number: int
@@ -75,6 +76,7 @@ class Row:
     value: str | Path | None = None
     sha256: str = ""
     why: str = ""
+    own_id: bool = field(default=False, compare=False)
 
 
 def read_items(
@@ -82,6 +84,7 @@ def read_items(
     *,
     base: Path,
     modalities: Collection[Modality] | None = None,
+    by_id: Collection[Modality] = (),
 ) -> Iterator[Item | Problem]:
     """Parse manifest lines one by one, in constant memory; blank lines are skipped.
 
@@ -95,17 +98,20 @@ def read_items(
         lines: text, or UTF-8 bytes, with or without line breaks.
         base: folder that relative paths start from.
         modalities: those allowed; any if None.
+        by_id: modalities that are looked up by id: files of lines that give one are not read,
+            and need not be there.
 
     Yields:
         An item (media as absolute paths of existing files) or a problem for each line.
         Ids are not compared between lines; digests are held against the files.
     """
-    for row in _rows(lines, Path(base).absolute(), modalities):
-        why = row.why or _held_to_digest(row)
+    for row in _rows(lines, Path(base).absolute(), modalities, by_id):
+        looked_up = row.own_id and row.modality in by_id
+        why = row.why or ("" if looked_up else _held_to_digest(row))
         if why or row.modality is None:
             yield Problem(row.line_number, row.id, why)
         else:
-            yield Item(row.id, row.modality, row.value)
+            yield Item(row.id, row.modality, row.value, row.own_id)
 
 
 def read_manifest(path: Path, modality: Modality) -> list[Row]:
@@ -182,7 +188,10 @@ class _Bad(Exception):
 
 
 def _rows(
-    lines: Iterable[str | bytes], base: Path, modalities: Collection[Modality] | None
+    lines: Iterable[str | bytes],
+    base: Path,
+    modalities: Collection[Modality] | None,
+    by_id: Collection[Modality] = (),
 ) -> Iterator[Row]:
     for number, raw in enumerate(lines, start=1):
         try:
@@ -192,18 +201,25 @@ def _rows(
             continue
         line = (line.removeprefix("\ufeff") if number == 1 else line).strip()
         if line:
-            yield _row(line, number, base, modalities)
+            yield _row(line, number, base, modalities, by_id)
 
 
-def _row(line: str, number: int, base: Path, modalities: Collection[Modality] | None) -> Row:
+def _row(
+    line: str,
+    number: int,
+    base: Path,
+    modalities: Collection[Modality] | None,
+    by_id: Collection[Modality],
+) -> Row:
     id = str(number)
     modality: Modality | None = None
     try:
         record = _object(line) if line.startswith("{") else _bare(line, base)
         id = _id(record, id)
         modality = _modality(record, modalities)
-        value = _value(record, modality, base)
-        return Row(number, id, modality, value, _digest(record, value))
+        own_id = "id" in record
+        value = _value(record, modality, base, must_exist=not (own_id and modality in by_id))
+        return Row(number, id, modality, value, _digest(record, value), own_id=own_id)
     except _Bad as error:
         message = str(error).encode(errors="backslashreplace").decode()
         return Row(number, id, modality, why=message)
@@ -275,7 +291,9 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     return modality
 
 
-def _value(record: dict[str, Any], modality: Modality, base: Path) -> str | Path | None:
+def _value(
+    record: dict[str, Any], modality: Modality, base: Path, *, must_exist: bool
+) -> str | Path | None:
     key = "path" if "path" in record else modality
     value = record.get(key)
     if value is None:
@@ -293,7 +311,7 @@ def _value(record: dict[str, Any], modality: Modality, base: Path) -> str | Path
             raise _Bad('a text is not given by its path, but as {"text": ...}')
         return value
     path = base / value
-    if not _is_file(path):
+    if must_exist and not _is_file(path):
         raise _Bad(f"no such file: {path}")
     return path
 

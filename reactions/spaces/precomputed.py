@@ -102,9 +102,10 @@ class PrecomputedEncoder:
             (len(items), spec.dim) float32, unit-norm rows, in order.
 
         Raises:
-            DataError: an id is unknown, an embedding is zero or not finite, or the folder
-                has no ids and the items are not bare row numbers.
+            DataError: an id is unknown, or is not the item's own; an embedding is zero or not
+                finite; or the folder has no ids and the items are not bare row numbers.
         """
+        _refuse_given_ids(self.spec, modality, items)
         table, row_of = self._table(modality)
         if row_of is None:
             _refuse_strangers(table, modality, items)
@@ -282,6 +283,24 @@ def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
     ids = [str(id) for id in found]
     check_ids(str(where), modality, ids)
     return ids
+
+
+def _refuse_given_ids(spec: SpaceSpec, modality: Modality, items: Sequence[Item]) -> None:
+    """Refuse items whose ids are only their positions, or their texts as they were typed.
+
+    Row numbers are the usual ids of tables: any first item would be answered by row 0.
+    """
+    stranger = next((item for item in items if not item.own_id), None)
+    if stranger is not None:
+        raise DataError(
+            f"no id to look {modality} up by in space '{spec.name}'",
+            why="its embeddings lie in a folder and are found by ids alone, "
+            'which the input has to give: {"id": "...", "modality": "' + modality + '"}',
+            fix="give ids (README, 'Your own embeddings'), or a space that has an encoder",
+            space=spec.name,
+            modality=modality,
+            id=stranger.id,
+        )
 
 
 def _refuse_strangers(table: EmbeddingFile, modality: Modality, items: Sequence[Item]) -> None:

@@ -1,4 +1,4 @@
-"""``molspace infer`` from end to end, in a space of precomputed embeddings."""
+"""``molspace infer`` from end to end, with a stand-in for an encoder."""
 
 import io
 import json
@@ -12,8 +12,18 @@ from safetensors.numpy import load_file
 
 from molspace_cli import infer as infer_module
 from molspace_cli.__main__ import main
+from reactions.spaces import adapters
 
 DIM = 4
+LAB = """
+[lab]
+name = "own"
+[spaces.toy]
+adapter = "looked_up"
+source = "toy"
+dim = 4
+modalities = ["image", "text"]
+"""
 TEXTS = ["1", "2", "3", "naïve 東京"]
 IMAGES = ["dog.png", "cat"]
 
@@ -26,7 +36,8 @@ def own_lab(tmp_path, monkeypatch):
     for modality, ids in (("text", TEXTS), ("image", IMAGES)):
         np.save(tmp_path / "toy" / f"{modality}.npy", random.normal(size=(len(ids), DIM)))
         (tmp_path / "toy" / f"{modality}.ids.json").write_text(json.dumps(ids))
-    (tmp_path / "molspace.toml").write_text('[lab]\nname = "own"\n[spaces.toy]\npath = "toy"\n')
+    monkeypatch.setitem(adapters.ADAPTERS, "looked_up", "looked_up:load")
+    (tmp_path / "molspace.toml").write_text(LAB)
     for name in ("dog.png", "tiger.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)

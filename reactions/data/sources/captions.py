@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
+
 from reactions.data.corpora import check_ids
 from reactions.data.places import Entry, open_binary
 from reactions.data.sources.parts import TextPart, signature_of
@@ -67,7 +69,8 @@ def texts_part(
     if table is None:
         table = _read(name, files, source, told)
         tables.put(cached, signature, table)
-    return TextPart(name, table, signature, sum(file.size_bytes for file in files))
+    own_ids = None if source.id_column else np.zeros(len(table), bool)
+    return TextPart(name, table, signature, sum(file.size_bytes for file in files), own_ids)
 
 
 def _read(name: str, files: Sequence[Entry], source: Source, told: Told) -> Table:

@@ -140,7 +140,8 @@ class SourceCorpus:
         found: list[Item] = []
         for i, rows in self._span(start, stop):
             values = self._parts[i].values(rows)
-            found += map(Item, self._ids(i, rows), [self.modality] * len(rows), values)
+            own = self._parts[i].own_ids(rows)
+            found += map(Item, self._ids(i, rows), [self.modality] * len(rows), values, own)
         return found
 
     @property

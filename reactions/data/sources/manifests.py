@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from reactions.data.corpora import text_tag
 from reactions.data.manifest import Row, other_digest, read_manifest
 from reactions.data.places import Entry, entry_of
@@ -35,6 +37,7 @@ def manifest_part(
             path=str(path),
         )
     rows = read_manifest(path, modality)
+    own_ids = np.array([row.own_id for row in rows], bool)
     if not any(isinstance(row.value, Path) for row in rows):
         tags = (text_tag(str(row.value)) if row.sha256 else "" for row in rows)
         table = Table(
@@ -46,7 +49,7 @@ def manifest_part(
             }
         )
         entry = entry_of(path)
-        return TextPart(path.stem, table, entry.stamp, entry.size_bytes)
+        return TextPart(path.stem, table, entry.stamp, entry.size_bytes, own_ids)
     files: list[tuple[str, Entry | None]] = [
         (row.id, entry_of(row.value) if isinstance(row.value, Path) else None) for row in rows
     ]
@@ -60,14 +63,14 @@ def manifest_part(
         told=told,
     )
     if not any(row.why or row.sha256 for row in rows):
-        return part
+        return FilePart(part.name, part.table, part.signature, part.size_bytes, own_ids)
     # What the manifest says is no part of the scan: it may change when no file does.
     columns = {
         **part.table.columns,
         "place": Strings.pack(_place(path, row) for row in rows),
         "why": _verdicts(rows, part.table.strings("why"), part.table.strings("tag")),
     }
-    return FilePart(part.name, Table(columns), part.signature, part.size_bytes)
+    return FilePart(part.name, Table(columns), part.signature, part.size_bytes, own_ids)
 
 
 def _place(manifest: Path, row: Row) -> str:

@@ -26,13 +26,23 @@ class Part(ABC):
         table: columns ``id`` and ``why``: the reason a row cannot be used, "" for good ones.
         signature: changes when the files do; "" where that cannot be told.
         size_bytes: of what is read to embed the rows.
+        own_ids: (len(table),) which rows come with their ids; the others' are their positions.
+            None for all.
     """
 
-    def __init__(self, name: str, table: Table, signature: str, size_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        table: Table,
+        signature: str,
+        size_bytes: int,
+        own_ids: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.name = name
         self.table = table
         self.signature = signature
         self.size_bytes = size_bytes
+        self._own_ids = own_ids
 
     def __len__(self) -> int:
         return len(self.table)
@@ -40,6 +50,10 @@ class Part(ABC):
     def ids(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the ids of some rows."""
         return self.table.strings("id").at(rows)
+
+    def own_ids(self, rows: NDArray[np.int64]) -> list[bool]:
+        """Tell of some rows whether their ids are their own."""
+        return [True] * len(rows) if self._own_ids is None else self._own_ids[rows].tolist()
 
     @property
     def good(self) -> NDArray[np.bool_]:
