@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from reactions.eval.tasks import Task
     from reactions.target import Target
     from reactions.workbench import Workbench
+
+
+class TieRule(StrEnum):
+    """Values of ``--ties``."""
+
+    STRICT = "strict"
+    LENIENT = "lenient"
 
 
 def evaluate(
@@ -33,6 +41,14 @@ def evaluate(
     sigma: options.Sigma = None,
     lambda_: options.Lambda = None,
     experts: options.Experts = None,
+    ties: Annotated[
+        TieRule,
+        typer.Option(
+            "--ties",
+            help="How a right answer that ties with a wrong one counts, as items that are there "
+            "twice do: strict, as a miss; lenient, as a hit.",
+        ),
+    ] = TieRule.STRICT,
     lab: options.Lab = None,
     data: options.Data = None,
     weights: options.Weights = None,
@@ -69,6 +85,7 @@ def evaluate(
             target,
             tasks,
             chosen,
+            ties=ties.value,
             consider=asked,
         )
     ]
@@ -135,3 +152,12 @@ def _print(record: Mapping[str, Any]) -> None:
     ]
     print_table(f"{record['task']}   {record['space']}", ("metric", "%"), rows)
     print_note("   ".join(facts))
+    for name, counts in record["tied"].items():
+        if counts["n"]:
+            strict = record["ties"] == "strict"
+            print_note(
+                f"{name}: {counts['n']} of {counts['of']} right answers tie with a wrong one, as "
+                f"those of duplicated items do; counted as {'misses' if strict else 'hits'} "
+                f"(--ties {'lenient' if strict else 'strict'} counts them as "
+                f"{'hits' if strict else 'misses'})"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
@@ -144,7 +144,7 @@ class Planner:
             space,
             lab={"name": self.lab.name, "label": self.lab.label, "seed": self.lab.seed},
             subsets=[[name for name, _ in mixture] for mixture in heads],
-            settings=asdict(self.lab.settings),
+            settings=self.lab.settings.to_json(),
             step_keys={
                 f"{index}.{name}": step.key
                 for index, mixture in enumerate(heads)
@@ -188,7 +188,7 @@ class Planner:
         settings = self.lab.settings
         if isinstance(space, Leaf):
             return embed_leaf(
-                space.spec, corpus, dtype=settings.dtype, shard_rows=settings.shard_rows
+                space.spec, corpus, dtype=settings.stored_dtype, shard_rows=settings.shard_rows
             )
         if isinstance(space, Tuned):
             refuse_unsupported(space)
@@ -211,7 +211,7 @@ class Planner:
             sides,
             heads,
             n_rows=len(corpus),
-            dtype=settings.dtype,
+            dtype=settings.stored_dtype,
             shard_rows=settings.shard_rows,
         )
 
@@ -312,7 +312,7 @@ class Planner:
             {"base": fusion.base.dim, "expert": expert.space.dim},
             temperature=self.lab.settings.collect_temperature,
             precision=self.lab.settings.precision,
-            dtype=self.lab.settings.dtype,
+            dtype=self.lab.settings.stored_dtype,
             shard_rows=self.lab.settings.shard_rows,
         )
 

@@ -293,10 +293,10 @@ def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
             "lab: mini is a rehearsal: miniature encoders in a procedural world. Its figures "
             "cannot be compared with the paper's."
         )
-    published = asdict(ReactionSettings())
+    published = ReactionSettings().to_json()
     own = [
         f"{name} {value} ({published[name]})"
-        for name, value in asdict(bench.lab.settings).items()
+        for name, value in bench.lab.settings.to_json().items()
         if name != "shard_rows" and value != published[name]
     ]
     if own:

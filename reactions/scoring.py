@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reactions.errors import MissingError
+from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
 from reactions.eval.tasks import Task
 from reactions.graph import Step
@@ -35,7 +36,11 @@ class Scoring:
 
 
 def plan_scores(
-    lab: Lab, target: Target, tasks: Sequence[Task], adjustment: Adjustment = NO_ADJUSTMENT
+    lab: Lab,
+    target: Target,
+    tasks: Sequence[Task],
+    adjustment: Adjustment = NO_ADJUSTMENT,
+    ties: Ties = "strict",
 ) -> list[Scoring]:
     """Plan the evaluation of a target on tasks, in order.
 
@@ -46,7 +51,7 @@ def plan_scores(
     refuse_unsupported(target.space)
     adjustment = fit_adjustment(target.space, adjustment)
     planner = Planner(lab)
-    return [_plan(planner, target, task, adjustment) for task in tasks]
+    return [_plan(planner, target, task, adjustment, ties) for task in tasks]
 
 
 def whole(scorings: Sequence[Scoring]) -> Plan:
@@ -54,7 +59,9 @@ def whole(scorings: Sequence[Scoring]) -> Plan:
     return joined([scoring.plan for scoring in scorings])
 
 
-def _plan(planner: Planner, target: Target, task: Task, adjustment: Adjustment) -> Scoring:
+def _plan(
+    planner: Planner, target: Target, task: Task, adjustment: Adjustment, ties: Ties
+) -> Scoring:
     for modality in (task.query, task.other):
         if modality not in target.space.modalities:
             raise MissingError(
@@ -78,6 +85,7 @@ def _plan(planner: Planner, target: Target, task: Task, adjustment: Adjustment) 
         heads=target.heads,
         heads_digest=target.heads_digest,
         adjustment=adjustment,
+        ties=ties,
     )
     notices = tuple(
         f"{task.name}: {notice}"

@@ -16,6 +16,7 @@ from reactions.bundle import Bundle
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.printer import quoted
 from reactions.errors import BundleError, LanguageError, MissingError, MolspaceError, StoreError
+from reactions.eval.metrics import Ties
 from reactions.eval.tasks import Task
 from reactions.graph import Artifact, Step
 from reactions.kinds import Encoder, Leaf, Space, SpaceSpec, leaves
@@ -164,14 +165,18 @@ class Workbench:
         return _bundle_target(self.react(checked, current=False))
 
     def scores(
-        self, target: Target, tasks: Sequence[Task], adjustment: Adjustment = NO_ADJUSTMENT
+        self,
+        target: Target,
+        tasks: Sequence[Task],
+        adjustment: Adjustment = NO_ADJUSTMENT,
+        ties: Ties = "strict",
     ) -> Plan:
         """Plan the evaluation of a target on tasks; one target step a task, in order.
 
         Raises:
             MissingError: the lab has no data for a task, or the target lacks a modality.
         """
-        return whole(plan_scores(self.lab, target, tasks, adjustment))
+        return whole(plan_scores(self.lab, target, tasks, adjustment, ties))
 
     def evaluate(
         self,
@@ -179,6 +184,7 @@ class Workbench:
         tasks: Sequence[Task],
         adjustment: Adjustment = NO_ADJUSTMENT,
         *,
+        ties: Ties = "strict",
         consider: Callable[[Plan], None] = lambda plan: None,
     ) -> list[Result]:
         """Score a target on tasks; results already in the store are not computed again.
@@ -187,9 +193,11 @@ class Workbench:
             target: from ``target``.
             tasks: which.
             adjustment: factors and experts.
+            ties: ``strict`` counts a tie of right and wrong answers as a miss, ``lenient`` as
+                a hit.
             consider: called with all that is to be run, before it runs.
         """
-        scorings = plan_scores(self.lab, target, tasks, adjustment)
+        scorings = plan_scores(self.lab, target, tasks, adjustment, ties)
         consider(whole(scorings))
         artifacts = self.run([scoring.step for scoring in scorings])
         lab = self._label(target.space) or target.lab

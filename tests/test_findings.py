@@ -54,6 +54,31 @@ def test_a_mean_on_the_right_side_is_not_enough(claim, gain):
     assert not verdict.holds
 
 
+def test_the_wider_interval_judges():
+    # Every item agrees within a seed, so items show no spread at all; the seeds do.
+    gains = (0.001, 0.012, 0.003, 0.003, 0.003)
+    found = {("x", "f"): [np.full(40, g) for g in gains], ("y", "f"): [np.zeros(40)] * 5}
+    verdict = judge(Contrast(1, "x", "beats", "y", "f"), found, 5)
+    assert verdict.difference.low == pytest.approx(verdict.difference.high)
+    # Student's t with 4 degrees of freedom, by hand: 2.776 * 0.4336 / sqrt(5).
+    assert verdict.over_seeds == pytest.approx((0.44, -0.0983, 0.9783), abs=1e-3)
+    assert not verdict.holds
+    # Seeds that agree do not narrow what items leave open.
+    noise = np.tile([1.0, -1.0], 30) + 0.02
+    found = {("x", "f"): [noise] * 5, ("y", "f"): [np.zeros(60)] * 5}
+    verdict = judge(Contrast(1, "x", "beats", "y", "f"), found, 5)
+    assert verdict.over_seeds.low == pytest.approx(2)
+    assert not verdict.holds
+
+
+def test_one_seed_shows_nothing():
+    verdict = judge(Contrast(1, "x", "beats", "y", "f"), {**strata(0.5)}, 1)
+    assert verdict.difference.low > 0
+    assert not verdict.holds
+    row = Findings("mini", (0,), {}, (verdict,)).to_json()["contrasts"][0]
+    assert row["low_over_seeds"] is row["high_over_seeds"] is None
+
+
 def test_every_finding_has_contrasts_between_known_spaces():
     assert {contrast.finding for contrast in CONTRASTS} == set(STATEMENTS)
     for contrast in CONTRASTS:

@@ -1,13 +1,16 @@
 """Scores from embeddings, tile by tile: no (n, m) matrix is ever held whole.
 
-Ties count against the model: a collapsed space, which gives every pair one score, must
-not look good. Scores within ``TIE`` are ties, for float32 dot products of equal vectors
+By default ties count against the model: a collapsed space, which gives every pair one score,
+must not look good. The price is that an item which is there twice counts as a miss at k = 1,
+which published evaluations, breaking ties by position, count half the time; ``lenient`` counts
+ties for the model. Scores within ``TIE`` are ties, for float32 dot products of equal vectors
 differ in the last bits with the position in a matrix product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,23 +24,44 @@ TIE = 1e-6
 TILE_BYTES = 32 << 20
 
 
-def predict(queries: Rows, classes: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the nearest class of each query; exact ties go to the lower index.
+Ties: TypeAlias = Literal["strict", "lenient"]
+"""Whether a tie with a wrong answer counts against the model or for it."""
+
+
+class Ranks(NamedTuple):
+    """Where the right answers of some queries stand, from 1.
+
+    Attributes:
+        strict: (n,) int32, the right answer after everything that ties with it.
+        lenient: (n,) int32, before everything that ties with it.
+    """
+
+    strict: NDArray[np.int32]
+    lenient: NDArray[np.int32]
+
+    def by(self, ties: Ties) -> NDArray[np.int32]:
+        """Return the ranks by one rule."""
+        return self.strict if ties == "strict" else self.lenient
+
+    @property
+    def n_tied(self) -> int:
+        """Queries whose right answer ties with a wrong one."""
+        return int((self.strict != self.lenient).sum())
+
+
+def ranks_of_class(queries: Rows, classes: NDArray[np.float32], labels: NDArray[np.int64]) -> Ranks:
+    """Rank, for each query, its class among all classes.
 
     Args:
         queries: (n, d), unit-norm rows.
         classes: (c, d), unit-norm rows.
+        labels: (n,), the class of each query.
 
     Returns:
-        (n,) int64 in [0, c).
+        Ranks of n queries; a prediction is right where the rank is 1.
     """
-    n = len(queries)
     _same_width(queries, classes)
-    found = np.empty(n, np.int64)
-    step = _tile_rows(len(classes))
-    for start in range(0, n, step):
-        found[start : start + step] = (_tile(queries, start, step) @ classes.T).argmax(axis=1)
-    return found
+    return ranks_of_owner(classes, queries, labels)
 
 
 def average_precision(scores: NDArray[np.floating], targets: NDArray[np.bool_]) -> float:
@@ -93,7 +117,7 @@ def class_average_precisions(
     return found
 
 
-def ranks_of_owner(left: Rows, right: Rows, owner: NDArray[np.int64]) -> NDArray[np.int32]:
+def ranks_of_owner(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
     """Rank, for each right row as a query, its one owner among all left rows.
 
     Args:
@@ -102,21 +126,23 @@ def ranks_of_owner(left: Rows, right: Rows, owner: NDArray[np.int64]) -> NDArray
         owner: (m,), the left row that each right row belongs to.
 
     Returns:
-        (m,) int32 from 1; the owner comes after everything that ties with it.
+        Ranks of m queries.
     """
     _same_width(left, right)
     answers = _whole(left)
-    ranks = np.empty(len(right), np.int32)
-    step = _tile_rows(len(answers))
+    strict, lenient = (np.empty(len(right), np.int32) for _ in range(2))
+    step = _tile_rows(max(answers.shape))
     for start in range(0, len(right), step):
+        rows = slice(start, start + step)
         scores = _tile(right, start, step) @ answers.T  # (t, n)
-        own = np.take_along_axis(scores, owner[start : start + step, None], axis=1)
-        # The owner is within TIE of itself, so it is counted too: ranks start at 1.
-        ranks[start : start + step] = (scores > own - TIE).sum(axis=1)
-    return ranks
+        own = np.take_along_axis(scores, owner[rows, None], axis=1)
+        # The owner is within TIE of itself, so it is counted among its ties.
+        strict[rows] = (scores > own - TIE).sum(axis=1)
+        lenient[rows] = (scores > own + TIE).sum(axis=1) + 1
+    return Ranks(strict, lenient)
 
 
-def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> NDArray[np.int32]:
+def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
     """Rank, for each left row as a query, the best of the right rows it owns.
 
     Args:
@@ -125,14 +151,14 @@ def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> NDArray[
         owner: (m,), the left row that each right row belongs to; every left row owns one.
 
     Returns:
-        (n,) int32 from 1; its other positives are not counted, ties with negatives are.
+        Ranks of n queries. A query's other positives are not counted, ties with negatives are.
     """
     _same_width(left, right)
     answers = _whole(right)
     by_owner = np.argsort(owner, kind="stable")
     starts = np.searchsorted(owner[by_owner], np.arange(len(left) + 1))
-    ranks = np.empty(len(left), np.int32)
-    step = _tile_rows(len(answers))
+    strict, lenient = (np.empty(len(left), np.int32) for _ in range(2))
+    step = _tile_rows(max(answers.shape))
     for start in range(0, len(left), step):
         scores = _tile(left, start, step) @ answers.T  # (t, m)
         stop = start + len(scores)
@@ -142,8 +168,10 @@ def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> NDArray[
         best = np.maximum.reduceat(own, starts[start:stop] - starts[start])  # (t,)
         ahead = (scores > best[:, None] - TIE).sum(axis=1)
         ahead -= np.bincount(rows[own > best[rows] - TIE], minlength=len(scores))
-        ranks[start:stop] = ahead + 1
-    return ranks
+        strict[start:stop] = ahead + 1
+        # None of a query's positives scores above the best of them.
+        lenient[start:stop] = (scores > best[:, None] + TIE).sum(axis=1) + 1
+    return Ranks(strict, lenient)
 
 
 def recall_at(ranks: NDArray[np.integer], k: int) -> float:
@@ -173,10 +201,12 @@ def _whole(rows: Rows) -> NDArray[np.float32]:
 
 __all__: Sequence[str] = (
     "TIE",
+    "Ranks",
+    "Ties",
     "average_precision",
     "class_average_precisions",
-    "predict",
     "ranks_of_best",
+    "ranks_of_class",
     "ranks_of_owner",
     "recall_at",
 )

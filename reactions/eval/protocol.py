@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,17 @@ from reactions.data.benchmark import (
 )
 from reactions.errors import DataError, DimensionMismatch
 from reactions.eval import metrics
+from reactions.eval.metrics import Ranks, Ties
 from reactions.eval.prompts import class_embeddings, class_prompts
 from reactions.eval.tasks import CUTOFFS, Task
 from reactions.graph import Rows
 from reactions.hashing import bytes_digest
 from reactions.kinds import Corpus, Modality
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever a change here or in ``metrics`` can change a score."""
+
+TIES: tuple[Ties, ...] = get_args(Ties)
 
 _CHECK_ROWS = 1 << 14
 
@@ -40,6 +43,10 @@ class Score:
         n: items scored; of the left side for retrieval.
         n_other: right items, or classes; for mAP those present.
         expected: items the published set has; 0 if unknown.
+        ties: whether a tie counts against the model (``strict``) or for it (``lenient``).
+        tied: (queries, those whose right answer ties with a wrong one) of each direction of
+            retrieval, and of classification; empty for mAP, where equal scores share a
+            threshold.
         arrays: per-item results by rows, for resampling: ``correct`` (n, 1) bool;
             ``average_precision`` (classes, 1) float64, NaN where a class is absent;
             ``rank_forward`` (right items, 1) and ``rank_backward`` (left items, 1) int32.
@@ -51,6 +58,8 @@ class Score:
     n: int
     n_other: int
     expected: int
+    ties: Ties = "strict"
+    tied: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -67,6 +76,8 @@ class Score:
             "n": self.n,
             "n_other": self.n_other,
             "expected": self.expected,
+            "ties": self.ties,
+            "tied": {name: {"of": n, "n": tied} for name, (n, tied) in self.tied.items()},
         }
 
 
@@ -86,7 +97,7 @@ def corpora(task: Task, data: BenchmarkData) -> dict[str, Corpus]:
     return {"queries": data.queries, "prompts": prompts}
 
 
-def identity(task: Task, data: BenchmarkData) -> dict[str, Any]:
+def identity(task: Task, data: BenchmarkData, ties: Ties = "strict") -> dict[str, Any]:
     """Return what, besides the embeddings, can change the score's record: JSON-able, for keys."""
     found: dict[str, Any] = {
         "task": task.name,
@@ -94,6 +105,7 @@ def identity(task: Task, data: BenchmarkData) -> dict[str, Any]:
         "expected": data.expected,
         "protocol": task.kind,
         "protocol_version": VERSION,
+        "ties": ties,
     }
     if isinstance(data, RetrievalData):
         found["owner"] = _array_digest(data.owner, np.int64)
@@ -110,13 +122,16 @@ def identity(task: Task, data: BenchmarkData) -> dict[str, Any]:
     return found
 
 
-def score(task: Task, data: BenchmarkData, embeddings: Mapping[str, Rows]) -> Score:
+def score(
+    task: Task, data: BenchmarkData, embeddings: Mapping[str, Rows], ties: Ties = "strict"
+) -> Score:
     """Score embeddings by the task's protocol.
 
     Args:
         task: which protocol, and the names of the metrics.
         data: labels, targets or owners; its corpora are not read.
         embeddings: (n, d) unit-norm rows for each name that ``corpora`` gave.
+        ties: whether ties of right and wrong answers count against the model or for it.
 
     Raises:
         DimensionMismatch: an array's rows do not match its corpus, or widths differ.
@@ -132,11 +147,11 @@ def score(task: Task, data: BenchmarkData, embeddings: Mapping[str, Rows]) -> Sc
             )
         _check_finite(task, name, rows)
     if isinstance(data, RetrievalData):
-        return _retrieval(task, data, embeddings["left"], embeddings["right"])
+        return _retrieval(task, data, embeddings["left"], embeddings["right"], ties)
     classes = class_embeddings(embeddings["prompts"], len(task.templates))
     if isinstance(data, ClassificationData):
-        return _classification(task, data, embeddings["queries"], classes)
-    return _multilabel(task, data, embeddings["queries"], classes)
+        return _classification(task, data, embeddings["queries"], classes, ties)
+    return _multilabel(task, data, embeddings["queries"], classes, ties)
 
 
 def check(task: Task, data: BenchmarkData) -> None:
@@ -179,9 +194,14 @@ def check(task: Task, data: BenchmarkData) -> None:
 
 
 def _classification(
-    task: Task, data: ClassificationData, queries: Rows, classes: NDArray[np.float32]
+    task: Task,
+    data: ClassificationData,
+    queries: Rows,
+    classes: NDArray[np.float32],
+    ties: Ties,
 ) -> Score:
-    correct = metrics.predict(queries, classes) == data.labels
+    ranks = metrics.ranks_of_class(queries, classes, data.labels)
+    correct = ranks.by(ties) == 1
     found = {"accuracy": 100 * float(correct.mean())}
     if data.folds is not None:
         for fold in np.unique(data.folds):
@@ -193,12 +213,18 @@ def _classification(
         n=len(correct),
         n_other=len(data.classes),
         expected=data.expected,
+        ties=ties,
+        tied={"classes": (len(correct), ranks.n_tied)},
         arrays={"correct": correct[:, None]},
     )
 
 
 def _multilabel(
-    task: Task, data: MultilabelData, queries: Rows, classes: NDArray[np.float32]
+    task: Task,
+    data: MultilabelData,
+    queries: Rows,
+    classes: NDArray[np.float32],
+    ties: Ties,
 ) -> Score:
     precisions = metrics.class_average_precisions(queries, classes, data.targets)
     return Score(
@@ -208,15 +234,25 @@ def _multilabel(
         n=len(data.targets),
         n_other=int(np.isfinite(precisions).sum()),
         expected=data.expected,
+        ties=ties,
         arrays={"average_precision": precisions[:, None]},
     )
 
 
-def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows) -> Score:
-    forward = metrics.ranks_of_owner(left, right, data.owner)
-    backward = metrics.ranks_of_best(left, right, data.owner)
+def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: Ties) -> Score:
+    both: dict[str, Ranks] = dict(
+        zip(
+            _directions(task),
+            (
+                metrics.ranks_of_owner(left, right, data.owner),
+                metrics.ranks_of_best(left, right, data.owner),
+            ),
+            strict=True,
+        )
+    )
+    forward, backward = (ranks.by(ties) for ranks in both.values())
     found: dict[str, float] = {}
-    for direction, ranks in zip(_directions(task), (forward, backward), strict=True):
+    for direction, ranks in zip(both, (forward, backward), strict=True):
         for k in CUTOFFS:
             found[f"{direction} R@{k}"] = 100 * metrics.recall_at(ranks, k)
     for k in CUTOFFS:
@@ -228,6 +264,8 @@ def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows) -> Scor
         n=len(backward),
         n_other=len(forward),
         expected=data.expected,
+        ties=ties,
+        tied={name: (len(ranks.strict), ranks.n_tied) for name, ranks in both.items()},
         arrays={"rank_forward": forward[:, None], "rank_backward": backward[:, None]},
     )
 

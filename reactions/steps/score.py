@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.data.benchmark import BenchmarkData, RetrievalData
+from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.tasks import Task
 from reactions.graph import Artifact, Context, Step
@@ -36,6 +37,7 @@ def score_task(
     heads: Callable[[str], Heads],
     heads_digest: str,
     adjustment: Adjustment,
+    ties: Ties = "strict",
 ) -> Step:
     """Return the step that scores a space on a task.
 
@@ -51,10 +53,11 @@ def score_task(
         heads: loads the product's projectors onto a device.
         heads_digest: digest of those projectors.
         adjustment: factors and experts.
+        ties: whether ties count against the model or for it.
     """
     factors = effective_factors(space, adjustment)
     params: dict[str, Any] = {
-        "task": identity(task, data),
+        "task": identity(task, data, ties),
         "tree": tree_to_json(space),
         "heads": heads_digest,
         "factors": factors,
@@ -75,7 +78,7 @@ def score_task(
         f"score {label} on {task.name}",
         params,
         inputs,
-        partial(_run, task, data, space, heads, adjustment, meta),
+        partial(_run, task, data, space, heads, adjustment, ties, meta),
     )
 
 
@@ -85,6 +88,7 @@ def _run(
     space: Space,
     heads: Callable[[str], Heads],
     adjustment: Adjustment,
+    ties: Ties,
     meta: Mapping[str, Any],
     context: Context,
     inputs: Mapping[str, Artifact],
@@ -96,7 +100,7 @@ def _run(
         name: _fused(name, corpus.modality, space, loaded, adjustment, context, inputs)
         for name, corpus in corpora(task, data).items()
     }
-    result = score(task, data, embeddings)
+    result = score(task, data, embeddings, ties)
     # A class without a positive item has no average precision; what is stored is finite.
     arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
     return Artifact(arrays, {**meta, **result.to_json()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reactions.ops.precision import Precision
-    from reactions.ops.training import TrainingSettings
 
 MAX_ANCHORS = 4
 """All 2^k - 1 subsets are trained up to this many anchors: at most 15 projectors."""
@@ -97,7 +96,9 @@ def train(
         learning_rate: Adam's.
         batch_size: rows a step.
         epochs: passes over the subset.
-        seed: of weights and order; each subset derives its own from it, for Dr and for Cr.
+        seed: of weights and order. Each subset derives its own from it, for Dr and for Cr
+            and for each pair of spaces, so that parallel experts of equal widths neither start
+            from the same weights nor see rows in the same order.
         recipe: whose projector and loss. Precision, hidden width and temperature are the
             paper's alone: the others bring their own.
 
@@ -133,6 +134,7 @@ def train(
         for anchor, steps in sorted(collected.items())
     }
     n = sum(announced[anchor] for anchor in anchors)
+    drawn = digest("seed", [seed, op, list(anchors), _encoders(step for _, step in inputs)])
     sources, targets = (len(modalities[0]), len(modalities[1]))
     if op == "cr":
         sources, targets = targets, sources
@@ -151,7 +153,16 @@ def train(
             **params,
         },
         inputs,
-        partial(_run, op, anchors, modalities, precision, settings, recipe, announced),
+        partial(
+            _run,
+            op,
+            anchors,
+            modalities,
+            precision,
+            {**settings, "seed": int(drawn[:12], 16)},
+            recipe,
+            announced,
+        ),
         cost=Cost(
             flops=per_row * n * epochs,
             size_bytes=4 * parameters,
@@ -181,6 +192,26 @@ def _kept_by_autograd(head: Sequence[Layer], batch: int, sources: int, targets: 
     rows, widest = batch * sources, max(max(one.n_in, one.n_out) for one in head)
     activations = rows * (sum(2 * one.n_out for one in head) + 2 * widest)
     return 4 * (activations + 2 * batch * batch * sources * targets)
+
+
+def _encoders(steps: Iterable[Step]) -> list[str]:
+    """Return the digests of all encoders upstream of some steps, sorted.
+
+    They say which two spaces a projector joins, and nothing else: not names, corpora, precision
+    or stored type. All of them are in the keys of the steps, so equal keys give equal seeds.
+    """
+    encoders: set[str] = set()
+    seen: set[str] = set()
+    stack = list(steps)
+    while stack:
+        step = stack.pop()
+        if step.key in seen:
+            continue
+        seen.add(step.key)
+        if step.space is not None:
+            encoders.add(digest("encoder", step.preimage["params"]["space"]))
+        stack.extend(child for _, child in step.inputs)
+    return sorted(encoders)
 
 
 def _run(
@@ -221,11 +252,9 @@ def _run(
     places = {anchor: place for place, anchor in enumerate(announced)}
     for anchor, pairs in sets.items():
         table.provide(places[anchor], pairs)
-    seed = int(digest("seed", [settings["seed"], op, list(anchors)])[:12], 16)
-    chosen: TrainingSettings = TrainingSettings(**{**settings, "seed": seed})
     projector, history = fit(
         table,
-        chosen,
+        TrainingSettings(**settings),
         chosen=[places[anchor] for anchor in anchors],
         recipe=recipe,
         shared=[(i, frozen.index(m)) for i, m in enumerate(projected) if m in frozen],

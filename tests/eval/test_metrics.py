@@ -36,42 +36,55 @@ def tiles_of(size_bytes: int) -> Iterator[None]:
         yield
 
 
+def check_ranks(found: metrics.Ranks, strict: list[int], lenient: list[int]) -> None:
+    assert {found.strict.dtype, found.lenient.dtype} == {np.dtype(np.int32)}
+    assert found.strict.tolist() == found.by("strict").tolist() == strict
+    assert found.lenient.tolist() == found.by("lenient").tolist() == lenient
+    assert found.n_tied == sum(a != b for a, b in zip(strict, lenient, strict=True))
+
+
 @given(retrieval())
 def test_ranks_of_owner_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
     left, right, owner = case
-    expected = []
+    strict, lenient = [], []
     for j, own in enumerate(owner):
         scores = [float(right[j] @ x) for x in left]
         others = [s for i, s in enumerate(scores) if i != own]
-        expected.append(1 + sum(s >= scores[own] for s in others))
+        strict.append(1 + sum(s >= scores[own] for s in others))
+        lenient.append(1 + sum(s > scores[own] for s in others))
     for tile_bytes in TILES:
         with tiles_of(tile_bytes):
             found = metrics.ranks_of_owner(left, right, owner)
-        assert found.dtype == np.int32
-        assert found.tolist() == expected
+        check_ranks(found, strict, lenient)
 
 
 @given(retrieval())
 def test_ranks_of_best_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
     left, right, owner = case
-    expected = []
+    strict, lenient = [], []
     for i, x in enumerate(left):
         scores = right @ x
         best = max(s for s, own in zip(scores, owner, strict=True) if own == i)
         others = [s for s, own in zip(scores, owner, strict=True) if own != i]
-        expected.append(1 + sum(s >= best for s in others))
+        strict.append(1 + sum(s >= best for s in others))
+        lenient.append(1 + sum(s > best for s in others))
     for tile_bytes in TILES:
         with tiles_of(tile_bytes):
             found = metrics.ranks_of_best(left, right, owner)
-        assert found.dtype == np.int32
-        assert found.tolist() == expected
+        check_ranks(found, strict, lenient)
 
 
 def test_a_collapsed_space_scores_nothing() -> None:
     same = np.full((10, 4), 0.5, np.float32)
     owner = np.arange(10)
-    assert (metrics.ranks_of_owner(same, same, owner) == 10).all()
-    assert (metrics.ranks_of_best(same, same, owner) == 10).all()
+    for ranks in (
+        metrics.ranks_of_owner(same, same, owner),
+        metrics.ranks_of_best(same, same, owner),
+        metrics.ranks_of_class(same, same, owner),
+    ):
+        assert (ranks.strict == 10).all()
+        assert (ranks.lenient == 1).all()
+        assert ranks.n_tied == 10
 
 
 def test_rounding_noise_is_a_tie() -> None:
@@ -79,15 +92,15 @@ def test_rounding_noise_is_a_tie() -> None:
     right = np.array([[1, 0], [1, 0]], np.float32)
     right[1, 0] -= np.float32(2e-7)  # the most that summation order costs near 1
     owner = np.arange(2)
-    assert metrics.ranks_of_best(left, right, owner).tolist() == [2, 2]
+    assert metrics.ranks_of_best(left, right, owner).strict.tolist() == [2, 2]
     right[1, 0] -= np.float32(1e-5)
-    assert metrics.ranks_of_best(left, right, owner).tolist() == [1, 2]
+    assert metrics.ranks_of_best(left, right, owner).strict.tolist() == [1, 2]
 
 
 def test_nearly_equal_captions_of_one_item_do_not_compete() -> None:
     left = np.eye(2, dtype=np.float32)
     right = np.array([[1, 0], [1 - 2e-7, 0], [0, 1]], np.float32)
-    assert metrics.ranks_of_best(left, right, np.array([0, 0, 1])).tolist() == [1, 1]
+    assert metrics.ranks_of_best(left, right, np.array([0, 0, 1])).strict.tolist() == [1, 1]
 
 
 def brute_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -138,12 +151,23 @@ def test_class_average_precisions_by_class(tile_bytes: int) -> None:
     assert np.isnan(found[2])
 
 
-@given(tables(st.integers(1, 9)), tables(st.integers(1, 5)))
-def test_predictions_match_argmax(queries: np.ndarray, classes: np.ndarray) -> None:
-    expected = [int(np.argmax([float(q @ c) for c in classes])) for q in queries]
+@given(tables(st.integers(1, 9)), tables(st.integers(1, 5)), st.data())
+def test_a_prediction_is_right_where_no_other_class_reaches_it(
+    queries: np.ndarray, classes: np.ndarray, data: st.DataObject
+) -> None:
+    n, c = len(queries), len(classes)
+    labels = np.array(data.draw(st.lists(st.integers(0, c - 1), min_size=n, max_size=n)))
+    strict, lenient = [], []
+    for query, label in zip(queries, labels, strict=True):
+        scores = [float(query @ x) for x in classes]
+        others = [s for k, s in enumerate(scores) if k != label]
+        strict.append(all(s < scores[label] for s in others))
+        lenient.append(all(s <= scores[label] for s in others))
     for tile_bytes in TILES:
         with tiles_of(tile_bytes):
-            assert metrics.predict(queries, classes).tolist() == expected
+            ranks = metrics.ranks_of_class(queries, classes, labels)
+        assert (ranks.strict == 1).tolist() == strict
+        assert (ranks.lenient == 1).tolist() == lenient
 
 
 def test_recall_counts_ranks_up_to_k() -> None:
@@ -171,9 +195,9 @@ def test_no_tile_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.eye(10, dtype=np.float32)
     owner = np.arange(10)
     queries = Watched(x)
-    assert (metrics.ranks_of_owner(x, queries, owner) == 1).all()
-    assert (metrics.ranks_of_best(queries, x, owner) == 1).all()
-    assert (metrics.predict(queries, x) == owner).all()
+    assert (metrics.ranks_of_owner(x, queries, owner).strict == 1).all()
+    assert (metrics.ranks_of_best(queries, x, owner).strict == 1).all()
+    assert (metrics.ranks_of_class(queries, x, owner).strict == 1).all()
     metrics.class_average_precisions(queries, x, np.eye(10, dtype=bool))
     assert queries.longest == 8
 
@@ -182,7 +206,7 @@ def test_widths_must_agree() -> None:
     x, y = np.ones((2, 3), np.float32), np.ones((2, 4), np.float32)
     owner = np.arange(2)
     for call in (
-        lambda: metrics.predict(x, y),
+        lambda: metrics.ranks_of_class(x, y, owner),
         lambda: metrics.ranks_of_owner(x, y, owner),
         lambda: metrics.ranks_of_best(x, y, owner),
         lambda: metrics.class_average_precisions(x, y, np.ones((2, 2), bool)),

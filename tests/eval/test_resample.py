@@ -10,6 +10,7 @@ from reactions.eval.resample import (
     bootstrap_mean,
     bootstrap_strata,
     recall_by_item,
+    student_interval,
 )
 
 
@@ -110,3 +111,17 @@ def test_recall_by_item_averages_to_the_mean_recall(data: st.DataObject) -> None
     assert items.shape == (n,)
     expected = (metrics.recall_at(forward, 2) + metrics.recall_at(backward, 2)) / 2
     assert items.mean() == pytest.approx(expected, abs=1e-12)
+
+
+def test_students_interval_covers_95_in_100() -> None:
+    rng = np.random.default_rng(0)
+    for n in (2, 5, 10, 60):
+        drawn = [student_interval(rng.normal(3.0, 2.0, n)) for _ in range(2000)]
+        inside = np.mean([x.low <= 3.0 <= x.high for x in drawn])
+        assert 0.935 < inside < 0.965  # three standard errors of 2,000 draws
+
+
+def test_students_interval_of_one_and_none() -> None:
+    assert student_interval([1.5]) == (1.5, -np.inf, np.inf)
+    with pytest.raises(DimensionMismatch):
+        student_interval([])

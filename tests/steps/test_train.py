@@ -147,7 +147,7 @@ def test_the_first_loss_is_the_papers(op, anchors):
         name: np.concatenate([column(inputs, anchor, name) for anchor in anchors])
         for name in ("base.text", "base.image", "base.audio", "expert.text", "expert.audio")
     }
-    seed = int(digest("seed", [SETTINGS["seed"], op, list(anchors)])[:12], 16)
+    seed = int(digest("seed", [SETTINGS["seed"], op, list(anchors), []])[:12], 16)
     base = [rows["base.text"], rows["base.image"], rows["base.audio"]]
     expert = [rows["expert.text"], rows["expert.audio"]]
     if op == "dr":
