@@ -234,6 +234,11 @@ class Planner:
             chosen = [tuple(anchors)]  # the mixture is the paper's: the others train one projector
         else:
             chosen = subsets(anchors)
+        if expert.recipe != PAPER:
+            self.notices.append(
+                f"recipe {expert.recipe}: its temperature, noise and weights are quoted from "
+                "memory, not from a published configuration; compare with Table 9 with care"
+            )
         label = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
         needed = sorted({anchor for subset in chosen for anchor in subset})
         collected = {a: self._pseudo_set(fusion, expert, corpora, a) for a in needed}

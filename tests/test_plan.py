@@ -293,3 +293,10 @@ def test_a_plan_makes_a_bundle_that_embeds_as_its_steps_do(tmp_path):
     # The same fp32 sums, whether a step makes them or inference does.
     np.testing.assert_allclose(done[step.key].arrays["embeddings"], inner, atol=1e-5)
     assert fuse(bundle.space, "text", rows, heads).shape == (12, 6)
+
+
+@pytest.mark.parametrize("recipe", ["cmcr", "exmcr"])
+def test_recipes_of_others_say_where_their_constants_come_from(recipe):
+    (notice,) = plan(cr(IB, CM, recipe=recipe)).notices
+    assert notice.startswith(f"recipe {recipe}:")
+    assert "quoted from memory" in notice

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 Precision: TypeAlias = Literal["fast", "exact"]
-"""``exact`` is fp32 throughout; ``fast`` takes 16-bit products where the device has fast ones."""
+"""``exact`` computes in fp32; ``fast`` takes 16-bit products where the device has fast ones."""
 
 Purpose: TypeAlias = Literal["retrieval", "training"]
 

@@ -23,6 +23,7 @@ from reactions.dsl import (
 from reactions.dsl.syntax import Parallel, Product
 from reactions.errors import UsageError
 from reactions.kinds import FactorDefaults
+from reactions.spaces.tree import coefficients
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -185,12 +186,21 @@ def test_examples_check(name):
         ),
         (
             "only_parallel",
-            "ImageBind + Cr(InternVL, sigma=(0.1, 0.1)) & Cr(CLAP_m) & Cr(CLAP_g)",
+            "ImageBind + Cr(InternVL, sigma=(image=0.1, text=0.3)) "
+            "& Cr(CLAP_m, sigma=(audio=0.5, text=0.15)) "
+            "& Cr(CLAP_g, sigma=(audio=0.5, text=0.15))",
         ),
     ],
 )
 def test_examples_are_the_papers_reactions(name, expression):
     assert checked(parse_file(EXAMPLES / f"{name}.rxn")).expression == expression
+
+
+def test_only_parallel_gives_internvl_a_tenth_of_image_and_text():
+    space = checked(parse_file(EXAMPLES / "only_parallel.rxn")).space
+    assert coefficients(space, "image") == (pytest.approx(0.9), pytest.approx((0.1, 0, 0)))
+    assert coefficients(space, "text") == (pytest.approx(0.8), pytest.approx((0.1, 0.05, 0.05)))
+    assert coefficients(space, "audio") == (pytest.approx(0.5), pytest.approx((0, 0.25, 0.25)))
 
 
 # --- typed reactions ---
