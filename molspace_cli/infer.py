@@ -44,6 +44,13 @@ def infer(
             show_default=False,
         ),
     ] = None,
+    text: Annotated[
+        bool,
+        typer.Option(
+            "--text",
+            help="Take all arguments and lines as texts, also those that look like paths.",
+        ),
+    ] = False,
     space: options.SpaceRef = None,
     sigma: options.Sigma = None,
     lambda_: options.Lambda = None,
@@ -79,11 +86,13 @@ def infer(
 ) -> None:
     """Embed texts, images and sounds, or compare them.
 
-    Prints the path of the file it wrote. An item that cannot be embedded is told and left
-    out, and the exit code is then 4. With no input at all the mini lab's sample items are
-    compared.
+    Prints the path of the file it wrote. What looks like a path is never embedded as a text:
+    such arguments are refused and such lines left out, unless --text is given. An item that
+    cannot be embedded is told and left out, and the exit code is then 4. With no input at all
+    the mini lab's sample items are compared.
     """
     from reactions import inference, writers
+    from reactions.arguments import refuse_paths
     from reactions.compare import compare as compared
     from reactions.errors import EXIT_STEP_FAILED, UsageError
 
@@ -92,9 +101,11 @@ def infer(
     path, chosen_format = writers.choose_output(out, format)
     if path is None and as_json:
         raise UsageError("--json and embeddings both want stdout", fix="--out FILE")
+    if not text:
+        refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
     files = () if compare or path is None else writers.files_of(path, chosen_format)
-    writers.refuse_overwriting(files, inputs or (), stdin)
+    writers.refuse_overwriting(files, () if text else inputs or (), stdin)
     chosen = options.adjustment(sigma, lambda_, experts)
     bench = options.workbench(
         lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust
@@ -108,6 +119,7 @@ def infer(
         modalities=target.space.modalities,
         samples=bench.lab.sample_items,
         by_id=embedder.by_id,
+        literal=text,
     )
     if embedder.by_id and not quiet:
         say(
@@ -222,17 +234,25 @@ class _Report:
         """Tell the sum.
 
         Raises:
+            UsageError: nothing was embedded: there were only lines that look like paths.
             DataError: nothing was embedded.
         """
-        from reactions.errors import DataError
+        from reactions.errors import DataError, UsageError
 
         embedded, total = self.embedded.total(), self.embedded.total() + self.skipped
+        fix = (
+            'correct the paths; or say that they are texts: --text, or {"text": ...} a line'
+            if any(problem.is_path for problem in self._problems)
+            else ""
+        )
         if not embedded:
-            raise DataError(
+            only_paths = bool(self._problems) and all(p.is_path for p in self._problems)
+            raise (UsageError if only_paths else DataError)(
                 "nothing to write: not one item could be embedded"
                 if self.skipped
                 else "nothing to write: the input has no items",
                 why=_plain(self._problems[0].message, 500) if self._problems else "",
+                fix=fix,
                 skipped=self.skipped,
             )
         if not self._quiet:
@@ -242,6 +262,8 @@ class _Report:
         if self.skipped:
             first = f"first: {_plain(self._problems[0].message, 100)}"
             say(f"skipped {self.skipped} of {total}: {first}")
+        if fix:
+            say(f"  fix: {fix}")
 
     def to_json(self) -> dict[str, Any]:
         """Return counts and the first problems."""

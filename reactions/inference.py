@@ -15,7 +15,9 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from reactions.data.manifest import SUFFIXES, Problem, read_items
+from reactions.arguments import file_of_lines
+from reactions.data.lines import split_lines
+from reactions.data.manifest import Problem, read_items
 from reactions.data.media import load
 from reactions.errors import DataError, MolspaceError, UsageError
 from reactions.kinds import Item, Modality, Waveform
@@ -25,7 +27,6 @@ from reactions.target import Embedder
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 MAX_LINE_BYTES = 1 << 20
 WINDOW_BYTES = 64 << 20
 """Decoded media held at once, unless a single item is larger."""
@@ -45,6 +46,7 @@ def choose_items(
     samples: Callable[[], Sequence[Item]],
     base: Path = Path(),
     by_id: Collection[Modality] = (),
+    literal: bool = False,
 ) -> tuple[Iterable[Item | Problem], int]:
     """Find what to embed: the arguments, else what stdin holds, else a lab's samples.
 
@@ -55,6 +57,7 @@ def choose_items(
         samples: the lab's sample items.
         base: folder that relative paths start from.
         by_id: modalities that the space looks up by id (``Embedder.by_id``).
+        literal: take arguments and lines as texts, whatever they look like.
 
     Returns:
         Items, and how many of them are samples: all or none.
@@ -64,12 +67,21 @@ def choose_items(
         DataError: stdin cannot be read.
     """
     if inputs:
-        entries = read_inputs(inputs, modalities=modalities, stdin=stdin, base=base, by_id=by_id)
+        entries = read_inputs(
+            inputs,
+            modalities=modalities,
+            stdin=stdin,
+            base=base,
+            by_id=by_id,
+            literal=literal,
+        )
         return entries, 0
     why = "no arguments, and stdin is a terminal"
     if stdin is None or not stdin.isatty():
         why = "no arguments, and stdin is empty"
-        entries = read_stream(stdin or BytesIO(), base=base, modalities=modalities, by_id=by_id)
+        entries = read_stream(
+            stdin or BytesIO(), base=base, modalities=modalities, by_id=by_id, literal=literal
+        )
         if (first := next(entries, None)) is not None:
             return chain([first], entries), 0
     found = [item for item in samples() if item.modality in modalities]
@@ -89,6 +101,7 @@ def read_inputs(
     stdin: IO[bytes] | None = None,
     base: Path = Path(),
     by_id: Collection[Modality] = (),
+    literal: bool = False,
 ) -> Iterator[Item | Problem]:
     """Turn command-line arguments into items, in order.
 
@@ -102,6 +115,7 @@ def read_inputs(
         stdin: where ``-`` reads.
         base: folder that relative paths start from; a manifest's own start at its folder.
         by_id: as for ``read_items``.
+        literal: take arguments and lines as texts, whatever they look like; ``-`` stays stdin.
 
     Raises:
         DataError: a file of lines cannot be read.
@@ -109,8 +123,12 @@ def read_inputs(
     for position, text in enumerate(inputs, start=1):
         if text == "-":
             if stdin is not None:
-                yield from read_stream(stdin, base=base, modalities=modalities, by_id=by_id)
-        elif isinstance(found := _manifest(text, base), Path):
+                yield from read_stream(
+                    stdin, base=base, modalities=modalities, by_id=by_id, literal=literal
+                )
+        elif literal:
+            yield _argument(text, position, base, modalities, by_id, literal=True)
+        elif isinstance(found := file_of_lines(text, base), Path):
             try:
                 stream = found.open("rb")
             except OSError as error:
@@ -122,7 +140,7 @@ def read_inputs(
                     stream, base=folder, modalities=modalities, name=f"'{text}'", by_id=by_id
                 )
         elif found:
-            yield Problem(position, text, found)
+            yield Problem(position, text, found, is_path=True)
         else:
             yield _argument(text, position, base, modalities, by_id)
 
@@ -134,63 +152,48 @@ def read_stream(
     modalities: Collection[Modality],
     name: str = "standard input",
     by_id: Collection[Modality] = (),
+    literal: bool = False,
 ) -> Iterator[Item | Problem]:
     """Parse the lines of a binary stream, in constant memory whatever is in it.
 
-    Besides what ``read_items`` refuses, lines longer than ``MAX_LINE_BYTES`` and lines
-    with a NUL byte give no item.
+    Lines end in LF, CR LF or CR. Besides what ``read_items`` refuses, lines longer than
+    ``MAX_LINE_BYTES`` and lines with a NUL byte give no item.
+
+    Args:
+        stream: of UTF-8, with or without a byte-order mark.
+        base: folder that relative paths start from.
+        modalities: what the space embeds.
+        name: what messages call the stream.
+        by_id: as for ``read_items``.
+        literal: take every line as a text, whatever it looks like.
 
     Raises:
-        DataError: the stream cannot be read.
+        DataError: the stream cannot be read, or holds no lines at all, as ``/dev/zero`` does.
     """
     reasons: dict[int, str] = {}
 
     def lines() -> Iterator[bytes]:
-        number = 0
-        while line := _readline(stream, name):
-            number += 1
-            if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+        pieces = split_lines(lambda n: _readline(stream, n, name), MAX_LINE_BYTES, name)
+        for number, line in enumerate(pieces, start=1):
+            if line is None:
                 reasons[number] = f"the line is longer than {MAX_LINE_BYTES} bytes"
-                while line and not line.endswith(b"\n"):
-                    line = _readline(stream, name)
             elif b"\0" in line:
                 reasons[number] = "the line holds a NUL byte; is this UTF-16, or no text at all?"
             # Not UTF-8, so that read_items refuses the line under its own number.
-            yield b"\xff" if number in reasons else line
+            yield b"\xff" if line is None or number in reasons else line
 
-    for entry in read_items(lines(), base=base, modalities=modalities, by_id=by_id):
+    entries = read_items(lines(), base=base, modalities=modalities, by_id=by_id, literal=literal)
+    for entry in entries:
         if isinstance(entry, Problem) and entry.line_number in reasons:
             entry = replace(entry, message=reasons.pop(entry.line_number))
         yield entry
 
 
-def _readline(stream: IO[bytes], name: str) -> bytes:
+def _readline(stream: IO[bytes], size_bytes: int, name: str) -> bytes:
     try:
-        return stream.readline(MAX_LINE_BYTES + 1)
+        return stream.readline(size_bytes)
     except OSError as error:
         raise _unreadable(name, error) from error
-
-
-def _manifest(text: str, base: Path) -> Path | str:
-    """Return the file of lines that an argument names, why it is unusable, or ""."""
-    if not text.strip():
-        return ""
-    path = base / text
-    suffix = path.suffix.lower()
-    try:
-        if path.is_dir():
-            hint = "manifest.jsonl" if (path / "manifest.jsonl").is_file() else "*"
-            return f"it is a folder; give its files: {path / hint}"
-        if path.is_fifo() or (suffix in MANIFEST_SUFFIXES and path.is_file()):
-            return path
-        # Embedding the name of a file as a text would hide a mistake.
-        if suffix in MANIFEST_SUFFIXES and len(text.split()) == 1:
-            return f"no such file: {path}"
-        if suffix not in SUFFIXES and path.is_file():
-            return f'its name does not say what it holds; write {{"image": "{text}"}}, or audio'
-    except (OSError, ValueError):  # longer than any file's name, or with a null in it
-        pass
-    return ""
 
 
 def _argument(
@@ -199,12 +202,15 @@ def _argument(
     base: Path,
     modalities: Collection[Modality],
     by_id: Collection[Modality],
+    *,
+    literal: bool = False,
 ) -> Item | Problem:
-    if text.lstrip().startswith("{"):
+    if text.lstrip().startswith("{") and not literal:
         # Blank lines before it: without an id of its own it is called by its position.
         lines = [*[""] * (position - 1), text]
         return next(read_items(lines, base=base, modalities=modalities, by_id=by_id))
-    found = next(read_items([text], base=base, modalities=modalities), None)
+    entries = read_items([text], base=base, modalities=modalities, literal=literal)
+    found = next(entries, None)
     if found is None:
         return Problem(position, str(position), "an empty text")
     return replace(found, id=text)  # which is no id of its own: see Item

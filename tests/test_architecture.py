@@ -30,6 +30,7 @@ LAYERS = (
         "drawing",
         "compare",
         "writers",
+        "arguments",
         "inference",
         "findings",
         "tables",

@@ -6,7 +6,9 @@
     sounds/rain.wav
     rain on a tin roof
 
-Relative paths start at the manifest's folder (or wherever the caller says). A digest is the
+A bare line that looks like a path but is no known medium (``clip.m4a``, ``sounds/rain``) is
+refused: a text that looks so is written as ``{"text": ...}``. Relative paths start at the
+manifest's folder (or wherever the caller says). A digest is the
 SHA-256 of the file, or of the text in UTF-8; what has another is not used. A bad line is
 reported with its number and the rest goes on.
 """
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.corpora import check_ids
+from reactions.data.path_like import never_a_file, path_reason
 from reactions.errors import DataError, MissingError, did_you_mean
 from reactions.hashing import bytes_digest, file_digest
 from reactions.kinds import Item, Modality
@@ -49,11 +52,13 @@ class Problem:
         line_number: counted from 1, blank lines included.
         id: the line's id if it could be read, else its number.
         message: what is wrong, lower case, no full stop.
+        is_path: whether it is a bare text that was taken for a path.
     """
 
     line_number: int
     id: str
     message: str
+    is_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Row:
         sha256: what the value's digest should be, "" if the line does not tell.
         why: what is wrong with it, lower case, no full stop; "" for good lines.
         own_id: whether the line gives an id.
+        is_path: whether it is a bare text that was taken for a path.
     """
 
     line_number: int
@@ -77,6 +83,7 @@ class Row:
     sha256: str = ""
     why: str = ""
     own_id: bool = field(default=False, compare=False)
+    is_path: bool = False
 
 
 def read_items(
@@ -85,13 +92,15 @@ def read_items(
     base: Path,
     modalities: Collection[Modality] | None = None,
     by_id: Collection[Modality] = (),
+    literal: bool = False,
 ) -> Iterator[Item | Problem]:
     """Parse manifest lines one by one, in constant memory; blank lines are skipped.
 
     A line that starts with ``{`` is a JSON object with one modality key and optionally
     ``id`` and ``digest``, or with ``modality`` and ``path`` instead of the modality key;
     anything else is a text, or a media file if it has a media file's extension and either
-    exists or has no spaces. A null value stands for an item that only its id names. Items
+    exists or has no spaces. What otherwise looks like a path is a problem. A null value stands
+    for an item that only its id names. Items
     without an id get their line number.
 
     Args:
@@ -100,16 +109,17 @@ def read_items(
         modalities: those allowed; any if None.
         by_id: modalities that are looked up by id: files of lines that give one are not read,
             and need not be there.
+        literal: take every line as a text, whatever it looks like.
 
     Yields:
         An item (media as absolute paths of existing files) or a problem for each line.
         Ids are not compared between lines; digests are held against the files.
     """
-    for row in _rows(lines, Path(base).absolute(), modalities, by_id):
+    for row in _rows(lines, Path(base).absolute(), modalities, by_id, literal):
         looked_up = row.own_id and row.modality in by_id
         why = row.why or ("" if looked_up else _held_to_digest(row))
         if why or row.modality is None:
-            yield Problem(row.line_number, row.id, why)
+            yield Problem(row.line_number, row.id, why, row.is_path)
         else:
             yield Item(row.id, row.modality, row.value, row.own_id)
 
@@ -187,11 +197,16 @@ class _Bad(Exception):
     """A line that gives no item; the message says why."""
 
 
+class _PathLike(_Bad):
+    """A bare line that looks like a path, but not like one that can be read."""
+
+
 def _rows(
     lines: Iterable[str | bytes],
     base: Path,
     modalities: Collection[Modality] | None,
     by_id: Collection[Modality] = (),
+    literal: bool = False,
 ) -> Iterator[Row]:
     for number, raw in enumerate(lines, start=1):
         try:
@@ -199,9 +214,10 @@ def _rows(
         except UnicodeDecodeError:
             yield Row(number, str(number), None, why="not UTF-8")
             continue
-        line = (line.removeprefix("\ufeff") if number == 1 else line).strip()
+        # Wherever files were joined, not at the start alone.
+        line = line.removeprefix("\ufeff").strip()
         if line:
-            yield _row(line, number, base, modalities, by_id)
+            yield _row(line, number, base, modalities, by_id, literal)
 
 
 def _row(
@@ -210,11 +226,15 @@ def _row(
     base: Path,
     modalities: Collection[Modality] | None,
     by_id: Collection[Modality],
+    literal: bool,
 ) -> Row:
     id = str(number)
     modality: Modality | None = None
     try:
-        record = _object(line) if line.startswith("{") else _bare(line, base)
+        if literal:
+            record: dict[str, Any] = {"modality": "text", "text": line}
+        else:
+            record = _object(line) if line.startswith("{") else _bare(line, base)
         id = _id(record, id)
         modality = _modality(record, modalities)
         own_id = "id" in record
@@ -222,7 +242,7 @@ def _row(
         return Row(number, id, modality, value, _digest(record, value), own_id=own_id)
     except _Bad as error:
         message = str(error).encode(errors="backslashreplace").decode()
-        return Row(number, id, modality, why=message)
+        return Row(number, id, modality, why=message, is_path=isinstance(error, _PathLike))
 
 
 def _object(line: str) -> dict[str, Any]:
@@ -237,9 +257,19 @@ def _bare(line: str, base: Path) -> dict[str, Any]:
     # Not Path(line).suffix: pathlib interns every part it sees, and lines are many.
     modality = SUFFIXES.get(os.path.splitext(line)[1].lower())  # noqa: PTH122
     # Embedding the name of a missing file as a text would hide the mistake.
-    if modality is not None and (len(line.split()) == 1 or _is_file(base / line)):
+    if modality is not None and (
+        _is_file(base / line) or (len(line.split()) == 1 and not never_a_file(line))
+    ):
         return {"modality": modality, "path": line}
+    if reason := path_reason(line, base):
+        raise _PathLike(f'{reason}; if it is a text, write {{"text": {_quoted(line)}}}')
+    if line.startswith(("[{", '["', "[[")) and line.endswith("]"):
+        raise _Bad("a JSON array; write one object a line")
     return {"modality": "text", "text": line}
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text if len(text) <= 60 else f"{text[:59]}…", ensure_ascii=False)
 
 
 def _id(record: dict[str, Any], default: str) -> str:

@@ -83,6 +83,10 @@ def test_bare_lines(base: Path) -> None:
     assert read("version 2.0", base) == Item("1", "text", "version 2.0")
     assert read("Straße".encode(), base) == Item("1", "text", "Straße")
     assert read("\ufeffrain", base) == Item("1", "text", "rain")
+    joined = [item.value for item in read_items(["rain", "\ufeffwind"], base=base)]
+    assert joined == ["rain", "wind"]
+    assert read("clip.m4a", base, literal=True) == Item("1", "text", "clip.m4a")
+    assert read('{"text": "clip.m4a"}', base) == Item("1", "text", "clip.m4a")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +123,11 @@ def test_bare_lines(base: Path) -> None:
         (json.dumps({"id": "x", "image": None, "digest": OTHER}), "x", "nothing that has it"),
         ('{"id": "x", "\\ud800": "cat.JPG"}', "x", "not UTF-8"),
         ("gone.wav", "1", "no such file"),
+        ("clip.m4a", "1", "ends as a file's name does"),
+        ("sounds/rain", "1", "path's separator"),
+        ("sounds", "1", "of this name is there"),
+        ("https://example.org/a.wav", "1", "it is a URL"),
+        ('["rain", "wind"]', "1", "a JSON array"),
         (b"\xff\xfe", "1", "not UTF-8"),
     ],
 )
@@ -231,7 +240,14 @@ def test_bad_manifests(base: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
         read_manifest(base, "text")
     # Lines that do not tell what they hold may hold anything: no count would be right.
-    for line in ('{"text": ', '{"id": "x"}', '{"text": "a", "audio": "cat.JPG"}', b"\xff"):
+    for line in (
+        "clip.m4a",
+        "sounds/rain",
+        '{"text": ',
+        '{"id": "x"}',
+        '{"text": "a", "audio": "cat.JPG"}',
+        b"\xff",
+    ):
         path = base / "m.jsonl"
         path.write_bytes(b"rain\n" + (line if isinstance(line, bytes) else line.encode()))
         with pytest.raises(DataError, match="bad lines in the manifest") as caught:

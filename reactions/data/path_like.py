@@ -1,0 +1,192 @@
+"""What looks like a path or a file's name, and is therefore not embedded as a text.
+
+A mistyped path that is embedded as a text gives a row like any other: nobody would notice. So
+a bare line or argument that looks like a path is refused, and whoever means the words says so
+(``{"text": ...}``, or ``--text`` on the command line). Ordinary sentences, numbers,
+abbreviations and idioms with a slash (``and/or``, ``km/h``) are texts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_KNOWN = _words(
+    """
+    apng avif bmp cr2 dng eps gif heic heif ico icns jfif jp2 jpe jpeg jpg jxl nef pgm png pnm
+    ppm psd qoi svg tga tif tiff webp aac ac3 aif aifc aiff amr ape au caf flac m4a mid midi
+    mka mp2 mp3 mpga oga ogg opus ra rf64 snd w64 wav wave weba wma wv 3gp avi flv m2ts m4v
+    mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv arrow avro csv db feather json jsonl ldjson
+    ndjson ods orc parquet sqlite tsv xls xlsx bin ckpt gguf h5 hdf5 joblib lance mat msgpack
+    npy npz onnx pickle pkl pt pth safetensors tfrecord zarr cfg conf doc docx epub htm html
+    ini ipynb log md odt pdf ppt pptx rst rtf srt tex toml txt vtt xml yaml yml 7z bz2 gz lz4
+    rar tar tgz xz zip zst cpp java js py rs rxn sh glb gltf obj pcd ply stl
+    """
+)
+"""Suffixes of media, tables, arrays, documents, archives: nobody ends a sentence in them."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ABSOLUTE = re.compile(r"(?:(?:\.{1,2}|~[^/\\\s]*)?[/\\]|[A-Za-z]:[/\\])(?=\S)")
+_HOME = re.compile(r"~(?:[A-Za-z_][\w.-]*)?$")
+_GLOB = re.compile(r"\w\[[^\]\s]+\]|\{[^{}\s]*,[^{}\s]*\}")
+_EMPHASIS = re.compile(r"(\*{1,3})[^*]+\1|[^\W\d_]+\*+[^\W\d_]+")
+_SUFFIX = re.compile(r"(.*)\.([A-Za-z0-9]{1,11})$", re.DOTALL)
+_UNKNOWN_SUFFIX = re.compile(r"[a-z][a-z0-9]{0,4}|[A-Z][A-Z0-9]{2,4}")
+_ABBREVIATION = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")
+_FRACTION = re.compile(r"[$€£#+-]?\d+(?:[.,]\d+)?(?:/\d+(?:[.,]\d+)?){1,2}(?:-?[^\W\d_]{0,4}|%|\")")
+# Scripts that set no blanks between words: a line without blanks is a sentence there.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+
+_PUNCTUATION = ".,;:!?…'\"()[]{}«»“”\u2018\u2019"
+_FOLDERS = _words(
+    """
+    bin dev doc etc img lib mnt mp3 opt out png raw src tmp usr val var wav
+    """
+)
+"""Short words that name folders more often than they stand beside a slash."""
+
+_PER = _words(
+    """
+    day hour hr image item kg km litre liter min minute month second sec step week year
+    """
+)
+_WORDS = _words(
+    """
+    active before black client day either female full gnu good hot input left linux love male
+    neither nor off on open pass play read start stop true win work write after white server
+    night passive empty bad cold output right hate fail pause close lose life false yes no
+    they them she her him his audio video light dark high low
+    """
+)
+"""Words that are written with a slash between them."""
+
+_MAX_NAME_CHARS = 1024
+
+
+def path_reason(text: str, base: Path) -> str:
+    """Say why a bare text is taken for a path, or return "" for what reads as a text.
+
+    Args:
+        text: one line or argument.
+        base: folder that relative paths start from.
+
+    Returns:
+        The reason, lower case, no full stop.
+    """
+    line = text.strip()
+    words = line.split()
+    if not words:
+        return ""
+    reason = _of_word(line, base) if len(words) == 1 else _of_words(line, words, base)
+    return reason or _on_disk(line, base)
+
+
+def known_suffix(text: str) -> str:
+    """Return the suffix of a medium, table or document that a text ends in, without the dot.
+
+    Punctuation around it is no part of it; "" if there is none.
+    """
+    found = _SUFFIX.match(text.rstrip(_PUNCTUATION))
+    return found[2] if found and found[2].lower() in _KNOWN else ""
+
+
+def never_a_file(word: str) -> str:
+    """Say why a path cannot be that of a file here, whatever its suffix; "" if it can."""
+    if _URL.match(word):
+        return "it is a URL, and nothing is downloaded here"
+    if _is_pattern(word):
+        return "it looks like a pattern of file names that matched none"
+    return ""
+
+
+def _of_word(word: str, base: Path) -> str:
+    if reason := never_a_file(word):
+        return reason
+    if _ABSOLUTE.match(word) or _HOME.match(word):
+        return "it begins as a path does"
+    if suffix := known_suffix(word):
+        return f"it ends as a file's name does (.{suffix})"
+    bare = word.strip(_PUNCTUATION)
+    if _has_separator(word, bare, base):
+        return "it holds a path's separator and no blanks"
+    return _unknown_suffix(bare)
+
+
+def _of_words(line: str, words: list[str], base: Path) -> str:
+    """Judge several words: they are a path only where they begin or all end as paths do."""
+    suffix = known_suffix(line)
+    if _URL.match(line) and suffix:
+        return "it is a URL, and nothing is downloaded here"
+    start = _ABSOLUTE.match(line)
+    if start and (suffix or re.search(r"[/\\]", line[start.end() :])):
+        return "it begins as a path does"
+    if suffix and (
+        _has_separator(words[0], words[0], base) or all(known_suffix(word) for word in words)
+    ):
+        return f"it ends as a file's name does (.{suffix})"
+    return ""
+
+
+def _is_pattern(word: str) -> bool:
+    if "*" in word and not _EMPHASIS.fullmatch(word.strip(_PUNCTUATION)):
+        return True
+    return bool(_GLOB.search(word))
+
+
+def _has_separator(word: str, bare: str, base: Path) -> bool:
+    if "\\" in word:
+        return True
+    if "/" not in bare:
+        return "/" in word
+    if _FRACTION.fullmatch(bare) or "<" in bare:  # 1/2, 24/7, 3/4-inch; </s>
+        return False
+    parts = bare.split("/")
+    if not all(parts) or parts[0].lower() in _FOLDERS:
+        return True
+    if os.path.isdir(os.path.join(base, parts[0])):  # noqa: PTH112, PTH118
+        return True
+    return not (_UNSPACED.search(bare) or _is_idiom(parts))
+
+
+def _is_idiom(parts: list[str]) -> bool:
+    """Tell whether words with a slash between them are what people write, as ``and/or`` is."""
+    if len(parts) > 3 or not all(part.replace("'", "").isalpha() for part in parts):
+        return False
+    if all(len(part) <= 3 for part in parts):
+        return True
+    if all(part.isupper() and len(part) <= 5 for part in parts):
+        return True
+    folded = [part.lower() for part in parts]
+    if folded[-1].removesuffix("s") in _PER or folded[-1] in _PER:
+        return True
+    return all(part in _WORDS or len(part) <= 2 for part in folded)
+
+
+def _unknown_suffix(bare: str) -> str:
+    found = _SUFFIX.match(bare)
+    if not found or _ABBREVIATION.fullmatch(bare):  # e.g. U.S. Ph.D.
+        return ""
+    stem, suffix = found[1], found[2]
+    # An ellipsis, an address, and what is no name at all.
+    if not stem or stem.endswith(".") or "@" in stem or not stem[-1].isalnum():
+        return ""
+    if len(suffix) == 1 and len(stem) < 3:
+        return ""
+    return f"it ends as a file's name does (.{suffix})" if _UNKNOWN_SUFFIX.fullmatch(suffix) else ""
+
+
+def _on_disk(line: str, base: Path) -> str:
+    if len(line) > _MAX_NAME_CHARS:
+        return ""
+    # Not pathlib, which interns every part it sees: lines are many.
+    try:
+        exists = os.path.lexists(os.path.join(base, line))  # noqa: PTH118
+    except (OSError, ValueError):  # with a null in it, or not encodable
+        return ""
+    return "a file or folder of this name is there" if exists else ""

@@ -1,0 +1,90 @@
+"""A mistyped or unknown path is never embedded as a text, unless somebody says that it is one."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from molspace_cli.__main__ import main
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[list[dict], str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        given = ["infer", "--space", "CLAP_g", "--lab", "mini", "--format", "jsonl", *arguments]
+        monkeypatch.setattr(sys, "argv", ["molspace", *given])
+        try:
+            main()
+            ended = 0
+        except SystemExit as stop:
+            ended = stop.code or 0
+        out, err = capsys.readouterr()
+        assert ended == code, err
+        return [json.loads(line) for line in out.splitlines()], err
+
+    return run
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "parquet", "csv", "mp4", "heic", "xyz"])
+@pytest.mark.parametrize("exists", [False, True])
+def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
+    if exists:
+        (tmp_path / f"missing.{suffix}").write_bytes(b"x")
+    out, err = run("a dog", f"missing.{suffix}", code=2)
+    assert out == []
+    assert f"error: 'missing.{suffix}' is not taken for a text" in err
+    assert "--text" in err
+    out, _ = run("--text", "a dog", f"missing.{suffix}")
+    assert [(row["id"], row["modality"]) for row in out] == [
+        ("a dog", "text"),
+        (f"missing.{suffix}", "text"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["sub", "none.jsonl", "none.txt", "https://x.org/a.wav", "*.wav", "~/x", "/dev/zero"],
+)
+def test_arguments_that_lead_nowhere(run, tmp_path, argument):
+    (tmp_path / "sub").mkdir()
+    out, err = run("a dog", argument, "other.m4a", code=2)
+    assert out == []
+    assert f"error: '{argument}' is not taken for a text, nor are 1 more" in err
+
+
+def test_lines_are_left_out_and_counted(run):
+    stdin = b'clip.m4a\na dog.\nand/or\nsounds/rain\n{"text": "clip.m4a"}\nMr. Smith\n'
+    out, err = run(stdin=stdin, code=4)
+    assert [row["id"] for row in out] == ["2", "3", "5", "6"]
+    assert "skipped line 1: it ends as a file's name does (.m4a)" in err
+    assert "skipped line 4: it holds a path's separator" in err
+    assert "skipped 2 of 6" in err
+    assert "fix: correct the paths; or say that they are texts: --text" in err
+    out, _ = run("--text", stdin=stdin)
+    assert [row["id"] for row in out] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_nothing_but_paths_is_a_mistake_of_usage(run):
+    _, err = run(stdin=b"clip.m4a\nclip.mp4\n", code=2)
+    assert "error: nothing to write: not one item could be embedded" in err
+    assert "--text" in err
+
+
+def test_the_same_words_either_way(run):
+    [as_line] = run(stdin=b'{"id": "x", "text": "clip.m4a"}')[0]
+    [as_argument] = run("--text", "clip.m4a")[0]
+    assert as_line["embedding"] == as_argument["embedding"]
+
+
+def test_lines_of_any_kind_of_file(run):
+    out, _ = run(stdin=b"\xef\xbb\xbfa dog\ra cat\r\na bird\n\xef\xbb\xbfa cow")
+    want, _ = run("a dog", "a cat", "a bird", "a cow")
+    assert [row["embedding"] for row in out] == [row["embedding"] for row in want]
+    _, err = run(stdin='["a dog", "a cat"]'.encode("utf-16"), code=4)
+    assert "NUL byte; is this UTF-16" in err
+    _, err = run(stdin=b'["a dog", "a cat"]', code=4)
+    assert "a JSON array; write one object a line" in err
