@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+
+from molspace_cli.console import error_json
+
+PROGRAM = "molspace"
+COMPLETION_VARIABLE = "_MOLSPACE_COMPLETE"
 
 
 def main() -> None:
@@ -43,35 +48,57 @@ def _run() -> int:
     import typer.main
 
     from molspace_cli.app import app
+    from molspace_cli.helptexts import prepare
 
-    # Not app(): it would turn Ctrl-C and closed pipes into exit codes of its own.
-    command = typer.main.get_command(app)
+    if COMPLETION_VARIABLE in os.environ:  # a shell asks, by the script that typer installed
+        app(prog_name=PROGRAM)
+    # Not app() otherwise: it would turn Ctrl-C and closed pipes into exit codes of its own.
+    command = prepare(typer.main.get_command(app))
     try:
-        with command.make_context("molspace", sys.argv[1:]) as context:
+        with command.make_context(PROGRAM, sys.argv[1:]) as context:
             command.invoke(context)
     except typer.Exit as ended:
-        return int(ended.exit_code)
+        return _ended(int(ended.exit_code))
     except Exception as error:
-        return _report(error)
+        return _report(error, command)
     return 0
 
 
-def _report(error: Exception) -> int:
+def _ended(code: int) -> int:
+    """Return the exit code of a command that ended itself."""
+    if code == 1 and {"--install-completion", "--show-completion"} & set(sys.argv[1:]):
+        # Typer has just said that the shell is not supported, and nothing of what to do.
+        print("  fix: run it from bash, zsh, fish or PowerShell", file=sys.stderr)
+        return 2
+    return code
+
+
+def _report(error: Exception, command: Any) -> int:
     """Print a user's mistake and return its exit code; raise anything else."""
-    if isinstance(error, BrokenPipeError):
-        raise error
-    if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own usage errors
-        error.show()
-        return int(error.exit_code)
+    from molspace_cli import usage
     from reactions.errors import MolspaceError
 
+    if isinstance(error, BrokenPipeError):
+        raise error
+    if usage.is_abort(error):
+        raise KeyboardInterrupt from None
+    if usage.asks_for_help(error):
+        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        return 2
+    if usage.is_usage_error(error):
+        error = usage.translated(error, command, sys.argv[1:])
     if not isinstance(error, MolspaceError):
         raise error
-    if "--json" in sys.argv:
-        print(json.dumps(error.to_json(), default=str), file=sys.stderr)
-    else:
-        print("error: " + "\n".join(error.lines()), file=sys.stderr)
+    # One line: whatever else was said on stderr, the last line is the object.
+    text = error_json(error) if _wants_json() else "error: " + "\n".join(error.lines())
+    print(text, file=sys.stderr)
     return error.exit_code
+
+
+def _wants_json() -> bool:
+    arguments = sys.argv[1:]
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
 
 
 def _closed_pipe() -> None:

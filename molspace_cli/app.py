@@ -24,7 +24,6 @@ from molspace_cli import (
 app = typer.Typer(
     name="molspace",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: importing rich would take a third of its time
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,8 +32,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(asked: bool) -> None:
+    if asked:
         from importlib.metadata import version
 
         print(f"molspace {version('molspace')}")

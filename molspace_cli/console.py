@@ -6,7 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reactions.errors import MolspaceError
 
 SCHEMA = 1
 """Version of every ``--json`` object; raised when a field changes its meaning or goes."""
@@ -21,6 +24,11 @@ def say(message: str) -> None:
 def print_json(kind: str, body: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout, with its schema."""
     print(json.dumps({"schema": f"molspace.{kind}/{SCHEMA}", **body}, indent=1))
+
+
+def error_json(error: MolspaceError) -> str:
+    """Return an error as one line of JSON, with its schema."""
+    return json.dumps({"schema": f"molspace.error/{SCHEMA}", **error.to_json()}, default=str)
 
 
 def is_terminal() -> bool:

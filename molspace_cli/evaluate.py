@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import complete, options
 from molspace_cli.asking import consider
 from molspace_cli.console import print_json, print_note, print_table, say
 
@@ -32,6 +32,7 @@ def evaluate(
         typer.Option(
             "--task",
             metavar="TASK[,TASK...]|all",
+            autocompletion=complete.tasks,
             help="esc50, audioset, audiocaps, clotho, vggss, flickrnet, coco, flickr30k, "
             "imagenet; all takes those the space can do.",
             show_default=False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import complete, options
 from molspace_cli.console import print_json, say
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ Lab = Annotated[
     typer.Option(
         "--lab",
         metavar="NAME|FILE",
+        autocompletion=complete.labs,
         help="Where the spaces come from.  [default: ./molspace.toml, else paper]",
     ),
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from molspace_cli import complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ Lab = Annotated[
     typer.Option(
         "--lab",
         metavar="NAME|FILE",
+        autocompletion=complete.labs,
         help="Where spaces, corpora and tasks come from.  [default: ./molspace.toml, else mini]",
     ),
 ]
@@ -37,6 +40,7 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         metavar="NAME=PATH",
+        autocompletion=complete.weights,
         help="A file or folder with the weights of one space. Repeatable.",
     ),
 ]
@@ -53,14 +57,16 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="auto|cpu|cuda|cuda:N,...",
+        autocompletion=complete.devices,
         help="Where to run: every GPU if there is one (auto), or those named, steps side by side.",
     ),
 ]
 Precision = Annotated[
-    str | None,
+    Literal["fast", "exact"] | None,
     typer.Option(
         "--precision",
         metavar="fast|exact",
+        case_sensitive=False,
         help="Of collecting and training: 16-bit products where the device has fast ones, or "
         "float32 throughout.  [default: the lab's, else fast]",
     ),
@@ -73,6 +79,7 @@ SpaceRef = Annotated[
     typer.Option(
         "--space",
         metavar="BUNDLE|EXPR|NAME|URI",
+        autocompletion=complete.targets,
         help="What to use.  [default: the bundle of the last react]",
     ),
 ]
@@ -91,7 +98,12 @@ Lambda = Annotated[
 ]
 Experts = Annotated[
     str | None,
-    typer.Option("--experts", metavar="NAME,...", help="Use only these experts."),
+    typer.Option(
+        "--experts",
+        metavar="NAME,...",
+        autocompletion=complete.experts,
+        help="Use only these experts.",
+    ),
 ]
 
 

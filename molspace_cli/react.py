@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import complete, options
 from molspace_cli.asking import consider
 from molspace_cli.console import print_json, say
 
@@ -16,6 +16,7 @@ Expression = Annotated[
     str,
     typer.Argument(
         metavar="EXPR|FILE.rxn|-",
+        autocompletion=complete.reactions,
         help='A reaction, such as "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)"; - reads stdin.',
         show_default=False,
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import complete, options
 from molspace_cli.asking import consider
 from molspace_cli.console import print_json, print_note, print_table, say
 
@@ -39,7 +39,12 @@ def findings(
     first: Annotated[int, typer.Option("--from", min=0, help="The first of them.")] = 10,
     lab: Annotated[
         str,
-        typer.Option("--lab", metavar="FILE", help="A lab that extends mini: other encoders."),
+        typer.Option(
+            "--lab",
+            metavar="FILE",
+            autocompletion=complete.labs,
+            help="A lab that extends mini: other encoders.",
+        ),
     ] = "mini",
     precision: options.Precision = None,
     device: options.Device = "auto",

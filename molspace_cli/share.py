@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import complete, options
 from molspace_cli.console import human_bytes, print_json, say
 
 Repo = Annotated[
@@ -20,7 +20,13 @@ Repo = Annotated[
 
 def push(
     bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="A bundle's directory.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="BUNDLE",
+            autocompletion=complete.bundles,
+            help="A bundle's directory.",
+            show_default=False,
+        ),
     ],
     repo: Repo,
     results: Annotated[

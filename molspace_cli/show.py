@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_table
 
 
 def show(
     bundle: Annotated[
-        str | None, typer.Argument(help="A bundle's directory.  [default: the current one]")
+        str | None,
+        typer.Argument(
+            metavar="BUNDLE",
+            autocompletion=complete.bundles,
+            help="A bundle's directory.  [default: the current one]",
+            show_default=False,
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:

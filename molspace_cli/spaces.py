@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import complete, options
 from molspace_cli.console import human_bytes, human_flops, print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME|URI",
+        autocompletion=complete.spaces,
         help='A space of the lab, or a model such as "open_clip:ViT-B-32/openai".',
         show_default=False,
     ),
@@ -236,15 +237,8 @@ def doctor(
 
 
 def _spec(lab: Lab, name: str) -> SpaceSpec:
-    from reactions.errors import UsageError, suggestion
-
-    if name in lab.catalogue:
+    if name in lab.catalogue or not any(sign in name for sign in ":/"):
         return lab.catalogue.by_name(name)
-    if not any(sign in name for sign in ":/"):
-        raise UsageError(
-            f"unknown space '{name}'",
-            fix=suggestion(name, lab.catalogue.names(), see="molspace spaces"),
-        )
     return lab.catalogue.by_uri(name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from reactions.errors import MissingError, suggestion
+from reactions.errors import MissingError, UsageError, suggestion
 from reactions.kinds import SpaceSpec
 
 UriResolver = Callable[[str], SpaceSpec]
@@ -49,14 +49,14 @@ class Catalogue:
         """Return a registered space.
 
         Raises:
-            MissingError: no space has this name; the fix names near ones. Or its weights are
-                not on this machine.
+            UsageError: no space has this name; the fix names near ones.
+            MissingError: its weights are not on this machine.
             DataError: its weights are not what they should be.
         """
         try:
             found = self._specs[name]
         except KeyError:
-            raise MissingError(
+            raise UsageError(
                 f"unknown space '{name}'",
                 fix=suggestion(name, self._specs, see="molspace spaces"),
                 name=name,

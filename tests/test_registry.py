@@ -1,6 +1,6 @@
 import pytest
 
-from reactions.errors import MissingError
+from reactions.errors import MissingError, UsageError
 from reactions.kinds import SpaceSpec
 from reactions.registry import Catalogue
 
@@ -26,7 +26,7 @@ def test_later_changes_of_the_mapping_do_not_show():
 
 
 def test_an_unknown_name_gets_a_suggestion():
-    with pytest.raises(MissingError) as caught:
+    with pytest.raises(UsageError) as caught:
         Catalogue({"ImageBind": A, "CLAP_m": B}).by_name("clapm")
     error = caught.value
     assert error.what == "unknown space 'clapm'"

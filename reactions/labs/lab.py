@@ -127,7 +127,7 @@ class Lab:
             name: of a space of the lab, or a URI, which is then both.
 
         Raises:
-            MissingError: it is neither.
+            UsageError: it is neither.
         """
         if name in self.uris:
             return name, self.uris[name]

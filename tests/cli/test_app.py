@@ -88,7 +88,7 @@ def test_errors_as_json():
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["evl"], 2, "Did you mean 'eval'"),
+        (["evl"], 2, "did you mean 'eval'"),
         (["eval", "--task", "esc5"], 2, "did you mean 'esc50'"),
         (["react", "ImageBind + Cr(CLAP_m)", "--device", "gpu"], 2, "gpu"),
         (["react", "ImageBind + Cr(CLAP_m)", "--lab", "minni"], 3, "did you mean 'mini'"),

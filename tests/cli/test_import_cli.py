@@ -58,7 +58,7 @@ def test_mistakes_get_their_exit_code_and_their_fix(published, tmp_path):
     lab = lab_file(tmp_path, DIMS)
     good = ("import", "freebind", published, "--lab", lab)
     for arguments, code, words in [
-        (("import", "freebnd", published), 2, "Did you mean 'freebind'"),
+        (("import", "freebnd", published), 2, "did you mean 'freebind'"),
         (("import", "freebind", tmp_path / "publishd"), 3, "did you mean 'published'"),
         ((*good, "--product", "IB_P"), 2, "did you mean 'IB_PP'"),
         ((*good, "--product", "InternVL_IB_FTPP"), 2, "tuned audio encoder"),

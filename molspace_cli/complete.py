@@ -1,0 +1,151 @@
+"""What a shell completes: names of spaces, tasks, labs and bundles, read without the library.
+
+A shell waits for the answer at every press of a key: nothing here imports more than the
+standard library, checks a lab file or looks for weights.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+TASKS = (
+    "audiocaps",
+    "audioset",
+    "clotho",
+    "coco",
+    "esc50",
+    "flickr30k",
+    "flickrnet",
+    "imagenet",
+    "vggss",
+)
+"""Names of ``reactions.eval.tasks.TASKS``, which a test holds equal."""
+
+_LABS = Path(__file__).parents[1] / "reactions" / "labs"
+_MAX_LAB_BYTES = 1_000_000
+_MAX_DEPTH = 8
+_RECORD = "bundle.json"
+_NAME = re.compile(r"[A-Za-z_]\w*\Z")
+
+
+def labs(incomplete: str) -> list[str]:
+    """Return built-in labs, and lab files in the folder that was begun."""
+    known = [path.stem for path in sorted(_LABS.glob("*.toml"))]
+    return [*_starting(known, incomplete), *_paths(incomplete, "*.toml")]
+
+
+def spaces(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the spaces of the lab that the line names, or that is taken by default."""
+    return _starting(_spaces_of(context.params.get("lab")), incomplete)
+
+
+def weights(context: typer.Context, incomplete: str) -> list[str]:
+    """Return ``NAME=`` for each space of the lab, and paths after it."""
+    name, equals, path = incomplete.partition("=")
+    if not equals:
+        return _starting((f"{space}=" for space in _spaces_of(context.params.get("lab"))), name)
+    return [f"{name}={found}" for found in _paths(path, "*")]
+
+
+def targets(context: typer.Context, incomplete: str) -> list[str]:
+    """Return bundles and spaces, for ``--space``."""
+    return [*spaces(context, incomplete), *bundles(incomplete)]
+
+
+def bundles(incomplete: str) -> list[str]:
+    """Return the bundles that lie where bundles go by default, and those in the folder begun."""
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    shelf = Path(home) / "molspace" / "bundles"
+    known = [str(path.parent) for path in _glob(shelf, f"*/{_RECORD}")]
+    near = [path for path in _paths(incomplete, "*") if (Path(path) / _RECORD).is_file()]
+    by_name = [path for path in known if incomplete and Path(path).name.startswith(incomplete)]
+    return list(dict.fromkeys([*_starting(known, incomplete), *by_name, *near]))
+
+
+def tasks(incomplete: str) -> list[str]:
+    """Return tasks for the last place of a comma-separated list."""
+    head, comma, last = incomplete.rpartition(",")
+    begun = head.split(",")
+    names = TASKS if comma else ("all", *TASKS)
+    left = [name for name in names if name not in begun]
+    return [f"{head}{comma}{name}" for name in _starting(left, last)]
+
+
+def experts(context: typer.Context, incomplete: str) -> list[str]:
+    """Return spaces for the last place of a comma-separated list."""
+    head, comma, last = incomplete.rpartition(",")
+    left = [name for name in _spaces_of(context.params.get("lab")) if name not in head.split(",")]
+    return [f"{head}{comma}{name}" for name in _starting(left, last)]
+
+
+def reactions(context: typer.Context, incomplete: str) -> list[str]:
+    """Return what the last name of a reaction may become, and ``.rxn`` files."""
+    begun = _NAME.search(incomplete)
+    last = begun[0] if begun else ""
+    head = incomplete[: len(incomplete) - len(last)]
+    names = [head + name for name in _starting(_spaces_of(context.params.get("lab")), last)]
+    return [*names, *([] if head else _paths(incomplete, "*.rxn"))]
+
+
+def devices(incomplete: str) -> list[str]:
+    """Return the devices that are always understood."""
+    return _starting(("auto", "cpu", "cuda", "cuda:0"), incomplete)
+
+
+def _spaces_of(lab: Any) -> list[str]:
+    """Return the names of a lab's spaces, those it extends included; [] if it cannot be read."""
+    own = Path("molspace.toml")
+    name = lab or (str(own) if own.is_file() else "mini")
+    found: dict[str, None] = {}
+    folder = Path()
+    for _ in range(_MAX_DEPTH):
+        built_in = _LABS / f"{name}.toml"
+        path = built_in if built_in.is_file() else folder / Path(str(name)).expanduser()
+        path = path / own if path.is_dir() else path
+        try:
+            if not path.is_file() or path.stat().st_size > _MAX_LAB_BYTES:
+                break
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            break
+        section, head = data.get("spaces"), data.get("lab")
+        if isinstance(section, dict):
+            found.update(dict.fromkeys(section))
+        name = head.get("extends") if isinstance(head, dict) else None
+        if not isinstance(name, str):
+            break
+        folder = path.parent
+    return list(found)
+
+
+def _starting(names: Iterable[str], incomplete: str) -> list[str]:
+    """Return the names that begin like that; capitals do not matter."""
+    return [name for name in names if name.casefold().startswith(incomplete.casefold())]
+
+
+def _paths(incomplete: str, pattern: str) -> list[str]:
+    """Return folders, and files that fit a pattern, whose paths begin like that."""
+    head, slash, last = incomplete.rpartition("/")
+    folder = Path(head + slash).expanduser() if slash else Path()
+    found = []
+    for path in _glob(folder, "*"):
+        if path.name.startswith(last) and not path.name.startswith("."):
+            if path.is_dir():
+                found.append(f"{head}{slash}{path.name}/")
+            elif path.match(pattern):
+                found.append(f"{head}{slash}{path.name}")
+    return found
+
+
+def _glob(folder: Path, pattern: str) -> Iterator[Path]:
+    try:
+        yield from sorted(folder.glob(pattern))
+    except (OSError, ValueError):
+        return

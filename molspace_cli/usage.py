@@ -1,0 +1,196 @@
+"""Typer's usage errors, put the way molspace puts its own: what, why and fix.
+
+Typer's exceptions are known by their names and attributes, not by their classes: older
+versions raise click's, newer ones their own copies of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reactions.errors import UsageError
+
+_ALTERNATIVES = re.compile(r"'(?P<value>.*)' is not one of (?P<choices>'.*')")
+_MINIMUM = re.compile(r"greater than or equal to (\S+)|x>=(\S+?)[.\s]|x>=(\S+)$")
+_NUMBERS = (("integer", "a whole number"), ("number", "a number"), ("float", "a number"))
+
+
+def is_usage_error(error: Exception) -> bool:
+    """Tell whether typer raised an error about the command line."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def asks_for_help(error: Exception) -> bool:
+    """Tell whether an error stands for a command that was called without anything."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
+def is_abort(error: Exception) -> bool:
+    """Tell whether a person broke off a question, by Ctrl-C or at the end of the input."""
+    return type(error).__name__ == "Abort"
+
+
+def translated(error: Exception, root: Any, arguments: Sequence[str]) -> UsageError:
+    """Return a usage error of typer's as one of ours.
+
+    Args:
+        error: what typer raised.
+        root: the whole program's command.
+        arguments: the command line, without the program's name.
+    """
+    from reactions.errors import UsageError
+
+    path, command = _command(root, arguments)
+    if (context := getattr(error, "ctx", None)) is not None:
+        path, command = context.command_path, context.command
+    names = {base.__name__ for base in type(error).__mro__}
+    see = f"{path} --help"
+    if "NoSuchOption" in names:
+        return _no_such_option(str(getattr(error, "option_name", "")), path, command)
+    if "MissingParameter" in names:
+        return _missing(getattr(error, "param", None), path, see)
+    if "BadParameter" in names:
+        return _bad_value(error, getattr(error, "param", None), arguments, see)
+    text = _plain(getattr(error, "message", "") or str(error))
+    option = getattr(error, "option_name", "")
+    if re.search(r"requires (an argument|\d+ arguments)", text):
+        param = _parameter(command, option)
+        metavar = getattr(param, "metavar", None) or "VALUE"
+        return UsageError(f"{option} needs a value", fix=f"{option} {metavar}", command=path)
+    if "does not take a value" in text:
+        return UsageError(f"{option} takes no value", fix=f"{option} alone", command=path)
+    if unknown := re.match(r"No such command '?(.*?)'?\.", text):
+        return _no_such_command(unknown[1], path, command)
+    if extra := re.match(r"Got unexpected extra arguments? ?(?:\(s\) )?\(?(.*?)\)?$", text):
+        return _too_many(extra[1], path, command, see)
+    if text.startswith("Missing command"):
+        known = ", ".join(getattr(command, "commands", {}))
+        return UsageError(f"{path} needs a command", fix=f"one of: {known}", command=path)
+    return UsageError(text[:1].lower() + text[1:].rstrip("."), fix=f"see {see}", command=path)
+
+
+def _command(root: Any, arguments: Sequence[str]) -> tuple[str, Any]:
+    """Return the path and the command that a command line names, as far as it names one."""
+    path, command = "molspace", root
+    for argument in arguments:
+        commands = getattr(command, "commands", {})
+        if argument not in commands:
+            break
+        path, command = f"{path} {argument}", commands[argument]
+    return path, command
+
+
+def _options(command: Any) -> list[str]:
+    """Return all ways to write the options of a command."""
+    params = [param for param in command.params if param.param_type_name == "option"]
+    written = [option for param in params for option in (*param.opts, *param.secondary_opts)]
+    return [*written, "--help"]
+
+
+def _parameter(command: Any, option: str) -> Any:
+    return next((param for param in command.params if option in param.opts), None)
+
+
+def _no_such_option(option: str, path: str, command: Any) -> UsageError:
+    from reactions.errors import UsageError, did_you_mean
+
+    near = did_you_mean(option, [name for name in _options(command) if name.startswith("--")])
+    shown = " or ".join(f"'{name}'" for name in near)
+    fix = f"did you mean {shown}?  (all: {path} --help)" if near else f"all options: {path} --help"
+    why = ""
+    below = list(getattr(command, "commands", {}).values())
+    if any(option in _options(sub) for sub in _leaves(below)):
+        why = "an option stands after the command it belongs to"
+        fix = f"{path} COMMAND {option}   (all options: {path} COMMAND --help)"
+    return UsageError(f"{path} has no option '{option}'", why=why, fix=fix, command=path)
+
+
+def _leaves(commands: Sequence[Any]) -> list[Any]:
+    found: list[Any] = []
+    for command in commands:
+        found += [command, *_leaves(list(getattr(command, "commands", {}).values()))]
+    return found
+
+
+def _no_such_command(name: str, path: str, command: Any) -> UsageError:
+    from reactions.errors import UsageError, suggestion
+
+    known = list(getattr(command, "commands", {}))
+    fix = suggestion(name, known, see=f"{path} --help")
+    return UsageError(f"{path} has no command '{name}'", fix=fix, command=path, known=known)
+
+
+def _missing(param: Any, path: str, see: str) -> UsageError:
+    from reactions.errors import UsageError
+
+    if param is None:
+        return UsageError(f"{path} lacks an argument", fix=f"see {see}", command=path)
+    metavar = param.metavar or param.name.upper()
+    if param.param_type_name == "option":
+        name = param.opts[-1]
+        metavar = metavar if param.metavar else "VALUE"
+        return UsageError(
+            f"{path} needs {name}", fix=f"{name} {metavar}   (see {see})", command=path
+        )
+    return UsageError(
+        f"{path} needs {metavar}", why=_plain(param.help or ""), fix=f"see {see}", command=path
+    )
+
+
+def _bad_value(error: Exception, param: Any, arguments: Sequence[str], see: str) -> UsageError:
+    from reactions.errors import UsageError, did_you_mean
+
+    text = _plain(str(getattr(error, "message", "") or error)).removeprefix("Value error, ")
+    if param is None:
+        return UsageError(text.rstrip("."), fix=f"see {see}")
+    is_option = param.param_type_name == "option"
+    name = param.opts[-1] if is_option else (param.metavar or param.name.upper())
+    value = _given(param.opts, arguments) if is_option else None
+    if match := _ALTERNATIVES.search(text):
+        choices = [choice.strip("' ") for choice in match["choices"].rstrip(".").split(",")]
+        what = f"{name}: '{match['value']}' is not one of {', '.join(choices)}"
+        near = did_you_mean(match["value"], choices)
+        return UsageError(
+            what, fix=f"did you mean '{near[0]}'?" if near else f"{name} {choices[0]}"
+        )
+    quoted = "" if value is None else f"'{value}' "
+    if limit := _MINIMUM.search(text):
+        least = next(filter(None, limit.groups()))
+        return UsageError(
+            f"{name}: {quoted}is too small", fix=f"{least} or more", minimum=float(least)
+        )
+    for word, meaning in _NUMBERS:
+        if re.search(rf"valid {word}\b", text):
+            what = f"{name}: {quoted}is not {meaning}"
+            return UsageError(what, fix=f"{name} {'5' if word == 'integer' else '0.5'}")
+    return UsageError(f"{name}: {quoted}cannot be used", why=text.rstrip("."), fix=f"see {see}")
+
+
+def _given(options: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """Return the last value that the command line gives an option."""
+    value = None
+    for index, argument in enumerate(arguments):
+        head, equals, tail = argument.partition("=")
+        if head in options:
+            value = tail if equals else (*arguments, "")[index + 1]
+    return value
+
+
+def _too_many(extra: str, path: str, command: Any, see: str) -> UsageError:
+    from reactions.errors import UsageError
+
+    why = fix = ""
+    if any(param.name == "expression" for param in command.params):
+        why = "a reaction is one argument"
+        fix = f'quotes around it: {path} "A + Cr(B)"'
+    shown = " ".join(extra.split()).strip("'\"")
+    return UsageError(
+        f"{path}: unexpected argument '{shown}'", why=why, fix=fix or f"see {see}", command=path
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,105 @@
+"""Completion in shells: what is offered, and that nothing heavy is imported for it."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from molspace_cli import complete
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+
+
+def context(**params):
+    return SimpleNamespace(params=params)
+
+
+def test_the_tasks_are_the_library_s():
+    from reactions.eval.tasks import TASKS
+
+    assert sorted(TASKS) == sorted(complete.TASKS)
+
+
+def test_spaces_of_the_default_and_of_a_named_lab(tmp_path):
+    assert complete.spaces(context(), "clap") == ["CLAP_g", "CLAP_m"]
+    assert "WAV2CLIP" in complete.spaces(context(lab="paper"), "")
+    (tmp_path / "molspace.toml").write_text(
+        '[lab]\nextends = "mini"\n[spaces.Mine]\nuri = "hf:a/b"\n'
+    )
+    assert complete.spaces(context(), "") == ["Mine", "ImageBind", "InternVL", "CLAP_g", "CLAP_m"]
+
+
+@pytest.mark.parametrize("text", ["[lab", "spaces = 3", '[lab]\nextends = "molspace.toml"', "\xff"])
+def test_a_broken_lab_file_offers_nothing_and_says_nothing(tmp_path, text):
+    (tmp_path / "molspace.toml").write_text(text, encoding="latin-1")
+    assert complete.spaces(context(), "") == []
+
+
+def test_lists_of_tasks_go_on_after_a_comma():
+    assert complete.tasks("esc50,f") == ["esc50,flickr30k", "esc50,flickrnet"]
+    assert complete.tasks("a") == ["all", "audiocaps", "audioset"]
+    assert "esc50,esc50" not in complete.tasks("esc50,")
+
+
+def test_labs_bundles_weights_and_reactions(tmp_path):
+    (tmp_path / "own.toml").touch()
+    (tmp_path / "x.rxn").touch()
+    bundle = tmp_path / "share/molspace/bundles/ImageBind-CLAP_m-1234"
+    bundle.mkdir(parents=True)
+    (bundle / "bundle.json").touch()
+    assert complete.labs("") == ["mini", "paper", "own.toml", "share/"]
+    assert complete.bundles("ImageB") == [str(bundle)]
+    assert complete.targets(context(), "ImageB") == ["ImageBind", str(bundle)]
+    assert complete.weights(context(), "CLAP_m") == ["CLAP_m="]
+    assert complete.weights(context(), "CLAP_m=x") == ["CLAP_m=x.rxn"]
+    assert complete.reactions(context(), "ImageBind + Cr(CLAP_") == [
+        "ImageBind + Cr(CLAP_g",
+        "ImageBind + Cr(CLAP_m",
+    ]
+    assert complete.reactions(context(), "x") == ["x.rxn"]
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("molspace spaces info Int", "InternVL"),
+        ("molspace eval --task esc", "esc50"),
+        ("molspace eval --tas", "--task"),
+        ("molspace reproduce find", "findings"),
+    ],
+)
+def test_a_shell_gets_its_answer_without_torch(line, answer):
+    code = (
+        "import sys\nfrom molspace_cli.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'numpy', 'rich', 'lark'} & set(sys.modules)), file=sys.stderr)"
+    )
+    words = line.split()
+    asked = {
+        "_MOLSPACE_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **asked}
+    )
+    assert answer in shown.stdout.split()
+    assert shown.stderr.strip() == "[]"
+
+
+def test_the_script_for_a_shell_is_printed():
+    asked = {"_MOLSPACE_COMPLETE": "source_bash"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "molspace_cli"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **asked},
+    )
+    assert shown.returncode == 0
+    assert "complete -o default -F _molspace_completion molspace" in shown.stdout
