@@ -16,7 +16,6 @@ reported with its number and the rest goes on.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,19 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.corpora import check_ids
+from reactions.data.file_names import as_stored
+from reactions.data.media_kinds import SUFFIXES, modality_of
 from reactions.data.path_like import never_a_file, path_reason
 from reactions.errors import DataError, MissingError, did_you_mean
 from reactions.hashing import bytes_digest, file_digest
 from reactions.kinds import Item, Modality
-
-_IMAGES = "avif bmp gif jp2 jpeg jpg pgm png pnm ppm qoi tga tif tiff webp"
-_SOUNDS = "aif aifc aiff au caf flac mp3 oga ogg opus rf64 w64 wav"
-SUFFIXES: dict[str, Modality] = {
-    **{f".{suffix}": "image" for suffix in _IMAGES.split()},
-    **{f".{suffix}": "audio" for suffix in _SOUNDS.split()},
-}
-"""Modality of a bare path, by its extension (lower case)."""
-
 
 _KEYS = ("id", "digest", "modality", "path")
 """Keys that are no modality."""
@@ -254,11 +246,10 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def _bare(line: str, base: Path) -> dict[str, Any]:
-    # Not Path(line).suffix: pathlib interns every part it sees, and lines are many.
-    modality = SUFFIXES.get(os.path.splitext(line)[1].lower())  # noqa: PTH122
+    modality = modality_of(line)
     # Embedding the name of a missing file as a text would hide the mistake.
     if modality is not None and (
-        _is_file(base / line) or (len(line.split()) == 1 and not never_a_file(line))
+        _is_file(as_stored(base / line)) or (len(line.split()) == 1 and not never_a_file(line))
     ):
         return {"modality": modality, "path": line}
     if reason := path_reason(line, base):
@@ -305,7 +296,7 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if modality is None and keys:
         modality = keys[0]
     if modality is None and isinstance(path := record.get("path"), str):
-        modality = SUFFIXES.get(os.path.splitext(path)[1].lower())  # noqa: PTH122
+        modality = modality_of(path)
         if modality is None:
             raise _Bad('its path does not tell what it holds; add "modality"')
     if modality is None:
@@ -340,7 +331,7 @@ def _value(
         if key == "path":
             raise _Bad('a text is not given by its path, but as {"text": ...}')
         return value
-    path = base / value
+    path = as_stored(base / value)
     if must_exist and not _is_file(path):
         raise _Bad(f"no such file: {path}")
     return path

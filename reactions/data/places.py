@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from reactions.data import remote
 from reactions.data.digests import SETTLED_NS
+from reactions.data.file_names import as_stored
 from reactions.errors import DataError, MissingError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z0-9+.-]+)*://")
@@ -142,7 +143,7 @@ def find(pattern: str) -> list[Entry]:
         MissingError: one of them is not there, or nothing matches.
         DataError: a remote place cannot be reached.
     """
-    literal = not is_url(pattern) and Path(pattern).exists()
+    literal = not is_url(pattern) and as_stored(Path(pattern)).exists()
     return list(
         itertools.chain.from_iterable(map(_find, [pattern] if literal else expand(pattern)))
     )
@@ -153,10 +154,10 @@ def _find(url: str) -> Iterator[Entry]:
         for found, size_bytes, stamp in remote.find(url):
             yield Entry(found.rpartition("/")[2], found, size_bytes, stamp)
         return
-    paths = [Path(url)]
+    paths = [as_stored(Path(url))]
     if not paths[0].exists() and any(c in url for c in "*?["):
         # Path.glob takes no absolute patterns.
-        matches = map(Path, glob.glob(url, recursive=True))  # noqa: PTH207
+        matches = map(Path, glob.glob(_stored_pattern(url), recursive=True))  # noqa: PTH207
         paths = sorted(path for path in matches if path.is_file())
     if not paths:
         raise MissingError(
@@ -173,13 +174,21 @@ def _find(url: str) -> Iterator[Entry]:
             raise _unreadable(str(path), error) from error
 
 
+def _stored_pattern(pattern: str) -> str:
+    """Return a pattern whose folders before the first wildcard are spelt as they are stored."""
+    plain = len(list(itertools.takewhile(lambda c: c not in "*?[", pattern)))
+    folder, slash, _ = pattern[:plain].rpartition("/")
+    stored = str(as_stored(Path(folder))) if folder else folder
+    return f"{stored}{slash}{pattern[len(folder) + len(slash) :]}"
+
+
 def is_folder(url: str) -> bool:
     """Tell whether an absolute path or URL is a folder.
 
     Raises:
         DataError: a remote place cannot be reached.
     """
-    return remote.is_folder(url) if is_url(url) else Path(url).is_dir()
+    return remote.is_folder(url) if is_url(url) else as_stored(Path(url)).is_dir()
 
 
 def walk(folder: str) -> list[Entry]:
@@ -193,6 +202,7 @@ def walk(folder: str) -> list[Entry]:
     if is_url(folder):
         found = [Entry(*fields) for fields in remote.walk(folder)]
         return [entry for entry in found if "/." not in f"/{entry.name}"]
+    folder = str(as_stored(Path(folder)))
     try:
         return sorted(_walk(folder, "", frozenset()), key=lambda entry: entry.name)
     except OSError as error:

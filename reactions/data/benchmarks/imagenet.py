@@ -16,8 +16,8 @@ import numpy as np
 
 from reactions.data.benchmark import ClassificationData
 from reactions.data.benchmarks.layout import Layout, Opening
+from reactions.data.media_kinds import modality_of
 from reactions.data.places import Entry, walk
-from reactions.data.sources.files import modality_of
 
 _NAMES = (
     "classnames.txt",

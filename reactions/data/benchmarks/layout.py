@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from reactions.data.benchmark import RetrievalData
 from reactions.data.corpora import TextCorpus
+from reactions.data.file_names import nfc
+from reactions.data.media_kinds import modality_of
 from reactions.data.places import Entry, walk
 from reactions.data.sources.corpus import SourceCorpus
-from reactions.data.sources.files import files_part, modality_of
+from reactions.data.sources.files import files_part
 from reactions.data.sources.parts import FilePart
 from reactions.data.sources.source import Source, Told, silent
 from reactions.data.tables import TableCache
@@ -219,7 +221,7 @@ class Shelf:
         for name in names:
             base = name.rpartition("/")[2]
             stem = base.rpartition(".")[0] if modality_of(base) else base
-            if (entry := self.entries.get(stem)) is not None:
+            if (entry := self.entries.get(nfc(stem))) is not None:
                 return entry
         return None
 
@@ -246,11 +248,11 @@ _VIDEOS = tuple(map(re.compile, (r"(.{11})", r"(.{11})[_+ -][-_.+ \d]*", r"Y(.{1
 
 
 def _stem(entry: Entry) -> str:
-    return entry.name.rpartition("/")[2].rpartition(".")[0]
+    return nfc(entry.name.rpartition("/")[2].rpartition(".")[0])
 
 
 def _fold(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isalnum())
+    return "".join(c for c in nfc(text).casefold() if c.isalnum())
 
 
 @dataclass(frozen=True, slots=True)

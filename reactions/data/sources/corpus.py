@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.data.corpora import rows_digest
+from reactions.data.file_names import nfc
+from reactions.data.media_kinds import modality_of
 from reactions.data.places import Entry, expand, find, is_folder, is_url, label
 from reactions.data.sources import captions
 from reactions.data.sources.captions import texts_part
 from reactions.data.sources.files import (
     files_part,
     folder_part,
-    modality_of,
     refuse_other_modalities,
 )
 from reactions.data.sources.manifests import manifest_part
@@ -188,7 +189,8 @@ class SourceCorpus:
         if not source.skip:
             return np.ones(len(part), bool)
         ids = self._ids(i, np.arange(len(part)))
-        unknown = sorted(source.skip - set(ids))
+        named = {nfc(id) for id in source.skip}
+        unknown = sorted(named - {nfc(id) for id in ids})
         if unknown:
             raise DataError(
                 f"corpus '{self.name}' has no item '{unknown[0]}' to skip",
@@ -196,7 +198,7 @@ class SourceCorpus:
                 corpus=self.name,
                 ids=unknown[:_SHOWN],
             )
-        return np.fromiter((id not in source.skip for id in ids), bool, len(ids))
+        return np.fromiter((nfc(id) not in named for id in ids), bool, len(ids))
 
     def _account(self) -> Skipped:
         n_rows = sum(map(len, self._parts))

@@ -15,7 +15,7 @@ import numpy as np
 from reactions.data import checks, remote
 from reactions.data.checks import check
 from reactions.data.corpora import check_ids
-from reactions.data.manifest import SUFFIXES
+from reactions.data.media_kinds import SUFFIXES, modality_of, suffix_of
 from reactions.data.places import Entry, is_url, label, walk
 from reactions.data.sources.parts import FilePart, no_items
 from reactions.data.sources.source import Depth, Told, at_least, silent
@@ -28,11 +28,6 @@ _BLOCK_ROWS = 2048
 """Files looked at between two notes in the journal: what a killed scan may lose."""
 
 _MAX_THREADS = 16
-
-
-def modality_of(name: str) -> Modality | None:
-    """Return what a file's extension says it holds."""
-    return SUFFIXES.get(_suffix(name))
 
 
 def folder_part(
@@ -60,7 +55,7 @@ def folder_part(
     everything = walk(folder)
     entries = [entry for entry in everything if modality_of(entry.name) == modality]
     if not entries:
-        kinds = Counter(_suffix(e.name) or "no extension" for e in everything)
+        kinds = Counter(suffix_of(e.name) or "no extension" for e in everything)
         most = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common(5))
         fix = "give the folder of the files, or a manifest"
         if ".tar" in kinds:
@@ -123,11 +118,6 @@ def files_part(
 def looking() -> ThreadPoolExecutor:
     """Return threads to look at files: hashes and decoders let each other run."""
     return ThreadPoolExecutor(min(_MAX_THREADS, (os.cpu_count() or 1) + 4))
-
-
-def _suffix(name: str) -> str:
-    # Not Path(name).suffix: pathlib interns every part it sees, and names are many.
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
 def refuse_other_modalities(modality: Modality) -> None:

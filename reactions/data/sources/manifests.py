@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from reactions.data.corpora import text_tag
+from reactions.data.file_names import as_stored
 from reactions.data.manifest import Row, other_digest, read_manifest
 from reactions.data.places import Entry, entry_of
 from reactions.data.sources.files import files_part
@@ -29,6 +30,7 @@ def manifest_part(
         MissingError: there is no such manifest.
         DataError: a line tells no modality, an id is repeated, or no line has this modality.
     """
+    path = as_stored(path)
     if not path.is_file():
         raise MissingError(
             f"no manifest for the {modality} corpus",

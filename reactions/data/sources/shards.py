@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reactions.data.corpora import check_ids
+from reactions.data.file_names import nfc
+from reactions.data.media_kinds import modality_of
 from reactions.data.places import Blob, Entry, open_binary
 from reactions.data.sources.captions import captions_in, parse_json
-from reactions.data.sources.files import modality_of, refuse_other_modalities
+from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.source import Depth, Source, Told, at_least, silent
 from reactions.data.sources.tars import index_shards, split_member
@@ -150,7 +152,8 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
         return "", sample.problem
     if member:
         why = f"it has no {member}, but {', '.join(sample.files)}"
-        return (member, "") if member in sample.files else ("", why)
+        rest = _file_called(sample, member)
+        return (rest, "") if rest else ("", why)
     found = [rest for rest in sample.files if modality_of(f"x.{rest}") == modality]
     plain = [rest for rest in found if "." not in rest]
     chosen = plain if len(plain) == 1 else found
@@ -159,6 +162,13 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
     if found:
         return "", f'several {modality} files, {", ".join(found)}; say member = "{found[0]}"'
     return "", f"no {modality} file, but {', '.join(sample.files)}"
+
+
+def _file_called(sample: _Sample, name: str) -> str:
+    """Return a sample's file of this name, in either Unicode form; "" if there is none."""
+    if name in sample.files:
+        return name
+    return next((rest for rest in sample.files if nfc(rest) == nfc(name)), "")
 
 
 def _texts(
@@ -178,7 +188,7 @@ def _texts(
             for sample in samples:
                 others.update(sample.files.keys())
                 wanted = (source.member,) if source.member else _TEXTS
-                rest = next((r for r in wanted if r in sample.files), "")
+                rest = next(filter(None, (_file_called(sample, r) for r in wanted)), "")
                 found = [("", sample.problem or f"no caption, but {', '.join(sample.files)}")]
                 place = shards[number].url
                 if rest and not sample.problem:

@@ -16,8 +16,9 @@ import numpy as np
 
 from reactions.data import checks
 from reactions.data.checks import check
+from reactions.data.media_kinds import modality_of
 from reactions.data.places import Entry, open_binary
-from reactions.data.sources.files import looking, modality_of
+from reactions.data.sources.files import looking
 from reactions.data.sources.parts import signature_of
 from reactions.data.sources.source import Depth, Told, at_least, silent
 from reactions.data.tables import Strings, Table, TableCache
