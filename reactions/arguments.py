@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from reactions.data.manifest import SUFFIXES
+from reactions.data.media_kinds import SUFFIXES
 from reactions.data.path_like import never_a_file, path_reason
 from reactions.errors import UsageError
 
