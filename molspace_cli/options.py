@@ -13,6 +13,7 @@ from molspace_cli import complete
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from reactions.kinds import Space
     from reactions.labs.lab import Lab as LoadedLab
     from reactions.run.events import Event
     from reactions.spaces.tree import Adjustment, Factors
@@ -116,32 +117,50 @@ def lab(
     quiet: bool = True,
 ) -> LoadedLab:
     """Open a lab, with the digests and scans that earlier runs remembered."""
-    from molspace_cli.console import say
     from molspace_cli.progress import scans
-    from reactions.errors import did_you_mean
     from reactions.labs.reading import load_lab
-    from reactions.spaces.weights import digest_cache, parse_override
+    from reactions.spaces.weights import digest_cache
 
-    overrides = dict(parse_override(text) for text in weights or ())
-    found = load_lab(
+    return load_lab(
         name,
         seed=seed,
         digests=digest_cache(),
         data=data,
-        weights=overrides,
+        weights=_weights(weights or ()),
         told=scans(quiet=quiet),
     )
-    for space in overrides:
-        # No error: a model by URI is called after its file or repository.
-        if space not in found.catalogue:
-            near = " or ".join(
-                f"'{known}'" for known in did_you_mean(space, found.catalogue.names())
+
+
+def _weights(texts: Sequence[str]) -> dict[str, Path]:
+    """Read ``--weights``.
+
+    Raises:
+        UsageError: one is not NAME=PATH, is given twice, or names nothing.
+    """
+    from reactions.errors import UsageError
+    from reactions.spaces.weights import parse_override
+
+    named: dict[str, Path] = {}
+    for text in texts:
+        name, path = parse_override(text)
+        if name in named:
+            raise UsageError(f"--weights is given twice for {name}", fix="leave one out")
+        if not os.path.exists(path):  # noqa: PTH110  (False, too, for what no name can be)
+            raise UsageError(
+                f"--weights {text}: there is no such file or folder",
+                fix=f"--weights {name}=PATH of the file, or of the folder that holds it",
+                space=name,
+                path=str(path),
             )
-            say(
-                f"note: --weights {space}=PATH: lab '{found.label}' has no space of this name"
-                + (f"; did you mean {near}?" if near else "")
-            )
-    return found
+        named[name] = path
+    return named
+
+
+def refuse_unused_weights(bench: Workbench, space: Space) -> None:
+    """Refuse ``--weights`` for what a reaction does not use, before anything runs."""
+    from reactions.kinds import leaves
+
+    bench.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
 
 
 def allow_remote_code(trust: bool) -> None:

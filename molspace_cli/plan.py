@@ -36,6 +36,7 @@ def plan(
         lab, seed=seed, precision=precision, quiet=True, data=data, weights=weights, trust=trust
     )
     checked = bench.check(read_expression(expression))
+    options.refuse_unused_weights(bench, checked.space)
     planned = bench.plan(checked)
     reasons = bench.store.explain_all(planned.steps())
     if draw:

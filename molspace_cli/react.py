@@ -55,6 +55,7 @@ def react(
         trust=trust,
     )
     checked = bench.check(read_expression(expression))
+    options.refuse_unused_weights(bench, checked.space)
     planned = bench.plan(checked)
     if not quiet:
         say(f"lab: {bench.lab.label}   {checked.expression}")

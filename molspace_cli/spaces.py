@@ -62,6 +62,7 @@ def list_spaces(
         except MolspaceError as error:
             missing[name] = "; ".join(filter(None, (error.what, error.why, error.fix)))
             states[name] = "cannot be used"
+    found.refuse_unused_weights(found.catalogue.names())
     if as_json:
         print_json(
             "spaces",
@@ -238,8 +239,11 @@ def doctor(
 
 def _spec(lab: Lab, name: str) -> SpaceSpec:
     if name in lab.catalogue or not any(sign in name for sign in ":/"):
-        return lab.catalogue.by_name(name)
-    return lab.catalogue.by_uri(name)
+        spec = lab.catalogue.by_name(name)
+    else:
+        spec = lab.catalogue.by_uri(name)
+    lab.refuse_unused_weights([spec.name])
+    return spec
 
 
 def _licence(licence: str) -> str:

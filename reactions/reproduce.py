@@ -21,6 +21,7 @@ from reactions.kinds import Leaf, Space, leaves
 from reactions.labs.lab import ReactionSettings
 from reactions.plan import Plan, joined, refuse_unsupported
 from reactions.spaces.tree import Factors
+from reactions.spaces.weights import NamedWeights
 from reactions.tables import FACTORS, PUBLISHED, ROWS, SAMPLES, Column, Row, Table
 from reactions.workbench import Workbench
 
@@ -196,6 +197,10 @@ def measure(
     held = {name: _held(bench, get_task(name)) for name in table.tasks}
     prospects = [_prospect(bench, row, held) for row in rows]
     consider(joined([prospect.plan for prospect in prospects if prospect.plan]))
+    spaces = [leaf.label for row in rows for leaf in leaves(_published(row))]
+    bench.lab.refuse_unused_weights(spaces)
+    # Each row alone need not use all weights that were named.
+    bench = replace(bench, lab=replace(bench.lab, weights=NamedWeights()))
     measured = tuple(_measure_row(bench, prospect, started) for prospect in prospects)
     labels = [str(r["lab"]) for row in measured for r in row.records.values()]
     parts = [part for label in (bench.lab.label, *labels) for part in label.split(", ")]
@@ -214,6 +219,11 @@ class _Prospect:
     lack: Lack | None = None
 
 
+def _published(row: Row) -> Space:
+    """Return a row's space as the paper has it, whatever the lab has."""
+    return check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
+
+
 def _held(bench: Workbench, task: Task) -> Held:
     try:
         data = bench.lab.benchmark(task.name)
@@ -227,7 +237,7 @@ def _size(data: BenchmarkData) -> int:
 
 
 def _prospect(bench: Workbench, row: Row, held: Mapping[str, Held]) -> _Prospect:
-    space = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
+    space = _published(row)
     try:
         refuse_unsupported(space)  # before anybody fetches weights for it
         names = [leaf.label for leaf in leaves(space)]

@@ -15,7 +15,14 @@ from reactions import shelf
 from reactions.bundle import Bundle
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.printer import quoted
-from reactions.errors import BundleError, LanguageError, MissingError, MolspaceError, StoreError
+from reactions.errors import (
+    BundleError,
+    LanguageError,
+    MissingError,
+    MolspaceError,
+    StoreError,
+    UsageError,
+)
 from reactions.eval.metrics import Ties
 from reactions.eval.tasks import Task
 from reactions.graph import Artifact, Step
@@ -159,6 +166,7 @@ class Workbench:
             if isinstance(reference, str) and "/" in reference and '"' not in reference:
                 raise _no_bundle(reference, error) from None
             raise
+        self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):
             return Target(checked.expression, checked.space, self._label(checked.space))
         consider(self.plan(checked))
@@ -251,15 +259,22 @@ class Workbench:
         """Read a bundle; weights that it knows by another machine's paths are the lab's."""
         bundle = bundles.load_bundle(directory)
         sources: dict[str, str] = {}
+        named = list(self.lab.weights)
         for leaf in leaves(bundle.space):
             spec = leaf.spec
-            if spec.name in self.lab.catalogue and not Path(spec.source).exists():
+            if spec.name in named and spec.name in self.lab.catalogue:
+                sources[spec.name] = _named_source(self.lab.catalogue.by_name(spec.name), spec)
+            elif spec.name in self.lab.catalogue and not Path(spec.source).exists():
                 with contextlib.suppress(MolspaceError):  # loading it tells what is missing
                     own = self.lab.catalogue.by_name(spec.name)
                     same = all(own.identity(m) == spec.identity(m) for m in spec.modalities)
                     if spec.weights_digest and same:
                         sources[spec.name] = own.source
+        self._refuse_unused_weights(bundle.space)
         return _bundle_target(bundles.with_sources(bundle, sources) if sources else bundle)
+
+    def _refuse_unused_weights(self, space: Space) -> None:
+        self.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
 
     def _label(self, space: Space) -> str:
         """Return the label of results: the lab's, and any that a space brings along."""
@@ -267,6 +282,22 @@ class Workbench:
         known = self.lab.label.replace("(", " ").replace(")", " ").split()
         brought = [leaf.spec.lab for leaf in leaves(space) if leaf.spec.lab not in (*known, "")]
         return ", ".join(dict.fromkeys([self.lab.label, *brought]))
+
+
+def _named_source(own: SpaceSpec, spec: SpaceSpec) -> str:
+    """Return where the weights lie that a person named for a space of a bundle.
+
+    Raises:
+        UsageError: they are not those that the bundle was made with.
+    """
+    if any(own.identity(modality) != spec.identity(modality) for modality in spec.modalities):
+        raise UsageError(
+            f"the weights named for '{spec.name}' are not those of the bundle",
+            why=f"SHA-256 {own.weights_digest[:12] or '?'}, not {spec.weights_digest[:12] or '?'}",
+            fix="leave --weights out   or   molspace react again with them",
+            space=spec.name,
+        )
+    return own.source
 
 
 def load_encoder(spec: SpaceSpec, device: str) -> Encoder:

@@ -280,6 +280,8 @@ def import_freebind(
             if part not in heads:
                 heads[part] = dict(_read_mixture(folder, part))
         made.append((product, *_assemble(product, heads, lab, folder)))
+    used = [str(spec["name"]) for _, record, _ in made for spec in record["spaces"]]
+    lab.refuse_unused_weights(used)
     ready = []
     for product, record, tensors in made:
         if out is None:

@@ -28,7 +28,7 @@ from reactions.dsl.printer import quoted
 from reactions.errors import DataError, DimensionMismatch, MissingError, NotSupportedYet
 from reactions.hashing import digest
 from reactions.importing.heads import Head, Layout, batch_norm, linear, read_head
-from reactions.kinds import Expert, Fusion, Leaf, Space, SpaceSpec
+from reactions.kinds import Expert, Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
 from reactions.spaces.tree import mixtures
 
@@ -100,6 +100,7 @@ def import_mcr(
     head = _read(recipe, _find(recipe, path))
     reaction = f"{quoted(base)} + Cr({quoted(expert)}, sigma=0, recipe={recipe})"
     checked = check(parse(reaction), lab.catalogue, factors=lab.factors)
+    lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(checked.space))
     space, expression = checked.space, checked.expression
     if recipe == "cmcr":
         space = _through_new_space(space, head.widths["new"], head.sha256)

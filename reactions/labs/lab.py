@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +16,7 @@ from reactions.errors import MissingError, UsageError, suggestion
 from reactions.kinds import Corpus, FactorDefaults, Item, Modality
 from reactions.labs.data_sections import CorpusSource
 from reactions.registry import Catalogue
+from reactions.spaces.weights import NamedWeights
 
 if TYPE_CHECKING:
     from reactions.data.leakage import Finding
@@ -104,6 +105,7 @@ class Lab:
         digests: remembers digests of large files, and scans of corpora beside them.
         told: of the progress of scans.
         uris: the models behind spaces that are given by URI.
+        weights: what a person named for spaces, and which of it was looked up.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Lab:
     digests: DigestCache = field(default_factory=DigestCache, repr=False)
     told: Told = field(default=silent, repr=False)
     uris: Mapping[str, str] = field(default_factory=dict, repr=False)
+    weights: NamedWeights = field(default_factory=NamedWeights, repr=False)
 
     def uri_of(self, name: str) -> tuple[str, str]:
         """Return a space's name and what to fetch for it: its URI, or what it is.
@@ -134,6 +137,29 @@ class Lab:
         if name in self.catalogue or ":" not in name:
             return name, self.catalogue.by_name(name).source
         return next(((known, uri) for known, uri in self.uris.items() if uri == name), (name, name))
+
+    def refuse_unused_weights(self, spaces: Iterable[str]) -> None:
+        """Refuse weights that a person named and nothing uses, once all spaces are known.
+
+        Args:
+            spaces: names of the spaces that are used.
+
+        Raises:
+            UsageError: weights were named for another space, or for one that needs none.
+        """
+        names = list(dict.fromkeys(spaces))
+        for name in self.weights.unused():
+            listed = self.catalogue.names()
+            if name in names:
+                why = f"lab '{self.name}' says where its weights are"
+                fix = f"leave it out, or give [spaces.{name}] a uri in a lab file"
+            elif name in listed:
+                why = f"what is asked for uses {', '.join(names)}"
+                fix = "leave it out"
+            else:
+                why = f"lab '{self.name}' has no space of this name"
+                fix = suggestion(name, listed, see="molspace spaces")
+            raise UsageError(f"--weights {name}=... is not used", why=why, fix=fix, space=name)
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -21,7 +21,7 @@ from reactions.labs.space_sections import Model, read_spaces
 from reactions.labs.values import check_keys, table_of, typed
 from reactions.registry import Catalogue
 from reactions.spaces.adapters import resolve_uri
-from reactions.spaces.weights import Places
+from reactions.spaces.weights import NamedWeights, Places
 
 OWN_LAB = "molspace.toml"
 _BUILT_IN = Path(__file__).parent
@@ -85,14 +85,15 @@ def load_lab(
             fix="give the folder that holds the evaluation sets, one folder each",
             path=str(data),
         )
+    named = NamedWeights(weights)
     opened = _Opened(
         digests or DigestCache(cache_root()),
-        Places.of_environment(weights),
+        Places.of_environment(named),
         data_home() if data is None else data.absolute(),
     )
     lab = _read(find_lab(name), opened, depth=0).with_seed(seed)
     folders = lab.data if data is None else replace(lab.data, chosen=data.absolute())
-    return replace(lab, data=folders, told=told)
+    return replace(lab, data=folders, told=told, weights=named)
 
 
 @dataclass(frozen=True, slots=True)

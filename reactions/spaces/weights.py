@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from reactions.data.digests import DigestCache
 from reactions.data.protocols import OFFLINE_VARIABLES as OFFLINE_VARIABLES
@@ -85,6 +86,39 @@ Requirement = WeightsFile | WeightsRepo
 """What ``molspace spaces fetch`` has to bring."""
 
 
+class NamedWeights(dict[str, Path]):
+    """Space name to the file or folder that a person named for it, and what came of it.
+
+    Attributes:
+        used: names that were looked up: an option that nothing looks at is a mistake.
+    """
+
+    def __init__(self, paths: Mapping[str, Path] | None = None) -> None:
+        super().__init__(paths or {})
+        self.used: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        known = super().__contains__(name)
+        if known:
+            self.used.add(str(name))
+        return known
+
+    def __getitem__(self, name: str) -> Path:
+        path = super().__getitem__(name)
+        self.used.add(name)
+        return path
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a space's path, and note that it was asked for."""
+        if name not in self:  # which notes it, too
+            return default
+        return super().get(name)
+
+    def unused(self) -> list[str]:
+        """Return the names that nothing looked up."""
+        return [name for name in self if name not in self.used]
+
+
 @dataclass(frozen=True)
 class Places:
     """Where to look for weights.
@@ -107,7 +141,7 @@ class Places:
         chosen = os.environ.get(FOLDER_VARIABLE, "")
         folders = [Path(part).expanduser() for part in chosen.split(os.pathsep) if part]
         return cls(
-            overrides=dict(overrides or {}),
+            overrides={} if overrides is None else overrides,
             folders=(*folders, cache_home() / "molspace" / "weights"),
             hub=hub_cache(),
             offline=offline(),

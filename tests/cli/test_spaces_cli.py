@@ -148,11 +148,15 @@ def test_a_licence_that_only_the_card_names_is_told_afterwards(molspace, tmp_pat
 
 def test_weights_may_be_named_on_the_command_line(molspace, tmp_path):
     named = ("--lab", "paper", "--weights", "CLAP_m=no.pt")
+    for command in ("react", "plan"):
+        shown = molspace(command, "ImageBind + Cr(CLAP_m)", *named)
+        assert shown.returncode == 2
+        assert "error: --weights CLAP_m=no.pt: there is no such file or folder" in shown.stderr
+    assert molspace("spaces", "info", "CLAP_m", *named).returncode == 2
+    (tmp_path / "no.pt").write_bytes(b"no weights")
     shown = molspace("react", "ImageBind + Cr(CLAP_m)", *named)
     assert shown.returncode == 3
     assert "ImageBind" in shown.stderr
-    shown = molspace("spaces", "info", "CLAP_m", *named)
-    assert "names something that is not there" in shown.stderr
 
 
 def test_the_doctor_tries_embeddings_on_their_own_items(molspace, tmp_path):

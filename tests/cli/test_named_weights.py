@@ -1,0 +1,95 @@
+"""``--weights``: what is named there is used, or refused with the fix."""
+
+import sys
+
+import pytest
+
+from molspace_cli.__main__ import main
+from reactions.errors import UsageError
+from reactions.labs.reading import load_lab
+from reactions.spaces.weights import NamedWeights
+
+
+@pytest.fixture
+def molspace(tmp_path, monkeypatch, capsys):
+    for name in ("MOLSPACE_CACHE", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.pt").write_bytes(b"weights of something")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code), printed.out, printed.err
+
+    return run
+
+
+LINES = [
+    ("plan", "ImageBind + Cr(CLAP_m)"),
+    ("react", "ImageBind + Cr(CLAP_m)"),
+    ("eval", "--task", "esc50", "--space", "ImageBind + Cr(CLAP_m)"),
+    ("eval", "--task", "esc50", "--space", "CLAP_m"),
+    ("infer", "a text", "--space", "CLAP_m", "--out", "x.npy"),
+    ("spaces", "list"),
+    ("spaces", "info", "CLAP_m"),
+    ("spaces", "doctor", "CLAP_m"),
+    ("reproduce", "table3"),
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(
+    ("given", "words", "fix"),
+    [
+        ("CLAP_m=/nope", "there is no such file or folder", "--weights CLAP_m=PATH"),
+        ("CLAP_m=" + "x" * 5000, "there is no such file or folder", "--weights CLAP_m=PATH"),
+        ("CLAP_m=some.pt", "--weights CLAP_m=... is not used", "leave it out"),
+        ("CLAPm=some.pt", "--weights CLAPm=... is not used", "did you mean 'CLAP_m'?"),
+        ("some.pt", "cannot read --weights some.pt", "--weights NAME=PATH"),
+    ],
+)
+def test_weights_that_would_be_ignored_are_refused_by_every_command(
+    molspace, line, given, words, fix
+):
+    code, out, err = molspace(*line, "--weights", given)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert fix in err
+    assert "steps to run" not in err
+
+
+def test_weights_of_a_space_that_is_not_asked_for_are_refused(molspace):
+    code, _, err = molspace("plan", "ImageBind + Cr(CLAP_m)", "--weights", "InternVL=some.pt")
+    assert code == 2
+    assert "why: what is asked for uses ImageBind, CLAP_m" in err
+
+
+def test_weights_twice_for_a_space_are_refused(molspace):
+    twice = ("--weights", "CLAP_m=some.pt", "--weights", "CLAP_m=some.pt")
+    code, _, err = molspace("plan", "ImageBind + Cr(CLAP_m)", *twice)
+    assert code == 2
+    assert "--weights is given twice for CLAP_m" in err
+
+
+def test_weights_that_are_looked_up_are_used(tmp_path):
+    named = NamedWeights({"A": tmp_path, "B": tmp_path})
+    assert named.unused() == ["A", "B"]
+    assert "C" not in named
+    assert named.get("C") is None
+    assert named.get("A") == tmp_path
+    assert named.unused() == ["B"]
+    assert "B" in named
+    assert named.unused() == []
+
+
+def test_a_lab_says_which_weights_nothing_uses(tmp_path):
+    lab = load_lab("paper", weights={"CLAP_g": tmp_path / "a", "Mine": tmp_path / "b"})
+    lab.weights.get("CLAP_g")
+    with pytest.raises(UsageError, match="--weights Mine=.* is not used"):
+        lab.refuse_unused_weights(["ImageBind", "CLAP_g"])
+    lab.weights.get("Mine")
+    lab.refuse_unused_weights(["ImageBind", "CLAP_g"])
