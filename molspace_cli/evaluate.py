@@ -78,6 +78,7 @@ def evaluate(
     )
     asked = partial(consider, bench, yes=yes, quiet=quiet)
     target = bench.target(space, consider=asked)
+    options.say_bundle(target, quiet=quiet)
     if task.strip().casefold() == "all":
         tasks = _possible(bench, target, tasks, quiet)
     results = [
@@ -94,7 +95,14 @@ def evaluate(
         for notice in (text for record in results for text in record["notices"]):
             say(f"note: {notice}")
     if as_json:
-        print_json("eval", {"lab": results[0]["lab"] if results else "", "results": results})
+        print_json(
+            "eval",
+            {
+                "lab": results[0]["lab"] if results else "",
+                "bundle": str(target.bundle.path) if target.bundle else None,
+                "results": results,
+            },
+        )
         return
     for record in results:
         _print(record)

@@ -67,10 +67,9 @@ def freebind(
     """Import FreeBind's projectors and print the path of each bundle.
 
     Every file is read safely and checked before anything is written. A single bundle becomes
-    the one that eval and infer use.
+    the one that eval and infer use in this folder.
     """
     from reactions.importing.freebind import import_freebind
-    from reactions.shelf import set_current
 
     found = import_freebind(
         folder.expanduser(),
@@ -80,7 +79,7 @@ def freebind(
         told=(lambda remark: None) if quiet else say,
     )
     if len(found) == 1:
-        set_current(found[0].bundle.path)
+        options.make_current(found[0].bundle.path)
     if as_json:
         bundles = [_shown(entry.product.name, entry.bundle) for entry in found]
         print_json("import", {"from": "freebind", "bundles": bundles})
@@ -155,10 +154,9 @@ def _mcr(
     as_json: bool,
 ) -> None:
     from reactions.importing.mcr import import_mcr
-    from reactions.shelf import set_current
 
     bundle = import_mcr(recipe, path.expanduser(), lab, base=base, expert=expert, out=out)
-    set_current(bundle.path)
+    options.make_current(bundle.path)
     origin = bundle.record["imported"]
     if not quiet:
         say(f"{origin['product']}: {bundle.expression}")

@@ -112,6 +112,7 @@ def infer(
     )
     asked = partial(consider, bench, yes=yes, quiet=quiet)
     target = bench.target(space, consider=asked)
+    options.say_bundle(target, quiet=quiet)
     embedder = bench.embedder(target, chosen)
     entries, samples = inference.choose_items(
         inputs or (),
@@ -131,6 +132,7 @@ def infer(
         compare = compare or not (out or format)
 
     about = writers.describe(target, chosen)
+    bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not compare and is_terminal()
     with _Report(quiet, live=not to_terminal) as report:
         batches = report.follow(
@@ -150,13 +152,16 @@ def infer(
                     writer.write(items, rows)
     report.finish(about)
     if compare and as_json:
-        print_json("compare", {**_facts(about), "tables": _json(tables), **report.to_json()})
+        print_json(
+            "compare", {**_facts(about), **bundle, "tables": _json(tables), **report.to_json()}
+        )
     elif compare:
         for table in tables:
             _print(table, about)
     elif as_json:
         names = [str(file) for file in files]
-        print_json("infer", {"path": names[0], "files": names, **_facts(about), **report.to_json()})
+        written = {"path": names[0], "files": names}
+        print_json("infer", {**written, **_facts(about), **bundle, **report.to_json()})
     elif path is not None:
         print(path)
     if report.skipped:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reactions.labs.lab import Lab as LoadedLab
     from reactions.run.events import Event
     from reactions.spaces.tree import Adjustment, Factors
+    from reactions.target import Target
     from reactions.workbench import Workbench
 
 Lab = Annotated[
@@ -81,7 +82,8 @@ SpaceRef = Annotated[
         "--space",
         metavar="BUNDLE|EXPR|NAME|URI",
         autocompletion=complete.targets,
-        help="What to use.  [default: the bundle of the last react]",
+        help="What to use.  [default: the bundle of the last react in this folder and lab, "
+        "or in the nearest folder above]",
     ),
 ]
 Sigma = Annotated[
@@ -192,6 +194,26 @@ def workbench(
     allow_remote_code(trust)
     found = lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet)
     return Workbench(found.with_precision(precision), store, device, events)
+
+
+def say_bundle(target: Target, *, quiet: bool) -> None:
+    """Say which bundle is used, and why; if quiet, only where that was not the user's choice."""
+    from molspace_cli.console import say
+
+    if target.bundle is not None and (target.is_guess or not quiet):
+        say(f"bundle: {target.bundle.path} ({target.reason})")
+
+
+def make_current(directory: Path) -> None:
+    """Make a bundle the current one of this folder; that it cannot be is no failure."""
+    from molspace_cli.console import say
+    from reactions.errors import StoreError
+    from reactions.shelf import set_current
+
+    try:
+        set_current(directory)
+    except StoreError as error:
+        say(f"warning: {error.what}: {error.why}")
 
 
 def adjustment(

@@ -42,7 +42,7 @@ def react(
     """Train a reaction and print its bundle's path.
 
     What an earlier run has done is not done again; a run that was stopped goes on where it
-    was. The bundle becomes the one that eval and infer use.
+    was. The bundle becomes the one that eval and infer use in this folder and lab.
     """
     bench = options.workbench(
         lab,

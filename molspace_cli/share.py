@@ -93,13 +93,12 @@ def pull(
     """Bring a bundle from the hub, verify it, and print its path.
 
     A repository that holds anything but a bundle is refused. The bundle becomes the one that
-    eval and infer use.
+    eval and infer use in this folder.
     """
     from reactions.sharing.hub import pull as fetch
-    from reactions.shelf import set_current
 
     done = fetch(repo, revision=revision, out=out)
-    set_current(done.bundle.path)
+    options.make_current(done.bundle.path)
     if not quiet:
         say(f"{repo} at {done.commit}: {done.bundle.expression}   lab: {done.bundle.lab}")
     if as_json:

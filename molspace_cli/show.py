@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.console import print_json, print_table
+from molspace_cli.console import print_json, print_table, say
 
 
 def show(
@@ -16,7 +17,8 @@ def show(
         typer.Argument(
             metavar="BUNDLE",
             autocompletion=complete.bundles,
-            help="A bundle's directory.  [default: the current one]",
+            help="A bundle's directory.  [default: the last one made in this folder, or in the "
+            "nearest above]",
             show_default=False,
         ),
     ] = None,
@@ -24,10 +26,15 @@ def show(
 ) -> None:
     """Verify a bundle and say what it is."""
     from reactions.bundle import load_bundle
-    from reactions.shelf import current_directory
+    from reactions.shelf import current_bundle
     from reactions.spaces.tree import effective_factors
 
-    found = load_bundle(bundle or current_directory())
+    directory: str | Path | None = bundle
+    if directory is None:
+        current = current_bundle()
+        directory = current.directory
+        say(f"bundle: {directory} ({current.reason})")
+    found = load_bundle(directory)
     if as_json:
         print_json("bundle", {"path": str(found.path), **found.record})
         return

@@ -1,14 +1,64 @@
-"""Where bundles lie by default, and which of them is the current one."""
+"""Where bundles lie by default, and which of them is the current one.
+
+The current bundle is kept for each working folder and lab, so that work in one folder does not
+change what ``eval`` and ``infer`` use in another. In ``data_root()``:
+
+    current.d/<digest of folder and lab>.json   {"folder", "lab", "bundle", "time_ns"}
+    current                                     of earlier versions: a path, for the whole account
+    .current.*                                  pointers being written; a kill may leave them behind
+
+Nothing else begins with ``.current.``: what is old of that name may be removed.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from reactions.bundle import RECORD
-from reactions.errors import MissingError, StoreError
+from reactions import labs
+from reactions.bundle import RECORD, load_bundle
+from reactions.data.local_files import read_small_file
+from reactions.errors import DataError, MissingError, MolspaceError, StoreError
+from reactions.hashing import bytes_digest
 from reactions.kinds import Space, leaves
+
+if TYPE_CHECKING:
+    from reactions.labs.lab import Lab
+
+POINTERS = "current.d"
+TEMPORARY_PREFIX = ".current."
+_MAX_POINTER_BYTES = 1 << 16
+_ANY_LAB = ""
+_FIX = 'molspace react "..."   or   --space BUNDLE'
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The bundle that is used where none is named.
+
+    Attributes:
+        directory: the bundle's.
+        reason: why this one, for people.
+        is_own: whether it was chosen in this very folder and lab.
+    """
+
+    directory: Path
+    reason: str
+    is_own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Pointer:
+    folder: Path
+    lab: str
+    directory: Path
+    time_ns: int
 
 
 def data_root() -> Path:
@@ -29,36 +79,167 @@ def product_name(space: Space) -> str:
     return "-".join(Path(name).name for name in names)
 
 
-def set_current(directory: Path) -> None:
-    """Make a bundle the one that ``eval`` and ``infer`` take by default.
+# --- the current bundle --------------------------------------------------------------
+
+
+def set_current(directory: Path, lab: Lab | None = None) -> None:
+    """Make a bundle the one that ``eval`` and ``infer`` take in this folder, and below it.
+
+    Args:
+        directory: the bundle's.
+        lab: that it was made in; None makes it the one of every lab, until the next one of a lab.
 
     Raises:
-        StoreError: the pointer cannot be written.
+        StoreError: the pointer cannot be written, or the working folder is gone.
     """
-    pointer = data_root() / "current"
+    root = data_root()
+    try:
+        folder = Path.cwd()
+    except OSError:
+        raise StoreError(
+            "the current bundle is not remembered",
+            why="the working folder is gone",
+            fix="name the bundle with --space",
+        ) from None
+    key = _ANY_LAB if lab is None else _key(lab)
+    pointer = _place(root, folder, key)
+    record = {
+        "folder": str(folder),
+        "lab": key,
+        "bundle": str(directory.resolve()),
+        "time_ns": time.time_ns(),
+    }
     try:
         pointer.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".current.", dir=pointer.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(os.fsencode(directory.resolve()) + b"\n")
-        Path(name).replace(pointer)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=root)
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as stream:
+                stream.write(json.dumps(record, indent=1))
+            Path(name).replace(pointer)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise StoreError(
-            f"cannot write {pointer}", why=error.strerror or str(error), fix="set XDG_DATA_HOME"
+            f"cannot write {root / 'current'}: the current bundle is not remembered",
+            why=error.strerror or str(error),
+            fix="set XDG_DATA_HOME, or name the bundle with --space",
         ) from None
 
 
-def current_directory() -> Path:
-    """Return the current bundle's directory.
+def current_bundle(lab: Lab | None = None) -> Current:
+    """Return the bundle to take where none is named: the nearest folder's, going upwards.
+
+    Args:
+        lab: the one to work with; only its bundles count. None takes those of any lab.
 
     Raises:
-        MissingError: there is none, or it is gone.
+        MissingError: there is none, it is gone, or only other labs have one.
     """
-    pointer = data_root() / "current"
-    fix = 'molspace react "..."   or   --space BUNDLE'
-    if not pointer.is_file():
-        raise MissingError("there is no current bundle", fix=fix)
-    directory = Path(os.fsdecode(pointer.read_bytes().strip()))
+    try:
+        folder = Path.cwd()
+    except OSError:
+        raise MissingError(
+            "there is no current bundle", why="the working folder is gone", fix="--space BUNDLE"
+        ) from None
+    root = data_root()
+    for above in (folder, *folder.parents):
+        keys = (_key(lab), _ANY_LAB) if lab else None
+        if found := _newest(root, above, keys):
+            whose = f", lab: {found.lab}" if found.lab else ""
+            reason = f"the last one made in {found.folder}{whose}"
+            if not (found.directory / RECORD).is_file():
+                raise MissingError(
+                    f"the current bundle is gone: {found.directory}",
+                    why=f"it was {reason}",
+                    fix=_FIX,
+                )
+            return Current(found.directory, reason, above == folder)
+    if legacy := _legacy(root, lab):
+        return legacy
+    raise _none(root, folder, lab)
+
+
+def _key(lab: Lab) -> str:
+    """Return what names a lab: a built-in one's name, else its file's path."""
+    return lab.path.stem if lab.path.parent == Path(*labs.__path__) else str(lab.path)
+
+
+def _place(root: Path, folder: Path, lab_key: str) -> Path:
+    preimage = os.fsencode(folder) + b"\0" + os.fsencode(lab_key)
+    return root / POINTERS / f"{bytes_digest(preimage)[:32]}.json"
+
+
+def _newest(root: Path, folder: Path, keys: tuple[str, ...] | None) -> _Pointer | None:
+    """Return the newest pointer of a folder; keys of None are those of all labs."""
+    if keys is None:
+        found = [pointer for pointer in _all(root) if pointer.folder == folder]
+    else:
+        found = [p for key in keys if (p := _read(_place(root, folder, key)))]
+    return max(found, key=lambda pointer: pointer.time_ns, default=None)
+
+
+def _all(root: Path) -> Iterator[_Pointer]:
+    try:
+        paths = sorted((root / POINTERS).glob("*.json"))
+    except OSError:
+        return
+    for path in paths:
+        if pointer := _read(path):
+            yield pointer
+
+
+def _read(path: Path) -> _Pointer | None:
+    """Read a pointer; one that is damaged points nowhere."""
+    try:
+        record: Mapping[str, Any] = json.loads(read_small_file(path, _MAX_POINTER_BYTES))
+        pointer = _Pointer(
+            Path(record["folder"]),
+            str(record["lab"]),
+            Path(record["bundle"]),
+            int(record["time_ns"]),
+        )
+    except (MolspaceError, OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return pointer if pointer.directory.is_absolute() else None
+
+
+def _legacy(root: Path, lab: Lab | None) -> Current | None:
+    """Return the bundle that an earlier version kept for the account, if it is of this lab."""
+    try:
+        data = read_small_file(root / "current", _MAX_POINTER_BYTES)
+    except (MissingError, DataError):
+        return None
+    directory = Path(os.fsdecode(data.strip()))
     if not directory.is_absolute() or not (directory / RECORD).is_file():
-        raise MissingError(f"the current bundle is gone: {directory}", fix=fix)
-    return directory
+        raise MissingError(f"the current bundle is gone: {directory}", fix=_FIX)
+    made_in = load_bundle(directory).record["lab"].get("name")
+    if lab is not None and made_in != lab.name:
+        raise MissingError(
+            f"there is no current bundle of lab '{lab.name}' here",
+            why=f"an earlier version kept one for the whole account, but it is of lab '{made_in}'",
+            fix=f"--space {directory}   or   {_FIX}",
+        )
+    reason = "kept for the whole account by an earlier version; none was made here or above"
+    return Current(directory, reason, is_own=False)
+
+
+def _none(root: Path, folder: Path, lab: Lab | None) -> MissingError:
+    """Say which bundles there are, of other labs or in other folders."""
+    found = sorted(_all(root), key=lambda pointer: pointer.time_ns, reverse=True)
+    found = [pointer for pointer in found if (pointer.directory / RECORD).is_file()]
+    near = [pointer for pointer in found if pointer.folder in (folder, *folder.parents)]
+    whose = f" of lab '{lab.name}'" if lab and near else ""
+    why, fix = "", _FIX
+    if near or found:
+        other = (near or found)[0]
+        label = f" (lab: {other.lab})" if other.lab else ""
+        why = f"the last one was made in {other.folder}{label}: {other.directory}"
+        option = f"--lab {other.lab}   or   " if near else ""
+        fix = f'{option}--space {other.directory}   or   molspace react "..." here'
+    return MissingError(
+        f"there is no current bundle{whose} here",
+        why=why,
+        fix=fix,
+        bundles=[str(pointer.directory) for pointer in found[:20]],
+    )

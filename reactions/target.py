@@ -37,12 +37,16 @@ class Target:
         space: the product, or a leaf.
         lab: label that every result must carry; "" for none.
         bundle: the trained product; None for a leaf.
+        reason: why this bundle, for people; "" for a leaf.
+        is_guess: whether nobody named the bundle, nor made it in this folder and lab.
     """
 
     name: str
     space: Space
     lab: str
     bundle: Bundle | None = None
+    reason: str = ""
+    is_guess: bool = False
 
     def heads(self, device: str) -> Heads:
         """Load the projectors; a leaf has none."""

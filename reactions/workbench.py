@@ -30,7 +30,7 @@ from reactions.kinds import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
 from reactions.outlook import Outlook, outlook, seconds
 from reactions.plan import Plan, Planner
-from reactions.run.events import Event
+from reactions.run.events import Event, StoreWarning
 from reactions.scoring import plan_scores, whole
 from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment
 from reactions.store import Store
@@ -115,7 +115,8 @@ class Workbench:
         Args:
             checked: from ``check``.
             out: the bundle's directory; by default one named after the reaction's key.
-            current: make it the bundle that ``eval`` and ``infer`` take by default.
+            current: make it the bundle that ``eval`` and ``infer`` take by default in this
+                folder and lab. That it cannot be remembered is a warning: the bundle is there.
 
         Raises:
             MolspaceError: anything the plan, a step or the disk refuses.
@@ -131,7 +132,10 @@ class Workbench:
             bundles.write_bundle(directory, artifact.meta, arrays)
             found = bundles.load_bundle(directory)
         if current:
-            shelf.set_current(directory)
+            try:
+                shelf.set_current(directory, self.lab)
+            except StoreError as error:
+                self.events(StoreWarning(f"{error.what}: {error.why}"))
         return found
 
     # --- evaluate --------------------------------------------------------------------
@@ -147,7 +151,7 @@ class Workbench:
         Args:
             reference: a bundle's directory, a space's name, a model's URI (quotes may be left
                 out), a reaction (trained first if it is not yet), a ``.rxn`` file, or None for
-                the current bundle.
+                the current bundle of this folder and lab (``shelf.current_bundle``).
             consider: called with the training of a reaction, before it runs.
 
         Raises:
@@ -155,9 +159,11 @@ class Workbench:
             LanguageError: it is no valid reaction.
         """
         if reference is None:
-            return self._opened(shelf.current_directory())
+            current = shelf.current_bundle(self.lab)
+            target = self._opened(current.directory)
+            return replace(target, reason=current.reason, is_guess=not current.is_own)
         if isinstance(reference, str | Path) and _names_bundle(Path(reference)):
-            return self._opened(reference)
+            return replace(self._opened(reference), reason="as given")
         if isinstance(reference, str) and _URI.fullmatch(reference.strip()):
             reference = quoted(reference.strip())
         try:
@@ -170,7 +176,8 @@ class Workbench:
         if isinstance(checked.space, Leaf):
             return Target(checked.expression, checked.space, self._label(checked.space))
         consider(self.plan(checked))
-        return _bundle_target(self.react(checked, current=False))
+        target = _bundle_target(self.react(checked, current=False))
+        return replace(target, reason="of the reaction given")
 
     def scores(
         self,

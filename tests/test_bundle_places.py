@@ -13,15 +13,9 @@ from reactions.bundle import (
     load_bundle,
     write_bundle,
 )
-from reactions.errors import BundleError, MissingError, StoreError
+from reactions.errors import BundleError, StoreError
 from reactions.kinds import Leaf
-from reactions.shelf import (
-    current_directory,
-    data_root,
-    default_directory,
-    product_name,
-    set_current,
-)
+from reactions.shelf import data_root, default_directory, product_name
 
 
 @pytest.fixture
@@ -125,7 +119,7 @@ def test_another_process_may_write_the_same_bundle_at_once(written, monkeypatch)
     assert sorted(p.name for p in written.parent.iterdir()) == ["b", "other"]
 
 
-# --- names and the current bundle ---
+# --- names ---
 
 
 def test_where_bundles_go(tmp_path, monkeypatch):
@@ -142,36 +136,3 @@ def test_where_bundles_go(tmp_path, monkeypatch):
 def test_products_are_named_after_their_leaves():
     assert product_name(headline()) == "ImageBind-InternVL-CLAP_m-CLAP_g"
     assert product_name(cr(IB, Leaf(spec("a/dir/clap", 3, "audio")))) == "ImageBind-clap"
-
-
-def test_the_current_bundle(written, tmp_path, monkeypatch):
-    with pytest.raises(MissingError, match="there is no current bundle") as caught:
-        current_directory()
-    assert "molspace react" in caught.value.fix
-    monkeypatch.chdir(written.parent)
-    set_current(Path("b"))
-    monkeypatch.chdir(tmp_path)
-    assert current_directory() == written
-    space = cr(IB, CG)
-    other = write_bundle(tmp_path / "other\udce9", record_of(space), tensors_of(space))
-    set_current(other)
-    assert current_directory() == other
-    assert [p.name for p in data_root().iterdir()] == ["current"]
-    shutil.rmtree(other)
-    with pytest.raises(MissingError, match="the current bundle is gone"):
-        current_directory()
-
-
-def test_an_empty_pointer_points_nowhere(written, monkeypatch):
-    set_current(written)
-    (data_root() / "current").write_text("")
-    monkeypatch.chdir(written)  # where "" would lead
-    with pytest.raises(MissingError, match="gone"):
-        current_directory()
-
-
-def test_a_pointer_that_cannot_be_written(written, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
-    with pytest.raises(StoreError, match=r"cannot write .*current"):
-        set_current(written)

@@ -1,0 +1,91 @@
+"""eval, infer and show say which bundle they use, and why."""
+
+import io
+import json
+import sys
+
+import pytest
+from bundles import record_of, tensors_of
+from fakes import CG, IB, cr
+
+from molspace_cli.__main__ import main
+from reactions import shelf
+from reactions.bundle import write_bundle
+from reactions.labs.reading import load_lab
+from reactions.target import Embedder
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with a bundle, of the mini lab, and a folder below it."""
+    folder = tmp_path / "project"
+    (folder / "below").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    space = cr(IB, CG)
+    made = write_bundle(tmp_path / "made", record_of(space), tensors_of(space))
+    shelf.set_current(made, load_lab("mini"))
+    # Its spaces have no weights; what matters is which bundle is asked to embed.
+    monkeypatch.setattr(Embedder, "by_id", frozenset())
+    return folder, made
+
+
+def test_infer_says_which_bundle_and_why(project, run, monkeypatch):
+    folder, made = project
+    _, _, err = run("infer", "a dog", "--format", "jsonl")
+    assert err.splitlines()[0] == f"bundle: {made} (the last one made in {folder}, lab: mini)"
+    _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
+    assert "bundle:" not in err
+    monkeypatch.chdir(folder / "below")
+    # Nobody chose it here: that is said even so.
+    _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
+    assert err.splitlines()[0] == f"bundle: {made} (the last one made in {folder}, lab: mini)"
+    _, _, err = run("infer", "a dog", "--format", "jsonl", "--space", str(made))
+    assert err.splitlines()[0] == f"bundle: {made} (as given)"
+
+
+def test_eval_says_which_bundle_and_why(project, run):
+    folder, made = project
+    _, _, err = run("eval", "--task", "esc50")
+    assert f"bundle: {made} (the last one made in {folder}, lab: mini)\n" in err
+
+
+def test_show_says_which_bundle_and_why(project, run):
+    folder, made = project
+    code, out, err = run("show", "--json")
+    assert (code, json.loads(out)["path"]) == (0, str(made))
+    assert err == f"bundle: {made} (the last one made in {folder}, lab: mini)\n"
+    code, _, err = run("show", str(made), "--json")
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("command", [["infer", "a dog"], ["eval", "--task", "esc50"], ["show"]])
+def test_another_folder_and_another_lab_get_none(project, run, tmp_path, monkeypatch, command):
+    folder, made = project
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, out, err = run(*command)
+    assert (code, out) == (3, "")
+    assert "error: there is no current bundle here" in err
+    assert f"--space {made}" in err
+    monkeypatch.chdir(folder)
+    (folder / "molspace.toml").write_text('[lab]\nname = "own"\nextends = "mini"\n')
+    if command != ["show"]:  # which has no lab
+        code, out, err = run(*command)
+        assert (code, out) == (3, "")
+        assert "error: there is no current bundle of lab 'own' here" in err
+        assert f"fix: --lab mini   or   --space {made}" in err
