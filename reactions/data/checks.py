@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from reactions.data.image_files import open_image
 from reactions.data.media import (
     MAX_PIXELS,
     Source,
@@ -55,8 +56,6 @@ def check(modality: Modality, source: Source, depth: Depth = "header") -> str:
 
 def _whole_image(source: Source) -> bool:
     """Tell whether header and end prove an image whole; False where a full try must decide."""
-    from PIL import Image
-
     try:
         with open_media(source) as stream:
             size_bytes = stream.seek(0, 2)
@@ -65,9 +64,7 @@ def _whole_image(source: Source) -> bool:
             stream.seek(0)
             head = stream.read(8)
             stream.seek(0)
-            with Image.open(stream) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    return False  # the full try refuses it by its header, too
+            with open_image(stream, place(source), MAX_PIXELS) as image:
                 if image.format == "JPEG":
                     return tail.rstrip(b"\0").endswith(b"\xff\xd9")
                 if image.format == "WEBP":

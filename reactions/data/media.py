@@ -1,8 +1,9 @@
 """Media to arrays: any ordinary image or sound, decoded the same way everywhere.
 
 What is decoded may be a file, a ``Blob`` (a tar's member, a remote object) or bytes.
-Decoding is lenient about format (whatever Pillow and libsndfile read) and strict about
-damage: what is cut short or holds no usable samples is an error, never a guess.
+Decoding is lenient about names (contents decide) and strict about damage: what is cut short
+or holds no usable samples is an error, never a guess. Declared sizes are held against the limits
+below before anything is decoded.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from reactions.data import image_files
 from reactions.data.places import Blob
 from reactions.errors import DataError, MediaError
 from reactions.kinds import Item, Waveform
 
 if TYPE_CHECKING:
-    import PIL.Image
     import soundfile
     from numpy.typing import NDArray
 
@@ -54,7 +55,6 @@ SKIP = (
 """What helps against an item that cannot be used."""
 
 _STREAM = re.compile(r"<_io\.[^>]*>")
-_ORIENTATION = 0x0112
 _STREAMED_BYTES = 0x7F000000
 """Writers that cannot seek back leave sizes from here to 2**32 - 1 in the header."""
 
@@ -65,7 +65,7 @@ def load_image(source: Source) -> NDArray[np.uint8]:
     Transparent pixels show a white background; 16-bit images are scaled to 8 bits.
 
     Args:
-        source: an image in any format Pillow reads.
+        source: an image in one of ``image_files.FORMATS``, whatever its name ends in.
 
     Returns:
         (h, w, 3) uint8, RGB.
@@ -79,15 +79,14 @@ def load_image(source: Source) -> NDArray[np.uint8]:
 
     path = place(source)
     try:
-        with open_media(source) as stream, Image.open(_at_hand(stream)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _oversized(path, image.width, image.height)
-            image.load()
-            return _rgb(path, _upright(image))
+        with open_media(source) as stream:
+            at_hand = _at_hand(stream)
+            with image_files.open_image(at_hand, path, MAX_PIXELS) as image:
+                return image_files.to_rgb(image, path)
     except (DataError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _oversized(path) from error
+        raise image_files.oversized(path, MAX_PIXELS) from error
     # Pillow's plugins raise whatever their parser meets (struct.error, KeyError,
     # SyntaxError, ...); the set is open, and every one of them means a bad file.
     except Exception as error:
@@ -251,53 +250,6 @@ def _load_text(source: Source) -> str:
         raise _undecodable("text", place(source), error) from error
 
 
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    from PIL import Image
-
-    turns = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-    try:
-        turn = turns.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged metadata (open set, as above) does not damage the pixels
-        turn = None
-    return image if turn is None else image.transpose(turn)
-
-
-def _rgb(path: str, image: PIL.Image.Image) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    if image.mode == "F":
-        raise MediaError(
-            f"cannot use the image '{path}'",
-            why="it holds floats, whose range is not defined",
-            fix="save it with 8 or 16 bits a channel",
-            path=path,
-        )
-    if image.mode.startswith("I"):  # 16 bits a pixel; Pillow names byte orders apart
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 0xFFFF:
-            raise MediaError(
-                f"cannot use the image '{path}'",
-                why="its values do not fit 16 bits",
-                fix="save it with 8 or 16 bits a channel",
-                path=path,
-            )
-        eight = ((grey + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255, rounded
-        return np.repeat(eight[:, :, None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(canvas, image)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
-
-
 def _check_length(stream: BinaryIO, path: str) -> None:
     # libsndfile shortens a truncated WAV or AIFF without a word; the header knows better.
     head = stream.read(12)
@@ -309,16 +261,6 @@ def _check_length(stream: BinaryIO, path: str) -> None:
         # One byte of slack: many writers count the pad byte without writing it.
         if declared < _STREAMED_BYTES and size_bytes + 1 < declared:
             raise _bad_audio(path, f"it is cut short: {size_bytes} of {declared} bytes")
-
-
-def _oversized(path: str, width: int | None = None, height: int | None = None) -> MediaError:
-    size = f"{width} x {height} pixels, " if width and height else ""
-    return MediaError(
-        f"image too large: '{path}'",
-        why=f"{size}more than {MAX_PIXELS // 1_000_000} million pixels",
-        fix="scale it down",
-        path=path,
-    )
 
 
 def _bad_audio(path: str, why: str, fix: str = "") -> MediaError:
