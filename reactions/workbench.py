@@ -128,7 +128,8 @@ class Workbench:
         if found is None:
             _check_place(directory)  # now, not after minutes of training
             artifact = self.run([assembled])[assembled.key]
-            arrays = {name: rows[slice(None)] for name, rows in artifact.arrays.items()}
+            # Copied: a memory map of each tensor would be a descriptor of each.
+            arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
             bundles.write_bundle(directory, artifact.meta, arrays)
             found = bundles.load_bundle(directory)
         if current:

@@ -32,7 +32,7 @@ from reactions.run.events import (
 )
 from reactions.run.job import Job, Task, hand_out_shards
 from reactions.run.pool import Mailbox, Pool
-from reactions.run.schedule import Needs, Schedule, schedule
+from reactions.run.schedule import Needs, Schedule, keys_of, schedule
 from reactions.run.worker import LoadEncoder, Worker
 from reactions.store import Store
 
@@ -114,7 +114,10 @@ class LocalExecutor:
         executed = 0
         if plan.pending:
             devices = resolve_devices(self._device)[: _tasks(plan)]  # torch is imported only now
-            with ExitStack() as locks:  # given back after the last worker has stopped
+            # Given back after the last worker has stopped. What the run reads and makes stays
+            # until then, whoever cleans up meanwhile.
+            with ExitStack() as locks:
+                locks.enter_context(self._store.using(keys_of(targets)))
                 pool = Pool(devices, self._load_encoder, mailbox, self._delayed)
                 run = _Run(plan, targets, self._store, self._events, mailbox, pool, locks)
                 with pool:

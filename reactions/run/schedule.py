@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -77,6 +77,18 @@ def schedule(targets: Sequence[Step], lookup: Callable[[Digest], Artifact | None
     ordered = _encoders_first(list(pending.values()))
     uses = Counter(source.key for step in ordered for _, source in step.inputs)
     return Schedule(tuple(ordered), tuple(hits), found, uses)
+
+
+def keys_of(targets: Iterable[Step]) -> set[Digest]:
+    """Return the keys of steps and of all that they are made of."""
+    keys: set[Digest] = set()
+    left = list(targets)
+    while left:
+        step = left.pop()
+        if step.key not in keys:
+            keys.add(step.key)
+            left.extend(source for _, source in step.inputs)
+    return keys
 
 
 def encoder_of(step: Step) -> str:

@@ -218,6 +218,13 @@ def try_lock(fd: int, *, shared: bool = False) -> bool | None:
     return True
 
 
+def lock_waiting(fd: int, *, shared: bool = False) -> None:
+    """Take a lock on an open file, waiting for it; without effect where locks do not work."""
+    if _fcntl is not None:
+        with suppress(OSError):
+            _fcntl.flock(fd, _fcntl.LOCK_SH if shared else _fcntl.LOCK_EX)
+
+
 def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
     """Tell whether no living process holds a file or folder.
 

@@ -42,6 +42,11 @@ class Layout:
         return self.root / "locks"
 
     @property
+    def leases(self) -> Path:
+        """Which entries living processes use."""
+        return self.root / "leases"
+
+    @property
     def quarantine(self) -> Path:
         """Damaged entries."""
         return self.root / "quarantine"

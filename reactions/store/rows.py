@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -14,8 +15,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Python keeps a file descriptor for each memory map; this bounds them for each array.
+# Python keeps a file descriptor for each memory map. These bound them for each array, and for
+# all arrays together: a plan may read hundreds, and a process may have 256 files open or less.
 _OPEN_SHARDS = 8
+_OPEN_SHARDS_IN_ALL = 24
+
+# One for all arrays: a shard may have to go for that of another array.
+_lock = threading.RLock()
+_recent: OrderedDict[tuple[int, int], weakref.ref[ShardedRows]] = OrderedDict()
+"""Open shards of all arrays, as (id of the array, shard), least recently read first."""
 
 
 class ShardedRows:
@@ -47,7 +55,6 @@ class ShardedRows:
         if self._starts[-1] != shape[0]:
             raise ValueError(f"shards hold {self._starts[-1]} rows, the array has {shape[0]}")
         self._opened: OrderedDict[int, NDArray[Any]] = OrderedDict()
-        self._lock = threading.Lock()  # several steps may read one array at a time
         self._owner = owner
 
     @property
@@ -88,14 +95,20 @@ class ShardedRows:
         if stop <= start:
             return np.empty((0, *self._shape[1:]), self._dtype)
         index = bisect_right(self._starts, start) - 1
-        parts = []
-        while start < stop:
-            first, end = self._starts[index], self._starts[index + 1]
-            if end > start:
-                parts.append(self._shard(index)[start - first : min(stop, end) - first])
-                start = min(stop, end)
+        first, end = self._starts[index : index + 2]
+        if stop <= end:
+            return self._shard(index)[start - first : stop - first]
+        # One shard after the other: a part of each would keep every one of them open.
+        out = np.empty((stop - start, *self._shape[1:]), self._dtype)
+        n_done = 0
+        while n_done < len(out):
+            first, end = self._starts[index : index + 2]
+            if end > first:
+                part = self._shard(index)[start + n_done - first : min(stop, end) - first]
+                out[n_done : n_done + len(part)] = part
+                n_done += len(part)
             index += 1
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return out
 
     def to_array(self) -> NDArray[Any]:
         """Return all rows: a read-only view when they lie in one shard, else a copy."""
@@ -109,12 +122,30 @@ class ShardedRows:
         return f"ShardedRows(shape={self._shape}, dtype={self._dtype}, shards={len(self._opens)})"
 
     def _shard(self, index: int) -> NDArray[Any]:
-        with self._lock:
+        with _lock:  # several steps may read one array at a time
+            mark = (id(self), index)
             if index in self._opened:
                 self._opened.move_to_end(index)
+                _recent.move_to_end(mark)
                 return self._opened[index]
             opened = np.asarray(self._opens[index]())  # not the memmap subclass
             self._opened[index] = opened
+            _recent[mark] = weakref.ref(self)
             if len(self._opened) > _OPEN_SHARDS:
-                self._opened.popitem(last=False)
+                self._close(next(iter(self._opened)))
+            while len(_recent) > _OPEN_SHARDS_IN_ALL:
+                oldest, reference = next(iter(_recent.items()))
+                if (rows := reference()) is None:  # between its end and its __del__
+                    _recent.pop(oldest, None)
+                else:
+                    rows._close(oldest[1])
             return opened
+
+    def _close(self, index: int) -> None:
+        del self._opened[index]
+        _recent.pop((id(self), index), None)
+
+    def __del__(self) -> None:
+        with _lock:
+            for index in list(getattr(self, "_opened", ())):
+                self._close(index)

@@ -6,6 +6,7 @@ Layout under the root::
     entries/<2 hex>/<key>/        manifest.json, written last, and .npy files
     partial/<key>/<start>-<stop>/ finished shards of entries in the making
     locks/<key>.lock              held while a process makes the entry
+    leases/<process>.lease        keys of the entries that a living process uses
     tmp/                          folders being written, before they are renamed
     quarantine/                   damaged entries, out of the way
 """
@@ -17,11 +18,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from reactions.errors import StoreError
 from reactions.graph import Artifact, Step
@@ -37,12 +34,10 @@ from reactions.store.files import (
     write_json,
 )
 from reactions.store.layout import MANIFEST_JSON, Layout
-from reactions.store.manifest import FORMAT, ArrayRecord, Manifest, write_arrays
+from reactions.store.leases import Hold, Leases
+from reactions.store.manifest import FORMAT, Manifest, write_arrays
 from reactions.store.partial import Partial
-from reactions.store.rows import ShardedRows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from reactions.store.shards import stored_rows
 
 
 def store_root() -> Path:
@@ -72,6 +67,7 @@ class Store:
         self.root = (root or store_root()).absolute()
         self.warn = warn
         self._layout = Layout(self.root)
+        self._leases = Leases(self._layout.leases)
         self._checked = False
         self._prepared = False
 
@@ -101,9 +97,14 @@ class Store:
         with disk_errors(self.root, "read"):
             if not folder.is_dir():
                 return None
-            lease = Lease(path)  # before the files are checked, so that gc leaves them alone
-            if lease.refused:
-                return None  # gc is removing it
+            # Before the files are checked, so that gc leaves them alone.
+            lease: Hold | Lease | None = self._hold([key])
+            own = Lease(path)
+            if own.refused:
+                return None  # gc of an earlier version is removing it
+            if lease is None:  # a store that is only read: a descriptor for each entry has to do
+                lease = own
+            del own
             try:
                 manifest = Manifest.read(path)
                 problems = manifest.problems(folder, full=False)
@@ -120,7 +121,7 @@ class Store:
         with suppress(OSError):  # a store that is only read keeps no record of use
             os.utime(path)
         arrays = {
-            name: self._rows(folder, record, lease) for name, record in manifest.arrays.items()
+            name: stored_rows(folder, record, lease) for name, record in manifest.arrays.items()
         }
         return Artifact(arrays, dict(manifest.meta))
 
@@ -237,6 +238,19 @@ class Store:
                 held = stack.enter_context(locked(self._layout.lock(key), on_busy))
             yield held
 
+    @contextmanager
+    def using(self, keys: Iterable[Digest]) -> Iterator[None]:
+        """Keep entries from ``gc`` for a while: those that are there, and those being made.
+
+        Without effect in a store that may not be written to.
+        """
+        hold = self._hold(keys)
+        try:
+            yield
+        finally:
+            if hold is not None:
+                hold.release()
+
     def gc(
         self,
         *,
@@ -340,37 +354,9 @@ class Store:
         with disk_errors(self.root, "read"):
             return [manifest for manifest, _ in upkeep.manifests(self._layout)]
 
-    def _rows(self, folder: Path, record: ArrayRecord, lease: Lease) -> ShardedRows:
-        dtype = np.dtype(record.dtype)
-        openers = [
-            (shard.rows, partial(self._open, folder / shard.file, dtype, record.shape, shard.rows))
-            for shard in record.shards
-        ]
-        return ShardedRows(record.shape, dtype, openers, owner=lease)
-
-    def _open(
-        self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int
-    ) -> NDArray[Any]:
-        """Memory-map one shard.
-
-        Raises:
-            StoreError: it cannot be read, or is not what the manifest says.
-        """
-        expected = (rows, *shape[1:])
+    def _hold(self, keys: Iterable[Digest]) -> Hold | None:
+        """Lease keys; None in a store that may not be written to, or cannot."""
         try:
-            array: NDArray[Any] = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise self._unreadable(path, str(error)) from error
-        if array.dtype != dtype or array.shape != expected:
-            raise self._unreadable(
-                path, f"it holds {array.dtype} {array.shape}, not {dtype} {expected}"
-            )
-        return array
-
-    def _unreadable(self, path: Path, why: str) -> StoreError:
-        return StoreError(
-            f"cannot read {path.name} of entry {path.parent.name[:12]} in the store",
-            why=why,
-            fix="molspace cache verify --repair   puts damaged entries aside; then run again",
-            path=str(path),
-        )
+            return self._leases.hold(keys)
+        except OSError:
+            return None

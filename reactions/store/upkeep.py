@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reactions.kinds import Digest
+from reactions.store import leases
 from reactions.store.files import is_idle, locked, try_lock
 from reactions.store.layout import MANIFEST_JSON, Layout
 from reactions.store.manifest import Manifest
@@ -142,14 +143,15 @@ def gc(
     dry_run: bool,
 ) -> Freed:
     """Remove debris and entries; see ``Store.gc``."""
+    if not layout.root.is_dir():
+        return Freed()
     debris, debris_bytes = _debris(layout, keep, older_than_s, dry_run)
     freed: list[EntryInfo] = []
     in_use: list[EntryInfo] = []
     for entry in _chosen(list(entries(layout)), keep, older_than_s, max_bytes):
-        if dry_run or _remove_entry(layout, entry.key):
-            freed.append(entry)
-        else:
-            in_use.append(entry)
+        outcome = _remove_entry(layout, entry.key, dry_run)
+        if outcome is not None:
+            (freed if outcome else in_use).append(entry)
     size_bytes = debris_bytes + sum(entry.size_bytes for entry in freed)
     return Freed(tuple(freed), tuple(debris), size_bytes, tuple(in_use))
 
@@ -176,56 +178,106 @@ def _chosen(
     return chosen
 
 
-def _remove_entry(layout: Layout, key: Digest) -> bool:
-    """Remove an entry unless a living process reads it (it holds a shared lock)."""
+def _remove_entry(layout: Layout, key: Digest, dry_run: bool) -> bool | None:
+    """Remove an entry unless a living process uses it.
+
+    Returns:
+        Whether it was, or could be, removed; None where it is gone already.
+    """
     folder = layout.entry(key)
-    try:
-        fd = os.open(folder / MANIFEST_JSON, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        if try_lock(fd) is False:
+    with leases.mutex(layout.leases, exclusive=True):
+        if key in leases.leased(layout.leases):
             return False
-        _remove(layout, folder)
-    finally:
-        os.close(fd)
+        try:
+            fd = os.open(folder / MANIFEST_JSON, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            if try_lock(fd) is False:  # who cannot write leases, and earlier versions, hold this
+                return False
+            aside = None if dry_run else _move_aside(layout, folder)
+        finally:
+            os.close(fd)
+    if aside is not None:
+        remove_tree(aside)
     return True
 
 
 def _debris(
     layout: Layout, keep: set[Digest] | None, older_than_s: float | None, dry_run: bool
 ) -> tuple[list[Path], int]:
-    """Remove what no run will want again; return the folders and their bytes."""
+    """Remove what no run will use again; return the folders and files, and their bytes."""
     size_bytes = 0
     removed = []
     for path in [*filter(_is_debris, _children(layout.tmp)), *_children(layout.quarantine)]:
         size_bytes += _size_bytes(path)
         removed.append(path)
         if not dry_run:
-            shutil.rmtree(path)
+            remove_tree(path)
+    with leases.mutex(layout.leases, exclusive=True):
+        in_use = leases.leased(layout.leases)
     for path in _children(layout.partial):
         key = path.name
-        idle_s = time.time() - path.stat().st_mtime
+        try:
+            idle_s = time.time() - path.stat().st_mtime
+        except FileNotFoundError:  # its run has just finished it
+            continue
         limit_s = _UNFINISHED_S if older_than_s is None else older_than_s
-        kept = keep is not None and key in keep
+        kept = key in in_use or (keep is not None and key in keep)
         if not (layout.entry(key).exists() or (idle_s >= limit_s and not kept)):
             continue
         with nullcontext(True) if dry_run else locked(layout.lock(key)) as idle:
             if idle:
                 size_bytes += _size_bytes(path)
                 removed.append(path)
-                if not dry_run:
-                    _remove(layout, path)
+                if not dry_run and (aside := _move_aside(layout, path)) is not None:
+                    remove_tree(aside)
+    for path in _left_over_files(layout, dry_run):
+        removed.append(path)
     return removed, size_bytes
 
 
-def _remove(layout: Layout, folder: Path) -> None:
-    """Move a folder away, then remove it, so that nobody sees it half removed."""
+def _left_over_files(layout: Layout, dry_run: bool) -> Iterator[Path]:
+    """Remove and yield the locks and leases of processes that were killed."""
+    for path in sorted(layout.locks.glob("*.lock")):
+        # ``locked`` looks at the name again once it has the lock: no new holder is lost.
+        if is_idle(path, grace_s=0.0, unlocked_grace_s=_UNLOCKED_GRACE_S):
+            if dry_run:
+                yield path
+                continue
+            with locked(path) as ours:  # which removes it
+                if ours:
+                    yield path
+    with leases.mutex(layout.leases, exclusive=True):
+        for path in leases.lease_files(layout.leases):
+            if leases.is_left_over(path):
+                if not dry_run:
+                    path.unlink(missing_ok=True)
+                yield path
+
+
+def _move_aside(layout: Layout, folder: Path) -> Path | None:
+    """Move a folder away, so that nobody sees it half removed; None if it is gone already."""
     layout.tmp.mkdir(exist_ok=True)
     aside = layout.tmp / uuid.uuid4().hex
-    with suppress(FileNotFoundError):  # another cleaner was faster
+    try:
         folder.rename(aside)
-        shutil.rmtree(aside)
+    except FileNotFoundError:  # another cleaner was faster
+        return None
+    return aside
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that another cleaner may be removing, too.
+
+    Raises:
+        OSError: something of it cannot be removed.
+    """
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:  # removed by the other one between listing and removing
+            continue
 
 
 def _is_debris(path: Path) -> bool:
@@ -240,10 +292,11 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _size_bytes(folder: Path) -> int:
-    sizes = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            stat = path.lstat()
-            # A finished shard may be linked into an entry: removing one name frees nothing.
-            sizes += stat.st_size if stat.st_nlink == 1 else 0
-    return sizes
+    size_bytes = 0
+    for parent, _, names in os.walk(folder):  # passes over what vanishes meanwhile
+        for name in names:
+            with suppress(FileNotFoundError):
+                stat = (Path(parent) / name).lstat()
+                # A finished shard may be linked into an entry: removing a name frees nothing.
+                size_bytes += stat.st_size if stat.st_nlink == 1 else 0
+    return size_bytes

@@ -1,0 +1,172 @@
+"""Which entries living processes use: ``gc`` leaves them alone.
+
+Each open store has one lease file, in which it lists the keys that it reads or is about to
+make. The process holds a kernel lock on the file for as long as it lives, so what a killed
+process left behind is recognised. One file holds any number of keys: an open descriptor for
+each entry would soon be more than a process may have (256 by default on macOS).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from reactions.kinds import Digest
+from reactions.store.files import is_idle, lock_waiting, try_lock
+
+_MUTEX = "mutex"
+_SUFFIX = ".lease"
+_SLOT_BYTES = 65
+"""A key of 64 characters and a line feed; a free slot holds spaces."""
+
+# A process locks its lease file before the mutex is free again: an unlocked one is left over,
+# except where locks do not work.
+_UNLOCKED_GRACE_S = 86400.0
+
+
+class Leases:
+    """The leases of one store in one process; usable by several threads.
+
+    Args:
+        folder: where lease files lie; made with the first lease.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()  # a Hold may be released by the garbage collector
+        self._pid = 0
+        self._fd = -1
+        self._counts: dict[Digest, int] = {}
+        self._slots: dict[Digest, int] = {}
+        self._free: list[int] = []
+        self._n_slots = 0
+
+    def hold(self, keys: Iterable[Digest]) -> Hold:
+        """Lease keys until the returned object is released or no longer referred to.
+
+        Once this returns, an entry that is there stays there.
+
+        Raises:
+            OSError: the store cannot be written to.
+        """
+        keys = tuple(dict.fromkeys(keys))
+        with self._lock:
+            if self._pid != os.getpid():  # first use, or a fork: the parent's file is not ours
+                self._pid, self._fd = os.getpid(), -1
+                self._counts, self._slots, self._free, self._n_slots = {}, {}, [], 0
+            with mutex(self._folder, exclusive=False):
+                if self._fd < 0:
+                    self._open()
+                for i, key in enumerate(keys):
+                    try:
+                        self._take(key)
+                    except OSError:
+                        self._give_back(self._pid, keys[:i])
+                        raise
+        return Hold(self, self._pid, keys)
+
+    def _open(self) -> None:
+        path = self._folder / f"{os.getpid()}-{uuid.uuid4().hex}{_SUFFIX}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try_lock(fd)
+        self._fd = fd
+        weakref.finalize(self, _close, fd, path, os.getpid())
+
+    def _take(self, key: Digest) -> None:
+        if key not in self._counts:
+            slot = self._free.pop() if self._free else self._n_slots
+            try:
+                _write_slot(self._fd, slot, key)
+            except OSError:
+                if slot < self._n_slots:
+                    self._free.append(slot)
+                raise
+            self._n_slots = max(self._n_slots, slot + 1)
+            self._slots[key] = slot
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _give_back(self, pid: int, keys: Iterable[Digest]) -> None:
+        with self._lock:
+            if pid != os.getpid() or pid != self._pid:
+                return
+            for key in keys:
+                self._counts[key] -= 1
+                if self._counts[key] == 0:
+                    del self._counts[key]
+                    slot = self._slots.pop(key)
+                    with suppress(OSError):  # the entry only stays longer than it must
+                        _write_slot(self._fd, slot, "")
+                    self._free.append(slot)
+
+
+class Hold:
+    """Keys that are leased for as long as this object lives, or until ``release``."""
+
+    def __init__(self, leases: Leases, pid: int, keys: tuple[Digest, ...]) -> None:
+        self._leases = leases
+        self._pid = pid
+        self._keys = keys
+
+    def release(self) -> None:
+        """Give the keys back; a second call does nothing."""
+        keys, self._keys = self._keys, ()
+        self._leases._give_back(self._pid, keys)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+def _write_slot(fd: int, slot: int, key: Digest) -> None:
+    text = key.encode("utf-8", "replace")[: _SLOT_BYTES - 1].ljust(_SLOT_BYTES - 1) + b"\n"
+    os.pwrite(fd, text, slot * _SLOT_BYTES)
+
+
+def _close(fd: int, path: Path, pid: int) -> None:
+    with suppress(OSError):
+        if os.getpid() == pid:  # not in a fork, whose parent still needs it
+            path.unlink()
+    with suppress(OSError):
+        os.close(fd)
+
+
+@contextmanager
+def mutex(folder: Path, *, exclusive: bool) -> Iterator[None]:
+    """Keep leases and removals apart: leases are taken shared, removals made exclusive.
+
+    Held only for as long as it takes to list a few keys, or to rename a folder.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    folder.mkdir(exist_ok=True)
+    fd = os.open(folder / _MUTEX, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        lock_waiting(fd, shared=not exclusive)
+        yield
+    finally:
+        os.close(fd)
+
+
+def leased(folder: Path) -> set[Digest]:
+    """Return the keys that living processes hold; to be called with the mutex held."""
+    keys: set[Digest] = set()
+    for path in lease_files(folder):
+        if not is_left_over(path):
+            with suppress(OSError):
+                keys.update(path.read_text(encoding="utf-8").split())
+    return keys
+
+
+def lease_files(folder: Path) -> list[Path]:
+    """Return all lease files, of living processes and of others."""
+    return sorted(folder.glob(f"*{_SUFFIX}"))
+
+
+def is_left_over(path: Path) -> bool:
+    """Tell whether the process of a lease file is gone; to be called with the mutex held."""
+    return is_idle(path, grace_s=0.0, unlocked_grace_s=_UNLOCKED_GRACE_S)
