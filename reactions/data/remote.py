@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.data.protocols import check_use
 from reactions.errors import DataError, MissingError, MolspaceError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+_BUFFER_BYTES = 1 << 20
 
 _STAMPS = (
     "ETag",
@@ -108,7 +111,52 @@ def open_binary(url: str) -> BinaryIO:
     """
     with _told(url):
         fs, path = _open(url)
-        return cast(BinaryIO, fs.open(path, "rb"))
+        return io.BufferedReader(_Raw(url, fs.open(path, "rb")), _BUFFER_BYTES)
+
+
+class _Raw(io.RawIOBase):
+    """A file as fsspec gives it, in Python's terms.
+
+    File systems differ in what their files can do: ``readline`` takes no size (HTTP), there is
+    none at all, or a stream cannot seek. Every one has ``read``; the rest is ``io``'s.
+
+    Args:
+        url: for messages.
+        file: of fsspec.
+    """
+
+    def __init__(self, url: str, file: Any) -> None:
+        super().__init__()
+        self._url = url
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(getattr(self._file, "seekable", bool)())
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        with _told(self._url):
+            data = self._file.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with _told(self._url):
+            self._file.seek(offset, whence)
+            return int(self._file.tell())
+
+    def tell(self) -> int:
+        with _told(self._url):
+            return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            with suppress(Exception):  # what was read is read
+                self._file.close()
 
 
 def read(url: str, start: int = 0, size_bytes: int | None = None) -> bytes:

@@ -17,7 +17,21 @@ from reactions.kinds import Modality
 from reactions.labs.values import check_keys, table_of, typed
 
 DATA_VARIABLE = "MOLSPACE_DATA"
-_KEYS = ("world", "manifest", "path", "column", "id", "member", "skip", "max_bad", "check")
+_KEYS = (
+    "world",
+    "manifest",
+    "path",
+    "column",
+    "id",
+    "header",
+    "delimiter",
+    "quoted",
+    "member",
+    "skip",
+    "max_bad",
+    "check",
+)
+_OF_FILES = ("column", "id", "header", "delimiter", "quoted", "member")
 
 _USUAL = ("audio", "depth", "image", "text", "thermal", "video")
 """Modalities that a near name must be a slip of; any other may be somebody's own."""
@@ -101,17 +115,21 @@ def _source(entry: Any, where: str, path: Path, root: Path) -> Source:
         raise UsageError(f"{path}: {where}.check is '{depth}'", fix=suggestion(depth, DEPTHS))
     manifest = None
     if "manifest" in entry:
-        for key in ("column", "id", "member"):
+        for key in _OF_FILES:
             if key in entry:
                 raise UsageError(f"{path}: {where}.{key} goes with path, not with manifest")
         text = typed(entry["manifest"], str, path, f"{where}.manifest")
         manifest = path.parent / Path(_rooted(text, root)).expanduser()
     texts = _texts(entry.get("path", []), path, f"{where}.path")
+    columns, id_column = _columns(entry, path, where)
     return Source(
         paths=tuple(_absolute(_rooted(text, root), path, f"{where}.path") for text in texts),
         manifest=manifest,
-        columns=_texts(entry.get("column", []), path, f"{where}.column"),
-        id_column=typed(entry.get("id", ""), str, path, f"{where}.id"),
+        columns=columns,
+        id_column=id_column,
+        header=typed(entry.get("header", True), bool, path, f"{where}.header"),
+        delimiter=_delimiter(entry, path, where),
+        quoted=typed(entry["quoted"], bool, path, f"{where}.quoted") if "quoted" in entry else None,
         member=typed(entry.get("member", ""), str, path, f"{where}.member").lower(),
         skip=frozenset(_texts(entry.get("skip", []), path, f"{where}.skip")),
         max_bad=share,
@@ -130,6 +148,51 @@ def _absolute(text: str, path: Path, where: str) -> str:
                 f"{path}: {where}: {error.what}", why=error.why, fix=error.fix, **error.fields
             ) from None
     return found
+
+
+def _columns(
+    entry: Mapping[str, Any], path: Path, where: str
+) -> tuple[tuple[str | int, ...], str | int]:
+    """Return the columns of captions, and that of ids: by name, or by number from 0."""
+    columns: list[str | int] = []
+    given = entry.get("column", [])
+    for column in given if isinstance(given, list) else [given]:
+        columns.append(_column(column, path, f"{where}.column"))
+    id_column = entry.get("id", "")
+    if id_column != "":
+        id_column = _column(id_column, path, f"{where}.id")
+    if len(set(columns)) < len(columns):
+        raise UsageError(f"{path}: {where}.column names a column twice")
+    if entry.get("header") is False:
+        for key, column in (*(("column", c) for c in columns), ("id", id_column)):
+            if isinstance(column, str) and column:
+                raise UsageError(
+                    f"{path}: {where}.{key} is '{column}', but with header = false none has a name",
+                    fix=f"give its number, from 0: {key} = 0",
+                )
+    return tuple(columns), id_column
+
+
+def _column(value: Any, path: Path, where: str) -> str | int:
+    if type(value) is int:
+        if value < 0:
+            raise UsageError(f"{path}: {where} is {value}; columns are counted from 0")
+        return value
+    if not isinstance(value, str):
+        raise UsageError(f"{path}: {where} must be a string or a whole number, not {value!r}")
+    if not value.strip():
+        raise UsageError(f"{path}: {where} is empty")
+    return value
+
+
+def _delimiter(entry: Mapping[str, Any], path: Path, where: str) -> str:
+    text: str = typed(entry.get("delimiter", ""), str, path, f"{where}.delimiter")
+    if ("delimiter" in entry and len(text) != 1) or text in ('"', "\r", "\n", "\0"):
+        raise UsageError(
+            f"{path}: {where}.delimiter must be one character, no quote and no line break",
+            fix='delimiter = ";"   or, for tabs,   delimiter = "\\t"',
+        )
+    return text
 
 
 def _rooted(text: str, root: Path) -> str:

@@ -53,8 +53,12 @@ def test_a_file_of_lines_and_the_same_texts_in_memory_are_one_corpus(tmp_path: P
     assert corpus.digest == TextCorpus("other", ["rain", "wind"], ["1", "2"]).digest
 
 
-@pytest.mark.parametrize(("suffix", "comma"), [("csv", ","), ("tsv", "\t")])
-def test_tables_with_a_header(tmp_path: Path, suffix: str, comma: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "comma", "options"), [("csv", ",", {}), ("tsv", "\t", {"quoted": True})]
+)
+def test_tables_with_a_header(
+    tmp_path: Path, suffix: str, comma: str, options: dict[str, bool]
+) -> None:
     cells = [
         ("id", "caption", "url"),
         ("a", f'"rain{comma} then ""hail"""', "x"),
@@ -62,13 +66,13 @@ def test_tables_with_a_header(tmp_path: Path, suffix: str, comma: str) -> None:
         ("c", '"a\nb"', "z"),
     ]
     path = put(tmp_path / f"a.{suffix}", "\n".join(map(comma.join, cells)))
-    corpus = opened(path, id_column="id")
+    corpus = opened(path, id_column="id", **options)
     assert rows(corpus) == [
         ("a", f'rain{comma} then "hail"'),
         ("b", "two\u2028lines"),
         ("c", "a\nb"),
     ]
-    assert [id for id, _ in rows(opened(path))] == ["1", "2", "3"]
+    assert [id for id, _ in rows(opened(path, **options))] == ["1", "2", "3"]
 
 
 def test_csv_with_odd_headers(tmp_path: Path) -> None:

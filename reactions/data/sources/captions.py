@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -12,29 +10,35 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from reactions.data.corpora import check_ids
+from reactions.data.delimited import TOO_LONG
 from reactions.data.places import Entry, open_binary
+from reactions.data.sources.caption_parquet import read_parquet
+from reactions.data.sources.caption_tables import caption_column, read_table, which_column
 from reactions.data.sources.parts import TextPart, signature_of
-from reactions.data.sources.source import Source, Told, silent
+from reactions.data.sources.source import COLUMNS, Source, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
-from reactions.errors import DataError, MissingError, suggestion
+from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, read_lines
+from reactions.errors import DataError, UsageError
 from reactions.hashing import digest
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-COLUMNS = ("caption", "captions", "text", "texts", "sentence", "description", "title")
-"""Where captions are looked for, the first that is there, when a lab file names no column."""
-
-MAX_LINE_BYTES = 1 << 20
-_VERSION = 1
-_BATCH_ROWS = 4096
+TABLES = (".csv", ".tsv")
+_VERSION = 2
 _TOLD_ROWS = 1 << 16
+_SHOWN = 200
+_MOST_REMARKS = 5
 
 
 class _Row(NamedTuple):
-    """A row of a file: its captions with the reason each cannot be used, or ""."""
+    """A row of a file: its captions with the reason each cannot be used, or "".
+
+    Where it has no id of its own, its number stands in.
+    """
 
     id: str
     place: str
     captions: list[tuple[str, str]]
+    numbered: bool = False
 
 
 def texts_part(
@@ -61,8 +65,12 @@ def texts_part(
     Raises:
         DataError: a file is empty, damaged or lacks the column, or an id is repeated.
         MissingError: pyarrow is not installed.
+        UsageError: the source says of a table what other files have not.
     """
-    options = [list(source.columns), source.id_column, _VERSION]
+    for file in files:
+        _check_options(file, source)
+    written = [source.header, source.delimiter, source.quoted]
+    options = [list(source.columns), source.id_column, written, _VERSION]
     cached = "texts-" + digest("scan", [[file.url for file in files], *options])[:32]
     signature = signature_of([digest("options", options), *(file.stamp for file in files)])
     table = tables.get(cached, signature)
@@ -78,11 +86,15 @@ def _read(name: str, files: Sequence[Entry], source: Source, told: Told) -> Tabl
     texts: list[str] = []
     places: list[str] = []
     whys: list[str] = []
+    remarks: list[str] = []
+    stand_ins: list[int] = []
     prefixes = _prefixes(files)
     for file, prefix in zip(files, prefixes, strict=True):
         n_before = len(ids)
-        for row in _rows(file, source):
+        for row in _rows(file, source, remarks):
             for i, (text, why) in enumerate(row.captions):
+                if row.numbered and source.id_column != "":
+                    stand_ins.append(len(ids))
                 id = f"{prefix}{row.id}"
                 ids.append(id if len(row.captions) == 1 else f"{id}/{i}")
                 texts.append(text)
@@ -97,6 +109,7 @@ def _read(name: str, files: Sequence[Entry], source: Source, told: Told) -> Tabl
                 fix="remove it from the corpus, or copy it again",
                 path=file.url,
             )
+    _set_apart(ids, stand_ins)
     check_ids(name, "text", ids)
     told(name, len(ids), len(ids))
     return Table(
@@ -105,8 +118,44 @@ def _read(name: str, files: Sequence[Entry], source: Source, told: Told) -> Tabl
             "text": Strings.pack(texts),
             "place": Strings.pack(places),
             "why": Strings.pack(whys),
-        }
+        },
+        {"notices": _few(remarks)} if remarks else {},
     )
+
+
+def _few(remarks: list[str]) -> list[str]:
+    more = len(remarks) - _MOST_REMARKS
+    return [*remarks[:_MOST_REMARKS], *([f"{more} more remarks of this kind"] if more > 0 else [])]
+
+
+def _set_apart(ids: list[str], rows: Sequence[int]) -> None:
+    """Give ids of their own to rows that have none but are numbered as another row is called."""
+    if not rows:
+        return
+    stand_ins = set(rows)
+    taken = {id for row, id in enumerate(ids) if row not in stand_ins}
+    for row in rows:
+        while ids[row] in taken:
+            ids[row] = f"row {ids[row]}"
+
+
+def _check_options(file: Entry, source: Source) -> None:
+    """Check that what the source says can be said of this file."""
+    suffix = suffix_of(file)
+    columns = [c for c in (*source.columns, source.id_column) if isinstance(c, int)]
+    odd = {
+        "header": not source.header,
+        "delimiter": source.delimiter != "",
+        "quoted": source.quoted is not None,
+    }
+    named = next((key for key, is_set in odd.items() if is_set and suffix not in TABLES), "")
+    if named or (columns and suffix not in (*TABLES, ".parquet")):
+        raise UsageError(
+            f"{named or 'a column given by its number'} says nothing about '{file.url}'",
+            why=f"it is for files that end in {' or '.join(TABLES)}",
+            fix="remove it, or give each kind of file its own table of options",
+            path=file.url,
+        )
 
 
 def _prefixes(files: Sequence[Entry]) -> list[str]:
@@ -118,130 +167,100 @@ def _prefixes(files: Sequence[Entry]) -> list[str]:
     return [f"{stem}/" for stem in stems]
 
 
-def _rows(file: Entry, source: Source) -> Iterator[_Row]:
-    suffix = "." + file.name.rpartition(".")[2].lower()
+def _rows(file: Entry, source: Source, remarks: list[str]) -> Iterator[_Row]:
+    suffix = suffix_of(file)
     with open_binary(file.url) as stream:
-        if suffix == ".txt":
-            yield from _lines(file, stream)
-        elif suffix in (".csv", ".tsv"):
-            yield from _csv(file, stream, source, "," if suffix == ".csv" else "\t")
-        elif suffix == ".parquet":
-            yield from _parquet(file, stream, source)
-        else:
-            yield from _jsonl(file, stream, source)
+        try:
+            if suffix == ".txt":
+                yield from _lines(file, stream, remarks)
+            elif suffix in TABLES:
+                yield from _table(file, stream, source, remarks)
+            elif suffix == ".parquet":
+                yield from _parquet(file, stream, source)
+            else:
+                yield from _jsonl(file, stream, source, remarks)
+        except UnicodeDecodeError as error:
+            why = f"it is not {error.encoding}, as its first bytes say: {error.reason}"
+            raise _unusable(file, why, "save it as UTF-8") from None
+        except OSError as error:
+            raise _unusable(file, (error.strerror or str(error)).lower(), "run it again") from error
+
+
+def suffix_of(file: Entry) -> str:
+    """Return a file's ending, which says how it is read."""
+    return "." + file.name.rpartition(".")[2].lower()
 
 
 # --- formats -------------------------------------------------------------------------
 
 
-def _read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines in constant memory; what follows ``MAX_LINE_BYTES`` is dropped."""
-    number = 0
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        while not line.endswith(b"\n") and (more := stream.readline(MAX_LINE_BYTES)):
-            line = line[: MAX_LINE_BYTES + 1] + more[-1:]
-        yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-
-
-def _lines(file: Entry, stream: BinaryIO) -> Iterator[_Row]:
-    for number, line in _read_lines(stream):
+def _lines(file: Entry, stream: BinaryIO, remarks: list[str]) -> Iterator[_Row]:
+    n_blank = 0
+    for number, line in read_lines(stream):
         if line.strip():
             yield _Row(str(number), f"{file.url}:{number}", captions_in(line))
+        else:
+            n_blank += 1
+    if n_blank:
+        remarks.append(f"'{file.name}': {n_blank} blank lines give no caption")
 
 
-def _jsonl(file: Entry, stream: BinaryIO, source: Source) -> Iterator[_Row]:
-    columns = source.columns
-    for number, line in _read_lines(stream):
+def _jsonl(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) -> Iterator[_Row]:
+    columns = tuple(map(str, source.columns))
+    keys: list[str] = []  # of the first record, where none had a usual name yet
+    n_blank = 0
+    for number, line in read_lines(stream):
         if not line.strip():
+            n_blank += 1
             continue
         place = f"{file.url}:{number}"
-        record, why = parse_json(line) if len(line) <= MAX_LINE_BYTES else (None, _TOO_LONG)
+        record, why = parse_json(line) if len(line) <= MAX_LINE_BYTES else (None, TOO_LONG)
         if record is None:
-            yield _Row(str(number), place, [("", why)])
+            yield _Row(str(number), place, [("", why)], True)
             continue
         if not columns and isinstance(record, dict):
-            columns = _columns(file, list(record), ())
-        id, why = _id(record, source.id_column, number)
-        yield _Row(id, place, [("", why)] if why else captions_in(record, columns))
+            names = list(record)
+            if (found := caption_column(names)) is not None:
+                columns = (names[found],)
+            keys = keys or names or ["(none)"]
+        id, why = _id(record, str(source.id_column), number)
+        yield _Row(id, place, [("", why)] if why else captions_in(record, columns), bool(why))
+    if keys and not columns:
+        raise which_column(file, f"its first record's keys: {', '.join(keys)}"[:_SHOWN])
+    if n_blank:
+        remarks.append(f"'{file.name}': {n_blank} blank lines give no caption")
 
 
-def _csv(file: Entry, stream: BinaryIO, source: Source, delimiter: str) -> Iterator[_Row]:
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        yield from _table(file, csv.reader(text, delimiter=delimiter, strict=True), source)
-    finally:
-        text.detach()
-
-
-def _table(file: Entry, reader: Any, source: Source) -> Iterator[_Row]:
-    try:
-        header = [name.strip() for name in next(reader, ())]
-    except csv.Error as error:
-        raise _unusable(file, str(error)) from None
-    if not header:
-        return
-    columns = _columns(file, header, source.columns)
-    if source.id_column:
-        _columns(file, header, (source.id_column,))
-    number = 0
-    while True:
-        place = f"{file.url}:{reader.line_num + 1}"
-        try:
-            fields = next(reader, None)
-            why = ""
-        except csv.Error as error:
-            fields, why = [], f"no csv: {error}"
-        if fields is None:
-            break
-        if not fields and not why:
-            continue
-        number += 1
-        if not why and len(fields) != len(header):
-            why = f"{len(fields)} fields, the header has {len(header)}"
+def _table(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) -> Iterator[_Row]:
+    for number, record in enumerate(read_table(file, stream, source, remarks), start=1):
+        place = f"{file.url}:{record.line_number}"
+        id, why = str(number), record.why
+        if not why and record.id is not None:
+            id, why = _id({source.id_column: record.id}, source.id_column, number)
         if why:
-            yield _Row(str(number), place, [("", why)])
-            continue
-        record = dict(zip(header, fields, strict=True))
-        id, why = _id(record, source.id_column, number)
-        yield _Row(id, place, [("", why)] if why else captions_in(record, columns))
+            yield _Row(id, place, [("", why)], True)
+        else:
+            yield _Row(id, place, _each(record.captions), record.id is None)
 
 
 def _parquet(file: Entry, stream: BinaryIO, source: Source) -> Iterator[_Row]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingError(
-            f"cannot read '{file.url}'",
-            why="pyarrow is not installed",
-            fix="pip install 'molspace[parquet]'",
-            path=file.url,
-        ) from None
-    number = 0
-    try:
-        table = parquet.ParquetFile(stream)
-        header = table.schema_arrow.names
-        columns = _columns(file, header, source.columns)
-        wanted = list(columns)
-        if source.id_column:
-            wanted += _columns(file, header, (source.id_column,))
-        for batch in table.iter_batches(_BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
-            for record in batch.to_pylist():
-                number += 1
-                id, why = _id(record, source.id_column, number)
-                place = f"{file.url}:{number}"
-                yield _Row(id, place, [("", why)] if why else captions_in(record, columns))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _unusable(file, " ".join(str(error).split())) from error
+    for number, (id_value, values) in enumerate(read_parquet(file, stream, source), start=1):
+        id, why = str(number), ""
+        if source.id_column != "":
+            id, why = _id({source.id_column: id_value}, source.id_column, number)
+        place = f"{file.url}:{number}"
+        yield _Row(id, place, [("", why)] if why else _each(values), bool(why))
+
+
+def _each(values: Sequence[Any]) -> list[tuple[str, str]]:
+    """Return the captions of a row's columns."""
+    return captions_in(dict(enumerate(values)), range(len(values)))
 
 
 # --- values --------------------------------------------------------------------------
 
-_TOO_LONG = f"longer than {MAX_LINE_BYTES} bytes"
 
-
-def captions_in(value: Any, columns: Sequence[str] = ()) -> list[tuple[str, str]]:
+def captions_in(value: Any, columns: Sequence[str | int] = ()) -> list[tuple[str, str]]:
     """Return the captions of a value, each with the reason it cannot be used, or "".
 
     Args:
@@ -261,19 +280,19 @@ def captions_in(value: Any, columns: Sequence[str] = ()) -> list[tuple[str, str]
         return [("", _EMPTY)]
     if isinstance(value, bytes):
         if len(value) > MAX_LINE_BYTES:
-            return [("", _TOO_LONG)]
+            return [("", TOO_LONG)]
         value = value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
         return [("", f"{str(value)[:40]!r} is no text")]
     if len(value) > MAX_LINE_BYTES:
-        return [("", _TOO_LONG)]
+        return [("", TOO_LONG)]
     text = value.strip()
     if "\0" in text:
         return [("", "it holds a NUL byte; is this UTF-16, or no text at all?")]
     try:
         text.encode()
     except UnicodeEncodeError:
-        return [("", "not UTF-8")]
+        return [("", NOT_UTF8)]
     return [(text, "")] if text else [("", _EMPTY)]
 
 
@@ -283,54 +302,37 @@ _EMPTY = "empty"
 def parse_json(data: bytes) -> tuple[Any, str]:
     """Return a JSON value, or None and the reason there is none."""
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=_unique)
+    except UnicodeDecodeError:
+        return None, NOT_UTF8
     except (ValueError, RecursionError) as error:
         return None, f"no JSON ({error})"
     return (value, "") if value is not None else (None, _EMPTY)
 
 
-def _id(record: Any, column: str, number: int) -> tuple[str, str]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError("a key is repeated")
+    return record
+
+
+def _id(record: Any, column: str | int, number: int) -> tuple[str, str]:
     """Return a row's id, or its number and the reason it has none."""
-    if not column:
+    if column == "":
         return str(number), ""
     id = record.get(column) if isinstance(record, Mapping) else None
     if isinstance(id, bool) or not isinstance(id, str | int) or id == "":
         return str(number), f"no id in '{column}'"
-    return str(id), ""
+    try:
+        text = str(id)  # refuses whole numbers of thousands of digits
+        text.encode()
+    except ValueError:
+        return str(number), f"the id in '{column}' is not UTF-8, or too long"
+    if "\0" in text:
+        return str(number), f"the id in '{column}' holds a NUL byte"
+    return text, ""
 
 
-def _columns(file: Entry, header: Sequence[str], wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns to read: those wanted, or the one that holds captions.
-
-    Raises:
-        DataError: a column is not there, or none is known to hold captions.
-    """
-    for name in wanted:
-        if name not in header:
-            raise DataError(
-                f"no column '{name}' in '{file.url}'",
-                why=f"its columns: {', '.join(header) or 'none'}",
-                fix=suggestion(name, header),
-                path=file.url,
-                column=name,
-            )
-    if wanted:
-        return wanted
-    known = {name.casefold(): name for name in reversed(header)}
-    for name in COLUMNS:
-        if name in known:
-            return (known[name],)
-    if len(header) == 1:
-        return (header[0],)
-    raise DataError(
-        f"which column of '{file.url}' holds the captions?",
-        why=f"its columns: {', '.join(header) or 'none'}",
-        fix='name it: column = "..."',
-        path=file.url,
-    )
-
-
-def _unusable(file: Entry, why: str) -> DataError:
-    return DataError(
-        f"cannot read captions from '{file.url}'", why=why, fix="copy it again", path=file.url
-    )
+def _unusable(file: Entry, why: str, fix: str = "copy it again") -> DataError:
+    return DataError(f"cannot read captions from '{file.url}'", why=why, fix=fix, path=file.url)

@@ -27,6 +27,7 @@ from reactions.data.sources.parts import Part, no_items, signature_of
 from reactions.data.sources.shards import shards_part
 from reactions.data.sources.source import Source, Told, silent
 from reactions.data.tables import Table, TableCache
+from reactions.data.text_lines import NOT_UTF8, RECODE
 from reactions.errors import DataError, MissingError, suggestion
 from reactions.hashing import bytes_digest, digest
 from reactions.kinds import Digest, Item, Modality
@@ -109,9 +110,10 @@ class SourceCorpus:
         for i, (_, source) in enumerate(parts):
             self._hold_to(i, source)
         if len(self) == 0:
+            first = "".join(f": {bad.place}: {bad.why}" for bad in self.skipped.first[:1])
             raise DataError(
                 f"corpus '{name}' is empty",
-                why=f"none of its {self.skipped.n_rows} {modality} items can be used",
+                why=f"none of its {self.skipped.n_rows} {modality} items can be used{first}",
                 fix="molspace data check   says what is wrong with them",
                 corpus=name,
             )
@@ -148,14 +150,20 @@ class SourceCorpus:
     @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know before it is embedded; empty if all is used."""
+        remarks = tuple(
+            f"{self.modality} corpus: {remark}"
+            for part in self._parts
+            for remark in part.table.facts.get("notices", ())
+        )
         skipped = self.skipped
         if not skipped.n_bad:
-            return ()
+            return remarks
         first = "; ".join(f"{bad.place}: {bad.why}" for bad in skipped.first[:2])
         more = f"; all: {skipped.listed}" if skipped.listed else ""
         return (
             f"{self.modality} corpus: {skipped.n_bad} of {skipped.n_rows} items are left out, "
             f"for they cannot be used: {first}{more}",
+            *remarks,
         )
 
     def tags(self) -> Iterator[tuple[str, str]]:
@@ -233,17 +241,14 @@ class SourceCorpus:
         if len(bad) <= source.max_bad * len(part) + 1e-6:  # 0.29 of 100 are 29
             return
         shown = bad[:_SHOWN]
-        lines = [
-            f"{place}: {why}"
-            for place, why in zip(
-                part.places(shown), part.table.strings("why").at(shown), strict=True
-            )
-        ]
+        whys = part.table.strings("why").at(shown)
+        lines = [f"{place}: {why}" for place, why in zip(part.places(shown), whys, strict=True)]
+        recode = f"{RECODE}; or " if NOT_UTF8 in whys else ""
         listed = f"; all of them: {self.skipped.listed}" if self.skipped.listed else ""
         raise DataError(
             f"{len(bad)} of {len(part)} {self.modality} items cannot be used: corpus '{self.name}'",
             why="; ".join(lines) + listed,
-            fix="mend or remove them, name them in skip, or raise max_bad "
+            fix=f"{recode}mend or remove them, name them in skip, or raise max_bad "
             f"(now {source.max_bad:g}) under [corpora.{self.modality}]",
             corpus=self.name,
             n_bad=len(bad),

@@ -217,7 +217,7 @@ def _texts(
     )
 
 
-def _captions(data: bytes, rest: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
+def _captions(data: bytes, rest: str, columns: tuple[str | int, ...]) -> list[tuple[str, str]]:
     if rest.rpartition(".")[2] != "json":
         return captions_in(data)
     record, why = parse_json(data)

@@ -17,6 +17,9 @@ Told: TypeAlias = Callable[[str, int, int], None]
 """Told of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
 
 
+COLUMNS = ("caption", "captions", "text", "texts", "sentence", "description", "title")
+"""Where captions are looked for, the first that is there, when a lab file names no column."""
+
 MAX_BAD = 0.01
 """Share of a source's items that may be unusable."""
 
@@ -37,8 +40,13 @@ class Source:
     Attributes:
         paths: absolute paths, URLs or patterns of files, shards and folders, in order.
         manifest: a manifest instead.
-        columns: columns or keys that hold captions; () looks for the usual names.
-        id_column: column or key that holds ids; "" numbers the rows.
+        columns: columns or keys that hold captions, or their numbers in a table, from 0; ()
+            looks for the usual names.
+        id_column: column or key that holds ids, or its number; "" numbers the rows.
+        header: whether the first row of a csv or tsv file names its columns.
+        delimiter: of a csv or tsv file; "" tells it by suffix and first line.
+        quoted: whether its fields may be quoted; None is yes, but for tabs, and a quoted field
+            whose lines look like rows is none.
         member: name of the file in a sample of a shard, such as ``"left.jpg"``; "" takes the
             only one of its kind.
         skip: ids to leave out.
@@ -49,8 +57,11 @@ class Source:
 
     paths: tuple[str, ...] = ()
     manifest: Path | None = None
-    columns: tuple[str, ...] = ()
-    id_column: str = ""
+    columns: tuple[str | int, ...] = ()
+    id_column: str | int = ""
+    header: bool = True
+    delimiter: str = ""
+    quoted: bool | None = None
     member: str = ""
     skip: frozenset[str] = field(default=frozenset())
     max_bad: float = MAX_BAD
