@@ -9,21 +9,26 @@ rows = fused.embed(text=["a low hum"], sigma=(0.8, 0.5))["text"]
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from reactions.bundle import Bundle, load_bundle
+import numpy as np
+
+from reactions.bundle import Bundle
+from reactions.data.path_like import never_a_file
 from reactions.dsl import Expression
-from reactions.errors import UsageError
-from reactions.kinds import Item, Modality
+from reactions.errors import MediaError, UsageError
+from reactions.kinds import Item, Modality, Waveform
 from reactions.labs.reading import load_lab
+from reactions.run.events import EventSink
 from reactions.spaces.tree import Adjustment, Factors
-from reactions.target import Target
+from reactions.target import LoadedParts, Target
+from reactions.watching import log_notices, log_scans, watch
 from reactions.workbench import Workbench
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _BATCH_ITEMS = 256
@@ -31,6 +36,9 @@ _BATCH_ITEMS = 256
 
 class FusedSpace:
     """A trained product, ready to embed.
+
+    Encoders are loaded when ``embed`` first needs them and kept, whatever the factors of later
+    calls. ``close()``, or leaving a ``with`` block, frees them; threads may share a space.
 
     Attributes:
         expression: the canonical reaction.
@@ -49,6 +57,23 @@ class FusedSpace:
         self.modalities = bundle.space.modalities
         self.path = bundle.path
         self.lab = bundle.lab
+        self._parts: LoadedParts | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the encoders and projectors; a later ``embed`` loads what it needs again."""
+        if self._parts is not None:
+            self._parts.release()
 
     def __repr__(self) -> str:
         return f"FusedSpace({self.expression!r}, dim={self.dim}, lab={self.lab!r})"
@@ -59,7 +84,7 @@ class FusedSpace:
         sigma: Factors | Mapping[str, Factors] | None = None,
         lambda_: Factors | Mapping[str, Factors] | None = None,
         experts: Collection[str] | None = None,
-        **media: Sequence[Any],
+        **media: Iterable[Any],
     ) -> dict[Modality, NDArray[np.float32]]:
         """Embed media of any of the product's modalities.
 
@@ -68,19 +93,19 @@ class FusedSpace:
                 alphabetical order, by modality name, or by expert name.
             lambda_: factors of displacements, likewise.
             experts: names of the experts to use; all by default.
-            media: modality to values, as in ``text=["rain"], audio=["rain.wav"]``: texts,
-                file paths, (h, w, 3) uint8 arrays, or ``Waveform``; an ``Item`` where it
+            media: modality to values, as in ``text=["rain"], audio=["rain.wav"]``: texts (also
+                those that look like paths), file paths, (h, w, 3) uint8 arrays, or
+                ``Waveform``; an ``Item`` where it
                 needs an id, by which folders of embeddings are looked up.
 
         Returns:
             Modality to (n, dim) float32 unit-norm rows, in the order given.
 
         Raises:
-            UsageError: an unknown modality, or factors that do not fit.
-            MediaError: a file cannot be decoded.
+            UsageError: an unknown modality, a value of a wrong type, or factors that do not
+                fit.
+            MediaError: a file is missing or cannot be decoded.
         """
-        import numpy as np
-
         if isinstance(experts, str):
             experts = [experts]
         names = {expert["expert"] for expert in self._bundle.record["mixtures"]}
@@ -89,12 +114,13 @@ class FusedSpace:
             lambda_=_by_expert(lambda_, names),
             experts=None if experts is None else frozenset(experts),
         )
-        embedder = self._workbench.embedder(self._target, adjustment)
+        if self._parts is None:
+            self._parts = self._workbench.parts(self._target)
+        embedder = self._workbench.embedder(self._target, adjustment, parts=self._parts)
         found = {}
-        for modality, values in media.items():
-            if isinstance(values, str | bytes):
-                raise UsageError(f"{modality} takes a list", fix=f"{modality}=[...]")
-            items = [_item(i, modality, value) for i, value in enumerate(values)]
+        # All are checked before the first encoder is loaded.
+        checked = {name: _items(name, values, embedder.by_id) for name, values in media.items()}
+        for modality, items in checked.items():
             found[modality] = np.concatenate(
                 [
                     embedder.embed(modality, items[start : start + _BATCH_ITEMS])
@@ -104,6 +130,28 @@ class FusedSpace:
         return found
 
 
+def _items(modality: Modality, values: Iterable[Any], by_id: Collection[Modality]) -> list[Item]:
+    """Return items, whose files are there unless they are only looked up by id."""
+    if isinstance(values, str | bytes | os.PathLike | Item | Waveform):
+        raise UsageError(f"{modality} takes a list", fix=f"{modality}=[...]")
+    try:
+        values = list(values)
+    except TypeError as error:
+        raise UsageError(
+            f"{modality} takes a list", why=str(error), fix=f"{modality}=[...]"
+        ) from None
+    items = []
+    for position, value in enumerate(values):
+        item = _item(position, modality, value)
+        if item is not value and modality not in by_id:
+            if modality != "text" and isinstance(item.value, Path):
+                _check_file(position, modality, value)
+            else:
+                _check_type(position, modality, value)
+        items.append(item)
+    return items
+
+
 def _item(position: int, modality: Modality, value: Any) -> Item:
     if isinstance(value, Item):
         if value.modality != modality:
@@ -111,6 +159,62 @@ def _item(position: int, modality: Modality, value: Any) -> Item:
         return value
     is_path = modality != "text" and isinstance(value, str | os.PathLike)
     return Item(str(position), modality, Path(value) if is_path else value, own_id=False)
+
+
+def _check_file(position: int, modality: Modality, value: str | os.PathLike[str]) -> None:
+    """Refuse a file that is not there.
+
+    Raises:
+        MediaError: it is not.
+    """
+    path = Path(value)
+    try:
+        if path.is_file():
+            return
+        kind = "it is a folder" if path.is_dir() else "there is no such file"
+    except (OSError, ValueError):  # longer than any file's name, or with a null in it
+        kind = "there is no such file"
+    raise MediaError(
+        f"cannot read the {modality} '{path}'",
+        why=never_a_file(os.fspath(value)) or kind,
+        path=str(path),
+        position=position,
+    )
+
+
+def _check_type(position: int, modality: Modality, value: Any) -> None:
+    """Refuse values that no encoder takes; other modalities are their encoders' business.
+
+    Raises:
+        UsageError: the type, or an array's shape, does not fit.
+    """
+    wants = {
+        "text": "a str",
+        "image": "a path or an (h, w, 3) uint8 array",
+        "audio": "a path or a Waveform",
+    }
+    if modality == "text":
+        fits = isinstance(value, str)
+    elif modality == "image":
+        fits = (
+            isinstance(value, np.ndarray)
+            and value.dtype == np.uint8
+            and value.ndim == 3
+            and value.shape[2] == 3
+            and value.size > 0
+        )
+    else:
+        fits = modality != "audio" or isinstance(value, Waveform)
+    if fits:
+        return
+    given = type(value).__name__
+    if isinstance(value, np.ndarray):
+        given = f"an array of shape {value.shape}, {value.dtype}"
+    raise UsageError(
+        f"{modality} {position} is {given}",
+        why=f"{modality} takes {wants[modality]}",
+        position=position,
+    )
 
 
 def _by_expert(
@@ -131,6 +235,8 @@ def react(
     precision: str | None = None,
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    events: EventSink | None = None,
 ) -> FusedSpace:
     """Train a reaction, or find it trained, and return the product.
 
@@ -142,12 +248,24 @@ def react(
         precision: ``"fast"`` or ``"exact"``, instead of the lab's.
         device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
         out: the bundle's directory; by default one in the user's data folder.
+        progress: whether to show progress on stderr; None shows it on a terminal alone.
+            Either way it is logged, by the logger ``reactions``: steps as INFO, what is to be
+            known of the result as WARNING.
+        events: called with what happens (``reactions.run.events``), in the order it does, from
+            the thread that called ``react``: ``PlanStarted``, then ``StepHit``,
+            ``StepStarted``, ``StepProgress``, ``StepFinished`` and others of each step, and
+            ``PlanFinished`` or ``PlanStopped``. What it raises ends the run.
 
     Raises:
         MolspaceError: whatever stands in the way, with the fix.
     """
-    workbench = Workbench(load_lab(lab, seed=seed).with_precision(precision), device=device)
+    workbench = Workbench(
+        load_lab(lab, seed=seed, told=log_scans()).with_precision(precision),
+        device=device,
+        events=watch(progress, events),
+    )
     checked = workbench.check(reaction)
+    log_notices(workbench.plan(checked).notices)
     bundle = workbench.react(checked, out=Path(out) if out else None, current=False)
     return FusedSpace(bundle, workbench)
 
@@ -166,4 +284,5 @@ def load(
         MissingError: there is no bundle.
         BundleError: it is truncated, changed, or newer than this version.
     """
-    return FusedSpace(load_bundle(Path(bundle)), Workbench(load_lab(lab), device=device))
+    workbench = Workbench(load_lab(lab, told=log_scans()), device=device)
+    return FusedSpace(workbench.open_bundle(Path(bundle)), workbench)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,6 +62,51 @@ class Target:
         return str(entry["sha256"])
 
 
+class LoadedParts:
+    """The encoders and projectors of a target on one device, loaded when needed and then kept.
+
+    Several embedders, one after another or in several threads, may share them: factors and
+    experts are no part of what is loaded.
+
+    Args:
+        target: whose parts.
+        load_encoder: opens a leaf on a device.
+        device: ``"cpu"`` or ``"cuda:N"``.
+    """
+
+    def __init__(self, target: Target, load_encoder: LoadEncoder, device: str) -> None:
+        self.device = device
+        self._target = target
+        self._load_encoder = load_encoder
+        self._encoders: dict[Leaf, Encoder] = {}
+        self._heads: Heads | None = None
+        self._lock = threading.RLock()
+
+    def encoder(self, leaf: Leaf) -> Encoder:
+        """Return the encoder of a leaf."""
+        with self._lock:
+            if leaf not in self._encoders:
+                self._encoders[leaf] = self._load_encoder(leaf.spec, self.device)
+            return self._encoders[leaf]
+
+    def heads(self) -> Heads:
+        """Return the projectors."""
+        with self._lock:
+            if self._heads is None:
+                self._heads = self._target.heads(self.device)
+            return self._heads
+
+    def release(self) -> None:
+        """Forget everything; what is needed again is loaded again."""
+        with self._lock:
+            self._encoders.clear()
+            self._heads = None
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
+
+
 class Embedder:
     """Embeds items of any modality with a target, loading encoders when first needed.
 
@@ -69,6 +115,7 @@ class Embedder:
         load_encoder: opens a leaf on a device.
         device: ``"cpu"`` or ``"cuda:N"``.
         adjustment: factors and experts.
+        parts: those that earlier embedders of this target have loaded, on their device.
 
     Raises:
         UsageError: the adjustment does not fit the product.
@@ -81,13 +128,11 @@ class Embedder:
         load_encoder: LoadEncoder,
         device: str,
         adjustment: Adjustment = NO_ADJUSTMENT,
+        parts: LoadedParts | None = None,
     ) -> None:
         self.target = target
-        self._load_encoder = load_encoder
-        self._device = device
         self._adjustment = fit_adjustment(target.space, adjustment)
-        self._encoders: dict[Leaf, Encoder] = {}
-        self._heads: Heads | None = None
+        self._parts = parts or LoadedParts(target, load_encoder, device)
 
     @property
     def dim(self) -> int:
@@ -126,14 +171,15 @@ class Embedder:
 
         from reactions.spaces.fuse import fuse
 
-        if self._heads is None:
-            self._heads = self.target.heads(self._device)
+        heads = self._parts.heads()
         rows = {
-            leaf: torch.from_numpy(self._encoder(leaf).embed(modality, items)).to(self._device)
+            leaf: torch.from_numpy(self._parts.encoder(leaf).embed(modality, items)).to(
+                self._parts.device
+            )
             for leaf in leaves
         }
         with torch.inference_mode():
-            fused = fuse(self.target.space, modality, rows, self._heads, self._adjustment)
+            fused = fuse(self.target.space, modality, rows, heads, self._adjustment)
         found: NDArray[np.float32] = fused.cpu().numpy()
         return found
 
@@ -146,10 +192,9 @@ class Embedder:
             DataError: weights are damaged.
         """
         leaves = self._leaves(modality)
-        if self._heads is None:
-            self._heads = self.target.heads(self._device)
+        self._parts.heads()
         for leaf in leaves:
-            self._encoder(leaf)
+            self._parts.encoder(leaf)
 
     def _leaves(self, modality: Modality) -> tuple[Leaf, ...]:
         space = self.target.space
@@ -159,8 +204,3 @@ class Embedder:
                 why=f"it embeds {', '.join(space.modalities)}",
             )
         return needed_leaves(space, modality, self._adjustment)
-
-    def _encoder(self, leaf: Leaf) -> Encoder:
-        if leaf not in self._encoders:
-            self._encoders[leaf] = self._load_encoder(leaf.spec, self._device)
-        return self._encoders[leaf]

@@ -34,7 +34,7 @@ from reactions.run.events import Event, StoreWarning
 from reactions.scoring import plan_scores, whole
 from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment
 from reactions.store import Store
-from reactions.target import Embedder, Target
+from reactions.target import Embedder, LoadedParts, Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,10 +161,10 @@ class Workbench:
         """
         if reference is None:
             current = shelf.current_bundle(self.lab)
-            target = self._opened(current.directory)
+            target = _bundle_target(self.open_bundle(current.directory))
             return replace(target, reason=current.reason, is_guess=not current.is_own)
         if isinstance(reference, str | Path) and _names_bundle(Path(reference)):
-            return replace(self._opened(reference), reason="as given")
+            return replace(_bundle_target(self.open_bundle(reference)), reason="as given")
         if isinstance(reference, str) and _URI.fullmatch(reference.strip()):
             reference = quoted(reference.strip())
         try:
@@ -237,16 +237,34 @@ class Workbench:
 
     # --- infer -----------------------------------------------------------------------
 
-    def embedder(self, target: Target, adjustment: Adjustment = NO_ADJUSTMENT) -> Embedder:
-        """Return what embeds items with a target."""
-        from reactions.run.device import resolve_devices
+    def embedder(
+        self,
+        target: Target,
+        adjustment: Adjustment = NO_ADJUSTMENT,
+        *,
+        parts: LoadedParts | None = None,
+    ) -> Embedder:
+        """Return what embeds items with a target.
 
+        Args:
+            target: from ``target``.
+            adjustment: factors and experts.
+            parts: from ``parts``, to load nothing twice.
+        """
+        parts = parts or self.parts(target)
         return Embedder(
             target,
             load_encoder=load_encoder,
-            device=resolve_devices(self.device)[0],
+            device=parts.device,
             adjustment=adjustment,
+            parts=parts,
         )
+
+    def parts(self, target: Target) -> LoadedParts:
+        """Return what keeps a target's encoders and projectors between embedders."""
+        from reactions.run.device import resolve_devices
+
+        return LoadedParts(target, load_encoder, resolve_devices(self.device)[0])
 
     # --- running ---------------------------------------------------------------------
 
@@ -263,8 +281,13 @@ class Workbench:
         )
         return executor.run(targets)
 
-    def _opened(self, directory: str | Path) -> Target:
-        """Read a bundle; weights that it knows by another machine's paths are the lab's."""
+    def open_bundle(self, directory: str | Path) -> Bundle:
+        """Read a bundle; weights that it knows by another machine's paths are the lab's.
+
+        Raises:
+            MissingError: there is no bundle.
+            BundleError: it is truncated, changed, or newer than this version.
+        """
         bundle = bundles.load_bundle(directory)
         sources: dict[str, str] = {}
         named = list(self.lab.weights)
@@ -279,7 +302,7 @@ class Workbench:
                     if spec.weights_digest and same:
                         sources[spec.name] = own.source
         self._refuse_unused_weights(bundle.space)
-        return _bundle_target(bundles.with_sources(bundle, sources) if sources else bundle)
+        return bundles.with_sources(bundle, sources) if sources else bundle
 
     def _refuse_unused_weights(self, space: Space) -> None:
         self.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))

@@ -39,6 +39,7 @@ LAYERS = (
         "importing",
         "sharing",
         "report",
+        "watching",
         "api",
         "__init__",
     ),

@@ -1,0 +1,165 @@
+"""What Python programs see of a run: progress on stderr, and log records.
+
+The logger ``reactions`` gets every step at INFO and what a result's reader should know at
+WARNING; Python shows warnings on stderr unless the program says otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from reactions.run.events import (
+    Event,
+    EventSink,
+    PlanFinished,
+    PlanStarted,
+    PlanStopped,
+    StepEvent,
+    StepFailed,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+    Stopping,
+    StoreWarning,
+    Waiting,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+logger = logging.getLogger("reactions")
+
+_EVERY_S = 10.0
+
+
+def watch(progress: bool | None, events: EventSink | None = None) -> EventSink:
+    """Return a sink that logs events, shows progress, and passes events on.
+
+    Args:
+        progress: whether to show progress on stderr; None shows it on a terminal alone.
+        events: the caller's own sink, called last.
+    """
+    stderr = sys.stderr
+    interactive = stderr is not None and stderr.isatty() and os.environ.get("TERM") != "dumb"
+    sinks: list[EventSink] = [log]
+    if progress or (progress is None and interactive):
+        sinks.append(_Bar() if interactive else _Lines())
+    if events is not None:
+        sinks.append(events)
+
+    def sink(event: Event) -> None:
+        for each in sinks:
+            each(event)
+
+    return sink
+
+
+def log(event: Event) -> None:
+    """Log an event."""
+    if isinstance(event, StoreWarning):
+        logger.warning("%s", event.message)
+    elif isinstance(event, StepFailed):
+        logger.error("%s: failed: %s", event.label, event.error)
+    elif text := _line(event):
+        logger.info("%s", text)
+
+
+def log_notices(notices: Iterable[str]) -> None:
+    """Log what a plan says of its result."""
+    for notice in notices:
+        logger.warning("%s", notice)
+
+
+def log_scans() -> Callable[[str, int, int], None]:
+    """Return what logs the progress of scans of corpora, each at most every ten seconds."""
+    due_s: dict[str, float] = {}
+
+    def told(what: str, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if now_s >= due_s.get(what, 0.0):
+            due_s[what] = now_s + _EVERY_S
+            logger.info("scanning %s: %d%s", what, done, f" of {total}" if total else "")
+
+    return told
+
+
+def _line(event: Event) -> str:
+    match event:
+        case PlanStarted(steps=0):
+            return "nothing to run: the cache has the results"
+        case PlanStarted(steps, hits):
+            return f"{steps} steps to run, {hits} results from the cache"
+        case StepFinished(seconds=seconds):
+            return f"{event.label}: done in {seconds:.1f} s"
+        case Waiting():
+            return f"{event.label}: waiting for another process, which is making it"
+        case Stopping(workers):
+            return f"stopping: {workers} workers are still busy"
+        case PlanFinished(executed, seconds) if executed:
+            return f"{executed} steps run in {seconds:.1f} s"
+    return ""
+
+
+class _Lines:
+    """A line for each finished step, where no bar can be drawn."""
+
+    def __call__(self, event: Event) -> None:
+        if (text := _line(event)) and sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+class _Bar:
+    """One bar: steps of the run, and how far the latest of them is."""
+
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+        self._task: TaskID
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, PlanStarted):
+            self._stop()
+            if event.steps:
+                self._start(event.steps)
+        elif isinstance(event, PlanFinished | PlanStopped):
+            self._stop()
+        elif self._bars is not None and isinstance(event, StepEvent):
+            if isinstance(event, StepProgress):
+                part = f"{event.label}: {event.done} of {event.total} {event.unit}"
+                self._bars.update(self._task, description=part)
+            elif isinstance(event, StepStarted):
+                self._bars.update(self._task, description=event.label)
+            elif isinstance(event, StepFinished):
+                self._bars.advance(self._task)
+
+    def _start(self, steps: int) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")) or None)
+        self._bars = Progress(
+            MofNCompleteColumn(),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            redirect_stdout=False,  # stdout is the program's
+        )
+        self._task = self._bars.add_task("", total=steps)
+        self._bars.start()
+
+    def _stop(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = None

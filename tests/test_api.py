@@ -1,0 +1,201 @@
+"""The Python facade: encoders are loaded once, values are checked, runs are not silent."""
+
+import io
+import logging
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles import record_of, tensors_of
+from fakes import Encoder, headline
+
+import reactions
+from reactions import Item, Waveform, workbench
+from reactions.bundle import write_bundle
+from reactions.errors import MediaError, UsageError
+from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StoreWarning
+from reactions.watching import log_notices, watch
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The encoders that were loaded, in order: (space, device)."""
+    names = []
+
+    def load(spec, device):
+        names.append((spec.name, device))
+        return Encoder(spec)
+
+    monkeypatch.setattr(workbench, "load_encoder", load)
+    return names
+
+
+@pytest.fixture
+def fused(tmp_path, loaded):
+    space = headline()
+    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    return reactions.load(made, lab="mini", device="cpu")
+
+
+def test_three_calls_load_each_encoder_once(fused, loaded):
+    first = fused.embed(text=["a low hum"])["text"]
+    assert len(loaded) == 4
+    np.testing.assert_array_equal(fused.embed(text=["a low hum"])["text"], first)
+    others = fused.embed(text=["a low hum"], sigma=0.0, experts=["InternVL"])["text"]
+    assert not np.allclose(others, first)
+    fused.embed(audio=[Waveform(np.zeros(8, np.float32), 16_000)])
+    assert sorted(loaded) == sorted((leaf, "cpu") for leaf in fused_leaves())
+
+
+def fused_leaves() -> tuple[str, ...]:
+    return ("CLAP_g", "CLAP_m", "ImageBind", "InternVL")
+
+
+def test_only_what_is_needed_is_loaded(fused, loaded):
+    fused.embed(image=[np.zeros((2, 2, 3), np.uint8)])
+    assert {name for name, _ in loaded} == {"ImageBind", "InternVL"}
+
+
+def test_closing_frees_and_embedding_loads_again(fused, loaded):
+    with fused as entered:
+        assert entered is fused
+        first = fused.embed(text=["a"])["text"]
+    n = len(loaded)
+    np.testing.assert_array_equal(fused.embed(text=["a"])["text"], first)
+    assert len(loaded) == 2 * n
+    fused.close()
+    fused.close()
+
+
+def test_threads_share_encoders(fused, loaded):
+    start = threading.Barrier(4)
+
+    def embed():
+        start.wait()
+        fused.embed(text=["a"])
+
+    threads = [threading.Thread(target=embed) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 4
+
+
+def test_a_text_that_looks_like_a_path_is_a_text(fused):
+    assert fused.embed(text=["path.wav", "and/or", "missing.m4a"])["text"].shape == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("media", "why"),
+    [
+        ({"image": ["nonsense.png"]}, "there is no such file"),
+        ({"audio": ["clip.m4a"]}, "there is no such file"),
+        ({"audio": [Path("gone/clip.wav")]}, "there is no such file"),
+        ({"image": ["."]}, "it is a folder"),
+        ({"image": ["https://example.org/a.png"]}, "it is a URL"),
+        ({"image": ["*.png"]}, "a pattern of file names"),
+        ({"image": ["a\0b"]}, "there is no such file"),
+        ({"image": ["n" * 5000]}, "there is no such file"),
+        ({"text": ["fine"], "image": ["nonsense.png"]}, "there is no such file"),
+    ],
+)
+def test_files_that_are_not_there(fused, loaded, media, why):
+    with pytest.raises(MediaError, match=f"(?s)cannot read the .*{why}"):
+        fused.embed(**media)
+    assert loaded == []  # before any encoder is
+
+
+@pytest.mark.parametrize(
+    ("media", "message"),
+    [
+        ({"text": "a low hum"}, "text takes a list"),
+        ({"image": Path("a.png")}, "image takes a list"),
+        ({"text": 3}, "text takes a list"),
+        ({"text": None}, "text takes a list"),
+        ({"text": [3]}, "text 0 is int"),
+        ({"text": ["a", None]}, "text 1 is NoneType"),
+        ({"text": [b"a"]}, "text 0 is bytes"),
+        ({"text": [Path("a.txt")]}, "text 0 is PosixPath"),
+        ({"image": [np.zeros((2, 2), np.uint8)]}, r"an array of shape \(2, 2\), uint8"),
+        ({"image": [np.zeros((2, 2, 3))]}, r"an array of shape \(2, 2, 3\), float64"),
+        ({"image": np.zeros((2, 2, 3), np.uint8)}, r"an array of shape \(2, 3\), uint8"),
+        ({"audio": [np.zeros(3, np.float32)]}, "audio 0 is an array"),
+        ({"text": [Item("a", "audio", None)]}, "item 'a' of text is audio"),
+        ({"smell": ["rose.txt"]}, "smell"),
+    ],
+)
+def test_values_of_wrong_types(fused, loaded, media, message):
+    with pytest.raises((UsageError, MediaError), match=message):
+        fused.embed(**media)
+    assert loaded == []
+
+
+def test_any_iterable_will_do(fused):
+    want = fused.embed(text=["a", "b"])["text"]
+    np.testing.assert_array_equal(fused.embed(text=(t for t in "ab"))["text"], want)
+    np.testing.assert_array_equal(fused.embed(text=np.array(["a", "b"]))["text"], want)
+    assert fused.embed(text=[])["text"].shape == (0, 6)
+
+
+def test_every_public_name_is_listed():
+    assert set(reactions.__all__) <= set(dir(reactions))
+    for name in reactions.__all__:
+        assert getattr(reactions, name) is not None
+
+
+# --- what a run shows ---
+
+
+EVENTS = (
+    PlanStarted(1, 2),
+    StepFinished("k", "train", "train a head", 0.5),
+    StoreWarning("damaged"),
+    PlanFinished(1, 0.5),
+)
+LINES = ["1 steps to run, 2 results from the cache", "train a head: done in 0.5 s"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "progress", "shown"),
+    [
+        (io.StringIO, None, False),
+        (io.StringIO, False, False),
+        (io.StringIO, True, True),
+        (Terminal, None, True),
+        (Terminal, False, False),
+        (Terminal, True, True),
+    ],
+)
+def test_progress_shows_on_a_terminal_or_where_it_is_asked_for(
+    stream, progress, shown, monkeypatch, caplog
+):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stream())
+    caplog.set_level(logging.INFO, "reactions")
+    seen = []
+    sink = watch(progress, seen.append)
+    for event in EVENTS:
+        sink(event)
+    assert bool(sys.stderr.getvalue()) == shown
+    assert tuple(seen) == EVENTS
+    assert [r.message for r in caplog.records][:2] == LINES
+    assert ("WARNING", "damaged") in [(r.levelname, r.message) for r in caplog.records]
+
+
+def test_progress_without_stderr(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    for event in EVENTS[:2]:
+        watch(True)(event)
+
+
+def test_notices_are_warnings(caplog):
+    log_notices(["the product is worse than a part"])
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
