@@ -17,6 +17,7 @@ from reactions.kinds import (
     Leaf,
     Modality,
     Space,
+    SpaceSpec,
     Tuned,
     leaves,
     shared_modalities,
@@ -161,21 +162,40 @@ class Planner:
     def corpus(self, space: Space, modality: Modality) -> Corpus | None:
         """Return the corpus that a reaction with this space embeds, or None without one.
 
-        It is the lab's, unless every leaf that embeds the modality is given by precomputed
-        embeddings: then their own ids are the corpus.
+        It is the one that the lab names. Where the lab names none, or one of the mini world, and
+        every leaf that embeds the modality is a folder of embeddings, their own ids are the
+        corpus.
+
+        Raises:
+            DataError: a folder lacks items of the corpus.
         """
         concerned = [leaf.spec for leaf in leaves(space) if modality in leaf.spec.modalities]
-        precomputed = bool(concerned) and all(s.adapter == "precomputed" for s in concerned)
-        key = (modality, tuple(spec.source for spec in concerned) if precomputed else ())
+        folders = [spec for spec in concerned if spec.adapter == "precomputed"]
+        key = (modality, tuple(spec.source for spec in folders))
         if key not in self._corpora:
-            if precomputed:
-                from reactions.spaces.precomputed import common_corpus
-
-                self._corpora[key] = common_corpus(concerned, modality)
-            else:
-                found = self._corpora[key] = self.lab.corpus(modality)
-                self.notices.extend(getattr(found, "notices", ()))
+            found = self._corpora[key] = self._items(concerned, folders, modality)
+            self.notices.extend(getattr(found, "notices", ()))
         return self._corpora[key]
+
+    def _items(
+        self, concerned: Sequence[SpaceSpec], folders: Sequence[SpaceSpec], modality: Modality
+    ) -> Corpus | None:
+        if not folders:
+            return self.lab.corpus(modality)
+        from reactions.labs.named_items import has_rows, named_items, names_items
+        from reactions.spaces.precomputed import common_corpus
+
+        if len(folders) < len(concerned):
+            corpus = self.lab.corpus(modality)
+            return None if corpus is None else has_rows(corpus, folders)
+        if names_items(self.lab, modality):
+            return named_items(self.lab, modality, folders)
+        if modality in self.lab.corpora:
+            self.notices.append(
+                f"the {modality} corpus of lab '{self.lab.name}' is made up, and not used: the "
+                f"rows of '{folders[0].name}' are"
+            )
+        return common_corpus(folders, modality)
 
     def embed(self, space: Space, corpus: Corpus) -> Step:
         """Plan a corpus's embedding in a leaf or a product."""

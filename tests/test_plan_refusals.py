@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from fakes import CG, CM, IB, VL, changed, cr, dr, spec
 from planning import corpora, keys, lab, plan
 
-from reactions.data.corpora import IdCorpus
+from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.errors import DataError, NotSupportedYet, UsageError
 from reactions.kinds import Leaf, Tuned
 from reactions.spaces.precomputed import resolve
@@ -143,7 +144,19 @@ def test_each_pair_of_precomputed_spaces_has_its_own_items(tmp_path):
 
 
 def test_a_precomputed_space_beside_an_encoder_takes_the_labs_items(tmp_path):
-    expert = folder(tmp_path / "clap", audio=5, text=6)
-    made = plan(cr(IB, expert), lab())
+    texts = TextCorpus("captions", ["x"] * 12, [f"t{k}" for k in range(12)])
+    laboratory = lab(corpora(text=texts))
+    expert = folder(tmp_path / "clap", audio=8, text=14)
+    with pytest.raises(DataError, match="space 'clap' has no ids for its audio rows"):
+        plan(cr(IB, expert), laboratory)
+    (tmp_path / "clap/audio.ids.json").write_text(json.dumps([f"a{k}" for k in range(8)]))
+    (tmp_path / "clap/text.ids.json").write_text(json.dumps([f"t{k}" for k in range(14)]))
+    with pytest.raises(DataError, match="no rows for 2 of 10 items of corpus 'sounds'") as caught:
+        plan(cr(IB, expert), laboratory)
+    assert caught.value.fields["missing"] == ["a8", "a9"]
+    sounds = IdCorpus("sounds", "audio", [f"a{k}" for k in range(8)])
+    with pytest.raises(DataError, match="item '0' of corpus 'captions' has no id of its own"):
+        plan(cr(IB, expert), lab(corpora(audio=sounds)))
+    made = plan(cr(IB, expert), lab(corpora(text=texts, audio=sounds)))
     rows = {s.label: s.n_rows for s in made.steps() if s.kind == "embed"}
     assert rows["embed clap text"] == rows["embed ImageBind text"] == 12

@@ -123,14 +123,18 @@ class IdCorpus:
         name: for messages and progress lines.
         modality: of the embeddings.
         ids: at least one, distinct.
+        notices: what the user should know of them before they are used.
 
     Raises:
         DataError: no ids, or a repeated one.
     """
 
-    def __init__(self, name: str, modality: Modality, ids: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, modality: Modality, ids: Sequence[str], notices: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.modality = modality
+        self.notices = tuple(notices)
         self._ids = list(ids)
         check_ids(name, modality, self._ids)
 

@@ -222,19 +222,21 @@ def _row(
 ) -> Row:
     id = str(number)
     modality: Modality | None = None
+    own_id = False
     try:
         if literal:
             record: dict[str, Any] = {"modality": "text", "text": line}
         else:
             record = _object(line) if line.startswith("{") else _bare(line, base)
         id = _id(record, id)
-        modality = _modality(record, modalities)
         own_id = "id" in record
+        modality = _modality(record, modalities)
         value = _value(record, modality, base, must_exist=not (own_id and modality in by_id))
         return Row(number, id, modality, value, _digest(record, value), own_id=own_id)
     except _Bad as error:
         message = str(error).encode(errors="backslashreplace").decode()
-        return Row(number, id, modality, why=message, is_path=isinstance(error, _PathLike))
+        is_path = isinstance(error, _PathLike)
+        return Row(number, id, modality, why=message, is_path=is_path, own_id=own_id)
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Folders of embeddings, whatever wrote them: one file a modality, or many.
 
-Plain files:
+Plain files, also in numbered parts:
 
-    clap/audio.npy, clap/text.safetensors, clap/image.parquet
+    clap/audio.npy, clap/text.safetensors, clap/image_0.parquet, clap/image_1.parquet
+
+What ``molspace infer`` wrote, which may mix modalities (``embedding_outputs``).
 
 As clip-retrieval writes them, numbered, with the ids in the metadata:
 
@@ -14,37 +16,41 @@ else the folder's or the tar's own:
 
     set/image-0000.tar or set/image/0000.tar, with members 0001.npy, ...
 
-``<modality>.ids.txt`` or ``<modality>.ids.json`` in the folder give ids to any of them.
+Files of ids in the folder, such as ``<modality>.ids.txt``, go with any of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from reactions.data.digests import DigestCache
-from reactions.errors import DataError, DimensionMismatch
+from reactions.errors import DataError
 from reactions.kinds import Modality
-from reactions.spaces.embedding_files import (
-    SUFFIXES,
-    EmbeddingFile,
-    open_embeddings,
-    read_column,
+from reactions.spaces.embedding_files import SUFFIXES, open_embeddings
+from reactions.spaces.embedding_ids import (
+    NO_MODALITIES,
+    id_files,
+    is_id_file,
+    modality_of,
+    possible_ids,
     read_ids,
 )
-from reactions.spaces.embedding_tars import open_tars
+from reactions.spaces.embedding_outputs import outputs, refuse_without_items
+from reactions.spaces.embedding_parquet import read_id_column
+from reactions.spaces.embedding_tables import EmbeddingFile, Joined
+from reactions.spaces.embedding_tars import tar_sets
 
 _METADATA = "metadata"
-_ID_COLUMNS = ("key", "image_path")
-_ALIASES: Mapping[str, Modality] = {"img": "image", "images": "image", "sound": "audio"}
-_MODALITY = re.compile(r"(.+?)(_emb|_embeddings?|_features)?")
 _NUMBER = re.compile(r"(\d+)$")
+_PART = re.compile(r"(?P<stem>.*?)[-_.](?P<number>\d+)(?:[-_.]of[-_.](?P<count>\d+))?")
+_EMBEDDED = (
+    *(*SUFFIXES, ".npz", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".hdf5", ".arrow", ".feather"),
+    *(".tar", ".jsonl", ".ndjson", ".csv", ".tsv", ".bin", ".mat", ".gz", ".zip"),
+)
 
 
 class EmbeddingSet(Protocol):
@@ -65,10 +71,15 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
     """Return what a folder holds, sorted by modality.
 
     Raises:
-        DataError: it holds nothing, or a modality in two ways.
+        DataError: it holds nothing, or a modality in two ways, or something whose modality
+            cannot be told.
     """
     found: dict[Modality, EmbeddingSet] = {}
-    for modality, one in (*_plain(folder), *_numbered(folder), *_tars(folder)):
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+    own: list[tuple[Modality, EmbeddingSet]] = [(one.modality, one) for one in outputs(files)]
+    taken = {path for _, one in own for path in one.paths}
+    plain = _plain([path for path in files if path not in taken])
+    for modality, one in (*own, *plain, *_numbered(folder), *tar_sets(folder)):
         if modality in found:
             first, second = (_shown(folder, paths) for paths in (found[modality].paths, one.paths))
             raise DataError(
@@ -90,17 +101,17 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
 
 def sidecars(folder: Path, modality: Modality) -> list[Path]:
     """Return the files that give a modality ids."""
-    paths = [folder / f"{modality}.ids.txt", folder / f"{modality}.ids.json"]
-    return [path for path in paths if path.exists()]
+    return id_files(folder, modality)
 
 
 def all_ids(
     folder: Path, modality: Modality, one: EmbeddingSet, table: EmbeddingFile
-) -> list[Any] | None:
-    """Return the ids of a modality as they are written, or None without any.
+) -> tuple[list[Any] | None, str]:
+    """Return the ids of a modality as they are written, or None without any; and where they are.
 
     Raises:
-        DataError: they are given more than once, or do not match the rows in number.
+        DataError: they are given more than once, do not match the rows in number, or lie in a
+            file that is not understood.
     """
     found, where = one.own_ids(table)
     sides = sidecars(folder, modality)
@@ -114,16 +125,51 @@ def all_ids(
             path=str(folder),
         )
     if sides:
-        where, found = sides[0].name, read_ids(sides[0])
-    if found is not None and len(found) != table.shape[0]:
+        where, found = sides[0].name, read_ids(sides[0], modality)
+    if found is None:
+        _refuse_unread_ids(folder, modality, one)
+        return None, ""
+    if len(found) != table.shape[0]:
         raise DataError(
             f"mismatched ids: '{where}' has {len(found)} for {table.shape[0]} {modality} "
             "embeddings",
+            fix=f"give each modality ids of its own, as {modality}.ids.txt, one for each row",
             path=str(folder / where),
             n_ids=len(found),
             n_embeddings=table.shape[0],
         )
-    return found
+    return found, where
+
+
+def _refuse_unread_ids(folder: Path, modality: Modality, one: EmbeddingSet) -> None:
+    used = {path for other in find_sets(folder).values() for path in other.paths}
+    used |= {path for path in folder.iterdir() if is_id_file(path)}  # another modality's
+    unread = possible_ids(folder, modality, [*used, *one.paths])
+    if unread:
+        raise DataError(
+            f"the {modality} embeddings in '{folder}' have no ids that are read",
+            why=f"{', '.join(path.name for path in unread[:4])} may hold them",
+            fix=f"name the file {modality}.ids.txt (one a line), .json (a list), .npy or .parquet "
+            "(a column 'id'); if it holds no ids, keep it elsewhere",
+            path=str(folder),
+            files=[path.name for path in unread],
+        )
+
+
+def unread(folder: Path) -> list[Path]:
+    """Return the files of a folder that look like embeddings, and are not read."""
+    sets = find_sets(folder)
+    used = {path for one in sets.values() for path in one.paths}
+    used |= {path for modality in sets for path in sidecars(folder, modality)}
+    return sorted(
+        path
+        for pattern in ("*", "*/*")
+        for path in folder.glob(pattern)
+        if path.name.lower().endswith(_EMBEDDED)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path not in used
+        and path.is_file()
+    )
 
 
 # --- plain files ---------------------------------------------------------------------
@@ -132,27 +178,62 @@ def all_ids(
 @dataclass(frozen=True)
 class _Plain:
     paths: tuple[Path, ...]
+    modality: Modality
 
     def open(self, digests: DigestCache) -> EmbeddingFile:
-        return open_embeddings(self.paths[0])
+        tables = [open_embeddings(path, self.modality) for path in self.paths]
+        for path, table in zip(self.paths, tables, strict=True):
+            refuse_without_items(path, table)
+        return tables[0] if len(tables) == 1 else Joined(self.paths[0].parent, tables)
 
     def own_ids(self, table: EmbeddingFile) -> tuple[list[Any] | None, str]:
-        return table.ids(), self.paths[0].name
+        parts = table.parts if isinstance(table, Joined) else [table]
+        each = [part.ids() for part in parts]
+        without = [part.path.name for part, ids in zip(parts, each, strict=True) if ids is None]
+        if len(without) == len(parts):
+            return None, ""
+        if without:
+            raise DataError(
+                f"no ids in '{without[0]}'",
+                why=f"other parts of the {self.modality} embeddings have some",
+                fix="write all parts alike",
+                path=str(self.paths[0].parent / without[0]),
+            )
+        return [id for ids in each for id in ids or ()], self.paths[0].name
 
 
-def _plain(folder: Path) -> list[tuple[Modality, EmbeddingSet]]:
-    found: list[tuple[Modality, EmbeddingSet]] = []
-    for path in sorted(folder.iterdir(), key=lambda path: (path.stem, path.name)):
-        if path.name.startswith(".") or path.suffix not in SUFFIXES or not path.is_file():
+def _plain(files: Iterable[Path]) -> list[tuple[Modality, EmbeddingSet]]:
+    groups: dict[Modality, list[Path]] = {}
+    parts: dict[tuple[Modality, str], dict[Path, tuple[int, int]]] = {}
+    for path in files:
+        if path.suffix.lower() not in SUFFIXES or is_id_file(path) is not None:
             continue
-        if "." in path.stem:
+        match = _PART.fullmatch(path.stem)
+        stem = match["stem"] if match else path.stem
+        modality = modality_of(stem)
+        if "." in stem or stem.lower() in NO_MODALITIES or not stem or modality.isdigit():
             raise DataError(
                 f"cannot tell the modality of '{path}'",
                 fix="name it <modality>.npy, .safetensors or .parquet; ids go into "
                 "<modality>.ids.txt or <modality>.ids.json",
                 path=str(path),
             )
-        found.append((path.stem, _Plain((path,))))
+        if match:
+            number = int(match["number"]), int(match["count"] or 0)
+            parts.setdefault((modality, f"{stem}{path.suffix.lower()}"), {})[path] = number
+        else:
+            groups.setdefault(modality, []).append(path)
+    found: list[tuple[Modality, EmbeddingSet]] = [
+        (modality, _Plain((path,), modality))
+        for modality, paths in groups.items()
+        for path in paths
+    ]
+    for (modality, _), numbers in parts.items():
+        ordered = _in_order({path: number for path, (number, _) in numbers.items()})
+        count = max(count for _, count in numbers.values())
+        if count and len(ordered) != count:
+            raise _incomplete(list(ordered.values()), f"there are {len(ordered)} of {count}")
+        found.append((modality, _Plain(_without_gaps(ordered), modality)))
     return found
 
 
@@ -162,6 +243,7 @@ def _plain(folder: Path) -> list[tuple[Modality, EmbeddingSet]]:
 @dataclass(frozen=True)
 class _Numbered:
     paths: tuple[Path, ...]
+    modality: Modality
     tables: tuple[Path, ...]
     metadata: tuple[Path, ...]
 
@@ -174,7 +256,7 @@ class _Numbered:
         assert isinstance(table, Joined)
         found: list[Any] = []
         for path, part in zip(self.metadata, table.parts, strict=True):
-            ids = read_column(path, _ID_COLUMNS)
+            ids = read_id_column(path, self.modality)
             if ids is None:
                 return None, ""
             if len(ids) != part.shape[0]:
@@ -188,44 +270,6 @@ class _Numbered:
                 )
             found += ids
         return found, _METADATA
-
-
-class Joined:
-    """Several tables, one after the other.
-
-    Raises:
-        DimensionMismatch: they differ in width.
-    """
-
-    def __init__(self, path: Path, parts: Sequence[EmbeddingFile]) -> None:
-        self.path = path
-        self.parts = list(parts)
-        for part in self.parts:
-            if part.shape[1] != self.parts[0].shape[1]:
-                raise DimensionMismatch(
-                    f"the embeddings in '{path}' differ in width",
-                    why=f"{self.parts[0].path.name} has {self.parts[0].shape[1]} dimensions, "
-                    f"{part.path.name} has {part.shape[1]}",
-                    fix="embed all of them with one model",
-                    path=str(path),
-                )
-        self._starts = np.cumsum([0] + [part.shape[0] for part in self.parts])
-        self.shape = (int(self._starts[-1]), self.parts[0].shape[1])
-
-    def ids(self) -> list[Any] | None:
-        """Return None: ids lie beside the parts."""
-        return None
-
-    def read(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-        """Return the given rows, in the given order."""
-        owner = np.searchsorted(self._starts, rows, side="right") - 1
-        if len(rows) and (owner == owner[0]).all():
-            return self.parts[int(owner[0])].read(rows - self._starts[owner[0]])
-        out = np.empty((len(rows), self.shape[1]), np.float32)
-        for i in np.unique(owner).tolist():
-            here = np.flatnonzero(owner == i)
-            out[here] = self.parts[i].read(rows[here] - self._starts[i])
-        return out
 
 
 def _numbered(folder: Path) -> list[tuple[Modality, EmbeddingSet]]:
@@ -245,79 +289,62 @@ def _numbered(folder: Path) -> list[tuple[Modality, EmbeddingSet]]:
                 fix="copy all of what clip-retrieval wrote",
                 path=str(folder),
             )
-        vectors, names = tuple(tables.values()), tuple(metadata.values())
-        found.append((_modality(child.name), _Numbered((*vectors, *names), vectors, names)))
+        names = tuple(metadata.values())
+        vectors = tuple(tables.values()) if names else _without_gaps(tables)
+        modality = modality_of(child.name)
+        found.append((modality, _Numbered((*vectors, *names), modality, vectors, names)))
     return found
 
 
 def _by_number(folder: Path, suffix: str) -> dict[int, Path]:
     """Return the numbered files of a folder, 10 after 9."""
-    found = {}
-    if folder.is_dir():
-        for path in folder.iterdir():
-            number = _NUMBER.search(path.stem)
-            if path.suffix == suffix and number is not None and not path.name.startswith("."):
-                found[int(number[1])] = path
-    return dict(sorted(found.items()))
+    if not folder.is_dir():
+        return {}
+    return _in_order(
+        {
+            path: int(number[1])
+            for path in sorted(folder.iterdir())
+            if path.suffix.lower() == suffix
+            and not path.name.startswith(".")
+            and (number := _NUMBER.search(path.stem)) is not None
+        }
+    )
 
 
-# --- WebDataset tars -----------------------------------------------------------------
+def _in_order(numbers: Mapping[Path, int]) -> dict[int, Path]:
+    """Return files by number, in order.
+
+    Raises:
+        DataError: two have the same.
+    """
+    found: dict[int, Path] = {}
+    for path, number in sorted(numbers.items(), key=lambda entry: entry[1]):
+        if number in found:
+            raise DataError(
+                f"two files of embeddings in '{path.parent}' have the number {number}",
+                why=f"{found[number].name} and {path.name}",
+                fix="remove one, or number them apart",
+                path=str(path),
+            )
+        found[number] = path
+    return found
 
 
-@dataclass(frozen=True)
-class _Tars:
-    paths: tuple[Path, ...]
-    modality: Modality
-    named: bool
-
-    def open(self, digests: DigestCache) -> EmbeddingFile:
-        return open_tars(self.paths, self._wanted, digests)
-
-    def own_ids(self, table: EmbeddingFile) -> tuple[list[Any] | None, str]:
-        return table.ids(), self.paths[0].name
-
-    def _wanted(self, rest: str) -> bool:
-        """Tell whether a member, by the rest of its name, is of this modality."""
-        name, _, suffix = rest.rpartition(".")
-        own = _modality(name) if self.named else name
-        return suffix == "npy" and own == (self.modality if self.named else "")
+def _without_gaps(files: Mapping[int, Path]) -> tuple[Path, ...]:
+    """Return files that follow one another: without ids a missing one would shift all rows."""
+    numbers = list(files)
+    if numbers[0] not in (0, 1) or numbers[-1] - numbers[0] != len(numbers) - 1:
+        raise _incomplete(list(files.values()), f"they have the numbers {_few(files)}")
+    return tuple(files.values())
 
 
-def _tars(folder: Path) -> list[tuple[Modality, EmbeddingSet]]:
-    groups: dict[tuple[Modality, bool], list[Path]] = {}
-    for path in sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")]):
-        own = path.parent.name if path.parent != folder else re.split(r"[-_.\d]", path.stem)[0]
-        inside = _named_inside(path)
-        for modality in inside or [_modality(own)]:
-            if not modality:
-                raise DataError(
-                    f"cannot tell the modality of '{path}'",
-                    fix="name it <modality>-0000.tar, put it into a folder of that name, or "
-                    "call its members <key>.<modality>.npy",
-                    path=str(path),
-                )
-            groups.setdefault((modality, bool(inside)), []).append(path)
-    return [
-        (modality, _Tars(tuple(paths), modality, named))
-        for (modality, named), paths in groups.items()
-    ]
-
-
-def _named_inside(path: Path) -> list[Modality]:
-    """Return the modalities that the first sample of a tar names."""
-    from reactions.spaces.embedding_tars import first_sample
-
-    names = [rest.rpartition(".")[0] for rest in first_sample(path) if rest.endswith("npy")]
-    return sorted({_modality(name) for name in names if name})
-
-
-# --- names ---------------------------------------------------------------------------
-
-
-def _modality(name: str) -> Modality:
-    match = _MODALITY.fullmatch(name)
-    stem = match[1] if match else name
-    return _ALIASES.get(stem, stem)
+def _incomplete(paths: Sequence[Path], why: str) -> DataError:
+    return DataError(
+        f"numbered files of embeddings are missing beside '{paths[0]}'",
+        why=why,
+        fix="copy all of them; numbers begin at 0 or 1",
+        path=str(paths[0]),
+    )
 
 
 def _few(numbers: Mapping[int, Path]) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 import tarfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,10 @@ from reactions.data.places import entry_of, read
 from reactions.data.sources.tars import index_shards, split_member
 from reactions.data.tables import TableCache
 from reactions.errors import DataError, DimensionMismatch
+from reactions.kinds import Modality
+from reactions.spaces.embedding_files import npy_header
+from reactions.spaces.embedding_ids import NO_MODALITIES, modality_of
+from reactions.spaces.embedding_tables import EmbeddingFile
 
 _FIRST_MEMBERS = 64
 
@@ -129,16 +136,15 @@ class TarEmbeddings:
         path = self._paths[number]
         data = read(str(path), offset, size_bytes)
         try:
-            # Never pickles: an object array is a program.
-            found = np.load(io.BytesIO(data), allow_pickle=False)
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
-            raise self._bad(path, row, " ".join(str(error).split())) from error
-        if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
+            shape, dtype, _, start = npy_header(io.BytesIO(data), len(data))
+        except ValueError as error:
+            raise self._bad(path, row, str(error)) from error
+        if dtype.kind != "f":
             raise self._bad(path, row, "it holds no floats")
-        if found.size == 0 or found.size != found.shape[-1]:
-            raise self._bad(path, row, f"its shape is {found.shape}, not one vector")
-        vector: NDArray[np.floating[Any]] = found.reshape(-1)
-        return vector
+        n = math.prod(shape)
+        if n == 0 or n != shape[-1]:
+            raise self._bad(path, row, f"its shape is {shape}, not one vector")
+        return np.frombuffer(data, dtype, n, start)
 
     def _bad(self, path: Path, row: int, why: str) -> DataError:
         return DataError(
@@ -148,3 +154,56 @@ class TarEmbeddings:
             path=str(path),
             row=row,
         )
+
+
+# --- sets ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tars:
+    paths: tuple[Path, ...]
+    modality: Modality
+    named: bool
+
+    def open(self, digests: DigestCache) -> EmbeddingFile:
+        return open_tars(self.paths, self._wanted, digests)
+
+    def own_ids(self, table: EmbeddingFile) -> tuple[list[Any] | None, str]:
+        return table.ids(), self.paths[0].name
+
+    def _wanted(self, rest: str) -> bool:
+        """Tell whether a member, by the rest of its name, is of this modality."""
+        name, _, suffix = rest.rpartition(".")
+        own = modality_of(name) if self.named else name
+        return suffix == "npy" and own == (self.modality if self.named else "")
+
+
+def tar_sets(folder: Path) -> list[tuple[Modality, _Tars]]:
+    """Return the sets in the tars of a folder.
+
+    Raises:
+        DataError: a tar is damaged, or its modality cannot be told.
+    """
+    groups: dict[tuple[Modality, bool], list[Path]] = {}
+    for path in sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")]):
+        own = path.parent.name if path.parent != folder else re.split(r"[-_.\d]", path.stem)[0]
+        inside = _named_inside(path)
+        for modality in inside or [modality_of(own)]:
+            if not modality or modality in NO_MODALITIES:
+                raise DataError(
+                    f"cannot tell the modality of '{path}'",
+                    fix="name it <modality>-0000.tar, put it into a folder of that name, or "
+                    "call its members <key>.<modality>.npy",
+                    path=str(path),
+                )
+            groups.setdefault((modality, bool(inside)), []).append(path)
+    return [
+        (modality, _Tars(tuple(paths), modality, named))
+        for (modality, named), paths in groups.items()
+    ]
+
+
+def _named_inside(path: Path) -> list[Modality]:
+    """Return the modalities that the first sample of a tar names."""
+    names = [rest.rpartition(".")[0] for rest in first_sample(path) if rest.endswith("npy")]
+    return sorted({modality_of(name) for name in names if name})

@@ -7,31 +7,34 @@
       image.parquet        column 'embedding' (list of floats); optional column 'id'
       space.json           optional: {"name", "revision", "licence", "hub"}
 
-``<modality>.ids.txt`` or ``<modality>.ids.json`` give ids to any of the formats.
-Without ids the items are called ``0`` to ``n-1``. ``embedding_sets`` knows what else a
-folder may hold.
+``<modality>.ids.txt`` and the like give ids to any of the formats (``embedding_ids``). Without
+ids the items are called ``0`` to ``n-1``, and are found by no input: rows are paired by their
+numbers, and that is reported. ``embedding_sets`` knows what else a folder may hold.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.data.corpora import IdCorpus, check_ids
+from reactions.data.corpora import IdCorpus
 from reactions.data.digests import DigestCache, cache_root
-from reactions.errors import DataError, DimensionMismatch, MissingError, suggestion
+from reactions.errors import DataError, DimensionMismatch
 from reactions.hashing import digest
 from reactions.kinds import Item, Modality, SpaceSpec
-from reactions.spaces.embedding_files import EmbeddingFile
-from reactions.spaces.embedding_sets import all_ids, find_sets, sidecars
-
-ADAPTER = "precomputed"
-_SPACE_KEYS = ("name", "revision", "licence", "hub")
+from reactions.spaces.embedding_folders import (
+    ADAPTER,
+    folder_of,
+    open_table,
+    read_info,
+    unread_files,
+)
+from reactions.spaces.embedding_ids import RowIndex
+from reactions.spaces.embedding_sets import find_sets, sidecars
+from reactions.spaces.embedding_tables import EmbeddingFile
 
 
 def resolve(uri: str | Path, *, digest_cache: DigestCache | None = None) -> SpaceSpec:
@@ -60,7 +63,7 @@ def resolve(uri: str | Path, *, digest_cache: DigestCache | None = None) -> Spac
                 path=str(folder),
                 dims=dims,
             )
-    info = _info(folder, tuple(sets))
+    info = read_info(folder, tuple(sets))
     contents = {
         modality: [digests.of(path) for path in (*one.paths, *sidecars(folder, modality))]
         for modality, one in sets.items()
@@ -93,7 +96,7 @@ class PrecomputedEncoder:
     def __init__(self, spec: SpaceSpec, digests: DigestCache | None = None) -> None:
         self.spec = spec
         self._digests = digests or DigestCache()
-        self._tables: dict[Modality, tuple[EmbeddingFile, dict[str, int] | None]] = {}
+        self._tables: dict[Modality, tuple[EmbeddingFile, RowIndex | None]] = {}
 
     def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
         """Return the stored embeddings of the items, normalised.
@@ -112,11 +115,10 @@ class PrecomputedEncoder:
         rows = _rows(table, row_of, modality, [item.id for item in items])
         return _normalise(table, modality, rows)
 
-    def _table(self, modality: Modality) -> tuple[EmbeddingFile, dict[str, int] | None]:
+    def _table(self, modality: Modality) -> tuple[EmbeddingFile, RowIndex | None]:
         if modality not in self._tables:
-            table, ids = _open(self.spec, modality, self._digests)
-            row_of = None if ids is None else {id: row for row, id in enumerate(ids)}
-            self._tables[modality] = table, row_of
+            table, ids, _ = open_table(self.spec, modality, self._digests)
+            self._tables[modality] = table, None if ids is None else RowIndex(ids)
         return self._tables[modality]
 
 
@@ -159,17 +161,20 @@ def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
             items, exactly as many.
         modality: which items.
 
+    Returns:
+        The items; its notices say how rows are paired, where that is not by ids.
+
     Raises:
         DataError: a space lacks some of the first one's items.
     """
     first = specs[0]
     ids, named = _all_ids(first, modality)
+    notices = []
     for other in specs[1:]:
         if other.source == first.source:
             continue
         others, others_named = _all_ids(other, modality)
-        known = set(others)
-        missing = [id for id in ids if id not in known]
+        missing = _missing(ids, others)
         # Bare row numbers always overlap; only equal counts make it likely that they agree.
         if missing or (not named and not others_named and len(ids) != len(others)):
             raise DataError(
@@ -188,101 +193,53 @@ def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
                 n_missing=len(missing),
                 missing=missing[:5],
             )
-    return IdCorpus(f"{first.name}/{modality}", modality, ids)
+        nameless = [s.name for s, has in ((first, named), (other, others_named)) if not has]
+        if nameless:
+            notices.append(
+                f"{len(ids)} {modality} rows of '{first.name}' and '{other.name}' are paired by "
+                f"their numbers: there are no {modality} ids in {' and '.join(nameless)}"
+            )
+        if len(others) > len(ids):
+            notices.append(
+                f"{len(others) - len(ids)} of {len(others)} {modality} rows of '{other.name}' are "
+                f"not used, for '{first.name}' lacks them"
+            )
+    return IdCorpus(f"{first.name}/{modality}", modality, ids, notices)
 
 
-def folder_of(uri: str | Path) -> Path:
-    """Return the absolute folder that a path or ``precomputed:`` or ``file:`` URI names.
+def missing_ids(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str]:
+    """Return those of some ids that a space has no row for.
 
     Raises:
-        MissingError: it is no existing folder.
+        DataError: the space lacks the modality, names no rows, or its ids do not fit.
     """
-    text = str(uri)
-    for scheme in (f"{ADAPTER}:", "file://", "file:"):
-        if text.startswith(scheme):
-            text = text.removeprefix(scheme)
-            break
-    folder = Path(text).expanduser()
-    if not folder.is_dir():
-        raise MissingError(
-            f"no folder of embeddings at '{text}'",
-            why="it is a file" if folder.exists() else "there is no such folder",
-            fix="give a folder with one npy, safetensors or parquet file for each modality",
-            path=str(folder),
-        )
-    return folder.resolve()
-
-
-def _info(folder: Path, modalities: tuple[Modality, ...]) -> dict[str, Any]:
-    path = folder / "space.json"
-    if not path.exists():
-        return {}
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
-    if not isinstance(info, dict):
-        raise DataError(f"'{path}' holds no JSON object", path=str(path))
-    for key, value in info.items():
-        if key not in _SPACE_KEYS:
-            raise DataError(
-                f"unknown key '{key}' in '{path}'",
-                fix=suggestion(key, _SPACE_KEYS),
-                path=str(path),
-            )
-        if not (value is None or isinstance(value, str)):
-            raise DataError(f"'{key}' in '{path}' is no string", path=str(path))
-    if info.get("hub") is not None and info["hub"] not in modalities:
+    known, named = _all_ids(spec, modality)
+    if not named:
         raise DataError(
-            f"hub '{info['hub']}' in '{path}' is no modality of the space",
-            fix=suggestion(info["hub"], modalities),
-            path=str(path),
-        )
-    return info
-
-
-def _open(
-    spec: SpaceSpec, modality: Modality, digests: DigestCache | None = None
-) -> tuple[EmbeddingFile, list[str] | None]:
-    """Return a modality's table and its ids; None where rows have only numbers."""
-    folder = folder_of(spec.source)
-    one = find_sets(folder).get(modality)
-    if one is None:
-        raise DataError(
-            f"space '{spec.name}' has no {modality} embeddings",
-            why=f"it has {', '.join(spec.modalities)}",
+            f"space '{spec.name}' has no ids for its {modality} rows",
+            why=f"items are named by the lab's {modality} corpus, and rows found by ids alone",
+            fix=f"give the ids used when embedding, as {modality}.ids.txt in {spec.source}",
             space=spec.name,
             modality=modality,
         )
-    table = one.open(digests or DigestCache(cache_root()))
-    if table.shape[1] != spec.dim:
-        raise DimensionMismatch(
-            f"'{table.path}' changed: {table.shape[1]} dimensions, {spec.dim} when planned",
-            path=str(table.path),
-        )
-    found = all_ids(folder, modality, one, table)
-    return table, None if found is None else _texts(found, table.path, modality)
+    return _missing(ids, known)
+
+
+def unread_note(spec: SpaceSpec) -> str:
+    """Return a line on what lies in the folder of a space and is not read; "" for nothing."""
+    return unread_files(spec)
 
 
 def _all_ids(spec: SpaceSpec, modality: Modality) -> tuple[list[str], bool]:
     """Return the ids of a modality, and whether the folder names them."""
-    table, ids = _open(spec, modality)
+    table, ids, _ = open_table(spec, modality)
     if ids is None:
         return [str(row) for row in range(table.shape[0])], False
     return ids, True
 
 
-def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
-    bad = [id for id in found if isinstance(id, bool) or not isinstance(id, str | int) or id == ""]
-    if bad:
-        raise DataError(
-            f"an id of {modality} in '{where.parent}' is neither text nor a whole number",
-            why=f"found {bad[0]!r}",
-            path=str(where),
-        )
-    ids = [str(id) for id in found]
-    check_ids(str(where), modality, ids)
-    return ids
+def _missing(ids: Sequence[str], known: Sequence[str]) -> list[str]:
+    return [id for id, row in zip(ids, RowIndex(known).rows(ids), strict=True) if row < 0]
 
 
 def _refuse_given_ids(spec: SpaceSpec, modality: Modality, items: Sequence[Item]) -> None:
@@ -320,7 +277,7 @@ def _refuse_strangers(table: EmbeddingFile, modality: Modality, items: Sequence[
 
 
 def _rows(
-    table: EmbeddingFile, row_of: dict[str, int] | None, modality: Modality, ids: list[str]
+    table: EmbeddingFile, row_of: RowIndex | None, modality: Modality, ids: list[str]
 ) -> NDArray[np.int64]:
     n = table.shape[0]
     if row_of is None:
@@ -329,7 +286,7 @@ def _rows(
             row if row < n and str(row) == id else -1 for row, id in zip(numbers, ids, strict=True)
         ]
     else:
-        found = [row_of.get(id, -1) for id in ids]
+        found = row_of.rows(ids)
     missing = [id for id, row in zip(ids, found, strict=True) if row < 0]
     if missing:
         raise DataError(
@@ -348,8 +305,8 @@ def _normalise(
     table: EmbeddingFile, modality: Modality, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     raw = table.read(rows)
-    if raw.dtype == np.float16:
-        raw = raw.astype(np.float32)
+    # Halves overflow and vanish early; and what is not in this machine's order is slow.
+    raw = raw.astype(np.result_type(np.float32, raw.dtype.newbyteorder("=")), copy=False)
     peak = np.abs(raw).max(axis=1, initial=0.0)  # NaN and inf both survive a maximum
     bad = ~np.isfinite(peak) | (peak == 0)
     if bad.any():

@@ -42,7 +42,7 @@ def test_lines(line, is_own, tmp_path):
 
 
 def test_files_that_are_looked_up_by_id_need_not_be_there(tmp_path):
-    lines = ['{"id": "a", "image": "gone.png", "digest": "%s"}' % ("0" * 64)]
+    lines = [json.dumps({"id": "a", "image": "gone.png", "digest": "0" * 64})]
     (item,) = read_items(lines, base=tmp_path, by_id=["image"])
     assert (item.id, item.value, item.own_id) == ("a", tmp_path / "gone.png", True)
     for by_id, line in ((["text"], lines[0]), (["image"], '{"image": "gone.png"}')):

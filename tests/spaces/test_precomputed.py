@@ -330,7 +330,7 @@ def test_folders_that_are_no_space(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"text\.npy and text\.safetensors"):
         precomputed.resolve(tmp_path)
     (tmp_path / "text.safetensors").unlink()
-    np.save(tmp_path / "text.ids.npy", np.arange(N))
+    np.save(tmp_path / "text.first.npy", np.arange(N))
     with pytest.raises(DataError, match="cannot tell the modality"):
         precomputed.resolve(tmp_path)
 

@@ -1,0 +1,143 @@
+"""The items that a lab names, where folders of embeddings have to supply their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reactions.data.corpora import IdCorpus
+from reactions.data.manifest import read_manifest
+from reactions.errors import DataError
+from reactions.kinds import Corpus, Modality, SpaceSpec
+from reactions.labs.lab import Lab
+
+_BLOCK_ROWS = 1 << 14
+_SHOWN = 3
+
+
+def names_items(lab: Lab, modality: Modality) -> bool:
+    """Tell whether a lab names items of a modality that are not made up."""
+    source = lab.corpora.get(modality)
+    return source is not None and bool(source.sources)
+
+
+def named_items(lab: Lab, modality: Modality, folders: Sequence[SpaceSpec]) -> IdCorpus:
+    """Return the items that a lab names and folders have rows for.
+
+    Up to ``max_bad`` of the items may be without a row; that is noted. Of a manifest only the ids
+    count: the files that it names need not be there.
+
+    Args:
+        lab: names a corpus of the modality.
+        modality: of the items.
+        folders: the spaces that look them up.
+
+    Raises:
+        DataError: more are without a row, items have no ids of their own, or the corpus cannot
+            be used.
+        MissingError: a file of the corpus is missing.
+    """
+    name = f"{lab.name} {modality}"
+    ids, notices = _ids(lab, modality)
+    absent: dict[str, str] = {}
+    for spec in folders:
+        absent.update(dict.fromkeys(_absent(spec, modality, ids), spec.name))
+    share = max(source.max_bad for source in lab.corpora[modality].sources)
+    if len(absent) > share * len(ids) + 1e-6:
+        raise _without_rows(
+            name,
+            modality,
+            len(ids),
+            absent,
+            "embed these items too, leave them out of the corpus, or raise max_bad (now "
+            f"{share:g}) under [corpora.{modality}]",
+        )
+    if absent:
+        first, space = next(iter(absent.items()))
+        notices.append(
+            f"{modality} corpus: {len(absent)} of {len(ids)} items are left out, for folders have "
+            f"no rows for them: '{first}' in '{space}'"
+        )
+    return IdCorpus(name, modality, [id for id in ids if id not in absent], notices)
+
+
+def has_rows(corpus: Corpus, folders: Sequence[SpaceSpec]) -> Corpus:
+    """Return a corpus that encoders embed, checked before they do: folders have all its rows.
+
+    Raises:
+        DataError: one lacks some, or items have no ids of their own.
+    """
+    ids = list(_own_ids(corpus))
+    absent: dict[str, str] = {}
+    for spec in folders:
+        absent.update(dict.fromkeys(_absent(spec, corpus.modality, ids), spec.name))
+    if absent:
+        raise _without_rows(
+            corpus.name,
+            corpus.modality,
+            len(ids),
+            absent,
+            "embed these items too, or leave them out of the corpus",
+        )
+    return corpus
+
+
+def _absent(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str]:
+    from reactions.spaces.precomputed import missing_ids
+
+    return missing_ids(spec, modality, ids)
+
+
+def _ids(lab: Lab, modality: Modality) -> tuple[list[str], list[str]]:
+    """Return the ids of a corpus, and what its user should know of it."""
+    sources = lab.corpora[modality].sources
+    if len(sources) == 1 and sources[0].manifest is not None and not sources[0].paths:
+        path, skip = sources[0].manifest, sources[0].skip
+        listed = read_manifest(path, modality)
+        if unknown := sorted(skip - {row.id for row in listed}):
+            raise DataError(f"the manifest '{path}' has no item '{unknown[0]}' to skip")
+        rows = [row for row in listed if row.id not in skip]
+        number = next((row.line_number for row in rows if not row.own_id), 0)
+        if number:
+            raise _without_id(f"line {number} of '{path}'", modality, 'add {"id": "..."}')
+        return [row.id for row in rows], []
+    corpus = lab.corpus(modality)
+    assert corpus is not None  # it is named
+    return list(_own_ids(corpus)), list(getattr(corpus, "notices", ()))
+
+
+def _own_ids(corpus: Corpus) -> Iterator[str]:
+    for start in range(0, len(corpus), _BLOCK_ROWS):
+        for item in corpus.items(start, start + _BLOCK_ROWS):
+            if not item.own_id:
+                raise _without_id(
+                    f"item '{item.id}' of corpus '{corpus.name}'",
+                    corpus.modality,
+                    f'name the column of ids, id = "..." under [corpora.{corpus.modality}], or '
+                    "list the items in a manifest",
+                )
+            yield item.id
+
+
+def _without_id(where: str, modality: Modality, fix: str) -> DataError:
+    return DataError(
+        f"{where} has no id of its own",
+        why=f"folders of embeddings supply {modality} rows by id; a position is none",
+        fix=fix,
+        modality=modality,
+    )
+
+
+def _without_rows(
+    name: str, modality: Modality, n: int, absent: dict[str, str], fix: str
+) -> DataError:
+    shown = [f"'{id}' in '{space}'" for id, space in list(absent.items())[:_SHOWN]]
+    return DataError(
+        f"mismatched ids: folders have no rows for {len(absent)} of {n} items of corpus '{name}'",
+        why=f"such as {', '.join(shown)}",
+        fix=fix,
+        corpus=name,
+        modality=modality,
+        n_missing=len(absent),
+        n_items=n,
+        missing=list(absent)[:5],
+    )

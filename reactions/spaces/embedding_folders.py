@@ -1,0 +1,149 @@
+"""A folder of embeddings as a whole: where it is, what it says of itself, and its tables."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reactions.data.corpora import check_ids
+from reactions.data.digests import DigestCache, cache_root
+from reactions.data.local_files import exists, expand_user, is_dir, read_text_file
+from reactions.errors import DataError, DimensionMismatch, MissingError, suggestion
+from reactions.kinds import Modality, SpaceSpec
+from reactions.spaces.embedding_sets import all_ids, find_sets, unread
+from reactions.spaces.embedding_tables import EmbeddingFile
+
+ADAPTER = "precomputed"
+MAX_INFO_BYTES = 1 << 20
+"""``space.json`` may have so many bytes."""
+
+_SPACE_KEYS = ("name", "revision", "licence", "hub")
+
+
+def folder_of(uri: str | Path) -> Path:
+    """Return the absolute folder that a path or ``precomputed:`` or ``file:`` URI names.
+
+    Raises:
+        MissingError: it is no existing folder.
+        UsageError: it begins with the home folder of nobody.
+    """
+    text = os.fspath(uri)
+    for scheme in (f"{ADAPTER}:", "file://", "file:"):
+        if text.startswith(scheme):
+            text = text.removeprefix(scheme)
+            break
+    folder = expand_user(text)
+    if not is_dir(folder):
+        raise MissingError(
+            f"no folder of embeddings at '{text}'",
+            why="it is a file" if exists(folder) else "there is no such folder",
+            fix="give a folder with one npy, safetensors or parquet file for each modality",
+            path=str(folder),
+        )
+    try:
+        folder = folder.resolve()
+        os.scandir(folder).close()
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"cannot read the folder '{folder}'", why=why.lower(), path=str(folder)
+        ) from None
+    return folder
+
+
+def read_info(folder: Path, modalities: Sequence[Modality]) -> dict[str, Any]:
+    """Return what ``space.json`` says; empty without one.
+
+    Raises:
+        DataError: it cannot be read, or says what it cannot mean.
+    """
+    path = folder / "space.json"
+    if not exists(path):
+        return {}
+    try:
+        info = json.loads(read_text_file(path, MAX_INFO_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+    if not isinstance(info, dict):
+        raise DataError(f"'{path}' holds no JSON object", path=str(path))
+    for key, value in info.items():
+        if key not in _SPACE_KEYS:
+            raise DataError(
+                f"unknown key '{_printable(key)}' in '{path}'",
+                fix=suggestion(_printable(key), _SPACE_KEYS),
+                path=str(path),
+            )
+        if not (value is None or isinstance(value, str)):
+            raise DataError(f"'{key}' in '{path}' is no string", path=str(path))
+        if value is not None and value != _printable(value):
+            raise DataError(
+                f"'{key}' in '{path}' is not Unicode text",
+                why=f"it is '{_printable(value)}'",
+                path=str(path),
+            )
+    if info.get("hub") is not None and info["hub"] not in modalities:
+        raise DataError(
+            f"hub '{info['hub']}' in '{path}' is no modality of the space",
+            fix=suggestion(info["hub"], modalities),
+            path=str(path),
+        )
+    return info
+
+
+def _printable(text: str) -> str:
+    """Return text without lone surrogates, which JSON can hold and no output can take."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def open_table(
+    spec: SpaceSpec, modality: Modality, digests: DigestCache | None = None
+) -> tuple[EmbeddingFile, list[str] | None, str]:
+    """Return a modality's table, its ids, None where rows have only numbers, and their place.
+
+    Raises:
+        DataError: the space lacks the modality, or its ids do not fit its embeddings.
+    """
+    folder = folder_of(spec.source)
+    one = find_sets(folder).get(modality)
+    if one is None:
+        raise DataError(
+            f"space '{spec.name}' has no {modality} embeddings",
+            why=f"it has {', '.join(spec.modalities)}",
+            space=spec.name,
+            modality=modality,
+        )
+    table = one.open(digests or DigestCache(cache_root()))
+    if table.shape[1] != spec.dim:
+        raise DimensionMismatch(
+            f"'{table.path}' changed: {table.shape[1]} dimensions, {spec.dim} when planned",
+            path=str(table.path),
+        )
+    found, where = all_ids(folder, modality, one, table)
+    return table, None if found is None else _texts(found, table.path, modality), where
+
+
+def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
+    bad = [id for id in found if isinstance(id, bool) or not isinstance(id, str | int) or id == ""]
+    if bad:
+        raise DataError(
+            f"an id of {modality} in '{where.parent}' is neither text nor a whole number",
+            why=f"found {bad[0]!r}",
+            path=str(where),
+        )
+    ids = [str(id) for id in found]
+    check_ids(str(where), modality, ids)
+    return ids
+
+
+def unread_files(spec: SpaceSpec) -> str:
+    """Return a line on what lies in the folder of a space and is not read; "" for nothing."""
+    paths = unread(Path(spec.source))
+    if not paths:
+        return ""
+    names = [str(path.relative_to(spec.source)) for path in paths]
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    count = "1 file" if len(names) == 1 else f"{len(names)} files"
+    return f"{count} in the folder of '{spec.name}' are not read: {', '.join(names[:4])}{more}"
