@@ -66,7 +66,7 @@ def measure(folder: Path, device: str, lines: int, repeats: int) -> Table:
         with queries.open("w") as stream:
             for i in range(count):
                 stream.write(json.dumps({"id": str(i), "text": f"a low hum number {i}"}) + "\n")
-        out = str(folder / "out.safetensors")
+        out = str(folder / f"{count}.safetensors")
         took = row(f"`infer`, {count:,} lines", ["infer", *quiet, "--out", out], stdin=queries)
         rows[-1] = (*rows[-1][:3], f"{count / took:,.0f} lines/s")
     return Table("End to end (lab: mini)", ("command", "seconds", "peak, MB", ""), rows)

@@ -5,4 +5,4 @@ cd "$(dirname "$0")"
 set -x
 molspace react "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
 molspace eval --task esc50
-molspace infer --sigma 0.5,0.1 < queries.jsonl
+molspace infer --sigma 0.5,0.1 --overwrite < queries.jsonl

@@ -69,6 +69,9 @@ def infer(
         Literal["safetensors", "npy", "jsonl"] | None,
         typer.Option("--format", help="By default the extension of --out.", show_default=False),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there already.")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Print similarity tables; write no file.")
     ] = False,
@@ -91,21 +94,24 @@ def infer(
     cannot be embedded is told and left out, and the exit code is then 4. With no input at all
     the mini lab's sample items are compared.
     """
-    from reactions import inference, writers
+    from reactions import inference, outputs, writers
     from reactions.arguments import refuse_paths
     from reactions.compare import compare as compared
     from reactions.errors import EXIT_STEP_FAILED, UsageError
 
     if compare and (out or format):
         raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
-    path, chosen_format = writers.choose_output(out, format)
+    path, chosen_format = outputs.choose_output(out, format)
     if path is None and as_json:
         raise UsageError("--json and embeddings both want stdout", fix="--out FILE")
     if not text:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
-    files = () if compare or path is None else writers.files_of(path, chosen_format)
-    writers.refuse_overwriting(files, () if text else inputs or (), stdin)
+    files = () if compare or path is None else outputs.files_of(path, chosen_format)
+    outputs.refuse_overwriting(files, () if text else inputs or (), stdin)
+    if not overwrite:
+        outputs.refuse_replacing(files)
+    replaced = [str(file) for file in files if file.exists()]
     chosen = options.adjustment(sigma, lambda_, experts)
     bench = options.workbench(
         lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust
@@ -146,11 +152,15 @@ def infer(
             stdout = _binary(sys.stdout)
             with (
                 _nothing_written(path),
-                writers.open_writer(path, chosen_format, about, stdout=stdout) as writer,
+                writers.open_writer(
+                    path, chosen_format, about, stdout=stdout, overwrite=overwrite
+                ) as writer,
             ):
                 for items, rows in batches:
                     writer.write(items, rows)
     report.finish(about)
+    if replaced and not quiet:
+        say(f"replaced {', '.join(replaced)}")
     if compare and as_json:
         print_json(
             "compare", {**_facts(about), **bundle, "tables": _json(tables), **report.to_json()}

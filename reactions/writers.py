@@ -5,6 +5,7 @@
     emb.jsonl                                        one item a line, with its embedding
 
 ``items.jsonl`` has a line for each row: ``{"row": 0, "id": ..., "modality": ...}``.
+docs/embeddings.md describes them for readers.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import os
 import struct
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from reactions.errors import StoreError, UsageError
+from reactions.errors import StoreError
 from reactions.kinds import Item
+from reactions.outputs import Format, files_of, refuse_replacing
 from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment, effective_factors
 from reactions.store.files import flush_folder
 from reactions.target import Target
@@ -32,10 +34,7 @@ from reactions.target import Target
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Format: TypeAlias = Literal["safetensors", "npy", "jsonl"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 VERSION = "molspace-embeddings-1"
-DEFAULT_OUT = Path("embeddings.safetensors")
 
 _MANY_ROWS = 1 << 48  # no header outgrows the room kept for one with so many rows
 _NPY_HEADER_BYTES = 128
@@ -51,84 +50,6 @@ def describe(target: Target, adjustment: Adjustment = NO_ADJUSTMENT) -> dict[str
         "experts": None if adjustment.experts is None else sorted(adjustment.experts),
         "dim": target.space.dim,
     }
-
-
-def choose_output(out: Path | None, format: Format | None) -> tuple[Path | None, Format]:
-    """Settle where to write and how.
-
-    Args:
-        out: as the user gave it; ``-`` is stdout.
-        format: as the user gave it.
-
-    Returns:
-        The path, or None for stdout, and the format.
-
-    Raises:
-        UsageError: the format cannot be told, contradicts the path, or cannot be piped.
-    """
-    if out is None:
-        if format == "jsonl":
-            return None, format
-        return (DEFAULT_OUT if format is None else DEFAULT_OUT.with_suffix(f".{format}")), (
-            format or "safetensors"
-        )
-    if str(out) == "-":
-        if format not in (None, "jsonl"):
-            raise UsageError(
-                f"cannot write {format} to stdout",
-                why="its header is written last",
-                fix="--out FILE, or --format jsonl",
-            )
-        return None, "jsonl"
-    named = next((known for known in FORMATS if out.suffix.lower() == f".{known}"), None)
-    if named is None and format is None:
-        raise UsageError(
-            f"cannot tell the format of '{out}'",
-            fix="--format " + "|".join(FORMATS) + ", or one of these as the file's extension",
-        )
-    if named and format and named != format:
-        raise UsageError(f"--format {format} contradicts --out {out}", fix="drop --format")
-    return out, format or named or "safetensors"
-
-
-def files_of(path: Path, format: Format) -> tuple[Path, ...]:
-    """Return the files that a writer makes; the embeddings come first."""
-    if format == "jsonl":
-        return (path,)
-    stem = path.stem if path.suffix.lower() == f".{format}" else path.name
-    items = path.with_name(f"{stem}.items.jsonl")
-    return (
-        (path, items) if format == "safetensors" else (path, items, path.with_name(f"{stem}.json"))
-    )
-
-
-def refuse_overwriting(
-    files: Sequence[Path], inputs: Iterable[str], stdin: IO[bytes] | None = None
-) -> None:
-    """Refuse to replace what is still to be read.
-
-    Args:
-        files: what will be written.
-        inputs: arguments, some of which may name files.
-        stdin: may come from a file.
-
-    Raises:
-        UsageError: a file is both.
-    """
-    existing = []
-    for file in files:
-        with suppress(OSError):
-            existing.append((file, file.stat()))
-    read = []
-    for text in inputs:
-        with suppress(OSError, ValueError):  # most are no files at all
-            read.append(Path(text).stat())
-    if stdin is not None:
-        with suppress(OSError, ValueError):
-            read.append(os.fstat(stdin.fileno()))
-    for file, status in existing:
-        if any(os.path.samestat(status, other) for other in read):
-            raise UsageError(f"'{file}' would be overwritten, but is an input", fix="another --out")
 
 
 class Writer(ABC):
@@ -167,7 +88,12 @@ class Writer(ABC):
 
 
 def open_writer(
-    path: Path | None, format: Format, about: Mapping[str, Any], *, stdout: IO[bytes] | None = None
+    path: Path | None,
+    format: Format,
+    about: Mapping[str, Any],
+    *,
+    stdout: IO[bytes] | None = None,
+    overwrite: bool = True,
 ) -> Writer:
     """Open a writer; files are written under temporary names beside their own.
 
@@ -176,6 +102,7 @@ def open_writer(
         format: how.
         about: from ``describe``.
         stdout: a binary stream.
+        overwrite: whether files that appear before the end may be replaced.
 
     Raises:
         StoreError: the path cannot be written.
@@ -186,8 +113,9 @@ def open_writer(
         return _Lines(stdout, about)
     files = files_of(path, format)
     if format == "jsonl":
-        return _LinesFile(files, about)
-    return _Npy(files, about) if format == "npy" else _Safetensors(files, about)
+        return _LinesFile(files, about, overwrite=overwrite)
+    kind = _Npy if format == "npy" else _Safetensors
+    return kind(files, about, overwrite=overwrite)
 
 
 class _Lines(Writer):
@@ -226,8 +154,9 @@ def json_lines(items: Sequence[Item], rows: NDArray[np.float32], lab: str) -> by
 class _Files(Writer):
     """Files made under temporary names and renamed together."""
 
-    def __init__(self, paths: Sequence[Path], about: Mapping[str, Any]) -> None:
+    def __init__(self, paths: Sequence[Path], about: Mapping[str, Any], *, overwrite: bool) -> None:
         self._about = about
+        self._overwrite = overwrite
         # What a link points to is replaced, not the link.
         self._paths = [Path(os.path.realpath(path)) for path in paths]
         self._temps: list[Path] = []
@@ -260,6 +189,9 @@ class _Files(Writer):
                 stream.flush()
                 os.fsync(stream.fileno())
                 stream.close()
+            if not self._overwrite:
+                # Looked for before the run, too: these are of a run beside this one.
+                refuse_replacing(self._paths)
             # The embeddings last: where they are new, so is all that describes them.
             for temp, path in reversed([*zip(self._temps, self._paths, strict=True)]):
                 temp.replace(path)

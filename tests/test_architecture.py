@@ -29,6 +29,7 @@ LAYERS = (
         "workbench",
         "drawing",
         "compare",
+        "outputs",
         "writers",
         "arguments",
         "inference",

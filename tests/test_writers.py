@@ -16,17 +16,16 @@ from safetensors.numpy import load_file
 
 from reactions.errors import StoreError, UsageError
 from reactions.kinds import Expert, Fusion, Item, Leaf, SpaceSpec
-from reactions.spaces.tree import Adjustment
-from reactions.target import Target
-from reactions.writers import (
+from reactions.outputs import (
     FORMATS,
     choose_output,
-    describe,
     files_of,
-    json_lines,
-    open_writer,
     refuse_overwriting,
+    refuse_replacing,
 )
+from reactions.spaces.tree import Adjustment
+from reactions.target import Target
+from reactions.writers import describe, json_lines, open_writer
 
 BASE = Leaf(SpaceSpec("A", 3, ("image", "text"), "toy", ""))
 CLAP = Leaf(SpaceSpec("B", 2, ("audio", "text"), "toy", ""))
@@ -116,6 +115,18 @@ def test_lines_go_to_stdout_batch_by_batch():
     assert not stream.closed
     with pytest.raises(StoreError, match="stdout"):
         open_writer(None, "jsonl", ABOUT, stdout=None)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_appears_meanwhile_is_not_replaced(tmp_path, format):
+    files = files_of(tmp_path / f"emb.{format}", format)
+    writer = open_writer(files[0], format, ABOUT, overwrite=False)
+    writer.write(ITEMS, ROWS)
+    files[-1].write_text("of another run")
+    with pytest.raises(UsageError, match="is there already"):
+        writer.__exit__(None, None, None)
+    assert names(tmp_path) == [files[-1].name]
+    assert files[-1].read_text() == "of another run"
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -265,3 +276,16 @@ def test_an_input_is_not_overwritten(tmp_path):
         refuse_overwriting(files, ["a text", str(items)])
     with items.open("rb") as stdin, pytest.raises(UsageError, match="is an input"):
         refuse_overwriting(files, [], stdin)
+
+
+def test_nothing_that_is_there_is_replaced(tmp_path):
+    files = files_of(tmp_path / "emb.npy", "npy")
+    refuse_replacing(files)
+    for file in files:  # also another program's emb.json
+        file.write_text("mine")
+        with pytest.raises(UsageError, match=f"'{file}' is there already\n  fix: --overwrite"):
+            refuse_replacing(files)
+        file.unlink()
+    (tmp_path / "emb.npy").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="is there already"):
+        refuse_replacing(files)

@@ -37,9 +37,7 @@ def stored_rows(folder: Path, record: ArrayRecord, owner: object) -> ShardedRows
     return ShardedRows(record.shape, dtype, openers, owner=owner)
 
 
-def open_shard(
-    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int
-) -> NDArray[Any]:
+def open_shard(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int) -> NDArray[Any]:
     """Read a small shard, memory-map a large one.
 
     Args:

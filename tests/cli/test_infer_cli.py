@@ -231,6 +231,28 @@ def test_ctrl_c_leaves_no_file(run, own_lab, monkeypatch):
     assert not list(own_lab.glob(".molspace*"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "files"),
+    [
+        ((), ["embeddings.safetensors", "embeddings.items.jsonl"]),
+        (("--out", "e.npy"), ["e.npy", "e.items.jsonl", "e.json"]),
+        (("--out", "e.jsonl"), ["e.jsonl"]),
+    ],
+)
+def test_files_are_replaced_only_where_that_is_asked_for(run, own_lab, arguments, files):
+    assert run(*arguments, stdin=b"a\n")[0] == 0
+    before = {file: (own_lab / file).read_bytes() for file in files}
+    code, out, err = run(*arguments, stdin=b"a\nb\n")
+    assert (code, out) == (2, "")
+    assert f"error: '{files[0]}' is there already" in err
+    assert "fix: --overwrite to replace it, or another --out" in err
+    assert {file: (own_lab / file).read_bytes() for file in files} == before
+    code, _, err = run(*arguments, "--overwrite", stdin=b"a\nb\n")
+    assert code == 0
+    assert f"replaced {', '.join(files)}" in err
+    assert (own_lab / files[0]).read_bytes() != before[files[0]]
+
+
 def test_slow_streams_tell_their_pace_in_plain_lines(run, monkeypatch):
     ticks = iter(range(0, 1000, 6))
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
