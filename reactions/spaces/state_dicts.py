@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reactions.errors import DataError, MissingError
+from reactions.errors import DataError, MissingError, MolspaceError
+from reactions.spaces.checkpoint_sizes import check_archive, check_tensors
 from reactions.spaces.checkpoints import unfit
 from reactions.spaces.weights import Places, WeightsFile, find_file
 
@@ -105,20 +106,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         MissingError: torch is too old to unpickle safely.
-        DataError: damaged, no checkpoint, or with code in it.
+        DataError: damaged, no checkpoint, with code in it, or larger than its file when read.
     """
     try:
         found = _safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
-    # Damaged files fail in the zip reader, in C++ or in the middle of unpickling.
-    except (
-        pickle.UnpicklingError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-    ) as error:
+        if isinstance(found, Mapping):
+            inner = found.get("state_dict")
+            values = [*found.values(), *(inner.values() if isinstance(inner, Mapping) else ())]
+            tensors = [value for value in values if isinstance(value, Tensor)]
+            check_tensors(tensors, path.stat().st_size)
+    except MolspaceError:
+        raise
+    # The set is open: damaged files fail in the zip reader, in C++ or in the middle of unpickling.
+    except Exception as error:
         raise _unreadable(path, error) from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
@@ -152,6 +152,7 @@ def _unpickle(path: Path) -> Any:
             fix="pip install 'torch>=2.6', or convert the checkpoint to safetensors",
             path=str(path),
         )
+    check_archive(path)
     with torch.serialization.safe_globals(_numbers()), warnings.catch_warnings():
         # Torch warns of any pickle protocol but its own, whether or not it can read it.
         warnings.filterwarnings("ignore", message="Detected pickle protocol")
