@@ -15,10 +15,11 @@ from reactions.data.media import (
     place,
 )
 from reactions.data.sources.source import Depth
+from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MediaError
 from reactions.kinds import Modality
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever a change here can change a verdict."""
 
 _TAIL_BYTES = 1 << 12
@@ -40,6 +41,7 @@ def check(modality: Modality, source: Source, depth: Depth = "header") -> str:
         The reason in lower case; "" if nothing was found.
 
     Raises:
+        TransientError: memory or a disk gave way, which says nothing about the item.
         DataError: the tar or the server it lies in cannot be read.
     """
     try:
@@ -47,9 +49,11 @@ def check(modality: Modality, source: Source, depth: Depth = "header") -> str:
             load_image(source)
         elif modality == "audio" and (depth == "full" or not _whole_audio(source)):
             load_audio(source)
-    except MemoryError:
-        return "it does not fit into memory"
+    except MemoryError as error:
+        raise run_again(place(source), error) from error
     except MediaError as error:
+        if is_transient(error.__cause__):
+            raise run_again(place(source), error.__cause__ or error) from error
         return error.why or error.what
     return ""
 

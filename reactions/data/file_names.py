@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from reactions.data.digests import SETTLED_NS
+from reactions.data.transient import is_transient, run_again
 
 
 def nfc(name: str) -> str:
@@ -52,7 +53,9 @@ def _other_names(folder: Path) -> dict[str, str]:
         if time.time_ns() - stat.st_mtime_ns < SETTLED_NS:  # it may change unnoticed
             return _listing(os.fspath(folder))
         return _settled_listing(os.fspath(folder), stat.st_mtime_ns, stat.st_ino)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if is_transient(error):
+            raise run_again(os.fspath(folder), error) from error
         return {}
 
 

@@ -26,6 +26,7 @@ from reactions.data.corpora import check_ids
 from reactions.data.file_names import as_stored
 from reactions.data.media_kinds import SUFFIXES, modality_of
 from reactions.data.path_like import never_a_file, path_reason
+from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError, did_you_mean
 from reactions.hashing import bytes_digest, file_digest
 from reactions.kinds import Item, Modality
@@ -369,5 +370,7 @@ def _encodable(text: str) -> bool:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a null in it
+    except (OSError, ValueError) as error:  # a name too long, or with a null in it
+        if is_transient(error):
+            raise run_again(str(path), error) from error
         return False

@@ -31,6 +31,7 @@ _KEYS = (
     "max_bad",
     "check",
 )
+_OF_TEXTS = ("column", "id", "header", "delimiter", "quoted")
 _OF_FILES = ("column", "id", "header", "delimiter", "quoted", "member")
 
 _USUAL = ("audio", "depth", "image", "text", "thermal", "video")
@@ -79,6 +80,8 @@ def read_corpora(data: Mapping[str, Any], path: Path, root: Path) -> dict[Modali
                 f"{path}: unknown modality '{modality}' in [{where}]",
                 fix=suggestion(modality, _USUAL),
             )
+        for one in entry if isinstance(entry, list) else [entry]:
+            _check_table_keys(one, modality, where, path)
         if isinstance(entry, list):
             if not entry:
                 raise UsageError(f"{path}: {where} is an empty list")
@@ -135,6 +138,15 @@ def _source(entry: Any, where: str, path: Path, root: Path) -> Source:
         max_bad=share,
         check="full" if depth == "full" else "header",
     )
+
+
+def _check_table_keys(entry: Any, modality: Modality, where: str, path: Path) -> None:
+    for key in _OF_TEXTS if modality != "text" and isinstance(entry, Mapping) else ():
+        if key in entry:
+            raise UsageError(
+                f"{path}: {where}.{key} says how texts are read; {modality} has no columns",
+                fix="remove it",
+            )
 
 
 def _absolute(text: str, path: Path, where: str) -> str:

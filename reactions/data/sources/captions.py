@@ -68,7 +68,7 @@ def texts_part(
         UsageError: the source says of a table what other files have not.
     """
     for file in files:
-        _check_options(file, source)
+        check_options(file, source)
     written = [source.header, source.delimiter, source.quoted]
     options = [list(source.columns), source.id_column, written, _VERSION]
     cached = "texts-" + digest("scan", [[file.url for file in files], *options])[:32]
@@ -139,8 +139,12 @@ def _set_apart(ids: list[str], rows: Sequence[int]) -> None:
             ids[row] = f"row {ids[row]}"
 
 
-def _check_options(file: Entry, source: Source) -> None:
-    """Check that what the source says can be said of this file."""
+def check_options(file: Entry, source: Source) -> None:
+    """Check that what a source says can be said of a file.
+
+    Raises:
+        UsageError: it says of a table what this file has not.
+    """
     suffix = suffix_of(file)
     columns = [c for c in (*source.columns, source.id_column) if isinstance(c, int)]
     odd = {

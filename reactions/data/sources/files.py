@@ -20,6 +20,7 @@ from reactions.data.places import Entry, is_url, label, walk
 from reactions.data.sources.parts import FilePart, no_items
 from reactions.data.sources.source import Depth, Told, at_least, silent
 from reactions.data.tables import Strings, Table, TableCache
+from reactions.data.transient import TransientError, is_transient, look_at_all, run_again
 from reactions.errors import UsageError
 from reactions.hashing import bytes_digest, digest, file_digest
 from reactions.kinds import Modality
@@ -175,11 +176,14 @@ def _scan(
             rows = todo[start : start + _BLOCK_ROWS]
             entries = [entry for row in rows if (entry := files[row][1]) is not None]
             fresh = []
-            for row, entry, (tag, why) in zip(rows, entries, pool.map(look, entries), strict=True):
-                tags[row], whys[row] = tag, why
-                if entry.stamp:
-                    fresh.append([files[row][0], entry.stamp, tag, why])
-            journal.note(fresh)
+            try:
+                verdicts = look_at_all(pool, look, entries)
+                for row, entry, (tag, why) in zip(rows, entries, verdicts, strict=True):
+                    tags[row], whys[row] = tag, why
+                    if entry.stamp:
+                        fresh.append([files[row][0], entry.stamp, tag, why])
+            finally:  # what was looked at before one could not be
+                journal.note(fresh)
     if todo:
         told(name, len(todo), len(todo))
     return Table(
@@ -225,12 +229,20 @@ def _noted(cached: str, tables: TableCache) -> Iterator[tuple[str, str, str, str
 
 
 def _look(entry: Entry, *, modality: Modality, depth: Depth) -> tuple[str, str]:
-    """Return a file's tagged digest, and why it cannot be used."""
-    if is_url(entry.url):
-        data = remote.read(entry.url)
-        return f"file:{bytes_digest(data)}", check(modality, data, depth)
+    """Return a file's tagged digest, and why it cannot be used.
+
+    Raises:
+        TransientError: it could not be looked at just now.
+    """
     path = Path(entry.url)
     try:
+        if is_url(entry.url):
+            data = remote.read(entry.url)
+            return f"file:{bytes_digest(data)}", check(modality, data, depth)
         return f"file:{file_digest(path)}", check(modality, path, depth)
-    except OSError as error:
-        return "file:", (error.strerror or str(error)).lower()
+    except (OSError, MemoryError) as error:
+        if is_transient(error):
+            raise run_again(entry.url, error) from error
+        return "file:", (str(getattr(error, "strerror", "") or error)).lower()
+    except TransientError as error:
+        raise run_again(entry.url, error) from error

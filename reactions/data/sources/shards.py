@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 
@@ -12,17 +13,21 @@ from reactions.data.corpora import check_ids
 from reactions.data.file_names import nfc
 from reactions.data.media_kinds import modality_of
 from reactions.data.places import Blob, Entry, open_binary
-from reactions.data.sources.captions import captions_in, parse_json
+from reactions.data.sources.captions import captions_in, check_options, parse_json
 from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.source import Depth, Source, Told, at_least, silent
 from reactions.data.sources.tars import index_shards, split_member
 from reactions.data.tables import Strings, Table, TableCache
+from reactions.data.text_lines import NOT_UTF8, decode_text
+from reactions.data.transient import run_again
 from reactions.errors import MissingError
 from reactions.hashing import digest
 from reactions.kinds import Modality
 
-_VERSION = 1
+_VERSION = 2
+_MAX_TEXT_BYTES = 1 << 24
+_TOO_LONG = f"longer than {_MAX_TEXT_BYTES} bytes"
 _TEXTS = ("txt", "caption", "text", "json")
 """Files of a sample that may hold its caption, the first that is there."""
 
@@ -65,6 +70,8 @@ def shards_part(
     """
     if modality != "text":
         refuse_other_modalities(modality)
+    for shard in shards if modality == "text" else ():
+        check_options(shard, source)
     for depth in at_least(source.check):
         options = [modality, list(source.columns), source.member, depth, _VERSION]
         cached = "samples-" + digest("scan", [[shard.url for shard in shards], *options])[:32]
@@ -193,10 +200,11 @@ def _texts(
                 place = shards[number].url
                 if rest and not sample.problem:
                     row = sample.files[rest]
-                    stream.seek(int(offsets[row]))
-                    data = stream.read(int(sizes[row]))
                     place = str(Blob(place, member=members[row]))
-                    found = _captions(data, rest, source.columns)
+                    found = [("", _TOO_LONG)]
+                    if sizes[row] <= _MAX_TEXT_BYTES:
+                        data = _read(stream, shards[number], int(offsets[row]), int(sizes[row]))
+                        found = _captions(data, rest, source.columns)
                     n_captions += 1
                 for i, (text, why) in enumerate(found):
                     ids.append(sample.key if len(found) == 1 else f"{sample.key}/{i}")
@@ -217,9 +225,20 @@ def _texts(
     )
 
 
+def _read(stream: BinaryIO, shard: Entry, offset: int, size_bytes: int) -> bytes:
+    try:
+        stream.seek(offset)
+        return stream.read(size_bytes)
+    except OSError as error:
+        raise run_again(shard.url, error) from error
+
+
 def _captions(data: bytes, rest: str, columns: tuple[str | int, ...]) -> list[tuple[str, str]]:
     if rest.rpartition(".")[2] != "json":
-        return captions_in(data)
+        try:
+            return captions_in(decode_text(data))
+        except UnicodeDecodeError:
+            return [("", NOT_UTF8)]
     record, why = parse_json(data)
     return captions_in(record, columns) if record is not None else [("", why)]
 

@@ -22,6 +22,7 @@ from reactions.data.sources.files import looking
 from reactions.data.sources.parts import signature_of
 from reactions.data.sources.source import Depth, Told, at_least, silent
 from reactions.data.tables import Strings, Table, TableCache
+from reactions.data.transient import TransientError, look_at_all, run_again
 from reactions.errors import DataError
 from reactions.hashing import bytes_digest, digest
 
@@ -58,6 +59,7 @@ def index_shards(
 
     Raises:
         DataError: a tar is cut short, damaged or compressed.
+        TransientError: a tar or a member could not be looked at just now.
     """
     for i, shard in enumerate(shards):
         signature = signature_of([shard.stamp])
@@ -67,7 +69,10 @@ def index_shards(
                 break
         else:
             told("shards", i, len(shards))
-            table = _index(shard, depth)
+            try:
+                table = _index(shard, depth)
+            except (OSError, MemoryError) as error:
+                raise run_again(shard.url, error) from error
             tables.put(cached, signature, table)
         yield table
     told("shards", len(shards), len(shards))
@@ -99,7 +104,7 @@ def _index(shard: Entry, depth: Depth) -> Table:
     look = partial(_look, depth=depth)
     with open_binary(shard.url) as stream, looking() as pool:
         for batch in _batches(shard, stream):
-            for tag, why in pool.map(look, batch):
+            for tag, why in look_at_all(pool, look, batch):
                 tags.append(tag)
                 whys.append(why)
             members += (member._replace(data=b"") for member in batch)
@@ -119,7 +124,10 @@ def _look(member: _Member, *, depth: Depth) -> tuple[str, str]:
     if member.sha256:
         return f"file:{member.sha256}", ""
     modality = modality_of(member.name)
-    why = check(modality, member.data, depth) if modality else ""
+    try:
+        why = check(modality, member.data, depth) if modality else ""
+    except TransientError as error:
+        raise run_again(member.name, error) from error
     return f"file:{bytes_digest(member.data)}", why
 
 
