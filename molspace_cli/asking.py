@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def consider(bench: Workbench, planned: Plan, *, yes: bool, quiet: bool) -> None:
     """Refuse what the disk has no room for; warn of leaks; ask a person before a long run."""
-    from molspace_cli.progress import duration
+    from molspace_cli.amounts import duration
     from reactions.errors import StoreError
 
     outlook = bench.outlook(planned)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import options
 from molspace_cli.console import say
+
+if TYPE_CHECKING:
+    from reactions.run.events import EventSink
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -41,10 +46,45 @@ def train(
 
     Prints the path of a lab file that extends the mini lab with them.
     """
+    from molspace_cli.progress import progress
     from reactions.labs.mini.lab_file import write_lab_file
+    from reactions.labs.mini.training import RECIPES
     from reactions.labs.mini.training import train as train_encoders
+    from reactions.run.events import Expected, PlanFinished, PlanStarted, PlanStopped
 
     if not quiet:
         say("lab: mini (stand-ins for the published encoders)")
-    train_encoders(out, seed=seed, progress=(lambda line: None) if quiet else say)
+    began_s = time.monotonic()
+    events = progress(quiet=quiet)
+    # Scenes are drawn, embedded and learned from once an epoch.
+    work = {
+        name: float(sum(stage.scenes * stage.epochs for stage in recipe.stages))
+        for name, recipe in RECIPES.items()
+    }
+    expected = tuple(Expected(name, "train", scenes * 1e9) for name, scenes in work.items())
+    events(PlanStarted(len(expected), 0, expected))
+    try:
+        train_encoders(out, seed=seed, progress=_epochs(events))
+    except BaseException:
+        events(PlanStopped())
+        raise
+    events(PlanFinished(len(expected), time.monotonic() - began_s))
     print(write_lab_file(out))
+
+
+def _epochs(events: EventSink) -> Callable[[str, int, int], None]:
+    """Return what turns epochs that are done into events of a step for each encoder."""
+    from reactions.run.events import StepFinished, StepProgress, StepStarted
+
+    began_s: dict[str, float] = {}
+
+    def tell(name: str, done: int, total: int) -> None:
+        step = (name, "train", f"train {name}")
+        if name not in began_s:
+            began_s[name] = time.monotonic()
+            events(StepStarted(*step, total=total))
+        events(StepProgress(*step, done, total, "epochs"))
+        if done == total:
+            events(StepFinished(*step, time.monotonic() - began_s[name]))
+
+    return tell

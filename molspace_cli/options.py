@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -119,7 +120,7 @@ def lab(
     quiet: bool = True,
 ) -> LoadedLab:
     """Open a lab, with the digests and scans that earlier runs remembered."""
-    from molspace_cli.progress import scans
+    from molspace_cli.scanning import scans
     from reactions.labs.reading import load_lab
     from reactions.spaces.weights import digest_cache
 
@@ -190,10 +191,24 @@ def workbench(
 
     check_device(device)
     store = Store()
-    events: Callable[[Event], None] = progress(quiet=quiet)
     allow_remote_code(trust)
     found = lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet)
-    return Workbench(found.with_precision(precision), store, device, events)
+    found = found.with_precision(precision)
+    speed = partial(_speed, device, found.settings.precision)
+    events: Callable[[Event], None] = progress(quiet=quiet, speed=speed)
+    return Workbench(found, store, device, events)
+
+
+def _speed(device: str, precision: str) -> float | None:
+    """Return the FLOP/s that steps can be expected to reach; None where it cannot be measured."""
+    from reactions.errors import MolspaceError
+    from reactions.run.device import resolve_devices
+    from reactions.run.pace import pace
+
+    try:
+        return pace(resolve_devices(device), precision)
+    except (MolspaceError, RuntimeError):  # the run itself says what is wrong with the device
+        return None
 
 
 def say_bundle(target: Target, *, quiet: bool) -> None:

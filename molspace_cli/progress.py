@@ -6,13 +6,16 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+from molspace_cli.amounts import counted, duration, pace_of, rough
 from reactions.run.events import (
     Event,
     EventSink,
+    PartsFinished,
+    PartStarted,
     PlanFinished,
     PlanStarted,
     PlanStopped,
@@ -26,6 +29,7 @@ from reactions.run.events import (
     StoreWarning,
     Waiting,
 )
+from reactions.run.forecast import Forecast
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -33,34 +37,26 @@ if TYPE_CHECKING:
 _LINE_EVERY_S = 10.0
 
 
-def scans(*, quiet: bool = False) -> Callable[[str, int, int], None]:
-    """Return what is told of scans of corpora: one line a corpus, and one every ten seconds."""
-    told: dict[str, float] = {}
-
-    def tell(what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if quiet or sys.stderr is None or now - told.get(what, -_LINE_EVERY_S) < _LINE_EVERY_S:
-            return
-        told[what] = now
-        share = f"{done} of {total}" if total else f"{done}"
-        print(f"scanning {what}: {share}", file=sys.stderr, flush=True)
-
-    return tell
-
-
-def progress(*, quiet: bool = False, stream: TextIO | None = None) -> EventSink:
+def progress(
+    *,
+    quiet: bool = False,
+    stream: TextIO | None = None,
+    speed: Callable[[], float | None] = lambda: None,
+) -> EventSink:
     """Return a sink that shows a run's events to a person.
 
     Args:
         quiet: show warnings only.
         stream: where to; stderr by default.
+        speed: called once before steps run: the FLOP/s they are expected to reach, from which
+            the time of the whole run is estimated; None if that is unknown.
     """
     stream = stream or sys.stderr
     if quiet:
         return Quiet(stream)
     if stream.isatty() and os.environ.get("TERM") != "dumb":
-        return Live(stream)
-    return Plain(stream)
+        return Live(stream, speed=speed)
+    return Plain(stream, speed=speed)
 
 
 class Display(ABC):
@@ -69,11 +65,22 @@ class Display(ABC):
     Args:
         stream: where to write.
         clock: seconds from any origin, never going back.
+        speed: see ``progress``.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        speed: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self.stream = stream
         self.clock = clock
+        self.speed = speed
+        self.part: PartStarted | None = None
+        self.plan_began_s = self.part_began_s = self.parts_began_s = self.clock()
+        self._forecast: Forecast | None = None
         self.steps = 0
         self.finished = 0
         self._early_hits = 0
@@ -100,25 +107,55 @@ class Display(ABC):
         number = self._numbers.setdefault(event.key, len(self._numbers) + 1)
         return f"[{min(number, self.steps)}/{self.steps}] {event.label}"
 
+    def left(self) -> str:
+        """Return about how long the whole run still takes, in words; "" if it is unknown."""
+        now_s = self.clock()
+        if self.part is not None:
+            if self.part.left_s is None:
+                return ""
+            left_s: float | None = max(0.0, self.part.left_s - (now_s - self.part_began_s))
+        else:
+            left_s = None if self._forecast is None else self._forecast.left_s(now_s)
+        return "" if left_s is None else rough(left_s)
+
     def pace(self, event: StepProgress) -> str:
         """Return ``120 of 4000 items, 60/s, 1 min 5 s left``; rows of earlier runs took no time."""
+        return self.paces(event)[0]
+
+    def paces(self, event: StepProgress) -> tuple[str, str, str]:
+        """Return how far and how fast a step is: in full, as share and time left, as share."""
         text = f"{event.done} of {event.total} {event.unit}"
+        share = f"{100 * event.done // event.total} %" if event.total else text
         began, done = self._began.get(event.key, (self.clock(), 0))
         elapsed_s = self.clock() - began
         made = event.done - done
         if elapsed_s <= 0 or made < max(1, event.total // 100):
-            return text  # the time that loading takes says nothing about the rate yet
+            return text, share, share  # the time that loading takes says nothing about the rate
         rate = made / elapsed_s
-        return f"{text}, {pace_of(rate)}/s, {duration((event.total - event.done) / rate)} left"
+        left = f"{duration((event.total - event.done) / rate)} left"
+        return f"{text}, {pace_of(rate)}/s, {left}", f"{share}, {left}", f"{share}, {left}"
 
     def _follow(self, event: Event) -> None:
-        if isinstance(event, PlanStarted):
+        now_s = self.clock()
+        if isinstance(event, PartStarted):
+            if self.part is None:
+                self.parts_began_s = now_s
+            self.part, self.part_began_s = event, now_s
+        elif isinstance(event, PartsFinished):
+            self.part = None
+        elif isinstance(event, PlanStarted):
             self.steps, self.finished, self._early_hits = event.steps, 0, event.hits
+            self.plan_began_s = now_s
+            self._forecast = None
+            if event.expected and self.part is None:
+                self._forecast = Forecast(event.expected, self.speed())
             self._numbers.clear()
             self._began.clear()
         elif isinstance(event, StepStarted):
             self._began[event.key] = self.clock(), event.done
             self.head(event)  # takes the next number
+        if self._forecast is not None:
+            self._forecast.follow(event, now_s)
 
 
 class Quiet(Display):
@@ -133,8 +170,14 @@ class Quiet(Display):
 class Plain(Display):
     """One line for a finished step, and one every ten seconds within a long one."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(stream, clock)
+    def __init__(
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        speed: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        super().__init__(stream, clock, speed=speed)
         self._line_due: dict[str, float] = {}
 
     def show(self, event: Event) -> None:
@@ -142,7 +185,9 @@ class Plain(Display):
         if isinstance(event, StepProgress):
             if event.done < event.total and self.clock() >= self._line_due.get(event.key, 0.0):
                 self._line_due[event.key] = self.clock() + _LINE_EVERY_S
-                self.say(f"{self.head(event)}: {self.pace(event)}")
+                left = self.left()
+                whole = f"; whole run: {left} left" if left and self.steps > 1 else ""
+                self.say(f"{self.head(event)}: {self.pace(event)}{whole}")
             return
         if isinstance(event, StepStarted):
             self._line_due[event.key] = self.clock() + _LINE_EVERY_S
@@ -152,11 +197,20 @@ class Plain(Display):
 
     def line(self, event: Event) -> str:
         """Return the line an event deserves, or ""."""
+        if self.part is not None and isinstance(
+            event, PlanStarted | PlanFinished | StepStarted | StepFinished | StepHit
+        ):
+            return ""  # the parts are told, not all steps of each
         match event:
+            case PartStarted(number, total, label):
+                left = f" ({self.left()} left)" if self.left() else ""
+                return f"[{number}/{total}] {label}{left}"
             case PlanStarted(steps=0):
                 return "nothing to run: the cache has the results"
             case PlanStarted(steps, hits):
-                return f"{counted(steps, 'step')} to run, {counted(hits, 'result')} from the cache"
+                left = f", {self.left()}" if self.left() else ""
+                known = f"{counted(hits, 'result')} from the cache"
+                return f"{counted(steps, 'step')} to run, {known}{left}"
             case StepStarted(done=done, total=total) if done:
                 return f"{self.head(event)}: resumes at row {done} of {total}"
             case StepFinished(seconds=seconds):
@@ -186,19 +240,30 @@ class Plain(Display):
 
 
 class Live(Plain):
-    """Bars that vanish at the end: the steps of the plan, and each step in progress."""
+    """Bars that vanish at the end: the whole run, and each step in progress."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(stream, clock)
+    def __init__(
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        speed: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        super().__init__(stream, clock, speed=speed)
         self._bars: Progress | None = None
-        self._plan: TaskID
+        self._parts: TaskID | None = None
+        self._plan: TaskID | None = None
         self._rows: dict[str, TaskID] = {}
 
     def show(self, event: Event) -> None:
         """Draw the bars, or write a line above them."""
-        if isinstance(event, PlanStarted) and event.steps:
-            self._start(event.steps)
-        elif isinstance(event, PlanFinished | PlanStopped):
+        if isinstance(event, PartStarted):
+            self._begin_part(event)
+        elif isinstance(event, PlanStarted) and event.steps:
+            self._begin_plan(event.steps)
+        elif isinstance(event, PlanFinished) and self._parts is not None:
+            self._end_plan()
+        elif isinstance(event, PlanFinished | PlanStopped | PartsFinished):
             self._stop()
         bars = self._bars
         if bars is None:
@@ -206,60 +271,94 @@ class Live(Plain):
             return
         if isinstance(event, StepStarted):
             self._rows[event.key] = bars.add_task(
-                event.label, total=event.total or None, completed=event.done, note=""
+                event.label, total=event.total or None, completed=event.done, note="", notes=("",)
             )
         elif isinstance(event, StepProgress) and event.key in self._rows:
-            note = self.pace(event)
-            bars.update(self._rows[event.key], total=event.total, completed=event.done, note=note)
+            notes = self.paces(event)
+            row = self._rows[event.key]
+            bars.update(row, total=event.total, completed=event.done, note=notes[0], notes=notes)
         elif isinstance(event, Waiting | StoreWarning | Stopping):
             bars.console.print(self.line(event), markup=False, highlight=False)
         elif isinstance(event, StepFinished | StepHit | StepFailed) and event.key in self._rows:
             bars.remove_task(self._rows.pop(event.key))
         self.count(event)
-        bars.update(self._plan, completed=self.finished, note=f"{self.finished} of {self.steps}")
+        if self._plan is not None:
+            bars.update(self._plan, completed=self.finished)
 
-    def _start(self, steps: int) -> None:
+    def _begin_part(self, event: PartStarted) -> None:
+        bars = self._started()
+        if self._parts is None:
+            self._parts = bars.add_task("", total=event.total, notes=_Notes(self._parts_notes))
+        bars.update(self._parts, description=event.label, completed=event.number - 1)
+
+    def _begin_plan(self, steps: int) -> None:
+        if self._parts is None:
+            self._stop()
+        bars = self._started()
+        self._end_plan()
+        self._plan = bars.add_task("steps", total=steps, notes=_Notes(self._plan_notes))
+
+    def _end_plan(self) -> None:
+        if self._bars is not None:
+            for row in (*self._rows.values(), *([] if self._plan is None else [self._plan])):
+                self._bars.remove_task(row)
+        self._plan = None
+        self._rows.clear()
+
+    def _plan_notes(self) -> tuple[str, str, str]:
+        """Return how far the plan is, for how long it has run, and how long it still takes."""
+        now = duration(self.clock() - self.plan_began_s)
+        return self._whole(f"{self.finished} of {self.steps}", now, self.part is None)
+
+    def _parts_notes(self) -> tuple[str, str, str]:
+        part, now = self.part, duration(self.clock() - self.parts_began_s)
+        return self._whole(f"{part.number} of {part.total}" if part else "", now, True)
+
+    def _whole(self, count: str, elapsed: str, has_left: bool) -> tuple[str, str, str]:
+        left = self.left() if has_left else ""
+        left = f"{left} left" if left else ""
+        full = ", ".join(filter(None, (count, f"{elapsed} so far", left)))
+        return full, ", ".join((count, left or elapsed)), ", ".join((count, left or elapsed))
+
+    def _started(self) -> Progress:
+        """Return the bars, drawn from now on."""
+        if self._bars is not None:
+            return self._bars
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress
 
-        self._stop()
+        from molspace_cli.bars import Bars
+
+        class Display(Progress):
+            """Rows that are laid out as a whole, for the width there is."""
+
+            def get_renderable(self) -> Bars:
+                return Bars(self)
+
         console = Console(file=self.stream, no_color=bool(os.environ.get("NO_COLOR")) or None)
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
+        self._bars = Display(
             console=console,
             transient=True,
             redirect_stdout=False,  # stdout is data
         )
-        self._plan = self._bars.add_task("steps", total=steps, note=f"0 of {steps}")
         self._bars.start()
+        return self._bars
 
     def _stop(self) -> None:
         if self._bars is not None:
             self._bars.stop()
-        self._bars = None
+        self._bars = self._parts = self._plan = None
         self._rows.clear()
 
 
-def counted(n: int, noun: str) -> str:
-    """Return ``1 step`` or ``2 steps``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+class _Notes(Sequence[str]):
+    """What stands beside a bar, made anew whenever it is drawn: times go on by themselves."""
 
+    def __init__(self, make: Callable[[], tuple[str, str, str]]) -> None:
+        self._make = make
 
-def pace_of(rate: float) -> str:
-    """Return ``0.042``, ``3.75`` or ``1,840``."""
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+    def __len__(self) -> int:
+        return 3
 
-
-def duration(seconds: float) -> str:
-    """Return ``0.4 s``, ``12 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    if seconds < 9.95:
-        return f"{max(seconds, 0.0):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    def __getitem__(self, index: Any) -> Any:
+        return self._make()[index]

@@ -17,6 +17,7 @@ from reactions.errors import (
     StoreError,
 )
 from reactions.eval.tasks import Task, get_task
+from reactions.findings import SETTINGS
 from reactions.kinds import Leaf, Space, leaves
 from reactions.labs.lab import ReactionSettings
 from reactions.plan import Plan, joined, refuse_unsupported
@@ -303,6 +304,7 @@ def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
             "lab: mini is a rehearsal: miniature encoders in a procedural world. Its figures "
             "cannot be compared with the paper's."
         )
+    notes += [f"{line}." for line in SETTINGS]
     published = ReactionSettings().to_json()
     own = [
         f"{name} {value} ({published[name]})"

@@ -406,7 +406,7 @@ def test_the_command_prints_a_table_a_task_and_runs_nothing_the_second_time(tmp_
         (["table3", "--rows", "ImagBind"], 2, "did you mean 'ImageBind'"),
         (["table4", "--rows", "WAV2CLIP", "--lab", "mini"], 3, "nothing could be measured"),
         (["table3", "--rows", "CLAP_m", "--lab", "paper"], 3, "nothing could be measured"),
-        (["tabel3"], 2, "Did you mean"),
+        (["tabel3"], 2, "did you mean"),
     ],
 )
 def test_mistakes_and_labs_that_have_nothing(tmp_path, arguments, code, words):

@@ -13,16 +13,49 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """A step that has to run, and the floating-point operations that it is planned to take."""
+
+    key: str
+    kind: str
+    flops: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted(Event):
+    """One of several runs that belong together begins, such as a space of a table.
+
+    Attributes:
+        number: its number, from 1.
+        total: how many there are.
+        label: of the part.
+        left_s: seconds that this part and those after it will about take; None if unknown.
+    """
+
+    number: int
+    total: int
+    label: str
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartsFinished(Event):
+    """The last of several runs that belong together is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStarted(Event):
     """A run begins.
 
     Attributes:
         steps: steps that have to run.
         hits: results taken from the store.
+        expected: what the steps that have to run are planned to cost.
     """
 
     steps: int
     hits: int
+    expected: tuple[Expected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from reactions.kinds import Digest, SpaceSpec
 from reactions.run.device import check_device, is_out_of_memory, resolve_devices
 from reactions.run.events import (
     EventSink,
+    Expected,
     PlanFinished,
     PlanStarted,
     PlanStopped,
@@ -108,7 +109,8 @@ class LocalExecutor:
             # Now, not hours later when the fourth encoder's turn comes.
             for space in dict.fromkeys(step.space for step in plan.pending if step.space):
                 self._check_space(space)
-        self._events(PlanStarted(len(plan.pending), len(plan.hits)))
+        expected = tuple(Expected(s.key, s.kind, s.cost.flops) for s in plan.pending)
+        self._events(PlanStarted(len(plan.pending), len(plan.hits), expected))
         for step in plan.hits:
             self._events(StepHit(step.key, step.kind, step.label))
         executed = 0

@@ -89,7 +89,7 @@ def test_weights_that_are_looked_up_are_used(tmp_path):
 def test_a_lab_says_which_weights_nothing_uses(tmp_path):
     lab = load_lab("paper", weights={"CLAP_g": tmp_path / "a", "Mine": tmp_path / "b"})
     lab.weights.get("CLAP_g")
-    with pytest.raises(UsageError, match="--weights Mine=.* is not used"):
+    with pytest.raises(UsageError, match=r"--weights Mine=.* is not used"):
         lab.refuse_unused_weights(["ImageBind", "CLAP_g"])
     lab.weights.get("Mine")
     lab.refuse_unused_weights(["ImageBind", "CLAP_g"])

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from reactions.spaces.mini import Towers
 
-Progress: TypeAlias = Callable[[str], None]
-"""Called with one line of text."""
+EpochDone: TypeAlias = Callable[[str, int, int], None]
+"""Called with a space's name, the epochs that are done and those it takes."""
 
 _CAPTIONS = 4  # writers a scene
 
@@ -142,7 +142,7 @@ def train(
     out: Path,
     *,
     seed: int = 0,
-    progress: Progress = lambda line: None,
+    progress: EpochDone = lambda name, done, total: None,
     recipes: Mapping[str, Recipe] = RECIPES,
 ) -> Path:
     """Train the spaces and write their weights.
@@ -150,7 +150,7 @@ def train(
     Args:
         out: folder for ``NAME.safetensors`` and ``spaces.json``; made if missing.
         seed: of training scenes, initial weights and order.
-        progress: called with a line of text after each epoch.
+        progress: called before the first epoch of each space and after each of them.
         recipes: what to train.
 
     Returns:
@@ -182,16 +182,16 @@ def train(
 
 
 def _train_space(
-    name: str, recipe: Recipe, seed: int, progress: Progress
+    name: str, recipe: Recipe, seed: int, progress: EpochDone
 ) -> tuple[Towers, list[float]]:
     import torch
 
     from reactions.spaces.mini import Towers
 
-    started = time.monotonic()
     losses = []
     total = sum(stage.epochs for stage in recipe.stages)
     done = 0
+    progress(name, 0, total)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed * 1000 + sum(name.encode()))
         towers = Towers(recipe.dim, recipe.shape)
@@ -201,8 +201,7 @@ def _train_space(
             scenes = stream.scenes(0, stage.scenes)
 
             def step(epoch: int, done: int = done) -> None:
-                seconds = time.monotonic() - started
-                progress(f"{name}: epoch {done + epoch} of {total}, {seconds:.0f} s")
+                progress(name, done + epoch, total)
 
             losses.append(_train_stage(towers, recipe, stage, scenes, step))
             done += stage.epochs
@@ -311,13 +310,17 @@ def flops_per_item(towers: Towers) -> dict[str, float]:
     return out
 
 
+def _print(name: str, done: int, total: int) -> None:
+    print(f"{name}: epoch {done} of {total}", flush=True)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the training from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    print(train(arguments.out, seed=arguments.seed, progress=lambda line: print(line, flush=True)))
+    print(train(arguments.out, seed=arguments.seed, progress=_print))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""What is told of scans: when they begin and when they end, in a pipe and on a terminal."""
+
+import pytest
+
+from molspace_cli import scanning
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(scanning.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_scan_has_a_beginning_and_an_end(clock, capsys):
+    tell = scanning.scans()
+    for at, done in ((0.0, 0), (1.0, 4000), (2.0, 8000), (3.2, 12000)):
+        clock[0] = at
+        tell("texts for leaks", done, 12000)
+    assert capsys.readouterr().err.splitlines() == [
+        "scanning texts for leaks: 0 of 12,000",
+        "scanning texts for leaks: 12,000 of 12,000, done in 3.2 s",
+    ]
+
+
+def test_a_long_scan_has_a_line_every_ten_seconds(clock, capsys):
+    tell = scanning.scans()
+    for second in range(0, 26):
+        clock[0] = float(second)
+        tell("captions", second * 10, 0)
+    tell("captions", 250, 250)
+    assert capsys.readouterr().err.splitlines() == [
+        "scanning captions: 0",
+        "scanning captions: 100",
+        "scanning captions: 200",
+        "scanning captions: 250 of 250, done in 25 s",
+    ]
+
+
+def test_scans_side_by_side_and_again(clock, capsys):
+    tell = scanning.scans()
+    for what in ("a", "b", "a"):
+        tell(what, 0, 5)
+    tell("a", 5, 5)
+    tell("a", 5, 5)
+    tell("b", 5, 5)
+    tell("a", 1, 5)
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "scanning a: 0 of 5",
+        "scanning b: 0 of 5",
+        "scanning a: 5 of 5",
+        "scanning b: 5 of 5",
+        "scanning a: 1 of 5",
+    ]
+
+
+def test_a_scan_that_was_remembered_and_quiet_say_nothing(clock, capsys):
+    scanning.scans()("texts for leaks", 12, 12)
+    scanning.scans(quiet=True)("texts for leaks", 0, 12)
+    assert capsys.readouterr().err == ""

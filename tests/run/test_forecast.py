@@ -1,0 +1,92 @@
+"""How long a run still takes: the plan's costs, corrected by what was observed."""
+
+import pytest
+
+from reactions.run.events import (
+    Expected,
+    PartsFinished,
+    PartStarted,
+    PlanStarted,
+    StepFinished,
+    StepHit,
+    StepProgress,
+    StepStarted,
+)
+from reactions.run.forecast import STEP_S, Forecast
+from reactions.run.parts import Part, follow
+
+STEPS = tuple(Expected(f"s{i}", "train", 1e11) for i in range(10))
+
+
+def step(i):
+    return f"s{i}", "train", f"train {i}"
+
+
+def begun(speed):
+    forecast = Forecast(STEPS, speed)
+    forecast.follow(PlanStarted(10, 0, STEPS), 0.0)
+    return forecast
+
+
+def test_before_anything_ran_it_is_the_plan_at_the_device_s_speed():
+    assert begun(1e10).left_s(0.0) == pytest.approx(10 * (10 + STEP_S))
+
+
+def test_without_a_speed_nothing_is_said_until_something_was_observed():
+    forecast = begun(None)
+    forecast.follow(StepStarted(*step(0)), 0.0)
+    assert forecast.left_s(3.0) is None
+    forecast.follow(StepFinished(*step(0), 20.0), 20.0)
+    assert forecast.left_s(20.0) == pytest.approx(180.0)
+
+
+def test_steps_that_take_longer_than_planned_correct_the_others():
+    forecast = begun(1e10)
+    for i in range(5):
+        forecast.follow(StepStarted(*step(i)), 30.0 * i)
+        forecast.follow(StepFinished(*step(i), 30.0), 30.0 * (i + 1))
+    assert forecast.left_s(150.0) == pytest.approx(150.0, rel=0.05)
+
+
+def test_progress_within_a_step_counts_and_rows_of_earlier_runs_took_no_time():
+    forecast = begun(1e10)
+    forecast.follow(StepStarted(*step(0), done=500, total=1000), 0.0)
+    forecast.follow(StepProgress(*step(0), 750, 1000, "items"), 100.0)
+    # a quarter took 100 s instead of 2.5 s: a whole one takes about 280 s, the shrinkage included
+    assert forecast.left_s(100.0) == pytest.approx(9.25 * 291, rel=0.05)
+
+
+def test_results_of_others_and_steps_side_by_side():
+    forecast = begun(1e10)
+    forecast.follow(StepHit(*step(9)), 0.0)
+    assert forecast.left_s(0.0) == pytest.approx(9 * (10 + STEP_S))
+    for i in (0, 1):
+        forecast.follow(StepStarted(*step(i)), 0.0)
+    assert forecast.left_s(5.0) == pytest.approx((7 * 10.05 + 2 * 5.05) / 2)
+
+
+def test_at_the_end_nothing_is_left():
+    forecast = begun(1e10)
+    for i in range(10):
+        forecast.follow(StepStarted(*step(i)), 10.0 * i)
+        forecast.follow(StepFinished(*step(i), 10.0), 10.0 * (i + 1))
+    assert forecast.left_s(100.0) == 0.0
+
+
+def test_parts_say_what_is_left_and_correct_themselves():
+    now, told = [0.0], []
+    parts = [Part("a", 10.0), Part("b", 10.0), Part("c", 0.0)]
+    for index in follow(parts, told.append, lambda: now[0]):
+        now[0] += 40.0 if index == 0 else 0.0
+    assert told[0] == PartStarted(1, 3, "a", 20.0)
+    assert told[1].left_s == pytest.approx(10 * 70 / 40)
+    assert told[2].left_s == 0.0
+    assert told[-1] == PartsFinished()
+
+
+def test_parts_are_over_when_one_fails():
+    told = []
+    parts = follow([Part("a", 1.0), Part("b", 1.0)], told.append)
+    next(parts)
+    parts.close()  # as a failure of the loop around it does
+    assert told[-1] == PartsFinished()
