@@ -11,14 +11,15 @@ from dataclasses import replace
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from reactions.arguments import file_of_lines
-from reactions.data.lines import split_lines
+from reactions.data.lines import GuardedStream
 from reactions.data.manifest import Problem, read_items
 from reactions.data.media import load
+from reactions.data.text_lines import read_lines
 from reactions.errors import DataError, MolspaceError, UsageError
 from reactions.kinds import Item, Modality, Waveform
 from reactions.spaces.memory import is_out_of_memory, too_large
@@ -156,11 +157,12 @@ def read_stream(
 ) -> Iterator[Item | Problem]:
     """Parse the lines of a binary stream, in constant memory whatever is in it.
 
-    Lines end in LF, CR LF or CR. Besides what ``read_items`` refuses, lines longer than
-    ``MAX_LINE_BYTES`` and lines with a NUL byte give no item.
+    Lines end in LF, CR LF or CR, in UTF-8 or in what a byte-order mark says. Besides what
+    ``read_items`` refuses, lines longer than ``MAX_LINE_BYTES`` and lines with a NUL byte give
+    no item.
 
     Args:
-        stream: of UTF-8, with or without a byte-order mark.
+        stream: binary.
         base: folder that relative paths start from.
         modalities: what the space embeds.
         name: what messages call the stream.
@@ -173,27 +175,25 @@ def read_stream(
     reasons: dict[int, str] = {}
 
     def lines() -> Iterator[bytes]:
-        pieces = split_lines(lambda n: _readline(stream, n, name), MAX_LINE_BYTES, name)
-        for number, line in enumerate(pieces, start=1):
-            if line is None:
-                reasons[number] = f"the line is longer than {MAX_LINE_BYTES} bytes"
-            elif b"\0" in line:
-                reasons[number] = "the line holds a NUL byte; is this UTF-16, or no text at all?"
-            # Not UTF-8, so that read_items refuses the line under its own number.
-            yield b"\xff" if line is None or number in reasons else line
+        guarded = cast("IO[bytes]", GuardedStream(stream, name))
+        try:
+            for number, line in read_lines(guarded, max_bytes=MAX_LINE_BYTES):
+                if len(line) > MAX_LINE_BYTES:
+                    reasons[number] = f"the line is longer than {MAX_LINE_BYTES} bytes"
+                elif b"\0" in line:
+                    reasons[number] = (
+                        "the line holds a NUL byte; is this UTF-16, or no text at all?"
+                    )
+                # Not UTF-8, so that read_items refuses the line under its own number.
+                yield b"\xff" if number in reasons else line
+        except UnicodeDecodeError as error:
+            raise DataError(f"cannot read {name}", why=f"it is not {error.encoding}") from error
 
     entries = read_items(lines(), base=base, modalities=modalities, by_id=by_id, literal=literal)
     for entry in entries:
         if isinstance(entry, Problem) and entry.line_number in reasons:
             entry = replace(entry, message=reasons.pop(entry.line_number))
         yield entry
-
-
-def _readline(stream: IO[bytes], size_bytes: int, name: str) -> bytes:
-    try:
-        return stream.readline(size_bytes)
-    except OSError as error:
-        raise _unreadable(name, error) from error
 
 
 def _argument(

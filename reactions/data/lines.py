@@ -1,8 +1,8 @@
-"""Lines of a binary stream whatever ends them, in constant memory."""
+"""A stream that somebody gives to be read line by line: guarded against having none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from typing import IO
 
 from reactions.errors import DataError
 
@@ -10,43 +10,37 @@ MAX_SKIPPED_BYTES = 256 << 20
 """After so much without a line break there are no lines, as in ``/dev/zero``."""
 
 
-def split_lines(
-    readline: Callable[[int], bytes], max_bytes: int, name: str
-) -> Iterator[bytes | None]:
-    """Split a stream at LF, CR LF and CR (files of old Macs, and of terminals).
+class GuardedStream:
+    """A binary stream whose failures name it, and which must have line breaks.
 
     Args:
-        readline: as of a binary stream: up to the next LF, at most so many bytes; empty at
-            the end.
-        max_bytes: of a line, without what ends it.
-        name: what messages call the stream.
-
-    Yields:
-        Each line, without what ends it, as soon as it is whole; None for one that is longer.
-
-    Raises:
-        DataError: a line has no end within ``MAX_SKIPPED_BYTES``.
+        stream: to read from.
+        name: what messages call it.
     """
-    rest = b""  # the beginning of a line whose end was not read yet
-    skipped_bytes = 0  # of it, beyond what is kept
-    while chunk := readline(max_bytes + 1):
-        lines = (rest + chunk).splitlines(keepends=True)
-        # A CR at the end may be half of CR LF.
-        rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-        for line in lines:
-            content = line.rstrip(b"\r\n")
-            yield None if skipped_bytes or len(content) > max_bytes else content
-            skipped_bytes = 0
-        if len(rest) > max_bytes + 1:
-            kept = b"\r" if rest.endswith(b"\r") else b""
-            skipped_bytes += len(rest) - len(kept)
-            rest = kept
-        if skipped_bytes > MAX_SKIPPED_BYTES:
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream = stream
+        self._name = name
+        self._unbroken_bytes = 0
+
+    def readline(self, size_bytes: int) -> bytes:
+        """Return what is there up to the next LF, at most ``size_bytes``; empty at the end.
+
+        Raises:
+            DataError: the stream cannot be read, or has no line break in
+                ``MAX_SKIPPED_BYTES``.
+        """
+        try:
+            piece = self._stream.readline(size_bytes)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise DataError(f"cannot read {self._name}", why=why) from error
+        broken = piece.endswith(b"\n") or b"\r" in piece
+        self._unbroken_bytes = 0 if broken else self._unbroken_bytes + len(piece)
+        if self._unbroken_bytes > MAX_SKIPPED_BYTES:
             raise DataError(
-                f"cannot read {name}",
+                f"cannot read {self._name}",
                 why=f"it has no line break in {MAX_SKIPPED_BYTES >> 20} MiB; is it a text at all?",
                 fix="give lines of texts, paths or JSON",
             )
-    if rest or skipped_bytes:
-        content = rest.rstrip(b"\r")
-        yield None if skipped_bytes or len(content) > max_bytes else content
+        return piece

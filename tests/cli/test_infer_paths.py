@@ -84,7 +84,9 @@ def test_lines_of_any_kind_of_file(run):
     out, _ = run(stdin=b"\xef\xbb\xbfa dog\ra cat\r\na bird\n\xef\xbb\xbfa cow")
     want, _ = run("a dog", "a cat", "a bird", "a cow")
     assert [row["embedding"] for row in out] == [row["embedding"] for row in want]
-    _, err = run(stdin='["a dog", "a cat"]'.encode("utf-16"), code=4)
+    out, _ = run(stdin="a dog\na cat\n".encode("utf-16"))
+    assert [row["embedding"] for row in out] == [row["embedding"] for row in want[:2]]
+    _, err = run(stdin="a dog".encode("utf-16-le"), code=4)
     assert "NUL byte; is this UTF-16" in err
     _, err = run(stdin=b'["a dog", "a cat"]', code=4)
     assert "a JSON array; write one object a line" in err
