@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from molspace_cli.console import human_bytes, human_flops, say
 
 if TYPE_CHECKING:
+    from reactions.labs.trust import Mention
     from reactions.plan import Plan
     from reactions.workbench import Workbench
 
@@ -39,6 +42,18 @@ def consider(bench: Workbench, planned: Plan, *, yes: bool, quiet: bool) -> None
     # In a script nobody could answer: it goes on.
     if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
         raise typer.Exit(130)  # as if interrupted
+
+
+def agree(path: Path, found: Sequence[Mention]) -> bool:
+    """Ask a person on a terminal whether to use a lab file that was found by itself."""
+    from reactions.labs.trust import listing
+
+    if not _somebody_is_there():
+        return False
+    say(f"{path}, found in the working folder, names what would be fetched, imported or run:")
+    for line in listing(found):
+        say(f"  {line}")
+    return typer.confirm("use it, now and as long as it does not change?", default=False, err=True)
 
 
 def _somebody_is_there() -> bool:

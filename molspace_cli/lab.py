@@ -10,18 +10,64 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import say
+from molspace_cli.console import print_json, say
 
 if TYPE_CHECKING:
     from reactions.run.events import EventSink
 
 app = typer.Typer(
     rich_markup_mode=None,
-    help="The embedded mini lab: its media and its encoders.",
+    help="Trust in a folder's own lab file; the embedded mini lab's media and encoders.",
     no_args_is_help=True,
 )
 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write.")]
+
+
+Own = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="FILE", help="A lab file.  [default: ./molspace.toml]", show_default=False
+    ),
+]
+
+
+@app.command("allow")
+def allow(file: Own = None, as_json: options.Json = False) -> None:
+    """Agree to a folder's molspace.toml as it is, after a list of what it names.
+
+    A lab file that is found by itself, in the working folder, is used without a question only
+    where it names nothing but local embeddings and media. Anything that would be fetched,
+    imported or run (remote places, models, adapters of packages) needs this once, and again
+    when the file changes. A lab that --lab names needs nothing.
+    """
+    from reactions.labs import trust
+    from reactions.labs.reading import OWN_LAB, find_lab, read_chain
+
+    files = read_chain(find_lab(str(file or OWN_LAB)))
+    found = trust.mentions(files)
+    trust.allow(files)
+    if as_json:
+        body = {"path": str(files[0].path), "names": [one.to_json() for one in found]}
+        print_json("lab_allow", body)
+        return
+    for line in trust.listing(found):
+        say(f"names {line}")
+    say(f"allowed until it changes: {files[0].path}")
+
+
+@app.command("deny")
+def deny(file: Own = None, as_json: options.Json = False) -> None:
+    """Take back what lab allow said: the file is no longer used by itself, whatever it holds."""
+    from reactions.labs import trust
+    from reactions.labs.reading import OWN_LAB, find_lab
+
+    path = find_lab(str(file or OWN_LAB))
+    trust.deny(path)
+    if as_json:
+        print_json("lab_deny", {"path": str(path)})
+        return
+    say(f"denied: {path}")
 
 
 @app.command("sample")

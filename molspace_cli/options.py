@@ -120,6 +120,7 @@ def lab(
     quiet: bool = True,
 ) -> LoadedLab:
     """Open a lab, with the digests and scans that earlier runs remembered."""
+    from molspace_cli.asking import agree
     from molspace_cli.scanning import scans
     from reactions.labs.reading import load_lab
     from reactions.spaces.weights import digest_cache
@@ -131,6 +132,7 @@ def lab(
         data=data,
         weights=_weights(weights or ()),
         told=scans(quiet=quiet),
+        agree=agree,
     )
 
 

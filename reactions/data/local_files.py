@@ -143,5 +143,5 @@ def _unreadable(path: Path, error: OSError | ValueError) -> MolspaceError:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         why = "the name is too long for the file system"
     else:
-        why = (getattr(error, "strerror", None) or str(error)).lower()
+        why = getattr(error, "strerror", None) or str(error)
     return DataError(f"cannot read '{path}'", why=why, path=str(path))

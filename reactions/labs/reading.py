@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -12,19 +11,26 @@ from typing import Any
 
 from reactions.data.benchmarks import Folders
 from reactions.data.digests import DigestCache, cache_root
+from reactions.data.local_files import exists, expand_user, is_dir, is_file
 from reactions.data.sources.source import Told, silent
-from reactions.errors import DataError, MissingError, UsageError, suggestion
+from reactions.errors import MissingError, UsageError, suggestion
 from reactions.kinds import FactorDefaults
 from reactions.labs.data_sections import data_home, read_corpora, read_folders
 from reactions.labs.lab import Lab, ReactionSettings
 from reactions.labs.space_sections import Model, read_spaces
+from reactions.labs.toml_files import TomlFile, read_toml
+from reactions.labs.trust import Mention, allow, mentions, refusal, verdict
 from reactions.labs.values import check_keys, table_of, typed
 from reactions.registry import Catalogue
 from reactions.spaces.adapters import resolve_uri
 from reactions.spaces.weights import NamedWeights, Places
 
+Agree = Callable[[Path, Sequence[Mention]], bool]
+"""Asks a person whether to use a lab file that was found by itself, told what it names."""
+
 OWN_LAB = "molspace.toml"
 _BUILT_IN = Path(__file__).parent
+_MAX_EXTENDED = 8
 
 
 def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
@@ -40,13 +46,13 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     """
     if name is None:
         own = Path(OWN_LAB)
-        return own.resolve() if own.is_file() else _BUILT_IN / "mini.toml"
-    if (_BUILT_IN / f"{name}.toml").is_file():
+        return own.resolve() if own.exists() and not own.is_dir() else _BUILT_IN / "mini.toml"
+    if is_file(_BUILT_IN / f"{name}.toml"):
         return _BUILT_IN / f"{name}.toml"
-    path = (folder or Path()) / Path(name).expanduser()
-    if path.is_dir():
+    path = (folder or Path()) / expand_user(name)
+    if is_dir(path):
         path = path / OWN_LAB
-    if path.is_file():
+    if exists(path):
         return path.resolve()
     known = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
     raise MissingError(
@@ -62,8 +68,12 @@ def load_lab(
     data: Path | None = None,
     weights: Mapping[str, Path] | None = None,
     told: Told = silent,
+    agree: Agree = lambda path, found: False,
 ) -> Lab:
     """Read and check a lab file.
+
+    ``./molspace.toml`` that nobody named is only read where it names nothing but local data, or
+    where the user agreed to it (``molspace lab allow``).
 
     Args:
         name: see ``find_lab``.
@@ -74,10 +84,13 @@ def load_lab(
             stands for ``$MOLSPACE_DATA`` in lab files.
         weights: space name to the file or folder that holds its weights.
         told: of the progress of scans.
+        agree: asks whether to use a lab file that was found by itself; its yes is remembered.
 
     Raises:
         MissingError: no such lab, or no such folder of data.
-        UsageError: the file is not valid; the message names the key.
+        UsageError: the file is not valid; the message names the key. Or the user has not
+            agreed to it.
+        DataError: it is too large, or no regular file.
     """
     if data is not None and not data.is_dir():
         raise MissingError(
@@ -91,7 +104,10 @@ def load_lab(
         Places.of_environment(named),
         data_home() if data is None else data.absolute(),
     )
-    lab = _read(find_lab(name), opened, depth=0).with_seed(seed)
+    files = read_chain(find_lab(name))
+    if name is None and files[0].path.parent != _BUILT_IN:
+        _check_trust(files, agree)
+    lab = _read(files, opened).with_seed(seed)
     folders = lab.data if data is None else replace(lab.data, chosen=data.absolute())
     return replace(lab, data=folders, told=told, weights=named)
 
@@ -105,26 +121,44 @@ class _Opened:
     root: Path
 
 
-def _read(path: Path, opened: _Opened, depth: int) -> Lab:
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is no valid TOML", why=str(error)) from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}", why=error.strerror or str(error)) from None
-    check_keys(data, ("lab", "reaction", "factors", "spaces", "corpora", "data"), path, "")
-    head = table_of(data, "lab", path)
-    check_keys(head, ("name", "label", "extends", "seed", "world_tasks"), path, "lab.")
-    base: Lab | None = None
-    if "extends" in head:
-        if depth >= 8:
+def read_chain(path: Path) -> list[TomlFile]:
+    """Read a lab file and all that it extends, the file itself first; nothing else is looked at.
+
+    Raises:
+        MissingError: it, or a lab that it extends, is not there.
+        UsageError: one is not valid TOML, or they extend one another in a circle.
+        DataError: one is too large, or no regular file.
+    """
+    files = [read_toml(path)]
+    while True:
+        path, data = files[-1].path, files[-1].data
+        check_keys(data, ("lab", "reaction", "factors", "spaces", "corpora", "data"), path, "")
+        head = table_of(data, "lab", path)
+        check_keys(head, ("name", "label", "extends", "seed", "world_tasks"), path, "lab.")
+        if "extends" not in head:
+            return files
+        if len(files) > _MAX_EXTENDED:
             raise UsageError(f"{path}: labs extend one another in a circle")
         extends = typed(head["extends"], str, path, "lab.extends")
         try:
-            found = find_lab(extends, folder=path.parent)
+            files.append(read_toml(find_lab(extends, folder=path.parent)))
         except MissingError as error:
             raise MissingError(f"{path}: lab.extends: {error.what}", fix=error.fix) from None
-        base = _read(found, opened, depth + 1)
+
+
+def _check_trust(files: Sequence[TomlFile], agree: Agree) -> None:
+    """Refuse a lab file that nobody named, unless it is data alone or the user agrees."""
+    found, state = mentions(files), verdict(files)
+    if state == "denied" or (found and state != "allowed"):
+        if state == "denied" or not agree(files[0].path, found):
+            raise refusal(files, found)
+        allow(files)
+
+
+def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
+    path, data = files[0].path, files[0].data
+    head = table_of(data, "lab", path)
+    base = _read(files[1:], opened) if len(files) > 1 else None
     default = path.parent.name if path.name == OWN_LAB else path.stem
     name = typed(head.get("name", default), str, path, "lab.name")
     specs = dict(base.catalogue.items()) if base else {}

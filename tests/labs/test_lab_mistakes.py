@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -118,10 +119,10 @@ def test_a_file_that_is_no_text():
 def test_a_file_that_cannot_be_read(monkeypatch):
     write("")
 
-    def refuse(self, **options):
+    def refuse(path, *options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(DataError, match=r"(?s)cannot read.*Permission denied"):
         load_lab()
 

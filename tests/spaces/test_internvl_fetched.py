@@ -47,7 +47,7 @@ def lab(tmp_path, monkeypatch):
     def write(uri, extends=""):
         text = f'[lab]\n{extends}\n[spaces.InternVL]\nuri = "{uri}"\n'
         (tmp_path / "molspace.toml").write_text(text)
-        return load_lab()
+        return load_lab("molspace.toml")
 
     return write
 

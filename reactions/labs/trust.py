@@ -1,0 +1,190 @@
+"""Lab files that nobody named: what they could do, and whether the user agreed to it.
+
+``./molspace.toml`` is picked up by itself, so whoever writes a folder writes it. As long as it
+names folders of embeddings and local media only, it is data. As soon as it names what is fetched,
+imported or run, the user has to agree once, as with direnv: to this path with this content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reactions.data.local_files import read_small_file
+from reactions.data.places import is_url
+from reactions.data.protocols import host_of, without_password
+from reactions.errors import MolspaceError, StoreError, UsageError
+from reactions.labs.toml_files import TomlFile
+from reactions.spaces.adapters import ADAPTERS, MODELS
+
+_MODEL_ADAPTERS = frozenset({*MODELS, "hf_clap", "internvl"})
+"""Our adapters that load models; the others read arrays alone."""
+
+_FOLDERS = ("file", "precomputed")
+"""Schemes of URIs that are folders of embeddings."""
+
+_PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".th")
+_RECORD_BYTES = 1 << 16
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Something in a lab file that is more than local data.
+
+    Attributes:
+        kind: in a few words.
+        key: where it is named, such as ``spaces.CLAP.uri``.
+        value: what is named.
+        path: the file that names it.
+    """
+
+    kind: str
+    key: str
+    value: str
+    path: Path
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as a JSON object."""
+        return {"kind": self.kind, "key": self.key, "value": self.value, "path": str(self.path)}
+
+
+def mentions(files: Sequence[TomlFile]) -> list[Mention]:
+    """Return what a lab file, with all that it extends, names beyond local data."""
+    found = []
+    for file in files:
+        for kind, key, value in (*_corpora(file.data), *_spaces(file.data)):
+            found.append(Mention(kind, key, value, file.path))
+    return found
+
+
+def _corpora(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for modality, entry in _table(data, "corpora").items():
+        for source in entry if isinstance(entry, list) else [entry]:
+            given = source.get("path") if isinstance(source, Mapping) else None
+            for text in given if isinstance(given, list) else [given]:
+                if isinstance(text, str) and is_url(text) and not text.startswith("file://"):
+                    place = without_password(text)
+                    yield f"remote place {host_of(place)}", f"corpora.{modality}.path", place
+
+
+def _spaces(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for name, entry in _table(data, "spaces").items():
+        if not isinstance(entry, Mapping):
+            continue
+        if isinstance(uri := entry.get("uri"), str):
+            if uri.partition(":")[0] not in _FOLDERS:
+                yield _uri_kind(uri), f"spaces.{name}.uri", uri
+        elif "path" not in entry:
+            adapter, source = str(entry.get("adapter", "")), str(entry.get("source", ""))
+            if adapter in ADAPTERS and adapter not in _MODEL_ADAPTERS:
+                continue
+            kind = "model" if adapter in ADAPTERS else "adapter of an installed package"
+            yield kind, f"spaces.{name}.adapter", f"{adapter} ({source})" if source else adapter
+
+
+def _uri_kind(uri: str) -> str:
+    scheme, _, rest = uri.partition(":")
+    if scheme not in MODELS:
+        return "model of an installed package"
+    if rest.partition("?")[0].lower().endswith(_PICKLES):
+        return "checkpoint that is unpickled, by a reader of tensors alone"
+    if scheme == "hf":
+        return "model, whose repository may bring code (which runs only where you pin it)"
+    return "model"
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def listing(found: Sequence[Mention]) -> list[str]:
+    """Return a line for people for each of them."""
+    return [f"{one.key} = {json.dumps(one.value)}: {one.kind}" for one in found]
+
+
+# --- what the user said --------------------------------------------------------------
+
+
+def content_digest(files: Sequence[TomlFile]) -> str:
+    """Return the digest of a lab file and of all files that it extends (64 hex digits)."""
+    digest = hashlib.sha256()
+    for file in files:
+        for part in (os.fsencode(file.path), file.raw):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def allow(files: Sequence[TomlFile]) -> None:
+    """Remember that the user agrees to a lab file as it is.
+
+    Raises:
+        StoreError: it cannot be written down.
+    """
+    _write(files[0].path, {"digest": content_digest(files)})
+
+
+def deny(path: Path) -> None:
+    """Remember that a lab file is not to be used by itself, whatever it holds.
+
+    Raises:
+        StoreError: it cannot be written down.
+    """
+    _write(path, {"denied": True})
+
+
+def verdict(files: Sequence[TomlFile]) -> str:
+    """Return ``"allowed"``, ``"denied"``, ``"changed"`` since it was allowed, or ``"new"``."""
+    try:
+        record = json.loads(read_small_file(_record(files[0].path), _RECORD_BYTES))
+        if record.get("denied") is True:
+            return "denied"
+        return "allowed" if record["digest"] == content_digest(files) else "changed"
+    except (MolspaceError, ValueError, KeyError, AttributeError, RecursionError):
+        return "new"
+
+
+def refusal(files: Sequence[TomlFile], found: Sequence[Mention]) -> UsageError:
+    """Return the error for a lab file that the user has not agreed to."""
+    path, state = files[0].path, verdict(files)
+    if state == "denied":
+        why = "you denied it"
+    else:
+        lines = listing(found)
+        more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        why = "it names what would be fetched, imported or run: " + "; ".join(lines[:_SHOWN]) + more
+    changed = " has changed since you allowed it" if state == "changed" else " is not allowed"
+    return UsageError(
+        f"{path}, found in the working folder,{changed}",
+        why=why,
+        fix="read it, then: molspace lab allow   or name the lab: --lab FILE, --lab mini",
+        path=str(path),
+        verdict=state,
+        names=[one.to_json() for one in found],
+    )
+
+
+def _record(path: Path) -> Path:
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()
+    return Path(home) / "molspace" / "labs" / f"{name}.json"
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    target = _record(path)
+    body = json.dumps({"path": str(path), **record})
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        fresh.write_text(body, encoding="utf-8")
+        fresh.replace(target)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {target}", why=error.strerror or str(error), fix="set XDG_DATA_HOME"
+        ) from None
