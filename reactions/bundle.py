@@ -6,21 +6,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reactions.errors import BundleError, MissingError, StoreError
+from reactions.bundle_files import (
+    PROJECTORS,
+    RECORD,
+    check_replaceable,
+    locked_folder,
+    replace,
+    restore,
+    staging_folder,
+    write_file,
+)
+from reactions.bundle_record import (
+    FORMAT,
+    MALFORMED,
+    head_places,
+    read_file_entry,
+    read_record,
+    read_space,
+    read_spec,
+)
+from reactions.bundle_tensors import check_tensors, check_values
+from reactions.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.hashing import bytes_digest, digest, file_digest
-from reactions.kinds import Fusion, Space, SpaceSpec, leaves
-from reactions.spaces.tree import coefficients, mixtures, tree_from_json, tree_to_json
+from reactions.kinds import Fusion, Space, leaves
+from reactions.spaces.tree import mixtures, tree_from_json, tree_to_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,11 +43,20 @@ if TYPE_CHECKING:
 
     from reactions.spaces.fuse import Heads
 
-FORMAT = 1
-RECORD = "bundle.json"
-PROJECTORS = "projectors.safetensors"
-_MAX_RECORD_BYTES = 64 << 20
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+_QUICK_BYTES = 1 << 30
+
+__all__ = [
+    "FORMAT",
+    "PROJECTORS",
+    "RECORD",
+    "Bundle",
+    "check_replaceable",
+    "describe",
+    "install",
+    "load_bundle",
+    "with_sources",
+    "write_bundle",
+]
 
 
 @dataclass(frozen=True)
@@ -70,22 +94,22 @@ class Bundle:
         Raises:
             BundleError: a tensor is missing, misshapen or not finite.
         """
-        import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from reactions.ops.heads import head_class
         from reactions.ops.projector import Head
 
+        path = self.path / PROJECTORS
         try:
-            tensors = load_file(self.path / PROJECTORS)
+            # Once more, for the file may be another by now: shapes cost memory.
+            check_tensors(path, head_places(self.record, self.space))
+            tensors = load_file(path)
         except (SafetensorError, OSError) as error:
-            raise BundleError(f"cannot read {self.path / PROJECTORS}", why=str(error)) from None
+            raise BundleError(f"cannot read {path}", why=str(error)) from None
         heads: dict[tuple[Fusion, int], list[Head]] = {}
         for index, (fusion, i) in enumerate(mixtures(self.space)):
-            base, expert = fusion.base.dim, fusion.experts[i].space.dim
             kind = head_class(fusion.experts[i].recipe)
-            widths = (base, expert) if fusion.op == "dr" else (expert, base)
             loaded = heads[fusion, i] = []
             for subset in self.record["mixtures"][index]["subsets"]:
                 prefix = f"{index}.{subset}."
@@ -95,12 +119,9 @@ class Bundle:
                     if name.startswith(prefix)
                 }
                 for name, tensor in state.items():
-                    if not torch.isfinite(tensor).all():
-                        raise BundleError(f"{self.path}: tensor {prefix}{name} is not finite")
+                    check_values(self.path, f"{prefix}{name}", tensor)
                 try:
                     head: Head = kind.from_state(state)
-                    if head.widths != widths:
-                        raise ValueError(f"it takes {head.widths} dimensions, its spaces {widths}")
                 except (LookupError, RuntimeError, ValueError) as error:
                     raise BundleError(
                         f"{self.path}: projector {prefix.rstrip('.')} is not whole",
@@ -121,7 +142,7 @@ def with_sources(bundle: Bundle, sources: Mapping[str, str]) -> Bundle:
         {**spec, "source": sources.get(spec["name"], spec["source"])}
         for spec in bundle.record["spaces"]
     ]
-    specs = {spec["name"]: _spec(spec) for spec in spaces}
+    specs = {spec["name"]: read_spec(spec) for spec in spaces}
     space = tree_from_json(bundle.record["tree"], specs)
     return Bundle(bundle.path, {**bundle.record, "spaces": spaces}, space)
 
@@ -198,17 +219,14 @@ def write_bundle(
     }
     body["digest"] = digest("bundle", body)
     try:
+        restore(directory)
         if directory.exists():
             check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-        try:
-            staging.chmod(0o755)
-            _write(staging / PROJECTORS, blob)
-            _write(staging / RECORD, json.dumps(body, indent=1, sort_keys=True).encode())
-            _replace(staging, directory)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        with staging_folder(directory) as staging:
+            write_file(staging / PROJECTORS, blob)
+            write_file(staging / RECORD, json.dumps(body, indent=1, sort_keys=True).encode())
+            replace(staging, directory)
     except OSError as error:
         raise StoreError(
             f"cannot write the bundle to {directory}",
@@ -230,61 +248,19 @@ def install(staging: Path, directory: Path) -> None:
         StoreError: it cannot be moved there.
     """
     try:
+        restore(directory)
         if directory.exists():
             check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging.chmod(0o755)
-        _replace(staging, directory)
+        with locked_folder(staging):
+            replace(staging, directory)
     except OSError as error:
         raise StoreError(
             f"cannot write the bundle to {directory}",
             why=error.strerror or str(error),
             fix="choose another place with --out",
         ) from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def check_replaceable(directory: Path) -> None:
-    """Refuse to replace what is not ours: it would be deleted (BundleError)."""
-    present = {path.name for path in directory.iterdir()} if directory.is_dir() else {"a file"}
-    foreign = sorted(present - {RECORD, PROJECTORS})
-    if foreign or (present and RECORD not in present):
-        raise BundleError(
-            f"{directory} holds something else than a bundle",
-            why=f"there is {', '.join(foreign[:3])}" if foreign else f"there is no {RECORD}",
-            fix="choose an empty or new directory",
-        )
-
-
-def _replace(staging: Path, directory: Path) -> None:
-    """Move a directory into place; a rename replaces no directory that is not empty.
-
-    Two processes may do so at once: whoever comes second replaces the other's.
-    """
-    old: list[Path] = []
-    try:
-        while True:
-            try:
-                staging.rename(directory)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    if old and old[-1].exists():
-                        old[-1].rename(directory)
-                    raise
-            aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.old.", dir=directory.parent))
-            old.append(aside / "bundle")
-            with contextlib.suppress(FileNotFoundError):
-                directory.rename(old[-1])
-    finally:
-        for path in old:
-            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 # --- reading -------------------------------------------------------------------------
@@ -300,85 +276,48 @@ def load_bundle(path: str | Path) -> Bundle:
     directory = Path(path)
     if directory.name == RECORD:
         directory = directory.parent
-    record_path = directory / RECORD
-    if not record_path.is_file():
-        raise MissingError(f"no bundle at {directory}", why=f"{RECORD} is not there")
+    record_path, projectors = directory / RECORD, directory / PROJECTORS
     try:
-        record = _read_record(record_path)
-        if set(record["files"]) != {PROJECTORS}:
-            raise ValueError(f"it names the files {sorted(record['files'])}, not {PROJECTORS}")
-        _verify_file(directory / PROJECTORS, record["files"][PROJECTORS])
-        specs = [_spec(item) for item in record["spaces"]]
-        space = tree_from_json(record["tree"], {spec.name: spec for spec in specs})
-        pairs = list(mixtures(space))
-        counts = [len(mixture["subsets"]) for mixture in record["mixtures"]]
-        if len(counts) != len(pairs) or not all(counts):
-            raise ValueError(f"{len(pairs)} mixtures in the tree; described are {counts} heads")
-        for fusion, _ in pairs:
-            for modality in fusion.modalities:
-                coefficients(fusion, modality)
-        record["lab"]["label"], record["expression"]
+        restore(directory)
+        if not record_path.exists():
+            raise MissingError(f"no bundle at {directory}", why=f"{RECORD} is not there")
+        record = read_record(record_path)
+        size_bytes, sha256 = read_file_entry(record)
+        _verify_size(projectors, size_bytes)
+        space = read_space(record)
+        try:
+            check_tensors(projectors, head_places(record, space))
+        except BundleError:
+            if size_bytes <= _QUICK_BYTES:  # damaged rather than made so: then that is what to say
+                _verify_digest(projectors, sha256)
+            raise
+        _verify_digest(projectors, sha256)
     except OSError as error:
         raise BundleError(f"cannot read {directory}", why=error.strerror or str(error)) from None
-    except _MALFORMED as error:
-        raise BundleError(f"{record_path} is incoherent", why=repr(error)) from None
+    except UsageError as error:  # what the language would refuse, too
+        why = f"{error.what}: {error.why}" if error.why else error.what
+        raise BundleError(f"{record_path} is incoherent", why=why) from None
+    except MALFORMED as error:
+        why = str(error) if type(error) is ValueError else repr(error)
+        raise BundleError(f"{record_path} is incoherent", why=why[:500]) from None
     return Bundle(directory, record, space)
 
 
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_RECORD_BYTES:
-            raise BundleError(f"{path} is too large to be a bundle's record")
-        record = json.loads(path.read_text(encoding="utf-8"))
-        found = record["format"]
-    except _MALFORMED:
-        what, fix = f"{path} is no bundle record", "run the reaction again"
-        raise BundleError(what, why="truncated or changed", fix=fix) from None
-    if not isinstance(found, int) or not 1 <= found <= FORMAT:
-        raise BundleError(
-            f"{path} has bundle format {found}",
-            why=f"this version of molspace reads formats up to {FORMAT}",
-            fix="upgrade molspace",
-            format=found,
-        )
-    claimed = record.pop("digest", None)
-    try:
-        actual = digest("bundle", record)
-    except _MALFORMED:  # NaN, or nested without end: never written by us
-        actual = None
-    if actual is None or claimed != actual:
-        raise BundleError(
-            f"{path} was changed after it was written",
-            why="its digest does not fit its contents",
-            fix="run the reaction again, or get the bundle again from its author",
-        )
-    return {**record, "digest": claimed}
-
-
-def _verify_file(path: Path, entry: Mapping[str, Any]) -> None:
+def _verify_size(path: Path, size_bytes: int) -> None:
     if not path.is_file():
         raise BundleError(f"{path} is missing", fix="get the bundle again")
-    size = path.stat().st_size
-    if size != entry["size_bytes"]:
+    if (actual := path.stat().st_size) != size_bytes:
         raise BundleError(
-            f"{path} has {size:,} bytes, not {entry['size_bytes']:,}",
+            f"{path} has {actual:,} bytes, not {size_bytes:,}",
             why="truncated or changed",
             fix="get the bundle again",
         )
-    if file_digest(path) != entry["sha256"]:
+
+
+def _verify_digest(path: Path, sha256: str) -> None:
+    if file_digest(path) != sha256:
         raise BundleError(
             f"{path} was changed after it was written",
             why="its SHA-256 does not fit the record",
             fix="get the bundle again",
         )
-
-
-def _spec(item: Mapping[str, Any]) -> SpaceSpec:
-    pairs = {
-        key: tuple((str(m), value) for m, value in item[key])
-        for key in ("preprocessing", "flops_per_item")
-    }
-    spec = SpaceSpec(**{**item, "modalities": tuple(item["modalities"]), **pairs})
-    if not (isinstance(spec.dim, int) and spec.dim > 0):
-        raise ValueError(f"dimension {spec.dim!r} of {spec.name}")
-    return spec

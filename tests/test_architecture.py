@@ -18,7 +18,7 @@ LAYERS = (
     ("data", "dsl"),
     ("spaces",),
     ("labs",),
-    ("bundle", "shelf", "eval"),
+    ("bundle_files", "bundle_tensors", "bundle_record", "bundle", "shelf", "eval"),
     ("steps",),
     ("plan", "store"),
     ("run",),

@@ -10,7 +10,7 @@ from bundles import GOLDEN, heads_of, record_of, rewrite, tensors_of
 from fakes import CG, IB, VL, cr, dr, headline, unit_rows
 from safetensors.numpy import load_file, save
 
-from reactions import bundle as module
+from reactions import bundle_record
 from reactions.bundle import (
     FORMAT,
     PROJECTORS,
@@ -88,7 +88,7 @@ def test_the_same_product_has_the_same_digest(written, tmp_path):
     space = headline()
     again = write_bundle(tmp_path / "again", record_of(space), tensors_of(space))
     assert load_bundle(again).digest == load_bundle(written).digest
-    other = write_bundle(tmp_path / "other", record_of(space, dim=7), tensors_of(space))
+    other = write_bundle(tmp_path / "other", record_of(space, settings={"hidden_dim": 5}), tensors_of(space))
     assert load_bundle(other).digest != load_bundle(written).digest
 
 
@@ -262,7 +262,7 @@ def test_no_bundle_there(tmp_path):
 
 
 def test_an_enormous_record_is_not_read(written, monkeypatch):
-    monkeypatch.setattr(module, "_MAX_RECORD_BYTES", 100)
+    monkeypatch.setattr(bundle_record, "MAX_RECORD_BYTES", 100)
     with pytest.raises(BundleError, match="too large"):
         load_bundle(written)
 

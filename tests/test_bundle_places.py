@@ -7,6 +7,7 @@ import pytest
 from bundles import record_of, tensors_of
 from fakes import CG, IB, cr, headline, spec
 
+from reactions import bundle_files
 from reactions.bundle import (
     PROJECTORS,
     RECORD,
@@ -91,6 +92,7 @@ def test_a_failed_swap_brings_the_old_bundle_back(written, monkeypatch):
         return rename(self, target)
 
     before = load_bundle(written).digest
+    monkeypatch.setattr(bundle_files, "_exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     space = cr(IB, CG)
     with pytest.raises(StoreError, match="broken"):
@@ -113,6 +115,7 @@ def test_another_process_may_write_the_same_bundle_at_once(written, monkeypatch)
         return done
 
     write_bundle(written.parent / "other", record_of(space), tensors_of(space))
+    monkeypatch.setattr(bundle_files, "_exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", interrupted)
     write_bundle(written, record_of(space), tensors_of(space))
     assert load_bundle(written).space == space
