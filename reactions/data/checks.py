@@ -8,10 +8,10 @@ from reactions.data.image_files import open_image
 from reactions.data.media import (
     MAX_PIXELS,
     Source,
+    is_whole_audio,
     load_audio,
     load_image,
     open_media,
-    open_sound,
     place,
 )
 from reactions.data.sources.source import Depth
@@ -47,7 +47,7 @@ def check(modality: Modality, source: Source, depth: Depth = "header") -> str:
     try:
         if modality == "image" and (depth == "full" or not _whole_image(source)):
             load_image(source)
-        elif modality == "audio" and (depth == "full" or not _whole_audio(source)):
+        elif modality == "audio" and (depth == "full" or not is_whole_audio(source)):
             load_audio(source)
     except MemoryError as error:
         raise run_again(place(source), error) from error
@@ -82,16 +82,3 @@ def _whole_image(source: Source) -> bool:
     except Exception:
         return False
     return False
-
-
-def _whole_audio(source: Source) -> bool:
-    """Tell whether header and last sample prove a sound whole; likewise."""
-    try:
-        with open_media(source) as stream, open_sound(stream, place(source)) as sound:
-            # The length of an MP3 is an estimate, and floats may be no numbers.
-            if sound.frames < 1 or sound.format == "MP3" or sound.subtype in ("FLOAT", "DOUBLE"):
-                return False
-            sound.seek(sound.frames - 1)
-            return len(sound.read(1, dtype="float32")) == 1
-    except (MediaError, OSError, RuntimeError, ValueError, TypeError):
-        return False
