@@ -26,6 +26,7 @@ from reactions.data.corpora import check_ids
 from reactions.data.file_names import as_stored
 from reactions.data.media_kinds import SUFFIXES, modality_of
 from reactions.data.path_like import never_a_file, path_reason
+from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lines
 from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError, did_you_mean
 from reactions.hashing import bytes_digest, file_digest
@@ -134,24 +135,25 @@ def read_manifest(path: Path, modality: Modality) -> list[Row]:
     broken: list[Row] = []
     try:
         with path.open("rb") as stream:
-            for row in _rows(stream, path.parent.absolute(), None):
+            # Longer by more than the break that is taken off, so that they stay too long.
+            lines = (line for _, line in read_lines(stream, max_bytes=MAX_LINE_BYTES + 2))
+            for row in _rows(lines, path.parent.absolute(), None):
                 if row.modality is None:
                     broken.append(row)
                 elif row.modality == modality:
                     found.append(row)
     except FileNotFoundError:
         raise MissingError(f"no manifest at '{path}'", path=str(path)) from None
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
         raise DataError(
-            f"cannot read the manifest '{path}'",
-            why=(error.strerror or str(error)).lower(),
-            path=str(path),
+            f"cannot read the manifest '{path}'", why=why.lower(), path=str(path)
         ) from error
     if broken:
         raise DataError(
             f"bad lines in the manifest '{path}': {len(broken)}",
             why=f"line {broken[0].line_number}: {broken[0].why}",
-            fix="mend or remove them",
+            fix=RECODE if broken[0].why == NOT_UTF8 else "mend or remove them",
             path=str(path),
             lines=[row.line_number for row in broken[:20]],
         )
@@ -202,10 +204,17 @@ def _rows(
     literal: bool = False,
 ) -> Iterator[Row]:
     for number, raw in enumerate(lines, start=1):
+        if len(raw) > MAX_LINE_BYTES + 2:  # with its break
+            yield Row(number, str(number), None, why=f"longer than {MAX_LINE_BYTES} bytes")
+            continue
         try:
             line = raw.decode() if isinstance(raw, bytes) else raw
         except UnicodeDecodeError:
-            yield Row(number, str(number), None, why="not UTF-8")
+            yield Row(number, str(number), None, why=NOT_UTF8)
+            continue
+        if "\0" in line:
+            why = "it holds a NUL byte; is this UTF-16, or no text at all?"
+            yield Row(number, str(number), None, why=why)
             continue
         # Wherever files were joined, not at the start alone.
         line = line.removeprefix("\ufeff").strip()

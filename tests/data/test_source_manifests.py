@@ -167,3 +167,28 @@ def test_manifests_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no manifest for the image corpus") as caught:
         from_manifest(tmp_path / "gone.jsonl")
     assert "[corpora.image]" in caught.value.fix
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_manifests_of_any_line_break_and_mark(folder: Path, end: str, encoding: str) -> None:
+    lines = ['{"id": "one", "image": "b.png"}', "", '{"id": "two", "text": "a\u2028b"}', "a.JPG"]
+    path = put(folder / "list.jsonl", end.join(lines).encode(encoding))
+    assert ids(from_manifest(path)) == ["one", "4"]
+    assert [item.value for item in from_manifest(path, "text").items(0, 9)] == ["a\u2028b"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"caf\xe9", "line 2: not UTF-8"),
+        (b"rain\0", "line 2: it holds a NUL byte"),
+        (b"x" * 2_000_000, "line 2: longer than 1048576 bytes"),
+    ],
+)
+def test_lines_that_are_no_text_are_refused(folder: Path, line: bytes, why: str) -> None:
+    path = put(folder / "list.txt", b"b.png\n" + line + b"\na.JPG\n")
+    with pytest.raises(DataError, match="bad lines in the manifest") as caught:
+        from_manifest(path, max_bad=1.0)
+    assert why in caught.value.why
+    assert caught.value.fields["lines"] == [2]

@@ -7,6 +7,7 @@ import csv
 import numpy as np
 
 from reactions.data.benchmark import MultilabelData
+from reactions.data.benchmarks.labels import PUBLISHED
 from reactions.data.benchmarks.layout import Layout, Opening
 
 LAYOUT = Layout(
@@ -70,13 +71,19 @@ def _classes(opening: Opening) -> tuple[list[str], tuple[str, ...]]:
 def _segments(opening: Opening) -> dict[str, list[str]]:
     """Return YouTube ids and their labels; the header is three lines of comment."""
     lines = [line for line in opening.read_lines(opening.labels) if not line.startswith("#")]
-    found = {}
-    for fields in csv.reader(lines, skipinitialspace=True):
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        try:  # one by one: a lone quote must not take the next line with it
+            fields = PUBLISHED.fields_of(line)
+        except csv.Error as error:
+            raise opening.damaged(opening.labels, f"{error}: {line[:60]}") from None
         if fields[0] == "YTID":
             continue
         labels = [mid.strip() for mid in ",".join(fields[3:]).split(",") if mid.strip()]
         if len(fields) < 4 or not labels:
             raise opening.damaged(opening.labels, f"a line has no labels: {','.join(fields)[:60]}")
+        if fields[0] in found:
+            raise opening.damaged(opening.labels, f"'{fields[0]}' is listed twice")
         found[fields[0]] = labels
     if not found:
         raise opening.damaged(opening.labels, "it lists no segments")

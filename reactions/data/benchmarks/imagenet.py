@@ -142,7 +142,11 @@ def _flat(opening: Opening, entries: list[Entry], wnids: list[str]) -> list[tupl
 def _truth(opening: Opening, path: Path, entries: list[Entry], wnids: list[str]) -> dict[str, str]:
     if path.suffix == ".csv":  # ImageId,PredictionString: "n03995372 85 1 499 272 ..."
         rows = opening.read_csv(path, ("ImageId", "PredictionString"))
-        return {row["ImageId"]: row["PredictionString"].split(" ")[0] for row in rows}
+        truth: dict[str, str] = {}
+        for fields in rows:
+            label = fields["PredictionString"].split(" ")[0]
+            _add(opening, path, truth, fields["ImageId"], label)
+        return truth
     lines = opening.read_lines(path)
     if all(line.isdecimal() for line in lines):  # one number a line, by the order of the images
         numbered = _numbered(opening, path)
@@ -162,8 +166,13 @@ def _truth(opening: Opening, path: Path, entries: list[Entry], wnids: list[str])
             label = wnids[int(label)]
         if not _WNID.fullmatch(label):
             raise opening.damaged(path, f"no class in the line '{line[:60]}'")
-        truth[Path(name.strip()).stem] = label
+        _add(opening, path, truth, Path(name.strip()).stem, label)
     return truth
+
+
+def _add(opening: Opening, path: Path, truth: dict[str, str], name: str, label: str) -> None:
+    if truth.setdefault(name, label) != label:
+        raise opening.damaged(path, f"'{name}' has two classes, {truth[name]} and {label}")
 
 
 def _numbered(opening: Opening, path: Path) -> dict[int, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.data.benchmark import RetrievalData
+from reactions.data.benchmarks.labels import Damaged, csv_rows, json_value, text_lines
 from reactions.data.corpora import TextCorpus
 from reactions.data.file_names import nfc
 from reactions.data.media_kinds import modality_of
@@ -146,24 +145,9 @@ class Opening:
             DataError: it cannot be read, is empty, or lacks a column.
         """
         try:
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                reader = csv.DictReader(stream, strict=True, skipinitialspace=True)
-                header = [name.strip() for name in reader.fieldnames or ()]
-                absent = [name for name in needed if name not in header]
-                if absent:
-                    said = f"its columns: {', '.join(header)}" if header else "it is empty"
-                    raise self.damaged(path, f"no column '{absent[0]}'; {said}")
-                reader.fieldnames = header
-                n = 0
-                for row in reader:
-                    n += 1
-                    if None in row or any(row[name] is None for name in needed):
-                        raise self.damaged(path, f"line {reader.line_num} has other columns")
-                    yield row
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise self.damaged(path, " ".join(str(error).split())) from error
-        if n == 0:
-            raise self.damaged(path, "it has no rows")
+            yield from csv_rows(path, needed)
+        except Damaged as error:
+            raise self.damaged(path, str(error)) from error
 
     def read_json(self, path: Path) -> Any:
         """Return what a JSON file holds.
@@ -172,9 +156,9 @@ class Opening:
             DataError: it cannot be read.
         """
         try:
-            return json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise self.damaged(path, " ".join(str(error).split())) from error
+            return json_value(path)
+        except Damaged as error:
+            raise self.damaged(path, str(error)) from error
 
     def read_lines(self, path: Path) -> list[str]:
         """Return the lines of a text that are not blank, stripped.
@@ -183,12 +167,9 @@ class Opening:
             DataError: it cannot be read, or has none.
         """
         try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise self.damaged(path, " ".join(str(error).split())) from error
-        if not (found := [line for line in lines if line]):
-            raise self.damaged(path, "it is empty")
-        return found
+            return text_lines(path)
+        except Damaged as error:
+            raise self.damaged(path, str(error)) from error
 
 
 class Shelf:
