@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TypeAlias
 
+from reactions.data.local_files import expand_user
 from reactions.errors import DataError
 from reactions.hashing import file_digest
 from reactions.kinds import Digest
@@ -26,9 +27,9 @@ _Identity: TypeAlias = tuple[int, int, int, int]
 def cache_root() -> Path:
     """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
     if chosen := os.environ.get("MOLSPACE_CACHE"):
-        return Path(chosen).expanduser().absolute()
+        return expand_user(chosen).absolute()
     if cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(cache).expanduser().absolute() / "molspace"
+        return expand_user(cache).absolute() / "molspace"
     return Path.home() / ".cache" / "molspace"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
+from reactions.data.local_files import exists, expand_user, is_file
 from reactions.errors import UsageError, suggestion
 from reactions.kinds import Modality, SpaceSpec
 from reactions.labs.values import check_keys, table_of, typed
@@ -91,7 +92,8 @@ def _space(
         uri = _anchored(given["uri"], path.parent)
         return Model(name, uri, given.get("hub"), path, digests, places)
     if "path" in entry:
-        folder = (path.parent / Path(given["path"]).expanduser()).resolve()
+        own = path.parent / expand_user(given["path"])
+        folder = places.overrides.get(name, own).resolve()
         spec = resolve_uri(str(folder), digest_cache=digests)
         spec = replace(spec, name=name, hub=given.get("hub", spec.hub))
     else:
@@ -103,15 +105,15 @@ def _space(
                 )
         modalities = [typed(m, str, path, f"{where}.modalities") for m in given["modalities"]]
         # A file beside the lab file, or whatever else the adapter understands.
-        beside = path.parent / Path(given["source"]).expanduser()
+        beside = path.parent / expand_user(given["source"])
         tags, flops = given.get("preprocessing", {}), given.get("flops", {})
-        weights_digest = given.get("digest") or (digests.of(beside) if beside.is_file() else "")
+        weights_digest = given.get("digest") or (digests.of(beside) if is_file(beside) else "")
         spec = SpaceSpec(
             name=name,
             dim=given["dim"],
             modalities=tuple(sorted(set(modalities))),
             adapter=given["adapter"],
-            source=str(beside.resolve()) if beside.exists() else given["source"],
+            source=str(beside.resolve()) if exists(beside) else given["source"],
             revision=given.get("revision", ""),
             licence=given.get("licence", ""),
             weights_digest=weights_digest,
@@ -141,7 +143,7 @@ def _anchored(uri: str, folder: Path) -> str:
     if not (colon and place):
         return uri
     is_path = place.startswith(("./", "../")) or place in (".", "..")
-    if is_path or (folder / place).is_file():
+    if is_path or is_file(folder / place):
         return f"{scheme}:{os.path.normpath(folder / place)}{mark}{query}"
     return uri
 

@@ -19,11 +19,11 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
-from reactions.errors import MissingError, did_you_mean, suggestion
+from reactions.data.local_files import exists, expand_user
+from reactions.errors import MissingError, UsageError, did_you_mean, suggestion
 from reactions.kinds import Encoder, SpaceSpec
 from reactions.spaces.weights import Places, Requirement
 
@@ -108,8 +108,16 @@ def resolve_uri(
     Raises:
         MissingError: nothing can open it.
         DataError: it was found, but is no usable space.
+        UsageError: no path could be called so.
     """
-    spec = _resolved(uri, name, digest_cache, places)
+    if "\0" in uri:
+        raise UsageError("a URI cannot hold a null character", uri=uri)
+    try:
+        spec = _resolved(uri, name, digest_cache, places)
+    except OSError as error:  # such as a name that is too long for the file system
+        raise MissingError(
+            f'cannot open the space "{uri}"', why=(error.strerror or str(error)).lower(), uri=uri
+        ) from error
     return replace(spec, name=name) if name else spec
 
 
@@ -136,7 +144,8 @@ def _resolved(
 
     scheme, colon, _ = uri.partition(":")
     if colon and scheme in _FOLDERS:
-        return precomputed.resolve(uri, digest_cache=digest_cache)
+        folder = (places.overrides if places else {}).get(name, uri)
+        return precomputed.resolve(folder, digest_cache=digest_cache)
     spec: SpaceSpec
     if colon and scheme in MODELS:
         resolve = _module(MODELS[scheme], scheme).resolve
@@ -146,14 +155,15 @@ def _resolved(
     if colon and scheme in plugins:
         spec = plugins[scheme]()(uri)
         return spec
-    if uri and Path(uri).expanduser().exists():
+    folder = expand_user(uri)
+    if uri and exists(folder):
         return precomputed.resolve(uri, digest_cache=digest_cache)
     known = sorted({*_FOLDERS, *MODELS, *plugins})
     schemes = [f"{name}:" for name in known]
     near = did_you_mean(scheme, known) if colon else []
     raise MissingError(
         f'cannot open the space "{uri}"',
-        why=f"there is no folder '{Path(uri).expanduser().absolute()}', "
+        why=f"there is no folder '{folder.absolute()}', "
         f"and it starts with none of {', '.join(schemes)}",
         fix=f"did you mean '{near[0]}:'?"
         if near

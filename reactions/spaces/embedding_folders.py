@@ -134,6 +134,13 @@ def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
             path=str(where),
         )
     ids = [str(id) for id in found]
+    odd = next((id for id in ids if not id.isascii() and id != _printable(id)), None)
+    if odd is not None:
+        raise DataError(
+            f"an id of {modality} in '{where.parent}' is not Unicode text",
+            why=f"found '{_printable(odd)}'",
+            path=str(where),
+        )
     check_ids(str(where), modality, ids)
     return ids
 

@@ -208,12 +208,18 @@ def ids_of_array(array: NDArray[Any], where: str) -> list[Any]:
     """
     if array.ndim != 1 and array.shape[1:] != (1,) * (array.ndim - 1):
         raise no_ids(where, f"its shape is {array.shape}")
-    flat = array.reshape(-1)
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.dtype.kind in "SU" and flat.dtype.itemsize == 0:
+        raise no_ids(where, "its texts have no characters")
+    if flat.dtype.kind == "U":
+        codes = flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder))
+        if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+            raise no_ids(where, "it holds numbers that are no characters")
     try:
         if flat.dtype.kind == "S":
             return [text.decode() for text in flat.tolist()]
         found: list[Any] = flat.tolist()
-    except ValueError as error:  # numbers that are no characters
+    except UnicodeDecodeError as error:
         raise no_ids(where, str(error)) from error
     return found
 

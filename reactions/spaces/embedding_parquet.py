@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from reactions.errors import DataError, DimensionMismatch, MissingError
 from reactions.spaces.embedding_ids import id_name
-from reactions.spaces.embedding_tables import check_unpacked, not_rows, shape_of, unreadable
+from reactions.spaces.embedding_tables import (
+    check_unpacked,
+    not_rows,
+    reading,
+    shape_of,
+    unreadable,
+)
 
 COLUMN = "embedding"
 
@@ -30,15 +36,19 @@ class Parquet:
     _BATCH_ROWS = 4096
 
     def __init__(self, path: Path, modality: str = "") -> None:
-        pa, parquet = pyarrow_of(path)
         self.path = path
         self._modality = modality
-        try:
+        self._start = 0
+        self._batch = np.zeros((0, 0), np.float32)
+        self._batches: Iterator[Any] = iter(())
+        pa, parquet = pyarrow_of(path)
+        with reading(path):
             self._file = parquet.ParquetFile(path, memory_map=True)
-            schema = self._file.schema_arrow
-        # The set is open: Arrow's own errors, and those of Python that it raises for bad files.
-        except Exception as error:
-            raise unreadable(path, error) from error
+            self.shape = self._open(pa)
+
+    def _open(self, pa: Any) -> tuple[int, int]:
+        """Hold what the file declares against its size, and return the table's shape."""
+        path, schema = self.path, self._file.schema_arrow
         if COLUMN not in schema.names:
             raise DataError(
                 f"no column 'embedding' in '{path}'",
@@ -65,14 +75,10 @@ class Parquet:
         check_unpacked(path, values * item_bytes, "its column 'embedding' declares so much")
         row_bytes = max(1, values // max(1, n)) * item_bytes
         self._batch_rows = max(1, min(self._BATCH_ROWS, _BATCH_BYTES // row_bytes))
-        self._start = 0
-        self._batch = np.zeros((0, 0), np.float32)
-        self._batches: Iterator[Any] = iter(())
-        d = 0
         if n and is_float:
             self._seek(0)
-            d = self._batch.shape[1]
-        self.shape = shape_of(path, (n, d if is_float else 1), str(kind), is_float)
+        d = self._batch.shape[1] if is_float else 1
+        return shape_of(path, (n, d), str(kind), is_float)
 
     def ids(self) -> list[Any] | None:
         """Return the column of ids, or None without one."""
@@ -98,7 +104,7 @@ class Parquet:
         group = int(np.searchsorted(self._group_starts, row, side="right")) - 1
         first = int(self._group_starts[group])
         following = self._start + len(self._batch)
-        try:
+        with reading(self.path):
             if row < following or first > following or following == 0:
                 self._batches = self._file.iter_batches(
                     self._batch_rows,
@@ -108,13 +114,10 @@ class Parquet:
                 self._start, self._batch = first, self._batch[:0]
             while row >= self._start + len(self._batch):
                 self._start += len(self._batch)
-                self._batch = self._rows(next(self._batches).column(0))
-        except StopIteration:
-            raise unreadable(self.path, "it ends too early") from None
-        except DataError:
-            raise
-        except Exception as error:  # as above
-            raise unreadable(self.path, error) from error
+                batch = next(self._batches, None)
+                if batch is None:
+                    raise unreadable(self.path, "it ends too early")
+                self._batch = self._rows(batch.column(0))
 
     def _rows(self, column: Any) -> NDArray[Any]:
         import pyarrow.compute as pc
@@ -152,7 +155,7 @@ def read_id_column(path: Path, modality: str, besides: tuple[str, ...] = ()) -> 
         MissingError: pyarrow is not installed.
     """
     _, parquet = pyarrow_of(path)
-    try:
+    with reading(path):
         with parquet.ParquetFile(path) as file:
             names = [name for name in file.schema_arrow.names if name not in besides]
             name = id_name(names, modality, f"'{path}'")
@@ -174,11 +177,6 @@ def read_id_column(path: Path, modality: str, besides: tuple[str, ...] = ()) -> 
                         f"its column '{name}' repeats ids",
                     )
             found: list[Any] = column.to_pylist()
-    except DataError:
-        raise
-    # The set is open: Arrow's own errors, and those of Python that it raises for bad files.
-    except Exception as error:
-        raise unreadable(path, error) from error
     return found
 
 

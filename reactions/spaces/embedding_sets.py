@@ -80,6 +80,12 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
     taken = {path for _, one in own for path in one.paths}
     plain = _plain([path for path in files if path not in taken])
     for modality, one in (*own, *plain, *_numbered(folder), *tar_sets(folder)):
+        if not modality.isprintable():
+            raise DataError(
+                f"cannot tell the modality of {ascii(one.paths[0].name)} in '{folder}'",
+                fix="name files after modalities, in characters that can be printed",
+                path=str(folder),
+            )
         if modality in found:
             first, second = (_shown(folder, paths) for paths in (found[modality].paths, one.paths))
             raise DataError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.errors import DataError, DimensionMismatch
+from reactions.errors import DataError, DimensionMismatch, MolspaceError
 
 FREE_BYTES = 64 << 20
 """What a file may unpack to, whatever its size."""
@@ -161,6 +162,22 @@ def not_rows(path: Path, why: str) -> DataError:
         fix="store one row of floats an item: an (n, dim) array",
         path=str(path),
     )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises over a damaged file into one error.
+
+    Raises:
+        DataError: the block raised anything but our own errors.
+    """
+    try:
+        yield
+    except MolspaceError:
+        raise
+    # The set is open: Arrow's own errors, and Python's where it meets what no file should hold.
+    except Exception as error:
+        raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: Exception | str) -> DataError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
+from reactions.data.local_files import is_file
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.hashing import digest
 from reactions.kinds import SpaceSpec
@@ -200,7 +201,7 @@ def _hearing(found: Repository) -> Hearing:
 
 def _settings(found: Repository) -> tuple[Path, Mapping[str, Any]]:
     for path in (found.folder / file for file in _PROCESSORS):
-        if path.is_file():
+        if is_file(path):
             settings = read_json(path)
             inner = settings.get("feature_extractor", settings)
             if isinstance(inner, Mapping):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
+from reactions.data.local_files import expand_user, is_dir, is_file, read_text_file
 from reactions.errors import DataError, MissingError, MolspaceError
 from reactions.hashing import digest
 from reactions.kinds import Digest
@@ -28,6 +29,9 @@ from reactions.spaces.weights import Places, WeightsRepo, find_folder
 
 SCHEME = "hf"
 EXTRA = "hf"
+MAX_JSON_BYTES = 64 << 20
+"""A configuration or an index of weights may have so many bytes."""
+
 OPTIONS = ("precision",)
 FILES = ("*.json", "*.py", "README.md", *TOKENISER_FILES)
 """What is needed beside the weights; code is brought as data, and runs only where it is trusted."""
@@ -117,15 +121,14 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
     """
     rest, options = split_options(uri, OPTIONS)
     if rest.startswith(("/", "./", "../", "~")) or rest in (".", ".."):
-        folder = places.overrides.get(name, Path(rest)).expanduser().absolute()
-        called = name or folder.resolve().name
-        if not folder.is_dir():
+        folder = expand_user(places.overrides.get(name, Path(rest))).absolute()
+        if not is_dir(folder):
             raise MissingError(
                 f"no folder '{folder}'",
                 why="it should hold the files of a repository: config.json and what goes with it",
                 path=str(folder),
             )
-        return _read(f"{SCHEME}:{folder}", called, folder), options
+        return _read(f"{SCHEME}:{folder}", name or folder.resolve().name, folder), options
     repo, revision = split_repo(rest)
     called = name or repo.rpartition("/")[2]
     revision = revision or trusted_commit(repo)
@@ -134,7 +137,7 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
     try:
         folder = find_folder(called, wanted, places, fetch=fetch)
     except MissingError as error:
-        if Path(rest).is_dir():
+        if is_dir(Path(rest)):
             error.fix += f"   or, for the folder, {SCHEME}:./{rest}"
         raise
     pinned = commit_of(folder)
@@ -172,14 +175,14 @@ def named_files(folder: Path) -> list[str]:
 
 
 def _first_form(folder: Path) -> Path | None:
-    return next((folder / form for form in _FORMS if (folder / form).is_file()), None)
+    return next((folder / form for form in _FORMS if is_file(folder / form)), None)
 
 
 def _parts(index: Path) -> list[str]:
     try:
-        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        found = json.loads(read_text_file(index, MAX_JSON_BYTES))["weight_map"].values()
         return sorted({str(name) for name in found})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"cannot read '{index}'",
             why=str(error),
@@ -207,7 +210,7 @@ def weights_files(found: Repository, uri: str) -> list[Path]:
     if first.suffix != ".json":
         return [first]
     paths = [found.folder / name for name in _parts(first)]
-    gone = [path.name for path in paths if not path.is_file()]
+    gone = [path.name for path in paths if not is_file(path)]
     if gone or not paths:
         raise MissingError(
             f"{len(gone)} of {len(paths)} weights files of space '{found.name}' are missing",
@@ -318,14 +321,14 @@ def read_json(path: Path) -> Mapping[str, Any]:
         DataError: it is no JSON object.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text_file(path, MAX_JSON_BYTES))
         if not isinstance(found, dict):
             raise ValueError("it holds no JSON object")
-    except FileNotFoundError:
+    except MissingError:
         raise MissingError(
             f"no file '{path}'", fix="fetch the whole repository", path=str(path)
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"cannot read '{path}'",
             why=str(error),

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from reactions.data.local_files import expand_user
 from reactions.errors import UsageError
 
 _REPO = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -35,16 +36,16 @@ TOKENISER_FILES = (
 def cache_home() -> Path:
     """Return ``$XDG_CACHE_HOME``, or ``~/.cache``."""
     chosen = os.environ.get("XDG_CACHE_HOME")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache"
+    return expand_user(chosen) if chosen else Path.home() / ".cache"
 
 
 def hub_cache() -> Path:
     """Return where the hub's own package keeps its cache, by the same settings."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if chosen := os.environ.get(name):
-            return Path(chosen).expanduser()
+            return expand_user(chosen)
     if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
+        return expand_user(home) / "hub"
     return cache_home() / "huggingface" / "hub"
 
 
@@ -56,7 +57,7 @@ def repo_folder(repo: str, hub: Path) -> Path:
     """
     if not _REPO.fullmatch(repo):
         raise UsageError(f"'{repo}' names no repository", fix="ORG/NAME")
-    return hub.expanduser() / ("models--" + repo.replace("/", "--"))
+    return expand_user(hub) / ("models--" + repo.replace("/", "--"))
 
 
 def hub_snapshot(repo: str, revision: str, hub: Path) -> Path | None:

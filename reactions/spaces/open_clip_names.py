@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reactions.data.local_files import expand_user, is_file
 from reactions.errors import DataError, MissingError, suggestion
 from reactions.spaces.hub import commit_of, split_repo
 from reactions.spaces.image_text import import_package, need_package, split_options
@@ -78,10 +79,10 @@ def parse(uri: str, name: str, places: Places) -> tuple[Model, dict[str, str]]:
         if pinned and not given:
             canonical += f"@{pinned}"
         return _from_folder(f"{ADAPTER}:{canonical}", short, folder), options
-    folder = Path(rest).expanduser()
-    if (folder / CONFIG).is_file():
+    folder = expand_user(rest)
+    if is_file(folder / CONFIG):
         folder = places.overrides.get(name, folder)
-        if not (folder / CONFIG).is_file():
+        if not is_file(folder / CONFIG):
             raise missing(name, [folder], places)
         return _from_folder(
             f"{ADAPTER}:{folder.absolute()}", folder.resolve().name, folder
@@ -104,7 +105,7 @@ def _from_folder(uri: str, name: str, folder: Path) -> Model:
             path=str(path),
         ) from error
     for file in WEIGHTS:
-        if (folder / file).is_file():
+        if is_file(folder / file):
             return Model(uri, name, config, preprocess, path=folder / file, folder=folder)
     raise MissingError(
         f"no weights for space '{name}'",
@@ -128,8 +129,8 @@ def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> Model:
         )
     config = dict(configs[arch])
     if published is None:
-        path = Path(tag).expanduser()
-        if not path.is_file():
+        path = expand_user(tag)
+        if not is_file(path):
             raise MissingError(
                 f"open_clip has no weights '{tag}' for {arch}",
                 why=f"and there is no file '{path.absolute()}'",

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.data.local_files import expand_user, is_file
 from reactions.errors import DataError, MissingError, MolspaceError
 from reactions.spaces.checkpoint_sizes import check_archive, check_tensors
 from reactions.spaces.checkpoints import unfit
@@ -40,8 +41,8 @@ def find(
         DataError: a published file is not whole.
     """
     known = published.get(Path(wanted).name)
-    path = Path(wanted).expanduser().absolute()
-    if space in places.overrides or (Path(wanted).name == wanted and not path.is_file()):
+    path = expand_user(wanted).absolute()
+    if space in places.overrides or (Path(wanted).name == wanted and not is_file(path)):
         if known is not None:
             return find_file(space, known, places, fetch=f"{scheme}:{wanted}"), known
         path = places.overrides.get(space, path)
@@ -51,7 +52,7 @@ def find(
 
 def require(path: Path, space: str, fix: str) -> None:
     """Raise a MissingError unless a space's file is there."""
-    if not path.is_file():
+    if not is_file(path):
         raise MissingError(
             f"no weights for space '{space}'",
             why=f"there is no file '{path}'",

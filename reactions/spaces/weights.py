@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.digests import DigestCache
+from reactions.data.local_files import expand_user, is_file
 from reactions.data.protocols import OFFLINE_VARIABLES as OFFLINE_VARIABLES
 from reactions.data.protocols import offline as offline
 from reactions.errors import DataError, MissingError, UsageError
@@ -139,7 +140,7 @@ class Places:
     def of_environment(cls, overrides: Mapping[str, Path] | None = None) -> Places:
         """Return what the environment says, with the overrides of a command line."""
         chosen = os.environ.get(FOLDER_VARIABLE, "")
-        folders = [Path(part).expanduser() for part in chosen.split(os.pathsep) if part]
+        folders = [expand_user(part) for part in chosen.split(os.pathsep) if part]
         return cls(
             overrides={} if overrides is None else overrides,
             folders=(*folders, cache_home() / "molspace" / "weights"),
@@ -163,7 +164,7 @@ def parse_override(text: str) -> tuple[str, Path]:
         raise UsageError(
             f"cannot read --weights {text}", fix="--weights NAME=PATH, such as CLAP_g=~/clap.pt"
         )
-    return name, Path(path).expanduser().absolute()
+    return name, expand_user(path).absolute()
 
 
 def folder_name(space: str) -> str:
@@ -181,7 +182,7 @@ def folder_name(space: str) -> str:
 def state_folder() -> Path:
     """Return where what is costly to learn is kept between runs: beside the store."""
     chosen = os.environ.get("MOLSPACE_CACHE")
-    return Path(chosen).expanduser() if chosen else cache_home() / "molspace"
+    return expand_user(chosen) if chosen else cache_home() / "molspace"
 
 
 def digest_cache() -> DigestCache:
@@ -211,7 +212,7 @@ def find_file(
     looked_in: list[Path] = []
     for file in wanted:
         for path in _candidates(space, file, places):
-            if path.is_file():
+            if is_file(path):
                 return _whole(space, file, path)
             looked_in.append(path if space in places.overrides else path.parent)
     raise missing(space, looked_in, places, fetch=fetch)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reactions.data.digests import DigestCache
+from reactions.data.local_files import exists, expand_user, is_dir, is_file
 from reactions.errors import DataError, MissingError
 from reactions.kinds import Modality, SpaceSpec
 from reactions.spaces.checkpoints import verify_digest
@@ -92,8 +93,8 @@ def resolve(
     adapter, _, wanted = uri.partition(":")
     called = name or "ImageBind"
     where = places or Places.of_environment()
-    path = Path(wanted).expanduser().absolute()
-    if called in where.overrides or (wanted == WEIGHTS.filename and not path.exists()):
+    path = expand_user(wanted).absolute()
+    if called in where.overrides or (wanted == WEIGHTS.filename and not exists(path)):
         path = find_file(called, FORMS, where, fetch=uri)
     path = locate(path, called)
     digests = digest_cache or remembered_digests()
@@ -223,13 +224,13 @@ def locate(source: Path, space: str) -> Path:
     Raises:
         MissingError: there is none.
     """
-    if source.is_file():
+    if is_file(source):
         return source
-    candidates = [source / file.name for file in FORMS] if source.is_dir() else [source]
+    candidates = [source / file.name for file in FORMS] if is_dir(source) else [source]
     for path in candidates:
-        if path.is_file():
+        if is_file(path):
             return path
-    if source.is_absolute() and source.name != WEIGHTS.filename and not source.is_dir():
+    if source.is_absolute() and source.name != WEIGHTS.filename and not is_dir(source):
         raise MissingError(
             f"no weights for space '{space}'",
             why=f"there is no file '{source}'",
