@@ -88,7 +88,9 @@ def test_the_same_product_has_the_same_digest(written, tmp_path):
     space = headline()
     again = write_bundle(tmp_path / "again", record_of(space), tensors_of(space))
     assert load_bundle(again).digest == load_bundle(written).digest
-    other = write_bundle(tmp_path / "other", record_of(space, settings={"hidden_dim": 5}), tensors_of(space))
+    other = write_bundle(
+        tmp_path / "other", record_of(space, settings={"hidden_dim": 5}), tensors_of(space)
+    )
     assert load_bundle(other).digest != load_bundle(written).digest
 
 

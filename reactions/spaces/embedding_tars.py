@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from reactions.data.digests import DigestCache
 from reactions.data.places import entry_of, read
 from reactions.data.sources.tars import index_shards, split_member
 from reactions.data.tables import TableCache
+from reactions.data.tar_members import tar_members
 from reactions.errors import DataError, DimensionMismatch
 from reactions.kinds import Modality
 from reactions.spaces.embedding_files import npy_header
@@ -36,15 +36,16 @@ def first_sample(path: Path) -> list[str]:
     found: list[str] = []
     key = ""
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member, _ in zip(tar, range(_FIRST_MEMBERS), strict=False):
+        with path.open("rb") as stream:
+            members = tar_members(stream, str(path), path.stat().st_size)
+            for member, _ in zip(members, range(_FIRST_MEMBERS), strict=False):
                 own, rest = split_member(member.name)
                 if key and own != key:
                     break
                 if own:
                     key = own
                     found.append(rest)
-    except (OSError, tarfile.TarError) as error:
+    except OSError as error:
         raise DataError(
             f"the tar '{path}' is damaged",
             why=str(error),

@@ -216,16 +216,6 @@ def test_the_member_that_was_cut_is_named(tmp_path: Path) -> None:
     assert caught.value.why == "it is cut short: 'b.png' lacks 7 bytes"
 
 
-def test_a_tar_may_lack_its_end(tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        info = tarfile.TarInfo("a.png")
-        info.size = len(image_bytes())
-        tar.addfile(info, io.BytesIO(image_bytes()))
-        end = tar.offset
-    assert ids(opened(put(tmp_path / "x.tar", stream.getvalue()[:end]))) == ["a"]
-
-
 def test_garbage_between_members(tmp_path: Path) -> None:
     path = put_tar(tmp_path / "x.tar", {"a.png": image_bytes(1), "b.png": image_bytes(2)})
     data = bytearray(path.read_bytes())

@@ -7,7 +7,6 @@ A member ``dir/000001.left.jpg`` belongs to the sample ``dir/000001`` and is its
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import BinaryIO, NamedTuple
@@ -22,11 +21,10 @@ from reactions.data.sources.files import looking
 from reactions.data.sources.parts import signature_of
 from reactions.data.sources.source import Depth, Told, at_least, silent
 from reactions.data.tables import Strings, Table, TableCache
+from reactions.data.tar_members import tar_members
 from reactions.data.transient import TransientError, look_at_all, run_again
-from reactions.errors import DataError
 from reactions.hashing import bytes_digest, digest
 
-_BLOCK = tarfile.BLOCKSIZE
 _CHUNK_BYTES = 1 << 20
 _HELD_BYTES = 1 << 28
 """Larger members are hashed in pieces and taken on trust: no media item is a quarter gigabyte."""
@@ -34,8 +32,6 @@ _HELD_BYTES = 1 << 28
 _BATCH_MEMBERS = 256
 _BATCH_BYTES = 1 << 26
 """Members looked at side by side: so many, or so large."""
-
-_PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 
 
 def index_shards(
@@ -135,7 +131,7 @@ def _batches(shard: Entry, stream: BinaryIO) -> Iterator[list[_Member]]:
     """Yield the files of samples, a few at a time."""
     batch: list[_Member] = []
     held_bytes = 0
-    for name, offset, size_bytes in _members(shard, stream):
+    for name, offset, size_bytes in tar_members(stream, shard.url, shard.size_bytes):
         if split_member(name)[0] == "":
             continue
         stream.seek(offset)
@@ -150,51 +146,9 @@ def _batches(shard: Entry, stream: BinaryIO) -> Iterator[list[_Member]]:
     yield batch
 
 
-def _members(shard: Entry, stream: BinaryIO) -> Iterator[tuple[str, int, int]]:
-    """Yield name, offset and size of every ordinary member."""
-    if shard.size_bytes == 0:
-        raise _damaged(shard, "it is empty")
-    head = stream.read(2)
-    if head in _PACKED:
-        raise DataError(
-            f"'{shard.url}' is compressed ({_PACKED[head]})",
-            why="members of a compressed tar cannot be read where they lie",
-            fix="unpack it to a plain .tar; images and sounds are compressed already",
-            path=shard.url,
-        )
-    stream.seek(0)
-    end = 0
-    try:
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
-            while (member := tar.next()) is not None:
-                end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
-                if member.offset_data + member.size > shard.size_bytes:
-                    missing = member.offset_data + member.size - shard.size_bytes
-                    raise _damaged(shard, f"it is cut short: '{member.name}' lacks {missing} bytes")
-                tar.members = []  # type: ignore[attr-defined]  # or it remembers them all
-                if member.isreg() and not member.issparse():
-                    yield member.name, member.offset_data, member.size
-    except tarfile.TarError as error:
-        raise _damaged(shard, str(error)) from error
-    # tarfile takes a damaged header, or the lack of one, for the end.
-    stream.seek(end)
-    rest = stream.read(_BLOCK)
-    if rest.strip(b"\0"):
-        raise _damaged(shard, f"at byte {end} there is neither a header nor the end")
-
-
 def _digest(stream: BinaryIO, size_bytes: int) -> str:
     sha = hashlib.sha256()
     while size_bytes > 0 and (chunk := stream.read(min(_CHUNK_BYTES, size_bytes))):
         sha.update(chunk)
         size_bytes -= len(chunk)
     return sha.hexdigest()
-
-
-def _damaged(shard: Entry, why: str) -> DataError:
-    return DataError(
-        f"the tar '{shard.url}' is damaged",
-        why=why,
-        fix="copy or download it again; nothing of it was used",
-        path=shard.url,
-    )
