@@ -198,6 +198,58 @@ def speeds(**options):
     return [one.value for one in found if one.check == "speed"]
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes only where an encoder says so."""
+    now = [0.0]
+    monkeypatch.setattr(doctor.time, "perf_counter", lambda: now[0])
+    return now
+
+
+class Timed(Encoder):
+    """An encoder each of whose batches takes the next of some times, the last ones ever after."""
+
+    def __init__(self, clock, seconds):
+        super().__init__(replace(CG.spec, modalities=("text",)))
+        self.clock, self.seconds, self.batches = clock, list(seconds), 0
+
+    def embed(self, modality, items):
+        if len(items) > 4:
+            self.clock[0] += self.seconds[min(self.batches, len(self.seconds) - 1)]
+            self.batches += 1
+        return super().embed(modality, items)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        # The first batch, which warms everything up, counts for nothing.
+        ([50.0, 0.8, 0.4, 1.6], "10.0 items/s (5.0 to 20.0) in 3 batches of 8"),
+        ([1.0, 0.125], "64.0 items/s (64.0 to 64.0) in 8 batches of 8"),
+        ([1.0, 1e-6], "in 50 batches of 8"),
+        ([100.0, 40.0], "0.2 items/s in a batch of 8"),
+    ],
+)
+def test_speed_is_a_median_with_its_spread_in_bounded_time(clock, seconds, words):
+    encoder = Timed(clock, seconds)
+    (found,) = [one for one in examine(encoder, samples()) if one.check == "speed"]
+    assert words in found.value
+    assert clock[0] <= seconds[0] + 41
+
+
+@pytest.mark.parametrize("error", [ValueError("the input\nis too long"), RuntimeError("shapes")])
+def test_whatever_a_broken_model_raises_is_a_finding(error):
+    class Broken(Encoder):
+        def embed(self, modality, items):
+            raise error
+
+    found = examine(Broken(CG.spec), samples())
+    failed = [one for one in found if one.check == "embeds"]
+    assert [one.verdict for one in failed] == ["failed"] * 2
+    assert failed[0].value == f"{type(error).__name__}: {' '.join(str(error).split())}"
+    assert failed[0].advice
+
+
 def test_memory_on_a_cpu_is_called_what_it_is(monkeypatch):
     held = iter([10_000_000, 17_000_000] * 2)
     monkeypatch.setattr(doctor, "_resident_bytes", lambda: next(held))

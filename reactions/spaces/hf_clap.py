@@ -122,7 +122,32 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
     clap = import_package("transformers.models.clap.modeling_clap", spec.source, EXTRA)
     tokens = text.Tokens(found.folder)
     model = _built(clap, found, files)
-    return encoder(spec, model, hearing=_hearing(found), tokens=tokens, device=device)
+    hearing = _hearing(found)
+    _check_hearing(found, hearing, model.config.audio_config)
+    return encoder(spec, model, hearing=hearing, tokens=tokens, device=device)
+
+
+def _check_hearing(found: Repository, hearing: Hearing, network: Any) -> None:
+    """Refuse a feature extractor whose spectrograms do not fit the network.
+
+    Raises:
+        DataError: it makes other mel bands, or longer spectrograms, than the network takes.
+    """
+    bands, side = int(network.num_mel_bins), int(network.spec_size)
+    # The network folds a spectrogram into a square picture, some stripes beside each other.
+    longest = side * (side // bands)
+    why = ""
+    if hearing.mels != bands:
+        why = f"the extractor makes {hearing.mels} mel bands, the network takes {bands}"
+    elif hearing.frames > longest:
+        why = f"the extractor makes {hearing.frames} frames, the network takes {longest} at most"
+    if why:
+        raise DataError(
+            f"the parts of '{found.folder}' do not fit together",
+            why=why,
+            fix="take processor_config.json and config.json of the same model",
+            path=str(found.folder),
+        )
 
 
 def _built(clap: Any, found: Repository, files: list[Path]) -> Any:

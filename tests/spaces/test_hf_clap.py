@@ -46,6 +46,23 @@ def toy(request, tmp_path_factory):
     return saved(tmp_path_factory.mktemp("hf"), fused=request.param)
 
 
+@pytest.mark.parametrize(
+    ("extractor", "network", "words"),
+    [
+        ({"feature_size": 16}, {}, "16 mel bands, the network takes 64"),
+        ({}, {"spec_size": 128}, "1001 frames, the network takes 256 at most"),
+    ],
+)
+def test_an_extractor_that_does_not_fit_the_network_is_refused(tmp_path, extractor, network, words):
+    toy = saved(tmp_path, fused=False, **extractor)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["audio_config"].update(network)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match="do not fit together") as caught:
+        adapters.load(adapters.resolve_uri(toy.uri))
+    assert words in caught.value.why
+
+
 @pytest.fixture(scope="module")
 def encoder(toy):
     return adapters.load(adapters.resolve_uri(toy.uri))
