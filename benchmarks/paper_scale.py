@@ -25,7 +25,7 @@ from reactions.dsl import check, parse
 from reactions.graph import Artifact, Step
 from reactions.hashing import digest
 from reactions.kinds import Fusion, Leaf, Space, SpaceSpec, leaves
-from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.lab import PAPER_SETTINGS, Lab
 from reactions.plan import Planner, ordered
 from reactions.registry import Catalogue
 from reactions.spaces.tree import mixtures
@@ -46,7 +46,7 @@ WHOLE = [
     "combination's; the second stage has two experts: two of each."
 ]
 
-BATCH_ROWS = ReactionSettings().batch_size
+BATCH_ROWS = PAPER_SETTINGS.batch_size or 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
         )
         for name, (dim, modalities) in PAPER_SPACES.items()
     }
-    settings = ReactionSettings()
+    settings = PAPER_SETTINGS
     if epochs is not None:
         settings = replace(settings, dr_epochs=epochs, cr_epochs=epochs)
     catalogue = Catalogue(specs)

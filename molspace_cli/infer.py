@@ -119,6 +119,8 @@ def infer(
     asked = partial(consider, bench, yes=yes, quiet=quiet)
     target = bench.target(space, consider=asked)
     options.say_bundle(target, quiet=quiet)
+    for notice in () if quiet else target.notices:
+        say(f"note: {notice}")
     embedder = bench.embedder(target, chosen)
     entries, samples = inference.choose_items(
         inputs or (),

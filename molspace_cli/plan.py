@@ -8,6 +8,7 @@ import typer
 
 from molspace_cli import options
 from molspace_cli.console import human_bytes, human_flops, print_json, print_table, say
+from molspace_cli.quality import row_line
 from molspace_cli.react import Expression, read_expression
 
 
@@ -60,6 +61,8 @@ def plan(
                 "lab": bench.lab.label,
                 "seed": bench.lab.seed,
                 "notices": list(planned.notices),
+                "rows": [count.to_json() for count in planned.rows],
+                "projectors": [one.to_json() for one in planned.projectors],
                 "to_do": totals,
                 "steps": steps,
             },
@@ -67,6 +70,7 @@ def plan(
         return
     for notice in planned.notices:
         say(f"note: {notice}")
+    say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
     print_table(
         f"lab: {bench.lab.label}   {checked.expression}",
         ("step", "state", "compute", "stores", "memory"),

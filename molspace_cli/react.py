@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from molspace_cli import complete, options
 from molspace_cli.asking import consider
 from molspace_cli.console import print_json, say
+from molspace_cli.quality import aligned, remarks, row_line, tables
 
 Expression = Annotated[
     str,
@@ -61,8 +63,11 @@ def react(
         say(f"lab: {bench.lab.label}   {checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
+        say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
     consider(bench, planned, yes=yes, quiet=quiet)
     bundle = bench.react(checked, out=out)
+    if not quiet:
+        say_quality(bundle.record.get("quality"))
     if as_json:
         print_json(
             "react",
@@ -74,10 +79,25 @@ def react(
                 "lab": bundle.lab,
                 "seed": bench.lab.seed,
                 "digest": bundle.digest,
+                "rows": bundle.record.get("rows"),
+                "projectors": bundle.record.get("projectors"),
+                "quality": bundle.record.get("quality"),
             },
         )
     else:
         print(bundle.path)
+
+
+def say_quality(report: Mapping[str, Any] | None) -> None:
+    """Print what was measured on held-out items, on stderr."""
+    if report is None:
+        say("nothing was held back, so the product was not measured; molspace eval measures it")
+        return
+    for table in tables(report):
+        for line in aligned(table):
+            say(line)
+    for remark in remarks(report):
+        say(remark)
 
 
 def read_expression(text: str) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reactions.bundle_fields import check_fields, load_means, mean_sizes, spec_record
 from reactions.bundle_files import (
     PROJECTORS,
     RECORD,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from reactions.spaces.fuse import Heads
+    from reactions.spaces.fuse import Heads, Means
 
 _QUICK_BYTES = 1 << 30
 
@@ -103,7 +104,7 @@ class Bundle:
         path = self.path / PROJECTORS
         try:
             # Once more, for the file may be another by now: shapes cost memory.
-            check_tensors(path, head_places(self.record, self.space))
+            check_tensors(path, head_places(self.record, self.space), mean_sizes(self.space))
             tensors = load_file(path)
         except (SafetensorError, OSError) as error:
             raise BundleError(f"cannot read {path}", why=str(error)) from None
@@ -129,6 +130,14 @@ class Bundle:
                     ) from None
                 loaded.append(head.to(device))
         return heads
+
+    def means(self, device: str = "cpu") -> Means:
+        """Load the means of the spaces that are centred, onto a device.
+
+        Raises:
+            BundleError: one is missing, misshapen or not finite.
+        """
+        return load_means(self.path / PROJECTORS, self.space, device)
 
 
 def with_sources(bundle: Bundle, sources: Mapping[str, str]) -> Bundle:
@@ -178,7 +187,7 @@ def describe(
         "modalities": list(space.modalities),
         "lab": dict(lab),
         "tree": tree_to_json(space),
-        "spaces": [asdict(leaf.spec) for leaf in leaves(space)],
+        "spaces": [spec_record(leaf.spec) for leaf in leaves(space)],
         "mixtures": [
             {"expert": fusion.experts[i].label, "op": fusion.op, "subsets": subsets[index]}
             for index, (fusion, i) in enumerate(mixtures(space))
@@ -285,8 +294,9 @@ def load_bundle(path: str | Path) -> Bundle:
         size_bytes, sha256 = read_file_entry(record)
         _verify_size(projectors, size_bytes)
         space = read_space(record)
+        check_fields(record)
         try:
-            check_tensors(projectors, head_places(record, space))
+            check_tensors(projectors, head_places(record, space), mean_sizes(space))
         except BundleError:
             if size_bytes <= _QUICK_BYTES:  # damaged rather than made so: then that is what to say
                 _verify_digest(projectors, sha256)

@@ -183,6 +183,8 @@ def read_spec(item: Mapping[str, Any]) -> SpaceSpec:
         raise ValueError(f"{name} does not embed its hub")
     if type(item["dim"]) is not int or not 1 <= item["dim"] <= MAX_DIM:
         raise ValueError(f"dimension {item['dim']!r:.40} of {name}")
+    if type(item.get("centre", False)) is not bool:
+        raise ValueError(f"centre of {name} is {item['centre']!r:.40}")
     return SpaceSpec(**{**item, "modalities": tuple(modalities), **pairs})
 
 

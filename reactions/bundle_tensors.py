@@ -35,8 +35,13 @@ class HeadPlace:
     widths: tuple[int, int]
 
 
-def check_tensors(path: Path, places: Iterable[HeadPlace]) -> None:
+def check_tensors(path: Path, places: Iterable[HeadPlace], means: Mapping[str, int]) -> None:
     """Check that a file holds the tensors of these heads, by its header alone.
+
+    Args:
+        path: the file.
+        places: of the heads, all of which must be there.
+        means: name to length of the means that may be there.
 
     Raises:
         BundleError: it is no safetensors file, its tensors do not fit into it, or they are not
@@ -45,6 +50,10 @@ def check_tensors(path: Path, places: Iterable[HeadPlace]) -> None:
     """
     heads: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in _read_shapes(path).items():
+        if name in means:
+            if shape != (means[name],):
+                raise BundleError(f"{path}: {name} is {list(shape)}, should be [{means[name]}]")
+            continue
         prefix = "".join(f"{part}." for part in name.rsplit(".", 2)[:-2])
         heads.setdefault(prefix, {})[name.removeprefix(prefix)] = shape
     for place in places:

@@ -85,7 +85,9 @@ class Cost:
         )
 
 
-StepKindName: TypeAlias = Literal["embed", "collect", "train", "assemble", "score"]
+StepKindName: TypeAlias = Literal[
+    "embed", "mean", "collect", "train", "quality", "assemble", "score"
+]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -103,6 +103,8 @@ class SpaceSpec:
             ``"image"``), or None where every pair is bound directly.
         flops_per_item: (modality, floating-point operations) pairs, for estimates.
         lab: label printed with every result made with this space ("" for none).
+        centre: whether a product takes its embeddings less their modality's mean over the
+            training rows. What an encoder gives is the same: ``identity`` leaves it out.
     """
 
     name: str
@@ -117,6 +119,7 @@ class SpaceSpec:
     hub: Modality | None = None
     flops_per_item: tuple[tuple[Modality, float], ...] = ()
     lab: str = ""
+    centre: bool = False
 
     def identity(self, modality: Modality) -> dict[str, Any]:
         """Return what can change this space's embeddings of ``modality``, for step keys.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
 from reactions.bundle import describe
-from reactions.errors import DataError, NotSupportedYet, UsageError
-from reactions.graph import Cost, Step
+from reactions.data.holdout import Split, split
+from reactions.errors import DataError, UsageError
+from reactions.graph import Step
 from reactions.kinds import (
     Corpus,
     Expert,
@@ -22,81 +23,40 @@ from reactions.kinds import (
     leaves,
     shared_modalities,
 )
-from reactions.labs.lab import Lab
+from reactions.labs.choices import choose
+from reactions.labs.lab import Lab, ReactionSettings
+from reactions.measuring import (
+    Projector,
+    choices_notices,
+    plan_quality,
+    row_counts,
+    settings_for,
+    settings_record,
+)
 from reactions.ops.recipes import PAPER
+from reactions.planned import Plan, joined, ordered, plan_json, total_cost
+from reactions.refusals import refuse_namesakes, refuse_unsupported
 from reactions.spaces.tree import coefficients, mixtures
 from reactions.steps.assemble import assemble
+from reactions.steps.centre import centred_rows, modality_mean
 from reactions.steps.collect import pseudo_set
 from reactions.steps.embed import embed_leaf, embed_product
 from reactions.steps.routing import Side, Slot, route
 from reactions.steps.train import subset_name, subsets, train
 
+__all__ = [
+    "Plan",
+    "Planner",
+    "joined",
+    "ordered",
+    "plan_json",
+    "refuse_namesakes",
+    "refuse_unsupported",
+    "total_cost",
+]
+
 Mixture = tuple[tuple[str, Step], ...]
 """(subset name, train step) pairs: the heads of one expert."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A DAG of steps.
-
-    Attributes:
-        targets: the steps whose results are wanted.
-        notices: what the user should know before it runs.
-        corpora: what is embedded: (name, usable items, items found or expected) of each.
-    """
-
-    targets: tuple[Step, ...]
-    notices: tuple[str, ...] = ()
-    corpora: tuple[tuple[str, int, int], ...] = ()
-
-    def steps(self) -> Iterator[Step]:
-        """Yield every step once, inputs before what needs them."""
-        return ordered(self.targets)
-
-    @property
-    def cost(self) -> Cost:
-        """Totals over all steps; memory is the largest of any.
-
-        What steps that run together have in common is counted once.
-        """
-        return total_cost(self.steps())
-
-
-def joined(plans: Sequence[Plan]) -> Plan:
-    """Return one plan for all; what several have in common is in it once."""
-    targets = {step.key: step for plan in plans for step in plan.targets}
-    return Plan(
-        tuple(targets.values()),
-        tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
-        tuple(dict.fromkeys(corpus for plan in plans for corpus in plan.corpora)),
-    )
-
-
-def total_cost(steps: Iterable[Step]) -> Cost:
-    """Return totals over steps; what those that run together have in common counts once."""
-    total, counted = Cost(), set[str]()
-    for step in steps:
-        cost = step.cost
-        if step.together is not None:
-            if step.together.name in counted:
-                cost = replace(cost, flops=cost.flops - cost.shared_flops)
-            counted.add(step.together.name)
-        total = total + cost
-    return total
-
-
-def ordered(targets: Sequence[Step]) -> Iterator[Step]:
-    """Yield the steps upstream of ``targets`` and themselves, each once, inputs first."""
-    seen: set[str] = set()
-    stack: list[tuple[Step, bool]] = [(step, False) for step in reversed(targets)]
-    while stack:
-        step, expanded = stack.pop()
-        if expanded:
-            yield step
-        elif step.key not in seen:
-            seen.add(step.key)
-            stack.append((step, True))
-            stack.extend((child, False) for _, child in reversed(step.inputs))
 
 
 def _counts(corpus: Corpus) -> tuple[str, int, int]:
@@ -117,6 +77,15 @@ class Planner:
     _corpora: dict[tuple[Modality, tuple[str, ...]], Corpus | None] = field(default_factory=dict)
     _embeds: dict[tuple[Space, str], Step] = field(default_factory=dict)
     _mixtures: dict[tuple[Fusion, int], Mixture] = field(default_factory=dict)
+    _splits: dict[tuple[Fusion, int], dict[Modality, Split]] = field(default_factory=dict)
+    _projectors: dict[tuple[Fusion, int], list[Projector]] = field(default_factory=dict)
+    _averaged: dict[tuple[Leaf, Modality], Corpus] = field(default_factory=dict)
+    _settings: ReactionSettings | None = None
+
+    @property
+    def settings(self) -> ReactionSettings:
+        """The settings of the reaction that is planned."""
+        return self._settings or self.lab.settings
 
     def react(self, expression: str, space: Space) -> Plan:
         """Plan the training of a product and the assembly of its bundle.
@@ -139,13 +108,32 @@ class Planner:
             )
         refuse_unsupported(space)
         refuse_namesakes(space)
-        heads = [self.mixture(fusion, i) for fusion, i in mixtures(space)]
+        assert isinstance(space, Fusion), "what is neither a leaf nor refused is a fusion"
+        self._begin(space)
+        pairs = list(mixtures(space))
+        heads = [self.mixture(fusion, i) for fusion, i in pairs]
+        splits = {pair: self._splits[pair] for pair in pairs}
+        rows = row_counts(splits)
+        projectors = tuple(one for pair in pairs for one in self._projectors[pair])
+        quality = plan_quality(
+            expression, space, splits, heads, encode=self.encode, mean=self._mean
+        )
+        if self.settings.holdout and quality is None:
+            n = ", ".join(f"{count.rows} {count.modality}" for count in rows)
+            self.notices.append(
+                f"nothing is held back: of {n} rows no id falls to {self.settings.holdout:.0%}"
+            )
+        means = {
+            f"{leaf.label}.{modality}": self._mean(leaf, modality)
+            for leaf, modality in self._averaged
+            if leaf.spec.centre
+        }
         record = describe(
             expression,
             space,
             lab={"name": self.lab.name, "label": self.lab.label, "seed": self.lab.seed},
             subsets=[[name for name, _ in mixture] for mixture in heads],
-            settings=self.lab.settings.to_json(),
+            settings=settings_record(self.settings),
             step_keys={
                 f"{index}.{name}": step.key
                 for index, mixture in enumerate(heads)
@@ -153,11 +141,26 @@ class Planner:
             },
             version=metadata.version("molspace"),
         )
+        facts = {
+            "rows": [count.to_json() for count in rows],
+            "projectors": [one.to_json() for one in projectors],
+        }
         return Plan(
-            (assemble(record, heads),),
-            tuple(dict.fromkeys(self.notices)),
+            (assemble(record, heads, means=means, quality=quality, facts=facts),),
+            tuple(dict.fromkeys((*self.notices, *choices_notices(projectors)))),
             tuple(_counts(corpus) for corpus in self._corpora.values() if corpus is not None),
+            rows,
+            projectors,
         )
+
+    def _begin(self, space: Space) -> None:
+        """Forget what an earlier reaction's settings or means decided; keys say what is equal."""
+        settings = settings_for(self.lab, space)
+        if settings != self.settings or any(leaf.spec.centre for leaf in leaves(space)):
+            for made in (self._embeds, self._mixtures, self._splits, self._projectors):
+                made.clear()
+            self._averaged.clear()
+        self._settings = settings
 
     def corpus(self, space: Space, modality: Modality) -> Corpus | None:
         """Return the corpus that a reaction with this space embeds, or None without one.
@@ -197,6 +200,11 @@ class Planner:
             )
         return common_corpus(folders, modality)
 
+    def encode(self, leaf: Leaf, corpus: Corpus) -> Step:
+        """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not."""
+        bare = Leaf(replace(leaf.spec, centre=False))
+        return self.embed(bare, corpus)
+
     def embed(self, space: Space, corpus: Corpus) -> Step:
         """Plan a corpus's embedding in a leaf or a product."""
         key = (space, corpus.digest)
@@ -205,11 +213,17 @@ class Planner:
         return self._embeds[key]
 
     def _embed(self, space: Space, corpus: Corpus) -> Step:
-        settings = self.lab.settings
+        settings = self.settings
+        stored: dict[str, Any] = {
+            "dtype": settings.stored_dtype,
+            "shard_rows": settings.shard_rows,
+        }
+        if isinstance(space, Leaf) and space.spec.centre:
+            modality = corpus.modality
+            rows, mean = self.encode(space, corpus), self._mean(space, modality)
+            return centred_rows(space.label, modality, rows, mean, space.dim, **stored)
         if isinstance(space, Leaf):
-            return embed_leaf(
-                space.spec, corpus, dtype=settings.stored_dtype, shard_rows=settings.shard_rows
-            )
+            return embed_leaf(space.spec, corpus, **stored)
         if isinstance(space, Tuned):
             refuse_unsupported(space)
             return self.embed(space.base, corpus)
@@ -231,9 +245,18 @@ class Planner:
             sides,
             heads,
             n_rows=len(corpus),
-            dtype=settings.stored_dtype,
-            shard_rows=settings.shard_rows,
+            **stored,
         )
+
+    def _mean(self, leaf: Leaf, modality: Modality) -> Step:
+        """Plan the mean of the training rows that the reaction's first use of a leaf has."""
+        if (leaf, modality) not in self._averaged:
+            raise UsageError(
+                f"space '{leaf.label}' is centred, and has no {modality} training rows",
+                fix="use it in a reaction, or centre = false",
+            )
+        rows = self.encode(leaf, self._averaged[leaf, modality])
+        return modality_mean(leaf.label, modality, rows, leaf.dim)
 
     def mixture(self, fusion: Fusion, index: int) -> Mixture:
         """Plan the projectors that join one expert to its base."""
@@ -243,7 +266,13 @@ class Planner:
         return self._mixtures[key]
 
     def _mixture(self, fusion: Fusion, expert: Expert) -> Mixture:
-        corpora = self._taking_part(fusion, expert)
+        divided = self._taking_part(fusion, expert)
+        self._splits[fusion, fusion.experts.index(expert)] = divided
+        corpora = {modality: found.training for modality, found in divided.items()}
+        for leaf in leaves(Fusion(fusion.op, fusion.base, (expert,))):
+            for modality in leaf.spec.modalities:
+                if modality in corpora:
+                    self._averaged.setdefault((leaf, modality), corpora[modality])
         anchors = sorted(corpora)
         if expert.anchors is not None:
             missing = sorted(set(expert.anchors) - set(anchors))
@@ -262,7 +291,13 @@ class Planner:
         label = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
         needed = sorted({anchor for subset in chosen for anchor in subset})
         collected = {a: self._pseudo_set(fusion, expert, corpora, a) for a in needed}
-        settings = self.lab.settings
+        settings = self.settings
+        made = [
+            Projector(label, subset_name(subset), n, choose(settings, fusion.op, n))
+            for subset in chosen
+            for n in (sum(len(corpora[anchor]) for anchor in subset),)
+        ]
+        self._projectors[fusion, fusion.experts.index(expert)] = made
         return tuple(
             (
                 subset_name(subset),
@@ -277,22 +312,22 @@ class Planner:
                         [m for m in anchors if m in expert.space.modalities],
                     ),
                     precision=settings.precision,
-                    hidden_dim=settings.hidden_dim,
+                    hidden_dim=one.training.hidden_dim,
                     temperature=settings.info_nce_temperature,
                     learning_rate=settings.learning_rate,
-                    batch_size=settings.batch_size,
-                    epochs=settings.dr_epochs if fusion.op == "dr" else settings.cr_epochs,
+                    batch_size=one.training.batch_size,
+                    epochs=one.training.epochs,
                     seed=self.lab.seed,
                     recipe=expert.recipe,
                 ),
             )
-            for subset in chosen
+            for subset, one in zip(chosen, made, strict=True)
         )
 
-    def _taking_part(self, fusion: Fusion, expert: Expert) -> dict[Modality, Corpus]:
-        """Return the corpora of the modalities that base or expert embed and the lab has."""
+    def _taking_part(self, fusion: Fusion, expert: Expert) -> dict[Modality, Split]:
+        """Return the corpora of the modalities that base or expert embed, divided."""
         pair = Fusion(fusion.op, fusion.base, (expert,))
-        found: dict[Modality, Corpus] = {}
+        found: dict[Modality, Split] = {}
         for modality in pair.modalities:
             corpus = self.corpus(pair, modality)
             if corpus is None:
@@ -300,7 +335,7 @@ class Planner:
                 continue
             if len(corpus) == 0:
                 raise DataError(f"the {modality} corpus is empty", corpus=corpus.name)
-            found[modality] = corpus
+            found[modality] = split(corpus, self.settings.holdout, self.lab.seed)
         shared = shared_modalities(fusion.base, expert.space)
         if not any(modality in found for modality in shared):
             raise DataError(
@@ -335,64 +370,8 @@ class Planner:
             sides,
             {"base": fusion.base.label, "expert": expert.label},
             {"base": fusion.base.dim, "expert": expert.space.dim},
-            temperature=self.lab.settings.collect_temperature,
-            precision=self.lab.settings.precision,
-            dtype=self.lab.settings.stored_dtype,
-            shard_rows=self.lab.settings.shard_rows,
+            temperature=self.settings.collect_temperature,
+            precision=self.settings.precision,
+            dtype=self.settings.stored_dtype,
+            shard_rows=self.settings.shard_rows,
         )
-
-
-def refuse_unsupported(space: Space) -> None:
-    """Refuse what the language can say and this version cannot run.
-
-    Raises:
-        NotSupportedYet: Ft or Lcl.
-    """
-    if isinstance(space, Leaf):
-        return
-    if isinstance(space, Tuned):
-        name, purpose = {
-            "ft": ("Ft", "tuning on paired data"),
-            "lcl": ("Lcl", "contrastive learning on a knowledge base"),
-        }[space.op]
-        raise NotSupportedYet(
-            f"{name} cannot run in this version",
-            why=f"{purpose} is parsed and checked, but not implemented yet",
-            fix=f"leave out {name}({'~'.join(space.arguments)})",
-        )
-    refuse_unsupported(space.base)
-    for expert in space.experts:
-        refuse_unsupported(expert.space)
-
-
-def refuse_namesakes(space: Space) -> None:
-    """Refuse different spaces of one name: bundles, scores and ``--experts`` go by names.
-
-    Raises:
-        UsageError: two leaves have the same name.
-    """
-    first: dict[str, Leaf] = {}
-    for leaf in leaves(space):
-        other = first.setdefault(leaf.spec.name, leaf)
-        if other != leaf:
-            raise UsageError(
-                f"two different spaces are called '{leaf.spec.name}'",
-                why=f"{other.spec.source} and {leaf.spec.source}",
-                fix="name them apart in molspace.toml, as [spaces.NAME] with path = the folder",
-            )
-
-
-def plan_json(plan: Plan) -> list[dict[str, Any]]:
-    """Return the steps as JSON objects: kind, label, key, inputs, estimates."""
-    return [
-        {
-            "kind": step.kind,
-            "label": step.label,
-            "key": step.key,
-            "inputs": {name: child.key for name, child in step.inputs},
-            "flops": step.cost.flops,
-            "size_bytes": step.cost.size_bytes,
-            "memory_bytes": step.cost.memory_bytes,
-        }
-        for step in plan.steps()
-    ]

@@ -19,7 +19,7 @@ from reactions.errors import (
 from reactions.eval.tasks import Task, get_task
 from reactions.findings import SETTINGS
 from reactions.kinds import Leaf, Space, leaves
-from reactions.labs.lab import ReactionSettings
+from reactions.labs.lab import PAPER_SETTINGS
 from reactions.plan import Plan, joined, refuse_unsupported
 from reactions.spaces.tree import Factors
 from reactions.spaces.weights import NamedWeights
@@ -305,7 +305,7 @@ def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
             "cannot be compared with the paper's."
         )
     notes += [f"{line}." for line in SETTINGS]
-    published = ReactionSettings().to_json()
+    published = PAPER_SETTINGS.to_json()
     own = [
         f"{name} {value} ({published[name]})"
         for name, value in bench.lab.settings.to_json().items()

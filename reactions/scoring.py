@@ -72,7 +72,7 @@ def _plan(
     data = planner.lab.benchmark(task.name)
     held = corpora(task, data)
     embedded = {
-        (name, leaf): planner.embed(leaf, corpus)
+        (name, leaf): planner.encode(leaf, corpus)
         for name, corpus in held.items()
         for leaf in needed_leaves(target.space, corpus.modality, adjustment)
     }
@@ -83,11 +83,12 @@ def _plan(
         target.space,
         embedded,
         heads=target.heads,
+        means=target.means,
         heads_digest=target.heads_digest,
         adjustment=adjustment,
         ties=ties,
     )
-    notices = tuple(
+    notices = target.notices + tuple(
         f"{task.name}: {notice}"
         for corpus in held.values()
         for notice in getattr(corpus, "notices", ())

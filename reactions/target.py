@@ -24,7 +24,7 @@ from reactions.spaces.tree import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from reactions.spaces.fuse import Heads
+    from reactions.spaces.fuse import Heads, Means
 
 LoadEncoder = Callable[[SpaceSpec, str], Encoder]
 
@@ -40,6 +40,7 @@ class Target:
         bundle: the trained product; None for a leaf.
         reason: why this bundle, for people; "" for a leaf.
         is_guess: whether nobody named the bundle, nor made it in this folder and lab.
+        notices: what the user should know of it.
     """
 
     name: str
@@ -48,10 +49,15 @@ class Target:
     bundle: Bundle | None = None
     reason: str = ""
     is_guess: bool = False
+    notices: tuple[str, ...] = ()
 
     def heads(self, device: str) -> Heads:
         """Load the projectors; a leaf has none."""
         return self.bundle.heads(device) if self.bundle else {}
+
+    def means(self, device: str) -> Means:
+        """Load the means of centred spaces; a leaf has none."""
+        return self.bundle.means(device) if self.bundle else {}
 
     @property
     def heads_digest(self) -> str:
@@ -80,6 +86,7 @@ class LoadedParts:
         self._load_encoder = load_encoder
         self._encoders: dict[Leaf, Encoder] = {}
         self._heads: Heads | None = None
+        self._means: Means | None = None
         self._lock = threading.RLock()
 
     def encoder(self, leaf: Leaf) -> Encoder:
@@ -96,11 +103,18 @@ class LoadedParts:
                 self._heads = self._target.heads(self.device)
             return self._heads
 
+    def means(self) -> Means:
+        """Return the means of centred spaces."""
+        with self._lock:
+            if self._means is None:
+                self._means = self._target.means(self.device)
+            return self._means
+
     def release(self) -> None:
         """Forget everything; what is needed again is loaded again."""
         with self._lock:
             self._encoders.clear()
-            self._heads = None
+            self._heads = self._means = None
         if self.device.startswith("cuda"):
             import torch
 
@@ -171,7 +185,7 @@ class Embedder:
 
         from reactions.spaces.fuse import fuse
 
-        heads = self._parts.heads()
+        heads, means = self._parts.heads(), self._parts.means()
         rows = {
             leaf: torch.from_numpy(self._parts.encoder(leaf).embed(modality, items)).to(
                 self._parts.device
@@ -179,7 +193,7 @@ class Embedder:
             for leaf in leaves
         }
         with torch.inference_mode():
-            fused = fuse(self.target.space, modality, rows, heads, self._adjustment)
+            fused = fuse(self.target.space, modality, rows, heads, self._adjustment, means)
         found: NDArray[np.float32] = fused.cpu().numpy()
         return found
 

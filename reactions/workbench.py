@@ -175,7 +175,7 @@ class Workbench:
             raise
         self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):
-            return Target(checked.expression, checked.space, self._label(checked.space))
+            return _leaf_target(checked.expression, checked.space, self._label(checked.space))
         consider(self.plan(checked))
         target = _bundle_target(self.react(checked, current=False))
         return replace(target, reason="of the reaction given")
@@ -391,6 +391,17 @@ def _existing(directory: Path) -> Bundle | None:
         return bundles.load_bundle(directory)
     except (MissingError, BundleError):
         return None
+
+
+def _leaf_target(name: str, leaf: Leaf, label: str) -> Target:
+    """Return a space to act on as its encoder gives it: means belong to reactions."""
+    if not leaf.spec.centre:
+        return Target(name, leaf, label)
+    notice = (
+        f"{leaf.label} is taken as it is, not centred: means are those of a reaction's training "
+        "rows, and a space alone has none"
+    )
+    return Target(name, Leaf(replace(leaf.spec, centre=False)), label, notices=(notice,))
 
 
 def _bundle_target(bundle: Bundle) -> Target:

@@ -15,7 +15,13 @@ from reactions.registry import Catalogue
 
 TEXT = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
 SETTINGS = ReactionSettings(
-    hidden_dim=6, batch_size=8, dr_epochs=1, cr_epochs=2, dtype="float32", shard_rows=10
+    hidden_dim=6,
+    batch_size=8,
+    dr_epochs=1,
+    cr_epochs=2,
+    holdout=0.0,
+    dtype="float32",
+    shard_rows=10,
 )
 
 

@@ -18,9 +18,9 @@ LAYERS = (
     ("data", "dsl"),
     ("spaces",),
     ("labs",),
-    ("bundle_files", "bundle_tensors", "bundle_record", "bundle", "shelf", "eval"),
+    ("bundle_files", "bundle_tensors", "bundle_fields", "bundle_record", "bundle", "shelf", "eval"),
     ("steps",),
-    ("plan", "store"),
+    ("refusals", "measuring", "planned", "plan", "store"),
     ("run",),
     (
         "target",

@@ -72,6 +72,10 @@ class ListCorpus:
         """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
         return self._items[start:stop]
 
+    def ids(self) -> list[str]:
+        """Return the ids of all items, in order."""
+        return [item.id for item in self._items]
+
 
 class TextCorpus:
     """Texts held in a list.
@@ -115,6 +119,10 @@ class TextCorpus:
         pairs = zip(self._ids[start:stop], self._texts[start:stop], strict=True)
         return [Item(id, "text", text, self._own_ids) for id, text in pairs]
 
+    def ids(self) -> list[str]:
+        """Return the ids of all texts, in order."""
+        return list(self._ids)
+
 
 class IdCorpus:
     """Bare ids, for spaces that look their embeddings up by id.
@@ -124,17 +132,25 @@ class IdCorpus:
         modality: of the embeddings.
         ids: at least one, distinct.
         notices: what the user should know of them before they are used.
+        positional: whether the ids are only row numbers, given by us.
 
     Raises:
         DataError: no ids, or a repeated one.
     """
 
     def __init__(
-        self, name: str, modality: Modality, ids: Sequence[str], notices: Sequence[str] = ()
+        self,
+        name: str,
+        modality: Modality,
+        ids: Sequence[str],
+        notices: Sequence[str] = (),
+        *,
+        positional: bool = False,
     ) -> None:
         self.name = name
         self.modality = modality
         self.notices = tuple(notices)
+        self.positional = positional
         self._ids = list(ids)
         check_ids(name, modality, self._ids)
 
@@ -149,6 +165,10 @@ class IdCorpus:
     def items(self, start: int, stop: int) -> list[Item]:
         """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
         return [Item(id, self.modality, None) for id in self._ids[start:stop]]
+
+    def ids(self) -> list[str]:
+        """Return all ids, in order."""
+        return list(self._ids)
 
 
 def check_ids(name: str, modality: Modality, ids: Sequence[str]) -> None:

@@ -25,21 +25,28 @@ if TYPE_CHECKING:
     from reactions.ops.precision import Precision
 
 
+MAX_HOLDOUT = 0.5
+"""More than half held back would measure a product that hardly anything was learnt for."""
+
 _CHOICES = {"dtype": ("auto", "float16", "float32"), "precision": ("fast", "exact")}
 
 
 @dataclass(frozen=True, slots=True)
 class ReactionSettings:
-    """Hyper-parameters of a reaction; the defaults are the paper's.
+    """Hyper-parameters of a reaction.
+
+    Temperatures and learning rate default to the paper's. Where width, batch size and epochs
+    are None, a plan chooses them from the number of rows (``reactions.labs.choices``).
 
     Attributes:
         collect_temperature: of the softmax that collects pseudo-pairs.
         info_nce_temperature: of the loss.
-        hidden_dim: of the projectors.
+        hidden_dim: of the projectors, or None.
         learning_rate: Adam's.
-        batch_size: pseudo-pairs a step.
-        dr_epochs: passes over a subset for a displacement.
-        cr_epochs: passes over a subset for a combination.
+        batch_size: pseudo-pairs a step, or None.
+        dr_epochs: passes over a subset for a displacement, or None.
+        cr_epochs: passes over a subset for a combination, or None.
+        holdout: share of ids held back from training, to measure the product with.
         precision: of collecting and training: ``fast`` takes 16-bit products where the device
             has fast ones, ``exact`` computes in fp32.
         dtype: in which embeddings and pseudo-pairs are stored: ``float16``, ``float32``, or
@@ -52,11 +59,12 @@ class ReactionSettings:
 
     collect_temperature: float = 1 / 100
     info_nce_temperature: float = 1 / 50
-    hidden_dim: int = 2048
+    hidden_dim: int | None = None
     learning_rate: float = 1e-3
-    batch_size: int = 4096
-    dr_epochs: int = 5
-    cr_epochs: int = 20
+    batch_size: int | None = None
+    dr_epochs: int | None = None
+    cr_epochs: int | None = None
+    holdout: float = 0.05
     precision: Precision = "fast"
     dtype: str = "auto"
     shard_rows: int = 1 << 16
@@ -70,9 +78,15 @@ class ReactionSettings:
                         f"reaction.{entry.name} is '{value}'",
                         fix=suggestion(str(value), _CHOICES[entry.name]),
                     )
-            elif not 0 < value < math.inf:
+            elif entry.name == "holdout":
+                if not 0 <= value <= MAX_HOLDOUT:
+                    raise UsageError(
+                        f"reaction.holdout is {value}",
+                        why=f"it is the share of ids held back, 0 to {MAX_HOLDOUT}",
+                    )
+            elif value is not None and not 0 < value < math.inf:
                 raise UsageError(f"reaction.{entry.name} is {value}", why="it must be above 0")
-        if self.batch_size < 2:
+        if self.batch_size is not None and self.batch_size < 2:
             raise UsageError("reaction.batch_size is 1", why="a pair needs others to differ from")
 
     @property
@@ -85,6 +99,12 @@ class ReactionSettings:
     def to_json(self) -> dict[str, Any]:
         """Return all settings as they act, as a JSON object."""
         return {**asdict(self), "dtype": self.stored_dtype}
+
+
+PAPER_SETTINGS = ReactionSettings(
+    hidden_dim=2048, batch_size=4096, dr_epochs=5, cr_epochs=20, holdout=0.0
+)
+"""The paper's own: its numbers for all, nothing held back."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,11 @@ class Lab:
     told: Told = field(default=silent, repr=False)
     uris: Mapping[str, str] = field(default_factory=dict, repr=False)
     weights: NamedWeights = field(default_factory=NamedWeights, repr=False)
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is one of the labs that molspace brings."""
+        return self.path.parent == Path(__file__).parent
 
     def uri_of(self, name: str) -> tuple[str, str]:
         """Return a space's name and what to fetch for it: its URI, or what it is.

@@ -29,6 +29,9 @@ Agree = Callable[[Path, Sequence[Mention]], bool]
 """Asks a person whether to use a lab file that was found by itself, told what it names."""
 
 OWN_LAB = "molspace.toml"
+_TYPES = {"float": float, "int": int, "int | None": int, "str": str, "Precision": str}
+"""Annotations of ``ReactionSettings`` to what a lab file must give for them."""
+
 _BUILT_IN = Path(__file__).parent
 _MAX_EXTENDED = 8
 
@@ -195,7 +198,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
 def _settings(data: Mapping[str, Any], base: Lab | None, path: Path) -> ReactionSettings:
     given = table_of(data, "reaction", path)
     settings = base.settings if base else ReactionSettings()
-    known = {entry.name: type(getattr(settings, entry.name)) for entry in fields(settings)}
+    known = {entry.name: _TYPES[str(entry.type)] for entry in fields(settings)}
     check_keys(given, known, path, "reaction.")
     values: dict[str, Any] = {}
     for key, value in given.items():

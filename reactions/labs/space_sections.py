@@ -29,9 +29,10 @@ _SPACE_KEYS: Mapping[str, type] = {
     "hub": str,
     "flops": dict,
     "lab": str,
+    "centre": bool,
 }
-_URI_KEYS: Mapping[str, type] = {"uri": str, "hub": str}
-_PRECOMPUTED_KEYS: Mapping[str, type] = {"path": str, "hub": str}
+_URI_KEYS: Mapping[str, type] = {"uri": str, "hub": str, "centre": bool}
+_PRECOMPUTED_KEYS: Mapping[str, type] = {"path": str, "hub": str, "centre": bool}
 
 
 def read_spaces(
@@ -62,6 +63,7 @@ class Model:
     path: Path
     digests: DigestCache
     places: Places
+    centre: bool = False
 
     def __call__(self) -> SpaceSpec:
         """Describe the space.
@@ -72,7 +74,7 @@ class Model:
             UsageError: the lab file's hub is none of its modalities.
         """
         spec = resolve_uri(self.uri, name=self.name, digest_cache=self.digests, places=self.places)
-        spec = replace(spec, hub=self.hub or spec.hub)
+        spec = replace(spec, hub=self.hub or spec.hub, centre=self.centre)
         _check_modalities(spec, self.path)
         return spec
 
@@ -90,12 +92,13 @@ def _space(
     given = {key: typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
     if "uri" in entry:
         uri = _anchored(given["uri"], path.parent)
-        return Model(name, uri, given.get("hub"), path, digests, places)
+        return Model(name, uri, given.get("hub"), path, digests, places, given.get("centre", False))
     if "path" in entry:
         own = path.parent / expand_user(given["path"])
         folder = places.overrides.get(name, own).resolve()
         spec = resolve_uri(str(folder), digest_cache=digests)
         spec = replace(spec, name=name, hub=given.get("hub", spec.hub))
+        spec = replace(spec, centre=given.get("centre", False))
     else:
         for key in ("adapter", "source", "dim", "modalities"):
             if key not in given:
@@ -125,6 +128,7 @@ def _space(
                 (m, typed(flops[m], float, path, f"{where}.flops.{m}")) for m in sorted(flops)
             ),
             lab=given.get("lab", ""),
+            centre=given.get("centre", False),
         )
     if spec.dim < 1 or not spec.modalities:
         raise UsageError(f"{path}: {where} needs a dim above 0 and at least one modality")

@@ -21,6 +21,18 @@ def unit(x: Tensor) -> Tensor:
     return torch.nn.functional.normalize(x, dim=-1)
 
 
+def centred(x: Tensor, mean: Tensor) -> Tensor:
+    """Take the mean of a modality out of its embeddings, and bring them back to unit norm.
+
+    Modalities of one space lie in cones of their own; without their means they overlap.
+
+    Args:
+        x: (n, d) unit-norm rows.
+        mean: (d,) of the training rows.
+    """
+    return unit(x - mean)
+
+
 def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.device) -> Tensor:
     """Copy rows ``start`` to ``stop`` to ``device`` in float32.
 

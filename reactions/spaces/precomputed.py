@@ -204,7 +204,7 @@ def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
                 f"{len(others) - len(ids)} of {len(others)} {modality} rows of '{other.name}' are "
                 f"not used, for '{first.name}' lacks them"
             )
-    return IdCorpus(f"{first.name}/{modality}", modality, ids, notices)
+    return IdCorpus(f"{first.name}/{modality}", modality, ids, notices, positional=not named)
 
 
 def missing_ids(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str]:

@@ -4,34 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-from reactions.graph import Artifact, Context, Cost, Step
+from reactions.graph import Artifact, Context, Cost, Rows, Step
 from reactions.steps.step import make_step
 
 
-def assemble(record: Mapping[str, Any], mixtures: Sequence[Sequence[tuple[str, Step]]]) -> Step:
+def assemble(
+    record: Mapping[str, Any],
+    mixtures: Sequence[Sequence[tuple[str, Step]]],
+    *,
+    means: Mapping[str, Step] = MappingProxyType({}),
+    quality: Step | None = None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> Step:
     """Return the step that gathers all heads of a product.
 
-    Its artifact has the tensors ``<mixture>.<subset>.<tensor>`` and the bundle's record as
-    ``meta``: what ``bundle.write_bundle`` takes.
+    Its artifact has the tensors ``<mixture>.<subset>.<tensor>`` and ``mean.<space>.<modality>``,
+    and the bundle's record as ``meta``: what ``bundle.write_bundle`` takes.
 
     Args:
         record: from ``bundle.describe``.
         mixtures: (subset, train step) pairs of each mixture, in the record's order.
+        means: ``<space>.<modality>`` to the mean of each modality of each centred space.
+        quality: measures the product on what was held back, if anything was.
+        facts: fields of the record that follow from the inputs, and take no part in the key.
     """
     inputs = [
         (f"{index}.{subset}", step)
         for index, heads in enumerate(mixtures)
         for subset, step in heads
     ]
+    inputs += [(f"mean.{name}", step) for name, step in means.items()]
+    if quality is not None:
+        inputs.append(("quality", quality))
     size_bytes = sum(step.cost.size_bytes for _, step in inputs)
     return make_step(
         "assemble",
         "assemble the bundle",
         {"record": record},
         inputs,
-        partial(_run, record),
+        partial(_run, {**record, **facts}),
         cost=Cost(size_bytes=size_bytes, memory_bytes=size_bytes),
     )
 
@@ -43,10 +57,15 @@ def _run(
     start: int,
     stop: int,
 ) -> Artifact:
-    arrays = {
-        f"{head}.{name}": rows
-        for head, artifact in inputs.items()
-        for name, rows in artifact.arrays.items()
-    }
-    losses = {head: artifact.meta["loss"] for head, artifact in inputs.items()}
-    return Artifact(arrays, {**record, "losses": losses})
+    found = dict(record)
+    arrays: dict[str, Rows] = {}
+    losses = {}
+    for name, artifact in inputs.items():
+        if name.startswith("mean."):
+            arrays[name] = artifact.arrays["mean"]
+        elif name == "quality":
+            found[name] = dict(artifact.meta)
+        else:
+            arrays |= {f"{name}.{tensor}": rows for tensor, rows in artifact.arrays.items()}
+            losses[name] = artifact.meta["loss"]
+    return Artifact(arrays, {**found, "losses": losses})

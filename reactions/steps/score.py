@@ -21,7 +21,7 @@ from reactions.steps.step import make_step
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from reactions.spaces.fuse import Heads
+    from reactions.spaces.fuse import Heads, Means
 
 CHUNK_ROWS = 8192
 """Rows fused at once."""
@@ -35,6 +35,7 @@ def score_task(
     embedded: Mapping[tuple[str, Leaf], Step],
     *,
     heads: Callable[[str], Heads],
+    means: Callable[[str], Means] = lambda device: {},
     heads_digest: str,
     adjustment: Adjustment,
     ties: Ties = "strict",
@@ -51,7 +52,8 @@ def score_task(
         space: a product or a leaf.
         embedded: (corpus name, leaf) to embed step, for every leaf with a share.
         heads: loads the product's projectors onto a device.
-        heads_digest: digest of those projectors.
+        means: loads the means of its centred spaces likewise.
+        heads_digest: digest of the file that holds both.
         adjustment: factors and experts.
         ties: whether ties count against the model or for it.
     """
@@ -78,7 +80,7 @@ def score_task(
         f"score {label} on {task.name}",
         params,
         inputs,
-        partial(_run, task, data, space, heads, adjustment, ties, meta),
+        partial(_run, task, data, space, heads, means, adjustment, ties, meta),
     )
 
 
@@ -87,6 +89,7 @@ def _run(
     data: BenchmarkData,
     space: Space,
     heads: Callable[[str], Heads],
+    means: Callable[[str], Means],
     adjustment: Adjustment,
     ties: Ties,
     meta: Mapping[str, Any],
@@ -95,9 +98,9 @@ def _run(
     start: int,
     stop: int,
 ) -> Artifact:
-    loaded = heads(context.device)
+    trained = heads(context.device), means(context.device)
     embeddings = {
-        name: _fused(name, corpus.modality, space, loaded, adjustment, context, inputs)
+        name: _fused(name, corpus.modality, space, trained, adjustment, context, inputs)
         for name, corpus in corpora(task, data).items()
     }
     result = score(task, data, embeddings, ties)
@@ -110,7 +113,7 @@ def _fused(
     name: str,
     modality: Modality,
     space: Space,
-    heads: Heads,
+    trained: tuple[Heads, Means],
     adjustment: Adjustment,
     context: Context,
     inputs: Mapping[str, Artifact],
@@ -124,6 +127,7 @@ def _fused(
         leaf: inputs[f"{name}/{leaf.spec.name}"].arrays["embeddings"]
         for leaf in needed_leaves(space, modality, adjustment)
     }
+    heads, means = trained
     n = len(next(iter(sources.values())))
     out = np.empty((n, space.dim), dtype=np.float32)
     with torch.inference_mode():
@@ -133,6 +137,7 @@ def _fused(
                 leaf: unit(load_rows(source, first, last, context.device))
                 for leaf, source in sources.items()
             }
-            out[first:last] = fuse(space, modality, rows, heads, adjustment).cpu().numpy()
+            fused = fuse(space, modality, rows, heads, adjustment, means)
+            out[first:last] = fused.cpu().numpy()
             context.progress(last, n, "items")
     return out

@@ -11,8 +11,10 @@ from reactions.kinds import Corpus, SpaceSpec
 
 VERSIONS: Mapping[StepKindName, int] = {
     "embed": 1,
+    "mean": 1,
     "collect": 2,
     "train": 3,
+    "quality": 1,
     "assemble": 1,
     "score": 3,
 }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.data.holdout import ScannedSubset
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.tables import Table, TableCache
 from reactions.graph import Artifact, Step
@@ -136,7 +137,7 @@ def adopt(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int:
     Raises:
         StoreError: the store cannot be read or written.
     """
-    if not isinstance(corpus, SourceCorpus):
+    if not isinstance(corpus, SourceCorpus | ScannedSubset):
         return 0
     tables = TableCache(store.root / _FOLDER)
     marks = _marks(corpus, tables)
@@ -150,7 +151,7 @@ def adopt(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int:
     return adopted
 
 
-def _marks(corpus: SourceCorpus, tables: TableCache) -> NDArray[np.uint64]:
+def _marks(corpus: SourceCorpus | ScannedSubset, tables: TableCache) -> NDArray[np.uint64]:
     """Return 64 bits of each item's id and content: among millions none are alike by chance."""
     name = _name(corpus.digest)
     if (table := tables.get(name, corpus.digest)) is None:

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from lab_files import SPACE, load, write
 
 from reactions.errors import MissingError, MolspaceError, UsageError
 from reactions.kinds import FactorDefaults
-from reactions.labs.lab import ReactionSettings
+from reactions.labs.lab import PAPER_SETTINGS, ReactionSettings
 from reactions.labs.reading import find_lab, load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -52,7 +54,7 @@ def test_the_paper_lab_reads_without_weights_or_data(monkeypatch, tmp_path):
         "AudioCLIP",
     )
     assert list(lab.catalogue) == []
-    assert lab.settings == ReactionSettings()
+    assert lab.settings == PAPER_SETTINGS
     assert lab.corpora["text"].sources[0].paths == (f"{tmp_path}/corpora/captions.txt",)
     assert lab.data.root == tmp_path
     with pytest.raises(MissingError, match="no weights for space 'CLAP_g'"):
@@ -143,11 +145,14 @@ def test_an_empty_file_is_a_lab_named_after_its_folder(tmp_path):
     assert load_lab(str(write("", "music.toml"))).name == "music"
 
 
-def test_the_papers_settings_are_the_defaults():
-    s = ReactionSettings()
+def test_the_papers_settings():
+    s = PAPER_SETTINGS
     assert (s.collect_temperature, s.info_nce_temperature) == (1 / 100, 1 / 50)
     assert (s.learning_rate, s.batch_size, s.dr_epochs, s.cr_epochs) == (1e-3, 4096, 5, 20)
-    assert s.hidden_dim == 2048
+    assert (s.hidden_dim, s.holdout) == (2048, 0)
+    # Where a lab file is silent, temperatures are the paper's, and the rest goes by the rows.
+    free = {"hidden_dim": None, "batch_size": None, "dr_epochs": None, "cr_epochs": None}
+    assert ReactionSettings() == replace(s, holdout=0.05, **free)
 
 
 def test_a_whole_lab_file(tmp_path):

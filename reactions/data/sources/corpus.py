@@ -147,6 +147,10 @@ class SourceCorpus:
             found += map(Item, self._ids(i, rows), [self.modality] * len(rows), values, own)
         return found
 
+    def ids(self) -> list[str]:
+        """Return the ids of all rows, in order."""
+        return [id for i, rows in self._span(0, len(self)) for id in self._ids(i, rows)]
+
     @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know before it is embedded; empty if all is used."""

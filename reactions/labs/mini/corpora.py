@@ -96,9 +96,7 @@ class WorldCorpus:
         """Render rows ``start`` to ``stop`` (exclusive), in order."""
         rows = np.arange(len(self), dtype=np.uint64)[start:stop]
         scenes = self.stream.at(rows // np.uint64(self.writers))
-        # Ids differ between corpora: embeddings are looked up by them, and must not be mixed up.
-        prefix = self.name.replace(" ", "-")
-        ids = [f"{prefix}/{row}" for row in rows.tolist()]
+        ids = self.ids()[start:stop]
         if self.modality == "image":
             pictures = pixels.images(scenes)
             return [Item(id, "image", x) for id, x in zip(ids, pictures, strict=True)]
@@ -110,6 +108,12 @@ class WorldCorpus:
             ]
         texts = self._texts(scenes, rows)
         return [Item(id, "text", text) for id, text in zip(ids, texts, strict=True)]
+
+    def ids(self) -> list[str]:
+        """Return the ids of all rows, in order; nothing is rendered."""
+        # Ids differ between corpora: embeddings are looked up by them, and must not be mixed up.
+        prefix = self.name.replace(" ", "-")
+        return [f"{prefix}/{row}" for row in range(len(self))]
 
     def _sounds(self, scenes: Scenes, rows: NDArray[np.uint64]) -> NDArray[np.int16]:
         sounds = samples.sounds(scenes)

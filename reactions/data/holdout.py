@@ -1,0 +1,184 @@
+"""Holding items back from training, by a hash of their ids, so that a product can be measured.
+
+Whether an item is held back depends on its id, the seed and the share alone: the same id is
+held back in every modality, every space and every corpus, whatever else these hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.data.corpora import rows_digest
+from reactions.errors import DataError
+from reactions.hashing import bytes_digest, digest
+from reactions.kinds import Corpus, Digest, Item, Modality
+
+MOST_MEASURED = 2000
+"""Held-out items of a modality that are measured: those with the lowest hashes."""
+
+_BLOCK_ROWS = 1 << 14
+
+
+class SubsetCorpus:
+    """Some rows of a corpus, in its order.
+
+    Args:
+        corpus: whose rows.
+        rows: (n,) row numbers, ascending.
+        what: for messages, beside the corpus's name.
+
+    Attributes:
+        whole: the corpus.
+    """
+
+    def __init__(self, corpus: Corpus, rows: NDArray[np.int64], what: str) -> None:
+        self.name = f"{corpus.name}, {what}"
+        self.modality: Modality = corpus.modality
+        self.whole: Any = corpus
+        self._rows = rows
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest of what the corpus holds in these rows."""
+        chosen = bytes_digest(self._rows.astype("<i8").tobytes())
+        return digest("subset", [self.whole.digest, chosen])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
+        rows = self._rows[start:stop]
+        if not len(rows):
+            return []
+        found: list[Item] = []
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+            found += self.whole.items(int(run[0]), int(run[-1]) + 1)
+        return found
+
+    def ids(self) -> list[str]:
+        """Return the ids of all rows, in order."""
+        ids = ids_of(self.whole)
+        return [ids[row] for row in self._rows.tolist()]
+
+
+class ScannedSubset(SubsetCorpus):
+    """Rows of a corpus that tells ids and contents of its items without opening them."""
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest of ids, contents and order, as for any other corpus."""
+        return rows_digest(self.modality, self.tags())
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """Yield id and tagged content digest of every item, in order."""
+        chosen = np.zeros(len(self.whole), bool)
+        chosen[self._rows] = True
+        for is_chosen, tag in zip(chosen.tolist(), self.whole.tags(), strict=True):
+            if is_chosen:
+                yield tag
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A corpus, divided.
+
+    Attributes:
+        whole: the corpus.
+        training: its rows to train on.
+        n_held: how many rows are held back.
+        measured: the held-out rows to measure with, or None where nothing is held back.
+    """
+
+    whole: Corpus
+    training: Corpus
+    n_held: int = 0
+    measured: Corpus | None = None
+
+
+def split(corpus: Corpus, share: float, seed: int) -> Split:
+    """Divide a corpus into rows to train on and rows held back.
+
+    Args:
+        corpus: at least one item.
+        share: of all possible ids, 0 to 1; the share of a small corpus differs by chance.
+        seed: another seed holds other ids back.
+
+    Raises:
+        DataError: fewer than two rows are left to train on.
+    """
+    if share == 0:
+        return Split(corpus, corpus)
+    hashes = np.array([_hash(id, seed) for id in ids_of(corpus)])
+    held = np.flatnonzero(hashes < share)
+    if not len(held):
+        return Split(corpus, corpus)
+    kept = np.flatnonzero(hashes >= share)
+    if len(kept) < 2:
+        raise DataError(
+            f"holding back {share:.0%} leaves {len(kept)} of {len(corpus)} {corpus.modality} items",
+            why="a projector cannot be trained on fewer than 2",
+            fix="more items, or holdout = 0 under [reaction] in the lab file",
+            corpus=corpus.name,
+        )
+    measured = np.sort(held[np.argsort(hashes[held], kind="stable")[:MOST_MEASURED]])
+    return Split(
+        corpus,
+        subset(corpus, kept, "without those held back"),
+        len(held),
+        subset(corpus, measured, "held back"),
+    )
+
+
+def subset(corpus: Corpus, rows: NDArray[np.int64], what: str) -> SubsetCorpus:
+    """Return some rows of a corpus, given in ascending order, as a corpus."""
+    kind = ScannedSubset if hasattr(corpus, "tags") else SubsetCorpus
+    return kind(corpus, rows, what)
+
+
+def in_common(corpora: Sequence[Corpus]) -> Corpus | None:
+    """Return the items of the first corpus whose ids all others have; None without any."""
+    first, *others = corpora
+    shared = set(ids_of(first))
+    for other in others:
+        if other.digest != first.digest:
+            shared &= set(ids_of(other))
+    if len(shared) == len(first):
+        return first
+    rows = [row for row, id in enumerate(ids_of(first)) if id in shared]
+    return subset(first, np.array(rows, np.int64), "in common") if rows else None
+
+
+def ids_of(corpus: Corpus) -> list[str]:
+    """Return the ids of all items, in order, without opening media where that can be avoided."""
+    ids = getattr(corpus, "ids", None)
+    if ids is not None:
+        found: list[str] = ids()
+        return found
+    return [
+        item.id
+        for start in range(0, len(corpus), _BLOCK_ROWS)
+        for item in corpus.items(start, min(len(corpus), start + _BLOCK_ROWS))
+    ]
+
+
+def has_own_ids(corpus: Corpus) -> bool:
+    """Tell whether items have names of their own; a row number means nothing elsewhere."""
+    whole = getattr(corpus, "whole", corpus)
+    positional: bool | None = getattr(whole, "positional", None)
+    if positional is None:
+        positional = not whole.items(0, 1)[0].own_id
+    return not positional
+
+
+def _hash(id: str, seed: int) -> float:
+    """Return a number in [0, 1), evenly spread over ids."""
+    text = f"molspace:holdout\n{seed}\n{id}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") / 2**64

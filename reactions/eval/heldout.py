@@ -1,0 +1,129 @@
+"""How well held-out items are found: ranks in score matrices, recall, and what to warn of.
+
+Row i of both sides belongs to the same item. Numbers are in per cent, except intervals'
+inputs. Ties count against: what scores as high as the right answer comes before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.eval.metrics import TIE
+from reactions.eval.resample import Interval, bootstrap_difference
+
+CUTOFFS = (1, 10)
+
+MARGIN = 1.0
+"""Points of R@1 or R@10 that a product must lose to a part to be called worse."""
+
+FEW = 30
+"""Fewer items than this say little: one of them is more than three points."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Ranks of the right answers, in both directions.
+
+    Attributes:
+        there: (n,) from 1, the left rows being the queries.
+        back: (n,) the right rows being the queries.
+    """
+
+    there: NDArray[np.int64]
+    back: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, scores: NDArray[np.float32]) -> Ranking:
+        """Rank the diagonal of (n, n) scores within its rows and its columns."""
+        right = np.diagonal(scores) - TIE
+        return cls((scores > right[:, None]).sum(axis=1), (scores > right[None]).sum(axis=0))
+
+    def hits(self, k: int) -> NDArray[np.float64]:
+        """Return (n,) in 0, 0.5, 1: in how many of its directions an item is among the first k."""
+        found: NDArray[np.float64] = ((self.there <= k) * 1.0 + (self.back <= k)) / 2
+        return found
+
+    def recall(self, k: int) -> float:
+        """Return R@k, the mean of both directions."""
+        return 100 * float(self.hits(k).mean())
+
+    def merit(self) -> float:
+        """Return the mean of R@1 and R@10: what factors and weights are chosen by."""
+        return sum(self.recall(k) for k in CUTOFFS) / len(CUTOFFS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return R@1 and R@10: means, and each direction."""
+        return {f"R@{k}": self.recall(k) for k in CUTOFFS} | {
+            name: {f"R@{k}": 100 * float((ranks <= k).mean()) for k in CUTOFFS}
+            for name, ranks in (("there", self.there), ("back", self.back))
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """By how much a product is worse than a part.
+
+    Attributes:
+        part: its name.
+        metric: ``R@10`` or ``R@1``.
+        difference: product less part, in points, with a 95 % interval over items.
+    """
+
+    part: str
+    metric: str
+    difference: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object."""
+        mean, low, high = self.difference
+        return {"part": self.part, "metric": self.metric, "mean": mean, "low": low, "high": high}
+
+
+def loss(product: Ranking, parts: dict[str, Ranking]) -> Loss | None:
+    """Return what a product loses to its best part, if that is more than ``MARGIN`` points.
+
+    Args:
+        product: at its default factors.
+        parts: by name; none means that nothing can be lost.
+    """
+    for k in sorted(CUTOFFS, reverse=True):
+        if not parts:
+            return None
+        best = max(parts, key=lambda name: parts[name].recall(k))
+        if parts[best].recall(k) - product.recall(k) > MARGIN:
+            found = bootstrap_difference(100 * product.hits(k), 100 * parts[best].hits(k))
+            return Loss(best, f"R@{k}", found)
+    return None
+
+
+def weightings(n: int) -> Iterator[tuple[float, ...]]:
+    """Yield weights of n >= 2 cosines that sum to 1: tenths of two, coarser steps of more."""
+    units = {2: 10, 3: 6, 4: 5}.get(n, 0)
+    if not units:
+        yield (1 / n,) * n
+        return
+    for cuts in itertools.combinations(range(1, units), n - 1):
+        ends = (0, *cuts, units)
+        yield tuple((b - a) / units for a, b in itertools.pairwise(ends))
+
+
+def best_sum(cosines: Sequence[NDArray[np.float32]]) -> tuple[tuple[float, ...], Ranking]:
+    """Return the weights of the best weighted sum of cosines, and its ranking.
+
+    Args:
+        cosines: at least two (n, n) matrices, one for each part.
+    """
+    found: tuple[tuple[float, ...], Ranking] | None = None
+    for weights in weightings(len(cosines)):
+        scores = sum(w * c for w, c in zip(weights, cosines, strict=True))
+        ranking = Ranking.of(np.asarray(scores, np.float32))
+        if found is None or ranking.merit() > found[1].merit():
+            found = weights, ranking
+    assert found is not None, "there are always weights"
+    return found

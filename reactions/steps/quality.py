@@ -1,0 +1,312 @@
+"""quality: a product measured on items that were held back from its training.
+
+Every projector is asked whether it brings held-out items to where they lie in the other space.
+Where ids are in two modalities, the product is asked for the one by the other, beside each of
+its spaces, beside sums of their cosines that need no training, and with other factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reactions.eval.heldout import MARGIN, Ranking, best_sum, loss
+from reactions.graph import Artifact, Context, Cost, Step
+from reactions.hashing import bytes_digest
+from reactions.kinds import Expert, Fusion, Leaf, Modality, leaves, shared_modalities
+from reactions.spaces.tree import (
+    Adjustment,
+    coefficients,
+    mixtures,
+    tree_to_json,
+)
+from reactions.steps.step import make_step
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from reactions.spaces.fuse import Heads, Means
+
+GRID = tuple(step / 10 for step in range(1, 10))
+"""Factors that are tried."""
+
+PairRows = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
+"""Rows of two modalities' held-out items; row i of both has the same id."""
+
+
+def measure_product(
+    label: str,
+    space: Fusion,
+    held: Mapping[tuple[Leaf, Modality], Step],
+    heads: Sequence[Sequence[tuple[str, Step]]],
+    means: Mapping[tuple[Leaf, Modality], Step],
+    pairs: Mapping[tuple[Modality, Modality], PairRows],
+    reason: str,
+) -> Step:
+    """Return the step that measures a product on held-out items.
+
+    Its artifact has no arrays; ``meta`` is the report (docs/quality.md).
+
+    Args:
+        label: names the product.
+        space: the product.
+        held: held-out embeddings of each leaf, as its encoder gives them.
+        heads: (subset, train step) pairs of each mixture, in the order of ``tree.mixtures``.
+        means: of the training rows, for each key of ``held``.
+        pairs: held-out items that are in two modalities.
+        reason: why there are no pairs; "" where there are.
+    """
+    params: dict[str, Any] = {
+        "tree": tree_to_json(space),
+        "centre": sorted({leaf.label for leaf, _ in held if leaf.spec.centre}),
+        "pairs": {
+            f"{first} {second}": bytes_digest(np.concatenate(rows).astype("<i8").tobytes())
+            for (first, second), rows in pairs.items()
+        },
+    }
+    inputs = [(f"held.{leaf.label}.{m}", step) for (leaf, m), step in held.items()]
+    inputs += [(f"mean.{leaf.label}.{m}", step) for (leaf, m), step in means.items()]
+    inputs += [
+        (f"head.{index}.{subset}", step)
+        for index, mixture in enumerate(heads)
+        for subset, step in mixture
+    ]
+    n = max((step.n_rows or 0 for step in held.values()), default=0)
+    head_bytes = sum(step.cost.size_bytes for mixture in heads for _, step in mixture)
+    return make_step(
+        "quality",
+        f"measure {label}",
+        params,
+        inputs,
+        partial(_run, space, tuple(held), dict(pairs), reason),
+        cost=Cost(
+            flops=2.0 * n * head_bytes / 2 + 60.0 * n * n * space.dim,
+            size_bytes=4096,
+            memory_bytes=head_bytes + 6 * 4 * n * n + 8 * n * space.dim * 4,
+        ),
+    )
+
+
+def _run(
+    space: Fusion,
+    held: Sequence[tuple[Leaf, Modality]],
+    pairs: Mapping[tuple[Modality, Modality], PairRows],
+    reason: str,
+    context: Context,
+    inputs: Mapping[str, Artifact],
+    start: int,
+    stop: int,
+) -> Artifact:
+    import torch
+
+    from reactions.ops.heads import head_class
+    from reactions.ops.tensors import load_rows
+    from reactions.steps.train import tensors
+
+    rows: dict[Modality, dict[Leaf, Tensor]] = {}
+    means: dict[tuple[Leaf, Modality], Tensor] = {}
+    for leaf, modality in held:
+        stored = inputs[f"held.{leaf.label}.{modality}"].arrays["embeddings"]
+        rows.setdefault(modality, {})[leaf] = load_rows(stored, 0, len(stored), context.device)
+        mean = np.array(inputs[f"mean.{leaf.label}.{modality}"].arrays["mean"][slice(None)])
+        means[leaf, modality] = torch.from_numpy(mean).to(context.device)
+    heads: Heads = {
+        (fusion, i): [
+            head_class(fusion.experts[i].recipe).from_state(tensors(artifact)).to(context.device)
+            for name, artifact in inputs.items()
+            if name.startswith(f"head.{index}.")
+        ]
+        for index, (fusion, i) in enumerate(mixtures(space))
+    }
+    measure = _Measure(space, rows, heads, means)
+    with torch.inference_mode():
+        found_again = list(measure.found_again())
+        cross = []
+        for done, ((first, second), chosen) in enumerate(pairs.items()):
+            cross.append(measure.cross(first, second, chosen))
+            context.progress(done + 1, len(pairs), "pairs of modalities")
+    return Artifact({}, {"found_again": found_again, "cross": cross, "cross_reason": reason})
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What there is to measure with, on one device."""
+
+    space: Fusion
+    rows: Mapping[Modality, Mapping[Leaf, Tensor]]
+    heads: Heads
+    means: Means
+
+    def found_again(self) -> Iterator[dict[str, Any]]:
+        """Measure whether projected items lie where the other space has them."""
+        from reactions.ops.projector import project
+        from reactions.spaces.fuse import fuse
+
+        for fusion, i in mixtures(self.space):
+            expert = fusion.experts[i]
+            for modality in shared_modalities(fusion.base, expert.space):
+                if modality not in self.rows:
+                    continue
+                base, other = (
+                    fuse(side, modality, self.rows[modality], self.heads, means=self.means)
+                    for side in (fusion.base, expert.space)
+                )
+                source, target = (base, other) if fusion.op == "dr" else (other, base)
+                scores = _cosines(project(self.heads[fusion, i], source), target)
+                yield {
+                    "base": fusion.base.label,
+                    "expert": expert.label,
+                    "op": fusion.op,
+                    "modality": modality,
+                    "n": len(scores),
+                    **Ranking.of(scores).to_json(),
+                }
+
+    def cross(self, first: Modality, second: Modality, pairs: PairRows) -> dict[str, Any]:
+        """Measure how well one modality finds the other, by the product and beside it."""
+        rows = {m: self._chosen(m, index) for m, index in zip((first, second), pairs, strict=True)}
+        both = [leaf for leaf in leaves(self.space) if {first, second} <= set(leaf.spec.modalities)]
+        default = Ranking.of(self._product(rows, Adjustment()))
+        cosines = {leaf.label: self._part(leaf, rows) for leaf in both}
+        parts = {name: Ranking.of(scores) for name, scores in cosines.items()}
+        entries = [{"row": "product", **default.to_json()}]
+        entries += [{"row": "part", "name": n, **found.to_json()} for n, found in parts.items()]
+        if len(both) > 1:
+            bare = [self._part(leaf, rows, less_mean=True) for leaf in both]
+            for row, matrices in (("sum", list(cosines.values())), ("centred sum", bare)):
+                weights, found = best_sum(matrices)
+                named = dict(zip(cosines, weights, strict=True))
+                entries.append({"row": row, "weights": named, **found.to_json()})
+        adjustment, best = self._best_factors(rows, default)
+        better = None
+        if best.merit() > default.merit() + MARGIN:
+            better = _to_json(adjustment)
+            entries.append({"row": "better factors", "factors": better, **best.to_json()})
+        worse = loss(default, parts)
+        return {
+            "modalities": [first, second],
+            "n": len(pairs[0]),
+            "rows": entries,
+            "worse": worse.to_json() if worse else None,
+            "better": better,
+        }
+
+    def _chosen(self, modality: Modality, index: NDArray[np.int64]) -> dict[Leaf, Tensor]:
+        import torch
+
+        return {
+            leaf: rows[torch.from_numpy(index).to(rows.device)]
+            for leaf, rows in self.rows[modality].items()
+        }
+
+    def _product(
+        self, rows: Mapping[Modality, Mapping[Leaf, Tensor]], adjustment: Adjustment
+    ) -> NDArray[np.float32]:
+        from reactions.spaces.fuse import fuse
+
+        left, right = (
+            fuse(self.space, modality, own, self.heads, adjustment, self.means)
+            for modality, own in rows.items()
+        )
+        return _cosines(left, right)
+
+    def _part(
+        self,
+        leaf: Leaf,
+        rows: Mapping[Modality, Mapping[Leaf, Tensor]],
+        *,
+        less_mean: bool = False,
+    ) -> NDArray[np.float32]:
+        from reactions.spaces.fuse import fuse
+
+        centred = Leaf(replace(leaf.spec, centre=leaf.spec.centre or less_mean))
+        left, right = (
+            fuse(centred, m, {centred: own[leaf]}, {}, means={(centred, m): self.means[leaf, m]})
+            for m, own in rows.items()
+        )
+        return _cosines(left, right)
+
+    def _best_factors(
+        self, rows: Mapping[Modality, Mapping[Leaf, Tensor]], default: Ranking
+    ) -> tuple[Adjustment, Ranking]:
+        """Search factors: the last stage's experts together, then every expert by itself."""
+        best, found = Adjustment(), default
+        last = _LastStage(self, rows)
+        own: list[tuple[Fusion, Expert]] = []
+        inner: list[tuple[Fusion, Expert]] = []
+        for fusion, i in mixtures(self.space):
+            if any(modality in rows for modality, _ in fusion.experts[i].factors):
+                (own if fusion == self.space else inner).append((fusion, fusion.experts[i]))
+        groups = [own] if own else []
+        groups += [[pair] for pair in own] if len(own) > 1 else []
+        groups += [[pair] for pair in inner]
+        within = {(fusion.op, expert.label) for fusion, expert in inner}
+        for group in groups:
+            # A label may also stand within, which changes more than the last stage.
+            is_last = not within & {(fusion.op, expert.label) for fusion, expert in group}
+            start = best
+            for value in GRID:
+                tried = start
+                for fusion, expert in group:
+                    tried = _with_factor(tried, fusion.op, expert, value, rows)
+                ranking = last.ranking(tried) if is_last else Ranking.of(self._product(rows, tried))
+                if ranking.merit() > found.merit():
+                    best, found = tried, ranking
+        return best, found
+
+
+def _with_factor(
+    adjustment: Adjustment, op: str, expert: Expert, value: float, concerned: Container[Modality]
+) -> Adjustment:
+    """Give an expert another factor in the modalities concerned; others keep their own."""
+    factors = {m: value if m in concerned else factor for m, factor in expert.factors}
+    if op == "dr":
+        return replace(adjustment, lambda_={**adjustment.lambda_, expert.label: factors})
+    return replace(adjustment, sigma={**adjustment.sigma, expert.label: factors})
+
+
+def _to_json(adjustment: Adjustment) -> dict[str, Any]:
+    """Return factors by option, expert and modality."""
+    given = {"sigma": adjustment.sigma, "lambda": adjustment.lambda_}
+    return {name: dict(factors) for name, factors in given.items() if factors}
+
+
+def _cosines(left: Tensor, right: Tensor) -> NDArray[np.float32]:
+    """Return (n, n) cosines of unit-norm rows."""
+    found: NDArray[np.float32] = (left @ right.T).cpu().numpy()
+    return found
+
+
+class _LastStage:
+    """A product whose factors change in the last stage alone: its terms are made once."""
+
+    def __init__(self, measure: _Measure, rows: Mapping[Modality, Mapping[Leaf, Tensor]]) -> None:
+        from reactions.spaces.fuse import part
+
+        self.space = measure.space
+        places: list[tuple[int | None, Any]] = [(None, self.space.base)]
+        places += [(i, expert.space) for i, expert in enumerate(self.space.experts)]
+        self.terms = {
+            modality: {
+                index: part(self.space, index, modality, own, measure.heads, means=measure.means)
+                for index, side in places
+                if modality in side.modalities
+            }
+            for modality, own in rows.items()
+        }
+
+    def ranking(self, adjustment: Adjustment) -> Ranking:
+        """Rank with other factors."""
+        from reactions.ops.projector import mix
+
+        sides = []
+        for modality, terms in self.terms.items():
+            base, shares = coefficients(self.space, modality, adjustment)
+            weighted = [(base, None), *((share, i) for i, share in enumerate(shares))]
+            sides.append(mix([(share, terms[i]) for share, i in weighted if share > 0]))
+        return Ranking.of(_cosines(*sides))

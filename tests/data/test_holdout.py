@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from twin_folders import is_held
+
+from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
+from reactions.data.holdout import (
+    MOST_MEASURED,
+    ScannedSubset,
+    has_own_ids,
+    ids_of,
+    in_common,
+    split,
+    subset,
+)
+from reactions.data.sources.corpus import open_corpus
+from reactions.data.sources.source import Source
+from reactions.data.tables import TableCache
+from reactions.errors import DataError
+from reactions.kinds import Item
+
+IDS = [f"item {k}" for k in range(1000)]
+
+
+def test_an_id_is_held_back_or_not_whatever_else_is_there():
+    images = IdCorpus("a", "image", IDS)
+    texts = TextCorpus("b", [f"text {k}" for k in range(500)], [*reversed(IDS[:499]), "more"])
+    for seed in (0, 7):
+        held = {id for id in IDS if is_held(id, seed, 0.05)}
+        for corpus in (images, texts):
+            found = split(corpus, 0.05, seed)
+            own = ids_of(corpus)
+            assert ids_of(found.training) == [id for id in own if id not in held | {"more"}] + [
+                id for id in own if id == "more" and not is_held(id, seed, 0.05)
+            ]
+            assert set(ids_of(found.measured)) == {id for id in own if is_held(id, seed, 0.05)}
+            assert found.n_held == len(found.measured)
+            assert len(found.training) + found.n_held == len(corpus)
+    assert {is_held(id, 0, 0.05) for id in IDS} == {True, False}
+    assert 30 < split(images, 0.05, 0).n_held < 70
+
+
+def test_nothing_is_held_back_of_nothing():
+    corpus = IdCorpus("a", "image", IDS)
+    assert split(corpus, 0, 0).training is corpus
+    few = IdCorpus("a", "image", [id for id in IDS if not is_held(id, 0, 0.05)][:5])
+    assert (split(few, 0.05, 0).training, split(few, 0.05, 0).measured) == (few, None)
+
+
+def test_two_rows_are_left_to_train_on():
+    held = [id for id in IDS if is_held(id, 0, 0.05)]
+    corpus = IdCorpus("mine", "image", [*held[:3], "another"])
+    with pytest.raises(DataError, match="leaves 1 of 4 image items") as error:
+        split(corpus, 0.05, 0)
+    assert "holdout = 0" in error.value.fix
+
+
+def test_of_very_many_held_out_items_the_same_ones_are_measured():
+    ids = [str(k) for k in range(3 * MOST_MEASURED)]
+    images, texts = (split(IdCorpus(m, m, ids), 0.5, 1) for m in ("image", "text"))
+    assert len(images.measured) == MOST_MEASURED < images.n_held
+    assert ids_of(images.measured) == ids_of(texts.measured)
+
+
+def test_items_of_a_subset():
+    items = [Item(f"i{k}", "image", np.full((1, 1, 3), k, np.uint8)) for k in range(9)]
+    corpus = ListCorpus("a", "image", items)
+    part = subset(corpus, np.array([0, 1, 4, 7, 8]), "some")
+    assert [item.id for item in part.items(1, 4)] == ["i1", "i4", "i7"]
+    assert part.items(2, 2) == []
+    assert [item.value[0, 0, 0] for item in part.items(0, 5)] == [0, 1, 4, 7, 8]
+    other = subset(corpus, np.array([0, 1, 4, 7]), "some")
+    assert len({corpus.digest, part.digest, other.digest}) == 3
+
+
+def test_a_scanned_corpus_keeps_the_digest_of_its_rows(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"text {k}\n" for k in range(200)))
+    (tmp_path / "b.txt").write_text("".join(f"text {k}\n" for k in range(100)))
+    tables = TableCache(tmp_path / "tables")
+    a, b = (
+        open_corpus("t", "text", [Source(paths=(str(tmp_path / name),))], tables=tables)
+        for name in ("a.txt", "b.txt")
+    )
+    assert ids_of(a) == [item.id for item in a.items(0, 200)]
+    rows = np.arange(0, 100, 3)
+    part = subset(a, rows, "x")
+    assert isinstance(part, ScannedSubset)
+    # The same items of another corpus are the same rows.
+    assert part.digest == subset(b, rows, "x").digest
+    assert part.digest != subset(b, rows[1:], "x").digest
+    assert [id for id, _ in part.tags()] == part.ids() == [item.id for item in part.items(0, 34)]
+
+
+def test_items_in_common():
+    a, b = IdCorpus("a", "image", IDS[:6]), IdCorpus("b", "image", IDS[3:9])
+    assert in_common([a, IdCorpus("c", "image", IDS[:6])]) is a
+    assert ids_of(in_common([a, b])) == IDS[3:6]
+    assert in_common([a, IdCorpus("d", "image", IDS[6:9])]) is None
+
+
+def test_row_numbers_are_no_ids():
+    numbers = [str(k) for k in range(5)]
+    assert has_own_ids(IdCorpus("a", "image", numbers))  # somebody wrote them
+    assert not has_own_ids(IdCorpus("a", "image", numbers, positional=True))
+    assert not has_own_ids(TextCorpus("t", ["x"] * 5))
+    assert has_own_ids(TextCorpus("t", ["x"] * 5, [f"n{k}" for k in range(5)]))
+    whole = IdCorpus("a", "image", numbers, positional=True)
+    assert not has_own_ids(subset(whole, np.array([1, 3]), "some"))

@@ -1,0 +1,50 @@
+import itertools
+
+import pytest
+
+from reactions.labs.choices import LEAST_STEPS, PAPER_ROWS, Training, choose
+from reactions.labs.lab import PAPER_SETTINGS, ReactionSettings
+
+OPEN = ReactionSettings()
+
+
+@pytest.mark.parametrize("rows", [PAPER_ROWS, 1_300_000, 5_430_000])
+@pytest.mark.parametrize(("op", "epochs"), [("dr", 5), ("cr", 20)])
+def test_at_the_papers_rows_the_rule_gives_the_papers_values(op, epochs, rows):
+    chosen = choose(OPEN, op, rows)
+    assert (chosen.hidden_dim, chosen.batch_size, chosen.epochs) == (2048, 4096, epochs)
+    assert chosen.chosen == ("hidden_dim", "batch_size", f"{op}_epochs")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [(427, (288, 84, 24)), (854, (352, 116, 20)), (12_000, (672, 440, 20)), (40, (160, 24, 120))],
+)
+def test_some_hundred_rows_get_narrow_projectors_and_small_batches(rows, expected):
+    chosen = choose(OPEN, "cr", rows)
+    assert (chosen.hidden_dim, chosen.batch_size, chosen.epochs) == expected
+
+
+@pytest.mark.parametrize("op", ["dr", "cr"])
+@pytest.mark.parametrize("rows", [2, 3, 17, 100, 427, 5_000, 60_000, PAPER_ROWS - 1, PAPER_ROWS])
+def test_there_are_always_enough_steps(op, rows):
+    chosen = choose(OPEN, op, rows)
+    steps = rows // min(rows, chosen.batch_size)
+    assert steps * chosen.epochs >= LEAST_STEPS
+    assert chosen.batch_size >= 2
+
+
+def test_the_rule_has_no_jumps():
+    rows = [round(10 ** (k / 50)) for k in range(50, 320)]
+    found = [choose(OPEN, "cr", n) for n in rows]
+    for before, after in itertools.pairwise(found):
+        assert before.hidden_dim <= after.hidden_dim <= before.hidden_dim + 64
+        assert before.batch_size <= after.batch_size <= before.batch_size * 1.1 + 4
+
+
+def test_what_the_lab_says_stays_and_the_rest_fits_it():
+    said = choose(ReactionSettings(batch_size=4096), "cr", 427)
+    assert said == Training(288, 4096, 120, ("hidden_dim", "cr_epochs"))  # one step an epoch
+    assert choose(ReactionSettings(cr_epochs=3), "cr", 427).epochs == 3
+    assert choose(ReactionSettings(dr_epochs=3), "cr", 427).chosen[-1] == "cr_epochs"
+    assert choose(PAPER_SETTINGS, "dr", 427) == Training(2048, 4096, 5)
