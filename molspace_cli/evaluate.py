@@ -53,7 +53,7 @@ def evaluate(
     lab: options.Lab = None,
     data: options.Data = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",

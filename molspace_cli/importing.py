@@ -52,7 +52,7 @@ def freebind(
     ] = None,
     lab: Lab = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,7 +109,7 @@ def cmcr(
     expert: Expert = _CLAP,
     lab: Lab = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     out: Out = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -131,7 +131,7 @@ def exmcr(
     expert: Expert = _CLAP,
     lab: Lab = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     out: Out = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -177,7 +177,7 @@ def _shown(product: str, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _lab(name: str | None, weights: list[str] | None, trust: bool) -> LoadedLab:
+def _lab(name: str | None, weights: list[str] | None, trust: list[str] | None) -> LoadedLab:
     from reactions.labs.reading import OWN_LAB
 
     options.allow_remote_code(trust)

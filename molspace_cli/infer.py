@@ -81,7 +81,7 @@ def infer(
     lab: options.Lab = None,
     data: options.Data = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     device: options.Device = "auto",
     yes: options.Yes = False,
     quiet: options.Quiet = False,

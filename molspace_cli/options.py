@@ -48,10 +48,12 @@ Weights = Annotated[
     ),
 ]
 Trust = Annotated[
-    bool,
+    list[str] | None,
     typer.Option(
         "--trust-remote-code",
-        help="Run the code that comes with the weights of pinned repositories (InternVL).",
+        metavar="PIN",
+        help="Run code that comes with weights (InternVL): ORG/REPO@COMMIT, or a folder with the "
+        "digest that its refusal prints, FOLDER@sha256:DIGEST. Repeatable.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the lab's seed.")]
@@ -168,10 +170,12 @@ def refuse_unused_weights(bench: Workbench, space: Space) -> None:
     bench.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
 
 
-def allow_remote_code(trust: bool) -> None:
-    """Let code that comes with weights run, as ``--trust-remote-code`` says."""
-    if trust:
-        os.environ.setdefault("MOLSPACE_TRUST_REMOTE_CODE", "1")
+def allow_remote_code(pins: Sequence[str] | None) -> None:
+    """Let code that comes with weights run, as far as ``--trust-remote-code`` pins it."""
+    if pins:
+        from reactions.spaces.hub import trust
+
+        trust(pins)
 
 
 def workbench(
@@ -180,7 +184,7 @@ def workbench(
     seed: int | None = None,
     weights: Sequence[str] | None = None,
     data: Path | None = None,
-    trust: bool = False,
+    trust: Sequence[str] | None = None,
     precision: str | None = None,
     device: str = "auto",
     quiet: bool = False,

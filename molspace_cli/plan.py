@@ -21,7 +21,7 @@ def plan(
     lab: options.Lab = None,
     data: options.Data = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     seed: options.Seed = None,
     precision: options.Precision = None,
     as_json: options.Json = False,

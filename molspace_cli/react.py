@@ -33,7 +33,7 @@ def react(
     lab: options.Lab = None,
     data: options.Data = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     seed: options.Seed = None,
     precision: options.Precision = None,
     device: options.Device = "auto",

@@ -92,7 +92,7 @@ def info(
     name: Name,
     lab: options.Lab = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what is known of a space without loading it."""
@@ -190,7 +190,7 @@ def doctor(
     name: Name,
     lab: options.Lab = None,
     weights: options.Weights = None,
-    trust: options.Trust = False,
+    trust: options.Trust = None,
     device: options.Device = "auto",
     renew: Annotated[
         bool, typer.Option("--renew", help="Store these outputs in place of earlier ones.")

@@ -6,8 +6,10 @@ models--ORG--NAME/snapshots/COMMIT/FILE     a file at that commit
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from reactions.data.local_files import expand_user
@@ -17,8 +19,13 @@ _REPO = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _REVISION = re.compile(r"[\w-][\w./-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
 TRUST_VARIABLE = "MOLSPACE_TRUST_REMOTE_CODE"
-"""What code of repositories may run: ``1`` for all that is pinned, or ``ORG/REPO@COMMIT``, ..."""
+"""What code that comes with weights may run: ``ORG/REPO@COMMIT``, ``FOLDER@sha256:DIGEST``, ..."""
+
+_WEIGHTS = (".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors")
+"""Files that code may come beside; everything else in a folder counts as a part of its code."""
 
 TOKENISER_FILES = (
     "*.model",
@@ -95,8 +102,65 @@ def is_commit(revision: str) -> bool:
 
 
 def trusted() -> list[str]:
-    """Return what a person trusts to run code of its own, as they wrote it."""
-    return [word for word in os.environ.get(TRUST_VARIABLE, "").replace(",", " ").split() if word]
+    """Return what a person trusts to run code of its own, as they wrote it.
+
+    Names are parted by commas and blanks, or, where there are several lines, by those alone.
+    """
+    text = os.environ.get(TRUST_VARIABLE, "")
+    words = text.split("\n") if "\n" in text else text.replace(",", " ").split()
+    return [word.strip() for word in words if word.strip()]
+
+
+def trust(pins: Sequence[str]) -> None:
+    """Let code run that a person names, for as long as this process lives.
+
+    Args:
+        pins: ``ORG/REPO@COMMIT`` or ``FOLDER@sha256:DIGEST``.
+
+    Raises:
+        UsageError: one pins nothing: it has no full commit and no digest.
+    """
+    for pin in pins:
+        place, _, revision = pin.rpartition("@")
+        kind, _, digest = revision.partition(":")
+        in_full = kind == "sha256" and _SHA256.fullmatch(digest)
+        if not place or not (in_full or (_REPO.fullmatch(place) and is_commit(revision))):
+            raise UsageError(
+                f"--trust-remote-code {pin} pins no code",
+                why="a name alone, a branch or a tag can stand for other code tomorrow",
+                fix="--trust-remote-code ORG/REPO@COMMIT (40 hex digits)   or, for a folder, "
+                "FOLDER@sha256:DIGEST, which is printed where the code is refused",
+            )
+    if pins:
+        os.environ[TRUST_VARIABLE] = "\n".join([*trusted(), *pins, ""])
+
+
+def code_digest(folder: Path) -> str:
+    """Return the digest of a folder's code: of all its files but weights, with their names.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() and path.is_dir():
+            raise OSError(0, f"{path} is a link to another folder")
+        if path.suffix.lower() in _WEIGHTS or "__pycache__" in path.parts or not path.is_file():
+            continue
+        name = os.fsencode(path.relative_to(folder).as_posix())
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").digest()
+        digest.update(len(name).to_bytes(8, "big") + name + content)
+    return digest.hexdigest()
+
+
+def trusts_folder(folder: Path, digest: str) -> bool:
+    """Tell whether a person named a folder with this digest of its code."""
+    for word in trusted():
+        place, _, pinned = word.rpartition("@sha256:")
+        if place and pinned == digest and expand_user(place).resolve() == folder.resolve():
+            return True
+    return False
 
 
 def trusted_commit(repo: str) -> str:

@@ -2,10 +2,10 @@
 
     hf:OpenGVLab/InternVL-14B-224px@COMMIT
 
-That code runs only when a person allows it, and only at a commit they named, since a branch can
-move: by ``MOLSPACE_TRUST_REMOTE_CODE=ORG/REPO@COMMIT``, which pins the repository too, or by
-``--trust-remote-code`` (the same as ``=1``) for whatever a URI pins. A folder of one's own needs
-no commit: its code is part of the space's digest.
+That code runs only when a person names it together with what cannot move:
+``--trust-remote-code ORG/REPO@COMMIT`` or ``MOLSPACE_TRUST_REMOTE_CODE=ORG/REPO@COMMIT``, which pin
+the repository too. The code of a folder is named by its digest, ``FOLDER@sha256:DIGEST``, which the
+refusal prints. What a lab file or a bundle pins does not count: somebody else may have written it.
 
 The text tower reads ``summarize:`` and the caption with no space between, at most 80 tokens with
 both ends, padded with 0, by which it finds the end. It computes in bfloat16 unless the URI says
@@ -14,6 +14,7 @@ otherwise (``?precision=fp32``).
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -44,12 +45,14 @@ from reactions.spaces.hf_repositories import (
 )
 from reactions.spaces.hub import (
     TRUST_VARIABLE,
+    code_digest,
     commit_of,
     is_commit,
     licence_of,
     split_repo,
     trusted,
     trusted_commit,
+    trusts_folder,
 )
 from reactions.spaces.image_text import (
     Side,
@@ -75,8 +78,6 @@ PREFIX = "summarize:"
 MAX_TOKENS = 80
 PAD_ID = 0
 PRECISION = "bf16"
-
-_YES = ("1", "ON", "TRUE", "YES")
 
 
 def resolve(
@@ -222,7 +223,7 @@ def _unpinned(found: Repository, uri: str, name: str) -> UsageError:
         f'"{uri}" brings code, so its revision has to be pinned',
         why="a branch can move, and other code would run",
         fix=f"read {found.folder}, then: {TRUST_VARIABLE}={place}   "
-        f"or, with --trust-remote-code, {pinned}",
+        f"or --trust-remote-code {place}; to pin it for others, too, {pinned}",
         uri=uri,
         revision=commit_of(found.folder),
     )
@@ -232,7 +233,7 @@ def _check_code(found: Repository, reference: str) -> None:
     """Raise unless the code of a class is in a repository."""
     file = code_file(reference)
     what = f"the code of space '{found.name}' is not all in its repository"
-    if not file:
+    if not re.fullmatch(r"\w+\.py", file):  # elsewhere: another repository, another folder
         raise UsageError(
             what,
             why=f"its config.json refers to '{reference}', whose revision nothing pins",
@@ -257,20 +258,32 @@ def _allow(found: Repository) -> None:
         UsageError: they did not.
     """
     place = found.uri.partition(":")[2]
-    words = trusted()
-    if place in words or any(word.upper() in _YES for word in words):
+    pin = place
+    if found.is_own:
+        try:
+            digest_ = code_digest(found.folder)
+        except OSError as error:
+            raise found.damaged(f"its code cannot be read: {error.strerror}") from None
+        if trusts_folder(found.folder, digest_):
+            return
+        pin = f"{found.folder}@sha256:{digest_}"
+    elif place in trusted():
         return
     files = _code(found)
     revision = commit_of(found.folder)
+    flag = f'"{pin}"' if re.search(r"[^\w@:./-]", pin) else pin
+    blanket = [word for word in trusted() if "@" not in word]
     raise UsageError(
         f"space '{found.name}' runs code that comes with its weights",
         why=f"{place.partition('@')[0]} at "
         f"{'revision ' + revision if revision else 'no revision'}: "
-        f"{', '.join(path.name for path in files)} in {found.folder}",
-        fix=f"read it, then: --trust-remote-code   or {TRUST_VARIABLE}={place}",
+        f"{', '.join(path.name for path in files)} in {found.folder}"
+        + (f"; {TRUST_VARIABLE}={blanket[0]} names no commit and no digest" if blanket else ""),
+        fix=f"read it, then: --trust-remote-code {flag}   or {TRUST_VARIABLE}={flag}",
         space=found.name,
         repository=place.partition("@")[0],
         revision=revision,
+        pin=pin,
         files=[str(path) for path in files],
     )
 

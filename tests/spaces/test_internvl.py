@@ -14,8 +14,12 @@ from PIL import Image
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Item, StagedEncoder
 from reactions.spaces import adapters, hf_repositories, internvl
+from reactions.spaces.hub import code_digest, trust
 from reactions.spaces.image_text import transformer_flops
 from reactions.spaces.weights import Places
+
+PIN = f"{REPO}@{COMMIT}"
+"""What a person names so that the code of the repository may run."""
 
 transformers = pytest.importorskip("transformers")
 
@@ -58,7 +62,7 @@ class TestEncoder:
     def test_pictures_are_as_the_repositorys_own_calls_make_them(
         self, repository, original, monkeypatch, tmp_path
     ):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         encoder = adapters.load(adapters.resolve_uri(PINNED))
         assert isinstance(encoder, StagedEncoder)
         paths = hf_tiny.save_pictures(tmp_path)
@@ -73,7 +77,7 @@ class TestEncoder:
         np.testing.assert_allclose(mine, reference, atol=1e-6)
 
     def test_captions_are_as_the_model_card_says(self, repository, original, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         encoder = adapters.load(adapters.resolve_uri(PINNED))
         letters = {c: i + 3 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz: ,")}
         ids = torch.zeros(3, 80, dtype=torch.long)  # padded with 0 to 80
@@ -91,7 +95,7 @@ class TestEncoder:
             assert not row[len(have) :].any()
 
     def test_another_precision(self, repository, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         exact, half = (adapters.resolve_uri(PINNED + o) for o in ("?precision=fp32", ""))
         assert half == adapters.resolve_uri(f"{PINNED}?precision=bf16")
         assert exact.source.endswith("?precision=fp32")
@@ -174,8 +178,9 @@ class TestTrust:
             assert error.exit_code == 2
         assert not [name for name in sys.modules if name.startswith("transformers_modules")]
 
-    def test_a_branch_is_not_enough(self, repository, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+    @pytest.mark.parametrize("word", ["1", f"{REPO}@main", REPO, f"other/name@{COMMIT}"])
+    def test_a_branch_is_not_enough(self, repository, monkeypatch, word):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, word)
         for uri in (f"hf:{REPO}", f"hf:{REPO}@main", f"hf:{REPO}?precision=fp32"):
             with pytest.raises(UsageError, match="has to be pinned") as caught:
                 adapters.resolve_uri(uri)
@@ -195,21 +200,46 @@ class TestTrust:
         with pytest.raises(MissingError):  # that commit is not here, and no other will do
             adapters.resolve_uri(f"hf:{REPO}")
 
-    def test_a_folder_of_ones_own_needs_no_commit(self, original, monkeypatch):
+    @pytest.mark.parametrize("word", ["1", "yes", "ON", REPO, f"{REPO}@main"])
+    def test_a_commit_that_only_the_uri_names_is_not_enough(self, repository, monkeypatch, word):
+        """A lab file or a bundle may have written the URI."""
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, word)
+        spec = adapters.resolve_uri(PINNED)
+        for act in (adapters.check, adapters.load):
+            with pytest.raises(UsageError, match="runs code") as caught:
+                act(spec)
+            assert PIN in caught.value.fix
+        assert not [name for name in sys.modules if name.startswith("transformers_modules")]
+
+    def test_a_folder_of_ones_own_needs_its_digest(self, original, monkeypatch):
         spec = adapters.resolve_uri(f"hf:{original[0]}")
-        with pytest.raises(UsageError, match="at no revision"):
-            adapters.load(spec)
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "yes")
+        for word in ("yes", "1", str(original[0]), f"{original[0]}@sha256:{'0' * 64}"):
+            monkeypatch.setenv(internvl.TRUST_VARIABLE, word)
+            with pytest.raises(UsageError, match="at no revision") as caught:
+                adapters.load(spec)
+            assert not [name for name in sys.modules if name.startswith("transformers_modules")]
+        pin = caught.value.fields["pin"]
+        assert pin == f"{original[0]}@sha256:{code_digest(original[0])}"
+        assert f"--trust-remote-code {pin} " in caught.value.fix
+        trust([pin])
         adapters.load(spec)
         places = Places.of_environment({"InternVL": original[0]})
         named = adapters.resolve_uri(f"hf:{REPO}", name="InternVL", places=places)
         assert named.source == spec.source
+        (original[0] / "helper.py").write_text("raise SystemExit('ran')\n")
+        with pytest.raises(UsageError, match="runs code"):
+            adapters.load(adapters.resolve_uri(f"hf:{original[0]}"))
 
     def test_code_that_lies_elsewhere_is_refused(self, repository, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         path = repository / "config.json"
         config = json.loads(path.read_text())
-        for reference, kind in (("other/repo--modeling.X", UsageError), ("gone.X", MissingError)):
+        for reference, kind in (
+            ("other/repo--modeling.X", UsageError),
+            ("../modeling_tinyvl.X", UsageError),
+            ("/tmp/modeling_tinyvl.X", UsageError),
+            ("gone.X", MissingError),
+        ):
             config["auto_map"]["AutoModel"] = reference
             path.write_text(json.dumps(config))
             for uri in (PINNED, f"hf:{repository}"):
@@ -219,7 +249,7 @@ class TestTrust:
         assert f"put gone.py of the original repository into {repository}" in caught.value.fix
 
     def test_code_that_changed_since_is_not_run(self, repository, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         spec = adapters.resolve_uri(PINNED)
         (repository / "modeling_tinyvl.py").write_text("raise SystemExit('ran')\n")
         with pytest.raises(DataError, match="changed"):
@@ -236,14 +266,14 @@ class TestErrors:
         ],
     )
     def test_code_that_does_not_work(self, code, kind, message, repository, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         (repository / "modeling_tinyvl.py").write_text(code)
         with pytest.raises(kind) as caught:
             adapters.load(adapters.resolve_uri(PINNED))
         assert message in str(caught.value)
 
     def test_what_the_code_prints_is_no_data(self, repository, monkeypatch, capsys):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         with (repository / "modeling_tinyvl.py").open("a") as stream:
             stream.write("print('FlashAttention is not installed.')\n")
         adapters.load(adapters.resolve_uri(PINNED))
@@ -251,14 +281,14 @@ class TestErrors:
         assert (printed.out, printed.err) == ("", "FlashAttention is not installed.\n")
 
     def test_a_model_without_the_call_surface(self, repository, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         path = repository / "modeling_tinyvl.py"
         path.write_text(MODELING.replace("def encode_text", "def something_else"))
         with pytest.raises(DataError, match="its model has no encode_text"):
             adapters.load(adapters.resolve_uri(PINNED))
 
     def test_keys_that_do_not_fit(self, repository, monkeypatch):
-        monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         path = repository / "pytorch_model.bin"
         state = torch.load(path, weights_only=True)
         state["more"] = state.pop("words.weight")

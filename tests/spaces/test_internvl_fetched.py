@@ -9,6 +9,7 @@ from reactions.kinds import Item
 from reactions.labs.reading import load_lab
 from reactions.spaces import adapters, internvl
 from reactions.spaces import fetch as fetching
+from reactions.spaces.hub import trust
 from reactions.spaces.weights import Places
 
 pytest.importorskip("transformers")
@@ -73,7 +74,6 @@ def test_naming_the_commit_in_a_lab(original, lab, monkeypatch, tmp_path):
     uri = f"hf:{REPO}"
     bring(uri, monkeypatch, original, "InternVL")
     (tmp_path / "published.toml").write_text(f'[spaces.InternVL]\nuri = "{uri}"\n')
-    monkeypatch.setenv(internvl.TRUST_VARIABLE, "1")  # --trust-remote-code
     with pytest.raises(UsageError) as caught:
         lab(uri).catalogue.by_name("InternVL")
     line = f'[spaces.InternVL] uri = "{PINNED}"'
@@ -81,6 +81,9 @@ def test_naming_the_commit_in_a_lab(original, lab, monkeypatch, tmp_path):
     assert "--trust-remote-code" in caught.value.fix
     assert caught.value.fields["revision"] == COMMIT
     spec = lab(PINNED, 'extends = "published.toml"').catalogue.by_name("InternVL")
+    with pytest.raises(UsageError, match="runs code"):  # somebody else may have written the lab
+        adapters.load(spec)
+    trust([f"{REPO}@{COMMIT}"])  # --trust-remote-code
     assert adapters.load(spec).embed("text", ITEMS).shape == (2, DIM)
 
 
