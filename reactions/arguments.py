@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from reactions.data.media_kinds import SUFFIXES
-from reactions.data.path_like import never_a_file, path_reason
+from reactions.data.file_names import as_stored
+from reactions.data.media_kinds import SUFFIXES, modality_of
+from reactions.data.path_like import never_a_file, not_decoded, path_reason
 from reactions.errors import UsageError
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
@@ -14,8 +15,6 @@ MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
 def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
     """Refuse arguments that look like paths and lead to nothing that can be embedded.
-
-    Media files that are missing are left to ``read_inputs``, one by one.
 
     Args:
         inputs: command-line arguments.
@@ -29,9 +28,9 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
         if text == "-" or not text.strip() or text.lstrip().startswith("{"):
             continue
         found = file_of_lines(text, base)
-        if isinstance(found, Path) or (not found and _is_medium(text, base)):
+        if isinstance(found, Path):
             continue
-        if reason := found or path_reason(text, base):
+        if reason := found or _reason(text, base):
             refused.append((text, reason))
     if refused:
         text, reason = refused[0]
@@ -45,11 +44,18 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
         )
 
 
-def _is_medium(text: str, base: Path) -> bool:
-    path = base / text
-    if path.suffix.lower() not in SUFFIXES:
-        return False
-    return path.is_file() or (len(text.split()) == 1 and not never_a_file(text))
+def _reason(text: str, base: Path) -> str:
+    """Say why an argument that is no file of lines is no input; "" if it is a medium or a text."""
+    if modality_of(text):
+        try:
+            path = as_stored(base / text)
+            if path.is_file():
+                return ""
+            if len(text.split()) == 1 and not never_a_file(text):
+                return f"no such file: {path}"
+        except (OSError, ValueError):  # longer than any file's name, or with a null in it
+            pass
+    return path_reason(text, base)
 
 
 def file_of_lines(text: str, base: Path) -> Path | str:
@@ -68,7 +74,9 @@ def file_of_lines(text: str, base: Path) -> Path | str:
         if suffix in MANIFEST_SUFFIXES and len(text.split()) == 1:
             return f"it is no regular file: {path}" if path.exists() else f"no such file: {path}"
         if suffix not in SUFFIXES and path.is_file():
-            return f'its name does not say what it holds; write {{"image": "{text}"}}, or audio'
+            told = not_decoded(suffix.removeprefix("."))
+            fix = told or f'; write {{"image": "{text}"}}, or audio'
+            return f"its name does not say what it holds{fix}"
     except (OSError, ValueError):  # longer than any file's name, or with a null in it
         pass
     return ""

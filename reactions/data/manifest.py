@@ -46,7 +46,7 @@ class Problem:
         line_number: counted from 1, blank lines included.
         id: the line's id if it could be read, else its number.
         message: what is wrong, lower case, no full stop.
-        is_path: whether it is a bare text that was taken for a path.
+        is_path: whether it is a bare text that was taken for a path, and leads nowhere.
     """
 
     line_number: int
@@ -67,7 +67,7 @@ class Row:
         sha256: what the value's digest should be, "" if the line does not tell.
         why: what is wrong with it, lower case, no full stop; "" for good lines.
         own_id: whether the line gives an id.
-        is_path: whether it is a bare text that was taken for a path.
+        is_path: whether it is a bare text that was taken for a path, and leads nowhere.
     """
 
     line_number: int
@@ -194,6 +194,10 @@ class _Bad(Exception):
 
 class _PathLike(_Bad):
     """A bare line that looks like a path, but not like one that can be read."""
+
+
+class _NoFile(_Bad):
+    """A line whose file is not there."""
 
 
 def _rows(
@@ -345,7 +349,7 @@ def _value(
         return value
     path = as_stored(base / value)
     if must_exist and not _is_file(path):
-        raise _Bad(f"no such file: {path}")
+        raise _NoFile(f"no such file: {path}")
     return path
 
 

@@ -12,21 +12,18 @@ import os
 import re
 from pathlib import Path
 
+from reactions.data.media_kinds import COMPANIONS, OTHER_MEDIA, SUFFIXES, other_kind
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_KNOWN = _words(
+_KNOWN = frozenset(
+    suffix.removeprefix(".") for suffix in (*SUFFIXES, *OTHER_MEDIA, *COMPANIONS)
+) | _words(
     """
-    apng avif bmp cr2 dng eps gif heic heif ico icns jfif jp2 jpe jpeg jpg jxl nef pgm png pnm
-    ppm psd qoi svg tga tif tiff webp aac ac3 aif aifc aiff amr ape au caf flac m4a mid midi
-    mka mp2 mp3 mpga oga ogg opus ra rf64 snd w64 wav wave weba wma wv 3gp avi flv m2ts m4v
-    mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv arrow avro csv db feather json jsonl ldjson
-    ndjson ods orc parquet sqlite tsv xls xlsx bin ckpt gguf h5 hdf5 joblib lance mat msgpack
-    npy npz onnx pickle pkl pt pth safetensors tfrecord zarr cfg conf doc docx epub htm html
-    ini ipynb log md odt pdf ppt pptx rst rtf srt tex toml txt vtt xml yaml yml 7z bz2 gz lz4
-    rar tar tgz xz zip zst cpp java js py rs rxn sh glb gltf obj pcd ply stl
+    cpp epub gguf glb gltf java joblib js lance ldjson lz4 mat obj pcd ply psd rs stl tex
     """
 )
 """Suffixes of media, tables, arrays, documents, archives: nobody ends a sentence in them."""
@@ -96,6 +93,12 @@ def known_suffix(text: str) -> str:
     return found[2] if found and found[2].lower() in _KNOWN else ""
 
 
+def not_decoded(suffix: str) -> str:
+    """Return what to do with media of a suffix that are not decoded; "" for any other."""
+    kind = other_kind(f"x.{suffix}")
+    return f"; {kind.name} is not decoded here: {kind.fix}" if kind else ""
+
+
 def never_a_file(word: str) -> str:
     """Say why a path cannot be that of a file here, whatever its suffix; "" if it can."""
     if _URL.match(word):
@@ -111,7 +114,7 @@ def _of_word(word: str, base: Path) -> str:
     if _ABSOLUTE.match(word) or _HOME.match(word):
         return "it begins as a path does"
     if suffix := known_suffix(word):
-        return f"it ends as a file's name does (.{suffix})"
+        return f"it ends as a file's name does (.{suffix}){not_decoded(suffix)}"
     bare = word.strip(_PUNCTUATION)
     if _has_separator(word, bare, base):
         return "it holds a path's separator and no blanks"
@@ -129,7 +132,7 @@ def _of_words(line: str, words: list[str], base: Path) -> str:
     if suffix and (
         _has_separator(words[0], words[0], base) or all(known_suffix(word) for word in words)
     ):
-        return f"it ends as a file's name does (.{suffix})"
+        return f"it ends as a file's name does (.{suffix}){not_decoded(suffix)}"
     return ""
 
 

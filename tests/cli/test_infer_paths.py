@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("suffix", ["m4a", "parquet", "csv", "mp4", "heic", "xyz"])
+@pytest.mark.parametrize("suffix", ["m4a", "parquet", "csv", "mp4", "heic", "xyz", "jxl"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
     if exists:
@@ -60,7 +60,7 @@ def test_lines_are_left_out_and_counted(run):
     stdin = b'clip.m4a\na dog.\nand/or\nsounds/rain\n{"text": "clip.m4a"}\nMr. Smith\n'
     out, err = run(stdin=stdin, code=4)
     assert [row["id"] for row in out] == ["2", "3", "5", "6"]
-    assert "skipped line 1: it ends as a file's name does (.m4a)" in err
+    assert "skipped line 1: it ends as a file's name does (.m4a); AAC sound is not decoded" in err
     assert "skipped line 4: it holds a path's separator" in err
     assert "skipped 2 of 6" in err
     assert "fix: correct the paths; or say that they are texts: --text" in err
@@ -69,7 +69,7 @@ def test_lines_are_left_out_and_counted(run):
 
 
 def test_nothing_but_paths_is_a_mistake_of_usage(run):
-    _, err = run(stdin=b"clip.m4a\nclip.mp4\n", code=2)
+    _, err = run(stdin=b"clip.m4a\nclip.mp4\nmissing.wav\n", code=2)
     assert "error: nothing to write: not one item could be embedded" in err
     assert "--text" in err
 
