@@ -58,10 +58,11 @@ def explain(
     lab: options.Lab = None,
     seed: options.Seed = None,
     precision: options.Precision = None,
+    online: options.Online = False,
     as_json: options.Json = False,
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why."""
-    bench = options.workbench(lab, seed=seed, precision=precision, quiet=True)
+    bench = options.workbench(lab, seed=seed, precision=precision, quiet=True, online=online)
     planned = bench.plan(bench.check(read_expression(expression)))
     reasons = bench.store.explain_all(planned.steps())
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]

@@ -29,11 +29,15 @@ def _group() -> None:
 def list_data(
     lab: options.Lab = None,
     data: options.Data = None,
+    online: options.Online = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Count what a lab has: items found and expected, left out, and bytes."""
-    opened = options.lab(lab, data=data, quiet=quiet)
+    """Count what a lab has: items found and expected, left out, and bytes.
+
+    What is remote is listed as not looked at, unless --online is given.
+    """
+    opened = options.lab(lab, data=data, quiet=quiet, online=online)
     held = opened.inventory()
     if as_json:
         print_json("data", {"lab": opened.label, "data": [one.to_json() for one in held]})
@@ -45,7 +49,7 @@ def list_data(
             (
                 one.kind,
                 one.name,
-                str(one.found),
+                str(one.found) if one.looked_at else "not looked at",
                 str(one.expected),
                 str(one.bad + one.skipped),
                 human_bytes(one.size_bytes) if one.size_bytes else "-",

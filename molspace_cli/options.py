@@ -56,6 +56,12 @@ Trust = Annotated[
         "digest that its refusal prints, FOLDER@sha256:DIGEST. Repeatable.",
     ),
 ]
+Online = Annotated[
+    bool,
+    typer.Option(
+        "--online", help="Look at remote places, too; without it the network is not used."
+    ),
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the lab's seed.")]
 Device = Annotated[
     str,
@@ -120,13 +126,23 @@ def lab(
     weights: Sequence[str] | None = None,
     data: Path | None = None,
     quiet: bool = True,
+    online: bool = True,
 ) -> LoadedLab:
-    """Open a lab, with the digests and scans that earlier runs remembered."""
+    """Open a lab, with the digests and scans that earlier runs remembered.
+
+    Without ``online`` nothing remote is looked at: a command that only lists or plans tells no
+    server that it runs.
+    """
     from molspace_cli.asking import agree
     from molspace_cli.scanning import scans
+    from reactions.data.protocols import allow_network, deny_network
     from reactions.labs.reading import load_lab
     from reactions.spaces.weights import digest_cache
 
+    if online:
+        allow_network()
+    else:
+        deny_network("a command that only lists or plans does not use the network", "--online")
     return load_lab(
         name,
         seed=seed,
@@ -188,6 +204,7 @@ def workbench(
     precision: str | None = None,
     device: str = "auto",
     quiet: bool = False,
+    online: bool = True,
 ) -> Workbench:
     """Open the lab and the store, with progress on stderr."""
     from molspace_cli.progress import progress
@@ -198,7 +215,7 @@ def workbench(
     check_device(device)
     store = Store()
     allow_remote_code(trust)
-    found = lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet)
+    found = lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
     found = found.with_precision(precision)
     speed = partial(_speed, device, found.settings.precision)
     events: Callable[[Event], None] = progress(quiet=quiet, speed=speed)

@@ -24,6 +24,7 @@ def plan(
     trust: options.Trust = None,
     seed: options.Seed = None,
     precision: options.Precision = None,
+    online: options.Online = False,
     as_json: options.Json = False,
 ) -> None:
     """Show the steps of a reaction: which are done, why not, and what the rest costs.
@@ -34,7 +35,14 @@ def plan(
     from reactions.plan import plan_json, total_cost
 
     bench = options.workbench(
-        lab, seed=seed, precision=precision, quiet=True, data=data, weights=weights, trust=trust
+        lab,
+        seed=seed,
+        precision=precision,
+        quiet=True,
+        data=data,
+        weights=weights,
+        trust=trust,
+        online=online,
     )
     checked = bench.check(read_expression(expression))
     options.refuse_unused_weights(bench, checked.space)

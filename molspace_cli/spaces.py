@@ -49,7 +49,7 @@ def list_spaces(
 
     from reactions.errors import MissingError, MolspaceError
 
-    found = options.lab(lab, weights=weights)
+    found = options.lab(lab, weights=weights, online=False)
     specs: list[SpaceSpec] = []
     missing: dict[str, str] = {}
     states: dict[str, str] = {}
@@ -99,7 +99,7 @@ def info(
     from dataclasses import asdict
 
     options.allow_remote_code(trust)
-    spec = _spec(options.lab(lab, weights=weights), name)
+    spec = _spec(options.lab(lab, weights=weights, online=False), name)
     if as_json:
         print_json("space", asdict(spec))
         return

@@ -11,6 +11,7 @@ from reactions.data.benchmarks import LAYOUTS, captions_of, find_set, layout_of
 from reactions.data.benchmarks.layout import Opening
 from reactions.data.leakage import VERSION, Finding, duplicates, leakage, undecodable
 from reactions.data.places import entry_of
+from reactions.data.protocols import NotLookedAt
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.parts import signature_of
 from reactions.data.tables import Table
@@ -38,6 +39,7 @@ class Holding:
         size_bytes: of its files; 0 for what is generated.
         problem: why it cannot be used, "" if it can.
         fix: what helps, "" if nothing is wrong.
+        looked_at: False for what is remote, where the network is not to be used.
     """
 
     kind: Literal["corpus", "task"]
@@ -50,6 +52,7 @@ class Holding:
     size_bytes: int = 0
     problem: str = ""
     fix: str = ""
+    looked_at: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -159,7 +162,8 @@ def _corpus(lab: Lab, modality: str) -> Holding:
     try:
         corpus = lab.corpus(modality)
     except MolspaceError as error:
-        return Holding("corpus", modality, "", problem=_said(error), fix=error.fix)
+        seen = not isinstance(error, NotLookedAt)
+        return Holding("corpus", modality, "", problem=_said(error), fix=error.fix, looked_at=seen)
     assert corpus is not None  # the lab names it
     if not isinstance(corpus, SourceCorpus):
         return Holding("corpus", modality, corpus.name, len(corpus), len(corpus))

@@ -82,7 +82,7 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
     for modality, one in (*own, *plain, *_numbered(folder), *tar_sets(folder)):
         if not modality.isprintable():
             raise DataError(
-                f"cannot tell the modality of {ascii(one.paths[0].name)} in '{folder}'",
+                f"cannot tell the modality of {one.paths[0].name!a} in '{folder}'",
                 fix="name files after modalities, in characters that can be printed",
                 path=str(folder),
             )
