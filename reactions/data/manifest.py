@@ -249,7 +249,9 @@ def _row(
         return Row(number, id, modality, value, _digest(record, value), own_id=own_id)
     except _Bad as error:
         message = str(error).encode(errors="backslashreplace").decode()
-        is_path = isinstance(error, _PathLike)
+        # A bare line may have meant a text; one that says what it holds does not.
+        kinds = _PathLike if line.startswith("{") else (_PathLike, _NoFile)
+        is_path = isinstance(error, kinds)
         return Row(number, id, modality, why=message, is_path=is_path, own_id=own_id)
 
 
