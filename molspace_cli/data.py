@@ -51,7 +51,7 @@ def list_data(
                 one.name,
                 str(one.found) if one.looked_at else "not looked at",
                 str(one.expected),
-                str(one.bad + one.skipped),
+                str(one.bad + one.skipped + one.others),
                 human_bytes(one.size_bytes) if one.size_bytes else "-",
                 one.title or "-",
             )

@@ -21,7 +21,7 @@ EXAMPLES = 5
 VERSION = 1
 """Raise it whenever a change here can change what counts as the same text."""
 
-Kind: TypeAlias = Literal["unusable", "undecodable", "duplicates", "leakage", "unchecked"]
+Kind: TypeAlias = Literal["unusable", "undecodable", "others", "duplicates", "leakage", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Finding:
 
     Attributes:
         kind: ``unusable`` is a corpus that cannot be opened,
-            ``undecodable`` items are left out, ``duplicates`` are rows whose content an
+            ``undecodable`` items are left out, ``others`` are files of other kinds that lie
+            beside a corpus's own and are left out, ``duplicates`` are rows whose content an
             earlier row has, ``leakage`` are texts that an evaluation set has as captions,
             ``unchecked`` says which sets were not there to compare with.
         corpus: name of the corpus; "" if it concerns none.
@@ -78,6 +79,24 @@ def undecodable(corpus: SourceCorpus) -> Finding | None:
         total=skipped.n_rows,
         examples=tuple({"id": b.id, "place": b.place, "why": b.why} for b in skipped.first),
         listed=str(skipped.listed or ""),
+    )
+
+
+def others(corpus: SourceCorpus) -> Finding | None:
+    """Return what lies beside a corpus's files and is left out for its kind."""
+    counts = corpus.others
+    if not counts:
+        return None
+    n = sum(counts.values())
+    return Finding(
+        "others",
+        corpus.name,
+        "; ".join(corpus.other_notices),
+        count=n,
+        total=n + corpus.skipped.n_rows,
+        examples=tuple(
+            {"ending": suffix or "none", "files": count} for suffix, count in counts.items()
+        )[:EXAMPLES],
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from reactions.data.corpora import check_ids
 from reactions.data.file_names import as_stored
-from reactions.data.media_kinds import SUFFIXES, modality_of
+from reactions.data.media_kinds import SUFFIXES, modality_of, other_kind
 from reactions.data.path_like import never_a_file, path_reason
 from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lines
 from reactions.data.transient import is_transient, run_again
@@ -316,6 +316,8 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if modality is None and isinstance(path := record.get("path"), str):
         modality = modality_of(path)
         if modality is None:
+            if kind := other_kind(path):
+                raise _Bad(f"its path is that of {kind.name}, which is not decoded: {kind.fix}")
             raise _Bad('its path does not tell what it holds; add "modality"')
     if modality is None:
         raise _Bad('no modality, such as {"text": ...} or {"audio": PATH}')

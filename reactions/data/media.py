@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 
 from reactions.data import image_files, sounds
+from reactions.data.media_kinds import other_kind
 from reactions.data.places import Blob
 from reactions.errors import DataError, MediaError
 from reactions.kinds import Item, Waveform
@@ -226,6 +227,7 @@ def _load_text(source: Source) -> str:
 
 
 def _undecodable(modality: str, path: str, error: Exception) -> MediaError:
+    fix = ""
     if isinstance(error, FileNotFoundError):
         why = "there is no such file"
     elif isinstance(error, OSError) and error.strerror:
@@ -234,4 +236,7 @@ def _undecodable(modality: str, path: str, error: Exception) -> MediaError:
         # The libraries' own words, without the address of the object they read from.
         said = _STREAM.sub("", getattr(error, "error_string", None) or str(error))
         why = " ".join(said.split()) or type(error).__name__
-    return MediaError(f"cannot decode the {modality} '{path}'", why=why, path=path)
+        if (kind := other_kind(path, modality)) is not None:
+            why = f"it is called as {kind.name} is, which is not decoded ({why})"
+            fix = kind.fix
+    return MediaError(f"cannot decode the {modality} '{path}'", why=why, fix=fix, path=path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from reactions.kinds import Modality
@@ -93,15 +95,24 @@ _COMPANIONS = (
     "bib cfg conf cff csv doc docx htm html info ini ipynb json jsonl lock lst log md ndjson "
     "ods odt parquet pdf ppt pptx py readme rst rtf rxn sh toml tsv txt url xls xlsx xml yaml "
     "yml arrow avro db sqlite feather "
-    # arrays, weights, archives, checksums
-    "bin bz2 ckpt gz h5 hdf5 idx index lmdb mat mdb md5 msgpack npy npz onnx pickle pkl pt pth "
-    "safetensors sha1 sha256 sfv tar tgz xz zip zst 7z rar "
+    # arrays, weights, checksums
+    "bin ckpt h5 hdf5 idx index lmdb mat mdb md5 msgpack npy npz onnx pickle pkl pt pth "
+    "safetensors sha1 sha256 sfv "
     # annotations of media
     "ann cls caption captions cue elan eaf lab label labels lrc m3u m3u8 pls rttm srt sub "
     "text textgrid tfrecord vtt xmp"
 )
 COMPANIONS = frozenset(f".{suffix}" for suffix in _COMPANIONS.split())
 """Endings of what lies beside media and is none: it needs no mention."""
+
+
+_ARCHIVES = frozenset((".7z", ".bz2", ".gz", ".rar", ".tgz", ".xz", ".zip", ".zst"))
+_BESIDE = (
+    "authors changelog checksums contributing copying license licence makefile manifest md5sums "
+    "notice readme sha1sums sha256sums thumbs todo version"
+)
+_PLAIN_NAMES = frozenset(_BESIDE.split())
+"""Names without an ending of what lies beside media."""
 
 
 def suffix_of(name: str) -> str:
@@ -124,3 +135,65 @@ def other_kind(name: str, modality: Modality | None = None) -> OtherKind | None:
     """
     kinds = OTHER_MEDIA.get(suffix_of(name), ())
     return next((kind for kind in kinds if modality in (None, *kind.modalities)), None)
+
+
+def count_others(names: Iterable[str], modality: Modality) -> dict[str, int]:
+    """Count the files beside those of a modality, by ending, the most frequent first.
+
+    What lies beside media by its nature (texts, tables, arrays, checksums), and media of another
+    modality that are decoded, do not count.
+    """
+    counts = Counter(
+        suffix_of(name)
+        for name in names
+        if modality_of(name) is None
+        and suffix_of(name) not in COMPANIONS
+        and not (suffix_of(name) == "" and _is_plain(name))
+        and (suffix_of(name) not in OTHER_MEDIA or other_kind(name, modality))
+    )
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def count_loose(names: Iterable[str]) -> int:
+    """Count the members of a tar that belong to no sample, for want of an ending.
+
+    Hidden files, and what usually lies beside media, do not count.
+    """
+    return sum(
+        not name.rpartition("/")[2].startswith(".") and not _is_plain(name) for name in names
+    )
+
+
+def describe_others(counts: Mapping[str, int], modality: Modality) -> str:
+    """Say in one sentence what files were left out and what helps; "" for none.
+
+    Args:
+        counts: from ``count_others``.
+        modality: what was looked for.
+    """
+    if not counts:
+        return ""
+    n = sum(counts.values())
+    kinds = [f"{count} {_described(suffix, modality)}" for suffix, count in counts.items()]
+    more = [f"{len(kinds) - _SHOWN} further kinds"] if len(kinds) > _SHOWN else []
+    what = "1 file of another kind is" if n == 1 else f"{n} files of other kinds are"
+    return f"{what} left out: {', '.join(kinds[:_SHOWN] + more)}"
+
+
+_SHOWN = 6
+
+
+def _is_plain(name: str) -> bool:
+    return name.rpartition("/")[2].casefold() in _PLAIN_NAMES
+
+
+def _described(suffix: str, modality: Modality) -> str:
+    if (kind := other_kind(f"x{suffix}", modality)) is not None:
+        return f"{suffix} ({kind.name}: {kind.fix})"
+    if suffix == ".tar":
+        return ".tar (an archive: list it as a path of its own)"
+    if suffix in _ARCHIVES:
+        return f"{suffix} (an archive: unpack it)"
+    if not suffix:
+        return "without an ending"
+    return f"{suffix} (not known to hold {modality})"

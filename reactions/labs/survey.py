@@ -9,7 +9,7 @@ from typing import Any, Literal
 from reactions.data.benchmark import BenchmarkData, RetrievalData
 from reactions.data.benchmarks import LAYOUTS, captions_of, find_set, layout_of
 from reactions.data.benchmarks.layout import Opening
-from reactions.data.leakage import VERSION, Finding, duplicates, leakage, undecodable
+from reactions.data.leakage import VERSION, Finding, duplicates, leakage, others, undecodable
 from reactions.data.places import entry_of
 from reactions.data.protocols import NotLookedAt
 from reactions.data.sources.corpus import SourceCorpus
@@ -36,6 +36,7 @@ class Holding:
         expected: items of the published set; of a corpus, all that were found, good and bad.
         bad: items that cannot be used.
         skipped: items that the lab file leaves out.
+        others: files of other kinds that lie beside a corpus's own and are left out.
         size_bytes: of its files; 0 for what is generated.
         problem: why it cannot be used, "" if it can.
         fix: what helps, "" if nothing is wrong.
@@ -49,6 +50,7 @@ class Holding:
     expected: int = 0
     bad: int = 0
     skipped: int = 0
+    others: int = 0
     size_bytes: int = 0
     problem: str = ""
     fix: str = ""
@@ -89,6 +91,8 @@ def audit(lab: Lab) -> list[Finding]:
             continue
         if isinstance(corpus, SourceCorpus) and (left_out := undecodable(corpus)):
             findings.append(left_out)
+        if isinstance(corpus, SourceCorpus) and (beside := others(corpus)):
+            findings.append(beside)
         if repeated := duplicates(corpus):
             findings.append(repeated)
         if modality == "text":
@@ -176,6 +180,7 @@ def _corpus(lab: Lab, modality: str) -> Holding:
         expected=skipped.n_rows,
         bad=skipped.n_bad,
         skipped=skipped.n_skipped,
+        others=sum(corpus.others.values()),
         size_bytes=corpus.size_bytes,
     )
 

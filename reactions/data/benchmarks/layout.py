@@ -15,7 +15,7 @@ from reactions.data.benchmark import RetrievalData
 from reactions.data.benchmarks.labels import Damaged, csv_rows, json_value, text_lines
 from reactions.data.corpora import TextCorpus
 from reactions.data.file_names import nfc
-from reactions.data.media_kinds import modality_of
+from reactions.data.media_kinds import count_others, describe_others, modality_of
 from reactions.data.places import Entry, walk
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.files import files_part
@@ -82,7 +82,9 @@ class Opening:
         names = dict(self.layout.media)[modality]
         shelf = Shelf(self.folder, modality, names)
         if not shelf.entries:
-            raise self.missing(f"no {modality} files in {self.folder}", names)
+            others = describe_others(shelf.others, modality)
+            beside = f"; {others}" if others else ""
+            raise self.missing(f"no {modality} files in {self.folder}{beside}", names)
         return shelf
 
     def missing(self, why: str, names: Sequence[str] = ()) -> MissingError:
@@ -187,9 +189,12 @@ class Shelf:
 
     def __init__(self, folder: Path, modality: Modality, names: Sequence[str]) -> None:
         found: list[Entry] = []
+        self.others: dict[str, int] = {}
         for name in names:
             if (folder / name).is_dir() and (name or not found):
-                here = [e for e in walk(str(folder / name)) if modality_of(e.name) == modality]
+                everything = walk(str(folder / name))
+                self.others |= count_others((entry.name for entry in everything), modality)
+                here = [e for e in everything if modality_of(e.name) == modality]
                 found += sorted(here, key=lambda entry: (entry.name.count("/"), entry.name))
         self.entries: dict[str, Entry] = {}
         for entry in found:

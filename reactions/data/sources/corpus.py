@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from reactions.data.corpora import rows_digest
 from reactions.data.file_names import nfc
-from reactions.data.media_kinds import modality_of
+from reactions.data.media_kinds import modality_of, other_kind
 from reactions.data.places import Entry, expand, find, is_folder, is_url, label
 from reactions.data.sources import captions
 from reactions.data.sources.captions import texts_part
@@ -169,6 +170,24 @@ class SourceCorpus:
             f"for they cannot be used: {first}{more}",
             *remarks,
         )
+
+    @property
+    def other_notices(self) -> tuple[str, ...]:
+        """What to say of ``others``, a sentence for each place."""
+        return tuple(
+            notice
+            for part in self._parts
+            if part.table.facts.get("others")
+            for notice in part.table.facts["notices"]
+        )
+
+    @property
+    def others(self) -> dict[str, int]:
+        """How many files of other kinds lie beside its own and are left out, by their ending."""
+        counts: Counter[str] = Counter()
+        for part in self._parts:
+            counts.update(part.table.facts.get("others", {}))
+        return dict(counts)
 
     def tags(self) -> Iterator[tuple[str, str]]:
         """Yield id and tagged content digest of every item, in order."""
@@ -326,12 +345,13 @@ def _part(path: str, modality: Modality, source: Source, tables: TableCache, tol
     endings = ", ".join((".tar", *captions.SUFFIXES)) if modality == "text" else ".tar, or a folder"
     usual = "captions" if modality == "text" else modality
     odd = next((file for file in files if _kind(file, modality) not in ("tar", usual)), None)
+    kind = other_kind(odd.name, modality) if odd else None
+    what = kind.name if kind else f"none of what a {modality} corpus is made of"
+    usable = f"give files that end in {endings}; list different kinds one by one: path = [...]"
     raise MissingError(
         f"cannot tell how to read {modality} from '{path}'",
-        why=f"'{odd.name}' is none of what a {modality} corpus is made of"
-        if odd
-        else "it mixes shards with other files",
-        fix=f"give files that end in {endings}; list different kinds one by one: path = [...]",
+        why=f"'{odd.name}' is {what}" if odd else "it mixes shards with other files",
+        fix=kind.fix if kind else usable,
         path=path,
         modality=modality,
     )

@@ -15,7 +15,14 @@ import numpy as np
 from reactions.data import checks, remote
 from reactions.data.checks import check
 from reactions.data.corpora import check_ids
-from reactions.data.media_kinds import SUFFIXES, modality_of, suffix_of
+from reactions.data.media_kinds import (
+    SUFFIXES,
+    count_others,
+    describe_others,
+    modality_of,
+    other_kind,
+    suffix_of,
+)
 from reactions.data.places import Entry, is_url, label, walk
 from reactions.data.sources.parts import FilePart, no_items
 from reactions.data.sources.source import Depth, Told, at_least, silent
@@ -57,12 +64,15 @@ def folder_part(
     entries = [entry for entry in everything if modality_of(entry.name) == modality]
     if not entries:
         kinds = Counter(suffix_of(e.name) or "no extension" for e in everything)
+        others = count_others((entry.name for entry in everything), modality)
         most = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common(5))
         fix = "give the folder of the files, or a manifest"
         if ".tar" in kinds:
             fix = f"give its shards: {folder.rstrip('/')}/*.tar"
+        elif media := next(filter(None, (other_kind(f"x{s}", modality) for s in others)), None):
+            fix = f"{media.name} is not decoded: {media.fix}"
         raise no_items(modality, folder, f"its files end in {most}" if most else "it is empty", fix)
-    return files_part(
+    part = files_part(
         label(folder),
         [(entry.name, entry) for entry in entries],
         modality,
@@ -71,6 +81,13 @@ def folder_part(
         depth=depth,
         told=told,
     )
+    # No part of the scan: what lies beside the files may change when none of them does.
+    others = count_others((entry.name for entry in everything), modality)
+    if not others:
+        return part
+    facts = {"others": others, "notices": [describe_others(others, modality)]}
+    table = Table(part.table.columns, {**part.table.facts, **facts})
+    return FilePart(part.name, table, part.signature, part.size_bytes)
 
 
 def files_part(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from reactions.data.corpora import check_ids
 from reactions.data.file_names import nfc
-from reactions.data.media_kinds import modality_of
+from reactions.data.media_kinds import modality_of, other_kind
 from reactions.data.places import Blob, Entry, open_binary
 from reactions.data.sources.captions import captions_in, check_options, parse_json
 from reactions.data.sources.files import refuse_other_modalities
@@ -25,7 +25,7 @@ from reactions.errors import MissingError
 from reactions.hashing import digest
 from reactions.kinds import Modality
 
-_VERSION = 2
+_VERSION = 3
 _MAX_TEXT_BYTES = 1 << 24
 _TOO_LONG = f"longer than {_MAX_TEXT_BYTES} bytes"
 _TEXTS = ("txt", "caption", "text", "json")
@@ -118,7 +118,9 @@ def _media(
     whys: list[str] = []
     numbers: list[tuple[int, int, int]] = []
     others: Counter[str] = Counter()
+    n_loose = 0
     for number, index, samples in _samples(shards, source.check, tables, told):
+        n_loose += int(index.facts.get("loose", 0))
         names, digests, verdicts = (list(index.strings(c)) for c in ("member", "tag", "why"))
         offsets, sizes = index.numbers("offset").tolist(), index.numbers("size").tolist()
         for sample in samples:
@@ -149,8 +151,20 @@ def _media(
             "tag": Strings.pack(tags),
             "why": Strings.pack(whys),
         },
-        {"shards": [shard.url for shard in shards], "size_bytes": int(columns[:, 2].sum())},
+        {
+            "shards": [shard.url for shard in shards],
+            "size_bytes": int(columns[:, 2].sum()),
+            **_loose_facts(n_loose),
+        },
     )
+
+
+def _loose_facts(n: int) -> dict[str, Any]:
+    if not n:
+        return {}
+    what = "1 member of the tars is" if n == 1 else f"{n} members of the tars are"
+    notice = f"{what} left out: without an ending in their names they belong to no sample"
+    return {"others": {"": n}, "notices": [notice]}
 
 
 def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
@@ -168,7 +182,14 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
         return chosen[0], ""
     if found:
         return "", f'several {modality} files, {", ".join(found)}; say member = "{found[0]}"'
-    return "", f"no {modality} file, but {', '.join(sample.files)}"
+    others = (_described(rest, modality) for rest in sample.files)
+    return "", f"no {modality} file, but {', '.join(others)}"
+
+
+def _described(rest: str, modality: Modality) -> str:
+    """Return what a sample's file is called, and why it is not decoded where that is known."""
+    kind = other_kind(f"x.{rest}", modality)
+    return f"{rest} ({kind.name}: {kind.fix})" if kind else rest
 
 
 def _file_called(sample: _Sample, name: str) -> str:
@@ -261,6 +282,10 @@ def _ids(
 
 def _nothing(name: str, modality: Modality, others: Counter[str]) -> MissingError:
     most = ", ".join(f".{rest} ({n})" for rest, n in others.most_common(5))
+    kinds = (other_kind(f"x.{rest}", modality) for rest, _ in others.most_common())
+    if (kind := next(filter(None, kinds), None)) is not None:
+        fix = f"{kind.name} is not decoded: {kind.fix}"
+        return no_items(modality, name, f"samples hold {most}", fix)
     return no_items(
         modality,
         name,

@@ -15,7 +15,7 @@ import numpy as np
 
 from reactions.data import checks
 from reactions.data.checks import check
-from reactions.data.media_kinds import modality_of
+from reactions.data.media_kinds import count_loose, modality_of
 from reactions.data.places import Entry, open_binary
 from reactions.data.sources.files import looking
 from reactions.data.sources.parts import signature_of
@@ -25,6 +25,7 @@ from reactions.data.tar_members import tar_members
 from reactions.data.transient import TransientError, look_at_all, run_again
 from reactions.hashing import bytes_digest, digest
 
+_VERSION = 2
 _CHUNK_BYTES = 1 << 20
 _HELD_BYTES = 1 << 28
 """Larger members are hashed in pieces and taken on trust: no media item is a quarter gigabyte."""
@@ -51,7 +52,8 @@ def index_shards(
         told: of the progress.
 
     Yields:
-        Columns ``member``, ``offset``, ``size``, ``tag`` and ``why``.
+        Columns ``member``, ``offset``, ``size``, ``tag`` and ``why``; the fact ``loose`` counts
+        members of no sample.
 
     Raises:
         DataError: a tar is cut short, damaged or compressed.
@@ -60,7 +62,7 @@ def index_shards(
     for i, shard in enumerate(shards):
         signature = signature_of([shard.stamp])
         for each in at_least(depth):
-            cached = "tar-" + digest("scan", [shard.url, each, checks.VERSION])[:32]
+            cached = "tar-" + digest("scan", [shard.url, each, checks.VERSION, _VERSION])[:32]
             if (table := tables.get(cached, signature)) is not None:
                 break
         else:
@@ -97,9 +99,10 @@ def _index(shard: Entry, depth: Depth) -> Table:
     members: list[_Member] = []
     tags: list[str] = []
     whys: list[str] = []
+    loose: list[str] = []
     look = partial(_look, depth=depth)
     with open_binary(shard.url) as stream, looking() as pool:
-        for batch in _batches(shard, stream):
+        for batch in _batches(shard, stream, loose):
             for tag, why in look_at_all(pool, look, batch):
                 tags.append(tag)
                 whys.append(why)
@@ -111,7 +114,8 @@ def _index(shard: Entry, depth: Depth) -> Table:
             "size": np.array([member.size_bytes for member in members], np.int64),
             "tag": Strings.pack(tags),
             "why": Strings.pack(whys),
-        }
+        },
+        {"loose": count_loose(loose)},
     )
 
 
@@ -127,12 +131,13 @@ def _look(member: _Member, *, depth: Depth) -> tuple[str, str]:
     return f"file:{bytes_digest(member.data)}", why
 
 
-def _batches(shard: Entry, stream: BinaryIO) -> Iterator[list[_Member]]:
-    """Yield the files of samples, a few at a time."""
+def _batches(shard: Entry, stream: BinaryIO, loose: list[str]) -> Iterator[list[_Member]]:
+    """Yield the files of samples, a few at a time, and add the names of others to ``loose``."""
     batch: list[_Member] = []
     held_bytes = 0
     for name, offset, size_bytes in tar_members(stream, shard.url, shard.size_bytes):
         if split_member(name)[0] == "":
+            loose.append(name)
             continue
         stream.seek(offset)
         if size_bytes <= _HELD_BYTES:
