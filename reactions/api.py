@@ -25,7 +25,7 @@ from reactions.labs.reading import load_lab
 from reactions.run.events import EventSink
 from reactions.spaces.tree import Adjustment, Factors
 from reactions.target import LoadedParts, Target
-from reactions.watching import log_notices, log_scans, watch
+from reactions.watching import log_notices, log_quality, log_scans, watch
 from reactions.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class FusedSpace:
         modalities: what it embeds, sorted.
         path: the bundle's directory.
         lab: label of the lab it was made in.
+        quality: what was measured on held-out items (JSON-able); None if nothing was held back.
     """
 
     def __init__(self, bundle: Bundle, workbench: Workbench) -> None:
@@ -57,6 +58,7 @@ class FusedSpace:
         self.modalities = bundle.space.modalities
         self.path = bundle.path
         self.lab = bundle.lab
+        self.quality: Mapping[str, Any] | None = bundle.record.get("quality")
         self._parts: LoadedParts | None = None
 
     def __enter__(self) -> Self:
@@ -267,6 +269,7 @@ def react(
     checked = workbench.check(reaction)
     log_notices(workbench.plan(checked).notices)
     bundle = workbench.react(checked, out=Path(out) if out else None, current=False)
+    log_quality(bundle.record.get("quality"))
     return FusedSpace(bundle, workbench)
 
 

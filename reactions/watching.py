@@ -10,8 +10,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from reactions.run.events import (
     Event,
@@ -73,6 +73,32 @@ def log_notices(notices: Iterable[str]) -> None:
     """Log what a plan says of its result."""
     for notice in notices:
         logger.warning("%s", notice)
+
+
+def log_quality(report: Mapping[str, Any] | None) -> None:
+    """Log where a product does worse on held-out items than a part of it alone.
+
+    Args:
+        report: the record's ``quality``; None where nothing was held back.
+    """
+    for cross in (report or {}).get("cross", ()):
+        if not (worse := cross["worse"]):
+            continue
+        better = ", ".join(
+            f"{'lambda_' if option == 'lambda' else option}={factors}"
+            for option, factors in (cross["better"] or {}).items()
+        )
+        logger.warning(
+            "%s: at its default factors the product is worse than %s alone: "
+            "%s %+.1f [%+.1f, %+.1f]%s",
+            "-".join(cross["modalities"]),
+            worse["part"],
+            worse["metric"],
+            worse["mean"],
+            worse["low"],
+            worse["high"],
+            f"; better: embed({better}, ...)" if better else "",
+        )
 
 
 def log_scans() -> Callable[[str, int, int], None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 from reactions import bundle as bundles
 from reactions import shelf
 from reactions.bundle import Bundle
+from reactions.bundle_places import (
+    check_place,
+    existing_bundle,
+    named_source,
+    names_bundle,
+    no_bundle,
+)
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.printer import quoted
 from reactions.errors import (
-    BundleError,
     LanguageError,
-    MissingError,
     MolspaceError,
     StoreError,
-    UsageError,
 )
 from reactions.eval.metrics import Ties
 from reactions.eval.tasks import Task
@@ -124,9 +127,9 @@ class Workbench:
         (assembled,) = self.plan(checked).targets
         name = checked.name or shelf.product_name(checked.space)
         directory = out or shelf.default_directory(name, assembled.key)
-        found = None if out else _existing(directory)
+        found = None if out else existing_bundle(directory)
         if found is None:
-            _check_place(directory)  # now, not after minutes of training
+            check_place(directory)  # now, not after minutes of training
             artifact = self.run([assembled])[assembled.key]
             # Copied: a memory map of each tensor would be a descriptor of each.
             arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
@@ -163,7 +166,7 @@ class Workbench:
             current = shelf.current_bundle(self.lab)
             target = _bundle_target(self.open_bundle(current.directory))
             return replace(target, reason=current.reason, is_guess=not current.is_own)
-        if isinstance(reference, str | Path) and _names_bundle(Path(reference)):
+        if isinstance(reference, str | Path) and names_bundle(Path(reference)):
             return replace(_bundle_target(self.open_bundle(reference)), reason="as given")
         if isinstance(reference, str) and _URI.fullmatch(reference.strip()):
             reference = quoted(reference.strip())
@@ -171,7 +174,7 @@ class Workbench:
             checked = self.check(reference)
         except LanguageError as error:
             if isinstance(reference, str) and "/" in reference and '"' not in reference:
-                raise _no_bundle(reference, error) from None
+                raise no_bundle(reference, error) from None
             raise
         self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):
@@ -294,7 +297,7 @@ class Workbench:
         for leaf in leaves(bundle.space):
             spec = leaf.spec
             if spec.name in named and spec.name in self.lab.catalogue:
-                sources[spec.name] = _named_source(self.lab.catalogue.by_name(spec.name), spec)
+                sources[spec.name] = named_source(self.lab.catalogue.by_name(spec.name), spec)
             elif spec.name in self.lab.catalogue and not Path(spec.source).exists():
                 with contextlib.suppress(MolspaceError):  # loading it tells what is missing
                     own = self.lab.catalogue.by_name(spec.name)
@@ -315,22 +318,6 @@ class Workbench:
         return ", ".join(dict.fromkeys([self.lab.label, *brought]))
 
 
-def _named_source(own: SpaceSpec, spec: SpaceSpec) -> str:
-    """Return where the weights lie that a person named for a space of a bundle.
-
-    Raises:
-        UsageError: they are not those that the bundle was made with.
-    """
-    if any(own.identity(modality) != spec.identity(modality) for modality in spec.modalities):
-        raise UsageError(
-            f"the weights named for '{spec.name}' are not those of the bundle",
-            why=f"SHA-256 {own.weights_digest[:12] or '?'}, not {spec.weights_digest[:12] or '?'}",
-            fix="leave --weights out   or   molspace react again with them",
-            space=spec.name,
-        )
-    return own.source
-
-
 def load_encoder(spec: SpaceSpec, device: str) -> Encoder:
     """Open a space with its adapter."""
     from reactions.spaces.adapters import load
@@ -343,54 +330,6 @@ def check_space(spec: SpaceSpec) -> None:
     from reactions.spaces.adapters import check
 
     check(spec)
-
-
-def _names_bundle(path: Path) -> bool:
-    try:
-        return (path / bundles.RECORD).is_file() or path.name == bundles.RECORD
-    except OSError:  # a reaction longer than a file name may be
-        return False
-
-
-def _check_place(directory: Path) -> None:
-    """Refuse a place where no bundle can be written.
-
-    Raises:
-        StoreError: its parent cannot be made or written to.
-        BundleError: something else than a bundle is there.
-    """
-    try:
-        if directory.exists():
-            bundles.check_replaceable(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        why = "" if os.access(directory.parent, os.W_OK) else "its folder may not be written to"
-    except OSError as error:
-        why = error.strerror or str(error)
-    if why:
-        raise StoreError(
-            f"cannot write the bundle to {directory}", why=why, fix="another place: --out DIR"
-        )
-
-
-def _no_bundle(reference: str, error: LanguageError) -> MissingError:
-    """Say what is wrong with a path that is neither a bundle nor a reaction."""
-    try:
-        is_folder = Path(reference).is_dir()
-    except OSError:  # longer than a file name may be
-        is_folder = False
-    return MissingError(
-        f"no bundle at {reference}",
-        why=f"the folder has no {bundles.RECORD}" if is_folder else "and it is no reaction either",
-        fix=f"quote a folder of embeddings: --space '\"{reference}\"'" if is_folder else error.fix,
-    )
-
-
-def _existing(directory: Path) -> Bundle | None:
-    """Return the bundle of an earlier run, unless it is not there or was damaged."""
-    try:
-        return bundles.load_bundle(directory)
-    except (MissingError, BundleError):
-        return None
 
 
 def _leaf_target(name: str, leaf: Leaf, label: str) -> Target:

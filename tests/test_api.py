@@ -16,7 +16,7 @@ from reactions import Item, Waveform, workbench
 from reactions.bundle import write_bundle
 from reactions.errors import MediaError, UsageError
 from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StoreWarning
-from reactions.watching import log_notices, watch
+from reactions.watching import log_notices, log_quality, watch
 
 
 @pytest.fixture
@@ -199,3 +199,18 @@ def test_progress_without_stderr(monkeypatch):
 def test_notices_are_warnings(caplog):
     log_notices(["the product is worse than a part"])
     assert [r.levelname for r in caplog.records] == ["WARNING"]
+
+
+def test_a_product_worse_than_a_part_is_a_warning(caplog):
+    worse = {"metric": "R@10", "part": "CLAP", "mean": -8.0, "low": -12.4, "high": -3.2}
+    better = {"lambda": {"CLAP": {"text": 0.5}}}
+    fine = {"modalities": ["audio", "image"], "worse": None, "better": None}
+    bad = {"modalities": ["audio", "text"], "worse": worse, "better": better}
+    log_quality({"cross": [fine, bad]})
+    log_quality(None)
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        "audio-text: at its default factors the product is worse than CLAP alone: "
+        "R@10 -8.0 [-12.4, -3.2]; better: embed(lambda_={'CLAP': {'text': 0.5}}, ...)"
+    )

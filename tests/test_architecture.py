@@ -26,6 +26,7 @@ LAYERS = (
         "target",
         "scoring",
         "outlook",
+        "bundle_places",
         "workbench",
         "drawing",
         "compare",

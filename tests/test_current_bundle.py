@@ -214,7 +214,7 @@ def test_a_bundle_is_returned_although_it_cannot_be_remembered(here, tmp_path, m
     bench = Workbench(load_lab("mini"), Store(), "cpu", events.append)
     made = bundle(tmp_path / "made")
     monkeypatch.setattr(shelf, "set_current", read_only)
-    monkeypatch.setattr("reactions.workbench._existing", lambda directory: made)
+    monkeypatch.setattr("reactions.workbench.existing_bundle", lambda directory: made)
     checked = check(parse("ImageBind + Cr(CLAP_m)"), bench.lab.catalogue, factors=bench.lab.factors)
     assert bench.react(checked) == made
     assert StoreWarning("cannot write it: read-only file system") in events
