@@ -12,6 +12,7 @@ from molspace_cli.console import human_bytes, print_json, print_note, print_tabl
 
 if TYPE_CHECKING:
     from reactions.data.leakage import Finding
+    from reactions.spaces.embedding_statistics import TableStatistics
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -75,18 +76,52 @@ def check(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Look for unusable items, duplicates, and captions of evaluation sets in the corpora."""
+    """Look for unusable items, duplicates, and captions of evaluation sets in the corpora.
+
+    In folders of embeddings: rows that are zero or not finite, repeated rows and ids, ids that
+    not all folders have, collapsed towers.
+    """
     from reactions.errors import EXIT_STEP_FAILED
+    from reactions.labs.folders import examine
+    from reactions.labs.survey import audit_corpora
 
     opened = options.lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
-    findings = opened.audit()
+    counted, findings = examine(opened)
+    findings = audit_corpora(opened) + findings
     if as_json:
-        body = {"lab": opened.label, "findings": [one.to_json() for one in findings]}
+        body = {
+            "lab": opened.label,
+            "findings": [one.to_json() for one in findings],
+            "embeddings": [one.to_json() for one in counted],
+        }
         print_json("data_check", body)
     else:
         _print(opened.label, findings)
+        if counted:
+            _print_embeddings(counted)
     if any(one.kind == "unusable" for one in findings):
         raise typer.Exit(EXIT_STEP_FAILED)
+
+
+def _print_embeddings(counted: Sequence[TableStatistics]) -> None:
+    print_table(
+        "embeddings, every row read",
+        ("space", "modality", "rows", "dim", "ids", "not finite", "zero", "repeated", "cosine"),
+        [
+            (
+                one.space,
+                one.modality,
+                str(one.n),
+                str(one.dim),
+                one.ids_from or "none",
+                str(one.n_not_finite),
+                str(one.n_zero),
+                str(one.n_repeated),
+                f"{one.cosine:.3f}",
+            )
+            for one in counted
+        ],
+    )
 
 
 def _print(label: str, findings: Sequence[Finding]) -> None:

@@ -223,7 +223,7 @@ def doctor(
             continue
         samples[modality] = corpus.items(0, min(ITEMS, len(corpus)))
     goldens = state_folder() / "goldens"
-    found = examine(encoder, samples, goldens=goldens, renew=renew, device=place)
+    found = examine(encoder, samples, goldens=goldens, renew=renew, device=place, for_plans=True)
     wrong = [one for one in found if one.verdict == "failed"]
     if as_json:
         print_json("doctor", {"space": spec.name, "findings": [one.to_json() for one in found]})

@@ -16,6 +16,7 @@ import numpy as np
 from reactions.errors import DataError, MolspaceError, StoreError
 from reactions.hashing import digest
 from reactions.kinds import Encoder, Item, Modality, SpaceSpec, Waveform
+from reactions.spaces.spread import MAX_COSINE, remember, rms_cosine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,10 +25,6 @@ Verdict = Literal["ok", "warning", "failed", "skipped"]
 
 ITEMS = 32
 """Enough that a collapsed tower shows, few enough for a large model on a CPU."""
-
-MAX_MEAN_COSINE = 0.98
-"""Above, a tower has collapsed. Healthy ones were seen between 0.1 and 0.9; the known broken
-checkpoint (the hub's larger_clap_music, text) is at 0.9993."""
 
 MAX_DRIFT = 1e-3
 """Largest change of a row, as a length, between runs, batch sizes and stored outputs.
@@ -89,6 +86,7 @@ def examine(
     goldens: Path | None = None,
     renew: bool = False,
     device: str = "cpu",
+    for_plans: bool = False,
 ) -> list[Finding]:
     """Examine a loaded space.
 
@@ -102,6 +100,7 @@ def examine(
             ones compare. None keeps nothing.
         renew: store this examination's outputs in place of earlier ones.
         device: on which the encoder computes: its memory is watched.
+        for_plans: keep how far apart embeddings are: plans warn of collapsed towers.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -127,6 +126,9 @@ def examine(
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             advice = "its weights and its settings do not fit together: take other ones"
             findings.append(Finding("embeds", modality, "failed", what, advice))
+    if for_plans:
+        for modality, (_, rows) in outputs.items():
+            remember(spec, modality, rms_cosine(rows))
     if goldens is not None:
         findings += _compare(spec, outputs, goldens, renew)
     return findings
@@ -285,7 +287,8 @@ def _spread(modality: Modality, rows: NDArray[np.float32]) -> Finding:
     n = len(rows)
     cosines = rows.astype(np.float64) @ rows.astype(np.float64).T
     mean = float((cosines.sum() - np.trace(cosines)) / (n * (n - 1)))
-    fine = mean <= MAX_MEAN_COSINE
+    # Rows along one line, in both directions, are as little: their squares say so.
+    fine = rms_cosine(rows) <= MAX_COSINE
     return Finding(
         "spread",
         modality,

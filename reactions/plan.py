@@ -36,6 +36,7 @@ from reactions.measuring import (
 from reactions.ops.recipes import PAPER
 from reactions.planned import Plan, joined, ordered, plan_json, total_cost
 from reactions.refusals import refuse_namesakes, refuse_unsupported
+from reactions.spaces.notes import notes
 from reactions.spaces.tree import coefficients, mixtures
 from reactions.steps.assemble import assemble
 from reactions.steps.centre import centred_rows, modality_mean
@@ -110,6 +111,8 @@ class Planner:
         refuse_namesakes(space)
         assert isinstance(space, Fusion), "what is neither a leaf nor refused is a fusion"
         self._begin(space)
+        for leaf in leaves(space):
+            self.notices.extend(notes(leaf.spec))
         pairs = list(mixtures(space))
         heads = [self.mixture(fusion, i) for fusion, i in pairs]
         splits = {pair: self._splits[pair] for pair in pairs}

@@ -21,7 +21,18 @@ EXAMPLES = 5
 VERSION = 1
 """Raise it whenever a change here can change what counts as the same text."""
 
-Kind: TypeAlias = Literal["unusable", "undecodable", "others", "duplicates", "leakage", "unchecked"]
+Kind: TypeAlias = Literal[
+    "unusable",
+    "undecodable",
+    "others",
+    "duplicates",
+    "leakage",
+    "unchecked",
+    "collapsed",
+    "no_ids",
+    "unmatched",
+    "unread",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,10 @@ class Finding:
             ``undecodable`` items are left out, ``others`` are files of other kinds that lie
             beside a corpus's own and are left out, ``duplicates`` are rows whose content an
             earlier row has, ``leakage`` are texts that an evaluation set has as captions,
-            ``unchecked`` says which sets were not there to compare with.
+            ``unchecked`` says which sets were not there to compare with. Of folders of
+            embeddings, ``unusable`` rows are zero or not finite, ``duplicates`` the same as
+            another, a ``collapsed`` tower says the same of everything, ``no_ids`` are rows that
+            only have numbers, ``unmatched`` ids are not in all folders, ``unread`` are files.
         corpus: name of the corpus; "" if it concerns none.
         message: one line, for people.
         count: rows concerned.

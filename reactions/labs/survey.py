@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -17,8 +18,16 @@ from reactions.data.sources.parts import signature_of
 from reactions.data.tables import Table
 from reactions.errors import DataError, MissingError, MolspaceError
 from reactions.hashing import digest
-from reactions.kinds import Corpus
+from reactions.kinds import Corpus, SpaceSpec
+from reactions.labs.folders import (
+    common_ids,
+    examine,
+    folder_spaces,
+    shared_modalities,
+    size_bytes,
+)
 from reactions.labs.lab import Lab
+from reactions.spaces.embedding_folders import open_table
 
 CAPTIONED = ("audiocaps", "clotho", "coco", "flickr30k")
 """Tasks whose captions a text corpus may hold."""
@@ -29,9 +38,9 @@ class Holding:
     """A corpus or an evaluation set, counted.
 
     Attributes:
-        kind: which of the two.
-        name: the modality, or the task.
-        title: the corpus's name, or the set's.
+        kind: which of these; a space is a folder of embeddings.
+        name: the modality, the task, or the space and its modality.
+        title: the corpus's name, the set's, or what rows have: width and ids.
         found: usable items; 0 if there are none or they cannot be read.
         expected: items of the published set; of a corpus, all that were found, good and bad.
         bad: items that cannot be used.
@@ -43,7 +52,7 @@ class Holding:
         looked_at: False for what is remote, where the network is not to be used.
     """
 
-    kind: Literal["corpus", "task"]
+    kind: Literal["corpus", "task", "space", "common ids"]
     name: str
     title: str
     found: int = 0
@@ -62,13 +71,44 @@ class Holding:
 
 
 def inventory(lab: Lab) -> list[Holding]:
-    """Count the corpora of a lab, then the evaluation sets it has or should have."""
+    """Count the corpora of a lab, its embeddings, and the evaluation sets it has or should have."""
     found = [_corpus(lab, modality) for modality in sorted(lab.corpora)]
+    specs = list(folder_spaces(lab))
+    found += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
+    found += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
     tasks = [task for task in LAYOUTS if lab.world_tasks or lab.data.of(task)]
     return found + [_task(lab, task) for task in tasks]
 
 
+def _folder(spec: SpaceSpec, modality: str) -> Holding:
+    name = f"{spec.name} {modality}"
+    try:
+        table, _, where = open_table(spec, modality)
+        held = size_bytes(spec, modality)
+    except MolspaceError as error:
+        return Holding("space", name, "", problem=_said(error), fix=error.fix)
+    n, dim = table.shape
+    title = f"{dim} dimensions, " + (f"ids: {where}" if where else "no ids")
+    return Holding("space", name, title, n, n, size_bytes=held)
+
+
+def _common(specs: Sequence[SpaceSpec], modality: str) -> Holding:
+    title = " & ".join(spec.name for spec in specs)
+    try:
+        n_common, n_most, _ = common_ids(specs, modality)
+    except MolspaceError as error:  # told of the space already
+        return Holding("common ids", modality, title, problem=error.what)
+    problem = "" if n_common else f"{title} have no {modality} ids in common"
+    fix = "" if n_common else "embed the same items, and give them the same ids"
+    return Holding("common ids", modality, title, n_common, n_most, problem=problem, fix=fix)
+
+
 def audit(lab: Lab) -> list[Finding]:
+    """Look through the corpora and embeddings of a lab; what cannot be used is told, not raised."""
+    return audit_corpora(lab) + examine(lab)[1]
+
+
+def audit_corpora(lab: Lab) -> list[Finding]:
     """Look through the corpora of a lab; one that cannot be used is told, not raised."""
     findings: list[Finding] = []
     for modality in sorted(lab.corpora):

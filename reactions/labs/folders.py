@@ -1,0 +1,150 @@
+"""The folders of embeddings of a lab: counted for a list, or read whole to be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from reactions.data.leakage import Finding
+from reactions.errors import DataError, MissingError, MolspaceError
+from reactions.kinds import Modality, SpaceSpec
+from reactions.labs.lab import Lab
+from reactions.spaces.embedding_folders import ADAPTER, open_table
+from reactions.spaces.embedding_ids import RowIndex
+from reactions.spaces.embedding_sets import find_sets
+from reactions.spaces.embedding_statistics import TableStatistics, statistics
+from reactions.spaces.precomputed import unread_note
+from reactions.spaces.spread import is_collapsed
+
+_SHOWN = 3
+
+
+def folder_spaces(lab: Lab) -> Iterator[SpaceSpec]:
+    """Yield the spaces of a lab that are folders of embeddings; models are not looked for."""
+    for name in lab.catalogue.names():
+        uri = lab.uris.get(name, "")
+        if not uri or uri.startswith((f"{ADAPTER}:", "file:")) or ":" not in uri:
+            spec = lab.catalogue.by_name(name)
+            if spec.adapter == ADAPTER:
+                yield spec
+
+
+def size_bytes(spec: SpaceSpec, modality: Modality) -> int:
+    """Return the bytes of the files that hold a modality's rows and ids."""
+    paths = find_sets(Path(spec.source))[modality].paths
+    return sum(path.stat().st_size for path in paths)
+
+
+def common_ids(
+    specs: Sequence[SpaceSpec], modality: Modality
+) -> tuple[int, int, dict[str, list[str]]]:
+    """Compare the ids that folders give one modality.
+
+    Returns:
+        How many all of them have, the most rows that one has, and the ids of each that not all
+        have. Folders without ids have row numbers.
+
+    Raises:
+        DataError: a table or its ids cannot be read.
+    """
+    each: dict[str, list[str]] = {}
+    for spec in specs:
+        table, ids, _ = open_table(spec, modality)
+        each[spec.name] = [str(row) for row in range(table.shape[0])] if ids is None else ids
+    indices = {name: RowIndex(ids) for name, ids in each.items()}
+    alone: dict[str, list[str]] = {}
+    shared = {
+        name: [all(row >= 0 for row in rows) for rows in zip(*_rows(indices, ids), strict=True)]
+        for name, ids in each.items()
+    }
+    for name, ids in each.items():
+        alone[name] = [id for id, held in zip(ids, shared[name], strict=True) if not held]
+    first = specs[0].name
+    return sum(shared[first]), max(map(len, each.values())), alone
+
+
+def _rows(indices: dict[str, RowIndex], ids: list[str]) -> list[list[int]]:
+    return [index.rows(ids) for index in indices.values()]
+
+
+def shared_modalities(specs: Sequence[SpaceSpec]) -> dict[Modality, list[SpaceSpec]]:
+    """Return the modalities that several of some spaces have, each with these."""
+    found: dict[Modality, list[SpaceSpec]] = {}
+    for spec in specs:
+        for modality in spec.modalities:
+            found.setdefault(modality, []).append(spec)
+    return {modality: owners for modality, owners in sorted(found.items()) if len(owners) > 1}
+
+
+def examine(lab: Lab) -> tuple[list[TableStatistics], list[Finding]]:
+    """Read the folders of embeddings of a lab, every row once.
+
+    Returns:
+        What was counted, and what is wrong; what cannot be used is told, not raised.
+    """
+    counted: list[TableStatistics] = []
+    findings: list[Finding] = []
+    specs = []
+    for spec in folder_spaces(lab):
+        if note := unread_note(spec):
+            findings.append(Finding("unread", spec.name, note))
+        before = len(findings)
+        for modality in spec.modalities:
+            try:
+                one = statistics(spec, modality)
+            except (DataError, MissingError) as error:
+                findings.append(Finding("unusable", f"{spec.name} {modality}", _said(error)))
+                continue
+            counted.append(one)
+            findings += _faults(one)
+        if not any(f.kind == "unusable" and f.count == 0 for f in findings[before:]):
+            specs.append(spec)
+    for modality, owners in shared_modalities(specs).items():
+        found = _unmatched(owners, modality)
+        if found:
+            findings.append(found)
+    return counted, findings
+
+
+def _faults(one: TableStatistics) -> Iterator[Finding]:
+    name = f"{one.space} {one.modality}"
+    for n, what in ((one.n_not_finite, "not finite"), (one.n_zero, "zero")):
+        if n:
+            message = f"{n} of {one.n} rows are {what}, the first bad one is row {one.first_bad}"
+            yield Finding("unusable", name, message, count=n, total=one.n)
+    if one.n_repeated:
+        yield Finding(
+            "duplicates",
+            name,
+            f"{one.n_repeated} of {one.n} rows are the same as an earlier one",
+            count=one.n_repeated,
+            total=one.n,
+        )
+    if is_collapsed(one.cosine, one.n, one.dim):
+        message = f"the tower has collapsed: root mean squared cosine {one.cosine:.4f}"
+        yield Finding("collapsed", name, message, count=one.n, total=one.n)
+    if not one.ids_from:
+        message = "rows have no ids: they are paired by their numbers, and found by no input"
+        yield Finding("no_ids", name, message, count=one.n, total=one.n)
+
+
+def _unmatched(specs: Sequence[SpaceSpec], modality: Modality) -> Finding | None:
+    n_common, n_most, alone = common_ids(specs, modality)
+    lacking = {name: ids for name, ids in alone.items() if ids}
+    if not lacking:
+        return None
+    names = " and ".join(spec.name for spec in specs)
+    parts = [f"{len(ids)} are not in all: {name}" for name, ids in lacking.items()]
+    return Finding(
+        "unmatched",
+        names,
+        f"{n_common} {modality} ids are in all; of their own have " + ", ".join(parts),
+        count=sum(map(len, lacking.values())),
+        total=n_most,
+        examples=tuple({"space": name, "id": ids[0]} for name, ids in lacking.items())[:_SHOWN],
+    )
+
+
+def _said(error: MolspaceError) -> str:
+    said = f"{error.what}: {error.why}" if error.why else error.what
+    return f"{said}; {error.fix}" if error.fix else said
