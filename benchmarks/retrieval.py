@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from hardware import fast_half, left_out
 from retrieval_contenders import (
     Call,
     Peak,
@@ -35,11 +36,11 @@ from retrieval_contenders import (
 )
 from timing import Table, Timings, alternate, parser, progress, publish, seconds
 
-from reactions.ops.precision import gemm_dtype
 from reactions.ops.retrieval import soft_retrieve
 
 SIZES = {
     "cpu": ((1024, 16_384), (2048, 65_536), (1024, 262_144)),
+    "cpu without 16 bits": ((1024, 16_384), (1024, 65_536)),
     "cuda": ((16_384, 65_536), (65_536, 262_144), (65_536, 1_048_576)),
     "quick": ((256, 4096), (256, 8192), (512, 16_384)),
 }
@@ -65,8 +66,14 @@ def parse_sizes(text: str) -> list[tuple[int, int]]:
 def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
     device = torch.device(chosen.device)
-    sizes = chosen.sizes or SIZES["quick" if chosen.quick else device.type]
-    growth: dict[str, list[float]] = {NAIVE: [], FAST: [], EXACT: []}
+    halved = fast_half(device, "retrieval") is not None
+    kind = device.type if halved or device.type != "cpu" else "cpu without 16 bits"
+    sizes = chosen.sizes or SIZES["quick" if chosen.quick else kind]
+    if not halved:
+        progress(left_out(device, "what multiplies in 16 bits, and the largest sizes"))
+    growth: dict[str, list[float]] = {name: [] for name in (NAIVE, FAST, EXACT)}
+    if not halved:
+        del growth[FAST]
     for n, m in sizes:
         progress(f"{n} queries, {m} keys")
         table, timings = compare(Problem.make(n, m, device), chosen.rounds)
@@ -98,27 +105,30 @@ def ours(problem: Problem, precision: str, **options: Any) -> Call:
 
 def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     """Time and check every contender on one problem."""
-    half = gemm_dtype(problem.device, "retrieval") or torch.bfloat16
-    name = str(half).removeprefix("torch.")
-    contenders: dict[str, Call] = {
-        NAIVE: naive(problem, torch.float32),
-        "naive, everything bf16": naive(problem, torch.bfloat16),
-        "scaled_dot_product_attention fp32": attention(problem, torch.float32),
-        "scaled_dot_product_attention bf16": attention(problem, torch.bfloat16),
-    }
+    half = fast_half(problem.device, "retrieval")
+    name = str(half or torch.float32).removeprefix("torch.")
+    contenders: dict[str, Call] = {NAIVE: naive(problem, torch.float32)}
+    if half:
+        contenders["naive, everything bf16"] = naive(problem, torch.bfloat16)
+    contenders["scaled_dot_product_attention fp32"] = attention(problem, torch.float32)
+    if half:
+        contenders["scaled_dot_product_attention bf16"] = attention(problem, torch.bfloat16)
     index = flat_index(problem)
     for k in (64, 256) if index else ():
         contenders[f"FAISS flat top-{k}, softmax over them"] = top_k(problem, index, k)
-    contenders |= {EXACT: ours(problem, "exact"), FAST: ours(problem, "fast")}
-    bound_of = {EXACT: "the products alone, fp32", FAST: f"the products alone, {name}"}
-    bounds: dict[str, Call] = {
-        bound_of[EXACT]: products(problem, torch.float32),
-        bound_of[FAST]: products(problem, half),
-    }
+    contenders[EXACT] = ours(problem, "exact")
+    bound_of = {EXACT: "the products alone, fp32"}
+    bounds: dict[str, Call] = {bound_of[EXACT]: products(problem, torch.float32)}
+    best = EXACT
+    if half:
+        best = FAST
+        contenders[FAST] = ours(problem, "fast")
+        bound_of[FAST] = f"the products alone, {name}"
+        bounds[bound_of[FAST]] = products(problem, half)
     reference = Reference.of(problem)
     # The call that is checked also warms up.
     errors = {label: reference.error(call()) for label, call in contenders.items()}
-    square = Peak.of(half, problem.device)
+    square = Peak.of(half or torch.float32, problem.device)
     peak = f"products of {square.size:,} cubed, {name}"
     bounds[peak] = square.run
     for call in bounds.values():
@@ -137,7 +147,7 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
                 None if label == peak else timings.speed(label, NAIVE),
                 rate / 1e12,
                 percent(share),
-                percent(rate / top) if label in (FAST, bound_of[FAST], peak) else None,
+                percent(rate / top) if label in (best, bound_of[best], peak) else None,
                 errors.get(label),
             )
         )
@@ -153,7 +163,10 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
             "relative error",
         ),
         rows,
-        [] if index else ["FAISS left out: it takes faiss-cpu, and the CPU."],
+        [
+            *([] if index else ["FAISS left out: it takes faiss-cpu, and the CPU."]),
+            *([] if half else [left_out(problem.device, "what multiplies in 16 bits")]),
+        ],
     )
     return table, timings
 
@@ -180,7 +193,7 @@ def one_pass(n: int, m: int, device: torch.device, rounds: int) -> Table:
             Problem(problem.queries, problem.keys, [value], problem.temperature, device)
             for value in problem.values
         ]
-        for precision in ("fast", "exact"):
+        for precision in ("fast", "exact") if fast_half(device, "retrieval") else ("exact",):
             calls = [ours(single, precision) for single in alone]
             timings = alternate(
                 {
