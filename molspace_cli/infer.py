@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
@@ -18,18 +15,12 @@ import typer
 from molspace_cli import options
 from molspace_cli.asking import consider
 from molspace_cli.console import is_terminal, print_json, print_table, say
+from molspace_cli.infer_report import Report, plain
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from reactions.compare import Similarities
-    from reactions.data.manifest import Problem
     from reactions.kinds import Item
 
-    Batches = Iterator[tuple[list[Item], NDArray[Any]]]
-
-_SHOWN_PROBLEMS = 20
-_LINE_EVERY_S = 10.0
 _LABEL_WIDTH = 40
 
 
@@ -142,7 +133,7 @@ def infer(
     about = writers.describe(target, chosen)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not compare and is_terminal()
-    with _Report(quiet, live=not to_terminal) as report:
+    with Report(quiet, live=not to_terminal) as report:
         batches = report.follow(
             inference.embed_stream(
                 embedder, entries, batch_items=batch_size, on_problem=report.problem
@@ -191,122 +182,6 @@ def _nothing_written(path: Path | None) -> Iterator[None]:
         raise KeyboardInterrupt(f"{path} was not written") from None
 
 
-class _Report:
-    """Tells what happens on stderr: progress, what is left out, and the sum of it.
-
-    Args:
-        quiet: tell only what is left out.
-        live: whether an animation may be drawn, on a terminal.
-    """
-
-    def __init__(self, quiet: bool, *, live: bool) -> None:
-        self.embedded: Counter[str] = Counter()
-        self.skipped = 0
-        self._problems: list[Problem] = []
-        self._quiet = quiet
-        self._live = live and not quiet and sys.stderr is not None and sys.stderr.isatty()
-        self._stack = ExitStack()
-        self._update: Callable[[str], None] = lambda text: None
-        self._began_s = self._line_due_s = 0.0
-
-    def __enter__(self) -> _Report:
-        if self._live and os.environ.get("TERM") != "dumb":
-            self._update = self._stack.enter_context(_animation())
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stack.close()
-
-    def problem(self, problem: Problem) -> None:
-        """Tell of an item that is left out; the first few, as many as anyone reads."""
-        self.skipped += 1
-        if self.skipped > _SHOWN_PROBLEMS:
-            return
-        self._problems.append(problem)
-        line = problem.line_number
-        name = f"line {line}" if problem.id == str(line) else f"'{_plain(problem.id, 60)}'"
-        say(f"skipped {name}: {_plain(problem.message, 500)}")
-        if self.skipped == _SHOWN_PROBLEMS:
-            say("more are only counted")
-
-    def follow(self, batches: Batches) -> Batches:
-        """Pass batches on, counting and timing them."""
-        self._began_s = time.monotonic()
-        self._line_due_s = self._began_s + _LINE_EVERY_S
-        for items, rows in batches:
-            self.embedded.update(item.modality for item in items)
-            self._progress()
-            yield items, rows
-
-    def _progress(self) -> None:
-        now_s = time.monotonic()
-        n = self.embedded.total() + self.skipped
-        text = f"{n} items, {n / max(now_s - self._began_s, 1e-3):.0f}/s"
-        self._update(text)
-        if now_s >= self._line_due_s and not (self._live or self._quiet):
-            self._line_due_s = now_s + _LINE_EVERY_S
-            say(text)
-
-    def finish(self, about: Mapping[str, Any]) -> None:
-        """Tell the sum.
-
-        Raises:
-            UsageError: nothing was embedded: there were only lines that look like paths.
-            DataError: nothing was embedded.
-        """
-        from reactions.errors import DataError, UsageError
-
-        embedded, total = self.embedded.total(), self.embedded.total() + self.skipped
-        fix = (
-            'correct the paths; or say that they are texts: --text, or {"text": ...} a line'
-            if any(problem.is_path for problem in self._problems)
-            else ""
-        )
-        if not embedded:
-            only_paths = bool(self._problems) and all(p.is_path for p in self._problems)
-            raise (UsageError if only_paths else DataError)(
-                "nothing to write: not one item could be embedded"
-                if self.skipped
-                else "nothing to write: the input has no items",
-                why=_plain(self._problems[0].message, 500) if self._problems else "",
-                fix=fix,
-                skipped=self.skipped,
-            )
-        if not self._quiet:
-            kinds = ", ".join(f"{n} {modality}" for modality, n in sorted(self.embedded.items()))
-            lab = f", lab: {about['lab']}" if about["lab"] else ""
-            say(f"embedded {embedded} of {total}: {kinds}, in {about['dim']} dimensions{lab}")
-        if self.skipped:
-            first = f"first: {_plain(self._problems[0].message, 100)}"
-            say(f"skipped {self.skipped} of {total}: {first}")
-        if fix:
-            say(f"  fix: {fix}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return counts and the first problems."""
-        return {
-            "embedded": dict(sorted(self.embedded.items())),
-            "skipped": self.skipped,
-            "problems": [
-                {"id": _plain(p.id, 500), "line": p.line_number or None, "message": p.message}
-                for p in self._problems
-            ],
-        }
-
-
-@contextmanager
-def _animation() -> Iterator[Callable[[str], None]]:
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")) or None)
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
-    # stdout is data, and must not pass through the animation.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
-        task = bars.add_task("embedding")
-        yield lambda text: bars.update(task, description=f"embedding: {text}")
-
-
 def _print(table: Similarities, about: Mapping[str, Any]) -> None:
     from reactions.compare import label
 
@@ -322,8 +197,8 @@ def _print(table: Similarities, about: Mapping[str, Any]) -> None:
     def heading(item: Item, width: int) -> str:
         text = label(item)
         if not narrow:
-            return _plain(text)
-        return _plain(item.value.name if _is_path(item) else text, width)
+            return plain(text)
+        return plain(item.value.name if _is_path(item) else text, width)
 
     columns = [heading(item, 14) for item in table.columns]
     shown = len(columns)
@@ -373,10 +248,3 @@ def _binary(stream: Any) -> IO[bytes] | None:
 
 def _is_path(item: Item) -> bool:
     return isinstance(item.value, Path) and item.id.endswith(item.value.name)
-
-
-def _plain(text: str, width: int | None = None) -> str:
-    """Return text that stays on its line and in its cell: control characters are escaped."""
-    if width is not None and len(text) > width:
-        text = text[: width - 1] + "…"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

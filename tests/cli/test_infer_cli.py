@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from molspace_cli import infer as infer_module
+from molspace_cli import infer_report
 from molspace_cli.__main__ import main
 from reactions.spaces import adapters
 
@@ -223,7 +224,7 @@ def test_ctrl_c_leaves_no_file(run, own_lab, monkeypatch):
         yield next(batches)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(infer_module._Report, "follow", interrupted)
+    monkeypatch.setattr(infer_report.Report, "follow", interrupted)
     code, out, err = run("--out", "e.npy", stdin=b"a\nb\n")
     assert (code, out) == (130, "")
     assert "interrupted; e.npy was not written" in err
@@ -256,7 +257,7 @@ def test_files_are_replaced_only_where_that_is_asked_for(run, own_lab, arguments
 def test_slow_streams_tell_their_pace_in_plain_lines(run, monkeypatch):
     ticks = iter(range(0, 1000, 6))
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
-    monkeypatch.setattr(infer_module, "time", clock)
+    monkeypatch.setattr(infer_report, "time", clock)
     _, _, err = run("--batch-size", "1", stdin=b"a\nb\nc\n")
     assert "2 items, 0/s\n" in err
     assert "1 items" not in err
