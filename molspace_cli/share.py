@@ -92,8 +92,8 @@ def pull(
 ) -> None:
     """Bring a bundle from the hub, verify it, and print its path.
 
-    A repository that holds anything but a bundle is refused. The bundle becomes the one that
-    eval and infer use in this folder.
+    A repository that holds code beside a bundle is refused; whatever else is there is not brought.
+    The bundle becomes the one that eval and infer use in this folder.
     """
     from reactions.sharing.hub import pull as fetch
 

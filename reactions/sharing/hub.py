@@ -16,11 +16,12 @@ from typing import Any
 from reactions import bundle as bundles
 from reactions import shelf
 from reactions.bundle import PROJECTORS, RECORD, Bundle
-from reactions.errors import BundleError, MissingError, StoreError, UsageError
+from reactions.errors import BundleError, MissingError, MolspaceError, StoreError, UsageError
 from reactions.hashing import digest
 from reactions.sharing.card import model_card
 from reactions.sharing.results import Score
 from reactions.spaces.hub import hub_cache, hub_snapshot
+from reactions.spaces.hub_answers import check_commit, checked_answers
 from reactions.spaces.weights import offline
 
 CARD = "README.md"
@@ -32,6 +33,9 @@ _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _REVISION = re.compile(r"\w[\w./-]*")
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+).*")
 _SHOWN = 3
+_WEIGHTS = (".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors")
+_CODE = re.compile(r".*\.(py|pyc|so|dll|dylib|pkl|pickle|joblib|npz|bin|ckpt|pt|pth)", re.I | re.S)
+"""Files that can run, or whose readers run what they hold: a bundle never comes with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def push(
     Raises:
         UsageError: ``repo`` is no name.
         MissingError: offline mode is on, the hub's library is missing, or the hub refuses.
-        BundleError: the repository holds something else than a bundle.
+        BundleError: the repository holds a model that is no bundle.
         StoreError: no room for a copy.
     """
     check_repo(repo)
@@ -154,14 +158,19 @@ def _short(source: str) -> str:
 
 
 def _check_foreign(repo: str, names: Sequence[str]) -> None:
-    """Refuse a repository that was made for something else (BundleError)."""
-    foreign = sorted(set(names) - {*FILES, ATTRIBUTES})
-    if foreign:
+    """Refuse a repository of another model, whose card would be replaced (BundleError).
+
+    A licence, a configuration, results of evaluations: what others put there stays there.
+    """
+    if RECORD in names:
+        return
+    weights = sorted(n for n in names if n.lower().endswith(_WEIGHTS) and n != PROJECTORS)
+    if weights:
         raise BundleError(
             f"{repo} holds something else than a bundle",
-            why=f"there is {_listed(foreign)}",
+            why=f"there is {_listed(weights)}, and no {RECORD}",
             fix="choose another repository, or remove these from it first",
-            files=foreign,
+            files=weights,
         )
 
 
@@ -180,7 +189,8 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
         UsageError: ``repo`` or ``revision`` is no name.
         MissingError: there is no such repository or revision, the hub cannot be reached, or
             its library is missing.
-        BundleError: it holds more than a bundle, or its bundle is damaged.
+        BundleError: it holds code beside a bundle, or its bundle is damaged.
+        DataError: the hub's answers cannot be used.
         StoreError: it cannot be written.
     """
     check_repo(repo)
@@ -214,16 +224,18 @@ def _download(repo: str, revision: str) -> tuple[Path, str]:
     with _explained(f"cannot pull {repo}"):
         info = library.HfApi().model_info(repo, revision=revision or None)
         names = [str(entry.rfilename) for entry in info.siblings or ()]
+    commit = check_commit(info.sha, repo)
     _check_files(repo, names)
-    with _explained(f"cannot pull {repo}"):
-        # By commit: between the look at the files and the download it must not move.
+    with _explained(f"cannot pull {repo}"), checked_answers(repo):
+        # By commit: between the look at the files and the download it must not move. Nothing
+        # but these two is brought, whatever else is there.
         folder = library.snapshot_download(
             repo,
-            revision=info.sha,
+            revision=commit,
             cache_dir=hub_cache(),
             allow_patterns=[RECORD, PROJECTORS],
         )
-    return Path(folder), str(info.sha)
+    return Path(folder), commit
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -239,14 +251,14 @@ def _check_files(repo: str, names: Sequence[str]) -> None:
             fix="check the name; a bundle is pushed by: molspace push",
             missing=missing,
         )
-    foreign = sorted(set(names) - {*FILES, ATTRIBUTES})
-    if foreign:
+    code = sorted(name for name in names if _CODE.fullmatch(name))
+    if code:
         raise BundleError(
             f"{repo} holds more than a bundle",
-            why=f"there is {_listed(foreign)}; a bundle is {RECORD} and {PROJECTORS}, and "
+            why=f"there is {_listed(code)}; a bundle is {RECORD} and {PROJECTORS}, and "
             "nothing in it can run",
             fix="ask its author to remove them",
-            files=foreign,
+            files=code,
         )
 
 
@@ -291,7 +303,7 @@ def _explained(what: str) -> Iterator[None]:
     """Turn whatever the hub's library raises into one error; it has no common base."""
     try:
         yield
-    except (BundleError, MissingError, MemoryError):
+    except (MolspaceError, MemoryError):
         raise
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -14,6 +14,7 @@ import importlib
 import os
 import re
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from reactions.data.digests import DigestCache
 from reactions.errors import DataError, MissingError, StoreError
 from reactions.spaces.hf_repositories import named_files
 from reactions.spaces.hub import licence_of, trusted_commit
+from reactions.spaces.hub_answers import check_names, checked_answers
 from reactions.spaces.weights import (
     Places,
     Requirement,
@@ -165,9 +167,14 @@ def _from_hub(
 ) -> Path:
     hub = _hub(space)
     try:
-        folder = hub.snapshot_download(
-            repo, revision=revision or None, cache_dir=places.hub, allow_patterns=list(patterns)
-        )
+        names = hub.list_repo_files(repo, revision=revision or None)
+        check_names((n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns)), repo)
+        with checked_answers(repo):
+            folder = hub.snapshot_download(
+                repo, revision=revision or None, cache_dir=places.hub, allow_patterns=list(patterns)
+            )
+    except DataError:
+        raise
     except Exception as error:  # as above
         raise _not_there(space, repo, error) from error
     return Path(folder)
@@ -289,7 +296,31 @@ def _open(url: str, have: int = 0, tag: str = "") -> Any:
         request.add_header("Range", f"bytes={have}-")
         if tag:
             request.add_header("If-Range", tag)
-    return urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    return _OPENER.open(request, timeout=_TIMEOUT_S)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follow to http and https alone, never from https to http, and leave secrets behind."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, url: str
+    ) -> Any:
+        """Return the request to follow with.
+
+        Raises:
+            URLError: it leads where nothing is protected, or to another protocol.
+        """
+        scheme = urllib.parse.urlsplit(url).scheme
+        if scheme not in ("http", "https") or (req.type == "https" and scheme != "https"):
+            raise urllib.error.URLError(f"the server sends on to an address by {scheme or 'none'}")
+        following = super().redirect_request(req, fp, code, msg, headers, url)
+        if following is not None and following.host != req.host:
+            for name in ("Authorization", "Cookie", "Proxy-authorization"):
+                following.remove_header(name)
+        return following
+
+
+_OPENER = urllib.request.build_opener(_Redirects)
 
 
 def _tag_file(part: Path) -> Path:
