@@ -26,7 +26,13 @@ from reactions.data.corpora import check_ids
 from reactions.data.file_names import as_stored
 from reactions.data.media_kinds import SUFFIXES, modality_of, other_kind
 from reactions.data.path_like import never_a_file, path_reason
-from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lines
+from reactions.data.text_lines import (
+    MAX_LINE_BYTES,
+    NOT_UTF8,
+    RECODE,
+    NoLinesError,
+    read_lines,
+)
 from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError, did_you_mean
 from reactions.hashing import bytes_digest, file_digest
@@ -144,7 +150,7 @@ def read_manifest(path: Path, modality: Modality) -> list[Row]:
                     found.append(row)
     except FileNotFoundError:
         raise MissingError(f"no manifest at '{path}'", path=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, NoLinesError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise DataError(
             f"cannot read the manifest '{path}'", why=why.lower(), path=str(path)

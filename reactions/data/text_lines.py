@@ -17,7 +17,10 @@ NOT_UTF8 = "not UTF-8"
 RECODE = "save it as UTF-8, such as by   iconv -f CP1252 -t UTF-8 OLD > NEW"
 """What is wrong with a line in another encoding, and what helps."""
 
-_PIECE_BYTES = 1 << 16
+MAX_SKIPPED_BYTES = 1 << 28
+"""After so much without a line break there are no lines, as in a device or a disk's image."""
+
+_PIECE_BYTES = 1 << 18
 _BOMS = (  # the longer first: UTF-32 begins as UTF-16 does
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -25,6 +28,10 @@ _BOMS = (  # the longer first: UTF-32 begins as UTF-16 does
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+class NoLinesError(ValueError):
+    """A file without line breaks; the message says so."""
 
 
 def read_lines(
@@ -44,10 +51,11 @@ def read_lines(
         (number from 1, line); a line of more than ``max_bytes`` is too long.
 
     Raises:
+        NoLinesError: there is no line break in ``MAX_SKIPPED_BYTES``.
         UnicodeDecodeError: the file is not in the encoding that its byte-order mark names.
         OSError: as of the stream.
     """
-    number = 0
+    number = n_bytes = 0
     held = bytearray()
     started = False
     after_return = False  # whether a line has ended in \r, to which a \n may still belong
@@ -59,6 +67,12 @@ def read_lines(
             body = part.rstrip(b"\r\n")
             held += body[: max_bytes + 1 - len(held)]
             started = True
+            n_bytes += len(body)
+            if n_bytes > MAX_SKIPPED_BYTES:
+                size = f"{MAX_SKIPPED_BYTES >> 20} MiB"
+                raise NoLinesError(
+                    f"line {number + 1} has no end within {size}; is it a text at all?"
+                )
             if len(body) < len(part):
                 number += 1
                 if keepends:
@@ -66,6 +80,7 @@ def read_lines(
                 yield number, bytes(held)
                 held.clear()
                 started = False
+                n_bytes = 0
     if started:
         yield number + 1, bytes(held)
 

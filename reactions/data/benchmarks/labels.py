@@ -10,7 +10,7 @@ from typing import Any
 
 from reactions.data.delimited import Dialect, read_rows
 from reactions.data.local_files import read_small_file
-from reactions.data.text_lines import NOT_UTF8, read_lines
+from reactions.data.text_lines import NOT_UTF8, NoLinesError, read_lines
 
 MAX_BYTES = 1 << 29
 """The largest, COCO's captions, has 144 MB."""
@@ -47,7 +47,7 @@ def csv_rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
                     raise Damaged(f"line {row.line_numbers[0]}: {NOT_UTF8}, or with a NUL byte")
                 n += 1
                 yield dict(zip(header, row.fields, strict=True))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, NoLinesError) as error:
         raise Damaged(" ".join(str(error).split())) from error
     if n == 0:
         raise Damaged("it has no rows")
@@ -80,7 +80,7 @@ def text_lines(path: Path) -> list[str]:
                     raise Damaged(f"line {number}: {NOT_UTF8}, or with a NUL byte")
                 if text:
                     found.append(text)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, NoLinesError) as error:
         raise Damaged(" ".join(str(error).split())) from error
     if not found:
         raise Damaged("it is empty")

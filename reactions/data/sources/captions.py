@@ -17,7 +17,7 @@ from reactions.data.sources.caption_tables import caption_column, read_table, wh
 from reactions.data.sources.parts import TextPart, signature_of
 from reactions.data.sources.source import COLUMNS, Source, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
-from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, read_lines
+from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, read_lines
 from reactions.errors import DataError, UsageError
 from reactions.hashing import digest
 
@@ -186,6 +186,8 @@ def _rows(file: Entry, source: Source, remarks: list[str]) -> Iterator[_Row]:
         except UnicodeDecodeError as error:
             why = f"it is not {error.encoding}, as its first bytes say: {error.reason}"
             raise _unusable(file, why, "save it as UTF-8") from None
+        except NoLinesError as error:
+            raise _unusable(file, str(error), "give one caption a line") from None
         except OSError as error:
             raise _unusable(file, (error.strerror or str(error)).lower(), "run it again") from error
 
