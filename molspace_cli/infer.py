@@ -123,8 +123,8 @@ def infer(
     )
     if embedder.by_id and not quiet:
         say(
-            f"note: {' and '.join(sorted(embedder.by_id))} are looked up by the ids that the input "
-            "gives, in folders of embeddings; texts and files are not read"
+            f"note: {' and '.join(sorted(embedder.by_id))} items are looked up by the ids that the "
+            "input gives, in folders of embeddings; texts and files are not read"
         )
     if samples:
         say(f"no input: embedding the lab's {samples} sample items")

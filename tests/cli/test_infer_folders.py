@@ -86,7 +86,7 @@ def test_ids_of_the_input_are_looked_up_and_nothing_is_read(run, query):
     want = np.load("toy/text.npy")[2]
     found = json.loads(out)["embedding"]
     np.testing.assert_allclose(found, want / np.linalg.norm(want), atol=1e-6)
-    assert "image and text are looked up by the ids that the input gives" in err
+    assert "image and text items are looked up by the ids that the input gives" in err
 
 
 def test_python_takes_items_with_ids_and_nothing_else(tmp_path, run):
