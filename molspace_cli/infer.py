@@ -133,7 +133,7 @@ def infer(
     about = writers.describe(target, chosen)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not compare and is_terminal()
-    with Report(quiet, live=not to_terminal) as report:
+    with Report(quiet, live=not to_terminal, literal=text) as report:
         batches = report.follow(
             inference.embed_stream(
                 embedder, entries, batch_items=batch_size, on_problem=report.problem

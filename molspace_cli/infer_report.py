@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,14 @@ class Report:
     Args:
         quiet: tell only what is left out.
         live: whether an animation may be drawn, on a terminal.
+        literal: whether texts were said to be texts.
     """
 
-    def __init__(self, quiet: bool, *, live: bool) -> None:
+    def __init__(self, quiet: bool, *, live: bool, literal: bool = False) -> None:
         self.embedded: Counter[str] = Counter()
+        self._literal = literal
+        self._n_like_files = 0
+        self._first_like_file = ""
         self.skipped = 0
         self._problems: list[Problem] = []
         self._quiet = quiet
@@ -68,8 +72,19 @@ class Report:
         self._line_due_s = self._began_s + _LINE_EVERY_S
         for items, rows in batches:
             self.embedded.update(item.modality for item in items)
+            if not self._literal:
+                self._look_for_files(items)
             self._progress()
             yield items, rows
+
+    def _look_for_files(self, items: Iterable[Item]) -> None:
+        """Count texts that end as a file's name does: a path with blanks may be mistyped, too."""
+        from reactions.data.path_like import known_suffix
+
+        for item in items:
+            if item.modality == "text" and isinstance(item.value, str) and known_suffix(item.value):
+                self._n_like_files += 1
+                self._first_like_file = self._first_like_file or item.value
 
     def _progress(self) -> None:
         now_s = time.monotonic()
@@ -109,6 +124,11 @@ class Report:
             kinds = ", ".join(f"{n} {modality}" for modality, n in sorted(self.embedded.items()))
             lab = f", lab: {about['lab']}" if about["lab"] else ""
             say(f"embedded {embedded} of {total}: {kinds}, in {about['dim']} dimensions{lab}")
+        if self._n_like_files and not self._quiet:
+            first, n = plain(self._first_like_file, 60), self._n_like_files
+            said = "1 text ends" if n == 1 else f"{n} texts end"
+            done = "was embedded as a text" if n == 1 else "were embedded as texts"
+            say(f"note: {said} as a file's name does, and {done}, first '{first}'")
         if self.skipped:
             first = f"first: {plain(self._problems[0].message, 100)}"
             say(f"skipped {self.skipped} of {total}: {first}")

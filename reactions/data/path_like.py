@@ -63,6 +63,12 @@ _WORDS = _words(
 )
 """Words that are written with a slash between them."""
 
+_FILES = frozenset(
+    suffix.removeprefix(".") for suffix in (*SUFFIXES, *OTHER_MEDIA) if len(suffix) > 3
+) | _words("csv docx gz json jsonl npy npz parquet pdf safetensors tar tsv txt xlsx zip")
+"""Suffixes that a few words end in only where they are a file's name: ``my holiday.mov``."""
+
+_FEW_WORDS = 3
 _MAX_NAME_CHARS = 1024
 
 
@@ -122,15 +128,16 @@ def _of_word(word: str, base: Path) -> str:
 
 
 def _of_words(line: str, words: list[str], base: Path) -> str:
-    """Judge several words: they are a path only where they begin or all end as paths do."""
+    """Judge several words: a path if they begin or all end as paths do, or are few."""
     suffix = known_suffix(line)
     if _URL.match(line) and suffix:
         return "it is a URL, and nothing is downloaded here"
     start = _ABSOLUTE.match(line)
     if start and (suffix or re.search(r"[/\\]", line[start.end() :])):
         return "it begins as a path does"
+    few = len(words) <= _FEW_WORDS and suffix.lower() in _FILES
     if suffix and (
-        _has_separator(words[0], words[0], base) or all(known_suffix(word) for word in words)
+        few or _has_separator(words[0], words[0], base) or all(known_suffix(word) for word in words)
     ):
         return f"it ends as a file's name does (.{suffix}){not_decoded(suffix)}"
     return ""

@@ -74,6 +74,16 @@ def test_nothing_but_paths_is_a_mistake_of_usage(run):
     assert "--text" in err
 
 
+def test_sentences_that_end_as_files_do_are_told(run):
+    _, err = run(stdin=b"what is in my old clip.m4a\na dog.\nthis is my photo.png\n")
+    assert (
+        "note: 2 texts end as a file's name does, and were embedded as texts, "
+        "first 'what is in my old clip.m4a'\n"
+    ) in err
+    _, err = run("--text", "what is in my old clip.m4a")
+    assert "note:" not in err
+
+
 def test_the_same_words_either_way(run):
     [as_line] = run(stdin=b'{"id": "x", "text": "clip.m4a"}')[0]
     [as_argument] = run("--text", "clip.m4a")[0]
