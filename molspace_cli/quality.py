@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from shlex import quote as quoted
 from typing import Any, NamedTuple
 
-FEW = 30
-"""Fewer held-out items than this say little."""
+from reactions.remarks import options, remarks
 
-_PICKED = ("sum", "centred sum", "better factors")
+__all__ = ["Table", "aligned", "remarks", "row_line", "tables"]
 
 
 class Table(NamedTuple):
@@ -61,85 +59,17 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         )
 
 
-def remarks(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is to be kept in mind beside the tables, and the warnings."""
-    if report["cross_reason"]:
-        yield (
-            f"note: cross-modal quality cannot be told: {report['cross_reason']}; "
-            "give paired items the same id"
-        )
-    counts = [entry["n"] for entry in (*report["found_again"], *report["cross"])]
-    if counts and min(counts) < FEW:
-        yield (
-            f"note: with n = {min(counts)} these figures mean little: one item is "
-            f"{100 / max(1, min(counts)):.1f} points"
-            + (", and R@10 is always 100" if min(counts) <= 10 else "")
-        )
-    if any(row["row"] in _PICKED for cross in report["cross"] for row in cross["rows"]):
-        yield "note: weights and other factors are picked on these very pairs: a little flattered"
-    for cross in report["cross"]:
-        yield from _verdict(cross)
-
-
-def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
-    name = "-".join(cross["modalities"])
-    worse, better = cross["worse"], cross["better"]
-    rows = {row["row"]: row for row in cross["rows"]}
-    if worse:
-        metric, part = worse["metric"], worse["part"]
-        theirs = next(
-            row[metric] for row in cross["rows"] if row["row"] == "part" and row["name"] == part
-        )
-        chance = "" if worse["high"] < 0 else ", which may be chance"
-        yield (
-            f"warning: {name}: at its default factors the product is worse than {part} alone: "
-            f"{metric} {rows['product'][metric]:.1f} against {theirs:.1f}, "
-            f"{worse['mean']:+.1f} [{worse['low']:+.1f}, {worse['high']:+.1f}]{chance}"
-        )
-    if better:
-        found = rows["better factors"]
-        yield (
-            f"{'  fix' if worse else f'note: {name}'}: {_options(better)} gives R@1 "
-            f"{found['R@1']:.1f}, R@10 {found['R@10']:.1f}, at eval and infer, without training"
-        )
-    elif worse:
-        yield "  fix: no factor that was tried is better; try other spaces, or more rows"
-    bare = rows.get("centred sum")
-    best = max((row["R@10"] for kind, row in rows.items() if kind != "centred sum"), default=0)
-    if bare and bare["R@10"] > best + 1:
-        yield (
-            f"note: {name}: less their modality means the spaces do better (R@10 "
-            f"{bare['R@10']:.1f}): centre = true under [spaces.NAME]"
-        )
-
-
 def _name(row: Mapping[str, Any]) -> str:
     kind = row["row"]
     if kind == "part":
         return f"{row['name']} alone"
     if kind == "better factors":
-        return f"product, {_options(row['factors'])}"
+        return f"product, {options(row['factors'])}"
     if kind == "product":
         return "product, default factors"
     shares = " + ".join(f"{weight:.2g} {name}" for name, weight in row["weights"].items())
     bare = ", each less its modality means" if kind == "centred sum" else ""
     return f"no training: cosines {shares}{bare}"
-
-
-def _options(better: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Return factors as options of ``eval`` and ``infer``."""
-    return " ".join(
-        f"--{option} {quoted(name + ':' + _factors(factors))}"
-        for option, experts in better.items()
-        for name, factors in experts.items()
-    )
-
-
-def _factors(factors: Mapping[str, float]) -> str:
-    values = set(factors.values())
-    if len(values) == 1:
-        return f"{values.pop():g}"
-    return ",".join(f"{modality}={value:g}" for modality, value in factors.items())
 
 
 def aligned(table: Table) -> Iterator[str]:

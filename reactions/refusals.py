@@ -45,3 +45,18 @@ def refuse_namesakes(space: Space) -> None:
                 why=f"{other.spec.source} and {leaf.spec.source}{once}",
                 fix="name them apart in molspace.toml, as [spaces.NAME] with path = the folder",
             )
+
+
+def refuse_centred(space: Space) -> None:
+    """Refuse centred spaces for projectors of others, which were trained on embeddings as they are.
+
+    Raises:
+        UsageError: one is centred.
+    """
+    for leaf in leaves(space):
+        if leaf.spec.centre:
+            raise UsageError(
+                f"space '{leaf.label}' is centred in this lab",
+                why="published projectors were trained on embeddings that are not",
+                fix=f"centre = false under [spaces.{leaf.label}]",
+            )

@@ -38,6 +38,7 @@ LAYERS = (
         "tables",
         "reproduce",
         "doctor",
+        "remarks",
         "importing",
         "sharing",
         "report",

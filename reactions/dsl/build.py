@@ -163,7 +163,7 @@ class _Builder:
         for option in (child for child in rest if _is(child, "option")):
             name_token, _, value = _children(option)
             name = str(name_token)
-            if name not in (factor_name, "data", "recipe"):
+            if name not in (factor_name, "data", "recipe", "centre"):
                 raise self.unknown_option(kind, name, _span(name_token))
             if name in given:
                 raise self.source.error(
@@ -184,7 +184,7 @@ class _Builder:
             return _with_options(kind, space, given, _span(node), spans)
 
     def unknown_option(self, kind: type[Dr | Cr], name: str, span: Span) -> LanguageError:
-        options = (kind.factor_option, "data", "recipe")
+        options = (kind.factor_option, "data", "recipe", "centre")
         other = Cr if kind is Dr else Dr
         if name == other.factor_option:
             return self.source.error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reactions import kinds
 from reactions.dsl.printer import print_factors, print_number
@@ -78,6 +79,15 @@ class Experts:
                     else suggestion(name, both),
                 )
         factors = self._factors(source, node, base, expert, shared)
+        if node.centre is not None:
+            if not isinstance(expert, kinds.Leaf):
+                raise source.error(
+                    f"{expert.label} cannot be centred",
+                    node.spans.get("centre", span),
+                    why="centre takes a space's own modality means out, and this is a product",
+                    fix="centre the spaces that it is made of",
+                )
+            expert = kinds.Leaf(replace(expert.spec, centre=node.centre))
         return kinds.Expert(expert, weight, factors, node.anchors, node.recipe)
 
     def _factors(

@@ -23,7 +23,7 @@ def print_expression(node: Expression | Stage | Cr) -> str:
     """Return canonical text: ``parse(print_expression(e)).result == e``.
 
     The first stage follows ``+`` and each later one ``|``; experts of one stage are
-    joined by ``&``; options come in the order sigma or lambda, data, recipe.
+    joined by ``&``; options come in the order sigma or lambda, data, recipe, centre.
 
     Args:
         node: an expression, a stage or a lone combination.
@@ -89,6 +89,8 @@ def _fusing(node: Dr | Cr) -> str:
         parts.append(f"data={print_anchors(node.anchors)}")
     if node.recipe != "paper":
         parts.append(f"recipe={node.recipe}")
+    if node.centre is not None:
+        parts.append(f"centre={str(node.centre).lower()}")
     text = f"{type(node).__name__}({', '.join(parts)})"
     if isinstance(node, Cr) and node.weight is not None:
         return f"{print_number(node.weight)}*{text}"

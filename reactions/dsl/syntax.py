@@ -18,6 +18,7 @@ from reactions.dsl.values import (
     Factors,
     FactorsLike,
     anchors_of,
+    centre_of,
     check_modality,
     check_recipe,
     check_writable,
@@ -152,8 +153,8 @@ class _Fusing(_Reaction):
         factors: the expert's share of each shared modality; None for defaults.
         anchors: one subset of the pseudo sets, sorted; None for the mixture.
         recipe: one of ``RECIPES``.
-        span: where it was written, without its weight.
-        spans: where the value of each option was written.
+        centre: whether the expert is taken less its modality means; None as the lab says.
+        span, spans: where it was written, without its weight; where each option's value was.
     """
 
     op: ClassVar[Op]
@@ -163,6 +164,7 @@ class _Fusing(_Reaction):
     factors: Factors | None
     anchors: Anchors | None
     recipe: str
+    centre: bool | None
     span: Span | None = field(compare=False)
     spans: Mapping[str, Span] = field(compare=False)
 
@@ -185,10 +187,11 @@ class Dr(_Fusing):
         lambda_: FactorsLike | None = None,
         data: str | Iterable[Modality] | None = None,
         recipe: str = "paper",
+        centre: bool | str | None = None,
         span: Span | None = None,
         spans: Mapping[str, Span] | None = None,
     ) -> None:
-        _fill(self, space, lambda_, data, recipe, span, spans)
+        _fill(self, space, lambda_, data, recipe, centre, span=span, spans=spans or {})
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -214,11 +217,12 @@ class Cr(_Fusing):
         sigma: FactorsLike | None = None,
         data: str | Iterable[Modality] | None = None,
         recipe: str = "paper",
+        centre: bool | str | None = None,
         weight: float | None = None,
         span: Span | None = None,
         spans: Mapping[str, Span] | None = None,
     ) -> None:
-        _fill(self, space, sigma, data, recipe, span, spans)
+        _fill(self, space, sigma, data, recipe, centre, span=span, spans=spans or {})
         object.__setattr__(self, "weight", None if weight is None else weight_of(weight))
 
     def __mul__(self, weight: float) -> Cr:
@@ -333,29 +337,26 @@ def _fill(
     factors: FactorsLike | None,
     data: str | Iterable[Modality] | None,
     recipe: str,
-    span: Span | None,
-    spans: Mapping[str, Span] | None,
+    centre: bool | str | None,
+    **places: Any,
 ) -> None:
-    if isinstance(space, str):
-        space = Space(space)
+    space = Space(space) if isinstance(space, str) else space
     if not isinstance(space, _Expression):
         raise UsageError(
             f"{type(node).__name__} takes a space or a product, not {space!r}",
             fix=f'name the space, as in {type(node).__name__}("CLAP_g")',
         )
     if isinstance(space, Product) and space.nesting >= MAX_NESTING:
-        why = f"at most {MAX_NESTING} can lie within each other"
-        raise UsageError("products nested too deep", why=why)
+        raise UsageError("products nested too deep", why=f"at most {MAX_NESTING} in each other")
     check_recipe(recipe)
     values = {
         "space": space,
         "factors": None if factors is None else factors_of(node.factor_option, factors),
         "anchors": None if data is None else anchors_of(data),
         "recipe": recipe,
-        "span": span,
-        "spans": spans or {},
+        "centre": centre_of(centre),
     }
-    for name, value in values.items():
+    for name, value in {**values, **places}.items():
         object.__setattr__(node, name, value)
 
 

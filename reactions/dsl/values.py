@@ -93,6 +93,19 @@ def check_modality(name: str) -> None:
         raise UsageError(f"'{name}' is no modality name", fix="use letters, digits, _ and .")
 
 
+def centre_of(value: bool | str | None) -> bool | None:
+    """Return what ``centre`` is given as; None where it is not.
+
+    Raises:
+        UsageError: neither true nor false.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):
+        raise UsageError(f"centre is true or false, not {value!r}", fix="centre=true")
+    return value == "true"
+
+
 def check_recipe(recipe: str) -> None:
     """Refuse an unknown training recipe.
 

@@ -22,9 +22,6 @@ CUTOFFS = (1, 10)
 MARGIN = 1.0
 """Points of R@1 or R@10 that a product must lose to a part to be called worse."""
 
-FEW = 30
-"""Fewer items than this say little: one of them is more than three points."""
-
 
 @dataclass(frozen=True)
 class Ranking:

@@ -33,6 +33,7 @@ from reactions.hashing import digest
 from reactions.importing.heads import Head, batch_norm, linear, read_head
 from reactions.kinds import Space
 from reactions.labs.lab import Lab
+from reactions.refusals import refuse_centred
 from reactions.spaces.tree import mixtures
 
 if TYPE_CHECKING:
@@ -324,6 +325,7 @@ def _assemble(
                 fix=f"name it in {lab.path} as [spaces.{name}], or take --lab paper",
             )
     checked = check(parse(product.expression), lab.catalogue, factors=lab.factors)
+    refuse_centred(checked.space)
     files: dict[str, str] = {}
     tensors: dict[str, NDArray[np.float32]] = {}
     for index, part in enumerate(product.folders):

@@ -30,6 +30,7 @@ from reactions.hashing import digest
 from reactions.importing.heads import Head, Layout, batch_norm, linear, read_head
 from reactions.kinds import Expert, Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
+from reactions.refusals import refuse_centred
 from reactions.spaces.tree import mixtures
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def import_mcr(
     head = _read(recipe, _find(recipe, path))
     reaction = f"{quoted(base)} + Cr({quoted(expert)}, sigma=0, recipe={recipe})"
     checked = check(parse(reaction), lab.catalogue, factors=lab.factors)
+    refuse_centred(checked.space)
     lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(checked.space))
     space, expression = checked.space, checked.expression
     if recipe == "cmcr":

@@ -31,6 +31,7 @@ factor_options = st.one_of(
 )
 anchors = st.one_of(st.none(), st.sets(modalities, min_size=1))
 recipes = st.sampled_from(RECIPES)
+centres = st.sampled_from([None, True, False])
 
 
 def expressions(experts=spaces, bases=spaces, *, depth=2):
@@ -43,10 +44,13 @@ def expressions(experts=spaces, bases=spaces, *, depth=2):
         sigma=factor_options,
         data=anchors,
         recipe=recipes,
+        centre=centres,
         weight=st.one_of(st.none(), weights),
     )
     stages = st.one_of(
-        st.builds(Dr, reactants, lambda_=factor_options, data=anchors, recipe=recipes),
+        st.builds(
+            Dr, reactants, lambda_=factor_options, data=anchors, recipe=recipes, centre=centres
+        ),
         st.builds(Parallel, st.lists(combinations, min_size=1, max_size=3).map(tuple)),
         st.lists(modalities, min_size=2, max_size=2, unique=True).map(lambda pair: Ft(*pair)),
         st.builds(Lcl, st.one_of(identifiers, quoted)),

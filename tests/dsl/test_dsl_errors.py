@@ -104,6 +104,8 @@ SYNTAX = [
     ("A + Cr(X, data=«0.5»)", "'0.5' is no modality name", ""),
     ("A + Cr(X, recipe=«exmrc»)", "unknown recipe 'exmrc'", "'exmcr'"),
     ("A + Cr(X, recipe=«(a, b)»)", "recipe takes one name", ""),
+    ("A + Cr(X, centre=«yes»)", "centre is true or false, not 'yes'", "centre=true"),
+    ("A + Cr(X, «center»=true)", "unknown option 'center' of Cr", "centre"),
     ("A + Ft(audio«)»", "unexpected ')'", "Ft(audio~image)"),
     ("A + Ft(audio«,» image)", "unexpected ','", "Ft(audio~image)"),
     ("A + «Ft(audio~audio)»", "Ft pairs 'audio' with itself", "Ft(audio~image)"),

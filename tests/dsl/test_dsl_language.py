@@ -21,7 +21,7 @@ from reactions.dsl import (
     print_program,
 )
 from reactions.dsl.syntax import Parallel, Product
-from reactions.errors import UsageError
+from reactions.errors import LanguageError, UsageError
 from reactions.kinds import FactorDefaults
 from reactions.spaces.tree import coefficients
 
@@ -70,6 +70,8 @@ def leaf(name):
             "A + Cr(X, sigma=1, data=TVA, recipe=exmcr)",
         ),
         ("A + Cr(X, recipe=paper)", "A + Cr(X)"),
+        ("A + Cr('./x', centre = true, sigma=1)", 'A + Cr("./x", sigma=1, centre=true)'),
+        ("A + Dr(X, centre=false)", "A + Dr(X, centre=false)"),
         ("A + Cr(X, sigma=(0.5,0.1,))", "A + Cr(X, sigma=(0.5, 0.1))"),
         ("A + Cr(X, sigma=(text=1e-3, audio=.5))", "A + Cr(X, sigma=(audio=0.5, text=0.001))"),
         ("A + Cr(X, sigma=(0.5))", "A + Cr(X, sigma=(0.5))"),
@@ -262,6 +264,14 @@ def test_data_and_recipe():
     assert (expert.anchors, expert.recipe) == (("image", "text"), "cmcr")
 
 
+def test_centre():
+    (expert,) = checked("ImageBind + Cr(CLAP_g, centre=true)").space.experts
+    assert expert.space.spec.centre
+    assert not checked("ImageBind + Cr(CLAP_g)").space.experts[0].space.spec.centre
+    with pytest.raises(LanguageError, match="cannot be centred"):
+        checked("ImageBind + Cr((CLAP_m + Cr(CLAP_g)), centre=true)")
+
+
 def test_tuning():
     space = checked("ImageBind + Dr(InternVL) | Ft(audio~image)").space
     assert (space.op, space.arguments, space.dim) == ("ft", ("audio", "image"), 96)
@@ -300,6 +310,7 @@ OPERATORS = [
     (Space("A") + Cr("X", data="VT"), "A + Cr(X, data=TV)"),
     (Space("A") + Cr("X", data=["text", "points"]), "A + Cr(X, data=(points, text))"),
     (Space("A") + Cr("X", recipe="cmcr"), "A + Cr(X, recipe=cmcr)"),
+    (Space("A") + Dr("X", centre=True), "A + Dr(X, centre=true)"),
     (Space("A") + Ft("audio", "image") | Lcl("kb"), "A + Ft(audio~image) | Lcl(kb)"),
 ]
 

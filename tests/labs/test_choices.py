@@ -1,4 +1,6 @@
 import itertools
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +50,14 @@ def test_what_the_lab_says_stays_and_the_rest_fits_it():
     assert choose(ReactionSettings(cr_epochs=3), "cr", 427).epochs == 3
     assert choose(ReactionSettings(dr_epochs=3), "cr", 427).chosen[-1] == "cr_epochs"
     assert choose(PAPER_SETTINGS, "dr", 427) == Training(2048, 4096, 5)
+
+
+def test_the_documentation_names_every_key_and_the_rules_values():
+    text = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")
+    for entry in fields(ReactionSettings):
+        assert f"`{entry.name}`" in text, entry.name
+    for key in ("hidden_dim", "batch_size", "dr_epochs", "cr_epochs"):
+        op, name = (key[:2], "epochs") if key.endswith("epochs") else ("dr", key)
+        values = [getattr(choose(OPEN, op, n), name) for n in (427, 12_000, PAPER_ROWS)]
+        cells = " | ".join(map(str, values))
+        assert any(line.startswith(f"| `{key}`") and cells in line for line in text.splitlines())
