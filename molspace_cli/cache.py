@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,14 +57,28 @@ def list_entries(as_json: options.Json = False) -> None:
 def explain(
     expression: Expression,
     lab: options.Lab = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    trust: options.Trust = None,
     seed: options.Seed = None,
     precision: options.Precision = None,
     online: options.Online = False,
     as_json: options.Json = False,
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why."""
-    bench = options.workbench(lab, seed=seed, precision=precision, quiet=True, online=online)
-    planned = bench.plan(bench.check(read_expression(expression)))
+    bench = options.workbench(
+        lab,
+        seed=seed,
+        precision=precision,
+        quiet=True,
+        data=data,
+        weights=weights,
+        trust=trust,
+        online=online,
+    )
+    checked = bench.check(read_expression(expression))
+    options.refuse_unused_weights(bench, checked.space)
+    planned = bench.plan(checked)
     reasons = bench.store.explain_all(planned.steps())
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
     if as_json:
@@ -85,15 +100,24 @@ def verify(
     from reactions.store import Store
 
     store = Store()
-    problems = [(p.key[:12], p.label, p.what) for p in store.verify(repair=repair)]
+    problems = list(store.verify(repair=repair))
+    left = len({p.path for p in problems if not p.is_repaired})
     if as_json:
-        body = [{"key": key, "label": label, "problem": text} for key, label, text in problems]
-        print_json("verify", {"root": str(store.root), "problems": body, "repaired": repair})
+        body = [
+            {"key": p.key[:12], "label": p.label, "problem": p.what, "repaired": p.is_repaired}
+            for p in problems
+        ]
+        repaired = repair and not left
+        print_json("verify", {"root": str(store.root), "problems": body, "repaired": repaired})
     elif problems:
-        print_table(str(store.root), ("key", "label", "problem"), problems)
+        rows = [(p.key[:12], p.label, p.what) for p in problems]
+        print_table(str(store.root), ("key", "label", "problem"), rows)
     else:
         say(f"{store.root}: no damage found")
-    if problems and not repair:
+    if left:
+        if repair:
+            entries = "1 damaged entry" if left == 1 else f"{left} damaged entries"
+            say(f"{entries} could not be put aside: may {store.root} be written to?")
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
@@ -113,12 +137,16 @@ def gc(
 ) -> None:
     """Remove what killed runs left behind and, if asked, entries; bundles stay.
 
+    What a running process uses is never removed. Half-written bundles and embeddings are looked
+    for among the default bundles and in the working folder.
+
     With --older-than or --all, what was remembered of scanned corpora goes too: it is made
     again when they are next used.
     """
     from reactions.data.digests import cache_root
     from reactions.data.tables import TableCache
-    from reactions.store import Store
+    from reactions.shelf import data_root
+    from reactions.store import Store, leftovers
 
     store = Store()
     freed = store.gc(
@@ -127,6 +155,7 @@ def gc(
         max_bytes=None if max_gb is None else int(max_gb * 1e9),
         dry_run=dry_run,
     )
+    left, left_bytes = leftovers.sweep(data_root(), (Path.cwd(),), dry_run=dry_run)
     scans = scan_bytes = 0
     if everything or older_than_days is not None:
         age_s = 0.0 if everything else 86_400 * (older_than_days or 0.0)
@@ -138,18 +167,18 @@ def gc(
             {
                 "root": str(store.root),
                 "dry_run": dry_run,
-                "size_bytes": freed.size_bytes + scan_bytes,
+                "size_bytes": freed.size_bytes + scan_bytes + left_bytes,
                 "scans": scans,
                 "entries": [_entry(entry) for entry in freed.entries],
-                "debris": [str(path) for path in freed.debris],
+                "debris": [str(path) for path in (*freed.debris, *left)],
                 "in_use": [_entry(entry) for entry in freed.in_use],
             },
         )
         return
     verb = "would free" if dry_run else "freed"
     say(
-        f"{store.root}: {verb} {human_bytes(freed.size_bytes + scan_bytes)}: "
-        f"{len(freed.entries)} entries, {len(freed.debris)} left-over folders"
+        f"{store.root}: {verb} {human_bytes(freed.size_bytes + scan_bytes + left_bytes)}: "
+        f"{len(freed.entries)} entries, {len(freed.debris) + len(left)} left-overs"
         + (f", {scans} scans of corpora" if scans else "")
     )
     if freed.in_use:

@@ -1,8 +1,8 @@
 """Bundles' directories: put in place in one move, and brought back after a kill in between.
 
-A new bundle is written to a staging folder beside its place, ``.<name>.<random>``, and then
+A new bundle is written to a staging folder beside its place, ``.molspace-new.<random>``, and then
 exchanged with what is there in one system call (Linux, macOS). Where that does not work, the old
-one moves to ``.<name>.old.<random>/bundle`` first, and whoever looks next, reader or writer,
+one moves to ``.molspace-old.<random>/<name>`` first, and whoever looks next, reader or writer,
 moves it back if the new one did not follow. Folders are locked while they are in use, so that
 ``molspace cache gc`` can tell what a killed process left.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import importlib
 import os
 import shutil
@@ -26,7 +27,8 @@ from reactions.errors import BundleError
 
 RECORD = "bundle.json"
 PROJECTORS = "projectors.safetensors"
-_OLD = "old"
+NEW = ".molspace-new."
+OLD = ".molspace-old."
 
 _fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 
@@ -34,7 +36,7 @@ _fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 @contextlib.contextmanager
 def staging_folder(directory: Path) -> Iterator[Path]:
     """Lend a new, locked folder beside a bundle's place; what is left of it is removed after."""
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    staging = Path(tempfile.mkdtemp(prefix=NEW, dir=directory.parent))
     with locked_folder(staging):
         try:
             staging.chmod(0o755)
@@ -91,10 +93,8 @@ def replace(staging: Path, directory: Path) -> None:
                     raise
             if _exchange(staging, directory):
                 break
-            aside = Path(
-                tempfile.mkdtemp(prefix=f".{directory.name}.{_OLD}.", dir=directory.parent)
-            )
-            old.append(aside / "bundle")
+            aside = Path(tempfile.mkdtemp(prefix=OLD, dir=directory.parent))
+            old.append(aside / directory.name)
             with contextlib.suppress(FileNotFoundError):
                 directory.rename(old[-1])
         _flush_folder(directory.parent)
@@ -109,7 +109,11 @@ def restore(directory: Path) -> None:
     with contextlib.suppress(OSError):  # a place that is only read keeps it where it is
         if os.path.lexists(directory):
             return
-        asides = directory.parent.glob(f"{_escaped(f'.{directory.name}.{_OLD}.')}*/bundle")
+        name = glob.escape(directory.name)
+        asides = [
+            *directory.parent.glob(f"{OLD}*/{name}"),
+            *directory.parent.glob(f".{name}.old.*/bundle"),  # of earlier versions
+        ]
         bundles = [path for path in asides if (path / RECORD).is_file()]
         if bundles:
             newest = max(bundles, key=lambda path: path.parent.stat().st_mtime_ns)
@@ -120,14 +124,11 @@ def restore(directory: Path) -> None:
 def restore_all(parent: Path) -> None:
     """``restore`` whatever was moved aside in a folder."""
     with contextlib.suppress(OSError):
-        for path in list(parent.glob(f".*.{_OLD}.*")):
-            name = path.name[1:].rpartition(f".{_OLD}.")[0]
-            if name and (path / "bundle" / RECORD).is_file():
-                restore(parent / name)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+        for path in [*parent.glob(f"{OLD}*/*"), *parent.glob(".*.old.*/bundle")]:
+            if path.parent.name.startswith(OLD):
+                restore(parent / path.name)
+            else:
+                restore(parent / path.parent.name[1:].rpartition(".old.")[0])
 
 
 def write_file(path: Path, data: bytes) -> None:

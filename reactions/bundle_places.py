@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from reactions.bundle import RECORD, Bundle, check_replaceable, load_bundle
+from reactions.bundle_files import restore
 from reactions.errors import BundleError, LanguageError, MissingError, StoreError, UsageError
 from reactions.kinds import SpaceSpec
 
@@ -29,6 +30,7 @@ def named_source(own: SpaceSpec, spec: SpaceSpec) -> str:
 def names_bundle(path: Path) -> bool:
     """Tell whether a path is that of a bundle's directory or record."""
     try:
+        restore(path)  # a kill may have come while it was replaced
         return (path / RECORD).is_file() or path.name == RECORD
     except OSError:  # a reaction longer than a file name may be
         return False
@@ -42,6 +44,7 @@ def check_place(directory: Path) -> None:
         BundleError: something else than a bundle is there.
     """
     try:
+        restore(directory)
         if directory.exists():
             check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)

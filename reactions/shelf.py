@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactions import labs
 from reactions.bundle import RECORD, load_bundle
+from reactions.bundle_files import restore
 from reactions.data.local_files import read_small_file
 from reactions.errors import DataError, MissingError, MolspaceError, StoreError
 from reactions.hashing import bytes_digest
@@ -148,7 +149,7 @@ def current_bundle(lab: Lab | None = None) -> Current:
         if found := _newest(root, above, keys):
             whose = f", lab: {found.lab}" if found.lab else ""
             reason = f"the last one made in {found.folder}{whose}"
-            if not (found.directory / RECORD).is_file():
+            if not _is_bundle(found.directory):
                 raise MissingError(
                     f"the current bundle is gone: {found.directory}",
                     why=f"it was {reason}",
@@ -211,7 +212,7 @@ def _legacy(root: Path, lab: Lab | None) -> Current | None:
     except (MissingError, DataError):
         return None
     directory = Path(os.fsdecode(data.strip()))
-    if not directory.is_absolute() or not (directory / RECORD).is_file():
+    if not directory.is_absolute() or not _is_bundle(directory):
         raise MissingError(f"the current bundle is gone: {directory}", fix=_FIX)
     made_in = load_bundle(directory).record["lab"].get("name")
     if lab is not None and made_in != lab.name:
@@ -227,7 +228,7 @@ def _legacy(root: Path, lab: Lab | None) -> Current | None:
 def _none(root: Path, folder: Path, lab: Lab | None) -> MissingError:
     """Say which bundles there are, of other labs or in other folders."""
     found = sorted(_all(root), key=lambda pointer: pointer.time_ns, reverse=True)
-    found = [pointer for pointer in found if (pointer.directory / RECORD).is_file()]
+    found = [pointer for pointer in found if _is_bundle(pointer.directory)]
     near = [pointer for pointer in found if pointer.folder in (folder, *folder.parents)]
     whose = f" of lab '{lab.name}'" if lab and near else ""
     why, fix = "", _FIX
@@ -243,3 +244,8 @@ def _none(root: Path, folder: Path, lab: Lab | None) -> MissingError:
         fix=fix,
         bundles=[str(pointer.directory) for pointer in found[:20]],
     )
+
+
+def _is_bundle(directory: Path) -> bool:
+    restore(directory)  # a kill may have come while it was replaced
+    return (directory / RECORD).is_file()

@@ -28,7 +28,8 @@ from reactions.errors import StoreError
 from reactions.kinds import Item
 from reactions.outputs import Format, files_of, refuse_replacing
 from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment, effective_factors
-from reactions.store.files import flush_folder
+from reactions.store.files import flush_folder, try_lock
+from reactions.store.leftovers import left_over_outputs
 from reactions.target import Target
 
 if TYPE_CHECKING:
@@ -168,6 +169,11 @@ class _Files(Writer):
                 temp = path.with_name(f".molspace-{uuid.uuid4().hex}")
                 self._temps.append(temp)
                 self._streams.append(temp.open("xb"))
+                try_lock(self._streams[-1].fileno())  # a living process writes it
+            for folder in dict.fromkeys(path.parent for path in self._paths):
+                for left_over in left_over_outputs(folder):
+                    with suppress(OSError):
+                        left_over.unlink()
             self._begin()
 
     def write(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:

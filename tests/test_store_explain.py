@@ -136,3 +136,57 @@ def test_reading_the_store_once_says_the_same(store):
     keep(store, *chain("float16"), step(seed=3))
     steps = [*chain("float32"), *chain("float16"), step(seed=4)]
     assert store.explain_all(steps) == {one.key: store.explain(one) for one in steps}
+
+
+# --- labs ---
+
+
+def lab(weights, corpus, **settings):
+    """The steps of one reaction in a lab: labels say nothing of weights and data."""
+    space = {"adapter": "precomputed", "weights": weights, "dim": 3}
+    a = step("embed", "embed A text", space=space, corpus=corpus, dtype="float16")
+    b = step("collect", "collect A text", [("rows", a)], temperature=0.1)
+    return a, b, step("train", "train A + Cr(B)", [("pairs", b)], **settings)
+
+
+def test_steps_of_another_lab_are_nothing_to_compare_with(store):
+    keep(store, *lab("w" * 64, "c" * 64, seed=0))
+    for one in lab("x" * 64, "d" * 64, seed=0):
+        assert store.explain(one) == f"no earlier {one.kind} step like it"
+
+
+def test_a_lab_whose_data_or_weights_changed_is_the_same_lab(store):
+    keep(store, *lab("w" * 64, "c" * 64, seed=0), *lab("x" * 64, "d" * 64, seed=5))
+    for other in (lab("w" * 64, "e" * 64, seed=0), lab("e" * 64, "c" * 64, seed=0)):
+        name = "corpus" if other[0].preimage["params"]["corpus"] == "e" * 64 else "space.weights"
+        old = "cccccccc" if name == "corpus" else "wwwwwwww"
+        cause = store.explain(other[0])
+        assert cause.startswith(f"params.{name}: ")
+        assert old[:3] in cause
+        assert store.explain(other[2]) == f"input pairs changed ({cause})"
+
+
+def test_another_label_is_nothing_to_compare_with(store):
+    keep(store, step(label="train A + Cr(B) on T", seed=0))
+    message = "no earlier train step like it"
+    assert store.explain(step(label="train A + Cr(B) on TVA", seed=1)) == message
+
+
+def test_a_wide_and_deep_plan_is_compared_in_no_time(store):
+    def plan(seed):
+        layer = [step("embed", "a", seed=seed), step("embed", "b", seed=seed)]
+        for depth in range(40):  # 2^40 ways through it
+            layer = [
+                step("train", f"{side}{depth}", [("x", layer[0]), ("y", layer[1])]) for side in "ab"
+            ]
+        return layer[0]
+
+    def everything(one, seen):
+        if one.key not in seen:
+            seen[one.key] = one
+            for _, source in one.inputs:
+                everything(source, seen)
+        return seen
+
+    keep(store, *everything(plan(0), {}).values())
+    assert store.explain(plan(1)).startswith("input x changed (params.seed: 0 -> 1)")

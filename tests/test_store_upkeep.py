@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -257,3 +258,29 @@ def test_a_lock_file_removed_by_its_last_holder_is_no_lock(tmp_path, monkeypatch
         assert len(calls) == 2
         assert path.read_text() == str(os.getpid())
     assert not path.exists()
+
+
+def test_a_repair_that_fails_says_so(store, monkeypatch):
+    (folder(store, 0) / "0.npy").unlink()
+    (folder(store, 0) / "manifest.json").write_text("{")
+    (folder(store, 1) / "0.npy").unlink()
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self == folder(store, 0):
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    warnings = []
+    store.warn = warnings.append
+    assert [problem.is_repaired for problem in store.verify()] == [False, False]
+    monkeypatch.setattr(Path, "rename", refuse)
+    found = {problem.key: problem.is_repaired for problem in store.verify(repair=True)}
+    assert found == {step(0).key: False, step(1).key: True}
+    assert sorted(warning.split(":")[0] for warning in warnings) == sorted(
+        [
+            f"the damaged entry {step(0).key[:12]} stays in place (Permission denied), and is not "
+            "used",
+            f"put aside the damaged entry {step(1).key[:12]}",
+        ]
+    )

@@ -16,6 +16,7 @@ from typing import Any
 from reactions import bundle as bundles
 from reactions import shelf
 from reactions.bundle import PROJECTORS, RECORD, Bundle
+from reactions.bundle_files import locked_folder
 from reactions.errors import BundleError, MissingError, MolspaceError, StoreError, UsageError
 from reactions.hashing import digest
 from reactions.sharing.card import model_card
@@ -272,7 +273,10 @@ def _staging(parent: Path | None) -> Iterator[Path]:
     parent = shelf.data_root() / "bundles" if parent is None else parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".share.", dir=parent) as name:
+        with (
+            tempfile.TemporaryDirectory(prefix=".share.", dir=parent) as name,
+            locked_folder(Path(name)),
+        ):
             folder = Path(name) / "bundle"
             folder.mkdir()
             yield folder

@@ -27,9 +27,9 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
         entries: everything the store has.
 
     Returns:
-        ``"no earlier train step"``, ``"no earlier train step like it"`` where it has little in
-        common with any, or the differences against the entry of the same kind that
-        has the fewest, such as ``"params.seed: 0 -> 1"`` or, where an input is another
+        ``"no earlier train step"``, ``"no earlier train step like it"`` where none has its label
+        and comes from the same lab, or has much in common with it, or the differences against the
+        one that has the fewest, such as ``"params.seed: 0 -> 1"`` or, where an input is another
         one, ``"input base changed (params.dtype: 'float16' -> 'float32')"``.
     """
     others = [entry for entry in entries if entry.kind == step.kind and entry.key != step.key]
@@ -37,11 +37,14 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
         return f"no earlier {step.kind} step"
     by_key = {entry.key: entry for entry in entries}
     preimage = _plain(step)
+    lab = _Lab(by_key)
+    others = [entry for entry in others if lab.made(entry, step)]
+    if not others:
+        return f"no earlier {step.kind} step like it"
     nearest = min(
         others,
         key=lambda entry: (
             len(list(_walk(entry.preimage, preimage))),
-            entry.label != step.label,
             _descending(entry.created),
             entry.key,
         ),
@@ -54,6 +57,43 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
         return f"no earlier {step.kind} step like it"
     more = len(found) - _MAX_DIFFERENCES
     return "; ".join(found[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+
+
+class _Lab:
+    """Tells whether entries and steps belong to the same lab, as far as the store knows.
+
+    Labels alone do not tell: two labs may name other weights and other data alike. What the
+    steps were made of, in the end, has a space or a corpus in common where the lab is the same.
+
+    Args:
+        by_key: everything the store has.
+    """
+
+    def __init__(self, by_key: Mapping[str, Manifest]) -> None:
+        self._by_key = by_key
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def made(self, entry: Manifest, step: Step) -> bool:
+        """Return whether an entry may be an earlier version of a step."""
+        pair = (entry.key, step.key)
+        if pair not in self._known:
+            same = (entry.kind, entry.label) == (step.kind, step.label)
+            self._known[pair] = same and self._same_origin(entry, step)
+        return self._known[pair]
+
+    def _same_origin(self, entry: Manifest, step: Step) -> bool:
+        old, new = (preimage.get("params", {}) for preimage in (entry.preimage, _plain(step)))
+        if isinstance(old, Mapping) and "space" in new and "corpus" in new:
+            return any(old.get(name) == new[name] for name in ("space", "corpus"))
+        inputs = entry.preimage.get("inputs", {})
+        if not isinstance(inputs, Mapping):
+            return False
+        common = [(inputs[name], source) for name, source in step.inputs if name in inputs]
+        # What the store has lost may have been the same.
+        return not common or any(
+            key == source.key or key not in self._by_key or self.made(self._by_key[key], source)
+            for key, source in common
+        )
 
 
 def _differences(step: Step, entry: Manifest, by_key: Mapping[str, Manifest]) -> list[str]:

@@ -18,6 +18,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from reactions.errors import StoreError
@@ -163,10 +164,12 @@ class Store:
         """
         self._check_format()
         with disk_errors(self.root, "read"):
+            repaired: dict[Path, bool] = {}
             for problem in upkeep.verify(self._layout):
-                if repair and problem.path.exists():
-                    self._quarantine(problem.path, [problem.what])
-                yield problem
+                path = problem.path
+                if repair and path not in repaired:
+                    repaired[path] = self._quarantine(path, [problem.what])
+                yield replace(problem, is_repaired=repaired.get(path, False))
 
     # --- writing ---------------------------------------------------------------------
 
@@ -340,14 +343,26 @@ class Store:
                 self._quarantine(target, ["its manifest is missing"])
                 publish(folder, target)
 
-    def _quarantine(self, folder: Path, problems: Sequence[str]) -> None:
-        """Move a damaged entry out of the way; a store that is only read keeps it."""
+    def _quarantine(self, folder: Path, problems: Sequence[str]) -> bool:
+        """Move a damaged entry out of the way; a store that is only read keeps it.
+
+        Returns:
+            Whether it is out of the way.
+        """
         aside = self._layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
-        with suppress(OSError):
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        what = f"the damaged entry {folder.name[:12]}"
+        try:
             aside.parent.mkdir(exist_ok=True)
             folder.rename(aside)
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        self.warn(f"put aside the damaged entry {folder.name[:12]}: {problems[0]}{more}")
+        except FileNotFoundError:  # another process was faster
+            return not folder.exists()
+        except OSError as error:
+            why = error.strerror or str(error)
+            self.warn(f"{what} stays in place ({why}), and is not used: {problems[0]}{more}")
+            return False
+        self.warn(f"put aside {what}: {problems[0]}{more}")
+        return True
 
     def _manifests(self) -> list[Manifest]:
         self._check_format()

@@ -54,12 +54,14 @@ class Problem:
         label: of its step, "" if that cannot be read.
         what: is wrong.
         path: the entry's folder.
+        is_repaired: the entry was put aside.
     """
 
     key: Digest
     label: str
     what: str
     path: Path
+    is_repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ def _debris(
     size_bytes = 0
     removed = []
     for path in [*filter(_is_debris, _children(layout.tmp)), *_children(layout.quarantine)]:
-        size_bytes += _size_bytes(path)
+        size_bytes += size_of(path)
         removed.append(path)
         if not dry_run:
             remove_tree(path)
@@ -228,17 +230,21 @@ def _debris(
             continue
         with nullcontext(True) if dry_run else locked(layout.lock(key)) as idle:
             if idle:
-                size_bytes += _size_bytes(path)
+                size_bytes += size_of(path)
                 removed.append(path)
                 if not dry_run and (aside := _move_aside(layout, path)) is not None:
                     remove_tree(aside)
-    for path in _left_over_files(layout, dry_run):
-        removed.append(path)
+    removed += _left_over_files(layout, dry_run)
     return removed, size_bytes
 
 
 def _left_over_files(layout: Layout, dry_run: bool) -> Iterator[Path]:
-    """Remove and yield the locks and leases of processes that were killed."""
+    """Remove and yield the locks, leases and unfinished records of killed processes."""
+    for path in sorted(layout.root.glob(f".{layout.store_json.name}-*")):
+        if _is_debris(path):
+            if not dry_run:
+                path.unlink(missing_ok=True)
+            yield path
     for path in sorted(layout.locks.glob("*.lock")):
         # ``locked`` looks at the name again once it has the lock: no new holder is lost.
         if is_idle(path, grace_s=0.0, unlocked_grace_s=_UNLOCKED_GRACE_S):
@@ -291,7 +297,8 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def _size_bytes(folder: Path) -> int:
+def size_of(folder: Path) -> int:
+    """Return the bytes that removing a folder frees."""
     size_bytes = 0
     for parent, _, names in os.walk(folder):  # passes over what vanishes meanwhile
         for name in names:

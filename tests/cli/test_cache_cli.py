@@ -1,0 +1,97 @@
+"""``molspace cache``."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from molspace_cli.app import app
+from reactions.errors import MolspaceError, UsageError
+from reactions.graph import Artifact
+from reactions.steps.step import make_step
+from reactions.store import Store
+
+
+def step(seed):
+    return make_step("train", f"toy {seed}", {"seed": seed}, (), lambda *_: Artifact({}))
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    store = Store()
+    for seed in range(2):
+        store.put(step(seed), Artifact({"x": np.ones((2, 2))}))
+    return store
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["cache", *map(str, arguments)])
+
+
+def break_entry(store):
+    key = step(0).key
+    (store.root / "entries" / key[:2] / key / "0.npy").unlink()
+
+
+def test_verify_exits_with_0_only_where_nothing_is_damaged_any_more(store, monkeypatch):
+    assert run("verify").exit_code == 0
+    break_entry(store)
+    assert run("verify").exit_code == 4
+    with monkeypatch.context() as patch:
+
+        def refuse(self, target):
+            raise OSError(30, "Read-only file system")
+
+        patch.setattr(Path, "rename", refuse)
+        done = run("verify", "--repair")
+        assert done.exit_code == 4
+        assert "1 damaged entry could not be put aside" in done.stderr
+        body = json.loads(run("verify", "--repair", "--json").stdout)
+        assert body["repaired"] is False
+        assert [problem["repaired"] for problem in body["problems"]] == [False]
+    assert run("verify", "--repair").exit_code == 0
+    assert run("verify").exit_code == 0
+
+
+def test_gc_looks_beside_the_store_too(store, tmp_path):
+    left = tmp_path / "data" / "molspace" / "bundles" / ".molspace-new.abcdefgh"
+    left.mkdir(parents=True)
+    output = tmp_path / f".molspace-{'0' * 32}"
+    output.write_bytes(b"123")
+    for path in (left, output):
+        os.utime(path, (0, 0))
+    body = json.loads(run("gc", "--dry-run", "--json").stdout)
+    assert set(body["debris"]) == {str(left), str(output)}
+    assert body["size_bytes"] == 3
+    done = run("gc")
+    assert "0 entries, 2 left-overs" in done.stderr
+    assert not left.exists()
+    assert not output.exists()
+
+
+def test_explain_takes_what_plan_takes(store, tmp_path):
+    rows = np.eye(4, dtype=np.float32)
+    for name, modalities in (("A", ("text", "image")), ("B", ("text", "audio"))):
+        (tmp_path / name).mkdir()
+        for modality in modalities:
+            np.save(tmp_path / name / f"{modality}.npy", rows)
+    reaction = '"./A" + Cr("./B")'
+    body = json.loads(run("explain", reaction, "--json").stdout)
+    assert body["steps"]
+    assert {one["state"] for one in body["steps"]} <= {
+        f"no earlier {kind} step{like}"
+        for kind in ("embed", "collect", "train", "assemble")
+        for like in ("", " like it")
+    }
+    done = run("explain", reaction, "--weights", f"CLAP_m={tmp_path / 'B'}")
+    assert isinstance(done.exception, UsageError)
+    assert "CLAP_m" in str(done.exception)
+    done = run("explain", reaction, "--data", tmp_path / "nowhere")
+    assert isinstance(done.exception, MolspaceError)
+    assert "nowhere" in str(done.exception) or "--data" in str(done.exception)
