@@ -146,6 +146,8 @@ def _print(record: Mapping[str, Any]) -> None:
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
         facts.append(f"published set: {record['expected']}")
+    if any("trained in float32" in text for text in record["notices"]):
+        facts.append("projectors trained in float32: no fast 16-bit products")
     if record["experts"] is not None:
         facts.append("experts: " + ", ".join(record["experts"]))
     for name, values in record["factors"].items():

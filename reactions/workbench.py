@@ -227,8 +227,9 @@ class Workbench:
                     "lab": lab,
                     "seed": self.lab.seed,
                     "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
+                    "bundle_products": target.products,
                     **artifacts[scoring.step.key].meta,
-                    "notices": list(scoring.plan.notices),
+                    "notices": [*scoring.plan.notices, *target.score_notices()],
                 },
                 {
                     name: rows[slice(None)]

@@ -60,6 +60,7 @@ def _run(
     found = dict(record)
     arrays: dict[str, Rows] = {}
     losses = {}
+    products: set[str] = set()
     for name, artifact in inputs.items():
         if name.startswith("mean."):
             arrays[name] = artifact.arrays["mean"]
@@ -68,4 +69,6 @@ def _run(
         else:
             arrays |= {f"{name}.{tensor}": rows for tensor, rows in artifact.arrays.items()}
             losses[name] = artifact.meta["loss"]
-    return Artifact(arrays, {**found, "losses": losses})
+            # Results of earlier versions do not say it.
+            products.update(filter(None, (artifact.meta.get("products"),)))
+    return Artifact(arrays, {**found, "losses": losses, "products": sorted(products)})

@@ -261,7 +261,9 @@ def _run(
         progress=lambda done, total: context.progress(done, total, "steps"),
     )
     arrays = {name: np.asarray(value) for name, value in projector.state().items()}
-    return Artifact(arrays, {"pairs": sum(map(len, sets.values())), "loss": history})
+    products = str(table.dtype).removeprefix("torch.")
+    meta = {"pairs": sum(map(len, sets.values())), "loss": history, "products": products}
+    return Artifact(arrays, meta)
 
 
 def tensors(artifact: Artifact) -> dict[str, Tensor]:

@@ -1,0 +1,52 @@
+"""Which arithmetic trained a bundle is in its record, and eval says where it moves scores."""
+
+from types import SimpleNamespace
+
+import fakes
+import pytest
+
+from reactions.graph import Artifact
+from reactions.kinds import Expert, Fusion, Leaf
+from reactions.steps.assemble import _run
+from reactions.target import Target
+
+SPACE = Fusion("cr", Leaf(fakes.IB.spec), (Expert(Leaf(fakes.CM.spec), 1.0, ()),))
+MCR = Fusion("cr", Leaf(fakes.IB.spec), (Expert(Leaf(fakes.CM.spec), 1.0, (), recipe="cmcr"),))
+
+
+def target(space=SPACE, *, precision="fast", **record):
+    bundle = SimpleNamespace(record={"settings": {"precision": precision}, **record})
+    return Target("x", space, "mini", bundle)
+
+
+def test_a_bundle_says_what_its_projectors_were_trained_in():
+    def trained(**meta):
+        return Artifact({}, {"loss": [1.0], **meta})
+
+    inputs = {
+        "0.T": trained(products="bfloat16"),
+        "0.V": trained(products="float32"),
+        "0.A": trained(),  # of an earlier version
+    }
+    assert _run({}, None, inputs, 0, 0).meta["products"] == ["bfloat16", "float32"]
+
+
+def test_scores_of_float32_are_called_what_they_are():
+    (notice,) = target(products=["float32"]).score_notices()
+    assert "trained in float32" in notice
+    assert "0.1 points" in notice
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        target(products=["bfloat16"]),
+        target(products=[]),
+        target(),  # an earlier version's bundle
+        target(precision="exact", products=["float32"]),  # asked for
+        target(MCR, products=["float32"]),
+        Target("x", SPACE.base, "mini"),
+    ],
+)
+def test_where_nothing_differs_nothing_is_said(other):
+    assert other.score_notices() == ()
