@@ -85,6 +85,8 @@ def list_spaces(
     )
     for name, fix in missing.items():
         print_note(f"{name}: {fix}")
+    if any(spec.hub for spec in specs):
+        print_note("hub: the modality that a space's training paired with each of its others")
 
 
 @app.command("info")
@@ -109,7 +111,7 @@ def info(
         [
             ("dim", str(spec.dim)),
             ("modalities", ", ".join(spec.modalities)),
-            ("hub", spec.hub or "- (every pair is bound)"),
+            ("hub", spec.hub or "- (each modality was paired with each other)"),
             ("adapter", spec.adapter),
             ("weights", spec.source),
             ("sha256", spec.weights_digest or "-"),
