@@ -8,9 +8,11 @@ below before anything is decoded.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -44,6 +46,12 @@ MAX_SECONDS = 3600
 
 WHOLE_BYTES = 1 << 24
 """Image files up to this size are read in one go."""
+
+MAX_HELD_BYTES = 1 << 30
+"""Encoded items that are read from tars and servers, and image files."""
+
+MAX_TEXT_BYTES = 1 << 24
+"""Texts in tars."""
 
 SKIP = (
     "mend it, or run molspace data check --full, with the same --lab and --data: it finds all "
@@ -151,11 +159,12 @@ def resample(waveform: Waveform, rate_hz: int) -> Waveform:
     import soxr
 
     samples = soxr.resample(waveform.samples, waveform.rate_hz, rate_hz, quality="HQ")
+    np.clip(samples, -1.0, 1.0, out=samples)
     # soxr's length may miss the rounded ratio by a sample, or be 0 for a click.
     n = max(1, round(len(waveform.samples) * rate_hz / waveform.rate_hz))
-    fitted = np.zeros(n, np.float32)
-    fitted[: len(samples)] = np.clip(samples[:n], -1.0, 1.0)
-    return Waveform(fitted, rate_hz)
+    if len(samples) != n:
+        samples = np.pad(samples[:n], (0, max(0, n - len(samples))))
+    return Waveform(samples, rate_hz)
 
 
 def load(item: Item, *, channel: int | None = None) -> Item:
@@ -199,12 +208,27 @@ def open_media(source: Source) -> BinaryIO:
     """Open a source; blobs are read whole.
 
     Raises:
-        OSError: the file is missing or cannot be read.
+        OSError: the file is missing, no regular file, or cannot be read.
+        MediaError: it is larger than any that is decoded from memory.
         DataError: the tar or the server a blob lies in cannot be read.
     """
     if isinstance(source, Blob):
+        if (why := too_large(source.size_bytes or 0)) is not None:
+            raise MediaError(f"cannot use '{source}'", why=why, fix="cut it up", path=str(source))
         source = source.read()
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    mode = source.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe may wait forever, or never end
+        raise OSError(errno.EINVAL, "not a regular file")
+    return source.open("rb")
+
+
+def too_large(size_bytes: int) -> str | None:
+    """Return why an encoded item is too large to be held in memory; None if it is not."""
+    if size_bytes <= MAX_HELD_BYTES:
+        return None
+    return f"it has {size_bytes} bytes, more than {MAX_HELD_BYTES >> 20} MiB"
 
 
 def _limits() -> sounds.Limits:
@@ -213,7 +237,12 @@ def _limits() -> sounds.Limits:
 
 def _at_hand(stream: BinaryIO) -> BinaryIO:
     """Read a file whole unless it is large: decoders read many small pieces, out of order."""
-    if isinstance(stream, io.BytesIO) or os.fstat(stream.fileno()).st_size > WHOLE_BYTES:
+    if isinstance(stream, io.BytesIO):
+        return stream
+    size_bytes = os.fstat(stream.fileno()).st_size
+    if (why := too_large(size_bytes)) is not None:  # some decoders read all of it
+        raise ValueError(why)
+    if size_bytes > WHOLE_BYTES:
         return stream
     return io.BytesIO(stream.read())
 
@@ -221,8 +250,11 @@ def _at_hand(stream: BinaryIO) -> BinaryIO:
 def _load_text(source: Source) -> str:
     try:
         with open_media(source) as stream:
-            return stream.read().decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
+            text = stream.read(MAX_TEXT_BYTES + 1)
+        if len(text) > MAX_TEXT_BYTES:
+            raise ValueError(f"it is longer than {MAX_TEXT_BYTES} bytes")
+        return text.decode().strip()
+    except (OSError, ValueError) as error:
         raise _undecodable("text", place(source), error) from error
 
 

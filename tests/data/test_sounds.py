@@ -1,6 +1,7 @@
 """Half a sound is none, a sound of unknown length is whole, codecs that cannot seek are read."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from media_files import put, sound_bytes
+from media_files import image_bytes, put, sound_bytes
 from sound_files import patched, piped_flac, tone, wav
 
 from reactions.data import media, sounds
 from reactions.data.checks import check
+from reactions.data.places import Blob
 from reactions.data.sources.source import DEPTHS
 from reactions.errors import MediaError
 
@@ -241,6 +243,31 @@ def test_nothing_beside_the_sound_is_opened(
     assert length(data) == N
     (tmp_path / "._x.mp3").write_bytes(b"\0\5\x16\7" + bytes(100))
     assert len(media.load_audio(put(tmp_path / "x.mp3", data)).samples) == N
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_pipes_and_devices_are_no_media(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.wav")
+    for load in (media.load_audio, media.load_image):
+        for path in (tmp_path / "x.wav", Path("/dev/zero")):
+            with pytest.raises(MediaError, match="cannot decode") as caught:
+                load(path)
+            assert caught.value.why == "not a regular file"
+
+
+def test_encoded_items_that_are_held_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = sound_bytes(n=N)
+    blob = Blob(str(put(tmp_path / "x.tar", data)), 0, len(data), "a.wav")
+    assert len(media.load_audio(blob).samples) == N
+    monkeypatch.setattr(media, "MAX_HELD_BYTES", 1 << 10)
+    with pytest.raises(MediaError, match="cannot use") as caught:
+        media.load_audio(blob)
+    assert f"it has {len(data)} bytes, more than" in caught.value.why
+    with pytest.raises(MediaError) as caught:
+        media.load_image(put(tmp_path / "x.png", image_bytes(size=(40, 40))))
+    assert "bytes, more than" in caught.value.why
 
 
 def test_an_hour_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from reactions.data import checks, remote
 from reactions.data.checks import check
 from reactions.data.corpora import check_ids
+from reactions.data.media import too_large
 from reactions.data.media_kinds import (
     SUFFIXES,
     count_others,
@@ -254,6 +255,8 @@ def _look(entry: Entry, *, modality: Modality, depth: Depth) -> tuple[str, str]:
     path = Path(entry.url)
     try:
         if is_url(entry.url):
+            if (why := too_large(entry.size_bytes)) is not None:
+                return "file:", why
             data = remote.read(entry.url)
             return f"file:{bytes_digest(data)}", check(modality, data, depth)
         return f"file:{file_digest(path)}", check(modality, path, depth)

@@ -15,6 +15,7 @@ import numpy as np
 
 from reactions.data import checks
 from reactions.data.checks import check
+from reactions.data.media import too_large
 from reactions.data.media_kinds import count_loose, modality_of
 from reactions.data.places import Entry, open_binary
 from reactions.data.sources.files import looking
@@ -28,7 +29,7 @@ from reactions.hashing import bytes_digest, digest
 _VERSION = 2
 _CHUNK_BYTES = 1 << 20
 _HELD_BYTES = 1 << 28
-"""Larger members are hashed in pieces and taken on trust: no media item is a quarter gigabyte."""
+"""Larger members are hashed in pieces, and their contents are taken on trust until decoded."""
 
 _BATCH_MEMBERS = 256
 _BATCH_BYTES = 1 << 26
@@ -122,7 +123,8 @@ def _index(shard: Entry, depth: Depth) -> Table:
 def _look(member: _Member, *, depth: Depth) -> tuple[str, str]:
     """Return a member's tagged digest, and why it cannot be used."""
     if member.sha256:
-        return f"file:{member.sha256}", ""
+        why = too_large(member.size_bytes) if modality_of(member.name) else None
+        return f"file:{member.sha256}", why or ""
     modality = modality_of(member.name)
     try:
         why = check(modality, member.data, depth) if modality else ""
