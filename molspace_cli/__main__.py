@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from molspace_cli.console import error_json
+from molspace_cli.console import error_json, ready_streams, say
 
 PROGRAM = "molspace"
 COMPLETION_VARIABLE = "_MOLSPACE_COMPLETE"
@@ -18,11 +18,12 @@ COMPLETION_VARIABLE = "_MOLSPACE_COMPLETE"
 def main() -> None:
     """Run ``molspace`` and exit with its code."""
     _open_closed()
+    ready_streams()
     try:
         code = _run()
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
     except KeyboardInterrupt as stopped:
-        print(f"interrupted; {str(stopped) or 'what was finished is kept'}", file=sys.stderr)
+        say(f"interrupted; {str(stopped) or 'what was finished is kept'}")
         code = 130
         if threading.active_count() > 1:  # workers that a second Ctrl-C left behind
             sys.stdout.flush()
@@ -83,7 +84,7 @@ def _report(error: Exception, command: Any) -> int:
     if usage.is_abort(error):
         raise KeyboardInterrupt from None
     if usage.asks_for_help(error):
-        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        say(error.format_message())  # type: ignore[attr-defined]
         return 2
     if usage.is_usage_error(error):
         error = usage.translated(error, command, sys.argv[1:])
@@ -91,7 +92,7 @@ def _report(error: Exception, command: Any) -> int:
         raise error
     # One line: whatever else was said on stderr, the last line is the object.
     text = error_json(error) if _wants_json() else "error: " + "\n".join(error.lines())
-    print(text, file=sys.stderr)
+    say(text)
     return error.exit_code
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from reactions.data.printable import printable, printable_cell
 
 if TYPE_CHECKING:
     from reactions.errors import MolspaceError
@@ -18,7 +22,41 @@ SCHEMA = 1
 def say(message: str) -> None:
     """Print a message for people on stderr, if there is one."""
     if sys.stderr is not None:
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
+
+
+def print_text(text: str, end: str = "\n") -> None:
+    """Print lines of text on stdout."""
+    print(printable(text), end=end)
+
+
+def print_path(path: Path | str) -> None:
+    """Print a path on stdout: as it is in a pipe, for whoever opens it; spelled out for people."""
+    print(printable_cell(str(path)) if is_terminal() else path)
+
+
+def ready_streams() -> None:
+    """Let stdout and stderr take any text: names of files that are no UTF-8 keep their bytes.
+
+    Signs that an encoding lacks are spelled out.
+    """
+    codecs.register_error("molspace", _encodable)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="molspace")
+
+
+def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    spelled = b"".join(
+        bytes([ord(sign) - 0xDC00])
+        if 0xDC80 <= ord(sign) <= 0xDCFF
+        else sign.encode("ascii", "backslashreplace")
+        for sign in text
+    )
+    return spelled, error.end
 
 
 def print_json(kind: str, body: Mapping[str, Any]) -> None:
@@ -45,35 +83,42 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         rows: one text a column each; columns that hold only numbers are right-aligned.
     """
     if not is_terminal():
-        print(f"# {title}")
+        print(f"# {printable_cell(title)}")
         for row in (columns, *rows):
-            print("\t".join(row))
+            print("\t".join(map(printable_cell, row)))
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
+    rows = [list(map(printable_cell, row)) for row in rows]
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
         numeric = bool(cells) and all(_numeric(cell) for cell in cells)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            Text(printable_cell(column)), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console(no_color=bool(os.environ.get("NO_COLOR")))
-    console.print(Text(title, style="bold"))  # as a table's own title it would be as narrow
+    console.print(
+        Text(printable_cell(title), style="bold")
+    )  # as a table's own title it would be as narrow
     console.print(table)
 
 
 def print_note(text: str) -> None:
     """Print a remark on the table above it, on stdout: a ``#`` comment line in a pipe."""
     if not is_terminal():
-        print(f"# {text}")
+        print(f"# {printable_cell(text)}")
         return
     from rich.console import Console
     from rich.text import Text
 
-    Console(no_color=bool(os.environ.get("NO_COLOR"))).print(Text(text))  # whole words a line
+    Console(no_color=bool(os.environ.get("NO_COLOR"))).print(
+        Text(printable(text))
+    )  # whole words a line
 
 
 def _numeric(cell: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.console import print_json, say
+from molspace_cli.console import print_json, print_path, say
 
 if TYPE_CHECKING:
     from reactions.bundle import Bundle
@@ -85,7 +85,7 @@ def freebind(
         print_json("import", {"from": "freebind", "bundles": bundles})
         return
     for entry in found:
-        print(entry.bundle.path)
+        print_path(entry.bundle.path)
 
 
 Base = Annotated[
@@ -163,7 +163,7 @@ def _mcr(
     if as_json:
         print_json("import", {"from": recipe, "bundles": [_shown(origin["product"], bundle)]})
     else:
-        print(bundle.path)
+        print_path(bundle.path)
 
 
 def _shown(product: str, bundle: Bundle) -> dict[str, Any]:

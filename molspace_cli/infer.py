@@ -14,7 +14,7 @@ import typer
 
 from molspace_cli import options
 from molspace_cli.asking import consider
-from molspace_cli.console import is_terminal, print_json, print_table, say
+from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
 from molspace_cli.infer_report import Report, plain
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def infer(
         written = {"path": names[0], "files": names}
         print_json("infer", {**written, **_facts(about), **bundle, **report.to_json()})
     elif path is not None:
-        print(path)
+        print_path(path)
     if report.skipped:
         raise typer.Exit(EXIT_STEP_FAILED)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import print_json, say
+from molspace_cli.console import print_json, print_path, say
 
 if TYPE_CHECKING:
     from reactions.run.events import EventSink
@@ -79,7 +79,7 @@ def sample(out: Out) -> None:
     from reactions.labs import mini
 
     say("lab: mini (procedural media)")
-    print(mini.write_sample(out))
+    print_path(mini.write_sample(out))
 
 
 @app.command("train")
@@ -115,7 +115,7 @@ def train(
         events(PlanStopped())
         raise
     events(PlanFinished(len(expected), time.monotonic() - began_s))
-    print(write_lab_file(out))
+    print_path(write_lab_file(out))
 
 
 def _epochs(events: EventSink) -> Callable[[str, int, int], None]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import human_bytes, human_flops, print_json, print_table, say
+from molspace_cli.console import human_bytes, human_flops, print_json, print_table, print_text, say
 from molspace_cli.quality import row_line
 from molspace_cli.react import Expression, read_expression
 
@@ -49,7 +49,7 @@ def plan(
     planned = bench.plan(checked)
     reasons = bench.store.explain_all(planned.steps())
     if draw:
-        print(drawing.draw(planned, reasons, form=draw))
+        print_text(drawing.draw(planned, reasons, form=draw))
         return
     steps = [{**step, "state": reasons[step["key"]]} for step in plan_json(planned)]
     todo = [step for step in steps if step["state"] != "hit"]

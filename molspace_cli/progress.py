@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from molspace_cli.amounts import counted, duration, pace_of, rough
+from reactions.data.printable import printable, printable_cell
 from reactions.run.events import (
     Event,
     EventSink,
@@ -99,7 +100,7 @@ class Display(ABC):
 
     def say(self, text: str) -> None:
         """Write one line."""
-        self.stream.write(f"{text}\n")
+        self.stream.write(f"{printable(text)}\n")
         self.stream.flush()
 
     def head(self, event: StepEvent) -> str:
@@ -271,14 +272,18 @@ class Live(Plain):
             return
         if isinstance(event, StepStarted):
             self._rows[event.key] = bars.add_task(
-                event.label, total=event.total or None, completed=event.done, note="", notes=("",)
+                printable_cell(event.label),
+                total=event.total or None,
+                completed=event.done,
+                note="",
+                notes=("",),
             )
         elif isinstance(event, StepProgress) and event.key in self._rows:
             notes = self.paces(event)
             row = self._rows[event.key]
             bars.update(row, total=event.total, completed=event.done, note=notes[0], notes=notes)
         elif isinstance(event, Waiting | StoreWarning | Stopping):
-            bars.console.print(self.line(event), markup=False, highlight=False)
+            bars.console.print(printable(self.line(event)), markup=False, highlight=False)
         elif isinstance(event, StepFinished | StepHit | StepFailed) and event.key in self._rows:
             bars.remove_task(self._rows.pop(event.key))
         self.count(event)
@@ -289,7 +294,9 @@ class Live(Plain):
         bars = self._started()
         if self._parts is None:
             self._parts = bars.add_task("", total=event.total, notes=_Notes(self._parts_notes))
-        bars.update(self._parts, description=event.label, completed=event.number - 1)
+        bars.update(
+            self._parts, description=printable_cell(event.label), completed=event.number - 1
+        )
 
     def _begin_plan(self, steps: int) -> None:
         if self._parts is None:

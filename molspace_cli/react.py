@@ -11,7 +11,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.asking import consider
-from molspace_cli.console import print_json, say
+from molspace_cli.console import print_json, print_path, say
 from molspace_cli.quality import aligned, remarks, row_line, tables
 
 Expression = Annotated[
@@ -85,7 +85,7 @@ def react(
             },
         )
     else:
-        print(bundle.path)
+        print_path(bundle.path)
 
 
 def say_quality(report: Mapping[str, Any] | None) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.asking import consider
-from molspace_cli.console import print_json, print_note, print_table, say
+from molspace_cli.console import print_json, print_note, print_table, print_text, say
 
 if TYPE_CHECKING:
     from reactions.reproduce import MeasuredRow, MeasuredTable
@@ -118,7 +118,9 @@ def findings(
             ],
         )
         for number, statement in STATEMENTS.items():
-            print(f"({number}) {'holds' if found.holds(number) else 'DOES NOT HOLD'}: {statement}")
+            print_text(
+                f"({number}) {'holds' if found.holds(number) else 'DOES NOT HOLD'}: {statement}"
+            )
     if not all(found.holds(number) for number in STATEMENTS):
         raise typer.Exit(EXIT_STEP_FAILED)
 

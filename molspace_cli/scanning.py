@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from molspace_cli.amounts import duration
+from reactions.data.printable import printable_cell
 
 _LINE_EVERY_S = 10.0
 
@@ -42,4 +43,4 @@ def scans(*, quiet: bool = False) -> Callable[[str, int, int], None]:
 
 def _tell(line: str) -> None:
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable_cell(line), file=sys.stderr, flush=True)

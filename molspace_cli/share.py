@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.console import human_bytes, print_json, say
+from molspace_cli.console import human_bytes, print_json, print_path, print_text, say
 
 Repo = Annotated[
     str,
@@ -76,7 +76,7 @@ def push(
     if not quiet:
         listed = ", ".join(f"{name} ({human_bytes(size)})" for name, size in done.files.items())
         say(f"{'would send' if dry_run else 'sent'} to {done.repo}: {listed}")
-    print(done.card if dry_run else done.url, end="" if dry_run else "\n")
+    print_text(done.card if dry_run else done.url, end="" if dry_run else "\n")
 
 
 def pull(
@@ -114,4 +114,4 @@ def pull(
             },
         )
     else:
-        print(done.bundle.path)
+        print_path(done.bundle.path)

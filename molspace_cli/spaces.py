@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.console import human_bytes, human_flops, print_json, print_note, print_table, say
+from molspace_cli.console import (
+    human_bytes,
+    human_flops,
+    print_json,
+    print_note,
+    print_path,
+    print_table,
+    say,
+)
+from reactions.data.printable import printable_cell
 
 if TYPE_CHECKING:
     from reactions.kinds import Corpus, Item, Modality, SpaceSpec
@@ -184,7 +193,7 @@ def fetch(
             say("; ".join(filter(None, (f"{one.name}: {state}", terms))))
         elif terms and one.licence:
             say(f"{one.name}: {terms}")
-        print(one.path)
+        print_path(one.path)
 
 
 @app.command("doctor")
@@ -268,7 +277,7 @@ def _downloads(quiet: bool) -> Any:
                 f"{100 * done // total} % of {human_bytes(total)}" if total else human_bytes(done)
             )
             end = "\n" if total and done >= total else ""
-            print(f"\r{what}: {share}   ", end=end, file=sys.stderr, flush=True)
+            print(f"\r{printable_cell(what)}: {share}   ", end=end, file=sys.stderr, flush=True)
         elif what not in begun:
             begun.add(what)
             say(f"{what}: downloading" + (f" {human_bytes(total)}" if total else ""))

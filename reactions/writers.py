@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from reactions.data.printable import printable_json
 from reactions.errors import StoreError
 from reactions.kinds import Item
 from reactions.outputs import Format, files_of, refuse_replacing
@@ -307,7 +308,8 @@ class _Npy(_Matrix):
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # Unicode stays readable, but for what a terminal would obey.
+    return printable_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _check(path: Path) -> None:
