@@ -122,6 +122,9 @@ _INTEGERS = {
 }
 
 
+_MAX_TENSORS = 1000
+
+
 class _Safetensors:
     def __init__(self, path: Path, modality: str) -> None:
         from safetensors import SafetensorError, safe_open
@@ -131,6 +134,8 @@ class _Safetensors:
         try:
             with safe_open(path, "np") as stored:  # checks the header against the file
                 names = list(stored.keys())
+            if len(names) > _MAX_TENSORS:
+                raise ValueError(f"it holds {len(names):,} tensors")
             with path.open("rb") as stream:
                 header_bytes = int.from_bytes(stream.read(8), "little")
                 self._header = json.loads(stream.read(header_bytes))
@@ -185,7 +190,7 @@ class _Safetensors:
                 path=str(self.path),
             )
         if key:
-            return parse_ids(self.metadata[key], f"the metadata of '{self.path}'")
+            return parse_ids(self.metadata[key], f"the metadata of '{self.path}'", self.shape[0])
         if not self._id_tensor:
             return None
         entry = self._header[self._id_tensor]

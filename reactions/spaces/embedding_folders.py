@@ -72,16 +72,16 @@ def read_info(folder: Path, modalities: Sequence[Modality]) -> dict[str, Any]:
     for key, value in info.items():
         if key not in _SPACE_KEYS:
             raise DataError(
-                f"unknown key '{_printable(key)}' in '{path}'",
+                f"unknown key {key!a} in '{path}'",
                 fix=suggestion(_printable(key), _SPACE_KEYS),
                 path=str(path),
             )
         if not (value is None or isinstance(value, str)):
             raise DataError(f"'{key}' in '{path}' is no string", path=str(path))
-        if value is not None and value != _printable(value):
+        if value is not None and not value.isprintable():
             raise DataError(
-                f"'{key}' in '{path}' is not Unicode text",
-                why=f"it is '{_printable(value)}'",
+                f"'{key}' in '{path}' holds characters that cannot be printed",
+                why=f"it is {value!a}",
                 path=str(path),
             )
     if info.get("hub") is not None and info["hub"] not in modalities:

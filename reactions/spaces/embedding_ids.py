@@ -21,8 +21,13 @@ from reactions.data.local_files import read_text_file
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Modality
 
-MAX_IDS_BYTES = 1 << 28
-"""A file of ids may have so many bytes: five million ids of fifty characters."""
+MAX_IDS_BYTES = 1 << 27
+"""A text of ids may have so many bytes, and no more than ``_ID_BYTES`` a row beyond the first
+megabyte: two million ids of sixty characters. Arrays and columns hold more."""
+
+_ID_BYTES = 1 << 10
+_ID_COMMAS = 16
+_FEW = 1 << 10
 
 NAMES = (
     *("id", "ids", "key", "keys", "__key__", "item_id", "sample_id", "_id", "uid", "uuid", "guid"),
@@ -156,8 +161,13 @@ def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def read_ids(path: Path, modality: Modality = "") -> list[Any]:
+def read_ids(path: Path, modality: Modality, n: int) -> list[Any]:
     """Read a file of ids: a JSON list, an npy or parquet of one column, or one a line.
+
+    Args:
+        path: of the file.
+        modality: whose ids.
+        n: how many rows there are; a text of far more than so many ids is not split up.
 
     Raises:
         DataError: it cannot be read, is too large, or holds no ids.
@@ -173,13 +183,16 @@ def read_ids(path: Path, modality: Modality = "") -> list[Any]:
             raise DataError(f"no column of ids in '{path}'", fix="call it 'id'", path=str(path))
         return column
     try:
-        text = read_text_file(path, MAX_IDS_BYTES)
+        text = read_text_file(path, min(MAX_IDS_BYTES, (1 << 20) + _ID_BYTES * n))
     except (DataError, MissingError, UsageError) as error:
         error.fix = error.fix or "write the ids in UTF-8, one a line, or as a JSON list"
         raise
     if suffix == ".json":
-        return parse_ids(text, f"'{path}'")
-    return text.removesuffix("\n").split("\n")  # not splitlines: ids may hold odd separators
+        return parse_ids(text, f"'{path}'", n)
+    text = text.removesuffix("\n")
+    if text.count("\n") > n + _FEW:
+        raise no_ids(f"'{path}'", f"it has {text.count(chr(10)) + 1} lines for {n} rows")
+    return text.split("\n")  # not splitlines: ids may hold odd separators
 
 
 def _array(path: Path) -> NDArray[Any]:
@@ -224,16 +237,20 @@ def ids_of_array(array: NDArray[Any], where: str) -> list[Any]:
     return found
 
 
-def parse_ids(text: str, where: str) -> list[Any]:
+def parse_ids(text: str, where: str, n: int) -> list[Any]:
     """Parse a JSON list of ids.
 
     Args:
         text: the JSON.
         where: what errors call it.
+        n: how many rows there are.
 
     Raises:
         DataError: it is no JSON list.
     """
+    # Each value takes many times its text: what could hold far too many is not parsed.
+    if text.count(",") + text.count("[") > _ID_COMMAS * n + _FEW:
+        raise no_ids(where, f"it holds far more values than the {n} rows")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:

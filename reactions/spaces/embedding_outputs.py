@@ -30,6 +30,9 @@ from reactions.spaces.embedding_tables import EmbeddingFile, Selected, shape_of,
 
 ITEMS = ".items.jsonl"
 
+MAX_ITEMS_BYTES = 1 << 30
+"""A file of items may have so many bytes: ten million rows."""
+
 _MAX_LINE_BYTES = 1 << 20
 _MAX_FACTS_BYTES = 1 << 20
 
@@ -146,6 +149,12 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 @lru_cache(maxsize=8)
 def _items(path: Path, *stamp: int) -> tuple[str, int, _Groups]:
     """Return the digest of a file of items, how many there are, and their rows by modality."""
+    if stamp[0] > MAX_ITEMS_BYTES:
+        raise DataError(
+            f"'{path}' is too large",
+            why=f"it has {stamp[0]:,} bytes; a file of items may have {MAX_ITEMS_BYTES:,}",
+            path=str(path),
+        )
     sha = hashlib.sha256()
     groups: dict[Modality, tuple[array[int], list[str]]] = {}
     n = 0

@@ -131,7 +131,7 @@ def all_ids(
             path=str(folder),
         )
     if sides:
-        where, found = sides[0].name, read_ids(sides[0], modality)
+        where, found = sides[0].name, read_ids(sides[0], modality, table.shape[0])
     if found is None:
         _refuse_unread_ids(folder, modality, one)
         return None, ""

@@ -243,6 +243,44 @@ def test_other_files_are_no_ids(tmp_path: Path) -> None:
 def test_large_files_of_ids_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "text.npy", X)
     write_lines(tmp_path / "text.ids.txt", NAMES)
-    monkeypatch.setattr(embedding_ids, "MAX_IDS_BYTES", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding_ids, "MAX_IDS_BYTES", 3)
+        with pytest.raises(DataError, match="too large"):
+            ids(tmp_path)
+    # A megabyte and a kilobyte a row, whatever it holds.
+    put(tmp_path / "text.ids.txt", b"a" * (1 << 20) + b"b" * (6 << 10))
     with pytest.raises(DataError, match="too large"):
         ids(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("text.ids.json", "[" + "[]," * 200_000 + "[]]"),
+        ("text.ids.json", "[" * 100_000 + "]" * 100_000),
+        ("text.ids.json", '[{"a":' * 20_000),
+        ("text.ids.json", "[" + "1," * 400_000 + "1]"),
+        ("text.ids.txt", "\n" * 900_000),
+    ],
+)
+def test_texts_of_far_more_ids_than_rows_are_not_taken_apart(
+    name: str, data: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "text.npy", X)
+    put(tmp_path / name, data)
+    with pytest.raises(DataError) as caught:
+        ids(tmp_path)
+    assert name in str(caught.value)
+    (tmp_path / name).unlink()
+    (tmp_path / "text.npy").unlink()
+    if name.endswith("json"):
+        safetensors.numpy.save_file({"e": X}, tmp_path / "text.safetensors", {"ids": data})
+        with pytest.raises(DataError, match="metadata"):
+            ids(tmp_path)
+
+
+def test_headers_of_very_many_tensors_are_refused(tmp_path: Path) -> None:
+    tensors = {f"t{i}": np.zeros(0, np.float32) for i in range(1001)}
+    safetensors.numpy.save_file({**tensors, "text": X}, tmp_path / "text.safetensors")
+    with pytest.raises(DataError, match="1,002 tensors"):
+        precomputed.resolve(tmp_path)

@@ -8,9 +8,10 @@ import pytest
 
 from reactions.errors import DataError
 from reactions.kinds import Item, Leaf, SpaceSpec
-from reactions.spaces import precomputed
+from reactions.outputs import FORMATS
+from reactions.spaces import embedding_outputs, precomputed
 from reactions.target import Target
-from reactions.writers import FORMATS, describe, open_writer
+from reactions.writers import describe, open_writer
 
 DIM = 6
 ITEMS = [
@@ -133,6 +134,13 @@ def test_damaged_lines(embedding: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         precomputed.resolve(tmp_path)
     assert words in str(caught.value)
+
+
+def test_large_files_of_items_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "s" / "e.npy")
+    monkeypatch.setattr(embedding_outputs, "MAX_ITEMS_BYTES", 100)
+    with pytest.raises(DataError, match="too large"):
+        precomputed.resolve(path.parent)
 
 
 def test_repeated_ids_are_refused(tmp_path: Path) -> None:

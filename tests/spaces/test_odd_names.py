@@ -86,3 +86,21 @@ def test_weights_name_another_folder_of_embeddings(tmp_path, monkeypatch):
         assert lab.catalogue.by_name(name).source == str(tmp_path / "new")
         lab.refuse_unused_weights([name])
         assert load_lab().catalogue.by_name(name).source == str(tmp_path / "old")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"name": "a\\ud800b"}', "cannot be printed"),
+        ('{"licence": "\\u001b]0;title\\u0007"}', "cannot be printed"),
+        ('{"\\u001b[31m": "x"}', "unknown key"),
+        ("[" * 100_000, "cannot read"),
+        ("{" + " " * (1 << 20) + "}", "too large"),
+    ],
+)
+def test_a_description_that_no_terminal_should_see(tmp_path, text, words):
+    np.save(tmp_path / "text.npy", np.ones((3, 4), np.float32))
+    (tmp_path / "space.json").write_text(text)
+    with pytest.raises(MolspaceError, match=words) as caught:
+        adapters.resolve_uri(str(tmp_path))
+    assert all(line.isprintable() for line in caught.value.lines())

@@ -13,6 +13,7 @@ from torch import Tensor
 from reactions.data import media
 from reactions.errors import DataError, MediaError
 from reactions.kinds import Item, Modality, Prepared, SpaceSpec, Waveform
+from reactions.spaces.embedding_files import npy_of
 from reactions.spaces.imagebind import pictures, sound, tokens
 from reactions.spaces.imagebind.checkpoint import Towers
 from reactions.spaces.imagebind.unusable import Unusable
@@ -152,11 +153,12 @@ def _depth(item: Item) -> NDArray[np.float32]:
     value: Any = item.value
     if isinstance(value, Path):
         try:
-            value = np.load(value, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
+            shape, dtype, is_fortran, offset = npy_of(value)
+            value = np.memmap(value, dtype, "r", offset, shape, "F" if is_fortran else "C")
+        except (DataError, ValueError) as error:  # nothing can be mapped of no elements
             raise MediaError(
                 f"cannot read the disparities '{item.value}'",
-                why=" ".join(str(error).split()),
+                why=error.why if isinstance(error, DataError) else str(error),
                 fix="save (h, w) float32 as npy",
                 path=str(item.value),
             ) from error
