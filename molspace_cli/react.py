@@ -66,8 +66,7 @@ def react(
         say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
     consider(bench, planned, yes=yes, quiet=quiet)
     bundle = bench.react(checked, out=out)
-    if not quiet:
-        say_quality(bundle.record.get("quality"))
+    say_quality(bundle.record.get("quality"), quiet=quiet)
     if as_json:
         print_json(
             "react",
@@ -88,8 +87,13 @@ def react(
         print_path(bundle.path)
 
 
-def say_quality(report: Mapping[str, Any] | None) -> None:
-    """Print what was measured on held-out items, on stderr."""
+def say_quality(report: Mapping[str, Any] | None, *, quiet: bool = False) -> None:
+    """Print what was measured on held-out items, on stderr; if quiet, only warnings."""
+    if quiet:
+        for remark in remarks(report) if report else ():
+            if not remark.startswith("note: "):
+                say(remark)
+        return
     if report is None:
         say("nothing was held back, so the product was not measured; molspace eval measures it")
         return

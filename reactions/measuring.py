@@ -128,7 +128,6 @@ def choices_notices(projectors: Sequence[Projector]) -> tuple[str, ...]:
 
 
 def plan_quality(
-    label: str,
     space: Fusion,
     splits: Splits,
     heads: Sequence[Sequence[tuple[str, Step]]],
@@ -139,7 +138,6 @@ def plan_quality(
     """Plan the measuring of a product on what was held back; None where nothing was.
 
     Args:
-        label: names the product.
         space: the product.
         splits: the corpora of each pair of spaces, divided.
         heads: (subset, train step) pairs of each mixture.
@@ -163,9 +161,7 @@ def plan_quality(
         if modality in leaf.spec.modalities
     }
     pairs, reason = paired(corpora)
-    return measure_product(
-        label, space, held, heads, {key: mean(*key) for key in held}, pairs, reason
-    )
+    return measure_product(space, held, heads, {key: mean(*key) for key in held}, pairs, reason)
 
 
 def _labelled(step: Step) -> Step:

@@ -118,9 +118,7 @@ class Planner:
         splits = {pair: self._splits[pair] for pair in pairs}
         rows = row_counts(splits)
         projectors = tuple(one for pair in pairs for one in self._projectors[pair])
-        quality = plan_quality(
-            expression, space, splits, heads, encode=self.encode, mean=self._mean
-        )
+        quality = plan_quality(space, splits, heads, encode=self.encode, mean=self._mean)
         if self.settings.holdout and quality is None:
             n = ", ".join(f"{count.rows} {count.modality}" for count in rows)
             self.notices.append(

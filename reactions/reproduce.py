@@ -307,7 +307,7 @@ def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
     notes += [f"{line}." for line in SETTINGS]
     published = PAPER_SETTINGS.to_json()
     own = [
-        f"{name} {value} ({published[name]})"
+        f"{name} {'by rows' if value is None else value} ({published[name]})"
         for name, value in bench.lab.settings.to_json().items()
         if name != "shard_rows" and value != published[name]
     ]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from media_files import image_bytes, put
 
 from reactions.data.corpora import TextCorpus
+from reactions.data.holdout import subset
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
 from reactions.data.sources.source import Source
 from reactions.data.tables import TableCache
@@ -115,6 +116,16 @@ def test_finished_entries_give_their_rows(folder: Path, store: Store) -> None:
     # A new item costs its own shard only.
     put(folder / "photos/12.png", image_bytes(12))
     assert adopted(store, corpus_of(folder)) == (12, [(12, 13)])
+
+
+def test_rows_held_back_and_the_others_are_those_of_the_whole(folder: Path, store: Store) -> None:
+    whole = corpus_of(folder)
+    finish(store, whole, begin(store, whole))
+    held = np.array([2, 7, 8])
+    for rows in (held, np.setdiff1d(np.arange(N), held)):
+        part = subset(whole, rows, "some")
+        assert adopted(store, part) == (len(rows), [])
+        np.testing.assert_array_equal(finish(store, part, step_of(part))[:, 0], rows)
 
 
 @pytest.mark.parametrize("other", ["space", "content", "id"])

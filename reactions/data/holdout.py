@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.data.corpora import rows_digest
 from reactions.errors import DataError
 from reactions.hashing import bytes_digest, digest
 from reactions.kinds import Corpus, Digest, Item, Modality
@@ -70,12 +69,10 @@ class SubsetCorpus:
 
 
 class ScannedSubset(SubsetCorpus):
-    """Rows of a corpus that tells ids and contents of its items without opening them."""
+    """Rows of a corpus that tells ids and contents of its items without opening them.
 
-    @cached_property
-    def digest(self) -> Digest:
-        """Digest of ids, contents and order, as for any other corpus."""
-        return rows_digest(self.modality, self.tags())
+    What was embedded of the same items in other corpora or subsets is taken over by these.
+    """
 
     def tags(self) -> Iterator[tuple[str, str]]:
         """Yield id and tagged content digest of every item, in order."""

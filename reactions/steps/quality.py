@@ -40,7 +40,6 @@ PairRows = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
 
 
 def measure_product(
-    label: str,
     space: Fusion,
     held: Mapping[tuple[Leaf, Modality], Step],
     heads: Sequence[Sequence[tuple[str, Step]]],
@@ -53,7 +52,6 @@ def measure_product(
     Its artifact has no arrays; ``meta`` is the report (docs/quality.md).
 
     Args:
-        label: names the product.
         space: the product.
         held: held-out embeddings of each leaf, as its encoder gives them.
         heads: (subset, train step) pairs of each mixture, in the order of ``tree.mixtures``.
@@ -80,7 +78,7 @@ def measure_product(
     head_bytes = sum(step.cost.size_bytes for mixture in heads for _, step in mixture)
     return make_step(
         "quality",
-        f"measure {label}",
+        "measure on held-out items",
         params,
         inputs,
         partial(_run, space, tuple(held), dict(pairs), reason),
