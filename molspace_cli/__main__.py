@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
+from molspace_cli import streams
 from molspace_cli.console import error_json, ready_streams, say
 
 PROGRAM = "molspace"
@@ -17,7 +16,7 @@ COMPLETION_VARIABLE = "_MOLSPACE_COMPLETE"
 
 def main() -> None:
     """Run ``molspace`` and exit with its code."""
-    _open_closed()
+    streams.prepare()
     ready_streams()
     try:
         code = _run()
@@ -31,18 +30,11 @@ def main() -> None:
     except BrokenPipeError:
         _closed_pipe()
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in streams.UNWRITABLE:
             raise
         print(f"error: cannot write what was found: {error.strerror}", file=sys.stderr)
         os._exit(4)  # the interpreter would try once more to write it
     sys.exit(code)
-
-
-def _open_closed() -> None:
-    """Give a process whose stdout or stderr was closed one that goes nowhere."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _run() -> int:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reactions.run.events import (
@@ -136,7 +137,8 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         if (text := _line(event)) and sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # a full disk, a closed pipe: no reason to stop
+                print(text, file=sys.stderr, flush=True)
 
 
 class _Bar:

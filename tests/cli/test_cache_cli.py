@@ -84,11 +84,7 @@ def test_explain_takes_what_plan_takes(store, tmp_path):
     reaction = '"./A" + Cr("./B")'
     body = json.loads(run("explain", reaction, "--json").stdout)
     assert body["steps"]
-    assert {one["state"] for one in body["steps"]} <= {
-        f"no earlier {kind} step{like}"
-        for kind in ("embed", "collect", "train", "assemble")
-        for like in ("", " like it")
-    }
+    assert all(one["state"].startswith("no earlier ") for one in body["steps"])
     done = run("explain", reaction, "--weights", f"CLAP_m={tmp_path / 'B'}")
     assert isinstance(done.exception, UsageError)
     assert "CLAP_m" in str(done.exception)
