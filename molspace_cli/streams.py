@@ -60,4 +60,4 @@ def prepare() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if not isinstance(sys.stderr, Forgiving):
-        sys.stderr = Forgiving(sys.stderr)  # type: ignore[assignment]
+        sys.stderr = Forgiving(sys.stderr)
