@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ TASKS = (
 """Names of ``reactions.eval.tasks.TASKS``, which a test holds equal."""
 
 _LABS = Path(__file__).parents[1] / "reactions" / "labs"
-_MAX_LAB_BYTES = 1_000_000
 _MAX_DEPTH = 8
 _RECORD = "bundle.json"
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -101,19 +99,21 @@ def devices(incomplete: str) -> list[str]:
 
 def _spaces_of(lab: Any) -> list[str]:
     """Return the names of a lab's spaces, those it extends included; [] if it cannot be read."""
+    from reactions.data.local_files import expand_user, is_dir, is_file
+    from reactions.errors import MolspaceError
+    from reactions.labs.toml_files import read_toml
+
     own = Path("molspace.toml")
     name = lab or (str(own) if own.is_file() else "mini")
     found: dict[str, None] = {}
     folder = Path()
     for _ in range(_MAX_DEPTH):
         built_in = _LABS / f"{name}.toml"
-        path = built_in if built_in.is_file() else folder / Path(str(name)).expanduser()
-        path = path / own if path.is_dir() else path
         try:
-            if not path.is_file() or path.stat().st_size > _MAX_LAB_BYTES:
-                break
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            path = built_in if is_file(built_in) else folder / expand_user(str(name))
+            path = path / own if is_dir(path) else path
+            data = read_toml(path).data
+        except MolspaceError:
             break
         section, head = data.get("spaces"), data.get("lab")
         if isinstance(section, dict):
@@ -132,8 +132,14 @@ def _starting(names: Iterable[str], incomplete: str) -> list[str]:
 
 def _paths(incomplete: str, pattern: str) -> list[str]:
     """Return folders, and files that fit a pattern, whose paths begin like that."""
+    from reactions.data.local_files import expand_user
+    from reactions.errors import UsageError
+
     head, slash, last = incomplete.rpartition("/")
-    folder = Path(head + slash).expanduser() if slash else Path()
+    try:
+        folder = expand_user(head + slash) if slash else Path()
+    except UsageError:
+        return []
     found = []
     for path in _glob(folder, "*"):
         if path.name.startswith(last) and not path.name.startswith("."):

@@ -9,6 +9,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_path, say
+from reactions.data.local_files import expand_user
 
 if TYPE_CHECKING:
     from reactions.bundle import Bundle
@@ -72,7 +73,7 @@ def freebind(
     from reactions.importing.freebind import import_freebind
 
     found = import_freebind(
-        folder.expanduser(),
+        expand_user(folder),
         _lab(lab, weights, trust),
         name=product,
         out=out,
@@ -155,7 +156,7 @@ def _mcr(
 ) -> None:
     from reactions.importing.mcr import import_mcr
 
-    bundle = import_mcr(recipe, path.expanduser(), lab, base=base, expert=expert, out=out)
+    bundle = import_mcr(recipe, expand_user(path), lab, base=base, expert=expert, out=out)
     options.make_current(bundle.path)
     origin = bundle.record["imported"]
     if not quiet:

@@ -88,6 +88,7 @@ def infer(
     from reactions import inference, outputs, writers
     from reactions.arguments import refuse_paths
     from reactions.compare import compare as compared
+    from reactions.data.local_files import exists as is_there
     from reactions.errors import EXIT_STEP_FAILED, UsageError
 
     if compare and (out or format):
@@ -102,7 +103,7 @@ def infer(
     outputs.refuse_overwriting(files, () if text else inputs or (), stdin)
     if not overwrite:
         outputs.refuse_replacing(files)
-    replaced = [str(file) for file in files if file.exists()]
+    replaced = [str(file) for file in files if is_there(file)]
     chosen = options.adjustment(sigma, lambda_, experts)
     bench = options.workbench(
         lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust

@@ -105,7 +105,15 @@ def say_quality(report: Mapping[str, Any] | None, *, quiet: bool = False) -> Non
 
 
 def read_expression(text: str) -> str:
-    """Return the reaction; ``-`` stands for stdin."""
+    """Return the reaction; ``-`` stands for stdin, of which no more is read than can be parsed."""
     if text != "-":
         return text
-    return sys.stdin.read() if sys.stdin is not None else ""
+    from reactions.dsl.parser import MAX_CHARACTERS
+    from reactions.errors import UsageError
+
+    try:
+        return sys.stdin.read(MAX_CHARACTERS + 1) if sys.stdin is not None else ""
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "the reaction on stdin is not text", why=f"byte {error.start} is not UTF-8"
+        ) from None

@@ -33,6 +33,7 @@ from reactions.bundle_record import (
     read_spec,
 )
 from reactions.bundle_tensors import check_tensors, check_values
+from reactions.data.local_files import exists, is_file
 from reactions.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.hashing import bytes_digest, digest, file_digest
 from reactions.kinds import Fusion, Space, leaves
@@ -229,7 +230,7 @@ def write_bundle(
     body["digest"] = digest("bundle", body)
     try:
         restore(directory)
-        if directory.exists():
+        if exists(directory):
             check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         with staging_folder(directory) as staging:
@@ -258,7 +259,7 @@ def install(staging: Path, directory: Path) -> None:
     """
     try:
         restore(directory)
-        if directory.exists():
+        if exists(directory):
             check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging.chmod(0o755)
@@ -288,7 +289,7 @@ def load_bundle(path: str | Path) -> Bundle:
     record_path, projectors = directory / RECORD, directory / PROJECTORS
     try:
         restore(directory)
-        if not record_path.exists():
+        if not exists(record_path):
             raise MissingError(f"no bundle at {directory}", why=f"{RECORD} is not there")
         record = read_record(record_path)
         size_bytes, sha256 = read_file_entry(record)
@@ -314,7 +315,7 @@ def load_bundle(path: str | Path) -> Bundle:
 
 
 def _verify_size(path: Path, size_bytes: int) -> None:
-    if not path.is_file():
+    if not is_file(path):
         raise BundleError(f"{path} is missing", fix="get the bundle again")
     if (actual := path.stat().st_size) != size_bytes:
         raise BundleError(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from reactions import labs
 from reactions.bundle import RECORD, load_bundle
 from reactions.bundle_files import restore
-from reactions.data.local_files import read_small_file
+from reactions.data.local_files import is_file, read_small_file
 from reactions.errors import DataError, MissingError, MolspaceError, StoreError
 from reactions.hashing import bytes_digest
 from reactions.kinds import Space, leaves
@@ -248,4 +248,4 @@ def _none(root: Path, folder: Path, lab: Lab | None) -> MissingError:
 
 def _is_bundle(directory: Path) -> bool:
     restore(directory)  # a kill may have come while it was replaced
-    return (directory / RECORD).is_file()
+    return is_file(directory / RECORD)

@@ -19,6 +19,7 @@ from reactions.bundle_places import (
     names_bundle,
     no_bundle,
 )
+from reactions.data.local_files import exists
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.printer import quoted
 from reactions.errors import (
@@ -299,7 +300,7 @@ class Workbench:
             spec = leaf.spec
             if spec.name in named and spec.name in self.lab.catalogue:
                 sources[spec.name] = named_source(self.lab.catalogue.by_name(spec.name), spec)
-            elif spec.name in self.lab.catalogue and not Path(spec.source).exists():
+            elif spec.name in self.lab.catalogue and not exists(Path(spec.source)):
                 with contextlib.suppress(MolspaceError):  # loading it tells what is missing
                     own = self.lab.catalogue.by_name(spec.name)
                     same = all(own.identity(m) == spec.identity(m) for m in spec.modalities)

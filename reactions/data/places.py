@@ -15,6 +15,7 @@ from typing import BinaryIO
 from reactions.data import remote
 from reactions.data.digests import SETTLED_NS
 from reactions.data.file_names import as_stored
+from reactions.data.local_files import exists, expand_user, is_dir, is_file
 from reactions.errors import DataError, MissingError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z0-9+.-]+)*://")
@@ -90,7 +91,7 @@ def absolute(text: str, base: Path) -> str:
     """Return an absolute path or URL; relative paths start at ``base``."""
     if text.startswith("file://"):
         text = text.removeprefix("file://")
-    return text if is_url(text) else str((base / Path(text).expanduser()).absolute())
+    return text if is_url(text) else str((base / expand_user(text)).absolute())
 
 
 def label(url: str) -> str:
@@ -143,7 +144,7 @@ def find(pattern: str) -> list[Entry]:
         MissingError: one of them is not there, or nothing matches.
         DataError: a remote place cannot be reached.
     """
-    literal = not is_url(pattern) and as_stored(Path(pattern)).exists()
+    literal = not is_url(pattern) and exists(as_stored(Path(pattern)))
     return list(
         itertools.chain.from_iterable(map(_find, [pattern] if literal else expand(pattern)))
     )
@@ -155,10 +156,10 @@ def _find(url: str) -> Iterator[Entry]:
             yield Entry(found.rpartition("/")[2], found, size_bytes, stamp)
         return
     paths = [as_stored(Path(url))]
-    if not paths[0].exists() and any(c in url for c in "*?["):
+    if not exists(paths[0]) and any(c in url for c in "*?["):
         # Path.glob takes no absolute patterns.
         matches = map(Path, glob.glob(_stored_pattern(url), recursive=True))  # noqa: PTH207
-        paths = sorted(path for path in matches if path.is_file())
+        paths = sorted(path for path in matches if is_file(path))
     if not paths:
         raise MissingError(
             f"no file matches '{url}'", fix="check the path, and the wildcards in it", path=url
@@ -188,7 +189,7 @@ def is_folder(url: str) -> bool:
     Raises:
         DataError: a remote place cannot be reached.
     """
-    return remote.is_folder(url) if is_url(url) else as_stored(Path(url)).is_dir()
+    return remote.is_folder(url) if is_url(url) else is_dir(as_stored(Path(url)))
 
 
 def walk(folder: str) -> list[Entry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _CONTROLS = (
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1 (where ESC [ has a short form)
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1 (a short ESC [)
     "\u00ad\u061c\u200b\u200e\u200f"  # invisible, or marks of direction
     "\u2028-\u202e\u2060-\u206f"  # other line breaks, embeddings, overrides, isolates
     "\ud800-\udfff"  # lone surrogates, which no encoding holds

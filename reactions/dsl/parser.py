@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reactions.data.local_files import read_small_file
 from reactions.dsl.build import build
 from reactions.dsl.diagnose import unexpected
 from reactions.dsl.program import Program
 from reactions.dsl.source import Source, Span
 from reactions.dsl.tokens import lark_parser, tokens_of
-from reactions.errors import LanguageError, UsageError
+from reactions.errors import DataError, LanguageError, MissingError, UsageError
 
 if TYPE_CHECKING:
     from lark import Token, Tree
 
 MAX_CHARACTERS = 20_000
+LIMIT_BYTES = 4 * MAX_CHARACTERS
+"""Of a ``.rxn`` file: no more could be read."""
 
 
 def parse(text: str, *, origin: str = "") -> Program:
@@ -48,11 +51,11 @@ def parse_file(path: str | Path) -> Program:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
+        text = read_small_file(path, LIMIT_BYTES).decode("utf-8-sig")
+    except (DataError, MissingError) as error:
         raise UsageError(
             f"cannot read the reaction file '{path}'",
-            why=error.strerror or "",
+            why=error.why or "there is no such file",
             fix="give the path of an existing file, or the reaction itself",
             path=str(path),
         ) from None

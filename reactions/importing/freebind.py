@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from reactions import bundle as bundles
 from reactions import shelf
 from reactions.bundle import Bundle
+from reactions.data.local_files import exists, is_dir, is_file
 from reactions.dsl.check import check
 from reactions.dsl.parser import parse
 from reactions.errors import (
@@ -148,7 +149,7 @@ def find_products(folder: Path, name: str | None = None) -> tuple[list[Product],
     if name is not None:
         product = _named(name)
         _check_folder(folder, product.folders)
-        missing = [part for part in product.folders if not (folder / part).is_dir()]
+        missing = [part for part in product.folders if not is_dir(folder / part)]
         if missing:
             raise MissingError(
                 f"{product.name} cannot be imported from {folder}",
@@ -160,7 +161,7 @@ def find_products(folder: Path, name: str | None = None) -> tuple[list[Product],
         return [product], []
     known = tuple(dict.fromkeys(part for product in PRODUCTS for part in product.folders))
     _check_folder(folder, (*known, *TUNED_FOLDERS))
-    there = {part for part in (*known, *TUNED_FOLDERS) if (folder / part).is_dir()}
+    there = {part for part in (*known, *TUNED_FOLDERS) if is_dir(folder / part)}
     possible = [product for product in PRODUCTS if there.issuperset(product.folders)]
     found = [
         product for product in possible if not any(_is_part(product, larger) for larger in possible)
@@ -210,20 +211,20 @@ def _tuned(what: str) -> NotSupportedYet:
 
 
 def _check_folder(folder: Path, wanted: tuple[str, ...]) -> None:
-    if not folder.is_dir():
+    if not is_dir(folder):
         siblings: list[str] = []
-        if folder.parent.is_dir():
+        if is_dir(folder.parent):
             siblings = [path.name for path in folder.parent.iterdir() if path.is_dir()]
         near = suggestion(folder.name, siblings) if len(siblings) <= 100 else ""
         raise MissingError(
             f"no folder of projectors at '{folder}'",
-            why="it is a file" if folder.is_file() else "",
+            why="it is a file" if is_file(folder) else "",
             fix=near
             if near.startswith("did")
             else "give the folder that holds InternVL_IB_Proj, IB_PP_G_Proj, ...",
             path=str(folder),
         )
-    if any((folder / part).is_dir() for part in wanted):
+    if any(is_dir(folder / part) for part in wanted):
         return
     inside = [path.name for path in folder.iterdir() if path.is_dir()]
     deeper = [name for name in inside if any((folder / name / part).is_dir() for part in wanted)]
@@ -289,7 +290,7 @@ def import_freebind(
             directory = shelf.default_directory(product.name, digest("imported", record))
         else:
             directory = out if name is not None else out / product.name
-        if directory.exists():
+        if exists(directory):
             bundles.check_replaceable(directory)
         ready.append((product, record, tensors, directory))
     return [
@@ -300,7 +301,7 @@ def import_freebind(
 
 def _read_mixture(folder: Path, part: str) -> Iterator[tuple[str, Head]]:
     paths = {subset: folder / part / subset / FILE for subset in SUBSETS}
-    missing = [f"{subset}/{FILE}" for subset, path in paths.items() if not path.is_file()]
+    missing = [f"{subset}/{FILE}" for subset, path in paths.items() if not is_file(path)]
     if missing:
         raise MissingError(
             f"the projectors in {folder / part} are not complete",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reactions.data.local_files import is_file
 from reactions.errors import DataError, MissingError
 from reactions.hashing import file_digest
 from reactions.kinds import Digest
@@ -67,7 +68,7 @@ def read_head(path: Path, layout: Layout, kind: str) -> Head:
     """
     from reactions.spaces.state_dicts import read_tensors
 
-    if not path.is_file():
+    if not is_file(path):
         raise MissingError(f"there is no file '{path}'", path=str(path))
     found = read_tensors(path)
     widths = _check_shapes(path, found, layout, kind)

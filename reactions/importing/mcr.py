@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from reactions import bundle as bundles
 from reactions import shelf
 from reactions.bundle import Bundle
+from reactions.data.local_files import is_dir, is_file
 from reactions.dsl.check import check
 from reactions.dsl.parser import parse
 from reactions.dsl.printer import quoted
@@ -128,13 +129,13 @@ def import_mcr(
 
 def _find(recipe: str, path: Path) -> Path:
     name = FILES[recipe]
-    candidates = [path / name, path / "checkpoints" / name] if path.is_dir() else [path]
+    candidates = [path / name, path / "checkpoints" / name] if is_dir(path) else [path]
     for candidate in candidates:
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     raise MissingError(
         f"no {_NAMES[recipe]} checkpoint at '{path}'",
-        why=f"there is no {name}" if path.is_dir() else "there is no such file",
+        why=f"there is no {name}" if is_dir(path) else "there is no such file",
         fix=f"give the published file {name}, or the folder that holds it",
         looked_in=[str(candidate) for candidate in candidates],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.data.benchmarks import LAYOUTS, Folders
+from reactions.data.local_files import expand_user
 from reactions.data.places import absolute, is_url
 from reactions.data.protocols import check_address
 from reactions.data.sources.source import DEPTHS, MAX_BAD, Source
@@ -55,7 +56,7 @@ def data_home() -> Path:
     """Return what ``$MOLSPACE_DATA`` stands for: the variable, or a place of the user's."""
     chosen = os.environ.get(DATA_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expand_user(chosen).absolute()
     home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(home) / "molspace" / "data"
 
@@ -122,7 +123,7 @@ def _source(entry: Any, where: str, path: Path, root: Path) -> Source:
             if key in entry:
                 raise UsageError(f"{path}: {where}.{key} goes with path, not with manifest")
         text = typed(entry["manifest"], str, path, f"{where}.manifest")
-        manifest = path.parent / Path(_rooted(text, root)).expanduser()
+        manifest = path.parent / expand_user(_rooted(text, root))
     texts = _texts(entry.get("path", []), path, f"{where}.path")
     columns, id_column = _columns(entry, path, where)
     return Source(
@@ -238,11 +239,11 @@ def read_folders(data: Mapping[str, Any], base: Folders, path: Path, root: Path)
     for key, value in given.items():
         if key == "root":
             text = _rooted(typed(value, str, path, "data.root"), root)
-            folder = path.parent / Path(text).expanduser()
+            folder = path.parent / expand_user(text)
             continue
         check_keys(value, ("path",), path, f"data.{key}.")
         if "path" not in value:
             raise UsageError(f"{path}: data.{key}.path is missing", fix='path = "FOLDER"')
         text = _rooted(typed(value["path"], str, path, f"data.{key}.path"), root)
-        tasks[key] = path.parent / Path(text).expanduser()
+        tasks[key] = path.parent / expand_user(text)
     return Folders(root=folder, tasks=tasks)

@@ -95,7 +95,7 @@ def load_lab(
             agreed to it.
         DataError: it is too large, or no regular file.
     """
-    if data is not None and not data.is_dir():
+    if data is not None and not is_dir(data):
         raise MissingError(
             f"no folder of data at '{data}'",
             fix="give the folder that holds the evaluation sets, one folder each",

@@ -17,6 +17,7 @@ from reactions import bundle as bundles
 from reactions import shelf
 from reactions.bundle import PROJECTORS, RECORD, Bundle
 from reactions.bundle_files import locked_folder
+from reactions.data.local_files import exists
 from reactions.errors import BundleError, MissingError, MolspaceError, StoreError, UsageError
 from reactions.hashing import digest
 from reactions.sharing.card import model_card
@@ -197,7 +198,7 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
     check_repo(repo)
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"'{revision}' is no revision", fix="a commit, tag or branch")
-    if out is not None and out.exists():
+    if out is not None and exists(out):
         bundles.check_replaceable(out)  # now, not after a download
     found, commit = _download(repo, revision)
     with _staging(out.parent if out is not None else None) as folder:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reactions.data.local_files import exists, read_small_file
 from reactions.errors import DataError, MissingError
 
 _SCHEMA = "molspace.eval/1"
@@ -49,14 +50,12 @@ def read_results(path: Path, expression: str) -> tuple[Score, ...]:
         MissingError: there is no such file.
         DataError: it holds something else, or the results of something else.
     """
-    if not path.is_file():
+    if not exists(path):
         raise MissingError(
             f"no results at '{path}'", fix=f"molspace eval --task all --json > {path}"
         )
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError("too large")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_small_file(path, _MAX_BYTES))
         if data["schema"] != _SCHEMA:
             raise ValueError(f"its schema is {data['schema']!r}")
         records = list(data["results"])
@@ -69,8 +68,6 @@ def read_results(path: Path, expression: str) -> tuple[Score, ...]:
             fix=f"molspace eval --task all --json > {path}",
             path=str(path),
         ) from None
-    except OSError as error:
-        raise DataError(f"cannot read '{path}'", why=error.strerror or str(error)) from None
     if not found:
         raise DataError(f"'{path}' holds no results", why="its list is empty", path=str(path))
     if others := sorted(spaces - {expression}):

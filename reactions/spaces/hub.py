@@ -12,13 +12,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from reactions.data.local_files import expand_user
-from reactions.errors import UsageError
+from reactions.data.local_files import expand_user, is_dir, read_text_file
+from reactions.errors import DataError, MissingError, UsageError
 
 _REPO = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _REVISION = re.compile(r"[\w-][\w./-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
+_REF_BYTES = 1 << 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 TRUST_VARIABLE = "MOLSPACE_TRUST_REMOTE_CODE"
@@ -83,11 +84,11 @@ def hub_snapshot(repo: str, revision: str, hub: Path) -> Path | None:
     if not _REVISION.fullmatch(name) or ".." in name:
         raise UsageError(f"'{revision}' is no revision", fix="a commit, tag or branch")
     try:
-        commit = (folder / "refs" / name).read_text(encoding="utf-8").strip()
-    except OSError:
+        commit = read_text_file(folder / "refs" / name, _REF_BYTES).strip()
+    except (DataError, MissingError):
         commit = name
     snapshot = folder / "snapshots" / commit
-    return snapshot if snapshot.is_dir() else None
+    return snapshot if re.fullmatch(r"[\w.-]*\w[\w.-]*", commit) and is_dir(snapshot) else None
 
 
 def commit_of(snapshot: Path) -> str:

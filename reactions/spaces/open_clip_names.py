@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reactions.data.local_files import expand_user, is_file
+from reactions.data.local_files import expand_user, is_file, read_text_file
 from reactions.errors import DataError, MissingError, suggestion
 from reactions.spaces.hub import commit_of, split_repo
 from reactions.spaces.image_text import import_package, need_package, split_options
@@ -24,6 +24,8 @@ from reactions.spaces.weights import (
     missing,
     state_folder,
 )
+
+_MAX_JSON_BYTES = 1 << 20
 
 ADAPTER = "open_clip"
 EXTRA = "open-clip"
@@ -93,12 +95,12 @@ def parse(uri: str, name: str, places: Places) -> tuple[Model, dict[str, str]]:
 def _from_folder(uri: str, name: str, folder: Path) -> Model:
     path = folder / CONFIG
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text_file(path, _MAX_JSON_BYTES))
         config, preprocess = dict(found["model_cfg"]), dict(found.get("preprocess_cfg", {}))
         if not isinstance(config["embed_dim"], int):
             raise TypeError(f"embed_dim is {config['embed_dim']!r}")
         dict(config["text_cfg"]), dict(config["vision_cfg"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"cannot read '{path}'",
             why=f"no {error}" if isinstance(error, KeyError) else str(error),

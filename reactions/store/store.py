@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from reactions.data.local_files import expand_user
 from reactions.errors import StoreError
 from reactions.graph import Artifact, Step
 from reactions.kinds import Digest
@@ -44,9 +45,9 @@ from reactions.store.shards import stored_rows
 def store_root() -> Path:
     """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
     if chosen := os.environ.get("MOLSPACE_CACHE"):
-        return Path(chosen).expanduser().absolute()
+        return expand_user(chosen).absolute()
     if cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(cache).expanduser().absolute() / "molspace"
+        return expand_user(cache).absolute() / "molspace"
     return Path.home() / ".cache" / "molspace"
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reactions.data.local_files import is_dir
 from reactions.data.sources.source import Told, silent
 from reactions.errors import MissingError
 
@@ -135,8 +136,8 @@ def captions_of(opening: Opening) -> Iterator[tuple[str, str]]:
 
 def _places(folder: Path, layout: Layout) -> Iterator[Path]:
     yield folder
-    if folder.is_dir():
+    if is_dir(folder):
         here = {child.name.casefold(): child for child in sorted(folder.iterdir())}
         for name in layout.folders:
-            if (child := here.get(name.casefold())) is not None and child.is_dir():
+            if (child := here.get(name.casefold())) is not None and is_dir(child):
                 yield child

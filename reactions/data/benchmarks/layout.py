@@ -15,6 +15,7 @@ from reactions.data.benchmark import RetrievalData
 from reactions.data.benchmarks.labels import Damaged, csv_rows, json_value, text_lines
 from reactions.data.corpora import TextCorpus
 from reactions.data.file_names import nfc
+from reactions.data.local_files import exists, is_dir
 from reactions.data.media_kinds import count_others, describe_others, modality_of
 from reactions.data.places import Entry, walk
 from reactions.data.sources.corpus import SourceCorpus
@@ -52,7 +53,7 @@ class Layout:
 
     def find_labels(self, folder: Path) -> Path | None:
         """Return the file of labels in a folder, if this set lies there."""
-        return next((folder / name for name in self.labels if (folder / name).exists()), None)
+        return next((folder / name for name in self.labels if exists(folder / name)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class Shelf:
         found: list[Entry] = []
         self.others: dict[str, int] = {}
         for name in names:
-            if (folder / name).is_dir() and (name or not found):
+            if is_dir(folder / name) and (name or not found):
                 everything = walk(str(folder / name))
                 self.others |= count_others((entry.name for entry in everything), modality)
                 here = [e for e in everything if modality_of(e.name) == modality]

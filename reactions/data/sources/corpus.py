@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reactions.data.corpora import rows_digest
 from reactions.data.file_names import nfc
+from reactions.data.local_files import is_dir
 from reactions.data.media_kinds import modality_of, other_kind
 from reactions.data.places import Entry, expand, find, is_folder, is_url, label
 from reactions.data.sources import captions
@@ -315,7 +316,7 @@ def open_corpus(
 
 def _part(path: str, modality: Modality, source: Source, tables: TableCache, told: Told) -> Part:
     wild = any(c in path for c in "*?[") or expand(path) != [path]
-    if (not wild or (not is_url(path) and Path(path).is_dir())) and is_folder(path):
+    if (not wild or (not is_url(path) and is_dir(Path(path)))) and is_folder(path):
         if modality == "text":
             raise no_items(
                 modality,

@@ -9,6 +9,7 @@ import numpy as np
 
 from reactions.data.corpora import text_tag
 from reactions.data.file_names import as_stored
+from reactions.data.local_files import is_file
 from reactions.data.manifest import Row, other_digest, read_manifest
 from reactions.data.places import Entry, entry_of
 from reactions.data.sources.files import files_part
@@ -31,7 +32,7 @@ def manifest_part(
         DataError: a line tells no modality, an id is repeated, or no line has this modality.
     """
     path = as_stored(path)
-    if not path.is_file():
+    if not is_file(path):
         raise MissingError(
             f"no manifest for the {modality} corpus",
             why=f"{path} does not exist",
