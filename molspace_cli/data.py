@@ -60,6 +60,8 @@ def list_data(
         ],
     )
     for one in held:
+        for remark in one.reading:
+            print_note(f"{one.name}: {remark}")
         if one.problem:
             print_note(f"{one.name}: {one.problem}")
             if one.fix:

@@ -50,6 +50,7 @@ class Holding:
         problem: why it cannot be used, "" if it can.
         fix: what helps, "" if nothing is wrong.
         looked_at: False for what is remote, where the network is not to be used.
+        reading: what was guessed, or is odd, about how a corpus's tables are read.
     """
 
     kind: Literal["corpus", "task", "space", "common ids"]
@@ -64,6 +65,7 @@ class Holding:
     problem: str = ""
     fix: str = ""
     looked_at: bool = True
+    reading: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -222,6 +224,7 @@ def _corpus(lab: Lab, modality: str) -> Holding:
         skipped=skipped.n_skipped,
         others=sum(corpus.others.values()),
         size_bytes=corpus.size_bytes,
+        reading=corpus.reading,
     )
 
 

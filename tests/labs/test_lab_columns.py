@@ -59,3 +59,13 @@ def test_what_is_said_of_texts_is_refused_elsewhere(text):
 @pytest.mark.parametrize("text", ["header = false", "delimiter = ';'", "quoted = true"])
 def test_manifests_have_no_columns(text):
     refused(f"[corpora.text]\nmanifest = 'x'\n{text}", "goes with path, not with manifest")
+
+
+def test_how_tables_were_read_is_listed(tmp_path):
+    lines = ["id;caption", "a;rain, then wind", "b;hail"]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    lab = load('[corpora.text]\npath = "a.csv"')
+    (holding,) = [one for one in lab.inventory() if one.kind == "corpus"]
+    assert (holding.found, holding.bad) == (2, 0)
+    assert "'a.csv' is read as separated by semicolons" in holding.reading[0]
+    assert holding.to_json()["reading"] == holding.reading

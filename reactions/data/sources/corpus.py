@@ -36,6 +36,7 @@ from reactions.kinds import Digest, Item, Modality
 
 _BLOCK_ROWS = 1 << 14
 _SHOWN = 5
+_LONG = 60  # characters from which on a reason is not repeated for each item
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,22 @@ class SourceCorpus:
         skipped = self.skipped
         if not skipped.n_bad:
             return remarks
-        first = "; ".join(f"{bad.place}: {bad.why}" for bad in skipped.first[:2])
+        first = "; ".join(_reasons(skipped.first[:2]))
         more = f"; all: {skipped.listed}" if skipped.listed else ""
         return (
             f"{self.modality} corpus: {skipped.n_bad} of {skipped.n_rows} items are left out, "
             f"for they cannot be used: {first}{more}",
             *remarks,
+        )
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What was guessed, or is odd, about how its tables are read."""
+        return tuple(
+            notice
+            for part in self._parts
+            if not part.table.facts.get("others")
+            for notice in part.table.facts.get("notices", ())
         )
 
     @property
@@ -266,7 +277,9 @@ class SourceCorpus:
             return
         shown = bad[:_SHOWN]
         whys = part.table.strings("why").at(shown)
-        lines = [f"{place}: {why}" for place, why in zip(part.places(shown), whys, strict=True)]
+        lines = _reasons(
+            [Bad("", *fields) for fields in zip(part.places(shown), whys, strict=True)]
+        )
         recode = f"{RECODE}; or " if NOT_UTF8 in whys else ""
         listed = f"; all of them: {self.skipped.listed}" if self.skipped.listed else ""
         raise DataError(
@@ -280,6 +293,13 @@ class SourceCorpus:
             ids=self._ids(i, shown),
             listed=str(self.skipped.listed or ""),
         )
+
+
+def _reasons(bad: Sequence[Bad]) -> list[str]:
+    """Return where and why items cannot be used; long reasons that they share only once."""
+    said = ["", *(one.why for one in bad)]
+    new = (one for one, why in zip(bad, said, strict=False) if one.why != why or len(why) < _LONG)
+    return [f"{one.place}: {one.why}" for one in new]
 
 
 def open_corpus(
