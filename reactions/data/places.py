@@ -6,6 +6,7 @@ import glob
 import itertools
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -256,6 +257,8 @@ def open_binary(url: str) -> BinaryIO:
     if is_url(url):
         return remote.open_binary(url)
     try:
+        if not stat.S_ISREG(Path(url).stat().st_mode):  # a pipe or a device may never end
+            raise DataError(f"cannot read '{url}'", why="it is no regular file", path=url)
         return Path(url).open("rb")
     except FileNotFoundError:
         raise MissingError(f"there is nothing at '{url}'", path=url) from None

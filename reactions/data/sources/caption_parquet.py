@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from reactions.data.places import Entry
+from reactions.data.places import Entry, is_url
 from reactions.data.sources.caption_tables import caption_column, column_numbers, which_column
+from reactions.data.sources.parquet_pages import page_sizes
 from reactions.data.sources.source import Source
 from reactions.errors import DataError, MissingError
 
@@ -30,6 +31,8 @@ _BATCH_ROWS = 4096
 _PREFIXED_ROWS = 16
 """Rows of a batch where each value may hold all of the one before it."""
 _MOST_FIXED_BYTES = 1 << 12
+_READ_TWICE_BYTES = 1 << 26
+"""Of larger files elsewhere, the pages' own sizes are not looked at before they are read."""
 
 
 def read_parquet(
@@ -70,6 +73,8 @@ def read_parquet(
             raise _unusable(file, f"several columns have the same name, '{names[0]}'")
         leaves = _leaves(table, names)
         _check_sizes(file, table, leaves)
+        if not is_url(file.url) or file.size_bytes <= _READ_TWICE_BYTES:
+            _check_pages(file, table, leaves, stream)
         budget = max(LEAST_BYTES, MOST_BYTES_PER_BYTE * file.size_bytes)
         for values in _values(table, stream, list(dict.fromkeys(names)), leaves, file):
             budget -= sum(map(_size, values.values()))
@@ -112,6 +117,30 @@ def _check_sizes(file: Entry, table: parquet.ParquetFile, leaves: Sequence[int])
             n_values += chunk.num_values
             if not 0 <= n_values <= most_rows:
                 raise _too_large(file, f"'{stored.path}' says that it has {n_values:,} values")
+
+
+def _check_pages(
+    file: Entry, table: parquet.ParquetFile, leaves: Sequence[int], stream: BinaryIO
+) -> None:
+    """Hold what each page says of itself against the file's size; the footer may say less.
+
+    Raises:
+        DataError: it says too much.
+        ValueError: it cannot be read.
+    """
+    most_bytes = max(LEAST_BYTES, MOST_BYTES_PER_BYTE * file.size_bytes)
+    for group in range(table.metadata.num_row_groups):
+        for leaf in leaves:
+            chunk = table.metadata.row_group(group).column(leaf)
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+                start = min(start, chunk.dictionary_page_offset)
+            budget = most_bytes
+            for size in page_sizes(stream, start, chunk.total_compressed_size):
+                if (budget := budget - size) < 0:
+                    raise _too_large(
+                        file, f"a page of '{chunk.path_in_schema}' unpacks to {size:,}"
+                    )
 
 
 def _values(
