@@ -99,7 +99,13 @@ def _functions() -> list[tuple[Any, str]]:
 
 def _checked(real: Any, repo: str) -> Any:
     def call(*args: Any, **options: Any) -> Any:
-        answer = real(*args, **options)
+        try:
+            answer = real(*args, **options)
+        except Exception as error:  # the library files that a file is missing, by this commit
+            headers = getattr(getattr(error, "response", None), "headers", None) or {}
+            if (commit := headers.get("X-Repo-Commit")) is not None:
+                check_commit(commit, repo)
+            raise
         for name in ("sha", "commit_hash"):
             if (commit := getattr(answer, name, None)) is not None:
                 check_commit(commit, repo)

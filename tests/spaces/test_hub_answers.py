@@ -94,6 +94,21 @@ def test_what_the_library_hears_is_checked_before_it_files(library, name):
     assert downloads.get_hf_file_metadata("url") is says  # as it was, outside
 
 
+def test_the_commit_of_a_refusal_is_checked_too(library):
+    _, downloads, _ = library
+
+    def refuse(url):
+        error = RuntimeError("404")
+        error.response = SimpleNamespace(headers={"X-Repo-Commit": "../../../tmp/x"})
+        raise error
+
+    downloads.get_hf_file_metadata = refuse
+    with checked_answers("r"), pytest.raises(DataError, match="cannot be used"):
+        downloads.get_hf_file_metadata("url")
+    with pytest.raises(RuntimeError):
+        downloads.get_hf_file_metadata("url")
+
+
 def test_the_real_library_has_what_is_checked():
     pytest.importorskip("huggingface_hub")
     from reactions.spaces.hub_answers import _functions
