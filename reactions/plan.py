@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from reactions.bundle import describe
-from reactions.data.holdout import Split, split
+from reactions.data.holdout import LEAST_HELD, Split, split
 from reactions.errors import DataError, UsageError
 from reactions.graph import Step
 from reactions.kinds import (
@@ -157,6 +157,21 @@ class Planner:
     def _begin(self, space: Space) -> None:
         """Forget what an earlier reaction's settings or means decided; keys say what is equal."""
         settings = settings_for(self.lab, space)
+        if settings.holdout:
+            corpora = [
+                corpus
+                for fusion, i in mixtures(space)
+                for pair in (Fusion(fusion.op, fusion.base, (fusion.experts[i],)),)
+                for modality in pair.modalities
+                if (corpus := self.corpus(pair, modality)) is not None
+            ]
+            smallest = min(corpora, key=len, default=None)
+            if smallest is not None and len(smallest) * settings.holdout < LEAST_HELD:
+                self.notices.append(
+                    f"nothing is held back: {settings.holdout:.0%} of {len(smallest)} "
+                    f"{smallest.modality} rows are too few to measure with"
+                )
+                settings = replace(settings, holdout=0.0)
         if settings != self.settings or any(leaf.spec.centre for leaf in leaves(space)):
             for made in (self._embeds, self._mixtures, self._splits, self._projectors):
                 made.clear()

@@ -241,6 +241,17 @@ def test_folders_alone_go_by_the_rows_even_in_the_mini_lab(tmp_path):
     assert not any("rows" in notice for notice in own.notices)
 
 
+def test_a_handful_of_rows_is_trained_on_whole(tmp_path):
+    for name, rows in zip(("a", "b"), twins(7, noise=(1.0, 1.0)), strict=True):
+        write_space(tmp_path / name, rows, ids(7))
+    bench = Workbench(load_lab("mini"), device="cpu")
+    planned = bench.plan(bench.check(f'"{tmp_path}/a" + Cr("{tmp_path}/b")'))
+    assert {(count.rows, count.held_out) for count in planned.rows} == {(7, 0)}
+    few = "nothing is held back: 5% of 7 image rows are too few to measure with"
+    assert few in planned.notices
+    assert not any(step.kind == "quality" for step in planned.steps())
+
+
 # --- centred spaces ---
 
 

@@ -22,6 +22,9 @@ from reactions.kinds import Corpus, Digest, Item, Modality
 MOST_MEASURED = 2000
 """Held-out items of a modality that are measured: those with the lowest hashes."""
 
+LEAST_HELD = 2
+"""Where fewer items than this are to be expected, holding them back would tell nothing."""
+
 _BLOCK_ROWS = 1 << 14
 
 
