@@ -13,8 +13,9 @@ from fakes import Encoder, headline
 
 import reactions
 from reactions import Item, Waveform, workbench
-from reactions.bundle import write_bundle
+from reactions.bundle import load_bundle, write_bundle
 from reactions.errors import MediaError, UsageError
+from reactions.plan import Plan
 from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StoreWarning
 from reactions.watching import log_notices, log_quality, watch
 
@@ -214,3 +215,29 @@ def test_a_product_worse_than_a_part_is_a_warning(caplog):
         "audio-text: at its default factors the product is worse than CLAP alone: "
         "R@10 -8.0 [-12.4, -3.2]; better: embed(lambda_={'CLAP': {'text': 0.5}}, ...)"
     )
+
+
+def test_react_passes_events_on_and_tells_notices(tmp_path, monkeypatch, caplog):
+    space = headline()
+    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    told = []
+
+    def train(self, checked, *, out, current):
+        assert current is False  # a program's product is nobody's default
+        for event in EVENTS:
+            self.events(event)
+        return load_bundle(made)
+
+    def plan(self, checked):
+        return Plan((), notices=("few rows",))
+
+    monkeypatch.setattr(workbench.Workbench, "react", train)
+    monkeypatch.setattr(workbench.Workbench, "plan", plan)
+    caplog.set_level(logging.INFO, "reactions")
+    fused = reactions.react(
+        "ImageBind + Cr(CLAP_m)", lab="mini", device="cpu", progress=False, events=told.append
+    )
+    assert fused.path == made
+    assert fused.quality is None
+    assert tuple(told) == EVENTS
+    assert [r.message for r in caplog.records][:3] == ["few rows", *LINES]
