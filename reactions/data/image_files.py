@@ -9,13 +9,16 @@ JPEG 2000 images a quarter.
 from __future__ import annotations
 
 import importlib
+import re
 import struct
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from reactions.data.image_headers import Excess, check_header
 from reactions.errors import MediaError
 
 if TYPE_CHECKING:
@@ -43,11 +46,16 @@ MAX_SCANS = 200
 """Passes of a progressive JPEG: each costs as much as decoding all its pixels."""
 
 _PLUGINS = {"DIB": "Bmp", "JPEG2000": "Jpeg2K", "WEBP": "WebP"}
+_PILLOW = re.compile(r"PIL\.")
+_UNHEARD = ("ignore", None, Warning, _PILLOW, 0)
 _BAND_PIXELS = 1 << 20
 _ORIENTATION = 0x0112
 _TILE_TAGS = (322, 323)
 _SHARES = {"AVIF": 2, "JPEG2000": 4, "WEBP": 2}
 """Their decoders keep further copies: so much fewer pixels take what those of others take."""
+
+_SLOW_BYTES = {"qoi": 24 << 20, "ppm_plain": 32 << 20, "bmp_rle": 32 << 20}
+"""What Pillow decodes in Python: so many bytes take ten seconds."""
 
 _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     2: lambda a: a[:, ::-1],
@@ -88,8 +96,14 @@ def open_image(stream: BinaryIO, path: str, max_pixels: int) -> PIL.Image.Image:
     """
     from PIL import Image
 
+    _silence()
     _check_webp(stream.read(32), path, max_pixels)
-    stream.seek(0)
+    try:
+        check_header(stream)
+    except Excess as error:
+        raise MediaError(
+            f"cannot use the image '{path}'", why=str(error), fix="save it anew", path=path
+        ) from error
     image = Image.open(stream, formats=formats())
     try:
         _check(image, stream, path, max_pixels)
@@ -97,6 +111,15 @@ def open_image(stream: BinaryIO, path: str, max_pixels: int) -> PIL.Image.Image:
         image.close()
         raise
     return image
+
+
+def _silence() -> None:
+    """Keep Pillow from warning on stderr of what it decodes all the same, a line for each tag.
+
+    ``warnings.catch_warnings`` is of no use here: images are decoded in several threads.
+    """
+    if _UNHEARD not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
 def to_rgb(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
@@ -140,6 +163,14 @@ def _check(image: PIL.Image.Image, stream: BinaryIO, path: str, max_pixels: int)
         width, height = (_whole(image.tag_v2.get(tag)) for tag in _TILE_TAGS)  # type: ignore[attr-defined]
         if width * height > max_pixels:
             raise _too_many_pixels(path, width, height, max_pixels, "tiles of ")
+    tiles = getattr(image, "tile", None) or [("",)]
+    codec = str(tiles[0][0])
+    place = stream.tell()
+    size_bytes = stream.seek(0, 2)
+    stream.seek(place)
+    if size_bytes > _SLOW_BYTES.get(codec, size_bytes):
+        most = f"more than {_SLOW_BYTES[codec] >> 20} MiB of this kind are not decoded"
+        raise oversized(path, max_pixels, f"it has {size_bytes} bytes; {most}")
     if image.format == "JPEG" and image.info.get("progressive"):
         place = stream.tell()
         stream.seek(0)

@@ -15,7 +15,7 @@ import re
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def load_audio(source: Source, *, channel: int | None = None) -> Waveform:
     """
     path = place(source)
     try:
-        with open_media(source) as stream:
+        with open_media(source, buffered=False) as stream:
             return Waveform(*sounds.decode(stream, _limits(), channel=channel))
     except (DataError, MemoryError):
         raise
@@ -139,7 +139,7 @@ def is_whole_audio(source: Source) -> bool:
         DataError: the tar or the server it lies in cannot be read.
     """
     try:
-        with open_media(source) as stream:
+        with open_media(source, buffered=False) as stream:
             return sounds.is_whole(stream, _limits())
     except (DataError, MemoryError):
         raise
@@ -204,8 +204,12 @@ def place(source: Source) -> str:
     return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
-def open_media(source: Source) -> BinaryIO:
+def open_media(source: Source, *, buffered: bool = True) -> BinaryIO:
     """Open a source; blobs are read whole.
+
+    Args:
+        source: a file, blob or bytes.
+        buffered: of a file; not where something else reads from its descriptor as well.
 
     Raises:
         OSError: the file is missing, no regular file, or cannot be read.
@@ -221,7 +225,8 @@ def open_media(source: Source) -> BinaryIO:
     mode = source.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe may wait forever, or never end
         raise OSError(errno.EINVAL, "not a regular file")
-    return source.open("rb")
+    # Unbuffered, it is a raw file, of which we use no more than a BinaryIO has.
+    return source.open("rb") if buffered else cast(BinaryIO, source.open("rb", buffering=0))
 
 
 def too_large(size_bytes: int) -> str | None:

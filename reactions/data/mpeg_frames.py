@@ -24,6 +24,13 @@ _SIDE_BYTES = {(1, False): 32, (1, True): 17, (2, False): 17, (2, True): 9}
 _RATES_HZ = (44100, 48000, 32000)
 _SURE_FRAMES = 4
 _MAX_PADDING_BYTES = 4
+MAX_FRAMES = 1 << 19
+"""More than an hour of any kind has."""
+
+_MAX_TRIES = 1 << 18
+"""Places in a file that look like a frame's start and are none."""
+
+_MAX_TAGS = 1000
 MAX_LEAD_BYTES = 1 << 16
 """A stream may begin in the middle of a frame, or after padding; not after more than this."""
 
@@ -102,7 +109,7 @@ def is_mpeg(head: bytes) -> bool:
 
 def begins_late(head: bytes) -> bool:
     """Tell whether some frames follow each other after a file's first bytes, as in a stream."""
-    place = _next_frame(head, 0)
+    place = _next_frame(head, 0, [len(head)])
     if not 0 <= place <= MAX_LEAD_BYTES:
         return False
     for _ in range(_SURE_FRAMES):
@@ -152,13 +159,14 @@ def read_parts(data: bytes) -> tuple[list[Part], bool]:
 def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
     """Yield start, stop and kind of every frame, and whether a gap is before it."""
     end = len(data)
-    place = _next_frame(data, 0)
+    tries = [_MAX_TRIES]
+    place = _next_frame(data, 0, tries)
     if place < 0 or place > MAX_LEAD_BYTES + skip_tags(data, 0):
         if _frame(data, skip_tags(data, 0)) is not None:
             raise Damage("it is cut short, in the middle of its first frame")
         return
     gap = place != skip_tags(data, 0)
-    length = 0
+    length = n = 0
     while place < end:
         if (found := _frame(data, place)) is not None:
             kind, length = found
@@ -166,13 +174,15 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
             if stop > end:
                 raise Damage(f"it is cut short: its last frame lacks {stop - end} bytes")
             if stop <= end - 128 or not data.startswith(b"TAG", end - 128) or end - 128 < place:
+                if (n := n + 1) > MAX_FRAMES:
+                    raise Damage(f"it has more than {MAX_FRAMES} frames")
                 yield place, stop, kind, gap
                 place, gap = stop, False
                 continue
             raise Damage(f"it is cut short: its last frame lacks {stop - end + 128} bytes")
         after = skip_tags(data, place)
         if after == place:
-            if (after := _next_frame(data, place)) < 0:  # what follows the last frame is no sound
+            if (after := _next_frame(data, place, tries)) < 0:  # what follows is no sound
                 if data[place : place + length].strip(b"\0") and _is_sync(data, place):
                     raise Damage(f"its frames are damaged at byte {place}")
                 return
@@ -183,8 +193,14 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
         place = after
 
 
-def _next_frame(data: bytes, place: int) -> int:
-    """Return where a frame starts that another one, a tag or the end follows; -1 for none."""
+def _next_frame(data: bytes, place: int, tries: list[int]) -> int:
+    """Return where a frame starts that another one, a tag or the end follows; -1 for none.
+
+    Args:
+        data: the whole file.
+        place: where to begin.
+        tries: how many places may still be looked at, counted down.
+    """
     while (place := data.find(b"\xff", skip_tags(data, place))) >= 0:
         if (found := _frame(data, place)) is not None:
             kind, length = found
@@ -195,6 +211,9 @@ def _next_frame(data: bytes, place: int) -> int:
             if after == len(data) or skip_tags(data, after) > after:
                 return place
         place += 1
+        tries[0] -= 1
+        if tries[0] < 0:
+            raise Damage("what lies between its frames looks like frames and is none")
     return -1
 
 
@@ -241,7 +260,7 @@ def _length_header(data: bytes, start: int, stop: int, kind: _Kind) -> tuple[byt
 
 def skip_tags(data: bytes, place: int) -> int:
     """Return where the tags end that begin at a place; the place itself if none does."""
-    while True:
+    for _ in range(_MAX_TAGS):
         head = data[place : place + 32]
         if head.startswith(b"ID3") and len(head) >= 10 and max(head[6:10]) < 0x80:
             size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -254,4 +273,5 @@ def skip_tags(data: bytes, place: int) -> int:
             is_header = head[23] & 0x20
             place += 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
         else:
-            return place
+            break
+    return place

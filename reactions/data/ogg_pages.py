@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+MAX_PAGES = 1 << 20
+"""An hour has a fifth of it, with a page for every packet."""
+
 _MAGIC = b"OggS"
 _HEADER_BYTES = 27
 _FIRST, _LAST = 2, 4
@@ -31,7 +34,10 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
     start = place = 0
     began = False  # whether the pages that begin a link's streams are over
     running: set[bytes] = set()
+    n_pages = 0
     while place < size_bytes:
+        if (n_pages := n_pages + 1) > MAX_PAGES:
+            raise Damage(f"it has more than {MAX_PAGES} pages")
         stream.seek(place)
         head = stream.read(_HEADER_BYTES)
         if not head.startswith(_MAGIC):

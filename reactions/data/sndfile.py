@@ -19,7 +19,7 @@ def open_sound(
     """Open a sound.
 
     Args:
-        stream: of a file.
+        stream: of a file, unbuffered if it is a real one: its descriptor is moved.
         data: its bytes, where they are not those of the stream.
         forward: never seek: some codecs cannot, and others lose samples where they do.
 

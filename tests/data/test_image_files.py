@@ -13,7 +13,7 @@ import pytest
 from media_files import image_bytes, put
 from PIL import Image
 
-from reactions.data import image_files, media
+from reactions.data import image_files, image_headers, media
 from reactions.data.checks import check
 from reactions.data.sources.source import DEPTHS
 from reactions.errors import MediaError
@@ -198,3 +198,72 @@ def test_a_small_file_of_many_pixels_takes_less_than_a_gigabyte(tmp_path: Path, 
         cwd=ROOT,
     )
     assert done.stdout == "(4000, 6000, 3)\n", done.stderr
+
+
+# --- headers that keep a parser busy ---
+
+
+def test_chunks_of_a_png_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = image_bytes()
+    for _ in range(20):
+        data = with_chunk(data, b"abCd", b"")
+    assert check("image", data) == check("image", data, "full") == ""
+    monkeypatch.setattr(image_headers, "MAX_PNG_CHUNKS", 20)
+    assert "more than 20 chunks" in check("image", data, "full")
+
+
+def test_exif_of_a_jpeg_is_limited() -> None:
+    """Pillow joins its parts in time that grows with their square: 65 MB took 100 seconds."""
+    data = image_bytes(form="JPEG")
+    part = b"\xff\xe1" + struct.pack(">H", 65_008) + b"Exif\0\0" + bytes(65_000)
+    assert check("image", data[:2] + part * 3 + data[2:], "full") == ""
+    assert "bytes of EXIF" in check("image", data[:2] + part * 30 + data[2:], "full")
+
+
+def test_the_header_of_a_jpeg_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = b"\xff\xe2" + struct.pack(">H", 5002) + bytes(5000)
+    data = image_bytes(form="JPEG")
+    data = data[:2] + b"\xff" + part * 3 + data[2:]
+    assert check("image", data, "full") == ""
+    monkeypatch.setattr(image_headers, "MAX_JPEG_HEADER_BYTES", 10_000)
+    assert "its header has more than" in check("image", data, "full")
+
+
+def tagged_tiff(n: int, size_bytes: int) -> bytes:
+    """A TIFF of four grey pixels, and tags that all hold the same bytes."""
+    values = {256: 2, 257: 2, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 2, 279: 4}
+    at = 14 + 12 * (len(values) + n)
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items()]
+    entries += [struct.pack("<HHII", 40_000 + i, 1, size_bytes, at) for i in range(n)]
+    ifd = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8) + ifd + bytes(size_bytes)
+
+
+def test_tags_of_a_tiff_that_overlap_are_refused() -> None:
+    assert check("image", tagged_tiff(2, 100_000), "full") == ""
+    assert "its tags hold" in check("image", tagged_tiff(300, 100_000), "full")
+
+
+def test_what_decodes_is_decoded_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    data = tagged_tiff(3, 1000)[:-500]  # tags beyond the end of the file
+    assert media.load_image(data).shape == (2, 2, 3)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHII", 0x10E, 2, 9999, 9999) * 2
+    assert media.load_image(image_bytes(form="JPEG", exif=exif)).shape == (8, 12, 3)
+    assert not recwarn.list
+
+
+def test_what_is_decoded_slowly_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = b"P3 2 1 255\n" + b"1 2 3 4 5 6 " + b" " * 1000
+    for data, codec in ((image_bytes(form="QOI"), "qoi"), (plain, "ppm_plain")):
+        assert check("image", data, "full") == ""
+        monkeypatch.setitem(image_files._SLOW_BYTES, codec, 100)
+        assert "of this kind are not decoded" in check("image", data, "full")
+
+
+def test_headers_that_are_read_byte_by_byte_are_limited() -> None:
+    comment = b"P6\n#" + b"c" * 1000 + b"\n2 1 255\nabcdef"
+    assert check("image", comment, "full") == ""
+    for data in (comment.replace(b"c" * 1000, b"c" * 100_000), b"P5" + b" " * 100_000):
+        assert "its header has more than" in check("image", data, "full")
+    padded = b"\xff\xd8" + b"\xff" * 100_000 + image_bytes(form="JPEG")[2:]
+    assert "more than 65536 segments" in check("image", padded, "full")

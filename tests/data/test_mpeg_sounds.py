@@ -194,3 +194,16 @@ def test_our_own_headers_are_read_alike() -> None:
     place = frames[0].index(b"Xing") + 4
     silent = patched(frames[0], place, bytes(4))
     assert length(silent + b"".join(frames[1:])) == (len(frames) - 1) * FRAME
+
+
+def test_what_looks_like_frames_is_looked_at_a_limited_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from reactions.data import mpeg_frames
+
+    body = b"".join(mp3_frames()[1:])
+    assert "looks like frames" in refused(body + b"\xff" * 300_000)
+    assert check("audio", b"\xff\xfb" + b"\xff" * 300_000, "full") != ""
+    monkeypatch.setattr(mpeg_frames, "MAX_FRAMES", 10)
+    assert "more than 10 frames" in refused(body)
+    assert refused(b"ID3\3\0\0\0\0\0\0" * 100_000)

@@ -330,3 +330,10 @@ def test_odd_wavs_have_reasons() -> None:
     with pytest.raises(MediaError, match="cannot use") as caught:
         media.load_audio(sound_bytes(n=10), channel=3)
     assert "no number 3" in caught.value.why
+
+
+def test_pages_of_an_ogg_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reactions.data import ogg_pages
+
+    monkeypatch.setattr(ogg_pages, "MAX_PAGES", 2)
+    assert "more than 2 pages" in refused(sound_bytes(form="OGG", n=N))

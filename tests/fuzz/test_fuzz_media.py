@@ -80,6 +80,7 @@ SOUNDS = {
     "joined MP3": sound_bytes(form="MP3", n=3000) * 2,
     "headless MP3": b"".join(mp3_frames(n=6000)[1:]),
     "MP2": layer_2_frame() * 6,
+    "late MP2": b"\xff" + layer_2_frame() * 6,
     "MP3 in WAV": wav(b"".join(mp3_frames(n=6000)[1:]), 0x55),
     "floats": sound_bytes(n=600, subtype="FLOAT"),
     **{codec: coded("WAV", codec) for codec in ("GSM610", "G721_32", "NMS_ADPCM_16")},
