@@ -12,6 +12,7 @@ import os
 import stat
 from pathlib import Path
 
+from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError, MolspaceError, UsageError
 
 
@@ -54,8 +55,10 @@ def is_dir(path: Path) -> bool:
 def _mode(path: Path) -> int | None:
     try:
         return path.stat().st_mode
-    except (OSError, ValueError):  # missing, too long, a circle of links; a null character
-        return None
+    except (OSError, ValueError) as error:
+        if is_transient(error):  # a file that is there must not seem to be missing
+            raise run_again(os.fspath(path), error) from error
+        return None  # missing, too long, a circle of links; a null character
 
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes:

@@ -22,6 +22,7 @@ import numpy as np
 from reactions.data import image_files, sounds
 from reactions.data.media_kinds import other_kind
 from reactions.data.places import Blob
+from reactions.data.text_lines import decode_text
 from reactions.errors import DataError, MediaError
 from reactions.kinds import Item, Waveform
 
@@ -258,7 +259,7 @@ def _load_text(source: Source) -> str:
             text = stream.read(MAX_TEXT_BYTES + 1)
         if len(text) > MAX_TEXT_BYTES:
             raise ValueError(f"it is longer than {MAX_TEXT_BYTES} bytes")
-        return text.decode().strip()
+        return decode_text(text).strip()
     except (OSError, ValueError) as error:
         raise _undecodable("text", place(source), error) from error
 

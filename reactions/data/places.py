@@ -17,6 +17,7 @@ from reactions.data import remote
 from reactions.data.digests import SETTLED_NS
 from reactions.data.file_names import as_stored
 from reactions.data.local_files import exists, expand_user, is_dir, is_file
+from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z0-9+.-]+)*://")
@@ -158,6 +159,7 @@ def _find(url: str) -> Iterator[Entry]:
         return
     paths = [as_stored(Path(url))]
     if not exists(paths[0]) and any(c in url for c in "*?["):
+        _check_folder(url)
         # Path.glob takes no absolute patterns.
         matches = map(Path, glob.glob(_stored_pattern(url), recursive=True))  # noqa: PTH207
         paths = sorted(path for path in matches if is_file(path))
@@ -174,6 +176,17 @@ def _find(url: str) -> Iterator[Entry]:
             ) from None
         except OSError as error:
             raise _unreadable(str(path), error) from error
+
+
+def _check_folder(pattern: str) -> None:
+    """Check that the folder before the first wildcard can be listed: glob skips what cannot be."""
+    folder = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0] or "/"
+    try:
+        with os.scandir(folder):
+            pass
+    except OSError as error:
+        if is_transient(error):
+            raise run_again(folder, error) from error
 
 
 def _stored_pattern(pattern: str) -> str:

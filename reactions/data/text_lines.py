@@ -92,6 +92,8 @@ def decode_text(data: bytes) -> str:
         UnicodeDecodeError: it is neither UTF-8 nor what its byte-order mark names.
     """
     encoding = _encoding(data)
+    if encoding not in ("", "utf-8") and len(data) <= 4 and not data.decode(encoding):
+        raise UnicodeDecodeError(encoding, data, 0, len(data), "nothing follows its mark")
     return data.decode("utf-8-sig" if encoding in ("", "utf-8") else encoding)
 
 

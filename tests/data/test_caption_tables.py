@@ -155,6 +155,14 @@ def test_a_name_that_is_there_twice(tmp_path: Path) -> None:
     assert texts(opened(path, columns=(2,))) == ["wind"]
 
 
+def test_usual_names_that_are_there_twice(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", "id,caption,Caption\na,rain,wind\n")
+    with pytest.raises(DataError, match="which column") as caught:
+        opened(path)
+    assert "column = 1" in caught.value.fix
+    assert texts(opened(path, columns=("Caption",))) == ["wind"]
+
+
 def test_names_in_another_unicode_form(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", "id,le\u0301gende\na,rain\n")
     assert texts(opened(path, columns=("l\u00e9gende",))) == ["rain"]

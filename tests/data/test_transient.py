@@ -177,6 +177,23 @@ def test_disks_that_give_way(
     assert len(scanned(folder, tmp_path / "cache")) == 3
 
 
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+def test_files_of_a_pattern_never_seem_to_be_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    assert len(scanned(folder / "*.png", tmp_path / "cache")) == 3
+    real = getattr(os, call) if call == "scandir" else Path.stat
+
+    def fail(path: object, *args: object, **options: object) -> object:
+        if str(path).endswith("set" if call == "scandir" else "1.png"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os if call == "scandir" else Path, call, fail)
+    with pytest.raises(TransientError):
+        scanned(folder / "*.png", tmp_path / "cache")
+
+
 def test_lines_whose_files_cannot_be_asked_for_are_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from reactions.data.delimited import Dialect, read_rows
 from reactions.data.local_files import read_small_file
 from reactions.data.text_lines import NOT_UTF8, NoLinesError, read_lines
 
-MAX_BYTES = 1 << 29
+MAX_BYTES = 1 << 28
 """The largest, COCO's captions, has 144 MB."""
 
 PUBLISHED = Dialect(",", quoted=True, skip_space=True)

@@ -284,6 +284,9 @@ def _caption_column(
         )
     found = caption_column(header)
     if found is not None:
+        if [name.casefold() for name in header].count(header[found].casefold()) > 1:
+            why = f"several are called '{header[found]}'"
+            raise which_column(file, why, f"give its number, from 0: column = {found}")
         return found
     if len(header) == 1:
         # A caption has several words, or those that follow it have one word each, too.
