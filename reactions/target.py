@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reactions.bundle import Bundle
-from reactions.errors import UsageError
+from reactions.errors import DataError, UsageError
 from reactions.kinds import Encoder, Item, Leaf, Modality, Space, SpaceSpec
 from reactions.spaces.tree import (
     NO_ADJUSTMENT,
@@ -196,6 +196,7 @@ class Embedder:
         Raises:
             UsageError: the target does not embed this modality.
             MediaError: an item cannot be decoded.
+            DataError: the projectors lead an item nowhere: to infinity, NaN, or nought.
         """
         leaves = self._leaves(modality)
         if not items:
@@ -214,6 +215,7 @@ class Embedder:
         with torch.inference_mode():
             fused = fuse(self.target.space, modality, rows, heads, self._adjustment, means)
         found: NDArray[np.float32] = fused.cpu().numpy()
+        _check_unit(found, modality, items)
         return found
 
     def prepare(self, modality: Modality) -> None:
@@ -237,3 +239,17 @@ class Embedder:
                 why=f"it embeds {', '.join(space.modalities)}",
             )
         return needed_leaves(space, modality, self._adjustment)
+
+
+def _check_unit(rows: NDArray[np.float32], modality: Modality, items: Sequence[Item]) -> None:
+    """Refuse rows that are no directions: whoever compares them would get NaN, or 0 for all."""
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))  # NaN is not smaller either
+    if len(bad):
+        raise DataError(
+            f"the product has no embedding of {modality} '{items[bad[0]].id}'",
+            why=f"its row has length {norms[bad[0]]:g}, not 1: the projectors' numbers overflow, "
+            "or cancel out",
+            fix="get the bundle again, or run the reaction again",
+            id=items[bad[0]].id,
+        )

@@ -38,6 +38,35 @@ def _entry(store) -> Path:
         (lambda e: _edit(e, "arrays", {"x": {"dtype": "<f4", "shape": [2], "shards": []}}), "add"),
         (lambda e: _edit(e, "arrays", {"x": {"dtype": "nope", "shape": [0], "shards": []}}), "mal"),
         (lambda e: _escape(e), "no plain file name"),
+        (lambda e: (e / "manifest.json").write_text("[" * 100_000), "malformed"),
+        (lambda e: (e / "manifest.json").write_text('{"a":' * 100_000), "malformed"),
+        (lambda e: (e / "manifest.json").write_text('{"format": [1]}'), "its format is [1]"),
+        (lambda e: os.truncate(e / "manifest.json", 8 << 30), "no file of at most"),
+        (lambda e: _edit(e, "meta", {"loss": []}), "was changed after it was written"),
+        (lambda e: _edit(e, "meta", [1, 2]), "malformed"),
+        (lambda e: _edit(e, "meta", {"a": float("nan")}), "malformed"),
+        (lambda e: _edit(e, "label", 7), "malformed"),
+        (lambda e: _edit(e, "label", "another"), "was changed after it was written"),
+        (lambda e: _edit(e, "kind", ["train"]), "malformed"),
+        (lambda e: _edit(e, "created", "yesterday"), "isoformat"),
+        (lambda e: _edit(e, "created", 7), "malformed"),
+        (lambda e: _edit(e, "preimage", []), "was changed after it was written"),
+        (lambda e: _edit(e, "preimage", {"inputs": {"a": ["b"]}}), "malformed"),
+        (lambda e: _edit(e, "preimage", {"params": 7}), "malformed"),
+        (lambda e: _edit(e, "arrays", []), "malformed"),
+        (lambda e: _edit(e, "arrays", {}), "was changed after it was written"),
+        (lambda e: _change(e, dtype="|O"), "no array is stored as object"),
+        (lambda e: _change(e, dtype="f4,f4"), "no array is stored as"),
+        (lambda e: _change(e, dtype={"names": ["a"], "formats": ["f4"]}), "malformed"),
+        (lambda e: _change(e, shape=[3, 10**12]), "too short for 3 rows"),
+        (lambda e: _change(e, shape=[3, 10**30]), "malformed"),
+        (lambda e: _change(e, shape=[3, -2]), "malformed"),
+        (lambda e: _change(e, shape=[3.0, 2]), "malformed"),
+        (lambda e: _change(e, shape=[3, True]), "malformed"),
+        (lambda e: _change_shard(e, rows=float("inf")), "malformed"),
+        (lambda e: _change_shard(e, rows="3"), "malformed"),
+        (lambda e: _change_shard(e, size_bytes=None), "malformed"),
+        (lambda e: _change_shard(e, file=[]), "malformed"),
     ],
 )
 def test_a_damaged_entry_is_put_aside(store, damage, reason):
@@ -61,10 +90,54 @@ def _edit(entry, name, value):
     (entry / "manifest.json").write_text(json.dumps(manifest))
 
 
+def _change(entry, **fields):
+    manifest = json.loads((entry / "manifest.json").read_text())
+    manifest["arrays"]["x"].update(fields)
+    (entry / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _change_shard(entry, **fields):
+    manifest = json.loads((entry / "manifest.json").read_text())
+    manifest["arrays"]["x"]["shards"][0].update(fields)
+    (entry / "manifest.json").write_text(json.dumps(manifest))
+
+
 def _escape(entry):
     manifest = json.loads((entry / "manifest.json").read_text())
     manifest["arrays"]["x"]["shards"][0]["file"] = "../../secret.npy"
     (entry / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_an_entry_without_a_digest_is_of_an_earlier_version(store):
+    store.put(step(), artifact(meta={"a": 1}))
+    path = _entry(store) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    path.write_text(json.dumps(manifest))
+    assert store.lookup(step().key).meta == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|O', 'fortran_order': False, 'shape': (3, 2), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 10**9), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1000000000000), }",
+        "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 2), ",
+        "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3, 2), }",
+        "{'descr': '<f4', 'fortran_order': 7, 'shape': 3, }",
+        "(" * 50,
+        "\x00\xff",
+    ],
+)
+def test_a_hostile_array_is_damage(store, header):
+    store.put(step(), artifact())
+    path = _entry(store) / "1.npy"
+    size = path.stat().st_size
+    text = header.encode("latin1").ljust(117) + b"\n"
+    path.write_bytes((b"\x93NUMPY\x01\x00" + bytes([118, 0]) + text).ljust(size, b"\0")[:size])
+    with pytest.raises(StoreError, match="molspace cache verify --repair"):
+        store.lookup(step().key).arrays["x"][:]
 
 
 def test_a_folder_without_manifest_does_not_block_its_name(store):
@@ -144,7 +217,7 @@ def test_a_store_of_another_version_is_refused(store, use):
     assert everything(store.root) == before
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", "nonsense"])
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "[]", "nonsense", "[" * 50_000, " " * 70_000])
 def test_an_unreadable_version_is_refused(store, text):
     store.root.mkdir()
     (store.root / "store.json").write_text(text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from reactions.graph import Artifact
-from reactions.hashing import JSON, file_digest
+from reactions.hashing import JSON, digest, file_digest
 from reactions.kinds import Digest
 from reactions.store.files import write_rows
+
+_MAX_BYTES = 256 << 20
+"""A record of a million shards is smaller."""
 
 FORMAT = 1
 """Version of the layout of the store; raised when older versions could misread it."""
@@ -56,6 +61,22 @@ class ArrayRecord:
     shape: tuple[int, ...]
     shards: tuple[ShardFile, ...]
 
+    def to_json(self) -> JSON:
+        """Return the JSON object of an array."""
+        return {
+            "dtype": self.dtype,
+            "shape": self.shape,
+            "shards": [
+                {
+                    "file": shard.file,
+                    "rows": shard.rows,
+                    "size_bytes": shard.size_bytes,
+                    "sha256": shard.sha256,
+                }
+                for shard in self.shards
+            ],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -74,6 +95,13 @@ class Manifest:
         """Bytes of all array files."""
         return sum(shard.size_bytes for record in self.arrays.values() for shard in record.shards)
 
+    @property
+    def digest(self) -> Digest:
+        """Digest of what others rely on; the key is held against the entry's place."""
+        arrays = {name: record.to_json() for name, record in self.arrays.items()}
+        body = {"kind": self.kind, "label": self.label, "arrays": arrays}
+        return digest("manifest", {**body, "preimage": self.preimage, "meta": self.meta})
+
     def problems(self, folder: Path, *, full: bool) -> list[str]:
         """Return what is wrong with the files; see ``ShardFile.problem``."""
         found = (
@@ -87,28 +115,14 @@ class Manifest:
         """Return the JSON object that ``read`` reads."""
         return {
             "format": FORMAT,
+            "digest": self.digest,
             "key": self.key,
             "kind": self.kind,
             "label": self.label,
             "created": self.created,
             "preimage": self.preimage,
             "meta": self.meta,
-            "arrays": {
-                name: {
-                    "dtype": record.dtype,
-                    "shape": record.shape,
-                    "shards": [
-                        {
-                            "file": shard.file,
-                            "rows": shard.rows,
-                            "size_bytes": shard.size_bytes,
-                            "sha256": shard.sha256,
-                        }
-                        for shard in record.shards
-                    ],
-                }
-                for name, record in self.arrays.items()
-            },
+            "arrays": {name: record.to_json() for name, record in self.arrays.items()},
         }
 
     @classmethod
@@ -120,43 +134,81 @@ class Manifest:
             ValueError: it is no manifest of this format; the message says why.
         """
         try:
+            state = path.stat()
+            if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_BYTES:
+                raise ValueError(f"its manifest is no file of at most {_MAX_BYTES:,} bytes")
             value = json.loads(path.read_bytes())
             if value["format"] != FORMAT:
-                raise ValueError(f"its format is {value['format']!r}, not {FORMAT}")
+                raise ValueError(f"its format is {value['format']!r:.40}, not {FORMAT}")
             arrays = {name: _array(record) for name, record in value["arrays"].items()}
             manifest = cls(
-                key=str(value["key"]),
-                kind=str(value["kind"]),
-                label=str(value["label"]),
-                preimage=dict(value["preimage"]),
+                key=_text(value["key"]),
+                kind=_text(value["kind"]),
+                label=_text(value["label"]),
+                preimage=_preimage(value["preimage"]),
                 meta=dict(value["meta"]),
                 arrays=arrays,
                 created=datetime.fromisoformat(value["created"]).isoformat(timespec="seconds"),
             )
+            # Entries of earlier versions have none.
+            if "digest" in value and value["digest"] != manifest.digest:
+                raise ValueError("its manifest was changed after it was written")
         except (
-            KeyError,
+            LookupError,
             TypeError,
             AttributeError,
-            UnicodeDecodeError,
+            ArithmeticError,
+            RecursionError,
+            UnicodeError,
             json.JSONDecodeError,
         ) as error:
-            raise ValueError(f"its manifest is malformed ({error!r})") from error
+            raise ValueError(f"its manifest is malformed ({error!r})"[:300]) from error
         return manifest
+
+
+def _text(value: JSON) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is not text")
+    return value
+
+
+def _length(value: JSON) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 62:
+        raise TypeError(f"{value!r:.40} is not a length")
+    return value
+
+
+def _preimage(value: JSON) -> dict[str, Any]:
+    preimage = dict(value)
+    if not isinstance(preimage.get("params", {}), dict):
+        raise TypeError("its parameters are not an object")
+    for name, key in dict(preimage.get("inputs", {})).items():
+        _text(name), _text(key)
+    return preimage
 
 
 def _array(value: JSON) -> ArrayRecord:
     shards = tuple(
         ShardFile(
-            str(shard["file"]), int(shard["rows"]), int(shard["size_bytes"]), str(shard["sha256"])
+            _text(shard["file"]),
+            _length(shard["rows"]),
+            _length(shard["size_bytes"]),
+            _text(shard["sha256"]),
         )
         for shard in value["shards"]
     )
-    record = ArrayRecord(np.dtype(value["dtype"]).str, tuple(map(int, value["shape"])), shards)
+    dtype = np.dtype(_text(value["dtype"]))
+    if dtype.hasobject or dtype.fields is not None or dtype.subdtype is not None:
+        raise TypeError(f"no array is stored as {dtype}")
+    record = ArrayRecord(dtype.str, tuple(map(_length, value["shape"])), shards)
     if record.shape[:1] != (sum(shard.rows for shard in shards),):
         raise ValueError("its shards do not add up to its shape")
+    row_bytes = dtype.itemsize * math.prod(record.shape[1:])
     for shard in shards:
         if Path(shard.file).name != shard.file:
-            raise ValueError(f"{shard.file!r} is no plain file name")
+            raise ValueError(f"{shard.file!r:.80} is no plain file name")
+        if shard.rows * row_bytes > shard.size_bytes:
+            raise ValueError(f"{shard.file} is too short for {shard.rows} rows")
     return record
 
 

@@ -51,6 +51,9 @@ def store_root() -> Path:
     return Path.home() / ".cache" / "molspace"
 
 
+_MAX_RECORD_BYTES = 1 << 16
+
+
 def _ignore(_: object) -> None:
     pass
 
@@ -300,10 +303,12 @@ class Store:
         fix = f"set MOLSPACE_CACHE to another folder, or remove {path} and {self._layout.entries}"
         with disk_errors(self.root, "read"):
             try:
+                if path.stat().st_size > _MAX_RECORD_BYTES:
+                    raise ValueError(f"it has {path.stat().st_size:,} bytes")
                 found = json.loads(path.read_text(encoding="utf-8"))["format"]
             except (FileNotFoundError, NotADirectoryError):
                 return
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise StoreError(
                     f"cannot tell the version of the store at {self.root}",
                     why=f"{path} is damaged ({error!r})",
