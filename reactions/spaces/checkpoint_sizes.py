@@ -8,11 +8,12 @@ compressed. Nothing that ``torch.save`` writes of a state dictionary does.
 from __future__ import annotations
 
 import codecs
+import mmap
 import pickletools
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import torch
 from torch import Tensor
@@ -37,10 +38,13 @@ def check_archive(path: Path) -> None:
         OSError: it cannot be read.
         zipfile.BadZipFile: the archive is damaged.
     """
+    if path.stat().st_size == 0:
+        raise EOFError
     if not zipfile.is_zipfile(path):
-        with path.open("rb") as stream:
+        # Mapped: reading as much as a pickle declares would allocate it first, here and in torch.
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as m:
             for _ in range(_LEGACY_PICKLES):
-                _check_pickle(stream)
+                _check_pickle(cast("IO[bytes]", m))
         return
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -52,8 +56,8 @@ def check_archive(path: Path) -> None:
             if entry.filename.endswith(".pkl"):
                 if entry.file_size > _PICKLE_BYTES:
                     raise ValueError(f"its pickle has {entry.file_size:,} bytes")
-                with archive.open(entry) as stream:
-                    _check_pickle(stream)
+                with archive.open(entry) as pickled:
+                    _check_pickle(pickled)
 
 
 def check_tensors(tensors: Iterable[Tensor], size_bytes: int) -> None:
@@ -100,8 +104,9 @@ def _check_pickle(stream: IO[bytes]) -> None:
             elif isinstance(argument, str) and len(argument) < 32:
                 texts.append(argument)
     # The set is open: a damaged pickle breaks wherever its parser is.
-    except Exception:
-        pass
+    except Exception as error:
+        if "remain" in str(error):
+            raise ValueError(f"it is cut short: {error}") from error
     for name in names:
         encodes = encodes or name.endswith("encode")
         if name.rpartition(".")[2] == "bytearray":

@@ -18,6 +18,7 @@ from reactions.spaces.embedding_tables import (
     shape_of,
     unreadable,
 )
+from reactions.spaces.parquet_sizes import Sizes, declared_sizes
 
 COLUMN = "embedding"
 
@@ -43,10 +44,12 @@ class Parquet:
         self._batches: Iterator[Any] = iter(())
         pa, parquet = pyarrow_of(path)
         with reading(path):
+            sizes = declared_sizes(path, COLUMN)
+            check_rows(path, sizes.n_rows)
             self._file = parquet.ParquetFile(path, memory_map=True)
-            self.shape = self._open(pa)
+            self.shape = self._open(pa, sizes)
 
-    def _open(self, pa: Any) -> tuple[int, int]:
+    def _open(self, pa: Any, sizes: Sizes) -> tuple[int, int]:
         """Hold what the file declares against its size, and return the table's shape."""
         path, schema = self.path, self._file.schema_arrow
         if COLUMN not in schema.names:
@@ -69,11 +72,10 @@ class Parquet:
         self._group_starts = np.cumsum([0] + [group.num_rows for group in groups])
         if n < 0 or n != int(self._group_starts[-1]) or (np.diff(self._group_starts) < 0).any():
             raise unreadable(path, f"it declares {n} rows, its groups {self._group_starts[-1]}")
-        values = _declared(self._file.metadata, COLUMN)[0]
         item_bytes = kind.value_type.bit_width // 8 if is_float else 8
-        check_rows(path, self._file.metadata)
-        check_unpacked(path, values * item_bytes, "its column 'embedding' declares so much")
-        row_bytes = max(1, values // max(1, n)) * item_bytes
+        declared_bytes = max(sizes.values * item_bytes, sizes.unpacked_bytes)
+        check_unpacked(path, declared_bytes, "its column 'embedding' declares so much")
+        row_bytes = max(1, sizes.values // max(1, n)) * item_bytes
         self._batch_rows = max(1, min(self._BATCH_ROWS, _BATCH_BYTES // row_bytes))
         if n and is_float:
             self._seek(0)
@@ -161,9 +163,9 @@ def read_id_column(path: Path, modality: str, besides: tuple[str, ...] = ()) -> 
             name = id_name(names, modality, f"'{path}'")
             if not name:
                 return None
-            check_rows(path, file.metadata)
-            _, unpacked_bytes = _declared(file.metadata, name)
-            check_unpacked(path, unpacked_bytes, f"its column '{name}' declares so much")
+        sizes = declared_sizes(path, name)
+        check_rows(path, max(sizes.n_rows, sizes.values))
+        check_unpacked(path, sizes.unpacked_bytes, f"its column '{name}' declares so much")
         # What a dictionary repeats would be written out for every row; ids do not repeat.
         with parquet.ParquetFile(path, read_dictionary=[name]) as file:
             column = file.read(columns=[name]).column(name)
@@ -180,33 +182,20 @@ def read_id_column(path: Path, modality: str, besides: tuple[str, ...] = ()) -> 
     return found
 
 
-def check_rows(path: Path, metadata: Any) -> None:
+def check_rows(path: Path, n: int) -> None:
     """Hold the number of rows against the file: each has an id, or numbers, of its own.
 
     Raises:
         DataError: there are more than bytes.
     """
     size_bytes = path.stat().st_size
-    if metadata.num_rows > max(_FEW_ROWS, size_bytes):
+    if n > max(_FEW_ROWS, size_bytes):
         raise DataError(
             f"'{path}' unpacks to too much",
-            why=f"it declares {metadata.num_rows:,} rows in {size_bytes:,} bytes",
+            why=f"it declares {n:,} rows in {size_bytes:,} bytes",
             fix="write it again; all rows may be the same",
             path=str(path),
         )
-
-
-def _declared(metadata: Any, name: str) -> tuple[int, int]:
-    """Return the values of a column, and the bytes they unpack to, as the file declares them."""
-    values = unpacked_bytes = 0
-    for g in range(metadata.num_row_groups):
-        group = metadata.row_group(g)
-        for i in range(group.num_columns):
-            chunk = group.column(i)
-            if chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}."):
-                values += max(0, chunk.num_values)
-                unpacked_bytes += max(0, chunk.total_uncompressed_size)
-    return values, unpacked_bytes
 
 
 def pyarrow_of(path: Path) -> tuple[Any, Any]:

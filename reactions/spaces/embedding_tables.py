@@ -173,7 +173,7 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except MolspaceError:
+    except (MolspaceError, MemoryError):
         raise
     # The set is open: Arrow's own errors, and Python's where it meets what no file should hold.
     except Exception as error:

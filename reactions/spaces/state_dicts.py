@@ -116,7 +116,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             values = [*found.values(), *(inner.values() if isinstance(inner, Mapping) else ())]
             tensors = [value for value in values if isinstance(value, Tensor)]
             check_tensors(tensors, path.stat().st_size)
-    except MolspaceError:
+    except (MolspaceError, MemoryError):
         raise
     # The set is open: damaged files fail in the zip reader, in C++ or in the middle of unpickling.
     except Exception as error:

@@ -1,0 +1,203 @@
+"""What a parquet file says that its columns unpack to, read without Arrow.
+
+Arrow trusts these numbers when it allocates, and its accessors of damaged ones end the process.
+Both the footer and the headers of the pages are read: one may say less than the other.
+
+Source: the format's ``parquet.thrift``, in Thrift's compact protocol; numbers of fields are its.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_MAGIC = b"PAR1"
+_MAX_FOOTER_BYTES = 256 << 20
+_MAX_HEADER_BYTES = 1 << 20
+_MAX_DEPTH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What some columns of a file declare.
+
+    Attributes:
+        n_rows: of the file.
+        values: of the columns, nulls included.
+        unpacked_bytes: of their pages, decompressed and still encoded.
+    """
+
+    n_rows: int
+    values: int
+    unpacked_bytes: int
+
+
+def declared_sizes(path: Path, column: str) -> Sizes:
+    """Return what a file declares of a column and all that lies in it.
+
+    Args:
+        path: of the file.
+        column: its name at the top of the schema.
+
+    Raises:
+        ValueError: it is damaged.
+        OSError: it cannot be read.
+    """
+    size_bytes = path.stat().st_size
+    with path.open("rb") as stream:
+        footer = _footer(stream, size_bytes)
+        values = unpacked_bytes = 0
+        for chunk in _chunks(footer, column):
+            in_pages = _pages(stream, chunk, size_bytes)
+            values += max(_number(chunk, 5), in_pages[0])
+            unpacked_bytes += max(_number(chunk, 6), in_pages[1])
+    return Sizes(_number(footer, 3), values, unpacked_bytes)
+
+
+def _footer(stream: BinaryIO, size_bytes: int) -> dict[int, Any]:
+    if size_bytes < 12:
+        raise ValueError("it is cut short")
+    stream.seek(-8, 2)
+    n_bytes, magic = struct.unpack("<I4s", stream.read(8))
+    if magic != _MAGIC or not 0 < n_bytes <= min(size_bytes - 12, _MAX_FOOTER_BYTES):
+        raise ValueError("it has no footer: it is cut short, encrypted, or no parquet")
+    stream.seek(-8 - n_bytes, 2)
+    return _Compact(stream.read(n_bytes)).struct()
+
+
+def _chunks(footer: dict[int, Any], column: str) -> Iterator[dict[int, Any]]:
+    """Yield the metadata of a column's chunks, a row group after the other."""
+    for group in _items(footer, 4):
+        for chunk in _items(group, 1):
+            found = chunk.get(3)
+            if not isinstance(found, dict):
+                raise ValueError("a column has no metadata, or is encrypted")
+            names = found.get(3)
+            if isinstance(names, list) and names[:1] == [column.encode()]:
+                yield found
+
+
+def _items(record: Any, field: int) -> list[dict[int, Any]]:
+    found = record.get(field) if isinstance(record, dict) else None
+    if not isinstance(found, list) or any(not isinstance(one, dict) for one in found):
+        raise ValueError(f"field {field} of its footer is damaged")
+    return found
+
+
+def _number(record: dict[int, Any], field: int) -> int:
+    found = record.get(field)
+    if not isinstance(found, int) or found < 0:
+        raise ValueError(f"field {field} of its metadata is {found!r}")
+    return found
+
+
+def _pages(stream: BinaryIO, chunk: dict[int, Any], size_bytes: int) -> tuple[int, int]:
+    """Return values and bytes that the headers of a chunk's pages declare."""
+    place = min(_number(chunk, 9), chunk[11] if isinstance(chunk.get(11), int) else size_bytes)
+    # Some writers give a dictionary page that is not there the offset 0.
+    place = place if place >= len(_MAGIC) else _number(chunk, 9)
+    stop = min(size_bytes, place + _number(chunk, 7))
+    values = unpacked_bytes = 0
+    # Arrow stops there, too; what some writers say of where a chunk ends is not to be relied on.
+    while place < stop and values < _number(chunk, 5):
+        stream.seek(place)
+        reader = _Compact(stream.read(min(_MAX_HEADER_BYTES, size_bytes - place)))
+        page = reader.struct()
+        unpacked_bytes += _number(page, 2)
+        header = next((page[key] for key in (5, 8) if isinstance(page.get(key), dict)), None)
+        values += 0 if header is None else _number(header, 1)
+        place += reader.place + _number(page, 3)
+    return values, unpacked_bytes
+
+
+class _Compact:
+    """Thrift's compact protocol, as far as structs and what lies in them.
+
+    Args:
+        data: begins with a struct.
+
+    Attributes:
+        place: of the next byte.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.place = 0
+        self._readers: dict[int, Callable[[int], Any]] = {
+            1: lambda depth: True,
+            2: lambda depth: False,
+            3: lambda depth: self._byte(),
+            4: lambda depth: self._zigzag(),
+            5: lambda depth: self._zigzag(),
+            6: lambda depth: self._zigzag(),
+            7: lambda depth: self._take(8),
+            8: lambda depth: self._take(self._varint()),
+            9: self._list,
+            10: self._list,
+            11: self._map,
+            12: self.struct,
+        }
+
+    def struct(self, depth: int = 0) -> dict[int, Any]:
+        """Read a struct: number of a field to its value."""
+        if depth > _MAX_DEPTH:
+            raise ValueError("its metadata is nested too deeply")
+        found: dict[int, Any] = {}
+        field = 0
+        while head := self._byte():
+            delta = head >> 4
+            field = field + delta if delta else self._zigzag()
+            found[field] = self._value(head & 15, depth)
+        return found
+
+    def _value(self, kind: int, depth: int) -> Any:
+        if kind not in self._readers:
+            raise ValueError(f"its metadata holds a value of type {kind}")
+        return self._readers[kind](depth + 1)
+
+    def _list(self, depth: int) -> list[Any]:
+        head = self._byte()
+        n = head >> 4 if head >> 4 < 15 else self._varint()
+        self._check_count(n)
+        kind = head & 15
+        if kind in (1, 2):  # in a list a truth value takes a byte
+            return [self._byte() == 1 for _ in range(n)]
+        return [self._value(kind, depth) for _ in range(n)]
+
+    def _map(self, depth: int) -> list[tuple[Any, Any]]:
+        n = self._varint()
+        self._check_count(n)
+        kinds = self._byte() if n else 0
+        return [(self._value(kinds >> 4, depth), self._value(kinds & 15, depth)) for _ in range(n)]
+
+    def _check_count(self, n: int) -> None:
+        if n > len(self._data) - self.place:
+            raise ValueError(f"its metadata declares {n} entries in {len(self._data)} bytes")
+
+    def _byte(self) -> int:
+        return self._take(1)[0]
+
+    def _take(self, n: int) -> bytes:
+        found = self._data[self.place : self.place + n]
+        if len(found) < n:
+            raise ValueError("its metadata is cut short")
+        self.place += n
+        return found
+
+    def _varint(self) -> int:
+        found = shift = 0
+        while True:
+            byte = self._byte()
+            found |= (byte & 127) << shift
+            if byte < 128:
+                return found
+            shift += 7
+            if shift > 63:
+                raise ValueError("a number in its metadata is too long")
+
+    def _zigzag(self) -> int:
+        found = self._varint()
+        return (found >> 1) ^ -(found & 1)
