@@ -9,6 +9,7 @@ import torch
 from twin_folders import ids, is_held, twins, unit, write_space
 
 from reactions.bundle import load_bundle
+from reactions.kinds import Item
 from reactions.labs.reading import load_lab
 from reactions.spaces.tree import Adjustment
 from reactions.workbench import Workbench
@@ -174,8 +175,6 @@ def test_the_better_factors_do_at_inference_what_the_report_says(combined):
     better = bundle.record["quality"]["cross"][0]["better"]
     target = bench.target(bundle.path)
     embedder = bench.embedder(target, Adjustment(sigma=better["sigma"]))
-    from reactions.kinds import Item
-
     held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     sides = [embedder.embed(m, [Item(id, m, None) for id in held]) for m in a]
     (row,) = rows_of(bundle.record["quality"], "better factors")
@@ -288,8 +287,6 @@ def test_training_and_inference_take_the_mean_out_alike(centred):
     row = rows_of(bundle.record["quality"], "product")[0]
     found = recall(sides["image"] @ sides["text"].T)
     assert found == pytest.approx({k: row[k] for k in found}, abs=1e-6)
-    from reactions.kinds import Item
-
     held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     embedder = bench.embedder(bench.target(bundle.path))
     embedded = embedder.embed("text", [Item(id, "text", None) for id in held])
@@ -301,6 +298,22 @@ def test_centring_helps_where_modalities_lie_apart(combined, centred):
         rows_of(bundle.record["quality"], "product")[0] for _, bundle, _ in (combined, centred)
     )
     assert after["R@10"] > before["R@10"] + 5
+
+
+def test_stages_of_centred_spaces_train_on_what_inference_gives(tmp_path):
+    folders(tmp_path, noise=(1.4, 1.4), means=0.6, extra="centre = true")
+    (_, c) = twins(N, noise=(1.8, 1.6), means=0.6, seed=1)
+    write_space(tmp_path / "c", c, ids(N))
+    lab = tmp_path / "molspace.toml"
+    lab.write_text(lab.read_text() + '[spaces.C]\npath = "c"\ncentre = true\n', encoding="utf-8")
+    bench, bundle = made(tmp_path, "A + Dr(B) | Cr(C)")
+    planned = bench.plan(bench.check("A + Dr(B) | Cr(C)"))
+    (step,) = [s for s in planned.steps() if s.label == "embed (A + Dr(B)) text"]
+    stored = bench.run([step])[step.key].arrays["embeddings"][:]
+    kept = [id for id, is_out in zip(ids(N), HELD, strict=True) if not is_out]
+    inner = replace(bench.target(bundle.path), space=bundle.space.base)
+    embedded = bench.embedder(inner).embed("text", [Item(id, "text", None) for id in kept])
+    np.testing.assert_allclose(embedded, stored, atol=1e-5)
 
 
 def test_centring_makes_other_keys_and_shares_the_encoders_rows(combined, centred):
@@ -319,8 +332,6 @@ def test_a_centred_space_alone_is_taken_as_it_is_and_says_so(centred):
     bench, _, (a, _) = centred
     target = bench.target("A")
     assert "not centred" in target.notices[0]
-    from reactions.kinds import Item
-
     embedded = bench.embedder(target).embed("text", [Item("item-00003", "text", None)])
     np.testing.assert_allclose(embedded[0], unit(a["text"][3]), atol=1e-6)
 

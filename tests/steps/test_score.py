@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from fakes import CG, IB, Context, Encoder, cr, given, run
+from fakes import CG, IB, Context, Encoder, changed, cr, given, run
 
 from reactions.data.benchmark import ClassificationData, MultilabelData, RetrievalData
 from reactions.data.corpora import IdCorpus, TextCorpus
+from reactions.errors import UsageError
 from reactions.eval.protocol import corpora, score
 from reactions.eval.tasks import get_task
 from reactions.ops.projector import Projector
@@ -78,6 +79,48 @@ def test_adjustments_act_and_are_recorded():
     assert artifact.meta["factors"] == {"sigma CLAP_g": {"audio": 0.9, "text": 0.8}}
     plain = run(build(PAIRS, "audiocaps")).arrays["rank_forward"]
     assert (plain != artifact.arrays["rank_forward"]).any()
+
+
+def test_a_centred_leaf_is_scored_less_its_means():
+    bare = changed(CG, centre=True)
+    space = cr(IB, bare)
+    heads = {(space, 0): HEADS[PRODUCT, 0]}
+    means = {(bare, m): torch.full((5,), 0.3) for m in ("audio", "text")}
+    task = get_task("audiocaps")
+    rows = {
+        (name, leaf): Encoder(leaf.spec).embed(corpus.modality, corpus.items(0, 99))
+        for name, corpus in corpora(task, PAIRS).items()
+        for leaf in (IB, bare)
+    }
+    embedded = {key: given(key[0], own) for key, own in rows.items()}
+    trained = {"heads": lambda device: heads, "means": lambda device: means}
+    chosen = Adjustment(sigma={"": 0.9})
+    step = score_task(
+        "x", task, PAIRS, space, embedded, **trained, heads_digest="d", adjustment=chosen
+    )
+    embeddings = {}
+    for name, corpus in corpora(task, PAIRS).items():
+        own = {leaf: torch.from_numpy(rows[name, leaf]) for leaf in (IB, bare)}
+        found = own[bare] - 0.3
+        by_hand = {IB: own[IB], CG: found / found.norm(dim=1, keepdim=True)}
+        fused = fuse(PRODUCT, corpus.modality, by_hand, HEADS, chosen)
+        embeddings[name] = fused.numpy()
+    wanted = score(task, PAIRS, embeddings)
+    artifact = run(step)
+    assert dict(artifact.meta["metrics"]) == dict(wanted.metrics)
+    with pytest.raises(UsageError, match="its mean of audio is not known"):
+        run(
+            score_task(
+                "x",
+                task,
+                PAIRS,
+                space,
+                embedded,
+                heads=trained["heads"],
+                heads_digest="d",
+                adjustment=chosen,
+            )
+        )
 
 
 def test_prompts_are_recorded():
