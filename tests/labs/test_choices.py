@@ -6,6 +6,8 @@ import pytest
 
 from reactions.labs.choices import LEAST_STEPS, PAPER_ROWS, Training, choose
 from reactions.labs.lab import PAPER_SETTINGS, ReactionSettings
+from reactions.labs.reading import load_lab
+from reactions.measuring import settings_record
 
 OPEN = ReactionSettings()
 
@@ -61,3 +63,28 @@ def test_the_documentation_names_every_key_and_the_rules_values():
         values = [getattr(choose(OPEN, op, n), name) for n in (427, 12_000, PAPER_ROWS)]
         cells = " | ".join(map(str, values))
         assert any(line.startswith(f"| `{key}`") and cells in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", ["mini", "paper"])
+def test_records_of_the_embedded_labs_are_those_of_earlier_versions(name):
+    # Their keys hang on it: what is new is left out where it is off.
+    record = settings_record(load_lab(name).settings)
+    assert list(record) == [
+        "collect_temperature",
+        "info_nce_temperature",
+        "hidden_dim",
+        "learning_rate",
+        "batch_size",
+        "dr_epochs",
+        "cr_epochs",
+        "precision",
+        "dtype",
+        "shard_rows",
+    ]
+    assert record["dtype"] == "float16"
+
+
+def test_records_name_what_is_held_back_and_not_what_is_open():
+    record = settings_record(ReactionSettings(batch_size=7))
+    assert (record["holdout"], record["batch_size"]) == (0.05, 7)
+    assert not {"hidden_dim", "dr_epochs", "cr_epochs"} & set(record)
