@@ -42,12 +42,14 @@ def _run() -> int:
 
     from molspace_cli.app import app
     from molspace_cli.helptexts import prepare
+    from molspace_cli.usage import refuse_empty
 
     if COMPLETION_VARIABLE in os.environ:  # a shell asks, by the script that typer installed
         app(prog_name=PROGRAM)
     # Not app() otherwise: it would turn Ctrl-C and closed pipes into exit codes of its own.
     command = prepare(typer.main.get_command(app))
     try:
+        refuse_empty(command, sys.argv[1:])
         with command.make_context(PROGRAM, sys.argv[1:]) as context:
             command.invoke(context)
     except typer.Exit as ended:
@@ -68,7 +70,7 @@ def _ended(code: int) -> int:
 
 def _report(error: Exception, command: Any) -> int:
     """Print a user's mistake and return its exit code; raise anything else."""
-    from molspace_cli import usage
+    from molspace_cli import mistakes, usage
     from reactions.errors import MolspaceError
 
     if isinstance(error, BrokenPipeError):
@@ -80,10 +82,12 @@ def _report(error: Exception, command: Any) -> int:
         return 2
     if usage.is_usage_error(error):
         error = usage.translated(error, command, sys.argv[1:])
+    if isinstance(error, OSError) and error.errno not in streams.UNWRITABLE:
+        error = mistakes.system_error(error)
     if not isinstance(error, MolspaceError):
         raise error
     # One line: whatever else was said on stderr, the last line is the object.
-    text = error_json(error) if _wants_json() else "error: " + "\n".join(error.lines())
+    text = error_json(error) if _wants_json() else mistakes.error_text(error)
     say(text)
     return error.exit_code
 

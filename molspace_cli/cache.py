@@ -125,11 +125,13 @@ def verify(
 def gc(
     older_than_days: Annotated[
         float | None,
-        typer.Option("--older-than", metavar="DAYS", help="Entries not used for so long."),
+        typer.Option("--older-than", metavar="DAYS", min=0, help="Entries not used for so long."),
     ] = None,
     max_gb: Annotated[
         float | None,
-        typer.Option("--max-size", metavar="GB", help="The least recently used, down to a size."),
+        typer.Option(
+            "--max-size", metavar="GB", min=0, help="The least recently used, down to a size."
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False,
@@ -148,6 +150,8 @@ def gc(
     from reactions.shelf import data_root
     from reactions.store import Store, leftovers
 
+    options.refuse_endless("--older-than", older_than_days)
+    options.refuse_endless("--max-size", max_gb)
     store = Store()
     freed = store.gc(
         keep=set() if everything else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,7 @@ def sample(out: Out) -> None:
     """
     from reactions.labs import mini
 
+    _make_folder(out)
     say("lab: mini (procedural media)")
     print_path(mini.write_sample(out))
 
@@ -85,7 +87,9 @@ def sample(out: Out) -> None:
 @app.command("train")
 def train(
     out: Out,
-    seed: Annotated[int, typer.Option("--seed", help="Of the world, weights and order.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of the world, weights and order.")
+    ] = 0,
     quiet: options.Quiet = False,
 ) -> None:
     """Train the mini lab's four encoders again; up to 20 minutes on two cores.
@@ -98,6 +102,7 @@ def train(
     from reactions.labs.mini.training import train as train_encoders
     from reactions.run.events import Expected, PlanFinished, PlanStarted, PlanStopped
 
+    _make_folder(out)
     if not quiet:
         say("lab: mini (stand-ins for the published encoders)")
     began_s = time.monotonic()
@@ -116,6 +121,23 @@ def train(
         raise
     events(PlanFinished(len(expected), time.monotonic() - began_s))
     print_path(write_lab_file(out))
+
+
+def _make_folder(out: Path) -> None:
+    """Make the folder to write to, before anything is computed.
+
+    Raises:
+        StoreError: it cannot be made, or not written to.
+    """
+    from reactions.errors import StoreError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(out, os.W_OK) else "its rights do not allow it"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise StoreError(f"cannot write to {out}", why=why, fix="another folder: --out DIR")
 
 
 def _epochs(events: EventSink) -> Callable[[str, int, int], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -177,6 +178,14 @@ def _weights(texts: Sequence[str]) -> dict[str, Path]:
             )
         named[name] = path
     return named
+
+
+def refuse_endless(option: str, value: float | None) -> None:
+    """Refuse a number that is infinite or none at all."""
+    from reactions.errors import UsageError
+
+    if value is not None and not math.isfinite(value):
+        raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
 
 
 def refuse_unused_weights(bench: Workbench, space: Space) -> None:

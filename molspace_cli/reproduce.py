@@ -184,7 +184,7 @@ def _table(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from reactions.errors import EXIT_MISSING
+    from reactions.errors import MissingError
     from reactions.reproduce import measure
     from reactions.tables import TABLES, parse_rows
 
@@ -213,8 +213,11 @@ def _table(
     else:
         _print_table(found)
     if not found.n_measured:
-        say(f"nothing could be measured on lab '{bench.lab.name}'")
-        raise typer.Exit(EXIT_MISSING)
+        raise MissingError(
+            f"nothing could be measured on lab '{bench.lab.name}'",
+            why="it lacks the spaces, or the evaluation sets, of all rows",
+            fix="molspace spaces list   and   molspace data list   say what is there",
+        )
 
 
 def _print_table(found: MeasuredTable) -> None:

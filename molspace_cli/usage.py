@@ -33,6 +33,34 @@ def is_abort(error: Exception) -> bool:
     return type(error).__name__ == "Abort"
 
 
+def refuse_empty(root: Any, arguments: Sequence[str]) -> None:
+    """Refuse options with an empty value: mostly variables of a shell that are not set.
+
+    Raises:
+        UsageError: there is one. As a path it would be the working folder.
+    """
+    from reactions.errors import UsageError
+
+    path, command = _command(root, arguments)
+    known = {option for param in command.params if _takes_value(param) for option in param.opts}
+    for index, argument in enumerate(arguments):
+        if argument == "--":
+            return
+        head, equals, tail = argument.partition("=")
+        value = tail if equals else (*arguments, None)[index + 1]
+        if head in known and head.startswith("--") and value == "":
+            raise UsageError(
+                f"{head} is empty",
+                why="a variable of the shell that is not set, perhaps",
+                fix=f"give it a value, or leave it out   (see {path} --help)",
+                command=path,
+            )
+
+
+def _takes_value(param: Any) -> bool:
+    return param.param_type_name == "option" and not getattr(param, "is_flag", False)
+
+
 def translated(error: Exception, root: Any, arguments: Sequence[str]) -> UsageError:
     """Return a usage error of typer's as one of ours.
 

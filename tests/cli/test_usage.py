@@ -46,7 +46,7 @@ SLIPS = [
     ("react A --seed=1.5", "--seed: '1.5' is not a whole number", "--seed 5"),
     ("react A --seed", "--seed needs a value", "--seed"),
     ("cache gc --older-than x", "--older-than: 'x' is not a number", "--older-than 0.5"),
-    ("reproduce findings --seeds 0", "--seeds: '0' is too small", "1 or more"),
+    ("reproduce findings --seeds 0", "--seeds: '0' is too small", "2 or more"),
     ("infer --batch-size -3", "--batch-size: '-3' is too small", "1 or more"),
     ("show --json=3", "--json takes no value", "--json alone"),
     ("react A + B", "molspace react: unexpected argument '+ B'", 'molspace react "A + Cr(B)"'),

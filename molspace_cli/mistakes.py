@@ -1,0 +1,69 @@
+"""How a mistake is shown: in the width there is, and the system's errors in our form."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reactions.errors import MolspaceError
+
+_LONGEST_WORD = 200
+_PIPE_COLUMNS = 160
+_CARET = re.compile(r"  \s*\^+$")
+
+
+def system_error(error: OSError) -> MolspaceError:
+    """Return an error of the operating system, which no step named, as one of ours."""
+    from reactions.errors import StoreError, UsageError
+
+    path = f"'{error.filename}'" if error.filename is not None else ""
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(
+            "a path is longer than the file system allows", why=path, fix="shorten it"
+        )
+    why = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    if not path:
+        return StoreError(f"the system refused: {why}", fix="try again; if it stays, report it")
+    return StoreError(
+        f"cannot use {path}", why=why, fix="check the path and the rights on it", path=path
+    )
+
+
+def error_text(error: MolspaceError) -> str:
+    """Return an error for people: no word longer than anyone reads, the caret in sight."""
+    lines = error.lines()
+    for i in range(1, len(lines)):
+        if _CARET.match(lines[i]):
+            lines[i - 1], lines[i] = _window(lines[i - 1], lines[i])
+    return "error: " + "\n".join(_shortened(line) for line in lines)
+
+
+def _columns() -> int:
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return max(20, shutil.get_terminal_size().columns) if terminal else _PIPE_COLUMNS
+
+
+def _window(source: str, caret: str) -> tuple[str, str]:
+    """Cut a line of source and the caret below it to what is around the caret."""
+    width = _columns()
+    if len(source) <= width:
+        return source, caret
+    start = len(caret) - len(caret.lstrip())
+    end = min(len(caret), start + width // 2)
+    first = max(0, min(start - width // 3, len(source) - width + 4))
+    last = min(len(source), first + width - 4)
+    head, tail = "…" if first > 0 else " ", "…" if last < len(source) else ""
+    marks = " " * (start - first) + "^" * max(1, min(end, last) - start)
+    return f" {head}{source[first:last]}{tail}", f"  {marks}"
+
+
+def _shortened(line: str) -> str:
+    def cut(match: re.Match[str]) -> str:
+        word = match[0]
+        return f"{word[: _LONGEST_WORD // 2]}…{word[-_LONGEST_WORD // 2 :]}"
+
+    return re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", cut, line)
