@@ -180,6 +180,11 @@ def describe_others(counts: Mapping[str, int], modality: Modality) -> str:
     return f"{what} left out: {', '.join(kinds[:_SHOWN] + more)}"
 
 
+def is_packed(name: str) -> bool:
+    """Tell whether a file is an archive that cannot be read where it lies."""
+    return suffix_of(name) in _ARCHIVES
+
+
 _SHOWN = 6
 
 

@@ -115,6 +115,16 @@ def test_places_that_hold_nothing_else(tmp_path: Path, name: str, modality: str,
     assert name[1:] in caught.value.why
 
 
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tgz", "x.tar.xz", "x.zip"])
+def test_compressed_archives_are_refused_whole_or_cut(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name, b"\x1f\x8b" + bytes(100))
+    for modality in ("image", "audio", "text"):
+        with pytest.raises(MissingError) as caught:
+            opened(tmp_path / name, modality)
+        assert caught.value.why == f"'{name}' is compressed"
+        assert "unpack it" in caught.value.fix
+
+
 def test_samples_of_other_kinds_are_counted(tmp_path: Path) -> None:
     members = {"a.png": image_bytes(), "b.heic": b"x", "c.jfif": image_bytes(1, "JPEG")}
     corpus = opened(put_tar(tmp_path / "x.tar", members), "image")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reactions.data.corpora import rows_digest
 from reactions.data.file_names import nfc
 from reactions.data.local_files import is_dir
-from reactions.data.media_kinds import modality_of, other_kind
+from reactions.data.media_kinds import is_packed, modality_of, other_kind
 from reactions.data.places import Entry, expand, find, is_folder, is_url, label
 from reactions.data.sources import captions
 from reactions.data.sources.captions import texts_part
@@ -367,12 +367,14 @@ def _part(path: str, modality: Modality, source: Source, tables: TableCache, tol
     usual = "captions" if modality == "text" else modality
     odd = next((file for file in files if _kind(file, modality) not in ("tar", usual)), None)
     kind = other_kind(odd.name, modality) if odd else None
-    what = kind.name if kind else f"none of what a {modality} corpus is made of"
+    packed = odd is not None and is_packed(odd.name)
+    plain = "compressed" if packed else f"none of what a {modality} corpus is made of"
+    what = kind.name if kind else plain
     usable = f"give files that end in {endings}; list different kinds one by one: path = [...]"
     raise MissingError(
         f"cannot tell how to read {modality} from '{path}'",
         why=f"'{odd.name}' is {what}" if odd else "it mixes shards with other files",
-        fix=kind.fix if kind else usable,
+        fix=kind.fix if kind else "unpack it, to a plain .tar or a folder" if packed else usable,
         path=path,
         modality=modality,
     )
