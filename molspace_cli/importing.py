@@ -9,7 +9,6 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_path, say
-from reactions.data.local_files import expand_user
 
 if TYPE_CHECKING:
     from reactions.bundle import Bundle
@@ -70,6 +69,7 @@ def freebind(
     Every file is read safely and checked before anything is written. A single bundle becomes
     the one that eval and infer use in this folder.
     """
+    from reactions.data.local_files import expand_user
     from reactions.importing.freebind import import_freebind
 
     found = import_freebind(
@@ -154,6 +154,7 @@ def _mcr(
     quiet: bool,
     as_json: bool,
 ) -> None:
+    from reactions.data.local_files import expand_user
     from reactions.importing.mcr import import_mcr
 
     bundle = import_mcr(recipe, expand_user(path), lab, base=base, expert=expert, out=out)

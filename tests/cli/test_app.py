@@ -163,3 +163,16 @@ def test_a_reaction_from_a_closed_stdin_is_empty():
     )
     assert shown.returncode == 2
     assert "Traceback" not in shown.stderr
+
+
+def test_help_imports_little_of_the_library():
+    code = (
+        "import sys\nsys.argv = ['molspace', '--help']\n"
+        "import molspace_cli.__main__ as m\n"
+        "try:\n    m.main()\nexcept SystemExit:\n    pass\n"
+        "names = {n for n in sys.modules if n.startswith('reactions.')}\n"
+        "print(' '.join(names | ({'concurrent.futures'} & set(sys.modules))), file=sys.stderr)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    cheap = {"reactions.data", "reactions.data.printable", "reactions.errors", "reactions.remarks"}
+    assert set(shown.stderr.split()) <= cheap
