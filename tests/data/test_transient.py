@@ -1,18 +1,21 @@
 """What fails for want of memory or descriptors is no verdict: never remembered, never left out."""
 
 import errno
+import io
 import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from media_files import image_bytes, put, sound_bytes
+from pyarrow import parquet
 
 from reactions.data import checks
 from reactions.data.checks import check
 from reactions.data.manifest import read_items
-from reactions.data.sources import files
+from reactions.data.sources import captions, files
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
 from reactions.data.sources.source import Source
 from reactions.data.tables import TableCache
@@ -205,3 +208,27 @@ def test_lines_whose_files_cannot_be_asked_for_are_no_verdict(
     monkeypatch.setattr(Path, "stat", fail)
     with pytest.raises(TransientError):
         list(read_items(["a.wav"], base=tmp_path))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.jsonl", "a.parquet"])
+def test_captions_that_cannot_be_read_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
+) -> None:
+    path = put(tmp_path / name, "caption\nrain\n" if name != "a.jsonl" else '{"text": "rain"}')
+    if name == "a.parquet":
+        parquet.write_table(pa.table({"caption": ["rain"]}), path)
+
+    class Failing(io.BytesIO):
+        def readline(self, *args: object) -> bytes:
+            raise error
+
+        def read(self, *args: object) -> bytes:
+            raise error
+
+    source = Source(paths=(str(path),))
+    with monkeypatch.context() as patch:
+        patch.setattr(captions, "open_binary", lambda url: Failing(path.read_bytes()))
+        with pytest.raises(TransientError):
+            open_corpus("x", "text", [source], tables=TableCache(tmp_path / "cache"))
+    assert len(open_corpus("x", "text", [source], tables=TableCache(tmp_path / "cache"))) > 0

@@ -13,6 +13,7 @@ from reactions.data.places import Entry, is_url
 from reactions.data.sources.caption_tables import caption_column, column_numbers, which_column
 from reactions.data.sources.parquet_pages import page_sizes
 from reactions.data.sources.source import Source
+from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def read_parquet(
             id_value = values[names[-1]] if ids else None
             yield id_value, [values[name] for name in names[: len(columns)]]
     except (OSError, ValueError, pa.ArrowException) as error:
+        if is_transient(error):
+            raise run_again(file.url, error) from error
         raise _unusable(file, " ".join(str(error).split())) from error
 
 

@@ -18,6 +18,7 @@ from reactions.data.sources.parts import TextPart, signature_of
 from reactions.data.sources.source import COLUMNS, Source, Told, silent
 from reactions.data.tables import Strings, Table, TableCache
 from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, read_lines
+from reactions.data.transient import run_again
 from reactions.errors import DataError, UsageError
 from reactions.hashing import digest
 
@@ -64,6 +65,7 @@ def texts_part(
 
     Raises:
         DataError: a file is empty, damaged or lacks the column, or an id is repeated.
+        TransientError: one could not be read just now.
         MissingError: pyarrow is not installed.
         UsageError: the source says of a table what other files have not.
     """
@@ -75,7 +77,10 @@ def texts_part(
     signature = signature_of([digest("options", options), *(file.stamp for file in files)])
     table = tables.get(cached, signature)
     if table is None:
-        table = _read(name, files, source, told)
+        try:
+            table = _read(name, files, source, told)
+        except MemoryError as error:
+            raise run_again(name, error) from error
         tables.put(cached, signature, table)
     own_ids = None if source.id_column else np.zeros(len(table), bool)
     return TextPart(name, table, signature, sum(file.size_bytes for file in files), own_ids)
@@ -189,7 +194,7 @@ def _rows(file: Entry, source: Source, remarks: list[str]) -> Iterator[_Row]:
         except NoLinesError as error:
             raise _unusable(file, str(error), "give one caption a line") from None
         except OSError as error:
-            raise _unusable(file, (error.strerror or str(error)).lower(), "run it again") from error
+            raise run_again(file.url, error) from error
 
 
 def suffix_of(file: Entry) -> str:
