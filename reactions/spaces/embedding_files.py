@@ -48,15 +48,31 @@ class _Npy:
         self.path = path
         shape, dtype, is_fortran, offset = npy_of(path)
         self.shape = shape_of(path, shape, dtype.name, dtype.kind == "f")
-        self._array = np.memmap(
-            path, dtype, "r", offset, self.shape, order="F" if is_fortran else "C"
-        )
+        self._layout = (dtype, offset, "F" if is_fortran else "C")
 
     def ids(self) -> list[Any] | None:
         return None
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-        return gather(self._array, rows)
+        dtype, offset, order = self._layout
+        return gather(_mapped(self.path, dtype, offset, self.shape, order), rows)
+
+
+def _mapped(
+    path: Path, dtype: Any, offset: int, shape: tuple[int, ...], order: str = "C"
+) -> NDArray[Any]:
+    """Map an array of a file for one reading.
+
+    Maps keep a descriptor open, a folder may hold hundreds of files, and a process may have 256
+    open; mapping takes microseconds.
+
+    Raises:
+        DataError: the file is not what it was.
+    """
+    try:
+        return np.memmap(path, dtype, "r", offset, shape, "F" if order == "F" else "C")
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def npy_of(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
@@ -151,7 +167,7 @@ class _Safetensors:
         shape, dtype = tuple(entry["shape"]), entry["dtype"]
         self.shape = shape_of(path, shape, dtype, dtype in _FLOATS)
         self._bfloat16 = dtype == "BF16"
-        self._array = self._mapped(name, _FLOATS[dtype])
+        self._name = name
 
     @property
     def _place(self) -> str:
@@ -161,7 +177,7 @@ class _Safetensors:
         # Mapped by ourselves: the library slices single ranges only, and no bfloat16.
         entry = self._header[name]
         offset = self._begin + entry["data_offsets"][0]
-        return np.memmap(self.path, dtype, "r", offset=offset, shape=tuple(entry["shape"]))
+        return _mapped(self.path, dtype, offset, tuple(entry["shape"]))
 
     def _pick(self, names: list[str]) -> str:
         if len(names) == 1:
@@ -206,7 +222,8 @@ class _Safetensors:
         return ids_of_array(array, f"the tensor '{self._id_tensor}' of '{self.path}'")
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-        found = gather(self._array, rows)
+        dtype = _FLOATS[self._header[self._name]["dtype"]]
+        found = gather(self._mapped(self._name, dtype), rows)
         if self._bfloat16:  # the upper half of a float32
             return (found.astype(np.uint32) << 16).view(np.float32)
         return found

@@ -91,8 +91,9 @@ class Joined:
         owner = np.searchsorted(self._starts, rows, side="right") - 1
         if len(rows) and (owner == owner[0]).all():
             return self.parts[int(owner[0])].read(rows - self._starts[owner[0]])
+        # Copied one after the other: views would keep all their files open.
         pieces = {
-            i: (here := np.flatnonzero(owner == i), self.parts[i].read(rows[here] - start))
+            i: (here := np.flatnonzero(owner == i), self.parts[i].read(rows[here] - start).copy())
             for i in np.unique(owner).tolist()
             for start in [self._starts[i]]
         }

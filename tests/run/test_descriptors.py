@@ -83,3 +83,52 @@ def test_arrays_of_many_shards_are_read_with_few_files_open(tmp_path):
                                   np.arange(50) + step.preimage["params"]["seed"])
     """
     run(code, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["npy", "safetensors"])
+def test_a_folder_of_many_files_of_embeddings_is_read_with_few_of_them_open(tmp_path, kind):
+    code = f"""
+        from safetensors.numpy import save_file
+        from reactions.spaces.embedding_files import open_embeddings
+        from reactions.spaces.embedding_tables import Joined
+
+        parts = []
+        for i in range(100):
+            rows = np.full((3, 4), i, np.float32)
+            path = Path(sys.argv[1]) / f"image_{{i:03}}.{kind}"
+            np.save(path, rows) if "{kind}" == "npy" else save_file({{"embeddings": rows}}, path)
+            parts.append(open_embeddings(path, "image"))
+        table = Joined(Path(sys.argv[1]), parts)
+        assert np.array_equal(table.read(np.arange(300))[:, 0], np.repeat(np.arange(100), 3))
+        kept = [table.read(np.array([3 * i])) for i in range(20)]
+        assert kept[19][0, 0] == 19
+    """
+    run(code, tmp_path)
+
+
+def test_a_corpus_of_many_archives_is_read_with_few_of_them_open(tmp_path):
+    """Scanned, and taken from what the scan left; then one member of each is read."""
+    code = """
+        import io, os, tarfile
+        from reactions.data.places import Blob, entry_of
+        from reactions.data.sources.tars import index_shards
+        from reactions.data.tables import TableCache
+
+        root = Path(sys.argv[1])
+        shards = []
+        for i in range(60):
+            path = root / f"{i:03}.tar"
+            with tarfile.open(path, "w") as tar:
+                info = tarfile.TarInfo(f"{i}.txt")
+                info.size = 5
+                tar.addfile(info, io.BytesIO(b"hello"))
+            os.utime(path, (1, 1))
+            shards.append(entry_of(path))
+        cache = TableCache(root / "tables")
+        for again in range(2):
+            tables = list(index_shards(shards, tables=cache))
+            for shard, table in zip(shards, tables, strict=True):
+                offset, size = (int(table.numbers(name)[0]) for name in ("offset", "size"))
+                assert Blob(shard.url, offset, size).read() == b"hello"
+    """
+    run(code, tmp_path)
