@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.data.parquet_sizes import Sizes, declared_sizes
 from reactions.errors import DataError, DimensionMismatch, MissingError
 from reactions.spaces.embedding_ids import id_name
 from reactions.spaces.embedding_tables import (
@@ -18,7 +19,6 @@ from reactions.spaces.embedding_tables import (
     shape_of,
     unreadable,
 )
-from reactions.spaces.parquet_sizes import Sizes, declared_sizes
 
 COLUMN = "embedding"
 

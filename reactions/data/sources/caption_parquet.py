@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from reactions.data.parquet_sizes import check_levels
 from reactions.data.places import Entry, is_url
 from reactions.data.sources.caption_tables import caption_column, column_numbers, which_column
 from reactions.data.sources.parquet_pages import page_sizes
@@ -73,6 +74,9 @@ def read_parquet(
         if len({*names}) < len({*columns, *ids}):
             raise _unusable(file, f"several columns have the same name, '{names[0]}'")
         leaves = _leaves(table, names)
+        stored = [table.schema.column(i) for i in range(len(table.schema.names))]
+        levels = [(one.max_repetition_level, one.max_definition_level) for one in stored]
+        check_levels(stream, levels)
         _check_sizes(file, table, leaves)
         if not is_url(file.url) or file.size_bytes <= _READ_TWICE_BYTES:
             _check_pages(file, table, leaves, stream)

@@ -9,7 +9,7 @@ Source: the format's ``parquet.thrift``, in Thrift's compact protocol; numbers o
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,6 +55,31 @@ def declared_sizes(path: Path, column: str) -> Sizes:
             values += max(_number(chunk, 5), in_pages[0])
             unpacked_bytes += max(_number(chunk, 6), in_pages[1])
     return Sizes(_number(footer, 3), values, unpacked_bytes)
+
+
+def check_levels(stream: BinaryIO, levels: Sequence[tuple[int, int]]) -> None:
+    """Check what Arrow's accessors of a column's metadata abort over.
+
+    Args:
+        stream: the file, seekable.
+        levels: highest repetition and definition level of each stored column, by the schema.
+
+    Raises:
+        ValueError: a row group has other columns, or counts other levels.
+    """
+    footer = _footer(stream, stream.seek(0, 2))
+    for group in _items(footer, 4):
+        chunks = _items(group, 1)
+        if len(chunks) != len(levels):
+            raise ValueError(f"a row group has {len(chunks)} columns, the schema {len(levels)}")
+        for chunk, highest in zip(chunks, levels, strict=True):
+            counted = chunk.get(3, {}).get(16, {}) if isinstance(chunk.get(3), dict) else None
+            if not isinstance(counted, dict):
+                raise ValueError("the metadata of a column are damaged, or encrypted")
+            for field, level in zip((2, 3), highest, strict=True):
+                histogram = counted.get(field) or []
+                if not isinstance(histogram, list) or len(histogram) not in (0, level + 1):
+                    raise ValueError("the metadata of a column count levels that it has not")
 
 
 def _footer(stream: BinaryIO, size_bytes: int) -> dict[int, Any]:

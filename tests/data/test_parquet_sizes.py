@@ -9,9 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reactions.errors import DataError
+from reactions.data.parquet_sizes import declared_sizes
+from reactions.data.sources.corpus import open_corpus
+from reactions.data.sources.source import Source
+from reactions.data.tables import TableCache
+from reactions.errors import DataError, MolspaceError
 from reactions.spaces import embedding_tables, precomputed
-from reactions.spaces.parquet_sizes import declared_sizes
 
 N, DIM = 5000, 3
 TABLE = pa.table(
@@ -113,3 +116,19 @@ def test_footers_that_say_less_than_the_pages(tmp_path, monkeypatch):
     monkeypatch.setattr(embedding_tables, "MAX_RATIO", 0)
     with pytest.raises(DataError, match="unpacks to too much"):
         precomputed.resolve(tmp_path)
+
+
+def test_captions_of_a_damaged_histogram_do_not_end_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "captions.parquet"
+    lists = pa.array([[f"a {i}", f"b {i}"] for i in range(4)])
+    pq.write_table(pa.table({"caption": lists, "id": list("abcd")}), path)
+    good = path.read_bytes()
+    sources = [Source(paths=(str(path),), columns=("caption",), id_column="id")]
+    assert len(open_corpus("c", "text", sources, tables=TableCache())) == 8
+    for place in range(len(good)):
+        if good[place] in (0x19, 0x1C, 0x36, 0x46):
+            mutant = bytearray(good)
+            mutant[place] += 0x10
+            path.write_bytes(mutant)
+            with contextlib.suppress(MolspaceError):
+                open_corpus("c", "text", sources, tables=TableCache())
