@@ -24,7 +24,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z0-9+.-]+)*://")
 """At least two letters: one would be a drive."""
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _BRACES = re.compile(r"\{([^{}]*)\}")
-MAX_FILES = 10_000_000
+MAX_FILES = 1_000_000
 """What braces may expand to: a slip of the keyboard is no reason to fill the memory."""
 
 

@@ -18,6 +18,9 @@ from reactions.errors import UsageError
 LIMIT_BYTES = 1 << 20
 """Of a lab file; parsing the worst of this size takes two seconds and 0.3 GB."""
 
+MAX_CHARACTERS = 8192
+"""Of one text or key: longer ones are no path, name or id, and no message could show them."""
+
 MAX_DEPTH = 8
 """Parts of a dotted key, and levels of tables and lists."""
 
@@ -84,6 +87,16 @@ def _check_keys(text: str, path: Path) -> None:
         )
 
 
+def _check_text(text: str, path: Path) -> None:
+    if "\0" in text:
+        raise UsageError(f"{path} holds a null character", fix="remove it")
+    if len(text) > MAX_CHARACTERS:
+        raise UsageError(
+            f"{path} holds a text of {len(text):,} characters",
+            why=f"it begins with {text[:40]!a}; a text or key may have {MAX_CHARACTERS:,}",
+        )
+
+
 def _check_values(data: dict[str, Any], path: Path) -> None:
     pending: list[tuple[Any, int]] = [(data, 0)]
     while pending:
@@ -94,7 +107,7 @@ def _check_values(data: dict[str, Any], path: Path) -> None:
             pending += [(entry, depth + 1) for pair in value.items() for entry in pair]
         elif isinstance(value, list):
             pending += [(entry, depth + 1) for entry in value]
-        elif isinstance(value, str) and "\0" in value:
-            raise UsageError(f"{path} holds a null character", fix="remove it")
+        elif isinstance(value, str):
+            _check_text(value, path)
         elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
             raise UsageError(f"{path} holds a number beyond 64 bits", fix="write a smaller one")

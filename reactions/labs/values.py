@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def typed(value: Any, wanted: type, path: Path, key: str) -> Any:
     if wanted is float and type(value) is int:
         value = float(value)
     if type(value) is not wanted:
-        raise UsageError(f"{path}: {key} must be {_TYPE_NAMES[wanted]}, not {value!r}")
+        raise UsageError(f"{path}: {key} must be {_TYPE_NAMES[wanted]}, not {reprlib.repr(value)}")
     return value
 
 

@@ -51,6 +51,9 @@ HOSTILE = {
     "single quotes": "'" * 500_001,
     "a long word": "x" * 1_000_000,
     "words and blanks": "x " * 500_000,
+    "a long text": f'[lab]\nname = "{"x" * 900_000}"',
+    "a long value of a wrong kind": f"[lab]\nseed = [{'1,' * 400_000}]",
+    "a long text of a wrong kind": f'[reaction]\ndtype = "{"float" * 100_000}"',
     "surrogate": '[lab]\nname = "\\ud800"',
 }
 
