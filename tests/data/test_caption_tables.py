@@ -140,6 +140,12 @@ def test_other_delimiters_under_csv(tmp_path: Path, sep: str) -> None:
     assert "column = 0" in caught.value.fix
 
 
+def test_a_delimiter_that_the_first_line_declares(tmp_path: Path) -> None:
+    corpus = opened(put(tmp_path / "a.csv", "sep=;\nid;caption\na;rain, wind\n"), id_column="id")
+    assert rows(corpus) == [("a", "rain, wind")]
+    assert corpus.notices == ()
+
+
 def test_commas_under_tsv(tmp_path: Path) -> None:
     path = put(tmp_path / "a.tsv", 'id,caption\na,"rain, wind"\n')
     corpus = opened(path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ from reactions.errors import DataError, did_you_mean, suggestion
 _AHEAD = 8
 """Lines that are looked at to tell a name from a caption."""
 
+_DECLARED = re.compile(rb"sep=([,;|\t])", re.IGNORECASE)
 _SHOWN = 200
 """Characters of a first line that messages show."""
 
@@ -63,6 +65,11 @@ def read_table(
     first = next(((number, line) for number, line in lines if line.strip()), None)
     if first is None:
         return
+    if (declared := _DECLARED.fullmatch(first[1].rstrip(b"\r\n"))) and not source.delimiter:
+        # As Excel writes before the header, for itself.
+        source = replace(source, delimiter=declared[1].decode())
+        if (first := next(((n, line) for n, line in lines if line.strip()), None)) is None:
+            return
     head = _head(file, first)
     dialect = _dialect(file, head, source, remarks)
     header = _fields(file, head, dialect)
@@ -205,7 +212,7 @@ def _dialect(file: Entry, head: str, source: Source, remarks: list[str]) -> Dial
         if delimiter != usual and _serves(other, head, source):
             remarks.append(
                 f"'{file.name}' is read as separated by {NAMES[delimiter]}: by "
-                f"{NAMES[usual]}, its first line has not the columns"
+                f"{NAMES[usual]}, its first line lacks the columns"
             )
             return other
     # No column is found: the error lists what most likely are the columns.
