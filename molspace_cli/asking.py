@@ -41,6 +41,7 @@ def consider(bench: Workbench, planned: Plan, *, yes: bool, quiet: bool) -> None
     )
     # In a script nobody could answer: it goes on.
     if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
+        say("interrupted; nothing was run")
         raise typer.Exit(130)  # as if interrupted
 
 

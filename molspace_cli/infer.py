@@ -28,7 +28,7 @@ def infer(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT]...",
+            metavar="INPUT",
             help="Texts, image and sound files, .jsonl or .txt files of lines, or - for stdin, "
             'which is also read when there is none. A line is a text, a path, or {"id": ..., '
             '"audio": PATH}; paths start at the folder of the file of lines.',

@@ -67,7 +67,7 @@ class Target:
             return ()  # other recipes are trained in float32 everywhere
         return (
             "the projectors were trained in float32: the machine that trained them has no fast "
-            "16-bit products. Scores differ by about 0.1 points from those of bfloat16",
+            "16-bit products. Scores may differ by some tenths of a point from those of bfloat16",
         )
 
     def heads(self, device: str) -> Heads:

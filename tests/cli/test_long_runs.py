@@ -65,6 +65,7 @@ def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     with pytest.raises(typer.Exit) as caught:
         consider(long, yes=False)
     assert caught.value.exit_code == 130
+    assert capsys.readouterr().err.endswith("interrupted; nothing was run\n")
 
 
 def test_leaks_are_told_where_texts_are_embedded(answers, capsys):
