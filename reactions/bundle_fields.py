@@ -118,6 +118,8 @@ def _check_cross(entry: Mapping[str, Any]) -> None:
     worse, better = entry["worse"], entry["better"]
     if not set(kinds) <= _ROWS or kinds.count("product") != 1:
         raise ValueError(f"{kinds!r} are no rows of a quality report")
+    if "centred sum" in kinds and "sum" not in kinds:
+        raise ValueError("a centred sum beside no plain one")
     if (better is None) != ("better factors" not in kinds):
         raise ValueError("better factors without their figures, or figures without them")
     parts = [row["name"] for row in entry["rows"] if row["row"] == "part"]

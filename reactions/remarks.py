@@ -55,13 +55,16 @@ def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
         )
     elif worse:
         yield "  fix: no factor that was tried is better; try other spaces, or more rows"
-    bare = rows.get("centred sum")
-    best = max((row["R@10"] for kind, row in rows.items() if kind != "centred sum"), default=0)
-    if bare and bare["R@10"] > best + 1:
-        yield (
-            f"note: {name}: less their modality means the spaces do better (R@10 "
-            f"{bare['R@10']:.1f}): centre = true under [spaces.NAME]"
+    if "centred sum" in rows:
+        bare, plain = (
+            sum(rows[kind][metric] for metric in ("R@1", "R@10")) / 2
+            for kind in ("centred sum", "sum")
         )
+        if bare > plain + 1:
+            yield (
+                f"note: {name}: less their modality means these spaces find more, without any "
+                "training: try centre = true under [spaces.NAME]"
+            )
 
 
 def options(better: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -66,6 +66,7 @@ def test_what_molspace_writes_is_read():
         (("quality", "found_again", 0, "n"), -3),
         (("quality", "cross", 0, "modalities"), ["image"]),
         (("quality", "cross", 0, "rows", 0, "row"), "evil"),
+        (("quality", "cross", 0, "rows", 2, "row"), "centred sum"),
         (("quality", "cross", 0, "rows", 0, "R@10"), float("nan")),
         (("quality", "cross", 0, "rows", 2, "weights"), {"A": 2}),
         (("quality", "cross", 0, "rows", 2, "weights"), [0.5]),

@@ -85,18 +85,20 @@ class Loss:
 def loss(product: Ranking, parts: dict[str, Ranking]) -> Loss | None:
     """Return what a product loses to its best part, if that is more than ``MARGIN`` points.
 
+    Of R@10 and R@1 it is the former, unless only the latter's interval stays below 0.
+
     Args:
         product: at its default factors.
         parts: by name; none means that nothing can be lost.
     """
-    for k in sorted(CUTOFFS, reverse=True):
-        if not parts:
-            return None
+    losses = []
+    for k in sorted(CUTOFFS, reverse=True) if parts else ():
         best = max(parts, key=lambda name: parts[name].recall(k))
         if parts[best].recall(k) - product.recall(k) > MARGIN:
             found = bootstrap_difference(100 * product.hits(k), 100 * parts[best].hits(k))
-            return Loss(best, f"R@{k}", found)
-    return None
+            losses.append(Loss(best, f"R@{k}", found))
+    certain = [one for one in losses if one.difference.high < 0]
+    return next(iter(certain or losses), None)
 
 
 def weightings(n: int) -> Iterator[tuple[float, ...]]:

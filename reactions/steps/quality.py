@@ -175,8 +175,11 @@ class _Measure:
         entries = [{"row": "product", **default.to_json()}]
         entries += [{"row": "part", "name": n, **found.to_json()} for n, found in parts.items()]
         if len(both) > 1:
-            bare = [self._part(leaf, rows, less_mean=True) for leaf in both]
-            for row, matrices in (("sum", list(cosines.values())), ("centred sum", bare)):
+            sums = [("sum", list(cosines.values()))]
+            if not all(leaf.spec.centre for leaf in both):  # else they are so already
+                bare = [self._part(leaf, rows, less_mean=True) for leaf in both]
+                sums.append(("centred sum", bare))
+            for row, matrices in sums:
                 weights, found = best_sum(matrices)
                 named = dict(zip(cosines, weights, strict=True))
                 entries.append({"row": row, "weights": named, **found.to_json()})
