@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from reactions.data.corpora import IdCorpus
 from reactions.data.manifest import read_manifest
+from reactions.data.sources.corpus import SourceCorpus
+from reactions.data.sources.source import Source
 from reactions.errors import DataError
 from reactions.kinds import Corpus, Modality, SpaceSpec
 from reactions.labs.lab import Lab
@@ -90,32 +92,43 @@ def _absent(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str
 def _ids(lab: Lab, modality: Modality) -> tuple[list[str], list[str]]:
     """Return the ids of a corpus, and what its user should know of it."""
     sources = lab.corpora[modality].sources
-    if len(sources) == 1 and sources[0].manifest is not None and not sources[0].paths:
-        path, skip = sources[0].manifest, sources[0].skip
-        listed = read_manifest(path, modality)
-        if unknown := sorted(skip - {row.id for row in listed}):
-            raise DataError(f"the manifest '{path}' has no item '{unknown[0]}' to skip")
-        rows = [row for row in listed if row.id not in skip]
-        number = next((row.line_number for row in rows if not row.own_id), 0)
-        if number:
-            raise _without_id(f"line {number} of '{path}'", modality, 'add {"id": "..."}')
-        return [row.id for row in rows], []
+    if all(source.manifest is not None and not source.paths for source in sources):
+        return [id for source in sources for id in _listed(source, modality)], []
     corpus = lab.corpus(modality)
     assert corpus is not None  # it is named
-    return list(_own_ids(corpus)), list(getattr(corpus, "notices", ()))
+    return list(_own_ids(corpus, as_written=True)), list(getattr(corpus, "notices", ()))
 
 
-def _own_ids(corpus: Corpus) -> Iterator[str]:
-    for start in range(0, len(corpus), _BLOCK_ROWS):
-        for item in corpus.items(start, start + _BLOCK_ROWS):
-            if not item.own_id:
-                raise _without_id(
-                    f"item '{item.id}' of corpus '{corpus.name}'",
-                    corpus.modality,
-                    f'name the column of ids, id = "..." under [corpora.{corpus.modality}], or '
-                    "list the items in a manifest",
-                )
-            yield item.id
+def _listed(source: Source, modality: Modality) -> list[str]:
+    """Return the ids in a manifest, apart from those to skip."""
+    assert source.manifest is not None
+    rows = read_manifest(source.manifest, modality)
+    if unknown := sorted(source.skip - {row.id for row in rows}):
+        raise DataError(f"the manifest '{source.manifest}' has no item '{unknown[0]}' to skip")
+    kept = [row for row in rows if row.id not in source.skip]
+    number = next((row.line_number for row in kept if not row.own_id), 0)
+    if number:
+        raise _without_id(f"line {number} of '{source.manifest}'", modality, 'add {"id": "..."}')
+    return [row.id for row in kept]
+
+
+def _own_ids(corpus: Corpus, *, as_written: bool = False) -> Iterator[str]:
+    """Yield ids as items carry them, or without the numbers that we put before those of parts."""
+    if as_written and isinstance(corpus, SourceCorpus):
+        pairs = corpus.written_ids()
+    else:
+        starts = range(0, len(corpus), _BLOCK_ROWS)
+        items = (one for start in starts for one in corpus.items(start, start + _BLOCK_ROWS))
+        pairs = ((item.id, item.own_id) for item in items)
+    for id, is_own in pairs:
+        if not is_own:
+            raise _without_id(
+                f"item '{id}' of corpus '{corpus.name}'",
+                corpus.modality,
+                f'name the column of ids, id = "..." under [corpora.{corpus.modality}], or '
+                "list the items in a manifest",
+            )
+        yield id
 
 
 def _without_id(where: str, modality: Modality, fix: str) -> DataError:

@@ -88,6 +88,21 @@ def test_files_of_a_manifest_need_not_be_there(here):
         planned('[corpora.image]\nmanifest = "train.jsonl"\n')
 
 
+def test_several_sources_give_ids_as_they_are_written(here):
+    put(here / "a.csv", "key,caption\nt3,rain\nt1,wind\n")
+    put(here / "b.jsonl", lines(of=[{"id": "t5", "text": "x"}]))
+    source = '[[corpora.text]]\npath = "a.csv"\nid = "key"\n'
+    found, _ = planned(source + '[[corpora.text]]\nmanifest = "b.jsonl"\n')
+    assert found["text"] == ["t3", "t1", "t5"]
+    put(here / "a.jsonl", lines(of=[{"id": "t9", "text": "x"}]))
+    both = "".join(f'[[corpora.text]]\nmanifest = "{name}.jsonl"\n' for name in "ab")
+    found, _ = planned(both)
+    assert found["text"] == ["t9", "t5"]
+    put(here / "a.jsonl", lines(of=[{"id": "t5", "text": "y"}]))
+    with pytest.raises(DataError, match="repeats 1 of its text ids"):
+        planned(both)
+
+
 def test_folders_of_files_name_rows_by_their_paths(here):
     put(here / "pictures/a.png", image_bytes())
     folder("clip", 0, image=["a.png", "b.png"])

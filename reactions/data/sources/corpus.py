@@ -201,6 +201,14 @@ class SourceCorpus:
             counts.update(part.table.facts.get("others", {}))
         return dict(counts)
 
+    def written_ids(self) -> Iterator[tuple[str, bool]]:
+        """Yield each item's id as its source gives it, and whether it is the item's own.
+
+        Numbers of parts, which stand before the ids of several, are ours and left out.
+        """
+        for part, rows in zip(self._parts, self._rows, strict=True):
+            yield from zip(part.ids(rows), part.own_ids(rows), strict=True)
+
     def tags(self) -> Iterator[tuple[str, str]]:
         """Yield id and tagged content digest of every item, in order."""
         for start in range(0, len(self), _BLOCK_ROWS):
