@@ -162,8 +162,7 @@ class SourceCorpus:
             for part in self._parts
             for remark in part.table.facts.get("notices", ())
         )
-        skipped = self.skipped
-        if not skipped.n_bad:
+        if not (skipped := self.skipped).n_bad:
             return remarks
         first = "; ".join(_reasons(skipped.first[:2]))
         more = f"; all: {skipped.listed}" if skipped.listed else ""
