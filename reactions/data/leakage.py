@@ -11,6 +11,7 @@ import numpy as np
 
 from reactions.data.corpora import content_digest
 from reactions.data.digests import DigestCache
+from reactions.data.media_kinds import describe_others
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.source import Told, silent
 from reactions.kinds import Corpus
@@ -105,7 +106,7 @@ def others(corpus: SourceCorpus) -> Finding | None:
     return Finding(
         "others",
         corpus.name,
-        "; ".join(corpus.other_notices),
+        describe_others(counts, corpus.modality),
         count=n,
         total=n + corpus.skipped.n_rows,
         examples=tuple(

@@ -263,11 +263,12 @@ def _decode_piece(
         limits.check(len(samples) + (piece.frames or declared), channels, rate_hz)
         if channel is not None and channel >= channels:
             raise Refused(f"it has {channels} channels, no number {channel}")
-        left = sys.maxsize if piece.frames is None else piece.frames
+        # Not past the end: what may follow there, such as a tag, is none of a decoder's.
+        left = (declared or sys.maxsize) if piece.frames is None else piece.frames
         n = 0
         block = np.empty((max(1, _BLOCK_SAMPLES // channels), channels), np.float32)
-        while left > 0 and len(frames := sound.read(out=block)):
-            mono = _mono(frames[:left], channel)
+        while left > 0 and len(frames := sound.read(min(left, len(block)), out=block)):
+            mono = _mono(frames, channel)
             n += len(mono)
             left -= len(mono)
             limits.check(len(samples) + len(mono), channels, rate_hz)

@@ -216,6 +216,8 @@ def test_joined_files_of_other_kinds_are_refused(form: str, tmp_path: Path) -> N
 def test_what_lies_beside_the_samples_does_no_harm() -> None:
     data = sound_bytes(n=N)
     assert length(data + b"LIST\x04\0\0\0abcd") == N
+    for form in ("FLAC", "OGG", "WAV"):
+        assert length(sound_bytes(form=form, n=N) + b"TAG" + bytes(125)) == N
     odd = sound_bytes(n=801, subtype="PCM_U8")
     assert length(odd + b"\0") == 801
     early = data[:12] + b"LIST\x05\0\0\0abcde\0" + data[12:]

@@ -183,16 +183,6 @@ class SourceCorpus:
         )
 
     @property
-    def other_notices(self) -> tuple[str, ...]:
-        """What to say of ``others``, a sentence for each place."""
-        return tuple(
-            notice
-            for part in self._parts
-            if part.table.facts.get("others")
-            for notice in part.table.facts["notices"]
-        )
-
-    @property
     def others(self) -> dict[str, int]:
         """How many files of other kinds lie beside its own and are left out, by their ending."""
         counts: Counter[str] = Counter()
