@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from reactions.dsl.values import anchors_of, check_modality, check_recipe, facto
 from reactions.errors import BundleError, DataError
 from reactions.hashing import digest
 from reactions.kinds import Fusion, Space, SpaceSpec, leaves, shared_modalities
+from reactions.labs.lab import ReactionSettings
 from reactions.spaces.tree import coefficients, mixtures, tree_from_json
 
 FORMAT = 1
@@ -266,7 +268,7 @@ def _check_rest(record: Mapping[str, Any]) -> None:
     seed = lab["seed"]
     if seed is not None and (type(seed) is not int or not 0 <= seed < 1 << 64):
         raise ValueError(f"seed {seed!r:.40}")
-    _a_mapping("settings", record["settings"])
+    _check_settings(_a_mapping("settings", record["settings"]))
     for label, key in _a_mapping("steps", record["steps"]).items():
         _text(f"step {label!r:.80}", key)
     _text("molspace", record["molspace"])
@@ -275,6 +277,15 @@ def _check_rest(record: Mapping[str, Any]) -> None:
         _text("imported.product", origin["product"])
         for file, sha256 in _a_mapping("imported.files", origin["files"]).items():
             _text(f"imported file {file!r:.80}", sha256)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Check hyper-parameters as a lab file's are; those of other versions are let pass."""
+    known = {field.name for field in fields(ReactionSettings)}
+    for name, value in settings.items():
+        if name in known and type(value) not in (int, float, str):
+            raise ValueError(f"settings.{name} is {value!r:.40}")
+    ReactionSettings(**{name: value for name, value in settings.items() if name in known})
 
 
 def _a_list(what: str, value: Any) -> list[Any]:
