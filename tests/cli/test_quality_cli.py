@@ -115,7 +115,7 @@ def test_a_warning_that_may_be_chance_says_so():
     lines = list(remarks(report(40, worse=worse)))
     assert lines[0].startswith("warning: image-text: at its default factors the product is worse")
     assert lines[0].endswith("R@10 40.0 against 50.0, -10.0 [-21.0, +1.0], which may be chance")
-    assert lines[1].startswith("  fix: no factor that was tried is better")
+    assert lines[1].startswith("  fix: no factor that was tried gains")
     certain = list(remarks(report(40, worse={**worse, "high": -1.0})))
     assert "chance" not in certain[0]
 
