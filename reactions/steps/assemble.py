@@ -71,4 +71,6 @@ def _run(
             losses[name] = artifact.meta["loss"]
             # Results of earlier versions do not say it.
             products.update(filter(None, (artifact.meta.get("products"),)))
-    return Artifact(arrays, {**found, "losses": losses, "products": sorted(products)})
+    if products:
+        found["products"] = sorted(products)
+    return Artifact(arrays, {**found, "losses": losses})
