@@ -62,7 +62,7 @@ def file_of_lines(text: str, base: Path) -> Path | str:
     """Return the file of lines that an argument names, why it is unusable, or ""."""
     if not text.strip():
         return ""
-    path = base / text
+    path = as_stored(base / text)
     suffix = path.suffix.lower()
     try:
         if path.is_dir():

@@ -151,3 +151,15 @@ def test_what_decodes_is_read_by_its_ending(tmp_path: Path) -> None:
     for modality, ids in (("image", ["a.jfif", "b.apng"]), ("audio", ["c.wave"])):
         corpus = open_corpus("x", modality, [Source((str(tmp_path),))], tables=TableCache())
         assert [item.id for item in corpus.items(0, 9)] == ids
+
+
+def test_arguments_that_are_manifests(tmp_path: Path, forms: tuple[str, str]) -> None:
+    from reactions.inference import read_inputs
+
+    stored, written = forms
+    path = put(tmp_path / spelt(stored, "é.png"), image_bytes())
+    put(tmp_path / spelt(stored, "ü.jsonl"), json.dumps({"image": spelt(written, "é.png")}))
+    for argument in ("ü.jsonl", "é.png"):
+        (item,) = read_inputs([spelt(written, argument)], modalities=["image"], base=tmp_path)
+        assert isinstance(item, Item)
+        assert item.value == path
