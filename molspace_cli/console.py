@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,26 @@ SCHEMA = 1
 def say(message: str) -> None:
     """Print a message for people on stderr, if there is one."""
     if sys.stderr is not None:
-        print(printable(message), file=sys.stderr, flush=True)
+        text = printable(message)
+        if sys.stderr.isatty():
+            width = max(20, shutil.get_terminal_size().columns)
+            text = "\n".join(_wrapped(line, width) for line in text.split("\n"))
+        print(text, file=sys.stderr, flush=True)
+
+
+def _wrapped(line: str, width: int) -> str:
+    """Wrap a line between words; not commands, which people copy, and not JSON."""
+    if len(line) <= width or line.lstrip().startswith(("fix:", "{")):
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
 
 
 def print_text(text: str, end: str = "\n") -> None:
