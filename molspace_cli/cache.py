@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,7 +160,10 @@ def gc(
         max_bytes=None if max_gb is None else int(max_gb * 1e9),
         dry_run=dry_run,
     )
-    left, left_bytes = leftovers.sweep(data_root(), (Path.cwd(),), dry_run=dry_run)
+    places: list[Path] = []
+    with suppress(OSError):  # the working folder may be gone
+        places.append(Path.cwd())
+    left, left_bytes = leftovers.sweep(data_root(), tuple(places), dry_run=dry_run)
     scans = scan_bytes = 0
     if everything or older_than_days is not None:
         age_s = 0.0 if everything else 86_400 * (older_than_days or 0.0)

@@ -95,3 +95,17 @@ def test_a_bundle_whose_place_is_empty_is_brought_back(root, form):
 def test_a_folder_that_is_not_there_is_passed_over(root):
     shutil.rmtree(root)
     assert sweep(root) == (set(), 0)
+
+
+def test_what_may_not_be_removed_stays_and_is_not_counted(root, monkeypatch):
+    kept, gone = make(root / ".current.abc"), make(root / ".current.abd")
+    unlink = type(kept).unlink
+
+    def refuse(self, **kwargs):
+        if self == kept:
+            raise PermissionError(13, "Permission denied")
+        unlink(self, **kwargs)
+
+    monkeypatch.setattr(type(kept), "unlink", refuse)
+    assert sweep(root) == ({gone}, 3)
+    assert kept.exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from reactions.bundle_files import OLD, RECORD, restore_all
@@ -48,10 +49,12 @@ def sweep(data_root: Path, folders: tuple[Path, ...], *, dry_run: bool) -> tuple
     size_bytes = 0
     removed = []
     for path in dict.fromkeys(found):
-        size_bytes += size_of(path) if path.is_dir() else path.lstat().st_size
-        removed.append(path)
-        if not dry_run:
-            remove_tree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        with suppress(OSError):  # gone meanwhile, or not ours to remove: then it stays
+            freed = size_of(path) if path.is_dir() else path.lstat().st_size
+            if not dry_run:
+                remove_tree(path) if path.is_dir() else path.unlink()
+            size_bytes += freed
+            removed.append(path)
     return removed, size_bytes
 
 

@@ -75,6 +75,13 @@ def test_gc_looks_beside_the_store_too(store, tmp_path):
     assert not output.exists()
 
 
+def test_gc_in_a_folder_that_is_gone(store, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run("gc").exit_code == 0
+
+
 def test_explain_takes_what_plan_takes(store, tmp_path):
     rows = np.eye(4, dtype=np.float32)
     for name, modalities in (("A", ("text", "image")), ("B", ("text", "audio"))):
