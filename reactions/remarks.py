@@ -54,7 +54,7 @@ def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
             f"{found['R@1']:.1f}, R@10 {found['R@10']:.1f}, at eval and infer, without training"
         )
     elif worse:
-        yield "  fix: no factor that was tried gains more than a point; try other spaces, or more rows"
+        yield "  fix: no factor that was tried gains a point; try other spaces, or more rows"
     if "centred sum" in rows:
         bare, plain = (
             sum(rows[kind][metric] for metric in ("R@1", "R@10")) / 2
