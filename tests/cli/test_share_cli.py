@@ -58,7 +58,7 @@ def test_mistakes_get_their_exit_code_and_their_fix(molspace, tmp_path):
         (("push", tmp_path / "nowhere", "me/fused"), 3, "no bundle at"),
         (("push", damaged, "me/fused"), 4, "truncated or changed"),
         (("push", GOLDEN, "fused"), 2, "names no repository"),
-        (("push", GOLDEN), 2, "Missing argument 'ORG/NAME'"),
+        (("push", GOLDEN), 2, "molspace push needs ORG/NAME"),
         (("push", GOLDEN, "me/fused", "--results", tmp_path / "r.json"), 3, "no results at"),
         (("push", GOLDEN, "me/fused", "--dryrun"), 2, "--dry-run"),
         (("pull", "me/fussed"), 3, "RepositoryNotFoundError"),
