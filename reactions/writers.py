@@ -4,7 +4,8 @@
     emb.npy         + emb.items.jsonl + emb.json     the same rows; what they are, as JSON
     emb.jsonl                                        one item a line, with its embedding
 
-``items.jsonl`` has a line for each row: ``{"row": 0, "id": ..., "modality": ...}``.
+``items.jsonl`` has a line for each row: ``{"row": 0, "id": ..., "modality": ...}``, with
+``"numbered": true`` where the id is the item's number in the input.
 docs/embeddings.md describes them for readers.
 """
 
@@ -147,10 +148,19 @@ def json_lines(items: Sequence[Item], rows: NDArray[np.float32], lab: str) -> by
     numbers = "[" + ",".join(["%.9g"] * rows.shape[1]) + "]"
     lab_text = _json(lab)
     return "".join(
-        f'{{"id":{_json(item.id)},"modality":{_json(item.modality)},"lab":{lab_text},'
-        f'"embedding":{numbers % tuple(row)}}}\n'
+        f'{{{_identity(item)},"lab":{lab_text},"embedding":{numbers % tuple(row)}}}\n'
         for item, row in zip(items, rows.tolist(), strict=True)
     ).encode()
+
+
+def _identity(item: Item) -> str:
+    """Return an item's id and modality as members of a JSON object.
+
+    An id that is the item's number in its input says so: the same number in another input is
+    another item.
+    """
+    numbered = ',"numbered":true' if not item.own_id and item.id.isdecimal() else ""
+    return f'"id":{_json(item.id)},"modality":{_json(item.modality)}{numbered}'
 
 
 class _Files(Writer):
@@ -258,8 +268,7 @@ class _Matrix(_Files):
     def _write(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
         self._streams[0].write(np.ascontiguousarray(rows, dtype="<f4").data)
         lines = "".join(
-            f'{{"row":{row},"id":{_json(item.id)},"modality":{_json(item.modality)}}}\n'
-            for row, item in enumerate(items, start=self.n)
+            f'{{"row":{row},{_identity(item)}}}\n' for row, item in enumerate(items, start=self.n)
         ).encode()
         self._sha.update(lines)
         self._streams[1].write(lines)

@@ -4,7 +4,8 @@
     emb.npy + emb.items.jsonl + emb.json
     emb.jsonl                                 one item a line, with its embedding
 
-The items name the modality and the id of each row; see ``reactions.writers``.
+The items name the modality and the id of each row; see ``reactions.writers``. Ids that are
+numbers of lines are none: line 3 of one input is not line 3 of another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,14 @@ class Output:
         modality: whose rows.
         rows: (n,) which they are.
         ids: of the same.
+        n_numbered: how many of the ids are numbers of lines.
     """
 
     paths: tuple[Path, ...]
     modality: Modality
     rows: NDArray[np.int64]
     ids: list[str]
+    n_numbered: int = 0
 
     def open(self, digests: DigestCache) -> EmbeddingFile:
         """Open its rows as one table.
@@ -72,7 +75,21 @@ class Output:
         return Selected(table, self.rows)
 
     def own_ids(self, table: EmbeddingFile) -> tuple[list[Any] | None, str]:
-        """Return the ids of its items."""
+        """Return the ids of its items, or None where none of them has one of its own.
+
+        Raises:
+            DataError: some have, and some do not.
+        """
+        if self.n_numbered == len(self.ids):
+            return None, ""
+        if self.n_numbered:
+            raise DataError(
+                f"{self.n_numbered} of {len(self.ids)} {self.modality} items in "
+                f"'{self.paths[0]}' have no id of their own",
+                why="they are called by the number of their line, which says nothing elsewhere",
+                fix='give every item an id, {"id": "...", ...}, and run infer again',
+                path=str(self.paths[0]),
+            )
         return list(self.ids), self.paths[-1 if self.paths[0].suffix == ".jsonl" else 1].name
 
 
@@ -98,11 +115,11 @@ def outputs(files: list[Path]) -> Iterator[Output]:
                 )
             beside = [p for p in files if p.name == f"{stem}.json" and tables[0].suffix == ".npy"]
             _, _, groups = _items(path, *_stamp(path))
-            for modality, (rows, ids) in groups.items():
-                yield Output((tables[0], path, *beside), modality, rows, ids)
+            for modality, group in groups.items():
+                yield Output((tables[0], path, *beside), modality, *group)
         elif path.suffix == ".jsonl" and _is_embedded(path):
-            for modality, (rows, ids) in _embedded(path, *_stamp(path))[2].items():
-                yield Output((path,), modality, rows, ids)
+            for modality, group in _embedded(path, *_stamp(path))[2].items():
+                yield Output((path,), modality, *group)
 
 
 def refuse_without_items(path: Path, table: EmbeddingFile) -> None:
@@ -137,7 +154,17 @@ def _facts(path: Path, table: EmbeddingFile) -> dict[str, Any]:
 
 # --- lines ---------------------------------------------------------------------------
 
-_Groups = dict[Modality, tuple[NDArray[np.int64], list[str]]]
+_Groups = dict[Modality, tuple[NDArray[np.int64], list[str], int]]
+"""Rows, ids, and how many ids are numbers of lines, of each modality."""
+
+
+@dataclass
+class _Group:
+    """What ``_Groups`` holds, while lines are read."""
+
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    ids: list[str] = field(default_factory=list)
+    n_numbered: int = 0
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -156,7 +183,7 @@ def _items(path: Path, *stamp: int) -> tuple[str, int, _Groups]:
             path=str(path),
         )
     sha = hashlib.sha256()
-    groups: dict[Modality, tuple[array[int], list[str]]] = {}
+    groups: dict[Modality, _Group] = {}
     n = 0
     for line, _ in _lines(path):
         sha.update(line)
@@ -173,7 +200,7 @@ def _items(path: Path, *stamp: int) -> tuple[str, int, _Groups]:
 @lru_cache(maxsize=8)
 def _embedded(path: Path, *stamp: int) -> tuple[NDArray[np.int64], int, _Groups]:
     """Return where the lines of an output in JSON lines begin, their width, and their rows."""
-    groups: dict[Modality, tuple[array[int], list[str]]] = {}
+    groups: dict[Modality, _Group] = {}
     places = array("q")
     d = 0
     for n, (line, place) in enumerate(_lines(path)):
@@ -263,22 +290,21 @@ def _vector(path: Path, record: dict[str, Any], row: int) -> list[float]:
     return found
 
 
-def _group(
-    groups: dict[Modality, tuple[array[int], list[str]]],
-    path: Path,
-    record: dict[str, Any],
-    row: int,
-) -> None:
+def _group(groups: dict[Modality, _Group], path: Path, record: dict[str, Any], row: int) -> None:
     id, modality = record.get("id"), record.get("modality")
     if not (isinstance(id, str) and id and isinstance(modality, str) and modality):
         raise _bad_line(path, row, "it needs an 'id' and a 'modality', both texts")
-    rows, ids = groups.setdefault(modality, (array("q"), []))
-    rows.append(row)
-    ids.append(id)
+    group = groups.setdefault(modality, _Group())
+    group.rows.append(row)
+    group.ids.append(id)
+    group.n_numbered += record.get("numbered") is True
 
 
-def _settled(groups: dict[Modality, tuple[array[int], list[str]]]) -> _Groups:
-    return {modality: (np.array(rows, np.int64), ids) for modality, (rows, ids) in groups.items()}
+def _settled(groups: dict[Modality, _Group]) -> _Groups:
+    return {
+        modality: (np.array(group.rows, np.int64), group.ids, group.n_numbered)
+        for modality, group in groups.items()
+    }
 
 
 def _bad_line(path: Path, row: int, why: str) -> DataError:

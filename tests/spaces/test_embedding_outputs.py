@@ -162,3 +162,30 @@ def test_names_that_tell_no_modality_are_refused(stem: str, suffix: str, tmp_pat
     with pytest.raises(DataError, match="cannot tell the modality") as caught:
         precomputed.resolve(tmp_path)
     assert "<modality>.npy" in caught.value.fix
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_numbers_of_lines_are_no_ids(format: str, tmp_path: Path) -> None:
+    lines = [Item(str(n + 1), "text", "x", own_id=False) for n in range(len(ROWS))]
+    write(tmp_path / "set" / f"mine.{format}", lines)
+    write(tmp_path / "other" / "mine.npy", lines)
+    specs = [precomputed.resolve(tmp_path / name) for name in ("set", "other")]
+    corpus = precomputed.common_corpus(specs, "text")
+    # By their order from 0, as rows without ids are, and that is said.
+    assert [item.id for item in corpus.items(0, 9)] == ["0", "1", "2", "3", "4"]
+    (notice,) = corpus.notices
+    assert "'set' and 'other' are paired by their numbers" in notice
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_ids_beside_numbers_of_lines_are_refused(format: str, tmp_path: Path) -> None:
+    items = [Item("rain", "text", "x"), Item("2", "text", "y", own_id=False)]
+    write(tmp_path / "set" / f"mine.{format}", items, ROWS[:2])
+    with pytest.raises(DataError, match="1 of 2 text items in .* have no id of their own"):
+        items_of(precomputed.resolve(tmp_path / "set"), "text")
+
+
+def test_ids_that_are_numbers_by_choice_stay_ids(tmp_path: Path) -> None:
+    items = [Item(str(7 - n), "text", "x") for n in range(len(ROWS))]
+    write(tmp_path / "set" / "mine.safetensors", items)
+    assert items_of(precomputed.resolve(tmp_path / "set"), "text") == ["7", "6", "5", "4", "3"]
