@@ -181,7 +181,7 @@ def test_numbers_of_lines_are_no_ids(format: str, tmp_path: Path) -> None:
 def test_ids_beside_numbers_of_lines_are_refused(format: str, tmp_path: Path) -> None:
     items = [Item("rain", "text", "x"), Item("2", "text", "y", own_id=False)]
     write(tmp_path / "set" / f"mine.{format}", items, ROWS[:2])
-    with pytest.raises(DataError, match="1 of 2 text items in .* have no id of their own"):
+    with pytest.raises(DataError, match=r"1 of 2 text items in .* have no id of their own"):
         items_of(precomputed.resolve(tmp_path / "set"), "text")
 
 
