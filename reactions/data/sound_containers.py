@@ -186,26 +186,32 @@ def _au(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
 
 def _caf(stream: BinaryIO, size_bytes: int) -> Samples | None:
     place = 8
+    found: Samples | None = None
     for _ in range(_MAX_CHUNKS):
         stream.seek(place)
         head = stream.read(12)
         if len(head) < 12:
-            return None
+            return found
         size = int.from_bytes(head[4:], "big", signed=True)
         if head[:4] == b"data":
             unknown = size < 0 or (size == 0 and place + 12 < size_bytes)
             sized = (place + 4, (size_bytes - place - 12).to_bytes(8, "big"))
-            return _held(place + 12, -1 if unknown else size, size_bytes, sized)
+            found = _held(place + 12, -1 if unknown else size, size_bytes, sized)
+            if unknown:
+                return found
+        elif head[:4] == b"caff" and found is not None:
+            _check_alone(stream, {place}, b"caff", b"desc", 8)
         if size < 0:
-            return None
+            return found
         place += 12 + size
-    return None
+    return found
 
 
 def _nist(stream: BinaryIO, size_bytes: int) -> Samples | None:
     stream.seek(0)
     text = stream.read(1 << 14).decode("latin-1")
-    fields = dict(re.findall(r"^(\w+) -i (\d{1,18})\s*$", text, re.MULTILINE))
+    # Numbers are integers (-i), or texts of so many characters (-s1), as libsndfile writes some.
+    fields = dict(re.findall(r"^(\w+) -(?:i|s\d+) (\d{1,18})\s*$", text, re.MULTILINE))
     start = re.match(r"NIST_1A\n\s*(\d{1,9})\n", text)
     if start is None:
         return None
@@ -215,7 +221,11 @@ def _nist(stream: BinaryIO, size_bytes: int) -> Samples | None:
         size = int(fields["sample_count"]) * int(fields["sample_n_bytes"]) * n_channels
     if "embedded" in text[: int(start[1])]:  # shortened by a codec
         size = -1
-    return _held(int(start[1]), size, size_bytes, None)
+    found = _held(int(start[1]), size, size_bytes, None)
+    if size > 0:
+        end = found.start + size
+        _check_alone(stream, {end, end + size % 2}, b"NIST_1A\n", b"", 8)
+    return found
 
 
 def _chunks(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.errors import DataError
-from reactions.spaces.embedding_ids import id_name, ids_of_array, parse_ids
+from reactions.spaces.embedding_ids import ids_of_array, parse_ids
+from reactions.spaces.embedding_names import id_name
 from reactions.spaces.embedding_parquet import Parquet as _Parquet
 from reactions.spaces.embedding_tables import EmbeddingFile, gather, shape_of, unreadable
 
@@ -163,6 +164,7 @@ class _Safetensors:
         self._id_tensor = id_name(
             [other for other in names if other != name], modality, self._place
         )
+        self.unread = tuple(sorted(n for n in names if n not in (name, self._id_tensor)))
         entry = self._header[name]
         shape, dtype = tuple(entry["shape"]), entry["dtype"]
         self.shape = shape_of(path, shape, dtype, dtype in _FLOATS)
@@ -197,7 +199,9 @@ class _Safetensors:
         )
 
     def ids(self) -> list[Any] | None:
+        lists = [key for key, text in self.metadata.items() if text.lstrip().startswith("[")]
         key = next((k for k in ("ids", "keys", f"{self._modality}_ids") if k in self.metadata), "")
+        key = key or id_name(lists, self._modality, f"the metadata of {self._place}")
         if key and self._id_tensor:
             raise DataError(
                 f"ids given more than once in '{self.path}'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from reactions.data.local_files import exists, expand_user, is_dir, read_text_fi
 from reactions.errors import DataError, DimensionMismatch, MissingError, suggestion
 from reactions.kinds import Modality, SpaceSpec
 from reactions.spaces.embedding_sets import all_ids, find_sets, unread
-from reactions.spaces.embedding_tables import EmbeddingFile
+from reactions.spaces.embedding_tables import EmbeddingFile, Joined
 
 ADAPTER = "precomputed"
 MAX_INFO_BYTES = 1 << 20
@@ -126,11 +127,15 @@ def open_table(
 
 
 def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
+    # Some writers of parquet do not say that their texts are UTF-8.
+    with suppress(UnicodeDecodeError):
+        found = [id.decode() if isinstance(id, bytes) else id for id in found]
     bad = [id for id in found if isinstance(id, bool) or not isinstance(id, str | int) or id == ""]
     if bad:
         raise DataError(
             f"an id of {modality} in '{where.parent}' is neither text nor a whole number",
             why=f"found {bad[0]!r}",
+            fix="write ids as texts, or as whole numbers without gaps",
             path=str(where),
         )
     ids = [str(id) for id in found]
@@ -146,11 +151,30 @@ def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
 
 
 def unread_files(spec: SpaceSpec) -> str:
-    """Return a line on what lies in the folder of a space and is not read; "" for nothing."""
-    paths = unread(Path(spec.source))
-    if not paths:
-        return ""
-    names = [str(path.relative_to(spec.source)) for path in paths]
+    """Return a line on what lies in the folder of a space and is not read; "" for nothing.
+
+    That is files, and where rows have no ids columns and tensors that might have told them.
+    """
+    folder = Path(spec.source)
+    said = []
+    if names := [str(path.relative_to(folder)) for path in unread(folder)]:
+        count = "1 file" if len(names) == 1 else f"{len(names)} files"
+        said.append(f"{count} in the folder of '{spec.name}' are not read: {_few(names)}")
+    for modality in spec.modalities:
+        try:
+            table, ids, _ = open_table(spec, modality)
+        except DataError:  # told where its rows are asked for
+            continue
+        parts = table.parts if isinstance(table, Joined) else [table]
+        others = list(dict.fromkeys(n for part in parts for n in getattr(part, "unread", ())))
+        if ids is None and others:
+            said.append(
+                f"the {modality} rows of '{spec.name}' have no ids; not read beside them in "
+                f"'{table.path.name}': {_few([_printable(name) for name in others])}"
+            )
+    return "; ".join(said)
+
+
+def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    count = "1 file" if len(names) == 1 else f"{len(names)} files"
-    return f"{count} in the folder of '{spec.name}' are not read: {', '.join(names[:4])}{more}"
+    return f"{', '.join(names[:4])}{more}"

@@ -1,16 +1,11 @@
-"""Ids of embeddings: which names mean them, and the files that hold them.
-
-Columns of parquet, tensors and metadata of safetensors, and files beside a table are
-recognised by the same names. What looks like ids and cannot be understood is refused: rows
-that are paired by number where names were meant are wrong, and look right.
-"""
+"""Ids of embeddings in files beside a table, and rows found by them."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,78 +24,21 @@ _ID_BYTES = 1 << 10
 _ID_COMMAS = 16
 _FEW = 1 << 10
 
-NAMES = (
-    *("id", "ids", "key", "keys", "__key__", "item_id", "sample_id", "_id", "uid", "uuid", "guid"),
-    *("image_id", "audio_id", "text_id", "video_id", "caption_id", "sentence_id", "doc_id"),
-    *("image_path", "audio_path", "video_path", "file_name", "filename", "file_path", "filepath"),
-    *("path", "file", "url", "index", "__index_level_0__"),
-)
-"""Names of columns and tensors that hold ids, the surest first, after MODALITY_id and the like."""
-
-_LOOKS_LIKE_IDS = re.compile(
-    r"(.*[\W_])?(id|ids|key|keys|uid|uuid|guid|names?|files?|filenames?|paths?|urls?|uri|hash|md5|"
-    r"sha\d*|index)",
-    re.IGNORECASE,
-)
-
-
-_ALIASES: Mapping[str, Modality] = {"img": "image", "images": "image", "sound": "audio"}
-_MODALITY = re.compile(r"(.+?)(_emb|_embeddings?|_features)?")
-_GENERIC = """
-all arr array data dataset emb embedding embeddings embs feat feats feature features ids items keys
-matrix metadata model output outputs part rows shard test train val valid validation vec vecs vector
-vectors x
-"""
-NO_MODALITIES = frozenset(_GENERIC.split())
-"""Names that people give to embeddings of whatever they have."""
-
-
-def modality_of(name: str) -> Modality:
-    """Return the modality that the name of a file or folder stands for."""
-    match = _MODALITY.fullmatch(name)
-    stem = match[1] if match else name
-    return _ALIASES.get(stem, stem)
-
-
-def id_name(names: Sequence[str], modality: Modality, where: str) -> str:
-    """Return which of some names means ids, or "" if none does.
-
-    Args:
-        names: of columns, tensors or keys.
-        modality: of the embeddings; ``image_id`` is more than ``text_id`` to an image.
-        where: what errors call their place.
-
-    Raises:
-        DataError: several could, and none is a usual one.
-    """
-    folded: dict[str, str] = {}
-    for name in names:
-        folded.setdefault(name.casefold(), name)
-    own = [f"{modality}{end}" for end in ("_id", "_ids", "_key", "_keys")] if modality else []
-    for name in (*NAMES[:2], *own, *NAMES[2:]):
-        if name in folded:
-            return folded[name]
-    likely = [name for name in names if _LOOKS_LIKE_IDS.fullmatch(name)]
-    if len(likely) == 1 and likely[0].casefold().endswith(("_id", "_ids", "_key")):
-        return likely[0]
-    if likely:
-        raise DataError(
-            f"cannot tell the ids in {where}",
-            why=f"{', '.join(map(repr, likely[:5]))} may hold them, but none is called 'id'",
-            fix="rename the one that holds the ids to 'id', or the others to something else",
-            names=likely,
-        )
-    return ""
-
-
 # --- files beside a table ------------------------------------------------------------
 
 _SUFFIXES = (".txt", ".json", ".npy", ".parquet", ".lst", "")
 _ID_FILE = re.compile(r"(?:(?P<modality>.+?)[._-])?(?:ids?|keys?)")
-_TEXTUAL = (".txt", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".lst", ".list")
-_ARRAYS = (".npy", ".npz", ".parquet", ".pkl", ".pickle", ".arrow", ".feather", ".pt", ".pth")
+_TABLES = (
+    *(".txt", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".lst", ".list", ".yaml", ".yml"),
+    *(".npy", ".npz", ".parquet", ".pkl", ".pickle", ".arrow", ".feather", ".pt", ".pth", ".orc"),
+    *(".xlsx", ".xls", ".ods", ".db", ".sqlite", ".sqlite3", ".h5", ".hdf5", ".mat", ".xml"),
+)
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _WORDS = re.compile(r"[^\W_]+")
-_ID_WORD_LIST = "id ids key keys items names filenames files paths urls index indices metadata meta"
+_ID_WORD_LIST = """
+id ids key keys items names filenames files paths urls index indices metadata meta manifest list
+filelist fileslist id2row id2idx id2index row2id idx2id index2id
+"""
 _ID_WORDS = frozenset(_ID_WORD_LIST.split())
 
 
@@ -145,12 +83,22 @@ def possible_ids(folder: Path, modality: Modality, used: Sequence[Path]) -> list
     found = []
     for path in _files(folder):
         name = _nfc(path.name).casefold()
+        name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
         words = _WORDS.findall(name)
-        if path in used or name == "space.json" or not name.endswith(_TEXTUAL + _ARRAYS):
+        if path in used or name == "space.json" or not name.endswith(_TABLES) or not words:
             continue
-        if words[0] == _nfc(modality).casefold() or _ID_WORDS & set(words[:-1]):
+        if words[0] == _nfc(modality).casefold() or _is_of_ids(words[:-1]):
             found.append(path)
+    for child in sorted(folder.iterdir()):
+        words = _WORDS.findall(_nfc(child.name).casefold())
+        if child.name.startswith(".") or not (_is_of_ids(words) and child.is_dir()):
+            continue
+        found += [path for path in _files(child) if path not in used]
     return found
+
+
+def _is_of_ids(words: Sequence[str]) -> bool:
+    return any(word in _ID_WORDS or word.endswith("ids") for word in words)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reactions.data.parquet_sizes import Sizes, declared_sizes
 from reactions.errors import DataError, DimensionMismatch, MissingError
-from reactions.spaces.embedding_ids import id_name
+from reactions.spaces.embedding_names import id_name
 from reactions.spaces.embedding_tables import (
     check_unpacked,
     not_rows,
@@ -39,6 +39,8 @@ class Parquet:
     def __init__(self, path: Path, modality: str = "") -> None:
         self.path = path
         self._modality = modality
+        self.unread: tuple[str, ...] = ()
+        """Names of columns other than that of the embeddings."""
         self._start = 0
         self._batch = np.zeros((0, 0), np.float32)
         self._batches: Iterator[Any] = iter(())
@@ -60,6 +62,7 @@ class Parquet:
                 path=str(path),
             )
         kind = schema.field(COLUMN).type
+        self.unread = tuple(name for name in schema.names if name != COLUMN)
         is_list = any(
             test(kind)
             for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)

@@ -31,14 +31,8 @@ from reactions.data.digests import DigestCache
 from reactions.errors import DataError
 from reactions.kinds import Modality
 from reactions.spaces.embedding_files import SUFFIXES, open_embeddings
-from reactions.spaces.embedding_ids import (
-    NO_MODALITIES,
-    id_files,
-    is_id_file,
-    modality_of,
-    possible_ids,
-    read_ids,
-)
+from reactions.spaces.embedding_ids import id_files, is_id_file, possible_ids, read_ids
+from reactions.spaces.embedding_names import NO_MODALITIES, modality_of
 from reactions.spaces.embedding_outputs import outputs, refuse_without_items
 from reactions.spaces.embedding_parquet import read_id_column
 from reactions.spaces.embedding_tables import EmbeddingFile, Joined
@@ -51,6 +45,8 @@ _EMBEDDED = (
     *(*SUFFIXES, ".npz", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".hdf5", ".arrow", ".feather"),
     *(".tar", ".jsonl", ".ndjson", ".csv", ".tsv", ".bin", ".mat", ".gz", ".zip"),
 )
+_LISTS = (".txt", ".json", ".lst", ".list", ".yaml", ".yml", ".xlsx", ".xls", ".db", ".sqlite")
+_OTHERS = ("space.json", "config.json", "readme.txt", "license.txt", "licence.txt", "notice.txt")
 
 
 class EmbeddingSet(Protocol):
@@ -148,8 +144,9 @@ def all_ids(
 
 
 def _refuse_unread_ids(folder: Path, modality: Modality, one: EmbeddingSet) -> None:
-    used = {path for other in find_sets(folder).values() for path in other.paths}
-    used |= {path for path in folder.iterdir() if is_id_file(path)}  # another modality's
+    sets = find_sets(folder)
+    used = {path for other in sets.values() for path in other.paths}
+    used |= {path for other in sets for path in sidecars(folder, other)}
     unread = possible_ids(folder, modality, [*used, *one.paths])
     if unread:
         raise DataError(
@@ -163,15 +160,17 @@ def _refuse_unread_ids(folder: Path, modality: Modality, one: EmbeddingSet) -> N
 
 
 def unread(folder: Path) -> list[Path]:
-    """Return the files of a folder that look like embeddings, and are not read."""
+    """Return the files of a folder that look like embeddings or lists, and are not read."""
     sets = find_sets(folder)
     used = {path for one in sets.values() for path in one.paths}
+    used |= {path.with_suffix(".json") for path in used if path.suffix.lower() == ".npy"}
     used |= {path for modality in sets for path in sidecars(folder, modality)}
     return sorted(
         path
         for pattern in ("*", "*/*")
         for path in folder.glob(pattern)
-        if path.name.lower().endswith(_EMBEDDED)
+        if path.name.lower().endswith(_EMBEDDED if "/" in pattern else (*_EMBEDDED, *_LISTS))
+        and path.name.lower() not in _OTHERS
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path not in used
         and path.is_file()

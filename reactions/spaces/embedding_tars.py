@@ -21,7 +21,7 @@ from reactions.data.tar_members import tar_members
 from reactions.errors import DataError, DimensionMismatch
 from reactions.kinds import Modality
 from reactions.spaces.embedding_files import npy_header
-from reactions.spaces.embedding_ids import NO_MODALITIES, modality_of
+from reactions.spaces.embedding_names import NO_MODALITIES, modality_of
 from reactions.spaces.embedding_tables import EmbeddingFile
 
 _FIRST_MEMBERS = 64

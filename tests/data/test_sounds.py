@@ -185,6 +185,14 @@ def test_formats_that_do_not_tell_their_length_are_refused() -> None:
         assert "cannot be told whether a file is whole" in refused(sound_bytes(form=form))
 
 
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_a_nist_sound_that_counts_its_bytes_in_text_is_held_to_it(share: float) -> None:
+    data = sound_bytes(form="NIST", n=N, subtype="ULAW")
+    assert b"sample_n_bytes -s1 1" in data
+    assert length(data) == N
+    assert "cut short" in refused(data[: int(len(data) * share)])
+
+
 # --- joined and chained ---
 
 
@@ -206,7 +214,7 @@ def test_chains_of_several_rates_are_refused() -> None:
     assert "joins sounds of 16000 Hz and 48000 Hz" in refused(b"".join(links))
 
 
-@pytest.mark.parametrize("form", ["WAV", "RF64", "W64", "AU", "AIFF", "FLAC"])
+@pytest.mark.parametrize("form", ["WAV", "RF64", "W64", "AU", "AIFF", "CAF", "NIST", "FLAC"])
 def test_joined_files_of_other_kinds_are_refused(form: str, tmp_path: Path) -> None:
     for n in (N, N + 1):
         data = sound_bytes(form=form, n=n)

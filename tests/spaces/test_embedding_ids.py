@@ -284,3 +284,103 @@ def test_headers_of_very_many_tensors_are_refused(tmp_path: Path) -> None:
     safetensors.numpy.save_file({**tensors, "text": X}, tmp_path / "text.safetensors")
     with pytest.raises(DataError, match="1,002 tensors"):
         precomputed.resolve(tmp_path)
+
+
+# --- what may hold ids and is not read ---
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("docid", "imdbId", "ytid", "sentids", "cocoid", "photoid", "rowid", "identifier"),
+        *("basename", "fname", "__url__", "sku", "ImageFileName", "SHA256"),
+    ],
+)
+def test_columns_named_in_other_styles_are_refused(column: str, tmp_path: Path) -> None:
+    put_parquet(tmp_path / "text.parquet", **{column: NAMES})
+    with pytest.raises(DataError, match="cannot tell the ids in") as caught:
+        ids(tmp_path)
+    assert column in caught.value.why
+
+
+@pytest.mark.parametrize("column", ["Unnamed: 0", "level_0", "idx"])
+def test_an_index_that_pandas_wrote_is_ids(column: str, tmp_path: Path) -> None:
+    put_parquet(tmp_path / "text.parquet", caption=["x"] * N, **{column: [4, 2, 9, 1, 7]})
+    assert ids(tmp_path) == ["4", "2", "9", "1", "7"]
+
+
+@pytest.mark.parametrize("column", ["valid", "label", "caption", "grid", "paid"])
+def test_other_columns_are_told_where_there_are_no_ids(column: str, tmp_path: Path) -> None:
+    put_parquet(tmp_path / "text.parquet", **{column: NAMES})
+    note = precomputed.unread_note(precomputed.resolve(tmp_path))
+    assert "have no ids; not read beside them in 'text.parquet': " + column in note
+    put_parquet(tmp_path / "text.parquet", id=NAMES, **{column: NAMES})
+    assert precomputed.unread_note(precomputed.resolve(tmp_path)) == ""
+
+
+def test_other_tensors_are_told_where_there_are_no_ids(tmp_path: Path) -> None:
+    tensors = {"text": X, "image": X}
+    safetensors.numpy.save_file(tensors, tmp_path / "text.safetensors")
+    note = precomputed.unread_note(precomputed.resolve(tmp_path))
+    assert note.endswith("not read beside them in 'text.safetensors': image")
+
+
+def test_texts_in_parquet_without_a_logical_type_are_ids(tmp_path: Path) -> None:
+    put_parquet(tmp_path / "text.parquet", id=[name.encode() for name in NAMES])
+    assert ids(tmp_path) == NAMES
+    put_parquet(tmp_path / "text.parquet", id=[b"\xff", *(name.encode() for name in NAMES[1:])])
+    with pytest.raises(DataError, match="neither text nor") as caught:
+        ids(tmp_path)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("key", ["id", "IDS", "key", "text_id"])
+def test_lists_in_metadata_are_ids_by_the_usual_names(key: str, tmp_path: Path) -> None:
+    metadata = {key: json.dumps(NAMES), "model_name": "clip"}
+    safetensors.numpy.save_file({"text": X}, tmp_path / "text.safetensors", metadata)
+    assert ids(tmp_path) == NAMES
+
+
+@pytest.mark.parametrize("key", ["names", "filenames"])
+def test_lists_in_metadata_that_may_be_ids_are_refused(key: str, tmp_path: Path) -> None:
+    metadata = {key: json.dumps(NAMES)}
+    safetensors.numpy.save_file({"text": X}, tmp_path / "text.safetensors", metadata)
+    with pytest.raises(DataError, match="cannot tell the ids in the metadata"):
+        ids(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ids.txt.gz", "text.ids.txt.gz", "ids.csv.gz", "ids.yaml", "ids.xlsx", "ids.db"),
+        *("image_list.txt", "filelist.txt", "manifest.csv", "id2row.json", "sentids.json"),
+        *("metadata/metadata_0.parquet", "ids/text.txt", "image.ids.txt"),
+    ],
+)
+def test_packed_and_other_files_that_may_hold_ids_are_refused(name: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "text.npy", X)
+    put(tmp_path / name, b"c\na\ne\nb\nd\n")
+    with pytest.raises(DataError, match="have no ids that are read") as caught:
+        ids(tmp_path)
+    assert Path(name).name in caught.value.why
+
+
+def test_ids_of_parts_are_not_overlooked(tmp_path: Path) -> None:
+    for i in range(2):
+        np.save(tmp_path / f"text_{i}.npy", X)
+        put(tmp_path / f"text_{i}.ids.txt", "".join(f"{i}{name}\n" for name in NAMES).encode())
+    with pytest.raises(DataError, match="have no ids that are read"):
+        ids(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["captions.txt", "sentences.json", "labels.txt"])
+def test_lists_beside_rows_are_told(name: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "text.npy", X)
+    put(tmp_path / name, b"x\n")
+    assert name in precomputed.unread_note(precomputed.resolve(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["Text.npy", "texts.npy", "text-embeddings.npy", "TEXT_EMB.npy"])
+def test_modalities_in_other_styles_of_names(name: str, tmp_path: Path) -> None:
+    np.save(tmp_path / name, X)
+    assert precomputed.resolve(tmp_path).modalities == ("text",)
