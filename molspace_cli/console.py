@@ -108,25 +108,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         for row in (columns, *rows):
             print("\t".join(map(printable_cell, row)))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from molspace_cli.boxes import show_table
 
-    table = Table()
-    rows = [list(map(printable_cell, row)) for row in rows]
-    for index, column in enumerate(columns):
-        cells = [row[index] for row in rows]
-        numeric = bool(cells) and all(_numeric(cell) for cell in cells)
-        table.add_column(
-            Text(printable_cell(column)), justify="right" if numeric else "left", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console = Console(no_color=bool(os.environ.get("NO_COLOR")))
-    console.print(
-        Text(printable_cell(title), style="bold")
-    )  # as a table's own title it would be as narrow
-    console.print(table)
+    show_table(title, columns, rows)
 
 
 def print_note(text: str) -> None:
@@ -140,10 +124,6 @@ def print_note(text: str) -> None:
     Console(no_color=bool(os.environ.get("NO_COLOR"))).print(
         Text(printable(text))
     )  # whole words a line
-
-
-def _numeric(cell: str) -> bool:
-    return not cell.strip("0123456789.,-+%/ ") or cell in ("", "-")
 
 
 def human_bytes(size_bytes: float) -> str:

@@ -73,7 +73,7 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def aligned(table: Table) -> Iterator[str]:
-    """Yield a table's lines for stderr: a title, and columns as wide as they must be."""
+    """Yield a table's lines for stderr in a pipe: a title, and columns as wide as they must be."""
     yield table.title
     lines = [table.columns, *table.rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]

@@ -11,6 +11,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.asking import consider
+from molspace_cli.boxes import show_table
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.quality import aligned, remarks, row_line, tables
 
@@ -98,6 +99,9 @@ def say_quality(report: Mapping[str, Any] | None, *, quiet: bool = False) -> Non
         say("nothing was held back, so the product was not measured; molspace eval measures it")
         return
     for table in tables(report):
+        if sys.stderr is not None and sys.stderr.isatty():
+            show_table(*table, stderr=True)
+            continue
         for line in aligned(table):
             say(line)
     for remark in remarks(report):
