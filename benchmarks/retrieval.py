@@ -310,7 +310,7 @@ def peak_bytes(device: torch.device) -> Iterator[list[int]]:
 
 
 def anonymous_bytes() -> int:
-    """Return this process's resident memory that is no file's (Linux)."""
+    """Return this process's resident memory that is not a file's (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024

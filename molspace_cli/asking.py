@@ -1,4 +1,4 @@
-"""What a person is told and asked before a long run."""
+"""What a person sees and is asked before a long run."""
 
 from __future__ import annotations
 

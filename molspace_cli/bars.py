@@ -1,4 +1,4 @@
-"""How bars are laid out in the width there is: names keep what tells them apart."""
+"""The layout of bars in the terminal's width: names keep what distinguishes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MIN_NAME = 16
 
 
 def elide(text: str, width: int) -> str:
-    """Return text cut in the middle to a width: both of its ends tell names apart.
+    """Return text cut in the middle to a width: both of its ends distinguish names.
 
     Products in brackets are shortened before anything else is, for the same product stands in
     many names: ``train (Image…rnVL)) + Cr(CLAP_m) on TVA``.

@@ -52,12 +52,12 @@ def print_text(text: str, end: str = "\n") -> None:
 
 
 def print_path(path: Path | str) -> None:
-    """Print a path on stdout: as it is in a pipe, for whoever opens it; spelled out for people."""
+    """Print a path on stdout: as it is in a pipe, for programs; with escapes for people."""
     print(printable_cell(str(path)) if is_terminal() else path)
 
 
 def ready_streams() -> None:
-    """Let stdout and stderr take any text: names of files that are no UTF-8 keep their bytes.
+    """Let stdout and stderr take any text: names of files that are not UTF-8 keep their bytes.
 
     Signs that an encoding lacks are spelled out.
     """
@@ -91,7 +91,7 @@ def error_json(error: MolspaceError) -> str:
 
 
 def is_terminal() -> bool:
-    """Tell whether stdout is a terminal."""
+    """Return whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 

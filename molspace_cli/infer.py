@@ -60,9 +60,7 @@ def infer(
         Literal["safetensors", "npy", "jsonl"] | None,
         typer.Option("--format", help="By default the extension of --out.", show_default=False),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there already.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Print similarity tables; write no file.")
     ] = False,
@@ -82,7 +80,7 @@ def infer(
 
     Prints the path of the file it wrote. What looks like a path is never embedded as a text:
     such arguments are refused and such lines left out, unless --text is given. An item that
-    cannot be embedded is told and left out, and the exit code is then 4. With no input at all
+    cannot be embedded is reported and left out, and the exit code is then 4. With no input at all
     the mini lab's sample items are compared.
     """
     from reactions import inference, outputs, writers

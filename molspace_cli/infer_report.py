@@ -1,4 +1,4 @@
-"""What ``infer`` says on stderr: progress, what is left out, and the sum of it."""
+"""What ``infer`` says on stderr: progress, what is left out, and a summary."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _LINE_EVERY_S = 10.0
 
 
 class Report:
-    """Tells what happens on stderr: progress, what is left out, and the sum of it.
+    """Reports on stderr: progress, what is left out, and a summary.
 
     Args:
-        quiet: tell only what is left out.
+        quiet: report only what is left out.
         live: whether an animation may be drawn, on a terminal.
         literal: whether texts were said to be texts.
     """
@@ -55,7 +55,7 @@ class Report:
         self._stack.close()
 
     def problem(self, problem: Problem) -> None:
-        """Tell of an item that is left out; the first few, as many as anyone reads."""
+        """Report an item that is left out; only the first few are named."""
         self.skipped += 1
         if self.skipped > _SHOWN_PROBLEMS:
             return
@@ -96,7 +96,7 @@ class Report:
             say(text)
 
     def finish(self, about: Mapping[str, Any]) -> None:
-        """Tell the sum.
+        """Print the summary.
 
         Raises:
             UsageError: nothing was embedded: there were only lines that look like paths.
@@ -113,7 +113,7 @@ class Report:
         if not embedded:
             only_paths = bool(self._problems) and all(p.is_path for p in self._problems)
             raise (UsageError if only_paths else DataError)(
-                "nothing to write: not one item could be embedded"
+                "nothing to write: no item could be embedded"
                 if self.skipped
                 else "nothing to write: the input has no items",
                 why=plain(self._problems[0].message, 500) if self._problems else "",

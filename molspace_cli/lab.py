@@ -133,7 +133,7 @@ def _make_folder(out: Path) -> None:
 
     try:
         out.mkdir(parents=True, exist_ok=True)
-        why = "" if os.access(out, os.W_OK) else "its rights do not allow it"
+        why = "" if os.access(out, os.W_OK) else "you have no permission to write there"
     except OSError as error:
         why = error.strerror or str(error)
     if why:

@@ -27,9 +27,11 @@ def system_error(error: OSError) -> MolspaceError:
         )
     why = error.strerror or " ".join(str(error).split()) or type(error).__name__
     if not path:
-        return StoreError(f"the system refused: {why}", fix="try again; if it stays, report it")
+        return StoreError(
+            f"the system refused: {why}", fix="try again; if the error persists, report it"
+        )
     return StoreError(
-        f"cannot use {path}", why=why, fix="check the path and the rights on it", path=path
+        f"cannot use {path}", why=why, fix="check the path and its permissions", path=path
     )
 
 

@@ -131,8 +131,8 @@ def lab(
 ) -> LoadedLab:
     """Open a lab, with the digests and scans that earlier runs remembered.
 
-    Without ``online`` nothing remote is looked at: a command that only lists or plans tells no
-    server that it runs.
+    Without ``online`` nothing remote is looked at: a command that only lists or plans contacts
+    no server.
     """
     from molspace_cli.asking import agree
     from molspace_cli.scanning import scans
@@ -181,7 +181,7 @@ def _weights(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def refuse_endless(option: str, value: float | None) -> None:
-    """Refuse a number that is infinite or none at all."""
+    """Refuse a number that is infinite or NaN."""
     from reactions.errors import UsageError
 
     if value is not None and not math.isfinite(value):
@@ -252,7 +252,7 @@ def say_bundle(target: Target, *, quiet: bool) -> None:
 
 
 def make_current(directory: Path) -> None:
-    """Make a bundle the current one of this folder; that it cannot be is no failure."""
+    """Make a bundle the current one of this folder; where that fails, only warn."""
     from molspace_cli.console import say
     from reactions.errors import StoreError
     from reactions.shelf import set_current
@@ -269,7 +269,7 @@ def adjustment(
     """Read ``--sigma``, ``--lambda`` and ``--experts``.
 
     Raises:
-        UsageError: a text is no factor.
+        UsageError: a text is not a factor.
     """
     from reactions.errors import UsageError
     from reactions.spaces.tree import Adjustment
@@ -303,7 +303,7 @@ def _factors(option: str, texts: Sequence[str] | None) -> dict[str, Factors]:
                 factors = tuple(float(part) for part in parts)
         except ValueError:
             raise UsageError(
-                f"{option}: '{text}' is no list of factors",
+                f"{option}: '{text}' is not a list of factors",
                 fix=f"{option} 0.5,0.1   or   {option} audio=0.5,text=0.1",
             ) from None
         if (key := expert.strip() if colon else "") in found:

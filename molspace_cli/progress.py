@@ -201,7 +201,7 @@ class Plain(Display):
         if self.part is not None and isinstance(
             event, PlanStarted | PlanFinished | StepStarted | StepFinished | StepHit
         ):
-            return ""  # the parts are told, not all steps of each
+            return ""  # the parts are reported, not all steps of each
         match event:
             case PartStarted(number, total, label):
                 left = f" ({self.left()} left)" if self.left() else ""

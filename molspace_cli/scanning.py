@@ -1,4 +1,4 @@
-"""What is told of scans of corpora, on stderr."""
+"""Progress of scans of corpora, on stderr."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LINE_EVERY_S = 10.0
 
 
 def scans(*, quiet: bool = False) -> Callable[[str, int, int], None]:
-    """Return what is told of scans of corpora: when one begins and ends, and how far it is.
+    """Return what reports scans of corpora: when one begins and ends, and how far it is.
 
     A short scan is two lines at most, a long one has a line every ten seconds. A scan that is
-    over before anything was told of it is not told of at all.
+    over before it was first reported is not reported at all.
     """
     began: dict[str, float] = {}
     due: dict[str, float] = {}

@@ -265,7 +265,7 @@ def _licence(licence: str) -> str:
 
 
 def _downloads(quiet: bool) -> Any:
-    """Return what is told of downloads: a line that moves on a terminal, else one a file."""
+    """Return what reports downloads: a line that moves on a terminal, else one a file."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     begun: set[str] = set()
 

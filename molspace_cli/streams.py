@@ -18,7 +18,7 @@ class Forgiving:
     """A text stream for messages: what cannot be written is lost, and never ends a run.
 
     A log on a full disk, a terminal that is gone, a pipe whose reader has left: hours of work
-    must not end for a line that nobody can read. All else is the stream's own.
+    must not end for a line that cannot be read. All else is the stream's own.
 
     Args:
         stream: open for writing.
@@ -44,7 +44,7 @@ class Forgiving:
             self._stream.flush()
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal; one that is gone is none."""
+        """Return whether it is a terminal; one that is gone is none."""
         try:
             return self._stream.isatty()
         except (OSError, ValueError):

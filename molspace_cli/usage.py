@@ -19,17 +19,17 @@ _NUMBERS = (("integer", "a whole number"), ("number", "a number"), ("float", "a 
 
 
 def is_usage_error(error: Exception) -> bool:
-    """Tell whether typer raised an error about the command line."""
+    """Return whether typer raised an error about the command line."""
     return hasattr(error, "format_message") and hasattr(error, "exit_code")
 
 
 def asks_for_help(error: Exception) -> bool:
-    """Tell whether an error stands for a command that was called without anything."""
+    """Return whether an error stands for a command that was called without anything."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def is_abort(error: Exception) -> bool:
-    """Tell whether a person broke off a question, by Ctrl-C or at the end of the input."""
+    """Return whether a person broke off a question, by Ctrl-C or at the end of the input."""
     return type(error).__name__ == "Abort"
 
 
@@ -51,7 +51,7 @@ def refuse_empty(root: Any, arguments: Sequence[str]) -> None:
         if head in known and head.startswith("--") and value == "":
             raise UsageError(
                 f"{head} is empty",
-                why="a variable of the shell that is not set, perhaps",
+                why="perhaps a variable of the shell that is not set",
                 fix=f"give it a value, or leave it out   (see {path} --help)",
                 command=path,
             )

@@ -45,7 +45,7 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
 
 
 def _reason(text: str, base: Path) -> str:
-    """Say why an argument that is no file of lines is no input; "" if it is a medium or a text."""
+    """Say why an argument is not an input; "" if it is a file of lines, a medium or a text."""
     if modality_of(text):
         try:
             path = as_stored(base / text)
@@ -72,7 +72,7 @@ def file_of_lines(text: str, base: Path) -> Path | str:
             return path
         # Embedding the name of a file as a text would hide a mistake.
         if suffix in MANIFEST_SUFFIXES and len(text.split()) == 1:
-            return f"it is no regular file: {path}" if path.exists() else f"no such file: {path}"
+            return f"it is not a regular file: {path}" if path.exists() else f"no such file: {path}"
         if suffix not in SUFFIXES and path.is_file():
             told = not_decoded(suffix.removeprefix("."))
             fix = told or f'; write {{"image": "{text}"}}, or audio'

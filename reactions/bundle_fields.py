@@ -51,7 +51,7 @@ def load_means(path: Path, space: Space, device: str) -> dict[tuple[Leaf, Modali
                         length = mean.norm() if mean.is_floating_point() else torch.tensor(2.0)
                         # A NaN is not within any bound.
                         if mean.shape != (leaf.dim,) or not length <= 1 + _NORM_SLACK:
-                            raise BundleError(f"{path}: tensor {name} is no mean of embeddings")
+                            raise BundleError(f"{path}: tensor {name} is not a mean of embeddings")
                         found[leaf, modality] = mean.float().to(device)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"cannot read {path}", why=str(error)) from None
@@ -83,7 +83,7 @@ def check_fields(record: Mapping[str, Any]) -> None:
     """Check what a record says of rows, projectors and quality; all are absent in early bundles.
 
     Raises:
-        ValueError: a value is none that molspace writes.
+        ValueError: a value is not one that molspace writes.
         LookupError: a field is missing.
         TypeError: a value has another type.
     """
@@ -117,9 +117,9 @@ def _check_cross(entry: Mapping[str, Any]) -> None:
     kinds = [row["row"] for row in entry["rows"]]
     worse, better = entry["worse"], entry["better"]
     if not set(kinds) <= _ROWS or kinds.count("product") != 1:
-        raise ValueError(f"{kinds!r} are no rows of a quality report")
+        raise ValueError(f"{kinds!r} are not rows of a quality report")
     if "centred sum" in kinds and "sum" not in kinds:
-        raise ValueError("a centred sum beside no plain one")
+        raise ValueError("a centred sum without a plain one")
     if (better is None) != ("better factors" not in kinds):
         raise ValueError("better factors without their figures, or figures without them")
     parts = [row["name"] for row in entry["rows"] if row["row"] == "part"]
@@ -144,7 +144,7 @@ def _check_cross(entry: Mapping[str, Any]) -> None:
 def _check_factors(given: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
     for option, experts in given.items():
         if option not in ("sigma", "lambda"):
-            raise ValueError(f"{option!r} is no factor")
+            raise ValueError(f"{option!r} is not a factor")
         for factors in experts.values():
             for factor in factors.values():
                 _number(factor, 0, 1)
@@ -169,7 +169,7 @@ def _texts(entry: Mapping[str, Any], *keys: str) -> None:
 
 def _text(value: Any) -> None:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not text")
 
 
 def _number(value: Any, low: float, high: float) -> None:

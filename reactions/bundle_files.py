@@ -2,9 +2,9 @@
 
 A new bundle is written to a staging folder beside its place, ``.molspace-new.<random>``, and then
 exchanged with what is there in one system call (Linux, macOS). Where that does not work, the old
-one moves to ``.molspace-old.<random>/<name>`` first, and whoever looks next, reader or writer,
-moves it back if the new one did not follow. Folders are locked while they are in use, so that
-``molspace cache gc`` can tell what a killed process left.
+one moves to ``.molspace-old.<random>/<name>`` first, and the next process that looks, reader or
+writer, moves it back if the new one did not follow. Folders are locked while they are in use, so
+that ``molspace cache gc`` recognises what a killed process left.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def check_replaceable(directory: Path) -> None:
 def replace(staging: Path, directory: Path) -> None:
     """Move a directory into place; the old one is gone, or back, when this returns or raises.
 
-    Two processes may do so at once: whoever comes second replaces the other's.
+    Two processes may do so at once: the second replaces the first one's.
 
     Raises:
         OSError: it cannot be moved; what was there is there again.

@@ -28,7 +28,7 @@ def named_source(own: SpaceSpec, spec: SpaceSpec) -> str:
 
 
 def names_bundle(path: Path) -> bool:
-    """Tell whether a path is that of a bundle's directory or record."""
+    """Return whether a path is that of a bundle's directory or record."""
     try:
         restore(path)  # a kill may have come while it was replaced
         return (path / RECORD).is_file() or path.name == RECORD
@@ -65,7 +65,7 @@ def no_bundle(reference: str, error: LanguageError) -> MissingError:
         is_folder = False
     return MissingError(
         f"no bundle at {reference}",
-        why=f"the folder has no {RECORD}" if is_folder else "and it is no reaction either",
+        why=f"the folder has no {RECORD}" if is_folder else "and it is not a reaction either",
         fix=f"quote a folder of embeddings: --space '\"{reference}\"'" if is_folder else error.fix,
     )
 

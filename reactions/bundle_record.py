@@ -1,6 +1,6 @@
 """What ``bundle.json`` says, checked before any of it is used.
 
-A record comes from anybody, and its digest only shows that it was not changed since: whoever
+A record may come from anyone, and its digest only shows that it was not changed since: anyone who
 changes it can sign it again. So every field has to be what this version could have written, and
 what a reaction could not say (a weight of -1, a factor of 7) is refused by the language's own
 functions. Fields that this version does not know are let pass.
@@ -56,7 +56,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except DataError as error:
         raise BundleError(error.what, why=error.why, fix=error.fix) from None
     except MALFORMED:
-        what, fix = f"{path} is no bundle record", "run the reaction again"
+        what, fix = f"{path} is not a bundle record", "run the reaction again"
         raise BundleError(what, why="truncated or changed", fix=fix) from None
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise BundleError(

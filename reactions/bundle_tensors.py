@@ -26,7 +26,7 @@ class HeadPlace:
 
     Attributes:
         prefix: of its tensors' names, with the dot: ``"0.TVA."``.
-        recipe: of its training, which decides its layers.
+        recipe: of its training, which determines its layers.
         widths: dimensions that enter and leave.
     """
 
@@ -44,7 +44,7 @@ def check_tensors(path: Path, places: Iterable[HeadPlace], means: Mapping[str, i
         means: name to length of the means that may be there.
 
     Raises:
-        BundleError: it is no safetensors file, its tensors do not fit into it, or they are not
+        BundleError: it is not a safetensors file, its tensors do not fit into it, or they are not
             those of the heads.
         OSError: it cannot be read.
     """
@@ -132,7 +132,7 @@ def _parse_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         shape, (begin, end) = tensor["shape"], tensor["data_offsets"]
         numbers = [*shape, begin, end]
         if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):
-            raise ValueError(f"{name!r} has a shape or an offset that is no length")
+            raise ValueError(f"{name!r} has a shape or an offset that is not a length")
         if tensor["dtype"] not in _SIZES:
             raise ValueError(f"{name!r} holds {tensor['dtype']!r}, not floating-point numbers")
         if math.prod(shape) * _SIZES[tensor["dtype"]] != end - begin or not shape or 0 in shape:

@@ -90,7 +90,7 @@ def compare(
 def label(item: Item) -> str:
     """Return what to call an item in a table: its id, or, for a bare number, what it holds.
 
-    Lines without an id are called by their numbers, which tell nobody anything.
+    Lines without an id are called by their numbers, which mean nothing.
     """
     if item.id.isdecimal():
         if isinstance(item.value, str):

@@ -120,11 +120,11 @@ def examine(
             if modality == "audio" and modality in outputs and spec.adapter != "precomputed":
                 findings += _long_sounds(encoder, outputs)
         except MolspaceError as error:
-            advice = error.fix or error.why or "take other weights"
+            advice = error.fix or error.why or "use other weights"
             findings.append(Finding("embeds", modality, "failed", error.what, advice))
         except Exception as error:  # whatever a broken model raises is what was looked for
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            advice = "its weights and its settings do not fit together: take other ones"
+            advice = "its weights and its settings do not fit together: use others"
             findings.append(Finding("embeds", modality, "failed", what, advice))
     if for_plans:
         for modality, (_, rows) in outputs.items():
@@ -348,7 +348,7 @@ def _stored(path: Path) -> NDArray[np.float32] | None:
 
 
 def _store(path: Path, spec: SpaceSpec, modality: Modality, rows: NDArray[np.float32]) -> None:
-    # Rounding to seven digits is far below any drift that is told.
+    # Rounding to seven digits is far below any drift that is reported.
     record = {
         "space": spec.name,
         "modality": modality,

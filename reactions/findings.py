@@ -176,7 +176,7 @@ class Findings:
     verdicts: tuple[Verdict, ...]
 
     def holds(self, finding: int) -> bool:
-        """Tell whether every contrast of a finding holds."""
+        """Return whether every contrast of a finding holds."""
         return all(v.holds for v in self.verdicts if v.contrast.finding == finding)
 
     def to_json(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def measure(
 
     Args:
         workbenches: one for each seed; their labs differ only in it.
-        events: told of each space as it begins, and how long it all will take.
+        events: called as each space begins, with an estimate of the time left.
     """
     strata: Strata = {}
     todo = [(bench, space) for bench in workbenches for space in SPACES]

@@ -55,7 +55,7 @@ def digest(tag: str, value: JSON) -> str:
         value: anything ``canonical`` takes.
     """
     text = f"molspace:{tag}\n{canonical(value)}"
-    # A path may hold bytes that are no UTF-8, which Python carries as lone surrogates.
+    # A path may hold bytes that are not UTF-8, which Python carries as lone surrogates.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

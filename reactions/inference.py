@@ -1,6 +1,6 @@
 """Embed a stream: arguments, lines and files in, batches of rows out, in constant memory.
 
-Nothing here holds more than one window of items. A bad item is told and left out; what
+Nothing here holds more than one window of items. A bad item is reported and left out; what
 would spoil every item (missing weights, a damaged bundle) is raised.
 """
 
@@ -33,7 +33,7 @@ WINDOW_BYTES = 64 << 20
 """Decoded media held at once, unless a single item is larger."""
 
 _Entry: TypeAlias = tuple[Item, Item] | Problem
-"""An item as it was given and as it was decoded, or why there is none."""
+"""An item as it was given and as it was decoded, or why it was not."""
 
 
 # --- reading -------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def choose_items(
 
     Args:
         inputs: command-line arguments.
-        stdin: read only if there are no arguments (or one is ``-``), and it is no terminal.
+        stdin: read only if there are no arguments (or one is ``-``), and it is not a terminal.
         modalities: what the space embeds; other samples are left out.
         samples: the lab's sample items.
         base: folder that relative paths start from.
@@ -182,7 +182,7 @@ def read_stream(
                     reasons[number] = f"the line is longer than {MAX_LINE_BYTES} bytes"
                 elif b"\0" in line:
                     reasons[number] = (
-                        "the line holds a NUL byte; is this UTF-16, or no text at all?"
+                        "the line holds a NUL byte; is this UTF-16, or not text at all?"
                     )
                 # Not UTF-8, so that read_items refuses the line under its own number.
                 yield b"\xff" if number in reasons else line
@@ -213,7 +213,7 @@ def _argument(
     found = next(entries, None)
     if found is None:
         return Problem(position, str(position), "an empty text")
-    return replace(found, id=text)  # which is no id of its own: see Item
+    return replace(found, id=text)  # which is not an id of its own: see Item
 
 
 def _unreadable(name: str, error: OSError) -> DataError:

@@ -26,7 +26,7 @@ def choose_output(out: Path | None, format: Format | None) -> tuple[Path | None,
         The path, or None for stdout, and the format.
 
     Raises:
-        UsageError: the format cannot be told, contradicts the path, or cannot be piped.
+        UsageError: the format is unknown, contradicts the path, or cannot be piped.
     """
     if out is None:
         if format == "jsonl":
@@ -83,7 +83,7 @@ def refuse_overwriting(
             existing.append((file, file.stat()))
     read = []
     for text in inputs:
-        with suppress(OSError, ValueError):  # most are no files at all
+        with suppress(OSError, ValueError):  # most are not files at all
             read.append(Path(text).stat())
     if stdin is not None:
         with suppress(OSError, ValueError):
@@ -94,7 +94,7 @@ def refuse_overwriting(
 
 
 def refuse_replacing(files: Iterable[Path]) -> None:
-    """Refuse to replace files that are there, whoever wrote them.
+    """Refuse to replace existing files.
 
     Raises:
         UsageError: some are.
@@ -103,8 +103,8 @@ def refuse_replacing(files: Iterable[Path]) -> None:
     existing = [str(file) for file in files if file.is_file() or file.is_symlink()]
     if existing:
         raise UsageError(
-            f"'{existing[0]}' is there already",
-            why=f"so is '{existing[1]}'" if existing[1:] else "",
+            f"'{existing[0]}' already exists",
+            why=f"so does '{existing[1]}'" if existing[1:] else "",
             fix="--overwrite to replace it, or another --out",
             files=existing,
         )

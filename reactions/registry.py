@@ -71,7 +71,7 @@ class Catalogue:
 
         Raises:
             MissingError: no adapter can open it.
-            DataError: it was found, but is no usable space.
+            DataError: it was found, but is not a usable space.
         """
         if uri not in self._resolved:
             if self._resolve_uri is None:

@@ -16,7 +16,7 @@ def remarks(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is to be kept in mind beside the tables, and the warnings."""
     if report["cross_reason"]:
         yield (
-            f"note: cross-modal quality cannot be told: {report['cross_reason']}; "
+            f"note: cross-modal quality was not measured: {report['cross_reason']}; "
             "give paired items the same id"
         )
     counts = [entry["n"] for entry in (*report["found_again"], *report["cross"])]
@@ -27,7 +27,7 @@ def remarks(report: Mapping[str, Any]) -> Iterator[str]:
             + (", and R@10 is always 100" if min(counts) <= 10 else "")
         )
     if any(row["row"] in _PICKED for cross in report["cross"] for row in cross["rows"]):
-        yield "note: weights and other factors are picked on these very pairs: a little flattered"
+        yield "note: weights and other factors are picked on these pairs, which flatters them a bit"
     for cross in report["cross"]:
         yield from _verdict(cross)
 
@@ -62,8 +62,8 @@ def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
         )
         if bare > plain + 1:
             yield (
-                f"note: {name}: less their modality means these spaces find more, without any "
-                "training: try centre = true under [spaces.NAME]"
+                f"note: {name}: without their modality means these spaces find more, with no training "
+                "needed: try centre = true under [spaces.NAME]"
             )
 
 

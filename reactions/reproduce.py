@@ -93,7 +93,7 @@ class MeasuredTable:
     notes: tuple[str, ...]
 
     def state(self, measured: MeasuredRow, task: str) -> State:
-        """Tell why a cell has a figure, or has none."""
+        """Return why a cell has a figure, or has none."""
         if task in measured.records:
             return "measured"
         wanted = self.held[task].task
@@ -181,7 +181,7 @@ def measure(
 ) -> MeasuredTable:
     """Train and evaluate the rows of a table, as far as the lab has what they need.
 
-    What the lab lacks (a space, weights, corpora, a task's data) is told in the result, and the
+    What the lab lacks (a space, weights, corpora, a task's data) is reported in the result, and the
     other cells are measured all the same. The factors are the paper's, whatever the lab's are.
 
     Args:

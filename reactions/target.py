@@ -1,4 +1,4 @@
-"""What ``eval`` and ``infer`` act on: a bundle, or a space that is no product."""
+"""What ``eval`` and ``infer`` act on: a bundle, or a space that is not a product."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Target:
         lab: label that every result must carry; "" for none.
         bundle: the trained product; None for a leaf.
         reason: why this bundle, for people; "" for a leaf.
-        is_guess: whether nobody named the bundle, nor made it in this folder and lab.
+        is_guess: whether the bundle was neither named nor made in this folder and lab.
         notices: what the user should know of it.
     """
 
@@ -91,7 +91,7 @@ class LoadedParts:
     """The encoders and projectors of a target on one device, loaded when needed and then kept.
 
     Several embedders, one after another or in several threads, may share them: factors and
-    experts are no part of what is loaded.
+    experts are not part of what is loaded.
 
     Args:
         target: whose parts.
@@ -196,7 +196,7 @@ class Embedder:
         Raises:
             UsageError: the target does not embed this modality.
             MediaError: an item cannot be decoded.
-            DataError: the projectors lead an item nowhere: to infinity, NaN, or nought.
+            DataError: the projectors map an item to infinity, NaN or zero.
         """
         leaves = self._leaves(modality)
         if not items:
@@ -242,7 +242,7 @@ class Embedder:
 
 
 def _check_unit(rows: NDArray[np.float32], modality: Modality, items: Sequence[Item]) -> None:
-    """Refuse rows that are no directions: whoever compares them would get NaN, or 0 for all."""
+    """Refuse rows that are not directions: comparing them would give NaN, or 0 for all."""
     norms = np.linalg.norm(rows.astype(np.float64), axis=1)
     bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))  # NaN is not smaller either
     if len(bad):

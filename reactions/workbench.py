@@ -161,7 +161,7 @@ class Workbench:
 
         Raises:
             MissingError: there is no such bundle or space.
-            LanguageError: it is no valid reaction.
+            LanguageError: it is not a valid reaction.
         """
         if reference is None:
             current = shelf.current_bundle(self.lab)

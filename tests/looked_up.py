@@ -1,4 +1,4 @@
-"""A stand-in for an encoder: it answers by an item's id, whoever gave that, from a folder."""
+"""A stand-in for an encoder: it answers by an item's id, wherever that is from, from a folder."""
 
 from dataclasses import replace
 from pathlib import Path

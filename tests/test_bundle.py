@@ -73,7 +73,7 @@ def test_a_record_describes_the_product():
     assert record["lab"] == {"name": "tests", "label": "mini (tests)", "seed": 3}
 
 
-def test_only_two_files_and_nobody_else_cannot_read_them(written):
+def test_only_two_files_which_others_can_read(written):
     assert sorted(path.name for path in written.iterdir()) == [RECORD, PROJECTORS]
     assert stat.S_IMODE(written.stat().st_mode) == 0o755
     assert [p.name for p in written.parent.iterdir()] == ["b"]
@@ -119,7 +119,7 @@ def flip(path, where):
         (lambda d: (d / PROJECTORS).unlink(), "projectors.safetensors is missing"),
     ],
 )
-def test_damage_is_told(written, damage, words):
+def test_damage_is_refused(written, damage, words):
     damage(written)
     with pytest.raises(BundleError, match=words):
         load_bundle(written)
@@ -138,7 +138,7 @@ def test_damage_is_told(written, damage, words):
         lambda r: r.pop("settings"),
     ],
 )
-def test_an_edited_record_is_told(written, change):
+def test_an_edited_record_is_refused(written, change):
     claimed = load_bundle(written).digest
     rewrite(written, lambda r: (change(r), r.update(digest=claimed)), redigest=False)
     with pytest.raises(BundleError, match=r"bundle.json was changed after it was written"):
@@ -201,7 +201,7 @@ def nest(record):
         nest,
     ],
 )
-def test_a_hostile_record_is_told(written, change):
+def test_a_hostile_record_is_refused(written, change):
     rewrite(written, change)
     with pytest.raises(BundleError):
         load_bundle(written)

@@ -160,7 +160,7 @@ def test_bfloat16_rounds_more_between_batch_sizes(changes, verdict):
     encoder = Changed(rounded_by_batch)
     encoder.spec = replace(CG.spec, **changes)
     assert verdicts(encoder)["alone or in a batch", "text"] == verdict
-    for change in (by_batch, chance()):  # what is no rounding shows in it, too
+    for change in (by_batch, chance()):  # what is not rounding shows in it, too
         encoder._change = change
         assert "failed" in verdicts(encoder).values()
 
@@ -284,7 +284,7 @@ def test_an_item_that_cannot_be_embedded_and_modalities_without_samples():
     class Refusing(Encoder):
         def embed(self, modality, items):
             if modality == "audio":
-                raise MediaError("cannot decode", fix="mend it")
+                raise MediaError("cannot decode", fix="repair it")
             return super().embed(modality, items)
 
     found = verdicts(Refusing(CG.spec))

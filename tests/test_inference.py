@@ -194,7 +194,7 @@ def test_lines_too_long_or_with_nul_keep_their_numbers(monkeypatch):
     ]
     assert [e.message for e in found if isinstance(e, Problem)] == [
         "the line is longer than 10 bytes",
-        "the line holds a NUL byte; is this UTF-16, or no text at all?",
+        "the line holds a NUL byte; is this UTF-16, or not text at all?",
         "not UTF-8",
     ]
 

@@ -350,7 +350,7 @@ def test_means_are_checked_when_a_bundle_is_read(centred, tmp_path):
         ("mean.A.text", tensors["mean.A.text"] * 1e6),
     ):
         save_file({**tensors, name: bad}, tmp_path / "x.safetensors")
-        with pytest.raises(BundleError, match=r"mean\.A\.text is no mean"):
+        with pytest.raises(BundleError, match=r"mean\.A\.text is not a mean"):
             load_means(tmp_path / "x.safetensors", bundle.space, "cpu")
     save_file({n: t for n, t in tensors.items() if "mean.B" not in n}, tmp_path / "y.safetensors")
     with pytest.raises(BundleError, match="lacks the means of space 'B'"):

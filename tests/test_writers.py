@@ -123,7 +123,7 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path, format):
     writer = open_writer(files[0], format, ABOUT, overwrite=False)
     writer.write(ITEMS, ROWS)
     files[-1].write_text("of another run")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         writer.__exit__(None, None, None)
     assert names(tmp_path) == [files[-1].name]
     assert files[-1].read_text() == "of another run"
@@ -283,9 +283,9 @@ def test_nothing_that_is_there_is_replaced(tmp_path):
     refuse_replacing(files)
     for file in files:  # also another program's emb.json
         file.write_text("mine")
-        with pytest.raises(UsageError, match=f"'{file}' is there already\n  fix: --overwrite"):
+        with pytest.raises(UsageError, match=f"'{file}' already exists\n  fix: --overwrite"):
             refuse_replacing(files)
         file.unlink()
     (tmp_path / "emb.npy").symlink_to("nowhere")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         refuse_replacing(files)

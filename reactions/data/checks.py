@@ -59,7 +59,7 @@ def check(modality: Modality, source: Source, depth: Depth = "header") -> str:
 
 
 def _whole_image(source: Source) -> bool:
-    """Tell whether header and end prove an image whole; False where a full try must decide."""
+    """Return whether header and end prove an image whole; False where a full try must decide."""
     try:
         with open_media(source) as stream:
             size_bytes = stream.seek(0, 2)

@@ -1,7 +1,7 @@
 """Rows of csv and tsv files, none lost: a line is a row, part of a quoted field, or at fault.
 
 A lone quote at the start of a field swallows all lines up to the next one. Python's reader
-(like every other) takes them for one long field, and nobody misses the rows. Here a row that
+(like every other) takes them for one long field, and the rows vanish unnoticed. Here a row that
 spans lines is held against what its lines look like: where they could be rows of their own,
 each of them counts as one that cannot be used.
 """
@@ -21,7 +21,7 @@ NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 TOO_LONG = f"longer than {MAX_LINE_BYTES} bytes"
 _MOST_LINES = 3
-"""A field of a file with one column holds no delimiter that could tell: more lines are too many."""
+"""In a table of one column no delimiter shows swallowed rows: more lines than this do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Dialect:
         delimiter: one character.
         quoted: whether fields may be quoted, with quotes doubled inside.
         trusted: whether quoted fields may span lines whatever those look like.
-        skip_space: whether spaces after a delimiter are no part of the field.
+        skip_space: whether spaces after a delimiter are not part of the field.
     """
 
     delimiter: str
@@ -128,7 +128,7 @@ def _quoted(lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int)
             fields = next(reader, None)
             why = ""
         except csv.Error as error:
-            fields, why = [], TOO_LONG if str(error) == TOO_LONG else f"no csv: {error}"
+            fields, why = [], TOO_LONG if str(error) == TOO_LONG else f"not csv: {error}"
         if fields is None:
             return
         taken = feed.taken
@@ -144,7 +144,7 @@ def _quoted(lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int)
 
 
 def _swallowed(taken: Sequence[tuple[int, str]], dialect: Dialect, n_fields: int) -> str:
-    """Tell why a row that spans lines is likely several; "" if it is one.
+    """Return why a row that spans lines is likely several; "" if it is one.
 
     Args:
         taken: numbers and texts of the row's lines, none blank.
@@ -168,6 +168,6 @@ def _swallowed(taken: Sequence[tuple[int, str]], dialect: Dialect, n_fields: int
 
 
 def _like_a_row(line: str, dialect: Dialect, n_fields: int) -> bool:
-    """Tell whether a line has a row's fields, other than by the commas of a sentence."""
+    """Return whether a line has a row's fields, other than by the commas of a sentence."""
     fields = line.rstrip("\r\n").split(dialect.delimiter)
     return len(fields) >= n_fields and any(field[:1].strip() for field in fields[1:])

@@ -23,7 +23,7 @@ MOST_MEASURED = 2000
 """Held-out items of a modality that are measured: those with the lowest hashes."""
 
 LEAST_HELD = 2
-"""Where fewer items than this are to be expected, holding them back would tell nothing."""
+"""Where fewer items than this are to be expected, holding them back would show nothing."""
 
 _BLOCK_ROWS = 1 << 14
 
@@ -72,7 +72,7 @@ class SubsetCorpus:
 
 
 class ScannedSubset(SubsetCorpus):
-    """Rows of a corpus that tells ids and contents of its items without opening them.
+    """Rows of a corpus that knows ids and contents of its items without opening them.
 
     What was embedded of the same items in other corpora or subsets is taken over by these.
     """
@@ -170,7 +170,7 @@ def ids_of(corpus: Corpus) -> list[str]:
 
 
 def has_own_ids(corpus: Corpus) -> bool:
-    """Tell whether items have names of their own; a row number means nothing elsewhere."""
+    """Return whether items have names of their own; a row number means nothing elsewhere."""
     whole = getattr(corpus, "whole", corpus)
     positional: bool | None = getattr(whole, "positional", None)
     if positional is None:

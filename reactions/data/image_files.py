@@ -40,7 +40,7 @@ FORMATS = (
     "WEBP",
 )
 """What Pillow may decode. Its other formats run programs (PostScript: Ghostscript), read further
-files, or are not worth the code that whoever writes a file can reach."""
+files, or are not worth the code that the author of a file can reach."""
 
 MAX_SCANS = 200
 """Passes of a progressive JPEG: each costs as much as decoding all its pixels."""

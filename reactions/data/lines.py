@@ -40,7 +40,7 @@ class GuardedStream:
         if self._unbroken_bytes > MAX_SKIPPED_BYTES:
             raise DataError(
                 f"cannot read {self._name}",
-                why=f"it has no line break in {MAX_SKIPPED_BYTES >> 20} MiB; is it a text at all?",
+                why=f"it has no line break in {MAX_SKIPPED_BYTES >> 20} MiB; is it text at all?",
                 fix="give lines of texts, paths or JSON",
             )
         return piece

@@ -20,7 +20,7 @@ def expand_user(text: str | os.PathLike[str]) -> Path:
     """Return a path with ``~`` and ``~NAME`` replaced by a home folder.
 
     Raises:
-        UsageError: nobody here is called so, or the text holds a null.
+        UsageError: no user has that name, or the text holds a null.
     """
     if "\0" in os.fspath(text):
         raise UsageError("a path cannot hold a null character", path=os.fspath(text))
@@ -36,18 +36,18 @@ def expand_user(text: str | os.PathLike[str]) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """Tell whether there is anything at a path; False for what no file system could hold."""
+    """Return whether there is anything at a path; False for what no file system could hold."""
     return _mode(path) is not None
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path is a regular file; False for what no file system could hold."""
+    """Return whether a path is a regular file; False for what no file system could hold."""
     mode = _mode(path)
     return mode is not None and stat.S_ISREG(mode)
 
 
 def is_dir(path: Path) -> bool:
-    """Tell whether a path is a folder; False for what no file system could hold."""
+    """Return whether a path is a folder; False for what no file system could hold."""
     mode = _mode(path)
     return mode is not None and stat.S_ISDIR(mode)
 
@@ -70,7 +70,7 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
 
     Raises:
         MissingError: it is not there.
-        DataError: it is larger, is no regular file (a folder, a pipe, a device), or cannot be
+        DataError: it is larger, is not a regular file (a folder, a pipe, a device), or cannot be
             read; nothing beyond the limit is read.
     """
     try:
@@ -109,13 +109,13 @@ def read_text_file(path: Path, limit_bytes: int) -> str:
 
     Raises:
         MissingError: it is not there.
-        DataError: it is larger, is no regular file, is not UTF-8, or cannot be read.
+        DataError: it is larger, is not a regular file, is not UTF-8, or cannot be read.
     """
     try:
         text = read_small_file(path, limit_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"'{path}' is not UTF-8 text", why=f"byte {error.start} is none", path=str(path)
+            f"'{path}' is not UTF-8 text", why=f"byte {error.start} is not valid", path=str(path)
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

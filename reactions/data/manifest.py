@@ -6,7 +6,7 @@
     sounds/rain.wav
     rain on a tin roof
 
-A bare line that looks like a path but is no known medium (``clip.m4a``, ``sounds/rain``) is
+A bare line that looks like a path but is not a known medium (``clip.m4a``, ``sounds/rain``) is
 refused: a text that looks so is written as ``{"text": ...}``. Relative paths start at the
 manifest's folder (or wherever the caller says). A digest is the
 SHA-256 of the file, or of the text in UTF-8; what has another is not used. A bad line is
@@ -39,7 +39,7 @@ from reactions.hashing import bytes_digest, file_digest
 from reactions.kinds import Item, Modality
 
 _KEYS = ("id", "digest", "modality", "path")
-"""Keys that are no modality."""
+"""Keys that are not modalities."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -159,7 +159,7 @@ def read_manifest(path: Path, modality: Modality) -> list[Row]:
         raise DataError(
             f"bad lines in the manifest '{path}': {len(broken)}",
             why=f"line {broken[0].line_number}: {broken[0].why}",
-            fix=RECODE if broken[0].why == NOT_UTF8 else "mend or remove them",
+            fix=RECODE if broken[0].why == NOT_UTF8 else "fix or remove them",
             path=str(path),
             lines=[row.line_number for row in broken[:20]],
         )
@@ -223,7 +223,7 @@ def _rows(
             yield Row(number, str(number), None, why=NOT_UTF8)
             continue
         if "\0" in line:
-            why = "it holds a NUL byte; is this UTF-16, or no text at all?"
+            why = "it holds a NUL byte; is this UTF-16, or not text at all?"
             yield Row(number, str(number), None, why=why)
             continue
         # Wherever files were joined, not at the start alone.
@@ -328,7 +328,7 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if modality is None:
         raise _Bad('no modality, such as {"text": ...} or {"audio": PATH}')
     if not isinstance(modality, str) or not modality:
-        raise _Bad("the modality is no string")
+        raise _Bad("the modality is not a string")
     if not _encodable(modality):
         raise _Bad("not UTF-8")
     if keys and keys[0] != modality:
@@ -348,7 +348,7 @@ def _value(
             raise _Bad(f"neither an id nor a value for '{key}'")
         return None
     if not isinstance(value, str):
-        raise _Bad(f"the value of '{key}' is no string")
+        raise _Bad(f"the value of '{key}' is not a string")
     if not value.strip():
         raise _Bad(f"the value of '{key}' is empty")
     if not _encodable(value):
@@ -369,7 +369,7 @@ def _digest(record: dict[str, Any], value: str | Path | None) -> str:
         return ""
     digest = told.removeprefix("sha256:").lower() if isinstance(told, str) else ""
     if not _SHA256.fullmatch(digest):
-        raise _Bad("the digest is no SHA-256 (64 hex digits)")
+        raise _Bad("the digest is not a SHA-256 (64 hex digits)")
     if value is None:
         raise _Bad("a digest, but nothing that has it")
     return digest

@@ -134,7 +134,7 @@ def load_audio(source: Source, *, channel: int | None = None) -> Waveform:
 
 
 def is_whole_audio(source: Source) -> bool:
-    """Tell whether header and end prove a sound whole; False where a full try must decide.
+    """Return whether header and end prove a sound whole; False where a full try must decide.
 
     Raises:
         DataError: the tar or the server it lies in cannot be read.
@@ -213,7 +213,7 @@ def open_media(source: Source, *, buffered: bool = True) -> BinaryIO:
         buffered: of a file; not where something else reads from its descriptor as well.
 
     Raises:
-        OSError: the file is missing, no regular file, or cannot be read.
+        OSError: the file is missing, not a regular file, or cannot be read.
         MediaError: it is larger than any that is decoded from memory.
         DataError: the tar or the server a blob lies in cannot be read.
     """
@@ -275,6 +275,6 @@ def _undecodable(modality: str, path: str, error: Exception) -> MediaError:
         said = _STREAM.sub("", getattr(error, "error_string", None) or str(error))
         why = " ".join(said.split()) or type(error).__name__
         if (kind := other_kind(path, modality)) is not None:
-            why = f"it is called as {kind.name} is, which is not decoded ({why})"
+            why = f"its name is that of {kind.name}, which is not decoded ({why})"
             fix = kind.fix
     return MediaError(f"cannot decode the {modality} '{path}'", why=why, fix=fix, path=path)

@@ -181,7 +181,7 @@ def describe_others(counts: Mapping[str, int], modality: Modality) -> str:
 
 
 def is_packed(name: str) -> bool:
-    """Tell whether a file is an archive that cannot be read where it lies."""
+    """Return whether a file is an archive that cannot be read where it lies."""
     return suffix_of(name) in _ARCHIVES
 
 

@@ -28,7 +28,7 @@ MAX_FRAMES = 1 << 19
 """More than an hour of any kind has."""
 
 _MAX_TRIES = 1 << 18
-"""Places in a file that look like a frame's start and are none."""
+"""Places in a file that look like a frame's start but are not."""
 
 _MAX_TAGS = 1000
 MAX_LEAD_BYTES = 1 << 16
@@ -58,7 +58,7 @@ class Part:
         frame_samples: samples of each channel in a frame.
         frames: (start, stop) of each in the file, without a length header.
         header: the frame that holds a length header, b"" for none.
-        declared: how many frames that header counts; 0 where it does not tell.
+        declared: how many frames that header counts; 0 where it does not say.
     """
 
     rate_hz: int
@@ -95,7 +95,7 @@ class Part:
 
 
 def is_mpeg(head: bytes) -> bool:
-    """Tell whether a file's first bytes, tags at the start apart, are frames of MPEG audio."""
+    """Return whether a file's first bytes, tags at the start apart, are frames of MPEG audio."""
     place = skip_tags(head, 0)
     if (found := _frame(head, place)) is None:
         return False
@@ -108,7 +108,7 @@ def is_mpeg(head: bytes) -> bool:
 
 
 def begins_late(head: bytes) -> bool:
-    """Tell whether some frames follow each other after a file's first bytes, as in a stream."""
+    """Return whether some frames follow each other after a file's first bytes, as in a stream."""
     place = _next_frame(head, 0, [len(head)])
     if not 0 <= place <= MAX_LEAD_BYTES:
         return False
@@ -126,7 +126,7 @@ def read_parts(data: bytes) -> tuple[list[Part], bool]:
         data: the whole file.
 
     Returns:
-        What was joined, in order; [] if this is no MPEG audio. And whether the frames follow
+        What was joined, in order; [] if this is not MPEG audio. And whether the frames follow
         each other without a gap.
 
     Raises:
@@ -182,7 +182,7 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
             raise Damage(f"it is cut short: its last frame lacks {stop - end + 128} bytes")
         after = skip_tags(data, place)
         if after == place:
-            if (after := _next_frame(data, place, tries)) < 0:  # what follows is no sound
+            if (after := _next_frame(data, place, tries)) < 0:  # what follows is not sound
                 if data[place : place + length].strip(b"\0") and _is_sync(data, place):
                     raise Damage(f"its frames are damaged at byte {place}")
                 return
@@ -213,7 +213,7 @@ def _next_frame(data: bytes, place: int, tries: list[int]) -> int:
         place += 1
         tries[0] -= 1
         if tries[0] < 0:
-            raise Damage("what lies between its frames looks like frames and is none")
+            raise Damage("what lies between its frames looks like frames but is not")
     return -1
 
 
@@ -224,7 +224,7 @@ def _frame(data: bytes, place: int) -> tuple[_Kind, int] | None:
     b1, b2, b3 = data[place + 1], data[place + 2], data[place + 3]
     version_bits, layer = b1 >> 3 & 3, 4 - (b1 >> 1 & 3)
     bitrate, rate = b2 >> 4, b2 >> 2 & 3
-    # Reserved values; and free bitrates, whose frames do not tell their length.
+    # Reserved values; and free bitrates, whose frames do not state their length.
     if version_bits == 1 or layer == 4 or bitrate in (0, 15) or rate == 3:
         return None
     version = 1 if version_bits == 3 else 2

@@ -42,7 +42,7 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
         head = stream.read(_HEADER_BYTES)
         if not head.startswith(_MAGIC):
             after = _search(stream, place + 1, size_bytes)
-            if after < 0:  # what follows the last page is no sound
+            if after < 0:  # what follows the last page is not sound
                 break
             place = after
             continue

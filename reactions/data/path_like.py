@@ -1,7 +1,7 @@
 """What looks like a path or a file's name, and is therefore not embedded as a text.
 
-A mistyped path that is embedded as a text gives a row like any other: nobody would notice. So
-a bare line or argument that looks like a path is refused, and whoever means the words says so
+A mistyped path that is embedded as a text gives a row like any other, unnoticed. So
+a bare line or argument that looks like a path is refused; a user who means the words says so
 (``{"text": ...}``, or ``--text`` on the command line). Ordinary sentences, numbers,
 abbreviations and idioms with a slash (``and/or``, ``km/h``) are texts.
 """
@@ -26,7 +26,7 @@ _KNOWN = frozenset(
     cpp epub gguf glb gltf java joblib js lance ldjson lz4 mat obj pcd ply psd rs stl tex
     """
 )
-"""Suffixes of media, tables, arrays, documents, archives: nobody ends a sentence in them."""
+"""Suffixes of media, tables, arrays, documents, archives: sentences do not end in them."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ABSOLUTE = re.compile(r"(?:(?:\.{1,2}|~[^/\\\s]*)?[/\\]|[A-Za-z]:[/\\])(?=\S)")
@@ -93,7 +93,7 @@ def path_reason(text: str, base: Path) -> str:
 def known_suffix(text: str) -> str:
     """Return the suffix of a medium, table or document that a text ends in, without the dot.
 
-    Punctuation around it is no part of it; "" if there is none.
+    Punctuation around it is not part of it; "" if there is none.
     """
     found = _SUFFIX.match(text.rstrip(_PUNCTUATION))
     return found[2] if found and found[2].lower() in _KNOWN else ""
@@ -165,7 +165,7 @@ def _has_separator(word: str, bare: str, base: Path) -> bool:
 
 
 def _is_idiom(parts: list[str]) -> bool:
-    """Tell whether words with a slash between them are what people write, as ``and/or`` is."""
+    """Return whether words with a slash between them are what people write, as ``and/or`` is."""
     if len(parts) > 3 or not all(part.replace("'", "").isalpha() for part in parts):
         return False
     if all(len(part) <= 3 for part in parts):
@@ -183,7 +183,7 @@ def _unknown_suffix(bare: str) -> str:
     if not found or _ABBREVIATION.fullmatch(bare):  # e.g. U.S. Ph.D.
         return ""
     stem, suffix = found[1], found[2]
-    # An ellipsis, an address, and what is no name at all.
+    # An ellipsis, an address, and what is not a name.
     if not stem or stem.endswith(".") or "@" in stem or not stem[-1].isalnum():
         return ""
     if len(suffix) == 1 and len(stem) < 3:

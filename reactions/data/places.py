@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Encoded media that are no local file of their own: a tar's member, a remote object.
+    """Encoded media that are not local files of their own: a tar's member, a remote object.
 
     Attributes:
         url: path or URL of the file they lie in.
@@ -85,7 +85,7 @@ class Blob:
 
 
 def is_url(text: str) -> bool:
-    """Tell whether a text is a URL, such as ``s3://bucket/key``, rather than a path."""
+    """Return whether a text is a URL, such as ``s3://bucket/key``, rather than a path."""
     return _URL.match(text) is not None
 
 
@@ -198,7 +198,7 @@ def _stored_pattern(pattern: str) -> str:
 
 
 def is_folder(url: str) -> bool:
-    """Tell whether an absolute path or URL is a folder.
+    """Return whether an absolute path or URL is a folder.
 
     Raises:
         DataError: a remote place cannot be reached.
@@ -271,7 +271,7 @@ def open_binary(url: str) -> BinaryIO:
         return remote.open_binary(url)
     try:
         if not stat.S_ISREG(Path(url).stat().st_mode):  # a pipe or a device may never end
-            raise DataError(f"cannot read '{url}'", why="it is no regular file", path=url)
+            raise DataError(f"cannot read '{url}'", why="it is not a regular file", path=url)
         return Path(url).open("rb")
     except FileNotFoundError:
         raise MissingError(f"there is nothing at '{url}'", path=url) from None

@@ -64,7 +64,7 @@ def offline() -> str:
 
 
 def check_address(url: str) -> None:
-    """Refuse an address that is never opened, whoever asks.
+    """Refuse an address that is never opened, whatever the command.
 
     Args:
         url: with ``://``.

@@ -71,7 +71,7 @@ def find(url: str) -> list[tuple[str, int, str]]:
 
 
 def is_folder(url: str) -> bool:
-    """Tell whether a URL names a folder.
+    """Return whether a URL names a folder.
 
     Raises:
         MissingError: a package is missing.

@@ -110,7 +110,7 @@ def _riff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
 
 
 def _is_streamed(whole: int, size_bytes: int) -> bool:
-    """Tell whether a size of 0 means that it is unknown: the file goes on behind its header."""
+    """Return whether a size of 0 means that it is unknown: the file goes on behind its header."""
     return whole in (0, 8) or whole >= STREAMED_BYTES or whole + 9 < size_bytes
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMATS = frozenset(
     ("AIFF", "AU", "CAF", "FLAC", "MP3", "NIST", "OGG", "RF64", "SVX", "W64", "WAV", "WAVEX")
 )
-"""What is decoded: formats of which can be told whether a file is whole."""
+"""Formats that are decoded: those whose files show whether they are whole."""
 
 MAX_PEAK = 8.0
 """Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
@@ -40,7 +40,7 @@ _HELD = FORMATS - {"FLAC", "MP3", "OGG"}
 _BLOCK_SAMPLES = 1 << 20
 _HEAD_BYTES = 1 << 13
 _UNKNOWN_FRAMES = 1 << 62
-"""libsndfile's count of frames where a header does not tell, such as a piped FLAC's, is above."""
+"""libsndfile's count of frames where a header does not say, such as a piped FLAC's, is above."""
 
 _FLAC = b"fLaC\0\0\0\x22"
 
@@ -118,7 +118,7 @@ def decode(
         (n,) float32 samples in [-1, 1], n >= 1, and the rate in Hz.
 
     Raises:
-        Refused: it is cut short, empty, beyond the limits, or holds what is no sound.
+        Refused: it is cut short, empty, beyond the limits, or holds what is not a sound.
         RuntimeError: libsndfile cannot decode it.
     """
     pieces, _ = _pieces(stream, limits)
@@ -135,10 +135,10 @@ def decode(
 
 
 def is_whole(stream: BinaryIO, limits: Limits) -> bool:
-    """Tell whether header and end prove a sound whole and within limits, without decoding it.
+    """Return whether header and end prove a sound whole and within limits, without decoding it.
 
     Returns:
-        False where only decoding can tell.
+        False where only decoding shows it.
 
     Raises:
         Refused: it is certainly not.
@@ -196,7 +196,7 @@ def _ogg(stream: BinaryIO, size_bytes: int) -> list[_Piece]:
 def _mpeg(data: bytes, limits: Limits) -> tuple[list[_Piece], bool]:
     parts, whole = mpeg_frames.read_parts(data)
     if not parts:
-        raise Refused("it has no frames that tell their length")
+        raise Refused("it has no frames that state their length")
     for part in parts:
         limits.check(sum(p.samples for p in parts), part.channels, part.rate_hz)
     pieces = [
@@ -217,7 +217,7 @@ def _after_tag(stream: BinaryIO, head: bytes) -> bytes:
 
 
 def _is_mpeg(stream: BinaryIO) -> bool:
-    """Tell whether a file that does not begin as one is MPEG audio all the same."""
+    """Return whether a file that does not begin as one is MPEG audio all the same."""
     import soundfile
 
     try:
@@ -262,7 +262,7 @@ def _decode_piece(
         declared = sound.frames if sound.frames < _UNKNOWN_FRAMES else 0
         limits.check(len(samples) + (piece.frames or declared), channels, rate_hz)
         if channel is not None and channel >= channels:
-            raise Refused(f"it has {channels} channels, no number {channel}")
+            raise Refused(f"it has {channels} channels; there is no channel {channel}")
         # Not past the end: what may follow there, such as a tag, is none of a decoder's.
         left = (declared or sys.maxsize) if piece.frames is None else piece.frames
         n = 0
@@ -296,16 +296,16 @@ def _mono(frames: NDArray[np.float32], channel: int | None) -> NDArray[np.float3
 def _check_format(sound: soundfile.SoundFile, piece: _Piece) -> None:
     if sound.format not in FORMATS:
         raise Refused(
-            f"it is {sound.format}, a format of which cannot be told whether a file is whole",
+            f"it is {sound.format}, in which a file that was cut short cannot be recognised",
             "convert it to FLAC or WAV",
         )
     if sound.format in _HELD and piece.held is None:
-        raise Refused("its header does not tell where its samples are")
+        raise Refused("its header does not say where its samples are")
 
 
 @contextmanager
 def _open(stream: BinaryIO, piece: _Piece) -> Iterator[Any]:
-    """Open a piece to read it from start to end, telling libsndfile its size where it has none."""
+    """Open a piece to read it from start to end, giving libsndfile its size where it has none."""
     import soundfile
 
     sized = piece.held is not None and piece.held.sized is not None

@@ -107,7 +107,7 @@ def _check_end(stream: BinaryIO, url: str, end: int) -> None:
             place += len(rest) - len(rest.lstrip(b"\0"))
             raise damaged_tar(
                 url,
-                f"behind its end, at byte {place}, there is more, as where several were joined",
+                f"more follows its end, at byte {place}, as where several tars were joined",
                 "list the tars one by one, or join them so that all are read: tar --concatenate",
             )
         place += len(rest)

@@ -1,7 +1,7 @@
 r"""Lines of texts that anybody may have written: any encoding and line break, any length.
 
 A line ends at ``\n``, ``\r\n`` or ``\r`` and nowhere else: form feeds, U+0085 and U+2028 are
-part of a text. A byte-order mark says how the file is encoded and is no part of it.
+part of a text. A byte-order mark says how the file is encoded and is not part of it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def read_lines(
             if n_bytes > MAX_SKIPPED_BYTES:
                 size = f"{MAX_SKIPPED_BYTES >> 20} MiB"
                 raise NoLinesError(
-                    f"line {number + 1} has no end within {size}; is it a text at all?"
+                    f"line {number + 1} has no end within {size}; is it text at all?"
                 )
             if len(body) < len(part):
                 number += 1

@@ -1,7 +1,7 @@
 """Failures that say nothing about a file: memory, descriptors, disks and servers that give way.
 
 A scan's verdicts are remembered and decide what a corpus is. What would read well a minute
-later is no verdict: the run stops, keeps what it looked at, and can be run again.
+later is not a verdict: the run stops, keeps what it looked at, and can be run again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TransientError(DataError):
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Tell whether an error may not come again: it says nothing about the file."""
+    """Return whether an error may not come again: it says nothing about the file."""
     if isinstance(error, MemoryError | TransientError | TimeoutError | ConnectionError):
         return True
     if isinstance(error, OSError) and error.errno is not None:

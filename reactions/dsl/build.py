@@ -231,7 +231,7 @@ class _Builder:
             word = _text(children[0])
             if word.isupper() and set(word) & set(LETTERS) and not set(word) <= set(LETTERS):
                 raise self.source.error(
-                    f"'{word}' is no subset of the modalities",
+                    f"'{word}' is not a subset of the modalities",
                     _span(value),
                     why=", ".join(f"{letter} is {name}" for letter, name in LETTERS.items()),
                     fix="use these letters, or names: data=(text, audio)",
@@ -241,7 +241,7 @@ class _Builder:
         for entry in (_children(child) for child in children if _is(child, "entry")):
             if len(entry) > 1 or not _is(entry[0], "NAME"):
                 raise self.source.error(
-                    f"'{entry[-1]}' is no modality name",
+                    f"'{entry[-1]}' is not a modality name",
                     _span(entry[-1]),
                     why="data names the subset of modalities to train on",
                     fix="data=TVA   or   data=(text, audio)",

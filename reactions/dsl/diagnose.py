@@ -215,7 +215,7 @@ def _lower_case(m: _Mistake) -> LanguageError | None:
             fix=f"did you mean '{near[0]}'?",
         )
     return m.error(
-        f"'{word}' is no reaction", span=span, why=f"reactions are {', '.join(RESERVED)}"
+        f"'{word}' is not a reaction", span=span, why=f"reactions are {', '.join(RESERVED)}"
     )
 
 
@@ -306,7 +306,7 @@ def _arguments(m: _Mistake) -> LanguageError | None:
         return m.error(f"{m.word(-2)}() is empty", fix=_example(m.word(-2)))
     if m.accepts == {"EQUAL"}:
         return m.error(
-            f"'{m.word(-1)}' is no option",
+            f"'{m.word(-1)}' is not an option",
             span=span_of(m.tokens[m.position - 1]),
             why="Dr and Cr take one space, then options",
             fix=f"for a second expert: & Cr({m.word(-1)})   for an option: {m.word(-1)}=...",

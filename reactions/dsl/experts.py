@@ -84,7 +84,7 @@ class Experts:
                 raise source.error(
                     f"{expert.label} cannot be centred",
                     node.spans.get("centre", span),
-                    why="centre takes a space's own modality means out, and this is a product",
+                    why="centre subtracts a space's own modality means, and this is a product",
                     fix="centre the spaces that it is made of",
                 )
             expert = kinds.Leaf(replace(expert.spec, centre=node.centre))

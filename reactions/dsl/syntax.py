@@ -76,7 +76,7 @@ class Space(_Expression):
     """A space: registered, bound to a name, or given by URI.
 
     Attributes:
-        name: as registered or bound; any text that is no identifier is a URI and is
+        name: as registered or bound; any text that is not an identifier is a URI and is
             written between quotes.
 
     Raises:

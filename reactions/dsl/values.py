@@ -22,7 +22,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 
 
 def is_identifier(text: str) -> bool:
-    """Tell whether a name can be written without quotes."""
+    """Return whether a name can be written without quotes."""
     return bool(_IDENTIFIER.fullmatch(text)) and text not in RESERVED
 
 
@@ -87,10 +87,10 @@ def check_modality(name: str) -> None:
     """Refuse a modality name that cannot be written in a reaction.
 
     Raises:
-        UsageError: it is no identifier.
+        UsageError: it is not an identifier.
     """
     if not (isinstance(name, str) and is_identifier(name)):
-        raise UsageError(f"'{name}' is no modality name", fix="use letters, digits, _ and .")
+        raise UsageError(f"'{name}' is not a modality name", fix="use letters, digits, _ and .")
 
 
 def centre_of(value: bool | str | None) -> bool | None:
@@ -124,7 +124,7 @@ def factors_of(option: str, value: object) -> Factors:
         value: a number, a sequence of numbers, or a mapping from modality to number.
 
     Raises:
-        UsageError: empty, or a factor is no number in [0, 1].
+        UsageError: empty, or a factor is not a number in [0, 1].
     """
     if isinstance(value, Mapping):
         for name in value:

@@ -49,7 +49,7 @@ def class_embeddings(prompts: Rows, n_templates: int) -> NDArray[np.float32]:
         (n_classes, d) float32, unit-norm rows.
 
     Raises:
-        DimensionMismatch: the rows are no multiple of ``n_templates``.
+        DimensionMismatch: the rows are not a multiple of ``n_templates``.
         DataError: a prompt's embedding, or a class's mean, is zero or not finite.
     """
     n = len(prompts)

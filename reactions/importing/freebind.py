@@ -187,7 +187,7 @@ def find_products(folder: Path, name: str | None = None) -> tuple[list[Product],
 
 
 def _is_part(product: Product, larger: Product) -> bool:
-    """Tell whether a product is a larger one with an expert left out: a stage is no part."""
+    """Return whether a product is a larger one with an expert left out; stages do not count."""
     return product.name in (f"{larger.name}_M", f"{larger.name}_G")
 
 

@@ -102,7 +102,7 @@ def _check_shapes(
     if missing or unexpected or mismatched:
         shapes = [f"{name} is ({sizes}), not ({wanted})" for name, sizes, wanted in mismatched]
         raise DataError(
-            f"'{path}' is no {kind} projector",
+            f"'{path}' is not a {kind} projector",
             why="; ".join(
                 f"{len(entries)} {what}: {_listed(entries)}"
                 for what, entries in (
@@ -131,7 +131,7 @@ def _check_values(path: Path, name: str, tensor: Tensor, kind: str) -> None:
         why = f"{name} is negative: no variance is"
     if why:
         raise DataError(
-            f"'{path}' is no usable {kind} projector",
+            f"'{path}' is not a usable {kind} projector",
             why=why,
             fix="copy the published file again",
             path=str(path),

@@ -158,7 +158,7 @@ def _read(recipe: str, path: Path) -> Head:
         raise
     if recipe == "exmcr" and head.widths["hidden"] != 2 * head.widths["expert"]:
         raise DataError(
-            f"'{path}' is no Ex-MCR projector",
+            f"'{path}' is not an Ex-MCR projector",
             why=f"its hidden layers have {head.widths['hidden']} dimensions, not twice the "
             f"{head.widths['expert']} that enter",
             fix="copy the published file again",

@@ -80,7 +80,7 @@ def examine(lab: Lab) -> tuple[list[TableStatistics], list[Finding]]:
     """Read the folders of embeddings of a lab, every row once.
 
     Returns:
-        What was counted, and what is wrong; what cannot be used is told, not raised.
+        What was counted, and what is wrong; what cannot be used is reported, not raised.
     """
     counted: list[TableStatistics] = []
     findings: list[Finding] = []
@@ -124,7 +124,9 @@ def _faults(one: TableStatistics) -> Iterator[Finding]:
         message = f"the tower has collapsed: root mean squared cosine {one.cosine:.4f}"
         yield Finding("collapsed", name, message, count=one.n, total=one.n)
     if not one.ids_from:
-        message = "rows have no ids: they are paired by their numbers, and found by no input"
+        message = (
+            "rows have no ids: they are paired by their numbers, and no input can look them up"
+        )
         yield Finding("no_ids", name, message, count=one.n, total=one.n)
 
 
@@ -134,11 +136,11 @@ def _unmatched(specs: Sequence[SpaceSpec], modality: Modality) -> Finding | None
     if not lacking:
         return None
     names = " and ".join(spec.name for spec in specs)
-    parts = [f"{len(ids)} are not in all: {name}" for name, ids in lacking.items()]
+    parts = [f"{len(ids)} of {name} are not" for name, ids in lacking.items()]
     return Finding(
         "unmatched",
         names,
-        f"{n_common} {modality} ids are in all; of their own have " + ", ".join(parts),
+        f"{n_common} {modality} ids are in all folders; " + ", ".join(parts),
         count=sum(map(len, lacking.values())),
         total=n_most,
         examples=tuple({"space": name, "id": ids[0]} for name, ids in lacking.items())[:_SHOWN],

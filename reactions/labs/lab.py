@@ -322,7 +322,7 @@ class Lab:
     def inventory(self) -> list[Holding]:
         """Count what the lab has: every corpus, and every evaluation set it may have.
 
-        What is missing or unusable is told, not raised.
+        What is missing or unusable is reported, not raised.
         """
         from reactions.labs.survey import inventory
 

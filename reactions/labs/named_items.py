@@ -17,7 +17,7 @@ _SHOWN = 3
 
 
 def names_items(lab: Lab, modality: Modality) -> bool:
-    """Tell whether a lab names items of a modality that are not made up."""
+    """Return whether a lab names items of a modality that are not made up."""
     source = lab.corpora.get(modality)
     return source is not None and bool(source.sources)
 

@@ -26,7 +26,7 @@ from reactions.spaces.adapters import resolve_uri
 from reactions.spaces.weights import NamedWeights, Places
 
 Agree = Callable[[Path, Sequence[Mention]], bool]
-"""Asks a person whether to use a lab file that was found by itself, told what it names."""
+"""Asks a person whether to use a lab file that was found by itself; gets what it names."""
 
 OWN_LAB = "molspace.toml"
 _TYPES = {"float": float, "int": int, "int | None": int, "str": str, "Precision": str}
@@ -75,8 +75,8 @@ def load_lab(
 ) -> Lab:
     """Read and check a lab file.
 
-    ``./molspace.toml`` that nobody named is only read where it names nothing but local data, or
-    where the user agreed to it (``molspace lab allow``).
+    ``./molspace.toml`` that the user did not name is only read where it names nothing but local
+    data, or where the user agreed to it (``molspace lab allow``).
 
     Args:
         name: see ``find_lab``.
@@ -93,7 +93,7 @@ def load_lab(
         MissingError: no such lab, or no such folder of data.
         UsageError: the file is not valid; the message names the key. Or the user has not
             agreed to it.
-        DataError: it is too large, or no regular file.
+        DataError: it is too large, or not a regular file.
     """
     if data is not None and not is_dir(data):
         raise MissingError(
@@ -130,7 +130,7 @@ def read_chain(path: Path) -> list[TomlFile]:
     Raises:
         MissingError: it, or a lab that it extends, is not there.
         UsageError: one is not valid TOML, or they extend one another in a circle.
-        DataError: one is too large, or no regular file.
+        DataError: one is too large, or not a regular file.
     """
     files = [read_toml(path)]
     while True:
@@ -150,7 +150,7 @@ def read_chain(path: Path) -> list[TomlFile]:
 
 
 def _check_trust(files: Sequence[TomlFile], agree: Agree) -> None:
-    """Refuse a lab file that nobody named, unless it is data alone or the user agrees."""
+    """Refuse a lab file that the user did not name, unless it is data alone or the user agrees."""
     found, state = mentions(files), verdict(files)
     if state == "denied" or (found and state != "allowed"):
         if state == "denied" or not agree(files[0].path, found):

@@ -84,7 +84,7 @@ def _space(
 ) -> SpaceSpec | SpaceMaker:
     where = f"spaces.{name}"
     if not isinstance(entry, Mapping):
-        raise UsageError(f"{path}: {where} is no table")
+        raise UsageError(f"{path}: {where} is not a table")
     kinds = _URI_KEYS if "uri" in entry else _PRECOMPUTED_KEYS if "path" in entry else _SPACE_KEYS
     in_full = "uri" not in entry and "path" not in entry
     near = {**kinds, "uri": str, "path": str} if in_full else kinds  # a slip of any of them

@@ -106,12 +106,12 @@ def _common(specs: Sequence[SpaceSpec], modality: str) -> Holding:
 
 
 def audit(lab: Lab) -> list[Finding]:
-    """Look through the corpora and embeddings of a lab; what cannot be used is told, not raised."""
+    """Look through a lab's corpora and embeddings; what cannot be used is reported, not raised."""
     return audit_corpora(lab) + examine(lab)[1]
 
 
 def audit_corpora(lab: Lab) -> list[Finding]:
-    """Look through the corpora of a lab; one that cannot be used is told, not raised."""
+    """Look through the corpora of a lab; one that cannot be used is reported, not raised."""
     findings: list[Finding] = []
     for modality in sorted(lab.corpora):
         try:

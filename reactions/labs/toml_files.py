@@ -19,7 +19,7 @@ LIMIT_BYTES = 1 << 20
 """Of a lab file; parsing the worst of this size takes two seconds and 0.3 GB."""
 
 MAX_CHARACTERS = 8192
-"""Of one text or key: longer ones are no path, name or id, and no message could show them."""
+"""Of one text or key: longer ones are not paths, names or ids, and no message could show them."""
 
 MAX_DEPTH = 8
 """Parts of a dotted key, and levels of tables and lists."""
@@ -58,7 +58,7 @@ def read_toml(path: Path) -> TomlFile:
 
     Raises:
         MissingError: it is not there.
-        DataError: it is too large, no regular file, or cannot be read.
+        DataError: it is too large, not a regular file, or cannot be read.
         UsageError: it is not valid TOML, nests too deeply, or holds what TOML cannot hold
             (numbers beyond 64 bits) or a file name cannot (null characters).
     """
@@ -69,7 +69,7 @@ def read_toml(path: Path) -> TomlFile:
         data = tomllib.loads(text)
     # Long numbers raise a bare ValueError, dates that there are not likewise.
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no valid TOML", why=str(error)[:200]) from None
+        raise UsageError(f"{path} is not valid TOML", why=str(error)[:200]) from None
     _check_values(data, path)
     return TomlFile(path, raw, data)
 

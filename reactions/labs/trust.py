@@ -1,6 +1,6 @@
-"""Lab files that nobody named: what they could do, and whether the user agreed to it.
+"""Lab files that the user did not name: what they could do, and whether the user agreed.
 
-``./molspace.toml`` is picked up by itself, so whoever writes a folder writes it. As long as it
+``./molspace.toml`` is picked up by itself, so the author of a folder controls it. As long as it
 names folders of embeddings and local media only, it is data. As soon as it names what is fetched,
 imported or run, the user has to agree once, as with direnv: to this path with this content.
 """

@@ -27,7 +27,7 @@ def table_of(data: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]
     """
     value = data.get(key, {})
     if not isinstance(value, Mapping):
-        raise UsageError(f"{path}: '{key}' is no table", fix=f"write [{key}]")
+        raise UsageError(f"{path}: '{key}' is not a table", fix=f"write [{key}]")
     return value
 
 
@@ -48,10 +48,10 @@ def check_keys(data: Any, known: Any, path: Path, prefix: str) -> None:
     """Check that a table has no unknown keys.
 
     Raises:
-        UsageError: it has one, or is no table.
+        UsageError: it has one, or is not a table.
     """
     if not isinstance(data, Mapping):
-        raise UsageError(f"{path}: '{prefix.rstrip('.')}' is no table")
+        raise UsageError(f"{path}: '{prefix.rstrip('.')}' is not a table")
     for key in data:
         if key not in known:
             raise UsageError(f"{path}: unknown key {prefix}{key}", fix=suggestion(key, list(known)))

@@ -84,7 +84,7 @@ def _turn_up() -> Callable[[], None]:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Tell whether bfloat16 products run on instructions of their own; without, they are slower."""
+    """Return whether bfloat16 products have instructions of their own; without, they are slower."""
     mkldnn = torch.backends.mkldnn  # what multiplies 16 bits on CPUs; torch leaves it untyped
     if not (mkldnn.is_available() and mkldnn.enabled):  # type: ignore[no-untyped-call]
         return False

@@ -24,7 +24,7 @@ def check_result(step: Step, artifact: Artifact, start: int, stop: int | None) -
     Raises:
         DataError: a value is not finite; the first bad row is named.
         StepError: an array has the wrong number of rows, no rows at all, or holds
-            Python objects, or ``meta`` is no JSON.
+            Python objects, or ``meta`` is not JSON.
     """
     for name, rows in artifact.arrays.items():
         shape, dtype = tuple(rows.shape), np.dtype(rows.dtype)
@@ -45,7 +45,7 @@ def check_result(step: Step, artifact: Artifact, start: int, stop: int | None) -
     try:
         canonical(artifact.meta)
     except TypeError as error:
-        raise _fault(step, f"its record (meta) is no JSON: {error}") from error
+        raise _fault(step, f"its record (meta) is not JSON: {error}") from error
 
 
 def _fault(step: Step, why: str) -> StepError:

@@ -117,7 +117,7 @@ class LocalExecutor:
         if plan.pending:
             devices = resolve_devices(self._device)[: _tasks(plan)]  # torch is imported only now
             # Given back after the last worker has stopped. What the run reads and makes stays
-            # until then, whoever cleans up meanwhile.
+            # until then, even if another process cleans up meanwhile.
             with ExitStack() as locks:
                 locks.enter_context(self._store.using(keys_of(targets)))
                 pool = Pool(devices, self._load_encoder, mailbox, self._delayed)

@@ -23,11 +23,11 @@ class Part:
 def follow(
     parts: Sequence[Part], events: EventSink, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[int]:
-    """Yield the index of each part in turn, and tell of it and of the time that is left.
+    """Yield the index of each part in turn, and report it with the time that is left.
 
     Args:
         parts: what is planned; a part that takes no time at all is allowed.
-        events: told as each part begins, and when the last one is over.
+        events: called as each part begins, and when the last one is over.
         clock: seconds from any origin.
     """
     began_s = clock()

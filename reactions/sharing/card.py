@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
 
 
 def is_rehearsal(bundle: Bundle) -> bool:
-    """Tell whether a bundle was made with the stand-ins of the mini lab."""
+    """Return whether a bundle was made with the stand-ins of the mini lab."""
     labels = [bundle.lab, *(str(spec["lab"]) for spec in bundle.record["spaces"])]
     return any(re.search(rf"(?<!\w){_REHEARSAL}(?!\w)", label) for label in labels)
 
@@ -188,7 +188,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return text that stays in its cell and is no markup, whatever a record says."""
+    """Return text that stays in its cell and is not markup, whatever a record says."""
     text = " ".join(str(value).split())
     return re.sub(r"([\\`*\[\]|<>])", r"\\\1", text)
 

@@ -102,9 +102,9 @@ def push(
         dry_run: write everything, check it, and send nothing.
 
     Raises:
-        UsageError: ``repo`` is no name.
+        UsageError: ``repo`` is not a name.
         MissingError: offline mode is on, the hub's library is missing, or the hub refuses.
-        BundleError: the repository holds a model that is no bundle.
+        BundleError: the repository holds a model that is not a bundle.
         StoreError: no room for a copy.
     """
     check_repo(repo)
@@ -188,7 +188,7 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
         out: the bundle's directory; by default one named after the repository.
 
     Raises:
-        UsageError: ``repo`` or ``revision`` is no name.
+        UsageError: ``repo`` or ``revision`` is not a name.
         MissingError: there is no such repository or revision, the hub cannot be reached, or
             its library is missing.
         BundleError: it holds code beside a bundle, or its bundle is damaged.
@@ -197,7 +197,7 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
     """
     check_repo(repo)
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise UsageError(f"'{revision}' is no revision", fix="a commit, tag or branch")
+        raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
     if out is not None and exists(out):
         bundles.check_replaceable(out)  # now, not after a download
     found, commit = _download(repo, revision)

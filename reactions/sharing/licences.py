@@ -22,12 +22,12 @@ _FREE = {"afl", "apache", "artistic", "bsd", "bsl", "by", "cc0", "isc", "mit", "
 
 
 def is_non_commercial(licence: str) -> bool:
-    """Tell whether a licence's name says that commercial use is not allowed."""
+    """Return whether a licence's name says that commercial use is not allowed."""
     return bool(re.search(r"non.?commercial|(?<![a-z])nc(?![a-z])|research.only", licence.lower()))
 
 
 def is_known(licence: str) -> bool:
-    """Tell whether a licence's name says what it allows."""
+    """Return whether a licence's name says what it allows."""
     words = set(re.split(r"[^a-z0-9]+", licence.lower()))
     return is_non_commercial(licence) or bool(words & (_FREE | _SHARE_ALIKE | {"nd"}))
 

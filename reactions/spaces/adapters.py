@@ -107,8 +107,8 @@ def resolve_uri(
 
     Raises:
         MissingError: nothing can open it.
-        DataError: it was found, but is no usable space.
-        UsageError: no path could be called so.
+        DataError: it was found, but is not a usable space.
+        UsageError: no path can have this name.
     """
     if "\0" in uri:
         raise UsageError("a URI cannot hold a null character", uri=uri)

@@ -41,7 +41,7 @@ def default_workers() -> int:
     """Return how many threads prepare items: $MOLSPACE_WORKERS, else one a core, at most four.
 
     Raises:
-        UsageError: the variable is no whole number from 0 up.
+        UsageError: the variable is not a whole number from 0 up.
     """
     if chosen := os.environ.get(WORKERS_VARIABLE):
         if not (chosen.isascii() and chosen.isdigit()):

@@ -5,7 +5,7 @@
     audioclip:./FILE                        another file of that layout
 
 Source: Guzhov et al., AudioCLIP (ICASSP 2022); names and shapes as in the published repository,
-which is no package.
+which is not a package.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[Hearer
     except (KeyError, ValueError, IndexError) as error:
         lacks = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else "of its shapes"
         raise DataError(
-            f"'{path}' is no AudioCLIP checkpoint",
+            f"'{path}' is not an AudioCLIP checkpoint",
             why=lacks,
             fix=f"the published ones are {' and '.join(PUBLISHED)}",
             path=str(path),
@@ -271,7 +271,7 @@ def samples_of(sound: Any) -> NDArray[np.float32]:
         (n,) float32 at 44.1 kHz, 220,500 <= n <= 441,000, in [-1, 1].
 
     Raises:
-        MediaError: it is no usable sound.
+        MediaError: it is not a usable sound.
     """
     samples = centre(media.resample(usable(sound), RATE_HZ), _MOST_S)
     lacking = max(0, _LEAST - len(samples))

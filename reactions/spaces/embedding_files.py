@@ -80,7 +80,7 @@ def npy_of(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
     """Read the header of an npy file, as ``npy_header`` does.
 
     Raises:
-        DataError: it is damaged, is no npy, or holds more, or less, than its header says.
+        DataError: it is damaged, is not an npy file, or holds more, or less, than its header says.
     """
     try:
         with path.open("rb") as stream:
@@ -98,7 +98,7 @@ def npy_header(
         Shape, dtype, whether it is in Fortran's order, and where the elements begin.
 
     Raises:
-        ValueError: it is damaged, is no npy, holds Python objects, or holds more, or less,
+        ValueError: it is damaged, is not an npy file, holds Python objects, or holds more, or less,
             than its header says.
     """
     if stream.read(2) == b"PK":

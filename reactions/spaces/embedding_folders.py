@@ -28,8 +28,8 @@ def folder_of(uri: str | Path) -> Path:
     """Return the absolute folder that a path or ``precomputed:`` or ``file:`` URI names.
 
     Raises:
-        MissingError: it is no existing folder.
-        UsageError: it begins with the home folder of nobody.
+        MissingError: it is not an existing folder.
+        UsageError: it begins with the home folder of an unknown user.
     """
     text = os.fspath(uri)
     for scheme in (f"{ADAPTER}:", "file://", "file:"):
@@ -78,7 +78,7 @@ def read_info(folder: Path, modalities: Sequence[Modality]) -> dict[str, Any]:
                 path=str(path),
             )
         if not (value is None or isinstance(value, str)):
-            raise DataError(f"'{key}' in '{path}' is no string", path=str(path))
+            raise DataError(f"'{key}' in '{path}' is not a string", path=str(path))
         if value is not None and not value.isprintable():
             raise DataError(
                 f"'{key}' in '{path}' holds characters that cannot be printed",
@@ -87,7 +87,7 @@ def read_info(folder: Path, modalities: Sequence[Modality]) -> dict[str, Any]:
             )
     if info.get("hub") is not None and info["hub"] not in modalities:
         raise DataError(
-            f"hub '{info['hub']}' in '{path}' is no modality of the space",
+            f"hub '{info['hub']}' in '{path}' is not a modality of the space",
             fix=suggestion(info["hub"], modalities),
             path=str(path),
         )

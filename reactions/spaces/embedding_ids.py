@@ -175,7 +175,7 @@ def ids_of_array(array: NDArray[Any], where: str) -> list[Any]:
     if flat.dtype.kind == "U":
         codes = flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder))
         if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
-            raise no_ids(where, "it holds numbers that are no characters")
+            raise no_ids(where, "it holds numbers that are not characters")
     try:
         if flat.dtype.kind == "S":
             return [text.decode() for text in flat.tolist()]
@@ -194,7 +194,7 @@ def parse_ids(text: str, where: str, n: int) -> list[Any]:
         n: how many rows there are.
 
     Raises:
-        DataError: it is no JSON list.
+        DataError: it is not a JSON list.
     """
     # Each value takes many times its text: what could hold far too many is not parsed.
     if text.count(",") + text.count("[") > _ID_COMMAS * n + _FEW:

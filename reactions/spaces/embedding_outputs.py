@@ -252,7 +252,7 @@ class _Lines:
 
 
 def _is_embedded(path: Path) -> bool:
-    """Tell whether a file of JSON lines holds embeddings, by its first."""
+    """Return whether a file of JSON lines holds embeddings, by its first."""
     try:
         with path.open("rb") as stream:
             record = json.loads(stream.readline(_MAX_LINE_BYTES))
@@ -279,14 +279,14 @@ def _record(path: Path, line: bytes, row: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _bad_line(path, row, str(error)) from error
     if not isinstance(record, dict):
-        raise _bad_line(path, row, "it is no JSON object")
+        raise _bad_line(path, row, "it is not a JSON object")
     return record
 
 
 def _vector(path: Path, record: dict[str, Any], row: int) -> list[float]:
     found = record.get("embedding")
     if not isinstance(found, list) or not found or any(type(x) not in (int, float) for x in found):
-        raise _bad_line(path, row, "its 'embedding' is no list of numbers")
+        raise _bad_line(path, row, "its 'embedding' is not a list of numbers")
     return found
 
 

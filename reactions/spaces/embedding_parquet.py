@@ -156,7 +156,7 @@ def read_id_column(path: Path, modality: str, besides: tuple[str, ...] = ()) -> 
         besides: columns that hold something else.
 
     Raises:
-        DataError: it is damaged, or which column holds the ids cannot be told.
+        DataError: it is damaged, or it is unclear which column holds the ids.
         MissingError: pyarrow is not installed.
     """
     _, parquet = pyarrow_of(path)

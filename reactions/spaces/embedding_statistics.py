@@ -104,7 +104,7 @@ def _sampled(table: EmbeddingFile) -> float:
     rows = np.unique((starts[:, None] + np.arange(size)).reshape(-1))
     try:
         raw = table.read(rows).astype(np.float64)
-    except MolspaceError:  # a damaged row, which whoever embeds it reports
+    except MolspaceError:  # a damaged row, which embedding it reports
         return float("nan")
     with np.errstate(all="ignore"):
         peak = np.abs(raw).max(axis=1, keepdims=True)

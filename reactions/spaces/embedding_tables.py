@@ -52,7 +52,7 @@ class Selected:
         self._rows = rows
 
     def ids(self) -> list[Any] | None:
-        """Return None: whoever selected the rows knows their ids."""
+        """Return None: the ids were read before the rows were selected."""
         return None
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
@@ -158,7 +158,7 @@ def check_unpacked(path: Path, declared_bytes: int, what: str) -> None:
 def not_rows(path: Path, why: str) -> DataError:
     """Return the error for a file of something else than rows of floats."""
     return DimensionMismatch(
-        f"'{path}' is no table of embeddings",
+        f"'{path}' is not a table of embeddings",
         why=why,
         fix="store one row of floats an item: an (n, dim) array",
         path=str(path),

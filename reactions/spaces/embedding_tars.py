@@ -31,7 +31,7 @@ def first_sample(path: Path) -> list[str]:
     """Return what follows the key in the names of a tar's first sample.
 
     Raises:
-        DataError: it is no tar.
+        DataError: it is not a tar.
     """
     found: list[str] = []
     key = ""
@@ -173,7 +173,7 @@ class _Tars:
         return table.ids(), self.paths[0].name
 
     def _wanted(self, rest: str) -> bool:
-        """Tell whether a member, by the rest of its name, is of this modality."""
+        """Return whether a member, by the rest of its name, is of this modality."""
         name, _, suffix = rest.rpartition(".")
         own = modality_of(name) if self.named else name
         return suffix == "npy" and own == (self.modality if self.named else "")
@@ -183,7 +183,7 @@ def tar_sets(folder: Path) -> list[tuple[Modality, _Tars]]:
     """Return the sets in the tars of a folder.
 
     Raises:
-        DataError: a tar is damaged, or its modality cannot be told.
+        DataError: a tar is damaged, or its modality is unclear.
     """
     groups: dict[tuple[Modality, bool], list[Path]] = {}
     for path in sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")]):

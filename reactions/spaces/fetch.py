@@ -132,7 +132,7 @@ def _repository(space: str, wanted: WeightsRepo, places: Places) -> Fetched:
 
 
 def _complete(folder: Path, wanted: WeightsRepo) -> bool:
-    """Tell whether a folder holds weights, and what they cannot do without."""
+    """Return whether a folder holds weights, and what they cannot do without."""
     if not wanted.weights:
         return True
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
@@ -342,7 +342,7 @@ def _tag(headers: Message) -> str:
 
 
 def _same(headers: Message, tag: str) -> bool:
-    """Tell whether an answer is of the version that was begun, as far as both are known."""
+    """Return whether an answer is of the version that was begun, as far as both are known."""
     return not tag or _tag(headers) in ("", tag)
 
 

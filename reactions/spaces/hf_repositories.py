@@ -71,7 +71,7 @@ class Repository:
         for key in (name, f"{name}_dict"):
             value = self.config.get(key)
             if value is not None and not isinstance(value, Mapping):
-                raise self.damaged(f"{key} is no object")
+                raise self.damaged(f"{key} is not an object")
             found.update(value or {})
         return found
 
@@ -318,7 +318,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
     Raises:
         MissingError: there is no such file.
-        DataError: it is no JSON object.
+        DataError: it is not a JSON object.
     """
     try:
         found = json.loads(read_text_file(path, MAX_JSON_BYTES))

@@ -77,12 +77,12 @@ def hub_snapshot(repo: str, revision: str, hub: Path) -> Path | None:
         hub: the cache.
 
     Raises:
-        UsageError: the names are no repository or revision.
+        UsageError: the names are not a repository or revision.
     """
     folder = repo_folder(repo, hub)
     name = revision or "main"
     if not _REVISION.fullmatch(name) or ".." in name:
-        raise UsageError(f"'{revision}' is no revision", fix="a commit, tag or branch")
+        raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
     try:
         commit = read_text_file(folder / "refs" / name, _REF_BYTES).strip()
     except (DataError, MissingError):
@@ -156,7 +156,7 @@ def code_digest(folder: Path) -> str:
 
 
 def trusts_folder(folder: Path, digest: str) -> bool:
-    """Tell whether a person named a folder with this digest of its code."""
+    """Return whether a person named a folder with this digest of its code."""
     for word in trusted():
         place, _, pinned = word.rpartition("@sha256:")
         if place and pinned == digest and expand_user(place).resolve() == folder.resolve():

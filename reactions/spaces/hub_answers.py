@@ -49,7 +49,7 @@ def check_commit(commit: object, repo: str) -> str:
         DataError: it is not 40 hex digits.
     """
     if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-        raise _hostile(repo, f"{ascii(commit)[:120]} is no commit (40 hex digits)")
+        raise _hostile(repo, f"{ascii(commit)[:120]} is not a commit (40 hex digits)")
     return commit
 
 
@@ -60,7 +60,7 @@ def check_etag(etag: object, repo: str) -> str:
         DataError: it holds anything but letters, digits and ``+ = . _ -``, or is too long.
     """
     if not isinstance(etag, str) or not _ETAG.fullmatch(etag) or ".." in etag:
-        raise _hostile(repo, f"{ascii(etag)[:120]} is no ETag")
+        raise _hostile(repo, f"{ascii(etag)[:120]} is not an ETag")
     return etag
 
 

@@ -26,7 +26,7 @@ HEADROOM: Final = 1.25
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that the host or the device has no memory left."""
+    """Return whether an error means that the host or the device has no memory left."""
     if isinstance(error, MemoryError):
         return True
     if (torch := sys.modules.get("torch")) is None:
@@ -73,7 +73,7 @@ def start_items(flops_per_item: float) -> int:
 
 
 def double_fits(peak_bytes: int, free_bytes: int) -> bool:
-    """Tell whether a batch of twice the size would fit.
+    """Return whether a batch of twice the size would fit.
 
     Args:
         peak_bytes: what the present batch held at most, beside the weights.

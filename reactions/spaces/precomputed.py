@@ -8,7 +8,7 @@
       space.json           optional: {"name", "revision", "licence", "hub"}
 
 ``<modality>.ids.txt`` and the like give ids to any of the formats (``embedding_ids``). Without
-ids the items are called ``0`` to ``n-1``, and are found by no input: rows are paired by their
+ids the items are called ``0`` to ``n-1``, and no input can look them up: rows are paired by their
 numbers, and that is reported. ``embedding_sets`` knows what else a folder may hold.
 """
 

@@ -43,7 +43,7 @@ def rms_cosine(rows: NDArray[np.floating]) -> float:
 
 
 def is_collapsed(cosine: float, n: int, dim: int) -> bool:
-    """Tell whether rows of this root mean squared cosine come from a collapsed tower."""
+    """Return whether rows of this root mean squared cosine come from a collapsed tower."""
     return n >= FEWEST_ROWS and dim > 1 and cosine > MAX_COSINE
 
 

@@ -127,7 +127,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise _no_tensors(path, "it holds no dictionary of tensors")
     odd = [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
     if odd:
-        raise _no_tensors(path, f"these are no tensors: {', '.join(odd[:_SHOWN])}")
+        raise _no_tensors(path, f"these are not tensors: {', '.join(odd[:_SHOWN])}")
     if all(name.startswith("module.") for name in found):
         return {name.removeprefix("module."): value for name, value in found.items()}
     return dict(found)
@@ -203,7 +203,7 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 def _no_tensors(path: Path, why: str) -> DataError:
     return DataError(
-        f"'{path}' is no checkpoint",
+        f"'{path}' is not a checkpoint",
         why=why,
         fix="take the published file, or save the model's state_dict() with torch.save",
         path=str(path),

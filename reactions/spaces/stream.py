@@ -108,7 +108,7 @@ def encode(
             is known, whatever comes before the item.
         StepError: an item does not fit into memory, or its preparation broke;
             ``fields["id"]`` names it.
-        UsageError: $MOLSPACE_WORKERS is no number.
+        UsageError: $MOLSPACE_WORKERS is not a number.
     """
     run = _Run(encoder, corpus, device)
     light = device == "cpu" and 0 < _flops(encoder, corpus.modality) < LIGHT_FLOPS

@@ -58,7 +58,7 @@ class Adjustment:
         return spread(chosen, shared, option="--lambda" if op == "dr" else "--sigma")
 
     def keeps(self, expert: Expert) -> bool:
-        """Tell whether an expert takes part."""
+        """Return whether an expert takes part."""
         return self.experts is None or expert.label in self.experts
 
 
@@ -80,7 +80,7 @@ def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> di
         for name in factors:
             if name not in shared:
                 raise UsageError(
-                    f"{option}: '{name}' is no shared modality",
+                    f"{option}: '{name}' is not a shared modality",
                     fix=f"{suggestion(name, shared)}   (for one expert: {option} NAME:0.5,0.1)",
                 )
         missing = [m for m in shared if m not in factors]

@@ -315,7 +315,7 @@ def features(sound: Any) -> NDArray[np.float32]:
         (1, 257, n // 353 + 1) float32, mean 0, deviation 1.
 
     Raises:
-        MediaError: it is no usable sound.
+        MediaError: it is not a usable sound.
     """
     samples = centre(media.resample(usable(sound), RATE_HZ), _MOST_S)
     if len(samples) < _FFT:

@@ -50,7 +50,7 @@ def _host_bytes() -> int:
 def _container_bytes() -> float:
     """Return what a container's own limit leaves; infinity where there is none."""
     with suppress(OSError, ValueError, StopIteration):
-        most = int((_CGROUP / "memory.max").read_text())  # "max" is no number: no limit
+        most = int((_CGROUP / "memory.max").read_text())  # "max" is not a number: no limit
         used = int((_CGROUP / "memory.current").read_text())
         lines = (_CGROUP / "memory.stat").read_text().splitlines()
         files = next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))

@@ -42,7 +42,7 @@ def make_step(
 ) -> Step:
     """Return a step whose key covers all that can change its result.
 
-    Device, worker count, shard size, labels and paths are no part of ``params``: they
+    Device, worker count, shard size, labels and paths are not part of ``params``: they
     cannot change a result.
 
     Args:

@@ -12,7 +12,7 @@ from reactions.store.manifest import Manifest
 
 _MAX_DIFFERENCES = 3
 _UNLIKE = 4
-"""Entries that have or lack more than this are no earlier version of a step."""
+"""Entries that have or lack more than this are not an earlier version of a step."""
 
 _MAX_VALUE_CHARS = 40
 _DIGEST_CHARS = 8
@@ -60,9 +60,9 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
 
 
 class _Lab:
-    """Tells whether entries and steps belong to the same lab, as far as the store knows.
+    """Knows whether entries and steps belong to the same lab, as far as the store knows.
 
-    Labels alone do not tell: two labs may name other weights and other data alike. What the
+    Labels alone do not show it: two labs may name other weights and other data alike. What the
     steps were made of, in the end, has a space or a corpus in common where the lab is the same.
 
     Args:

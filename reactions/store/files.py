@@ -226,7 +226,7 @@ def lock_waiting(fd: int, *, shared: bool = False) -> None:
 
 
 def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
-    """Tell whether no living process holds a file or folder.
+    """Return whether no living process holds a file or folder.
 
     Args:
         path: what ``temporary_folder`` may have locked.

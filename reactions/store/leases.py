@@ -168,5 +168,5 @@ def lease_files(folder: Path) -> list[Path]:
 
 
 def is_left_over(path: Path) -> bool:
-    """Tell whether the process of a lease file is gone; to be called with the mutex held."""
+    """Return whether the process of a lease file is gone; to be called with the mutex held."""
     return is_idle(path, grace_s=0.0, unlocked_grace_s=_UNLOCKED_GRACE_S)

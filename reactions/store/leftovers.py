@@ -85,7 +85,7 @@ def _staging(folder: Path, *, own: bool) -> Iterator[Path]:
 
 
 def _is_the_only_one(path: Path) -> bool:
-    """Tell whether a folder holds a bundle that was moved aside, whose place is empty."""
+    """Return whether a folder holds a bundle that was moved aside, whose place is empty."""
     name = path.name[1:].rpartition(".old.")[0]
     if path.name.startswith(OLD):
         return any(

@@ -131,12 +131,12 @@ class Manifest:
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it is no manifest of this format; the message says why.
+            ValueError: it is not a manifest of this format; the message says why.
         """
         try:
             state = path.stat()
             if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_BYTES:
-                raise ValueError(f"its manifest is no file of at most {_MAX_BYTES:,} bytes")
+                raise ValueError(f"its manifest is not a file of at most {_MAX_BYTES:,} bytes")
             value = json.loads(path.read_bytes())
             if value["format"] != FORMAT:
                 raise ValueError(f"its format is {value['format']!r:.40}, not {FORMAT}")
@@ -206,7 +206,7 @@ def _array(value: JSON) -> ArrayRecord:
     row_bytes = dtype.itemsize * math.prod(record.shape[1:])
     for shard in shards:
         if Path(shard.file).name != shard.file:
-            raise ValueError(f"{shard.file!r:.80} is no plain file name")
+            raise ValueError(f"{shard.file!r:.80} is not a plain file name")
         if shard.rows * row_bytes > shard.size_bytes:
             raise ValueError(f"{shard.file} is too short for {shard.rows} rows")
     return record

@@ -84,7 +84,7 @@ class ShardedRows:
         """Return contiguous rows, read-only; copies only where they span shards.
 
         Raises:
-            TypeError: ``rows`` is no slice.
+            TypeError: ``rows`` is not a slice.
             ValueError: the slice has a step other than 1.
         """
         if not isinstance(rows, slice):

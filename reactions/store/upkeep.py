@@ -263,7 +263,7 @@ def _left_over_files(layout: Layout, dry_run: bool) -> Iterator[Path]:
 
 
 def _move_aside(layout: Layout, folder: Path) -> Path | None:
-    """Move a folder away, so that nobody sees it half removed; None if it is gone already."""
+    """Move a folder away, so that no process sees it half removed; None if it is gone already."""
     layout.tmp.mkdir(exist_ok=True)
     aside = layout.tmp / uuid.uuid4().hex
     try:

@@ -51,7 +51,7 @@ def test_infer_says_which_bundle_and_why(project, run, monkeypatch):
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
     assert "bundle:" not in err
     monkeypatch.chdir(folder / "below")
-    # Nobody chose it here: that is said even so.
+    # It was not chosen here: that is said even so.
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
     assert err.splitlines()[0] == f"bundle: {made} (the last one made in {folder}, lab: mini)"
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--space", str(made))

@@ -118,7 +118,7 @@ def test_no_more_problems_are_shown_than_anyone_reads(run):
 def test_nothing_embedded_is_an_error_without_a_file(run, own_lab):
     code, out, err = run("tiger.png", "--out", "e.npy")
     assert (code, out) == (4, "")
-    assert "error: nothing to write: not one item could be embedded" in err
+    assert "error: nothing to write: no item could be embedded" in err
     assert not list(own_lab.glob("e.*"))
     assert not list(own_lab.glob(".molspace*"))
 
@@ -245,7 +245,7 @@ def test_files_are_replaced_only_where_that_is_asked_for(run, own_lab, arguments
     before = {file: (own_lab / file).read_bytes() for file in files}
     code, out, err = run(*arguments, stdin=b"a\nb\n")
     assert (code, out) == (2, "")
-    assert f"error: '{files[0]}' is there already" in err
+    assert f"error: '{files[0]}' already exists" in err
     assert "fix: --overwrite to replace it, or another --out" in err
     assert {file: (own_lab / file).read_bytes() for file in files} == before
     code, _, err = run(*arguments, "--overwrite", stdin=b"a\nb\n")

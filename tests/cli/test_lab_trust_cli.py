@@ -1,4 +1,4 @@
-"""``lab allow`` and ``lab deny``, and what commands do where nobody named the lab file."""
+"""``lab allow`` and ``lab deny``, and what commands do where the user did not name the lab file."""
 
 import json
 import subprocess

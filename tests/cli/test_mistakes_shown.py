@@ -1,4 +1,4 @@
-"""Mistakes are shown in the width there is; the system's errors are no tracebacks."""
+"""Mistakes are shown in the width there is; the system's errors are not tracebacks."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Commands that only list or plan tell no server that they run."""
+"""Commands that only list or plan contact no server."""
 
 import http.server
 import json

@@ -1,4 +1,4 @@
-"""Names that no file system holds, homes of nobody, devices, pipes: mistakes, no tracebacks."""
+"""Impossible names, unknown users' homes, devices, pipes: mistakes without tracebacks."""
 
 import sys
 

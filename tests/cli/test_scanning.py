@@ -1,4 +1,4 @@
-"""What is told of scans: when they begin and when they end, in a pipe and on a terminal."""
+"""What is said of scans: when they begin and when they end, in a pipe and on a terminal."""
 
 import pytest
 

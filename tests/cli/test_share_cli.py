@@ -63,7 +63,7 @@ def test_mistakes_get_their_exit_code_and_their_fix(molspace, tmp_path):
         (("push", GOLDEN, "me/fused", "--dryrun"), 2, "--dry-run"),
         (("pull", "me/fussed"), 3, "RepositoryNotFoundError"),
         (("pull", "https://huggingface.co/me/fused"), 2, "give me/fused"),
-        (("pull", "me/fused", "--revision", "a..b"), 2, "is no revision"),
+        (("pull", "me/fused", "--revision", "a..b"), 2, "is not a revision"),
     ]:
         done = molspace(*arguments)
         assert words in done.stderr, done.stderr

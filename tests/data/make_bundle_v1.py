@@ -1,6 +1,6 @@
 """Make the golden bundle of format 1: ``python tests/data/make_bundle_v1.py``, from the repository.
 
-It was run once, when format 1 was new. Never run it again to mend a failing test: bundles that
+It was run once, when format 1 was new. Never run it again to fix a failing test: bundles that
 people have cannot be made anew either.
 """
 

@@ -202,7 +202,7 @@ def test_bad_json_lines(tmp_path: Path) -> None:
     found = bad(corpus)
     assert list(found) == ["2", "3", "4", "5", "6", "8"]
     assert "no JSON" in found["2"]
-    assert found["4"] == "'5' is no text"
+    assert found["4"] == "'5' is not text"
     assert "no JSON" in found["8"]
 
 

@@ -89,4 +89,4 @@ def test_pipes_and_devices_are_refused_before_they_are_read(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "a.txt")
     with pytest.raises(DataError, match="cannot read") as caught:
         open_corpus("x", "text", [Source(paths=(str(tmp_path / "a.txt"),))], tables=TableCache())
-    assert "no regular file" in caught.value.why
+    assert "not a regular file" in caught.value.why

@@ -232,7 +232,7 @@ def test_what_a_full_check_found_is_left_out_ever_after(
     put(folder / "deep/u.wav", sound_bytes(4))
     assert ids(opened(folder, modality="audio", cache=cache)) == ["deep/s.wav", "deep/u.wav"]
     assert looks == ["deep/u.wav"]
-    # Until it is mended.
+    # Until it is repaired.
     put(damaged, sound_bytes(5, "FLAC"), when_s=1_600_000_009)
     assert "deep/t.flac" in ids(opened(folder, modality="audio", cache=cache))
     assert looks == ["deep/u.wav", "deep/t.flac"]

@@ -1,4 +1,4 @@
-"""What fails for want of memory or descriptors is no verdict: never remembered, never left out."""
+"""Failures for want of memory or descriptors are no verdicts: not remembered, not left out."""
 
 import errno
 import io

@@ -8,7 +8,7 @@ from reactions.dsl.program import Binding, Program
 from reactions.dsl.syntax import Parallel, product
 from reactions.dsl.values import RECIPES, RESERVED, is_identifier
 
-# How busy the machine is, and the grammar's one-time compilation, are no property of a text.
+# How busy the machine is, and the grammar's one-time compilation, are not a property of a text.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 identifiers = st.one_of(

@@ -1,4 +1,4 @@
-"""Addresses in lab files: plain protocols, no passwords, no options for whoever opens them."""
+"""Addresses in lab files: plain protocols, no passwords, no options for what opens them."""
 
 import pytest
 from lab_files import refused

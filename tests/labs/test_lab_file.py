@@ -237,7 +237,7 @@ def test_weights_without_a_digest_are_told_apart(tmp_path):
     assert identity("a.bin") != before
     write("trained again", "labs/moved.bin")
     assert identity("moved.bin") == identity("a.bin")
-    # What is no file here goes by its name and revision.
+    # What is not a file here goes by its name and revision.
     assert identity("org/one") != identity("org/two")
     assert identity("org/one", "r1") != identity("org/one", "r2")
 

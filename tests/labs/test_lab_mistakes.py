@@ -29,14 +29,14 @@ def test_unknown_keys_get_a_suggestion(text, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("lab = 1", "'lab' is no table"),
-        ("reaction = []", "'reaction' is no table"),
-        ("factors = 1", "'factors' is no table"),
-        ("spaces = 1", "'spaces' is no table"),
-        ("[spaces]\nX = 1", r"spaces\.X is no table"),
-        ("corpora = 1", "'corpora' is no table"),
-        ("[corpora]\ntext = 'x'", r"'corpora\.text' is no table"),
-        ("[factors]\nsigma = 0.5", "'sigma' is no table"),
+        ("lab = 1", "'lab' is not a table"),
+        ("reaction = []", "'reaction' is not a table"),
+        ("factors = 1", "'factors' is not a table"),
+        ("spaces = 1", "'spaces' is not a table"),
+        ("[spaces]\nX = 1", r"spaces\.X is not a table"),
+        ("corpora = 1", "'corpora' is not a table"),
+        ("[corpora]\ntext = 'x'", r"'corpora\.text' is not a table"),
+        ("[factors]\nsigma = 0.5", "'sigma' is not a table"),
         ("[lab]\nname = 1", r"lab\.name must be a string, not 1"),
         ("[lab]\nlabel = true", r"lab\.label must be a string"),
         ("[lab]\nseed = '1'", r"lab\.seed must be a whole number, not '1'"),
@@ -80,7 +80,7 @@ def test_unknown_keys_get_a_suggestion(text, words):
         ("[data]\nroot = 3", r"data\.root must be a string"),
         ("[data.esc5]\npath = 'x'", r"unknown key data\.esc5.*'esc50'"),
         ("[data.esc50]", r"data\.esc50\.path is missing"),
-        ("[data]\nesc50 = 'x'", r"'data\.esc50' is no table"),
+        ("[data]\nesc50 = 'x'", r"'data\.esc50' is not a table"),
         ("[data.esc50]\nfolder = 'x'", r"unknown key data\.esc50\.folder"),
         ("[corpora.text]\nworld = 'all'", r"corpora\.text\.world must be a whole number"),
         ("[corpora.text]\nmanifest = 3", r"corpora\.text\.manifest must be a string"),
@@ -97,8 +97,8 @@ def test_unknown_keys_get_a_suggestion(text, words):
         (SPACE + "preprocessing = {txt = 'x'}", r"names 'txt'.*did you mean 'text'"),
         (SPACE + "hub = 1", r"spaces\.Mine\.hub must be a string"),
         ("[spaces.X]\npath = 1", r"spaces\.X\.path must be a string"),
-        ("[lab", "is no valid TOML"),
-        ("x = " + "[" * 5000, "is no valid TOML"),
+        ("[lab", "is not valid TOML"),
+        ("x = " + "[" * 5000, "is not valid TOML"),
     ],
 )
 def test_wrong_values_are_told(text, words):
@@ -112,7 +112,7 @@ def test_messages_name_the_file():
 
 def test_a_file_that_is_no_text():
     Path("molspace.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="is no valid TOML"):
+    with pytest.raises(UsageError, match="is not valid TOML"):
         load_lab()
 
 

@@ -1,4 +1,4 @@
-"""A lab file that nobody named: used by itself only as data, or once the user agreed."""
+"""A lab file that the user did not name: used by itself only as data, or once the user agreed."""
 
 import os
 from pathlib import Path

@@ -286,8 +286,8 @@ def test_known_errors_pass_with_the_step_named(store):
 
 
 def test_unknown_errors_are_wrapped(store):
-    with pytest.raises(StepError, match="'train it' failed: ZeroDivisionError: by nought") as got:
-        executor(store).run([failing(ZeroDivisionError("by nought"))])
+    with pytest.raises(StepError, match="'train it' failed: ZeroDivisionError: by zero") as got:
+        executor(store).run([failing(ZeroDivisionError("by zero"))])
     assert isinstance(got.value.__cause__, ZeroDivisionError)
     assert got.value.fields["step"] == "train it"
 

@@ -152,7 +152,7 @@ def rows_then(label, body):
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)])
 def test_a_failure_stops_the_other_worker(store, error):
-    """Also when a worker dies of what is no Exception."""
+    """Also when a worker dies of what is not an Exception."""
     seen, both = [], meeting()
 
     def fail(context):

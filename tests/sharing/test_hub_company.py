@@ -80,6 +80,6 @@ def test_a_commit_that_is_none_is_not_filed(bundle, hub, tmp_path, sha, monkeypa
         return info
 
     monkeypatch.setattr(hub, "model_info", lie)
-    with pytest.raises(DataError, match="is no commit"):
+    with pytest.raises(DataError, match="is not a commit"):
         pull("me/fused", out=tmp_path / "got")
     assert hub.calls[-1][0] == "upload"

@@ -204,7 +204,7 @@ def test_what_the_hub_says_is_told(bundle, hub):
     push(bundle, "me/fused")
     with pytest.raises(MissingError, match="Revision Not Found: v2"):
         pull("me/fused", revision="v2")
-    with pytest.raises(UsageError, match="is no revision"):
+    with pytest.raises(UsageError, match="is not a revision"):
         pull("me/fused", revision="../v1")
 
 

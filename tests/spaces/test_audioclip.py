@@ -1,4 +1,4 @@
-"""AudioCLIP: the published repository's outputs, kept as numbers, for it is no package."""
+"""AudioCLIP: the published repository's outputs, kept as numbers, for it is not a package."""
 
 import numpy as np
 import pytest

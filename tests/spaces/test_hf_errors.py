@@ -96,7 +96,11 @@ class TestErrors:
                 '{"model_type": "clip", "projection_dim": "x"}',
                 "projection_dim is 'x'",
             ),
-            ("config.json", '{"model_type": "clip", "text_config": 3}', "text_config is no object"),
+            (
+                "config.json",
+                '{"model_type": "clip", "text_config": 3}',
+                "text_config is not an object",
+            ),
             ("preprocessor_config.json", "null", "holds no JSON object"),
             ("preprocessor_config.json", '{"crop_size": 48}', "gives 48 x 48 pixels"),
             ("preprocessor_config.json", '{"do_center_crop": false}', "leaves no one size"),

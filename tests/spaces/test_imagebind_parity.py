@@ -269,7 +269,7 @@ class TestTexts:
     @given(st.text(max_size=60))
     def test_equal_tokens_of_anything(self, text):
         wanted = tokenizer()(text).tolist()
-        # A letter newer than Python's tables is no letter to us; it is one to the reference.
+        # A letter newer than Python's tables is not a letter to us; it is one to the reference.
         mended = html.unescape(html.unescape(ftfy().fix_text(text)))
         assume(all(unicodedata.category(character) != "Cn" for character in mended))
         found = tokens.tokenize(text).tolist()

@@ -450,7 +450,7 @@ class TestErrors:
             torch.save([1, 2], path)
         else:
             path.write_bytes(b"")
-        with pytest.raises(DataError, match=r"cannot read the|is no checkpoint"):
+        with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
             adapters.load(adapters.resolve_uri(f"open_clip:Tiny-16/{path}"))
 
     def test_a_damaged_configuration(self, state):

@@ -92,14 +92,14 @@ def test_other_objects_are_refused_by_name(tmp_path):
 def test_other_contents_are_no_checkpoint(tmp_path, value):
     path = tmp_path / "model.pt"
     torch.save(value, path)
-    with pytest.raises(DataError, match="is no checkpoint") as caught:
+    with pytest.raises(DataError, match="is not a checkpoint") as caught:
         read_tensors(path)
     assert "state_dict()" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"hello" * 40, None], ids=["empty", "text", "cut"])
-def test_damage_is_told_plainly(tmp_path, name, content):
+def test_damage_is_refused_plainly(tmp_path, name, content):
     path = tmp_path / name
     if content is None:
         save_file(STATE, path) if name.endswith("safetensors") else torch.save(STATE, path)

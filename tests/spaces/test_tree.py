@@ -171,7 +171,7 @@ def test_spread_takes_one_number_one_each_or_names():
         ((0.1, 0.2, 0.3), "3 factors for 2 shared modalities"),
         ((), "0 factors for 2 shared modalities"),
         ({"audio": 0.1}, "no factor for text"),
-        ({"audio": 0.1, "text": 0.2, "image": 0.3}, "'image' is no shared modality"),
+        ({"audio": 0.1, "text": 0.2, "image": 0.3}, "'image' is not a shared modality"),
         ({"audi": 0.1, "text": 0.2}, "did you mean 'audio'"),
         (1.5, r"the factor 1.5 for audio is outside 0 to 1"),
         (-0.1, "outside 0 to 1"),
@@ -219,7 +219,7 @@ def test_a_factor_for_one_expert_goes_before_the_one_for_all():
         (Adjustment(experts=frozenset({"clapm"})), r"--experts: no expert 'clapm'.*'CLAP_m'"),
         (Adjustment(sigma={"": 2.0}), "outside 0 to 1"),
         (Adjustment(sigma={"CLAP_m": (0.1, 0.2, 0.3)}), "3 factors for 2"),
-        (Adjustment(lambda_={"": {"audio": 0.5}}), "'audio' is no shared modality"),
+        (Adjustment(lambda_={"": {"audio": 0.5}}), "'audio' is not a shared modality"),
     ],
 )
 def test_adjustments_that_do_not_fit_the_product(adjustment, words):

@@ -63,7 +63,7 @@ def _classes(opening: Opening) -> tuple[list[str], tuple[str, ...]]:
         raise opening.missing(f"no {path.name} beside {opening.labels.name}")
     rows = list(opening.read_csv(path, ("index", "mid", "display_name")))
     if not all(row["index"].isdecimal() for row in rows):
-        raise opening.damaged(path, "an index is no number")
+        raise opening.damaged(path, "an index is not a number")
     rows.sort(key=lambda row: int(row["index"]))
     return [row["mid"] for row in rows], tuple(row["display_name"] for row in rows)
 

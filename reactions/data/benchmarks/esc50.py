@@ -31,7 +31,7 @@ def read(opening: Opening) -> ClassificationData:
     names: dict[int, str] = {}
     for row in rows:
         if not (row["target"].isdecimal() and row["fold"].isdecimal()):
-            raise opening.damaged(path, f"target or fold of '{row['filename']}' is no number")
+            raise opening.damaged(path, f"target or fold of '{row['filename']}' is not a number")
         if names.setdefault(int(row["target"]), row["category"]) != row["category"]:
             raise opening.damaged(path, f"target {row['target']} has two categories")
     numbers = sorted(names)

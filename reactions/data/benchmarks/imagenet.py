@@ -100,7 +100,7 @@ def _names(opening: Opening) -> dict[str, str]:
     if path.suffix == ".json":
         record = opening.read_json(path)
         if not isinstance(record, Mapping):
-            raise opening.damaged(path, "it is no JSON object")
+            raise opening.damaged(path, "it is not a JSON object")
         for value in record.values():
             if isinstance(value, list) and len(value) == 2:
                 names[str(value[0])] = str(value[1]).replace("_", " ")

@@ -57,7 +57,7 @@ def json_value(path: Path) -> Any:
     """Return what a JSON file holds.
 
     Raises:
-        Damaged: it is no JSON.
+        Damaged: it is not JSON.
         DataError: it cannot be read, or has more than ``MAX_BYTES``.
     """
     try:

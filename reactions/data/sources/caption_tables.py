@@ -17,7 +17,7 @@ from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lin
 from reactions.errors import DataError, did_you_mean, suggestion
 
 _AHEAD = 8
-"""Lines that are looked at to tell a name from a caption."""
+"""Lines that are looked at to distinguish a name from a caption."""
 
 _DECLARED = re.compile(rb"sep=([,;|\t])", re.IGNORECASE)
 _SHOWN = 200
@@ -157,7 +157,7 @@ def _other_column(column: str, header: Sequence[str], named: bool) -> str:
     if not named:
         return "give its number, from 0: column = 0"
     near = did_you_mean(column, header)
-    unnamed = "if its first line is no header: header = false, and column = 0 for the first"
+    unnamed = "if its first line is not a header: header = false, and column = 0 for the first"
     return suggestion(column, header) if near else f"{suggestion(column, header)}; {unnamed}"
 
 
@@ -184,7 +184,7 @@ def _head(file: Entry, first: tuple[int, bytes]) -> str:
     if len(line) > MAX_LINE_BYTES:
         why = f"line {number} is longer than {MAX_LINE_BYTES} bytes"
     elif b"\0" in line:
-        why = f"line {number} holds a NUL byte; is this UTF-16, or no text at all?"
+        why = f"line {number} holds a NUL byte; is this UTF-16, or not text at all?"
     try:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -232,7 +232,7 @@ def _with_quotes(delimiter: str, head: str, source: Source) -> Dialect:
 
 
 def _serves(dialect: Dialect, head: str, source: Source) -> bool:
-    """Tell whether a first line, split so, has the columns that are looked for."""
+    """Return whether a first line, split so, has the columns that are looked for."""
     try:
         header = [_plain(name) for name in dialect.fields_of(head)]
     except csv.Error:
@@ -250,7 +250,7 @@ def _serves(dialect: Dialect, head: str, source: Source) -> bool:
 
 
 def _is_whole_row(fields: Sequence[str]) -> bool:
-    """Tell whether a single field is likely a row by another delimiter."""
+    """Return whether a single field is likely a row by another delimiter."""
     if len(fields) != 1:
         return False
     pieces = fields[0].replace("|", "\t").replace(";", "\t").split("\t")
@@ -312,7 +312,7 @@ def _caption_column(
     raise which_column(
         file,
         f"its columns: {', '.join(header)}"[:_SHOWN],
-        'name it: column = "..."; if its first line is no header: header = false, column = 0',
+        'name it: column = "..."; if its first line is not a header: header = false, column = 0',
     )
 
 

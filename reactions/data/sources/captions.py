@@ -294,12 +294,12 @@ def captions_in(value: Any, columns: Sequence[str | int] = ()) -> list[tuple[str
             return [("", TOO_LONG)]
         value = value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
-        return [("", f"{str(value)[:40]!r} is no text")]
+        return [("", f"{str(value)[:40]!r} is not text")]
     if len(value) > MAX_LINE_BYTES:
         return [("", TOO_LONG)]
     text = value.strip()
     if "\0" in text:
-        return [("", "it holds a NUL byte; is this UTF-16, or no text at all?")]
+        return [("", "it holds a NUL byte; is this UTF-16, or not text at all?")]
     try:
         text.encode()
     except UnicodeEncodeError:

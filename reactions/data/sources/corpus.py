@@ -282,7 +282,7 @@ class SourceCorpus:
         raise DataError(
             f"{len(bad)} of {len(part)} {self.modality} items cannot be used: corpus '{self.name}'",
             why="; ".join(lines) + listed,
-            fix=f"{recode}mend or remove them, name them in skip, or raise max_bad "
+            fix=f"{recode}fix or remove them, name them in skip, or raise max_bad "
             f"(now {source.max_bad:g}) under [corpora.{self.modality}]",
             corpus=self.name,
             n_bad=len(bad),

@@ -67,7 +67,7 @@ def manifest_part(
     )
     if not any(row.why or row.sha256 for row in rows):
         return FilePart(part.name, part.table, part.signature, part.size_bytes, own_ids)
-    # What the manifest says is no part of the scan: it may change when no file does.
+    # What the manifest says is not part of the scan: it may change when no file does.
     columns = {
         **part.table.columns,
         "place": Strings.pack(_place(path, row) for row in rows),

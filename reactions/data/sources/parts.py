@@ -52,7 +52,7 @@ class Part(ABC):
         return self.table.strings("id").at(rows)
 
     def own_ids(self, rows: NDArray[np.int64]) -> list[bool]:
-        """Tell of some rows whether their ids are their own."""
+        """Return for some rows whether their ids are their own."""
         return [True] * len(rows) if self._own_ids is None else self._own_ids[rows].tolist()
 
     @property

@@ -44,7 +44,7 @@ class Source:
             looks for the usual names.
         id_column: column or key that holds ids, or its number; "" numbers the rows.
         header: whether the first row of a csv or tsv file names its columns.
-        delimiter: of a csv or tsv file; "" tells it by suffix and first line.
+        delimiter: of a csv or tsv file; "" chooses it by suffix and first line.
         quoted: whether its fields may be quoted; None is yes, but for tabs, and a quoted field
             whose lines look like rows is none.
         member: name of the file in a sample of a shard, such as ``"left.jpg"``; "" takes the

@@ -108,7 +108,7 @@ def features(sound: Any, hearing: Hearing) -> NDArray[np.float32]:
         third.
 
     Raises:
-        MediaError: it is no usable sound.
+        MediaError: it is not a usable sound.
     """
     samples = media.resample(usable(sound), hearing.rate_hz).samples
     if hearing.quantised:
@@ -129,7 +129,7 @@ def usable(sound: Any) -> Waveform:
     """Return a sound with float32 samples in [-1, 1].
 
     Raises:
-        MediaError: it is no waveform, empty, not finite, or of an absurd rate.
+        MediaError: it is not a waveform, empty, not finite, or of an absurd rate.
     """
     if not isinstance(sound, Waveform) or sound.samples.ndim != 1 or len(sound.samples) == 0:
         raise _unusable("a waveform of at least one sample")

@@ -111,7 +111,7 @@ def config(path: Path, tensors: Mapping[str, Tensor]) -> Any:
     except (KeyError, ValueError, IndexError) as error:
         lacks = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else "of its shapes"
         raise DataError(
-            f"'{path}' is no laion_clap checkpoint with HTSAT and RoBERTa towers",
+            f"'{path}' is not a laion_clap checkpoint with HTSAT and RoBERTa towers",
             why=lacks,
             fix="CLAP_g is 630k-fusion-best.pt, CLAP_m music_speech_audioset_epoch_15_esc_89.98.pt",
             path=str(path),

@@ -2,7 +2,7 @@
 
 
 class Unusable(Exception):
-    """A value that is no picture, sound or text; the message says why.
+    """A value that is not a picture, sound or text; the message says why.
 
     Whoever knows the item turns it into a ``MediaError`` that names it.
     """

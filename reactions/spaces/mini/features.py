@@ -114,7 +114,7 @@ def square(item: Item) -> NDArray[np.uint8]:
     """Return the centre square of a decoded image at 32 x 32, (32, 32, 3) uint8.
 
     Raises:
-        MediaError: its value is no picture.
+        MediaError: its value is not a picture.
     """
     pixels = item.value
     if not (
@@ -141,7 +141,7 @@ def half_second(item: Item) -> NDArray[np.float32]:
     """Return the middle half second at 8 kHz, (4000,) float32; short sounds are repeated.
 
     Raises:
-        MediaError: its value is no sound of a usual rate.
+        MediaError: its value is not a sound of a usual rate.
     """
     sound = item.value
     if not isinstance(sound, Waveform) or sound.samples.ndim != 1 or len(sound.samples) == 0:
@@ -164,7 +164,7 @@ def words(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the bucket numbers of a text's words and letter trigrams; see ``buckets``.
 
     Raises:
-        MediaError: its value is no string.
+        MediaError: its value is not a string.
     """
     if not isinstance(item.value, str):
         raise _unusable(item, "a string")
