@@ -62,8 +62,8 @@ def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
         )
         if bare > plain + 1:
             yield (
-                f"note: {name}: without their modality means these spaces find more, with no training "
-                "needed: try centre = true under [spaces.NAME]"
+                f"note: {name}: without their modality means these spaces find more, with no "
+                "training: try centre = true under [spaces.NAME]"
             )
 
 

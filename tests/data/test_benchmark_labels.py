@@ -26,7 +26,7 @@ def test_lone_quotes_are_refused_with_their_line(tmp_path: Path) -> None:
     with pytest.raises(Damaged, match=r"line 32: a quote opened in line 32 is closed in line 92"):
         captions(put(tmp_path / "a.csv", table(*rows)))
     rows[90] = "90,caption 90"
-    with pytest.raises(Damaged, match=r"line 32: no csv: unexpected end of data"):
+    with pytest.raises(Damaged, match=r"line 32: not csv: unexpected end of data"):
         captions(put(tmp_path / "a.csv", table(*rows)))
 
 

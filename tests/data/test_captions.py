@@ -182,7 +182,7 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
         "4": "3 fields, the header has 2",
         "5": "no id in 'id'",
         "e": "not UTF-8",
-        "7": "no csv: unexpected end of data",
+        "7": "not csv: unexpected end of data",
     }
 
 

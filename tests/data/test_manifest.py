@@ -102,7 +102,7 @@ def test_bare_lines(base: Path) -> None:
         ('{"id": "x", "audio": "sounds"}', "x", "no such file"),
         ('{"id": "x", "audio": "a\\u0000b"}', "x", "no such file"),
         (json.dumps({"id": "x", "audio": "a" * 5000}), "x", "no such file"),
-        ('{"id": "x", "audio": 3}', "x", "no string"),
+        ('{"id": "x", "audio": 3}', "x", "is not a string"),
         ('{"id": "x", "text": "  "}', "x", "empty"),
         ('{"id": "", "text": "a"}', "1", "id is empty"),
         ('{"id": true, "text": "a"}', "1", "the id"),

@@ -156,7 +156,7 @@ def test_lines_of_manifests(tmp_path: Path) -> None:
     source = Source(manifest=manifest, max_bad=0.5)
     corpus = open_corpus("x", "image", [source], tables=TableCache())
     (bad,) = corpus.bad()
-    assert bad.why.startswith("it is called as a HEIF image is, which is not decoded")
+    assert bad.why.startswith("its name is that of a HEIF image, which is not decoded")
 
 
 def test_evaluation_sets_name_what_is_there_instead(tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ def test_odd_wavs_have_reasons() -> None:
     assert refused(wav(bytes(10), 0x161))  # Windows Media
     with pytest.raises(MediaError, match="cannot use") as caught:
         media.load_audio(sound_bytes(n=10), channel=3)
-    assert "no number 3" in caught.value.why
+    assert "there is no channel 3" in caught.value.why
 
 
 def test_pages_of_an_ogg_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:

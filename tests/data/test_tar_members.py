@@ -68,8 +68,8 @@ def test_a_cut_anywhere_is_found(tar: bytes) -> None:
 
 
 def test_tars_that_were_joined(tar: bytes) -> None:
-    assert "behind its end" in damage(tar + tar)
-    assert "behind its end" in damage(tar + bytes(100) + b"x")
+    assert "more follows its end" in damage(tar + tar)
+    assert "more follows its end" in damage(tar + bytes(100) + b"x")
     assert len(members(tar + bytes(100_000))) == 3
 
 

@@ -87,7 +87,7 @@ def test_common_ids_are_counted_and_their_absence_is_a_problem(run, here):
     assert held["common ids", "text"]["found"] == 10
     message = found("unmatched")["clip and clap"]
     assert message.startswith("10 text ids are in all")
-    assert "30 are not in all: clip, 30 are not in all: clap" in message
+    assert "30 of clip are not, 30 of clap are not" in message
     (here / "clap/text.ids.txt").write_text(ids(first=100))
     _, out, _ = run("data", "list")
     assert "clip & clap have no text ids in common" in out

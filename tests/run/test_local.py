@@ -340,8 +340,8 @@ def test_values_that_are_not_finite_are_refused(store, bad, dtype, monkeypatch):
         (Artifact({"x": np.zeros((3, 2))}), "3 rows, not 4"),
         (Artifact({"x": np.zeros(())}), "of shape ()"),
         (Artifact({"x": np.array([{}] * 4)}), "object"),
-        (Artifact({}, {"p": Path("x")}), "no JSON"),
-        (Artifact({}, {"p": float("nan")}), "no JSON"),
+        (Artifact({}, {"p": Path("x")}), "is not JSON"),
+        (Artifact({}, {"p": float("nan")}), "is not JSON"),
     ],
 )
 def test_results_that_cannot_be_stored(store, result, why):

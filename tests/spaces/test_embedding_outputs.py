@@ -109,7 +109,7 @@ def test_items_that_are_missing_or_of_another_run(format: str, tmp_path: Path) -
     ("line", "words"),
     [
         ("{", "cannot read line 1"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ('{"row": 0, "id": 3, "modality": "text"}', "it needs an 'id'"),
         ('{"row": 0, "id": "a"}', "it needs an 'id'"),
         ('{"row": 7, "id": "a", "modality": "text"}', "its row is 7"),
@@ -126,7 +126,7 @@ def test_damaged_items(line: str, words: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("embedding", "words"),
-    [("[1]", "line 2 is 1 wide"), ('["a", 2]', "no list of numbers"), ("null", "no list")],
+    [("[1]", "line 2 is 1 wide"), ('["a", 2]', "not a list of numbers"), ("null", "not a list")],
 )
 def test_damaged_lines(embedding: str, words: str, tmp_path: Path) -> None:
     line = '{"id": "a", "modality": "text", "embedding": [1, 2]}\n'

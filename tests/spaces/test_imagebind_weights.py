@@ -214,7 +214,7 @@ class TestDamage:
         trace = tmp_path / "trace"
         path = tmp_path / "x.pth"
         path.write_bytes(pickle.dumps(Hostile(trace)))
-        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
+        with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
             open_toy(path)
         assert not trace.exists()
 
@@ -223,7 +223,7 @@ class TestDamage:
     def test_cut_short(self, tmp_path, suffix, kept):
         path = toy.write(tmp_path / f"x{suffix}")
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
+        with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
             open_toy(path)
 
     @pytest.mark.parametrize(
@@ -242,13 +242,13 @@ class TestDamage:
     @pytest.mark.parametrize("junk", [b"", b"PK\x03\x04", b"junk" * 100, b"\x80\x02."])
     def test_junk(self, tmp_path, junk):
         (tmp_path / "x.pth").write_bytes(junk)
-        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
+        with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
             open_toy(tmp_path / "x.pth")
 
     @pytest.mark.parametrize("heads", ["[]", "{", '{"heads": 3}', '{"heads": {"audio": "x"}}'])
     def test_bad_metadata(self, tmp_path, heads):
         save_file(toy.state(), tmp_path / "x.safetensors", {"molspace": heads})
-        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
+        with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
             load(toy.spec(tmp_path / "x.safetensors"))
 
     def test_a_header_that_lies(self, tmp_path):
@@ -259,7 +259,7 @@ class TestDamage:
         header[STEM]["shape"] = [10**9, 10**9]
         text = json.dumps(header).encode()
         path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
-        with pytest.raises(DataError, match=r"cannot read the|no checkpoint"):
+        with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
             open_toy(path)
 
     def test_weights_without_storage(self, tmp_path):

@@ -181,7 +181,7 @@ def test_space_json(tmp_path: Path) -> None:
     for bad, words in [
         ('{"license": "MIT"}', "did you mean 'licence'"),
         ('{"hub": "images"}', "did you mean 'image'"),
-        ('{"name": 3}', "no string"),
+        ('{"name": 3}', "is not a string"),
         ("[]", "no JSON object"),
         ("{", "cannot read"),
     ]:
