@@ -121,7 +121,11 @@ def test_any_plan_runs_once_in_order_and_gives_the_same_bytes(plan, workers):
         assert recorder.calls == shards
         assert set(recorder.loads.values()) <= {1}
         assert Held.alive == 0
-        assert seen[0] == ev.PlanStarted(len(needed), 0)
+        assert replace(seen[0], expected=()) == ev.PlanStarted(len(needed), 0)
+        costs = {step.key: ev.Expected(step.key, step.kind, 0.0) for step in recorder.steps}
+        needed_keys = {recorder.steps[position].key for position in needed}
+        assert set(seen[0].expected) == {costs[key] for key in needed_keys}
+        assert len(seen[0].expected) == len(needed)
         assert seen[-1].executed == len(needed)
         for position, step in enumerate(recorder.steps):
             told = [e for e in seen if getattr(e, "key", "") == step.key]

@@ -38,13 +38,15 @@ def diamond(ran, seed=0):
 
 def test_a_plan_runs_once_in_order(store):
     ran, seen = [], []
-    *_, d = diamond(ran)
+    steps = diamond(ran)
+    d = steps[-1]
     found = executor(store, seen).run([d])
     # a: 1; b: 2 + 4 * 1; c: 3 + 4 * 1; d: 4 + 4 * (6 + 7)
     assert np.array_equal(found[d.key].arrays["x"][:], np.full((2, 2), 56.0))
     assert found[d.key].meta == {"label": "d"}
     assert ran == ["a", "b", "c", "d"]
-    assert seen[0] == ev.PlanStarted(4, 0)
+    expected = tuple(ev.Expected(step.key, "train", 0.0) for step in steps)
+    assert seen[0] == ev.PlanStarted(4, 0, expected)
     assert [e.label for e in seen if isinstance(e, ev.StepFinished)] == ran
     assert isinstance(seen[-1], ev.PlanFinished)
     assert seen[-1].executed == 4
