@@ -23,7 +23,7 @@ _KNOWN = frozenset(
     suffix.removeprefix(".") for suffix in (*SUFFIXES, *OTHER_MEDIA, *COMPANIONS)
 ) | _words(
     """
-    cpp epub gguf glb gltf java joblib js lance ldjson lz4 mat obj pcd ply psd rs stl tex
+    7z cpp epub gguf glb gltf java joblib js lance ldjson lz4 mat obj pcd ply psd rs stl tex
     """
 )
 """Suffixes of media, tables, arrays, documents, archives: sentences do not end in them."""
@@ -33,6 +33,15 @@ _ABSOLUTE = re.compile(r"(?:(?:\.{1,2}|~[^/\\\s]*)?[/\\]|[A-Za-z]:[/\\])(?=\S)")
 _HOME = re.compile(r"~(?:[A-Za-z_][\w.-]*)?$")
 _GLOB = re.compile(r"\w\[[^\]\s]+\]|\{[^{}\s]*,[^{}\s]*\}")
 _EMPHASIS = re.compile(r"(\*{1,3})[^*]+\1|[^\W\d_]+\*+[^\W\d_]+")
+_TAIL = re.compile(r"(?:~|[?#:][\w=&.,%+-]*)$")
+"""What stands behind a file's name: of a backup, a query, a fragment, a line."""
+
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
+"""What is copied along with a path and not seen."""
+
+_NAME_PART = re.compile(r"[\W\d_]*\d[\W\d_]*|[-\u2013_&+=]+|\(.*\)")
+"""A word that is more often in the names that programs give than in sentences: a number, a date."""
+
 _SUFFIX = re.compile(r"(.*)\.([A-Za-z0-9]{1,11})$", re.DOTALL)
 _UNKNOWN_SUFFIX = re.compile(r"[a-z][a-z0-9]{0,4}|[A-Z][A-Z0-9]{2,4}")
 _ABBREVIATION = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")
@@ -82,7 +91,7 @@ def path_reason(text: str, base: Path) -> str:
     Returns:
         The reason, lower case, no full stop.
     """
-    line = text.strip()
+    line = _INVISIBLE.sub("", text).strip()
     words = line.split()
     if not words:
         return ""
@@ -95,8 +104,11 @@ def known_suffix(text: str) -> str:
 
     Punctuation around it is not part of it; "" if there is none.
     """
-    found = _SUFFIX.match(text.rstrip(_PUNCTUATION))
-    return found[2] if found and found[2].lower() in _KNOWN else ""
+    for name in (text, _TAIL.sub("", text)):
+        found = _SUFFIX.match(name.rstrip(_PUNCTUATION))
+        if found and found[2].lower() in _KNOWN:
+            return found[2]
+    return ""
 
 
 def not_decoded(suffix: str) -> str:
@@ -135,7 +147,11 @@ def _of_words(line: str, words: list[str], base: Path) -> str:
     start = _ABSOLUTE.match(line)
     if start and (suffix or re.search(r"[/\\]", line[start.end() :])):
         return "it begins as a path does"
-    few = len(words) <= _FEW_WORDS and suffix.lower() in _FILES
+    few = suffix.lower() in _FILES and (
+        len(words) <= _FEW_WORDS
+        or any(_NAME_PART.fullmatch(word) for word in (*words[:-1], words[-1].rpartition(".")[0]))
+        or any(_has_separator(word, word, base) for word in words)
+    )
     if suffix and (
         few or _has_separator(words[0], words[0], base) or all(known_suffix(word) for word in words)
     ):

@@ -280,3 +280,17 @@ def test_form_feeds_and_line_separators_are_part_of_a_caption(tmp_path: Path) ->
 def test_blank_lines_are_counted(tmp_path: Path) -> None:
     corpus = opened(put(tmp_path / "a.txt", "rain\n\n \nwind\n"))
     assert corpus.notices == ("text corpus: 'a.txt': 2 blank lines give no caption",)
+
+
+@pytest.mark.parametrize("sep", ["^", ":", "~", "\x01", " - "])
+def test_columns_separated_by_something_else_are_no_single_column(sep: str, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", f"url{sep}caption\nhttp://x/1{sep}a dog\nhttp://x/2{sep}a cat\n")
+    with pytest.raises(DataError, match="which column"):
+        opened(path)
+
+
+def test_tabs_in_lines_of_text_are_told(tmp_path: Path) -> None:
+    corpus = opened(put(tmp_path / "a.txt", "1.jpg#0\ta dog\n1.jpg#1\ta cat\nno tab\n"))
+    assert len(corpus) == 3
+    assert "2 lines hold tabs" in corpus.notices[0]
+    assert ".tsv" in corpus.notices[0]

@@ -41,6 +41,15 @@ clips/* img_??.png clip[0-9] clip_{1,2} * dog*
     "my data.parquet",
     "file:///tmp/my clip.m4a",
     "  clip.m4a  ",
+    *words("x.7z photo.jpg~ clip.wav:1 clip.wav?x=1 clip.m4a#t=1,5"),
+    "clip.wav\u200b",
+    "\u202aC:\\clips\\dog",
+    "holiday in Rome 2019 (1).mp4",
+    "Screen Shot 2020-01-01 at 10.00.00.png",
+    "Aufnahme vom 3. Mai.wav",
+    "track 01 - artist - title.mp3",
+    "recordings of birds/one two.wav",
+    "New Recording of the dog 12.m4a",
 ]
 
 TEXTS = [
@@ -65,6 +74,8 @@ me@example.org ~5 ~10% #1 C++ rock'n'roll well-known don't 狗叫/鸟鸣 "hello"
     "she is it.",
     "see https://example.org/a",
     "cats and/or dogs",
+    "can you open photo.jpg: it is mine",
+    "10:30 at the station",
     "and/or you can see x.wav",
     "it costs 3.5 $/kg",
     "/s of course",

@@ -296,9 +296,11 @@ def _caption_column(
             raise which_column(file, why, f"give its number, from 0: column = {found}")
         return found
     if len(header) == 1:
-        # A caption has several words, or those that follow it have one word each, too.
+        # A caption has several words, or those that follow it have one word each, too. Names of
+        # several columns may be separated by something else: url^caption.
         words = [len(line.split()) for line in following if line]
-        if len(head.split()) > 1 or (len(words) > 1 and max(words) == 1):
+        is_name = re.fullmatch(r"\"?[\w.#-]+\"?", head.strip()) is not None
+        if not is_name or (len(words) > 1 and max(words) == 1):
             raise which_column(
                 file,
                 f"its first line may be a name or a caption: {shown}",

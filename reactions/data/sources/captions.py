@@ -206,14 +206,20 @@ def suffix_of(file: Entry) -> str:
 
 
 def _lines(file: Entry, stream: BinaryIO, remarks: list[str]) -> Iterator[_Row]:
-    n_blank = 0
+    n_blank = n_tabs = 0
     for number, line in read_lines(stream):
         if line.strip():
+            n_tabs += b"\t" in line
             yield _Row(str(number), f"{file.url}:{number}", captions_in(line))
         else:
             n_blank += 1
     if n_blank:
         remarks.append(f"'{file.name}': {n_blank} blank lines give no caption")
+    if n_tabs:  # Flickr8k.token.txt and the like: a name, a tab and the caption
+        remarks.append(
+            f"'{file.name}': {n_tabs} lines hold tabs, and are captions as they stand; if they are "
+            "rows of a table, call it .tsv"
+        )
 
 
 def _jsonl(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) -> Iterator[_Row]:
