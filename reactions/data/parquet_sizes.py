@@ -9,15 +9,15 @@ Source: the format's ``parquet.thrift``, in Thrift's compact protocol; numbers o
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from reactions.data.thrift import Compact, read_struct
+
 _MAGIC = b"PAR1"
 _MAX_FOOTER_BYTES = 256 << 20
-_MAX_HEADER_BYTES = 1 << 20
-_MAX_DEPTH = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,32 @@ def check_levels(stream: BinaryIO, levels: Sequence[tuple[int, int]]) -> None:
                     raise ValueError("the metadata of a column count levels that it has not")
 
 
+def page_sizes(stream: BinaryIO, start: int, size_bytes: int) -> Iterator[int]:
+    """Yield what each page of a column's chunk says that it unpacks to, in bytes.
+
+    Readers allocate that before they unpack anything.
+
+    Args:
+        stream: of the file.
+        start: where the chunk begins.
+        size_bytes: of the chunk, packed.
+
+    Raises:
+        ValueError: a header cannot be read, or its sizes cannot be.
+    """
+    place, end = start, start + size_bytes
+    while place < end:
+        try:
+            page, n_bytes = read_struct(stream, place, end)
+            unpacked, packed = _number(page, 2), _number(page, 3)
+        except ValueError as error:
+            raise ValueError(f"the header of the page at byte {place}: {error}") from None
+        if packed > end - place - n_bytes:
+            raise ValueError(f"the page at byte {place} declares more bytes than its column has")
+        yield unpacked
+        place += n_bytes + packed
+
+
 def _footer(stream: BinaryIO, size_bytes: int) -> dict[int, Any]:
     if size_bytes < 12:
         raise ValueError("it is cut short")
@@ -90,7 +116,7 @@ def _footer(stream: BinaryIO, size_bytes: int) -> dict[int, Any]:
     if magic != _MAGIC or not 0 < n_bytes <= min(size_bytes - 12, _MAX_FOOTER_BYTES):
         raise ValueError("it has no footer: it is cut short, encrypted, or no parquet")
     stream.seek(-8 - n_bytes, 2)
-    return _Compact(stream.read(n_bytes)).struct()
+    return Compact(stream.read(n_bytes)).struct()
 
 
 def _chunks(footer: dict[int, Any], column: str) -> Iterator[dict[int, Any]]:
@@ -128,101 +154,9 @@ def _pages(stream: BinaryIO, chunk: dict[int, Any], size_bytes: int) -> tuple[in
     values = unpacked_bytes = 0
     # Arrow stops there, too; what some writers say of where a chunk ends is not to be relied on.
     while place < stop and values < _number(chunk, 5):
-        stream.seek(place)
-        reader = _Compact(stream.read(min(_MAX_HEADER_BYTES, size_bytes - place)))
-        page = reader.struct()
+        page, n_bytes = read_struct(stream, place, size_bytes)
         unpacked_bytes += _number(page, 2)
         header = next((page[key] for key in (5, 8) if isinstance(page.get(key), dict)), None)
         values += 0 if header is None else _number(header, 1)
-        place += reader.place + _number(page, 3)
+        place += n_bytes + _number(page, 3)
     return values, unpacked_bytes
-
-
-class _Compact:
-    """Thrift's compact protocol, as far as structs and what lies in them.
-
-    Args:
-        data: begins with a struct.
-
-    Attributes:
-        place: of the next byte.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.place = 0
-        self._readers: dict[int, Callable[[int], Any]] = {
-            1: lambda depth: True,
-            2: lambda depth: False,
-            3: lambda depth: self._byte(),
-            4: lambda depth: self._zigzag(),
-            5: lambda depth: self._zigzag(),
-            6: lambda depth: self._zigzag(),
-            7: lambda depth: self._take(8),
-            8: lambda depth: self._take(self._varint()),
-            9: self._list,
-            10: self._list,
-            11: self._map,
-            12: self.struct,
-        }
-
-    def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Read a struct: number of a field to its value."""
-        if depth > _MAX_DEPTH:
-            raise ValueError("its metadata is nested too deeply")
-        found: dict[int, Any] = {}
-        field = 0
-        while head := self._byte():
-            delta = head >> 4
-            field = field + delta if delta else self._zigzag()
-            found[field] = self._value(head & 15, depth)
-        return found
-
-    def _value(self, kind: int, depth: int) -> Any:
-        if kind not in self._readers:
-            raise ValueError(f"its metadata holds a value of type {kind}")
-        return self._readers[kind](depth + 1)
-
-    def _list(self, depth: int) -> list[Any]:
-        head = self._byte()
-        n = head >> 4 if head >> 4 < 15 else self._varint()
-        self._check_count(n)
-        kind = head & 15
-        if kind in (1, 2):  # in a list a truth value takes a byte
-            return [self._byte() == 1 for _ in range(n)]
-        return [self._value(kind, depth) for _ in range(n)]
-
-    def _map(self, depth: int) -> list[tuple[Any, Any]]:
-        n = self._varint()
-        self._check_count(n)
-        kinds = self._byte() if n else 0
-        return [(self._value(kinds >> 4, depth), self._value(kinds & 15, depth)) for _ in range(n)]
-
-    def _check_count(self, n: int) -> None:
-        if n > len(self._data) - self.place:
-            raise ValueError(f"its metadata declares {n} entries in {len(self._data)} bytes")
-
-    def _byte(self) -> int:
-        return self._take(1)[0]
-
-    def _take(self, n: int) -> bytes:
-        found = self._data[self.place : self.place + n]
-        if len(found) < n:
-            raise ValueError("its metadata is cut short")
-        self.place += n
-        return found
-
-    def _varint(self) -> int:
-        found = shift = 0
-        while True:
-            byte = self._byte()
-            found |= (byte & 127) << shift
-            if byte < 128:
-                return found
-            shift += 7
-            if shift > 63:
-                raise ValueError("a number in its metadata is too long")
-
-    def _zigzag(self) -> int:
-        found = self._varint()
-        return (found >> 1) ^ -(found & 1)

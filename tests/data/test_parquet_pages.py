@@ -9,8 +9,8 @@ import pytest
 from media_files import put
 from pyarrow import parquet
 
+from reactions.data.parquet_sizes import page_sizes
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.parquet_pages import page_sizes
 from reactions.data.sources.source import Source
 from reactions.data.tables import TableCache
 from reactions.errors import DataError
