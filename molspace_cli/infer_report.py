@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from molspace_cli.console import say
+from reactions.data.printable import printable_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,4 +165,4 @@ def plain(text: str, width: int | None = None) -> str:
     """Return text that stays on its line and in its cell: control characters are escaped."""
     if width is not None and len(text) > width:
         text = text[: width - 1] + "…"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable_cell(text)

@@ -74,12 +74,12 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
             read; nothing beyond the limit is read.
     """
     try:
-        _check_regular(path, path.stat().st_mode)  # opening a device can do something already
+        check_regular(path, path.stat().st_mode)  # opening a device can do something already
         # Without O_NONBLOCK a pipe put in its place since then would wait for a writer.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
         with open(handle, "rb") as stream:  # noqa: PTH123
             state = os.fstat(handle)
-            _check_regular(path, state.st_mode)
+            check_regular(path, state.st_mode)
             data = b"" if state.st_size > limit_bytes else stream.read(limit_bytes + 1)
             size_bytes = max(state.st_size, len(data))
     except (FileNotFoundError, NotADirectoryError):
@@ -130,7 +130,8 @@ _KINDS = (
 )
 
 
-def _check_regular(path: Path, mode: int) -> None:
+def check_regular(path: Path, mode: int) -> None:
+    """Refuse what may never end or act when it is opened (DataError); ``mode`` is its st_mode."""
     if stat.S_ISREG(mode):
         return
     kind = next((name for test, name in _KINDS if test(mode)), "something else")

@@ -6,7 +6,6 @@ import glob
 import itertools
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import BinaryIO
 from reactions.data import remote
 from reactions.data.digests import SETTLED_NS
 from reactions.data.file_names import as_stored
-from reactions.data.local_files import exists, expand_user, is_dir, is_file
+from reactions.data.local_files import check_regular, exists, expand_user, is_dir, is_file
 from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError
 
@@ -270,8 +269,7 @@ def open_binary(url: str) -> BinaryIO:
     if is_url(url):
         return remote.open_binary(url)
     try:
-        if not stat.S_ISREG(Path(url).stat().st_mode):  # a pipe or a device may never end
-            raise DataError(f"cannot read '{url}'", why="it is not a regular file", path=url)
+        check_regular(Path(url), Path(url).stat().st_mode)
         return Path(url).open("rb")
     except FileNotFoundError:
         raise MissingError(f"there is nothing at '{url}'", path=url) from None

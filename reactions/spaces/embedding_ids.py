@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.data.file_names import nfc
 from reactions.data.local_files import read_text_file
 from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Modality
@@ -56,14 +56,14 @@ def id_files(folder: Path, modality: Modality) -> list[Path]:
             continue
         if not named:
             shared.append(path)
-        elif _nfc(named) == _nfc(modality).casefold():
+        elif nfc(named) == nfc(modality).casefold():
             own.append(path)
     return own or shared
 
 
 def is_id_file(path: Path) -> Modality | None:
     """Return whose ids a file holds, folded: "" for all modalities', None if it holds none."""
-    name = _nfc(path.name).casefold()
+    name = nfc(path.name).casefold()
     suffix = next(end for end in _SUFFIXES if name.endswith(end))
     match = _ID_FILE.fullmatch(name.removesuffix(suffix))
     # "ids" without an ending is as likely a folder's or a program's own file.
@@ -82,15 +82,15 @@ def possible_ids(folder: Path, modality: Modality, used: Sequence[Path]) -> list
     """
     found = []
     for path in _files(folder):
-        name = _nfc(path.name).casefold()
+        name = nfc(path.name).casefold()
         name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
         words = _WORDS.findall(name)
         if path in used or name == "space.json" or not name.endswith(_TABLES) or not words:
             continue
-        if words[0] == _nfc(modality).casefold() or _is_of_ids(words[:-1]):
+        if words[0] == nfc(modality).casefold() or _is_of_ids(words[:-1]):
             found.append(path)
     for child in sorted(folder.iterdir()):
-        words = _WORDS.findall(_nfc(child.name).casefold())
+        words = _WORDS.findall(nfc(child.name).casefold())
         if child.name.startswith(".") or not (_is_of_ids(words) and child.is_dir()):
             continue
         found += [path for path in _files(child) if path not in used]
@@ -103,10 +103,6 @@ def _is_of_ids(words: Sequence[str]) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def read_ids(path: Path, modality: Modality, n: int) -> list[Any]:
@@ -248,7 +244,7 @@ class RowIndex:
             self._composed = {}
             for known, row in self._row_of.items():
                 if not known.isascii():
-                    form = _nfc(known)
+                    form = nfc(known)
                     # Two ids of one form name neither row.
                     self._composed[form] = -1 if form in self._composed else row
-        return self._composed.get(_nfc(id), -1)
+        return self._composed.get(nfc(id), -1)

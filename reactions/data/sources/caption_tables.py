@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
 from reactions.data.delimited import DELIMITERS, NAMES, Dialect, read_rows
+from reactions.data.file_names import nfc
 from reactions.data.places import Entry
 from reactions.data.sources.source import COLUMNS, Source
 from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lines
@@ -175,7 +175,7 @@ def which_column(file: Entry, why: str, fix: str = 'name it: column = "..."') ->
 
 
 def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name.strip())
+    return nfc(name.strip())
 
 
 def _head(file: Entry, first: tuple[int, bytes]) -> str:
