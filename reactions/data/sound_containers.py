@@ -16,6 +16,10 @@ STREAMED_BYTES = 0x7F000000
 """Writers that cannot seek back leave sizes from here to 2**32 - 1 in the header, or 0."""
 
 _MAX_CHUNKS = 10_000
+_TAIL_BYTES = 512
+"""Behind the samples of a file so many bytes of whatever kind do not matter."""
+
+_CHUNK_NAME = re.compile(rb"[A-Za-z0-9_ ]{4}|\0?(ID3|TAG|APETAGEX)", re.DOTALL)
 _W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 
 
@@ -106,6 +110,7 @@ def _riff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
     if head[:4] != b"RF64" and whole < STREAMED_BYTES:
         ends.add(8 + whole + whole % 2)
     _check_alone(stream, ends, head[:4], b"WAVE", 8)
+    _check_tail(stream, found, size_bytes)
     return found
 
 
@@ -136,6 +141,8 @@ def _iff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
             raise Damage(f"it is cut short: {size_bytes} of {whole + 8} bytes")
         if whole:
             _check_alone(stream, {8 + whole + whole % 2}, b"FORM", head[8:11], 8)
+        if found.sized is None:
+            _check_tail(stream, found, size_bytes)
     return found
 
 
@@ -181,6 +188,7 @@ def _au(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
     found = _held(start, size, size_bytes, sized)
     if size > 0:
         _check_alone(stream, {start + size, start + size + size % 2}, head[:4], b"", 8)
+        _check_tail(stream, found, size_bytes)
     return found
 
 
@@ -199,6 +207,7 @@ def _caf(stream: BinaryIO, size_bytes: int) -> Samples | None:
             found = _held(place + 12, -1 if unknown else size, size_bytes, sized)
             if unknown:
                 return found
+            _check_tail(stream, found, size_bytes)
         elif head[:4] == b"caff" and found is not None:
             _check_alone(stream, {place}, b"caff", b"desc", 8)
         if size < 0:
@@ -260,6 +269,24 @@ def _held(
     if size < 0:
         return Samples(start, there, mpeg, sized)
     return Samples(start, size, mpeg)
+
+
+def _check_tail(stream: BinaryIO, found: Samples, size_bytes: int) -> None:
+    """Refuse samples that go on behind their chunk's end: decoders would stop in the middle."""
+    end = found.start + found.size_bytes
+    if size_bytes - end <= _TAIL_BYTES:
+        return
+    for place in (end, end + end % 2):
+        stream.seek(place)
+        if _CHUNK_NAME.match(stream.read(8)):
+            return
+    stream.seek(end)
+    while block := stream.read(1 << 20):
+        if block.strip(b"\0"):
+            raise Damage(
+                f"its header counts {found.size_bytes} bytes of samples, and {size_bytes - end} "
+                "bytes follow that are something else, or more of them"
+            )
 
 
 def _check_alone(

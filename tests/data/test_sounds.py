@@ -221,6 +221,26 @@ def test_joined_files_of_other_kinds_are_refused(form: str, tmp_path: Path) -> N
         assert "several sounds were joined" in refused(data + data, tmp_path)
 
 
+@pytest.mark.parametrize("form", ["WAV", "AU", "AIFF", "CAF", "RF64"])
+def test_samples_that_go_on_behind_their_chunk_are_found(form: str, tmp_path: Path) -> None:
+    data = sound_bytes(form=form, n=N)
+    size, field = {
+        "WAV": (2 * N, "<I"),
+        "AU": (2 * N, ">I"),
+        "AIFF": (2 * N + 8, ">I"),
+        "CAF": (2 * N + 4, ">q"),
+        "RF64": (2 * N, "<Q"),
+    }[form]
+    whole, half = struct.pack(field, size), struct.pack(field, size - N // 2 * 2)
+    assert whole in data
+    mended = data.replace(whole, half)
+    if form == "AIFF":
+        mended = mended.replace(struct.pack(">I", N), struct.pack(">I", N - N // 2))
+    assert "its header counts" in refused(mended, tmp_path)
+    assert length(data + bytes(2000)) == N
+    assert length(data + b"TAG" + bytes(125) * 9) == N
+
+
 def test_what_lies_beside_the_samples_does_no_harm() -> None:
     data = sound_bytes(n=N)
     assert length(data + b"LIST\x04\0\0\0abcd") == N
