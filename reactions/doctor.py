@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from reactions.errors import DataError, MolspaceError, StoreError
+from reactions.errors import DataError, MolspaceError
 from reactions.hashing import digest
 from reactions.kinds import Encoder, Item, Modality, SpaceSpec, Waveform
 from reactions.spaces.spread import MAX_COSINE, remember, rms_cosine
+from reactions.stored_outputs import read_rows, write_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -283,7 +282,7 @@ def _drift(
 
 
 def _spread(modality: Modality, rows: NDArray[np.float32]) -> Finding:
-    """Tell a collapsed tower: one that says nearly the same of everything."""
+    """Recognise a collapsed tower: one that says nearly the same of everything."""
     n = len(rows)
     cosines = rows.astype(np.float64) @ rows.astype(np.float64).T
     mean = float((cosines.sum() - np.trace(cosines)) / (n * (n - 1)))
@@ -308,13 +307,13 @@ def _compare(
     for modality, (ids, rows) in outputs.items():
         path = folder / f"{digest('golden', [spec.identity(modality), modality, ids])[:24]}.json"
         try:
-            stored = None if renew else _stored(path)
+            stored = None if renew else read_rows(path)
         except DataError as error:
             value = f"{error.what}: {error.why}"
             found.append(Finding("stored outputs", modality, "failed", value, error.fix))
             continue
         if stored is None:
-            _store(path, spec, modality, rows)
+            write_rows(path, spec, modality, rows)
             value = f"stored now, at {path}"
             found.append(Finding("stored outputs", modality, "ok", value))
             continue
@@ -322,48 +321,6 @@ def _compare(
         limit = _rounding(spec, modality)
         found.append(_drift("stored outputs", modality, stored, rows, advice, limit=limit))
     return found
-
-
-def _stored(path: Path) -> NDArray[np.float32] | None:
-    """Return the outputs of the last time; None if there was none.
-
-    Raises:
-        DataError: they cannot be read.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        rows = np.array(record["rows"], dtype=np.float32)
-        if rows.ndim != 2:
-            raise ValueError("it holds no rows")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"cannot read {path}",
-            why=" ".join(str(error).split()) or type(error).__name__,
-            fix="nothing was compared; to store these outputs in its place: --renew",
-            path=str(path),
-        ) from error
-    return rows
-
-
-def _store(path: Path, spec: SpaceSpec, modality: Modality, rows: NDArray[np.float32]) -> None:
-    # Rounding to seven digits is far below any drift that is reported.
-    record = {
-        "space": spec.name,
-        "modality": modality,
-        "rows": [[float(f"{value:.7g}") for value in row] for row in rows],
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".golden.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(record, stream)
-        Path(name).replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}", why=error.strerror or str(error), fix="set MOLSPACE_CACHE"
-        ) from error
 
 
 def _memory_before(device: str) -> int:

@@ -37,6 +37,7 @@ LAYERS = (
         "findings",
         "tables",
         "reproduce",
+        "stored_outputs",
         "doctor",
         "remarks",
         "importing",

@@ -1,6 +1,4 @@
-import json
 import os
-import pickle
 import tempfile
 from pathlib import Path
 
@@ -11,49 +9,14 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
+from embedding_folder import DIM, FORMATS, N, embed, rows, unit, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reactions.data.digests import DigestCache
 from reactions.errors import DataError, DimensionMismatch, MissingError
-from reactions.kinds import Encoder, Item
+from reactions.kinds import Item
 from reactions.spaces import embedding_files, precomputed
-
-N, DIM = 7, 4
-FORMATS = ("npy", "safetensors", "parquet")
-
-
-def rows(seed: int = 0, n: int = N, dim: int = DIM) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
-
-
-def write(
-    folder: Path, modality: str, x: np.ndarray, suffix: str = "npy", ids: list[str] | None = None
-) -> Path:
-    """Write embeddings in one format, ids in that format's own place (npy: a sidecar)."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{modality}.{suffix}"
-    if suffix == "npy":
-        np.save(path, x)
-        if ids is not None:
-            (folder / f"{modality}.ids.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
-    elif suffix == "safetensors":
-        metadata = None if ids is None else {"ids": json.dumps(ids)}
-        safetensors.numpy.save_file({"e": np.ascontiguousarray(x)}, path, metadata)
-    else:
-        columns = {"embedding": list(x)} | ({} if ids is None else {"id": ids})
-        pq.write_table(pa.table(columns), path, row_group_size=3)
-    return path
-
-
-def unit(x: np.ndarray) -> np.ndarray:
-    wide = x.astype(np.float64)
-    return wide / np.linalg.norm(wide, axis=1, keepdims=True)
-
-
-def embed(folder: Path, modality: str, ids: list[str]) -> np.ndarray:
-    encoder: Encoder = precomputed.load(precomputed.resolve(folder), device="cpu")
-    return encoder.embed(modality, [Item(id, modality, None) for id in ids])
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -218,104 +181,6 @@ def test_different_widths_name_both(tmp_path: Path) -> None:
     write(tmp_path, "text", rows(dim=5))
     with pytest.raises(DimensionMismatch, match="audio has 4 dimensions, text has 5"):
         precomputed.resolve(tmp_path)
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, -np.inf])
-def test_zero_and_unfinite_embeddings(tmp_path: Path, suffix: str, bad: float) -> None:
-    x = rows()
-    x[5] = bad
-    x[6, 1:] = bad
-    path = write(tmp_path, "audio", x, suffix)
-    assert embed(tmp_path, "audio", ["4", "0"]).shape == (2, DIM)
-    with pytest.raises(DataError, match="unusable audio") as caught:
-        embed(tmp_path, "audio", ["0", "5", "6"])
-    assert caught.value.fields == {"path": str(path.resolve()), "modality": "audio", "row": 5}
-    assert ("row 5 is zero" if bad == 0 else "row 5 is not finite") in str(caught.value)
-
-
-@pytest.mark.parametrize("suffix", ["npy", "safetensors"])
-@pytest.mark.parametrize(
-    ("x", "words"),
-    [
-        (np.zeros(3, np.float32), "shape is (3,)"),
-        (np.zeros((2, 3, 4), np.float32), "shape is (2, 3, 4)"),
-        (np.zeros((0, 3), np.float32), "no embeddings"),
-        (np.zeros((3, 0), np.float32), "no embeddings"),
-        (np.zeros((3, 2), np.int64), "elements are"),
-    ],
-)
-def test_arrays_that_are_no_tables(tmp_path: Path, suffix: str, x: np.ndarray, words: str) -> None:
-    write(tmp_path, "text", x, suffix)
-    with pytest.raises(DataError) as caught:
-        precomputed.resolve(tmp_path)
-    assert words in str(caught.value)
-    assert f"text.{suffix}" in str(caught.value)
-    assert caught.value.fix
-
-
-@pytest.mark.parametrize(
-    ("table", "words"),
-    [
-        ({"embedding": pa.array([], pa.list_(pa.float32()))}, "no embeddings"),
-        ({"embedding": [[1.0, 2.0], [1.0]]}, "row 1 is 1 wide, the first is 2 wide"),
-        ({"embedding": [[1.0, 2.0], None]}, "row 1 is null"),
-        ({"embedding": [None, [1.0]]}, "row 0 is null"),
-        ({"embedding": [[], []]}, "no embeddings"),
-        ({"embedding": [1.0, 2.0]}, "not a list"),
-        ({"embedding": [[1, 2]]}, "elements are"),
-        ({"embeddings": [[1.0]]}, "no column 'embedding'"),
-    ],
-)
-def test_parquet_that_is_no_table_of_embeddings(
-    tmp_path: Path, table: dict[str, object], words: str
-) -> None:
-    if "wide" in words or table == {"embedding": [[], []]}:
-        table = {"embedding": pa.array(table["embedding"], pa.list_(pa.float32()))}
-    pq.write_table(pa.table(table), tmp_path / "text.parquet")
-    with pytest.raises(DataError) as caught:
-        precomputed.resolve(tmp_path)
-    assert words in str(caught.value)
-    assert caught.value.fix
-
-
-def test_parquet_ragged_late_and_missing_values(tmp_path: Path) -> None:
-    pq.write_table(
-        pa.table({"embedding": [[1.0, 2.0]] * 5000 + [[1.0]]}), tmp_path / "text.parquet"
-    )
-    with pytest.raises(DimensionMismatch, match="row 5000 is 1 wide"):
-        embed(tmp_path, "text", ["5000"])
-    pq.write_table(pa.table({"embedding": [[1.0, 2.0], [1.0, None]]}), tmp_path / "text.parquet")
-    with pytest.raises(DataError, match="row 1 is not finite"):
-        embed(tmp_path, "text", ["0", "1"])
-
-
-class Bomb:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (Path.touch, (Path("exploded"),))
-
-
-def test_pickles_are_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "space"
-    write(folder, "text", np.array([[1.0, 2.0], [1.0, Bomb()]], dtype=object))
-    with pytest.raises(DataError, match="cannot read"):
-        precomputed.resolve(folder)
-    (folder / "text.npy").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(DataError, match="cannot read"):
-        precomputed.resolve(folder)
-    assert not (tmp_path / "exploded").exists()
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("keep", [0, 5, 90, -3])
-def test_truncated_files(tmp_path: Path, suffix: str, keep: int) -> None:
-    path = write(tmp_path, "text", rows(n=200), suffix)
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError) as caught:
-        precomputed.resolve(tmp_path)
-    assert str(path) in str(caught.value)
-    assert caught.value.fix
 
 
 def test_folders_that_are_no_space(tmp_path: Path) -> None:
