@@ -42,6 +42,7 @@ bench: $(DEMO)/.installed
 	done
 
 $(DEMO)/.installed: pyproject.toml
+	@echo "installing torch (hundreds of megabytes) and molspace into $(DEMO): some minutes"
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/pip install --quiet "$(TORCH)"
 	$(DEMO)/bin/pip install --quiet --editable .

@@ -31,10 +31,23 @@ def say(message: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def shortened(message: str) -> str:
+    """Return a message for stderr with ``~`` for the home folder, if people read it there."""
+    home = os.path.expanduser("~").rstrip("/")  # noqa: PTH111  (Path.home() may raise)
+    if sys.stderr is None or not sys.stderr.isatty() or not os.path.isabs(home):  # noqa: PTH117
+        return message
+    return message.replace(f"{home}/", "~/")
+
+
 def _wrapped(line: str, width: int) -> str:
     """Wrap a line between words; not commands, which people copy, and not JSON."""
     if len(line) <= width or line.lstrip().startswith(("fix:", "{")):
         return line
+    return _filled(line, width)
+
+
+def _filled(line: str, width: int) -> str:
+    """Wrap a line between words; what follows is indented below it."""
     indent = " " * (len(line) - len(line.lstrip()) + 2)
     return textwrap.fill(
         line,
@@ -118,12 +131,8 @@ def print_note(text: str) -> None:
     if not is_terminal():
         print(f"# {printable_cell(text)}")
         return
-    from rich.console import Console
-    from rich.text import Text
-
-    Console(no_color=bool(os.environ.get("NO_COLOR"))).print(
-        Text(printable(text))
-    )  # whole words a line
+    width = max(20, shutil.get_terminal_size().columns)
+    print("\n".join(_filled(line, width) for line in printable(text).split("\n")))
 
 
 def human_bytes(size_bytes: float) -> str:

@@ -18,6 +18,9 @@ def prepare(command: Any) -> Any:
         The same command.
     """
     command.context_class = _context_class(command.context_class)
+    for param in command.params:
+        if param.param_type_name == "argument" and hasattr(param, "display_type_rich"):
+            param.display_type_rich = _nothing  # newer typers add Python's type to our metavar
     for below in getattr(command, "commands", {}).values():
         below.short_help = below.short_help or _first_sentence(below.help or "")
         prepare(below)
@@ -27,6 +30,10 @@ def prepare(command: Any) -> Any:
 def columns() -> int:
     """Return how wide help may be: the terminal's width, or 80 without a terminal."""
     return max(shutil.get_terminal_size().columns, _MINIMUM_COLUMNS)
+
+
+def _nothing(*_: Any, **__: Any) -> str:
+    return ""
 
 
 def _first_sentence(text: str) -> str:

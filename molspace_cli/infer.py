@@ -30,8 +30,8 @@ def infer(
         typer.Argument(
             metavar="INPUT",
             help="Texts, image and sound files, .jsonl or .txt files of lines, or - for stdin, "
-            'which is also read when there is none. A line is a text, a path, or {"id": ..., '
-            '"audio": PATH}; paths start at the folder of the file of lines.',
+            'which is also read when there is none. A line is a text, a path, or {"id": "rain", '
+            '"audio": "rain.wav"}; paths start at the folder of the file of lines.',
             show_default=False,
         ),
     ] = None,
@@ -65,7 +65,7 @@ def infer(
         bool, typer.Option("--compare", help="Print similarity tables; write no file.")
     ] = False,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Items embedded at once.")
+        int, typer.Option("--batch-size", metavar="N", min=1, help="Items embedded at once.")
     ] = 256,
     lab: options.Lab = None,
     data: options.Data = None,
@@ -97,6 +97,8 @@ def infer(
     if not text:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
+    if not inputs and not out and not format and (stdin is None or stdin.isatty()):
+        compare = True  # the samples: nothing is written, so nothing can be in the way
     files = () if compare or path is None else outputs.files_of(path, chosen_format)
     outputs.refuse_overwriting(files, () if text else inputs or (), stdin)
     if not overwrite:

@@ -43,9 +43,9 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
     when the file changes. A lab that --lab names needs nothing.
     """
     from reactions.labs import trust
-    from reactions.labs.reading import OWN_LAB, find_lab, read_chain
+    from reactions.labs.reading import read_chain
 
-    files = read_chain(find_lab(str(file or OWN_LAB)))
+    files = read_chain(_own_lab(file))
     found = trust.mentions(files)
     trust.allow(files)
     if as_json:
@@ -61,14 +61,32 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
 def deny(file: Own = None, as_json: options.Json = False) -> None:
     """Take back what lab allow said: the file is no longer used by itself, whatever it holds."""
     from reactions.labs import trust
-    from reactions.labs.reading import OWN_LAB, find_lab
 
-    path = find_lab(str(file or OWN_LAB))
+    path = _own_lab(file)
     trust.deny(path)
     if as_json:
         print_json("lab_deny", {"path": str(path)})
         return
     say(f"denied: {path}")
+
+
+def _own_lab(file: Path | None) -> Path:
+    """Return the lab file that is meant: the working folder's, if none is named.
+
+    Raises:
+        MissingError: it is not there.
+    """
+    from reactions.data.local_files import is_file
+    from reactions.errors import MissingError
+    from reactions.labs.reading import OWN_LAB, find_lab
+
+    if file is None and not is_file(Path(OWN_LAB)):
+        raise MissingError(
+            f"there is no {OWN_LAB} in this folder",
+            why="agreements are for lab files that are found by themselves",
+            fix="go to its folder, or name it: molspace lab allow FILE",
+        )
+    return find_lab(str(file or OWN_LAB))
 
 
 @app.command("sample")
@@ -88,7 +106,7 @@ def sample(out: Out) -> None:
 def train(
     out: Out,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Of the world, weights and order.")
+        int, typer.Option("--seed", metavar="N", min=0, help="Of the world, weights and order.")
     ] = 0,
     quiet: options.Quiet = False,
 ) -> None:

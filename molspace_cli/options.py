@@ -63,7 +63,7 @@ Online = Annotated[
         "--online", help="Look at remote places, too; without it the network is not used."
     ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the lab's seed.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Instead of the lab's seed.")]
 Device = Annotated[
     str,
     typer.Option(
@@ -245,10 +245,15 @@ def _speed(device: str, precision: str) -> float | None:
 
 def say_bundle(target: Target, *, quiet: bool) -> None:
     """Say which bundle is used, and why; if quiet, only where that was not the user's choice."""
-    from molspace_cli.console import say
-
     if target.bundle is not None and (target.is_guess or not quiet):
-        say(f"bundle: {target.bundle.path} ({target.reason})")
+        say_current(target.bundle.path, target.reason)
+
+
+def say_current(directory: Path, reason: str) -> None:
+    """Say which bundle is used, and why; a terminal's line is short where it can be."""
+    from molspace_cli.console import say, shortened
+
+    say(shortened(f"bundle: {directory} ({reason})"))
 
 
 def make_current(directory: Path) -> None:

@@ -15,6 +15,7 @@ from molspace_cli.console import print_json, print_note, print_table, print_text
 
 if TYPE_CHECKING:
     from reactions.reproduce import MeasuredRow, MeasuredTable
+    from reactions.tables import Row
 
 app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_args_is_help=True)
 
@@ -36,8 +37,10 @@ Rows = Annotated[
 
 @app.command("findings")
 def findings(
-    seeds: Annotated[int, typer.Option("--seeds", min=2, help="How many seeds.")] = 10,
-    first: Annotated[int, typer.Option("--from", min=0, help="The first of them.")] = 10,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=2, help="How many seeds.")] = 10,
+    first: Annotated[
+        int, typer.Option("--from", metavar="N", min=0, help="The first of them.")
+    ] = 10,
     lab: Annotated[
         str,
         typer.Option(
@@ -204,9 +207,7 @@ def _table(
         bench,
         chosen,
         consider=partial(consider, bench, yes=yes, quiet=quiet),
-        started=lambda row: (
-            None if quiet else say(f"lab: {bench.lab.label}   {row.name} = {row.reaction}")
-        ),
+        started=lambda row: None if quiet else say(f"lab: {bench.lab.label}   {_definition(row)}"),
     )
     if as_json:
         print_json(name, found.to_json())
@@ -218,6 +219,11 @@ def _table(
             why="it lacks the spaces, or the evaluation sets, of all rows",
             fix="molspace spaces list   and   molspace data list   say what is there",
         )
+
+
+def _definition(row: Row) -> str:
+    """Return a row's name, and what it stands for unless that is a space of the same name."""
+    return row.name if row.name == row.reaction else f"{row.name} = {row.reaction}"
 
 
 def _print_table(found: MeasuredTable) -> None:

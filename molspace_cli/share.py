@@ -82,7 +82,10 @@ def push(
 def pull(
     repo: Repo,
     revision: Annotated[
-        str, typer.Option("--revision", help="Commit, tag or branch.  [default: main]")
+        str,
+        typer.Option(
+            "--revision", metavar="REVISION", help="Commit, tag or branch.  [default: main]"
+        ),
     ] = "",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")

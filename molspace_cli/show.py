@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.console import print_json, print_note, print_table, say
+from molspace_cli.console import print_json, print_note, print_table
 from molspace_cli.quality import remarks, row_line, tables
 
 
@@ -33,9 +33,9 @@ def show(
 
     directory: str | Path | None = bundle
     if directory is None:
-        current = current_bundle()
+        current = current_bundle(naming="molspace show")
         directory = current.directory
-        say(f"bundle: {directory} ({current.reason})")
+        options.say_current(current.directory, current.reason)
     found = load_bundle(directory)
     if as_json:
         print_json("bundle", {"path": str(found.path), **found.record})

@@ -116,7 +116,7 @@ def info(
         return
     print_table(
         spec.name,
-        ("", ""),
+        ("field", "value"),
         [
             ("dim", str(spec.dim)),
             ("modalities", ", ".join(spec.modalities)),

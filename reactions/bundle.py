@@ -290,7 +290,11 @@ def load_bundle(path: str | Path) -> Bundle:
     try:
         restore(directory)
         if not exists(record_path):
-            raise MissingError(f"no bundle at {directory}", why=f"{RECORD} is not there")
+            raise MissingError(
+                f"no bundle at {directory}",
+                why=f"{RECORD} is not there",
+                fix="give a folder that react printed",
+            )
         record = read_record(record_path)
         size_bytes, sha256 = read_file_entry(record)
         _verify_size(projectors, size_bytes)

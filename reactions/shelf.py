@@ -36,7 +36,8 @@ POINTERS = "current.d"
 TEMPORARY_PREFIX = ".current."
 _MAX_POINTER_BYTES = 1 << 16
 _ANY_LAB = ""
-_FIX = 'molspace react "..."   or   --space BUNDLE'
+_NAMING = "--space"
+"""How a bundle is named on a command line, before its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,12 @@ def set_current(directory: Path, lab: Lab | None = None) -> None:
         ) from None
 
 
-def current_bundle(lab: Lab | None = None) -> Current:
+def current_bundle(lab: Lab | None = None, *, naming: str = _NAMING) -> Current:
     """Return the bundle to take where none is named: the nearest folder's, going upwards.
 
     Args:
         lab: the one to work with; only its bundles count. None takes those of any lab.
+        naming: what a person writes before a bundle's path instead, for errors.
 
     Raises:
         MissingError: there is none, it is gone, or only other labs have one.
@@ -141,7 +143,7 @@ def current_bundle(lab: Lab | None = None) -> Current:
         folder = Path.cwd()
     except OSError:
         raise MissingError(
-            "there is no current bundle", why="the working folder is gone", fix="--space BUNDLE"
+            "there is no current bundle", why="the working folder is gone", fix=f"{naming} BUNDLE"
         ) from None
     root = data_root()
     for above in (folder, *folder.parents):
@@ -153,12 +155,12 @@ def current_bundle(lab: Lab | None = None) -> Current:
                 raise MissingError(
                     f"the current bundle is gone: {found.directory}",
                     why=f"it was {reason}",
-                    fix=_FIX,
+                    fix=_fix(naming),
                 )
             return Current(found.directory, reason, above == folder)
-    if legacy := _legacy(root, lab):
+    if legacy := _legacy(root, lab, naming):
         return legacy
-    raise _none(root, folder, lab)
+    raise _none(root, folder, lab, naming)
 
 
 def _key(lab: Lab) -> str:
@@ -205,7 +207,7 @@ def _read(path: Path) -> _Pointer | None:
     return pointer if pointer.directory.is_absolute() else None
 
 
-def _legacy(root: Path, lab: Lab | None) -> Current | None:
+def _legacy(root: Path, lab: Lab | None, naming: str) -> Current | None:
     """Return the bundle that an earlier version kept for the account, if it is of this lab."""
     try:
         data = read_small_file(root / "current", _MAX_POINTER_BYTES)
@@ -213,37 +215,41 @@ def _legacy(root: Path, lab: Lab | None) -> Current | None:
         return None
     directory = Path(os.fsdecode(data.strip()))
     if not directory.is_absolute() or not _is_bundle(directory):
-        raise MissingError(f"the current bundle is gone: {directory}", fix=_FIX)
+        raise MissingError(f"the current bundle is gone: {directory}", fix=_fix(naming))
     made_in = load_bundle(directory).record["lab"].get("name")
     if lab is not None and made_in != lab.name:
         raise MissingError(
             f"there is no current bundle of lab '{lab.name}' here",
             why=f"an earlier version kept one for the whole account, but it is of lab '{made_in}'",
-            fix=f"--space {directory}   or   {_FIX}",
+            fix=f"{naming} {directory}   or   {_fix(naming)}",
         )
     reason = "kept for the whole account by an earlier version; none was made here or above"
     return Current(directory, reason, is_own=False)
 
 
-def _none(root: Path, folder: Path, lab: Lab | None) -> MissingError:
+def _none(root: Path, folder: Path, lab: Lab | None, naming: str) -> MissingError:
     """Say which bundles there are, of other labs or in other folders."""
     found = sorted(_all(root), key=lambda pointer: pointer.time_ns, reverse=True)
     found = [pointer for pointer in found if _is_bundle(pointer.directory)]
     near = [pointer for pointer in found if pointer.folder in (folder, *folder.parents)]
     whose = f" of lab '{lab.name}'" if lab and near else ""
-    why, fix = "", _FIX
+    why, fix = "", _fix(naming)
     if near or found:
         other = (near or found)[0]
         label = f" (lab: {other.lab})" if other.lab else ""
         why = f"the last one was made in {other.folder}{label}: {other.directory}"
         option = f"--lab {other.lab}   or   " if near else ""
-        fix = f'{option}--space {other.directory}   or   molspace react "..." here'
+        fix = f'{option}{naming} {other.directory}   or   molspace react "..." here'
     return MissingError(
         f"there is no current bundle{whose} here",
         why=why,
         fix=fix,
         bundles=[str(pointer.directory) for pointer in found[:20]],
     )
+
+
+def _fix(naming: str) -> str:
+    return f'molspace react "..."   or   {naming} BUNDLE'
 
 
 def _is_bundle(directory: Path) -> bool:

@@ -34,7 +34,7 @@ from reactions.kinds import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
 from reactions.outlook import Outlook, outlook, seconds
 from reactions.plan import Plan, Planner
-from reactions.run.events import Event, StoreWarning
+from reactions.run.events import Event, PlanFinished, PlanStarted, StoreWarning
 from reactions.scoring import plan_scores, whole
 from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment
 from reactions.store import Store
@@ -136,6 +136,9 @@ class Workbench:
             arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
             bundles.write_bundle(directory, artifact.meta, arrays)
             found = bundles.load_bundle(directory)
+        else:
+            self.events(PlanStarted(steps=0, hits=1))
+            self.events(PlanFinished(executed=0, seconds=0.0))
         if current:
             try:
                 shelf.set_current(directory, self.lab)

@@ -161,10 +161,11 @@ def _resolved(
     known = sorted({*_FOLDERS, *MODELS, *plugins})
     schemes = [f"{name}:" for name in known]
     near = did_you_mean(scheme, known) if colon else []
+    is_path = uri.startswith(("/", "./", "../", "~"))
     raise MissingError(
         f'cannot open the space "{uri}"',
-        why=f"there is no folder '{folder.absolute()}', "
-        f"and it starts with none of {', '.join(schemes)}",
+        why=f"there is no folder '{folder.absolute()}'"
+        + ("" if is_path else f", and it starts with none of {', '.join(schemes)}"),
         fix=f"did you mean '{near[0]}:'?"
         if near
         else "give a folder with one npy, safetensors or parquet file for each modality",

@@ -81,7 +81,8 @@ def test_another_folder_and_another_lab_get_none(project, run, tmp_path, monkeyp
     code, out, err = run(*command)
     assert (code, out) == (3, "")
     assert "error: there is no current bundle here" in err
-    assert f"--space {made}" in err
+    named = "molspace show" if command == ["show"] else "--space"  # show has no option for it
+    assert f"{named} {made}" in err
     monkeypatch.chdir(folder)
     (folder / "molspace.toml").write_text('[lab]\nname = "own"\nextends = "mini"\n')
     if command != ["show"]:  # which has no lab
