@@ -123,8 +123,24 @@ def choices_notices(projectors: Sequence[Projector]) -> tuple[str, ...]:
         ]
         found.append(f"{pair} on {', '.join(subsets)}: {', '.join(values)} for {rows:,} rows")
     if found:
-        found.append(f"[reaction] leaves these open, so the plan chose them by n rows: {RULE}")
+        found.append(f"chosen by n rows, where [reaction] says nothing: {RULE}")
     return tuple(found)
+
+
+def made_up_notices(lab: str, replaced: Mapping[str, Sequence[Modality]]) -> list[str]:
+    """Say which corpora of a lab are not used, in one sentence a folder.
+
+    Args:
+        lab: its name.
+        replaced: names of folders to the modalities whose rows are taken from them instead.
+    """
+    found = []
+    for folder, modalities in replaced.items():
+        *others, last = modalities
+        names = f"{', '.join(others)} and {last}" if others else last
+        subject = f"corpora of lab '{lab}' are" if others else f"corpus of lab '{lab}' is"
+        found.append(f"the {names} {subject} made up, and not used: the rows of '{folder}' are")
+    return found
 
 
 def plan_quality(

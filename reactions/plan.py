@@ -28,6 +28,7 @@ from reactions.labs.lab import Lab, ReactionSettings
 from reactions.measuring import (
     Projector,
     choices_notices,
+    made_up_notices,
     plan_quality,
     row_counts,
     settings_for,
@@ -75,6 +76,7 @@ class Planner:
 
     lab: Lab
     notices: list[str] = field(default_factory=list)
+    _made_up: dict[str, list[Modality]] = field(default_factory=dict)
     _corpora: dict[tuple[Modality, tuple[str, ...]], Corpus | None] = field(default_factory=dict)
     _embeds: dict[tuple[Space, str], Step] = field(default_factory=dict)
     _mixtures: dict[tuple[Fusion, int], Mixture] = field(default_factory=dict)
@@ -148,7 +150,7 @@ class Planner:
         }
         return Plan(
             (assemble(record, heads, means=means, quality=quality, facts=facts),),
-            tuple(dict.fromkeys((*self.notices, *choices_notices(projectors)))),
+            tuple(dict.fromkeys((*self._told(), *choices_notices(projectors)))),
             tuple(_counts(corpus) for corpus in self._corpora.values() if corpus is not None),
             rows,
             projectors,
@@ -210,11 +212,11 @@ class Planner:
         if names_items(self.lab, modality):
             return named_items(self.lab, modality, folders)
         if modality in self.lab.corpora:
-            self.notices.append(
-                f"the {modality} corpus of lab '{self.lab.name}' is made up, and not used: the "
-                f"rows of '{folders[0].name}' are"
-            )
+            self._made_up.setdefault(folders[0].name, []).append(modality)
         return common_corpus(folders, modality)
+
+    def _told(self) -> list[str]:
+        return [*self.notices, *made_up_notices(self.lab.name, self._made_up)]
 
     def encode(self, leaf: Leaf, corpus: Corpus) -> Step:
         """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not."""

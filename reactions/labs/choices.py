@@ -34,7 +34,7 @@ _HIDDEN_PER_ROOT = 64  # 64 n^(1/4) is 2048 at 2^20 rows
 _BATCH_PER_ROOT = 4  # 4 n^(1/2) is 4096 there
 _LEAST_BATCH = 16
 
-RULE = "hidden 64 n^1/4 up to 2048, batch 4 n^1/2 up to 4096, the paper's epochs or 120 steps"
+RULE = "hidden 64 n^1/4, batch 4 n^1/2 (at most the paper's), the paper's epochs or 120 steps"
 """The rule in words, n being the rows that a projector is trained on."""
 
 

@@ -11,6 +11,7 @@ from media_files import image_bytes, put
 from reactions.dsl import check, parse
 from reactions.errors import DataError
 from reactions.labs.reading import load_lab
+from reactions.measuring import made_up_notices
 from reactions.plan import Planner
 
 N = 40
@@ -153,3 +154,11 @@ def test_the_lab_file_is_the_one_in_the_working_directory(here):
     put(here / "m.jsonl", lines(of=[{"id": "t1", "text": "x"}]))
     load(SPACES + '[corpora.text]\nmanifest = "m.jsonl"\n')
     assert load_lab().corpora["text"].sources
+
+
+def test_made_up_corpora_are_told_in_one_sentence():
+    assert made_up_notices("mini", {"ib": ["audio", "image", "text"], "clap": ["text"]}) == [
+        "the audio, image and text corpora of lab 'mini' are made up, and not used: the rows of "
+        "'ib' are",
+        "the text corpus of lab 'mini' is made up, and not used: the rows of 'clap' are",
+    ]
