@@ -22,7 +22,7 @@ _MIN_NAME = 16
 def elide(text: str, width: int) -> str:
     """Return text cut in the middle to a width: both of its ends distinguish names.
 
-    Products in brackets are shortened before anything else is, for the same product stands in
+    Products in brackets are shortened before anything else is: the same product stands in
     many names: ``train (Image…rnVL)) + Cr(CLAP_m) on TVA``.
     """
     if len(text) <= width:

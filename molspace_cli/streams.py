@@ -44,7 +44,7 @@ class Forgiving:
             self._stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal; one that is gone is none."""
+        """Return whether it is a terminal that is still there."""
         try:
             return self._stream.isatty()
         except (OSError, ValueError):

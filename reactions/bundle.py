@@ -104,7 +104,7 @@ class Bundle:
 
         path = self.path / PROJECTORS
         try:
-            # Once more, for the file may be another by now: shapes cost memory.
+            # Once more, as the file may be another by now: shapes cost memory.
             check_tensors(path, head_places(self.record, self.space), mean_sizes(self.space))
             tensors = load_file(path)
         except (SafetensorError, OSError) as error:

@@ -52,10 +52,10 @@ _BAND_PIXELS = 1 << 20
 _ORIENTATION = 0x0112
 _TILE_TAGS = (322, 323)
 _SHARES = {"AVIF": 2, "JPEG2000": 4, "WEBP": 2}
-"""Their decoders keep further copies: so much fewer pixels take what those of others take."""
+"""Their decoders keep further copies: their limit is this many times lower."""
 
 _SLOW_BYTES = {"qoi": 24 << 20, "ppm_plain": 32 << 20, "bmp_rle": 32 << 20}
-"""What Pillow decodes in Python: so many bytes take ten seconds."""
+"""What Pillow decodes in Python: this many bytes take ten seconds."""
 
 _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     2: lambda a: a[:, ::-1],

@@ -1,4 +1,4 @@
-"""A stream that somebody gives to be read line by line: guarded against having none."""
+"""A stream from outside that is read line by line: guarded against having no lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import IO
 from reactions.errors import DataError
 
 MAX_SKIPPED_BYTES = 256 << 20
-"""After so much without a line break there are no lines, as in ``/dev/zero``."""
+"""After this much without a line break there are no lines, as in ``/dev/zero``."""
 
 
 class GuardedStream:

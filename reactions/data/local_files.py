@@ -1,4 +1,4 @@
-"""Files and names that somebody else wrote: read within stated limits, never with a traceback.
+"""Files and names of other authors: read within stated limits, never with a traceback.
 
 What is text by nature (a lab file, a ``.rxn``, a list of ids, a ``space.json``) is small, and lies
 in a regular file: a pipe without an end, ``/dev/zero`` or a file of gigabytes given in its place
@@ -66,7 +66,7 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
 
     Args:
         path: of the file.
-        limit_bytes: it may have at most so many.
+        limit_bytes: the most that it may have.
 
     Raises:
         MissingError: it is not there.
@@ -105,7 +105,7 @@ def read_text_file(path: Path, limit_bytes: int) -> str:
 
     Args:
         path: of the file.
-        limit_bytes: it may have at most so many.
+        limit_bytes: the most that it may have.
 
     Raises:
         MissingError: it is not there.

@@ -103,7 +103,7 @@ _COMPANIONS = (
     "text textgrid tfrecord vtt xmp"
 )
 COMPANIONS = frozenset(f".{suffix}" for suffix in _COMPANIONS.split())
-"""Endings of what lies beside media and is none: it needs no mention."""
+"""Endings of what lies beside media but is not media: it needs no mention."""
 
 
 _ARCHIVES = frozenset((".7z", ".bz2", ".gz", ".rar", ".tgz", ".xz", ".zip", ".zst"))

@@ -186,7 +186,7 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
                 if data[place : place + length].strip(b"\0") and _is_sync(data, place):
                     raise Damage(f"its frames are damaged at byte {place}")
                 return
-            # Padding is none of ours, but where a frame has room one is missing.
+            # Padding does not matter, but where a frame has room one is missing.
             if after - place >= length - _MAX_PADDING_BYTES and data[place:after].strip(b"\0"):
                 raise Damage(f"its frames are damaged at byte {place}, for {after - place} bytes")
             gap = True

@@ -70,7 +70,7 @@ def check_address(url: str) -> None:
         url: with ``://``.
 
     Raises:
-        UsageError: its protocol is none of ``PROTOCOLS``, it chains file systems other than
+        UsageError: its protocol is not one of ``PROTOCOLS``, it chains file systems other than
             ``CACHES``, or it holds a user's name or password.
     """
     *caches, plain = url.split("::")

@@ -17,7 +17,7 @@ STREAMED_BYTES = 0x7F000000
 
 _MAX_CHUNKS = 10_000
 _TAIL_BYTES = 512
-"""Behind the samples of a file so many bytes of whatever kind do not matter."""
+"""After the samples of a file this many bytes of any kind do not matter."""
 
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9_ ]{4}|\0?(ID3|TAG|APETAGEX)", re.DOTALL)
 _W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")

@@ -94,7 +94,7 @@ class _Piece:
     Attributes:
         data: its bytes; None for the whole file as it is.
         frames: how many frames it gives; None for what its header says.
-        slack: so many may be missing: of a length header that counts itself.
+        slack: how many may be missing, of a length header that counts itself.
         held: where its samples lie, where that is known.
     """
 
@@ -263,7 +263,7 @@ def _decode_piece(
         limits.check(len(samples) + (piece.frames or declared), channels, rate_hz)
         if channel is not None and channel >= channels:
             raise Refused(f"it has {channels} channels; there is no channel {channel}")
-        # Not past the end: what may follow there, such as a tag, is none of a decoder's.
+        # Not past the end: what may follow there, such as a tag, does not concern a decoder.
         left = (declared or sys.maxsize) if piece.frames is None else piece.frames
         n = 0
         block = np.empty((max(1, _BLOCK_SAMPLES // channels), channels), np.float32)

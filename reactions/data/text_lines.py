@@ -1,4 +1,4 @@
-r"""Lines of texts that anybody may have written: any encoding and line break, any length.
+r"""Lines of texts of any origin: any encoding, line break and length.
 
 A line ends at ``\n``, ``\r\n`` or ``\r`` and nowhere else: form feeds, U+0085 and U+2028 are
 part of a text. A byte-order mark says how the file is encoded and is not part of it.
@@ -18,7 +18,7 @@ RECODE = "save it as UTF-8, such as by   iconv -f CP1252 -t UTF-8 OLD > NEW"
 """What is wrong with a line in another encoding, and what helps."""
 
 MAX_SKIPPED_BYTES = 1 << 28
-"""After so much without a line break there are no lines, as in a device or a disk's image."""
+"""After this much without a line break there are no lines, as in a device or a disk's image."""
 
 _PIECE_BYTES = 1 << 18
 _BOMS = (  # the longer first: UTF-32 begins as UTF-16 does
@@ -95,12 +95,6 @@ def decode_text(data: bytes) -> str:
     if encoding not in ("", "utf-8") and len(data) <= 4 and not data.decode(encoding):
         raise UnicodeDecodeError(encoding, data, 0, len(data), "nothing follows its mark")
     return data.decode("utf-8-sig" if encoding in ("", "utf-8") else encoding)
-
-
-def lines_of(text: str) -> list[str]:
-    """Return the lines of a text, without their breaks."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return lines if lines[-1] else lines[:-1]
 
 
 def _encoding(head: bytes) -> str:

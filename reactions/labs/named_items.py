@@ -56,7 +56,7 @@ def named_items(lab: Lab, modality: Modality, folders: Sequence[SpaceSpec]) -> I
     if absent:
         first, space = next(iter(absent.items()))
         notices.append(
-            f"{modality} corpus: {len(absent)} of {len(ids)} items are left out, for folders have "
+            f"{modality} corpus: {len(absent)} of {len(ids)} items are left out, as folders have "
             f"no rows for them: '{first}' in '{space}'"
         )
     return IdCorpus(name, modality, [id for id in ids if id not in absent], notices)
@@ -134,7 +134,7 @@ def _own_ids(corpus: Corpus, *, as_written: bool = False) -> Iterator[str]:
 def _without_id(where: str, modality: Modality, fix: str) -> DataError:
     return DataError(
         f"{where} has no id of its own",
-        why=f"folders of embeddings supply {modality} rows by id; a position is none",
+        why=f"folders of embeddings supply {modality} rows by id; a position is not an id",
         fix=fix,
         modality=modality,
     )

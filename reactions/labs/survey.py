@@ -98,7 +98,7 @@ def _common(specs: Sequence[SpaceSpec], modality: str) -> Holding:
     title = " & ".join(spec.name for spec in specs)
     try:
         n_common, n_most, _ = common_ids(specs, modality)
-    except MolspaceError as error:  # told of the space already
+    except MolspaceError as error:  # reported with the space already
         return Holding("common ids", modality, title, problem=error.what)
     problem = "" if n_common else f"{title} have no {modality} ids in common"
     fix = "" if n_common else "embed the same items, and give them the same ids"

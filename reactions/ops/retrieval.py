@@ -68,7 +68,7 @@ def soft_retrieve(
         device: where the products are computed.
         precision: ``exact`` computes in fp32 (relative error of a column about 5e-6 against
             float64). ``fast`` uses 16-bit products where the device has fast ones, else is the
-            same as ``exact``. Its error grows as spaces narrow, for few elements of a row
+            same as ``exact``. Its error grows as spaces narrow, as few elements of a row
             average out less of their rounding: see ``FAST_ERROR``. A single row may err five
             times as much as its column, means of isotropic noise, nearly zero, up to 2e-2,
             and with float16 the share of keys that weigh less than 2^-34 of the whole is lost.

@@ -27,7 +27,6 @@ from reactions.spaces.hub_answers import check_commit, checked_answers
 from reactions.spaces.weights import offline
 
 CARD = "README.md"
-ATTRIBUTES = ".gitattributes"
 FILES = (CARD, RECORD, PROJECTORS)
 """What a repository of ours holds, beside the hub's own ``.gitattributes``."""
 

@@ -19,7 +19,7 @@ from reactions.spaces.embedding_tables import EmbeddingFile, Joined
 
 ADAPTER = "precomputed"
 MAX_INFO_BYTES = 1 << 20
-"""``space.json`` may have so many bytes."""
+"""Most bytes of ``space.json``."""
 
 _SPACE_KEYS = ("name", "revision", "licence", "hub")
 
@@ -153,7 +153,7 @@ def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
 def unread_files(spec: SpaceSpec) -> str:
     """Return a line on what lies in the folder of a space and is not read; "" for nothing.
 
-    That is files, and where rows have no ids columns and tensors that might have told them.
+    That is files, and where rows have no ids columns and tensors that might have held them.
     """
     folder = Path(spec.source)
     said = []
@@ -163,7 +163,7 @@ def unread_files(spec: SpaceSpec) -> str:
     for modality in spec.modalities:
         try:
             table, ids, _ = open_table(spec, modality)
-        except DataError:  # told where its rows are asked for
+        except DataError:  # reported where its rows are asked for
             continue
         parts = table.parts if isinstance(table, Joined) else [table]
         others = list(dict.fromkeys(n for part in parts for n in getattr(part, "unread", ())))

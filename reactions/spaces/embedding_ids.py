@@ -17,7 +17,7 @@ from reactions.errors import DataError, MissingError, UsageError
 from reactions.kinds import Modality
 
 MAX_IDS_BYTES = 1 << 27
-"""A text of ids may have so many bytes, and no more than ``_ID_BYTES`` a row beyond the first
+"""A text of ids may have this many bytes, and no more than ``_ID_BYTES`` a row beyond the first
 megabyte: two million ids of sixty characters. Arrays and columns hold more."""
 
 _ID_BYTES = 1 << 10

@@ -5,7 +5,7 @@
     emb.jsonl                                 one item a line, with its embedding
 
 The items name the modality and the id of each row; see ``reactions.writers``. Ids that are
-numbers of lines are none: line 3 of one input is not line 3 of another.
+numbers of lines are not: line 3 of one input is not line 3 of another.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from reactions.spaces.embedding_tables import EmbeddingFile, Selected, shape_of,
 ITEMS = ".items.jsonl"
 
 MAX_ITEMS_BYTES = 1 << 30
-"""A file of items may have so many bytes: ten million rows."""
+"""Most bytes of a file of items: ten million rows."""
 
 _MAX_LINE_BYTES = 1 << 20
 _MAX_FACTS_BYTES = 1 << 20

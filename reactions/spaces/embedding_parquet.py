@@ -27,7 +27,7 @@ _FEW_ROWS = 1 << 16
 
 
 class Parquet:
-    """Reads forward in batches, for a row group may hold a million rows.
+    """Reads forward in batches, as a row group may hold a million rows.
 
     Args:
         path: of the file.
@@ -77,7 +77,7 @@ class Parquet:
             raise unreadable(path, f"it declares {n} rows, its groups {self._group_starts[-1]}")
         item_bytes = kind.value_type.bit_width // 8 if is_float else 8
         declared_bytes = max(sizes.values * item_bytes, sizes.unpacked_bytes)
-        check_unpacked(path, declared_bytes, "its column 'embedding' declares so much")
+        check_unpacked(path, declared_bytes, "its column 'embedding' declares this much")
         row_bytes = max(1, sizes.values // max(1, n)) * item_bytes
         self._batch_rows = max(1, min(self._BATCH_ROWS, _BATCH_BYTES // row_bytes))
         if n and is_float:
@@ -168,7 +168,7 @@ def read_id_column(path: Path, modality: str, besides: tuple[str, ...] = ()) -> 
                 return None
         sizes = declared_sizes(path, name)
         check_rows(path, max(sizes.n_rows, sizes.values))
-        check_unpacked(path, sizes.unpacked_bytes, f"its column '{name}' declares so much")
+        check_unpacked(path, sizes.unpacked_bytes, f"its column '{name}' declares this much")
         # What a dictionary repeats would be written out for every row; ids do not repeat.
         with parquet.ParquetFile(path, read_dictionary=[name]) as file:
             column = file.read(columns=[name]).column(name)

@@ -1,4 +1,4 @@
-"""What all tables of embeddings have in common, and the errors of files that are none."""
+"""What all tables of embeddings have in common, and the errors of other files."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from reactions.spaces.weights import Places, WeightsRepo, find_folder
 SCHEME = "hf"
 EXTRA = "hf"
 MAX_JSON_BYTES = 64 << 20
-"""A configuration or an index of weights may have so many bytes."""
+"""Most bytes of a configuration, or of an index of weights."""
 
 OPTIONS = ("precision",)
 FILES = ("*.json", "*.py", "README.md", *TOKENISER_FILES)

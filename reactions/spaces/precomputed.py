@@ -202,7 +202,7 @@ def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
         if len(others) > len(ids):
             notices.append(
                 f"{len(others) - len(ids)} of {len(others)} {modality} rows of '{other.name}' are "
-                f"not used, for '{first.name}' lacks them"
+                f"not used, as '{first.name}' lacks them"
             )
     return IdCorpus(f"{first.name}/{modality}", modality, ids, notices, positional=not named)
 

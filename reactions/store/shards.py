@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SMALL_BYTES = 1 << 20
 """Shards up to this size are read whole: a memory map keeps a file descriptor open for as long
-as anybody refers to a part of it, and the heads of a product have hundreds of small tensors."""
+as anything refers to a part of it, and the heads of a product have hundreds of small tensors."""
 
 
 def stored_rows(folder: Path, record: ArrayRecord, owner: object) -> ShardedRows:

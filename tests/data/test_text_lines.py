@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reactions.data import text_lines as module
-from reactions.data.text_lines import decode_text, lines_of, read_lines
+from reactions.data.text_lines import decode_text, read_lines
 
 _BREAKS = ("\n", "\r\n", "\r")
 _MARKS = {
@@ -37,7 +37,6 @@ def test_lines_end_at_the_three_usual_breaks(end: str) -> None:
 def test_nothing_else_ends_a_line() -> None:
     odd = "a\x0bb\x0cc\x1cd\x85e\u2028f\u2029g"
     assert lines(odd.encode()) == [odd.encode()]
-    assert lines_of(f"{odd}\r{odd}\r\n") == [odd, odd]
 
 
 @pytest.mark.parametrize("encoding", list(_MARKS))

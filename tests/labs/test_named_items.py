@@ -147,7 +147,7 @@ def test_rows_that_are_paired_by_number_are_counted(here):
     )
     folder("clap", 1, image=ids("i", N + 3))
     _, notices = planned()
-    assert "3 of 43 image rows of 'clap' are not used, for 'clip' lacks them" in notices
+    assert "3 of 43 image rows of 'clap' are not used, as 'clip' lacks them" in notices
 
 
 def test_the_lab_file_is_the_one_in_the_working_directory(here):

@@ -228,6 +228,6 @@ def _too_large(file: Entry, why: str) -> DataError:
     return DataError(
         f"'{file.url}' stands for more than its size allows",
         why=f"it has {file.size_bytes:,} bytes, but {why}",
-        fix="write it anew, as csv or jsonl; if it comes from somebody else, do not trust it",
+        fix="write it anew, as csv or jsonl; if it comes from someone else, do not trust it",
         path=file.url,
     )

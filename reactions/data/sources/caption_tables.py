@@ -103,7 +103,7 @@ def read_table(
     if n_quoted and source.quoted is None:
         remarks.append(
             f"'{file.name}': {n_quoted} of its captions look quoted as in csv, but are taken as "
-            "they stand, for tab-separated files are not quoted; if this one is: quoted = true"
+            "they stand: tab-separated files are not quoted; if this one is: quoted = true"
         )
 
 

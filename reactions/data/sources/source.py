@@ -46,7 +46,7 @@ class Source:
         header: whether the first row of a csv or tsv file names its columns.
         delimiter: of a csv or tsv file; "" chooses it by suffix and first line.
         quoted: whether its fields may be quoted; None is yes, but for tabs, and a quoted field
-            whose lines look like rows is none.
+            whose lines look like rows is not one.
         member: name of the file in a sample of a shard, such as ``"left.jpg"``; "" takes the
             only one of its kind.
         skip: ids to leave out.
