@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import options
-from molspace_cli.console import human_bytes, print_json, print_table, say
+from molspace_cli.console import human_bytes, is_terminal, print_json, print_table, say
 from molspace_cli.react import Expression, read_expression
 
 if TYPE_CHECKING:
@@ -36,21 +36,22 @@ def list_entries(as_json: options.Json = False) -> None:
     def when(moment: datetime) -> str:
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
+    columns: dict[str, list[str]] = {
+        "key": [entry.key[:12] for entry in entries],
+        "kind": [entry.kind for entry in entries],
+        "label": [entry.label for entry in entries],
+        "size": [human_bytes(entry.size_bytes) for entry in entries],
+        "made": [when(entry.created) for entry in entries],
+        "used": [when(entry.last_used) for entry in entries],
+    }
+    if is_terminal():  # whose lines are short: labels begin with the kind
+        del columns["kind"], columns["made"]
+    size = human_bytes(sum(entry.size_bytes for entry in entries))
+    count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
     print_table(
-        f"{store.root}: {len(entries)} entries, "
-        f"{human_bytes(sum(entry.size_bytes for entry in entries))}",
-        ("key", "kind", "label", "size", "made", "used"),
-        [
-            (
-                e.key[:12],
-                e.kind,
-                e.label,
-                human_bytes(e.size_bytes),
-                when(e.created),
-                when(e.last_used),
-            )
-            for e in entries
-        ],
+        f"{store.root}: {count}, {size}",
+        tuple(columns),
+        list(zip(*columns.values(), strict=True)),
     )
 
 
