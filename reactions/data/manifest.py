@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +27,7 @@ from reactions.data.corpora import check_ids
 from reactions.data.file_names import as_stored
 from reactions.data.media_kinds import SUFFIXES, modality_of, other_kind
 from reactions.data.path_like import never_a_file, path_reason
-from reactions.data.text_lines import (
-    MAX_LINE_BYTES,
-    NOT_UTF8,
-    RECODE,
-    NoLinesError,
-    read_lines,
-)
+from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, NoLinesError, read_lines
 from reactions.data.transient import is_transient, run_again
 from reactions.errors import DataError, MissingError, did_you_mean
 from reactions.hashing import bytes_digest, file_digest
@@ -124,14 +119,15 @@ def read_items(
             yield Item(row.id, row.modality, row.value, row.own_id)
 
 
-def read_manifest(path: Path, modality: Modality) -> list[Row]:
-    """Return the lines of one modality in a manifest, in order; bad ones say why.
-
-    Digests are not held against anything yet: files are read once, when they are scanned.
+def read_manifest(
+    path: Path, modality: Modality, others: Counter[Modality] | None = None
+) -> list[Row]:
+    """Return the lines of one modality, in order; bad ones say why. No file is read yet.
 
     Args:
         path: the manifest; relative paths in it start at its folder.
         modality: which lines to take.
+        others: where the lines of other modalities are counted.
 
     Raises:
         MissingError: there is no such manifest.
@@ -148,13 +144,13 @@ def read_manifest(path: Path, modality: Modality) -> list[Row]:
                     broken.append(row)
                 elif row.modality == modality:
                     found.append(row)
+                elif others is not None:
+                    others[row.modality] += 1
     except FileNotFoundError:
         raise MissingError(f"no manifest at '{path}'", path=str(path)) from None
     except (OSError, UnicodeDecodeError, NoLinesError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise DataError(
-            f"cannot read the manifest '{path}'", why=why.lower(), path=str(path)
-        ) from error
+        why = str(getattr(error, "strerror", None) or error).lower()
+        raise DataError(f"cannot read the manifest '{path}'", why=why, path=str(path)) from error
     if broken:
         raise DataError(
             f"bad lines in the manifest '{path}': {len(broken)}",

@@ -192,3 +192,14 @@ def test_lines_that_are_no_text_are_refused(folder: Path, line: bytes, why: str)
         from_manifest(path, max_bad=1.0)
     assert why in caught.value.why
     assert caught.value.fields["lines"] == [2]
+
+
+def test_lines_of_other_modalities_are_counted(folder: Path) -> None:
+    lines = ["b.png", "rain and wind", '{"text": "x.png"}', '{"id": "s", "audio": null}']
+    path = put(folder / "list.jsonl", "\n".join(lines))
+    for corpus in (from_manifest(path), from_manifest(path, cache=folder / "cache")):
+        assert len(corpus) == 1
+        assert any("1 audio, 2 text lines are of other" in notice for notice in corpus.notices)
+    texts = from_manifest(path, "text")
+    assert "1 audio, 1 image lines are of other modalities" in texts.notices[0]
+    assert from_manifest(put(folder / "one.jsonl", "b.png\n")).notices == ()

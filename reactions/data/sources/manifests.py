@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,9 @@ def manifest_part(
             fix=f"correct [corpora.{modality}] in the lab file",
             path=str(path),
         )
-    rows = read_manifest(path, modality)
+    others: Counter[Modality] = Counter()
+    rows = read_manifest(path, modality, others)
+    facts = {"notices": [_remark(path, others)]} if others else {}
     own_ids = np.array([row.own_id for row in rows], bool)
     if not any(isinstance(row.value, Path) for row in rows):
         tags = (text_tag(str(row.value)) if row.sha256 else "" for row in rows)
@@ -49,7 +52,8 @@ def manifest_part(
                 "text": Strings.pack(str(row.value or "") for row in rows),
                 "place": Strings.pack(_place(path, row) for row in rows),
                 "why": _verdicts(rows, [""] * len(rows), tags),
-            }
+            },
+            facts,
         )
         entry = entry_of(path)
         return TextPart(path.stem, table, entry.stamp, entry.size_bytes, own_ids)
@@ -65,15 +69,22 @@ def manifest_part(
         depth=source.check,
         told=told,
     )
+    facts = {**part.table.facts, **facts}
     if not any(row.why or row.sha256 for row in rows):
-        return FilePart(part.name, part.table, part.signature, part.size_bytes, own_ids)
+        table = Table(part.table.columns, facts)
+        return FilePart(part.name, table, part.signature, part.size_bytes, own_ids)
     # What the manifest says is not part of the scan: it may change when no file does.
     columns = {
         **part.table.columns,
         "place": Strings.pack(_place(path, row) for row in rows),
         "why": _verdicts(rows, part.table.strings("why"), part.table.strings("tag")),
     }
-    return FilePart(part.name, Table(columns), part.signature, part.size_bytes, own_ids)
+    return FilePart(part.name, Table(columns, facts), part.signature, part.size_bytes, own_ids)
+
+
+def _remark(manifest: Path, others: Mapping[Modality, int]) -> str:
+    counts = ", ".join(f"{n} {modality}" for modality, n in sorted(others.items()))
+    return f"'{manifest.name}': {counts} lines are of other modalities, and left out"
 
 
 def _place(manifest: Path, row: Row) -> str:
