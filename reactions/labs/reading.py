@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -49,7 +50,9 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     """
     if name is None:
         own = Path(OWN_LAB)
-        return own.resolve() if own.exists() and not own.is_dir() else _BUILT_IN / "mini.toml"
+        # A link that leads nowhere is meant to be a lab: another one must not be used instead.
+        is_own = os.path.lexists(own) and not is_dir(own)
+        return Path(os.path.realpath(own)) if is_own else _BUILT_IN / "mini.toml"
     if is_file(_BUILT_IN / f"{name}.toml"):
         return _BUILT_IN / f"{name}.toml"
     path = (folder or Path()) / expand_user(name)

@@ -80,12 +80,12 @@ def possible_ids(folder: Path, modality: Modality, used: Sequence[Path]) -> list
         modality: whose.
         used: files that are read.
     """
-    found = []
+    found, read = [], set(used)
     for path in _files(folder):
         name = nfc(path.name).casefold()
         name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
         words = _WORDS.findall(name)
-        if path in used or name == "space.json" or not name.endswith(_TABLES) or not words:
+        if path in read or name == "space.json" or not name.endswith(_TABLES) or not words:
             continue
         if words[0] == nfc(modality).casefold() or _is_of_ids(words[:-1]):
             found.append(path)
@@ -93,7 +93,7 @@ def possible_ids(folder: Path, modality: Modality, used: Sequence[Path]) -> list
         words = _WORDS.findall(nfc(child.name).casefold())
         if child.name.startswith(".") or not (_is_of_ids(words) and child.is_dir()):
             continue
-        found += [path for path in _files(child) if path not in used]
+        found += [path for path in _files(child) if path not in read]
     return found
 
 
@@ -103,6 +103,24 @@ def _is_of_ids(words: Sequence[str]) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+
+
+def check_id_file(path: Path) -> None:
+    """Refuse a text that is too large to hold ids, by its size alone: digests read all of it.
+
+    Raises:
+        DataError: it is.
+    """
+    if path.suffix.lower() in (".npy", ".parquet"):
+        return
+    size_bytes = path.stat().st_size
+    if size_bytes > MAX_IDS_BYTES:
+        raise DataError(
+            f"'{path}' is too large",
+            why=f"it has {size_bytes:,} bytes; a text of ids may have {MAX_IDS_BYTES:,}",
+            fix="write the ids as .npy or .parquet, or keep it elsewhere if it holds none",
+            path=str(path),
+        )
 
 
 def read_ids(path: Path, modality: Modality, n: int) -> list[Any]:

@@ -31,7 +31,13 @@ from reactions.data.digests import DigestCache
 from reactions.errors import DataError
 from reactions.kinds import Modality
 from reactions.spaces.embedding_files import SUFFIXES, open_embeddings
-from reactions.spaces.embedding_ids import id_files, is_id_file, possible_ids, read_ids
+from reactions.spaces.embedding_ids import (
+    check_id_file,
+    id_files,
+    is_id_file,
+    possible_ids,
+    read_ids,
+)
 from reactions.spaces.embedding_names import NO_MODALITIES, modality_of
 from reactions.spaces.embedding_outputs import outputs, refuse_without_items
 from reactions.spaces.embedding_parquet import read_id_column
@@ -102,8 +108,15 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
 
 
 def sidecars(folder: Path, modality: Modality) -> list[Path]:
-    """Return the files that give a modality ids."""
-    return id_files(folder, modality)
+    """Return the files that give a modality ids.
+
+    Raises:
+        DataError: one is far too large.
+    """
+    found = id_files(folder, modality)
+    for path in found:
+        check_id_file(path)
+    return found
 
 
 def all_ids(

@@ -185,3 +185,10 @@ def test_every_adapter_of_ours_is_judged():
     """A new adapter is a model, unless it is known to read arrays alone."""
     assert set(ADAPTERS) - trust._MODEL_ADAPTERS == {"mini", "precomputed"}
     assert set(MODELS) <= trust._MODEL_ADAPTERS
+
+
+@pytest.mark.parametrize("target", ["nowhere.toml", "molspace.toml"])
+def test_a_link_that_leads_nowhere_is_no_reason_to_use_another_lab(target):
+    Path("molspace.toml").symlink_to(target)
+    with pytest.raises(MolspaceError, match=r"nowhere\.toml|molspace\.toml"):
+        load_lab()

@@ -15,6 +15,7 @@ from media_files import put, put_tar
 from reactions.errors import DataError
 from reactions.kinds import Item
 from reactions.spaces import embedding_tables, precomputed
+from reactions.spaces.embedding_ids import possible_ids
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 
@@ -239,3 +240,28 @@ def test_small_files_take_little_memory(tmp_path: Path) -> None:
     *refused, grown_kb = done.stdout.split("\n")[:-1]
     assert refused == ["ids refused", "npy refused", "tar refused"]
     assert int(grown_kb) < 300_000
+
+
+def test_a_sparse_text_of_ids_is_refused_before_it_is_hashed(tmp_path: Path) -> None:
+    put(tmp_path / "text.npy", npy(X))
+    with (tmp_path / "text.ids.txt").open("wb") as stream:
+        stream.truncate(1 << 40)  # hashing it would take an hour
+    with pytest.raises(DataError, match=r"text\.ids\.txt' is too large"):
+        precomputed.resolve(tmp_path)
+
+
+def test_many_parts_are_looked_through_in_a_set(tmp_path: Path) -> None:
+    class Counted(type(tmp_path)):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Counted.compared += 1
+            return super().__eq__(other)
+
+        __hash__ = type(tmp_path).__hash__
+
+    paths = [tmp_path / f"text_{i}.npy" for i in range(100)]
+    for path in paths:
+        put(path, b"")
+    assert possible_ids(Counted(tmp_path), "text", [Counted(path) for path in paths]) == []
+    assert Counted.compared <= 2 * len(paths)
