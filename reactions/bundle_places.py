@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reactions.bundle import RECORD, Bundle, check_replaceable, load_bundle
 from reactions.bundle_files import restore
-from reactions.errors import BundleError, LanguageError, MissingError, StoreError, UsageError
+from reactions.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.kinds import SpaceSpec
 
 
@@ -57,17 +57,26 @@ def check_place(directory: Path) -> None:
         )
 
 
-def no_bundle(reference: str, error: LanguageError) -> MissingError:
+def is_path(reference: str) -> bool:
+    """Tell whether what cannot be read as a reaction was rather meant as a bundle's path."""
+    if reference.startswith(("/", "./", "../", "~")):
+        return True
+    return "/" in reference and not any(sign in reference for sign in '"()+')
+
+
+def no_bundle(reference: str) -> MissingError:
     """Say what is wrong with a path that is neither a bundle nor a reaction."""
     try:
         is_folder = Path(reference).is_dir()
     except OSError:  # longer than a file name may be
         is_folder = False
-    return MissingError(
-        f"no bundle at {reference}",
-        why=f"the folder has no {RECORD}" if is_folder else "and it is not a reaction either",
-        fix=f"quote a folder of embeddings: --space '\"{reference}\"'" if is_folder else error.fix,
-    )
+    if is_folder:
+        why = f"the folder has no {RECORD}"
+        fix = f"quote a folder of embeddings: --space '\"{reference}\"'"
+    else:
+        why = "there is no such folder, and as a reaction it cannot be read"
+        fix = "--space with a folder that react printed, a space's name, or a reaction in quotes"
+    return MissingError(f"no bundle at {reference}", why=why, fix=fix)
 
 
 def existing_bundle(directory: Path) -> Bundle | None:

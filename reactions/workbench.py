@@ -15,6 +15,7 @@ from reactions.bundle import Bundle
 from reactions.bundle_places import (
     check_place,
     existing_bundle,
+    is_path,
     named_source,
     names_bundle,
     no_bundle,
@@ -176,9 +177,9 @@ class Workbench:
             reference = quoted(reference.strip())
         try:
             checked = self.check(reference)
-        except LanguageError as error:
-            if isinstance(reference, str) and "/" in reference and '"' not in reference:
-                raise no_bundle(reference, error) from None
+        except LanguageError:
+            if isinstance(reference, str) and is_path(reference):
+                raise no_bundle(reference) from None
             raise
         self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):

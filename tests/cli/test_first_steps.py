@@ -60,6 +60,17 @@ def test_a_folder_that_is_not_there_is_not_taken_for_a_uri(run):
     assert "open_clip:" not in err
 
 
+def test_a_bundle_that_is_not_there(run):
+    for reference in ("./nowhere", "/no/where", "no/where"):
+        code, _, err = run("eval", "--task", "esc50", "--space", reference)
+        assert code == 3
+        assert "why: there is no such folder" in err
+        assert "a folder that react printed" in err
+    code, _, err = run("eval", "--task", "esc50", "--space", "ImageBind + Cr(open_clip:a/b)")
+    assert code == 2
+    assert "^" in err  # it is the reaction that is wrong
+
+
 def test_infer_alone_compares_samples_whatever_files_are_there(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "embeddings.safetensors").write_bytes(b"mine")
