@@ -19,7 +19,7 @@ import numpy as np
 from reactions.bundle import Bundle
 from reactions.data.path_like import never_a_file
 from reactions.dsl import Expression
-from reactions.errors import MediaError, UsageError
+from reactions.errors import MediaError, UsageError, suggestion
 from reactions.kinds import Item, Modality, Waveform
 from reactions.labs.reading import load_lab
 from reactions.run.events import EventSink
@@ -121,6 +121,8 @@ class FusedSpace:
         embedder = self._workbench.embedder(self._target, adjustment, parts=self._parts)
         found = {}
         # All are checked before the first encoder is loaded.
+        for modality in media:
+            self._refuse_unknown(modality)
         checked = {name: _items(name, values, embedder.by_id) for name, values in media.items()}
         for modality, items in checked.items():
             found[modality] = np.concatenate(
@@ -130,6 +132,15 @@ class FusedSpace:
                 ]
             )
         return found
+
+    def _refuse_unknown(self, modality: str) -> None:
+        known = self._target.space.modalities
+        if modality not in known:
+            raise UsageError(
+                f"this space does not embed {modality}",
+                why=f"it embeds {', '.join(known)}",
+                fix=suggestion(modality, known),
+            )
 
 
 def _items(modality: Modality, values: Iterable[Any], by_id: Collection[Modality]) -> list[Item]:
@@ -177,7 +188,7 @@ def _check_file(position: int, modality: Modality, value: str | os.PathLike[str]
     except (OSError, ValueError):  # longer than any file's name, or with a null in it
         kind = "there is no such file"
     raise MediaError(
-        f"cannot read the {modality} '{path}'",
+        f"cannot read the {modality} '{os.fspath(value)}'",
         why=never_a_file(os.fspath(value)) or kind,
         path=str(path),
         position=position,
@@ -197,6 +208,8 @@ def _check_type(position: int, modality: Modality, value: Any) -> None:
     }
     if modality == "text":
         fits = isinstance(value, str)
+        if fits and not value.strip():
+            raise UsageError(f"text {position} is empty", position=position)
     elif modality == "image":
         fits = (
             isinstance(value, np.ndarray)

@@ -134,6 +134,21 @@ def test_values_of_wrong_types(fused, loaded, media, message):
     assert loaded == []
 
 
+def test_unknown_modalities_and_empty_texts_are_refused_first(fused, loaded):
+    with pytest.raises(UsageError, match="does not embed txt") as caught:
+        fused.embed(txt=["a dog"])
+    assert "'text'" in caught.value.fix
+    for empty in ("", " \n"):
+        with pytest.raises(UsageError, match="text 1 is empty"):
+            fused.embed(text=["a dog", empty])
+    assert loaded == []
+
+
+def test_urls_are_shown_as_they_were_given(fused):
+    with pytest.raises(MediaError, match=r"'https://x\.org/y\.png'"):
+        fused.embed(image=["https://x.org/y.png"])
+
+
 def test_any_iterable_will_do(fused):
     want = fused.embed(text=["a", "b"])["text"]
     np.testing.assert_array_equal(fused.embed(text=(t for t in "ab"))["text"], want)
