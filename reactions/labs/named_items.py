@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from reactions.data.corpora import IdCorpus
 from reactions.data.manifest import read_manifest
 from reactions.data.sources.corpus import SourceCorpus
+from reactions.data.sources.manifests import others_remark
 from reactions.data.sources.source import Source
 from reactions.errors import DataError
 from reactions.kinds import Corpus, Modality, SpaceSpec
@@ -93,16 +95,20 @@ def _ids(lab: Lab, modality: Modality) -> tuple[list[str], list[str]]:
     """Return the ids of a corpus, and what its user should know of it."""
     sources = lab.corpora[modality].sources
     if all(source.manifest is not None and not source.paths for source in sources):
-        return [id for source in sources for id in _listed(source, modality)], []
+        remarks: list[str] = []
+        return [id for source in sources for id in _listed(source, modality, remarks)], remarks
     corpus = lab.corpus(modality)
     assert corpus is not None  # it is named
     return list(_own_ids(corpus, as_written=True)), list(getattr(corpus, "notices", ()))
 
 
-def _listed(source: Source, modality: Modality) -> list[str]:
-    """Return the ids in a manifest, apart from those to skip."""
+def _listed(source: Source, modality: Modality, remarks: list[str]) -> list[str]:
+    """Return the ids in a manifest, apart from those to skip; tell of other modalities' lines."""
     assert source.manifest is not None
-    rows = read_manifest(source.manifest, modality)
+    others: Counter[Modality] = Counter()
+    rows = read_manifest(source.manifest, modality, others)
+    if others:
+        remarks.append(f"{modality} corpus: {others_remark(source.manifest, others)}")
     if unknown := sorted(source.skip - {row.id for row in rows}):
         raise DataError(f"the manifest '{source.manifest}' has no item '{unknown[0]}' to skip")
     kept = [row for row in rows if row.id not in source.skip]

@@ -162,3 +162,10 @@ def test_made_up_corpora_are_told_in_one_sentence():
         "'ib' are",
         "the text corpus of lab 'mini' is made up, and not used: the rows of 'clap' are",
     ]
+
+
+def test_lines_of_other_modalities_are_told(here):
+    put(here / "m.jsonl", lines(of=[{"id": "t1", "text": "a"}, {"id": "i1", "image": None}]))
+    found, notices = planned('[corpora.text]\nmanifest = "m.jsonl"\n')
+    assert found["text"] == ["t1"]
+    assert any("'m.jsonl': 1 image lines are of other modalities" in note for note in notices)

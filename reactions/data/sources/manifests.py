@@ -42,7 +42,7 @@ def manifest_part(
         )
     others: Counter[Modality] = Counter()
     rows = read_manifest(path, modality, others)
-    facts = {"notices": [_remark(path, others)]} if others else {}
+    facts = {"notices": [others_remark(path, others)]} if others else {}
     own_ids = np.array([row.own_id for row in rows], bool)
     if not any(isinstance(row.value, Path) for row in rows):
         tags = (text_tag(str(row.value)) if row.sha256 else "" for row in rows)
@@ -82,7 +82,13 @@ def manifest_part(
     return FilePart(part.name, Table(columns, facts), part.signature, part.size_bytes, own_ids)
 
 
-def _remark(manifest: Path, others: Mapping[Modality, int]) -> str:
+def others_remark(manifest: Path, others: Mapping[Modality, int]) -> str:
+    """Return a line on the lines of a manifest that are of other modalities.
+
+    Args:
+        manifest: the file.
+        others: how many there are of each.
+    """
     counts = ", ".join(f"{n} {modality}" for modality, n in sorted(others.items()))
     return f"'{manifest.name}': {counts} lines are of other modalities, and left out"
 
