@@ -149,19 +149,20 @@ def lab(
         seed=seed,
         digests=digest_cache(),
         data=data,
-        weights=_weights(weights or ()),
+        weights=_weights(weights or (), name),
         told=scans(quiet=quiet),
         agree=agree,
     )
 
 
-def _weights(texts: Sequence[str]) -> dict[str, Path]:
+def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
     """Read ``--weights``.
 
     Raises:
-        UsageError: one is not NAME=PATH, is given twice, or names nothing.
+        UsageError: one is not NAME=PATH, or is given twice.
+        MissingError: there is no such path.
     """
-    from reactions.errors import UsageError
+    from reactions.errors import MissingError, UsageError
     from reactions.spaces.weights import parse_override
 
     named: dict[str, Path] = {}
@@ -170,14 +171,27 @@ def _weights(texts: Sequence[str]) -> dict[str, Path]:
         if name in named:
             raise UsageError(f"--weights is given twice for {name}", fix="leave one out")
         if not os.path.exists(path):  # noqa: PTH110  (False, too, for what no name can be)
-            raise UsageError(
+            path_fix = f"--weights {name}=PATH of the file, or of the folder that holds it"
+            raise MissingError(
                 f"--weights {text}: there is no such file or folder",
-                fix=f"--weights {name}=PATH of the file, or of the folder that holds it",
+                fix=_other_name(name, lab_name) or path_fix,
                 space=name,
                 path=str(path),
             )
         named[name] = path
     return named
+
+
+def _other_name(name: str, lab_name: str | None) -> str:
+    """Return the name of a lab's space that was probably meant; "" if the lab has this one."""
+    from reactions.errors import MolspaceError, suggestion
+    from reactions.labs.reading import load_lab
+
+    try:
+        catalogue = load_lab(lab_name).catalogue
+    except MolspaceError:  # it is reported when it matters
+        return ""
+    return "" if name in catalogue else suggestion(name, catalogue.names())
 
 
 def refuse_endless(option: str, value: float | None) -> None:

@@ -151,7 +151,13 @@ class Machine:
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "200",
         }
+        self.agree()
         self.given = ("--weights", f"CLAP_g={root / 'weights/clap/630k-fusion-best.pt'}")
+
+    def agree(self) -> None:
+        """Agree to the folder's lab file, as a user does once."""
+        done = self("lab", "allow")
+        assert done.returncode == 0, done.stderr
 
     def __call__(self, *arguments: str, stdin: str = "", **env: str):
         return subprocess.run(

@@ -67,6 +67,12 @@ def test_looking_before_running(other):
     assert not (other.root / "cache").exists()
 
 
+def test_nothing_is_opened_before_the_user_agrees(other):
+    other.env["XDG_DATA_HOME"] += "-of-somebody-else"
+    for command in (("react", EXPRESSION, *other.given), ("spaces", "doctor", "CLIP")):
+        fails(other(*command), 2, "is not allowed", "molspace lab allow")
+
+
 def test_doctor_examines_a_space(other):
     shown = other("spaces", "doctor", "CLIP")
     assert "unit norms\timage\tok" in shown.stdout

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from reactions.errors import DataError, MissingError
 from reactions.kinds import Item
-from reactions.spaces.imagebind import describe, load
+from reactions.spaces.imagebind import checkpoint, describe, load
 from reactions.spaces.imagebind.sizes import HUGE
 from reactions.spaces.imagebind.towers import ImageBind
 
@@ -162,18 +162,19 @@ class TestKeys:
             open_toy(changed(tmp_path, **{key: torch.ones(4)}))
         assert caught.value.fields["unexpected"] == [key]
 
-    def test_a_block_too_few(self, tmp_path):
+    def test_a_block_too_few(self, tmp_path, monkeypatch):
         key = "modality_trunks.vision.blocks."
         with torch.device("meta"):
             full = ImageBind(HUGE, ("image",)).state_dict()
-        # One number, spread over the shape, so that a file of this size stays small.
+        # One number, spread over the shape: a file that claims that is refused as it is read.
         contents = {
             name: torch.zeros(1).expand(value.shape)
             for name, value in full.items()
             if not name.startswith(f"{key}31.")
         }
+        monkeypatch.setattr(checkpoint, "read_tensors", lambda path: contents)
         with pytest.raises(DataError) as caught:
-            describe(toy.write(tmp_path / "x.pth", contents), modalities=["image"])
+            describe(toy.write(tmp_path / "x.pth", {}), modalities=["image"])
         assert len(caught.value.fields["missing"]) == 12
         assert all(name.startswith(f"{key}31.") for name in caught.value.fields["missing"])
 
@@ -232,7 +233,7 @@ class TestDamage:
             ([torch.zeros(2)], "no dictionary of tensors"),
             (torch.zeros(2), "no dictionary of tensors"),
             ({}, "no dictionary of tensors"),
-            ({"model": {}, "epoch": 3}, "no tensors: model, epoch"),
+            ({"model": {}, "epoch": 3}, "these are not tensors: model, epoch"),
         ],
     )
     def test_other_contents(self, tmp_path, contents, why):
@@ -266,4 +267,5 @@ class TestDamage:
         path = changed(tmp_path, **{BIAS: torch.zeros(1, 1, 24, device="meta")})
         with pytest.raises(DataError) as caught:
             open_toy(path)
-        assert caught.value.fields["mismatched"] == [[BIAS, "not of floats", "1, 1, 24"]]
+        # Refused as the file is read, before it is held against the network.
+        assert caught.value.why == "it holds a tensor that is sparse, quantised or without numbers"
