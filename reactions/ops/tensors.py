@@ -22,7 +22,7 @@ def unit(x: Tensor) -> Tensor:
 
 
 def centred(x: Tensor, mean: Tensor) -> Tensor:
-    """Take the mean of a modality out of its embeddings, and bring them back to unit norm.
+    """Subtract the mean of a modality from its embeddings, and rescale them to unit norm.
 
     Modalities of one space lie in cones of their own; without their means they overlap.
 

@@ -33,7 +33,7 @@ def fuse(
 ) -> Tensor:
     """Embed rows of one modality in a product.
 
-    Every representation is brought to unit norm before it is weighted: leaf embeddings
+    Every representation is rescaled to unit norm before it is weighted: leaf embeddings
     (less their mean, where a leaf is centred), each head's output, the mean over heads, and
     the weighted sum.
 
