@@ -233,7 +233,7 @@ def test_folders_alone_go_by_the_rows_even_in_the_mini_lab(tmp_path):
     assert {one.training.chosen for one in planned.projectors} == {
         ("hidden_dim", "batch_size", "cr_epochs")
     }
-    assert any("chose them by n rows" in notice for notice in planned.notices)
+    assert any("chosen by n rows" in notice for notice in planned.notices)
     own = bench.plan(bench.check("ImageBind + Dr(InternVL)"))
     assert not any(count.held_out for count in own.rows)
     assert {one.training.chosen for one in own.projectors} == {()}

@@ -103,7 +103,7 @@ def _ids(lab: Lab, modality: Modality) -> tuple[list[str], list[str]]:
 
 
 def _listed(source: Source, modality: Modality, remarks: list[str]) -> list[str]:
-    """Return the ids in a manifest, apart from those to skip; tell of other modalities' lines."""
+    """Return the ids in a manifest, apart from those to skip; notes other modalities' lines."""
     assert source.manifest is not None
     others: Counter[Modality] = Counter()
     rows = read_manifest(source.manifest, modality, others)
