@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from typing import Any
@@ -12,6 +13,9 @@ from molspace_cli.console import error_json, ready_streams, say
 
 PROGRAM = "molspace"
 COMPLETION_VARIABLE = "_MOLSPACE_COMPLETE"
+
+_UNMAPPED = re.compile("failed to map segment|[Cc]annot allocate memory")
+"""What the loader of a compiled library says where its code does not fit into memory."""
 
 
 def main() -> None:
@@ -29,6 +33,8 @@ def main() -> None:
             os._exit(code)
     except BrokenPipeError:
         _closed_pipe()
+    except MemoryError:  # also where an earlier error was about to be told
+        code = _out_of_memory()
     except OSError as error:
         if error.errno not in streams.UNWRITABLE:
             raise
@@ -84,12 +90,30 @@ def _report(error: Exception, command: Any) -> int:
         error = usage.translated(error, command, sys.argv[1:])
     if isinstance(error, OSError) and error.errno not in streams.UNWRITABLE:
         error = mistakes.system_error(error)
+    if isinstance(error, ImportError) and _UNMAPPED.search(str(error)):
+        raise MemoryError from None
     if not isinstance(error, MolspaceError):
         raise error
     # One line: whatever else was said on stderr, the last line is the object.
     text = error_json(error) if _wants_json() else mistakes.error_text(error)
     say(text)
     return error.exit_code
+
+
+def _out_of_memory() -> int:
+    """Say so with what little there may be, and return the exit code."""
+    what, fix = "out of memory", "close other programs, or raise the limit (ulimit -v)"
+    try:
+        from reactions.errors import StepError
+
+        error = StepError(what, fix=fix)
+        text = (
+            error_json(error) if _wants_json() else "\n".join(("error: " + what, f"  fix: {fix}"))
+        )
+    except (MemoryError, ImportError):
+        text = "error: " + what
+    say(text)
+    return 4
 
 
 def _wants_json() -> bool:
