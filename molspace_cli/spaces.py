@@ -223,6 +223,7 @@ def doctor(
     options.allow_remote_code(trust)
     spec = _spec(options.lab(lab, weights=weights), name)
     place = resolve_devices(device)[0]
+    say(f"loading {spec.name}")  # which takes minutes, as trying a large model does
     encoder = load(spec, device=place)
     samples: dict[Modality, list[Item]] = {}
     for modality in spec.modalities:
@@ -234,7 +235,15 @@ def doctor(
             continue
         samples[modality] = corpus.items(0, min(ITEMS, len(corpus)))
     goldens = state_folder() / "goldens"
-    found = examine(encoder, samples, goldens=goldens, renew=renew, device=place, for_plans=True)
+    found = examine(
+        encoder,
+        samples,
+        goldens=goldens,
+        renew=renew,
+        device=place,
+        for_plans=True,
+        began=lambda modality, n: say(f"examining {modality}: {n} samples, several times"),
+    )
     wrong = [one for one in found if one.verdict == "failed"]
     if as_json:
         print_json("doctor", {"space": spec.name, "findings": [one.to_json() for one in found]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,6 +86,7 @@ def examine(
     renew: bool = False,
     device: str = "cpu",
     for_plans: bool = False,
+    began: Callable[[Modality, int], None] = lambda modality, n: None,
 ) -> list[Finding]:
     """Examine a loaded space.
 
@@ -100,6 +101,7 @@ def examine(
         renew: store this examination's outputs in place of earlier ones.
         device: on which the encoder computes: its memory is watched.
         for_plans: keep how far apart embeddings are: plans warn of collapsed towers.
+        began: called with a modality and its number of samples, before they are embedded.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -114,6 +116,7 @@ def examine(
                 Finding("samples", modality, "skipped", "there are no sample items to try it on")
             )
             continue
+        began(modality, len(items))
         try:
             findings += _tower(encoder, modality, items, outputs, device)
             if modality == "audio" and modality in outputs and spec.adapter != "precomputed":

@@ -78,6 +78,11 @@ def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(mols
     assert first.stdout.startswith("# InternVL: fit for use")
     assert first.stdout.count("stored now") == 2
     assert first.stdout.count("MB more resident afterwards") in (0, 2)  # unknown, or of both
+    assert first.stderr.splitlines() == [
+        "loading InternVL",
+        "examining image: 32 samples, several times",
+        "examining text: 32 samples, several times",
+    ]
     body = json.loads(molspace("spaces", "doctor", "InternVL", "--lab", "mini", "--json").stdout)
     stored = [f for f in body["findings"] if f["check"] == "stored outputs"]
     assert [f["verdict"] for f in stored] == ["ok", "ok"]
