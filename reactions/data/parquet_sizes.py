@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from reactions.data.thrift import Compact, read_struct
 
 _MAGIC = b"PAR1"
-_MAX_FOOTER_BYTES = 256 << 20
+_MAX_FOOTER_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,14 @@ def _footer(stream: BinaryIO, size_bytes: int) -> dict[int, Any]:
         raise ValueError("it is cut short")
     stream.seek(-8, 2)
     n_bytes, magic = struct.unpack("<I4s", stream.read(8))
-    if magic != _MAGIC or not 0 < n_bytes <= min(size_bytes - 12, _MAX_FOOTER_BYTES):
-        raise ValueError("it has no footer: it is cut short, encrypted, or no parquet")
+    if magic != _MAGIC or not 0 < n_bytes <= size_bytes - 12:
+        raise ValueError("it has no footer: it is cut short, encrypted, or not parquet")
+    if n_bytes > _MAX_FOOTER_BYTES:
+        # Read as Python's objects, a byte of it may become seventy.
+        raise ValueError(
+            f"its footer has {n_bytes:,} bytes, more than the {_MAX_FOOTER_BYTES:,} that are read; "
+            "write it in fewer row groups"
+        )
     stream.seek(-8 - n_bytes, 2)
     return Compact(stream.read(n_bytes)).struct()
 

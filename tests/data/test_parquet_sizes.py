@@ -132,3 +132,14 @@ def test_captions_of_a_damaged_histogram_do_not_end_the_process(tmp_path: Path) 
             path.write_bytes(mutant)
             with contextlib.suppress(MolspaceError):
                 open_corpus("c", "text", sources, tables=TableCache())
+
+
+def test_a_footer_of_many_structs_is_refused_before_it_is_parsed(tmp_path):
+    # Field 4 of the footer: a list of structs without a field, a byte each.
+    n = (16 << 20) + 1
+    footer = b"\x19\xfc" + bytes([n & 127 | 128, n >> 7 & 127 | 128, n >> 14 & 127 | 128, n >> 21])
+    footer += bytes(n) + b"\x00"
+    path = tmp_path / "x.parquet"
+    path.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    with pytest.raises(ValueError, match="more than the 16,777,216"):
+        declared_sizes(path, "embedding")
