@@ -203,7 +203,7 @@ class Planner:
     ) -> Corpus | None:
         if not folders:
             return self.lab.corpus(modality)
-        from reactions.labs.named_items import has_rows, named_items, names_items
+        from reactions.labs.named_items import has_rows, named_items, names_items, unnamed_note
         from reactions.spaces.precomputed import common_corpus
 
         if len(folders) < len(concerned):
@@ -213,6 +213,8 @@ class Planner:
             return named_items(self.lab, modality, folders)
         if modality in self.lab.corpora:
             self._made_up.setdefault(folders[0].name, []).append(modality)
+        elif note := unnamed_note(self.lab, modality):
+            self.notices.append(note)
         return common_corpus(folders, modality)
 
     def _told(self) -> list[str]:

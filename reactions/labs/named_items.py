@@ -24,6 +24,17 @@ def names_items(lab: Lab, modality: Modality) -> bool:
     return source is not None and bool(source.sources)
 
 
+def unnamed_note(lab: Lab, modality: Modality) -> str:
+    """Return what to say of a modality without a corpus in a lab that names others; or ""."""
+    named = sorted(other for other in lab.corpora if names_items(lab, other))
+    if not named:
+        return ""
+    return (
+        f"{modality}: all rows of the folders are trained on, held-out ones included, for the lab "
+        f"names a corpus of {' and '.join(named)} alone (name one in [corpora.{modality}])"
+    )
+
+
 def named_items(lab: Lab, modality: Modality, folders: Sequence[SpaceSpec]) -> IdCorpus:
     """Return the items that a lab names and folders have rows for.
 

@@ -65,8 +65,11 @@ def test_without_a_corpus_all_rows_are_used(here):
 def test_held_out_rows_are_never_trained_on(here):
     train = [{"id": f"t{k}", "text": f"caption {k}"} for k in range(0, N, 2)]
     put(here / "train.jsonl", lines(of=train))
-    found, _ = planned('[corpora.text]\nmanifest = "train.jsonl"\n')
+    found, notices = planned('[corpora.text]\nmanifest = "train.jsonl"\n')
     assert found == {"text": [f"t{k}" for k in range(0, N, 2)], "image": ids("i")}
+    (note,) = [notice for notice in notices if "held-out" in notice]
+    assert note.startswith("image: all rows of the folders are trained on")
+    assert "a corpus of text alone" in note
 
 
 def test_tables_of_captions_name_rows_by_their_column_of_ids(here):
