@@ -50,9 +50,8 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     """
     if name is None:
         own = Path(OWN_LAB)
-        # A link that leads nowhere is meant to be a lab: another one must not be used instead.
-        is_own = os.path.lexists(own) and not is_dir(own)
-        return Path(os.path.realpath(own)) if is_own else _BUILT_IN / "mini.toml"
+        # A folder, or a link that leads nowhere, is meant to be a lab: never use another instead.
+        return Path(os.path.realpath(own)) if os.path.lexists(own) else _BUILT_IN / "mini.toml"
     if is_file(_BUILT_IN / f"{name}.toml"):
         return _BUILT_IN / f"{name}.toml"
     path = (folder or Path()) / expand_user(name)

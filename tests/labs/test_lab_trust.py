@@ -192,3 +192,9 @@ def test_a_link_that_leads_nowhere_is_no_reason_to_use_another_lab(target):
     Path("molspace.toml").symlink_to(target)
     with pytest.raises(MolspaceError, match=r"nowhere\.toml|molspace\.toml"):
         load_lab()
+
+
+def test_a_folder_of_that_name_is_no_reason_to_use_another_lab():
+    Path("molspace.toml").mkdir()
+    with pytest.raises(MolspaceError, match=r"molspace\.toml"):
+        load_lab()
