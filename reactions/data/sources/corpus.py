@@ -365,7 +365,7 @@ def _part(path: str, modality: Modality, source: Source, tables: TableCache, tol
     odd = next((file for file in files if _kind(file, modality) not in ("tar", usual)), None)
     kind = other_kind(odd.name, modality) if odd else None
     packed = odd is not None and is_packed(odd.name)
-    plain = "compressed" if packed else f"none of what a {modality} corpus is made of"
+    plain = "compressed" if packed else f"none of what {modality} corpora are made of"
     what = kind.name if kind else plain
     usable = f"give files that end in {endings}; list different kinds one by one: path = [...]"
     raise MissingError(
