@@ -155,9 +155,9 @@ def test_weights_may_be_named_on_the_command_line(molspace, tmp_path):
     named = ("--lab", "paper", "--weights", "CLAP_m=no.pt")
     for command in ("react", "plan"):
         shown = molspace(command, "ImageBind + Cr(CLAP_m)", *named)
-        assert shown.returncode == 2
+        assert shown.returncode == 3
         assert "error: --weights CLAP_m=no.pt: there is no such file or folder" in shown.stderr
-    assert molspace("spaces", "info", "CLAP_m", *named).returncode == 2
+    assert molspace("spaces", "info", "CLAP_m", *named).returncode == 3
     (tmp_path / "no.pt").write_bytes(b"no weights")
     shown = molspace("react", "ImageBind + Cr(CLAP_m)", *named)
     assert shown.returncode == 3
