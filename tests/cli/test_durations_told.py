@@ -6,7 +6,7 @@ from molspace_cli import reproduce
 from reactions.findings import EXPERTISE, SETTINGS, VERSATILE
 
 README = Path(__file__).parents[2] / "README.md"
-SECONDS_A_SEED = "about 75 seconds a seed on two cores"
+SECONDS_A_SEED = "about 150 seconds a seed on two cores"
 
 
 def test_findings_take_as_long_in_the_help_as_in_the_readme():
