@@ -33,7 +33,7 @@ def main() -> None:
             os._exit(code)
     except BrokenPipeError:
         _closed_pipe()
-    except MemoryError:  # also where an earlier error was about to be told
+    except MemoryError:  # also where an earlier error was about to be reported
         code = _out_of_memory()
     except OSError as error:
         if error.errno not in streams.UNWRITABLE:

@@ -59,7 +59,7 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
 
 @app.command("deny")
 def deny(file: Own = None, as_json: options.Json = False) -> None:
-    """Take back what lab allow said: the file is no longer used by itself, whatever it holds."""
+    """Undo `lab allow`: the file is not used unless `--lab` names it, whatever it holds."""
     from reactions.labs import trust
 
     path = _own_lab(file)
