@@ -24,13 +24,13 @@ import soundfile
 from PIL import Image
 from timing import Table, alternate, parser, progress, publish
 
+from reactions.core.types import Corpus, Item
 from reactions.data.corpora import ListCorpus
-from reactions.kinds import Corpus, Item
+from reactions.encoders import registry
+from reactions.encoding.prefetch import default_workers
+from reactions.encoding.stream import encode
 from reactions.labs import mini
-from reactions.labs.reading import load_lab
-from reactions.spaces import adapters
-from reactions.spaces.ahead import default_workers
-from reactions.spaces.stream import encode
+from reactions.labs.lab_file import load_lab
 
 ENCODERS = (
     ("ImageBind", "image"),
@@ -71,7 +71,7 @@ def main() -> None:
     before = load_of_others()
     with tempfile.TemporaryDirectory() as folder:
         for name, modality in ENCODERS:
-            encoder = Watched(adapters.load(catalogue.by_name(name), chosen.device))
+            encoder = Watched(registry.load(catalogue.by_name(name), chosen.device))
             for source, corpus in sources(modality, n_items, Path(folder)):
                 progress(f"{name}, {modality}, {source}")
                 rows.append(

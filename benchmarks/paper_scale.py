@@ -21,15 +21,15 @@ import numpy as np
 from synthetic import PAPER_ROWS, PAPER_SPACES, Column, embeddings
 from timing import Table, parser, progress, publish, seconds
 
+from reactions.core.catalogue import Catalogue
+from reactions.core.hashing import digest
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import check, parse
-from reactions.graph import Artifact, Step
-from reactions.hashing import digest
-from reactions.kinds import Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.labs.lab import PAPER_SETTINGS, Lab
-from reactions.plan import Planner, ordered
-from reactions.registry import Catalogue
-from reactions.spaces.tree import mixtures
-from reactions.steps.memory import free_bytes
+from reactions.planning.planner import Planner, ordered
+from reactions.products.tree import mixtures
+from reactions.run.memory_budget import free_bytes
 
 EXPRESSION = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
 STAGES = ("Dr(InternVL)", "Cr(CLAP_m) & Cr(CLAP_g)")

@@ -38,9 +38,9 @@ from training_contenders import (
 )
 
 from reactions.ops import pairs
+from reactions.ops.fit import TrainingSettings, fit
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.projector import Projector
-from reactions.ops.training import TrainingSettings, fit
 
 SIZES: tuple[tuple[int, int, int, tuple[int, int, int]], ...] = (
     (128, 3, 2, (128, 256, 96)),  # a job of the mini lab

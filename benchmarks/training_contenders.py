@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy, relu
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.precision import Precision
 from reactions.ops.projector import Projector
-from reactions.ops.trainer import Trainer
+from reactions.ops.projector_step import Trainer
 
 TEMPERATURE = 1 / 50
 LEARNING_RATE = 1e-3

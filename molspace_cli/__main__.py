@@ -77,7 +77,7 @@ def _ended(code: int) -> int:
 def _report(error: Exception, command: Any) -> int:
     """Print a user's mistake and return its exit code; raise anything else."""
     from molspace_cli import mistakes, usage
-    from reactions.errors import MolspaceError
+    from reactions.core.errors import MolspaceError
 
     if isinstance(error, BrokenPipeError):
         raise error
@@ -104,7 +104,7 @@ def _out_of_memory() -> int:
     """Say so with what little there may be, and return the exit code."""
     what, fix = "out of memory", "close other programs, or raise the limit (ulimit -v)"
     try:
-        from reactions.errors import StepError
+        from reactions.core.errors import StepError
 
         error = StepError(what, fix=fix)
         text = (

@@ -10,13 +10,13 @@ from molspace_cli import (
     cache,
     data,
     evaluate,
+    hub,
     importing,
     infer,
     lab,
     plan,
     react,
     reproduce,
-    share,
     show,
     spaces,
 )
@@ -61,5 +61,5 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(cache.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(importing.app, name="import")
-app.command("push")(share.push)
-app.command("pull")(share.pull)
+app.command("push")(hub.push)
+app.command("pull")(hub.pull)

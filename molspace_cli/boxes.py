@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reactions.data.printable import printable_cell
+from reactions.core.printable import printable_cell
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,7 @@ from molspace_cli.console import human_bytes, is_terminal, print_json, print_tab
 from molspace_cli.react import Expression, read_expression
 
 if TYPE_CHECKING:
-    from reactions.store.upkeep import EntryInfo
+    from reactions.store.maintenance import EntryInfo
 
 app = typer.Typer(
     rich_markup_mode=None, help="What earlier runs left to be found again.", no_args_is_help=True
@@ -98,7 +98,7 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Read every file of the cache and compare its digest."""
-    from reactions.errors import EXIT_STEP_FAILED
+    from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.store import Store
 
     store = Store()
@@ -147,9 +147,9 @@ def gc(
     With --older-than or --all, what was remembered of scanned corpora goes too: it is made
     again when they are next used.
     """
-    from reactions.data.digests import cache_root
-    from reactions.data.tables import TableCache
-    from reactions.shelf import data_root
+    from reactions.core.file_digests import cache_root
+    from reactions.data.scan_cache import TableCache
+    from reactions.products.bundle_dir import data_root
     from reactions.store import Store, leftovers
 
     options.refuse_endless("--older-than", older_than_days)

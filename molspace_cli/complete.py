@@ -25,7 +25,7 @@ TASKS = (
     "imagenet",
     "vggss",
 )
-"""Names of ``reactions.eval.tasks.TASKS``, which a test holds equal."""
+"""Names of ``reactions.eval.tasks.task.TASKS``, which a test holds equal."""
 
 _LABS = Path(__file__).parents[1] / "reactions" / "labs"
 _MAX_DEPTH = 8
@@ -99,8 +99,8 @@ def devices(incomplete: str) -> list[str]:
 
 def _spaces_of(lab: Any) -> list[str]:
     """Return the names of a lab's spaces, those it extends included; [] if it cannot be read."""
-    from reactions.data.local_files import expand_user, is_dir, is_file
-    from reactions.errors import MolspaceError
+    from reactions.core.errors import MolspaceError
+    from reactions.core.local_files import expand_user, is_dir, is_file
     from reactions.labs.toml_files import read_toml
 
     own = Path("molspace.toml")
@@ -132,8 +132,8 @@ def _starting(names: Iterable[str], incomplete: str) -> list[str]:
 
 def _paths(incomplete: str, pattern: str) -> list[str]:
     """Return folders, and files that fit a pattern, whose paths begin like that."""
-    from reactions.data.local_files import expand_user
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
+    from reactions.core.local_files import expand_user
 
     head, slash, last = incomplete.rpartition("/")
     try:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reactions.data.printable import printable, printable_cell
+from reactions.core.printable import printable, printable_cell
 
 if TYPE_CHECKING:
-    from reactions.errors import MolspaceError
+    from reactions.core.errors import MolspaceError
 
 SCHEMA = 1
 """Version of every ``--json`` object; raised when a field changes its meaning or goes."""

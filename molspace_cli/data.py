@@ -11,8 +11,8 @@ from molspace_cli import options
 from molspace_cli.console import human_bytes, print_json, print_note, print_table
 
 if TYPE_CHECKING:
-    from reactions.data.leakage import Finding
-    from reactions.spaces.embedding_statistics import TableStatistics
+    from reactions.data.audit import Finding
+    from reactions.encoders.precomputed.statistics import TableStatistics
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -83,9 +83,9 @@ def check(
     In folders of embeddings: rows that are zero or not finite, repeated rows and ids, ids that
     not all folders have, collapsed towers.
     """
-    from reactions.errors import EXIT_STEP_FAILED
+    from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.labs.folders import examine
-    from reactions.labs.survey import audit_corpora
+    from reactions.labs.inventory import audit_corpora
 
     opened = options.lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
     counted, findings = examine(opened)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.asking import consider
+from molspace_cli.confirm import consider
 from molspace_cli.console import print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
-    from reactions.eval.tasks import Task
-    from reactions.target import Target
-    from reactions.workbench import Workbench
+    from reactions.eval.tasks.task import Task
+    from reactions.products.target import Target
+    from reactions.session import Workbench
 
 
 class TieRule(StrEnum):
@@ -62,7 +62,7 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Score a space on tasks: zero-shot classification and retrieval in both directions."""
-    from reactions.eval.tasks import parse_tasks
+    from reactions.eval.tasks.task import parse_tasks
 
     tasks = parse_tasks(task)
     chosen = options.adjustment(sigma, lambda_, experts)
@@ -116,7 +116,7 @@ def _possible(
     Raises:
         MissingError: no task is left.
     """
-    from reactions.errors import DataError, MissingError
+    from reactions.core.errors import DataError, MissingError
 
     fit = [task for task in tasks if {task.query, task.other} <= set(target.space.modalities)]
     left_out = [task.name for task in tasks if task not in fit]

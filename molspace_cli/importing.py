@@ -11,8 +11,8 @@ from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_path, say
 
 if TYPE_CHECKING:
-    from reactions.bundle import Bundle
     from reactions.labs.lab import Lab as LoadedLab
+    from reactions.products.bundle import Bundle
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -69,8 +69,8 @@ def freebind(
     Every file is read safely and checked before anything is written. A single bundle becomes
     the one that eval and infer use in this folder.
     """
-    from reactions.data.local_files import expand_user
-    from reactions.importing.freebind import import_freebind
+    from reactions.core.local_files import expand_user
+    from reactions.exchange.import_freebind import import_freebind
 
     found = import_freebind(
         expand_user(folder),
@@ -154,8 +154,8 @@ def _mcr(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from reactions.data.local_files import expand_user
-    from reactions.importing.mcr import import_mcr
+    from reactions.core.local_files import expand_user
+    from reactions.exchange.import_mcr import import_mcr
 
     bundle = import_mcr(recipe, expand_user(path), lab, base=base, expert=expert, out=out)
     options.make_current(bundle.path)
@@ -180,7 +180,7 @@ def _shown(product: str, bundle: Bundle) -> dict[str, Any]:
 
 
 def _lab(name: str | None, weights: list[str] | None, trust: list[str] | None) -> LoadedLab:
-    from reactions.labs.reading import OWN_LAB
+    from reactions.labs.lab_file import OWN_LAB
 
     options.allow_remote_code(trust)
     # What was published goes with the published spaces, not with the rehearsal's.

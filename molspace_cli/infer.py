@@ -13,13 +13,13 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molspace_cli import options
-from molspace_cli.asking import consider
+from molspace_cli.confirm import consider
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
 from molspace_cli.infer_report import Report, plain
 
 if TYPE_CHECKING:
-    from reactions.compare import Similarities
-    from reactions.kinds import Item
+    from reactions.core.types import Item
+    from reactions.inference.similarity import Similarities
 
 _LABEL_WIDTH = 40
 
@@ -83,11 +83,12 @@ def infer(
     cannot be embedded is reported and left out, and the exit code is then 4. With no input at all
     the mini lab's sample items are compared.
     """
-    from reactions import inference, outputs, writers
-    from reactions.arguments import refuse_paths
-    from reactions.compare import compare as compared
-    from reactions.data.local_files import exists as is_there
-    from reactions.errors import EXIT_STEP_FAILED, UsageError
+    from reactions.core.errors import EXIT_STEP_FAILED, UsageError
+    from reactions.core.local_files import exists as is_there
+    from reactions.inference import inputs as inference
+    from reactions.inference import outputs, writers
+    from reactions.inference.arguments import refuse_paths
+    from reactions.inference.similarity import compare as compared
 
     if compare and (out or format):
         raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
@@ -184,7 +185,7 @@ def _nothing_written(path: Path | None) -> Iterator[None]:
 
 
 def _print(table: Similarities, about: Mapping[str, Any]) -> None:
-    from reactions.compare import label
+    from reactions.inference.similarity import label
 
     title = [
         f"cosines: {table.left} x {table.right}",
@@ -218,7 +219,7 @@ def _print(table: Similarities, about: Mapping[str, Any]) -> None:
 
 
 def _json(tables: Sequence[Similarities]) -> list[dict[str, Any]]:
-    from reactions.compare import label
+    from reactions.inference.similarity import label
 
     def named(items: Sequence[Item]) -> list[dict[str, str]]:
         return [{"id": item.id, "label": label(item)} for item in items]

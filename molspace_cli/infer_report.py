@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from molspace_cli.console import say
-from reactions.data.printable import printable_cell
+from reactions.core.printable import printable_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from reactions.core.types import Item
     from reactions.data.manifest import Problem
-    from reactions.kinds import Item
 
     Batches = Iterator[tuple[list[Item], NDArray[Any]]]
 
@@ -103,7 +103,7 @@ class Report:
             UsageError: nothing was embedded: there were only lines that look like paths.
             DataError: nothing was embedded.
         """
-        from reactions.errors import DataError, UsageError
+        from reactions.core.errors import DataError, UsageError
 
         embedded, total = self.embedded.total(), self.embedded.total() + self.skipped
         fix = (

@@ -43,7 +43,7 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
     when the file changes. A lab that --lab names needs nothing.
     """
     from reactions.labs import trust
-    from reactions.labs.reading import read_chain
+    from reactions.labs.lab_file import read_chain
 
     files = read_chain(_own_lab(file))
     found = trust.mentions(files)
@@ -76,9 +76,9 @@ def _own_lab(file: Path | None) -> Path:
     Raises:
         MissingError: it is not there.
     """
-    from reactions.data.local_files import is_file
-    from reactions.errors import MissingError
-    from reactions.labs.reading import OWN_LAB, find_lab
+    from reactions.core.errors import MissingError
+    from reactions.core.local_files import is_file
+    from reactions.labs.lab_file import OWN_LAB, find_lab
 
     if file is None and not is_file(Path(OWN_LAB)):
         raise MissingError(
@@ -115,9 +115,9 @@ def train(
     Prints the path of a lab file that extends the mini lab with them.
     """
     from molspace_cli.progress import progress
-    from reactions.labs.mini.lab_file import write_lab_file
     from reactions.labs.mini.training import RECIPES
     from reactions.labs.mini.training import train as train_encoders
+    from reactions.labs.mini.write_lab_file import write_lab_file
     from reactions.run.events import Expected, PlanFinished, PlanStarted, PlanStopped
 
     _make_folder(out)
@@ -147,7 +147,7 @@ def _make_folder(out: Path) -> None:
     Raises:
         StoreError: it cannot be made, or not written to.
     """
-    from reactions.errors import StoreError
+    from reactions.core.errors import StoreError
 
     try:
         out.mkdir(parents=True, exist_ok=True)

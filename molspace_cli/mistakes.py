@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reactions.errors import MolspaceError
+    from reactions.core.errors import MolspaceError
 
 _LONGEST_WORD = 200
 _PIPE_COLUMNS = 160
@@ -18,7 +18,7 @@ _CARET = re.compile(r"  \s*\^+$")
 
 def system_error(error: OSError) -> MolspaceError:
     """Return an error of the operating system, which no step named, as one of ours."""
-    from reactions.errors import StoreError, UsageError
+    from reactions.core.errors import StoreError, UsageError
 
     path = f"'{error.filename}'" if error.filename is not None else ""
     if error.errno == errno.ENAMETOOLONG:

@@ -15,12 +15,12 @@ from molspace_cli import complete
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reactions.kinds import Space
+    from reactions.core.types import Space
     from reactions.labs.lab import Lab as LoadedLab
+    from reactions.products.target import Target
+    from reactions.products.tree import Adjustment, Factors
     from reactions.run.events import Event
-    from reactions.spaces.tree import Adjustment, Factors
-    from reactions.target import Target
-    from reactions.workbench import Workbench
+    from reactions.session import Workbench
 
 Lab = Annotated[
     str | None,
@@ -134,11 +134,11 @@ def lab(
     Without ``online`` nothing remote is looked at: a command that only lists or plans contacts
     no server.
     """
-    from molspace_cli.asking import agree
+    from molspace_cli.confirm import agree
     from molspace_cli.scanning import scans
-    from reactions.data.protocols import allow_network, deny_network
-    from reactions.labs.reading import load_lab
-    from reactions.spaces.weights import digest_cache
+    from reactions.core.protocols import allow_network, deny_network
+    from reactions.labs.lab_file import load_lab
+    from reactions.weights.locate import digest_cache
 
     if online:
         allow_network()
@@ -162,8 +162,8 @@ def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
         UsageError: one is not NAME=PATH, or is given twice.
         MissingError: there is no such path.
     """
-    from reactions.errors import MissingError, UsageError
-    from reactions.spaces.weights import parse_override
+    from reactions.core.errors import MissingError, UsageError
+    from reactions.weights.locate import parse_override
 
     named: dict[str, Path] = {}
     for text in texts:
@@ -184,8 +184,8 @@ def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
 
 def _other_name(name: str, lab_name: str | None) -> str:
     """Return the name of a lab's space that was probably meant; "" if the lab has this one."""
-    from reactions.errors import MolspaceError, suggestion
-    from reactions.labs.reading import load_lab
+    from reactions.core.errors import MolspaceError, suggestion
+    from reactions.labs.lab_file import load_lab
 
     try:
         catalogue = load_lab(lab_name).catalogue
@@ -196,7 +196,7 @@ def _other_name(name: str, lab_name: str | None) -> str:
 
 def refuse_endless(option: str, value: float | None) -> None:
     """Refuse a number that is infinite or NaN."""
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
 
     if value is not None and not math.isfinite(value):
         raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
@@ -204,7 +204,7 @@ def refuse_endless(option: str, value: float | None) -> None:
 
 def refuse_unused_weights(bench: Workbench, space: Space) -> None:
     """Refuse ``--weights`` for what a reaction does not use, before anything runs."""
-    from reactions.kinds import leaves
+    from reactions.core.types import leaves
 
     bench.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
 
@@ -212,7 +212,7 @@ def refuse_unused_weights(bench: Workbench, space: Space) -> None:
 def allow_remote_code(pins: Sequence[str] | None) -> None:
     """Let code that comes with weights run, as far as ``--trust-remote-code`` pins it."""
     if pins:
-        from reactions.spaces.hub import trust
+        from reactions.weights.hub import trust
 
         trust(pins)
 
@@ -232,8 +232,8 @@ def workbench(
     """Open the lab and the store, with progress on stderr."""
     from molspace_cli.progress import progress
     from reactions.run.device import check_device
+    from reactions.session import Workbench
     from reactions.store import Store
-    from reactions.workbench import Workbench
 
     check_device(device)
     store = Store()
@@ -247,9 +247,9 @@ def workbench(
 
 def _speed(device: str, precision: str) -> float | None:
     """Return the FLOP/s that steps can be expected to reach; None where it cannot be measured."""
-    from reactions.errors import MolspaceError
+    from reactions.core.errors import MolspaceError
+    from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
-    from reactions.run.pace import pace
 
     try:
         return pace(resolve_devices(device), precision)
@@ -273,8 +273,8 @@ def say_current(directory: Path, reason: str) -> None:
 def make_current(directory: Path) -> None:
     """Make a bundle the current one of this folder; where that fails, only warn."""
     from molspace_cli.console import say
-    from reactions.errors import StoreError
-    from reactions.shelf import set_current
+    from reactions.core.errors import StoreError
+    from reactions.products.bundle_dir import set_current
 
     try:
         set_current(directory)
@@ -290,8 +290,8 @@ def adjustment(
     Raises:
         UsageError: a text is not a factor.
     """
-    from reactions.errors import UsageError
-    from reactions.spaces.tree import Adjustment
+    from reactions.core.errors import UsageError
+    from reactions.products.tree import Adjustment
 
     names = None
     if experts is not None:
@@ -308,7 +308,7 @@ def adjustment(
 
 
 def _factors(option: str, texts: Sequence[str] | None) -> dict[str, Factors]:
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
 
     found: dict[str, Factors] = {}
     for text in texts or ():

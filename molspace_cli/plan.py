@@ -31,8 +31,8 @@ def plan(
 
     Loads no weights and needs no GPU.
     """
-    from reactions import drawing
-    from reactions.plan import plan_json, total_cost
+    from reactions.planning import drawing
+    from reactions.planning.planner import plan_json, total_cost
 
     bench = options.workbench(
         lab,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from molspace_cli.amounts import counted, duration, pace_of, rough
-from reactions.data.printable import printable, printable_cell
+from reactions.core.printable import printable, printable_cell
 from reactions.run.events import (
     Event,
     EventSink,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from reactions.remarks import options, remarks
+from reactions.products.remarks import options, remarks
 
 __all__ = ["Table", "aligned", "remarks", "row_line", "tables"]
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.asking import consider
 from molspace_cli.boxes import show_table
+from molspace_cli.confirm import consider
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.quality import aligned, remarks, row_line, tables
 
@@ -112,8 +112,8 @@ def read_expression(text: str) -> str:
     """Return the reaction; ``-`` stands for stdin, of which no more is read than can be parsed."""
     if text != "-":
         return text
+    from reactions.core.errors import UsageError
     from reactions.dsl.parser import MAX_CHARACTERS
-    from reactions.errors import UsageError
 
     try:
         return sys.stdin.read(MAX_CHARACTERS + 1) if sys.stdin is not None else ""

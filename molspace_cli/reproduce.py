@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.asking import consider
+from molspace_cli.confirm import consider
 from molspace_cli.console import print_json, print_note, print_table, print_text, say
 
 if TYPE_CHECKING:
-    from reactions.reproduce import MeasuredRow, MeasuredTable
-    from reactions.tables import Row
+    from reactions.experiments.paper_tables import Row
+    from reactions.experiments.reproduce import MeasuredRow, MeasuredTable
 
 app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_args_is_help=True)
 
@@ -62,8 +62,8 @@ def findings(
     claim is judged by the wider of two intervals: over items, and over seeds.
     It takes about 150 seconds a seed on two cores. Exits with 4 if a finding does not hold.
     """
-    from reactions.errors import EXIT_STEP_FAILED
-    from reactions.findings import SETTINGS, STATEMENTS, measure
+    from reactions.core.errors import EXIT_STEP_FAILED
+    from reactions.experiments.findings import SETTINGS, STATEMENTS, measure
 
     benches = [
         options.workbench(lab, seed=seed, precision=precision, device=device, quiet=quiet)
@@ -187,9 +187,9 @@ def _table(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from reactions.errors import MissingError
-    from reactions.reproduce import measure
-    from reactions.tables import TABLES, parse_rows
+    from reactions.core.errors import MissingError
+    from reactions.experiments.paper_tables import TABLES, parse_rows
+    from reactions.experiments.reproduce import measure
 
     chosen = parse_rows(rows)
     bench = options.workbench(

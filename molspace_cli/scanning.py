@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from molspace_cli.amounts import duration
-from reactions.data.printable import printable_cell
+from reactions.core.printable import printable_cell
 
 _LINE_EVERY_S = 10.0
 

@@ -27,9 +27,9 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Verify a bundle and say what it is."""
-    from reactions.bundle import load_bundle
-    from reactions.shelf import current_bundle
-    from reactions.spaces.tree import effective_factors
+    from reactions.products.bundle import load_bundle
+    from reactions.products.bundle_dir import current_bundle
+    from reactions.products.tree import effective_factors
 
     directory: str | Path | None = bundle
     if directory is None:

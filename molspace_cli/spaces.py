@@ -17,10 +17,10 @@ from molspace_cli.console import (
     print_table,
     say,
 )
-from reactions.data.printable import printable_cell
+from reactions.core.printable import printable_cell
 
 if TYPE_CHECKING:
-    from reactions.kinds import Corpus, Item, Modality, SpaceSpec
+    from reactions.core.types import Corpus, Item, Modality, SpaceSpec
     from reactions.labs.lab import Lab
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ def list_spaces(
     """List the spaces a lab knows by name, and whether their weights are on this machine."""
     from dataclasses import asdict
 
-    from reactions.errors import MissingError, MolspaceError
+    from reactions.core.errors import MissingError, MolspaceError
 
     found = options.lab(lab, weights=weights, online=False)
     specs: list[SpaceSpec] = []
@@ -147,10 +147,10 @@ def fetch(
     Weights have licences of their own, which are shown before (with --quiet, too), as far as
     they are known: ImageBind's, for one, does not allow commercial use.
     """
-    from reactions.errors import UsageError
-    from reactions.spaces.adapters import requirements
-    from reactions.spaces.fetch import fetch as bring
-    from reactions.spaces.weights import Places, WeightsRepo, digest_cache
+    from reactions.core.errors import UsageError
+    from reactions.encoders.registry import requirements
+    from reactions.weights.download import fetch as bring
+    from reactions.weights.locate import Places, WeightsRepo, digest_cache
 
     opened = options.lab(lab)
     called, uri = opened.uri_of(name)
@@ -212,13 +212,13 @@ def doctor(
 
     Exits with 4 if something is wrong.
     """
-    from reactions.doctor import ITEMS, examine
-    from reactions.errors import EXIT_STEP_FAILED
+    from reactions.core.errors import EXIT_STEP_FAILED
+    from reactions.encoders.doctor import ITEMS, examine
+    from reactions.encoders.precomputed.adapter import common_corpus
+    from reactions.encoders.registry import load
     from reactions.labs import mini
     from reactions.run.device import resolve_devices
-    from reactions.spaces.adapters import load
-    from reactions.spaces.precomputed import common_corpus
-    from reactions.spaces.weights import state_folder
+    from reactions.weights.locate import state_folder
 
     options.allow_remote_code(trust)
     spec = _spec(options.lab(lab, weights=weights), name)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
 
 _ALTERNATIVES = re.compile(r"'(?P<value>.*)' is not one of (?P<choices>'.*')")
 _MINIMUM = re.compile(r"greater than or equal to (\S+)|x>=(\S+?)[.\s]|x>=(\S+)$")
@@ -39,7 +39,7 @@ def refuse_empty(root: Any, arguments: Sequence[str]) -> None:
     Raises:
         UsageError: there is one. As a path it would be the working folder.
     """
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
 
     path, command = _command(root, arguments)
     known = {option for param in command.params if _takes_value(param) for option in param.opts}
@@ -69,7 +69,7 @@ def translated(error: Exception, root: Any, arguments: Sequence[str]) -> UsageEr
         root: the whole program's command.
         arguments: the command line, without the program's name.
     """
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
 
     path, command = _command(root, arguments)
     if (context := getattr(error, "ctx", None)) is not None:
@@ -123,7 +123,7 @@ def _parameter(command: Any, option: str) -> Any:
 
 
 def _no_such_option(option: str, path: str, command: Any) -> UsageError:
-    from reactions.errors import UsageError, did_you_mean
+    from reactions.core.errors import UsageError, did_you_mean
 
     near = did_you_mean(option, [name for name in _options(command) if name.startswith("--")])
     shown = " or ".join(f"'{name}'" for name in near)
@@ -144,7 +144,7 @@ def _leaves(commands: Sequence[Any]) -> list[Any]:
 
 
 def _no_such_command(name: str, path: str, command: Any) -> UsageError:
-    from reactions.errors import UsageError, suggestion
+    from reactions.core.errors import UsageError, suggestion
 
     known = list(getattr(command, "commands", {}))
     fix = suggestion(name, known, see=f"{path} --help")
@@ -152,7 +152,7 @@ def _no_such_command(name: str, path: str, command: Any) -> UsageError:
 
 
 def _missing(param: Any, path: str, see: str) -> UsageError:
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
 
     if param is None:
         return UsageError(f"{path} lacks an argument", fix=f"see {see}", command=path)
@@ -169,7 +169,7 @@ def _missing(param: Any, path: str, see: str) -> UsageError:
 
 
 def _bad_value(error: Exception, param: Any, arguments: Sequence[str], see: str) -> UsageError:
-    from reactions.errors import UsageError, did_you_mean
+    from reactions.core.errors import UsageError, did_you_mean
 
     text = _plain(str(getattr(error, "message", "") or error)).removeprefix("Value error, ")
     if param is None:
@@ -208,7 +208,7 @@ def _given(options: Sequence[str], arguments: Sequence[str]) -> str | None:
 
 
 def _too_many(extra: str, path: str, command: Any, see: str) -> UsageError:
-    from reactions.errors import UsageError
+    from reactions.core.errors import UsageError
 
     why = fix = ""
     if any(param.name == "expression" for param in command.params):

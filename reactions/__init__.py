@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reactions.api import FusedSpace, load, react
+    from reactions.core.types import Item, Waveform
     from reactions.dsl import Cr, Dr, Ft, Lcl, Space
-    from reactions.kinds import Item, Waveform
 
 __all__ = ["Cr", "Dr", "Ft", "FusedSpace", "Item", "Lcl", "Space", "Waveform", "load", "react"]
 
@@ -24,8 +24,8 @@ _HOME = {
     "Ft": "reactions.dsl",
     "Lcl": "reactions.dsl",
     "Space": "reactions.dsl",
-    "Item": "reactions.kinds",
-    "Waveform": "reactions.kinds",
+    "Item": "reactions.core.types",
+    "Waveform": "reactions.core.types",
 }
 
 

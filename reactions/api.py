@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from reactions.bundle import Bundle
+from reactions.core.errors import MediaError, UsageError, suggestion
+from reactions.core.types import Item, Modality, Waveform
 from reactions.data.path_like import never_a_file
 from reactions.dsl import Expression
-from reactions.errors import MediaError, UsageError, suggestion
-from reactions.kinds import Item, Modality, Waveform
-from reactions.labs.reading import load_lab
+from reactions.inference.embedder import LoadedParts
+from reactions.labs.lab_file import load_lab
+from reactions.products.bundle import Bundle
+from reactions.products.target import Target
+from reactions.products.tree import Adjustment, Factors
 from reactions.run.events import EventSink
-from reactions.spaces.tree import Adjustment, Factors
-from reactions.target import LoadedParts, Target
-from reactions.watching import log_notices, log_quality, log_scans, watch
-from reactions.workbench import Workbench
+from reactions.run.logs import log_notices, log_quality, log_scans, watch
+from reactions.session import Workbench
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

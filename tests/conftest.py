@@ -31,7 +31,7 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _memory_is_remote(monkeypatch):
     """Let tests keep remote files in memory, which no command opens."""
-    from reactions.data import protocols
+    from reactions.core import protocols
 
     monkeypatch.setattr(protocols, "PROTOCOLS", protocols.PROTOCOLS | {"memory"})
     monkeypatch.setattr(protocols, "_denied", None)

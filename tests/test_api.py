@@ -12,12 +12,12 @@ from bundles import record_of, tensors_of
 from fakes import Encoder, headline
 
 import reactions
-from reactions import Item, Waveform, workbench
-from reactions.bundle import load_bundle, write_bundle
-from reactions.errors import MediaError, UsageError
-from reactions.plan import Plan
+from reactions import Item, Waveform, session
+from reactions.core.errors import MediaError, UsageError
+from reactions.planning.planner import Plan
+from reactions.products.bundle import load_bundle, write_bundle
 from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StoreWarning
-from reactions.watching import log_notices, log_quality, watch
+from reactions.run.logs import log_notices, log_quality, watch
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def loaded(monkeypatch):
         names.append((spec.name, device))
         return Encoder(spec)
 
-    monkeypatch.setattr(workbench, "load_encoder", load)
+    monkeypatch.setattr(session, "load_encoder", load)
     return names
 
 
@@ -246,8 +246,8 @@ def test_react_passes_events_on_and_tells_notices(tmp_path, monkeypatch, caplog)
     def plan(self, checked):
         return Plan((), notices=("few rows",))
 
-    monkeypatch.setattr(workbench.Workbench, "react", train)
-    monkeypatch.setattr(workbench.Workbench, "plan", plan)
+    monkeypatch.setattr(session.Workbench, "react", train)
+    monkeypatch.setattr(session.Workbench, "plan", plan)
     caplog.set_level(logging.INFO, "reactions")
     fused = reactions.react(
         "ImageBind + Cr(CLAP_m)", lab="mini", device="cpu", progress=False, events=told.append

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import fakes
 import pytest
 
-from reactions.graph import Artifact
-from reactions.kinds import Expert, Fusion, Leaf
+from reactions.core.step import Artifact
+from reactions.core.types import Expert, Fusion, Leaf
+from reactions.products.target import Target
 from reactions.steps.assemble import _run
-from reactions.target import Target
 
 SPACE = Fusion("cr", Leaf(fakes.IB.spec), (Expert(Leaf(fakes.CM.spec), 1.0, ()),))
 MCR = Fusion("cr", Leaf(fakes.IB.spec), (Expert(Leaf(fakes.CM.spec), 1.0, (), recipe="cmcr"),))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from reactions.data import media
-from reactions.kinds import SpaceSpec
+from reactions.core.types import SpaceSpec
+from reactions.modalities import media
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (1, 1, 1)}
 

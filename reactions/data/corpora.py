@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.data.digests import DigestCache
-from reactions.data.places import Blob
-from reactions.errors import DataError
-from reactions.hashing import bytes_digest, canonical
-from reactions.kinds import Digest, Item, Modality, Waveform
+from reactions.core.errors import DataError
+from reactions.core.file_digests import DigestCache
+from reactions.core.hashing import bytes_digest, canonical
+from reactions.core.storage import Blob
+from reactions.core.types import Digest, Item, Modality, Waveform
 
 
 class ListCorpus:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from reactions.data.text_lines import MAX_LINE_BYTES
+from reactions.core.text_lines import MAX_LINE_BYTES
 
 DELIMITERS = (",", "\t", ";", "|")
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}

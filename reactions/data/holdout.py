@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.errors import DataError
-from reactions.hashing import bytes_digest, digest
-from reactions.kinds import Corpus, Digest, Item, Modality
+from reactions.core.errors import DataError
+from reactions.core.hashing import bytes_digest, digest
+from reactions.core.types import Corpus, Digest, Item, Modality
 
 MOST_MEASURED = 2000
 """Held-out items of a modality that are measured: those with the lowest hashes."""

@@ -23,15 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reactions.core.errors import DataError, MissingError, did_you_mean
+from reactions.core.file_names import as_stored
+from reactions.core.hashing import bytes_digest, file_digest
+from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, NoLinesError, read_lines
+from reactions.core.transient import is_transient, run_again
+from reactions.core.types import Item, Modality
 from reactions.data.corpora import check_ids
-from reactions.data.file_names import as_stored
-from reactions.data.media_kinds import SUFFIXES, modality_of, other_kind
 from reactions.data.path_like import never_a_file, path_reason
-from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, NoLinesError, read_lines
-from reactions.data.transient import is_transient, run_again
-from reactions.errors import DataError, MissingError, did_you_mean
-from reactions.hashing import bytes_digest, file_digest
-from reactions.kinds import Item, Modality
+from reactions.modalities.suffixes import SUFFIXES, modality_of, other_kind
 
 _KEYS = ("id", "digest", "modality", "path")
 """Keys that are not modalities."""

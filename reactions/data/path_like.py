@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from reactions.data.media_kinds import COMPANIONS, OTHER_MEDIA, SUFFIXES, other_kind
+from reactions.modalities.suffixes import COMPANIONS, OTHER_MEDIA, SUFFIXES, other_kind
 
 
 def _words(text: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, BinaryIO, NamedTuple, cast
 
-from reactions.errors import DataError
+from reactions.core.errors import DataError
 
 MAX_HEADER_BYTES = 1 << 20
 """A member's name and further fields."""

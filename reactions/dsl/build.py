@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from reactions.core.errors import LanguageError, UsageError, suggestion
+from reactions.core.types import LETTERS
 from reactions.dsl.printer import print_expression
 from reactions.dsl.program import Binding, Program
 from reactions.dsl.source import Source, Span
@@ -26,8 +28,6 @@ from reactions.dsl.syntax import (
 )
 from reactions.dsl.tokens import span_of
 from reactions.dsl.values import FactorsLike, factor_of
-from reactions.errors import LanguageError, UsageError, suggestion
-from reactions.kinds import LETTERS
 
 if TYPE_CHECKING:
     from lark import Token, Tree

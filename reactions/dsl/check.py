@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reactions import kinds
+from reactions.core import types
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import DataError, MissingError, UsageError, suggestion
+from reactions.core.types import FactorDefaults
 from reactions.dsl.experts import Experts, shares_of
 from reactions.dsl.parser import parse
 from reactions.dsl.printer import print_expression
@@ -29,9 +32,6 @@ from reactions.dsl.syntax import (
     stages_of,
 )
 from reactions.dsl.values import is_identifier
-from reactions.errors import DataError, MissingError, UsageError, suggestion
-from reactions.kinds import FactorDefaults
-from reactions.registry import Catalogue
 
 MAX_STAGES = 64
 """Stages one after another or within each other, once all names are expanded."""
@@ -52,7 +52,7 @@ class Checked:
     """
 
     expression: str
-    space: kinds.Space
+    space: types.Space
     name: str | None = None
     notices: tuple[str, ...] = ()
 
@@ -84,7 +84,7 @@ class _Value:
     """An expression with its names expanded, its type, and its size."""
 
     expression: Expression
-    space: kinds.Space
+    space: types.Space
     stages: int = 0
     reactions: int = 0
 
@@ -160,7 +160,7 @@ class _Checker:
         if node.name in scope.bound:
             return scope.bound[node.name]
         if node.name in self.catalogue:
-            return _Value(Space(node.name), kinds.Leaf(self.catalogue.by_name(node.name)))
+            return _Value(Space(node.name), types.Leaf(self.catalogue.by_name(node.name)))
         if node.name in scope.later:
             # Names leave `later` in order, so the first is the one being defined.
             if node.name == next(iter(scope.later)):
@@ -205,7 +205,7 @@ class _Checker:
 
     def uri(self, scope: _Scope, uri: str, span: Span) -> _Value:
         try:
-            return _Value(Space(uri), kinds.Leaf(self.catalogue.by_uri(uri)))
+            return _Value(Space(uri), types.Leaf(self.catalogue.by_uri(uri)))
         except (MissingError, DataError, UsageError) as error:
             located = scope.source.error(
                 error.what, span, why=error.why, fix=error.fix, **error.fields
@@ -226,7 +226,7 @@ class _Checker:
         depth = max(getattr(value.expression, "nesting", 0) for value in values)
         self.limit(scope, members[0].span or _HERE, stages, reactions, depth)
         shares = shares_of(scope.source, members)
-        experts: list[kinds.Expert] = []
+        experts: list[types.Expert] = []
         for member, value, share in zip(members, values, shares, strict=True):
             if any(value.space == expert.space for expert in experts):
                 raise scope.source.error(
@@ -244,7 +244,7 @@ class _Checker:
         )
         return _Value(
             product(base.expression, expanded),
-            kinds.Fusion(members[0].op, base.space, tuple(experts)),
+            types.Fusion(members[0].op, base.space, tuple(experts)),
             stages,
             reactions,
         )
@@ -279,7 +279,7 @@ class _Checker:
                     f"Ft({node.tuned}~{node.paired}) tunes the {node.tuned} encoder; the paper "
                     "tunes neither image nor text, lest their alignment suffer"
                 )
-            space = kinds.Tuned("ft", base.space, (node.tuned, node.paired))
+            space = types.Tuned("ft", base.space, (node.tuned, node.paired))
         else:
-            space = kinds.Tuned("lcl", base.space, (node.knowledge,))
+            space = types.Tuned("lcl", base.space, (node.knowledge,))
         return _Value(product(base.expression, (node,)), space, stages, reactions)

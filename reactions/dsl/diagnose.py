@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reactions.core.errors import LanguageError, did_you_mean
 from reactions.dsl.source import Source, Span
 from reactions.dsl.tokens import span_of
 from reactions.dsl.values import RESERVED
-from reactions.errors import LanguageError, did_you_mean
 
 if TYPE_CHECKING:
     from lark import Token

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reactions import kinds
+from reactions.core import types
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import suggestion
+from reactions.core.types import FactorDefaults, Modality
 from reactions.dsl.printer import print_factors, print_number
 from reactions.dsl.source import Source, Span
 from reactions.dsl.syntax import Cr, Dr
-from reactions.errors import suggestion
-from reactions.kinds import FactorDefaults, Modality
-from reactions.registry import Catalogue
 
 _HERE = Span(0, 1)
 
@@ -29,8 +29,8 @@ class Experts:
         self.defaults = defaults
 
     def expert(
-        self, source: Source, base: kinds.Space, node: Dr | Cr, expert: kinds.Space, weight: float
-    ) -> kinds.Expert:
+        self, source: Source, base: types.Space, node: Dr | Cr, expert: types.Space, weight: float
+    ) -> types.Expert:
         """Return the typed expert.
 
         Args:
@@ -51,7 +51,7 @@ class Experts:
                 why=f"{base.label} is the base and the expert",
                 fix="choose another expert",
             )
-        shared = kinds.shared_modalities(base, expert)
+        shared = types.shared_modalities(base, expert)
         if not shared:
             others = [
                 spec.name
@@ -75,27 +75,27 @@ class Experts:
                     node.spans.get("data", span),
                     why=f"base and expert embed {_list(both)}",
                     fix=f"data={name.upper()}"
-                    if set(name.upper()) <= set(kinds.LETTERS)
+                    if set(name.upper()) <= set(types.LETTERS)
                     else suggestion(name, both),
                 )
         factors = self._factors(source, node, base, expert, shared)
         if node.centre is not None:
-            if not isinstance(expert, kinds.Leaf):
+            if not isinstance(expert, types.Leaf):
                 raise source.error(
                     f"{expert.label} cannot be centred",
                     node.spans.get("centre", span),
                     why="centre subtracts a space's own modality means, and this is a product",
                     fix="centre the spaces that it is made of",
                 )
-            expert = kinds.Leaf(replace(expert.spec, centre=node.centre))
-        return kinds.Expert(expert, weight, factors, node.anchors, node.recipe)
+            expert = types.Leaf(replace(expert.spec, centre=node.centre))
+        return types.Expert(expert, weight, factors, node.anchors, node.recipe)
 
     def _factors(
         self,
         source: Source,
         node: Dr | Cr,
-        base: kinds.Space,
-        expert: kinds.Space,
+        base: types.Space,
+        expert: types.Space,
         shared: tuple[Modality, ...],
     ) -> tuple[tuple[Modality, float], ...]:
         option = node.factor_option

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reactions.data.local_files import read_small_file
+from reactions.core.errors import DataError, LanguageError, MissingError, UsageError
+from reactions.core.local_files import read_small_file
 from reactions.dsl.build import build
 from reactions.dsl.diagnose import unexpected
 from reactions.dsl.program import Program
 from reactions.dsl.source import Source, Span
 from reactions.dsl.tokens import lark_parser, tokens_of
-from reactions.errors import DataError, LanguageError, MissingError, UsageError
 
 if TYPE_CHECKING:
     from lark import Token, Tree

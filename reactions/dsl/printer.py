@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reactions.core.types import LETTERS, Anchors
 from reactions.dsl.program import Program
 from reactions.dsl.syntax import (
     Cr,
@@ -16,7 +17,6 @@ from reactions.dsl.syntax import (
     Stage,
 )
 from reactions.dsl.values import Factors, is_identifier
-from reactions.kinds import LETTERS, Anchors
 
 
 def print_expression(node: Expression | Stage | Cr) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from reactions.errors import LanguageError
+from reactions.core.errors import LanguageError
 
 _LINE_CHARACTERS = 120
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar
 
+from reactions.core.errors import UsageError
+from reactions.core.types import Anchors, Modality, Op
 from reactions.dsl.source import Span
 from reactions.dsl.values import (
     Factors,
@@ -26,8 +28,6 @@ from reactions.dsl.values import (
     number_of,
     weight_of,
 )
-from reactions.errors import UsageError
-from reactions.kinds import Anchors, Modality, Op
 
 MAX_NESTING = 24
 """Products within products; deeper ones would strain every recursive walk."""

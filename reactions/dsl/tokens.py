@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from reactions.core.errors import LanguageError
 from reactions.dsl.source import Source, Span
-from reactions.errors import LanguageError
 
 if TYPE_CHECKING:
     from lark import Lark, Token

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Literal, TypeAlias
 
-from reactions.errors import UsageError, suggestion
-from reactions.kinds import LETTERS, Anchors, Modality
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.types import LETTERS, Anchors, Modality
 
 RESERVED = ("Dr", "Cr", "Ft", "Lcl")
 RECIPES = ("paper", "cmcr", "exmcr")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.eval.bootstrap import Interval, bootstrap_difference
 from reactions.eval.metrics import TIE
-from reactions.eval.resample import Interval, bootstrap_difference
 
 CUTOFFS = (1, 10)
 

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.errors import DimensionMismatch
-from reactions.graph import Rows
+from reactions.core.errors import DimensionMismatch
+from reactions.core.step import Rows
 
 TIE = 1e-6
 """Cosine difference below which two scores are equal; float32 rounding is about 1e-7."""

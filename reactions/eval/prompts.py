@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.step import Rows
 from reactions.data.corpora import TextCorpus
-from reactions.errors import DataError, DimensionMismatch
-from reactions.graph import Rows
 
 
 def class_prompts(name: str, classes: Sequence[str], templates: Sequence[str]) -> TextCorpus:

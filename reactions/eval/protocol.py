@@ -9,20 +9,20 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.data.benchmark import (
+from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.hashing import bytes_digest
+from reactions.core.step import Rows
+from reactions.core.types import Corpus, Modality
+from reactions.eval import metrics
+from reactions.eval.metrics import Ranks, Ties
+from reactions.eval.prompts import class_embeddings, class_prompts
+from reactions.eval.task_data import (
     BenchmarkData,
     ClassificationData,
     MultilabelData,
     RetrievalData,
 )
-from reactions.errors import DataError, DimensionMismatch
-from reactions.eval import metrics
-from reactions.eval.metrics import Ranks, Ties
-from reactions.eval.prompts import class_embeddings, class_prompts
-from reactions.eval.tasks import CUTOFFS, Task
-from reactions.graph import Rows
-from reactions.hashing import bytes_digest
-from reactions.kinds import Corpus, Modality
+from reactions.eval.tasks.task import CUTOFFS, Task
 
 VERSION = 2
 """Raise it whenever a change here or in ``metrics`` can change a score."""

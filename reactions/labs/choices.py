@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reactions.kinds import Op
+from reactions.core.types import Op
 
 if TYPE_CHECKING:
     from reactions.labs.lab import ReactionSettings

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reactions.data.benchmarks import LAYOUTS, Folders
-from reactions.data.local_files import expand_user
-from reactions.data.places import absolute, is_url
-from reactions.data.protocols import check_address
-from reactions.data.sources.source import DEPTHS, MAX_BAD, Source
-from reactions.errors import DataError, UsageError, did_you_mean, suggestion
-from reactions.kinds import Modality
-from reactions.labs.values import check_keys, table_of, typed
+from reactions.core.errors import DataError, UsageError, did_you_mean, suggestion
+from reactions.core.local_files import expand_user
+from reactions.core.protocols import check_address
+from reactions.core.storage import absolute, is_url
+from reactions.core.types import Modality
+from reactions.data.sources.config import DEPTHS, MAX_BAD, Source
+from reactions.eval.tasks.registry import LAYOUTS, Folders
+from reactions.labs.toml_values import check_keys, table_of, typed
 
 DATA_VARIABLE = "MOLSPACE_DATA"
 _KEYS = (

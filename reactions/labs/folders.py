@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reactions.data.leakage import Finding
-from reactions.errors import DataError, MissingError, MolspaceError
-from reactions.kinds import Modality, SpaceSpec
+from reactions.core.errors import DataError, MissingError, MolspaceError
+from reactions.core.types import Modality, SpaceSpec
+from reactions.data.audit import Finding
+from reactions.encoders.precomputed.adapter import unread_note
+from reactions.encoders.precomputed.folder import ADAPTER, open_table
+from reactions.encoders.precomputed.ids import RowIndex
+from reactions.encoders.precomputed.layouts import find_sets
+from reactions.encoders.precomputed.statistics import TableStatistics, statistics
+from reactions.encoders.spread import is_collapsed
 from reactions.labs.lab import Lab
-from reactions.spaces.embedding_folders import ADAPTER, open_table
-from reactions.spaces.embedding_ids import RowIndex
-from reactions.spaces.embedding_sets import find_sets
-from reactions.spaces.embedding_statistics import TableStatistics, statistics
-from reactions.spaces.precomputed import unread_note
-from reactions.spaces.spread import is_collapsed
 
 _SHOWN = 3
 

@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from reactions.data.benchmark import BenchmarkData, RetrievalData
-from reactions.data.benchmarks import Folders, captions_of, find_set, read_set
-from reactions.data.digests import DigestCache
-from reactions.data.sources.source import Depth, Told, silent
-from reactions.errors import MissingError, UsageError, suggestion
-from reactions.kinds import Corpus, FactorDefaults, Item, Modality
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.file_digests import DigestCache
+from reactions.core.types import Corpus, FactorDefaults, Item, Modality
+from reactions.data.sources.config import Depth, Told, silent
+from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.eval.tasks.registry import Folders, captions_of, find_set, read_set
 from reactions.labs.data_sections import CorpusSource
-from reactions.registry import Catalogue
-from reactions.spaces.weights import NamedWeights
+from reactions.weights.locate import NamedWeights
 
 if TYPE_CHECKING:
-    from reactions.data.leakage import Finding
-    from reactions.data.tables import TableCache
-    from reactions.labs.survey import Holding
+    from reactions.data.audit import Finding
+    from reactions.data.scan_cache import TableCache
+    from reactions.labs.inventory import Holding
     from reactions.ops.precision import Precision
 
 
@@ -224,7 +224,7 @@ class Lab:
     @property
     def tables(self) -> TableCache:
         """Where scans of corpora are remembered."""
-        from reactions.data.tables import TableCache
+        from reactions.data.scan_cache import TableCache
 
         folder = self.digests.folder
         return TableCache(None if folder is None else folder / "corpora")
@@ -299,7 +299,7 @@ class Lab:
             MissingError: a corpus is missing.
             DataError: a corpus cannot be used.
         """
-        from reactions.labs.survey import audit
+        from reactions.labs.inventory import audit
 
         return audit(self)
 
@@ -315,7 +315,7 @@ class Lab:
             MissingError: the corpus is missing.
             DataError: the corpus cannot be used.
         """
-        from reactions.labs.survey import leaks
+        from reactions.labs.inventory import leaks
 
         return leaks(self)
 
@@ -324,7 +324,7 @@ class Lab:
 
         What is missing or unusable is reported, not raised.
         """
-        from reactions.labs.survey import inventory
+        from reactions.labs.inventory import inventory
 
         return inventory(self)
 

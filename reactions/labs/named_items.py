@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from reactions.core.errors import DataError
+from reactions.core.types import Corpus, Modality, SpaceSpec
 from reactions.data.corpora import IdCorpus
 from reactions.data.manifest import read_manifest
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.manifests import others_remark
-from reactions.data.sources.source import Source
-from reactions.errors import DataError
-from reactions.kinds import Corpus, Modality, SpaceSpec
 from reactions.labs.lab import Lab
 
 _BLOCK_ROWS = 1 << 14
@@ -97,7 +97,7 @@ def has_rows(corpus: Corpus, folders: Sequence[SpaceSpec]) -> Corpus:
 
 
 def _absent(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str]:
-    from reactions.spaces.precomputed import missing_ids
+    from reactions.encoders.precomputed.adapter import missing_ids
 
     return missing_ids(spec, modality, ids)
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reactions.data.digests import DigestCache
-from reactions.data.local_files import exists, expand_user, is_file
-from reactions.errors import UsageError, suggestion
-from reactions.kinds import Modality, SpaceSpec
-from reactions.labs.values import check_keys, table_of, typed
-from reactions.registry import SpaceMaker
-from reactions.spaces.adapters import resolve_uri
-from reactions.spaces.weights import Places
+from reactions.core.catalogue import SpaceMaker
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.file_digests import DigestCache
+from reactions.core.local_files import exists, expand_user, is_file
+from reactions.core.types import Modality, SpaceSpec
+from reactions.encoders.registry import resolve_uri
+from reactions.labs.toml_values import check_keys, table_of, typed
+from reactions.weights.locate import Places
 
 _SPACE_KEYS: Mapping[str, type] = {
     "adapter": str,

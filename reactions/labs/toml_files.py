@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reactions.data.local_files import read_small_file
-from reactions.errors import UsageError
+from reactions.core.errors import UsageError
+from reactions.core.local_files import read_small_file
 
 LIMIT_BYTES = 1 << 20
 """Of a lab file; parsing the worst of this size takes two seconds and 0.3 GB."""

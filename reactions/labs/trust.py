@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reactions.data.local_files import read_small_file
-from reactions.data.places import is_url
-from reactions.data.protocols import host_of, without_password
-from reactions.errors import MolspaceError, StoreError, UsageError
+from reactions.core.errors import MolspaceError, StoreError, UsageError
+from reactions.core.local_files import read_small_file
+from reactions.core.protocols import host_of, without_password
+from reactions.core.storage import is_url
+from reactions.encoders.registry import ADAPTERS, MODELS
 from reactions.labs.toml_files import TomlFile
-from reactions.spaces.adapters import ADAPTERS, MODELS
 
 _MODEL_ADAPTERS = frozenset({*MODELS, "hf_clap", "internvl"})
 """Our adapters that load models; the others read arrays alone."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from reactions.errors import DimensionMismatch
+from reactions.core.errors import DimensionMismatch
 from reactions.ops.tensors import unit
 
 _LOG2_E = math.log2(math.e)

@@ -17,7 +17,7 @@ from reactions.ops.precision import Precision, gemm_dtype
 from reactions.ops.tensors import unit
 
 if TYPE_CHECKING:
-    from reactions.graph import Rows
+    from reactions.core.step import Rows
 
 BLOCK_ROWS = 256
 WINDOW_ROWS = 1 << 17

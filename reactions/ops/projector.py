@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from reactions.ops.recipes import PAPER, Layer, layers
+from reactions.ops.architectures import PAPER, Layer, layers
 from reactions.ops.tensors import unit
 
 COUNTER = "num_batches_tracked"

@@ -9,9 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from reactions.errors import DimensionMismatch
+from reactions.core.errors import DimensionMismatch
 from reactions.ops.precision import Precision, full_float32, gemm_dtype
-from reactions.ops.shifted import ShiftedTiles
+from reactions.ops.retrieval_16bit import ShiftedTiles
 from reactions.ops.tensors import load_rows, unit
 from reactions.ops.tiles import Matrix, Tiling, plan_tiles, stream_tiles
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from reactions.graph import Rows
+    from reactions.core.step import Rows
 
 
 def unit(x: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reactions.errors import DataError
+from reactions.core.errors import DataError
 
 if TYPE_CHECKING:
-    from reactions.graph import Rows
+    from reactions.core.step import Rows
 
 Matrix: TypeAlias = "Rows | Tensor"
 

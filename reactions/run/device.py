@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from reactions.errors import UsageError
-from reactions.spaces.memory import free_device_memory, is_out_of_memory
+from reactions.core.errors import UsageError
+from reactions.encoding.batch_size import free_device_memory, is_out_of_memory
 
 __all__ = [
     "check_device",

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from reactions.errors import StepError
-from reactions.graph import Artifact, Step
-from reactions.kinds import Digest
-from reactions.run.check import check_result
+from reactions.core.errors import StepError
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest
 from reactions.run.events import (
     EventSink,
     StepFinished,
@@ -22,11 +21,12 @@ from reactions.run.events import (
     StepStarted,
     Waiting,
 )
-from reactions.run.pool import Mailbox
 from reactions.run.schedule import needs_of
+from reactions.run.threads import Mailbox
+from reactions.run.validate import check_result
 from reactions.run.worker import Worker
 from reactions.store import Partial, Store
-from reactions.store.adoption import adopt
+from reactions.store.reuse import adopt
 
 Inputs: TypeAlias = Mapping[str, Artifact]
 Range: TypeAlias = tuple[int, int]

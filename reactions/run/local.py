@@ -15,9 +15,9 @@ from functools import partial
 from types import FrameType
 from typing import NoReturn
 
-from reactions.errors import MolspaceError, StepError
-from reactions.graph import Artifact, Step
-from reactions.kinds import Digest, SpaceSpec
+from reactions.core.errors import MolspaceError, StepError
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest, SpaceSpec
 from reactions.run.device import check_device, is_out_of_memory, resolve_devices
 from reactions.run.events import (
     EventSink,
@@ -32,8 +32,8 @@ from reactions.run.events import (
     ignore,
 )
 from reactions.run.job import Job, Task, hand_out_shards
-from reactions.run.pool import Mailbox, Pool
 from reactions.run.schedule import Needs, Schedule, keys_of, schedule
+from reactions.run.threads import Mailbox, Pool
 from reactions.run.worker import LoadEncoder, Worker
 from reactions.store import Store
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from reactions.graph import Artifact, Step
-from reactions.hashing import canonical
-from reactions.kinds import Digest
+from reactions.core.hashing import canonical
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest
 
 Needs: TypeAlias = frozenset[tuple[str, str]]
 """What a step wants kept on its device: ("encoder", name), ("shares", name)."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from reactions.kinds import Encoder, SpaceSpec
+from reactions.core.types import Encoder, SpaceSpec
 from reactions.run.device import free_device_memory
 from reactions.run.schedule import Needs
 

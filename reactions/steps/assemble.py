@@ -7,8 +7,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from reactions.graph import Artifact, Context, Cost, Rows, Step
-from reactions.steps.step import make_step
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact, Context, Cost, Rows, Step
 
 
 def assemble(

@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from reactions.errors import DataError
-from reactions.graph import Artifact, Context, Cost, Step
-from reactions.kinds import Modality
-from reactions.steps.step import ITEM_BYTES, make_step
+from reactions.core.errors import DataError
+from reactions.core.make_step import ITEM_BYTES, make_step
+from reactions.core.step import Artifact, Context, Cost, Step
+from reactions.core.types import Modality
 
 _BLOCK_ROWS = 1 << 14
 

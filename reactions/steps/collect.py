@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reactions.graph import Artifact, Context, Cost, Step, Together
-from reactions.kinds import Modality
-from reactions.steps.memory import budget_bytes
+from reactions.core.make_step import ITEM_BYTES, make_step
+from reactions.core.step import Artifact, Context, Cost, Step, Together
+from reactions.core.types import Modality
+from reactions.run.memory_budget import budget_bytes
 from reactions.steps.routing import Route, Side, Slot
-from reactions.steps.step import ITEM_BYTES, make_step
 
 if TYPE_CHECKING:
     from reactions.ops.precision import Precision

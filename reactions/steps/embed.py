@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.errors import DataError, DimensionMismatch
-from reactions.graph import Artifact, Context, Cost, Step
-from reactions.kinds import Corpus, Fusion, Modality, SpaceSpec
-from reactions.spaces.stream import Batch, encode
-from reactions.spaces.tree import coefficients
-from reactions.steps.step import ITEM_BYTES, make_step
+from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.make_step import ITEM_BYTES, make_step
+from reactions.core.step import Artifact, Context, Cost, Step
+from reactions.core.types import Corpus, Fusion, Modality, SpaceSpec
+from reactions.encoding.stream import Batch, encode
+from reactions.products.tree import coefficients
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,7 +166,7 @@ def _run_product(
 ) -> Artifact:
     import torch
 
-    from reactions.ops.heads import head_class
+    from reactions.ops.mcr import head_class
     from reactions.ops.projector import Head, mix, project
     from reactions.ops.tensors import load_rows, unit
     from reactions.steps.train import tensors

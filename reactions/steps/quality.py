@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.hashing import bytes_digest
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact, Context, Cost, Step
+from reactions.core.types import Expert, Fusion, Leaf, Modality, leaves, shared_modalities
 from reactions.eval.heldout import MARGIN, Ranking, best_sum, loss
-from reactions.graph import Artifact, Context, Cost, Step
-from reactions.hashing import bytes_digest
-from reactions.kinds import Expert, Fusion, Leaf, Modality, leaves, shared_modalities
-from reactions.spaces.tree import (
+from reactions.products.tree import (
     Adjustment,
     coefficients,
     mixtures,
     tree_to_json,
 )
-from reactions.steps.step import make_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from reactions.spaces.fuse import Heads, Means
+    from reactions.products.fuse import Heads, Means
 
 GRID = tuple(step / 10 for step in range(1, 10))
 """Factors that are tried."""
@@ -102,7 +102,7 @@ def _run(
 ) -> Artifact:
     import torch
 
-    from reactions.ops.heads import head_class
+    from reactions.ops.mcr import head_class
     from reactions.ops.tensors import load_rows
     from reactions.steps.train import tensors
 
@@ -143,7 +143,7 @@ class _Measure:
     def found_again(self) -> Iterator[dict[str, Any]]:
         """Measure whether projected items lie where the other space has them."""
         from reactions.ops.projector import project
-        from reactions.spaces.fuse import fuse
+        from reactions.products.fuse import fuse
 
         for fusion, i in mixtures(self.space):
             expert = fusion.experts[i]
@@ -208,7 +208,7 @@ class _Measure:
     def _product(
         self, rows: Mapping[Modality, Mapping[Leaf, Tensor]], adjustment: Adjustment
     ) -> NDArray[np.float32]:
-        from reactions.spaces.fuse import fuse
+        from reactions.products.fuse import fuse
 
         left, right = (
             fuse(self.space, modality, own, self.heads, adjustment, self.means)
@@ -223,7 +223,7 @@ class _Measure:
         *,
         less_mean: bool = False,
     ) -> NDArray[np.float32]:
-        from reactions.spaces.fuse import fuse
+        from reactions.products.fuse import fuse
 
         centred = Leaf(replace(leaf.spec, centre=leaf.spec.centre or less_mean))
         left, right = (
@@ -287,7 +287,7 @@ class _LastStage:
     """A product whose factors change in the last stage alone: its terms are made once."""
 
     def __init__(self, measure: _Measure, rows: Mapping[Modality, Mapping[Leaf, Tensor]]) -> None:
-        from reactions.spaces.fuse import part
+        from reactions.products.fuse import part
 
         self.space = measure.space
         places: list[tuple[int | None, Any]] = [(None, self.space.base)]

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from reactions.errors import DataError
-from reactions.kinds import Modality
+from reactions.core.errors import DataError
+from reactions.core.types import Modality
 
 Side: TypeAlias = Literal["base", "expert"]
 Slot: TypeAlias = tuple[Side, Modality]

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.data.benchmark import BenchmarkData, RetrievalData
+from reactions.core.hashing import digest
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact, Context, Step
+from reactions.core.types import Leaf, Modality, Space
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
-from reactions.eval.tasks import Task
-from reactions.graph import Artifact, Context, Step
-from reactions.hashing import digest
-from reactions.kinds import Leaf, Modality, Space
-from reactions.spaces.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
-from reactions.steps.step import make_step
+from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.eval.tasks.task import Task
+from reactions.products.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from reactions.spaces.fuse import Heads, Means
+    from reactions.products.fuse import Heads, Means
 
 CHUNK_ROWS = 8192
 """Rows fused at once."""
@@ -121,7 +121,7 @@ def _fused(
     import torch
 
     from reactions.ops.tensors import load_rows, unit
-    from reactions.spaces.fuse import fuse
+    from reactions.products.fuse import fuse
 
     sources = {
         leaf: inputs[f"{name}/{leaf.spec.name}"].arrays["embeddings"]

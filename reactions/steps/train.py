@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.errors import UsageError
-from reactions.graph import Artifact, Context, Cost, Rows, Step
-from reactions.hashing import digest
-from reactions.kinds import LETTERS, Anchors, Modality, Op
-from reactions.ops.recipes import CONSTANTS, PAPER, Layer, layers, size
-from reactions.steps.memory import SHARE, TABLE_SHARE, budget_bytes
+from reactions.core.errors import UsageError
+from reactions.core.hashing import digest
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact, Context, Cost, Rows, Step
+from reactions.core.types import LETTERS, Anchors, Modality, Op
+from reactions.ops.architectures import CONSTANTS, PAPER, Layer, layers, size
+from reactions.run.memory_budget import SHARE, TABLE_SHARE, budget_bytes
 from reactions.steps.routing import Side, Slot
-from reactions.steps.step import make_step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,7 +227,7 @@ def _run(
     start: int,
     stop: int,
 ) -> Artifact:
-    from reactions.ops.training import PseudoSet, PseudoTable, TrainingSettings, fit
+    from reactions.ops.fit import PseudoSet, PseudoTable, TrainingSettings, fit
 
     def side(name: Side, anchor: Modality) -> list[Rows]:
         which = modalities[0] if name == "base" else modalities[1]

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reactions.graph import Step
-from reactions.hashing import canonical
+from reactions.core.hashing import canonical
+from reactions.core.step import Step
 from reactions.store.manifest import Manifest
 
 _MAX_DIFFERENCES = 3

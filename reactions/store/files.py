@@ -25,11 +25,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.errors import StoreError
-from reactions.hashing import JSON
+from reactions.core.errors import StoreError
+from reactions.core.hashing import JSON
 
 if TYPE_CHECKING:
-    from reactions.graph import Rows
+    from reactions.core.step import Rows
 
 _fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 

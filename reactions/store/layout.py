@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from reactions.kinds import Digest
+from reactions.core.types import Digest
 
 MANIFEST_JSON = "manifest.json"
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reactions.kinds import Digest
+from reactions.core.types import Digest
 from reactions.store.files import is_idle, lock_waiting, try_lock
 
 _MUTEX = "mutex"

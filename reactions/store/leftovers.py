@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from reactions.bundle_files import OLD, RECORD, restore_all
+from reactions.products.bundle_folder import OLD, RECORD, restore_all
 from reactions.store.files import is_idle
-from reactions.store.upkeep import remove_tree, size_of
+from reactions.store.maintenance import remove_tree, size_of
 
 # A file has its name for seconds before it is locked or renamed; an hour is generous. Where
 # locks do not work, a day.

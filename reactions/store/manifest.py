@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from reactions.graph import Artifact
-from reactions.hashing import JSON, digest, file_digest
-from reactions.kinds import Digest
+from reactions.core.hashing import JSON, digest, file_digest
+from reactions.core.step import Artifact
+from reactions.core.types import Digest
 from reactions.store.files import write_rows
 
 _MAX_BYTES = 256 << 20

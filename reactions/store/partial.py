@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from reactions.errors import StepError
-from reactions.graph import Artifact, Step
-from reactions.hashing import canonical
-from reactions.kinds import Digest
+from reactions.core.errors import StepError
+from reactions.core.hashing import canonical
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest
 from reactions.store.files import link, publish, temporary_folder, write_json
 from reactions.store.manifest import ArrayRecord, Manifest, ShardFile, write_arrays
 

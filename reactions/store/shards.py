@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.errors import StoreError
+from reactions.core.errors import StoreError
 from reactions.store.manifest import ArrayRecord
 from reactions.store.rows import ShardedRows
 

@@ -21,11 +21,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from reactions.data.local_files import expand_user
-from reactions.errors import StoreError
-from reactions.graph import Artifact, Step
-from reactions.kinds import Digest
-from reactions.store import explain, upkeep
+from reactions.core.errors import StoreError
+from reactions.core.local_files import expand_user
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest
+from reactions.store import explain, maintenance
 from reactions.store.files import (
     Lease,
     disk_errors,
@@ -147,7 +147,7 @@ class Store:
             step.key: "hit" if step.key in hits else explain.miss(step, entries) for step in steps
         }
 
-    def ls(self) -> list[upkeep.EntryInfo]:
+    def ls(self) -> list[maintenance.EntryInfo]:
         """Return all readable entries, by kind and label.
 
         Raises:
@@ -155,9 +155,9 @@ class Store:
         """
         self._check_format()
         with disk_errors(self.root, "read"):
-            return sorted(upkeep.entries(self._layout), key=lambda e: (e.kind, e.label, e.key))
+            return sorted(maintenance.entries(self._layout), key=lambda e: (e.kind, e.label, e.key))
 
-    def verify(self, *, repair: bool = False) -> Iterator[upkeep.Problem]:
+    def verify(self, *, repair: bool = False) -> Iterator[maintenance.Problem]:
         """Hash every file of every entry again and yield what is wrong.
 
         Args:
@@ -169,7 +169,7 @@ class Store:
         self._check_format()
         with disk_errors(self.root, "read"):
             repaired: dict[Path, bool] = {}
-            for problem in upkeep.verify(self._layout):
+            for problem in maintenance.verify(self._layout):
                 path = problem.path
                 if repair and path not in repaired:
                     repaired[path] = self._quarantine(path, [problem.what])
@@ -265,7 +265,7 @@ class Store:
         older_than_s: float | None = None,
         max_bytes: int | None = None,
         dry_run: bool = False,
-    ) -> upkeep.Freed:
+    ) -> maintenance.Freed:
         """Remove debris and, if asked, entries. What a living process uses stays.
 
         Without criteria only debris goes: folders that killed processes left, damaged
@@ -282,7 +282,7 @@ class Store:
         """
         self._check_format()
         with disk_errors(self.root, "write to"):
-            return upkeep.gc(self._layout, keep, older_than_s, max_bytes, dry_run)
+            return maintenance.gc(self._layout, keep, older_than_s, max_bytes, dry_run)
 
     def prepare(self) -> None:
         """Make the store's folders now, before work is done that it could not keep.
@@ -335,7 +335,7 @@ class Store:
                 self.root.mkdir(parents=True, exist_ok=True)
                 if not self._layout.store_json.exists():
                     replace_json(self._layout.store_json, {"format": FORMAT})
-                upkeep.sweep(self._layout)
+                maintenance.sweep(self._layout)
                 self._prepared = True
             yield
 
@@ -373,7 +373,7 @@ class Store:
     def _manifests(self) -> list[Manifest]:
         self._check_format()
         with disk_errors(self.root, "read"):
-            return [manifest for manifest, _ in upkeep.manifests(self._layout)]
+            return [manifest for manifest, _ in maintenance.manifests(self._layout)]
 
     def _hold(self, keys: Iterable[Digest]) -> Hold | None:
         """Lease keys; None in a store that may not be written to, or cannot."""

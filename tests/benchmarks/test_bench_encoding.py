@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from encoding import LARGE, Watched, others_took, sources
 
-from reactions.data import media
-from reactions.labs.reading import load_lab
-from reactions.spaces import adapters
+from reactions.encoders import registry
+from reactions.labs.lab_file import load_lab
+from reactions.modalities import media
 
 
 @pytest.mark.parametrize("modality", ["audio", "image", "text"])
@@ -32,7 +32,7 @@ def test_the_same_media_come_from_several_places(modality, tmp_path):
 
 
 def test_only_the_forward_pass_is_watched():
-    encoder = adapters.load(load_lab("mini").catalogue.by_name("CLAP_g"))
+    encoder = registry.load(load_lab("mini").catalogue.by_name("CLAP_g"))
     slow = Watched(encoder)
     slow._forward = lambda modality, inputs: time.sleep(0.01)
     slow.forward("text", [])

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from molspace_cli.app import app
-from reactions.errors import MolspaceError, UsageError
-from reactions.graph import Artifact
-from reactions.steps.step import make_step
+from reactions.core.errors import MolspaceError, UsageError
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact
 from reactions.store import Store
 
 

@@ -21,7 +21,7 @@ def context(**params):
 
 
 def test_the_tasks_are_the_library_s():
-    from reactions.eval.tasks import TASKS
+    from reactions.eval.tasks.task import TASKS
 
     assert sorted(TASKS) == sorted(complete.TASKS)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from molspace_cli import reproduce
-from reactions.findings import EXPERTISE, SETTINGS, VERSATILE
+from reactions.experiments.findings import EXPERTISE, SETTINGS, VERSATILE
 
 README = Path(__file__).parents[2] / "README.md"
 SECONDS_A_SEED = "about 150 seconds a seed on two cores"

@@ -7,13 +7,13 @@ import published_sets as published
 import pytest
 from media_files import put
 
-from molspace_cli import asking, evaluate, options
-from reactions.errors import MissingError
-from reactions.eval.tasks import parse_tasks
-from reactions.hashing import digest
-from reactions.labs.reading import load_lab
+from molspace_cli import confirm, evaluate, options
+from reactions.core.errors import MissingError
+from reactions.core.hashing import digest
+from reactions.eval.tasks.task import parse_tasks
+from reactions.labs.lab_file import load_lab
+from reactions.session import Workbench
 from reactions.store import Store
-from reactions.workbench import Workbench
 
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
 
@@ -69,9 +69,9 @@ def test_names_of_classes_can_be_told_apart(tmp_path):
 def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
     considered = []
     monkeypatch.setattr(
-        asking, "consider", lambda bench, planned, *, yes, quiet: considered.append((planned, yes))
+        confirm, "consider", lambda bench, planned, *, yes, quiet: considered.append((planned, yes))
     )
-    monkeypatch.setattr(evaluate, "consider", asking.consider)
+    monkeypatch.setattr(evaluate, "consider", confirm.consider)
     bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
     monkeypatch.setattr(options, "workbench", lambda *args, **kwargs: bench)
 

@@ -85,7 +85,7 @@ def test_without_a_lab_the_spaces_are_the_published_ones(published, tmp_path):
 def test_other_methods_are_imported_too(recipe, tmp_path):
     import torch
 
-    from reactions.importing.mcr import LAYOUTS
+    from reactions.exchange.import_mcr import LAYOUTS
 
     widths = {"base": 6, "expert": 5, "new": 7, "hidden": 10}
     widths |= {"hidden of Head_A": 9, "hidden of Head_B": 11}

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from molspace_cli import infer as infer_module
 from molspace_cli import infer_report
 from molspace_cli.__main__ import main
-from reactions.spaces import adapters
+from reactions.encoders import registry
 
 DIM = 4
 LAB = """
@@ -37,7 +37,7 @@ def own_lab(tmp_path, monkeypatch):
     for modality, ids in (("text", TEXTS), ("image", IMAGES)):
         np.save(tmp_path / "toy" / f"{modality}.npy", random.normal(size=(len(ids), DIM)))
         (tmp_path / "toy" / f"{modality}.ids.json").write_text(json.dumps(ids))
-    monkeypatch.setitem(adapters.ADAPTERS, "looked_up", "looked_up:load")
+    monkeypatch.setitem(registry.ADAPTERS, "looked_up", "looked_up:load")
     (tmp_path / "molspace.toml").write_text(LAB)
     for name in ("dog.png", "tiger.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
@@ -186,7 +186,7 @@ def test_no_input_in_a_lab_without_samples(run, stdin):
 
 
 def test_no_input_in_a_lab_with_samples(run, monkeypatch):
-    from reactions.kinds import Item
+    from reactions.core.types import Item
     from reactions.labs.lab import Lab
 
     samples = [Item("1", "text", "rain"), Item("cat", "image", None), Item("s", "audio", None)]

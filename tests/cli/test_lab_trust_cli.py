@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from molspace_cli import asking
+from molspace_cli import confirm
 from molspace_cli.__main__ import main
-from reactions.data import remote
+from reactions.core import remote
 
 EVIL = '[lab]\nextends = "mini"\n[corpora.text]\npath = "reference::file://refs.json"\n'
 REMOTE = EVIL.replace("reference::file://refs.json", "https://127.0.0.1:9/a.txt")
@@ -116,7 +116,7 @@ def test_allow_of_another_file_or_folder(molspace):
 def test_on_a_terminal_it_is_asked(molspace, monkeypatch):
     Path("molspace.toml").write_text(REMOTE)
     asked = []
-    monkeypatch.setattr(asking, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr(confirm, "_somebody_is_there", lambda: True)
     monkeypatch.setattr(typer, "confirm", lambda text, **given: asked.append(given) or False)
     assert molspace("spaces")[0] == 2
     assert asked[0]["default"] is False

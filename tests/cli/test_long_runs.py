@@ -3,15 +3,15 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from molspace_cli import asking
-from reactions.errors import StoreError
-from reactions.graph import Cost
-from reactions.labs.reading import load_lab
-from reactions.outlook import LONG_BYTES, LONG_FLOPS, Outlook
-from reactions.plan import Plan
-from reactions.run import pace
+from molspace_cli import confirm
+from reactions.core.errors import StoreError
+from reactions.core.step import Cost
+from reactions.labs.lab_file import load_lab
+from reactions.planning import throughput
+from reactions.planning.estimate import LONG_BYTES, LONG_FLOPS, Outlook
+from reactions.planning.planner import Plan
+from reactions.session import Workbench
 from reactions.store import Store
-from reactions.workbench import Workbench
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def answers(monkeypatch):
     """A person at a terminal; what they are asked and what they say."""
     asked: list[str] = []
     says = [True]
-    monkeypatch.setattr(asking, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr(confirm, "_somebody_is_there", lambda: True)
     monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or says[0])
     return asked, says
 
@@ -41,7 +41,7 @@ class Bench:
 
 
 def consider(bench, *, yes, quiet=False):
-    asking.consider(bench, Plan(()), yes=yes, quiet=quiet)
+    confirm.consider(bench, Plan(()), yes=yes, quiet=quiet)
 
 
 def test_short_runs_ask_nothing(answers, capsys):
@@ -78,7 +78,7 @@ def test_leaks_are_told_where_texts_are_embedded(answers, capsys):
 
 def test_in_a_script_nobody_is_asked(answers, monkeypatch):
     monkeypatch.undo()
-    assert not asking._somebody_is_there()
+    assert not confirm._somebody_is_there()
     monkeypatch.setattr(typer, "confirm", None)
     consider(Bench(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []
@@ -90,16 +90,16 @@ def test_what_does_not_fit_on_the_disk_is_refused(answers):
 
 
 def test_time_is_estimated_from_the_speed_of_the_devices(tmp_path, monkeypatch):
-    monkeypatch.setattr(pace, "_speed", lambda device, precision: 1e12)
+    monkeypatch.setattr(throughput, "_speed", lambda device, precision: 1e12)
     bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
     planned = bench.plan(bench.check("ImageBind + Cr(CLAP_m)"))
     outlook = bench.outlook(planned)
     assert outlook.cost.flops == planned.cost.flops
     assert {modality for modality, _, _ in outlook.corpora} == {"audio", "image", "text"}
     assert all(usable == found > 0 for _, usable, found in outlook.corpora)
-    assert bench.seconds(outlook) == outlook.cost.flops / (pace.EFFICIENCY * 1e12)
+    assert bench.seconds(outlook) == outlook.cost.flops / (throughput.EFFICIENCY * 1e12)
 
 
 def test_the_speed_of_a_device_is_measured():
-    one = pace.pace(("cpu",), "exact")
+    one = throughput.pace(("cpu",), "exact")
     assert 1e6 < one < 1e16

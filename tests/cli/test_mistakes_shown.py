@@ -8,7 +8,7 @@ import pytest
 
 from molspace_cli import mistakes
 from molspace_cli.__main__ import main
-from reactions.errors import LanguageError, UsageError
+from reactions.core.errors import LanguageError, UsageError
 
 
 @pytest.fixture

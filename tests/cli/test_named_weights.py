@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from molspace_cli.__main__ import main
-from reactions.errors import UsageError
-from reactions.labs.reading import load_lab
-from reactions.spaces.weights import NamedWeights
+from reactions.core.errors import UsageError
+from reactions.labs.lab_file import load_lab
+from reactions.weights.locate import NamedWeights
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from molspace_cli.options import adjustment
-from reactions.errors import UsageError
+from reactions.core.errors import UsageError
 
 
 def test_factors_in_order_by_name_and_for_one_expert():

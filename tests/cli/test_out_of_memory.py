@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from molspace_cli import __main__ as entry
-from reactions.errors import StepError
-from reactions.labs import reading
+from reactions.core.errors import StepError
+from reactions.labs import lab_file
 
 UNMAPPED = ImportError("libtorch_cpu.so: failed to map segment from shared object")
 
@@ -18,7 +18,7 @@ def listing(monkeypatch, capsys):
         def raise_it(*args, **more):
             raise error
 
-        monkeypatch.setattr(reading, "load_lab", raise_it)
+        monkeypatch.setattr(lab_file, "load_lab", raise_it)
         monkeypatch.setattr(sys, "argv", ["molspace", "data", "list", *options])
         with pytest.raises(SystemExit) as stopped:
             entry.main()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 GOLDEN = Path(__file__).parents[1] / "data" / "bundle_v1"
-FAKE = Path(__file__).parents[1] / "sharing"
+FAKE = Path(__file__).parents[1] / "support"
 START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); import hub_fake; "
     "sys.modules['huggingface_hub'] = hub_fake.Hub(sys.argv.pop(1)); "

@@ -114,7 +114,7 @@ def test_a_run_goes_on_without_its_messages(tmp_path):
         from molspace_cli import streams
         from molspace_cli.progress import progress
         from reactions.store import Store
-        from reactions.watching import watch
+        from reactions.run.logs import watch
         from reactions.run.local import LocalExecutor
         ran = []
 
@@ -129,7 +129,7 @@ def test_a_run_goes_on_without_its_messages(tmp_path):
         assert len(ran) == 4
         print("done")
     """
-    run = str(Path(__file__).parent.parent / "run")
+    run = str(Path(__file__).parents[1] / "support")
     with FULL.open("w") as stderr:
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code).format(run=run)],

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from fakes import headline
 
-from reactions.bundle import describe, write_bundle
-from reactions.spaces.tree import mixtures
+from reactions.products.bundle import describe, write_bundle
+from reactions.products.tree import mixtures
 
 HIDDEN = 3
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from media_files import put
 
+from reactions.core.errors import DataError, UsageError
 from reactions.data.corpora import TextCorpus
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError, UsageError
 
 
 def opened(path: Path, **options: object) -> SourceCorpus:

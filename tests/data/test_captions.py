@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from media_files import put
 from pyarrow import parquet
 
+from reactions.core.errors import DataError, MissingError
+from reactions.core.storage import find
 from reactions.data.corpora import TextCorpus
-from reactions.data.places import find
+from reactions.data.scan_cache import TableCache
 from reactions.data.sources import captions
 from reactions.data.sources.captions import captions_in, texts_part
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError, MissingError
 
 
 def opened(path: Path | str, cache: Path | None = None, **options: object) -> SourceCorpus:

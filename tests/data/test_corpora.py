@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reactions.core.errors import DataError
+from reactions.core.types import Corpus, Item, Waveform
 from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
-from reactions.errors import DataError
-from reactions.kinds import Corpus, Item, Waveform
 
 
 def test_texts_get_row_numbers_for_ids() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactions.core.text_lines import MAX_LINE_BYTES, read_lines
 from reactions.data.delimited import Dialect, Row, read_rows
-from reactions.data.text_lines import MAX_LINE_BYTES, read_lines
 
 CSV, TSV = Dialect(",", quoted=True), Dialect("\t", quoted=False)
 

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from twin_folders import is_held
 
+from reactions.core.errors import DataError
+from reactions.core.types import Item
 from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
 from reactions.data.holdout import (
     MOST_MEASURED,
@@ -12,11 +14,9 @@ from reactions.data.holdout import (
     split,
     subset,
 )
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError
-from reactions.kinds import Item
 
 IDS = [f"item {k}" for k in range(1000)]
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from media_files import image_bytes, put
 
+from reactions.core.types import Item
+from reactions.data.audit import EXAMPLES, duplicates, leakage, normalised, undecodable
 from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
-from reactions.data.leakage import EXAMPLES, duplicates, leakage, normalised, undecodable
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.kinds import Item
 
 
 def texts(*values: str) -> TextCorpus:

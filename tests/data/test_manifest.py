@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactions.core.errors import DataError, MissingError
+from reactions.core.types import Item
 from reactions.data.manifest import Problem, Row, other_digest, read_items, read_manifest
-from reactions.errors import DataError, MissingError
-from reactions.kinds import Item
 
 OTHER = "0" * 64
 

@@ -8,9 +8,9 @@ from media_files import image_bytes, put
 
 from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.data.manifest import read_items
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
 
 
 def own(corpus) -> dict[str, bool]:

@@ -9,11 +9,11 @@ import pytest
 from media_files import put
 from pyarrow import parquet
 
+from reactions.core.errors import DataError
 from reactions.data.parquet_sizes import page_sizes
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError
 
 
 def chunk(data: bytes) -> tuple[int, int, int]:

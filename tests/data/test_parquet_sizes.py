@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reactions.core.errors import DataError, MolspaceError
 from reactions.data.parquet_sizes import declared_sizes
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError, MolspaceError
-from reactions.spaces import embedding_tables, precomputed
+from reactions.encoders.precomputed import adapter, tables
 
 N, DIM = 5000, 3
 TABLE = pa.table(
@@ -98,7 +98,7 @@ def test_a_damaged_histogram_does_not_end_the_process(tmp_path: Path) -> None:
             mutant[place] += 0x10
             path.write_bytes(mutant)
             with contextlib.suppress(DataError):
-                precomputed.corpus(precomputed.resolve(tmp_path), "text")
+                adapter.corpus(adapter.resolve(tmp_path), "text")
 
 
 def test_footers_that_say_less_than_the_pages(tmp_path, monkeypatch):
@@ -112,10 +112,10 @@ def test_footers_that_say_less_than_the_pages(tmp_path, monkeypatch):
     path.write_bytes(data[:footer] + fewer)
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).num_values == 8192
     assert declared_sizes(path, "embedding").values == N * DIM
-    monkeypatch.setattr(embedding_tables, "FREE_BYTES", 4 * N * DIM - 1)
-    monkeypatch.setattr(embedding_tables, "MAX_RATIO", 0)
+    monkeypatch.setattr(tables, "FREE_BYTES", 4 * N * DIM - 1)
+    monkeypatch.setattr(tables, "MAX_RATIO", 0)
     with pytest.raises(DataError, match="unpacks to too much"):
-        precomputed.resolve(tmp_path)
+        adapter.resolve(tmp_path)
 
 
 def test_captions_of_a_damaged_histogram_do_not_end_the_process(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from reactions.core.errors import UsageError
+from reactions.data.scan_cache import TableCache
 from reactions.data.sources import shards
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import UsageError
 
 
 def opened(path: Path, **options: object) -> SourceCorpus:

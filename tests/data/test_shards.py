@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from media_files import image_bytes, put, put_tar, sound_bytes
 
-from reactions.data import media
+from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.types import Item
 from reactions.data.corpora import ListCorpus, TextCorpus
-from reactions.data.sources import tars
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources import tar_index
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.sources.tars import split_member
-from reactions.data.tables import TableCache
-from reactions.errors import DataError, MissingError, UsageError
-from reactions.kinds import Item
+from reactions.data.sources.tar_index import split_member
+from reactions.modalities import media
 
 
 def opened(path: Path | str, modality="image", cache: Path | None = None, **options):
@@ -272,13 +272,13 @@ def test_tars_are_read_once_and_only_those_that_changed_again(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    real = tars._index
+    real = tar_index._index
 
     def index(shard, depth):
         read.append(shard.name)
         return real(shard, depth)
 
-    monkeypatch.setattr(tars, "_index", index)
+    monkeypatch.setattr(tar_index, "_index", index)
     cache = tmp_path / "cache"
     first = opened(shards, cache=cache)
     digest = first.digest
@@ -299,7 +299,7 @@ def test_tars_are_read_once_and_only_those_that_changed_again(
 def test_an_index_that_was_killed_goes_on_at_the_shard(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = tars._index
+    real = tar_index._index
     read: list[str] = []
 
     def index(shard, depth):
@@ -309,7 +309,7 @@ def test_an_index_that_was_killed_goes_on_at_the_shard(
         read.append(shard.name)
         return real(shard, depth)
 
-    monkeypatch.setattr(tars, "_index", index)
+    monkeypatch.setattr(tar_index, "_index", index)
     with pytest.raises(KeyboardInterrupt):
         opened(shards, cache=tmp_path / "cache")
     assert len(opened(shards, cache=tmp_path / "cache")) == 3
@@ -341,7 +341,7 @@ def test_members_are_decoded_side_by_side(shards: Path, monkeypatch: pytest.Monk
         both.wait()
         return ""
 
-    monkeypatch.setattr(tars, "check", check)
+    monkeypatch.setattr(tar_index, "check", check)
     # Two images and two sounds.
     assert len(opened(shards.parent / "s-0000.tar", check="full")) == 2
 
@@ -351,8 +351,8 @@ def test_how_many_are_looked_at_together_does_not_matter(
     shards: Path, monkeypatch: pytest.MonkeyPatch, members: int, size_bytes: int
 ) -> None:
     before = opened(shards)
-    monkeypatch.setattr(tars, "_BATCH_MEMBERS", members)
-    monkeypatch.setattr(tars, "_BATCH_BYTES", size_bytes)
+    monkeypatch.setattr(tar_index, "_BATCH_MEMBERS", members)
+    monkeypatch.setattr(tar_index, "_BATCH_BYTES", size_bytes)
     after = opened(shards)
     assert after.digest == before.digest
     assert after.items(0, 3) == before.items(0, 3)
@@ -360,6 +360,6 @@ def test_how_many_are_looked_at_together_does_not_matter(
 
 def test_huge_members_are_hashed_in_pieces(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = opened(shards).digest
-    monkeypatch.setattr(tars, "_HELD_BYTES", 10)
-    monkeypatch.setattr(tars, "_CHUNK_BYTES", 7)
+    monkeypatch.setattr(tar_index, "_HELD_BYTES", 10)
+    monkeypatch.setattr(tar_index, "_CHUNK_BYTES", 7)
     assert opened(shards).digest == digest

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from media_files import image_bytes, put, put_tar, sound_bytes
 
-from reactions.data import media
+from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.storage import Blob
+from reactions.core.types import Item
 from reactions.data.corpora import ListCorpus
-from reactions.data.places import Blob
+from reactions.data.scan_cache import TableCache
 from reactions.data.sources import files
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError, MissingError, UsageError
-from reactions.kinds import Item
+from reactions.modalities import media
 
 
 def opened(*paths: Path | str, modality="image", cache: Path | None = None, **options):

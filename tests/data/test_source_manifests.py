@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from media_files import put
 
+from reactions.core.errors import DataError, MissingError
+from reactions.core.types import Item
 from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError, MissingError
-from reactions.kinds import Item
 
 
 def from_manifest(path: Path, modality="image", cache: Path | None = None, **options):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.data import tables
-from reactions.data.tables import Strings, Table, TableCache
+from reactions.data import scan_cache
+from reactions.data.scan_cache import Strings, Table, TableCache
 
 
 def table(*texts: str) -> Table:
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(
     def refuse(*args: object) -> None:
         raise OSError("full")
 
-    monkeypatch.setattr(tables, "_write", refuse)
+    monkeypatch.setattr(scan_cache, "_write", refuse)
     cache = TableCache(tmp_path)
     cache.put("texts", "a", table("x"))
     assert list(tmp_path.iterdir()) == []

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from media_files import image_bytes, put, put_tar
 
+from reactions.core.errors import DataError
 from reactions.data import tar_members as module
 from reactions.data.tar_members import TarMember, tar_members
-from reactions.errors import DataError
 
 BLOCK = 512
 

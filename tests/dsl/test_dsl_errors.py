@@ -7,9 +7,9 @@ the caret stands just after the text.
 import pytest
 from dsl_catalogue import CATALOGUE
 
+from reactions.core.errors import EXIT_MISSING, EXIT_USAGE, LanguageError, UsageError
+from reactions.core.types import FactorDefaults
 from reactions.dsl import check, parse, parse_file
-from reactions.errors import EXIT_MISSING, EXIT_USAGE, LanguageError, UsageError
-from reactions.kinds import FactorDefaults
 
 SYNTAX = [
     ("«»", "there is no reaction here", "ImageBind + Cr(CLAP_g)"),

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from dsl_catalogue import CATALOGUE
 
-from reactions import kinds
+from reactions.core import types
+from reactions.core.errors import LanguageError, UsageError
+from reactions.core.types import FactorDefaults
 from reactions.dsl import (
     Cr,
     Dr,
@@ -21,9 +23,7 @@ from reactions.dsl import (
     print_program,
 )
 from reactions.dsl.syntax import Parallel, Product
-from reactions.errors import LanguageError, UsageError
-from reactions.kinds import FactorDefaults
-from reactions.spaces.tree import coefficients
+from reactions.products.tree import coefficients
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -34,7 +34,7 @@ def checked(reaction, **names):
 
 
 def leaf(name):
-    return kinds.Leaf(CATALOGUE.by_name(name))
+    return types.Leaf(CATALOGUE.by_name(name))
 
 
 # --- canonical text ---
@@ -133,7 +133,7 @@ def test_the_last_name_is_the_name_of_the_result(text):
 def test_a_named_product_is_a_reactant():
     result = checked("P = CLAP_g + Cr(CLAP_m)\nImageBind + Cr(P, sigma=0.3)")
     assert result.expression == "ImageBind + Cr((CLAP_g + Cr(CLAP_m)), sigma=0.3)"
-    assert isinstance(result.space, kinds.Fusion)
+    assert isinstance(result.space, types.Fusion)
     assert result.space.experts[0].space.label == "(CLAP_g + Cr(CLAP_m))"
 
 
@@ -210,10 +210,10 @@ def test_only_parallel_gives_internvl_a_tenth_of_image_and_text():
 
 def test_displacement_takes_the_experts_dimension():
     space = checked("ImageBind + Dr(InternVL)").space
-    assert space == kinds.Fusion(
+    assert space == types.Fusion(
         "dr",
         leaf("ImageBind"),
-        (kinds.Expert(leaf("InternVL"), 1.0, (("image", 0.9), ("text", 0.9))),),
+        (types.Expert(leaf("InternVL"), 1.0, (("image", 0.9), ("text", 0.9))),),
     )
     assert (space.dim, space.modalities) == (96, ("audio", "image", "text"))
 
@@ -285,7 +285,7 @@ def test_tuning_image_or_text_is_remarked_on():
 
 def test_uris_are_spaces():
     space = checked('"open_clip:a/b" + Cr("open_clip:c")').space
-    assert [found.label for found in kinds.leaves(space)] == ["open_clip:a/b", "open_clip:c"]
+    assert [found.label for found in types.leaves(space)] == ["open_clip:a/b", "open_clip:c"]
 
 
 # --- Python ---

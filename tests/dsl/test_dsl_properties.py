@@ -6,10 +6,10 @@ from dsl_strategies import expressions, mutants, programs, salads, unhurried, va
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions import kinds
+from reactions.core import types
+from reactions.core.errors import EXIT_MISSING, EXIT_USAGE, LanguageError
+from reactions.core.types import FactorDefaults
 from reactions.dsl import check, parse, print_expression, print_program
-from reactions.errors import EXIT_MISSING, EXIT_USAGE, LanguageError
-from reactions.kinds import FactorDefaults
 
 
 @unhurried
@@ -67,9 +67,9 @@ def test_slips_in_valid_programs(text):
 
 
 def fusions(space):
-    if isinstance(space, kinds.Leaf):
+    if isinstance(space, types.Leaf):
         return
-    if isinstance(space, kinds.Fusion):
+    if isinstance(space, types.Fusion):
         yield space
         for expert in space.experts:
             yield from fusions(expert.space)
@@ -86,6 +86,6 @@ def test_a_checked_expression_is_canonical_and_typed(expression):
         assert math.fsum(e.weight for e in fusion.experts) == pytest.approx(1, abs=1e-12)
         assert fusion.dim == (fusion.experts[0].space.dim if fusion.op == "dr" else fusion.base.dim)
         for expert in fusion.experts:
-            shared = kinds.shared_modalities(fusion.base, expert.space)
+            shared = types.shared_modalities(fusion.base, expert.space)
             assert tuple(name for name, _ in expert.factors) == shared
             assert all(0 <= value <= 1 for _, value in expert.factors)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reactions.errors import DimensionMismatch
+from reactions.core.errors import DimensionMismatch
 from reactions.eval import metrics
 
 # Coordinates in quarters keep float32 dot products exact, so that ties are exact as well.

@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reactions.data.benchmark import ClassificationData, MultilabelData, RetrievalData
+from reactions.core.errors import DataError, DimensionMismatch
 from reactions.data.corpora import IdCorpus, TextCorpus
-from reactions.errors import DataError, DimensionMismatch
 from reactions.eval import protocol
 from reactions.eval.prompts import class_embeddings
-from reactions.eval.tasks import TASKS
+from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
+from reactions.eval.tasks.task import TASKS
 
 
 def ids(modality: str, n: int) -> IdCorpus:

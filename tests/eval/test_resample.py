@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.errors import DimensionMismatch
-from reactions.eval import metrics, resample
-from reactions.eval.resample import (
+from reactions.core.errors import DimensionMismatch
+from reactions.eval import bootstrap, metrics
+from reactions.eval.bootstrap import (
     bootstrap_difference,
     bootstrap_mean,
     bootstrap_strata,
@@ -29,7 +29,7 @@ def test_seeds_decide_and_chunks_do_not(monkeypatch: pytest.MonkeyPatch) -> None
     first = bootstrap_mean(values, seed=3)
     assert bootstrap_mean(values, seed=3) == first
     assert bootstrap_mean(values, seed=4) != first
-    monkeypatch.setattr(resample, "_DRAWS_AT_ONCE", 60)
+    monkeypatch.setattr(bootstrap, "_DRAWS_AT_ONCE", 60)
     assert bootstrap_mean(values[:, None], seed=3) == first
 
 

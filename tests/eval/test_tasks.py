@@ -1,8 +1,8 @@
 import pytest
 
-from reactions.errors import UsageError
+from reactions.core.errors import UsageError
 from reactions.eval.prompts import class_prompts
-from reactions.eval.tasks import CUTOFFS, TASKS, get_task, parse_tasks
+from reactions.eval.tasks.task import CUTOFFS, TASKS, get_task, parse_tasks
 
 
 def test_the_nine_sets_of_the_paper() -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from test_protocol import CAPTIONS, ESC50, one_hot
 
-from reactions.data.benchmark import RetrievalData
 from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.eval import protocol
-from reactions.eval.tasks import TASKS
+from reactions.eval.task_data import RetrievalData
+from reactions.eval.tasks.task import TASKS
 
 # Sounds 1 and 2 are the same recording, each with a caption of its own.
 TWICE = RetrievalData(

@@ -23,13 +23,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from molspace_cli.app import app
-from reactions.bundle import PROJECTORS, RECORD, Bundle, load_bundle
-from reactions.errors import MolspaceError
-from reactions.hashing import bytes_digest, digest
-from reactions.kinds import Item
-from reactions.sharing.card import model_card
-from reactions.spaces.tree import effective_factors
-from reactions.target import Embedder, Target
+from reactions.core.errors import MolspaceError
+from reactions.core.hashing import bytes_digest, digest
+from reactions.core.types import Item
+from reactions.exchange.model_card import model_card
+from reactions.inference.embedder import Embedder
+from reactions.products.bundle import PROJECTORS, RECORD, Bundle, load_bundle
+from reactions.products.target import Target
+from reactions.products.tree import effective_factors
 
 RECORD_BYTES = (GOLDEN / RECORD).read_bytes()
 TENSOR_BYTES = (GOLDEN / PROJECTORS).read_bytes()

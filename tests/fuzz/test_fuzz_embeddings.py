@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from media_files import put_tar
 
-from reactions.errors import MolspaceError
-from reactions.kinds import Item
-from reactions.spaces import precomputed
-from reactions.spaces.state_dicts import read_tensors
+from reactions.core.errors import MolspaceError
+from reactions.core.types import Item
+from reactions.encoders.precomputed import adapter
+from reactions.weights.safe_load import read_tensors
 
 N = 4
 X = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
@@ -81,12 +81,12 @@ def used(files: dict[str, bytes]) -> object:
             (folder / file).write_bytes(data)
 
         def use() -> int:
-            spec = precomputed.resolve(folder)
-            precomputed.unread_note(spec)
-            encoder = precomputed.load(spec)
+            spec = adapter.resolve(folder)
+            adapter.unread_note(spec)
+            encoder = adapter.load(spec)
             n = 0
             for modality in spec.modalities:
-                corpus = precomputed.common_corpus([spec], modality)
+                corpus = adapter.common_corpus([spec], modality)
                 items = corpus.items(0, min(len(corpus), 100))
                 rows = encoder.embed(modality, items)
                 assert rows.shape == (len(items), spec.dim)
@@ -186,7 +186,7 @@ def test_items_are_looked_up_after_damage_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "text.npy").write_bytes(NPY)
     (tmp_path / "audio.npy").write_bytes(NPY[:-1])
     with pytest.raises(MolspaceError, match=r"audio\.npy"):
-        precomputed.resolve(tmp_path)
+        adapter.resolve(tmp_path)
     (tmp_path / "audio.npy").unlink()
-    encoder = precomputed.load(precomputed.resolve(tmp_path))
+    encoder = adapter.load(adapter.resolve(tmp_path))
     assert encoder.embed("text", [Item("0", "text", None)]).shape == (1, 3)

@@ -8,12 +8,12 @@ from fuzzing import fuzz, mutated, usable_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactions.core.errors import LanguageError, MolspaceError
 from reactions.dsl import parse_file
 from reactions.dsl.parser import parse
-from reactions.errors import LanguageError, MolspaceError
-from reactions.labs.reading import load_lab
+from reactions.labs.lab_file import load_lab
+from reactions.session import Workbench
 from reactions.store import Store
-from reactions.workbench import Workbench
 
 GOOD = [
     "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)",

@@ -9,12 +9,12 @@ from fuzzing import fuzz, mutated, usable_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.arguments import refuse_paths
+from reactions.core.errors import MolspaceError
+from reactions.core.types import Item
 from reactions.data.manifest import Problem
-from reactions.errors import MolspaceError
-from reactions.inference import read_inputs, read_stream
-from reactions.kinds import Item
-from reactions.writers import json_lines
+from reactions.inference.arguments import refuse_paths
+from reactions.inference.inputs import read_inputs, read_stream
+from reactions.inference.writers import json_lines
 
 MODALITIES = ("audio", "image", "text")
 GOOD = (

@@ -7,14 +7,14 @@ from fuzzing import fuzz, mutated, usable_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactions.core.errors import MolspaceError
+from reactions.core.storage import find
 from reactions.data.manifest import read_items
-from reactions.data.places import find
+from reactions.data.scan_cache import TableCache
 from reactions.data.sources.captions import texts_part
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
 from reactions.data.sources.parts import TextPart
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import MolspaceError
 
 _VALUES = st.recursive(
     st.one_of(

@@ -10,10 +10,10 @@ from fuzzing import fuzz, mutated, usable_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.errors import MolspaceError
+from reactions.core.errors import MolspaceError
 from reactions.labs import trust
 from reactions.labs.lab import Lab
-from reactions.labs.reading import load_lab, read_chain
+from reactions.labs.lab_file import load_lab, read_chain
 from reactions.labs.toml_files import read_toml
 
 GOOD = """

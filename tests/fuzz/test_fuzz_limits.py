@@ -7,7 +7,7 @@ import pytest
 from fuzzing import Hang, fuzz, limits, mutated, usable_or_refused
 from hypothesis import given
 
-from reactions.errors import DataError
+from reactions.core.errors import DataError
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux only")

@@ -17,14 +17,14 @@ from media_files import image_bytes, put, put_tar, sound_bytes
 from PIL import Image
 from sound_files import layer_2_frame, mp3_frames, piped_flac, tone, wav
 
-from reactions.data import media
-from reactions.data.checks import check
-from reactions.data.image_files import formats
+from reactions.core.errors import MolspaceError
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import DEPTHS, Source
 from reactions.data.sources.corpus import open_corpus
-from reactions.data.sources.source import DEPTHS, Source
-from reactions.data.tables import TableCache
 from reactions.data.tar_members import tar_members
-from reactions.errors import MolspaceError
+from reactions.modalities import media
+from reactions.modalities.checks import check
+from reactions.modalities.image_files import formats
 
 
 def animation(form: str) -> bytes:

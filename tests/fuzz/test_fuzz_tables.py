@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import compute, parquet
 
-from reactions.data.places import find
+from reactions.core.errors import DataError, MolspaceError
+from reactions.core.storage import find
+from reactions.data.scan_cache import TableCache
 from reactions.data.sources.captions import texts_part
+from reactions.data.sources.config import Source
 from reactions.data.sources.parts import TextPart
-from reactions.data.sources.source import Source
-from reactions.data.tables import TableCache
-from reactions.errors import DataError, MolspaceError
 
 assert compute  # loaded before memory is limited
 

@@ -6,8 +6,8 @@ import pytest
 
 from reactions.labs.choices import LEAST_STEPS, PAPER_ROWS, Training, choose
 from reactions.labs.lab import PAPER_SETTINGS, ReactionSettings
-from reactions.labs.reading import load_lab
-from reactions.measuring import settings_record
+from reactions.labs.lab_file import load_lab
+from reactions.planning.held_out import settings_record
 
 OPEN = ReactionSettings()
 

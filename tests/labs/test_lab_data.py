@@ -8,14 +8,14 @@ import published_sets as published
 import pytest
 from media_files import image_bytes, put, put_tar, sound_bytes
 
-from reactions.data.benchmark import RetrievalData
-from reactions.data.digests import DigestCache
-from reactions.data.leakage import leakage
+from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.file_digests import DigestCache
+from reactions.data.audit import leakage
 from reactions.data.sources.corpus import SourceCorpus
-from reactions.errors import DataError, MissingError, UsageError
-from reactions.labs import survey
-from reactions.labs.reading import load_lab
-from reactions.plan import Planner
+from reactions.eval.task_data import RetrievalData
+from reactions.labs import inventory
+from reactions.labs.lab_file import load_lab
+from reactions.planning.planner import Planner
 
 LAB = """
 [lab]
@@ -239,7 +239,7 @@ def comparisons(monkeypatch) -> list[list[str]]:
         seen.append(list(evaluated))
         return leakage(corpus, evaluated, **options)
 
-    monkeypatch.setattr(survey, "leakage", compare)
+    monkeypatch.setattr(inventory, "leakage", compare)
     return seen
 
 

@@ -1,9 +1,9 @@
 import pytest
 from lab_files import SPACE, load, refused, write
 
-from reactions.errors import MissingError, UsageError
+from reactions.core.errors import MissingError, UsageError
 from reactions.labs.lab import ReactionSettings
-from reactions.labs.reading import load_lab
+from reactions.labs.lab_file import load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

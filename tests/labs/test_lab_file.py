@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from lab_files import SPACE, load, write
 
-from reactions.errors import MissingError, MolspaceError, UsageError
-from reactions.kinds import FactorDefaults
+from reactions.core.errors import MissingError, MolspaceError, UsageError
+from reactions.core.types import FactorDefaults
 from reactions.labs.lab import PAPER_SETTINGS, ReactionSettings
-from reactions.labs.reading import find_lab, load_lab
+from reactions.labs.lab_file import find_lab, load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

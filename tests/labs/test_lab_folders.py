@@ -10,14 +10,14 @@ import pytest
 from lab_files import load
 
 from molspace_cli.__main__ import main
+from reactions.core.types import SpaceSpec
 from reactions.dsl import check, parse
-from reactions.kinds import SpaceSpec
+from reactions.encoders import spread
+from reactions.encoders.spread import is_collapsed, remember, rms_cosine
 from reactions.labs.folders import examine
-from reactions.labs.reading import load_lab
-from reactions.plan import Planner
-from reactions.spaces import spread
-from reactions.spaces.notes import notes
-from reactions.spaces.spread import is_collapsed, remember, rms_cosine
+from reactions.labs.lab_file import load_lab
+from reactions.planning.planner import Planner
+from reactions.planning.space_notices import notes
 
 N = 40
 LAB = """

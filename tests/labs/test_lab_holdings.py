@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from lab_files import load, write
 
-from reactions.errors import DataError, MissingError, UsageError
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.labs import lab as module
 from reactions.labs.lab import Lab
-from reactions.labs.reading import load_lab
-from reactions.registry import Catalogue
+from reactions.labs.lab_file import load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -63,7 +63,7 @@ def test_folders_of_evaluation_sets(tmp_path):
 
 
 def test_scans_are_remembered_beside_the_digests(tmp_path):
-    from reactions.data.digests import DigestCache
+    from reactions.core.file_digests import DigestCache
 
     write("")
     assert load_lab(digests=DigestCache(tmp_path / "c")).tables.folder == tmp_path / "c/corpora"

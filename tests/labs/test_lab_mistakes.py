@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from lab_files import SPACE, refused, write
 
-from reactions.errors import DataError, UsageError
-from reactions.labs.reading import load_lab
+from reactions.core.errors import DataError, UsageError
+from reactions.labs.lab_file import load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from lab_files import write
 
-from reactions.errors import MolspaceError, UsageError
+from reactions.core.errors import MolspaceError, UsageError
+from reactions.encoders.registry import ADAPTERS, MODELS
 from reactions.labs import trust
-from reactions.labs.reading import find_lab, load_lab, read_chain
-from reactions.spaces.adapters import ADAPTERS, MODELS
+from reactions.labs.lab_file import find_lab, load_lab, read_chain
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -161,17 +161,18 @@ def test_nothing_is_looked_at_before_the_agreement(monkeypatch):
     """No place, no package, no entry point."""
     from importlib import metadata
 
-    from reactions.data import remote
-    from reactions.spaces import adapters, precomputed
+    from reactions.core import remote
+    from reactions.encoders import registry
+    from reactions.encoders.precomputed import adapter
 
     def reached(*args, **options):
         raise AssertionError("looked at")
 
     for module, name in (
         (remote, "_open"),
-        (adapters, "entry_points"),
-        (adapters, "_module"),
-        (precomputed, "resolve"),
+        (registry, "entry_points"),
+        (registry, "_module"),
+        (adapter, "resolve"),
         (metadata, "entry_points"),
     ):
         monkeypatch.setattr(module, name, reached)

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.data.benchmark import ClassificationData, MultilabelData, RetrievalData
-from reactions.data.media import load_audio, load_image
-from reactions.errors import DataError, MissingError
-from reactions.kinds import Waveform
+from reactions.core.errors import DataError, MissingError
+from reactions.core.types import Waveform
+from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
 from reactions.labs import mini
 from reactions.labs.mini.benchmarks import TASKS
 from reactions.labs.mini.corpora import Other, WorldCorpus
 from reactions.labs.mini.world import Stream
+from reactions.modalities.media import load_audio, load_image
 
 MODALITIES = ("audio", "image", "text")
 

@@ -3,15 +3,15 @@ import json
 import pytest
 import torch
 
-from reactions.hashing import file_digest
-from reactions.kinds import Item
+from reactions.core.hashing import file_digest
+from reactions.core.types import Item
+from reactions.encoders.mini import Towers
+from reactions.encoders.registry import load
+from reactions.labs.lab_file import load_lab
 from reactions.labs.mini import training
-from reactions.labs.mini.lab_file import write_lab_file
 from reactions.labs.mini.sentences import Style
 from reactions.labs.mini.training import Recipe, Stage
-from reactions.labs.reading import load_lab
-from reactions.spaces.adapters import load
-from reactions.spaces.mini import Towers
+from reactions.labs.mini.write_lab_file import write_lab_file
 
 TINY = {
     "three": Recipe(

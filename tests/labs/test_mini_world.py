@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.labs.mini import pixels, samples, sentences
+from reactions.labs.mini import pixels, sentences, waveforms
 from reactions.labs.mini.sentences import Style, captions
 from reactions.labs.mini.world import CLASSES, GENERAL, MUSICAL, Stream, below, mix64
 
@@ -42,7 +42,7 @@ class TestGolden:
         assert sha(pixels.images(self.scenes)) == "8a11ce02ecaa1885"
 
     def test_sounds(self):
-        assert sha(samples.sounds(self.scenes).astype("<i2")) == "318692b9642bd7af"
+        assert sha(waveforms.sounds(self.scenes).astype("<i2")) == "318692b9642bd7af"
 
     @pytest.mark.parametrize(
         ("sense", "expected"), [("sight", "697fd6d14906e842"), ("sound", "d9474da00c7939e2")]
@@ -54,7 +54,7 @@ class TestGolden:
 
 def test_shapes_and_types():
     scenes = Stream("shapes").scenes(0, 5)
-    images, sounds = pixels.images(scenes), samples.sounds(scenes)
+    images, sounds = pixels.images(scenes), waveforms.sounds(scenes)
     assert (images.shape, images.dtype) == ((5, 32, 32, 3), np.uint8)
     assert (sounds.shape, sounds.dtype) == ((5, 4000), np.int16)
 
@@ -65,14 +65,16 @@ def test_random_access_equals_bulk(start, n):
     bulk, part = stream.scenes(0, 208), stream.scenes(start, start + n)
     rows = slice(start, start + n)
     np.testing.assert_array_equal(pixels.images(bulk[rows]), pixels.images(part))
-    np.testing.assert_array_equal(samples.sounds(bulk[rows]), samples.sounds(part))
+    np.testing.assert_array_equal(waveforms.sounds(bulk[rows]), waveforms.sounds(part))
     assert captions(bulk, Style("sound"))[rows] == captions(part, Style("sound"))
 
 
 def test_rendering_does_not_depend_on_chunks():
     scenes = Stream("chunks").scenes(0, 1100)
     np.testing.assert_array_equal(pixels.images(scenes)[1020:], pixels.images(scenes[1020:1100]))
-    np.testing.assert_array_equal(samples.sounds(scenes)[500:], samples.sounds(scenes[500:1100]))
+    np.testing.assert_array_equal(
+        waveforms.sounds(scenes)[500:], waveforms.sounds(scenes[500:1100])
+    )
 
 
 def test_splits_and_seeds_are_disjoint():
@@ -105,21 +107,21 @@ def test_classes_are_distinct_and_looked_and_sounded_unlike():
     assert len(set(CLASSES)) == 50
     assert CLASSES == MUSICAL + GENERAL
     glyphs = pixels._glyphs()[:, -1].reshape(50, -1)
-    notes = samples._notes()[:, 1, 1, 0]
+    notes = waveforms._notes()[:, 1, 1, 0]
     assert len(np.unique(glyphs, axis=0)) == 50
     assert len(np.unique(notes, axis=0)) == 50
 
 
 def test_sounds_are_heard_and_do_not_clip():
-    sounds = samples.sounds(Stream("loud").scenes(0, 300)).astype(np.int64)
+    sounds = waveforms.sounds(Stream("loud").scenes(0, 300)).astype(np.int64)
     assert np.abs(sounds).max() < 32767
     assert (np.sqrt((sounds**2).mean(axis=1)) > 50).all()
 
 
 def test_overlay_adds_the_second_by_quarters():
     scenes = Stream("overlay").scenes(0, 3)
-    first, second = samples.sounds(scenes), samples.sounds(scenes)[::-1]
-    mixed = samples.overlay(first, second, np.array([0, 2, 4]))
+    first, second = waveforms.sounds(scenes), waveforms.sounds(scenes)[::-1]
+    mixed = waveforms.overlay(first, second, np.array([0, 2, 4]))
     np.testing.assert_array_equal(mixed[0], first[0])
     np.testing.assert_array_equal(mixed[2], first[2] + second[2])
     np.testing.assert_array_equal(mixed[1], first[1] + (second[1].astype(np.int32) * 2 >> 2))

@@ -8,11 +8,11 @@ import pytest
 from lab_files import load
 from media_files import image_bytes, put
 
+from reactions.core.errors import DataError
 from reactions.dsl import check, parse
-from reactions.errors import DataError
-from reactions.labs.reading import load_lab
-from reactions.measuring import made_up_notices
-from reactions.plan import Planner
+from reactions.labs.lab_file import load_lab
+from reactions.planning.held_out import made_up_notices
+from reactions.planning.planner import Planner
 
 N = 40
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from lab_files import refused, write
 
-from reactions.errors import DataError, MolspaceError, UsageError
-from reactions.labs.reading import load_lab
+from reactions.core.errors import DataError, MolspaceError, UsageError
+from reactions.labs.lab_file import load_lab
 from reactions.labs.toml_files import LIMIT_BYTES, MAX_DEPTH, read_toml
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -70,7 +70,7 @@ def test_the_worst_takes_little_memory(tmp_path):
     """Twice the limit of dotted keys took 8.5 GB; a process of 1 GB has to refuse all of them."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from reactions.errors import MolspaceError\n"
+        "from reactions.core.errors import MolspaceError\n"
         "from reactions.labs.toml_files import read_toml\n"
         "for name in sys.argv[1:]:\n"
         "    try: read_toml(Path(name))\n"

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from reactions.ops import pairs
+from reactions.ops.fit import PseudoSet, TrainingSettings, fit
 from reactions.ops.losses import Contrast
 from reactions.ops.projector import project
 from reactions.ops.retrieval import soft_retrieve
 from reactions.ops.tiles import Tiling
-from reactions.ops.training import PseudoSet, TrainingSettings, fit
 
 pytestmark = [
     pytest.mark.gpu,

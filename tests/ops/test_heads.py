@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from reactions.errors import DataError
-from reactions.ops import heads as module
-from reactions.ops import training
-from reactions.ops.heads import (
+from reactions.core.errors import DataError
+from reactions.ops import fit as training
+from reactions.ops import mcr as module
+from reactions.ops.architectures import CONSTANTS, layers, size
+from reactions.ops.fit import TrainingSettings, fit
+from reactions.ops.mcr import (
     Autograd,
     ExtendingHead,
     add_noise,
@@ -23,9 +25,7 @@ from reactions.ops.heads import (
     make_head,
 )
 from reactions.ops.pairs import PseudoSet
-from reactions.ops.recipes import CONSTANTS, layers, size
 from reactions.ops.tensors import unit
-from reactions.ops.training import TrainingSettings, fit
 
 RECIPES = ["cmcr", "exmcr"]
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactions.errors import DimensionMismatch
+from reactions.core.errors import DimensionMismatch
 from reactions.ops.losses import MIN_DIRECT_TEMPERATURE, Contrast, info_nce, pairwise_info_nce
 
 TINY_TILES = 1

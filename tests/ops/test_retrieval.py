@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactions.errors import DataError, DimensionMismatch
-from reactions.ops import retrieval, shifted
+from reactions.core.errors import DataError, DimensionMismatch
+from reactions.ops import retrieval, retrieval_16bit
 from reactions.ops.retrieval import FAST_ERROR, ExactTiles, soft_retrieve
 from reactions.ops.tiles import Tiling, plan_tiles, stream_tiles
 
@@ -29,17 +29,19 @@ def use(precision: str) -> str:
         return "exact"
     retrieval.gemm_dtype = lambda device, purpose: getattr(torch, precision)
     # float16 is CUDA's type, and CUDA's products of 16 bits come out in fp32.
-    shifted._mm = (lambda a, b, out=None: a.float() @ b.float()) if precision == "float16" else MM
+    retrieval_16bit._mm = (
+        (lambda a, b, out=None: a.float() @ b.float()) if precision == "float16" else MM
+    )
     return "fast"
 
 
-MM, DTYPE = shifted._mm, retrieval.gemm_dtype
+MM, DTYPE = retrieval_16bit._mm, retrieval.gemm_dtype
 
 
 @pytest.fixture(autouse=True)
 def _restore():
     yield
-    shifted._mm, retrieval.gemm_dtype = MM, DTYPE
+    retrieval_16bit._mm, retrieval.gemm_dtype = MM, DTYPE
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -161,8 +163,8 @@ def test_without_the_row_shift_bfloat16_is_far_off(monkeypatch):
     expected = reference(q, k, k, 0.01)
     shifting = soft_retrieve(q, k, [k], temperature=0.01, precision=use("bfloat16"))
     assert error(shifting[0], expected) < 5e-3
-    monkeypatch.setattr(shifted.ShiftedTiles, "_set_shift", lambda self, rows, shift: None)
-    monkeypatch.setattr(shifted, "_SLACK", 126.0)
+    monkeypatch.setattr(retrieval_16bit.ShiftedTiles, "_set_shift", lambda self, rows, shift: None)
+    monkeypatch.setattr(retrieval_16bit, "_SLACK", 126.0)
     still = soft_retrieve(q, k, [k], temperature=0.01, precision="fast")
     assert error(still[0], expected) > 3 * error(shifting[0], expected)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from reactions.ops.losses import pairwise_info_nce
 from reactions.ops.projector import Projector
+from reactions.ops.projector_step import Trainer
 from reactions.ops.tensors import unit
-from reactions.ops.trainer import Trainer
 
 TRAINED = ("0.weight", "1.weight", "1.bias", "3.weight", "4.weight", "4.bias")
 STATISTICS = ("1.running_mean", "1.running_var", "4.running_mean", "4.running_var")

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from reactions.errors import DataError
+from reactions.core.errors import DataError
 from reactions.ops import pairs, precision
+from reactions.ops.fit import TrainingSettings, fit
 from reactions.ops.losses import pairwise_info_nce
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.projector import Projector
 from reactions.ops.tensors import unit
-from reactions.ops.training import TrainingSettings, fit
 
 SETTINGS = TrainingSettings(
     hidden_dim=32, temperature=0.05, learning_rate=3e-3, batch_size=64, epochs=6, seed=0
@@ -200,7 +200,7 @@ def test_stopping_a_streamed_run_stops_its_thread(monkeypatch):
 @pytest.mark.parametrize(("least", "seen"), [(0.0, 2), (1e30, 1)])
 def test_small_steps_are_left_to_one_thread(monkeypatch, least, seen):
     threads = []
-    monkeypatch.setattr("reactions.ops.training.LEAST_FLOPS_FOR_THREADS", least)
+    monkeypatch.setattr("reactions.ops.fit.LEAST_FLOPS_FOR_THREADS", least)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

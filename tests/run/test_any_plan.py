@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import SPEC, Held, assert_sound, executor
 
-from reactions.graph import Artifact
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact
 from reactions.run import events as ev
-from reactions.steps.step import make_step
 from reactions.store import Store
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent.parent
+SUPPORT = Path(__file__).parents[1] / "support"
 
 PRELUDE = f"""
     import resource, sys
     from pathlib import Path
-    sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "run")!r}]
+    sys.path[:0] = [{str(SUPPORT)!r}]
     import numpy as np
     import reactions.run.device  # what is imported later opens files, too
     from bundles import record_of
     from fakes import headline
     from toy import executor
-    from reactions.bundle import load_bundle, write_bundle
-    from reactions.graph import Artifact
+    from reactions.products.bundle import load_bundle, write_bundle
+    from reactions.core.step import Artifact
     from reactions.steps.assemble import assemble
-    from reactions.steps.step import make_step
+    from reactions.core.make_step import make_step
     from reactions.store import Store, shards
     store = Store(Path(sys.argv[1]) / "cache")
     # The standard streams and what the interpreter has open, and then 40 more.
@@ -89,8 +89,8 @@ def test_arrays_of_many_shards_are_read_with_few_files_open(tmp_path):
 def test_a_folder_of_many_files_of_embeddings_is_read_with_few_of_them_open(tmp_path, kind):
     code = f"""
         from safetensors.numpy import save_file
-        from reactions.spaces.embedding_files import open_embeddings
-        from reactions.spaces.embedding_tables import Joined
+        from reactions.encoders.precomputed.files import open_embeddings
+        from reactions.encoders.precomputed.tables import Joined
 
         parts = []
         for i in range(100):
@@ -110,9 +110,9 @@ def test_a_corpus_of_many_archives_is_read_with_few_of_them_open(tmp_path):
     """Scanned, and taken from what the scan left; then one member of each is read."""
     code = """
         import io, os, tarfile
-        from reactions.data.places import Blob, entry_of
-        from reactions.data.sources.tars import index_shards
-        from reactions.data.tables import TableCache
+        from reactions.core.storage import Blob, entry_of
+        from reactions.data.sources.tar_index import index_shards
+        from reactions.data.scan_cache import TableCache
 
         root = Path(sys.argv[1])
         shards = []

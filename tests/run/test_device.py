@@ -4,10 +4,10 @@ import threading
 import pytest
 from toy import counting, executor
 
-from reactions.errors import UsageError
-from reactions.graph import Artifact
+from reactions.core.errors import UsageError
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact
 from reactions.run.device import resolve_devices, shared_cpu
-from reactions.steps.step import make_step
 from reactions.store import Store
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from toy import TWO, Held, encoding, executor, meeting, whole
 
-from reactions.graph import Artifact
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact
 from reactions.run.schedule import needs_of
-from reactions.steps.step import make_step
 from reactions.store import Store
 
 

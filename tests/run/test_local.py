@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from toy import SPEC, by_rows, counting, executor
 
-from reactions.errors import MissingError
-from reactions.graph import Artifact
+from reactions.core.errors import MissingError
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact
 from reactions.run import events as ev
 from reactions.run.schedule import schedule
-from reactions.steps.step import make_step
 from reactions.store import ShardedRows, Store
 
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from toy import counting, executor
 
-from reactions.errors import (
+from reactions.core.errors import (
     DataError,
     MediaError,
     MolspaceError,
     StepError,
     StoreError,
 )
-from reactions.graph import Artifact, Cost
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact, Cost
 from reactions.run import events as ev
-from reactions.steps.step import make_step
 from reactions.store import Store
 
 
@@ -73,7 +73,7 @@ def test_no_memory_in_torch(store, kind):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_values_that_are_not_finite_are_refused(store, bad, dtype, monkeypatch):
-    monkeypatch.setattr("reactions.run.check._BLOCK_ELEMENTS", 4)
+    monkeypatch.setattr("reactions.run.validate._BLOCK_ELEMENTS", 4)
 
     def run(context, inputs, start, stop):
         x = np.zeros((stop - start, 2), dtype)

@@ -23,6 +23,7 @@ def store(tmp_path):
 
 
 HERE = Path(__file__).parent
+SUPPORT = HERE.parent / "support"
 
 
 def spawn(code, root):
@@ -30,7 +31,7 @@ def spawn(code, root):
     prelude = f"""
         import os, signal, sys, time
         from pathlib import Path
-        sys.path.insert(0, {str(HERE)!r})
+        sys.path[:0] = [{str(HERE)!r}, {str(SUPPORT)!r}]
         from toy import by_rows, counting, executor
         from reactions.store import Store
         store = Store(Path({str(root)!r}))
@@ -186,7 +187,7 @@ def test_debris_of_a_killed_run_is_swept(store):
     code = """
         import reactions.store.store as m
         m.write_json = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
-        store.put(counting([], "a"), __import__("reactions.graph").graph.Artifact({}))
+        store.put(counting([], "a"), __import__("reactions.core.step").graph.Artifact({}))
     """
     finish(spawn(code, store.root), -signal.SIGKILL)
     (debris,) = (store.root / "tmp").iterdir()
@@ -282,8 +283,8 @@ def test_signals_stop_all_workers(store, number, returncode):
     code = f"""
         import threading
         import numpy as np
-        from reactions.graph import Artifact
-        from reactions.steps.step import make_step
+        from reactions.core.step import Artifact
+        from reactions.core.make_step import make_step
         both = threading.Barrier(2, timeout=30)
         def run(context, inputs, start, stop):
             note(start)

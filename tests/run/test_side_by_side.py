@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from toy import TWO, Sink, assert_sound, by_rows, counting, executor, meeting, whole
 
-from reactions.errors import StepError
-from reactions.graph import Artifact
+from reactions.core.errors import StepError
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact
 from reactions.run import events as ev
-from reactions.run.pool import Mailbox
-from reactions.steps.step import make_step
+from reactions.run.threads import Mailbox
 from reactions.store import Store
 
 

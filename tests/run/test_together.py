@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from toy import TWO, executor
 
-from reactions.errors import DataError
-from reactions.graph import Artifact, Together
+from reactions.core.errors import DataError
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact, Together
 from reactions.run.events import StepFinished, StepProgress, StepStarted
-from reactions.steps.step import make_step
 from reactions.store import Store
 
 N, SHARD = 10, 4

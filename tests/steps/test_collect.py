@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes import Context, given, run, unit_rows
 
-from reactions.graph import Artifact
+from reactions.core.step import Artifact
 from reactions.steps.collect import collect, pseudo_set
 from reactions.steps.routing import derive, route
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from fakes import CG, CM, IB, VL, Context, Encoder, cr, dr, given, unit_rows
 
+from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.make_step import make_step
+from reactions.core.step import Artifact
 from reactions.data.corpora import IdCorpus, TextCorpus
-from reactions.errors import DataError, DimensionMismatch
-from reactions.graph import Artifact
+from reactions.encoding.batch_size import MOST_ITEMS as BATCH_ITEMS
+from reactions.encoding.prefetch import THREAD_NAME
 from reactions.ops.projector import Projector
-from reactions.spaces.ahead import THREAD_NAME
-from reactions.spaces.fuse import fuse
-from reactions.spaces.memory import MOST_ITEMS as BATCH_ITEMS
+from reactions.products.fuse import fuse
 from reactions.steps.embed import embed_leaf, embed_product
-from reactions.steps.step import make_step
 
 N = 30
 TEXTS = TextCorpus("captions", [f"text {i}" for i in range(N)])
@@ -263,6 +263,6 @@ def test_product_costs_count_the_heads():
 
 
 def replace_cost(step, size_bytes):
-    from reactions.graph import Cost
+    from reactions.core.step import Cost
 
     return step.label, replace(step, cost=Cost(size_bytes=size_bytes))

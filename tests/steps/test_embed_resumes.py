@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reactions.labs import mini, reading
+from reactions.encoders import registry
+from reactions.encoders.mini import MiniEncoder
+from reactions.labs import lab_file, mini
 from reactions.run.local import LocalExecutor
-from reactions.spaces import adapters
-from reactions.spaces.mini import MiniEncoder
 from reactions.steps.embed import embed_leaf
 from reactions.store import Store
 
@@ -20,13 +20,13 @@ N, SHARD = 200, 48
 
 
 def step_and_encoder(modality="audio", dtype="float16"):
-    spec = reading.load_lab("mini").catalogue.by_name("CLAP_g")
+    spec = lab_file.load_lab("mini").catalogue.by_name("CLAP_g")
     corpus = mini.corpus(modality, n=N, seed=0)
-    return embed_leaf(spec, corpus, dtype=dtype, shard_rows=SHARD), adapters.load(spec), corpus
+    return embed_leaf(spec, corpus, dtype=dtype, shard_rows=SHARD), registry.load(spec), corpus
 
 
 def run(store, step):
-    executor = LocalExecutor(store, device="cpu", load_encoder=adapters.load)
+    executor = LocalExecutor(store, device="cpu", load_encoder=registry.load)
     return executor.run([step])[step.key].arrays["embeddings"]
 
 
@@ -59,7 +59,10 @@ def test_what_is_stored(tmp_path, modality, dtype):
 
 def test_a_killed_run_resumes_at_the_shard(tmp_path, monkeypatch):
     root = tmp_path / "store"
-    code = "import sys, test_embed_resumes as t; t.die_in_the_third_shard(sys.argv[1])"
+    code = (
+        "import sys; sys.path.append('../support'); import test_embed_resumes as t; "
+        "t.die_in_the_third_shard(sys.argv[1])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(root)],
         cwd=Path(__file__).parent,

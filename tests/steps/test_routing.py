@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.errors import DataError
+from reactions.core.errors import DataError
 from reactions.steps.routing import PUBLISHED, Hop, derive, route
 
 BASE = frozenset({"audio", "image", "text"})

@@ -3,14 +3,14 @@ import pytest
 import torch
 from fakes import CG, IB, Context, Encoder, changed, cr, given, run
 
-from reactions.data.benchmark import ClassificationData, MultilabelData, RetrievalData
+from reactions.core.errors import UsageError
 from reactions.data.corpora import IdCorpus, TextCorpus
-from reactions.errors import UsageError
 from reactions.eval.protocol import corpora, score
-from reactions.eval.tasks import get_task
+from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
+from reactions.eval.tasks.task import get_task
 from reactions.ops.projector import Projector
-from reactions.spaces.fuse import fuse
-from reactions.spaces.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
+from reactions.products.fuse import fuse
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
 from reactions.steps import score as module
 from reactions.steps.score import score_task
 

@@ -1,11 +1,11 @@
 import pytest
 from fakes import Context
 
-from reactions.graph import Artifact, Cost, StepKindName
-from reactions.hashing import digest
-from reactions.steps import step as module
+from reactions.core import make_step as module
+from reactions.core.hashing import digest
+from reactions.core.make_step import VERSIONS, make_step
+from reactions.core.step import Artifact, Cost, StepKindName
 from reactions.steps.assemble import assemble
-from reactions.steps.step import VERSIONS, make_step
 
 
 def nothing(context, inputs, start, stop):

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from reactions.steps import memory
-from reactions.steps.memory import SHARE, budget_bytes, free_bytes
+from reactions.run import memory_budget
+from reactions.run.memory_budget import SHARE, budget_bytes, free_bytes
 
 MEMINFO = "MemTotal:       24000 kB\nMemFree:         1000 kB\nMemAvailable:    9000 kB\n"
 
@@ -12,8 +12,8 @@ MEMINFO = "MemTotal:       24000 kB\nMemFree:         1000 kB\nMemAvailable:    
 def machine(tmp_path, monkeypatch):
     """A machine of the test's own, without a container."""
     (tmp_path / "meminfo").write_text(MEMINFO)
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory_budget, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory_budget, "_CGROUP", tmp_path)
     return tmp_path
 
 

@@ -7,15 +7,15 @@ import torch
 from fakes import Context, unit_rows
 from pseudo_sets import BASE_DIM, EXPERT_DIM, SETTINGS, build, column, pseudo
 
-from reactions.errors import UsageError
-from reactions.hashing import digest
-from reactions.ops.heads import head_class
+from reactions.core.errors import UsageError
+from reactions.core.hashing import digest
+from reactions.core.make_step import make_step
+from reactions.ops.architectures import CONSTANTS
+from reactions.ops.fit import PseudoTable, fit
 from reactions.ops.losses import pairwise_info_nce
+from reactions.ops.mcr import head_class
 from reactions.ops.projector import Projector
-from reactions.ops.recipes import CONSTANTS
-from reactions.ops.training import PseudoTable, fit
 from reactions.steps import train as module
-from reactions.steps.step import make_step
 from reactions.steps.train import subset_name, subsets, tensors
 
 # --- equations 7 and 8, literally ---
@@ -122,7 +122,7 @@ def test_the_first_loss_is_the_papers(op, anchors):
 def test_dr_projects_the_base_and_cr_the_expert(monkeypatch, op, source, target):
     step, inputs = build(op, ("audio", "text"))
     seen = []
-    monkeypatch.setattr("reactions.ops.training.PseudoTable", spying(seen))
+    monkeypatch.setattr("reactions.ops.fit.PseudoTable", spying(seen))
     step.run(Context(), inputs, 0, 1)
     # The image anchor is announced by its number of rows: another projector brings it.
     assert seen[0][1] == 20
@@ -211,7 +211,7 @@ def test_settings_reach_the_optimiser(monkeypatch):
         seen.append((table, settings))
         return fit(table, settings, **options)
 
-    monkeypatch.setattr("reactions.ops.training.fit", spy)
+    monkeypatch.setattr("reactions.ops.fit.fit", spy)
     for op, anchors in (("dr", ("text",)), ("cr", ("text",)), ("cr", ("image",))):
         step, inputs = build(op, anchors)
         context = Context()
@@ -279,7 +279,7 @@ def test_shared_modalities_are_told_by_their_places(monkeypatch, op, expected):
         seen.append(options["shared"])
         return fit(table, settings, **options)
 
-    monkeypatch.setattr("reactions.ops.training.fit", spy)
+    monkeypatch.setattr("reactions.ops.fit.fit", spy)
     step, inputs = build(op, recipe="cmcr")
     step.run(Context(), inputs, 0, 1)
     assert seen == [expected]

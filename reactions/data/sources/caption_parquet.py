@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from reactions.core.errors import DataError, MissingError
+from reactions.core.storage import Entry, is_url
+from reactions.core.transient import is_transient, run_again
 from reactions.data.parquet_sizes import check_levels, page_sizes
-from reactions.data.places import Entry, is_url
 from reactions.data.sources.caption_tables import caption_column, column_numbers, which_column
-from reactions.data.sources.source import Source
-from reactions.data.transient import is_transient, run_again
-from reactions.errors import DataError, MissingError
+from reactions.data.sources.config import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

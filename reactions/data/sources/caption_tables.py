@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
+from reactions.core.errors import DataError, did_you_mean, suggestion
+from reactions.core.file_names import nfc
+from reactions.core.storage import Entry
+from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lines
 from reactions.data.delimited import DELIMITERS, NAMES, Dialect, read_rows
-from reactions.data.file_names import nfc
-from reactions.data.places import Entry
-from reactions.data.sources.source import COLUMNS, Source
-from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lines
-from reactions.errors import DataError, did_you_mean, suggestion
+from reactions.data.sources.config import COLUMNS, Source
 
 _AHEAD = 8
 """Lines that are looked at to distinguish a name from a caption."""

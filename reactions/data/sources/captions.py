@@ -9,18 +9,18 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from reactions.core.errors import DataError, UsageError
+from reactions.core.hashing import digest
+from reactions.core.storage import Entry, open_binary
+from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, read_lines
+from reactions.core.transient import run_again
 from reactions.data.corpora import check_ids
 from reactions.data.delimited import TOO_LONG
-from reactions.data.places import Entry, open_binary
+from reactions.data.scan_cache import Strings, Table, TableCache
 from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import caption_column, read_table, which_column
+from reactions.data.sources.config import COLUMNS, Source, Told, silent
 from reactions.data.sources.parts import TextPart, signature_of
-from reactions.data.sources.source import COLUMNS, Source, Told, silent
-from reactions.data.tables import Strings, Table, TableCache
-from reactions.data.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, read_lines
-from reactions.data.transient import run_again
-from reactions.errors import DataError, UsageError
-from reactions.hashing import digest
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 TABLES = (".csv", ".tsv")

@@ -12,13 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.core.errors import DataError, MissingError, suggestion
+from reactions.core.file_names import nfc
+from reactions.core.hashing import bytes_digest, digest
+from reactions.core.local_files import is_dir
+from reactions.core.storage import Entry, expand, find, is_folder, is_url, label
+from reactions.core.text_lines import NOT_UTF8, RECODE
+from reactions.core.types import Digest, Item, Modality
 from reactions.data.corpora import rows_digest
-from reactions.data.file_names import nfc
-from reactions.data.local_files import is_dir
-from reactions.data.media_kinds import is_packed, modality_of, other_kind
-from reactions.data.places import Entry, expand, find, is_folder, is_url, label
+from reactions.data.scan_cache import Table, TableCache
 from reactions.data.sources import captions
 from reactions.data.sources.captions import texts_part
+from reactions.data.sources.config import Source, Told, silent
 from reactions.data.sources.files import (
     files_part,
     folder_part,
@@ -27,12 +32,7 @@ from reactions.data.sources.files import (
 from reactions.data.sources.manifests import manifest_part
 from reactions.data.sources.parts import Part, no_items, signature_of
 from reactions.data.sources.shards import shards_part
-from reactions.data.sources.source import Source, Told, silent
-from reactions.data.tables import Table, TableCache
-from reactions.data.text_lines import NOT_UTF8, RECODE
-from reactions.errors import DataError, MissingError, suggestion
-from reactions.hashing import bytes_digest, digest
-from reactions.kinds import Digest, Item, Modality
+from reactions.modalities.suffixes import is_packed, modality_of, other_kind
 
 _BLOCK_ROWS = 1 << 14
 _SHOWN = 5

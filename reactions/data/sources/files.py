@@ -12,11 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from reactions.data import checks, remote
-from reactions.data.checks import check
+from reactions.core import remote
+from reactions.core.errors import UsageError
+from reactions.core.hashing import bytes_digest, digest, file_digest
+from reactions.core.storage import Entry, is_url, label, walk
+from reactions.core.transient import TransientError, is_transient, look_at_all, run_again
+from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
-from reactions.data.media import too_large
-from reactions.data.media_kinds import (
+from reactions.data.scan_cache import Strings, Table, TableCache
+from reactions.data.sources.config import Depth, Told, at_least, silent
+from reactions.data.sources.parts import FilePart, no_items
+from reactions.modalities import checks
+from reactions.modalities.checks import check
+from reactions.modalities.media import too_large
+from reactions.modalities.suffixes import (
     SUFFIXES,
     count_others,
     describe_others,
@@ -24,14 +33,6 @@ from reactions.data.media_kinds import (
     other_kind,
     suffix_of,
 )
-from reactions.data.places import Entry, is_url, label, walk
-from reactions.data.sources.parts import FilePart, no_items
-from reactions.data.sources.source import Depth, Told, at_least, silent
-from reactions.data.tables import Strings, Table, TableCache
-from reactions.data.transient import TransientError, is_transient, look_at_all, run_again
-from reactions.errors import UsageError
-from reactions.hashing import bytes_digest, digest, file_digest
-from reactions.kinds import Modality
 
 _BLOCK_ROWS = 2048
 """Files looked at between two notes in the journal: what a killed scan may lose."""

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from reactions.core.errors import MissingError
+from reactions.core.file_names import as_stored
+from reactions.core.local_files import is_file
+from reactions.core.storage import Entry, entry_of
+from reactions.core.types import Modality
 from reactions.data.corpora import text_tag
-from reactions.data.file_names import as_stored
-from reactions.data.local_files import is_file
 from reactions.data.manifest import Row, other_digest, read_manifest
-from reactions.data.places import Entry, entry_of
+from reactions.data.scan_cache import Strings, Table, TableCache
+from reactions.data.sources.config import Source, Told, silent
 from reactions.data.sources.files import files_part
 from reactions.data.sources.parts import FilePart, Part, TextPart
-from reactions.data.sources.source import Source, Told, silent
-from reactions.data.tables import Strings, Table, TableCache
-from reactions.errors import MissingError
-from reactions.kinds import Modality
 
 
 def manifest_part(

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.core.errors import MissingError
+from reactions.core.hashing import digest
+from reactions.core.storage import Blob, is_url
+from reactions.core.types import Modality
 from reactions.data.corpora import text_tag
-from reactions.data.places import Blob, is_url
-from reactions.data.tables import Table
-from reactions.errors import MissingError
-from reactions.hashing import digest
-from reactions.kinds import Modality
+from reactions.data.scan_cache import Table
 
 
 class Part(ABC):

@@ -9,21 +9,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from reactions.core.errors import MissingError
+from reactions.core.file_names import nfc
+from reactions.core.hashing import digest
+from reactions.core.storage import Blob, Entry, open_binary
+from reactions.core.text_lines import NOT_UTF8, decode_text
+from reactions.core.transient import run_again
+from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
-from reactions.data.file_names import nfc
-from reactions.data.media_kinds import modality_of, other_kind
-from reactions.data.places import Blob, Entry, open_binary
+from reactions.data.scan_cache import Strings, Table, TableCache
 from reactions.data.sources.captions import captions_in, check_options, parse_json
+from reactions.data.sources.config import Depth, Source, Told, at_least, silent
 from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
-from reactions.data.sources.source import Depth, Source, Told, at_least, silent
-from reactions.data.sources.tars import index_shards, split_member
-from reactions.data.tables import Strings, Table, TableCache
-from reactions.data.text_lines import NOT_UTF8, decode_text
-from reactions.data.transient import run_again
-from reactions.errors import MissingError
-from reactions.hashing import digest
-from reactions.kinds import Modality
+from reactions.data.sources.tar_index import index_shards, split_member
+from reactions.modalities.suffixes import modality_of, other_kind
 
 _VERSION = 3
 _MAX_TEXT_BYTES = 1 << 24

@@ -2,7 +2,7 @@
 
 from reactions.labs.mini.benchmarks import benchmark
 from reactions.labs.mini.corpora import WorldCorpus, corpus
-from reactions.labs.mini.sample import sample_items, write_sample
+from reactions.labs.mini.sample_items import sample_items, write_sample
 from reactions.labs.mini.world import WORLD_VERSION
 
 __all__ = [

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reactions.data.benchmark import (
+from reactions.core.errors import MissingError, suggestion
+from reactions.core.types import Modality
+from reactions.eval.task_data import (
     BenchmarkData,
     ClassificationData,
     MultilabelData,
     RetrievalData,
 )
-from reactions.errors import MissingError, suggestion
-from reactions.kinds import Modality
 from reactions.labs.mini.corpora import Other, WorldCorpus
 from reactions.labs.mini.sentences import Style
 from reactions.labs.mini.world import CLASSES, N_CLASSES, Stream

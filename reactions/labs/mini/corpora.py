@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reactions.errors import DataError
-from reactions.hashing import digest
-from reactions.kinds import Digest, Item, Modality, Waveform
-from reactions.labs.mini import pixels, samples
+from reactions.core.errors import DataError
+from reactions.core.hashing import digest
+from reactions.core.types import Digest, Item, Modality, Waveform
+from reactions.labs.mini import pixels, waveforms
 from reactions.labs.mini.sentences import Style, captions
 from reactions.labs.mini.world import WORLD_VERSION, Scenes, Stream
 
@@ -103,7 +103,7 @@ class WorldCorpus:
         if self.modality == "audio":
             sounds = self._sounds(scenes, rows).astype(np.float32) / 32768
             return [
-                Item(id, "audio", Waveform(sound, samples.RATE_HZ))
+                Item(id, "audio", Waveform(sound, waveforms.RATE_HZ))
                 for id, sound in zip(ids, sounds, strict=True)
             ]
         texts = self._texts(scenes, rows)
@@ -116,10 +116,10 @@ class WorldCorpus:
         return [f"{prefix}/{row}" for row in range(len(self))]
 
     def _sounds(self, scenes: Scenes, rows: NDArray[np.uint64]) -> NDArray[np.int16]:
-        sounds = samples.sounds(scenes)
+        sounds = waveforms.sounds(scenes)
         for other in self.others:
             also, heard = other.scenes(rows)
-            sounds = samples.overlay(sounds, samples.sounds(also), heard * other.quarters)
+            sounds = waveforms.overlay(sounds, waveforms.sounds(also), heard * other.quarters)
         return sounds
 
     def _texts(self, scenes: Scenes, rows: NDArray[np.uint64]) -> list[str]:

@@ -26,15 +26,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from reactions.hashing import file_digest
-from reactions.labs.mini import pixels, samples
+from reactions.core.hashing import file_digest
+from reactions.labs.mini import pixels, waveforms
 from reactions.labs.mini.sentences import Style, captions
 from reactions.labs.mini.world import WORLD_VERSION, Scenes, Stream
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reactions.spaces.mini import Towers
+    from reactions.encoders.mini import Towers
 
 EpochDone: TypeAlias = Callable[[str, int, int], None]
 """Called with a space's name, the epochs that are done and those it takes."""
@@ -186,7 +186,7 @@ def _train_space(
 ) -> tuple[Towers, list[float]]:
     import torch
 
-    from reactions.spaces.mini import Towers
+    from reactions.encoders.mini import Towers
 
     losses = []
     total = sum(stage.epochs for stage in recipe.stages)
@@ -276,12 +276,12 @@ def _features(modality: str, scenes: Scenes, styles: Sequence[Style]) -> Tensor:
     """Render and preprocess scenes: (views, n, ...) features."""
     import torch
 
-    from reactions.spaces import mini
+    from reactions.encoders import mini
 
     if modality == "image":
         return mini.image_features(pixels.images(scenes))[None]
     if modality == "audio":
-        sound = torch.from_numpy(samples.sounds(scenes))
+        sound = torch.from_numpy(waveforms.sounds(scenes))
         parts = [mini.audio_features(part.float() / 32768) for part in torch.split(sound, 256)]
         return torch.cat(parts)[None]
     texts = [

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reactions.hashing import digest
+from reactions.core.hashing import digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,120 @@
+"""``molspace push`` and ``molspace pull``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molspace_cli import complete, options
+from molspace_cli.console import human_bytes, print_json, print_path, print_text, say
+
+Repo = Annotated[
+    str,
+    typer.Argument(
+        metavar="ORG/NAME", help="A model repository on the Hugging Face hub.", show_default=False
+    ),
+]
+
+
+def push(
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUNDLE",
+            autocompletion=complete.bundles,
+            help="A bundle's directory.",
+            show_default=False,
+        ),
+    ],
+    repo: Repo,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results", metavar="FILE.json", help="What eval --json wrote, for the model card."
+        ),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private, if it is new.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the model card and what would be sent; send nothing."
+        ),
+    ] = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Send a bundle to the hub, with a model card, and print the commit's address.
+
+    The card names the reaction, the spaces with their licences, and the results. No weights
+    of spaces are sent, nor where they lie on this machine.
+    """
+    from reactions.exchange.hub import check_repo
+    from reactions.exchange.hub import push as send
+    from reactions.exchange.results import read_results
+    from reactions.products.bundle import load_bundle
+
+    check_repo(repo)
+    found = load_bundle(bundle)
+    scores = () if results is None else read_results(results, found.expression)
+    done = send(found, repo, results=scores, private=private, dry_run=dry_run)
+    if as_json:
+        print_json(
+            "push",
+            {
+                "repo": done.repo,
+                "url": done.url,
+                "sent": not dry_run,
+                "files": [{"name": name, "size_bytes": size} for name, size in done.files.items()],
+                "card": done.card,
+            },
+        )
+        return
+    if not quiet:
+        listed = ", ".join(f"{name} ({human_bytes(size)})" for name, size in done.files.items())
+        say(f"{'would send' if dry_run else 'sent'} to {done.repo}: {listed}")
+    print_text(done.card if dry_run else done.url, end="" if dry_run else "\n")
+
+
+def pull(
+    repo: Repo,
+    revision: Annotated[
+        str,
+        typer.Option(
+            "--revision", metavar="REVISION", help="Commit, tag or branch.  [default: main]"
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Bring a bundle from the hub, verify it, and print its path.
+
+    A repository that holds code beside a bundle is refused; whatever else is there is not brought.
+    The bundle becomes the one that eval and infer use in this folder.
+    """
+    from reactions.exchange.hub import pull as fetch
+
+    done = fetch(repo, revision=revision, out=out)
+    options.make_current(done.bundle.path)
+    if not quiet:
+        say(f"{repo} at {done.commit}: {done.bundle.expression}   lab: {done.bundle.lab}")
+    if as_json:
+        print_json(
+            "pull",
+            {
+                "repo": repo,
+                "commit": done.commit,
+                "bundle": str(done.bundle.path),
+                "expression": done.bundle.expression,
+                "lab": done.bundle.lab,
+                "digest": done.bundle.digest,
+            },
+        )
+    else:
+        print_path(done.bundle.path)

@@ -1,0 +1,230 @@
+"""What a corpus should not hold: the same content twice, and captions it is evaluated on."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from reactions.core.file_digests import DigestCache
+from reactions.core.types import Corpus
+from reactions.data.corpora import content_digest
+from reactions.data.sources.config import Told, silent
+from reactions.data.sources.corpus import SourceCorpus
+from reactions.modalities.suffixes import describe_others
+
+_BLOCK_ROWS = 1 << 14
+EXAMPLES = 5
+
+VERSION = 1
+"""Raise it whenever a change here can change what counts as the same text."""
+
+Kind: TypeAlias = Literal[
+    "unusable",
+    "undecodable",
+    "others",
+    "duplicates",
+    "leakage",
+    "unchecked",
+    "collapsed",
+    "no_ids",
+    "unmatched",
+    "unread",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a lab's data that its user should know.
+
+    Attributes:
+        kind: ``unusable`` is a corpus that cannot be opened,
+            ``undecodable`` items are left out, ``others`` are files of other kinds that lie
+            beside a corpus's own and are left out, ``duplicates`` are rows whose content an
+            earlier row has, ``leakage`` are texts that an evaluation set has as captions,
+            ``unchecked`` says which sets were not there to compare with. Of folders of
+            embeddings, ``unusable`` rows are zero or not finite, ``duplicates`` the same as
+            another, a ``collapsed`` tower says the same of everything, ``no_ids`` are rows that
+            only have numbers, ``unmatched`` ids are not in all folders, ``unread`` are files.
+        corpus: name of the corpus; "" if it concerns none.
+        message: one line, for people.
+        count: rows concerned.
+        total: rows of the corpus.
+        task: the evaluation set, for ``leakage``.
+        examples: some of them: ids, and what they hold or where they lie.
+        listed: a file that lists all of them, "" for none.
+    """
+
+    kind: Kind
+    corpus: str
+    message: str
+    count: int = 0
+    total: int = 0
+    task: str = ""
+    examples: tuple[Mapping[str, Any], ...] = ()
+    listed: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "kind": self.kind,
+            "corpus": self.corpus,
+            "message": self.message,
+            "count": self.count,
+            "total": self.total,
+            "task": self.task,
+            "examples": [dict(example) for example in self.examples],
+            "listed": self.listed,
+        }
+
+
+def undecodable(corpus: SourceCorpus) -> Finding | None:
+    """Return what a corpus leaves out because it cannot be used."""
+    skipped = corpus.skipped
+    if not skipped.n_bad:
+        return None
+    return Finding(
+        "undecodable",
+        corpus.name,
+        corpus.notices[0],
+        count=skipped.n_bad,
+        total=skipped.n_rows,
+        examples=tuple({"id": b.id, "place": b.place, "why": b.why} for b in skipped.first),
+        listed=str(skipped.listed or ""),
+    )
+
+
+def others(corpus: SourceCorpus) -> Finding | None:
+    """Return what lies beside a corpus's files and is left out for its kind."""
+    counts = corpus.others
+    if not counts:
+        return None
+    n = sum(counts.values())
+    return Finding(
+        "others",
+        corpus.name,
+        describe_others(counts, corpus.modality),
+        count=n,
+        total=n + corpus.skipped.n_rows,
+        examples=tuple(
+            {"ending": suffix or "none", "files": count} for suffix, count in counts.items()
+        )[:EXAMPLES],
+    )
+
+
+def duplicates(corpus: Corpus) -> Finding | None:
+    """Find rows whose content an earlier row has, by content digest.
+
+    Items that are only ids have no content and are never duplicates.
+    """
+    marks = np.fromiter((_mark(tag) for _, tag in _tags(corpus)), np.uint64, len(corpus))
+    found, first, counts = np.unique(marks, return_index=True, return_counts=True)
+    held = (counts > 1) & (found != 0)
+    count = int((counts[held] - 1).sum())
+    if not count:
+        return None
+    # The contents that are there most often, the earliest first.
+    order = np.lexsort((first[held], -counts[held]))[:EXAMPLES]
+    shown = {
+        int(mark): (int(row), int(n))
+        for mark, row, n in zip(
+            found[held][order], first[held][order], counts[held][order], strict=True
+        )
+    }
+    examples = []
+    for mark, (row, n) in shown.items():
+        (item,) = corpus.items(row, row + 1)
+        other = row + 1 + int(np.argmax(marks[row + 1 :] == mark))
+        (again,) = corpus.items(other, other + 1)
+        text = {"text": item.value} if isinstance(item.value, str) else {}
+        examples.append({"ids": [item.id, again.id], "times": n, **text})
+    return Finding(
+        "duplicates",
+        corpus.name,
+        f"{count} of {len(corpus)} {corpus.modality} items repeat an earlier one "
+        f"({100 * count / len(corpus):.2g} %)",
+        count=count,
+        total=len(corpus),
+        examples=tuple(examples),
+    )
+
+
+def leakage(
+    corpus: Corpus,
+    evaluated: Mapping[str, Iterable[tuple[str, str]]],
+    *,
+    told: Told = silent,
+) -> list[Finding]:
+    """Find the texts of a corpus that evaluation sets have as captions.
+
+    Texts count as the same if they differ in case, punctuation and spacing only.
+
+    Args:
+        corpus: of texts.
+        evaluated: task to its (id, caption) pairs.
+        told: of the progress.
+
+    Returns:
+        One finding for each task that shares a text with the corpus.
+    """
+    owners: dict[str, dict[str, str]] = {}
+    for task, captions in evaluated.items():
+        for id, caption in captions:
+            if key := normalised(caption):
+                owners.setdefault(key, {}).setdefault(task, id)
+    counts = dict.fromkeys(evaluated, 0)
+    examples: dict[str, list[dict[str, str]]] = {task: [] for task in evaluated}
+    for start in range(0, len(corpus), _BLOCK_ROWS):
+        told("texts for leaks", start, len(corpus))
+        for item in corpus.items(start, start + _BLOCK_ROWS):
+            if not isinstance(item.value, str):
+                continue
+            for task, id in owners.get(normalised(item.value), {}).items():
+                counts[task] += 1
+                if len(examples[task]) < EXAMPLES:
+                    examples[task].append({"id": item.id, "caption": id, "text": item.value})
+    told("texts for leaks", len(corpus), len(corpus))
+    return [
+        Finding(
+            "leakage",
+            corpus.name,
+            f"{count} of {len(corpus)} texts are captions of {task}, which is also evaluated "
+            f"({100 * count / len(corpus):.2g} %)",
+            count=count,
+            total=len(corpus),
+            task=task,
+            examples=tuple(examples[task]),
+        )
+        for task, count in counts.items()
+        if count
+    ]
+
+
+_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
+
+
+def normalised(text: str) -> str:
+    """Return a text's letters and digits in lower case, words apart by single spaces."""
+    if text.isascii():  # the same, but faster: corpora have millions
+        return " ".join(text.lower().translate(_SPACED).split())
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join("".join(c if c.isalnum() else " " for c in folded).split())
+
+
+def _tags(corpus: Corpus) -> Iterator[tuple[str, str]]:
+    if isinstance(corpus, SourceCorpus):  # made when it was scanned
+        yield from corpus.tags()
+        return
+    digests = DigestCache()
+    for start in range(0, len(corpus), _BLOCK_ROWS):
+        for item in corpus.items(start, start + _BLOCK_ROWS):
+            yield item.id, content_digest(item, digests)
+
+
+def _mark(tag: str) -> int:
+    """Return 64 bits of a content digest: among millions of rows no two contents share them."""
+    digest = tag.rpartition(":")[2]
+    return int(digest[:16], 16) if len(digest) == 64 else 0

@@ -1,0 +1,161 @@
+"""WebDataset shards: plain tars, indexed once, whose members are read where they lie.
+
+A member ``dir/000001.left.jpg`` belongs to the sample ``dir/000001`` and is its file
+``left.jpg``: the key ends at the first full stop of the last part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from reactions.core.hashing import bytes_digest, digest
+from reactions.core.storage import Entry, open_binary
+from reactions.core.transient import TransientError, look_at_all, run_again
+from reactions.data.scan_cache import Strings, Table, TableCache
+from reactions.data.sources.config import Depth, Told, at_least, silent
+from reactions.data.sources.files import looking
+from reactions.data.sources.parts import signature_of
+from reactions.data.tar_members import tar_members
+from reactions.modalities import checks
+from reactions.modalities.checks import check
+from reactions.modalities.media import too_large
+from reactions.modalities.suffixes import count_loose, modality_of
+
+_VERSION = 2
+_CHUNK_BYTES = 1 << 20
+_HELD_BYTES = 1 << 28
+"""Larger members are hashed in pieces, and their contents are taken on trust until decoded."""
+
+_BATCH_MEMBERS = 256
+_BATCH_BYTES = 1 << 26
+"""Members looked at side by side: so many, or so large."""
+
+
+def index_shards(
+    shards: Sequence[Entry],
+    *,
+    tables: TableCache,
+    depth: Depth = "header",
+    told: Told = silent,
+) -> Iterator[Table]:
+    """Yield an index of each tar's members, in order, reading only tars that changed.
+
+    Args:
+        shards: the tars.
+        tables: remembers what earlier runs found, shard by shard.
+        depth: how hard to look for damage of images and sounds; a harder look is not
+            forgotten.
+        told: of the progress.
+
+    Yields:
+        Columns ``member``, ``offset``, ``size``, ``tag`` and ``why``; the fact ``loose`` counts
+        members of no sample.
+
+    Raises:
+        DataError: a tar is cut short, damaged or compressed.
+        TransientError: a tar or a member could not be looked at just now.
+    """
+    for i, shard in enumerate(shards):
+        signature = signature_of([shard.stamp])
+        for each in at_least(depth):
+            cached = "tar-" + digest("scan", [shard.url, each, checks.VERSION, _VERSION])[:32]
+            if (table := tables.get(cached, signature)) is not None:
+                break
+        else:
+            told("shards", i, len(shards))
+            try:
+                table = _index(shard, depth)
+            except (OSError, MemoryError) as error:
+                raise run_again(shard.url, error) from error
+            tables.put(cached, signature, table)
+        yield table
+    told("shards", len(shards), len(shards))
+
+
+def split_member(name: str) -> tuple[str, str]:
+    """Return the sample's key and the rest of a member's name; ("", "") for none of a sample."""
+    folder, slash, base = name.rpartition("/")
+    stem, dot, rest = base.partition(".")
+    if not stem or not dot:
+        return "", ""
+    return f"{folder}{slash}{stem}".removeprefix("./"), rest.lower()
+
+
+class _Member(NamedTuple):
+    """A file of a sample: its bytes, or, where those are too many, their digest."""
+
+    name: str
+    offset: int
+    size_bytes: int
+    data: bytes
+    sha256: str
+
+
+def _index(shard: Entry, depth: Depth) -> Table:
+    members: list[_Member] = []
+    tags: list[str] = []
+    whys: list[str] = []
+    loose: list[str] = []
+    look = partial(_look, depth=depth)
+    with open_binary(shard.url) as stream, looking() as pool:
+        for batch in _batches(shard, stream, loose):
+            for tag, why in look_at_all(pool, look, batch):
+                tags.append(tag)
+                whys.append(why)
+            members += (member._replace(data=b"") for member in batch)
+    return Table(
+        {
+            "member": Strings.pack(member.name for member in members),
+            "offset": np.array([member.offset for member in members], np.int64),
+            "size": np.array([member.size_bytes for member in members], np.int64),
+            "tag": Strings.pack(tags),
+            "why": Strings.pack(whys),
+        },
+        {"loose": count_loose(loose)},
+    )
+
+
+def _look(member: _Member, *, depth: Depth) -> tuple[str, str]:
+    """Return a member's tagged digest, and why it cannot be used."""
+    if member.sha256:
+        why = too_large(member.size_bytes) if modality_of(member.name) else None
+        return f"file:{member.sha256}", why or ""
+    modality = modality_of(member.name)
+    try:
+        why = check(modality, member.data, depth) if modality else ""
+    except TransientError as error:
+        raise run_again(member.name, error) from error
+    return f"file:{bytes_digest(member.data)}", why
+
+
+def _batches(shard: Entry, stream: BinaryIO, loose: list[str]) -> Iterator[list[_Member]]:
+    """Yield the files of samples, a few at a time, and add the names of others to ``loose``."""
+    batch: list[_Member] = []
+    held_bytes = 0
+    for name, offset, size_bytes in tar_members(stream, shard.url, shard.size_bytes):
+        if split_member(name)[0] == "":
+            loose.append(name)
+            continue
+        stream.seek(offset)
+        if size_bytes <= _HELD_BYTES:
+            batch.append(_Member(name, offset, size_bytes, stream.read(size_bytes), ""))
+            held_bytes += size_bytes
+        else:
+            batch.append(_Member(name, offset, size_bytes, b"", _digest(stream, size_bytes)))
+        if len(batch) >= _BATCH_MEMBERS or held_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, held_bytes = [], 0
+    yield batch
+
+
+def _digest(stream: BinaryIO, size_bytes: int) -> str:
+    sha = hashlib.sha256()
+    while size_bytes > 0 and (chunk := stream.read(min(_CHUNK_BYTES, size_bytes))):
+        sha.update(chunk)
+        size_bytes -= len(chunk)
+    return sha.hexdigest()

@@ -1,0 +1,184 @@
+"""What CLAP hears: ten seconds at 48 kHz, or four views of a longer sound.
+
+The published code crops longer sounds at random, so that one clip gets many embeddings. Here
+every position is fixed: the middle, or the middles of three thirds.
+
+It also resamples with librosa, whose lengths are one sample too long at 44.1 kHz: five seconds
+no longer fit twice into ten, and half of what the model hears of an ESC-50 clip is silence.
+Here lengths are exact, and such a clip is heard twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+
+from reactions.core.errors import MediaError
+from reactions.core.types import Waveform
+from reactions.encoders.preprocessing.log_mel import Scale, log_mel
+from reactions.modalities import media
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Padding: TypeAlias = Literal["repeatpad", "repeat", "pad"]
+
+_MIN_RATE_HZ, _MAX_RATE_HZ = 100, 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How a CLAP model wants its sounds.
+
+    Attributes:
+        fused: the model mixes three crops into the view of a longer sound; otherwise
+            longer sounds are cut to their middle.
+        rate_hz: samples a second.
+        samples: length of one view, more than ``fft``.
+        fft: window of the spectrogram, in samples.
+        hop: samples between its frames.
+        mels: its mel filters.
+        low_hz: lower edge of the first filter.
+        high_hz: upper edge of the last filter.
+        padding: ``"repeatpad"`` repeats a shorter sound as often as it fits and adds
+            silence, ``"repeat"`` goes on repeating, ``"pad"`` only adds silence.
+        quantised: samples make the round trip through 16-bit integers, as in training.
+
+    Raises:
+        ValueError: numbers that no spectrogram can be made with.
+    """
+
+    fused: bool
+    rate_hz: int = 48_000
+    samples: int = 480_000
+    fft: int = 1024
+    hop: int = 480
+    mels: int = 64
+    low_hz: float = 50.0
+    high_hz: float = 14_000.0
+    padding: Padding = "repeatpad"
+    quantised: bool = True
+
+    def __post_init__(self) -> None:
+        numbers = (self.rate_hz, self.fft, self.hop, self.mels)
+        if min(numbers) < 1 or not 0 <= self.low_hz < self.high_hz <= self.rate_hz / 2:
+            raise ValueError("a rate, size or frequency is out of range")
+        if self.samples <= self.fft:
+            raise ValueError(f"{self.samples} samples are not longer than a window of {self.fft}")
+        if self.padding not in get_args(Padding):
+            raise ValueError(f"padding is {self.padding!r}, not one of {get_args(Padding)}")
+
+    @property
+    def scale(self) -> Scale:
+        """The filter bank: torchaudio's for fused models, librosa's for the others."""
+        return "htk" if self.fused else "slaney"
+
+    @property
+    def frames(self) -> int:
+        """Frames of one view's spectrogram."""
+        return self.samples // self.hop + 1
+
+    def spectrogram(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (frames, mels) float32 log-mel spectrogram of samples at ``rate_hz``."""
+        return log_mel(
+            samples,
+            rate_hz=self.rate_hz,
+            fft=self.fft,
+            hop=self.hop,
+            mels=self.mels,
+            low_hz=self.low_hz,
+            high_hz=self.high_hz,
+            scale=self.scale,
+        )
+
+
+def features(sound: Any, hearing: Hearing) -> NDArray[np.float32]:
+    """Return the log-mel views of a decoded sound.
+
+    Args:
+        sound: a ``Waveform``.
+        hearing: of the model.
+
+    Returns:
+        (views, frames, mels) float32 in dB: one view, or four for a sound that a fused
+        model hears as longer: all of it shrunk, then crops from its first, middle and last
+        third.
+
+    Raises:
+        MediaError: it is not a usable sound.
+    """
+    samples = media.resample(usable(sound), hearing.rate_hz).samples
+    if hearing.quantised:
+        samples = quantise(samples)
+    if len(samples) < hearing.samples:
+        samples = _fill(samples, hearing)
+    elif len(samples) > hearing.samples and not hearing.fused:
+        start = (len(samples) - hearing.samples) // 2
+        samples = samples[start : start + hearing.samples]
+    mel = hearing.spectrogram(samples)
+    if len(mel) == hearing.frames:
+        return mel[None]
+    crops = [mel[start : start + hearing.frames] for start in crop_starts(len(mel), hearing.frames)]
+    return np.stack([_shrink(mel, hearing.frames), *crops])
+
+
+def usable(sound: Any) -> Waveform:
+    """Return a sound with float32 samples in [-1, 1].
+
+    Raises:
+        MediaError: it is not a waveform, empty, not finite, or of an absurd rate.
+    """
+    if not isinstance(sound, Waveform) or sound.samples.ndim != 1 or len(sound.samples) == 0:
+        raise _unusable("a waveform of at least one sample")
+    if not _MIN_RATE_HZ <= sound.rate_hz <= _MAX_RATE_HZ:
+        raise _unusable(f"a rate of {_MIN_RATE_HZ} to {_MAX_RATE_HZ} Hz, not {sound.rate_hz}")
+    if not np.isfinite(sound.samples).all():
+        raise _unusable("finite samples")
+    samples = np.clip(sound.samples.astype(np.float32, copy=False), -1.0, 1.0)
+    return Waveform(samples, sound.rate_hz)
+
+
+def quantise(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return samples in [-1, 1] after the round trip through 16-bit integers."""
+    return ((samples * np.float32(32767.0)).astype(np.int16) / 32767.0).astype(np.float32)
+
+
+def crop_starts(total: int, frames: int) -> tuple[int, int, int]:
+    """Return where the three crops of a longer spectrogram begin.
+
+    The possible beginnings are cut into thirds, the first ones longer where they do not
+    divide evenly, and each crop takes the middle of its third. A third without any
+    beginning takes the first frame.
+
+    Args:
+        total: frames of the spectrogram.
+        frames: frames of a crop, < total.
+    """
+    thirds = np.array_split(np.arange(total - frames + 1), 3)
+    first, middle, last = (int(third[len(third) // 2]) if len(third) else 0 for third in thirds)
+    return first, middle, last
+
+
+def _shrink(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    # Without antialiasing, as the torchvision did with which these models were trained.
+    # Newer ones smooth by default, which the published code does not switch off.
+    shrunk = torch.nn.functional.interpolate(
+        torch.from_numpy(mel)[None, None], size=(frames, mel.shape[1]), mode="bilinear"
+    )
+    return shrunk[0, 0].numpy()
+
+
+def _fill(samples: NDArray[np.float32], hearing: Hearing) -> NDArray[np.float32]:
+    if hearing.padding == "repeat":
+        return np.resize(samples, hearing.samples)
+    out = np.zeros(hearing.samples, np.float32)
+    times = hearing.samples // len(samples) if hearing.padding == "repeatpad" else 1
+    out[: times * len(samples)] = np.tile(samples, times)
+    return out
+
+
+def _unusable(wanted: str) -> MediaError:
+    return MediaError("cannot embed audio", why=f"it needs {wanted}")

@@ -1,0 +1,25 @@
+"""The mini lab's encoders: small networks that stand in for ImageBind, InternVL and CLAP.
+
+Real ones in all but size: they were trained contrastively on media, and take images of
+any shape, sounds of any rate and any string. What they know is the mini lab's world.
+"""
+
+from reactions.encoders.mini.encoder import SHIPPED, MiniEncoder, load
+from reactions.encoders.mini.features import (
+    PREPROCESSING,
+    audio_features,
+    image_features,
+    text_features,
+)
+from reactions.encoders.mini.towers import Towers
+
+__all__ = [
+    "PREPROCESSING",
+    "SHIPPED",
+    "MiniEncoder",
+    "Towers",
+    "audio_features",
+    "image_features",
+    "load",
+    "text_features",
+]

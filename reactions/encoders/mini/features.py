@@ -1,0 +1,202 @@
+"""What the mini lab's networks take: small pictures, half seconds of sound, hashed words."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reactions.core.errors import MediaError
+from reactions.core.types import Item, Modality, Waveform
+from reactions.modalities import media
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIDE = 32
+RATE_HZ = 8000
+SAMPLES = 4000
+PREPROCESSING: Mapping[Modality, str] = {
+    "audio": "8khz-centre-half-second-repeat-logmel32-1",
+    "image": "square-centre-crop-bicubic-rgb32-1",
+    "text": "hashed-words-trigrams-1",
+}
+"""Tags that change whenever preprocessing can change an embedding."""
+
+WORD_BUCKETS, GRAM_BUCKETS = 4096, 2048
+MAX_WORDS, MAX_GRAMS = 64, 320
+
+_FFT, _HOP, _MELS = 256, 125, 32
+_MIN_RATE_HZ, _MAX_RATE_HZ = 100, 1_000_000
+_LOUDNESS, _QUIET = 0.1, 1e-4  # root mean square after levelling; below which not levelled
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+# --- batches -------------------------------------------------------------------------
+
+
+def image_features(pixels: NDArray[np.uint8] | Tensor) -> Tensor:
+    """Scale (n, 32, 32, 3) uint8 to (n, 3, 32, 32) float32 in about [-1, 1]."""
+    return torch.as_tensor(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def audio_features(samples: Tensor) -> Tensor:
+    """Log-mel spectrograms of levelled sound.
+
+    Args:
+        samples: (n, 4000) float32 at 8 kHz.
+
+    Returns:
+        (n, 1, 32, 33) float32, about zero mean and unit scale, on the device of ``samples``.
+    """
+    level = samples.square().mean(dim=1, keepdim=True).sqrt()
+    levelled = samples * (_LOUDNESS / level.clamp_min(_QUIET))
+    window = torch.hann_window(_FFT, device=samples.device)
+    spectrum = torch.stft(
+        levelled, _FFT, _HOP, window=window, center=True, pad_mode="constant", return_complex=True
+    )
+    power = spectrum.real.square() + spectrum.imag.square()
+    mel = _mel_filters().to(samples.device) @ power
+    return ((mel + 1e-3).log10()[:, None] + 0.5) * 0.8
+
+
+def text_features(texts: Sequence[str]) -> Tensor:
+    """Hash words and letter trigrams: (n, 64 + 320) int64 bucket numbers, 0 for none."""
+    return padded([buckets(text) for text in texts], MAX_GRAMS)
+
+
+def padded(texts: Sequence[tuple[NDArray[np.int64], ...]], n_grams: int = 1) -> Tensor:
+    """Lay hashed texts side by side.
+
+    Args:
+        texts: from ``buckets``.
+        n_grams: room for at least so many trigrams.
+
+    Returns:
+        (n, 64 + most trigrams) int64 bucket numbers, 0 for none.
+    """
+    n_grams = max([n_grams, *(len(grams) for _, grams in texts)])
+    out = np.zeros((len(texts), MAX_WORDS + n_grams), np.int64)
+    for row, (words, grams) in zip(out, texts, strict=True):
+        row[: len(words)] = words
+        row[MAX_WORDS : MAX_WORDS + len(grams)] = grams
+    return torch.from_numpy(out)
+
+
+@lru_cache(maxsize=1)
+def _mel_filters() -> Tensor:
+    """Return (32, 129) triangular filters, evenly spaced in mel from 60 Hz to 4 kHz."""
+
+    def mel(hertz: float) -> float:
+        return 2595.0 * float(np.log10(1.0 + hertz / 700.0))
+
+    edges = 700.0 * (10.0 ** (np.linspace(mel(60.0), mel(4000.0), _MELS + 2) / 2595.0) - 1.0)
+    bins = np.arange(_FFT // 2 + 1) * (RATE_HZ / _FFT)
+    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    filters = np.maximum(0.0, np.minimum(rising, falling))
+    # The lowest triangles are narrower than a bin and may miss them all.
+    nearest = np.abs(bins - centre).argmin(axis=1)
+    filters[np.arange(_MELS), nearest] = np.maximum(filters[np.arange(_MELS), nearest], 0.5)
+    return torch.from_numpy(filters.astype(np.float32))
+
+
+# --- single items --------------------------------------------------------------------
+
+
+def square(item: Item) -> NDArray[np.uint8]:
+    """Return the centre square of a decoded image at 32 x 32, (32, 32, 3) uint8.
+
+    Raises:
+        MediaError: its value is not a picture.
+    """
+    pixels = item.value
+    if not (
+        isinstance(pixels, np.ndarray)
+        and pixels.dtype == np.uint8
+        and pixels.ndim == 3
+        and pixels.shape[2] == 3
+        and min(pixels.shape) > 0
+    ):
+        raise _unusable(item, "(h, w, 3) uint8 pixels")
+    if pixels.shape == (SIDE, SIDE, 3):
+        return pixels
+    from PIL import Image
+
+    height, width, _ = pixels.shape
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(image)
+
+
+def half_second(item: Item) -> NDArray[np.float32]:
+    """Return the middle half second at 8 kHz, (4000,) float32; short sounds are repeated.
+
+    Raises:
+        MediaError: its value is not a sound of a usual rate.
+    """
+    sound = item.value
+    if not isinstance(sound, Waveform) or sound.samples.ndim != 1 or len(sound.samples) == 0:
+        raise _unusable(item, "a waveform of at least one sample")
+    if not _MIN_RATE_HZ <= sound.rate_hz <= _MAX_RATE_HZ:
+        raise _unusable(item, f"a rate of {_MIN_RATE_HZ} to {_MAX_RATE_HZ} Hz")
+    if not np.isfinite(sound.samples).all():
+        raise _unusable(item, "finite samples")
+    # Cut or repeat first: an hour-long file costs no more than a short one.
+    wanted = round(SAMPLES * sound.rate_hz / RATE_HZ)
+    samples = sound.samples.astype(np.float32, copy=False)
+    if len(samples) < wanted:
+        samples = np.resize(samples, wanted)
+    start = (len(samples) - wanted) // 2
+    part = media.resample(Waveform(samples[start : start + wanted], sound.rate_hz), RATE_HZ)
+    return part.samples if len(part.samples) == SAMPLES else np.resize(part.samples, SAMPLES)
+
+
+def words(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the bucket numbers of a text's words and letter trigrams; see ``buckets``.
+
+    Raises:
+        MediaError: its value is not a string.
+    """
+    if not isinstance(item.value, str):
+        raise _unusable(item, "a string")
+    return buckets(item.value)
+
+
+def buckets(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hash a text: at most 64 words and 320 letter trigrams to numbers >= 1."""
+    hashed = [_hash_word(word) for word in _WORD.findall(text.casefold())[:MAX_WORDS]]
+    grams = [gram for _, found in hashed for gram in found][:MAX_GRAMS]
+    return np.array([word for word, _ in hashed], np.int64), np.array(grams, np.int64)
+
+
+@lru_cache(maxsize=1024)
+def _hash_word(word: str) -> tuple[int, tuple[int, ...]]:
+    """Return the word's bucket and those of its letter trigrams, all >= 1."""
+    edged = f"<{word}>"
+    grams = (edged[i : i + 3] for i in range(len(edged) - 2))
+    return (
+        1 + zlib.crc32(word.encode("utf-8", "surrogatepass")) % (WORD_BUCKETS - 1),
+        tuple(
+            1 + zlib.crc32(gram.encode("utf-8", "surrogatepass")) % (GRAM_BUCKETS - 1)
+            for gram in grams
+        ),
+    )
+
+
+def _unusable(item: Item, wanted: str) -> MediaError:
+    value: Any = item.value
+    kind = f"{value.dtype} array of shape {value.shape}" if isinstance(value, np.ndarray) else ""
+    return MediaError(
+        f"cannot embed {item.modality} '{item.id}'",
+        why=f"it needs {wanted}" + (f", not {kind}" if kind else ""),
+        id=item.id,
+    )

@@ -1,0 +1,209 @@
+"""Which open_clip model a URI names: architectures, published tags, repositories, checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reactions.core.errors import DataError, MissingError, suggestion
+from reactions.core.local_files import expand_user, is_file, read_text_file
+from reactions.encoders.base import import_package, need_package, split_options
+from reactions.weights.hub import commit_of, split_repo
+from reactions.weights.locate import (
+    Places,
+    WeightsFile,
+    WeightsRepo,
+    find_folder,
+    missing,
+    state_folder,
+)
+
+_MAX_JSON_BYTES = 1 << 20
+
+ADAPTER = "open_clip"
+EXTRA = "open-clip"
+OPTIONS = ("like", "precision")
+CONFIG = "open_clip_config.json"
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a URI names, before its weights are looked for.
+
+    Attributes:
+        uri: canonical, without options.
+        name: a short one.
+        config: open_clip's model configuration.
+        preprocess: open_clip's settings of the image transform.
+        files: forms of the weights on the hub, the best first; () where ``path`` is given.
+        path: the checkpoint, where it is a file of one's own.
+        folder: the repository's folder on this machine, where there is one.
+    """
+
+    uri: str
+    name: str
+    config: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+    files: tuple[WeightsFile, ...] = ()
+    path: Path | None = None
+    folder: Path | None = None
+
+
+def parse(uri: str, name: str, places: Places) -> tuple[Model, dict[str, str]]:
+    """Tell which model a URI names; its options come beside.
+
+    Args:
+        uri: ``open_clip:...``.
+        name: what the space is called; "" calls it after the model.
+        places: where weights lie.
+
+    Raises:
+        MissingError: open_clip is not installed, knows no such model, or a folder is missing.
+        DataError: a configuration is damaged.
+    """
+    rest, options = split_options(uri, OPTIONS)
+    if rest.startswith("hf-hub:"):
+        repo, revision = split_repo(rest.removeprefix("hf-hub:"))
+        short = name or repo.rpartition("/")[2]
+        wanted = WeightsRepo(repo, revision, (CONFIG,), WEIGHTS)
+        folder = find_folder(short, wanted, places, fetch=f"{ADAPTER}:{rest}")
+        pinned = commit_of(folder)
+        given = name in places.overrides
+        canonical = f"{folder.absolute()}" if given else f"hf-hub:{repo}"
+        if pinned and not given:
+            canonical += f"@{pinned}"
+        return _from_folder(f"{ADAPTER}:{canonical}", short, folder), options
+    folder = expand_user(rest)
+    if is_file(folder / CONFIG):
+        folder = places.overrides.get(name, folder)
+        if not is_file(folder / CONFIG):
+            raise missing(name, [folder], places)
+        return _from_folder(
+            f"{ADAPTER}:{folder.absolute()}", folder.resolve().name, folder
+        ), options
+    return _from_tables(uri, rest, options), options
+
+
+def _from_folder(uri: str, name: str, folder: Path) -> Model:
+    path = folder / CONFIG
+    try:
+        found = json.loads(read_text_file(path, _MAX_JSON_BYTES))
+        config, preprocess = dict(found["model_cfg"]), dict(found.get("preprocess_cfg", {}))
+        if not isinstance(config["embed_dim"], int):
+            raise TypeError(f"embed_dim is {config['embed_dim']!r}")
+        dict(config["text_cfg"]), dict(config["vision_cfg"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"cannot read '{path}'",
+            why=f"no {error}" if isinstance(error, KeyError) else str(error),
+            path=str(path),
+        ) from error
+    for file in WEIGHTS:
+        if is_file(folder / file):
+            return Model(uri, name, config, preprocess, path=folder / file, folder=folder)
+    raise MissingError(
+        f"no weights for space '{name}'",
+        why=f"there is neither {' nor '.join(WEIGHTS)}",
+        fix=f'molspace spaces fetch "{uri}"' if "hf-hub:" in uri else "",
+        looked_in=[str(folder)],
+        space=name,
+    )
+
+
+def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> Model:
+    tables = _tables(uri)
+    configs, tags = tables["configs"], tables["tags"]
+    arch, tag = _split(rest, configs, uri)
+    known = tags.get(arch, {})
+    published = known.get(tag.lower().replace("-", "_"))
+    like = options.get("like", "")
+    if like and like not in known:
+        raise MissingError(
+            f"open_clip has no weights '{like}' for {arch}", fix=suggestion(like, known), uri=uri
+        )
+    config = dict(configs[arch])
+    if published is None:
+        path = expand_user(tag)
+        if not is_file(path):
+            raise MissingError(
+                f"open_clip has no weights '{tag}' for {arch}",
+                why=f"and there is no file '{path.absolute()}'",
+                fix=suggestion(tag, known) or "give the path of a checkpoint",
+                uri=uri,
+            )
+        preprocess = known.get(like, {})
+        config = _activated(config, preprocess)
+        own = f"{ADAPTER}:{arch}/{path.absolute()}"
+        return Model(own, f"{arch}-{path.stem}", config, preprocess, path=path)
+    tag = tag.lower().replace("-", "_")
+    repo, _, filename = published["hf_hub"].rpartition("/")
+    names = (f"{filename.rpartition('.')[0]}.safetensors", filename) if filename else WEIGHTS
+    return Model(
+        f"{ADAPTER}:{arch}/{tag}",
+        f"{arch}-{tag}",
+        _activated(config, published),
+        published,
+        files=tuple(WeightsFile(name, repo=repo) for name in names),
+    )
+
+
+def _split(rest: str, configs: Mapping[str, Any], uri: str) -> tuple[str, str]:
+    """Split ``ARCH/TAG``, where OpenAI's spelling of ARCH holds a slash itself: ``ViT-B/32``."""
+    parts = rest.split("/")
+    for n in (1, 2):
+        arch, tag = "-".join(parts[:n]), "/".join(parts[n:])
+        if arch in configs:
+            if not tag:
+                raise MissingError(
+                    f'"{uri}" names no weights',
+                    fix=f"open_clip:{arch}/TAG, such as laion2b_s34b_b79k, or a checkpoint's path",
+                    uri=uri,
+                )
+            return arch, tag
+    raise MissingError(
+        f"open_clip has no architecture '{parts[0]}'",
+        fix=suggestion(parts[0], configs) if len(parts[0]) > 1 else "open_clip:ARCH/TAG",
+        uri=uri,
+    )
+
+
+def _activated(config: dict[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
+    # open_clip only warns when weights trained with a quick GELU meet a configuration without;
+    # the embeddings are wrong then, so the weights have the last word.
+    return {**config, "quick_gelu": True} if published.get("quick_gelu") else config
+
+
+def _tables(uri: str) -> Mapping[str, Any]:
+    """Return open_clip's configurations and tags.
+
+    Importing it takes seconds, so they are kept beside the store, for the installed version.
+    """
+    need_package("open_clip", uri, EXTRA)
+    imported = "open_clip" in sys.modules  # where a program may have added its own
+    version = importlib.metadata.version("open_clip_torch")
+    kept = state_folder() / f"open_clip-{version}.json"
+    if not imported:
+        with contextlib.suppress(OSError, ValueError):
+            found: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+            return found
+    open_clip = import_package("open_clip", uri, EXTRA)
+    tags: dict[str, dict[str, Any]] = {}
+    for arch, tag in open_clip.list_pretrained():
+        tags.setdefault(arch, {})[tag] = open_clip.get_pretrained_cfg(arch, tag)
+    configs = {arch: open_clip.get_model_config(arch) for arch in open_clip.list_models()}
+    tables = {"configs": configs, "tags": tags}
+    if not imported:
+        with contextlib.suppress(OSError):  # only costs the next process its time
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            fresh = kept.with_suffix(f".{os.getpid()}.tmp")
+            fresh.write_text(json.dumps(tables), encoding="utf-8")
+            fresh.replace(kept)
+    return tables

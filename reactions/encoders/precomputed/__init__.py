@@ -1,0 +1,1 @@
+"""Spaces that are given as files of embeddings."""

@@ -1,0 +1,1 @@
+"""Preprocessing that several encoders share."""

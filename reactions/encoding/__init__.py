@@ -1,0 +1,1 @@
+"""Items through encoders: decoding ahead, in batches that fit the memory."""

@@ -1,0 +1,107 @@
+"""How many items go through an encoder at once, and what to do when memory runs out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from reactions.core.errors import StepError
+from reactions.core.types import Item
+
+START_FLOPS: Final = 1e12
+"""A batch of about this many operations hides what calling an encoder costs."""
+
+UNKNOWN_ITEMS: Final = 32
+"""Items a batch where an encoder does not tell its operations an item."""
+
+LEAST_ITEMS: Final = 8
+MOST_ITEMS: Final = 256
+"""Bounds of the size that is started with."""
+
+GROWN_ITEMS: Final = 1024
+"""Where growing ends: larger batches are no faster."""
+
+HEADROOM: Final = 1.25
+"""Memory is fragmented, and the items of the next batch may be longer."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that the host or the device has no memory left."""
+    if isinstance(error, MemoryError):
+        return True
+    if (torch := sys.modules.get("torch")) is None:
+        return False
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    # On the host torch raises a plain RuntimeError, as do cuBLAS for its workspace and CUDA for
+    # pinned memory and whatever else torch's allocator does not hand out.
+    reasons = (
+        "DefaultCPUAllocator",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUBLAS_STATUS_NOT_INITIALIZED",
+        "CUDA error: out of memory",
+    )
+    return isinstance(error, RuntimeError) and any(reason in str(error) for reason in reasons)
+
+
+def free_device_memory(device: str) -> None:
+    """Give cached device memory back after something big was dropped."""
+    if device.startswith("cuda") and (torch := sys.modules.get("torch")) is not None:
+        torch.cuda.empty_cache()
+
+
+def too_large(item: Item) -> StepError:
+    """Return the error for an item that does not fit into memory even alone."""
+    return StepError(
+        f"out of memory at {item.modality} '{item.id}'",
+        why="it does not fit even alone",
+        fix="leave it out, or close other programs",
+        id=item.id,
+    )
+
+
+def start_items(flops_per_item: float) -> int:
+    """Return how many items a first batch takes, a power of two in [8, 256].
+
+    Args:
+        flops_per_item: of the encoder; 0 if unknown.
+    """
+    if flops_per_item <= 0:
+        return UNKNOWN_ITEMS
+    wanted = int(min(MOST_ITEMS, max(LEAST_ITEMS, START_FLOPS / flops_per_item)))
+    return 1 << (wanted.bit_length() - 1)
+
+
+def double_fits(peak_bytes: int, free_bytes: int) -> bool:
+    """Return whether a batch of twice the size would fit.
+
+    Args:
+        peak_bytes: what the present batch held at most, beside the weights.
+        free_bytes: free now that it is done.
+    """
+    return 2 * peak_bytes * HEADROOM <= free_bytes
+
+
+class BatchSize:
+    """The size of an encoder's batches: starts low, and learns from what happens.
+
+    Args:
+        items: to start with.
+
+    Attributes:
+        items: the size to use next.
+    """
+
+    def __init__(self, items: int) -> None:
+        self.items = items
+        self._most = GROWN_ITEMS
+
+    def shrink(self, failed_items: int) -> None:
+        """A batch did not fit: half of it from now on, and never again so many."""
+        self.items = self._most = max(1, failed_items // 2)
+
+    def grow(self, done_items: int, peak_bytes: int, free_bytes: int) -> None:
+        """A batch fitted: double the size if that fits too; short batches tell nothing."""
+        may_grow = done_items >= self.items and 2 * self.items <= self._most
+        if may_grow and double_fits(peak_bytes, free_bytes):
+            self.items *= 2

@@ -1,0 +1,1 @@
+"""Evaluation sets: a file each."""

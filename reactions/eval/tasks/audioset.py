@@ -1,0 +1,90 @@
+"""AudioSet's evaluation segments: clips of YouTube with several of 527 classes each."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+
+from reactions.eval.task_data import MultilabelData
+from reactions.eval.tasks.labels import PUBLISHED
+from reactions.eval.tasks.published import Layout, Opening
+
+LAYOUT = Layout(
+    task="audioset",
+    title="AudioSet",
+    expected=19048,  # what the paper found of the 20,371 segments that were published
+    folders=("audioset", "AudioSet"),
+    labels=("eval_segments.csv", "metadata/eval_segments.csv", "csv/eval_segments.csv"),
+    media=(("audio", ("eval", "eval_segments", "audio/eval", "audio", "")),),
+    origin="research.google.com/audioset (labels; clips come from YouTube)",
+    tree="audioset/eval_segments.csv, audioset/class_labels_indices.csv beside it and "
+    "audioset/audio/YTID.wav (or YYTID.wav, YTID_START_END.wav), ...",
+)
+
+
+def read(opening: Opening) -> MultilabelData:
+    """Return the segments that are there.
+
+    Raises:
+        MissingError: the list of classes or every clip is missing.
+        DataError: a csv is damaged, or no clip can be decoded.
+    """
+    mids, classes = _classes(opening)
+    column = {mid: i for i, mid in enumerate(mids)}
+    segments = _segments(opening)
+    shelf = opening.shelf("audio")
+    found = [
+        (id, labels, entry)
+        for id, labels in segments.items()
+        if (entry := shelf.get_video(id)) is not None
+    ]
+    if not found:
+        raise opening.missing(f"none of its {len(segments)} segments has a file", ("audio",))
+    part = opening.part("audio", [(id, entry) for id, _, entry in found])
+    targets = np.zeros((len(found), len(classes)), np.bool_)
+    for row, (id, labels, _) in enumerate(found):
+        for mid in labels:
+            if mid not in column:
+                why = f"'{id}' has the class '{mid}', which class_labels_indices.csv lacks"
+                raise opening.damaged(opening.labels, why)
+            targets[row, column[mid]] = True
+    return MultilabelData(
+        queries=opening.corpus(part, part.good, "audio"),
+        targets=targets[part.good],
+        classes=classes,
+        expected=LAYOUT.expected,
+    )
+
+
+def _classes(opening: Opening) -> tuple[list[str], tuple[str, ...]]:
+    path = opening.labels.with_name("class_labels_indices.csv")
+    if not path.is_file():
+        raise opening.missing(f"no {path.name} beside {opening.labels.name}")
+    rows = list(opening.read_csv(path, ("index", "mid", "display_name")))
+    if not all(row["index"].isdecimal() for row in rows):
+        raise opening.damaged(path, "an index is not a number")
+    rows.sort(key=lambda row: int(row["index"]))
+    return [row["mid"] for row in rows], tuple(row["display_name"] for row in rows)
+
+
+def _segments(opening: Opening) -> dict[str, list[str]]:
+    """Return YouTube ids and their labels; the header is three lines of comment."""
+    lines = [line for line in opening.read_lines(opening.labels) if not line.startswith("#")]
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        try:  # one by one: a lone quote must not take the next line with it
+            fields = PUBLISHED.fields_of(line)
+        except csv.Error as error:
+            raise opening.damaged(opening.labels, f"{error}: {line[:60]}") from None
+        if fields[0] == "YTID":
+            continue
+        labels = [mid.strip() for mid in ",".join(fields[3:]).split(",") if mid.strip()]
+        if len(fields) < 4 or not labels:
+            raise opening.damaged(opening.labels, f"a line has no labels: {','.join(fields)[:60]}")
+        if fields[0] in found:
+            raise opening.damaged(opening.labels, f"'{fields[0]}' is listed twice")
+        found[fields[0]] = labels
+    if not found:
+        raise opening.damaged(opening.labels, "it lists no segments")
+    return found

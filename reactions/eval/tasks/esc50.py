@@ -1,0 +1,51 @@
+"""ESC-50: 2,000 clips of 50 classes in five folds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reactions.eval.task_data import ClassificationData
+from reactions.eval.tasks.published import Layout, Opening
+
+LAYOUT = Layout(
+    task="esc50",
+    title="ESC-50",
+    expected=2000,
+    folders=("esc50", "ESC-50", "ESC-50-master"),
+    labels=("meta/esc50.csv", "esc50.csv"),
+    media=(("audio", ("audio", "")),),
+    origin="github.com/karolpiczak/ESC-50",
+    tree="ESC-50/meta/esc50.csv and ESC-50/audio/1-100032-A-0.wav, ...",
+)
+
+
+def read(opening: Opening) -> ClassificationData:
+    """Return the clips that are there; classes in the order of their published numbers.
+
+    Raises:
+        MissingError: no clip is there.
+        DataError: the csv is damaged, or no clip can be decoded.
+    """
+    path = opening.labels
+    rows = list(opening.read_csv(path, ("filename", "fold", "target", "category")))
+    names: dict[int, str] = {}
+    for row in rows:
+        if not (row["target"].isdecimal() and row["fold"].isdecimal()):
+            raise opening.damaged(path, f"target or fold of '{row['filename']}' is not a number")
+        if names.setdefault(int(row["target"]), row["category"]) != row["category"]:
+            raise opening.damaged(path, f"target {row['target']} has two categories")
+    numbers = sorted(names)
+    shelf = opening.shelf("audio")
+    found = [(row, entry) for row in rows if (entry := shelf.get([row["filename"]])) is not None]
+    if not found:
+        raise opening.missing(f"none of its {len(rows)} clips is there", ("audio",))
+    part = opening.part("audio", [(row["filename"].rpartition(".")[0], e) for row, e in found])
+    kept = [row for (row, _), whole in zip(found, part.good, strict=True) if whole]
+    return ClassificationData(
+        queries=opening.corpus(part, part.good, "audio"),
+        labels=np.array([numbers.index(int(row["target"])) for row in kept], np.int64),
+        classes=tuple(names[number] for number in numbers),
+        # Published folds count from 1, ours from 0.
+        folds=np.array([int(row["fold"]) - 1 for row in kept], np.int64),
+        expected=LAYOUT.expected,
+    )

@@ -1,0 +1,43 @@
+"""FlickrNet: the 5,000 annotated pairs of Flickr-SoundNet."""
+
+from __future__ import annotations
+
+from reactions.eval.task_data import RetrievalData
+from reactions.eval.tasks.published import Layout, Opening, paired
+
+LAYOUT = Layout(
+    task="flickrnet",
+    title="FlickrNet",
+    expected=5000,
+    folders=("flickrnet", "FlickrNet", "Flickr-SoundNet", "flickr_soundnet", "Flickr"),
+    labels=(
+        "flickrnet.txt",
+        "flickrnet.csv",
+        "Annotations",
+        "test_list.txt",
+        "flickr_test.csv",
+        "metadata/flickr_test.csv",
+    ),
+    media=(("audio", ("audio", "Data", "")), ("image", ("frames", "images", "Data", ""))),
+    origin="github.com/ardasnck/learning_to_localize_sound_source (pairs and annotations)",
+    tree="flickrnet/Annotations/ID.xml for every pair (or flickrnet/flickrnet.txt, one id a line), "
+    "with flickrnet/Data/ID/ID.wav and ID.jpg, or flickrnet/audio/ID.wav and "
+    "flickrnet/frames/ID.jpg",
+)
+
+
+def read(opening: Opening) -> RetrievalData:
+    """Return the pairs whose sound and image are there.
+
+    Raises:
+        MissingError: no pair is there.
+        DataError: the list is damaged, or no pair can be decoded.
+    """
+    if opening.labels.is_dir():
+        ids = sorted(path.stem for path in opening.labels.glob("*.xml"))
+    else:
+        fields = (line.split(",")[0] for line in opening.read_lines(opening.labels))
+        ids = [field.strip().removesuffix(".mp4") for field in fields]
+    if not ids:
+        raise opening.damaged(opening.labels, "it lists no pairs")
+    return paired(opening, {id: (id, f"{id}.mp4") for id in ids})

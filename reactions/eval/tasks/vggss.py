@@ -1,0 +1,45 @@
+"""VGG-SS: clips of VGGSound with an annotated frame each."""
+
+from __future__ import annotations
+
+from reactions.eval.task_data import RetrievalData
+from reactions.eval.tasks.published import Layout, Opening, paired
+
+LAYOUT = Layout(
+    task="vggss",
+    title="VGG-SS",
+    expected=5158,
+    folders=("vggss", "VGGSS", "VGG-SS", "vgg-ss"),
+    labels=("vggss.json", "metadata/vggss.json"),
+    media=(("audio", ("audio", "")), ("image", ("frames", "images", ""))),
+    origin="github.com/hche11/Localizing-Visual-Sounds-the-Hard-Way (metadata/vggss.json; "
+    "clips come from YouTube)",
+    tree="vggss/vggss.json, vggss/audio/YTID_000030.wav and vggss/frames/YTID_000030.jpg, ...",
+)
+
+
+def read(opening: Opening) -> RetrievalData:
+    """Return the clips whose sound and frame are there.
+
+    Files may be named as in the JSON (``YTID_000030``: id and second) or as in VGGSound
+    (``YTID_30000_40000``: id, first and last millisecond).
+
+    Raises:
+        MissingError: no clip is there.
+        DataError: the JSON is damaged, or no clip can be decoded.
+    """
+    record = opening.read_json(opening.labels)
+    items: dict[str, tuple[str, ...]] = {}
+    try:
+        for entry in record:
+            name: str = entry["file"]
+            video, _, second = name.rpartition("_")
+            start_ms = int(second) * 1000
+            items[name] = (name, f"{video}_{start_ms}_{start_ms + 10_000}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise opening.damaged(
+            opening.labels, f"it is not laid out as published ({error})"
+        ) from None
+    if not items:
+        raise opening.damaged(opening.labels, "it lists no clips")
+    return paired(opening, items)

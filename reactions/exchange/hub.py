@@ -1,0 +1,318 @@
+"""Pushing a bundle to the Hugging Face hub, and pulling one: the network, by the hub's library."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from reactions.core.errors import BundleError, MissingError, MolspaceError, StoreError, UsageError
+from reactions.core.hashing import digest
+from reactions.core.local_files import exists
+from reactions.exchange.model_card import model_card
+from reactions.exchange.results import Score
+from reactions.products import bundle as bundles
+from reactions.products import bundle_dir
+from reactions.products.bundle import PROJECTORS, RECORD, Bundle
+from reactions.products.bundle_folder import locked_folder
+from reactions.weights.hub import hub_cache, hub_snapshot
+from reactions.weights.hub_answers import check_commit, checked_answers
+from reactions.weights.locate import offline
+
+CARD = "README.md"
+FILES = (CARD, RECORD, PROJECTORS)
+"""What a repository of ours holds, beside the hub's own ``.gitattributes``."""
+
+_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_REVISION = re.compile(r"\w[\w./-]*")
+_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+).*")
+_SHOWN = 3
+_WEIGHTS = (".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors")
+_CODE = re.compile(r".*\.(py|pyc|so|dll|dylib|pkl|pickle|joblib|npz|bin|ckpt|pt|pth)", re.I | re.S)
+"""Files that can run, or whose readers run what they hold: a bundle never comes with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was pushed, or would be.
+
+    Attributes:
+        repo: ``ORG/NAME``.
+        card: text of its ``README.md``.
+        files: name to size in bytes.
+        url: of the commit; "" where nothing was sent.
+    """
+
+    repo: str
+    card: str
+    files: dict[str, int]
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A bundle brought here, and the commit it was at ("" from a cache that does not say)."""
+
+    bundle: Bundle
+    commit: str
+
+
+def check_repo(repo: str) -> str:
+    """Return a repository's name.
+
+    Raises:
+        UsageError: it is not of the form ``ORG/NAME``.
+    """
+    if _REPO.fullmatch(repo) and ".." not in repo and "--" not in repo:
+        return repo
+    address = _ADDRESS.fullmatch(repo)
+    fix = f"give {address[1]}" if address else "ORG/NAME: your name or organisation, then the model"
+    raise UsageError(f"'{repo}' names no repository", fix=fix)
+
+
+# --- pushing -------------------------------------------------------------------------
+
+
+def push(
+    bundle: Bundle,
+    repo: str,
+    *,
+    results: Sequence[Score] = (),
+    private: bool = False,
+    dry_run: bool = False,
+) -> Pushed:
+    """Send a bundle to a repository on the hub, with a model card.
+
+    Where the spaces' weights lie on this machine is nobody's business: paths are cut to
+    their last part, which gives the published record a digest of its own.
+
+    Args:
+        bundle: verified.
+        repo: ``ORG/NAME``; made if it is not there.
+        results: for the card.
+        private: make the repository private, if it has to be made.
+        dry_run: write everything, check it, and send nothing.
+
+    Raises:
+        UsageError: ``repo`` is not a name.
+        MissingError: offline mode is on, the hub's library is missing, or the hub refuses.
+        BundleError: the repository holds a model that is not a bundle.
+        StoreError: no room for a copy.
+    """
+    check_repo(repo)
+    with _staging(None) as folder:
+        shutil.copyfile(bundle.path / PROJECTORS, folder / PROJECTORS)
+        body = _portable(bundle)
+        (folder / RECORD).write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
+        card = model_card(bundles.load_bundle(folder), repo, results)
+        (folder / CARD).write_text(card, encoding="utf-8")
+        files = {name: (folder / name).stat().st_size for name in FILES}
+        url = "" if dry_run else _send(folder, repo, bundle.expression, private)
+    return Pushed(repo, card, files, url)
+
+
+def _send(folder: Path, repo: str, expression: str, private: bool) -> str:
+    if setting := offline():
+        raise MissingError(
+            f"cannot push to {repo}",
+            why=f"offline mode is on ({setting})",
+            fix="unset it, or look at what would be sent: --dry-run",
+        )
+    hub = _library().HfApi()
+    with _explained(f"cannot push to {repo}"):
+        if hub.repo_exists(repo):
+            _check_foreign(repo, hub.list_repo_files(repo))
+        else:
+            hub.create_repo(repo, private=private, exist_ok=True)
+        done = hub.upload_folder(
+            repo_id=repo,
+            folder_path=str(folder),
+            allow_patterns=list(FILES),
+            commit_message=f"molspace: {expression}"[:200],
+        )
+    return str(getattr(done, "commit_url", "") or f"https://huggingface.co/{repo}")
+
+
+def _portable(bundle: Bundle) -> dict[str, Any]:
+    """Return the record without this machine's paths, with a digest that fits."""
+    body = {key: value for key, value in bundle.record.items() if key != "digest"}
+    body["spaces"] = [{**spec, "source": _short(str(spec["source"]))} for spec in body["spaces"]]
+    return {**body, "digest": digest("bundle", body)}
+
+
+def _short(source: str) -> str:
+    """Return a source without folders of this machine: paths, and paths within URIs."""
+    if PurePosixPath(source).is_absolute():
+        return PurePosixPath(source).name
+    if PureWindowsPath(source).is_absolute():
+        return PureWindowsPath(source).name
+    # A path after a scheme or in an option; "//" after a scheme is an address.
+    path = r"(?<=[:=])(?:file:)?(?:~|/(?!/)|[A-Za-z]:\\)[^?&]*?([^/\\?&]+)(?=[?&]|$)"
+    return re.sub(path, r"\1", source)
+
+
+def _check_foreign(repo: str, names: Sequence[str]) -> None:
+    """Refuse a repository of another model, whose card would be replaced (BundleError).
+
+    A licence, a configuration, results of evaluations: what others put there stays there.
+    """
+    if RECORD in names:
+        return
+    weights = sorted(n for n in names if n.lower().endswith(_WEIGHTS) and n != PROJECTORS)
+    if weights:
+        raise BundleError(
+            f"{repo} holds something else than a bundle",
+            why=f"there is {_listed(weights)}, and no {RECORD}",
+            fix="choose another repository, or remove these from it first",
+            files=weights,
+        )
+
+
+# --- pulling -------------------------------------------------------------------------
+
+
+def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
+    """Bring a bundle from the hub, and put it in its place once it is verified.
+
+    Args:
+        repo: ``ORG/NAME``.
+        revision: commit, tag or branch; "" for the main branch.
+        out: the bundle's directory; by default one named after the repository.
+
+    Raises:
+        UsageError: ``repo`` or ``revision`` is not a name.
+        MissingError: there is no such repository or revision, the hub cannot be reached, or
+            its library is missing.
+        BundleError: it holds code beside a bundle, or its bundle is damaged.
+        DataError: the hub's answers cannot be used.
+        StoreError: it cannot be written.
+    """
+    check_repo(repo)
+    if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
+    if out is not None and exists(out):
+        bundles.check_replaceable(out)  # now, not after a download
+    found, commit = _download(repo, revision)
+    with _staging(out.parent if out is not None else None) as folder:
+        for name in (RECORD, PROJECTORS):
+            shutil.copyfile(found / name, folder / name)
+        digest_ = bundles.load_bundle(folder).digest
+        directory = out or bundle_dir.default_directory(repo.rpartition("/")[2], digest_)
+        bundles.install(folder, directory)
+    return Pulled(bundles.load_bundle(directory), commit)
+
+
+def _download(repo: str, revision: str) -> tuple[Path, str]:
+    """Return a folder in the hub's cache that holds the bundle's files, and the commit."""
+    if setting := offline():
+        snapshot = hub_snapshot(repo, revision, hub_cache())
+        if snapshot is None:
+            raise MissingError(
+                f"cannot pull {repo}",
+                why=f"offline mode is on ({setting}), and it is not in the hub's cache",
+                fix="unset it, or copy the bundle's folder here",
+            )
+        _check_files(repo, [p.relative_to(snapshot).as_posix() for p in _files(snapshot)])
+        return snapshot, snapshot.name
+    library = _library()
+    with _explained(f"cannot pull {repo}"):
+        info = library.HfApi().model_info(repo, revision=revision or None)
+        names = [str(entry.rfilename) for entry in info.siblings or ()]
+    commit = check_commit(info.sha, repo)
+    _check_files(repo, names)
+    with _explained(f"cannot pull {repo}"), checked_answers(repo):
+        # By commit: between the look at the files and the download it must not move. Nothing
+        # but these two is brought, whatever else is there.
+        folder = library.snapshot_download(
+            repo,
+            revision=commit,
+            cache_dir=hub_cache(),
+            allow_patterns=[RECORD, PROJECTORS],
+        )
+    return Path(folder), commit
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _check_files(repo: str, names: Sequence[str]) -> None:
+    missing = [name for name in (RECORD, PROJECTORS) if name not in names]
+    if missing:
+        raise BundleError(
+            f"{repo} holds no bundle",
+            why=f"there is no {', '.join(missing)}",
+            fix="check the name; a bundle is pushed by: molspace push",
+            missing=missing,
+        )
+    code = sorted(name for name in names if _CODE.fullmatch(name))
+    if code:
+        raise BundleError(
+            f"{repo} holds more than a bundle",
+            why=f"there is {_listed(code)}; a bundle is {RECORD} and {PROJECTORS}, and "
+            "nothing in it can run",
+            fix="ask its author to remove them",
+            files=code,
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+@contextlib.contextmanager
+def _staging(parent: Path | None) -> Iterator[Path]:
+    """Give a folder to work in, on the disk where the result goes; it is removed afterwards."""
+    parent = bundle_dir.data_root() / "bundles" if parent is None else parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(prefix=".share.", dir=parent) as name,
+            locked_folder(Path(name)),
+        ):
+            folder = Path(name) / "bundle"
+            folder.mkdir()
+            yield folder
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {parent}",
+            why=error.strerror or str(error),
+            fix="free space, or choose another place with --out or XDG_DATA_HOME",
+        ) from None
+
+
+# --- the hub's library ---------------------------------------------------------------
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise MissingError(
+            "cannot reach the hub",
+            why="the package huggingface_hub is not installed",
+            fix="pip install huggingface_hub",
+        ) from None
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn whatever the hub's library raises into one error; it has no common base."""
+    try:
+        yield
+    except (MolspaceError, MemoryError):
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise MissingError(
+            what,
+            why=f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": "),
+            fix="check the name, the revision, the network, and that you may (hf auth login)",
+        ) from error

@@ -1,0 +1,211 @@
+"""The model card of a bundle: what it is, of what, under which terms, and how to use it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
+from reactions.exchange.results import Score
+from reactions.products.bundle import Bundle
+from reactions.products.tree import effective_factors
+
+_REHEARSAL = "mini"
+_PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
+
+
+def is_rehearsal(bundle: Bundle) -> bool:
+    """Return whether a bundle was made with the stand-ins of the mini lab."""
+    labels = [bundle.lab, *(str(spec["lab"]) for spec in bundle.record["spaces"])]
+    return any(re.search(rf"(?<!\w){_REHEARSAL}(?!\w)", label) for label in labels)
+
+
+def model_card(bundle: Bundle, repo: str, results: Sequence[Score] = ()) -> str:
+    """Return a bundle's ``README.md``: YAML front matter, then Markdown.
+
+    Args:
+        bundle: what is described.
+        repo: ``ORG/NAME``, for the title and the commands.
+        results: scores of this very product.
+    """
+    parts = [
+        _front_matter(bundle),
+        f"# {repo.rpartition('/')[2]}",
+        _warning(bundle),
+        f"A space of {_listed(bundle.space.modalities)} in {bundle.space.dim} dimensions, "
+        "fused from pre-trained spaces by this reaction:",
+        _fenced(bundle.expression),
+        f"Made with molspace {_cell(bundle.record.get('molspace', '?'))} in lab: "
+        f"{_cell(bundle.lab)}. This repository holds the trained projectors and a record of "
+        "what they belong to; it holds no weights of the spaces.",
+        _origin(bundle),
+        "## Spaces",
+        _spaces(bundle),
+        "## Licences",
+        _licences(bundle),
+        "## Combining factors",
+        "The share of each expert in a modality. They can be changed at inference, without "
+        "training anything.",
+        _factors(bundle),
+        *_results(results),
+        "## Use",
+        _usage(bundle, repo),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+# --- parts ---------------------------------------------------------------------------
+
+
+def _front_matter(bundle: Bundle) -> str:
+    licences = [str(spec["licence"]) for spec in bundle.record["spaces"]]
+    binding = most_restrictive(licences)
+    known = all(map(is_known, licences))
+    identifier = hub_id(binding) if binding and (known or is_non_commercial(binding)) else "other"
+    tags = ["molspace", "multimodal", "embeddings", *bundle.space.modalities]
+    if is_rehearsal(bundle):
+        tags.append("rehearsal")
+    lines = ["---", "library_name: molspace", f"license: {identifier}"]
+    if identifier == "other":
+        lines.append(f"license_name: {_yaml((binding if known else '') or 'unknown')}")
+    lines += ["pipeline_tag: feature-extraction", "tags:"]
+    lines += [f"- {_yaml(str(tag))}" for tag in dict.fromkeys(tags)]
+    return "\n".join([*lines, "---"])
+
+
+def _warning(bundle: Bundle) -> str:
+    if not is_rehearsal(bundle):
+        return ""
+    return (
+        "> **This is a rehearsal, not a model.** It was made in the mini lab, with miniature "
+        "encoders that stand in for the spaces of the same names, on a procedural world. It "
+        "embeds nothing real, and its scores say nothing about the published spaces."
+    )
+
+
+def _origin(bundle: Bundle) -> str:
+    origin = bundle.record.get("imported")
+    if not isinstance(origin, Mapping):
+        return ""
+    return (
+        f"The projectors were not trained by molspace: they were imported from the files that "
+        f"{_cell(origin['from'])} published ({len(origin['files'])}, with their SHA-256 in "
+        "`bundle.json`)."
+    )
+
+
+def _spaces(bundle: Bundle) -> str:
+    rows = [
+        (
+            spec["name"],
+            spec["dim"],
+            _listed(spec["modalities"]) or "-",
+            spec["revision"] or "-",
+            (spec["weights_digest"] or "-")[:12],
+            spec["licence"] or "unknown",
+        )
+        for spec in bundle.record["spaces"]
+    ]
+    return _table(("space", "dim", "modalities", "revision", "weights", "licence"), rows)
+
+
+def _licences(bundle: Bundle) -> str:
+    specs = bundle.record["spaces"]
+    binding = most_restrictive(str(spec["licence"]) for spec in specs)
+    lines = ["Whoever uses this product uses the spaces above, and is bound by all their terms."]
+    if binding:
+        holders = [spec["name"] for spec in specs if spec["licence"] == binding]
+        lines.append(f"The most restrictive is **{_cell(binding)}** ({_listed(holders)}).")
+    non_commercial = [spec["name"] for spec in specs if is_non_commercial(str(spec["licence"]))]
+    if non_commercial:
+        lines.append(
+            f"**Not for commercial use:** the licence of {_listed(non_commercial)} forbids it."
+        )
+    unknown = [spec["name"] for spec in specs if not is_known(str(spec["licence"]))]
+    if unknown:
+        lines.append(
+            f"The terms of {_listed(unknown)} are not known here: ask whoever published the "
+            "weights before you use them."
+        )
+    return " ".join(lines)
+
+
+def _factors(bundle: Bundle) -> str:
+    rows = [
+        (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
+        for name, values in effective_factors(bundle.space).items()
+    ]
+    return _table(("factor", "value"), rows)
+
+
+def _results(results: Sequence[Score]) -> list[str]:
+    if not results:
+        return []
+    rows = [
+        (
+            score.task,
+            f"{score.metric} (main)" if score.main else score.metric,
+            f"{score.value:.2f}",
+            score.n,
+            score.lab,
+        )
+        for score in results
+    ]
+    tasks: dict[str, dict[str, None]] = {}  # conditions to the tasks they hold for, in order
+    for score in results:
+        tasks.setdefault(score.conditions, {})[score.task] = None
+    remarks = [
+        f"- {_listed(list(names))}: {_cell(conditions)}"
+        for conditions, names in tasks.items()
+        if conditions
+    ]
+    table = _table(("task", "metric", "%", "n", "lab"), rows)
+    return ["## Results", table, "\n".join(remarks)]
+
+
+def _usage(bundle: Bundle, repo: str) -> str:
+    lab = str(bundle.record["lab"]["name"])
+    chosen = f" --lab {lab}" if lab in ("mini", "paper") else ""
+    return (
+        _fenced(
+            f"pip install molspace\nmolspace pull {repo}\n"
+            f"molspace infer{chosen} < queries.jsonl\nmolspace eval{chosen} --task esc50",
+            "sh",
+        )
+        + "\n\nThe spaces' own weights have to be on the machine (`molspace spaces fetch NAME`); "
+        "molspace checks that they are those the projectors were trained with.\n\n"
+        f"Digest of the record this card was written for: `{bundle.digest}`"
+    )
+
+
+# --- Markdown ------------------------------------------------------------------------
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Return text that stays in its cell and is not markup, whatever a record says."""
+    text = " ".join(str(value).split())
+    return re.sub(r"([\\`*\[\]|<>])", r"\\\1", text)
+
+
+def _fenced(text: str, language: str = "") -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(_cell, names))
+
+
+def _yaml(text: str) -> str:
+    """Return a YAML scalar that reads back as this very string."""
+    words = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+    if _PLAIN.fullmatch(text) and text not in words:
+        return text
+    return "'" + " ".join(text.split()).replace("'", "''") + "'"

@@ -1,0 +1,255 @@
+"""The paper's Tables 3 and 4 as data: its spaces, how they are made, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.types import FactorDefaults, SpaceSpec
+from reactions.experiments.findings import EXPERTISE, VERSATILE
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment
+
+FACTORS = FactorDefaults()
+"""The paper's factors, whatever a lab's are: they decide what a second stage is trained on."""
+
+DISPLACED = {"": (0.9, 0.9)}
+"""Lambda of (image, text). Source: Molecule-Space, section 4.2, footnote 1."""
+
+_BOTH = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
+_TUNED = "ImageBind + Dr(InternVL) | Ft(audio~image)"
+_TUNED_BOTH = f"{_TUNED} | Cr(CLAP_m) & Cr(CLAP_g)"
+_VERSATILE_BOTH = Adjustment(sigma=VERSATILE, lambda_=DISPLACED)
+_EXPERTISE_BOTH = Adjustment(sigma=EXPERTISE, lambda_=DISPLACED)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A space of the tables.
+
+    Attributes:
+        name: as in the paper.
+        group: the paper's heading above it.
+        reaction: how it is made, or a space's name as the language writes it.
+        adjustment: factors; products that differ only in them are trained once.
+    """
+
+    name: str
+    group: str
+    reaction: str
+    adjustment: Adjustment = NO_ADJUSTMENT
+
+
+_EXPERT, _UNIFIED, _ENHANCED = (
+    "Pre-trained Expert Space",
+    "Pre-trained Unified Space",
+    "Enhanced Unified Space",
+)
+ROWS: tuple[Row, ...] = (
+    Row("InternVL", _EXPERT, "InternVL"),
+    Row("CLAP_g", _EXPERT, "CLAP_g"),
+    Row("CLAP_m", _EXPERT, "CLAP_m"),
+    Row("WAV2CLIP", _UNIFIED, "WAV2CLIP"),
+    Row("AudioCLIP", _UNIFIED, "AudioCLIP"),
+    Row("C-MCR", _UNIFIED, "C_MCR"),
+    Row("Ex-MCR", _UNIFIED, "Ex_MCR"),
+    Row("ImageBind", _UNIFIED, "ImageBind"),
+    Row("InternVL_IB", _ENHANCED, "ImageBind + Dr(InternVL)", Adjustment(lambda_=DISPLACED)),
+    Row("InternVL_IB†", _ENHANCED, _TUNED, Adjustment(lambda_=DISPLACED)),
+    Row(
+        "ImageBind++ AT E.",
+        _ENHANCED,
+        "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)",
+        Adjustment(sigma=EXPERTISE),
+    ),
+    Row("InternVL_IB++ AT E.", _ENHANCED, _BOTH, _EXPERTISE_BOTH),
+    Row("InternVL_IB†++ AT E.", _ENHANCED, _TUNED_BOTH, _EXPERTISE_BOTH),
+    Row(
+        "ImageBind++ Ver.",
+        _ENHANCED,
+        "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)",
+        Adjustment(sigma=VERSATILE),
+    ),
+    Row("InternVL_IB++ Ver.", _ENHANCED, _BOTH, _VERSATILE_BOTH),
+    Row("InternVL_IB†++ Ver.", _ENHANCED, _TUNED_BOTH, _VERSATILE_BOTH),
+)
+"""Source: Molecule-Space, tables 2 to 4; the order is theirs."""
+
+SAMPLES: Mapping[str, int] = {
+    "audiocaps": 964,
+    "clotho": 1045,
+    "vggss": 5158,
+    "flickrnet": 5000,
+    "coco": 5000,
+    "flickr30k": 1000,
+    "esc50": 400,
+    "audioset": 19048,
+    "imagenet": 50000,
+}
+"""Items the paper says it evaluates. Source: Molecule-Space, table 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One metric of one task.
+
+    Attributes:
+        task: its name.
+        metric: as ``Score.metrics`` calls it.
+        title: as the paper calls it.
+    """
+
+    task: str
+    metric: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the paper.
+
+    Attributes:
+        number: the paper's.
+        title: the paper's.
+        columns: from left to right.
+        figures: row name to the paper's figures, per cent; None where it has a dash.
+    """
+
+    number: int
+    title: str
+    columns: tuple[Column, ...]
+    figures: Mapping[str, tuple[float | None, ...]] = field(repr=False)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, each once, in order."""
+        return tuple(dict.fromkeys(column.task for column in self.columns))
+
+    def columns_of(self, task: str) -> tuple[Column, ...]:
+        """Return the columns of one task."""
+        return tuple(column for column in self.columns if column.task == task)
+
+    def paper(self, row: str, column: Column) -> float | None:
+        """Return the paper's figure, per cent; None where it has a dash."""
+        return self.figures[row][self.columns.index(column)]
+
+
+def _figures(text: str) -> dict[str, tuple[float | None, ...]]:
+    """Read lines of a name and, after a bar, figures or dashes."""
+    pairs = (line.split("|") for line in text.strip().splitlines())
+    return {
+        name.strip(): tuple(None if cell == "-" else float(cell) for cell in cells.split())
+        for name, cells in pairs
+    }
+
+
+TABLES: Mapping[str, Table] = {
+    "table3": Table(
+        3,
+        "zero-shot classification",
+        (
+            Column("esc50", "accuracy", "accuracy"),
+            Column("audioset", "mAP", "mAP"),
+            Column("imagenet", "accuracy", "accuracy"),
+        ),
+        _figures("""
+            InternVL             |   -     -   81.70
+            CLAP_g               | 90.95 23.36   -
+            CLAP_m               | 92.60 23.08   -
+            WAV2CLIP             | 17.40  0.71 60.58
+            AudioCLIP            | 11.45  5.65 24.14
+            C-MCR                | 66.05 11.15 23.16
+            Ex-MCR               | 68.35  6.67 60.58
+            ImageBind            | 67.25 13.96 76.31
+            InternVL_IB          | 66.05 11.82 81.54
+            InternVL_IB†         | 66.75 11.82 81.54
+            ImageBind++ AT E.    | 92.80 25.35 74.83
+            InternVL_IB++ AT E.  | 93.60 25.35 73.33
+            InternVL_IB†++ AT E. | 93.00 26.45 72.07
+            ImageBind++ Ver.     | 88.55 19.69 76.32
+            InternVL_IB++ Ver.   | 88.30 18.93 81.49
+            InternVL_IB†++ Ver.  | 87.70 19.23 81.42
+        """),
+    ),
+    "table4": Table(
+        4,
+        "zero-shot retrieval",
+        tuple(
+            Column(task, f"mean R@{k}", f"R@{k}")
+            for task in ("audiocaps", "clotho", "vggss", "flickrnet", "coco", "flickr30k")
+            for k in (1, 5)
+        ),
+        _figures("""
+  InternVL             |   -     -     -     -     -     -    -     -   61.05 82.18 89.29 98.19
+  CLAP_g               | 40.25 76.21 18.46 41.70   -     -    -     -     -     -     -     -
+  CLAP_m               | 39.00 74.71 17.90 40.57   -     -    -     -     -     -     -     -
+  WAV2CLIP             |  0.88  4.22  0.78  2.60  2.51  9.28 0.82  3.41 40.24 64.78 71.89 90.55
+  AudioCLIP            |  3.53 11.30  3.20  9.97  1.25  3.91 1.37  4.91 17.51 37.50 38.89 64.92
+  C-MCR                | 15.76 41.37  8.37 24.86  1.94  7.69 1.39  5.97 16.67 37.04 34.16 63.64
+  Ex-MCR               | 19.07 47.05  7.01 22.04  2.13  8.13 1.57  5.94 40.24 64.78 71.89 90.55
+  ImageBind            |  9.24 27.47  6.64 17.28 14.82 35.67 7.68 20.79 57.28 79.54 86.04 96.97
+  InternVL_IB          | 11.17 32.03  6.60 18.27 13.77 34.56 7.37 20.80 61.49 82.17 89.61 98.14
+  InternVL_IB†         | 11.20 31.84  6.42 17.45 14.47 36.44 8.02 20.90 61.49 82.17 89.61 98.14
+  ImageBind++ AT E.    | 42.50 77.31 19.49 43.57 12.38 33.47 5.63 17.35 47.61 71.82 78.52 94.37
+  InternVL_IB++ AT E.  | 41.41 77.68 20.19 46.03 10.99 30.62 5.24 17.65 54.87 78.00 85.45 96.81
+  InternVL_IB†++ AT E. | 43.10 78.31 19.38 45.17 12.23 32.68 5.71 18.23 54.75 77.87 85.08 96.99
+  ImageBind++ Ver.     | 29.16 62.98 13.67 33.19 15.48 39.26 8.01 21.87 57.01 79.23 85.91 97.03
+  InternVL_IB++ Ver.   | 29.11 62.30 12.66 32.75 14.40 36.78 7.74 21.85 61.07 82.00 89.30 98.09
+  InternVL_IB†++ Ver.  | 29.42 62.10 13.48 33.69 15.48 39.14 8.32 22.40 61.13 82.05 89.33 98.11
+        """),
+    ),
+}
+
+_AIT = ("audio", "image", "text")
+PUBLISHED = Catalogue(
+    {
+        name: SpaceSpec(name, dim, modalities, adapter="", source="")
+        for name, dim, modalities in (
+            ("ImageBind", 1024, _AIT),
+            ("InternVL", 768, ("image", "text")),
+            ("CLAP_g", 512, ("audio", "text")),
+            ("CLAP_m", 512, ("audio", "text")),
+            ("WAV2CLIP", 512, _AIT),
+            ("AudioCLIP", 1024, _AIT),
+            ("C_MCR", 512, _AIT),
+            ("Ex_MCR", 512, _AIT),
+        )
+    }
+)
+"""The paper's spaces by description alone: what a reaction is made of, without any weights."""
+
+
+def parse_rows(text: str | None) -> tuple[Row, ...]:
+    """Return the rows of a comma-separated list; None means all.
+
+    Case and punctuation do not matter; ``ft`` stands for the dagger, ``pp`` for ``++``, and a
+    name without its setting for both settings.
+
+    Raises:
+        UsageError: no row has such a name, or the list is empty.
+    """
+    if text is None:
+        return ROWS
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    if not wanted:
+        raise UsageError("--rows names none", fix="--rows ImageBind,ImageBind++   or leave it out")
+    chosen: set[str] = set()
+    for name in wanted:
+        found = {row.name for row in ROWS if _fold(name) in (_fold(row.name), _product(row))}
+        if not found:
+            known = [row.name for row in ROWS]
+            raise UsageError(
+                f"unknown row '{name}'", fix=suggestion(name, known), name=name, known=known
+            )
+        chosen |= found
+    return tuple(row for row in ROWS if row.name in chosen)
+
+
+def _fold(name: str) -> str:
+    spelled = name.casefold().replace("†", "ft").replace("++", "pp")
+    return "".join(c for c in spelled if c.isalnum())
+
+
+def _product(row: Row) -> str:
+    return _fold(row.name.removesuffix(" AT E.").removesuffix(" Ver."))

@@ -1,0 +1,1 @@
+"""Embedding inputs with a product: arguments, streams, writers."""

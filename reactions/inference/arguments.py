@@ -1,0 +1,82 @@
+"""What the arguments of ``molspace infer`` name: files of lines, media, texts, or mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from reactions.core.errors import UsageError
+from reactions.core.file_names import as_stored
+from reactions.data.path_like import never_a_file, not_decoded, path_reason
+from reactions.modalities.suffixes import SUFFIXES, modality_of
+
+MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
+
+
+def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
+    """Refuse arguments that look like paths and lead to nothing that can be embedded.
+
+    Args:
+        inputs: command-line arguments.
+        base: folder that relative paths start from.
+
+    Raises:
+        UsageError: some do.
+    """
+    refused: list[tuple[str, str]] = []
+    for text in inputs:
+        if text == "-" or not text.strip() or text.lstrip().startswith("{"):
+            continue
+        found = file_of_lines(text, base)
+        if isinstance(found, Path):
+            continue
+        if reason := found or _reason(text, base):
+            refused.append((text, reason))
+    if refused:
+        text, reason = refused[0]
+        more = f", nor are {len(refused) - 1} more" if refused[1:] else ""
+        raise UsageError(
+            f"'{text}' is not taken for a text{more}",
+            why=reason,
+            fix="correct the path; or say that it is a text: --text (of all arguments), or "
+            '\'{"text": "..."}\'',
+            inputs=[text for text, _ in refused[:20]],
+        )
+
+
+def _reason(text: str, base: Path) -> str:
+    """Say why an argument is not an input; "" if it is a file of lines, a medium or a text."""
+    if modality_of(text):
+        try:
+            path = as_stored(base / text)
+            if path.is_file():
+                return ""
+            if len(text.split()) == 1 and not never_a_file(text):
+                return f"no such file: {path}"
+        except (OSError, ValueError):  # longer than any file's name, or with a null in it
+            pass
+    return path_reason(text, base)
+
+
+def file_of_lines(text: str, base: Path) -> Path | str:
+    """Return the file of lines that an argument names, why it is unusable, or ""."""
+    if not text.strip():
+        return ""
+    path = as_stored(base / text)
+    suffix = path.suffix.lower()
+    try:
+        if path.is_dir():
+            hint = "manifest.jsonl" if (path / "manifest.jsonl").is_file() else "*"
+            return f"it is a folder; give its files: {path / hint}"
+        if path.is_fifo() or (suffix in MANIFEST_SUFFIXES and path.is_file()):
+            return path
+        # Embedding the name of a file as a text would hide a mistake.
+        if suffix in MANIFEST_SUFFIXES and len(text.split()) == 1:
+            return f"it is not a regular file: {path}" if path.exists() else f"no such file: {path}"
+        if suffix not in SUFFIXES and path.is_file():
+            told = not_decoded(suffix.removeprefix("."))
+            fix = told or f'; write {{"image": "{text}"}}, or audio'
+            return f"its name does not say what it holds{fix}"
+    except (OSError, ValueError):  # longer than any file's name, or with a null in it
+        pass
+    return ""

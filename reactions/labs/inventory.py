@@ -1,0 +1,262 @@
+"""What a lab's data hold: counts before a long run, and findings about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from reactions.core.errors import DataError, MissingError, MolspaceError
+from reactions.core.hashing import digest
+from reactions.core.protocols import NotLookedAt
+from reactions.core.storage import entry_of
+from reactions.core.types import Corpus, SpaceSpec
+from reactions.data.audit import VERSION, Finding, duplicates, leakage, others, undecodable
+from reactions.data.scan_cache import Table
+from reactions.data.sources.corpus import SourceCorpus
+from reactions.data.sources.parts import signature_of
+from reactions.encoders.precomputed.folder import open_table
+from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.eval.tasks.published import Opening
+from reactions.eval.tasks.registry import LAYOUTS, captions_of, find_set, layout_of
+from reactions.labs.folders import (
+    common_ids,
+    examine,
+    folder_spaces,
+    shared_modalities,
+    size_bytes,
+)
+from reactions.labs.lab import Lab
+
+CAPTIONED = ("audiocaps", "clotho", "coco", "flickr30k")
+"""Tasks whose captions a text corpus may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A corpus or an evaluation set, counted.
+
+    Attributes:
+        kind: which of these; a space is a folder of embeddings.
+        name: the modality, the task, or the space and its modality.
+        title: the corpus's name, the set's, or what rows have: width and ids.
+        found: usable items; 0 if there are none or they cannot be read.
+        expected: items of the published set; of a corpus, all that were found, good and bad.
+        bad: items that cannot be used.
+        skipped: items that the lab file leaves out.
+        others: files of other kinds that lie beside a corpus's own and are left out.
+        size_bytes: of its files; 0 for what is generated.
+        problem: why it cannot be used, "" if it can.
+        fix: what helps, "" if nothing is wrong.
+        looked_at: False for what is remote, where the network is not to be used.
+        reading: what was guessed, or is odd, about how a corpus's tables are read.
+    """
+
+    kind: Literal["corpus", "task", "space", "common ids"]
+    name: str
+    title: str
+    found: int = 0
+    expected: int = 0
+    bad: int = 0
+    skipped: int = 0
+    others: int = 0
+    size_bytes: int = 0
+    problem: str = ""
+    fix: str = ""
+    looked_at: bool = True
+    reading: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def inventory(lab: Lab) -> list[Holding]:
+    """Count the corpora of a lab, its embeddings, and the evaluation sets it has or should have."""
+    found = [_corpus(lab, modality) for modality in sorted(lab.corpora)]
+    specs = list(folder_spaces(lab))
+    found += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
+    found += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
+    tasks = [task for task in LAYOUTS if lab.world_tasks or lab.data.of(task)]
+    return found + [_task(lab, task) for task in tasks]
+
+
+def _folder(spec: SpaceSpec, modality: str) -> Holding:
+    name = f"{spec.name} {modality}"
+    try:
+        table, _, where = open_table(spec, modality)
+        held = size_bytes(spec, modality)
+    except MolspaceError as error:
+        return Holding("space", name, "", problem=_said(error), fix=error.fix)
+    n, dim = table.shape
+    title = f"{dim} dimensions, " + (f"ids: {where}" if where else "no ids")
+    return Holding("space", name, title, n, n, size_bytes=held)
+
+
+def _common(specs: Sequence[SpaceSpec], modality: str) -> Holding:
+    title = " & ".join(spec.name for spec in specs)
+    try:
+        n_common, n_most, _ = common_ids(specs, modality)
+    except MolspaceError as error:  # reported with the space already
+        return Holding("common ids", modality, title, problem=error.what)
+    problem = "" if n_common else f"{title} have no {modality} ids in common"
+    fix = "" if n_common else "embed the same items, and give them the same ids"
+    return Holding("common ids", modality, title, n_common, n_most, problem=problem, fix=fix)
+
+
+def audit(lab: Lab) -> list[Finding]:
+    """Look through a lab's corpora and embeddings; what cannot be used is reported, not raised."""
+    return audit_corpora(lab) + examine(lab)[1]
+
+
+def audit_corpora(lab: Lab) -> list[Finding]:
+    """Look through the corpora of a lab; one that cannot be used is reported, not raised."""
+    findings: list[Finding] = []
+    for modality in sorted(lab.corpora):
+        try:
+            corpus = lab.corpus(modality)
+        except (DataError, MissingError) as error:
+            fields = error.fields
+            findings.append(
+                Finding(
+                    "unusable",
+                    f"{lab.name} {modality}",
+                    f"{_said(error)}; {error.fix}" if error.fix else _said(error),
+                    count=int(fields.get("n_bad", 0)),
+                    total=int(fields.get("n_rows", 0)),
+                    listed=str(fields.get("listed", "")),
+                )
+            )
+            continue
+        if corpus is None:
+            continue
+        if isinstance(corpus, SourceCorpus) and (left_out := undecodable(corpus)):
+            findings.append(left_out)
+        if isinstance(corpus, SourceCorpus) and (beside := others(corpus)):
+            findings.append(beside)
+        if repeated := duplicates(corpus):
+            findings.append(repeated)
+        if modality == "text":
+            findings += _leakage(lab, corpus)
+    return findings
+
+
+def _leakage(lab: Lab, corpus: Corpus) -> list[Finding]:
+    evaluated: dict[str, list[tuple[str, str]]] = {}
+    absent: list[str] = []
+    unreadable: list[Finding] = []
+    for task in CAPTIONED:
+        try:
+            evaluated[task] = lab.captions(task)
+        except MissingError:
+            absent.append(task)
+        except DataError as error:
+            unreadable.append(_unchecked(corpus, task, _said(error)))
+    findings = leakage(corpus, evaluated, told=lab.told) + unreadable
+    if absent:
+        findings.append(_unchecked(corpus, ", ".join(absent), "they are not there"))
+    return findings
+
+
+def leaks(lab: Lab) -> tuple[str, ...]:
+    """Tell which of a lab's evaluation sets have captions that its text corpus holds, too.
+
+    Only real texts are held against real captions, not what a world makes up. What was found
+    is remembered until the corpus or a file of captions changes.
+
+    Returns:
+        A line, for people, for each set that shares captions, or whose captions cannot be read.
+
+    Raises:
+        MissingError: the corpus is missing.
+        DataError: the corpus cannot be used.
+    """
+    corpus = lab.corpus("text")
+    if not isinstance(corpus, SourceCorpus):
+        return ()
+    openings: dict[str, Opening] = {}
+    for task in CAPTIONED:
+        with suppress(MissingError):
+            openings[task] = find_set(task, lab.data)
+    if not openings:
+        return ()
+    stamps = [entry_of(opening.labels).stamp for opening in openings.values()]
+    cached = "leaks-" + digest("leaks", [corpus.name, VERSION])[:32]
+    signature = signature_of([corpus.digest, *openings, *stamps])
+    if (table := lab.tables.get(cached, signature)) is not None:
+        return tuple(table.facts["notices"])
+    evaluated: dict[str, list[tuple[str, str]]] = {}
+    findings: list[Finding] = []
+    for task, opening in openings.items():
+        try:
+            evaluated[task] = list(captions_of(opening))
+        except DataError as error:
+            findings.append(_unchecked(corpus, task, _said(error)))
+    findings = leakage(corpus, evaluated, told=lab.told) + findings
+    notices = [f"text corpus: {finding.message}" for finding in findings]
+    lab.tables.put(cached, signature, Table(facts={"notices": notices}))
+    return tuple(notices)
+
+
+def _unchecked(corpus: Corpus, tasks: str, why: str) -> Finding:
+    message = f"not compared with the captions of {tasks}: {why}"
+    return Finding("unchecked", corpus.name, message)
+
+
+def _corpus(lab: Lab, modality: str) -> Holding:
+    try:
+        corpus = lab.corpus(modality)
+    except MolspaceError as error:
+        seen = not isinstance(error, NotLookedAt)
+        return Holding("corpus", modality, "", problem=_said(error), fix=error.fix, looked_at=seen)
+    assert corpus is not None  # the lab names it
+    if not isinstance(corpus, SourceCorpus):
+        return Holding("corpus", modality, corpus.name, len(corpus), len(corpus))
+    skipped = corpus.skipped
+    return Holding(
+        "corpus",
+        modality,
+        corpus.name,
+        found=len(corpus),
+        expected=skipped.n_rows,
+        bad=skipped.n_bad,
+        skipped=skipped.n_skipped,
+        others=sum(corpus.others.values()),
+        size_bytes=corpus.size_bytes,
+        reading=corpus.reading,
+    )
+
+
+def _task(lab: Lab, task: str) -> Holding:
+    layout = layout_of(task)
+    try:
+        data = lab.benchmark(task)
+    except MolspaceError as error:
+        return Holding(
+            "task",
+            task,
+            layout.title,
+            expected=layout.expected,
+            problem=_said(error),
+            fix=error.fix,
+        )
+    sides = _sides(data)
+    real = [side for side in sides if isinstance(side, SourceCorpus)]
+    return Holding(
+        "task",
+        task,
+        layout.title,
+        found=len(sides[0]),
+        expected=data.expected,
+        bad=sum(side.skipped.n_bad for side in real),
+        size_bytes=sum(side.size_bytes for side in real),
+    )
+
+
+def _sides(data: BenchmarkData) -> list[Corpus]:
+    return [data.left, data.right] if isinstance(data, RetrievalData) else [data.queries]
+
+
+def _said(error: MolspaceError) -> str:
+    return f"{error.what}: {error.why}" if error.why else error.what

@@ -1,0 +1,231 @@
+"""Reading lab files: TOML to a checked ``Lab``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.file_digests import DigestCache, cache_root
+from reactions.core.local_files import exists, expand_user, is_dir, is_file
+from reactions.core.types import FactorDefaults
+from reactions.data.sources.config import Told, silent
+from reactions.encoders.registry import resolve_uri
+from reactions.eval.tasks.registry import Folders
+from reactions.labs.data_sections import data_home, read_corpora, read_folders
+from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.space_sections import Model, read_spaces
+from reactions.labs.toml_files import TomlFile, read_toml
+from reactions.labs.toml_values import check_keys, table_of, typed
+from reactions.labs.trust import Mention, allow, mentions, refusal, verdict
+from reactions.weights.locate import NamedWeights, Places
+
+Agree = Callable[[Path, Sequence[Mention]], bool]
+"""Asks a person whether to use a lab file that was found by itself; gets what it names."""
+
+OWN_LAB = "molspace.toml"
+_TYPES = {"float": float, "int": int, "int | None": int, "str": str, "Precision": str}
+"""Annotations of ``ReactionSettings`` to what a lab file must give for them."""
+
+_BUILT_IN = Path(__file__).parent
+_MAX_EXTENDED = 8
+
+
+def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
+    """Return the file of a lab.
+
+    Args:
+        name: a built-in lab's name, or a path; None means ``./molspace.toml`` if there is
+            one, else the mini lab.
+        folder: where a relative path starts; None means the working directory.
+
+    Raises:
+        MissingError: no such lab.
+    """
+    if name is None:
+        own = Path(OWN_LAB)
+        # A folder, or a link that leads nowhere, is meant to be a lab: never use another instead.
+        return Path(os.path.realpath(own)) if os.path.lexists(own) else _BUILT_IN / "mini.toml"
+    if is_file(_BUILT_IN / f"{name}.toml"):
+        return _BUILT_IN / f"{name}.toml"
+    path = (folder or Path()) / expand_user(name)
+    if is_dir(path):
+        path = path / OWN_LAB
+    if exists(path):
+        return path.resolve()
+    known = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
+    raise MissingError(
+        f"no lab '{name}'", fix=f"{suggestion(name, known)}   or give the path of a file"
+    )
+
+
+def load_lab(
+    name: str | None = None,
+    *,
+    seed: int | None = None,
+    digests: DigestCache | None = None,
+    data: Path | None = None,
+    weights: Mapping[str, Path] | None = None,
+    told: Told = silent,
+    agree: Agree = lambda path, found: False,
+) -> Lab:
+    """Read and check a lab file.
+
+    ``./molspace.toml`` that the user did not name is only read where it names nothing but local
+    data, or where the user agreed to it (``molspace lab allow``).
+
+    Args:
+        name: see ``find_lab``.
+        seed: instead of the lab's own.
+        digests: remembers digests of large files and scans of corpora between runs; the
+            default is in the user's cache.
+        data: folder of evaluation sets, looked in before those that the lab names; it also
+            stands for ``$MOLSPACE_DATA`` in lab files.
+        weights: space name to the file or folder that holds its weights.
+        told: of the progress of scans.
+        agree: asks whether to use a lab file that was found by itself; its yes is remembered.
+
+    Raises:
+        MissingError: no such lab, or no such folder of data.
+        UsageError: the file is not valid; the message names the key. Or the user has not
+            agreed to it.
+        DataError: it is too large, or not a regular file.
+    """
+    if data is not None and not is_dir(data):
+        raise MissingError(
+            f"no folder of data at '{data}'",
+            fix="give the folder that holds the evaluation sets, one folder each",
+            path=str(data),
+        )
+    named = NamedWeights(weights)
+    opened = _Opened(
+        digests or DigestCache(cache_root()),
+        Places.of_environment(named),
+        data_home() if data is None else data.absolute(),
+    )
+    files = read_chain(find_lab(name))
+    if name is None and files[0].path.parent != _BUILT_IN:
+        _check_trust(files, agree)
+    lab = _read(files, opened).with_seed(seed)
+    folders = lab.data if data is None else replace(lab.data, chosen=data.absolute())
+    return replace(lab, data=folders, told=told, weights=named)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What reading a lab needs beside its file: caches, and where weights and data lie."""
+
+    digests: DigestCache
+    places: Places
+    root: Path
+
+
+def read_chain(path: Path) -> list[TomlFile]:
+    """Read a lab file and all that it extends, the file itself first; nothing else is looked at.
+
+    Raises:
+        MissingError: it, or a lab that it extends, is not there.
+        UsageError: one is not valid TOML, or they extend one another in a circle.
+        DataError: one is too large, or not a regular file.
+    """
+    files = [read_toml(path)]
+    while True:
+        path, data = files[-1].path, files[-1].data
+        check_keys(data, ("lab", "reaction", "factors", "spaces", "corpora", "data"), path, "")
+        head = table_of(data, "lab", path)
+        check_keys(head, ("name", "label", "extends", "seed", "world_tasks"), path, "lab.")
+        if "extends" not in head:
+            return files
+        if len(files) > _MAX_EXTENDED:
+            raise UsageError(f"{path}: labs extend one another in a circle")
+        extends = typed(head["extends"], str, path, "lab.extends")
+        try:
+            files.append(read_toml(find_lab(extends, folder=path.parent)))
+        except MissingError as error:
+            raise MissingError(f"{path}: lab.extends: {error.what}", fix=error.fix) from None
+
+
+def _check_trust(files: Sequence[TomlFile], agree: Agree) -> None:
+    """Refuse a lab file that the user did not name, unless it is data alone or the user agrees."""
+    found, state = mentions(files), verdict(files)
+    if state == "denied" or (found and state != "allowed"):
+        if state == "denied" or not agree(files[0].path, found):
+            raise refusal(files, found)
+        allow(files)
+
+
+def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
+    path, data = files[0].path, files[0].data
+    head = table_of(data, "lab", path)
+    base = _read(files[1:], opened) if len(files) > 1 else None
+    default = path.parent.name if path.name == OWN_LAB else path.stem
+    name = typed(head.get("name", default), str, path, "lab.name")
+    specs = dict(base.catalogue.items()) if base else {}
+    own = read_spaces(data, path, opened.digests, opened.places)
+    specs.update(own)
+    uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
+    uris.update({name: space.uri for name, space in own.items() if isinstance(space, Model)})
+    corpora = {**(base.corpora if base else {}), **read_corpora(data, path, opened.root)}
+    world_tasks = head.get("world_tasks", base.world_tasks if base else False)
+    label = typed(head.get("label", name), str, path, "lab.label") or name
+    # A result made with stand-ins says so, whatever the lab is called.
+    rehearsal = world_tasks or any(source.world_rows for source in corpora.values())
+    for word in (base.label if base else "", "mini" if rehearsal else ""):
+        if word and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", label):
+            label = f"{word} ({label})"
+    return Lab(
+        name=name,
+        label=label,
+        path=path,
+        seed=typed(head.get("seed", base.seed if base else 0), int, path, "lab.seed"),
+        catalogue=Catalogue(
+            specs, partial(resolve_uri, digest_cache=opened.digests, places=opened.places)
+        ),
+        settings=_settings(data, base, path),
+        factors=_factors(data, base, path),
+        corpora=corpora,
+        data=read_folders(data, base.data if base else Folders(), path, opened.root),
+        world_tasks=typed(world_tasks, bool, path, "lab.world_tasks"),
+        digests=opened.digests,
+        uris=uris,
+    )
+
+
+def _settings(data: Mapping[str, Any], base: Lab | None, path: Path) -> ReactionSettings:
+    given = table_of(data, "reaction", path)
+    settings = base.settings if base else ReactionSettings()
+    known = {entry.name: _TYPES[str(entry.type)] for entry in fields(settings)}
+    check_keys(given, known, path, "reaction.")
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        values[key] = typed(value, known[key], path, f"reaction.{key}")
+    try:
+        return replace(settings, **values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
+
+
+def _factors(data: Mapping[str, Any], base: Lab | None, path: Path) -> FactorDefaults:
+    given = table_of(data, "factors", path)
+    check_keys(given, ("lambda", "sigma"), path, "factors.")
+    factors = base.factors if base else FactorDefaults()
+    changes: dict[str, Any] = {}
+    for key, pairs, other in (
+        ("lambda", "displacement", "other_displacement"),
+        ("sigma", "combination", "other_combination"),
+    ):
+        table = dict(table_of(given, key, path))
+        for modality, value in table.items():
+            table[modality] = typed(value, float, path, f"factors.{key}.{modality}")
+            if not 0 <= value <= 1:
+                raise UsageError(f"{path}: factors.{key}.{modality} must be 0 to 1, not {value!r}")
+        if "other" in table:
+            changes[other] = table.pop("other")
+        changes[pairs] = tuple(sorted({**dict(getattr(factors, pairs)), **table}.items()))
+    return replace(factors, **changes)

@@ -1,0 +1,1 @@
+"""Media: which kinds there are, and how each is recognised, checked, decoded and digested."""

@@ -1,0 +1,245 @@
+"""Images opened within limits: only formats that are decoded safely, sizes held before decoding.
+
+A decoded image takes at most 4 bytes a pixel inside Pillow and 3 in the array that is returned,
+which is filled in bands of rows: 0.7 GB at the limit of 100 million pixels. A progressive JPEG
+adds up to 8 bytes a pixel while it is decoded. AVIF and WEBP images may have half as many pixels,
+JPEG 2000 images a quarter.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import struct
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from reactions.core.errors import MediaError
+from reactions.modalities.image_headers import Excess, check_header
+
+if TYPE_CHECKING:
+    import PIL.Image
+    from numpy.typing import NDArray
+
+FORMATS = (
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "JPEG",
+    "JPEG2000",
+    "PNG",
+    "PPM",
+    "QOI",
+    "TGA",
+    "TIFF",
+    "WEBP",
+)
+"""What Pillow may decode. Its other formats run programs (PostScript: Ghostscript), read further
+files, or are not worth the code that the author of a file can reach."""
+
+MAX_SCANS = 200
+"""Passes of a progressive JPEG: each costs as much as decoding all its pixels."""
+
+_PLUGINS = {"DIB": "Bmp", "JPEG2000": "Jpeg2K", "WEBP": "WebP"}
+_PILLOW = re.compile(r"PIL\.")
+_UNHEARD = ("ignore", None, Warning, _PILLOW, 0)
+_BAND_PIXELS = 1 << 20
+_ORIENTATION = 0x0112
+_TILE_TAGS = (322, 323)
+_SHARES = {"AVIF": 2, "JPEG2000": 4, "WEBP": 2}
+"""Their decoders keep further copies: their limit is this many times lower."""
+
+_SLOW_BYTES = {"qoi": 24 << 20, "ppm_plain": 32 << 20, "bmp_rle": 32 << 20}
+"""What Pillow decodes in Python: this many bytes take ten seconds."""
+
+_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, 1),
+}
+"""What undoes each EXIF orientation."""
+
+
+@lru_cache(maxsize=1)
+def formats() -> tuple[str, ...]:
+    """Return those of ``FORMATS`` that this Pillow decodes."""
+    from PIL import Image
+
+    for name in FORMATS:
+        try:
+            importlib.import_module(f"PIL.{_PLUGINS.get(name, name.capitalize())}ImagePlugin")
+        except ImportError:  # an older Pillow, or one built without it
+            continue
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def open_image(stream: BinaryIO, path: str, max_pixels: int) -> PIL.Image.Image:
+    """Open an image and hold what it declares against the limits; no pixel is decoded yet.
+
+    Args:
+        stream: at its start.
+        path: for messages.
+        max_pixels: width times height, at most.
+
+    Raises:
+        MediaError: it is larger than ``max_pixels``, or would take as much to decode.
+        Exception: Pillow's plugins raise whatever their parser meets.
+    """
+    from PIL import Image
+
+    _silence()
+    _check_webp(stream.read(32), path, max_pixels)
+    try:
+        check_header(stream)
+    except Excess as error:
+        raise MediaError(
+            f"cannot use the image '{path}'", why=str(error), fix="save it anew", path=path
+        ) from error
+    image = Image.open(stream, formats=formats())
+    try:
+        _check(image, stream, path, max_pixels)
+    except BaseException:
+        image.close()
+        raise
+    return image
+
+
+def _silence() -> None:
+    """Keep Pillow from warning on stderr of what it decodes all the same, a line for each tag.
+
+    ``warnings.catch_warnings`` is of no use here: images are decoded in several threads.
+    """
+    if _UNHEARD not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
+
+
+def to_rgb(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
+    """Decode an open image: first frame, upright, on white where it is transparent.
+
+    Returns:
+        (h, w, 3) uint8, RGB.
+
+    Raises:
+        MediaError: it holds values of no defined range.
+        Exception: Pillow's plugins raise whatever their parser meets.
+    """
+    if image.mode == "F":
+        raise _undefined(path, "it holds floats, whose range is not defined")
+    image.load()
+    turn = _turn(image)
+    out = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        bottom = min(image.height, top + rows)
+        out[top:bottom] = _band(image.crop((0, top, image.width, bottom)), path)
+    return out if turn is None else np.ascontiguousarray(turn(out))
+
+
+def oversized(path: str, max_pixels: int, why: str = "") -> MediaError:
+    """Return the error for an image beyond the limits."""
+    return MediaError(
+        f"image too large: '{path}'",
+        why=why or f"more than {max_pixels // 1_000_000} million pixels",
+        fix="scale it down",
+        path=path,
+    )
+
+
+def _check(image: PIL.Image.Image, stream: BinaryIO, path: str, max_pixels: int) -> None:
+    limit = max_pixels // _SHARES.get(str(image.format), 1)
+    if image.width * image.height > limit:
+        raise _too_many_pixels(path, image.width, image.height, limit)
+    if image.format == "TIFF":
+        # libtiff takes memory for a whole tile, however small the image.
+        width, height = (_whole(image.tag_v2.get(tag)) for tag in _TILE_TAGS)  # type: ignore[attr-defined]
+        if width * height > max_pixels:
+            raise _too_many_pixels(path, width, height, max_pixels, "tiles of ")
+    tiles = getattr(image, "tile", None) or [("",)]
+    codec = str(tiles[0][0])
+    place = stream.tell()
+    size_bytes = stream.seek(0, 2)
+    stream.seek(place)
+    if size_bytes > _SLOW_BYTES.get(codec, size_bytes):
+        most = f"more than {_SLOW_BYTES[codec] >> 20} MiB of this kind are not decoded"
+        raise oversized(path, max_pixels, f"it has {size_bytes} bytes; {most}")
+    if image.format == "JPEG" and image.info.get("progressive"):
+        place = stream.tell()
+        stream.seek(0)
+        n = stream.read().count(b"\xff\xda")
+        stream.seek(place)
+        if n > MAX_SCANS:
+            raise oversized(path, max_pixels, f"it has {n} scans, more than {MAX_SCANS}")
+
+
+def _check_webp(head: bytes, path: str, max_pixels: int) -> None:
+    """Hold a WebP's canvas against the limit: its decoder takes memory for it when it opens."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return
+    match head[12:16]:
+        case b"VP8X":
+            width = int.from_bytes(head[24:27], "little") + 1
+            height = int.from_bytes(head[27:30], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(head[21:25], "little")
+            width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            width, height = (side & 0x3FFF for side in struct.unpack("<HH", head[26:30]))
+        case _:
+            return
+    if width * height > (limit := max_pixels // _SHARES["WEBP"]):
+        raise _too_many_pixels(path, width, height, limit)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _too_many_pixels(
+    path: str, width: int, height: int, max_pixels: int, what: str = ""
+) -> MediaError:
+    limit = f"more than {max_pixels // 1_000_000} million pixels"
+    return oversized(path, max_pixels, f"{what}{width} x {height} pixels, {limit}")
+
+
+def _turn(
+    image: PIL.Image.Image,
+) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged metadata (an open set of errors) does not damage the pixels
+        return None
+
+
+def _band(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
+    """Return some rows as (h, w, 3) uint8."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16 bits a pixel; Pillow names byte orders apart
+        grey = np.asarray(image).astype(np.int64)
+        if grey.min() < 0 or grey.max() > 0xFFFF:
+            raise _undefined(path, "its values do not fit 16 bits")
+        eight = ((grey + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255, rounded
+        return np.repeat(eight[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(canvas, image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
+
+
+def _undefined(path: str, why: str) -> MediaError:
+    return MediaError(
+        f"cannot use the image '{path}'",
+        why=why,
+        fix="save it with 8 or 16 bits a channel",
+        path=path,
+    )

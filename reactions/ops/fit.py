@@ -1,0 +1,146 @@
+"""Training one projector on pseudo-pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from reactions.core.errors import DataError
+from reactions.ops.architectures import PAPER
+from reactions.ops.mcr import Autograd, make_head
+from reactions.ops.pairs import PseudoSet, PseudoTable
+from reactions.ops.precision import Precision, full_float32
+from reactions.ops.projector import Head, Projector
+from reactions.ops.projector_step import Trainer
+
+__all__ = ["PseudoSet", "PseudoTable", "TrainingSettings", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a projector is trained.
+
+    Attributes:
+        hidden_dim: width of the projector's hidden layer.
+        temperature: of InfoNCE.
+        learning_rate: Adam's, constant.
+        batch_size: rows a step.
+        epochs: passes over the subset.
+        seed: of initial weights and of the order of rows.
+    """
+
+    hidden_dim: int
+    temperature: float
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    seed: int
+
+
+LEAST_FLOPS_FOR_THREADS = 1e9
+"""A smaller step is over before threads have met; on a busy machine they wait for each other."""
+
+
+@contextmanager
+def _fitting_threads(device: torch.device, flops: float) -> Iterator[None]:
+    """Let one thread do small steps on a CPU: as fast alone, and not slowed by neighbours."""
+    before = torch.get_num_threads()
+    if device.type != "cpu" or flops >= LEAST_FLOPS_FOR_THREADS or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def fit(
+    pairs: PseudoTable | Sequence[PseudoSet],
+    settings: TrainingSettings,
+    *,
+    chosen: Sequence[int] | None = None,
+    device: str | torch.device = "cpu",
+    precision: Precision = "exact",
+    resident: bool = True,
+    recipe: str = PAPER,
+    shared: Sequence[tuple[int, int]] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Head, list[float]]:
+    """Train one projector on the union of pseudo sets.
+
+    Args:
+        pairs: a table, loaded once for all subsets, or the sets for a table of their own.
+        settings: hyper-parameters.
+        chosen: which sets of ``pairs`` to train on, in this order; all of them by default.
+        device: where to train, if sets are given; as are the next two, a table brings its own.
+        precision: ``exact`` computes in float32; ``fast`` multiplies in bfloat16 where the device
+            does that fast, with float32 weights, statistics and Adam.
+        resident: keep all rows on ``device`` rather than windows of them. Same result.
+        recipe: whose projector and loss. All but the paper's are trained by plain autograd in
+            float32, with temperature and width of their own in place of those in ``settings``.
+        shared: places of the modalities that source and target both have, for C-MCR's loss.
+        progress: called with (steps done, steps in all).
+
+    Returns:
+        The projector in eval mode, and the mean loss of each epoch in nats.
+
+    Raises:
+        DataError: fewer than two rows (batch norm needs two), or the loss is not finite.
+
+    Source: Molecule-Space, section 3.2.2, eq. 7 and 8; settings of section 4.1.
+    """
+    if not isinstance(pairs, PseudoTable):
+        budget = None if resident else 0
+        pairs = PseudoTable(pairs, device=device, precision=precision, budget_bytes=budget)
+    chosen = range(len(pairs)) if chosen is None else chosen
+    n = pairs.rows(chosen)
+    batch_size = min(settings.batch_size, n)
+    if batch_size < 2:
+        raise DataError(f"{n} pseudo-pairs are too few to train on", why="batch norm needs 2")
+    projector: Head
+    trainer: Trainer | Autograd
+    if recipe == PAPER:
+        projector = paper = Projector(
+            pairs.source_dim, pairs.target_dim, settings.hidden_dim, seed=settings.seed
+        )
+        projector.to(pairs.device)
+        trainer = Trainer(
+            paper,
+            *pairs.modalities,
+            batch_size,
+            temperature=settings.temperature,
+            learning_rate=settings.learning_rate,
+            dtype=pairs.dtype,
+        )
+    else:
+        projector = make_head(recipe, pairs.source_dim, pairs.target_dim, seed=settings.seed)
+        projector.to(pairs.device)
+        trainer = Autograd(
+            projector,
+            recipe,
+            shared,
+            learning_rate=settings.learning_rate,
+            seed=settings.seed,
+        )
+    generator = torch.Generator().manual_seed(settings.seed)
+    steps = n // batch_size
+    history: list[float] = []
+    # Losses stay on the device until the epoch ends: to read one is to wait for it.
+    losses = torch.zeros(steps, device=pairs.device)
+    made = pairs.batches(chosen, batch_size, settings.epochs, generator)
+    parameters = sum(parameter.numel() for parameter in projector.parameters())
+    flops = 6.0 * parameters * batch_size * pairs.modalities[0]
+    with closing(made) as batches, full_float32(), _fitting_threads(pairs.device, flops):
+        for done, (x, y) in enumerate(batches):
+            losses[done % steps] = trainer.step(x, y)
+            progress(done + 1, settings.epochs * steps)
+            if (done + 1) % steps == 0:
+                history.append(float(losses.mean()))
+                if not np.isfinite(history[-1]):
+                    raise DataError("training diverged: the loss is not finite", epoch=len(history))
+    return projector.eval(), history

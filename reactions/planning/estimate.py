@@ -1,0 +1,83 @@
+"""What a run would take, told before it begins."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from reactions.core.step import Cost
+from reactions.planning.planner import Plan, total_cost
+from reactions.store import Store
+
+LONG_FLOPS = 1e16
+LONG_BYTES = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a run would take.
+
+    Attributes:
+        steps: steps to run.
+        cost: their totals.
+        free_bytes: free disk space where results go.
+        corpora: what is embedded: (name, usable items, items found or expected) of each.
+        uncounted: spaces whose encoders' operations are unknown, and not in ``cost``.
+    """
+
+    steps: int
+    cost: Cost
+    free_bytes: int
+    corpora: tuple[tuple[str, int, int], ...] = ()
+    uncounted: tuple[str, ...] = ()
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a person should be asked first: minutes on a GPU, or gigabytes on disk."""
+        return self.cost.flops > LONG_FLOPS or self.cost.size_bytes > LONG_BYTES
+
+    @property
+    def fits(self) -> bool:
+        """Whether the disk has room for the results."""
+        return self.cost.size_bytes <= self.free_bytes
+
+
+def outlook(plan: Plan, store: Store) -> Outlook:
+    """Return what running a plan would take, apart from what the store has."""
+    from reactions.run.schedule import schedule
+
+    pending = schedule(plan.targets, store.lookup).pending
+    folder = store.root
+    while not folder.exists():
+        folder = folder.parent
+    unknown = {
+        step.space.name: None
+        for step in pending
+        if step.kind == "embed"
+        and step.space is not None
+        and step.space.adapter != "precomputed"
+        and not step.cost.flops
+    }
+    return Outlook(
+        len(pending),
+        total_cost(pending),
+        shutil.disk_usage(folder).free,
+        plan.corpora,
+        tuple(unknown),
+    )
+
+
+def seconds(expected: Outlook, device: str, precision: str) -> float:
+    """Estimate how long a run takes, from how fast its devices multiply.
+
+    Decoding of media is not counted, nor are encoders that keep a device less busy.
+
+    Args:
+        expected: what is to be done.
+        device: as a workbench takes it.
+        precision: ``fast`` or ``exact``.
+    """
+    from reactions.planning.throughput import pace
+    from reactions.run.device import resolve_devices
+
+    return expected.cost.flops / pace(resolve_devices(device), precision)

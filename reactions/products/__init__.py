@@ -1,0 +1,1 @@
+"""Products of spaces: their arithmetic, their trained parts, and bundles on disk."""

@@ -1,0 +1,338 @@
+"""A product on disk: a directory that describes itself and is verified when it is read.
+
+``bundle.json`` holds the reaction, its spaces, factors and provenance;
+``projectors.safetensors`` the trained heads. No base weights, and nothing pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactions.core.errors import BundleError, MissingError, StoreError, UsageError
+from reactions.core.hashing import bytes_digest, digest, file_digest
+from reactions.core.local_files import exists, is_file
+from reactions.core.types import Fusion, Space, leaves
+from reactions.products.bundle_fields import check_fields, load_means, mean_sizes, spec_record
+from reactions.products.bundle_folder import (
+    PROJECTORS,
+    RECORD,
+    check_replaceable,
+    locked_folder,
+    replace,
+    restore,
+    staging_folder,
+    write_file,
+)
+from reactions.products.bundle_record import (
+    FORMAT,
+    MALFORMED,
+    head_places,
+    read_file_entry,
+    read_record,
+    read_space,
+    read_spec,
+)
+from reactions.products.bundle_tensors import check_tensors, check_values
+from reactions.products.tree import mixtures, tree_from_json, tree_to_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from reactions.products.fuse import Heads, Means
+
+_QUICK_BYTES = 1 << 30
+
+__all__ = [
+    "FORMAT",
+    "PROJECTORS",
+    "RECORD",
+    "Bundle",
+    "check_replaceable",
+    "describe",
+    "install",
+    "load_bundle",
+    "with_sources",
+    "write_bundle",
+]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: its directory.
+        record: what ``bundle.json`` says.
+        space: the product, with its leaves' specs.
+    """
+
+    path: Path
+    record: Mapping[str, Any] = field(repr=False)
+    space: Space = field(repr=False)
+
+    @property
+    def expression(self) -> str:
+        """The canonical reaction."""
+        return str(self.record["expression"])
+
+    @property
+    def lab(self) -> str:
+        """Label of the lab it was made in."""
+        return str(self.record["lab"]["label"])
+
+    @property
+    def digest(self) -> str:
+        """Digest of the record, and through it of every file."""
+        return str(self.record["digest"])
+
+    def heads(self, device: str = "cpu") -> Heads:
+        """Load the projectors, in eval mode, onto a device.
+
+        Raises:
+            BundleError: a tensor is missing, misshapen or not finite.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from reactions.ops.mcr import head_class
+        from reactions.ops.projector import Head
+
+        path = self.path / PROJECTORS
+        try:
+            # Once more, as the file may be another by now: shapes cost memory.
+            check_tensors(path, head_places(self.record, self.space), mean_sizes(self.space))
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise BundleError(f"cannot read {path}", why=str(error)) from None
+        heads: dict[tuple[Fusion, int], list[Head]] = {}
+        for index, (fusion, i) in enumerate(mixtures(self.space)):
+            kind = head_class(fusion.experts[i].recipe)
+            loaded = heads[fusion, i] = []
+            for subset in self.record["mixtures"][index]["subsets"]:
+                prefix = f"{index}.{subset}."
+                state = {
+                    name.removeprefix(prefix): tensor
+                    for name, tensor in tensors.items()
+                    if name.startswith(prefix)
+                }
+                for name, tensor in state.items():
+                    check_values(self.path, f"{prefix}{name}", tensor)
+                try:
+                    head: Head = kind.from_state(state)
+                except (LookupError, RuntimeError, ValueError) as error:
+                    raise BundleError(
+                        f"{self.path}: projector {prefix.rstrip('.')} is not whole",
+                        why=" ".join(str(error).split()),
+                    ) from None
+                loaded.append(head.to(device))
+        return heads
+
+    def means(self, device: str = "cpu") -> Means:
+        """Load the means of the spaces that are centred, onto a device.
+
+        Raises:
+            BundleError: one is missing, misshapen or not finite.
+        """
+        return load_means(self.path / PROJECTORS, self.space, device)
+
+
+def with_sources(bundle: Bundle, sources: Mapping[str, str]) -> Bundle:
+    """Return a bundle whose spaces' weights lie elsewhere; its digest stays that of the file.
+
+    Args:
+        bundle: as it was read.
+        sources: space name to ``SpaceSpec.source``; other spaces keep theirs.
+    """
+    spaces = [
+        {**spec, "source": sources.get(spec["name"], spec["source"])}
+        for spec in bundle.record["spaces"]
+    ]
+    specs = {spec["name"]: read_spec(spec) for spec in spaces}
+    space = tree_from_json(bundle.record["tree"], specs)
+    return Bundle(bundle.path, {**bundle.record, "spaces": spaces}, space)
+
+
+# --- describing ----------------------------------------------------------------------
+
+
+def describe(
+    expression: str,
+    space: Space,
+    *,
+    lab: Mapping[str, Any],
+    subsets: list[list[str]],
+    settings: Mapping[str, Any],
+    step_keys: Mapping[str, str],
+    version: str,
+) -> dict[str, Any]:
+    """Return the record of a bundle, without the digests of its files.
+
+    Args:
+        expression: canonical text.
+        space: the product.
+        lab: name, label and seed.
+        subsets: names of each mixture's subsets, in the order of ``tree.mixtures``.
+        settings: hyper-parameters, for people.
+        step_keys: label to key of every train step: its provenance.
+        version: of molspace.
+    """
+    return {
+        "format": FORMAT,
+        "expression": expression,
+        "dim": space.dim,
+        "modalities": list(space.modalities),
+        "lab": dict(lab),
+        "tree": tree_to_json(space),
+        "spaces": [spec_record(leaf.spec) for leaf in leaves(space)],
+        "mixtures": [
+            {"expert": fusion.experts[i].label, "op": fusion.op, "subsets": subsets[index]}
+            for index, (fusion, i) in enumerate(mixtures(space))
+        ],
+        "settings": dict(settings),
+        "steps": dict(step_keys),
+        "molspace": version,
+    }
+
+
+# --- writing -------------------------------------------------------------------------
+
+
+def write_bundle(
+    directory: Path, record: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]
+) -> Path:
+    """Write a bundle, all or nothing.
+
+    Args:
+        directory: the bundle's own directory; an existing bundle there is replaced, and
+            comes back if that fails.
+        record: from ``describe``.
+        tensors: ``<mixture>.<subset>.<tensor>`` to array.
+
+    Returns:
+        ``directory``.
+
+    Raises:
+        StoreError: it cannot be written.
+        BundleError: ``directory`` holds anything but a bundle.
+    """
+    from safetensors.numpy import save
+
+    blob = save(dict(sorted(tensors.items())))
+    body = {
+        **record,
+        "files": {PROJECTORS: {"size_bytes": len(blob), "sha256": bytes_digest(blob)}},
+    }
+    body["digest"] = digest("bundle", body)
+    try:
+        restore(directory)
+        if exists(directory):
+            check_replaceable(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with staging_folder(directory) as staging:
+            write_file(staging / PROJECTORS, blob)
+            write_file(staging / RECORD, json.dumps(body, indent=1, sort_keys=True).encode())
+            replace(staging, directory)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the bundle to {directory}",
+            why=error.strerror or str(error),
+            fix="free space, or choose another place with --out",
+        ) from None
+    return directory
+
+
+def install(staging: Path, directory: Path) -> None:
+    """Move a verified bundle into its place, all or nothing, replacing an earlier bundle there.
+
+    Args:
+        staging: its folder, on the same disk.
+        directory: where it goes.
+
+    Raises:
+        BundleError: ``directory`` holds anything but a bundle.
+        StoreError: it cannot be moved there.
+    """
+    try:
+        restore(directory)
+        if exists(directory):
+            check_replaceable(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        staging.chmod(0o755)
+        with locked_folder(staging):
+            replace(staging, directory)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the bundle to {directory}",
+            why=error.strerror or str(error),
+            fix="choose another place with --out",
+        ) from None
+
+
+# --- reading -------------------------------------------------------------------------
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and verify it: format, digests, sizes, and that its parts fit.
+
+    Raises:
+        MissingError: there is no bundle.
+        BundleError: it is truncated, changed, newer than this version, or incoherent.
+    """
+    directory = Path(path)
+    if directory.name == RECORD:
+        directory = directory.parent
+    record_path, projectors = directory / RECORD, directory / PROJECTORS
+    try:
+        restore(directory)
+        if not exists(record_path):
+            raise MissingError(
+                f"no bundle at {directory}",
+                why=f"{RECORD} is not there",
+                fix="give a folder that react printed",
+            )
+        record = read_record(record_path)
+        size_bytes, sha256 = read_file_entry(record)
+        _verify_size(projectors, size_bytes)
+        space = read_space(record)
+        check_fields(record)
+        try:
+            check_tensors(projectors, head_places(record, space), mean_sizes(space))
+        except BundleError:
+            if size_bytes <= _QUICK_BYTES:  # damaged rather than made so: then that is what to say
+                _verify_digest(projectors, sha256)
+            raise
+        _verify_digest(projectors, sha256)
+    except OSError as error:
+        raise BundleError(f"cannot read {directory}", why=error.strerror or str(error)) from None
+    except UsageError as error:  # what the language would refuse, too
+        why = f"{error.what}: {error.why}" if error.why else error.what
+        raise BundleError(f"{record_path} is incoherent", why=why) from None
+    except MALFORMED as error:
+        why = str(error) if type(error) is ValueError else repr(error)
+        raise BundleError(f"{record_path} is incoherent", why=why[:500]) from None
+    return Bundle(directory, record, space)
+
+
+def _verify_size(path: Path, size_bytes: int) -> None:
+    if not is_file(path):
+        raise BundleError(f"{path} is missing", fix="get the bundle again")
+    if (actual := path.stat().st_size) != size_bytes:
+        raise BundleError(
+            f"{path} has {actual:,} bytes, not {size_bytes:,}",
+            why="truncated or changed",
+            fix="get the bundle again",
+        )
+
+
+def _verify_digest(path: Path, sha256: str) -> None:
+    if file_digest(path) != sha256:
+        raise BundleError(
+            f"{path} was changed after it was written",
+            why="its SHA-256 does not fit the record",
+            fix="get the bundle again",
+        )

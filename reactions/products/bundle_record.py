@@ -1,0 +1,310 @@
+"""What ``bundle.json`` says, checked before any of it is used.
+
+A record may come from anyone, and its digest only shows that it was not changed since: anyone who
+changes it can sign it again. So every field has to be what this version could have written, and
+what a reaction could not say (a weight of -1, a factor of 7) is refused by the language's own
+functions. Fields that this version does not know are let pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from reactions.core.errors import BundleError, DataError
+from reactions.core.hashing import digest
+from reactions.core.local_files import read_small_file
+from reactions.core.types import Fusion, Space, SpaceSpec, leaves, shared_modalities
+from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
+from reactions.dsl.values import anchors_of, check_modality, check_recipe, factor_of, weight_of
+from reactions.labs.lab import ReactionSettings
+from reactions.products.bundle_folder import PROJECTORS
+from reactions.products.bundle_tensors import HeadPlace
+from reactions.products.tree import coefficients, mixtures, tree_from_json
+
+FORMAT = 1
+MAX_RECORD_BYTES = 8 << 20
+MAX_DIM = 1 << 20
+_MAX_DEPTH = 4 * MAX_STAGES
+"""Of nested JSON: a stage of a tree is three levels."""
+
+_MAX_SUBSETS = 64
+_MAX_CHARS = 4096
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SUBSET = re.compile(r"[^\x00-\x20]{1,200}")
+
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What reading an object of unknown make may raise."""
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record, of a format that this version knows, whose digest fits.
+
+    Raises:
+        BundleError: it is too large, truncated, changed, or newer than this version.
+        OSError: it cannot be read.
+    """
+    try:
+        record = json.loads(read_small_file(path, MAX_RECORD_BYTES))
+        _check_depth(record)
+        version = record["format"]
+    except DataError as error:
+        raise BundleError(error.what, why=error.why, fix=error.fix) from None
+    except MALFORMED:
+        what, fix = f"{path} is not a bundle record", "run the reaction again"
+        raise BundleError(what, why="truncated or changed", fix=fix) from None
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise BundleError(
+            f"{path} has bundle format {version!r:.40}",
+            why=f"this version of molspace reads formats up to {FORMAT}",
+            fix="upgrade molspace",
+            format=version,
+        )
+    claimed = record.pop("digest", None)
+    try:
+        actual = digest("bundle", record)
+    except MALFORMED:  # NaN: never written by us
+        actual = None
+    if actual is None or claimed != actual:
+        raise BundleError(
+            f"{path} was changed after it was written",
+            why="its digest does not fit its contents",
+            fix="run the reaction again, or get the bundle again from its author",
+        )
+    return {**record, "digest": claimed}
+
+
+def _check_depth(value: Any) -> None:
+    """Raise ValueError where JSON is nested deeper than what walks it can follow."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def read_space(record: Mapping[str, Any]) -> Space:
+    """Check the fields of a record, and return the product it describes.
+
+    Raises:
+        ValueError, UsageError: a field is not what this version could have written.
+        MALFORMED: the same, of the wrong make.
+    """
+    specs = [read_spec(item) for item in _a_list("spaces", record["spaces"])]
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"a space is described twice: {_doubled(names)}")
+    _check_tree(record["tree"], set(names))
+    space = tree_from_json(record["tree"], {spec.name: spec for spec in specs})
+    if [leaf.spec for leaf in leaves(space)] != specs:
+        raise ValueError("the spaces described are not those of the reaction, in its order")
+    pairs = list(mixtures(space))
+    if len(pairs) > MAX_REACTIONS:
+        raise ValueError(f"more than {MAX_REACTIONS} reactions")
+    for fusion, _ in pairs:
+        _check_fusion(fusion)
+    if (record["dim"], record["modalities"]) != (space.dim, list(space.modalities)):
+        raise ValueError(
+            f"it says {record['dim']!r:.40} dimensions of {record['modalities']!r:.200}; the "
+            f"reaction gives {space.dim} of {list(space.modalities)}"
+        )
+    _check_mixtures(record["mixtures"], space)
+    _check_rest(record)
+    return space
+
+
+def head_places(record: Mapping[str, Any], space: Space) -> list[HeadPlace]:
+    """Return where each projector lies, in the order of the record."""
+    places = []
+    for index, (fusion, i) in enumerate(mixtures(space)):
+        base, expert = fusion.base.dim, fusion.experts[i].space.dim
+        widths = (base, expert) if fusion.op == "dr" else (expert, base)
+        places += [
+            HeadPlace(f"{index}.{subset}.", fusion.experts[i].recipe, widths)
+            for subset in record["mixtures"][index]["subsets"]
+        ]
+    return places
+
+
+def read_file_entry(record: Mapping[str, Any]) -> tuple[int, str]:
+    """Return size and SHA-256 of the one file that a record may name.
+
+    Raises:
+        ValueError: it names others, or not so.
+    """
+    files = _a_mapping("files", record["files"])
+    if set(files) != {PROJECTORS}:
+        raise ValueError(f"it names the files {sorted(files)!r:.200}, not {PROJECTORS}")
+    entry = _a_mapping(PROJECTORS, files[PROJECTORS])
+    size_bytes, sha256 = entry["size_bytes"], entry["sha256"]
+    if type(size_bytes) is not int or size_bytes < 0:
+        raise ValueError(f"{PROJECTORS} has {size_bytes!r:.40} bytes")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{PROJECTORS} has no SHA-256")
+    return size_bytes, sha256
+
+
+def read_spec(item: Mapping[str, Any]) -> SpaceSpec:
+    """Return a leaf's spec from a record.
+
+    Raises:
+        ValueError, UsageError, MALFORMED: it is not what this version could have written.
+    """
+    _a_mapping("a space", item)
+    name = _text("a space's name", item["name"], least=1)
+    modalities = _a_list(f"modalities of {name}", item["modalities"])
+    for modality in modalities:
+        check_modality(modality)
+    if sorted(set(modalities)) != modalities:
+        raise ValueError(f"the modalities of {name} are not sorted, or one stands there twice")
+    pairs: dict[str, tuple[tuple[str, Any], ...]] = {}
+    for key in ("preprocessing", "flops_per_item"):
+        pairs[key] = tuple((m, value) for m, value in _a_list(key, item[key]))
+        named = [m for m, _ in pairs[key]]
+        if not set(named) <= set(modalities) or len(set(named)) < len(named):
+            raise ValueError(f"{key} of {name} names other modalities than it embeds")
+    for _, tag in pairs["preprocessing"]:
+        _text(f"preprocessing of {name}", tag)
+    for _, flops in pairs["flops_per_item"]:
+        if type(flops) not in (int, float) or not 0 <= flops < math.inf:
+            raise ValueError(f"flops_per_item of {name} is {flops!r:.40}")
+    for key in ("adapter", "source", "revision", "licence", "weights_digest", "lab"):
+        _text(f"{key} of {name}", item[key])
+    if item["hub"] is not None and item["hub"] not in modalities:
+        raise ValueError(f"{name} does not embed its hub")
+    if type(item["dim"]) is not int or not 1 <= item["dim"] <= MAX_DIM:
+        raise ValueError(f"dimension {item['dim']!r:.40} of {name}")
+    if type(item.get("centre", False)) is not bool:
+        raise ValueError(f"centre of {name} is {item['centre']!r:.40}")
+    return SpaceSpec(**{**item, "modalities": tuple(modalities), **pairs})
+
+
+# --- within --------------------------------------------------------------------------
+
+
+def _check_tree(data: Any, names: set[str], depth: int = 0) -> None:
+    """Check the values of a tree that ``tree_from_json`` would convert."""
+    if depth > MAX_STAGES:
+        raise ValueError(f"more than {MAX_STAGES} stages")
+    _a_mapping("a reaction", data)
+    if "leaf" in data:
+        if set(data) != {"leaf"} or data["leaf"] not in names:
+            raise ValueError(f"no space {data['leaf']!r:.80} is described")
+        return
+    if "op" not in data:
+        raise ValueError("products of this version are reactions of Dr and Cr alone")
+    _check_tree(data["base"], names, depth + 1)
+    for item in _a_list("experts", data["experts"]):
+        _check_tree(item["space"], names, depth + 1)
+        if type(item["weight"]) not in (int, float):
+            raise ValueError(f"weight {item['weight']!r:.40}")
+        weight_of(item["weight"])
+        for modality, factor in _a_mapping("factors", item["factors"]).items():
+            factor_of(f"the factor of {modality}", factor)
+        if item["anchors"] is not None:
+            anchors = _a_list("anchors", item["anchors"])
+            if list(anchors_of(anchors)) != anchors:
+                raise ValueError(f"anchors {anchors!r:.80} are not sorted")
+        check_recipe(item["recipe"])
+
+
+def _check_fusion(fusion: Fusion) -> None:
+    """Check what the language would of a stage."""
+    total = math.fsum(expert.weight for expert in fusion.experts)
+    if abs(total - 1.0) > 1e-6:
+        raise ValueError(f"the experts' weights sum to {total:g}, not to 1")
+    experts = [expert.space for expert in fusion.experts]
+    if any(experts.index(space) < i for i, space in enumerate(experts)):
+        raise ValueError(f"an expert stands twice in {fusion.label}")
+    if fusion.base in experts:
+        raise ValueError(f"{fusion.base.label} is the base and the expert")
+    for expert in fusion.experts:
+        shared = shared_modalities(fusion.base, expert.space)
+        if tuple(modality for modality, _ in expert.factors) != shared:
+            raise ValueError(
+                f"factors of {expert.label} for {[m for m, _ in expert.factors]!r:.200}; it "
+                f"shares {list(shared)}"
+            )
+        both = {*fusion.base.modalities, *expert.space.modalities}
+        if expert.anchors is not None and not set(expert.anchors) <= both:
+            raise ValueError(f"anchors {list(expert.anchors)!r:.200}, which nothing embeds")
+    for modality in fusion.modalities:
+        coefficients(fusion, modality)
+
+
+def _check_mixtures(value: Any, space: Space) -> None:
+    described = _a_list("mixtures", value)
+    pairs = list(mixtures(space))
+    if len(described) != len(pairs):
+        raise ValueError(f"{len(pairs)} mixtures in the reaction, {len(described)} described")
+    for mixture, (fusion, i) in zip(described, pairs, strict=True):
+        expert = fusion.experts[i].label
+        if (mixture["expert"], mixture["op"]) != (expert, fusion.op):
+            raise ValueError(f"a mixture says it is of {mixture['expert']!r:.80}, not {expert}")
+        subsets = _a_list("subsets", mixture["subsets"])
+        if not subsets or len(subsets) > _MAX_SUBSETS or len(set(subsets)) < len(subsets):
+            raise ValueError(f"the mixture of {expert} has no, too many or equal subsets")
+        if not all(isinstance(name, str) and _SUBSET.fullmatch(name) for name in subsets):
+            raise ValueError(f"the mixture of {expert} has a subset without a name")
+
+
+def _check_rest(record: Mapping[str, Any]) -> None:
+    """Check what is shown to people."""
+    _text("expression", record["expression"], least=1, most=1 << 20)
+    lab = _a_mapping("lab", record["lab"])
+    _text("lab.name", lab["name"])
+    _text("lab.label", lab["label"])
+    seed = lab["seed"]
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 1 << 64):
+        raise ValueError(f"seed {seed!r:.40}")
+    _check_settings(_a_mapping("settings", record["settings"]))
+    for label, key in _a_mapping("steps", record["steps"]).items():
+        _text(f"step {label!r:.80}", key)
+    _text("molspace", record["molspace"])
+    if (origin := record.get("imported")) is not None:
+        _text("imported.from", _a_mapping("imported", origin)["from"])
+        _text("imported.product", origin["product"])
+        for file, sha256 in _a_mapping("imported.files", origin["files"]).items():
+            _text(f"imported file {file!r:.80}", sha256)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Check hyper-parameters as a lab file's are; those of other versions are let pass."""
+    known = {field.name for field in fields(ReactionSettings)}
+    for name, value in settings.items():
+        if name in known and type(value) not in (int, float, str):
+            raise ValueError(f"settings.{name} is {value!r:.40}")
+    ReactionSettings(**{name: value for name, value in settings.items() if name in known})
+
+
+def _a_list(what: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} is {type(value).__name__}, not a list")
+    return value
+
+
+def _a_mapping(what: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is {type(value).__name__}, not an object")
+    return value
+
+
+def _text(what: str, value: Any, *, least: int = 0, most: int = _MAX_CHARS) -> str:
+    if not isinstance(value, str) or not least <= len(value) <= most:
+        raise ValueError(f"{what} is {value!r:.40}, not a text of {least} to {most:,} characters")
+    return value
+
+
+def _doubled(names: list[str]) -> str:
+    return next(name for name in names if names.count(name) > 1)

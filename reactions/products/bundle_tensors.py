@@ -1,0 +1,168 @@
+"""The tensors of a bundle, held against its record and its file before anything is allocated."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reactions.core.errors import BundleError
+from reactions.ops.architectures import Layer, layers
+
+MAX_HEADER_BYTES = 16 << 20
+_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+"""Bytes of the element types that heads are kept in."""
+
+_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPlace:
+    """One projector of a bundle.
+
+    Attributes:
+        prefix: of its tensors' names, with the dot: ``"0.TVA."``.
+        recipe: of its training, which determines its layers.
+        widths: dimensions that enter and leave.
+    """
+
+    prefix: str
+    recipe: str
+    widths: tuple[int, int]
+
+
+def check_tensors(path: Path, places: Iterable[HeadPlace], means: Mapping[str, int]) -> None:
+    """Check that a file holds the tensors of these heads, by its header alone.
+
+    Args:
+        path: the file.
+        places: of the heads, all of which must be there.
+        means: name to length of the means that may be there.
+
+    Raises:
+        BundleError: it is not a safetensors file, its tensors do not fit into it, or they are not
+            those of the heads.
+        OSError: it cannot be read.
+    """
+    heads: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in _read_shapes(path).items():
+        if name in means:
+            if shape != (means[name],):
+                raise BundleError(f"{path}: {name} is {list(shape)}, should be [{means[name]}]")
+            continue
+        prefix = "".join(f"{part}." for part in name.rsplit(".", 2)[:-2])
+        heads.setdefault(prefix, {})[name.removeprefix(prefix)] = shape
+    for place in places:
+        try:
+            _check_head(heads.pop(place.prefix, {}), place)
+        except ValueError as error:
+            raise BundleError(
+                f"{path.parent}: projector {place.prefix.rstrip('.')} is not whole", why=str(error)
+            ) from None
+    for prefix, tensors in heads.items():
+        raise BundleError(
+            f"{path} holds tensors of no projector",
+            why=f"among them {prefix + next(iter(tensors))!r:.80}",
+            fix="get the bundle again",
+        )
+
+
+def _check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None:
+    """Raise ValueError unless tensors are those of a head, between its two spaces."""
+    first = shapes.get("0.weight")
+    if first is None or len(first) != 2:
+        raise ValueError("0.weight is missing, or no matrix")
+    plan = layers("exmcr" if place.recipe == "exmcr" else "paper", *place.widths, first[0])
+    last = shapes.get("9.weight" if place.recipe == "exmcr" else "3.weight")
+    found = (first[1], last[0]) if last is not None and len(last) == 2 else None
+    if found is not None and found != place.widths:
+        raise ValueError(f"it takes {found} dimensions, its spaces {place.widths}")
+    expected = dict(_expected(plan))
+    for name in sorted(expected.keys() | shapes.keys()):
+        if shapes.get(name) != expected.get(name):
+            raise ValueError(
+                f"{name} is {_shown(shapes.get(name))}, should be {_shown(expected.get(name))}"
+            )
+
+
+def _expected(plan: Iterable[Layer]) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """Yield names and shapes of the tensors of a plan's layers, as ``nn.Sequential`` counts."""
+    number = 0
+    for layer in plan:
+        yield f"{number}.weight", (layer.n_out, layer.n_in)
+        yield f"{number}.bias", (layer.n_out,)
+        number += 1
+        if layer.normalised:
+            yield from ((f"{number}.{name}", (layer.n_out,)) for name in _NORM)
+            number += 1
+        number += layer.activated
+
+
+def _shown(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else str(list(shape))
+
+
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor by name, once all of them are known to lie in the file."""
+    try:
+        return _parse_shapes(path)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise BundleError(
+            f"cannot read {path}", why=f"its header is damaged: {error}"[:300]
+        ) from None
+
+
+def _parse_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    size_bytes = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(8)
+        if len(head) < 8:
+            raise ValueError("it ends within the first 8 bytes")
+        (n_bytes,) = struct.unpack("<Q", head)
+        if n_bytes > min(MAX_HEADER_BYTES, size_bytes - 8):
+            raise ValueError(f"a header of {n_bytes:,} bytes in a file of {size_bytes:,}")
+        header: dict[str, Any] = json.loads(stream.read(n_bytes))
+    header.pop("__metadata__", None)
+    shapes, spans = {}, []
+    for name, tensor in header.items():
+        shape, (begin, end) = tensor["shape"], tensor["data_offsets"]
+        numbers = [*shape, begin, end]
+        if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):
+            raise ValueError(f"{name!r} has a shape or an offset that is not a length")
+        if tensor["dtype"] not in _SIZES:
+            raise ValueError(f"{name!r} holds {tensor['dtype']!r}, not floating-point numbers")
+        if math.prod(shape) * _SIZES[tensor["dtype"]] != end - begin or not shape or 0 in shape:
+            raise ValueError(f"{name!r} does not have the bytes of its shape {shape}")
+        shapes[name] = tuple(shape)
+        spans.append((begin, end))
+    place = 0
+    for begin, end in sorted(spans):  # one after the other, with neither gaps nor overlaps
+        if begin != place:
+            raise ValueError("its tensors overlap, or leave gaps")
+        place = end
+    if place != size_bytes - 8 - n_bytes:
+        raise ValueError(f"tensors of {place:,} bytes in a file of {size_bytes:,}")
+    return shapes
+
+
+def check_values(path: Path, name: str, tensor: Any) -> None:
+    """Refuse a tensor whose values no training leaves.
+
+    Args:
+        path: of the bundle, for messages.
+        name: of the tensor.
+        tensor: a torch tensor.
+
+    Raises:
+        BundleError: a value is not finite, or a variance is negative.
+    """
+    import torch
+
+    if not torch.isfinite(tensor).all():
+        raise BundleError(f"{path}: tensor {name} is not finite")
+    if name.endswith("running_var") and (tensor < 0).any():
+        raise BundleError(f"{path}: tensor {name} holds a negative variance")

@@ -1,0 +1,62 @@
+"""What can be written and checked, and is refused before it is planned."""
+
+from __future__ import annotations
+
+from reactions.core.errors import NotSupportedYet, UsageError
+from reactions.core.types import Leaf, Space, Tuned, leaves
+
+
+def refuse_unsupported(space: Space) -> None:
+    """Refuse what the language can say and this version cannot run.
+
+    Raises:
+        NotSupportedYet: Ft or Lcl.
+    """
+    if isinstance(space, Leaf):
+        return
+    if isinstance(space, Tuned):
+        name, purpose = {
+            "ft": ("Ft", "tuning on paired data"),
+            "lcl": ("Lcl", "contrastive learning on a knowledge base"),
+        }[space.op]
+        raise NotSupportedYet(
+            f"{name} cannot run in this version",
+            why=f"{purpose} is parsed and checked, but not implemented yet",
+            fix=f"leave out {name}({'~'.join(space.arguments)})",
+        )
+    refuse_unsupported(space.base)
+    for expert in space.experts:
+        refuse_unsupported(expert.space)
+
+
+def refuse_namesakes(space: Space) -> None:
+    """Refuse different spaces of one name: bundles, scores and ``--experts`` go by names.
+
+    Raises:
+        UsageError: two leaves have the same name.
+    """
+    first: dict[str, Leaf] = {}
+    for leaf in leaves(space):
+        other = first.setdefault(leaf.spec.name, leaf)
+        if other != leaf:
+            once = ("", ", of which only one is centred")[other.spec.centre != leaf.spec.centre]
+            raise UsageError(
+                f"two different spaces are called '{leaf.spec.name}'",
+                why=f"{other.spec.source} and {leaf.spec.source}{once}",
+                fix="name them apart in molspace.toml, as [spaces.NAME] with path = the folder",
+            )
+
+
+def refuse_centred(space: Space) -> None:
+    """Refuse centred spaces for projectors of others, which were trained on embeddings as they are.
+
+    Raises:
+        UsageError: one is centred.
+    """
+    for leaf in leaves(space):
+        if leaf.spec.centre:
+            raise UsageError(
+                f"space '{leaf.label}' is centred in this lab",
+                why="published projectors were trained on embeddings that are not",
+                fix=f"centre = false under [spaces.{leaf.label}]",
+            )

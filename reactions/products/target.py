@@ -1,0 +1,72 @@
+"""What ``eval`` and ``infer`` act on: a bundle, or a space that is not a product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reactions.core.types import Space
+from reactions.products.bundle import Bundle
+from reactions.products.tree import (
+    mixtures,
+)
+
+if TYPE_CHECKING:
+    from reactions.products.fuse import Heads, Means
+
+
+@dataclass(frozen=True)
+class Target:
+    """A space to evaluate or to embed with.
+
+    Attributes:
+        name: for tables: the canonical reaction, or the space's name.
+        space: the product, or a leaf.
+        lab: label that every result must carry; "" for none.
+        bundle: the trained product; None for a leaf.
+        reason: why this bundle, for people; "" for a leaf.
+        is_guess: whether the bundle was neither named nor made in this folder and lab.
+        notices: what the user should know of it.
+    """
+
+    name: str
+    space: Space
+    lab: str
+    bundle: Bundle | None = None
+    reason: str = ""
+    is_guess: bool = False
+    notices: tuple[str, ...] = ()
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Types that the projectors' training multiplied in; () for a leaf, or if unknown."""
+        return () if self.bundle is None else tuple(self.bundle.record.get("products", ()))
+
+    def score_notices(self) -> tuple[str, ...]:
+        """Say what about the projectors makes scores differ from those of other machines."""
+        if self.bundle is None or self.bundle.record.get("settings", {}).get("precision") != "fast":
+            return ()
+        if self.products != ("float32",) or any(
+            fusion.experts[i].recipe != "paper" for fusion, i in mixtures(self.space)
+        ):
+            return ()  # other recipes are trained in float32 everywhere
+        return (
+            "the projectors were trained in float32: the machine that trained them has no fast "
+            "16-bit products. Scores may differ by some tenths of a point from those of bfloat16",
+        )
+
+    def heads(self, device: str) -> Heads:
+        """Load the projectors; a leaf has none."""
+        return self.bundle.heads(device) if self.bundle else {}
+
+    def means(self, device: str) -> Means:
+        """Load the means of centred spaces; a leaf has none."""
+        return self.bundle.means(device) if self.bundle else {}
+
+    @property
+    def heads_digest(self) -> str:
+        """Digest of the projectors; "" for a leaf."""
+        if self.bundle is None:
+            return ""
+        (entry,) = self.bundle.record["files"].values()
+        return str(entry["sha256"])

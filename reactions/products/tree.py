@@ -1,0 +1,316 @@
+"""The arithmetic of a product: who contributes how much to which modality.
+
+A product is a tree of ``Fusion`` nodes over leaves. These functions are pure; the
+tensors come in ``reactions.products.fuse``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.types import (
+    Anchors,
+    Expert,
+    Fusion,
+    Leaf,
+    Modality,
+    Op,
+    Space,
+    SpaceSpec,
+    Tuned,
+    shared_modalities,
+)
+
+Factors = float | tuple[float, ...] | list[float] | Mapping[Modality, float]
+"""One factor for all shared modalities, one each in alphabetical order, or by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What inference changes in a trained product, without retraining.
+
+    Attributes:
+        sigma: factors of combinations by expert label; the key "" means all of them.
+        lambda_: factors of displacements, likewise.
+        experts: labels of the experts to keep; None keeps all.
+
+    Source: Molecule-Space, section 3.4 (coarse-to-fine customized inference).
+    """
+
+    sigma: Mapping[str, Factors] = field(default_factory=dict)
+    lambda_: Mapping[str, Factors] = field(default_factory=dict)
+    experts: frozenset[str] | None = None
+
+    def factors(self, op: Op, fusion: Fusion, expert: Expert) -> dict[Modality, float]:
+        """Return the factor of each shared modality for one expert.
+
+        Raises:
+            UsageError: the factors given do not fit the shared modalities.
+        """
+        given = self.lambda_ if op == "dr" else self.sigma
+        chosen = given.get(expert.label, given.get(""))
+        shared = shared_modalities(fusion.base, expert.space)
+        if chosen is None:
+            return dict(expert.factors)
+        return spread(chosen, shared, option="--lambda" if op == "dr" else "--sigma")
+
+    def keeps(self, expert: Expert) -> bool:
+        """Return whether an expert takes part."""
+        return self.experts is None or expert.label in self.experts
+
+
+NO_ADJUSTMENT = Adjustment()
+
+
+def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> dict[Modality, float]:
+    """Give every shared modality its factor.
+
+    Args:
+        factors: as the user gave them.
+        shared: shared modalities in alphabetical order.
+        option: name for messages.
+
+    Raises:
+        UsageError: wrong count, unknown modality, or a factor outside [0, 1].
+    """
+    if isinstance(factors, Mapping):
+        for name in factors:
+            if name not in shared:
+                raise UsageError(
+                    f"{option}: '{name}' is not a shared modality",
+                    fix=f"{suggestion(name, shared)}   (for one expert: {option} NAME:0.5,0.1)",
+                )
+        missing = [m for m in shared if m not in factors]
+        if missing:
+            raise UsageError(f"{option}: no factor for {', '.join(missing)}")
+        found = {m: float(factors[m]) for m in shared}
+    elif isinstance(factors, tuple | list):  # Python callers write either
+        if len(factors) == 1:
+            found = dict.fromkeys(shared, float(factors[0]))
+        elif len(factors) == len(shared):
+            found = dict(zip(shared, map(float, factors), strict=True))
+        else:
+            raise UsageError(
+                f"{option}: {len(factors)} factors for {len(shared)} shared modalities",
+                fix=f"give one number, or one for each of {', '.join(shared)} in this order",
+            )
+    else:
+        found = dict.fromkeys(shared, float(factors))
+    for modality, value in found.items():
+        if not 0.0 <= value <= 1.0:
+            raise UsageError(
+                f"{option}: the factor {value:g} for {modality} is outside 0 to 1",
+                why="it is the expert's share of a weighted average",
+            )
+    return found
+
+
+def coefficients(
+    fusion: Fusion, modality: Modality, adjustment: Adjustment = NO_ADJUSTMENT
+) -> tuple[float, tuple[float, ...]]:
+    """Return the shares of the base and of each expert in one modality; they sum to 1.
+
+    An expert that lacks the modality, or is deselected, gets 0, and the others' weights are
+    rescaled. A modality only experts have comes from them alone.
+
+    Raises:
+        UsageError: no space is left that embeds this modality.
+
+    Source: Molecule-Space, eq. 1-3, 9, 10.
+    """
+    present = [
+        i
+        for i, expert in enumerate(fusion.experts)
+        if adjustment.keeps(expert) and modality in embedded_by(expert.space, adjustment)
+    ]
+    shares = [0.0] * len(fusion.experts)
+    total = sum(fusion.experts[i].weight for i in present)
+    in_base = modality in embedded_by(fusion.base, adjustment)
+    if not present and not in_base:
+        raise UsageError(f"none of the chosen experts embeds {modality}")
+    # Summed, not 1 - sum(shares): a base without a share must get 0.0, not what rounding leaves.
+    base_share = 0.0 if present else 1.0
+    for i in present:
+        expert = fusion.experts[i]
+        factor = adjustment.factors(fusion.op, fusion, expert)[modality] if in_base else 1.0
+        shares[i] = expert.weight / total * factor
+        base_share += expert.weight / total * (1.0 - factor)
+    return base_share, tuple(shares)
+
+
+def embedded_by(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> frozenset[Modality]:
+    """Return the modalities a space embeds with the experts that are kept."""
+    if not isinstance(space, Fusion) or adjustment.experts is None:
+        return frozenset(space.modalities)
+    found = embedded_by(space.base, adjustment)
+    for expert in space.experts:
+        if adjustment.keeps(expert):
+            found |= embedded_by(expert.space, adjustment)
+    return found
+
+
+def needed_leaves(
+    space: Space, modality: Modality, adjustment: Adjustment = NO_ADJUSTMENT
+) -> tuple[Leaf, ...]:
+    """Return the leaves with a share in one modality, in order of first appearance."""
+    found: dict[Leaf, None] = {}
+
+    def walk(node: Space) -> None:
+        if isinstance(node, Leaf):
+            found[node] = None
+        elif isinstance(node, Fusion):
+            base, shares = coefficients(node, modality, adjustment)
+            if base > 0:
+                walk(node.base)
+            for expert, share in zip(node.experts, shares, strict=True):
+                if share > 0:
+                    walk(expert.space)
+
+    walk(space)
+    return tuple(found)
+
+
+def mixtures(space: Space) -> Iterator[tuple[Fusion, int]]:
+    """Yield every (fusion, index of expert) of a tree once, bases before what stands on them."""
+    seen: set[Fusion] = set()
+
+    def walk(node: Space) -> Iterator[tuple[Fusion, int]]:
+        if not isinstance(node, Fusion) or node in seen:
+            return
+        seen.add(node)
+        yield from walk(node.base)
+        for expert in node.experts:
+            yield from walk(expert.space)
+        yield from ((node, i) for i in range(len(node.experts)))
+
+    yield from walk(space)
+
+
+def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
+    """Fit an adjustment to a product, refusing what names something it does not have.
+
+    An expert that is a product itself stays whole if it is named, and stays with the experts
+    that are named inside it.
+
+    Returns:
+        The adjustment, with ``experts`` naming each expert that takes part.
+
+    Raises:
+        UsageError: an unknown expert, a factor without a reaction of its kind, or factors
+            that do not fit the shared modalities.
+    """
+    pairs = list(mixtures(space))
+    labels = {op: [f.experts[i].label for f, i in pairs if f.op == op] for op in ("dr", "cr")}
+    everyone = labels["dr"] + labels["cr"]
+    for option, op, given in (
+        ("--sigma", "cr", adjustment.sigma),
+        ("--lambda", "dr", adjustment.lambda_),
+    ):
+        if given and not labels[op]:
+            raise UsageError(
+                f"{option} has no effect on this product",
+                why=f"it has no {'combination (Cr)' if op == 'cr' else 'displacement (Dr)'}",
+            )
+        for label in given:
+            if label and label not in labels[op]:
+                raise UsageError(
+                    f"{option}: no expert '{label}'", fix=suggestion(label, labels[op])
+                )
+    for label in adjustment.experts or ():
+        if label not in everyone:
+            raise UsageError(f"--experts: no expert '{label}'", fix=suggestion(label, everyone))
+    for fusion, i in pairs:
+        adjustment.factors(fusion.op, fusion, fusion.experts[i])
+    if adjustment.experts is None:
+        return adjustment
+    kept = set(adjustment.experts)
+    for fusion, i in pairs:
+        expert = fusion.experts[i]
+        within = {f.experts[j].label for f, j in mixtures(expert.space)}
+        if expert.label in adjustment.experts:
+            kept |= within
+        elif within & adjustment.experts:
+            kept.add(expert.label)
+    return replace(adjustment, experts=frozenset(kept))
+
+
+def effective_factors(
+    space: Space, adjustment: Adjustment = NO_ADJUSTMENT
+) -> dict[str, dict[Modality, float]]:
+    """Return ``{"sigma CLAP_m": {"audio": 0.5, ...}, ...}`` as they act, for reports.
+
+    An expert that takes part twice is told apart by its turn: ``"sigma CLAP_m (2)"``.
+    """
+    found: dict[str, dict[Modality, float]] = {}
+    for fusion, i in mixtures(space):
+        expert = fusion.experts[i]
+        if adjustment.keeps(expert) and expert.factors:  # none where nothing is shared
+            name = f"{'lambda' if fusion.op == 'dr' else 'sigma'} {expert.label}"
+            again = sum(known == name or known.startswith(f"{name} (") for known in found)
+            found[f"{name} ({again + 1})" if again else name] = adjustment.factors(
+                fusion.op, fusion, expert
+            )
+    return found
+
+
+# --- JSON ----------------------------------------------------------------------------
+
+
+def tree_to_json(space: Space) -> dict[str, Any]:
+    """Return a typed reaction as a JSON object; leaves are referred to by name."""
+    if isinstance(space, Leaf):
+        return {"leaf": space.spec.name}
+    if isinstance(space, Tuned):
+        return {space.op: tree_to_json(space.base), "arguments": list(space.arguments)}
+    return {
+        "op": space.op,
+        "base": tree_to_json(space.base),
+        "experts": [
+            {
+                "space": tree_to_json(expert.space),
+                "weight": expert.weight,
+                "factors": dict(expert.factors),
+                "anchors": None if expert.anchors is None else list(expert.anchors),
+                "recipe": expert.recipe,
+            }
+            for expert in space.experts
+        ],
+    }
+
+
+def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> Space:
+    """Rebuild a typed reaction.
+
+    Args:
+        data: what ``tree_to_json`` returned.
+        specs: leaf name to spec.
+
+    Raises:
+        KeyError: a leaf or a field is missing.
+        ValueError: a reaction of no known kind, or with a wrong number of experts.
+    """
+    if "leaf" in data:
+        return Leaf(specs[data["leaf"]])
+    if "op" not in data:
+        op: Any = "ft" if "ft" in data else "lcl"
+        return Tuned(op, tree_from_json(data[op], specs), tuple(data["arguments"]))
+    experts = tuple(
+        Expert(
+            space=tree_from_json(item["space"], specs),
+            weight=float(item["weight"]),
+            factors=tuple(sorted((m, float(f)) for m, f in item["factors"].items())),
+            anchors=_anchors(item["anchors"]),
+            recipe=item["recipe"],
+        )
+        for item in data["experts"]
+    )
+    if data["op"] not in ("dr", "cr") or not experts or (data["op"] == "dr" and len(experts) > 1):
+        raise ValueError(f"no reaction is a {data['op']!r} with {len(experts)} experts")
+    return Fusion(data["op"], tree_from_json(data["base"], specs), experts)
+
+
+def _anchors(value: list[str] | None) -> Anchors | None:
+    return None if value is None else tuple(value)

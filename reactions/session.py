@@ -1,0 +1,354 @@
+"""React, evaluate, embed: the library's front room, shared by Python and the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactions.core.errors import (
+    LanguageError,
+    MolspaceError,
+    StoreError,
+)
+from reactions.core.local_files import exists
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
+from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
+from reactions.dsl.printer import quoted
+from reactions.eval.metrics import Ties
+from reactions.eval.tasks.task import Task
+from reactions.inference.embedder import Embedder, LoadedParts
+from reactions.labs.lab import Lab
+from reactions.planning.estimate import Outlook, outlook, seconds
+from reactions.planning.planner import Plan, Planner
+from reactions.planning.scoring import plan_scores, whole
+from reactions.products import bundle as bundles
+from reactions.products import bundle_dir
+from reactions.products.bundle import Bundle
+from reactions.products.bundle_reference import (
+    check_place,
+    existing_bundle,
+    is_path,
+    named_source,
+    names_bundle,
+    no_bundle,
+)
+from reactions.products.target import Target
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment
+from reactions.run.events import Event, PlanFinished, PlanStarted, StoreWarning
+from reactions.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Result:
+    """One task's score, as stored.
+
+    Attributes:
+        record: metrics, n, expected, prompts, factors, notices (what of the task's data was
+            left out, and why); JSON-able.
+        arrays: per-item results, for resampling.
+    """
+
+    record: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[np.generic]] = field(repr=False)
+
+
+_URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
+
+
+def ignore(event: Event) -> None:
+    """Drop an event."""
+
+
+@dataclass
+class Workbench:
+    """A lab, a store and a device to work with.
+
+    Args:
+        lab: spaces, corpora, hyper-parameters, tasks.
+        store: where results of steps are kept.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or several with commas
+            between; steps run side by side on as many. Items are embedded on the first.
+        events: told what happens.
+    """
+
+    lab: Lab
+    store: Store = field(default_factory=Store)
+    device: str = "auto"
+    events: Callable[[Event], None] = ignore
+
+    # --- react -----------------------------------------------------------------------
+
+    def check(self, reaction: str | Path | Program | Expression) -> Checked:
+        """Parse and check a reaction: text, a ``.rxn`` file, or a Python expression.
+
+        Raises:
+            LanguageError: it cannot mean anything; the error points at the place.
+        """
+        if isinstance(reaction, str) and reaction.endswith(".rxn") and "\n" not in reaction:
+            reaction = Path(reaction)
+        if isinstance(reaction, Path):
+            reaction = parse_file(reaction)
+        elif isinstance(reaction, str):
+            reaction = parse(reaction)
+        return check(reaction, self.lab.catalogue, factors=self.lab.factors)
+
+    def plan(self, checked: Checked) -> Plan:
+        """Plan the training of a checked reaction."""
+        plan = Planner(self.lab).react(checked.expression, checked.space)
+        self.lab.digests.save()
+        return replace(plan, notices=(*checked.notices, *plan.notices))
+
+    def outlook(self, plan: Plan) -> Outlook:
+        """Return what running a plan would take, apart from what the store has."""
+        return outlook(plan, self.store)
+
+    def seconds(self, expected: Outlook) -> float:
+        """Estimate how long a run takes on these devices; decoding is not counted."""
+        return seconds(expected, self.device, self.lab.settings.precision)
+
+    def react(self, checked: Checked, *, out: Path | None = None, current: bool = True) -> Bundle:
+        """Train a reaction, or find it trained, and write its bundle.
+
+        Args:
+            checked: from ``check``.
+            out: the bundle's directory; by default one named after the reaction's key.
+            current: make it the bundle that ``eval`` and ``infer`` take by default in this
+                folder and lab. That it cannot be remembered is a warning: the bundle is there.
+
+        Raises:
+            MolspaceError: anything the plan, a step or the disk refuses.
+        """
+        (assembled,) = self.plan(checked).targets
+        name = checked.name or bundle_dir.product_name(checked.space)
+        directory = out or bundle_dir.default_directory(name, assembled.key)
+        found = None if out else existing_bundle(directory)
+        if found is None:
+            check_place(directory)  # now, not after minutes of training
+            artifact = self.run([assembled])[assembled.key]
+            # Copied: a memory map of each tensor would be a descriptor of each.
+            arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
+            bundles.write_bundle(directory, artifact.meta, arrays)
+            found = bundles.load_bundle(directory)
+        else:
+            self.events(PlanStarted(steps=0, hits=1))
+            self.events(PlanFinished(executed=0, seconds=0.0))
+        if current:
+            try:
+                bundle_dir.set_current(directory, self.lab)
+            except StoreError as error:
+                self.events(StoreWarning(f"{error.what}: {error.why}"))
+        return found
+
+    # --- evaluate --------------------------------------------------------------------
+
+    def target(
+        self,
+        reference: str | Path | Expression | None = None,
+        *,
+        consider: Callable[[Plan], None] = lambda plan: None,
+    ) -> Target:
+        """Find what to act on.
+
+        Args:
+            reference: a bundle's directory, a space's name, a model's URI (quotes may be left
+                out), a reaction (trained first if it is not yet), a ``.rxn`` file, or None for
+                the current bundle of this folder and lab (``shelf.current_bundle``).
+            consider: called with the training of a reaction, before it runs.
+
+        Raises:
+            MissingError: there is no such bundle or space.
+            LanguageError: it is not a valid reaction.
+        """
+        if reference is None:
+            current = bundle_dir.current_bundle(self.lab)
+            target = _bundle_target(self.open_bundle(current.directory))
+            return replace(target, reason=current.reason, is_guess=not current.is_own)
+        if isinstance(reference, str | Path) and names_bundle(Path(reference)):
+            return replace(_bundle_target(self.open_bundle(reference)), reason="as given")
+        if isinstance(reference, str) and _URI.fullmatch(reference.strip()):
+            reference = quoted(reference.strip())
+        try:
+            checked = self.check(reference)
+        except LanguageError:
+            if isinstance(reference, str) and is_path(reference):
+                raise no_bundle(reference) from None
+            raise
+        self._refuse_unused_weights(checked.space)
+        if isinstance(checked.space, Leaf):
+            return _leaf_target(checked.expression, checked.space, self._label(checked.space))
+        consider(self.plan(checked))
+        target = _bundle_target(self.react(checked, current=False))
+        return replace(target, reason="of the reaction given")
+
+    def scores(
+        self,
+        target: Target,
+        tasks: Sequence[Task],
+        adjustment: Adjustment = NO_ADJUSTMENT,
+        ties: Ties = "strict",
+    ) -> Plan:
+        """Plan the evaluation of a target on tasks; one target step a task, in order.
+
+        Raises:
+            MissingError: the lab has no data for a task, or the target lacks a modality.
+        """
+        return whole(plan_scores(self.lab, target, tasks, adjustment, ties))
+
+    def evaluate(
+        self,
+        target: Target,
+        tasks: Sequence[Task],
+        adjustment: Adjustment = NO_ADJUSTMENT,
+        *,
+        ties: Ties = "strict",
+        consider: Callable[[Plan], None] = lambda plan: None,
+    ) -> list[Result]:
+        """Score a target on tasks; results already in the store are not computed again.
+
+        Args:
+            target: from ``target``.
+            tasks: which.
+            adjustment: factors and experts.
+            ties: ``strict`` counts a tie of right and wrong answers as a miss, ``lenient`` as
+                a hit.
+            consider: called with all that is to be run, before it runs.
+        """
+        scorings = plan_scores(self.lab, target, tasks, adjustment, ties)
+        consider(whole(scorings))
+        artifacts = self.run([scoring.step for scoring in scorings])
+        lab = self._label(target.space) or target.lab
+        return [
+            Result(
+                {
+                    "space": target.name,
+                    "lab": lab,
+                    "seed": self.lab.seed,
+                    "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
+                    "bundle_products": target.products,
+                    **artifacts[scoring.step.key].meta,
+                    "notices": [*scoring.plan.notices, *target.score_notices()],
+                },
+                {
+                    name: rows[slice(None)]
+                    for name, rows in artifacts[scoring.step.key].arrays.items()
+                },
+            )
+            for scoring in scorings
+        ]
+
+    # --- infer -----------------------------------------------------------------------
+
+    def embedder(
+        self,
+        target: Target,
+        adjustment: Adjustment = NO_ADJUSTMENT,
+        *,
+        parts: LoadedParts | None = None,
+    ) -> Embedder:
+        """Return what embeds items with a target.
+
+        Args:
+            target: from ``target``.
+            adjustment: factors and experts.
+            parts: from ``parts``, to load nothing twice.
+        """
+        parts = parts or self.parts(target)
+        return Embedder(
+            target,
+            load_encoder=load_encoder,
+            device=parts.device,
+            adjustment=adjustment,
+            parts=parts,
+        )
+
+    def parts(self, target: Target) -> LoadedParts:
+        """Return what keeps a target's encoders and projectors between embedders."""
+        from reactions.run.device import resolve_devices
+
+        return LoadedParts(target, load_encoder, resolve_devices(self.device)[0])
+
+    # --- running ---------------------------------------------------------------------
+
+    def run(self, targets: Sequence[Step]) -> Mapping[str, Artifact]:
+        """Run steps, or take their results from the store."""
+        from reactions.run.local import LocalExecutor
+
+        executor = LocalExecutor(
+            self.store,
+            device=self.device,
+            load_encoder=load_encoder,
+            check_space=check_space,
+            events=self.events,
+        )
+        return executor.run(targets)
+
+    def open_bundle(self, directory: str | Path) -> Bundle:
+        """Read a bundle; weights that it knows by another machine's paths are the lab's.
+
+        Raises:
+            MissingError: there is no bundle.
+            BundleError: it is truncated, changed, or newer than this version.
+        """
+        bundle = bundles.load_bundle(directory)
+        sources: dict[str, str] = {}
+        named = list(self.lab.weights)
+        for leaf in leaves(bundle.space):
+            spec = leaf.spec
+            if spec.name in named and spec.name in self.lab.catalogue:
+                sources[spec.name] = named_source(self.lab.catalogue.by_name(spec.name), spec)
+            elif spec.name in self.lab.catalogue and not exists(Path(spec.source)):
+                with contextlib.suppress(MolspaceError):  # loading it tells what is missing
+                    own = self.lab.catalogue.by_name(spec.name)
+                    same = all(own.identity(m) == spec.identity(m) for m in spec.modalities)
+                    if spec.weights_digest and same:
+                        sources[spec.name] = own.source
+        self._refuse_unused_weights(bundle.space)
+        return bundles.with_sources(bundle, sources) if sources else bundle
+
+    def _refuse_unused_weights(self, space: Space) -> None:
+        self.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
+
+    def _label(self, space: Space) -> str:
+        """Return the label of results: the lab's, and any that a space brings along."""
+        # "mini (small)" says "mini" already.
+        known = self.lab.label.replace("(", " ").replace(")", " ").split()
+        brought = [leaf.spec.lab for leaf in leaves(space) if leaf.spec.lab not in (*known, "")]
+        return ", ".join(dict.fromkeys([self.lab.label, *brought]))
+
+
+def load_encoder(spec: SpaceSpec, device: str) -> Encoder:
+    """Open a space with its adapter."""
+    from reactions.encoders.registry import load
+
+    return load(spec, device)
+
+
+def check_space(spec: SpaceSpec) -> None:
+    """Raise what ``load_encoder`` would lack, without loading anything."""
+    from reactions.encoders.registry import check
+
+    check(spec)
+
+
+def _leaf_target(name: str, leaf: Leaf, label: str) -> Target:
+    """Return a space to act on as its encoder gives it: means belong to reactions."""
+    if not leaf.spec.centre:
+        return Target(name, leaf, label)
+    notice = (
+        f"{leaf.label} is taken as it is, not centred: means are those of a reaction's training "
+        "rows, and a space alone has none"
+    )
+    return Target(name, Leaf(replace(leaf.spec, centre=False)), label, notices=(notice,))
+
+
+def _bundle_target(bundle: Bundle) -> Target:
+    return Target(bundle.expression, bundle.space, bundle.lab, bundle)

@@ -1,1 +1,0 @@
-"""Bundles on the hub: a model card, pushing, pulling."""

@@ -1,9 +1,0 @@
-"""ImageBind: the base of the paper's reactions.
-
-An own lean implementation of the published towers and preprocessing, which loads the
-published checkpoint as it is.
-"""
-
-from reactions.spaces.imagebind.space import check, describe, load, requirements, resolve
-
-__all__ = ["check", "describe", "load", "requirements", "resolve"]

@@ -1,0 +1,52 @@
+"""The versions for machines without a GPU: CPU builds, of releases that fit together."""
+
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINES = [
+    line
+    for line in (ROOT / "constraints" / "cpu.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
+PINS = dict(re.match(r"([\w-]+)==(\S+)", line).groups() for line in LINES if "==" in line)
+
+
+def number(version):
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
+
+
+def test_every_pin_is_a_cpu_build_where_there_are_others():
+    assert set(PINS) == {"torch", "torchvision"}
+    assert all(version.endswith("+cpu") for version in PINS.values())
+    assert all('sys_platform != "darwin"' in line for line in LINES if "==" in line)
+
+
+def test_they_come_from_the_index_that_publishes_them():
+    (index,) = (line for line in LINES if line.startswith("-"))
+    assert index == "--extra-index-url https://download.pytorch.org/whl/cpu"
+
+
+def test_the_pinned_torch_is_one_that_the_project_allows():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (floor,) = (text for text in project["dependencies"] if text.startswith("torch"))
+    assert number(PINS["torch"]) >= number(floor.partition(">=")[2])
+
+
+def test_the_pinned_torchvision_wants_the_pinned_torch():
+    try:
+        installed = metadata.distribution("torchvision")
+    except metadata.PackageNotFoundError:
+        pytest.skip("torchvision is not installed")
+    if number(installed.version) != number(PINS["torchvision"]):
+        pytest.skip("another torchvision is installed")
+    wanted = next(text for text in installed.requires if re.match(r"torch\b", text))
+    assert number(wanted) == number(PINS["torch"])
+
+
+def test_the_readme_says_how():
+    assert "pip install -c constraints/cpu.txt" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,116 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from reactions.core.errors import DataError, MediaError, MissingError
+from reactions.core.types import Item, SpaceSpec, StagedEncoder
+from reactions.encoders import base
+from reactions.encoders.base import Side, SidedEncoder
+
+SPEC = SpaceSpec("X", 2, ("image", "text"), adapter="x", source="x")
+
+
+def encoder(rows, *, batch_items=64, seen=None):
+    """A space whose text tower gives the rows numbered by the captions."""
+
+    def project(inputs):
+        if seen is not None:
+            seen.append(len(inputs))
+        return torch.tensor([rows[int(i[0])] for i in inputs])
+
+    text = Side(lambda text: np.array([int(text)]), project, batch_items)
+    image = Side(lambda pixels: pixels, lambda inputs: torch.ones(len(inputs), 2))
+    return SidedEncoder(SPEC, {"text": text, "image": image})
+
+
+def captions(n):
+    return [Item(f"c{i}", "text", str(i)) for i in range(n)]
+
+
+def test_rows_become_unit_length_and_keep_their_order():
+    seen = []
+    space = encoder([[3.0, 4.0], [0.0, -2.0], [1e30, 0.0]], batch_items=2, seen=seen)
+    assert isinstance(space, StagedEncoder)
+    rows = space.embed("text", captions(3))
+    np.testing.assert_allclose(rows[:2], [[0.6, 0.8], [0.0, -1.0]], atol=1e-7)
+    assert rows.dtype == np.float32
+    assert seen == [2, 1]
+    assert space.embed("text", []).shape == (0, 2)
+
+
+@pytest.mark.parametrize("bad", [[0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]])
+def test_rows_without_a_direction_are_told(bad):
+    with pytest.raises(DataError, match="1 of 2 are zero or not finite") as caught:
+        encoder([[1.0, 2.0], bad]).embed("text", captions(2))
+    assert "spaces doctor X" in caught.value.fix
+
+
+def test_rows_of_another_width_are_told():
+    with pytest.raises(DataError, match=r"\(1, 3\)"):
+        encoder([[1.0, 2.0, 3.0]]).forward("text", [np.array([0])])
+
+
+def test_items_are_checked_and_named():
+    space = encoder([[1.0, 0.0]])
+    for modality, value in (
+        ("image", np.zeros((2, 2, 4), np.uint8)),
+        ("image", np.zeros((2, 2, 3), np.float32)),
+        ("image", "text"),
+        ("text", 3),
+        ("text", "\ud800"),
+    ):
+        with pytest.raises(MediaError) as caught:
+            space.preprocess(modality, Item("it", modality, value))
+        assert caught.value.fields["id"] == "it"
+    with pytest.raises(DataError, match="does not embed audio"):
+        space.preprocess("audio", Item("it", "audio", None))
+
+
+def test_a_tokeniser_is_never_entered_twice():
+    inside = []
+
+    def tokenise(text):
+        inside.append(text)
+        time.sleep(0.002)
+        assert inside == [text]
+        inside.clear()
+        return [len(text)]
+
+    one = base.locked(tokenise)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one, ["a" * i for i in range(16)]))
+    assert [int(row[0]) for row in found] == list(range(16))
+
+
+def test_tokens_are_padded_at_the_end():
+    rows = [np.array([5, 6]), np.array([7])]
+    assert base.pad_tokens(rows, 9).tolist() == [[5, 6], [7, 9]]
+    assert base.pad_tokens(rows, 0, length=3).tolist() == [[5, 6, 0], [7, 0, 0]]
+    assert base.pad_tokens([np.array([], np.int64)], 0).shape == (1, 1)
+
+
+def test_options_of_a_uri():
+    known = ("like", "precision")
+    rest, options = base.split_options("s:a/b?precision=bf16&like=x%3Dy", known)
+    assert (rest, options) == ("a/b", {"precision": "bf16", "like": "x=y"})
+    assert base.join_options("s:a/b", options) == "s:a/b?like=x%3Dy&precision=bf16"
+    assert base.join_options("s:a", {"precision": "fp32", "like": ""}) == "s:a"
+    assert base.join_options("s:a", {"precision": "bf16"}, precision="bf16") == "s:a"
+    for bad in ("s:a?liek=x", "s:a?precision=fp8"):
+        with pytest.raises(MissingError, match=r"did you mean|one of"):
+            base.split_options(bad, known)
+
+
+def test_a_package_that_does_not_fit_the_others_says_so(monkeypatch):
+    def broken(name):
+        raise RuntimeError("other\nbuilds")
+
+    with pytest.raises(MissingError, match="no_such_package_at_all is not installed"):
+        base.import_package("no_such_package_at_all.part", "s:a", "extra")
+    monkeypatch.setattr(base.importlib, "import_module", broken)
+    with pytest.raises(MissingError, match="json cannot be loaded: other builds") as caught:
+        base.import_package("json", "s:a", "extra")
+    assert caught.value.fix == 'pip install "molspace[extra]"'

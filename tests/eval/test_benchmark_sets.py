@@ -1,0 +1,153 @@
+import json
+import shutil
+from pathlib import Path
+
+import published_sets as published
+import pytest
+from media_files import put
+from reading_sets import ids, read, sides
+
+from reactions.core.errors import DataError, MissingError
+from reactions.data.scan_cache import TableCache
+from reactions.eval.tasks.registry import (
+    LAYOUTS,
+    Folders,
+    find_set,
+    layout_of,
+    read_set,
+)
+from reactions.eval.tasks.task import TASKS
+from reactions.modalities import media
+
+
+def test_every_task_has_a_layout_with_its_count() -> None:
+    assert set(LAYOUTS) == set(TASKS)
+    for name, task in TASKS.items():
+        layout = layout_of(name)
+        assert (layout.task, layout.title, layout.expected) == (name, task.title, task.expected)
+        assert layout.origin
+        assert layout.tree
+    with pytest.raises(MissingError, match="no published layout"):
+        layout_of("esc10")
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_a_published_layout_is_read(task: str, tmp_path: Path) -> None:
+    published.ALL[task](tmp_path / task)
+    data = read(task, tmp_path)
+    assert data.expected == TASKS[task].expected
+    for corpus in sides(data):
+        for item in corpus.items(0, len(corpus)):
+            assert item.id.startswith(f"{task}/")
+            media.load(item)
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_it_is_found_under_any_of_its_names(task: str, tmp_path: Path) -> None:
+    published.ALL[task](tmp_path / "own")
+    assert find_set(task, Folders(tasks={task: tmp_path / "own"})).folder == tmp_path / "own"
+    assert find_set(task, Folders(chosen=tmp_path / "own")).folder == tmp_path / "own"
+    name = layout_of(task).folders[-1]
+    shutil.move(tmp_path / "own", tmp_path / "root" / name.upper())
+    assert find_set(task, Folders(root=tmp_path / "root")).labels.exists()
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_a_set_that_is_not_there_says_what_from_where_and_how(task: str, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=f"no data for task '{task}'") as caught:
+        read(task, tmp_path)
+    layout = layout_of(task)
+    assert layout.labels[0] in caught.value.why
+    assert str(tmp_path) in caught.value.why
+    assert layout.origin in caught.value.fix
+    assert layout.tree in caught.value.fix
+    assert json.dumps(caught.value.to_json())
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_labels_without_media_say_so(task: str, tmp_path: Path) -> None:
+    published.ALL[task](tmp_path / task)
+    for path in (tmp_path / task).rglob("*"):
+        if path.suffix.lower() in (".wav", ".jpg", ".jpeg"):
+            path.unlink()
+    with pytest.raises(MissingError, match=r"no (audio|image|images)") as caught:
+        read(task, tmp_path)
+    assert layout_of(task).tree in caught.value.fix
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_part_of_a_set_is_counted(task: str, tmp_path: Path) -> None:
+    published.ALL[task](tmp_path / task)
+    whole = len(sides(read(task, tmp_path))[0])
+    victim = sides(read(task, tmp_path))[0].items(0, 1)[0]
+    victim.value.unlink()
+    data = read(task, tmp_path)
+    assert len(sides(data)[0]) == whole - 1
+    assert data.expected == TASKS[task].expected
+    assert victim.id not in ids(sides(data)[0])
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_what_cannot_be_decoded_counts_as_not_found(task: str, tmp_path: Path) -> None:
+    published.ALL[task](tmp_path / task)
+    before = read(task, tmp_path)
+    last = sides(before)[-1] if task in ("vggss", "flickrnet") else sides(before)[0]
+    victim = last.items(0, 1)[0]
+    put(victim.value, b"")
+    data = read(task, tmp_path)
+    assert len(sides(data)[0]) == len(sides(before)[0]) - 1
+    assert victim.id not in ids(sides(data)[0])
+    for path in (tmp_path / task).rglob("*.[wjJ]*"):
+        if path.suffix.lower() in (".wav", ".jpg", ".jpeg"):
+            put(path, b"")
+    with pytest.raises(DataError):
+        read(task, tmp_path)
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("junk", [b"", b"\xff\xfe\x00", b"[1, 2", b"a,b\n1\n"])
+def test_damaged_labels_are_named(task: str, junk: bytes, tmp_path: Path) -> None:
+    published.ALL[task](tmp_path / task)
+    labels = find_set(task, Folders(root=tmp_path)).labels
+    if labels.is_dir():  # folders are the labels
+        labels = {
+            "imagenet": tmp_path / task / "LOC_synset_mapping.txt",
+            "flickrnet": tmp_path / task / "flickrnet.txt",
+        }[task]
+    put(labels, junk)
+    # An odd list of ids is still a list: none of its ids has files.
+    with pytest.raises((DataError, MissingError)) as caught:
+        read(task, tmp_path)
+    if isinstance(caught.value, DataError):
+        assert str(labels) in caught.value.what
+
+
+def test_what_is_asked_for_comes_first(tmp_path: Path) -> None:
+    for name in ("chosen", "own", "root/esc50"):
+        published.esc50(tmp_path / name)
+    folders = Folders(tmp_path / "chosen", tmp_path / "root", {"esc50": tmp_path / "own"})
+    assert find_set("esc50", folders).folder == tmp_path / "chosen"
+    shutil.rmtree(tmp_path / "chosen")
+    assert find_set("esc50", folders).folder == tmp_path / "own"
+    shutil.rmtree(tmp_path / "own")
+    assert find_set("esc50", folders).folder == tmp_path / "root/esc50"
+
+
+def test_scans_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reactions.data.sources import files
+
+    published.vggss(tmp_path / "vggss")
+    put(tmp_path / "vggss/frames/zpWuikVorYg_000032.jpg", b"")
+    seen: list[str] = []
+    real = files._look
+
+    def look(entry, **options):
+        seen.append(entry.name)
+        return real(entry, **options)
+
+    monkeypatch.setattr(files, "_look", look)
+    for _ in range(2):
+        opening = find_set("vggss", Folders(root=tmp_path), tables=TableCache(tmp_path / "c"))
+        data = read_set(opening)
+        assert sides(data)[0].digest
+    assert len(seen) == 6

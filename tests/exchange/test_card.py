@@ -1,0 +1,221 @@
+import json
+from dataclasses import replace
+
+import pytest
+from fakes import CG, CM, IB, VL, changed, cr, dr
+
+from reactions.core.errors import DataError, MissingError
+from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
+from reactions.exchange.model_card import is_rehearsal, model_card
+from reactions.exchange.results import Score, read_results
+from reactions.products.bundle import Bundle, describe
+
+NC = "CC-BY-NC-SA-4.0"
+EXPRESSION = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
+
+
+def bundle_of(*licences, label="own", lab="", expression=EXPRESSION):
+    """A bundle with these licences of its four spaces."""
+    ib, vl, cm, cg = (
+        changed(leaf, licence=licence, lab=lab)
+        for leaf, licence in zip((IB, VL, CM, CG), licences, strict=True)
+    )
+    space = cr(dr(ib, vl), cm, cg)
+    record = describe(
+        expression,
+        space,
+        lab={"name": label, "label": label, "seed": 0},
+        subsets=[["TVA"]] * 3,
+        settings={},
+        step_keys={},
+        version="0.1.0",
+    )
+    return Bundle("nowhere", {**record, "digest": "d" * 64}, space)
+
+
+def front_matter(card):
+    yaml = pytest.importorskip("yaml")
+    _, head, _ = card.split("---\n", 2)
+    return yaml.safe_load(head)
+
+
+# --- the card ---
+
+
+def test_a_card_says_what_the_bundle_is():
+    card = model_card(bundle_of(NC, "MIT", "CC0-1.0", "CC0-1.0"), "me/fused")
+    head, _, body = card.removeprefix("---\n").partition("---\n")
+    assert head.splitlines()[:2] == ["library_name: molspace", "license: cc-by-nc-sa-4.0"]
+    assert "\n# fused\n" in body
+    assert f"```\n{EXPRESSION}\n```" in body
+    assert "audio, image, text in 6 dimensions" in body
+    assert "in lab: own." in body
+    assert f"| ImageBind | 8 | audio, image, text | - | 63fc5deab670 | {NC} |" in body
+    assert f"The most restrictive is **{NC}** (ImageBind)." in body
+    assert "**Not for commercial use:** the licence of ImageBind forbids it." in body
+    assert "| lambda InternVL | image 0.9, text 0.9 |" in body
+    assert "| sigma CLAP_m | audio 0.5, text 0.1 |" in body
+    assert "molspace pull me/fused" in body
+    assert "d" * 64 in body
+    assert "rehearsal" not in card
+    assert "Results" not in body
+    assert "imported" not in body
+
+
+@pytest.mark.parametrize(
+    ("licences", "said", "name"),
+    [
+        ((NC, "MIT", "CC0-1.0", "MIT"), "cc-by-nc-sa-4.0", None),
+        (("Apache-2.0", "MIT", "MIT", "MIT"), "apache-2.0", None),
+        (("MIT", "MIT", "MIT", ""), "other", "unknown"),
+        ((NC, "MIT", "MIT", "whatever"), "cc-by-nc-sa-4.0", None),
+        (("Foo Non-Commercial 1", "MIT", "MIT", "MIT"), "other", "Foo Non-Commercial 1"),
+        (("", "", "", ""), "other", "unknown"),
+    ],
+)
+def test_front_matter_states_the_licence_that_binds_most(licences, said, name):
+    found = front_matter(model_card(bundle_of(*licences), "me/fused"))
+    assert found["license"] == said
+    assert found.get("license_name") == name
+    assert found["library_name"] == "molspace"
+    assert {"molspace", "audio", "image", "text"} <= set(found["tags"])
+
+
+def test_unknown_terms_are_said_to_be_unknown():
+    card = model_card(bundle_of("MIT", "", "MIT", "odd"), "me/fused")
+    assert "The terms of InternVL, CLAP_g are not known here" in card
+
+
+@pytest.mark.parametrize(
+    ("label", "lab", "loud"),
+    [
+        ("mini", "", True),
+        ("mini (small)", "", True),
+        ("own", "mini", True),
+        ("own", "", False),
+        ("minimal", "", False),
+    ],
+)
+def test_a_rehearsal_says_so_first(label, lab, loud):
+    bundle = bundle_of("MIT", "MIT", "MIT", "MIT", label=label, lab=lab)
+    card = model_card(bundle, "me/fused")
+    assert is_rehearsal(bundle) == loud
+    assert ("**This is a rehearsal, not a model.**" in card) == loud
+    assert ("- rehearsal" in card) == loud
+    if loud:
+        assert card.index("rehearsal, not a model") < card.index(EXPRESSION)
+
+
+def test_an_imported_bundle_says_whose_it_is():
+    bundle = bundle_of("MIT", "MIT", "MIT", "MIT")
+    origin = {"from": "freebind", "product": "InternVL_IB_PP", "files": {"a": "1", "b": "2"}}
+    bundle = replace(bundle, record={**bundle.record, "imported": origin})
+    assert "imported from the files that freebind published (2," in model_card(bundle, "me/fused")
+
+
+def test_a_record_cannot_bring_markup_of_its_own():
+    bundle = bundle_of("MIT", "MIT | x", "<b>", "MIT", expression="A + Cr('```\n# B')")
+    card = model_card(bundle, "me/fused")
+    assert "````\nA + Cr('```\n# B')\n````" in card
+    assert "| MIT \\| x |" in card
+    assert "<b>" not in card.replace("\\<b\\>", "")
+
+
+def test_tags_survive_yaml():
+    image = changed(IB, modalities=("audio", "no", "text: x", "it's"))
+    space = cr(image, CG)
+    bundle = bundle_of("MIT", "MIT", "MIT", "MIT")
+    bundle = replace(bundle, space=space)
+    assert {"no", "text: x", "it's"} <= set(front_matter(model_card(bundle, "me/fused"))["tags"])
+
+
+def test_results_are_in_the_card():
+    scores = (
+        Score("esc50", "accuracy", 81.256, True, 2000, "own", "sigma CLAP_m: audio 0.5"),
+        Score("esc50", "fold1", 80.0, False, 400, "own", ""),
+    )
+    card = model_card(bundle_of("MIT", "MIT", "MIT", "MIT"), "me/fused", scores)
+    assert "## Results" in card
+    assert "| esc50 | accuracy (main) | 81.26 | 2000 | own |\n" in card
+    assert "| esc50 | fold1 | 80.00 | 400 | own |\n" in card
+    assert "\n- esc50: sigma CLAP_m: audio 0.5\n" in card
+
+
+# --- licences ---
+
+
+def test_licences_are_told_apart():
+    assert most_restrictive(["MIT", "CC-BY-SA-4.0", "CC-BY-ND-4.0", "CC-BY-NC-4.0"]) == (
+        "CC-BY-NC-4.0"
+    )
+    assert most_restrictive(["CC-BY-NC-4.0", NC]) == NC
+    assert most_restrictive(["MIT", "CC-BY-ND-4.0", "GPL-3.0"]) == "CC-BY-ND-4.0"
+    assert most_restrictive(["MIT", "GPL-3.0"]) == "GPL-3.0"
+    assert most_restrictive(["", "odd"]) == ""
+    assert is_non_commercial("CC BY NC 4.0")
+    assert not is_non_commercial("ISC")
+    assert not is_non_commercial("NCSA")
+    assert is_known("BSD-3-Clause")
+    assert not is_known("commit")
+    assert hub_id("CC-BY-NC-SA-4.0") == "cc-by-nc-sa-4.0"
+    assert hub_id("NCSA") == "other"
+
+
+# --- results ---
+
+
+def record(**changes):
+    return {
+        "space": EXPRESSION,
+        "lab": "own",
+        "task": "esc50",
+        "metrics": {"accuracy": 81.25},
+        "main": "accuracy",
+        "n": 2000,
+        "factors": {"sigma CLAP_m": {"audio": 0.5}},
+        "experts": ["CLAP_m"],
+        "prompts": ["This is a sound of {class}.", "{class}"],
+        **changes,
+    }
+
+
+def results_file(path, *records, schema="molspace.eval/1"):
+    path.write_text(json.dumps({"schema": schema, "lab": "own", "results": records}))
+    return path
+
+
+def test_results_are_read(tmp_path):
+    (score,) = read_results(results_file(tmp_path / "r.json", record()), EXPRESSION)
+    conditions = (
+        'sigma CLAP_m: audio 0.5; experts: CLAP_m; prompt: "This is a sound of {class}." and 1 more'
+    )
+    assert score == Score("esc50", "accuracy", 81.25, True, 2000, "own", conditions)
+
+
+@pytest.mark.parametrize(
+    ("records", "schema", "words"),
+    [
+        ([], "molspace.eval/1", "list is empty"),
+        ([record(space="ImageBind")], "molspace.eval/1", "they are of ImageBind"),
+        ([record(metrics={"accuracy": float("nan")})], "molspace.eval/1", "accuracy is nan"),
+        ([record()], "molspace.plan/1", "schema is 'molspace.plan/1'"),
+        ([{}], "molspace.eval/1", "holds no results"),
+        ([record(factors=3)], "molspace.eval/1", "holds no results"),
+    ],
+)
+def test_results_of_something_else_are_refused(tmp_path, records, schema, words):
+    with pytest.raises(DataError, match=words):
+        read_results(results_file(tmp_path / "r.json", *records, schema=schema), EXPRESSION)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "null", "\ud800", "[" * 100_000])
+def test_what_is_no_json_is_refused(tmp_path, text):
+    path = tmp_path / "r.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(DataError, match="holds no results"):
+        read_results(path, EXPRESSION)
+
+
+def test_missing_results_get_the_command(tmp_path):
+    with pytest.raises(MissingError, match="molspace eval --task all --json"):
+        read_results(tmp_path / "r.json", EXPRESSION)

@@ -1,0 +1,85 @@
+"""Repositories with more than a bundle: what others put there is neither needed nor touched."""
+
+import sys
+
+import pytest
+from hub_fake import Hub
+from test_hub_sharing import bundle  # noqa: F401
+
+from reactions.core.errors import BundleError, DataError
+from reactions.exchange.hub import FILES, pull, push
+from reactions.products.bundle import PROJECTORS, RECORD
+
+COMPANY = [
+    "LICENSE",
+    "LICENSE.md",
+    "NOTICE",
+    "config.json",
+    ".gitignore",
+    ".eval_results/esc50.yaml",
+    "images/plot.png",
+    "results.csv",
+    "tokenizer.json",
+    "docs/a b/ü.md",
+]
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    for name in ("MOLSPACE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    found = Hub(tmp_path / "hub")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", found)
+    return found
+
+
+def add(hub, name, text="theirs"):
+    path = hub.root / "me/fused" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", COMPANY)
+def test_company_is_left_where_it_is(bundle, hub, tmp_path, name):  # noqa: F811
+    hub.create_repo("me/fused")
+    theirs = add(hub, name)
+    push(bundle, "me/fused")
+    push(bundle, "me/fused")
+    assert theirs.read_text() == "theirs"
+    pull("me/fused", out=tmp_path / "got")
+    assert {path.name for path in (tmp_path / "got").iterdir()} == {RECORD, PROJECTORS}
+    assert set(hub.list_repo_files("me/fused")) == {*FILES, ".gitattributes", name}
+
+
+def test_weights_beside_a_bundle_stop_no_second_push(bundle, hub):  # noqa: F811
+    push(bundle, "me/fused")
+    theirs = add(hub, "extra.safetensors")
+    push(bundle, "me/fused")
+    assert theirs.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "onnx/model.onnx"])
+def test_the_card_of_another_model_is_not_replaced(bundle, hub, name):  # noqa: F811
+    hub.create_repo("me/fused")
+    add(hub, name)
+    card = add(hub, "README.md")
+    with pytest.raises(BundleError, match="something else than a bundle"):
+        push(bundle, "me/fused")
+    assert card.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("sha", ["../../x", "main", "", None, "C" * 40])
+def test_a_commit_that_is_none_is_not_filed(bundle, hub, tmp_path, sha, monkeypatch):  # noqa: F811
+    push(bundle, "me/fused")
+    real = hub.model_info
+
+    def lie(*args, **options):
+        info = real(*args, **options)
+        info.sha = sha
+        return info
+
+    monkeypatch.setattr(hub, "model_info", lie)
+    with pytest.raises(DataError, match="is not a commit"):
+        pull("me/fused", out=tmp_path / "got")
+    assert hub.calls[-1][0] == "upload"

@@ -1,0 +1,345 @@
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fakes
+import numpy as np
+import pytest
+
+from reactions import session
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import DataError, MissingError, StepError, UsageError
+from reactions.core.types import FactorDefaults, Item, leaves
+from reactions.data.corpora import TextCorpus
+from reactions.dsl import check, parse, print_expression
+from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
+from reactions.eval.tasks.task import TASKS
+from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, TABLES, parse_rows
+from reactions.experiments.reproduce import measure
+from reactions.labs.lab import Lab, ReactionSettings
+from reactions.run.events import PlanFinished
+from reactions.session import Workbench
+from reactions.store import Store
+
+T3, T4 = TABLES["table3"], TABLES["table4"]
+BY_NAME = {row.name: row for row in ROWS}
+
+
+# --- the rows --------------------------------------------------------------------------
+
+
+def test_reactions_are_canonical_and_of_the_papers_spaces():
+    for row in ROWS:
+        assert print_expression(parse(row.reaction).result) == row.reaction
+        space = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
+        assert {leaf.label for leaf in leaves(space)} <= set(PUBLISHED.names())
+
+
+def test_settings_differ_in_factors_alone():
+    for product in ("ImageBind++", "InternVL_IB++", "InternVL_IB†++"):
+        versatile, expertise = BY_NAME[f"{product} Ver."], BY_NAME[f"{product} AT E."]
+        assert versatile.reaction == expertise.reaction
+        assert versatile.adjustment.sigma == {"": (0.5, 0.1)}
+        assert expertise.adjustment.sigma == {"": (0.8, 0.5)}
+        assert versatile.adjustment.lambda_ == expertise.adjustment.lambda_
+    assert BY_NAME["InternVL_IB"].adjustment.lambda_ == {"": (0.9, 0.9)}
+    assert BY_NAME["InternVL_IB++ Ver."].adjustment.lambda_ == {"": (0.9, 0.9)}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("ImageBind", ["ImageBind"]),
+        ("imagebind++ ver, CLAP-g", ["CLAP_g", "ImageBind++ Ver."]),
+        ("ImageBind++", ["ImageBind++ AT E.", "ImageBind++ Ver."]),
+        ("internvl_ib_ft", ["InternVL_IB†"]),
+        ("InternVL_IB_ft_pp", ["InternVL_IB†++ AT E.", "InternVL_IB†++ Ver."]),
+        ("C_MCR,c-mcr", ["C-MCR"]),
+    ],
+)
+def test_rows_by_name(text, names):
+    assert [row.name for row in parse_rows(text)] == names
+
+
+def test_no_rows_means_all_and_a_typo_gets_near_names():
+    assert parse_rows(None) == ROWS
+    with pytest.raises(UsageError, match="unknown row 'ImagBind'") as caught:
+        parse_rows("CLAP_g,ImagBind")
+    assert "did you mean 'ImageBind'" in caught.value.fix
+    with pytest.raises(UsageError, match="names none"):
+        parse_rows(" , ")
+
+
+# --- on a lab of fakes -----------------------------------------------------------------
+
+
+def corpus(name, modality, n):
+    if modality == "text":
+        return TextCorpus(
+            name, [f"{name} {i}" for i in range(n)], [f"{name}/{i}" for i in range(n)]
+        )
+    return FakeMedia(name, modality, n)
+
+
+class FakeMedia:
+    """Items of which only the id matters."""
+
+    def __init__(self, name, modality, n):
+        self.name, self.modality = name, modality
+        self._ids = [f"{name}/{i}" for i in range(n)]
+        self.digest = f"{name}-{modality}-{n}".encode().hex().ljust(64, "0")[:64]
+
+    def __len__(self):
+        return len(self._ids)
+
+    def items(self, start, stop):
+        return [Item(id, self.modality, None) for id in self._ids[start:stop]]
+
+
+@dataclass(frozen=True)
+class FakeLab(Lab):
+    """Forty items a modality and ten a task; ``absent`` tasks have no data."""
+
+    absent: dict = field(default_factory=dict)
+
+    def corpus(self, modality):
+        return corpus(f"fake {modality}", modality, 40)
+
+    def benchmark(self, task):
+        if task in self.absent:
+            raise self.absent[task]
+        known, n = TASKS[task], 10
+        queries = corpus(task, known.query, n)
+        if known.kind == "classification":
+            return ClassificationData(queries, np.arange(n) % 3, ("a", "b", "c"), expected=12)
+        if known.kind == "multilabel":
+            return MultilabelData(queries, np.eye(n, 3, dtype=bool), ("a", "b", "c"), expected=12)
+        right = corpus(f"{task} right", known.other, n)
+        return RetrievalData(queries, right, np.arange(n), expected=n)
+
+
+class Counting:
+    """Counts the steps that ran."""
+
+    def __init__(self):
+        self.executed = 0
+
+    def __call__(self, event):
+        if isinstance(event, PlanFinished):
+            self.executed += event.executed
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """A function that makes a workbench on fakes; spaces by name."""
+    monkeypatch.setattr(session, "load_encoder", lambda spec, device: fakes.Encoder(spec))
+    monkeypatch.setattr(session, "check_space", lambda spec: None)
+
+    def make(*spaces, **changes):
+        spaces = spaces or (fakes.IB, fakes.VL, fakes.CG, fakes.CM)
+        settings = ReactionSettings(hidden_dim=4, batch_size=16, dr_epochs=1, cr_epochs=1)
+        lab = FakeLab(
+            "fake",
+            changes.pop("label", "fake"),
+            Path("fake.toml"),
+            0,
+            Catalogue({leaf.spec.name: leaf.spec for leaf in spaces}),
+            settings=settings,
+            **changes,
+        )
+        return Workbench(lab, Store(tmp_path / "store"), "cpu", Counting())
+
+    return make
+
+
+def states(found, name):
+    (row,) = (row for row in found.rows if row.row.name == name)
+    return [found.state(row, task) for task in found.table.tasks]
+
+
+def test_ours_beside_the_papers_and_the_second_time_nothing_runs(bench):
+    first, rows, planned = bench(), parse_rows("InternVL,WAV2CLIP,ImageBind,ImageBind++"), []
+    found = measure(T3, first, rows, consider=planned.append)
+    assert first.events.executed > 0
+    (plan,) = planned
+    assert [step.kind for step in plan.targets] == ["assemble"]  # once for both settings
+    again = bench()
+    assert measure(T3, again, rows).to_json() == found.to_json()
+    assert again.events.executed == 0
+    assert states(found, "ImageBind") == ["measured"] * 3
+    assert states(found, "InternVL") == ["no modality", "no modality", "measured"]
+    assert states(found, "ImageBind++ Ver.") == ["measured"] * 3
+    assert states(found, "WAV2CLIP") == ["not run"] * 3
+    body = json.loads(json.dumps(found.to_json()))
+    assert body["measured"] == 1 + 3 + 2 * 3
+    row = next(row for row in body["rows"] if row["name"] == "ImageBind++ AT E.")
+    assert (row["sigma"], row["lambda"]) == ([0.8, 0.5], None)
+    (accuracy, *_), (result, *_) = row["cells"], row["results"]
+    assert (accuracy["paper"], accuracy["ours"]) == (92.80, result["metrics"]["accuracy"])
+    assert result["factors"]["sigma CLAP_m"] == {"audio": 0.8, "text": 0.5}
+    task = body["tasks"][0]
+    assert (task["n"], task["expected"], task["paper_n"]) == (10, 12, 400)
+    assert task["prompts"] == ["This is a sound of {class}."]
+
+
+def test_other_factors_are_not_trained_again(bench):
+    first = bench()
+    measure(T3, first, parse_rows("ImageBind++ Ver."))
+    second = bench()
+    found = measure(T3, second, parse_rows("ImageBind++ AT E."))
+    assert second.events.executed == 3  # the scores
+    assert found.n_measured == 3
+
+
+def test_the_factors_are_the_papers_whatever_the_lab_says(bench):
+    rows = parse_rows("InternVL_IB++ Ver.")
+    papers = measure(T4, bench(), rows).to_json()
+    other = bench(factors=FactorDefaults(other_displacement=0.2, combination=()))
+    assert measure(T4, other, rows).to_json() == papers
+    assert other.events.executed == 0
+
+
+def test_retrieval_has_both_directions_and_their_mean(bench):
+    found = measure(T4, bench(), parse_rows("CLAP_g"))
+    (row,) = found.rows
+    assert set(row.records) == {"audiocaps", "clotho"}
+    metrics = row.records["clotho"]["metrics"]
+    column = next(c for c in T4.columns if (c.task, c.title) == ("clotho", "R@5"))
+    mean = (metrics["text->audio R@5"] + metrics["audio->text R@5"]) / 2
+    assert found.ours(row, column) == pytest.approx(mean)
+    assert any("mean of both directions" in note for note in found.notes)
+
+
+def test_rows_that_cannot_run_are_there_and_say_why(bench):
+    ft = measure(T3, bench(), parse_rows("InternVL_IB_ft, InternVL_IB_ft_pp"))
+    assert [row.lack.what for row in ft.rows] == ["Ft cannot run in this version"] * 3
+    assert ft.n_measured == 0
+    assert ft.lacking() == {ft.rows[0].lack: [row.row.name for row in ft.rows]}
+    found = measure(T3, bench(fakes.IB, fakes.CM, fakes.CG))
+    told = {row.row.name: row.lack.what for row in found.rows if row.lack}
+    assert told["WAV2CLIP"] == told["C-MCR"] == told["InternVL"] == "not in this lab"
+    assert told["InternVL_IB"] == "InternVL not in this lab"
+    assert states(found, "InternVL") == ["no modality", "no modality", "not run"]
+    assert states(found, "ImageBind++ Ver.") == ["measured"] * 3
+
+
+def test_a_baseline_that_the_lab_knows_is_measured(bench):
+    extra = fakes.Leaf(fakes.spec("C_MCR", 7, "audio", "image", "text"))
+    found = measure(T3, bench(extra), parse_rows("C-MCR"))
+    assert states(found, "C-MCR") == ["measured"] * 3
+
+
+@pytest.mark.parametrize("kind", [MissingError, DataError])
+def test_a_task_without_usable_data_does_not_stop_the_others(bench, kind):
+    lost = {"audioset": kind("no eval_segments.csv", why="looked in x", fix="get it")}
+    found = measure(T3, bench(absent=lost), parse_rows("ImageBind,InternVL,WAV2CLIP"))
+    assert states(found, "ImageBind") == ["measured", "no data", "measured"]
+    assert states(found, "InternVL") == ["no modality", "no modality", "measured"]
+    assert states(found, "WAV2CLIP") == ["not run", "no data", "not run"]
+    lack = found.held["audioset"].lack
+    assert (lack.what, lack.why, lack.fix) == ("no eval_segments.csv", "looked in x", "get it")
+
+
+def test_without_any_data_nothing_is_trained(bench):
+    own = bench(absent={task: MissingError("gone") for task in T3.tasks})
+    found = measure(T3, own, parse_rows("ImageBind++"), started=lambda row: pytest.fail(row.name))
+    assert found.n_measured == 0
+    assert own.events.executed == 0
+    assert states(found, "ImageBind++ Ver.") == ["no data"] * 3
+
+
+def test_weights_that_are_missing_are_told_early_or_late(bench, monkeypatch):
+    early = bench()
+
+    def gone():
+        raise MissingError("no weights for space 'CLAP_g'", fix="molspace spaces fetch CLAP_g")
+
+    early.lab.catalogue._specs["CLAP_g"] = gone
+    found = measure(T3, early, parse_rows("CLAP_g,CLAP_m"))
+    assert states(found, "CLAP_g") == ["not run", "not run", "no modality"]
+    assert states(found, "CLAP_m") == ["measured", "measured", "no modality"]
+    assert found.rows[0].lack.fix == "molspace spaces fetch CLAP_g"
+
+    monkeypatch.setattr(session, "load_encoder", lambda spec, device: gone())
+    late = measure(T4, bench(), parse_rows("CLAP_m"))
+    assert late.rows[0].lack.what == "no weights for space 'CLAP_g'"
+
+
+def test_a_step_that_fails_stops_the_table(bench, monkeypatch):
+    def broken(spec, device):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(session, "load_encoder", broken)
+    with pytest.raises(StepError, match="out of luck"):
+        measure(T3, bench(), parse_rows("CLAP_m"))
+
+
+def test_the_mini_lab_is_called_a_rehearsal_and_only_that(bench):
+    rows = parse_rows("WAV2CLIP")
+    for label, told in [("mini", True), ("mini (own)", True), ("minimal", False)]:
+        notes = measure(T3, bench(label=label), rows).notes
+        assert any("rehearsal" in note for note in notes) is told
+    assert any("hidden_dim 4 (2048)" in note for note in notes)
+    assert any("multiples of 1/2000" in note for note in notes)
+    assert not any("directions" in note for note in notes)
+
+
+# --- as typed --------------------------------------------------------------------------
+
+
+def molspace(folder, *arguments):
+    env = {**os.environ, "MOLSPACE_CACHE": str(folder / "cache"), "XDG_DATA_HOME": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-m", "molspace_cli", "reproduce", *arguments],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=folder,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_prints_a_table_a_task_and_runs_nothing_the_second_time(tmp_path):
+    rows = "CLAP_g,InternVL,InternVL_IB_ft,WAV2CLIP"
+    first = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--device", "cpu")
+    assert first.returncode == 0, first.stderr
+    lines = first.stdout.splitlines()
+    titles = [line for line in lines if line.startswith("# Table 3")]
+    assert titles == [f"# Table 3   {t}   lab: mini" for t in ("ESC-50", "AudioSet", "ImageNet")]
+    head = lines.index(titles[0])
+    assert lines[head + 1 : head + 3] == ["space\taccuracy\tpaper\tremark", "InternVL\t-\t-\t"]
+    assert lines[head + 3].startswith("CLAP_g\t")
+    assert lines[head + 3].endswith("\t90.95\t")
+    assert "WAV2CLIP\t\t17.40\tnot in this lab" in lines
+    assert "InternVL_IB†\t\t66.75\tFt cannot run in this version" in lines
+    assert any(line.startswith("# n: 2000 of 2000   the paper's: 400   prompt: ") for line in lines)
+    assert any("rehearsal" in line for line in lines)
+    again = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--device", "cpu")
+    assert again.stdout == first.stdout
+    assert "steps run" not in again.stderr
+    shown = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--json", "-q")
+    assert shown.stderr == ""
+    body = json.loads(shown.stdout)
+    assert (body["schema"], body["lab"], body["measured"]) == ("molspace.table3/1", "mini", 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["table3", "--rows", "ImagBind"], 2, "did you mean 'ImageBind'"),
+        (["table4", "--rows", "WAV2CLIP", "--lab", "mini"], 3, "nothing could be measured"),
+        (["table3", "--rows", "CLAP_m", "--lab", "paper"], 3, "nothing could be measured"),
+        (["tabel3"], 2, "did you mean"),
+    ],
+)
+def test_mistakes_and_labs_that_have_nothing(tmp_path, arguments, code, words):
+    shown = molspace(tmp_path, *arguments)
+    assert shown.returncode == code
+    assert words in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert bool(shown.stdout) is (code == 3)

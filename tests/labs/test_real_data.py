@@ -1,0 +1,169 @@
+"""Files on disk, from the lab file to a score: react, eval, again, and after damage."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import published_sets as published
+import pytest
+from media_files import image_bytes, put, put_tar, sound_bytes
+
+from reactions.core.errors import LanguageError, MediaError, StepError
+from reactions.core.file_digests import DigestCache
+from reactions.core.storage import Blob
+from reactions.eval.tasks.task import get_task
+from reactions.labs.lab_file import load_lab
+from reactions.modalities import media
+from reactions.session import Workbench
+from reactions.store import Store
+
+LAB = """
+[lab]
+name = "own"
+extends = "mini"
+
+[reaction]
+hidden_dim = 8
+batch_size = 8
+dr_epochs = 1
+cr_epochs = 1
+
+[corpora.text]
+path = "captions.csv"
+column = "caption"
+
+[corpora.image]
+path = "photos"
+max_bad = 0.2
+
+[corpora.audio]
+path = "sounds-{0..1}.tar"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "molspace.toml", LAB)
+    put(tmp_path / "captions.csv", "caption\n" + "".join(f"a sound {i}\n" for i in range(12)))
+    for seed in range(12):
+        put(tmp_path / f"photos/{seed:02d}.png", image_bytes(seed))
+    put(tmp_path / "photos/empty.png", b"")
+    for shard in range(2):
+        put_tar(
+            tmp_path / f"sounds-{shard}.tar",
+            {f"{shard}{i}.flac": sound_bytes(10 * shard + i, "FLAC") for i in range(6)},
+        )
+    published.esc50(tmp_path / "sets/esc50")
+    published.audiocaps(tmp_path / "sets/audiocaps")
+    published.vggss(tmp_path / "sets/vggss")
+    return tmp_path
+
+
+def bench(folder: Path) -> Workbench:
+    store = Store(folder / "store")
+    lab = load_lab(data=folder / "sets", digests=DigestCache(store.root))
+    return Workbench(lab, store, "cpu")
+
+
+def scores(folder: Path, *names: str):
+    own = bench(folder)
+    target = own.target("ImageBind + Cr(CLAP_m)")
+    return own, own.evaluate(target, [get_task(name) for name in names])
+
+
+def test_react_and_eval_on_files(folder):
+    own, results = scores(folder, "esc50", "audiocaps", "vggss")
+    assert [(r.record["n"], r.record["expected"]) for r in results] == [
+        (4, 2000),
+        (2, 964),
+        (3, 5158),
+    ]
+    assert all(r.record["lab"] == "mini (own)" for r in results)
+    again = bench(folder)
+    plan = again.plan(again.check("ImageBind + Cr(CLAP_m)"))
+    assert {again.store.has(step.key) for step in plan.steps()} == {True}
+    del own
+
+
+def test_what_a_glance_lets_pass_stops_the_run_with_the_way_out(folder):
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    put_tar(folder / "sounds-1.tar", {"10.flac": bytes(data), "11.flac": sound_bytes(1, "FLAC")})
+    with pytest.raises((MediaError, StepError)) as caught:
+        scores(folder, "esc50")
+    said = str(caught.value)
+    assert "sounds-1.tar/10.flac" in said
+    assert 'skip = ["10"] under [corpora.audio]' in said
+    put(folder / "molspace.toml", LAB + 'skip = ["10"]\n')
+    _, (result,) = scores(folder, "esc50")
+    assert result.record["n"] == 4
+
+
+def test_after_a_full_check_the_same_run_leaves_out_what_stopped_it(folder):
+    put(folder / "molspace.toml", LAB + "max_bad = 0.2\n")
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    put_tar(folder / "sounds-1.tar", {"10.flac": bytes(data), "11.flac": sound_bytes(1, "FLAC")})
+    with pytest.raises((MediaError, StepError), match=r"10\.flac"):
+        scores(folder, "esc50")
+    findings = bench(folder).lab.with_check("full").audit()
+    assert ("own audio", 1) in [(f.corpus, f.count) for f in findings if f.kind == "undecodable"]
+    own, (result,) = scores(folder, "esc50")
+    assert result.record["n"] == 4
+    notices = own.plan(own.check("ImageBind + Cr(CLAP_m)")).notices
+    assert any("sounds-1.tar/10.flac" in notice for notice in notices)
+
+
+def test_no_finished_shard_is_lost_to_an_item_that_is_left_out(folder, monkeypatch):
+    text = LAB.replace("hidden_dim = 8", "hidden_dim = 8\nshard_rows = 2") + "max_bad = 0.2\n"
+    put(folder / "molspace.toml", text)
+    data = bytearray(sound_bytes(3, "FLAC", n=16_000))
+    data[9_000:9_200] = bytes(200)
+    sounds = {f"1{i}.flac": sound_bytes(10 + i, "FLAC") for i in range(6)}
+    put_tar(folder / "sounds-1.tar", {**sounds, "13.flac": bytes(data)})
+    decoded: list[str] = []
+    real = media.load_audio
+
+    def load_audio(source, **options):
+        if isinstance(source, Blob):
+            decoded.append(source.member)
+        return real(source, **options)
+
+    monkeypatch.setattr(media, "load_audio", load_audio)
+    with pytest.raises((MediaError, StepError), match=r"13\.flac"):
+        scores(folder, "esc50")
+    bench(folder).lab.with_check("full").audit()
+    decoded.clear()
+    scores(folder, "esc50")
+    # One space has them from 00 to 11; the other had not begun.
+    both, one = ["12", "14", "15"], [f"{n // 6}{n % 6}" for n in range(8)]
+    assert sorted(decoded) == sorted(f"{id}.flac" for id in both * 2 + one)
+
+
+def test_what_an_evaluation_set_leaves_out_is_told(folder):
+    broken = folder / "sets/esc50/audio/5-9032-A-0.wav"
+    assert broken.exists()
+    put(broken, b"RIFF of nothing")
+    own, (result, other) = scores(folder, "esc50", "vggss")
+    assert (result.record["n"], other.record["n"]) == (3, 3)
+    (notice,) = result.record["notices"]
+    assert notice.startswith("esc50: audio corpus: 1 of 4 items are left out")
+    assert broken.name in notice
+    listed = Path(notice.rpartition("; all: ")[2])
+    assert [json.loads(line)["id"] for line in listed.read_text().splitlines()] == [
+        "esc50/5-9032-A-0"
+    ]
+    assert other.record["notices"] == []
+    assert own.scores(own.target("ImageBind"), [get_task("esc50")]).notices == (notice,)
+
+
+def test_a_uri_needs_no_quotes_of_its_own(folder):
+    (folder / "rows").mkdir()
+    np.save(folder / "rows/text.npy", np.eye(4, dtype=np.float32))
+    own = bench(folder)
+    target = own.target(f"precomputed:{folder}/rows")
+    assert target == own.target(f'"precomputed:{folder}/rows"')
+    assert target.space.dim == 4
+    with pytest.raises(LanguageError, match='cannot open the space "opn_clip:ViT-B-32/openai"'):
+        own.target("opn_clip:ViT-B-32/openai")

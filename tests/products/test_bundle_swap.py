@@ -1,0 +1,182 @@
+"""A bundle that is replaced is there before, after, and whenever the process is killed between."""
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from bundles import record_of, tensors_of
+from fakes import CG, IB, cr, headline
+
+from reactions.core.errors import StoreError
+from reactions.products import bundle_folder
+from reactions.products.bundle import load_bundle, write_bundle
+
+TESTS = Path(__file__).parents[1] / "support"
+OTHER = cr(IB, CG)
+
+
+@pytest.fixture
+def written(tmp_path):
+    space = headline()
+    return write_bundle(tmp_path / "bundles" / "b [1]*?", record_of(space), tensors_of(space))
+
+
+def replacing(written, at, exchange):
+    """Replace a bundle in a process that is killed before its disk operation number ``at``.
+
+    Returns:
+        Whether it came so far.
+    """
+    code = f"""
+        import os, shutil, signal, sys
+        from pathlib import Path
+        sys.path.insert(0, {str(TESTS)!r})
+        from bundles import record_of, tensors_of
+        from fakes import CG, IB, cr
+        from reactions import bundle_files
+        from reactions.products.bundle import write_bundle
+
+        left = [{at}]
+
+        def counted(call):
+            def wrapper(*args, **kwargs):
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left[0] -= 1
+                return call(*args, **kwargs)
+            return wrapper
+
+        space = cr(IB, CG)
+        record, tensors = record_of(space), tensors_of(space)
+        if not {exchange}:
+            bundle_files._exchange = lambda one, other: False
+        else:
+            bundle_files._exchange = counted(bundle_files._exchange)
+        for name in ("rename", "mkdir", "rmdir", "unlink", "open", "fsync", "chmod"):
+            setattr(os, name, counted(getattr(os, name)))
+        Path.rename = counted(Path.rename)
+        Path.open = counted(Path.open)
+        write_bundle(Path({str(written)!r}), record, tensors)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (0, -9), done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
+def test_killed_at_any_disk_operation_one_of_the_two_is_there(written, exchange):
+    """In processes of their own; the quick test below does the same without them."""
+    at = 0
+    while not replacing(written, at, exchange):
+        assert load_bundle(written).space in (headline(), OTHER)
+        at += 1
+    assert at > 10
+    assert load_bundle(written).space == OTHER
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing runs after it."""
+
+
+@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
+@pytest.mark.parametrize("at", range(8))
+def test_stopped_at_any_move_one_of_the_two_is_there(written, monkeypatch, exchange, at):
+    calls, dead = [], []
+
+    def counted(call):
+        def wrapper(*args, **kwargs):
+            calls.append(call)
+            if dead or len(calls) > at:
+                dead.append(True)
+                raise Killed
+            return call(*args, **kwargs)
+
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        if exchange:
+            patch.setattr(bundle_folder, "_exchange", counted(bundle_folder._exchange))
+        else:
+            patch.setattr(bundle_folder, "_exchange", lambda one, other: False)
+        patch.setattr(Path, "rename", counted(Path.rename))
+        patch.setattr(bundle_folder.shutil, "rmtree", counted(bundle_folder.shutil.rmtree))
+        patch.setattr(bundle_folder.tempfile, "mkdtemp", counted(bundle_folder.tempfile.mkdtemp))
+        try:
+            write_bundle(written, record_of(OTHER), tensors_of(OTHER))
+        except Killed:
+            pass
+        else:
+            assert at >= 4
+    assert load_bundle(written).space in (headline(), OTHER)
+    write_bundle(written, record_of(OTHER), tensors_of(OTHER))
+    assert load_bundle(written).space == OTHER
+
+
+def moved_aside(written, number=1):
+    aside = written.parent / f".molspace-old.{number:08}"
+    aside.mkdir()
+    written.rename(aside / written.name)
+    return aside
+
+
+def test_a_reader_brings_back_what_was_moved_aside(written):
+    aside = moved_aside(written)
+    assert load_bundle(written).space == headline()
+    assert not aside.exists()
+
+
+def test_what_an_earlier_version_moved_aside_comes_back(written):
+    aside = written.parent / f".{written.name}.old.abcd_123"
+    aside.mkdir()
+    written.rename(aside / "bundle")
+    assert load_bundle(written).space == headline()
+    assert not aside.exists()
+
+
+def test_a_writer_brings_it_back_before_it_fails(written, monkeypatch):
+    moved_aside(written)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        write_bundle(written, record_of(OTHER), tensors_of(OTHER))
+    assert load_bundle(written).space == headline()
+
+
+def test_what_was_replaced_does_not_come_back(written):
+    aside = moved_aside(written)
+    write_bundle(written.with_name("new"), record_of(OTHER), tensors_of(OTHER)).rename(written)
+    assert load_bundle(written).space == OTHER
+    assert aside.exists()
+
+
+def test_the_latest_of_several_comes_back(written):
+    aside = moved_aside(written)
+    os.utime(aside, (0, 0))
+    write_bundle(written.with_name("new"), record_of(OTHER), tensors_of(OTHER)).rename(written)
+    moved_aside(written, 2)
+    assert load_bundle(written).space == OTHER
+
+
+def test_two_directories_are_exchanged_where_the_system_can(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    done = bundle_folder._exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "a").exists() == done
+    assert not bundle_folder._exchange(tmp_path / "a", tmp_path / "gone")
+    if sys.platform == "linux":
+        assert done

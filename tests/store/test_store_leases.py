@@ -1,0 +1,257 @@
+"""Cleaning a store while processes use it, and after they were killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from store_toys import artifact, step
+
+from reactions.store import Store, files, leases, maintenance
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "cache")
+    for seed in range(3):
+        store.put(step(seed), artifact())
+    return store
+
+
+def keys(store):
+    return {info.key for info in store.ls()}
+
+
+# --- what is in use stays ---
+
+
+def test_entries_in_use_stay_whether_they_are_there_yet_or_not(store):
+    user = Store(store.root)
+    with user.using([step(0).key, step(7).key]):
+        user.put(step(7), artifact())
+        freed = store.gc(older_than_s=0)
+        assert {info.key for info in freed.entries} == {step(1).key, step(2).key}
+        assert {info.key for info in freed.in_use} == {step(0).key, step(7).key}
+        assert store.gc(older_than_s=0, dry_run=True).in_use == freed.in_use
+        assert keys(store) == {step(0).key, step(7).key}
+    store.gc(older_than_s=0)
+    assert keys(store) == set()
+
+
+def test_an_entry_stays_until_its_last_user_is_done(store):
+    one, other = store.lookup(step(0).key), store.lookup(step(0).key)
+    with store.using([step(0).key]):
+        del one
+        store.gc(older_than_s=0)
+    store.gc(older_than_s=0)
+    assert np.array_equal(other.arrays["x"][:], artifact().arrays["x"])
+    del other
+    assert {info.key for info in store.gc(older_than_s=0).entries} == {step(0).key}
+
+
+def test_a_thousand_entries_are_held_by_one_file(store):
+    names = [f"{i:064x}" for i in range(1000)]
+    with store.using(names), store.using(names[500:]):
+        (path,) = leases.lease_files(store.root / "leases")
+        assert leases.leased(store.root / "leases") == set(names)
+    assert leases.leased(store.root / "leases") == set()
+    with store.using(names[:10]):  # the places are used again
+        assert leases.leased(store.root / "leases") == set(names[:10])
+    assert path.stat().st_size == 65_000
+
+
+def test_a_store_that_cannot_be_written_to_is_read_as_safely(store, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    reader = Store(store.root)
+    with monkeypatch.context() as patch:
+        patch.setattr(reader._leases, "hold", refuse)
+        found = reader.lookup(step(0).key)
+        with reader.using([step(1).key]):  # nothing can be done for these
+            assert {i.key for i in store.gc(older_than_s=0).in_use} == {step(0).key}
+    assert np.array_equal(found.arrays["x"][:], artifact().arrays["x"])
+    assert keys(store) == {step(0).key}
+
+
+def test_a_full_disk_holds_all_or_nothing(store, monkeypatch):
+    pwrite, calls = os.pwrite, []
+
+    def full(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return pwrite(*args)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with store.using(["a" * 64, "b" * 64]):
+        assert leases.leased(store.root / "leases") == set()
+    with store.using(["c" * 64, "d" * 64]):
+        assert leases.leased(store.root / "leases") == {"c" * 64, "d" * 64}
+
+
+def test_looking_up_leaves_nothing_behind(store):
+    def listing():
+        return sorted(p.name for p in store.root.rglob("*") if p.suffix == ".lease")
+
+    reader = Store(store.root)
+    found = reader.lookup(step(0).key)
+    assert len(listing()) == 1
+    del found, reader
+    assert listing() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_does_not_give_back_what_its_parent_holds(store):
+    code = f"""
+        import os, sys
+        from pathlib import Path
+        from reactions.store import Store, leases
+        root = Path({str(store.root)!r})
+        store = Store(root)
+        with store.using(["a" * 64]):
+            if (child := os.fork()) == 0:
+                with store.using(["b" * 64]):
+                    assert leases.leased(root / "leases") == {{"a" * 64, "b" * 64}}
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert leases.leased(root / "leases") == {{"a" * 64}}
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
+
+
+def test_removing_waits_for_who_is_taking_a_lease(store):
+    """Between the check and the removal of an entry nobody gets a lease on it."""
+    order = []
+    with leases.mutex(store.root / "leases", exclusive=False):
+        cleaner = threading.Thread(
+            target=lambda: (store.gc(older_than_s=0), order.append("removed"))
+        )
+        cleaner.start()
+        cleaner.join(0.1)
+        order.append("leased")
+    cleaner.join(30)
+    assert order == ["leased", "removed"]
+
+
+# --- leftovers of killed processes ---
+
+
+def test_what_a_killed_process_leaves_goes_and_what_a_living_one_holds_stays(store):
+    code = f"""
+        import os, signal, sys
+        from pathlib import Path
+        from reactions.store import Store
+        store = Store(Path({str(store.root)!r}))
+        with store.using(["a" * 64]), store.lock("b" * 64):
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    (lease,) = leases.lease_files(store.root / "leases")
+    lock = store.root / "locks" / f"{'b' * 64}.lock"
+    assert lock.exists()
+    with store.using([step(0).key]), store.lock(step(1).key) as held:
+        assert held
+        assert set(store.gc(dry_run=True).debris) == {lease, lock}
+        assert lease.exists()
+        freed = store.gc()
+        assert set(freed.debris) == {lease, lock}
+        assert not lease.exists()
+        assert not lock.exists()
+        assert len(leases.lease_files(store.root / "leases")) == 1
+        assert (store.root / "locks" / f"{step(1).key}.lock").exists()
+    assert store.gc().debris == ()
+
+
+# --- two cleaners ---
+
+
+def test_two_cleaners_do_not_disturb_each_other(store, monkeypatch):
+    debris = store.root / "tmp" / "old"
+    debris.mkdir()
+    (debris / "0.npy").write_bytes(b"x")
+    os.utime(debris, (0, 0))
+    rmtree = shutil.rmtree
+
+    def overtaken(path, **kwargs):
+        monkeypatch.setattr(shutil, "rmtree", rmtree)
+        rmtree(path)
+        return rmtree(path, **kwargs)  # raises: the other one was faster
+
+    monkeypatch.setattr(shutil, "rmtree", overtaken)
+    assert store.gc().debris == (debris,)
+    monkeypatch.setattr(shutil, "rmtree", overtaken)
+    assert len(store.gc(older_than_s=0).entries) == 3
+
+
+def test_what_vanishes_between_listing_and_looking_is_passed_over(store, monkeypatch):
+    children = maintenance._children
+    monkeypatch.setattr(
+        maintenance, "_children", lambda folder: [*children(folder), folder / "gone-already"]
+    )
+    monkeypatch.setattr(maintenance, "_is_debris", lambda path: True)
+    store.gc(older_than_s=0)
+    assert keys(store) == set()
+
+
+def test_a_folder_that_cannot_be_removed_is_an_error(store, monkeypatch):
+    bad = store.root / "quarantine" / "bad"
+    bad.mkdir(parents=True)
+
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(Exception, match="cannot write to the store"):
+        store.gc()
+
+
+def test_cleaning_in_a_loop_beside_a_run(tmp_path):
+    """Nothing that a run makes goes while it lasts, and neither of them fails."""
+    root, flag = tmp_path / "cache", tmp_path / "flag"
+    code = f"""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
+        from toy import by_rows, counting, executor, whole
+        from reactions.store import Store
+        store = Store(Path({str(root)!r}))
+        ran = []
+        rows = [by_rows(ran, 12, 2, seed=seed) for seed in range(3)]
+        sums = [counting(ran, f"sum {{i}}", i, [("a", r)]) for i, r in enumerate(rows)]
+
+        def look(context):
+            assert all(store.has(step.key) for step in [*rows, *sums])
+            Path({str(flag)!r}).touch()
+
+        executor(store).run([whole("top", look, sums)])
+        assert len(ran) == 3 * 6 + 3, len(ran)
+    """
+    run = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True
+    )
+    with run:
+        store, rounds = Store(root), 0
+        while not flag.exists() and run.poll() is None:
+            removed = store.gc(older_than_s=0, dry_run=rounds % 2 == 1).entries
+            assert flag.exists() or removed == ()
+            rounds += 1
+        _, errors = run.communicate(timeout=60)
+        assert run.returncode == 0, errors
+
+
+def test_a_waiting_lock_is_harmless_where_locks_do_not_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_fcntl", None)
+    store = Store(tmp_path / "cache")
+    store.put(step(), artifact())
+    with store.using([step().key]):  # as fresh as it is, its owner may be alive
+        assert store.gc(older_than_s=0).in_use[0].key == step().key
+    store.gc(older_than_s=0)
+    assert keys(store) == set()

@@ -1,0 +1,58 @@
+"""Bundles with small projectors, and records changed by hand."""
+
+import json
+from pathlib import Path
+
+from reactions.core.hashing import digest
+from reactions.ops.projector import Projector
+from reactions.products.bundle import (
+    RECORD,
+    describe,
+)
+from reactions.products.tree import mixtures
+
+GOLDEN = Path(__file__).parents[1] / "data" / "bundle_v1"
+SUBSETS = ["T", "TVA"]
+
+
+def heads_of(space):
+    """Projectors of the right widths for every mixture."""
+    found = {}
+    for index, (fusion, i) in enumerate(mixtures(space)):
+        ends = (fusion.base.dim, fusion.experts[i].space.dim)
+        d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
+        found[fusion, i] = [Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in (0, 1)]
+    return found
+
+
+def tensors_of(space):
+    return {
+        f"{index}.{subset}.{name}": value.numpy()
+        for index, heads in enumerate(heads_of(space).values())
+        for subset, head in zip(SUBSETS, heads, strict=True)
+        for name, value in head.state().items()
+    }
+
+
+def record_of(space, **changes):
+    record = describe(
+        "A + Cr(B)",
+        space,
+        lab={"name": "tests", "label": "mini (tests)", "seed": 3},
+        subsets=[SUBSETS for _ in mixtures(space)],
+        settings={"hidden_dim": 4, "learning_rate": 1e-3},
+        step_keys={"0.T": "0" * 64},
+        version="0.1.0",
+    )
+    return {**record, **changes}
+
+
+def rewrite(directory, change, *, redigest=True):
+    """Change the record as an attacker would: with a digest that fits again."""
+    path = directory / RECORD
+    record = json.loads(path.read_text())
+    record.pop("digest", None)
+    change(record)
+    if redigest:
+        record["digest"] = digest("bundle", record)
+    path.write_text(json.dumps(record))
