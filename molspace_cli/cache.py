@@ -68,7 +68,7 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why."""
-    bench = options.workbench(
+    session = options.open_session(
         lab,
         seed=seed,
         precision=precision,
@@ -78,16 +78,16 @@ def explain(
         trust=trust,
         online=online,
     )
-    checked = bench.check(read_expression(expression))
-    options.refuse_unused_weights(bench, checked.space)
-    planned = bench.plan(checked)
-    reasons = bench.store.explain_all(planned.steps())
+    checked = session.check(read_expression(expression))
+    options.refuse_unused_weights(session, checked.space)
+    planned = session.plan(checked)
+    reasons = session.store.explain_all(planned.steps())
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
     if as_json:
         body = [{"label": label, "key": key, "state": state} for label, key, state in rows]
-        print_json("explain", {"lab": bench.lab.label, "steps": body})
+        print_json("explain", {"lab": session.lab.label, "steps": body})
         return
-    print_table(f"lab: {bench.lab.label}", ("step", "key", "state"), rows)
+    print_table(f"lab: {session.lab.label}", ("step", "key", "state"), rows)
 
 
 @app.command("verify")

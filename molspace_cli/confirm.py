@@ -14,29 +14,31 @@ from molspace_cli.console import human_bytes, human_flops, say
 if TYPE_CHECKING:
     from reactions.labs.trust import Mention
     from reactions.planning.planner import Plan
-    from reactions.session import Workbench
+    from reactions.session import Session
 
 
-def consider(bench: Workbench, planned: Plan, *, yes: bool, quiet: bool) -> None:
+def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
     """Refuse what the disk has no room for; warn of leaks; ask a person before a long run."""
     from molspace_cli.amounts import duration
     from reactions.core.errors import StoreError
 
-    outlook = bench.outlook(planned)
-    disk = f"{human_bytes(outlook.cost.size_bytes)} on disk, {human_bytes(outlook.free_bytes)} free"
-    if not outlook.fits:
+    estimate = session.estimate(planned)
+    disk = (
+        f"{human_bytes(estimate.cost.size_bytes)} on disk, {human_bytes(estimate.free_bytes)} free"
+    )
+    if not estimate.fits:
         raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
-    if outlook.steps and not quiet and "text" in {name for name, _, _ in outlook.corpora}:
-        for leak in bench.lab.leaks():
+    if estimate.steps and not quiet and "text" in {name for name, _, _ in estimate.corpora}:
+        for leak in session.lab.leaks():
             say(f"note: {leak}")
-    if not outlook.is_long or yes:
+    if not estimate.is_long or yes:
         return
-    for name, usable, found in outlook.corpora:
+    for name, usable, found in estimate.corpora:
         say(f"{name}: {usable:,} usable items of {found:,}")
-    took = duration(bench.seconds(outlook))
-    without = ", ".join(("decoding", *outlook.uncounted))
+    took = duration(session.seconds(estimate))
+    without = ", ".join(("decoding", *estimate.uncounted))
     say(
-        f"{outlook.steps} steps, {human_flops(outlook.cost.flops)}: about {took} at the speed of "
+        f"{estimate.steps} steps, {human_flops(estimate.cost.flops)}: about {took} at the speed of "
         f"this device, not counting {without}; {disk}"
     )
     # In a script nobody could answer: it goes on.

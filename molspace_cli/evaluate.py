@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.confirm import consider
+from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
     from reactions.eval.tasks.task import Task
     from reactions.products.target import Target
-    from reactions.session import Workbench
+    from reactions.session import Session
 
 
 class TieRule(StrEnum):
@@ -66,7 +66,7 @@ def evaluate(
 
     tasks = parse_tasks(task)
     chosen = options.adjustment(sigma, lambda_, experts)
-    bench = options.workbench(
+    session = options.open_session(
         lab,
         seed=seed,
         precision=precision,
@@ -76,19 +76,19 @@ def evaluate(
         weights=weights,
         trust=trust,
     )
-    asked = partial(consider, bench, yes=yes, quiet=quiet)
-    target = bench.target(space, consider=asked)
+    asked = partial(confirm, session, yes=yes, quiet=quiet)
+    target = session.target(space, confirm=asked)
     options.say_bundle(target, quiet=quiet)
     if task.strip().casefold() == "all":
-        tasks = _possible(bench, target, tasks, quiet)
+        tasks = _possible(session, target, tasks, quiet)
     results = [
         result.record
-        for result in bench.evaluate(
+        for result in session.evaluate(
             target,
             tasks,
             chosen,
             ties=ties.value,
-            consider=asked,
+            confirm=asked,
         )
     ]
     if not quiet:
@@ -109,7 +109,7 @@ def evaluate(
 
 
 def _possible(
-    bench: Workbench, target: Target, tasks: Sequence[Task], quiet: bool
+    session: Session, target: Target, tasks: Sequence[Task], quiet: bool
 ) -> tuple[Task, ...]:
     """Return the tasks that a space can do and whose data are there; tell of the others.
 
@@ -125,7 +125,7 @@ def _possible(
     possible: list[Task] = []
     for task in fit:
         try:
-            bench.lab.benchmark(task.name)
+            session.lab.benchmark(task.name)
         except (MissingError, DataError) as error:
             if not quiet:
                 why = f": {error.why}" if error.why else ""
@@ -135,7 +135,7 @@ def _possible(
     if not possible:
         raise MissingError(
             "no task is left to be evaluated",
-            why=f"lab '{bench.lab.name}' has the data of none that {target.name} can do",
+            why=f"lab '{session.lab.name}' has the data of none that {target.name} can do",
             fix="--data FOLDER with the evaluation sets   or [data] in the lab file",
         )
     return tuple(possible)

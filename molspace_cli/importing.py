@@ -77,7 +77,7 @@ def freebind(
         _lab(lab, weights, trust),
         name=product,
         out=out,
-        told=(lambda remark: None) if quiet else say,
+        on_notice=(lambda remark: None) if quiet else say,
     )
     if len(found) == 1:
         options.make_current(found[0].bundle.path)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molspace_cli import options
-from molspace_cli.confirm import consider
+from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
 from molspace_cli.infer_report import Report, plain
 
@@ -106,20 +106,20 @@ def infer(
         outputs.refuse_replacing(files)
     replaced = [str(file) for file in files if is_there(file)]
     chosen = options.adjustment(sigma, lambda_, experts)
-    bench = options.workbench(
+    session = options.open_session(
         lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust
     )
-    asked = partial(consider, bench, yes=yes, quiet=quiet)
-    target = bench.target(space, consider=asked)
+    asked = partial(confirm, session, yes=yes, quiet=quiet)
+    target = session.target(space, confirm=asked)
     options.say_bundle(target, quiet=quiet)
     for notice in () if quiet else target.notices:
         say(f"note: {notice}")
-    embedder = bench.embedder(target, chosen)
+    embedder = session.embedder(target, chosen)
     entries, samples = inference.choose_items(
         inputs or (),
         stdin,
         modalities=target.space.modalities,
-        samples=bench.lab.sample_items,
+        samples=session.lab.sample_items,
         by_id=embedder.by_id,
         literal=text,
     )

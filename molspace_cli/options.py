@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reactions.products.target import Target
     from reactions.products.tree import Adjustment, Factors
     from reactions.run.events import Event
-    from reactions.session import Workbench
+    from reactions.session import Session
 
 Lab = Annotated[
     str | None,
@@ -150,7 +150,7 @@ def lab(
         digests=digest_cache(),
         data=data,
         weights=_weights(weights or (), name),
-        told=scans(quiet=quiet),
+        on_progress=scans(quiet=quiet),
         agree=agree,
     )
 
@@ -202,11 +202,11 @@ def refuse_endless(option: str, value: float | None) -> None:
         raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
 
 
-def refuse_unused_weights(bench: Workbench, space: Space) -> None:
+def refuse_unused_weights(session: Session, space: Space) -> None:
     """Refuse ``--weights`` for what a reaction does not use, before anything runs."""
     from reactions.core.types import leaves
 
-    bench.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
+    session.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
 
 
 def allow_remote_code(pins: Sequence[str] | None) -> None:
@@ -217,7 +217,7 @@ def allow_remote_code(pins: Sequence[str] | None) -> None:
         trust(pins)
 
 
-def workbench(
+def open_session(
     lab_name: str | None,
     *,
     seed: int | None = None,
@@ -228,11 +228,11 @@ def workbench(
     device: str = "auto",
     quiet: bool = False,
     online: bool = True,
-) -> Workbench:
+) -> Session:
     """Open the lab and the store, with progress on stderr."""
     from molspace_cli.progress import progress
     from reactions.run.device import check_device
-    from reactions.session import Workbench
+    from reactions.session import Session
     from reactions.store import Store
 
     check_device(device)
@@ -242,7 +242,7 @@ def workbench(
     found = found.with_precision(precision)
     speed = partial(_speed, device, found.settings.precision)
     events: Callable[[Event], None] = progress(quiet=quiet, speed=speed)
-    return Workbench(found, store, device, events)
+    return Session(found, store, device, events)
 
 
 def _speed(device: str, precision: str) -> float | None:

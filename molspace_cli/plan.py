@@ -34,7 +34,7 @@ def plan(
     from reactions.planning import drawing
     from reactions.planning.planner import plan_json, total_cost
 
-    bench = options.workbench(
+    session = options.open_session(
         lab,
         seed=seed,
         precision=precision,
@@ -44,10 +44,10 @@ def plan(
         trust=trust,
         online=online,
     )
-    checked = bench.check(read_expression(expression))
-    options.refuse_unused_weights(bench, checked.space)
-    planned = bench.plan(checked)
-    reasons = bench.store.explain_all(planned.steps())
+    checked = session.check(read_expression(expression))
+    options.refuse_unused_weights(session, checked.space)
+    planned = session.plan(checked)
+    reasons = session.store.explain_all(planned.steps())
     if draw:
         print_text(drawing.draw(planned, reasons, form=draw))
         return
@@ -66,8 +66,8 @@ def plan(
             "plan",
             {
                 "expression": checked.expression,
-                "lab": bench.lab.label,
-                "seed": bench.lab.seed,
+                "lab": session.lab.label,
+                "seed": session.lab.seed,
                 "notices": list(planned.notices),
                 "rows": [count.to_json() for count in planned.rows],
                 "projectors": [one.to_json() for one in planned.projectors],
@@ -80,7 +80,7 @@ def plan(
         say(f"note: {notice}")
     say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
     print_table(
-        f"lab: {bench.lab.label}   {checked.expression}",
+        f"lab: {session.lab.label}   {checked.expression}",
         ("step", "state", "compute", "stores", "memory"),
         [
             (

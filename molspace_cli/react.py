@@ -11,7 +11,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.boxes import show_table
-from molspace_cli.confirm import consider
+from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.quality import aligned, remarks, row_line, tables
 
@@ -47,7 +47,7 @@ def react(
     What an earlier run has done is not done again; a run that was stopped goes on where it
     was. The bundle becomes the one that eval and infer use in this folder and lab.
     """
-    bench = options.workbench(
+    session = options.open_session(
         lab,
         seed=seed,
         precision=precision,
@@ -57,16 +57,16 @@ def react(
         weights=weights,
         trust=trust,
     )
-    checked = bench.check(read_expression(expression))
-    options.refuse_unused_weights(bench, checked.space)
-    planned = bench.plan(checked)
+    checked = session.check(read_expression(expression))
+    options.refuse_unused_weights(session, checked.space)
+    planned = session.plan(checked)
     if not quiet:
-        say(f"lab: {bench.lab.label}   {checked.expression}")
+        say(f"lab: {session.lab.label}   {checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
         say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
-    consider(bench, planned, yes=yes, quiet=quiet)
-    bundle = bench.react(checked, out=out)
+    confirm(session, planned, yes=yes, quiet=quiet)
+    bundle = session.react(checked, out=out)
     say_quality(bundle.record.get("quality"), quiet=quiet)
     if as_json:
         print_json(
@@ -77,7 +77,7 @@ def react(
                 "dim": bundle.space.dim,
                 "modalities": list(bundle.space.modalities),
                 "lab": bundle.lab,
-                "seed": bench.lab.seed,
+                "seed": session.lab.seed,
                 "digest": bundle.digest,
                 "rows": bundle.record.get("rows"),
                 "projectors": bundle.record.get("projectors"),

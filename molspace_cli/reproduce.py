@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.confirm import consider
+from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, print_text, say
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def findings(
     from reactions.experiments.findings import SETTINGS, STATEMENTS, measure
 
     benches = [
-        options.workbench(lab, seed=seed, precision=precision, device=device, quiet=quiet)
+        options.open_session(lab, seed=seed, precision=precision, device=device, quiet=quiet)
         for seed in range(first, first + seeds)
     ]
     events = benches[0].events  # one display for all seeds
-    benches = [replace(bench, events=events) for bench in benches]
+    benches = [replace(session, events=events) for session in benches]
     if not quiet:
         say(f"lab: {benches[0].lab.label}")
         for line in SETTINGS:
@@ -192,7 +192,7 @@ def _table(
     from reactions.experiments.reproduce import measure
 
     chosen = parse_rows(rows)
-    bench = options.workbench(
+    session = options.open_session(
         lab,
         seed=seed,
         weights=weights,
@@ -204,10 +204,12 @@ def _table(
     )
     found = measure(
         TABLES[name],
-        bench,
+        session,
         chosen,
-        consider=partial(consider, bench, yes=yes, quiet=quiet),
-        started=lambda row: None if quiet else say(f"lab: {bench.lab.label}   {_definition(row)}"),
+        confirm=partial(confirm, session, yes=yes, quiet=quiet),
+        started=lambda row: (
+            None if quiet else say(f"lab: {session.lab.label}   {_definition(row)}")
+        ),
     )
     if as_json:
         print_json(name, found.to_json())
@@ -215,7 +217,7 @@ def _table(
         _print_table(found)
     if not found.n_measured:
         raise MissingError(
-            f"nothing could be measured on lab '{bench.lab.name}'",
+            f"nothing could be measured on lab '{session.lab.name}'",
             why="it lacks the spaces, or the evaluation sets, of all rows",
             fix="molspace spaces list   and   molspace data list   say what is there",
         )

@@ -150,7 +150,7 @@ def fetch(
     from reactions.core.errors import UsageError
     from reactions.encoders.registry import requirements
     from reactions.weights.download import fetch as bring
-    from reactions.weights.locate import Places, WeightsRepo, digest_cache
+    from reactions.weights.locate import WeightLocator, WeightsRepo, digest_cache
 
     opened = options.lab(lab)
     called, uri = opened.uri_of(name)
@@ -166,8 +166,10 @@ def fetch(
     for weights, licence in known.items():
         if licence:
             say(f"{weights}: {_licence(licence)}")
-    told = _downloads(quiet)
-    found = bring(called, wanted, Places.of_environment(), digest_cache(), told=told)
+    on_progress = _downloads(quiet)
+    found = bring(
+        called, wanted, WeightLocator.of_environment(), digest_cache(), on_progress=on_progress
+    )
     if as_json:
         print_json(
             "fetch",
@@ -278,7 +280,7 @@ def _downloads(quiet: bool) -> Any:
     terminal = sys.stderr is not None and sys.stderr.isatty()
     begun: set[str] = set()
 
-    def told(what: str, done: int, total: int) -> None:
+    def on_progress(what: str, done: int, total: int) -> None:
         if quiet:
             return
         if terminal:
@@ -291,4 +293,4 @@ def _downloads(quiet: bool) -> Any:
             begun.add(what)
             say(f"{what}: downloading" + (f" {human_bytes(total)}" if total else ""))
 
-    return told
+    return on_progress

@@ -27,7 +27,7 @@ from reactions.products.target import Target
 from reactions.products.tree import Adjustment, Factors
 from reactions.run.events import EventSink
 from reactions.run.logs import log_notices, log_quality, log_scans, watch
-from reactions.session import Workbench
+from reactions.session import Session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,9 +50,9 @@ class FusedSpace:
         quality: what was measured on held-out items (JSON-able); None if nothing was held back.
     """
 
-    def __init__(self, bundle: Bundle, workbench: Workbench) -> None:
+    def __init__(self, bundle: Bundle, session: Session) -> None:
         self._bundle = bundle
-        self._workbench = workbench
+        self._session = session
         self._target = Target(bundle.expression, bundle.space, bundle.lab, bundle)
         self.expression = bundle.expression
         self.dim = bundle.space.dim
@@ -118,8 +118,8 @@ class FusedSpace:
             experts=None if experts is None else frozenset(experts),
         )
         if self._parts is None:
-            self._parts = self._workbench.parts(self._target)
-        embedder = self._workbench.embedder(self._target, adjustment, parts=self._parts)
+            self._parts = self._session.parts(self._target)
+        embedder = self._session.embedder(self._target, adjustment, parts=self._parts)
         found = {}
         # All are checked before the first encoder is loaded.
         for modality in media:
@@ -275,16 +275,16 @@ def react(
     Raises:
         MolspaceError: whatever stands in the way, with the fix.
     """
-    workbench = Workbench(
-        load_lab(lab, seed=seed, told=log_scans()).with_precision(precision),
+    session = Session(
+        load_lab(lab, seed=seed, on_progress=log_scans()).with_precision(precision),
         device=device,
         events=watch(progress, events),
     )
-    checked = workbench.check(reaction)
-    log_notices(workbench.plan(checked).notices)
-    bundle = workbench.react(checked, out=Path(out) if out else None, current=False)
+    checked = session.check(reaction)
+    log_notices(session.plan(checked).notices)
+    bundle = session.react(checked, out=Path(out) if out else None, current=False)
     log_quality(bundle.record.get("quality"))
-    return FusedSpace(bundle, workbench)
+    return FusedSpace(bundle, session)
 
 
 def load(
@@ -301,5 +301,5 @@ def load(
         MissingError: there is no bundle.
         BundleError: it is truncated, changed, or newer than this version.
     """
-    workbench = Workbench(load_lab(lab, told=log_scans()), device=device)
-    return FusedSpace(workbench.open_bundle(Path(bundle)), workbench)
+    session = Session(load_lab(lab, on_progress=log_scans()), device=device)
+    return FusedSpace(session.open_bundle(Path(bundle)), session)

@@ -23,7 +23,7 @@ from reactions.eval.metrics import Ties
 from reactions.eval.tasks.task import Task
 from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.labs.lab import Lab
-from reactions.planning.estimate import Outlook, outlook, seconds
+from reactions.planning.estimate import Estimate, estimate, seconds
 from reactions.planning.planner import Plan, Planner
 from reactions.planning.scoring import plan_scores, whole
 from reactions.products import bundle as bundles
@@ -69,7 +69,7 @@ def ignore(event: Event) -> None:
 
 
 @dataclass
-class Workbench:
+class Session:
     """A lab, a store and a device to work with.
 
     Args:
@@ -107,11 +107,11 @@ class Workbench:
         self.lab.digests.save()
         return replace(plan, notices=(*checked.notices, *plan.notices))
 
-    def outlook(self, plan: Plan) -> Outlook:
+    def estimate(self, plan: Plan) -> Estimate:
         """Return what running a plan would take, apart from what the store has."""
-        return outlook(plan, self.store)
+        return estimate(plan, self.store)
 
-    def seconds(self, expected: Outlook) -> float:
+    def seconds(self, expected: Estimate) -> float:
         """Estimate how long a run takes on these devices; decoding is not counted."""
         return seconds(expected, self.device, self.lab.settings.precision)
 
@@ -154,7 +154,7 @@ class Workbench:
         self,
         reference: str | Path | Expression | None = None,
         *,
-        consider: Callable[[Plan], None] = lambda plan: None,
+        confirm: Callable[[Plan], None] = lambda plan: None,
     ) -> Target:
         """Find what to act on.
 
@@ -162,7 +162,7 @@ class Workbench:
             reference: a bundle's directory, a space's name, a model's URI (quotes may be left
                 out), a reaction (trained first if it is not yet), a ``.rxn`` file, or None for
                 the current bundle of this folder and lab (``shelf.current_bundle``).
-            consider: called with the training of a reaction, before it runs.
+            confirm: called with the training of a reaction, before it runs.
 
         Raises:
             MissingError: there is no such bundle or space.
@@ -185,7 +185,7 @@ class Workbench:
         self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):
             return _leaf_target(checked.expression, checked.space, self._label(checked.space))
-        consider(self.plan(checked))
+        confirm(self.plan(checked))
         target = _bundle_target(self.react(checked, current=False))
         return replace(target, reason="of the reaction given")
 
@@ -210,7 +210,7 @@ class Workbench:
         adjustment: Adjustment = NO_ADJUSTMENT,
         *,
         ties: Ties = "strict",
-        consider: Callable[[Plan], None] = lambda plan: None,
+        confirm: Callable[[Plan], None] = lambda plan: None,
     ) -> list[Result]:
         """Score a target on tasks; results already in the store are not computed again.
 
@@ -220,10 +220,10 @@ class Workbench:
             adjustment: factors and experts.
             ties: ``strict`` counts a tie of right and wrong answers as a miss, ``lenient`` as
                 a hit.
-            consider: called with all that is to be run, before it runs.
+            confirm: called with all that is to be run, before it runs.
         """
         scorings = plan_scores(self.lab, target, tasks, adjustment, ties)
-        consider(whole(scorings))
+        confirm(whole(scorings))
         artifacts = self.run([scoring.step for scoring in scorings])
         lab = self._label(target.space) or target.lab
         return [

@@ -235,7 +235,7 @@ def test_a_product_worse_than_a_part_is_a_warning(caplog):
 def test_react_passes_events_on_and_tells_notices(tmp_path, monkeypatch, caplog):
     space = headline()
     made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
-    told = []
+    reported = []
 
     def train(self, checked, *, out, current):
         assert current is False  # a program's product is nobody's default
@@ -246,13 +246,17 @@ def test_react_passes_events_on_and_tells_notices(tmp_path, monkeypatch, caplog)
     def plan(self, checked):
         return Plan((), notices=("few rows",))
 
-    monkeypatch.setattr(session.Workbench, "react", train)
-    monkeypatch.setattr(session.Workbench, "plan", plan)
+    monkeypatch.setattr(session.Session, "react", train)
+    monkeypatch.setattr(session.Session, "plan", plan)
     caplog.set_level(logging.INFO, "reactions")
     fused = reactions.react(
-        "ImageBind + Cr(CLAP_m)", lab="mini", device="cpu", progress=False, events=told.append
+        "ImageBind + Cr(CLAP_m)",
+        lab="mini",
+        device="cpu",
+        progress=False,
+        events=reported.append,
     )
     assert fused.path == made
     assert fused.quality is None
-    assert tuple(told) == EVENTS
+    assert tuple(reported) == EVENTS
     assert [r.message for r in caplog.records][:3] == ["few rows", *LINES]

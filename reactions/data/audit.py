@@ -12,7 +12,7 @@ import numpy as np
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Corpus
 from reactions.data.corpora import content_digest
-from reactions.data.sources.config import Told, silent
+from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.modalities.suffixes import describe_others
 
@@ -156,7 +156,7 @@ def leakage(
     corpus: Corpus,
     evaluated: Mapping[str, Iterable[tuple[str, str]]],
     *,
-    told: Told = silent,
+    on_progress: OnProgress = silent,
 ) -> list[Finding]:
     """Find the texts of a corpus that evaluation sets have as captions.
 
@@ -165,7 +165,7 @@ def leakage(
     Args:
         corpus: of texts.
         evaluated: task to its (id, caption) pairs.
-        told: of the progress.
+        on_progress: of the progress.
 
     Returns:
         One finding for each task that shares a text with the corpus.
@@ -178,7 +178,7 @@ def leakage(
     counts = dict.fromkeys(evaluated, 0)
     examples: dict[str, list[dict[str, str]]] = {task: [] for task in evaluated}
     for start in range(0, len(corpus), _BLOCK_ROWS):
-        told("texts for leaks", start, len(corpus))
+        on_progress("texts for leaks", start, len(corpus))
         for item in corpus.items(start, start + _BLOCK_ROWS):
             if not isinstance(item.value, str):
                 continue
@@ -186,7 +186,7 @@ def leakage(
                 counts[task] += 1
                 if len(examples[task]) < EXAMPLES:
                     examples[task].append({"id": item.id, "caption": id, "text": item.value})
-    told("texts for leaks", len(corpus), len(corpus))
+    on_progress("texts for leaks", len(corpus), len(corpus))
     return [
         Finding(
             "leakage",

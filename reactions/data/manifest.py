@@ -360,10 +360,10 @@ def _value(
 
 
 def _digest(record: dict[str, Any], value: str | Path | None) -> str:
-    told = record.get("digest")
-    if told is None:
+    stated = record.get("digest")
+    if stated is None:
         return ""
-    digest = told.removeprefix("sha256:").lower() if isinstance(told, str) else ""
+    digest = stated.removeprefix("sha256:").lower() if isinstance(stated, str) else ""
     if not _SHA256.fullmatch(digest):
         raise _Bad("the digest is not a SHA-256 (64 hex digits)")
     if value is None:

@@ -92,7 +92,7 @@ Column: TypeAlias = Strings | NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Table:
+class ScanTable:
     """Columns of equal length, and a few facts.
 
     Attributes:
@@ -129,7 +129,7 @@ class TableCache:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
 
-    def get(self, name: str, signature: str) -> Table | None:
+    def get(self, name: str, signature: str) -> ScanTable | None:
         """Return the table of this name if it has this signature; "" never matches."""
         if self.folder is None or not signature:
             return None
@@ -140,14 +140,14 @@ class TableCache:
                 os.utime(path)  # ``prune`` goes by the last use
         return found
 
-    def latest(self, name: str) -> Table | None:
+    def latest(self, name: str) -> ScanTable | None:
         """Return the table of this name whatever its signature, to take over what still holds."""
         for path in self._versions(name):
             if (table := _read(path, None)) is not None:
                 return table
         return None
 
-    def put(self, name: str, signature: str, table: Table) -> None:
+    def put(self, name: str, signature: str, table: ScanTable) -> None:
         """Keep a table in the place of the name's earlier ones; "" keeps nothing."""
         if self.folder is None or not signature:
             return
@@ -234,7 +234,7 @@ class Journal:
                 self._path.unlink(missing_ok=True)
 
 
-def _write(folder: Path, signature: str, table: Table) -> None:
+def _write(folder: Path, signature: str, table: ScanTable) -> None:
     kinds = {}
     for name, column in table.columns.items():
         if isinstance(column, Strings):
@@ -255,7 +255,7 @@ def _write(folder: Path, signature: str, table: Table) -> None:
     (folder / _RECORD).write_text(json.dumps(record), encoding="utf-8")
 
 
-def _read(folder: Path, signature: str | None) -> Table | None:
+def _read(folder: Path, signature: str | None) -> ScanTable | None:
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         if record["format"] != _FORMAT or signature not in (None, record["signature"]):
@@ -271,7 +271,7 @@ def _read(folder: Path, signature: str | None) -> Table | None:
             if len(column) != record["rows"]:
                 return None
             columns[name] = column
-        return Table(columns, record["facts"])
+        return ScanTable(columns, record["facts"])
     except (OSError, ValueError, TypeError, KeyError, EOFError):
         return None
 

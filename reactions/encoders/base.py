@@ -27,7 +27,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Tower:
     """One modality of a model.
 
     Attributes:
@@ -41,7 +41,7 @@ class Side:
     batch_items: int = 64
 
 
-class SidedEncoder:
+class TowerEncoder:
     """A ``StagedEncoder`` made of one ``Side`` for each modality.
 
     Args:
@@ -49,7 +49,7 @@ class SidedEncoder:
         sides: modality to side.
     """
 
-    def __init__(self, spec: SpaceSpec, sides: Mapping[Modality, Side]) -> None:
+    def __init__(self, spec: SpaceSpec, sides: Mapping[Modality, Tower]) -> None:
         self.spec = spec
         self._sides = dict(sides)
 
@@ -124,7 +124,7 @@ class SidedEncoder:
             out[start : start + len(batch)] = self.forward(modality, batch)
         return out
 
-    def _side(self, modality: Modality) -> Side:
+    def _side(self, modality: Modality) -> Tower:
         if modality not in self._sides:
             raise DataError(
                 f"'{self.spec.name}' does not embed {modality}",

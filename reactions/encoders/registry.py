@@ -25,7 +25,7 @@ from reactions.core.errors import MissingError, UsageError, did_you_mean, sugges
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user
 from reactions.core.types import Encoder, SpaceSpec
-from reactions.weights.locate import Places, Requirement
+from reactions.weights.locate import Requirement, WeightLocator
 
 MODELS: Mapping[str, str] = {
     "audioclip": "reactions.encoders.audioclip.adapter",
@@ -39,7 +39,7 @@ MODELS: Mapping[str, str] = {
 }
 """URI scheme, which is also the adapter's name, to its module.
 
-The module has ``resolve(uri, name=..., digest_cache=..., places=...)`` and
+The module has ``resolve(uri, name=..., digest_cache=..., locator=...)`` and
 ``load(spec, device=...)``, and may have ``requirements(uri)``: what has to be fetched before.
 """
 
@@ -94,7 +94,7 @@ def resolve_uri(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space that a URI names.
 
@@ -103,7 +103,7 @@ def resolve_uri(
             ``MODELS``), or a scheme that an installed package understands.
         name: what the space is called; "" leaves that to whatever it is.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: nothing can open it.
@@ -113,7 +113,7 @@ def resolve_uri(
     if "\0" in uri:
         raise UsageError("a URI cannot hold a null character", uri=uri)
     try:
-        spec = _resolved(uri, name, digest_cache, places)
+        spec = _resolved(uri, name, digest_cache, locator)
     except OSError as error:  # such as a name that is too long for the file system
         raise MissingError(
             f'cannot open the space "{uri}"', why=(error.strerror or str(error)).lower(), uri=uri
@@ -138,18 +138,18 @@ def requirements(uri: str) -> tuple[Requirement, ...]:
 
 
 def _resolved(
-    uri: str, name: str, digest_cache: DigestCache | None, places: Places | None
+    uri: str, name: str, digest_cache: DigestCache | None, locator: WeightLocator | None
 ) -> SpaceSpec:
     from reactions.encoders.precomputed import adapter as precomputed
 
     scheme, colon, _ = uri.partition(":")
     if colon and scheme in _FOLDERS:
-        folder = (places.overrides if places else {}).get(name, uri)
+        folder = (locator.overrides if locator else {}).get(name, uri)
         return precomputed.resolve(folder, digest_cache=digest_cache)
     spec: SpaceSpec
     if colon and scheme in MODELS:
         resolve = _module(MODELS[scheme], scheme).resolve
-        spec = resolve(uri, name=name, digest_cache=digest_cache, places=places)
+        spec = resolve(uri, name=name, digest_cache=digest_cache, locator=locator)
         return spec
     plugins = _plugins(URIS_GROUP)
     if colon and scheme in plugins:

@@ -26,11 +26,11 @@ from reactions.core.errors import DimensionMismatch
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Item, Modality, Prepared, SpaceSpec, StagedEncoder, Waveform
-from reactions.encoders.base import Side, SidedEncoder, join_options, split_options
+from reactions.encoders.base import Tower, TowerEncoder, join_options, split_options
 from reactions.encoders.clap.audio_features import usable
 from reactions.modalities import media
 from reactions.weights.checkpoints import verify_digest
-from reactions.weights.locate import Places, Requirement, WeightsFile, verify
+from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
 from reactions.weights.locate import digest_cache as remembered_digests
 from reactions.weights.safe_load import check_shapes, find, read_tensors
 
@@ -65,7 +65,7 @@ _ENCODER, _TRANSFORM = "audio_encoder.", "audio_transform."
 _WINDOW = "audio_encoder.spectrogram.window"
 
 
-class Hearer(nn.Module):
+class AudioEncoder(nn.Module):
     """ResNet-18 over a spectrogram, then the two linear layers that lead into CLIP's space.
 
     Args:
@@ -155,7 +155,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space of a WAV2CLIP checkpoint and the CLIP it belongs to.
 
@@ -163,7 +163,7 @@ def resolve(
         uri: see the module.
         name: what the space is called; "" calls it after the file.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: the checkpoint or CLIP is not on this machine.
@@ -171,10 +171,10 @@ def resolve(
     """
     wanted, clip_uri = _parse(uri)
     called = name or Path(wanted).stem
-    where = places or Places.of_environment()
+    where = locator or WeightLocator.of_environment()
     path, published = find(ADAPTER, wanted, called, PUBLISHED, where)
     digests = digest_cache or remembered_digests()
-    clip = _adapters().resolve_uri(clip_uri, digest_cache=digests, places=where)
+    clip = _adapters().resolve_uri(clip_uri, digest_cache=digests, locator=where)
     if clip.dim != DIM or not {"image", "text"} <= set(clip.modalities):
         raise DimensionMismatch(
             f'"{clip_uri}" is not the model that WAV2CLIP hears into',
@@ -218,10 +218,10 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> JoinedEncoder:
         DataError: not the files that ``spec`` names, or weights that do not fit.
     """
     wanted, clip_uri = _parse(spec.source)
-    places = Places.of_environment()
-    path, _ = find(ADAPTER, wanted, spec.name, PUBLISHED, places)
+    locator = WeightLocator.of_environment()
+    path, _ = find(ADAPTER, wanted, spec.name, PUBLISHED, locator)
     digests = remembered_digests()
-    clip = _adapters().resolve_uri(clip_uri, digest_cache=digests, places=places)
+    clip = _adapters().resolve_uri(clip_uri, digest_cache=digests, locator=locator)
     verify_digest(spec, digest(ADAPTER, [digests.of(path), clip.weights_digest]), path)
     digests.save()
     eyes = _adapters().load(clip, device)
@@ -230,11 +230,11 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> JoinedEncoder:
     def project(spectrograms: Sequence[NDArray[np.float32]]) -> Tensor:
         return in_groups(hearer, spectrograms, device)
 
-    ears = SidedEncoder(spec, {"audio": Side(features, project, batch_items=8)})
+    ears = TowerEncoder(spec, {"audio": Tower(features, project, batch_items=8)})
     return JoinedEncoder(spec, {"audio": ears, "image": eyes, "text": eyes})
 
 
-def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Hearer:
+def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> AudioEncoder:
     """Return the audio encoder of a checkpoint, in single precision and eval mode.
 
     Args:
@@ -245,7 +245,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Hearer:
     Raises:
         DataError: missing, extra or mis-shaped tensors.
     """
-    hearer = Hearer()
+    hearer = AudioEncoder()
     state = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()

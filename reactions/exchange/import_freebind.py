@@ -250,7 +250,7 @@ def import_freebind(
     *,
     name: str | None = None,
     out: Path | None = None,
-    told: Callable[[str], None] = lambda remark: None,
+    on_notice: Callable[[str], None] = lambda remark: None,
 ) -> list[Imported]:
     """Turn published projectors into bundles; everything is checked before anything is written.
 
@@ -260,7 +260,7 @@ def import_freebind(
         name: of the one product wanted; None imports all that the folders make.
         out: with a name, the bundle's directory; without, a folder for one of each. By
             default they go to the user's data, named after what they hold.
-        told: of what is left out, and of each product before it is read.
+        on_notice: of what is left out, and of each product before it is read.
 
     Raises:
         MissingError: a folder, a file, or a space's weights are missing.
@@ -273,11 +273,11 @@ def import_freebind(
     """
     products, left_out = find_products(folder, name)
     for remark in left_out:
-        told(remark)
+        on_notice(remark)
     heads: dict[str, Mapping[str, Head]] = {}
     made = []
     for product in products:
-        told(f"{product.name}: {product.expression}")
+        on_notice(f"{product.name}: {product.expression}")
         for part in product.folders:
             if part not in heads:
                 heads[part] = dict(_read_mixture(folder, part))

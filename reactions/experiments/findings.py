@@ -29,7 +29,7 @@ from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run.events import Event
 from reactions.run.parts import Part, follow
 from reactions.run.schedule import schedule
-from reactions.session import Workbench
+from reactions.session import Session
 
 TOLERANCE = 1.0
 """Percentage points within which two scores count as equal ("reaches", "does not hurt")."""
@@ -96,7 +96,7 @@ SPACES: Mapping[str, tuple[str, Adjustment]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
+class Comparison:
     """One comparison: ``space`` against ``other`` on a family of tasks."""
 
     finding: int
@@ -118,7 +118,7 @@ class Verdict:
         holds: whether the wider interval fits the claim as a whole.
     """
 
-    contrast: Contrast
+    contrast: Comparison
     difference: Interval
     over_seeds: Interval
     by_seed: tuple[float, ...]
@@ -135,24 +135,24 @@ STATEMENTS: Mapping[int, str] = {
     6: "sequential-and-parallel beats only-sequential on image-text and audio-image",
 }
 
-CONTRASTS: tuple[Contrast, ...] = (
-    Contrast(1, "InternVL_IB", "reaches", "InternVL", "image-text"),
-    Contrast(1, "InternVL_IB", "costs a little", "ImageBind", "audio-image"),
-    Contrast(2, "ImageBind++ Ver.", "lifts a lot", "ImageBind", "audio-text"),
-    Contrast(2, "ImageBind++ Ver.", "lifts a lot", "ImageBind", "audio classification"),
-    Contrast(2, "ImageBind++ Ver.", "reaches", "ImageBind", "image-text"),
-    Contrast(2, "ImageBind++ Ver.", "beats", "ImageBind", "audio-image"),
-    Contrast(3, "ImageBind++ AT E.", "reaches", "CLAP_g", "audio-text"),
-    Contrast(3, "ImageBind++ AT E.", "reaches", "CLAP_m", "audio-text"),
-    Contrast(4, "ImageBind++ Ver.", "beats", "ImageBind + Cr(CLAP_g)", "audio-text"),
-    Contrast(4, "ImageBind++ Ver.", "beats", "ImageBind + Cr(CLAP_m)", "audio-text"),
+CONTRASTS: tuple[Comparison, ...] = (
+    Comparison(1, "InternVL_IB", "reaches", "InternVL", "image-text"),
+    Comparison(1, "InternVL_IB", "costs a little", "ImageBind", "audio-image"),
+    Comparison(2, "ImageBind++ Ver.", "lifts a lot", "ImageBind", "audio-text"),
+    Comparison(2, "ImageBind++ Ver.", "lifts a lot", "ImageBind", "audio classification"),
+    Comparison(2, "ImageBind++ Ver.", "reaches", "ImageBind", "image-text"),
+    Comparison(2, "ImageBind++ Ver.", "beats", "ImageBind", "audio-image"),
+    Comparison(3, "ImageBind++ AT E.", "reaches", "CLAP_g", "audio-text"),
+    Comparison(3, "ImageBind++ AT E.", "reaches", "CLAP_m", "audio-text"),
+    Comparison(4, "ImageBind++ Ver.", "beats", "ImageBind + Cr(CLAP_g)", "audio-text"),
+    Comparison(4, "ImageBind++ Ver.", "beats", "ImageBind + Cr(CLAP_m)", "audio-text"),
     *(
-        Contrast(5, "InternVL_IB", "beats", f"InternVL_IB, only {subset}", family)
+        Comparison(5, "InternVL_IB", "beats", f"InternVL_IB, only {subset}", family)
         for family in ("audio-text", "audio-image")
         for subset in _SUBSETS
     ),
-    Contrast(6, "InternVL_IB++ Ver.", "beats", "only sequential", "image-text"),
-    Contrast(6, "InternVL_IB++ Ver.", "beats", "only sequential", "audio-image"),
+    Comparison(6, "InternVL_IB++ Ver.", "beats", "only sequential", "image-text"),
+    Comparison(6, "InternVL_IB++ Ver.", "beats", "only sequential", "audio-image"),
 )
 
 Strata: TypeAlias = dict[tuple[str, str], list[NDArray[np.float64]]]
@@ -211,7 +211,7 @@ class Findings:
 
 
 def measure(
-    workbenches: Sequence[Workbench], *, events: Callable[[Event], None] = lambda event: None
+    workbenches: Sequence[Session], *, events: Callable[[Event], None] = lambda event: None
 ) -> Findings:
     """Train and evaluate all spaces for each seed, and judge the contrasts.
 
@@ -220,13 +220,13 @@ def measure(
         events: called as each space begins, with an estimate of the time left.
     """
     strata: Strata = {}
-    todo = [(bench, space) for bench in workbenches for space in SPACES]
+    todo = [(session, space) for session in workbenches for space in SPACES]
     for index in follow(list(_parts(workbenches)), events):
-        bench, space = todo[index]
-        _measure_space(bench, space, strata)
+        session, space = todo[index]
+        _measure_space(session, space, strata)
     return Findings(
         lab=workbenches[0].lab.label,
-        seeds=tuple(bench.lab.seed for bench in workbenches),
+        seeds=tuple(session.lab.seed for session in workbenches),
         scores={
             space: {
                 family: 100 * float(np.mean([x.mean() for x in strata[space, family]]))
@@ -239,34 +239,34 @@ def measure(
     )
 
 
-def _parts(workbenches: Sequence[Workbench]) -> Iterator[Part]:
+def _parts(workbenches: Sequence[Session]) -> Iterator[Part]:
     """Yield what each seed and space is planned to take; spaces share what they train."""
     from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
 
     first = workbenches[0]
     speed = pace(resolve_devices(first.device), first.lab.settings.precision)
-    for bench in workbenches:
+    for session in workbenches:
         counted: set[str] = set()
         for space, (reaction, _) in SPACES.items():
             flops = 0.0
-            checked = bench.check(reaction)
+            checked = session.check(reaction)
             if not isinstance(checked.space, Leaf):
-                steps = schedule(bench.plan(checked).targets, bench.store.lookup).pending
+                steps = schedule(session.plan(checked).targets, session.store.lookup).pending
                 flops = sum(step.cost.flops for step in steps if step.key not in counted)
                 counted |= {step.key for step in steps}
-            yield Part(f"seed {bench.lab.seed}: {space}", SCORING_S + flops / speed)
+            yield Part(f"seed {session.lab.seed}: {space}", SCORING_S + flops / speed)
 
 
-def _measure_space(bench: Workbench, space: str, strata: Strata) -> None:
+def _measure_space(session: Session, space: str, strata: Strata) -> None:
     reaction, adjustment = SPACES[space]
-    target = bench.target(reaction)
+    target = session.target(reaction)
     for family, names in FAMILIES.items():
         tasks = [get_task(name) for name in names]
         if not {tasks[0].query, tasks[0].other} <= set(target.space.modalities):
             continue
-        for task, result in zip(tasks, bench.evaluate(target, tasks, adjustment), strict=True):
-            data = bench.lab.benchmark(task.name)
+        for task, result in zip(tasks, session.evaluate(target, tasks, adjustment), strict=True):
+            data = session.lab.benchmark(task.name)
             if isinstance(data, RetrievalData):
                 items = recall_by_item(
                     result.arrays["rank_forward"], result.arrays["rank_backward"], data.owner, 1
@@ -276,7 +276,7 @@ def _measure_space(bench: Workbench, space: str, strata: Strata) -> None:
             strata.setdefault((space, family), []).append(items)
 
 
-def judge(contrast: Contrast, strata: Strata, n_seeds: int) -> Verdict:
+def judge(contrast: Comparison, strata: Strata, n_seeds: int) -> Verdict:
     """Compare two spaces item by item and decide whether the claim holds.
 
     Args:

@@ -23,14 +23,14 @@ from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, SAMPLES
 from reactions.labs.lab import PAPER_SETTINGS
 from reactions.planning.planner import Plan, joined, refuse_unsupported
 from reactions.products.tree import Factors
-from reactions.session import Workbench
+from reactions.session import Session
 from reactions.weights.locate import NamedWeights
 
 State: TypeAlias = Literal["measured", "no modality", "no data", "not run"]
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class Missing:
     """Why something could not be measured."""
 
     what: str
@@ -39,7 +39,7 @@ class Lack:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class TaskItems:
     """What a lab has of a task.
 
     Attributes:
@@ -52,7 +52,7 @@ class Held:
     task: Task
     n: int
     expected: int
-    lack: Lack | None = None
+    lack: Missing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class MeasuredRow:
     row: Row
     modalities: tuple[str, ...]
     records: Mapping[str, Mapping[str, Any]]
-    lack: Lack | None = None
+    lack: Missing | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class MeasuredTable:
     table: Table
     lab: str
     seed: int
-    held: Mapping[str, Held]
+    held: Mapping[str, TaskItems]
     rows: tuple[MeasuredRow, ...]
     notes: tuple[str, ...]
 
@@ -116,9 +116,9 @@ class MeasuredTable:
         """Return how many items the paper says it evaluates."""
         return SAMPLES[task]
 
-    def lacking(self) -> dict[Lack, list[str]]:
+    def lacking(self) -> dict[Missing, list[str]]:
         """Return why rows could not run, each reason once, with the rows' names."""
-        found: dict[Lack, list[str]] = {}
+        found: dict[Missing, list[str]] = {}
         for measured in self.rows:
             if measured.lack:
                 found.setdefault(measured.lack, []).append(measured.row.name)
@@ -173,10 +173,10 @@ class MeasuredTable:
 
 def measure(
     table: Table,
-    bench: Workbench,
+    session: Session,
     rows: Sequence[Row] = ROWS,
     *,
-    consider: Callable[[Plan], None] = lambda plan: None,
+    confirm: Callable[[Plan], None] = lambda plan: None,
     started: Callable[[Row], None] = lambda row: None,
 ) -> MeasuredTable:
     """Train and evaluate the rows of a table, as far as the lab has what they need.
@@ -186,27 +186,27 @@ def measure(
 
     Args:
         table: one of ``TABLES``.
-        bench: where to work; results are taken from its store where it has them.
+        session: where to work; results are taken from its store where it has them.
         rows: which rows.
-        consider: called once with all that is to be trained, before anything runs.
+        confirm: called once with all that is to be trained, before anything runs.
         started: called before each row that can run.
 
     Raises:
         MolspaceError: a step failed, or the store cannot be used.
     """
-    bench = replace(bench, lab=replace(bench.lab, factors=FACTORS))
-    held = {name: _held(bench, get_task(name)) for name in table.tasks}
-    prospects = [_prospect(bench, row, held) for row in rows]
-    consider(joined([prospect.plan for prospect in prospects if prospect.plan]))
+    session = replace(session, lab=replace(session.lab, factors=FACTORS))
+    held = {name: _held(session, get_task(name)) for name in table.tasks}
+    prospects = [_prospect(session, row, held) for row in rows]
+    confirm(joined([prospect.plan for prospect in prospects if prospect.plan]))
     spaces = [leaf.label for row in rows for leaf in leaves(_published(row))]
-    bench.lab.refuse_unused_weights(spaces)
+    session.lab.refuse_unused_weights(spaces)
     # Each row alone need not use all weights that were named.
-    bench = replace(bench, lab=replace(bench.lab, weights=NamedWeights()))
-    measured = tuple(_measure_row(bench, prospect, started) for prospect in prospects)
+    session = replace(session, lab=replace(session.lab, weights=NamedWeights()))
+    measured = tuple(_measure_row(session, prospect, started) for prospect in prospects)
     labels = [str(r["lab"]) for row in measured for r in row.records.values()]
-    parts = [part for label in (bench.lab.label, *labels) for part in label.split(", ")]
+    parts = [part for label in (session.lab.label, *labels) for part in label.split(", ")]
     lab = ", ".join(dict.fromkeys(parts))
-    return MeasuredTable(table, lab, bench.lab.seed, held, measured, _notes(table, bench, lab))
+    return MeasuredTable(table, lab, session.lab.seed, held, measured, _notes(table, session, lab))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ class _Prospect:
     modalities: tuple[str, ...]
     tasks: tuple[Task, ...] = ()
     plan: Plan | None = None
-    lack: Lack | None = None
+    lack: Missing | None = None
 
 
 def _published(row: Row) -> Space:
@@ -225,26 +225,26 @@ def _published(row: Row) -> Space:
     return check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
 
 
-def _held(bench: Workbench, task: Task) -> Held:
+def _held(session: Session, task: Task) -> TaskItems:
     try:
-        data = bench.lab.benchmark(task.name)
+        data = session.lab.benchmark(task.name)
     except (MissingError, DataError) as error:
-        return Held(task, 0, task.expected, _lack(error))
-    return Held(task, _size(data), data.expected)
+        return TaskItems(task, 0, task.expected, _lack(error))
+    return TaskItems(task, _size(data), data.expected)
 
 
 def _size(data: BenchmarkData) -> int:
     return len(data.left if isinstance(data, RetrievalData) else data.queries)
 
 
-def _prospect(bench: Workbench, row: Row, held: Mapping[str, Held]) -> _Prospect:
+def _prospect(session: Session, row: Row, held: Mapping[str, TaskItems]) -> _Prospect:
     space = _published(row)
     try:
         refuse_unsupported(space)  # before anybody fetches weights for it
         names = [leaf.label for leaf in leaves(space)]
-        if absent := [name for name in names if name not in bench.lab.catalogue]:
+        if absent := [name for name in names if name not in session.lab.catalogue]:
             return _Prospect(row, space.modalities, lack=_absent(space, absent))
-        checked = bench.check(row.reaction)
+        checked = session.check(row.reaction)
         space = checked.space
         tasks = tuple(
             entry.task
@@ -253,16 +253,16 @@ def _prospect(bench: Workbench, row: Row, held: Mapping[str, Held]) -> _Prospect
         )
         if not tasks or isinstance(space, Leaf):  # without a task nothing is trained either
             return _Prospect(row, space.modalities, tasks)
-        return _Prospect(row, space.modalities, tasks, bench.plan(checked))
+        return _Prospect(row, space.modalities, tasks, session.plan(checked))
     except StoreError:
         raise
     except MolspaceError as error:  # what cannot even be planned, the lab does not have
         return _Prospect(row, space.modalities, lack=_lack(error))
 
 
-def _absent(space: Space, names: Sequence[str]) -> Lack:
+def _absent(space: Space, names: Sequence[str]) -> Missing:
     alone = isinstance(space, Leaf)
-    return Lack(
+    return Missing(
         "not in this lab" if alone else f"{', '.join(names)} not in this lab",
         fix="its published head: molspace import cmcr|exmcr FILE, then molspace eval --space BUNDLE"
         if set(names) & {"C_MCR", "Ex_MCR", "C-MCR", "Ex-MCR"}
@@ -271,24 +271,24 @@ def _absent(space: Space, names: Sequence[str]) -> Lack:
 
 
 def _measure_row(
-    bench: Workbench, prospect: _Prospect, started: Callable[[Row], None]
+    session: Session, prospect: _Prospect, started: Callable[[Row], None]
 ) -> MeasuredRow:
     row, tasks = prospect.row, prospect.tasks
     if prospect.lack or not tasks:
         return MeasuredRow(row, prospect.modalities, {}, prospect.lack)
     started(row)
     try:
-        results = bench.evaluate(bench.target(row.reaction), tasks, row.adjustment)
+        results = session.evaluate(session.target(row.reaction), tasks, row.adjustment)
     except MissingError as error:  # weights are looked for when they are first needed
         return MeasuredRow(row, prospect.modalities, {}, _lack(error))
     records = {task.name: result.record for task, result in zip(tasks, results, strict=True)}
     return MeasuredRow(row, prospect.modalities, records)
 
 
-def _lack(error: MolspaceError) -> Lack:
+def _lack(error: MolspaceError) -> Missing:
     # Every tuned row of the paper lacks the same: one wording for all.
     fix = "" if isinstance(error, NotSupportedYet) else error.fix
-    return Lack(error.what, error.why, fix)
+    return Missing(error.what, error.why, fix)
 
 
 def _factors(given: Mapping[str, Factors]) -> list[float] | None:
@@ -296,7 +296,7 @@ def _factors(given: Mapping[str, Factors]) -> list[float] | None:
     return [float(value) for value in factors] if isinstance(factors, tuple) else None
 
 
-def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
+def _notes(table: Table, session: Session, lab: str) -> tuple[str, ...]:
     """Say what keeps ours from being the paper's figure, as far as it is known beforehand."""
     notes = []
     if re.search(r"(?<!\w)mini(?!\w)", lab):
@@ -308,7 +308,7 @@ def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
     published = PAPER_SETTINGS.to_json()
     own = [
         f"{name} {'by rows' if value is None else value} ({published[name]})"
-        for name, value in bench.lab.settings.to_json().items()
+        for name, value in session.lab.settings.to_json().items()
         if name != "shard_rows" and value != published[name]
     ]
     if own:
@@ -323,7 +323,9 @@ def _notes(table: Table, bench: Workbench, lab: str) -> tuple[str, ...]:
             "ESC-50: all 2,000 clips. The paper's Table 1 says 400 samples, but its scores are "
             "multiples of 1/2000."
         )
-        if not bench.lab.world_tasks and {"CLAP_g", "CLAP_m"} & set(bench.lab.catalogue.names()):
+        if not session.lab.world_tasks and {"CLAP_g", "CLAP_m"} & set(
+            session.lab.catalogue.names()
+        ):
             notes.append(
                 "CLAP hears a clip of 5 s twice in its 10 s; laion_clap does so only where "
                 "resampling does not round the clip up (at 44.1 kHz it does: once, then silence)."

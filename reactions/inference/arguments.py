@@ -74,8 +74,8 @@ def file_of_lines(text: str, base: Path) -> Path | str:
         if suffix in MANIFEST_SUFFIXES and len(text.split()) == 1:
             return f"it is not a regular file: {path}" if path.exists() else f"no such file: {path}"
         if suffix not in SUFFIXES and path.is_file():
-            told = not_decoded(suffix.removeprefix("."))
-            fix = told or f'; write {{"image": "{text}"}}, or audio'
+            undecoded = not_decoded(suffix.removeprefix("."))
+            fix = undecoded or f'; write {{"image": "{text}"}}, or audio'
             return f"its name does not say what it holds{fix}"
     except (OSError, ValueError):  # longer than any file's name, or with a null in it
         pass

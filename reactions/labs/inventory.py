@@ -13,12 +13,12 @@ from reactions.core.protocols import NotLookedAt
 from reactions.core.storage import entry_of
 from reactions.core.types import Corpus, SpaceSpec
 from reactions.data.audit import VERSION, Finding, duplicates, leakage, others, undecodable
-from reactions.data.scan_cache import Table
+from reactions.data.scan_cache import ScanTable
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.parts import signature_of
 from reactions.encoders.precomputed.folder import open_table
 from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.eval.tasks.published import Opening
+from reactions.eval.tasks.published import PublishedSet
 from reactions.eval.tasks.registry import LAYOUTS, captions_of, find_set, layout_of
 from reactions.labs.folders import (
     common_ids,
@@ -34,7 +34,7 @@ CAPTIONED = ("audiocaps", "clotho", "coco", "flickr30k")
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class InventoryEntry:
     """A corpus or an evaluation set, counted.
 
     Attributes:
@@ -72,7 +72,7 @@ class Holding:
         return asdict(self)
 
 
-def inventory(lab: Lab) -> list[Holding]:
+def inventory(lab: Lab) -> list[InventoryEntry]:
     """Count the corpora of a lab, its embeddings, and the evaluation sets it has or should have."""
     found = [_corpus(lab, modality) for modality in sorted(lab.corpora)]
     specs = list(folder_spaces(lab))
@@ -82,27 +82,27 @@ def inventory(lab: Lab) -> list[Holding]:
     return found + [_task(lab, task) for task in tasks]
 
 
-def _folder(spec: SpaceSpec, modality: str) -> Holding:
+def _folder(spec: SpaceSpec, modality: str) -> InventoryEntry:
     name = f"{spec.name} {modality}"
     try:
         table, _, where = open_table(spec, modality)
         held = size_bytes(spec, modality)
     except MolspaceError as error:
-        return Holding("space", name, "", problem=_said(error), fix=error.fix)
+        return InventoryEntry("space", name, "", problem=_said(error), fix=error.fix)
     n, dim = table.shape
     title = f"{dim} dimensions, " + (f"ids: {where}" if where else "no ids")
-    return Holding("space", name, title, n, n, size_bytes=held)
+    return InventoryEntry("space", name, title, n, n, size_bytes=held)
 
 
-def _common(specs: Sequence[SpaceSpec], modality: str) -> Holding:
+def _common(specs: Sequence[SpaceSpec], modality: str) -> InventoryEntry:
     title = " & ".join(spec.name for spec in specs)
     try:
         n_common, n_most, _ = common_ids(specs, modality)
     except MolspaceError as error:  # reported with the space already
-        return Holding("common ids", modality, title, problem=error.what)
+        return InventoryEntry("common ids", modality, title, problem=error.what)
     problem = "" if n_common else f"{title} have no {modality} ids in common"
     fix = "" if n_common else "embed the same items, and give them the same ids"
-    return Holding("common ids", modality, title, n_common, n_most, problem=problem, fix=fix)
+    return InventoryEntry("common ids", modality, title, n_common, n_most, problem=problem, fix=fix)
 
 
 def audit(lab: Lab) -> list[Finding]:
@@ -153,7 +153,7 @@ def _leakage(lab: Lab, corpus: Corpus) -> list[Finding]:
             absent.append(task)
         except DataError as error:
             unreadable.append(_unchecked(corpus, task, _said(error)))
-    findings = leakage(corpus, evaluated, told=lab.told) + unreadable
+    findings = leakage(corpus, evaluated, on_progress=lab.on_progress) + unreadable
     if absent:
         findings.append(_unchecked(corpus, ", ".join(absent), "they are not there"))
     return findings
@@ -175,7 +175,7 @@ def leaks(lab: Lab) -> tuple[str, ...]:
     corpus = lab.corpus("text")
     if not isinstance(corpus, SourceCorpus):
         return ()
-    openings: dict[str, Opening] = {}
+    openings: dict[str, PublishedSet] = {}
     for task in CAPTIONED:
         with suppress(MissingError):
             openings[task] = find_set(task, lab.data)
@@ -193,9 +193,9 @@ def leaks(lab: Lab) -> tuple[str, ...]:
             evaluated[task] = list(captions_of(opening))
         except DataError as error:
             findings.append(_unchecked(corpus, task, _said(error)))
-    findings = leakage(corpus, evaluated, told=lab.told) + findings
+    findings = leakage(corpus, evaluated, on_progress=lab.on_progress) + findings
     notices = [f"text corpus: {finding.message}" for finding in findings]
-    lab.tables.put(cached, signature, Table(facts={"notices": notices}))
+    lab.tables.put(cached, signature, ScanTable(facts={"notices": notices}))
     return tuple(notices)
 
 
@@ -204,17 +204,19 @@ def _unchecked(corpus: Corpus, tasks: str, why: str) -> Finding:
     return Finding("unchecked", corpus.name, message)
 
 
-def _corpus(lab: Lab, modality: str) -> Holding:
+def _corpus(lab: Lab, modality: str) -> InventoryEntry:
     try:
         corpus = lab.corpus(modality)
     except MolspaceError as error:
         seen = not isinstance(error, NotLookedAt)
-        return Holding("corpus", modality, "", problem=_said(error), fix=error.fix, looked_at=seen)
+        return InventoryEntry(
+            "corpus", modality, "", problem=_said(error), fix=error.fix, looked_at=seen
+        )
     assert corpus is not None  # the lab names it
     if not isinstance(corpus, SourceCorpus):
-        return Holding("corpus", modality, corpus.name, len(corpus), len(corpus))
+        return InventoryEntry("corpus", modality, corpus.name, len(corpus), len(corpus))
     skipped = corpus.skipped
-    return Holding(
+    return InventoryEntry(
         "corpus",
         modality,
         corpus.name,
@@ -228,12 +230,12 @@ def _corpus(lab: Lab, modality: str) -> Holding:
     )
 
 
-def _task(lab: Lab, task: str) -> Holding:
+def _task(lab: Lab, task: str) -> InventoryEntry:
     layout = layout_of(task)
     try:
         data = lab.benchmark(task)
     except MolspaceError as error:
-        return Holding(
+        return InventoryEntry(
             "task",
             task,
             layout.title,
@@ -243,7 +245,7 @@ def _task(lab: Lab, task: str) -> Holding:
         )
     sides = _sides(data)
     real = [side for side in sides if isinstance(side, SourceCorpus)]
-    return Holding(
+    return InventoryEntry(
         "task",
         task,
         layout.title,

@@ -12,7 +12,7 @@ from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Corpus, FactorDefaults, Item, Modality
-from reactions.data.sources.config import Depth, Told, silent
+from reactions.data.sources.config import Depth, OnProgress, silent
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.eval.tasks.registry import Folders, captions_of, find_set, read_set
 from reactions.labs.data_sections import CorpusSource
@@ -21,7 +21,7 @@ from reactions.weights.locate import NamedWeights
 if TYPE_CHECKING:
     from reactions.data.audit import Finding
     from reactions.data.scan_cache import TableCache
-    from reactions.labs.inventory import Holding
+    from reactions.labs.inventory import InventoryEntry
     from reactions.ops.precision import Precision
 
 
@@ -123,7 +123,7 @@ class Lab:
         data: where published evaluation sets may lie.
         world_tasks: whether the mini world's evaluation sets belong to it.
         digests: remembers digests of large files, and scans of corpora beside them.
-        told: of the progress of scans.
+        on_progress: of the progress of scans.
         uris: the models behind spaces that are given by URI.
         weights: what a person named for spaces, and which of it was looked up.
     """
@@ -139,7 +139,7 @@ class Lab:
     data: Folders = field(default_factory=Folders)
     world_tasks: bool = False
     digests: DigestCache = field(default_factory=DigestCache, repr=False)
-    told: Told = field(default=silent, repr=False)
+    on_progress: OnProgress = field(default=silent, repr=False)
     uris: Mapping[str, str] = field(default_factory=dict, repr=False)
     weights: NamedWeights = field(default_factory=NamedWeights, repr=False)
 
@@ -249,7 +249,7 @@ class Lab:
                 modality,
                 source.sources,
                 tables=self.tables,
-                told=self.told,
+                on_progress=self.on_progress,
             )
         from reactions.labs import mini
 
@@ -263,7 +263,9 @@ class Lab:
             DataError: they cannot be used.
         """
         if self.data.of(task):
-            return read_set(find_set(task, self.data, tables=self.tables, told=self.told))
+            return read_set(
+                find_set(task, self.data, tables=self.tables, on_progress=self.on_progress)
+            )
         if not self.world_tasks:
             raise MissingError(
                 f"lab '{self.name}' has no data for task '{task}'",
@@ -319,7 +321,7 @@ class Lab:
 
         return leaks(self)
 
-    def inventory(self) -> list[Holding]:
+    def inventory(self) -> list[InventoryEntry]:
         """Count what the lab has: every corpus, and every evaluation set it may have.
 
         What is missing or unusable is reported, not raised.

@@ -15,7 +15,7 @@ from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache, cache_root
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
 from reactions.core.types import FactorDefaults
-from reactions.data.sources.config import Told, silent
+from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
 from reactions.eval.tasks.registry import Folders
 from reactions.labs.data_sections import data_home, read_corpora, read_folders
@@ -24,7 +24,7 @@ from reactions.labs.space_sections import Model, read_spaces
 from reactions.labs.toml_files import TomlFile, read_toml
 from reactions.labs.toml_values import check_keys, table_of, typed
 from reactions.labs.trust import Mention, allow, mentions, refusal, verdict
-from reactions.weights.locate import NamedWeights, Places
+from reactions.weights.locate import NamedWeights, WeightLocator
 
 Agree = Callable[[Path, Sequence[Mention]], bool]
 """Asks a person whether to use a lab file that was found by itself; gets what it names."""
@@ -72,7 +72,7 @@ def load_lab(
     digests: DigestCache | None = None,
     data: Path | None = None,
     weights: Mapping[str, Path] | None = None,
-    told: Told = silent,
+    on_progress: OnProgress = silent,
     agree: Agree = lambda path, found: False,
 ) -> Lab:
     """Read and check a lab file.
@@ -88,7 +88,7 @@ def load_lab(
         data: folder of evaluation sets, looked in before those that the lab names; it also
             stands for ``$MOLSPACE_DATA`` in lab files.
         weights: space name to the file or folder that holds its weights.
-        told: of the progress of scans.
+        on_progress: of the progress of scans.
         agree: asks whether to use a lab file that was found by itself; its yes is remembered.
 
     Raises:
@@ -106,7 +106,7 @@ def load_lab(
     named = NamedWeights(weights)
     opened = _Opened(
         digests or DigestCache(cache_root()),
-        Places.of_environment(named),
+        WeightLocator.of_environment(named),
         data_home() if data is None else data.absolute(),
     )
     files = read_chain(find_lab(name))
@@ -114,7 +114,7 @@ def load_lab(
         _check_trust(files, agree)
     lab = _read(files, opened).with_seed(seed)
     folders = lab.data if data is None else replace(lab.data, chosen=data.absolute())
-    return replace(lab, data=folders, told=told, weights=named)
+    return replace(lab, data=folders, on_progress=on_progress, weights=named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class _Opened:
     """What reading a lab needs beside its file: caches, and where weights and data lie."""
 
     digests: DigestCache
-    places: Places
+    locator: WeightLocator
     root: Path
 
 
@@ -167,7 +167,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     default = path.parent.name if path.name == OWN_LAB else path.stem
     name = typed(head.get("name", default), str, path, "lab.name")
     specs = dict(base.catalogue.items()) if base else {}
-    own = read_spaces(data, path, opened.digests, opened.places)
+    own = read_spaces(data, path, opened.digests, opened.locator)
     specs.update(own)
     uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
     uris.update({name: space.uri for name, space in own.items() if isinstance(space, Model)})
@@ -185,7 +185,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         path=path,
         seed=typed(head.get("seed", base.seed if base else 0), int, path, "lab.seed"),
         catalogue=Catalogue(
-            specs, partial(resolve_uri, digest_cache=opened.digests, places=opened.places)
+            specs, partial(resolve_uri, digest_cache=opened.digests, locator=opened.locator)
         ),
         settings=_settings(data, base, path),
         factors=_factors(data, base, path),

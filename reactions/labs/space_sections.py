@@ -15,7 +15,7 @@ from reactions.core.local_files import exists, expand_user, is_file
 from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.registry import resolve_uri
 from reactions.labs.toml_values import check_keys, table_of, typed
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 _SPACE_KEYS: Mapping[str, type] = {
     "adapter": str,
@@ -36,7 +36,7 @@ _PRECOMPUTED_KEYS: Mapping[str, type] = {"path": str, "hub": str, "centre": bool
 
 
 def read_spaces(
-    data: Mapping[str, Any], path: Path, digests: DigestCache, places: Places
+    data: Mapping[str, Any], path: Path, digests: DigestCache, locator: WeightLocator
 ) -> dict[str, SpaceSpec | SpaceMaker]:
     """Return what ``[spaces]`` says, by name.
 
@@ -48,7 +48,7 @@ def read_spaces(
         MissingError: a folder of embeddings is missing.
     """
     return {
-        name: _space(name, entry, path, digests, places)
+        name: _space(name, entry, path, digests, locator)
         for name, entry in table_of(data, "spaces", path).items()
     }
 
@@ -62,7 +62,7 @@ class Model:
     hub: Modality | None
     path: Path
     digests: DigestCache
-    places: Places
+    locator: WeightLocator
     centre: bool = False
 
     def __call__(self) -> SpaceSpec:
@@ -73,14 +73,16 @@ class Model:
             DataError: they are not what they should be.
             UsageError: the lab file's hub is none of its modalities.
         """
-        spec = resolve_uri(self.uri, name=self.name, digest_cache=self.digests, places=self.places)
+        spec = resolve_uri(
+            self.uri, name=self.name, digest_cache=self.digests, locator=self.locator
+        )
         spec = replace(spec, hub=self.hub or spec.hub, centre=self.centre)
         _check_modalities(spec, self.path)
         return spec
 
 
 def _space(
-    name: str, entry: Any, path: Path, digests: DigestCache, places: Places
+    name: str, entry: Any, path: Path, digests: DigestCache, locator: WeightLocator
 ) -> SpaceSpec | SpaceMaker:
     where = f"spaces.{name}"
     if not isinstance(entry, Mapping):
@@ -92,10 +94,12 @@ def _space(
     given = {key: typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
     if "uri" in entry:
         uri = _anchored(given["uri"], path.parent)
-        return Model(name, uri, given.get("hub"), path, digests, places, given.get("centre", False))
+        return Model(
+            name, uri, given.get("hub"), path, digests, locator, given.get("centre", False)
+        )
     if "path" in entry:
         own = path.parent / expand_user(given["path"])
-        folder = places.overrides.get(name, own).resolve()
+        folder = locator.overrides.get(name, own).resolve()
         spec = resolve_uri(str(folder), digest_cache=digests)
         spec = replace(spec, name=name, hub=given.get("hub", spec.hub))
         spec = replace(spec, centre=given.get("centre", False))

@@ -11,7 +11,7 @@ import torch
 
 from reactions.core.errors import DataError
 from reactions.ops.architectures import PAPER
-from reactions.ops.mcr import Autograd, make_head
+from reactions.ops.mcr import McrTrainer, make_head
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.precision import Precision, full_float32
 from reactions.ops.projector import Head, Projector
@@ -103,7 +103,7 @@ def fit(
     if batch_size < 2:
         raise DataError(f"{n} pseudo-pairs are too few to train on", why="batch norm needs 2")
     projector: Head
-    trainer: Trainer | Autograd
+    trainer: Trainer | McrTrainer
     if recipe == PAPER:
         projector = paper = Projector(
             pairs.source_dim, pairs.target_dim, settings.hidden_dim, seed=settings.seed
@@ -120,7 +120,7 @@ def fit(
     else:
         projector = make_head(recipe, pairs.source_dim, pairs.target_dim, seed=settings.seed)
         projector.to(pairs.device)
-        trainer = Autograd(
+        trainer = McrTrainer(
             projector,
             recipe,
             shared,

@@ -69,7 +69,7 @@ def pairwise_info_nce(projected: Tensor, targets: Tensor, *, temperature: float)
     return torch.stack(terms).sum()
 
 
-class Contrast:
+class InfoNCEGradient:
     """``pairwise_info_nce`` of rows scaled to unit norm, and its gradient, in tiles.
 
     Each logit is computed once for both directions and all pairs, exponentiated once, in

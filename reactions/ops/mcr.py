@@ -179,7 +179,7 @@ def exmcr_loss(within: Tensor, projected: Tensor, targets: Tensor) -> Tensor:
     return torch.stack(between).mean() + constants.intra_weight * gap(within)
 
 
-class Autograd:
+class McrTrainer:
     """A head, its objective and Adam, in plain float32: what ``Trainer`` is for the paper's.
 
     Args:

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from reactions.ops.losses import Contrast
+from reactions.ops.losses import InfoNCEGradient
 from reactions.ops.projector import Projector
 
 
@@ -21,7 +21,7 @@ class Trainer:
     are of ``dtype``. Compiling the same step buys nothing more (see benchmarks/README.md).
 
     The biases of the linear layers stay zero and are left out: batch norm subtracts any
-    constant, so their gradient is zero. Autograd finds rounding errors instead, which Adam
+    constant, so their gradient is zero. McrTrainer finds rounding errors instead, which Adam
     blows up into a random walk.
 
     Args:
@@ -71,7 +71,7 @@ class Trainer:
         self._out, self._normed = (
             torch.empty((rows, out), dtype=dtype, device=device) for _ in range(2)
         )
-        self._contrast = Contrast(
+        self._contrast = InfoNCEGradient(
             sources,
             targets,
             n,

@@ -1,4 +1,4 @@
-"""What a run would take, told before it begins."""
+"""What a run would take, estimated before it begins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONG_BYTES = 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Estimate:
     """What a run would take.
 
     Attributes:
@@ -42,7 +42,7 @@ class Outlook:
         return self.cost.size_bytes <= self.free_bytes
 
 
-def outlook(plan: Plan, store: Store) -> Outlook:
+def estimate(plan: Plan, store: Store) -> Estimate:
     """Return what running a plan would take, apart from what the store has."""
     from reactions.run.schedule import schedule
 
@@ -58,7 +58,7 @@ def outlook(plan: Plan, store: Store) -> Outlook:
         and step.space.adapter != "precomputed"
         and not step.cost.flops
     }
-    return Outlook(
+    return Estimate(
         len(pending),
         total_cost(pending),
         shutil.disk_usage(folder).free,
@@ -67,14 +67,14 @@ def outlook(plan: Plan, store: Store) -> Outlook:
     )
 
 
-def seconds(expected: Outlook, device: str, precision: str) -> float:
+def seconds(expected: Estimate, device: str, precision: str) -> float:
     """Estimate how long a run takes, from how fast its devices multiply.
 
     Decoding of media is not counted, nor are encoders that keep a device less busy.
 
     Args:
         expected: what is to be done.
-        device: as a workbench takes it.
+        device: as a session takes it.
         precision: ``fast`` or ``exact``.
     """
     from reactions.planning.throughput import pace

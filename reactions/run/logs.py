@@ -106,13 +106,13 @@ def log_scans() -> Callable[[str, int, int], None]:
     """Return what logs the progress of scans of corpora, each at most every ten seconds."""
     due_s: dict[str, float] = {}
 
-    def told(what: str, done: int, total: int) -> None:
+    def on_progress(what: str, done: int, total: int) -> None:
         now_s = time.monotonic()
         if now_s >= due_s.get(what, 0.0):
             due_s[what] = now_s + _EVERY_S
             logger.info("scanning %s: %d%s", what, done, f" of {total}" if total else "")
 
-    return told
+    return on_progress
 
 
 def _line(event: Event) -> str:

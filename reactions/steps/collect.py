@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reactions.core.make_step import ITEM_BYTES, make_step
+from reactions.core.memory_budget import budget_bytes
 from reactions.core.step import Artifact, Context, Cost, Step, Together
 from reactions.core.types import Modality
-from reactions.run.memory_budget import budget_bytes
 from reactions.steps.routing import Route, Side, Slot
 
 if TYPE_CHECKING:

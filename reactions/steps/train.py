@@ -13,10 +13,10 @@ import numpy as np
 from reactions.core.errors import UsageError
 from reactions.core.hashing import digest
 from reactions.core.make_step import make_step
+from reactions.core.memory_budget import SHARE, TABLE_SHARE, budget_bytes
 from reactions.core.step import Artifact, Context, Cost, Rows, Step
 from reactions.core.types import LETTERS, Anchors, Modality, Op
 from reactions.ops.architectures import CONSTANTS, PAPER, Layer, layers, size
-from reactions.run.memory_budget import SHARE, TABLE_SHARE, budget_bytes
 from reactions.steps.routing import Side, Slot
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Corpus, Digest
 from reactions.data.holdout import ScannedSubset
-from reactions.data.scan_cache import Table, TableCache
+from reactions.data.scan_cache import ScanTable, TableCache
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.store.layout import MANIFEST_JSON, Layout
 from reactions.store.maintenance import folders
@@ -159,7 +159,7 @@ def _marks(corpus: SourceCorpus | ScannedSubset, tables: TableCache) -> NDArray[
             hashlib.blake2b(f"{id}\0{tag}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
             for id, tag in corpus.tags()
         )
-        table = Table({"mark": np.frombuffer(b"".join(found), np.uint64)})
+        table = ScanTable({"mark": np.frombuffer(b"".join(found), np.uint64)})
         tables.put(name, corpus.digest, table)
     return table.numbers("mark")
 

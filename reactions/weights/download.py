@@ -28,8 +28,8 @@ from reactions.encoders.transformers.repository import named_files
 from reactions.weights.hub import licence_of, trusted_commit
 from reactions.weights.hub_answers import check_names, checked_answers
 from reactions.weights.locate import (
-    Places,
     Requirement,
+    WeightLocator,
     WeightsFile,
     WeightsRepo,
     find_file,
@@ -37,8 +37,8 @@ from reactions.weights.locate import (
     verify,
 )
 
-Told = Callable[[str, int, int], None]
-"""Told of a download: what, bytes so far, bytes in all (0 if unknown)."""
+OnProgress = Callable[[str, int, int], None]
+"""OnProgress of a download: what, bytes so far, bytes in all (0 if unknown)."""
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 60.0
@@ -66,19 +66,19 @@ class Fetched:
 def fetch(
     space: str,
     requirements: Sequence[Requirement],
-    places: Places,
+    locator: WeightLocator,
     digests: DigestCache,
     *,
-    told: Told = lambda what, done, total: None,
+    on_progress: OnProgress = lambda what, done, total: None,
 ) -> list[Fetched]:
     """Bring what a space needs to this machine, as far as it is not there.
 
     Args:
         space: its name: the folder its files go to.
         requirements: from ``adapters.requirements``.
-        places: where weights lie.
+        locator: where weights lie.
         digests: remembers digests of large files.
-        told: of progress.
+        on_progress: of progress.
 
     Raises:
         MissingError: offline mode is on, or a library is missing, or the place does not
@@ -89,45 +89,49 @@ def fetch(
     found = []
     for wanted in requirements:
         if isinstance(wanted, WeightsFile):
-            found.append(_file(space, wanted, places, digests, told))
+            found.append(_file(space, wanted, locator, digests, on_progress))
         else:
-            found.append(_repository(space, wanted, places))
+            found.append(_repository(space, wanted, locator))
     digests.save()
     return found
 
 
 def _file(
-    space: str, wanted: WeightsFile, places: Places, digests: DigestCache, told: Told
+    space: str,
+    wanted: WeightsFile,
+    locator: WeightLocator,
+    digests: DigestCache,
+    on_progress: OnProgress,
 ) -> Fetched:
     try:
-        path, was_there = find_file(space, wanted, places), True
+        path, was_there = find_file(space, wanted, locator), True
     except MissingError:
         was_there = False
-        _refuse_offline(space, wanted.name, places)
+        _refuse_offline(space, wanted.name, locator)
         if wanted.repo:
-            path = _from_hub(space, wanted.repo, wanted.revision, places, (wanted.filename,))
+            path = _from_hub(space, wanted.repo, wanted.revision, locator, (wanted.filename,))
             path = path / wanted.filename
         elif wanted.url:
-            path = places.own_folder(space) / wanted.name
-            download(wanted, path, told)
+            path = locator.own_folder(space) / wanted.name
+            download(wanted, path, on_progress)
         else:
             raise
     sha256 = verify(space, wanted, path, digests)
     return Fetched(wanted.name, path, was_there, wanted.licence, sha256)
 
 
-def _repository(space: str, wanted: WeightsRepo, places: Places) -> Fetched:
+def _repository(space: str, wanted: WeightsRepo, locator: WeightLocator) -> Fetched:
     # Code is looked for at the commit that a person trusts: the same has to be brought.
     wanted = replace(wanted, revision=wanted.revision or trusted_commit(wanted.repo))
     try:
-        path = find_folder(space, wanted, places)
+        path = find_folder(space, wanted, locator)
         if _complete(path, wanted):
             return Fetched(wanted.repo, path, True, wanted.licence or licence_of(path))
     except MissingError:
         pass
-    _refuse_offline(space, wanted.repo, places)
+    _refuse_offline(space, wanted.repo, locator)
     weights = _first_present(space, wanted)
-    path = _from_hub(space, wanted.repo, wanted.revision, places, (*wanted.files, *weights))
+    path = _from_hub(space, wanted.repo, wanted.revision, locator, (*wanted.files, *weights))
     return Fetched(wanted.repo, path, False, wanted.licence or licence_of(path))
 
 
@@ -163,7 +167,7 @@ def _first_present(space: str, wanted: WeightsRepo) -> tuple[str, ...]:
 
 
 def _from_hub(
-    space: str, repo: str, revision: str, places: Places, patterns: Sequence[str]
+    space: str, repo: str, revision: str, locator: WeightLocator, patterns: Sequence[str]
 ) -> Path:
     hub = _hub(space)
     try:
@@ -171,7 +175,10 @@ def _from_hub(
         check_names((n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns)), repo)
         with checked_answers(repo):
             folder = hub.snapshot_download(
-                repo, revision=revision or None, cache_dir=places.hub, allow_patterns=list(patterns)
+                repo,
+                revision=revision or None,
+                cache_dir=locator.hub,
+                allow_patterns=list(patterns),
             )
     except DataError:
         raise
@@ -203,17 +210,17 @@ def _not_there(space: str, repo: str, error: Exception) -> MissingError:
     )
 
 
-def _refuse_offline(space: str, name: str, places: Places) -> None:
-    if places.offline:
+def _refuse_offline(space: str, name: str, locator: WeightLocator) -> None:
+    if locator.offline:
         raise MissingError(
             f"cannot fetch {name}",
-            why=f"offline mode is on ({places.offline})",
+            why=f"offline mode is on ({locator.offline})",
             fix=f"unset it, or bring the file yourself: --weights {space}=PATH",
             space=space,
         )
 
 
-def download(wanted: WeightsFile, path: Path, told: Told) -> None:
+def download(wanted: WeightsFile, path: Path, on_progress: OnProgress) -> None:
     """Download a file by URL, going on where an earlier download stopped.
 
     It goes on only with the same file: the server's ETag (or date) of the first part is kept
@@ -222,7 +229,7 @@ def download(wanted: WeightsFile, path: Path, told: Told) -> None:
     Args:
         wanted: has a URL; its size and digest are checked where they are known.
         path: where the whole file goes; until then it is ``path`` with ``.part`` appended.
-        told: of progress.
+        on_progress: of progress.
 
     Raises:
         MissingError: the server does not have it, or cannot be reached.
@@ -234,7 +241,7 @@ def download(wanted: WeightsFile, path: Path, told: Told) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         have = part.stat().st_size if part.exists() else 0
         if not (wanted.size_bytes and have == wanted.size_bytes):
-            _stream(wanted, part, have, path.name, told)
+            _stream(wanted, part, have, path.name, on_progress)
         _check(wanted, part)
         part.replace(path)
         _tag_file(part).unlink(missing_ok=True)
@@ -253,7 +260,7 @@ def download(wanted: WeightsFile, path: Path, told: Told) -> None:
         ) from error
 
 
-def _stream(wanted: WeightsFile, part: Path, have: int, name: str, told: Told) -> None:
+def _stream(wanted: WeightsFile, part: Path, have: int, name: str, on_progress: OnProgress) -> None:
     tag_file = _tag_file(part)
     tag = tag_file.read_text(encoding="utf-8") if tag_file.exists() else ""
     if not (tag or wanted.sha256):  # another file could follow, and nobody would know
@@ -283,7 +290,7 @@ def _stream(wanted: WeightsFile, part: Path, have: int, name: str, told: Told) -
             while chunk := response.read(_CHUNK_BYTES):
                 stream.write(chunk)
                 have += len(chunk)
-                told(name, have, total)
+                on_progress(name, have, total)
             stream.flush()
             os.fsync(stream.fileno())
         if total and have != total:

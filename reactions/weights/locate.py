@@ -121,7 +121,7 @@ class NamedWeights(dict[str, Path]):
 
 
 @dataclass(frozen=True)
-class Places:
+class WeightLocator:
     """Where to look for weights.
 
     Attributes:
@@ -137,7 +137,7 @@ class Places:
     offline: str = ""
 
     @classmethod
-    def of_environment(cls, overrides: Mapping[str, Path] | None = None) -> Places:
+    def of_environment(cls, overrides: Mapping[str, Path] | None = None) -> WeightLocator:
         """Return what the environment says, with the overrides of a command line."""
         chosen = os.environ.get(FOLDER_VARIABLE, "")
         folders = [expand_user(part) for part in chosen.split(os.pathsep) if part]
@@ -194,14 +194,18 @@ def digest_cache() -> DigestCache:
 
 
 def find_file(
-    space: str, files: WeightsFile | Sequence[WeightsFile], places: Places, *, fetch: str = ""
+    space: str,
+    files: WeightsFile | Sequence[WeightsFile],
+    locator: WeightLocator,
+    *,
+    fetch: str = "",
 ) -> Path:
     """Return where a space's file lies.
 
     Args:
         space: its name.
         files: the file, or forms of it that serve equally, the best first.
-        places: where to look.
+        locator: where to look.
         fetch: what ``molspace spaces fetch`` has to be told; "" for the space's name.
 
     Raises:
@@ -211,25 +215,25 @@ def find_file(
     wanted = (files,) if isinstance(files, WeightsFile) else tuple(files)
     looked_in: list[Path] = []
     for file in wanted:
-        for path in _candidates(space, file, places):
+        for path in _candidates(space, file, locator):
             if is_file(path):
                 return _whole(space, file, path)
-            looked_in.append(path if space in places.overrides else path.parent)
-    raise missing(space, looked_in, places, fetch=fetch)
+            looked_in.append(path if space in locator.overrides else path.parent)
+    raise missing(space, looked_in, locator, fetch=fetch)
 
 
-def _candidates(space: str, file: WeightsFile, places: Places) -> Iterator[Path]:
-    given = places.overrides.get(space)
+def _candidates(space: str, file: WeightsFile, locator: WeightLocator) -> Iterator[Path]:
+    given = locator.overrides.get(space)
     if given is not None:  # a person's word is not second-guessed
         yield given / file.name if given.is_dir() else given
         return
-    for folder in places.folders:
+    for folder in locator.folders:
         yield folder / folder_name(space) / file.name
         if file.name not in _SHARED_NAMES:
             yield folder / file.name
     if file.repo:
-        snapshot = hub_snapshot(file.repo, file.revision, places.hub)
-        yield (snapshot or repo_folder(file.repo, places.hub)) / file.filename
+        snapshot = hub_snapshot(file.repo, file.revision, locator.hub)
+        yield (snapshot or repo_folder(file.repo, locator.hub)) / file.filename
 
 
 def _whole(space: str, file: WeightsFile, path: Path) -> Path:
@@ -270,50 +274,50 @@ def verify(space: str, file: WeightsFile, path: Path, digests: DigestCache) -> D
 # --- a repository --------------------------------------------------------------------
 
 
-def find_folder(space: str, repo: WeightsRepo, places: Places, *, fetch: str = "") -> Path:
+def find_folder(space: str, repo: WeightsRepo, locator: WeightLocator, *, fetch: str = "") -> Path:
     """Return the folder that holds a repository's files: an override, a fetched one, a snapshot.
 
     Args:
         space: its name.
         repo: what is wanted.
-        places: where to look.
+        locator: where to look.
         fetch: what ``molspace spaces fetch`` has to be told; "" for the space's name.
 
     Raises:
         MissingError: it is nowhere; the message says where was looked.
     """
-    given = places.overrides.get(space)
+    given = locator.overrides.get(space)
     if given is not None:
         candidates = [given]
     else:
         # A revision is only told apart in the hub's cache, which files snapshots by commit.
-        own = [] if repo.revision else [p / folder_name(space) for p in places.folders]
-        snapshot = hub_snapshot(repo.repo, repo.revision, places.hub)
-        candidates = [*own, snapshot or repo_folder(repo.repo, places.hub) / "snapshots"]
+        own = [] if repo.revision else [p / folder_name(space) for p in locator.folders]
+        snapshot = hub_snapshot(repo.repo, repo.revision, locator.hub)
+        candidates = [*own, snapshot or repo_folder(repo.repo, locator.hub) / "snapshots"]
         if snapshot is None:
             candidates[-1] /= repo.revision or "main"
     for folder in candidates:
         if folder.is_dir():
             return folder
-    raise missing(space, candidates, places, fetch=fetch)
+    raise missing(space, candidates, locator, fetch=fetch)
 
 
 def missing(
-    space: str, looked_in: Sequence[Path], places: Places, *, fetch: str = ""
+    space: str, looked_in: Sequence[Path], locator: WeightLocator, *, fetch: str = ""
 ) -> MissingError:
     """Return the error for weights that are nowhere.
 
     Args:
         space: its name.
         looked_in: where was looked.
-        places: where it could be.
+        locator: where it could be.
         fetch: what ``molspace spaces fetch`` has to be told; "" for the space's name.
     """
     shown = list(dict.fromkeys(_short(path) for path in looked_in))
-    if space in places.overrides:
+    if space in locator.overrides:
         why = f"--weights {space}=PATH names something that is not there"
-    elif places.offline:
-        why = f"offline mode is on ({places.offline})"
+    elif locator.offline:
+        why = f"offline mode is on ({locator.offline})"
     else:
         why = "they have not been fetched to this machine"
     target = fetch or space

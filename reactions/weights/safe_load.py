@@ -18,14 +18,18 @@ from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.local_files import expand_user, is_file
 from reactions.weights.checkpoint_sizes import check_archive, check_tensors
 from reactions.weights.checkpoints import unfit
-from reactions.weights.locate import Places, WeightsFile, find_file
+from reactions.weights.locate import WeightLocator, WeightsFile, find_file
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _SHOWN = 3
 
 
 def find(
-    scheme: str, wanted: str, space: str, published: Mapping[str, WeightsFile], places: Places
+    scheme: str,
+    wanted: str,
+    space: str,
+    published: Mapping[str, WeightsFile],
+    locator: WeightLocator,
 ) -> tuple[Path, WeightsFile | None]:
     """Return the checkpoint that a URI names, and what is known of it if it is a published one.
 
@@ -34,7 +38,7 @@ def find(
         wanted: its rest: a path, or the bare name of a published file.
         space: what the space is called.
         published: file name to what is known of it.
-        places: where weights lie.
+        locator: where weights lie.
 
     Raises:
         MissingError: there is no such file.
@@ -42,10 +46,10 @@ def find(
     """
     known = published.get(Path(wanted).name)
     path = expand_user(wanted).absolute()
-    if space in places.overrides or (Path(wanted).name == wanted and not is_file(path)):
+    if space in locator.overrides or (Path(wanted).name == wanted and not is_file(path)):
         if known is not None:
-            return find_file(space, known, places, fetch=f"{scheme}:{wanted}"), known
-        path = places.overrides.get(space, path)
+            return find_file(space, known, locator, fetch=f"{scheme}:{wanted}"), known
+        path = locator.overrides.get(space, path)
     require(path, space, f"{scheme}:FILE with a path, or one of {', '.join(published)}")
     return path, known
 

@@ -12,7 +12,7 @@ from reactions.core.errors import MissingError
 from reactions.core.hashing import digest
 from reactions.eval.tasks.task import parse_tasks
 from reactions.labs.lab_file import load_lab
-from reactions.session import Workbench
+from reactions.session import Session
 from reactions.store import Store
 
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
@@ -55,25 +55,27 @@ def test_a_named_task_without_data_stays_an_error(tmp_path):
 
 
 def test_names_of_classes_can_be_told_apart(tmp_path):
-    bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
-    target = bench.target("ImageBind")
-    (result,) = bench.evaluate(target, parse_tasks("esc50"))
+    session = Session(load_lab("mini"), Store(tmp_path), "cpu")
+    target = session.target("ImageBind")
+    (result,) = session.evaluate(target, parse_tasks("esc50"))
     classes = result.record["classes"]
-    names = bench.lab.benchmark("esc50").classes
+    names = session.lab.benchmark("esc50").classes
     assert classes == {"n": 50, "digest": digest("classes", list(names))[:12]}
     assert classes["digest"] != digest("classes", [*names[:-1], "owl"])[:12]
-    (retrieval,) = bench.evaluate(target, parse_tasks("clotho"))
+    (retrieval,) = session.evaluate(target, parse_tasks("clotho"))
     assert "classes" not in retrieval.record
 
 
 def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
     considered = []
     monkeypatch.setattr(
-        confirm, "consider", lambda bench, planned, *, yes, quiet: considered.append((planned, yes))
+        confirm,
+        "confirm",
+        lambda session, planned, *, yes, quiet: considered.append((planned, yes)),
     )
-    monkeypatch.setattr(evaluate, "consider", confirm.consider)
-    bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
-    monkeypatch.setattr(options, "workbench", lambda *args, **kwargs: bench)
+    monkeypatch.setattr(evaluate, "confirm", confirm.confirm)
+    session = Session(load_lab("mini"), Store(tmp_path), "cpu")
+    monkeypatch.setattr(options, "open_session", lambda *args, **kwargs: session)
 
     class Stopped(Exception):
         pass
@@ -81,14 +83,14 @@ def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
     def stop(self, checked, **kwargs):
         raise Stopped
 
-    monkeypatch.setattr(Workbench, "react", stop)
+    monkeypatch.setattr(Session, "react", stop)
     with pytest.raises(Stopped):
         evaluate.evaluate("esc50", space="ImageBind + Cr(CLAP_m)", yes=True, quiet=True)
     ((planned, yes),) = considered
     assert yes
     assert {step.kind for step in planned.steps()} >= {"embed", "collect", "train", "assemble"}
     considered.clear()
-    monkeypatch.setattr(Workbench, "run", lambda self, targets: SimpleNamespace())
+    monkeypatch.setattr(Session, "run", lambda self, targets: SimpleNamespace())
     with pytest.raises(TypeError):  # nothing was run
         evaluate.evaluate("esc50", space="CLAP_g", quiet=True)
     ((planned, yes),) = considered

@@ -100,12 +100,12 @@ def test_skipped_items_are_told_and_decide_the_exit_code(run):
     code, out, err = run("--out", "e.npy", "--quiet", stdin=stdin)
     assert (code, out) == (4, "e.npy\n")
     assert np.load("e.npy").shape == (1, DIM)  # b is item 5, which the space lacks
-    told = [line for line in err.splitlines() if line.startswith("skipped")]
-    assert told[0].startswith("skipped line 2: no such file: ")
-    assert told[1] == "skipped line 3: not UTF-8"
-    assert told[2].startswith(r"skipped 'x\x1b[31m': no text embedding for 1 of 1 items")
-    assert told[4].startswith("skipped 4 of 5: first: no such file")
-    assert len(told) == 5
+    reported = [line for line in err.splitlines() if line.startswith("skipped")]
+    assert reported[0].startswith("skipped line 2: no such file: ")
+    assert reported[1] == "skipped line 3: not UTF-8"
+    assert reported[2].startswith(r"skipped 'x\x1b[31m': no text embedding for 1 of 1 items")
+    assert reported[4].startswith("skipped 4 of 5: first: no such file")
+    assert len(reported) == 5
 
 
 def test_no_more_problems_are_shown_than_anyone_reads(run):

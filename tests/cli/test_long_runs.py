@@ -8,9 +8,9 @@ from reactions.core.errors import StoreError
 from reactions.core.step import Cost
 from reactions.labs.lab_file import load_lab
 from reactions.planning import throughput
-from reactions.planning.estimate import LONG_BYTES, LONG_FLOPS, Outlook
+from reactions.planning.estimate import LONG_BYTES, LONG_FLOPS, Estimate
 from reactions.planning.planner import Plan
-from reactions.session import Workbench
+from reactions.session import Session
 from reactions.store import Store
 
 
@@ -25,27 +25,27 @@ def answers(monkeypatch):
 
 
 class Bench:
-    """What a run would take, as a workbench tells it."""
+    """What a run would take, as a session reports it."""
 
     lab = SimpleNamespace(leaks=lambda: ("3 of 9 texts are captions of coco",))
 
     def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13, corpus="audio"):
         cost = Cost(flops=flops, size_bytes=size_bytes)
-        self._outlook = Outlook(3, cost, free_bytes, ((corpus, 1200, 1234),), ("Huge",))
+        self._outlook = Estimate(3, cost, free_bytes, ((corpus, 1200, 1234),), ("Huge",))
 
-    def outlook(self, plan):
+    def estimate(self, plan):
         return self._outlook
 
-    def seconds(self, outlook):
+    def seconds(self, estimate):
         return 7500.0
 
 
-def consider(bench, *, yes, quiet=False):
-    confirm.consider(bench, Plan(()), yes=yes, quiet=quiet)
+def ask(session, *, yes, quiet=False):
+    confirm.confirm(session, Plan(()), yes=yes, quiet=quiet)
 
 
 def test_short_runs_ask_nothing(answers, capsys):
-    consider(Bench(LONG_FLOPS, LONG_BYTES), yes=False)
+    ask(Bench(LONG_FLOPS, LONG_BYTES), yes=False)
     assert answers[0] == []
     assert capsys.readouterr().err == ""
 
@@ -53,9 +53,9 @@ def test_short_runs_ask_nothing(answers, capsys):
 @pytest.mark.parametrize("long", [Bench(2 * LONG_FLOPS), Bench(0, 2 * LONG_BYTES)])
 def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     asked, says = answers
-    consider(long, yes=True)
+    ask(long, yes=True)
     assert asked == []
-    consider(long, yes=False)
+    ask(long, yes=False)
     assert asked == ["go on?"]
     said = capsys.readouterr().err
     assert "audio: 1,200 usable items of 1,234" in said
@@ -63,16 +63,16 @@ def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     assert "about 2 h 5 min at the speed of this device, not counting decoding, Huge;" in said
     says[0] = False
     with pytest.raises(typer.Exit) as caught:
-        consider(long, yes=False)
+        ask(long, yes=False)
     assert caught.value.exit_code == 130
     assert capsys.readouterr().err.endswith("interrupted; nothing was run\n")
 
 
 def test_leaks_are_told_where_texts_are_embedded(answers, capsys):
-    consider(Bench(), yes=True)
-    consider(Bench(corpus="text"), yes=True, quiet=True)
+    ask(Bench(), yes=True)
+    ask(Bench(corpus="text"), yes=True, quiet=True)
     assert capsys.readouterr().err == ""
-    consider(Bench(corpus="text"), yes=True)
+    ask(Bench(corpus="text"), yes=True)
     assert capsys.readouterr().err == "note: 3 of 9 texts are captions of coco\n"
 
 
@@ -80,24 +80,24 @@ def test_in_a_script_nobody_is_asked(answers, monkeypatch):
     monkeypatch.undo()
     assert not confirm._somebody_is_there()
     monkeypatch.setattr(typer, "confirm", None)
-    consider(Bench(2 * LONG_FLOPS), yes=False)
+    ask(Bench(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []
 
 
 def test_what_does_not_fit_on_the_disk_is_refused(answers):
     with pytest.raises(StoreError, match="do not fit on the disk"):
-        consider(Bench(size_bytes=2, free_bytes=1), yes=True)
+        ask(Bench(size_bytes=2, free_bytes=1), yes=True)
 
 
 def test_time_is_estimated_from_the_speed_of_the_devices(tmp_path, monkeypatch):
     monkeypatch.setattr(throughput, "_speed", lambda device, precision: 1e12)
-    bench = Workbench(load_lab("mini"), Store(tmp_path), "cpu")
-    planned = bench.plan(bench.check("ImageBind + Cr(CLAP_m)"))
-    outlook = bench.outlook(planned)
-    assert outlook.cost.flops == planned.cost.flops
-    assert {modality for modality, _, _ in outlook.corpora} == {"audio", "image", "text"}
-    assert all(usable == found > 0 for _, usable, found in outlook.corpora)
-    assert bench.seconds(outlook) == outlook.cost.flops / (throughput.EFFICIENCY * 1e12)
+    session = Session(load_lab("mini"), Store(tmp_path), "cpu")
+    planned = session.plan(session.check("ImageBind + Cr(CLAP_m)"))
+    estimate = session.estimate(planned)
+    assert estimate.cost.flops == planned.cost.flops
+    assert {modality for modality, _, _ in estimate.corpora} == {"audio", "image", "text"}
+    assert all(usable == found > 0 for _, usable, found in estimate.corpora)
+    assert session.seconds(estimate) == estimate.cost.flops / (throughput.EFFICIENCY * 1e12)
 
 
 def test_the_speed_of_a_device_is_measured():

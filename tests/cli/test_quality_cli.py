@@ -53,13 +53,13 @@ def test_a_product_worse_than_its_part_is_told_with_better_factors(lab):
     assert (single["pair"], single["subset"], single["rows"]) == ("A + Cr(B)", "T", N - n)
     assert (single["hidden_dim"], single["chosen"]) == (32, ["batch_size", "cr_epochs"])
     made = molspace(lab, "react", "A + Cr(B)", "--lab", "molspace.toml")
-    told = made.stderr
+    reported = made.stderr
     held = f"{N - n} rows, {n} held back"
-    assert f"trains on: image {held} (A/image); text {held} (A/text)" in told
-    assert f"A + Cr(B) on T, V: batch 64, epochs 40 for {N - n} rows" in told
-    (warning,) = [line for line in told.splitlines() if line.startswith("warning: ")]
+    assert f"trains on: image {held} (A/image); text {held} (A/text)" in reported
+    assert f"A + Cr(B) on T, V: batch 64, epochs 40 for {N - n} rows" in reported
+    (warning,) = [line for line in reported.splitlines() if line.startswith("warning: ")]
     assert "image-text: at its default factors the product is worse than B alone" in warning
-    (fix,) = [line for line in told.splitlines() if line.startswith("  fix: --sigma B:0.")]
+    (fix,) = [line for line in reported.splitlines() if line.startswith("  fix: --sigma B:0.")]
     # The same is in the bundle, and told again by show.
     shown = molspace(lab, "show", made.stdout.strip())
     assert warning in shown.stdout

@@ -114,8 +114,8 @@ def test_the_doctor_hears_long_sounds_and_tells_of_damaged_records(molspace, tmp
 @pytest.mark.parametrize("more", [(), ("--quiet",), ("--json",)])
 def test_licence_terms_are_told_before_anything_is_fetched(molspace, more):
     shown = molspace("spaces", "fetch", "ImageBind", "--lab", "paper", *more)
-    told = "imagebind_huge.pth: licence CC-BY-NC-SA-4.0: NOT for commercial use\n"
-    assert shown.stderr.startswith(told)
+    reported = "imagebind_huge.pth: licence CC-BY-NC-SA-4.0: NOT for commercial use\n"
+    assert shown.stderr.startswith(reported)
     assert shown.stderr.count("licence") == 1
     assert shown.returncode == 3  # offline
 

@@ -157,7 +157,7 @@ def test_a_broken_off_question_is_an_interruption(molspace, monkeypatch):
     def ask(*args, **more):
         raise typer.Abort
 
-    monkeypatch.setattr(react, "consider", ask)
+    monkeypatch.setattr(react, "confirm", ask)
     code, out, err = molspace("react", "ImageBind + Cr(CLAP_m)", "--quiet")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "interrupted; what was finished is kept"

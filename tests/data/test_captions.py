@@ -329,6 +329,6 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         find(str(path)),
         Source(),
         tables=TableCache(),
-        told=lambda *report: seen.append(report),
+        on_progress=lambda *report: seen.append(report),
     )
     assert seen == [("a", 2, 0), ("a", 4, 0), ("a", 5, 5)]

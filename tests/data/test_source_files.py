@@ -380,7 +380,7 @@ def test_progress_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "image",
         [source],
         tables=TableCache(),
-        told=lambda *report: seen.append(report),
+        on_progress=lambda *report: seen.append(report),
     )
     assert seen == [("set", 0, 3), ("set", 2, 3), ("set", 3, 3)]
 

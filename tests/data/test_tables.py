@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactions.data import scan_cache
-from reactions.data.scan_cache import Strings, Table, TableCache
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
 
 
-def table(*texts: str) -> Table:
-    return Table({"id": Strings.pack(texts), "n": np.arange(len(texts))}, {"made": "now"})
+def table(*texts: str) -> ScanTable:
+    return ScanTable({"id": Strings.pack(texts), "n": np.arange(len(texts))}, {"made": "now"})
 
 
 @given(st.lists(st.text()))
@@ -74,7 +74,7 @@ def test_without_a_signature_or_a_folder_nothing_is_kept(tmp_path: Path) -> None
 
 def test_large_columns_are_mapped(tmp_path: Path) -> None:
     cache = TableCache(tmp_path)
-    cache.put("big", "a", Table({"n": np.arange(100_000)}))
+    cache.put("big", "a", ScanTable({"n": np.arange(100_000)}))
     found = cache.get("big", "a")
     assert found is not None
     assert isinstance(found.numbers("n"), np.memmap)

@@ -12,7 +12,7 @@ from reactions.core.errors import MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
 from reactions.encoders import base, registry
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 SPEC = SpaceSpec("X", 4, ("text",), adapter="tiny", source="tiny:x")
 
@@ -86,10 +86,10 @@ def test_schemes_reach_their_modules(folder: Path, monkeypatch: pytest.MonkeyPat
     module.requirements = lambda uri: (uri,)
     monkeypatch.setattr(registry, "MODELS", {"some": "some_models"})
     monkeypatch.setitem(sys.modules, "some_models", module)
-    places, digests = Places(), DigestCache()
-    spec = registry.resolve_uri("some:thing", name="Y", places=places, digest_cache=digests)
+    locator, digests = WeightLocator(), DigestCache()
+    spec = registry.resolve_uri("some:thing", name="Y", locator=locator, digest_cache=digests)
     assert spec.name == "Y"
-    given = {"name": "Y", "places": places, "digest_cache": digests}
+    given = {"name": "Y", "locator": locator, "digest_cache": digests}
     assert seen == [("some:thing", given)]
     assert registry.requirements("some:thing") == ("some:thing",)
     assert registry.requirements(str(folder)) == ()

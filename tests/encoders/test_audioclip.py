@@ -9,8 +9,8 @@ from hf_tiny import save_pictures
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders.audioclip import adapter
-from reactions.encoders.audioclip.esresnext import Hearer
-from reactions.weights.locate import Places
+from reactions.encoders.audioclip.esresnext import AudioEncoder
+from reactions.weights.locate import WeightLocator
 
 BLOCKS, DIM = (1, 2, 1, 1), 8
 
@@ -56,7 +56,7 @@ def chirp(samples):
 
 
 def hearer():
-    model = Hearer(BLOCKS, DIM)
+    model = AudioEncoder(BLOCKS, DIM)
     with torch.no_grad():
         fill(dict(model.state_dict()))
     return model.eval()
@@ -77,7 +77,7 @@ def test_the_audio_tower_gives_the_repositorys_numbers(samples):
 
 
 def test_the_transform_has_a_row_for_each_frequency():
-    model = Hearer((1, 1, 1, 1), DIM)
+    model = AudioEncoder((1, 1, 1, 1), DIM)
     with torch.no_grad():  # as Fourier's: what training began with
         model.fbsp["m"].zero_()
         model.fbsp["fb"].fill_(1.0)
@@ -128,7 +128,7 @@ def clip_parts():
 
 @pytest.fixture(scope="module")
 def parts():
-    clip, ears = clip_parts(), Hearer(BLOCKS, 1024)
+    clip, ears = clip_parts(), AudioEncoder(BLOCKS, 1024)
     state = dict(clip.state_dict())
     state |= {f"audio.{name}": tensor for name, tensor in ears.state_dict().items()}
     with torch.no_grad():
@@ -231,9 +231,9 @@ def test_published_files_go_by_name(tmp_path):
     (full,) = adapter.requirements("audioclip:")
     assert full.url.endswith("/v0.1/AudioCLIP-Full-Training.pt")
     assert adapter.requirements("audioclip:./mine.pt") == ()
-    places = Places(folders=(tmp_path,), hub=tmp_path)
+    locator = WeightLocator(folders=(tmp_path,), hub=tmp_path)
     with pytest.raises(MissingError, match="no weights"):
-        adapter.resolve("audioclip:", name="AudioCLIP", places=places)
+        adapter.resolve("audioclip:", name="AudioCLIP", locator=locator)
     (tmp_path / full.filename).write_bytes(b"cut short")
     with pytest.raises(DataError, match="not whole"):
-        adapter.resolve("audioclip:", name="AudioCLIP", places=places)
+        adapter.resolve("audioclip:", name="AudioCLIP", locator=locator)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reactions.core.errors import MediaError
 from reactions.core.types import Waveform
-from reactions.encoders.clap.audio_features import Hearing, crop_starts, features, quantise
+from reactions.encoders.clap.audio_features import ClapAudioConfig, crop_starts, features, quantise
 from reactions.encoders.preprocessing.log_mel import log_mel, mel_filters
 
 SMALL = {"samples": 4800, "hop": 480}
@@ -17,7 +17,7 @@ SMALL = {"samples": 4800, "hop": 480}
 
 
 def small(*, fused, **changes):
-    return Hearing(fused, **(SMALL | changes))
+    return ClapAudioConfig(fused, **(SMALL | changes))
 
 
 # --- the spectrogram -----------------------------------------------------------------
@@ -57,23 +57,23 @@ def test_filters_without_any_package(scale):
 def test_a_tone_is_loudest_in_its_band():
     hertz = 1000.0
     samples = np.sin(2 * np.pi * hertz / 48_000 * np.arange(48_000)).astype(np.float32)
-    mel = Hearing(fused=False, samples=48_000).spectrogram(samples)
+    mel = ClapAudioConfig(fused=False, samples=48_000).spectrogram(samples)
     filters = mel_filters(48_000, 1024, 64, 50.0, 14_000.0, "slaney")
     wanted = filters[round(hertz / 24_000 * 512)].argmax()
     assert np.abs(mel[5:-5].argmax(axis=1) - wanted).max() <= 1  # the window spreads it
 
 
 def test_silence_is_the_floor():
-    assert (Hearing(fused=True).spectrogram(np.zeros(4800, np.float32)) == -100.0).all()
+    assert (ClapAudioConfig(fused=True).spectrogram(np.zeros(4800, np.float32)) == -100.0).all()
 
 
 def test_blocks_of_frames_join_seamlessly(monkeypatch):
-    hearing = Hearing(fused=True)
+    audio_config = ClapAudioConfig(fused=True)
     samples = sound(48_000).samples
-    whole = hearing.spectrogram(samples)
+    whole = audio_config.spectrogram(samples)
     monkeypatch.setattr("reactions.encoders.preprocessing.log_mel._BLOCK_FRAMES", 7)
     # Matrix products of other sizes round differently, by less than 1e-5 dB.
-    np.testing.assert_allclose(hearing.spectrogram(samples), whole, atol=1e-5)
+    np.testing.assert_allclose(audio_config.spectrogram(samples), whole, atol=1e-5)
 
 
 def test_frames_are_centred_and_the_ends_mirrored():
@@ -107,7 +107,7 @@ def test_short_sounds_are_one_view(fused, samples):
 def test_padding(monkeypatch, padding, samples, filled):
     seen = []
     monkeypatch.setattr(
-        Hearing, "spectrogram", lambda self, x: seen.append(x) or np.zeros((11, 64))
+        ClapAudioConfig, "spectrogram", lambda self, x: seen.append(x) or np.zeros((11, 64))
     )
     clip = sound(samples)
     features(clip, small(fused=False, padding=padding, quantised=False))
@@ -119,16 +119,16 @@ def test_padding(monkeypatch, padding, samples, filled):
 
 def test_a_longer_sound_is_cut_to_its_middle():
     clip = sound(7001)
-    hearing = small(fused=False)
+    audio_config = small(fused=False)
     middle = Waveform(clip.samples[1100:5900], 48_000)
-    np.testing.assert_array_equal(features(clip, hearing), features(middle, hearing))
+    np.testing.assert_array_equal(features(clip, audio_config), features(middle, audio_config))
 
 
 def test_a_longer_sound_gives_a_fused_model_four_views():
-    clip, hearing = sound(48_000), small(fused=True)
-    views = features(clip, hearing)
+    clip, audio_config = sound(48_000), small(fused=True)
+    views = features(clip, audio_config)
     assert views.shape == (4, 11, 64)
-    whole = hearing.spectrogram(quantise(clip.samples))
+    whole = audio_config.spectrogram(quantise(clip.samples))
     for view, start in zip(views[1:], (15, 46, 76), strict=True):  # middles of 0-30, 31-60, 61-90
         np.testing.assert_array_equal(view, whole[start : start + 11])
     # All of it, shrunk: an output frame lies between two of the whole.
@@ -164,9 +164,9 @@ def test_crops_of_hardly_longer_sounds_fall_back_to_the_start():
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 44_100, 48_000, 96_000])
 def test_rates_are_made_one(rate_hz):
     tone = np.sin(2 * np.pi * 440 / rate_hz * np.arange(rate_hz)).astype(np.float32) * 0.5
-    mel = features(Waveform(tone, rate_hz), Hearing(fused=False))
+    mel = features(Waveform(tone, rate_hz), ClapAudioConfig(fused=False))
     reference = np.sin(2 * np.pi * 440 / 48_000 * np.arange(48_000)).astype(np.float32) * 0.5
-    expected = features(Waveform(reference, 48_000), Hearing(fused=False))
+    expected = features(Waveform(reference, 48_000), ClapAudioConfig(fused=False))
     loud = expected > expected.max() - 20  # elsewhere are the clicks where it repeats
     assert np.abs(mel - expected)[loud].max() < 1.0  # dB
 
@@ -192,8 +192,8 @@ def test_quantising_is_the_published_round_trip():
 def test_overshoot_is_clipped_before_it_wraps_around():
     loud = Waveform(np.array([2.0, -3.0] * 2400, np.float32), 48_000)
     clipped = Waveform(np.array([1.0, -1.0] * 2400, np.float32), 48_000)
-    hearing = small(fused=False)
-    np.testing.assert_array_equal(features(loud, hearing), features(clipped, hearing))
+    audio_config = small(fused=False)
+    np.testing.assert_array_equal(features(loud, audio_config), features(clipped, audio_config))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders.clap import laion
 from reactions.encoders.preprocessing.log_mel import mel_filters
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 pytest.importorskip("tokenizers")
 pytest.importorskip("transformers.models.clap.modeling_clap", exc_type=(ImportError, RuntimeError))
@@ -310,8 +310,8 @@ def test_published_files_go_by_name(tmp_path, monkeypatch):
     path = tmp_path / "weights" / "clap_g" / file.filename
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
-    places = Places(folders=(tmp_path / "weights",), hub=tmp_path / "hub")
-    spec = laion.resolve(uri, name="CLAP_g", places=places)
+    locator = WeightLocator(folders=(tmp_path / "weights",), hub=tmp_path / "hub")
+    spec = laion.resolve(uri, name="CLAP_g", locator=locator)
     assert spec.source == str(path)
     assert (spec.revision, spec.licence) == (file.revision, "CC0-1.0")
     files = [need.files if hasattr(need, "files") else need for need in laion.requirements(uri)]
@@ -329,8 +329,8 @@ def test_a_published_name_with_other_bytes_is_told(tmp_path):
 def test_an_override_is_not_second_guessed(tmp_path):
     path = tmp_path / "mine.pt"
     path.write_bytes(b"weights")
-    places = Places(overrides={"CLAP_g": path}, hub=tmp_path)
-    assert laion.resolve("laion_clap:none.pt", name="CLAP_g", places=places).source == str(path)
+    locator = WeightLocator(overrides={"CLAP_g": path}, hub=tmp_path)
+    assert laion.resolve("laion_clap:none.pt", name="CLAP_g", locator=locator).source == str(path)
 
 
 def test_a_missing_file_says_what_may_be_named(tmp_path):

@@ -8,7 +8,7 @@ from clap_toys import TEXTS, tokenizer
 
 from reactions.core.errors import DataError, MissingError
 from reactions.encoders.clap.text import ROBERTA, Tokens, find
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 pytest.importorskip("tokenizers")
 
@@ -66,7 +66,7 @@ def test_damaged_files_are_told(folder, tmp_path):
 
 def test_missing_files_say_which_and_where(tmp_path):
     with pytest.raises(MissingError, match="no tokenizer for space 'CLAP_g'") as caught:
-        find("CLAP_g", tmp_path, Places(hub=tmp_path / "hub"))
+        find("CLAP_g", tmp_path, WeightLocator(hub=tmp_path / "hub"))
     assert "vocab.json" in caught.value.why
     assert str(tmp_path) in caught.value.why
     assert "molspace spaces fetch CLAP_g" in caught.value.fix
@@ -74,13 +74,13 @@ def test_missing_files_say_which_and_where(tmp_path):
 
 def test_beside_the_checkpoint_comes_first(tmp_path):
     beside, other = tmp_path / "beside", tmp_path / "other"
-    places = Places(folders=(other,), hub=tmp_path / "hub")
+    locator = WeightLocator(folders=(other,), hub=tmp_path / "hub")
     tokenizer(other / "roberta-base")
-    assert find("x", beside, places) == other / "roberta-base"
+    assert find("x", beside, locator) == other / "roberta-base"
     tokenizer(beside / "roberta-base")
-    assert find("x", beside, places) == beside / "roberta-base"
+    assert find("x", beside, locator) == beside / "roberta-base"
     tokenizer(beside)
-    assert find("x", beside, places) == beside
+    assert find("x", beside, locator) == beside
 
 
 @pytest.mark.parametrize("repo", [ROBERTA.repo, "roberta-base"])
@@ -90,11 +90,11 @@ def test_the_hubs_cache_serves(tmp_path, repo, commit):
     tokenizer(folder / "snapshots" / commit)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text(commit)
-    assert find("x", tmp_path, Places(hub=tmp_path)) == folder / "snapshots" / commit
+    assert find("x", tmp_path, WeightLocator(hub=tmp_path)) == folder / "snapshots" / commit
 
 
 def test_half_a_tokenizer_is_none(tmp_path):
     tokenizer(tmp_path)
     (tmp_path / "merges.txt").unlink()
     with pytest.raises(MissingError):
-        find("x", tmp_path, Places(hub=tmp_path / "hub"))
+        find("x", tmp_path, WeightLocator(hub=tmp_path / "hub"))

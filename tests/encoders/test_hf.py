@@ -17,7 +17,7 @@ from reactions.core.types import Item, StagedEncoder
 from reactions.encoders import registry
 from reactions.encoders.preprocessing.image_transform import ImageTransform
 from reactions.encoders.transformers import clip, image_processor, repository
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 transformers = pytest.importorskip("transformers")
 
@@ -63,7 +63,7 @@ class TestParity:
     def test_pixels_are_those_of_the_default_processor_too(self, family, hf_saved, pictures):
         folder, _ = hf_saved[family]
         encoder = opened(f"hf:{folder}")
-        transform = clip._pictures(repository.find(f"hf:{folder}", "", Places())[0])
+        transform = clip._pictures(repository.find(f"hf:{folder}", "", WeightLocator())[0])
         processor = processor_of(folder)
         for path in pictures:
             mine = torch.from_numpy(encoder.preprocess("image", Item("x", "image", path)))
@@ -177,11 +177,11 @@ class TestDescription:
 
     def test_a_person_may_name_another_folder(self, hf_saved, hf_copied, tmp_path):
         uri, other = f"hf:{hf_copied('clip')}", hf_saved["siglip"][0]
-        spec = registry.resolve_uri(uri, name="X", places=Places(overrides={"X": other}))
+        spec = registry.resolve_uri(uri, name="X", locator=WeightLocator(overrides={"X": other}))
         assert spec.source == f"hf:{other}"
-        places = Places(overrides={"X": tmp_path / "nowhere"})
+        locator = WeightLocator(overrides={"X": tmp_path / "nowhere"})
         with pytest.raises(MissingError, match="nowhere"):
-            registry.resolve_uri(uri, name="X", places=places)
+            registry.resolve_uri(uri, name="X", locator=locator)
 
     def test_folders_are_written_as_paths(self, hf_saved, monkeypatch, hf_copied):
         folder = hf_copied()
@@ -286,6 +286,10 @@ class TestEncoder:
         state["text_model.embeddings.position_ids"] = torch.arange(12)[None]
         save_file(state, folder / "model.safetensors", {"format": "pt"})
         opened(f"hf:{folder}")
-        found, _ = repository.find(f"hf:{folder}", "", Places())
-        told = {"unexpected_keys": {"a.position_ids"}, "missing_keys": (), "mismatched_keys": ()}
-        repository.refuse_unfit(found, told)  # as versions that do not ignore it tell it
+        found, _ = repository.find(f"hf:{folder}", "", WeightLocator())
+        reported = {
+            "unexpected_keys": {"a.position_ids"},
+            "missing_keys": (),
+            "mismatched_keys": (),
+        }
+        repository.refuse_unfit(found, reported)  # as versions that do not ignore it tell it

@@ -8,7 +8,7 @@ import torch
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import Item, SpaceSpec, StagedEncoder
 from reactions.encoders import base
-from reactions.encoders.base import Side, SidedEncoder
+from reactions.encoders.base import Tower, TowerEncoder
 
 SPEC = SpaceSpec("X", 2, ("image", "text"), adapter="x", source="x")
 
@@ -21,9 +21,9 @@ def encoder(rows, *, batch_items=64, seen=None):
             seen.append(len(inputs))
         return torch.tensor([rows[int(i[0])] for i in inputs])
 
-    text = Side(lambda text: np.array([int(text)]), project, batch_items)
-    image = Side(lambda pixels: pixels, lambda inputs: torch.ones(len(inputs), 2))
-    return SidedEncoder(SPEC, {"text": text, "image": image})
+    text = Tower(lambda text: np.array([int(text)]), project, batch_items)
+    image = Tower(lambda pixels: pixels, lambda inputs: torch.ones(len(inputs), 2))
+    return TowerEncoder(SPEC, {"text": text, "image": image})
 
 
 def captions(n):

@@ -12,12 +12,12 @@ from reactions.encoders import imagebind
 from reactions.encoders.imagebind import adapter as space
 from reactions.encoders.imagebind.sizes import HUGE, flops
 from reactions.encoders.imagebind.towers import ImageBind
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 
 @pytest.fixture
 def nowhere(tmp_path):
-    return Places(folders=(tmp_path / "weights",), hub=tmp_path / "hub")
+    return WeightLocator(folders=(tmp_path / "weights",), hub=tmp_path / "hub")
 
 
 class TestDescription:
@@ -71,7 +71,7 @@ class TestUris:
         folder = tmp_path / "weights" / "imagebind"
         folder.mkdir(parents=True)
         (folder / "imagebind_huge.pth").write_bytes(b"not opened")
-        spec = imagebind.resolve("imagebind:imagebind_huge.pth", places=nowhere)
+        spec = imagebind.resolve("imagebind:imagebind_huge.pth", locator=nowhere)
         assert spec.source == str(folder / "imagebind_huge.pth")
         assert (spec.dim, spec.hub) == (1024, "image")
         assert dict(spec.flops_per_item)["image"] == flops("image")
@@ -79,19 +79,19 @@ class TestUris:
     def test_an_override_wins(self, tmp_path, nowhere):
         path = toy.write(tmp_path / "mine.safetensors")
         given = replace(nowhere, overrides={"IB": path})
-        spec = imagebind.resolve("imagebind:imagebind_huge.pth", name="IB", places=given)
+        spec = imagebind.resolve("imagebind:imagebind_huge.pth", name="IB", locator=given)
         assert (spec.source, spec.dim) == (str(path), 24)
 
     def test_an_override_wins_over_a_path(self, tmp_path, nowhere):
         path = toy.write(tmp_path / "mine.safetensors")
         other = toy.write(tmp_path / "other.safetensors")
         given = replace(nowhere, overrides={"ImageBind": path})
-        assert imagebind.resolve(f"imagebind:{other}", places=given).source == str(path)
+        assert imagebind.resolve(f"imagebind:{other}", locator=given).source == str(path)
 
     @pytest.mark.parametrize("wanted", ["imagebind_huge.pth", "other.pth", "a/imagebind_huge.pth"])
     def test_missing(self, nowhere, wanted):
         with pytest.raises(MissingError, match="no weights for space 'ImageBind'") as caught:
-            imagebind.resolve(f"imagebind:{wanted}", places=nowhere)
+            imagebind.resolve(f"imagebind:{wanted}", locator=nowhere)
         assert caught.value.exit_code == 3
 
     def test_what_has_to_be_fetched(self, tmp_path):

@@ -18,7 +18,7 @@ from reactions.encoders.base import transformer_flops
 from reactions.encoders.transformers import internvl
 from reactions.encoders.transformers import repository as hf_repositories
 from reactions.weights.hub import code_digest, trust
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 PIN = f"{REPO}@{COMMIT}"
 """What a person names so that the code of the repository may run."""
@@ -45,7 +45,7 @@ def original(tmp_path_factory):
 @pytest.fixture
 def repository(original):
     """The repository in the hub's cache of this test; return its snapshot."""
-    folder = Places.of_environment().hub / ("models--" + REPO.replace("/", "--"))
+    folder = WeightLocator.of_environment().hub / ("models--" + REPO.replace("/", "--"))
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(COMMIT)
     shutil.copytree(original[0], folder / "snapshots" / COMMIT)
@@ -225,8 +225,8 @@ class TestTrust:
         assert f"--trust-remote-code {pin} " in caught.value.fix
         trust([pin])
         registry.load(spec)
-        places = Places.of_environment({"InternVL": original[0]})
-        named = registry.resolve_uri(f"hf:{REPO}", name="InternVL", places=places)
+        locator = WeightLocator.of_environment({"InternVL": original[0]})
+        named = registry.resolve_uri(f"hf:{REPO}", name="InternVL", locator=locator)
         assert named.source == spec.source
         (original[0] / "helper.py").write_text("raise SystemExit('ran')\n")
         with pytest.raises(UsageError, match="runs code"):
@@ -298,10 +298,10 @@ class TestErrors:
         torch.save(state, path)
         with pytest.raises(DataError) as caught:
             registry.load(registry.resolve_uri(PINNED))
-        told = (
+        reported = (
             "1 missing: words.weight; 1 unexpected: more; 1 of another shape: patches.bias is (3)"
         )
-        assert told in caught.value.why
+        assert reported in caught.value.why
 
     def test_a_repository_that_is_not_here(self, monkeypatch):
         monkeypatch.setenv("MOLSPACE_OFFLINE", "1")

@@ -11,7 +11,7 @@ from reactions.encoders.transformers import internvl
 from reactions.labs.lab_file import load_lab
 from reactions.weights import download as fetching
 from reactions.weights.hub import trust
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 pytest.importorskip("transformers")
 
@@ -35,9 +35,9 @@ def original(tmp_path_factory):
 
 def bring(uri, monkeypatch, original, name=""):
     monkeypatch.setattr(fetching, "_hub", lambda space: Hub(original))
-    places = Places.of_environment()
+    locator = WeightLocator.of_environment()
     needs = registry.requirements(uri)
-    (found,) = fetching.fetch(name or uri, needs, places, DigestCache())
+    (found,) = fetching.fetch(name or uri, needs, locator, DigestCache())
     return found
 
 

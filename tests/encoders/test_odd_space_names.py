@@ -11,7 +11,7 @@ from reactions.core.errors import MolspaceError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.encoders import registry
 from reactions.labs.lab_file import load_lab
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 NAMES = [
     "~nobody_of_this_name/x",
@@ -53,7 +53,7 @@ def test_folders_of_nobody_in_the_environment(variable, monkeypatch):
     for other in {"HF_HOME", "HF_HUB_CACHE"} - {variable}:
         monkeypatch.delenv(other, raising=False)
     with pytest.raises(UsageError, match="nobody_of_this_name"):
-        Places.of_environment()
+        WeightLocator.of_environment()
 
 
 @pytest.mark.parametrize("key", ['path = "~nobody_of_this_name/x"', 'uri = "~nobody_of_this_name"'])

@@ -16,7 +16,7 @@ from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import Item, StagedEncoder
 from reactions.encoders import registry
 from reactions.encoders.open_clip import adapter, model_names
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 open_clip = pytest.importorskip("open_clip")
 
@@ -102,7 +102,7 @@ def pictures(tmp_path):
 
 def snapshot(repo, files):
     """Put a repository into the hub's cache of this test."""
-    folder = Places.of_environment().hub / ("models--" + repo.replace("/", "--"))
+    folder = WeightLocator.of_environment().hub / ("models--" + repo.replace("/", "--"))
     commit = "c" * 40
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(commit)
@@ -199,12 +199,12 @@ class TestParity:
             config = {"model_cfg": CONFIG, "preprocess_cfg": SQUASHED}
             (folders[-1] / "open_clip_config.json").write_text(json.dumps(config))
             torch.save(state, folders[-1] / "open_clip_pytorch_model.bin")
-        places = Places(overrides={"X": folders[1]})
-        spec = registry.resolve_uri(f"open_clip:{folders[0]}", name="X", places=places)
+        locator = WeightLocator(overrides={"X": folders[1]})
+        spec = registry.resolve_uri(f"open_clip:{folders[0]}", name="X", locator=locator)
         assert spec.source == f"open_clip:{folders[1]}"
-        places = Places(overrides={"X": tmp_path / "nowhere"})
+        locator = WeightLocator(overrides={"X": tmp_path / "nowhere"})
         with pytest.raises(MissingError, match="nowhere"):
-            registry.resolve_uri(f"open_clip:{folders[0]}", name="X", places=places)
+            registry.resolve_uri(f"open_clip:{folders[0]}", name="X", locator=locator)
 
     def test_weights_trained_with_a_quick_gelu_get_one(self, state, pictures):
         folder = snapshot("maker/tiny-quick", {"weights.bin": state})
@@ -283,8 +283,8 @@ class TestDescription:
         assert like.identity("text") == plain.identity("text")
 
     def test_a_person_may_say_where_a_tags_weights_lie(self, checkpoint, pictures):
-        places = Places.of_environment({"Mine": checkpoint})
-        spec = adapter.resolve("open_clip:Tiny-16/two_b", name="Mine", places=places)
+        locator = WeightLocator.of_environment({"Mine": checkpoint})
+        spec = adapter.resolve("open_clip:Tiny-16/two_b", name="Mine", locator=locator)
         assert spec.source == f"open_clip:Tiny-16/{checkpoint}?like=two_b"
         rows = registry.load(spec).embed("image", items("image", pictures))
         like = ours(f"open_clip:Tiny-16/{checkpoint}?like=two_b", pictures)[0]

@@ -9,12 +9,12 @@ from hf_tiny import save_clip, save_pictures
 from reactions.core.errors import DataError, DimensionMismatch, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders import registry, wav2clip
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 
 def checkpoint(seed=0):
     """Return weights by the published names, with what training left beside them."""
-    state = dict(scramble(wav2clip.Hearer(), seed).state_dict())
+    state = dict(scramble(wav2clip.AudioEncoder(), seed).state_dict())
     state["audio_encoder.spectrogram.window"] = torch.hann_window(512)
     state["image_transform.sequential.0.weight"] = torch.zeros(512, 512)
     return state
@@ -179,4 +179,4 @@ def test_what_must_be_fetched(tmp_path, monkeypatch):
     assert wav2clip.requirements("wav2clip:") == (own, clip)
     assert len(wav2clip.requirements("wav2clip:./mine.pt")) == 1
     with pytest.raises(MissingError):
-        wav2clip.resolve("wav2clip:Wav2CLIP.pt", places=Places(hub=tmp_path))
+        wav2clip.resolve("wav2clip:Wav2CLIP.pt", locator=WeightLocator(hub=tmp_path))

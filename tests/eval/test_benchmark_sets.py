@@ -147,7 +147,7 @@ def test_scans_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(files, "_look", look)
     for _ in range(2):
-        opening = find_set("vggss", Folders(root=tmp_path), tables=TableCache(tmp_path / "c"))
-        data = read_set(opening)
+        found = find_set("vggss", Folders(root=tmp_path), tables=TableCache(tmp_path / "c"))
+        data = read_set(found)
         assert sides(data)[0].digest
     assert len(seen) == 6

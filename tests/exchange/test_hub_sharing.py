@@ -243,7 +243,7 @@ def test_offline_mode_is_honoured(bundle, hub, monkeypatch, tmp_path):
 
 def test_a_bundle_finds_its_weights_where_the_lab_has_them(bundle, hub, tmp_path):
     from reactions.labs.lab_file import load_lab
-    from reactions.session import Workbench
+    from reactions.session import Session
     from reactions.store import Store
 
     push(bundle, "me/fused")
@@ -264,8 +264,8 @@ def test_a_bundle_finds_its_weights_where_the_lab_has_them(bundle, hub, tmp_path
         )
     path = tmp_path / "theirs.toml"
     path.write_text("\n".join(lines))
-    bench = Workbench(load_lab(str(path)), Store(tmp_path / "store"))
-    target = bench.target(str(pulled.path))
+    session = Session(load_lab(str(path)), Store(tmp_path / "store"))
+    target = session.target(str(pulled.path))
     assert target.bundle.digest == pulled.digest
     assert {leaf.spec.name: leaf.spec.source for leaf in leaves(target.space)} == {
         "ImageBind": str(weights["ImageBind"]),

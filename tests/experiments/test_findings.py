@@ -7,7 +7,7 @@ from reactions.experiments.findings import (
     SPACES,
     STATEMENTS,
     TOLERANCE,
-    Contrast,
+    Comparison,
     Findings,
     judge,
 )
@@ -36,7 +36,7 @@ def strata(gain: float, n: int = 400) -> dict[tuple[str, str], list[np.ndarray]]
     ],
 )
 def test_a_claim_holds_only_with_its_whole_interval(claim, gain, holds):
-    verdict = judge(Contrast(1, "x", claim, "y", "f"), strata(gain), 2)
+    verdict = judge(Comparison(1, "x", claim, "y", "f"), strata(gain), 2)
     assert verdict.holds is holds
     assert verdict.difference.mean == pytest.approx(100 * gain)
     assert verdict.by_seed == pytest.approx((100 * gain, 100 * gain))
@@ -44,7 +44,7 @@ def test_a_claim_holds_only_with_its_whole_interval(claim, gain, holds):
 
 def test_noise_around_nothing_beats_nothing():
     found = {(name, "f"): [RNG.integers(0, 2, 300).astype(float)] for name in ("x", "y")}
-    verdict = judge(Contrast(1, "x", "beats", "y", "f"), found, 1)
+    verdict = judge(Comparison(1, "x", "beats", "y", "f"), found, 1)
     assert not verdict.holds
     assert verdict.difference.low < 0 < verdict.difference.high
 
@@ -57,7 +57,7 @@ def test_a_mean_on_the_right_side_is_not_enough(claim, gain):
     # Differences of +-1 about the gain: the mean fits the claim, 60 items are too few to tell.
     noise = np.tile([1.0, -1.0], 30)
     found = {("x", "f"): [noise + gain], ("y", "f"): [np.zeros(60)]}
-    verdict = judge(Contrast(1, "x", claim, "y", "f"), found, 1)
+    verdict = judge(Comparison(1, "x", claim, "y", "f"), found, 1)
     assert verdict.difference.mean == pytest.approx(100 * gain, abs=1e-9)
     assert not verdict.holds
 
@@ -66,7 +66,7 @@ def test_the_wider_interval_judges():
     # Every item agrees within a seed, so items show no spread at all; the seeds do.
     gains = (0.001, 0.012, 0.003, 0.003, 0.003)
     found = {("x", "f"): [np.full(40, g) for g in gains], ("y", "f"): [np.zeros(40)] * 5}
-    verdict = judge(Contrast(1, "x", "beats", "y", "f"), found, 5)
+    verdict = judge(Comparison(1, "x", "beats", "y", "f"), found, 5)
     assert verdict.difference.low == pytest.approx(verdict.difference.high)
     # Student's t with 4 degrees of freedom, by hand: 2.776 * 0.4336 / sqrt(5).
     assert verdict.over_seeds == pytest.approx((0.44, -0.0983, 0.9783), abs=1e-3)
@@ -74,13 +74,13 @@ def test_the_wider_interval_judges():
     # Seeds that agree do not narrow what items leave open.
     noise = np.tile([1.0, -1.0], 30) + 0.02
     found = {("x", "f"): [noise] * 5, ("y", "f"): [np.zeros(60)] * 5}
-    verdict = judge(Contrast(1, "x", "beats", "y", "f"), found, 5)
+    verdict = judge(Comparison(1, "x", "beats", "y", "f"), found, 5)
     assert verdict.over_seeds.low == pytest.approx(2)
     assert not verdict.holds
 
 
 def test_one_seed_shows_nothing():
-    verdict = judge(Contrast(1, "x", "beats", "y", "f"), {**strata(0.5)}, 1)
+    verdict = judge(Comparison(1, "x", "beats", "y", "f"), {**strata(0.5)}, 1)
     assert verdict.difference.low > 0
     assert not verdict.holds
     row = Findings("mini", (0,), {}, (verdict,)).to_json()["contrasts"][0]
@@ -100,8 +100,8 @@ def test_reactions_are_canonical():
 
 
 def test_a_finding_holds_only_if_all_its_contrasts_do():
-    good = judge(Contrast(1, "x", "beats", "y", "f"), strata(0.1), 2)
-    bad = judge(Contrast(1, "x", "beats", "y", "f"), strata(-0.1), 2)
+    good = judge(Comparison(1, "x", "beats", "y", "f"), strata(0.1), 2)
+    bad = judge(Comparison(1, "x", "beats", "y", "f"), strata(-0.1), 2)
     assert Findings("mini", (0, 1), {}, (good,)).holds(1)
     assert not Findings("mini", (0, 1), {}, (good, bad)).holds(1)
     assert Findings("mini", (0, 1), {}, (good,)).to_json()["findings"][0]["holds"]

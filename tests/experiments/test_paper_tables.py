@@ -21,7 +21,7 @@ from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, TABLES,
 from reactions.experiments.reproduce import measure
 from reactions.labs.lab import Lab, ReactionSettings
 from reactions.run.events import PlanFinished
-from reactions.session import Workbench
+from reactions.session import Session
 from reactions.store import Store
 
 T3, T4 = TABLES["table3"], TABLES["table4"]
@@ -133,8 +133,8 @@ class Counting:
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
-    """A function that makes a workbench on fakes; spaces by name."""
+def open_session(tmp_path, monkeypatch):
+    """A function that makes a session on fakes; spaces by name."""
     monkeypatch.setattr(session, "load_encoder", lambda spec, device: fakes.Encoder(spec))
     monkeypatch.setattr(session, "check_space", lambda spec: None)
 
@@ -150,7 +150,7 @@ def bench(tmp_path, monkeypatch):
             settings=settings,
             **changes,
         )
-        return Workbench(lab, Store(tmp_path / "store"), "cpu", Counting())
+        return Session(lab, Store(tmp_path / "store"), "cpu", Counting())
 
     return make
 
@@ -160,13 +160,13 @@ def states(found, name):
     return [found.state(row, task) for task in found.table.tasks]
 
 
-def test_ours_beside_the_papers_and_the_second_time_nothing_runs(bench):
-    first, rows, planned = bench(), parse_rows("InternVL,WAV2CLIP,ImageBind,ImageBind++"), []
-    found = measure(T3, first, rows, consider=planned.append)
+def test_ours_beside_the_papers_and_the_second_time_nothing_runs(open_session):
+    first, rows, planned = open_session(), parse_rows("InternVL,WAV2CLIP,ImageBind,ImageBind++"), []
+    found = measure(T3, first, rows, confirm=planned.append)
     assert first.events.executed > 0
     (plan,) = planned
     assert [step.kind for step in plan.targets] == ["assemble"]  # once for both settings
-    again = bench()
+    again = open_session()
     assert measure(T3, again, rows).to_json() == found.to_json()
     assert again.events.executed == 0
     assert states(found, "ImageBind") == ["measured"] * 3
@@ -185,25 +185,25 @@ def test_ours_beside_the_papers_and_the_second_time_nothing_runs(bench):
     assert task["prompts"] == ["This is a sound of {class}."]
 
 
-def test_other_factors_are_not_trained_again(bench):
-    first = bench()
+def test_other_factors_are_not_trained_again(open_session):
+    first = open_session()
     measure(T3, first, parse_rows("ImageBind++ Ver."))
-    second = bench()
+    second = open_session()
     found = measure(T3, second, parse_rows("ImageBind++ AT E."))
     assert second.events.executed == 3  # the scores
     assert found.n_measured == 3
 
 
-def test_the_factors_are_the_papers_whatever_the_lab_says(bench):
+def test_the_factors_are_the_papers_whatever_the_lab_says(open_session):
     rows = parse_rows("InternVL_IB++ Ver.")
-    papers = measure(T4, bench(), rows).to_json()
-    other = bench(factors=FactorDefaults(other_displacement=0.2, combination=()))
+    papers = measure(T4, open_session(), rows).to_json()
+    other = open_session(factors=FactorDefaults(other_displacement=0.2, combination=()))
     assert measure(T4, other, rows).to_json() == papers
     assert other.events.executed == 0
 
 
-def test_retrieval_has_both_directions_and_their_mean(bench):
-    found = measure(T4, bench(), parse_rows("CLAP_g"))
+def test_retrieval_has_both_directions_and_their_mean(open_session):
+    found = measure(T4, open_session(), parse_rows("CLAP_g"))
     (row,) = found.rows
     assert set(row.records) == {"audiocaps", "clotho"}
     metrics = row.records["clotho"]["metrics"]
@@ -213,29 +213,29 @@ def test_retrieval_has_both_directions_and_their_mean(bench):
     assert any("mean of both directions" in note for note in found.notes)
 
 
-def test_rows_that_cannot_run_are_there_and_say_why(bench):
-    ft = measure(T3, bench(), parse_rows("InternVL_IB_ft, InternVL_IB_ft_pp"))
+def test_rows_that_cannot_run_are_there_and_say_why(open_session):
+    ft = measure(T3, open_session(), parse_rows("InternVL_IB_ft, InternVL_IB_ft_pp"))
     assert [row.lack.what for row in ft.rows] == ["Ft cannot run in this version"] * 3
     assert ft.n_measured == 0
     assert ft.lacking() == {ft.rows[0].lack: [row.row.name for row in ft.rows]}
-    found = measure(T3, bench(fakes.IB, fakes.CM, fakes.CG))
-    told = {row.row.name: row.lack.what for row in found.rows if row.lack}
-    assert told["WAV2CLIP"] == told["C-MCR"] == told["InternVL"] == "not in this lab"
-    assert told["InternVL_IB"] == "InternVL not in this lab"
+    found = measure(T3, open_session(fakes.IB, fakes.CM, fakes.CG))
+    reported = {row.row.name: row.lack.what for row in found.rows if row.lack}
+    assert reported["WAV2CLIP"] == reported["C-MCR"] == reported["InternVL"] == "not in this lab"
+    assert reported["InternVL_IB"] == "InternVL not in this lab"
     assert states(found, "InternVL") == ["no modality", "no modality", "not run"]
     assert states(found, "ImageBind++ Ver.") == ["measured"] * 3
 
 
-def test_a_baseline_that_the_lab_knows_is_measured(bench):
+def test_a_baseline_that_the_lab_knows_is_measured(open_session):
     extra = fakes.Leaf(fakes.spec("C_MCR", 7, "audio", "image", "text"))
-    found = measure(T3, bench(extra), parse_rows("C-MCR"))
+    found = measure(T3, open_session(extra), parse_rows("C-MCR"))
     assert states(found, "C-MCR") == ["measured"] * 3
 
 
 @pytest.mark.parametrize("kind", [MissingError, DataError])
-def test_a_task_without_usable_data_does_not_stop_the_others(bench, kind):
+def test_a_task_without_usable_data_does_not_stop_the_others(open_session, kind):
     lost = {"audioset": kind("no eval_segments.csv", why="looked in x", fix="get it")}
-    found = measure(T3, bench(absent=lost), parse_rows("ImageBind,InternVL,WAV2CLIP"))
+    found = measure(T3, open_session(absent=lost), parse_rows("ImageBind,InternVL,WAV2CLIP"))
     assert states(found, "ImageBind") == ["measured", "no data", "measured"]
     assert states(found, "InternVL") == ["no modality", "no modality", "measured"]
     assert states(found, "WAV2CLIP") == ["not run", "no data", "not run"]
@@ -243,16 +243,16 @@ def test_a_task_without_usable_data_does_not_stop_the_others(bench, kind):
     assert (lack.what, lack.why, lack.fix) == ("no eval_segments.csv", "looked in x", "get it")
 
 
-def test_without_any_data_nothing_is_trained(bench):
-    own = bench(absent={task: MissingError("gone") for task in T3.tasks})
+def test_without_any_data_nothing_is_trained(open_session):
+    own = open_session(absent={task: MissingError("gone") for task in T3.tasks})
     found = measure(T3, own, parse_rows("ImageBind++"), started=lambda row: pytest.fail(row.name))
     assert found.n_measured == 0
     assert own.events.executed == 0
     assert states(found, "ImageBind++ Ver.") == ["no data"] * 3
 
 
-def test_weights_that_are_missing_are_told_early_or_late(bench, monkeypatch):
-    early = bench()
+def test_weights_that_are_missing_are_told_early_or_late(open_session, monkeypatch):
+    early = open_session()
 
     def gone():
         raise MissingError("no weights for space 'CLAP_g'", fix="molspace spaces fetch CLAP_g")
@@ -264,24 +264,24 @@ def test_weights_that_are_missing_are_told_early_or_late(bench, monkeypatch):
     assert found.rows[0].lack.fix == "molspace spaces fetch CLAP_g"
 
     monkeypatch.setattr(session, "load_encoder", lambda spec, device: gone())
-    late = measure(T4, bench(), parse_rows("CLAP_m"))
+    late = measure(T4, open_session(), parse_rows("CLAP_m"))
     assert late.rows[0].lack.what == "no weights for space 'CLAP_g'"
 
 
-def test_a_step_that_fails_stops_the_table(bench, monkeypatch):
+def test_a_step_that_fails_stops_the_table(open_session, monkeypatch):
     def broken(spec, device):
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(session, "load_encoder", broken)
     with pytest.raises(StepError, match="out of luck"):
-        measure(T3, bench(), parse_rows("CLAP_m"))
+        measure(T3, open_session(), parse_rows("CLAP_m"))
 
 
-def test_the_mini_lab_is_called_a_rehearsal_and_only_that(bench):
+def test_the_mini_lab_is_called_a_rehearsal_and_only_that(open_session):
     rows = parse_rows("WAV2CLIP")
-    for label, told in [("mini", True), ("mini (own)", True), ("minimal", False)]:
-        notes = measure(T3, bench(label=label), rows).notes
-        assert any("rehearsal" in note for note in notes) is told
+    for label, reported in [("mini", True), ("mini (own)", True), ("minimal", False)]:
+        notes = measure(T3, open_session(label=label), rows).notes
+        assert any("rehearsal" in note for note in notes) is reported
     assert any("hidden_dim 4 (2048)" in note for note in notes)
     assert any("multiples of 1/2000" in note for note in notes)
     assert not any("directions" in note for note in notes)

@@ -12,7 +12,7 @@ from reactions.core.errors import LanguageError, MolspaceError
 from reactions.dsl import parse_file
 from reactions.dsl.parser import parse
 from reactions.labs.lab_file import load_lab
-from reactions.session import Workbench
+from reactions.session import Session
 from reactions.store import Store
 
 GOOD = [
@@ -64,14 +64,14 @@ WORDS = [
 
 
 @cache
-def bench() -> Workbench:
+def session() -> Session:
     """Return the mini lab on an empty store."""
-    return Workbench(load_lab("mini"), Store(Path(tempfile.gettempdir()) / "no-such-store"))
+    return Session(load_lab("mini"), Store(Path(tempfile.gettempdir()) / "no-such-store"))
 
 
 def use(text: str) -> None:
     """Parse, check and plan a reaction, and show what is wrong with it."""
-    found = usable_or_refused(lambda: bench().plan(bench().check(text)))
+    found = usable_or_refused(lambda: session().plan(session().check(text)))
     if isinstance(found, MolspaceError):
         assert found.exit_code in (2, 3, 4)
         assert str(found)

@@ -108,7 +108,7 @@ def test_the_paper_lab_decodes_every_file_before_it_embeds_any():
 
 def test_progress_of_scans_is_told(folder):
     seen = []
-    lab(told=lambda *report: seen.append(report)).corpus("image")
+    lab(on_progress=lambda *report: seen.append(report)).corpus("image")
     assert seen[-1] == ("photos", 2, 2)
 
 

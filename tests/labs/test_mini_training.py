@@ -29,7 +29,7 @@ TINY = {
 def test_smoke(tmp_path):
     lines = []
     summary = training.train(
-        tmp_path / "new", recipes=TINY, progress=lambda *told: lines.append(told)
+        tmp_path / "new", recipes=TINY, progress=lambda *on_progress: lines.append(on_progress)
     )
     record = json.loads(summary.read_text())["spaces"]["three"]
     path = tmp_path / "new" / "three.safetensors"

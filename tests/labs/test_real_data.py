@@ -14,7 +14,7 @@ from reactions.core.storage import Blob
 from reactions.eval.tasks.task import get_task
 from reactions.labs.lab_file import load_lab
 from reactions.modalities import media
-from reactions.session import Workbench
+from reactions.session import Session
 from reactions.store import Store
 
 LAB = """
@@ -60,14 +60,14 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def bench(folder: Path) -> Workbench:
+def session(folder: Path) -> Session:
     store = Store(folder / "store")
     lab = load_lab(data=folder / "sets", digests=DigestCache(store.root))
-    return Workbench(lab, store, "cpu")
+    return Session(lab, store, "cpu")
 
 
 def scores(folder: Path, *names: str):
-    own = bench(folder)
+    own = session(folder)
     target = own.target("ImageBind + Cr(CLAP_m)")
     return own, own.evaluate(target, [get_task(name) for name in names])
 
@@ -80,7 +80,7 @@ def test_react_and_eval_on_files(folder):
         (3, 5158),
     ]
     assert all(r.record["lab"] == "mini (own)" for r in results)
-    again = bench(folder)
+    again = session(folder)
     plan = again.plan(again.check("ImageBind + Cr(CLAP_m)"))
     assert {again.store.has(step.key) for step in plan.steps()} == {True}
     del own
@@ -107,7 +107,7 @@ def test_after_a_full_check_the_same_run_leaves_out_what_stopped_it(folder):
     put_tar(folder / "sounds-1.tar", {"10.flac": bytes(data), "11.flac": sound_bytes(1, "FLAC")})
     with pytest.raises((MediaError, StepError), match=r"10\.flac"):
         scores(folder, "esc50")
-    findings = bench(folder).lab.with_check("full").audit()
+    findings = session(folder).lab.with_check("full").audit()
     assert ("own audio", 1) in [(f.corpus, f.count) for f in findings if f.kind == "undecodable"]
     own, (result,) = scores(folder, "esc50")
     assert result.record["n"] == 4
@@ -133,7 +133,7 @@ def test_no_finished_shard_is_lost_to_an_item_that_is_left_out(folder, monkeypat
     monkeypatch.setattr(media, "load_audio", load_audio)
     with pytest.raises((MediaError, StepError), match=r"13\.flac"):
         scores(folder, "esc50")
-    bench(folder).lab.with_check("full").audit()
+    session(folder).lab.with_check("full").audit()
     decoded.clear()
     scores(folder, "esc50")
     # One space has them from 00 to 11; the other had not begun.
@@ -161,7 +161,7 @@ def test_what_an_evaluation_set_leaves_out_is_told(folder):
 def test_a_uri_needs_no_quotes_of_its_own(folder):
     (folder / "rows").mkdir()
     np.save(folder / "rows/text.npy", np.eye(4, dtype=np.float32))
-    own = bench(folder)
+    own = session(folder)
     target = own.target(f"precomputed:{folder}/rows")
     assert target == own.target(f'"precomputed:{folder}/rows"')
     assert target.space.dim == 4

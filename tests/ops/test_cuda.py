@@ -6,7 +6,7 @@ import torch
 
 from reactions.ops import pairs
 from reactions.ops.fit import PseudoSet, TrainingSettings, fit
-from reactions.ops.losses import Contrast
+from reactions.ops.losses import InfoNCEGradient
 from reactions.ops.projector import project
 from reactions.ops.retrieval import soft_retrieve
 from reactions.ops.tiles import Tiling
@@ -105,7 +105,7 @@ def test_tiles_of_logits_agree_with_the_cpu():
     )
     results = []
     for device in ("cpu", "cuda"):
-        engine = Contrast(
+        engine = InfoNCEGradient(
             2, 2, 150, 24, temperature=0.02, dtype=torch.float32, device=device, tile_bytes=1
         )
         loss, gradient = engine.gradient(rows.to(device, copy=True), targets.to(device))

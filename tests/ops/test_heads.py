@@ -13,8 +13,8 @@ from reactions.ops import mcr as module
 from reactions.ops.architectures import CONSTANTS, layers, size
 from reactions.ops.fit import TrainingSettings, fit
 from reactions.ops.mcr import (
-    Autograd,
     ExtendingHead,
+    McrTrainer,
     add_noise,
     cmcr_loss,
     connected,
@@ -108,7 +108,7 @@ def test_noise_has_the_variance_asked_for_and_leaves_unit_rows():
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_head_is_rebuilt_from_its_state(recipe):
     head = make_head(recipe, 6, 4, seed=3)
-    Autograd(head, recipe, [], learning_rate=0.1, seed=0).step(rows(2, 9, 6), rows(2, 9, 4))
+    McrTrainer(head, recipe, [], learning_rate=0.1, seed=0).step(rows(2, 9, 6), rows(2, 9, 4))
     head.eval()
     rebuilt = head_class(recipe).from_state(head.state())
     assert not rebuilt.training
@@ -164,7 +164,7 @@ def test_an_extending_head_by_hand():
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_tensor_gets_a_finite_gradient(recipe):
     head = make_head(recipe, 6, 4)
-    Autograd(head, recipe, [(0, 0)], learning_rate=0.0, seed=0).step(
+    McrTrainer(head, recipe, [(0, 0)], learning_rate=0.0, seed=0).step(
         rows(2, 16, 6), rows(3, 16, 4, seed=1)
     )
     for name, parameter in head.named_parameters():
@@ -177,7 +177,7 @@ def test_every_tensor_gets_a_finite_gradient(recipe):
 def test_gradients_match_finite_differences(recipe):
     head = make_head(recipe, 4, 3).double()
     x, y = rows(2, 6, 4, dtype=torch.float64), rows(2, 6, 3, seed=1, dtype=torch.float64)
-    trainer = Autograd(head, recipe, [(0, 1)], learning_rate=0.0, seed=0)
+    trainer = McrTrainer(head, recipe, [(0, 1)], learning_rate=0.0, seed=0)
 
     def loss(x):
         return trainer._loss(unit(x), y)
@@ -193,7 +193,7 @@ def test_the_step_adds_noise_to_both_sides_and_updates(recipe, monkeypatch):
     )
     head = make_head(recipe, 6, 4)
     before = head.state()
-    loss = Autograd(head, recipe, [], learning_rate=1e-3, seed=0).step(
+    loss = McrTrainer(head, recipe, [], learning_rate=1e-3, seed=0).step(
         rows(2, 16, 6), rows(3, 16, 4, seed=1)
     )
     assert seen == [(6, 0.004), (4, 0.004)]
@@ -251,9 +251,9 @@ def test_fit_hands_on_what_the_trainer_needs(monkeypatch):
 
     def spy(head, *given, **options):
         seen.append((*given, options))
-        return Autograd(head, *given, **options)
+        return McrTrainer(head, *given, **options)
 
-    monkeypatch.setattr(training, "Autograd", spy)
+    monkeypatch.setattr(training, "McrTrainer", spy)
     x, y = toy(32)
     settings = replace(SETTINGS, seed=5, epochs=1)
     fit([PseudoSet(list(x.numpy()), list(y.numpy()))], settings, recipe="cmcr", shared=[(0, 2)])

@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactions.core.errors import DimensionMismatch
-from reactions.ops.losses import MIN_DIRECT_TEMPERATURE, Contrast, info_nce, pairwise_info_nce
+from reactions.ops.losses import (
+    MIN_DIRECT_TEMPERATURE,
+    InfoNCEGradient,
+    info_nce,
+    pairwise_info_nce,
+)
 
 TINY_TILES = 1
 """Cuts every modality into tiles of 64 rows, the fewest."""
@@ -33,7 +38,7 @@ def contrast(
 ) -> tuple[float, torch.Tensor]:
     """Run ``Contrast`` on (s, n, d) rows of any norm."""
     s, n, d = rows.shape
-    engine = Contrast(
+    engine = InfoNCEGradient(
         s,
         len(targets),
         n,

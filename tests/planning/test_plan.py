@@ -233,8 +233,8 @@ def test_another_recipe_trains_one_projector_on_all_pairs_unless_told_otherwise(
     for space, label in ((cr(IB, CM, recipe=recipe), "TVA"), (dr(IB, VL, recipe=recipe), "TVA")):
         trained = [step.label for step in plan(space).steps() if step.kind == "train"]
         assert [name.rpartition(" ")[2] for name in trained] == [label]
-    told = plan(cr(IB, CM, recipe=recipe, anchors=("audio", "text")))
-    assert [s.label.rpartition(" ")[2] for s in told.steps() if s.kind == "train"] == ["TA"]
+    reported = plan(cr(IB, CM, recipe=recipe, anchors=("audio", "text")))
+    assert [s.label.rpartition(" ")[2] for s in reported.steps() if s.kind == "train"] == ["TA"]
 
 
 def test_recipes_share_embeddings_and_pairs_and_nothing_else():

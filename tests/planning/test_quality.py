@@ -12,7 +12,7 @@ from reactions.core.types import Item
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundle import load_bundle
 from reactions.products.tree import Adjustment
-from reactions.session import Workbench
+from reactions.session import Session
 
 N, SHARE = 400, 0.25
 QUICK = f"""
@@ -36,8 +36,8 @@ def folders(where, *, noise, means=0.0, extra=""):
 
 
 def made(where, reaction):
-    bench = Workbench(load_lab(str(where / "molspace.toml")), device="cpu")
-    return bench, bench.react(bench.check(reaction))
+    session = Session(load_lab(str(where / "molspace.toml")), device="cpu")
+    return session, session.react(session.check(reaction))
 
 
 def recall(scores):
@@ -78,8 +78,8 @@ def combined(tmp_path_factory):
         patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
         patch.setenv("XDG_DATA_HOME", str(where / "data"))
         spaces = folders(where, noise=(1.8, 1.4), means=0.6)
-        bench, bundle = made(where, "A + Cr(B)")
-    return bench, bundle, spaces
+        session, bundle = made(where, "A + Cr(B)")
+    return session, bundle, spaces
 
 
 def test_figures_are_those_of_an_independent_count(combined):
@@ -139,8 +139,8 @@ def test_sums_that_need_no_training(combined):
 
 
 def test_what_is_held_back_is_in_no_row_that_trains(combined):
-    bench, bundle, _ = combined
-    planned = bench.plan(bench.check("A + Cr(B)"))
+    session, bundle, _ = combined
+    planned = session.plan(session.check("A + Cr(B)"))
     trained, measured = set(), set()
     for step in planned.steps():
         if step.corpus is None:
@@ -171,10 +171,10 @@ def test_a_product_worse_than_a_part_is_recorded_with_its_interval(combined):
 
 
 def test_the_better_factors_do_at_inference_what_the_report_says(combined):
-    bench, bundle, (a, _) = combined
+    session, bundle, (a, _) = combined
     better = bundle.record["quality"]["cross"][0]["better"]
-    target = bench.target(bundle.path)
-    embedder = bench.embedder(target, Adjustment(sigma=better["sigma"]))
+    target = session.target(bundle.path)
+    embedder = session.embedder(target, Adjustment(sigma=better["sigma"]))
     held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     sides = [embedder.embed(m, [Item(id, m, None) for id in held]) for m in a]
     (row,) = rows_of(bundle.record["quality"], "better factors")
@@ -227,14 +227,14 @@ def test_unpaired_items_have_no_cross_modal_figures(tmp_path):
 
 def test_folders_alone_go_by_the_rows_even_in_the_mini_lab(tmp_path):
     folders(tmp_path, noise=(1.0, 1.0))
-    bench = Workbench(load_lab("mini"), device="cpu")
-    planned = bench.plan(bench.check(f'"{tmp_path}/a" + Cr("{tmp_path}/b")'))
+    session = Session(load_lab("mini"), device="cpu")
+    planned = session.plan(session.check(f'"{tmp_path}/a" + Cr("{tmp_path}/b")'))
     assert all(count.held_out for count in planned.rows)
     assert {one.training.chosen for one in planned.projectors} == {
         ("hidden_dim", "batch_size", "cr_epochs")
     }
     assert any("chosen by n rows" in notice for notice in planned.notices)
-    own = bench.plan(bench.check("ImageBind + Dr(InternVL)"))
+    own = session.plan(session.check("ImageBind + Dr(InternVL)"))
     assert not any(count.held_out for count in own.rows)
     assert {one.training.chosen for one in own.projectors} == {()}
     assert not any("rows" in notice for notice in own.notices)
@@ -243,8 +243,8 @@ def test_folders_alone_go_by_the_rows_even_in_the_mini_lab(tmp_path):
 def test_a_handful_of_rows_is_trained_on_whole(tmp_path):
     for name, rows in zip(("a", "b"), twins(7, noise=(1.0, 1.0)), strict=True):
         write_space(tmp_path / name, rows, ids(7))
-    bench = Workbench(load_lab("mini"), device="cpu")
-    planned = bench.plan(bench.check(f'"{tmp_path}/a" + Cr("{tmp_path}/b")'))
+    session = Session(load_lab("mini"), device="cpu")
+    planned = session.plan(session.check(f'"{tmp_path}/a" + Cr("{tmp_path}/b")'))
     assert {(count.rows, count.held_out) for count in planned.rows} == {(7, 0)}
     few = "nothing is held back: 5% of 7 image rows are too few to measure with"
     assert few in planned.notices
@@ -261,8 +261,8 @@ def centred(tmp_path_factory):
         patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
         patch.setenv("XDG_DATA_HOME", str(where / "data"))
         spaces = folders(where, noise=(1.8, 1.4), means=0.6, extra="centre = true")
-        bench, bundle = made(where, "A + Cr(B)")
-        yield bench, bundle, spaces
+        session, bundle = made(where, "A + Cr(B)")
+        yield session, bundle, spaces
 
 
 def test_means_are_those_of_the_training_rows(centred):
@@ -276,7 +276,7 @@ def test_means_are_those_of_the_training_rows(centred):
 
 
 def test_training_and_inference_take_the_mean_out_alike(centred):
-    bench, bundle, (a, b) = centred
+    session, bundle, (a, b) = centred
     bare = [
         {m: unit(x[HELD] - x[~HELD].mean(axis=0)) for m, x in space.items()} for space in (a, b)
     ]
@@ -288,7 +288,7 @@ def test_training_and_inference_take_the_mean_out_alike(centred):
     found = recall(sides["image"] @ sides["text"].T)
     assert found == pytest.approx({k: row[k] for k in found}, abs=1e-6)
     held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
-    embedder = bench.embedder(bench.target(bundle.path))
+    embedder = session.embedder(session.target(bundle.path))
     embedded = embedder.embed("text", [Item(id, "text", None) for id in held])
     np.testing.assert_allclose(embedded, sides["text"], atol=1e-5)
 
@@ -306,19 +306,19 @@ def test_stages_of_centred_spaces_train_on_what_inference_gives(tmp_path):
     write_space(tmp_path / "c", c, ids(N))
     lab = tmp_path / "molspace.toml"
     lab.write_text(lab.read_text() + '[spaces.C]\npath = "c"\ncentre = true\n', encoding="utf-8")
-    bench, bundle = made(tmp_path, "A + Dr(B) | Cr(C)")
-    planned = bench.plan(bench.check("A + Dr(B) | Cr(C)"))
+    session, bundle = made(tmp_path, "A + Dr(B) | Cr(C)")
+    planned = session.plan(session.check("A + Dr(B) | Cr(C)"))
     (step,) = [s for s in planned.steps() if s.label == "embed (A + Dr(B)) text"]
-    stored = bench.run([step])[step.key].arrays["embeddings"][:]
+    stored = session.run([step])[step.key].arrays["embeddings"][:]
     kept = [id for id, is_out in zip(ids(N), HELD, strict=True) if not is_out]
-    inner = replace(bench.target(bundle.path), space=bundle.space.base)
-    embedded = bench.embedder(inner).embed("text", [Item(id, "text", None) for id in kept])
+    inner = replace(session.target(bundle.path), space=bundle.space.base)
+    embedded = session.embedder(inner).embed("text", [Item(id, "text", None) for id in kept])
     np.testing.assert_allclose(embedded, stored, atol=1e-5)
 
 
 def test_centring_makes_other_keys_and_shares_the_encoders_rows(combined, centred):
-    def keys(bench):
-        planned = bench.plan(bench.check("A + Cr(B)"))
+    def keys(session):
+        planned = session.plan(session.check("A + Cr(B)"))
         return {kind: {s.key for s in planned.steps() if s.kind == kind} for kind in KINDS}
 
     KINDS = ("embed", "collect", "train")
@@ -329,10 +329,10 @@ def test_centring_makes_other_keys_and_shares_the_encoders_rows(combined, centre
 
 
 def test_a_centred_space_alone_is_taken_as_it_is_and_says_so(centred):
-    bench, _, (a, _) = centred
-    target = bench.target("A")
+    session, _, (a, _) = centred
+    target = session.target("A")
     assert "not centred" in target.notices[0]
-    embedded = bench.embedder(target).embed("text", [Item("item-00003", "text", None)])
+    embedded = session.embedder(target).embed("text", [Item("item-00003", "text", None)])
     np.testing.assert_allclose(embedded[0], unit(a["text"][3]), atol=1e-6)
 
 

@@ -18,7 +18,7 @@ from reactions.products import bundle_dir
 from reactions.products.bundle import write_bundle
 from reactions.products.bundle_dir import current_bundle, data_root, set_current
 from reactions.run.events import StoreWarning
-from reactions.session import Workbench
+from reactions.session import Session
 from reactions.store import Store
 
 
@@ -211,12 +211,14 @@ def test_a_bundle_is_returned_although_it_cannot_be_remembered(here, tmp_path, m
         raise StoreError("cannot write it", why="read-only file system")
 
     events = []
-    bench = Workbench(load_lab("mini"), Store(), "cpu", events.append)
+    session = Session(load_lab("mini"), Store(), "cpu", events.append)
     made = bundle(tmp_path / "made")
     monkeypatch.setattr(bundle_dir, "set_current", read_only)
     monkeypatch.setattr("reactions.session.existing_bundle", lambda directory: made)
-    checked = check(parse("ImageBind + Cr(CLAP_m)"), bench.lab.catalogue, factors=bench.lab.factors)
-    assert bench.react(checked) == made
+    checked = check(
+        parse("ImageBind + Cr(CLAP_m)"), session.lab.catalogue, factors=session.lab.factors
+    )
+    assert session.react(checked) == made
     assert StoreWarning("cannot write it: read-only file system") in events
 
 

@@ -128,13 +128,13 @@ def test_any_plan_runs_once_in_order_and_gives_the_same_bytes(plan, workers):
         assert len(seen[0].expected) == len(needed)
         assert seen[-1].executed == len(needed)
         for position, step in enumerate(recorder.steps):
-            told = [e for e in seen if getattr(e, "key", "") == step.key]
+            reported = [e for e in seen if getattr(e, "key", "") == step.key]
             if position not in needed:
-                assert told == []
+                assert reported == []
                 continue
-            assert isinstance(told[0], ev.StepStarted)
-            assert isinstance(told[-1], ev.StepFinished)
-            done = [e.done for e in told[1:-1]]
+            assert isinstance(reported[0], ev.StepStarted)
+            assert isinstance(reported[-1], ev.StepFinished)
+            done = [e.done for e in reported[1:-1]]
             assert done == sorted(done)
     assert made[0] == made[1]
     assert len(made[0]) > len(needed)

@@ -74,19 +74,19 @@ def test_at_the_end_nothing_is_left():
 
 
 def test_parts_say_what_is_left_and_correct_themselves():
-    now, told = [0.0], []
+    now, reported = [0.0], []
     parts = [Part("a", 10.0), Part("b", 10.0), Part("c", 0.0)]
-    for index in follow(parts, told.append, lambda: now[0]):
+    for index in follow(parts, reported.append, lambda: now[0]):
         now[0] += 40.0 if index == 0 else 0.0
-    assert told[0] == PartStarted(1, 3, "a", 20.0)
-    assert told[1].left_s == pytest.approx(10 * 70 / 40)
-    assert told[2].left_s == 0.0
-    assert told[-1] == PartsFinished()
+    assert reported[0] == PartStarted(1, 3, "a", 20.0)
+    assert reported[1].left_s == pytest.approx(10 * 70 / 40)
+    assert reported[2].left_s == 0.0
+    assert reported[-1] == PartsFinished()
 
 
 def test_parts_are_over_when_one_fails():
-    told = []
-    parts = follow([Part("a", 1.0), Part("b", 1.0)], told.append)
+    reported = []
+    parts = follow([Part("a", 1.0), Part("b", 1.0)], reported.append)
     next(parts)
     parts.close()  # as a failure of the loop around it does
-    assert told[-1] == PartsFinished()
+    assert reported[-1] == PartsFinished()

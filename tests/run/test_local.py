@@ -148,8 +148,12 @@ def test_an_interrupted_step_resumes_at_the_shard(store):
 def test_progress_counts_rows_of_the_whole_step(store):
     seen = []
     executor(store, seen).run([by_rows([], 10, 4)])
-    told = [(e.done, e.total, e.unit) for e in seen if isinstance(e, ev.StepProgress)]
-    assert list(dict.fromkeys(told)) == [(4, 10, "items"), (8, 10, "items"), (10, 10, "items")]
+    reported = [(e.done, e.total, e.unit) for e in seen if isinstance(e, ev.StepProgress)]
+    assert list(dict.fromkeys(reported)) == [
+        (4, 10, "items"),
+        (8, 10, "items"),
+        (10, 10, "items"),
+    ]
 
 
 def test_progress_is_throttled_but_the_end_is_told(store):
@@ -160,9 +164,9 @@ def test_progress_is_throttled_but_the_end_is_told(store):
 
     seen = []
     executor(store, seen).run([make_step("train", "t", {}, (), run)])
-    told = [e for e in seen if isinstance(e, ev.StepProgress)]
-    assert told[-1].done == told[-1].total == 1000
-    assert len(told) < 100
+    reported = [e for e in seen if isinstance(e, ev.StepProgress)]
+    assert reported[-1].done == reported[-1].total == 1000
+    assert len(reported) < 100
 
 
 # --- values --------------------------------------------------------------------------

@@ -124,8 +124,8 @@ def test_plain_lines():
 
 def test_no_rate_from_the_first_few_rows():
     clock = Clock()
-    told = [(0, ev.StepStarted(*NAME)), (10, ev.StepProgress(*NAME, 1, 1000, "steps"))]
-    text = replay(Plain(io.StringIO(), clock), clock, told)
+    reported = [(0, ev.StepStarted(*NAME)), (10, ev.StepProgress(*NAME, 1, 1000, "steps"))]
+    text = replay(Plain(io.StringIO(), clock), clock, reported)
     assert text == "[0/0] embed A text: 1 of 1000 steps\n"
 
 

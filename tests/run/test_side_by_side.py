@@ -41,9 +41,9 @@ def test_shards_of_one_step_are_split(store):
     step = by_rows([], 8, 2, hook=lambda start: both.wait())
     found = executor(store, seen, device=TWO).run([step])[step.key].arrays["x"]
     assert found.to_array().ravel().tolist() == list(range(8))
-    told = [e.done for e in seen if isinstance(e, ev.StepProgress)]
-    assert told == sorted(told)
-    assert told[-1] == 8
+    reported = [e.done for e in seen if isinstance(e, ev.StepProgress)]
+    assert reported == sorted(reported)
+    assert reported[-1] == 8
     assert not any((store.root / "partial").iterdir())
 
 
@@ -218,7 +218,7 @@ def test_steps_cannot_swallow_a_stop(store):
 
 
 def test_a_slow_stop_is_told(store):
-    both, told, seen = meeting(), threading.Event(), []
+    both, reported, seen = meeting(), threading.Event(), []
 
     def fail(context):
         both.wait()
@@ -226,12 +226,12 @@ def test_a_slow_stop_is_told(store):
 
     def deaf(context):
         both.wait()
-        assert told.wait(30)
+        assert reported.wait(30)
 
     def follow(event):
         seen.append(event)
         if isinstance(event, ev.Stopping):
-            told.set()
+            reported.set()
 
     steps = [whole("fails", fail), whole("deaf", deaf)]
     with pytest.raises(StepError, match="ValueError: no"):

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from reactions.run import memory_budget
-from reactions.run.memory_budget import SHARE, budget_bytes, free_bytes
+from reactions.core import memory_budget
+from reactions.core.memory_budget import SHARE, budget_bytes, free_bytes
 
 MEMINFO = "MemTotal:       24000 kB\nMemFree:         1000 kB\nMemAvailable:    9000 kB\n"
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from reactions.core.types import Item
 from reactions.encoders import registry
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 
 FAMILIES = ("clip", "siglip", "siglip2")
 COMMIT = "d" * 40
@@ -198,7 +198,7 @@ def save_siglip2(folder, **given):
 
 def cached(repo, source):
     """Put a repository into the hub's cache of this test."""
-    folder = Places.of_environment().hub / ("models--" + repo.replace("/", "--"))
+    folder = WeightLocator.of_environment().hub / ("models--" + repo.replace("/", "--"))
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(COMMIT)
     shutil.copytree(source, folder / "snapshots" / COMMIT)

@@ -8,7 +8,7 @@ import pytest
 from reactions.core.errors import DataError, MissingError, StoreError
 from reactions.core.file_digests import DigestCache
 from reactions.weights.download import download, fetch
-from reactions.weights.locate import Places, WeightsFile, WeightsRepo
+from reactions.weights.locate import WeightLocator, WeightsFile, WeightsRepo
 
 BYTES = bytes(range(256)) * 20_000  # several chunks
 SHA = hashlib.sha256(BYTES).hexdigest()
@@ -69,8 +69,8 @@ def server(monkeypatch):
     thread.join()
 
 
-def places(tmp_path, **changes):
-    return Places(**{"folders": (tmp_path / "weights",), "hub": tmp_path / "hub", **changes})
+def locator(tmp_path, **changes):
+    return WeightLocator(**{"folders": (tmp_path / "weights",), "hub": tmp_path / "hub", **changes})
 
 
 def file(server, name="model.bin", **changes):
@@ -79,19 +79,19 @@ def file(server, name="model.bin", **changes):
 
 def test_a_file_is_downloaded_checked_and_found_again(server, tmp_path):
     wanted = file(server, sha256=SHA, size_bytes=len(BYTES), licence="MIT")
-    told = []
+    reported = []
     for was_there in (False, True):
         (found,) = fetch(
             "My Space",
             [wanted],
-            places(tmp_path),
+            locator(tmp_path),
             DigestCache(),
-            told=lambda *progress: told.append(progress),
+            on_progress=lambda *progress: reported.append(progress),
         )
         assert found.path == tmp_path / "weights" / "my-space" / "model.bin"
         assert found.path.read_bytes() == BYTES
         assert (found.was_there, found.licence, found.sha256) == (was_there, "MIT", SHA)
-    assert told[-1] == ("model.bin", len(BYTES), len(BYTES))
+    assert reported[-1] == ("model.bin", len(BYTES), len(BYTES))
     assert len(Handler.asked) == 1
     assert [p.name for p in found.path.parent.iterdir()] == ["model.bin"]
 
@@ -252,7 +252,7 @@ def test_a_place_that_cannot_be_written(server, tmp_path):
 
 
 def test_offline_mode_is_honoured_but_what_is_there_is_used(server, tmp_path):
-    offline = places(tmp_path, offline="MOLSPACE_OFFLINE=1")
+    offline = locator(tmp_path, offline="MOLSPACE_OFFLINE=1")
     for wanted in (file(server), WeightsRepo("org/repo", weights=("*.safetensors",))):
         with pytest.raises(MissingError) as caught:
             fetch("S", [wanted], offline, DigestCache())
@@ -266,4 +266,4 @@ def test_offline_mode_is_honoured_but_what_is_there_is_used(server, tmp_path):
 
 def test_a_file_that_is_nowhere_to_be_had(tmp_path):
     with pytest.raises(MissingError, match="no weights for space 'S'"):
-        fetch("S", [WeightsFile("x.bin")], places(tmp_path), DigestCache())
+        fetch("S", [WeightsFile("x.bin")], locator(tmp_path), DigestCache())

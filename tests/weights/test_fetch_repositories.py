@@ -13,11 +13,11 @@ from reactions.core.file_digests import DigestCache
 from reactions.encoders import registry
 from reactions.weights import download as module
 from reactions.weights.download import fetch
-from reactions.weights.locate import Places, WeightsFile, WeightsRepo
+from reactions.weights.locate import WeightLocator, WeightsFile, WeightsRepo
 
 
-def places(tmp_path):
-    return Places(folders=(tmp_path / "weights",), hub=tmp_path / "hub")
+def locator(tmp_path):
+    return WeightLocator(folders=(tmp_path / "weights",), hub=tmp_path / "hub")
 
 
 class Hub:
@@ -49,7 +49,7 @@ def test_a_repository_comes_by_the_hubs_own_library(tmp_path, monkeypatch):
     wanted = WeightsRepo(
         "org/repo", "v1", ("*.json",), ("*.safetensors", "*.bin"), licence="Apache-2.0"
     )
-    (found,) = fetch("S", [wanted], places(tmp_path), DigestCache())
+    (found,) = fetch("S", [wanted], locator(tmp_path), DigestCache())
     assert not found.was_there
     assert hub.calls == [("org/repo", "v1", ["*.json", "*.safetensors"])]
     assert found.licence == "Apache-2.0"
@@ -63,9 +63,9 @@ def test_the_licence_of_a_repository_is_read_from_its_card(tmp_path, monkeypatch
     monkeypatch.setattr(module, "_hub", lambda space: hub)
     wanted = WeightsRepo("org/repo", files=("*.json", "README.md"), weights=("*.safetensors",))
     for was_there in (False, True):
-        (found,) = fetch("S", [wanted], places(tmp_path), DigestCache())
+        (found,) = fetch("S", [wanted], locator(tmp_path), DigestCache())
         assert (found.was_there, found.licence) == (was_there, "cc-by-nc-4.0")
-    (found,) = fetch("S", [replace(wanted, licence="MIT")], places(tmp_path), DigestCache())
+    (found,) = fetch("S", [replace(wanted, licence="MIT")], locator(tmp_path), DigestCache())
     assert found.licence == "MIT"
 
 
@@ -94,15 +94,15 @@ def test_what_a_stopped_or_an_older_fetch_left_out_is_brought(tmp_path, monkeypa
     hub = Hub(list(files), files)
     monkeypatch.setattr(module, "_hub", lambda space: hub)
     (wanted,) = registry.requirements("hf:org/repo")
-    (first,) = fetch("S", [wanted], places(tmp_path), DigestCache())
-    assert fetch("S", [wanted], places(tmp_path), DigestCache())[0].was_there
+    (first,) = fetch("S", [wanted], locator(tmp_path), DigestCache())
+    assert fetch("S", [wanted], locator(tmp_path), DigestCache())[0].was_there
     (first.path / gone).unlink()
-    assert not fetch("S", [wanted], places(tmp_path), DigestCache())[0].was_there
+    assert not fetch("S", [wanted], locator(tmp_path), DigestCache())[0].was_there
     assert (first.path / gone).is_file()
     # What was not asked for is not missed.
     (first.path / "net.py").unlink()
     asked = replace(wanted, files=("*.json",))
-    assert fetch("S", [asked], places(tmp_path), DigestCache())[0].was_there
+    assert fetch("S", [asked], locator(tmp_path), DigestCache())[0].was_there
 
 
 def test_code_is_brought_at_the_commit_that_is_trusted(tmp_path, monkeypatch):
@@ -111,7 +111,7 @@ def test_code_is_brought_at_the_commit_that_is_trusted(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLSPACE_TRUST_REMOTE_CODE", f"org/other@{'a' * 40} org/repo@{'b' * 40}")
     for revision in ("", "v1"):
         wanted = WeightsRepo("org/repo", revision, weights=("*.safetensors",))
-        fetch("S", [wanted], places(tmp_path), DigestCache())
+        fetch("S", [wanted], locator(tmp_path), DigestCache())
     assert [revision for _, revision, _ in hub.calls] == ["b" * 40, "v1"]
 
 
@@ -128,7 +128,7 @@ def test_without_the_hubs_library_the_fix_names_an_extra_that_exists(monkeypatch
 def test_a_repository_without_usable_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_hub", lambda space: Hub(["flax.msgpack"]))
     with pytest.raises(MissingError, match="holds no weights that can be used"):
-        fetch("S", [WeightsRepo("org/repo", weights=("*.bin",))], places(tmp_path), DigestCache())
+        fetch("S", [WeightsRepo("org/repo", weights=("*.bin",))], locator(tmp_path), DigestCache())
 
 
 def test_what_the_hub_raises_is_told(tmp_path, monkeypatch):
@@ -139,5 +139,5 @@ def test_what_the_hub_raises_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_hub", lambda space: hub)
     for wanted in (WeightsRepo("org/repo", weights=("*.bin",)), WeightsFile("m", repo="org/repo")):
         with pytest.raises(MissingError) as caught:
-            fetch("S", [wanted], places(tmp_path), DigestCache())
+            fetch("S", [wanted], locator(tmp_path), DigestCache())
         assert caught.value.why == "RuntimeError: 401 Client Error"

@@ -11,7 +11,7 @@ from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.weights import download as fetching
 from reactions.weights.hub_answers import check_commit, check_etag, check_names, checked_answers
-from reactions.weights.locate import Places, WeightsFile, WeightsRepo
+from reactions.weights.locate import WeightLocator, WeightsFile, WeightsRepo
 
 HOSTILE_NAMES = [
     "",
@@ -129,7 +129,7 @@ def test_a_hostile_listing_is_refused_before_anything_is_brought(tmp_path, monke
     monkeypatch.setattr(fetching, "_hub", lambda space: hub)
     wanted = WeightsRepo("org/repo", files=("*.json",), weights=("*.safetensors",))
     with pytest.raises(DataError, match="cannot be used"):
-        fetching.fetch("S", [wanted], Places(hub=tmp_path), DigestCache())
+        fetching.fetch("S", [wanted], WeightLocator(hub=tmp_path), DigestCache())
 
 
 # --- redirects ---
@@ -186,6 +186,6 @@ def test_a_server_sends_nobody_to_other_protocols(servers, tmp_path, place):
     url, target, heard = servers
     target[0] = place
     with pytest.raises(MissingError, match="cannot download"):
-        fetching.download(WeightsFile("x", url=url), tmp_path / "x", lambda *told: None)
+        fetching.download(WeightsFile("x", url=url), tmp_path / "x", lambda *on_progress: None)
     assert not (tmp_path / "x").exists()
     assert heard == []

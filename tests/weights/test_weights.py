@@ -6,7 +6,7 @@ import pytest
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.weights import hub, locate
-from reactions.weights.locate import Places, WeightsFile, WeightsRepo, find_file, find_folder
+from reactions.weights.locate import WeightLocator, WeightsFile, WeightsRepo, find_file, find_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CLAP = WeightsFile("630k-fusion-best.pt", repo="lukewys/laion_clap")
@@ -42,57 +42,57 @@ def put_snapshot(
 
 
 @pytest.fixture
-def places(tmp_path):
-    return Places(folders=(tmp_path / "mine", tmp_path / "cache"), hub=tmp_path / "hub")
+def locator(tmp_path):
+    return WeightLocator(folders=(tmp_path / "mine", tmp_path / "cache"), hub=tmp_path / "hub")
 
 
-def test_a_file_is_found_in_the_order_promised(places, tmp_path):
+def test_a_file_is_found_in_the_order_promised(locator, tmp_path):
     snapshot = put_snapshot(tmp_path / "hub", CLAP.repo, CLAP.filename)
-    assert find_file("CLAP_g", CLAP, places) == snapshot / CLAP.filename
+    assert find_file("CLAP_g", CLAP, locator) == snapshot / CLAP.filename
     cached = put(tmp_path / "cache" / "clap_g" / CLAP.filename)
-    assert find_file("CLAP_g", CLAP, places) == cached
+    assert find_file("CLAP_g", CLAP, locator) == cached
     flat = put(tmp_path / "mine" / CLAP.filename)
-    assert find_file("CLAP_g", CLAP, places) == flat
+    assert find_file("CLAP_g", CLAP, locator) == flat
     own = put(tmp_path / "mine" / "clap_g" / CLAP.filename)
-    assert find_file("CLAP_g", CLAP, places) == own
+    assert find_file("CLAP_g", CLAP, locator) == own
     given = put(tmp_path / "elsewhere.pt")
-    named = Places({"CLAP_g": given}, places.folders, places.hub)
+    named = WeightLocator({"CLAP_g": given}, locator.folders, locator.hub)
     assert find_file("CLAP_g", CLAP, named) == given
     assert find_file("CLAP_m", CLAP, named) == flat
 
 
-def test_an_override_may_be_a_folder_and_is_not_second_guessed(places, tmp_path):
+def test_an_override_may_be_a_folder_and_is_not_second_guessed(locator, tmp_path):
     put(tmp_path / "mine" / "clap_g" / CLAP.filename)
     put(tmp_path / "given" / CLAP.filename)
-    named = Places({"CLAP_g": tmp_path / "given"}, places.folders, places.hub)
+    named = WeightLocator({"CLAP_g": tmp_path / "given"}, locator.folders, locator.hub)
     assert find_file("CLAP_g", CLAP, named) == tmp_path / "given" / CLAP.filename
-    gone = Places({"CLAP_g": tmp_path / "gone.pt"}, places.folders, places.hub)
+    gone = WeightLocator({"CLAP_g": tmp_path / "gone.pt"}, locator.folders, locator.hub)
     with pytest.raises(MissingError) as caught:
         find_file("CLAP_g", CLAP, gone)
     assert caught.value.fields["looked_in"] == [str(tmp_path / "gone.pt")]
     assert "--weights CLAP_g=PATH" in caught.value.why
 
 
-def test_a_name_that_many_models_use_is_trusted_only_in_the_spaces_folder(places, tmp_path):
+def test_a_name_that_many_models_use_is_trusted_only_in_the_spaces_folder(locator, tmp_path):
     put(tmp_path / "mine" / PLAIN.filename)
     with pytest.raises(MissingError):
-        find_file("X", PLAIN, places)
+        find_file("X", PLAIN, locator)
     own = put(tmp_path / "mine" / "x" / PLAIN.filename)
-    assert find_file("X", PLAIN, places) == own
+    assert find_file("X", PLAIN, locator) == own
 
 
-def test_the_best_form_that_is_there_is_taken(places, tmp_path):
+def test_the_best_form_that_is_there_is_taken(locator, tmp_path):
     forms = (WeightsFile("open_clip_model.safetensors"), WeightsFile("open_clip_pytorch_model.bin"))
     second = put(tmp_path / "cache" / "x" / forms[1].filename)
-    assert find_file("X", forms, places) == second
+    assert find_file("X", forms, locator) == second
     first = put(tmp_path / "cache" / "x" / forms[0].filename)
-    assert find_file("X", forms, places) == first
+    assert find_file("X", forms, locator) == first
 
 
-def test_missing_weights_say_where_was_looked_why_and_what_to_do(places, tmp_path, monkeypatch):
+def test_missing_weights_say_where_was_looked_why_and_what_to_do(locator, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(MissingError) as caught:
-        find_file("InternVL", CLAP, places)
+        find_file("InternVL", CLAP, locator)
     assert caught.value.lines() == [
         "no weights for space 'InternVL'",
         "  looked in: ~/mine/internvl, ~/mine, ~/cache/internvl, ~/cache, "
@@ -100,7 +100,7 @@ def test_missing_weights_say_where_was_looked_why_and_what_to_do(places, tmp_pat
         "  why: they have not been fetched to this machine",
         "  fix: molspace spaces fetch InternVL   or   --weights InternVL=PATH",
     ]
-    offline = Places(folders=places.folders, hub=places.hub, offline="MOLSPACE_OFFLINE=1")
+    offline = WeightLocator(folders=locator.folders, hub=locator.hub, offline="MOLSPACE_OFFLINE=1")
     with pytest.raises(MissingError) as caught:
         find_file("B-32", CLAP, offline, fetch="open_clip:B-32/openai")
     assert caught.value.why == "offline mode is on (MOLSPACE_OFFLINE=1)"
@@ -108,11 +108,11 @@ def test_missing_weights_say_where_was_looked_why_and_what_to_do(places, tmp_pat
     assert caught.value.exit_code == 3
 
 
-def test_a_file_cut_short_is_told(places, tmp_path):
+def test_a_file_cut_short_is_told(locator, tmp_path):
     put(tmp_path / "cache" / "x" / "a.pt", b"12345")
-    assert find_file("X", WeightsFile("a.pt", size_bytes=5), places).name == "a.pt"
+    assert find_file("X", WeightsFile("a.pt", size_bytes=5), locator).name == "a.pt"
     with pytest.raises(DataError, match="5 of 9 bytes"):
-        find_file("X", WeightsFile("a.pt", size_bytes=9), places)
+        find_file("X", WeightsFile("a.pt", size_bytes=9), locator)
 
 
 def test_digests_are_held_against_the_published_ones(tmp_path):
@@ -151,36 +151,36 @@ def test_snapshots_lie_where_the_hubs_own_package_puts_them(tmp_path):
     assert Path(found) == snapshot == hub.hub_snapshot("org/name", "", tmp_path)
 
 
-def test_folders_of_repositories(places, tmp_path):
+def test_folders_of_repositories(locator, tmp_path):
     repo = WeightsRepo("org/name")
     with pytest.raises(MissingError) as caught:
-        find_folder("X", repo, places)
+        find_folder("X", repo, locator)
     assert caught.value.fields["looked_in"][-1].endswith("models--org--name/snapshots/main")
     snapshot = put_snapshot(tmp_path / "hub", "org/name", "config.json")
-    assert find_folder("X", repo, places) == snapshot
+    assert find_folder("X", repo, locator) == snapshot
     put(tmp_path / "cache" / "x" / "config.json")
-    assert find_folder("X", repo, places) == tmp_path / "cache" / "x"
+    assert find_folder("X", repo, locator) == tmp_path / "cache" / "x"
     # Only the hub's cache knows which revision it holds.
-    assert find_folder("X", WeightsRepo("org/name", COMMIT), places) == snapshot
+    assert find_folder("X", WeightsRepo("org/name", COMMIT), locator) == snapshot
     with pytest.raises(MissingError):
-        find_folder("X", WeightsRepo("org/name", "e" * 40), places)
-    named = Places({"X": tmp_path}, places.folders, places.hub)
+        find_folder("X", WeightsRepo("org/name", "e" * 40), locator)
+    named = WeightLocator({"X": tmp_path}, locator.folders, locator.hub)
     assert find_folder("X", WeightsRepo("org/name", "e" * 40), named) == tmp_path
 
 
 def test_the_environment_says_where_to_look(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLSPACE_WEIGHTS", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    found = Places.of_environment({"X": tmp_path})
+    found = WeightLocator.of_environment({"X": tmp_path})
     assert found.overrides == {"X": tmp_path}
     own = tmp_path / "xdg" / "molspace" / "weights"
     assert found.folders == (tmp_path / "a", tmp_path / "b", own)
     assert found.own_folder("Open CLIP:B/32") == own / "open-clip-b-32"
     assert found.hub == tmp_path / "xdg" / "huggingface" / "hub"
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    assert Places.of_environment().hub == tmp_path / "home" / "hub"
+    assert WeightLocator.of_environment().hub == tmp_path / "home" / "hub"
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    assert Places.of_environment().hub == tmp_path / "hub"
+    assert WeightLocator.of_environment().hub == tmp_path / "hub"
 
 
 @pytest.mark.parametrize("name", locate.OFFLINE_VARIABLES)
@@ -189,7 +189,7 @@ def test_offline_is_what_any_of_three_settings_says(name, monkeypatch):
     monkeypatch.setenv(name, "0")
     assert locate.offline() == ""
     monkeypatch.setenv(name, "true")
-    assert locate.offline() == f"{name}=true" == Places.of_environment().offline
+    assert locate.offline() == f"{name}=true" == WeightLocator.of_environment().offline
 
 
 def test_overrides_are_written_name_equals_path(tmp_path, monkeypatch):

@@ -16,10 +16,10 @@ from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, re
 from reactions.core.transient import run_again
 from reactions.data.corpora import check_ids
 from reactions.data.delimited import TOO_LONG
-from reactions.data.scan_cache import Strings, Table, TableCache
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import caption_column, read_table, which_column
-from reactions.data.sources.config import COLUMNS, Source, Told, silent
+from reactions.data.sources.config import COLUMNS, OnProgress, Source, silent
 from reactions.data.sources.parts import TextPart, signature_of
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -48,7 +48,7 @@ def texts_part(
     source: Source,
     *,
     tables: TableCache,
-    told: Told = silent,
+    on_progress: OnProgress = silent,
 ) -> TextPart:
     """Read captions, or find them read.
 
@@ -61,7 +61,7 @@ def texts_part(
         files: in order.
         source: columns.
         tables: remembers what earlier runs found.
-        told: of the progress.
+        on_progress: of the progress.
 
     Raises:
         DataError: a file is empty, damaged or lacks the column, or an id is repeated.
@@ -78,7 +78,7 @@ def texts_part(
     table = tables.get(cached, signature)
     if table is None:
         try:
-            table = _read(name, files, source, told)
+            table = _read(name, files, source, on_progress)
         except MemoryError as error:
             raise run_again(name, error) from error
         tables.put(cached, signature, table)
@@ -86,7 +86,7 @@ def texts_part(
     return TextPart(name, table, signature, sum(file.size_bytes for file in files), own_ids)
 
 
-def _read(name: str, files: Sequence[Entry], source: Source, told: Told) -> Table:
+def _read(name: str, files: Sequence[Entry], source: Source, on_progress: OnProgress) -> ScanTable:
     ids: list[str] = []
     texts: list[str] = []
     places: list[str] = []
@@ -106,7 +106,7 @@ def _read(name: str, files: Sequence[Entry], source: Source, told: Told) -> Tabl
                 places.append(row.place)
                 whys.append(why)
                 if len(ids) % _TOLD_ROWS == 0:
-                    told(name, len(ids), 0)
+                    on_progress(name, len(ids), 0)
         if len(ids) == n_before:
             raise DataError(
                 f"no captions in '{file.url}'",
@@ -116,8 +116,8 @@ def _read(name: str, files: Sequence[Entry], source: Source, told: Told) -> Tabl
             )
     _set_apart(ids, stand_ins)
     check_ids(name, "text", ids)
-    told(name, len(ids), len(ids))
-    return Table(
+    on_progress(name, len(ids), len(ids))
+    return ScanTable(
         {
             "id": Strings.pack(ids),
             "text": Strings.pack(texts),

@@ -13,8 +13,8 @@ Depth: TypeAlias = Literal["header", "full"]
 DEPTHS: tuple[Depth, ...] = ("header", "full")
 """The shallower first."""
 
-Told: TypeAlias = Callable[[str, int, int], None]
-"""Told of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
+OnProgress: TypeAlias = Callable[[str, int, int], None]
+"""OnProgress of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
 
 
 COLUMNS = ("caption", "captions", "text", "texts", "sentence", "description", "title")

@@ -20,10 +20,10 @@ from reactions.core.storage import Entry, expand, find, is_folder, is_url, label
 from reactions.core.text_lines import NOT_UTF8, RECODE
 from reactions.core.types import Digest, Item, Modality
 from reactions.data.corpora import rows_digest
-from reactions.data.scan_cache import Table, TableCache
+from reactions.data.scan_cache import ScanTable, TableCache
 from reactions.data.sources import captions
 from reactions.data.sources.captions import texts_part
-from reactions.data.sources.config import Source, Told, silent
+from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import (
     files_part,
     folder_part,
@@ -40,7 +40,7 @@ _LONG = 60  # characters from which on a reason is not repeated for each item
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class BadItem:
     """An item that cannot be used.
 
     Attributes:
@@ -69,7 +69,7 @@ class Skipped:
     n_bad: int = 0
     n_skipped: int = 0
     n_rows: int = 0
-    first: tuple[Bad, ...] = ()
+    first: tuple[BadItem, ...] = ()
     listed: Path | None = None
 
 
@@ -135,7 +135,7 @@ class SourceCorpus:
         if (table := self._tables.get(cached, signature)) is not None:
             return str(table.facts["digest"])
         found = rows_digest(self.modality, self.tags())
-        self._tables.put(cached, signature, Table(facts={"digest": found}))
+        self._tables.put(cached, signature, ScanTable(facts={"digest": found}))
         return found
 
     def __len__(self) -> int:
@@ -204,11 +204,11 @@ class SourceCorpus:
             for i, rows in self._span(start, start + _BLOCK_ROWS):
                 yield from zip(self._ids(i, rows), self._parts[i].tags(rows), strict=True)
 
-    def bad(self) -> Iterator[Bad]:
+    def bad(self) -> Iterator[BadItem]:
         """Yield every item that cannot be used."""
         for i, (part, rows) in enumerate(zip(self._parts, self._bad, strict=True)):
             whys = part.table.strings("why").at(rows)
-            yield from map(Bad, self._ids(i, rows), part.places(rows), whys)
+            yield from map(BadItem, self._ids(i, rows), part.places(rows), whys)
 
     def _ids(self, i: int, rows: NDArray[np.int64]) -> list[str]:
         prefix = self._prefixes[i]
@@ -275,7 +275,7 @@ class SourceCorpus:
         shown = bad[:_SHOWN]
         whys = part.table.strings("why").at(shown)
         lines = _reasons(
-            [Bad("", *fields) for fields in zip(part.places(shown), whys, strict=True)]
+            [BadItem("", *fields) for fields in zip(part.places(shown), whys, strict=True)]
         )
         recode = f"{RECODE}; or " if NOT_UTF8 in whys else ""
         listed = f"; all of them: {self.skipped.listed}" if self.skipped.listed else ""
@@ -292,7 +292,7 @@ class SourceCorpus:
         )
 
 
-def _reasons(bad: Sequence[Bad]) -> list[str]:
+def _reasons(bad: Sequence[BadItem]) -> list[str]:
     """Return where and why items cannot be used; long reasons that they share only once."""
     said = ["", *(one.why for one in bad)]
     new = (one for one, why in zip(bad, said, strict=False) if one.why != why or len(why) < _LONG)
@@ -305,7 +305,7 @@ def open_corpus(
     sources: Sequence[Source],
     *,
     tables: TableCache,
-    told: Told = silent,
+    on_progress: OnProgress = silent,
 ) -> SourceCorpus:
     """Open a corpus, scanning what is new or changed.
 
@@ -314,7 +314,7 @@ def open_corpus(
         modality: of every item.
         sources: at least one, with at least one path or a manifest.
         tables: remembers what earlier scans found.
-        told: of the progress of scans.
+        on_progress: of the progress of scans.
 
     Raises:
         MissingError: a file, folder or package is missing, or holds nothing of the modality.
@@ -324,14 +324,18 @@ def open_corpus(
     parts: list[tuple[Part, Source]] = []
     for source in sources:
         if source.manifest is not None:
-            part = manifest_part(source.manifest, modality, source, tables=tables, told=told)
+            part = manifest_part(
+                source.manifest, modality, source, tables=tables, on_progress=on_progress
+            )
             parts.append((part, source))
         for path in source.paths:
-            parts.append((_part(path, modality, source, tables, told), source))
+            parts.append((_part(path, modality, source, tables, on_progress), source))
     return SourceCorpus(name, modality, parts, tables=tables)
 
 
-def _part(path: str, modality: Modality, source: Source, tables: TableCache, told: Told) -> Part:
+def _part(
+    path: str, modality: Modality, source: Source, tables: TableCache, on_progress: OnProgress
+) -> Part:
     wild = any(c in path for c in "*?[") or expand(path) != [path]
     if (not wild or (not is_url(path) and is_dir(Path(path)))) and is_folder(path):
         if modality == "text":
@@ -341,13 +345,17 @@ def _part(path: str, modality: Modality, source: Source, tables: TableCache, tol
                 "it is a folder",
                 f"give its files, such as {path.rstrip('/')}/*.txt",
             )
-        return folder_part(path, modality, tables=tables, depth=source.check, told=told)
+        return folder_part(
+            path, modality, tables=tables, depth=source.check, on_progress=on_progress
+        )
     files = find(path)
     kinds = {_kind(file, modality) for file in files}
     if kinds == {"tar"}:
-        return shards_part(label(path), files, modality, source, tables=tables, told=told)
+        return shards_part(
+            label(path), files, modality, source, tables=tables, on_progress=on_progress
+        )
     if kinds == {"captions"} and modality == "text":
-        return texts_part(label(path), files, source, tables=tables, told=told)
+        return texts_part(label(path), files, source, tables=tables, on_progress=on_progress)
     if kinds == {modality}:
         return files_part(
             label(path),
@@ -356,7 +364,7 @@ def _part(path: str, modality: Modality, source: Source, tables: TableCache, tol
             key=path,
             tables=tables,
             depth=source.check,
-            told=told,
+            on_progress=on_progress,
         )
     if modality != "text":
         refuse_other_modalities(modality)

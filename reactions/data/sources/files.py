@@ -19,8 +19,8 @@ from reactions.core.storage import Entry, is_url, label, walk
 from reactions.core.transient import TransientError, is_transient, look_at_all, run_again
 from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
-from reactions.data.scan_cache import Strings, Table, TableCache
-from reactions.data.sources.config import Depth, Told, at_least, silent
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
+from reactions.data.sources.config import Depth, OnProgress, at_least, silent
 from reactions.data.sources.parts import FilePart, no_items
 from reactions.modalities import checks
 from reactions.modalities.checks import check
@@ -46,7 +46,7 @@ def folder_part(
     *,
     tables: TableCache,
     depth: Depth = "header",
-    told: Told = silent,
+    on_progress: OnProgress = silent,
 ) -> FilePart:
     """Scan a folder and all below it; ids are relative paths, sorted.
 
@@ -55,7 +55,7 @@ def folder_part(
         modality: ``"image"`` or ``"audio"``.
         tables: remembers what earlier scans found.
         depth: how hard to look for damage.
-        told: of the progress.
+        on_progress: of the progress.
 
     Raises:
         MissingError: it holds none.
@@ -81,14 +81,14 @@ def folder_part(
         key=folder,
         tables=tables,
         depth=depth,
-        told=told,
+        on_progress=on_progress,
     )
     # No part of the scan: what lies beside the files may change when none of them does.
     others = count_others((entry.name for entry in everything), modality)
     if not others:
         return part
     facts = {"others": others, "notices": [describe_others(others, modality)]}
-    table = Table(part.table.columns, {**part.table.facts, **facts})
+    table = ScanTable(part.table.columns, {**part.table.facts, **facts})
     return FilePart(part.name, table, part.signature, part.size_bytes)
 
 
@@ -100,7 +100,7 @@ def files_part(
     key: str,
     tables: TableCache,
     depth: Depth = "header",
-    told: Told = silent,
+    on_progress: OnProgress = silent,
 ) -> FilePart:
     """Scan a list of files.
 
@@ -112,7 +112,7 @@ def files_part(
         tables: remembers what earlier scans found; files that did not change are not read
             again, and a scan that was killed goes on where it was.
         depth: how hard to look for damage; a harder look is not forgotten.
-        told: of the progress.
+        on_progress: of the progress.
 
     Raises:
         DataError: an id is repeated, or a remote place cannot be read.
@@ -128,7 +128,7 @@ def files_part(
             break
     else:
         check_ids(name, modality, [id for id, _ in files])
-        table = _scan(name, files, modality, names, tables, depth, told)
+        table = _scan(name, files, modality, names, tables, depth, on_progress)
         tables.put(cached, signature, table)
         if signature:
             tables.journal(cached).drop()
@@ -174,8 +174,8 @@ def _scan(
     names: Sequence[str],
     tables: TableCache,
     depth: Depth,
-    told: Told,
-) -> Table:
+    on_progress: OnProgress,
+) -> ScanTable:
     known = _known(names, tables, files)
     journal = tables.journal(names[-1])
     tags = [""] * len(files)
@@ -191,7 +191,7 @@ def _scan(
     look = partial(_look, modality=modality, depth=depth)
     with looking() as pool:
         for start in range(0, len(todo), _BLOCK_ROWS):
-            told(name, start, len(todo))
+            on_progress(name, start, len(todo))
             rows = todo[start : start + _BLOCK_ROWS]
             entries = [entry for row in rows if (entry := files[row][1]) is not None]
             fresh = []
@@ -204,8 +204,8 @@ def _scan(
             finally:  # what was looked at before one could not be
                 journal.note(fresh)
     if todo:
-        told(name, len(todo), len(todo))
-    return Table(
+        on_progress(name, len(todo), len(todo))
+    return ScanTable(
         {
             "id": Strings.pack(id for id, _ in files),
             "url": Strings.pack(entry.url if entry else "" for _, entry in files),

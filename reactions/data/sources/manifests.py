@@ -15,14 +15,19 @@ from reactions.core.storage import Entry, entry_of
 from reactions.core.types import Modality
 from reactions.data.corpora import text_tag
 from reactions.data.manifest import Row, other_digest, read_manifest
-from reactions.data.scan_cache import Strings, Table, TableCache
-from reactions.data.sources.config import Source, Told, silent
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
+from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import files_part
 from reactions.data.sources.parts import FilePart, Part, TextPart
 
 
 def manifest_part(
-    path: Path, modality: Modality, source: Source, *, tables: TableCache, told: Told = silent
+    path: Path,
+    modality: Modality,
+    source: Source,
+    *,
+    tables: TableCache,
+    on_progress: OnProgress = silent,
 ) -> Part:
     """Read the items of one modality from a manifest, and scan their files.
 
@@ -46,7 +51,7 @@ def manifest_part(
     own_ids = np.array([row.own_id for row in rows], bool)
     if not any(isinstance(row.value, Path) for row in rows):
         tags = (text_tag(str(row.value)) if row.sha256 else "" for row in rows)
-        table = Table(
+        table = ScanTable(
             {
                 "id": Strings.pack(row.id for row in rows),
                 "text": Strings.pack(str(row.value or "") for row in rows),
@@ -67,11 +72,11 @@ def manifest_part(
         key=f"manifest {path}",
         tables=tables,
         depth=source.check,
-        told=told,
+        on_progress=on_progress,
     )
     facts = {**part.table.facts, **facts}
     if not any(row.why or row.sha256 for row in rows):
-        table = Table(part.table.columns, facts)
+        table = ScanTable(part.table.columns, facts)
         return FilePart(part.name, table, part.signature, part.size_bytes, own_ids)
     # What the manifest says is not part of the scan: it may change when no file does.
     columns = {
@@ -79,7 +84,7 @@ def manifest_part(
         "place": Strings.pack(_place(path, row) for row in rows),
         "why": _verdicts(rows, part.table.strings("why"), part.table.strings("tag")),
     }
-    return FilePart(part.name, Table(columns, facts), part.signature, part.size_bytes, own_ids)
+    return FilePart(part.name, ScanTable(columns, facts), part.signature, part.size_bytes, own_ids)
 
 
 def others_remark(manifest: Path, others: Mapping[Modality, int]) -> str:

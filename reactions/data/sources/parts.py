@@ -15,7 +15,7 @@ from reactions.core.hashing import digest
 from reactions.core.storage import Blob, is_url
 from reactions.core.types import Modality
 from reactions.data.corpora import text_tag
-from reactions.data.scan_cache import Table
+from reactions.data.scan_cache import ScanTable
 
 
 class Part(ABC):
@@ -33,7 +33,7 @@ class Part(ABC):
     def __init__(
         self,
         name: str,
-        table: Table,
+        table: ScanTable,
         signature: str,
         size_bytes: int,
         own_ids: NDArray[np.bool_] | None = None,

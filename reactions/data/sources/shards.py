@@ -17,9 +17,9 @@ from reactions.core.text_lines import NOT_UTF8, decode_text
 from reactions.core.transient import run_again
 from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
-from reactions.data.scan_cache import Strings, Table, TableCache
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.captions import captions_in, check_options, parse_json
-from reactions.data.sources.config import Depth, Source, Told, at_least, silent
+from reactions.data.sources.config import Depth, OnProgress, Source, at_least, silent
 from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.tar_index import index_shards, split_member
@@ -48,7 +48,7 @@ def shards_part(
     source: Source,
     *,
     tables: TableCache,
-    told: Told = silent,
+    on_progress: OnProgress = silent,
 ) -> Part:
     """Return the rows of one modality in WebDataset shards, one a sample.
 
@@ -62,7 +62,7 @@ def shards_part(
         modality: ``"text"``, ``"image"`` or ``"audio"``.
         source: columns, member and depth.
         tables: remembers what earlier runs found.
-        told: of the progress.
+        on_progress: of the progress.
 
     Raises:
         DataError: a tar is cut short, damaged or compressed, or a key is repeated in it.
@@ -80,9 +80,9 @@ def shards_part(
             break
     else:
         if modality == "text":
-            table = _texts(name, shards, source, tables, told)
+            table = _texts(name, shards, source, tables, on_progress)
         else:
-            table = _media(name, shards, modality, source, tables, told)
+            table = _media(name, shards, modality, source, tables, on_progress)
         tables.put(cached, signature, table)
     size_bytes = int(table.facts["size_bytes"])
     kind = TextPart if modality == "text" else ShardPart
@@ -90,10 +90,10 @@ def shards_part(
 
 
 def _samples(
-    shards: Sequence[Entry], depth: Depth, tables: TableCache, told: Told
-) -> Iterator[tuple[int, Table, list[_Sample]]]:
+    shards: Sequence[Entry], depth: Depth, tables: TableCache, on_progress: OnProgress
+) -> Iterator[tuple[int, ScanTable, list[_Sample]]]:
     """Yield number, index and samples of each shard, in order."""
-    indexes = index_shards(shards, tables=tables, depth=depth, told=told)
+    indexes = index_shards(shards, tables=tables, depth=depth, on_progress=on_progress)
     for number, index in enumerate(indexes):
         found: dict[str, _Sample] = {}
         for row, member in enumerate(index.strings("member")):
@@ -110,8 +110,8 @@ def _media(
     modality: Modality,
     source: Source,
     tables: TableCache,
-    told: Told,
-) -> Table:
+    on_progress: OnProgress,
+) -> ScanTable:
     keys: list[str] = []
     members: list[str] = []
     tags: list[str] = []
@@ -119,7 +119,7 @@ def _media(
     numbers: list[tuple[int, int, int]] = []
     others: Counter[str] = Counter()
     n_loose = 0
-    for number, index, samples in _samples(shards, source.check, tables, told):
+    for number, index, samples in _samples(shards, source.check, tables, on_progress):
         n_loose += int(index.facts.get("loose", 0))
         names, digests, verdicts = (list(index.strings(c)) for c in ("member", "tag", "why"))
         offsets, sizes = index.numbers("offset").tolist(), index.numbers("size").tolist()
@@ -141,7 +141,7 @@ def _media(
     if not any(members):
         raise _nothing(name, modality, others)
     columns = np.array(numbers, np.int64).reshape(-1, 3)
-    return Table(
+    return ScanTable(
         {
             "id": Strings.pack(_ids(name, modality, shards, keys, columns[:, 0].tolist())),
             "shard": columns[:, 0].astype(np.int32),
@@ -200,8 +200,8 @@ def _file_called(sample: _Sample, name: str) -> str:
 
 
 def _texts(
-    name: str, shards: Sequence[Entry], source: Source, tables: TableCache, told: Told
-) -> Table:
+    name: str, shards: Sequence[Entry], source: Source, tables: TableCache, on_progress: OnProgress
+) -> ScanTable:
     ids: list[str] = []
     numbers: list[int] = []
     texts: list[str] = []
@@ -209,7 +209,7 @@ def _texts(
     whys: list[str] = []
     others: Counter[str] = Counter()
     n_captions = 0
-    for number, index, samples in _samples(shards, source.check, tables, told):
+    for number, index, samples in _samples(shards, source.check, tables, on_progress):
         offsets, sizes = index.numbers("offset"), index.numbers("size")
         members = index.strings("member")
         with open_binary(shards[number].url) as stream:
@@ -235,7 +235,7 @@ def _texts(
                     whys.append(why)
     if not n_captions:
         raise _nothing(name, "text", others)
-    return Table(
+    return ScanTable(
         {
             "id": Strings.pack(_ids(name, "text", shards, ids, numbers)),
             "text": Strings.pack(texts),

@@ -16,8 +16,8 @@ import numpy as np
 from reactions.core.hashing import bytes_digest, digest
 from reactions.core.storage import Entry, open_binary
 from reactions.core.transient import TransientError, look_at_all, run_again
-from reactions.data.scan_cache import Strings, Table, TableCache
-from reactions.data.sources.config import Depth, Told, at_least, silent
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
+from reactions.data.sources.config import Depth, OnProgress, at_least, silent
 from reactions.data.sources.files import looking
 from reactions.data.sources.parts import signature_of
 from reactions.data.tar_members import tar_members
@@ -41,8 +41,8 @@ def index_shards(
     *,
     tables: TableCache,
     depth: Depth = "header",
-    told: Told = silent,
-) -> Iterator[Table]:
+    on_progress: OnProgress = silent,
+) -> Iterator[ScanTable]:
     """Yield an index of each tar's members, in order, reading only tars that changed.
 
     Args:
@@ -50,7 +50,7 @@ def index_shards(
         tables: remembers what earlier runs found, shard by shard.
         depth: how hard to look for damage of images and sounds; a harder look is not
             forgotten.
-        told: of the progress.
+        on_progress: of the progress.
 
     Yields:
         Columns ``member``, ``offset``, ``size``, ``tag`` and ``why``; the fact ``loose`` counts
@@ -67,14 +67,14 @@ def index_shards(
             if (table := tables.get(cached, signature)) is not None:
                 break
         else:
-            told("shards", i, len(shards))
+            on_progress("shards", i, len(shards))
             try:
                 table = _index(shard, depth)
             except (OSError, MemoryError) as error:
                 raise run_again(shard.url, error) from error
             tables.put(cached, signature, table)
         yield table
-    told("shards", len(shards), len(shards))
+    on_progress("shards", len(shards), len(shards))
 
 
 def split_member(name: str) -> tuple[str, str]:
@@ -96,7 +96,7 @@ class _Member(NamedTuple):
     sha256: str
 
 
-def _index(shard: Entry, depth: Depth) -> Table:
+def _index(shard: Entry, depth: Depth) -> ScanTable:
     members: list[_Member] = []
     tags: list[str] = []
     whys: list[str] = []
@@ -108,7 +108,7 @@ def _index(shard: Entry, depth: Depth) -> Table:
                 tags.append(tag)
                 whys.append(why)
             members += (member._replace(data=b"") for member in batch)
-    return Table(
+    return ScanTable(
         {
             "member": Strings.pack(member.name for member in members),
             "offset": np.array([member.offset for member in members], np.int64),

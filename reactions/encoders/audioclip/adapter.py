@@ -22,10 +22,10 @@ from torch import Tensor
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
-from reactions.encoders.audioclip.esresnext import Hearer
+from reactions.encoders.audioclip.esresnext import AudioEncoder
 from reactions.encoders.base import (
-    Side,
-    SidedEncoder,
+    Tower,
+    TowerEncoder,
     import_package,
     need_package,
     transformer_flops,
@@ -36,7 +36,7 @@ from reactions.encoders.preprocessing.image_transform import ImageTransform
 from reactions.encoders.wav2clip import centre, in_groups
 from reactions.modalities import media
 from reactions.weights.checkpoints import verify_digest
-from reactions.weights.locate import Places, Requirement, WeightsFile, verify
+from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
 from reactions.weights.locate import digest_cache as remembered_digests
 from reactions.weights.safe_load import check_shapes, find, read_tensors, require
 
@@ -91,7 +91,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space of an AudioCLIP checkpoint, hashing the file but not opening it.
 
@@ -99,7 +99,7 @@ def resolve(
         uri: see the module.
         name: what the space is called; "" calls it after the file.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: there is no such file.
@@ -107,7 +107,7 @@ def resolve(
     """
     wanted = uri.removeprefix(f"{ADAPTER}:") or next(iter(PUBLISHED))
     called = name or Path(wanted).stem
-    where = places or Places.of_environment()
+    where = locator or WeightLocator.of_environment()
     path, published = find(ADAPTER, wanted, called, PUBLISHED, where)
     digests = digest_cache or remembered_digests()
     weights_digest = verify(called, published or WeightsFile(path.name), path, digests)
@@ -141,7 +141,7 @@ def check(spec: SpaceSpec) -> None:
     require(Path(spec.source), spec.name, f"restore it, or {ADAPTER}:FILE with another path")
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
     """Open an AudioCLIP checkpoint; nothing is downloaded.
 
     Args:
@@ -178,17 +178,17 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         out: Tensor = clip.encode_text(torch.from_numpy(ids).to(device))
         return out
 
-    return SidedEncoder(
+    return TowerEncoder(
         spec,
         {
-            "audio": Side(samples_of, lambda x: in_groups(hearer, x, device), batch_items=8),
-            "image": Side(_PICTURE.fit, project_images),
-            "text": Side(tokenize, project_texts),
+            "audio": Tower(samples_of, lambda x: in_groups(hearer, x, device), batch_items=8),
+            "image": Tower(_PICTURE.fit, project_images),
+            "text": Tower(tokenize, project_texts),
         },
     )
 
 
-def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[Hearer, Any]:
+def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioEncoder, Any]:
     """Return a checkpoint's audio tower, and its CLIP as open_clip's model.
 
     Args:
@@ -206,7 +206,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[Hearer
         if not _UNUSED.fullmatch(name)
     }
     try:
-        hearer = Hearer(_blocks(state, "audio.layer"), int(state["audio.fc.weight"].shape[0]))
+        hearer = AudioEncoder(_blocks(state, "audio.layer"), int(state["audio.fc.weight"].shape[0]))
         clip = _clip(path, state)
     except (KeyError, ValueError, IndexError) as error:
         lacks = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else "of its shapes"

@@ -20,7 +20,7 @@ _WINDOW, _HOP, _FRAME = 1654, 561, 2048
 _ROWS, _BANDS = 1025, 3
 
 
-class Hearer(nn.Module):
+class AudioEncoder(nn.Module):
     """Learnt spectrogram, ResNeXt-50 with attention, linear head.
 
     Args:
@@ -46,7 +46,7 @@ class Hearer(nn.Module):
         self.register_buffer("window", _blackman_harris(_WINDOW), persistent=False)
         self.register_buffer("kernels", torch.zeros(0), persistent=False)
 
-    def freeze(self) -> Hearer:
+    def freeze(self) -> AudioEncoder:
         """Compute the transform from its parameters once and for all; return the tower."""
         with torch.no_grad():
             self.register_buffer("kernels", self._wavelets(), persistent=False)

@@ -30,7 +30,7 @@ _MIN_RATE_HZ, _MAX_RATE_HZ = 100, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class ClapAudioConfig:
     """How a CLAP model wants its sounds.
 
     Attributes:
@@ -95,12 +95,12 @@ class Hearing:
         )
 
 
-def features(sound: Any, hearing: Hearing) -> NDArray[np.float32]:
+def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
     """Return the log-mel views of a decoded sound.
 
     Args:
         sound: a ``Waveform``.
-        hearing: of the model.
+        audio_config: of the model.
 
     Returns:
         (views, frames, mels) float32 in dB: one view, or four for a sound that a fused
@@ -110,19 +110,22 @@ def features(sound: Any, hearing: Hearing) -> NDArray[np.float32]:
     Raises:
         MediaError: it is not a usable sound.
     """
-    samples = media.resample(usable(sound), hearing.rate_hz).samples
-    if hearing.quantised:
+    samples = media.resample(usable(sound), audio_config.rate_hz).samples
+    if audio_config.quantised:
         samples = quantise(samples)
-    if len(samples) < hearing.samples:
-        samples = _fill(samples, hearing)
-    elif len(samples) > hearing.samples and not hearing.fused:
-        start = (len(samples) - hearing.samples) // 2
-        samples = samples[start : start + hearing.samples]
-    mel = hearing.spectrogram(samples)
-    if len(mel) == hearing.frames:
+    if len(samples) < audio_config.samples:
+        samples = _fill(samples, audio_config)
+    elif len(samples) > audio_config.samples and not audio_config.fused:
+        start = (len(samples) - audio_config.samples) // 2
+        samples = samples[start : start + audio_config.samples]
+    mel = audio_config.spectrogram(samples)
+    if len(mel) == audio_config.frames:
         return mel[None]
-    crops = [mel[start : start + hearing.frames] for start in crop_starts(len(mel), hearing.frames)]
-    return np.stack([_shrink(mel, hearing.frames), *crops])
+    crops = [
+        mel[start : start + audio_config.frames]
+        for start in crop_starts(len(mel), audio_config.frames)
+    ]
+    return np.stack([_shrink(mel, audio_config.frames), *crops])
 
 
 def usable(sound: Any) -> Waveform:
@@ -171,11 +174,11 @@ def _shrink(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     return shrunk[0, 0].numpy()
 
 
-def _fill(samples: NDArray[np.float32], hearing: Hearing) -> NDArray[np.float32]:
-    if hearing.padding == "repeat":
-        return np.resize(samples, hearing.samples)
-    out = np.zeros(hearing.samples, np.float32)
-    times = hearing.samples // len(samples) if hearing.padding == "repeatpad" else 1
+def _fill(samples: NDArray[np.float32], audio_config: ClapAudioConfig) -> NDArray[np.float32]:
+    if audio_config.padding == "repeat":
+        return np.resize(samples, audio_config.samples)
+    out = np.zeros(audio_config.samples, np.float32)
+    times = audio_config.samples // len(samples) if audio_config.padding == "repeatpad" else 1
     out[: times * len(samples)] = np.tile(samples, times)
     return out
 

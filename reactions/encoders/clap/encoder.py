@@ -11,8 +11,8 @@ from torch import Tensor
 
 from reactions.core.errors import DataError
 from reactions.core.types import Modality, SpaceSpec
-from reactions.encoders.base import Side, SidedEncoder, pad_tokens
-from reactions.encoders.clap.audio_features import Hearing, features
+from reactions.encoders.base import Tower, TowerEncoder, pad_tokens
+from reactions.encoders.clap.audio_features import ClapAudioConfig, features
 from reactions.encoders.clap.text import MAX_TOKENS, Tokens
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _PAD = 1
 
 
 def encoder(
-    spec: SpaceSpec, model: Any, *, hearing: Hearing, tokens: Tokens, device: str
-) -> SidedEncoder:
+    spec: SpaceSpec, model: Any, *, audio_config: ClapAudioConfig, tokens: Tokens, device: str
+) -> TowerEncoder:
     """Return a CLAP space ready to embed.
 
     Prepared audio is (1 or 4, frames, mels) float32, four views of a longer sound; prepared
@@ -35,7 +35,7 @@ def encoder(
     Args:
         spec: what is known of it.
         model: transformers' ClapModel.
-        hearing: how it wants its sounds.
+        audio_config: how it wants its sounds.
         tokens: its tokenizer.
         device: where to compute.
 
@@ -64,11 +64,13 @@ def encoder(
         out: Tensor = model.text_projection(read.pooler_output)
         return out
 
-    return SidedEncoder(
+    return TowerEncoder(
         spec,
         {
-            "audio": Side(lambda sound: features(sound, hearing), project_sounds, batch_items=16),
-            "text": Side(tokens.of, project_texts, batch_items=64),
+            "audio": Tower(
+                lambda sound: features(sound, audio_config), project_sounds, batch_items=16
+            ),
+            "text": Tower(tokens.of, project_texts, batch_items=64),
         },
     )
 

@@ -15,15 +15,15 @@ import numpy as np
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
-from reactions.encoders.base import SidedEncoder, need_package
+from reactions.encoders.base import TowerEncoder, need_package
 from reactions.encoders.clap import keys, text
-from reactions.encoders.clap.audio_features import Hearing
+from reactions.encoders.clap.audio_features import ClapAudioConfig
 from reactions.encoders.clap.encoder import MODALITIES, encoder
 from reactions.encoders.preprocessing.log_mel import mel_filters
 from reactions.weights.checkpoints import verify_digest
 from reactions.weights.locate import (
-    Places,
     Requirement,
+    WeightLocator,
     WeightsFile,
     verify,
 )
@@ -81,7 +81,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space of a laion_clap checkpoint, hashing the file but not opening it.
 
@@ -89,7 +89,7 @@ def resolve(
         uri: ``laion_clap:FILE``: a path, or the bare name of one of ``PUBLISHED``.
         name: what the space is called; "" calls it after the file.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: there is no such file.
@@ -97,7 +97,7 @@ def resolve(
     """
     wanted = uri.removeprefix(f"{ADAPTER}:")
     called = name or Path(wanted).stem
-    where = places or Places.of_environment()
+    where = locator or WeightLocator.of_environment()
     path, published = find(ADAPTER, wanted, called, PUBLISHED, where)
     digests = digest_cache or remembered_digests()
     weights_digest = verify(called, published or WeightsFile(path.name), path, digests)
@@ -132,10 +132,10 @@ def check(spec: SpaceSpec) -> None:
         need_package(package, spec.source, keys.EXTRA)
     path = Path(spec.source)
     require(path, spec.name, f"restore it, or {ADAPTER}:FILE with another path")
-    text.find(spec.name, path.parent, Places.of_environment())
+    text.find(spec.name, path.parent, WeightLocator.of_environment())
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
     """Open a laion_clap checkpoint; nothing is downloaded.
 
     The tokenizer's files are looked for beside the checkpoint, in ``roberta-base`` beside it,
@@ -151,18 +151,20 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         DataError: not the file that ``spec`` names, or no checkpoint that fits.
     """
     path = Path(spec.source)
-    places = Places.of_environment()
+    locator = WeightLocator.of_environment()
     require(path, spec.name, f"restore it, or {ADAPTER}:FILE with another path")
-    tokens = text.Tokens(text.find(spec.name, path.parent, places))
+    tokens = text.Tokens(text.find(spec.name, path.parent, locator))
     verify_digest(spec, remembered_digests().of(path), path)
     tensors = read_tensors(path)
     model = keys.build(spec.name, path, tensors)
-    hearing = Hearing(fused=bool(model.config.audio_config.enable_fusion))
-    _check_filters(path, tensors, hearing)
-    return encoder(spec, model, hearing=hearing, tokens=tokens, device=device)
+    audio_config = ClapAudioConfig(fused=bool(model.config.audio_config.enable_fusion))
+    _check_filters(path, tensors, audio_config)
+    return encoder(spec, model, audio_config=audio_config, tokens=tokens, device=device)
 
 
-def _check_filters(path: Path, tensors: Mapping[str, Tensor], hearing: Hearing) -> None:
+def _check_filters(
+    path: Path, tensors: Mapping[str, Tensor], audio_config: ClapAudioConfig
+) -> None:
     """Refuse a checkpoint that was trained on another spectrogram than ours.
 
     Every checkpoint carries librosa's filters, fused ones too, though they use others.
@@ -171,14 +173,19 @@ def _check_filters(path: Path, tensors: Mapping[str, Tensor], hearing: Hearing) 
     if theirs is None:
         return
     ours = mel_filters(
-        hearing.rate_hz, hearing.fft, hearing.mels, hearing.low_hz, hearing.high_hz, "slaney"
+        audio_config.rate_hz,
+        audio_config.fft,
+        audio_config.mels,
+        audio_config.low_hz,
+        audio_config.high_hz,
+        "slaney",
     )
     if tuple(theirs.shape) != ours.shape or not np.allclose(
         theirs.float().numpy(), ours, rtol=0, atol=_FILTER_TOLERANCE
     ):
         raise DataError(
             f"the checkpoint '{path}' was trained on another spectrogram",
-            why=f"its mel filters, {tuple(theirs.shape)}, are not those of {hearing.mels} bands "
-            f"from {hearing.low_hz:g} to {hearing.high_hz:g} Hz, {ours.shape}",
+            why=f"its mel filters, {tuple(theirs.shape)}, are not those of {audio_config.mels} "
+            f"bands from {audio_config.low_hz:g} to {audio_config.high_hz:g} Hz, {ours.shape}",
             path=str(path),
         )

@@ -13,7 +13,7 @@ import numpy as np
 from reactions.core.errors import DataError, MissingError
 from reactions.encoders.base import import_package
 from reactions.weights.hub import hub_snapshot
-from reactions.weights.locate import Places, WeightsRepo
+from reactions.weights.locate import WeightLocator, WeightsRepo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,21 +68,21 @@ class Tokens:
         return np.array(self._tokenizer.encode(text).ids, np.int64)
 
 
-def find(space: str, beside: Path, places: Places) -> Path:
+def find(space: str, beside: Path, locator: WeightLocator) -> Path:
     """Return the folder with RoBERTa's tokenizer; nothing is downloaded.
 
     Args:
         space: its name, for the message.
         beside: a folder to look in first, and in its ``roberta-base``.
-        places: where to look then: ``roberta-base`` in its folders, and the hub's cache.
+        locator: where to look then: ``roberta-base`` in its folders, and the hub's cache.
 
     Raises:
         MissingError: it is nowhere.
     """
-    folders = [beside, beside / _FOLDER, *(folder / _FOLDER for folder in places.folders)]
+    folders = [beside, beside / _FOLDER, *(folder / _FOLDER for folder in locator.folders)]
     for repo in (ROBERTA.repo, _OLDER_NAME):
         for revision in (ROBERTA.revision, ""):
-            snapshot = hub_snapshot(repo, revision, places.hub)
+            snapshot = hub_snapshot(repo, revision, locator.hub)
             if snapshot is not None:
                 folders.append(snapshot)
     for folder in folders:

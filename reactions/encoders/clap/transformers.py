@@ -17,13 +17,13 @@ from reactions.core.hashing import digest
 from reactions.core.local_files import is_file
 from reactions.core.types import SpaceSpec
 from reactions.encoders.base import (
-    SidedEncoder,
+    TowerEncoder,
     import_package,
     need_package,
     transformer_flops,
 )
 from reactions.encoders.clap import text
-from reactions.encoders.clap.audio_features import Hearing
+from reactions.encoders.clap.audio_features import ClapAudioConfig
 from reactions.encoders.clap.encoder import MODALITIES, audio_flops, encoder
 from reactions.encoders.clap.keys import EXTRA
 from reactions.encoders.transformers.repository import (
@@ -37,7 +37,7 @@ from reactions.encoders.transformers.repository import (
 )
 from reactions.weights.checkpoints import package_errors, verify_digest
 from reactions.weights.hub import commit_of, licence_of
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 from reactions.weights.locate import digest_cache as remembered_digests
 from reactions.weights.safe_load import check_shapes, read_tensors
 
@@ -55,7 +55,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space of a CLAP model, hashing its files but not opening its weights.
 
@@ -63,15 +63,15 @@ def resolve(
         uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``.
         name: what the space is called; "" calls it after the repository.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: the model, or a part of it, is not on this machine.
         UsageError: the URI names no repository, or a precision other than ``fp32``.
         DataError: another kind of model, or a damaged configuration.
     """
-    found = _find(uri, name, places or Places.of_environment())
-    hearing = _hearing(found)
+    found = _find(uri, name, locator or WeightLocator.of_environment())
+    audio_config = _hearing(found)
     digests = digest_cache or remembered_digests()
     spec = SpaceSpec(
         name=found.name,
@@ -83,7 +83,7 @@ def resolve(
         licence=licence_of(found.folder),
         weights_digest=weights_digest(found, weights_files(found, uri), digests),
         preprocessing=(
-            ("audio", f"clap-logmel-{digest('clap-hearing', list(astuple(hearing)))[:8]}-1"),
+            ("audio", f"clap-logmel-{digest('clap-hearing', list(astuple(audio_config)))[:8]}-1"),
             ("text", f"{tokeniser_tag(found, digests)}-truncate{text.MAX_TOKENS}-1"),
         ),
         flops_per_item=_flops(found),
@@ -100,10 +100,10 @@ def check(spec: SpaceSpec) -> None:
     """
     for package in ("transformers", "tokenizers"):
         need_package(package, spec.source, EXTRA)
-    weights_files(_find(spec.source, spec.name, Places.of_environment()), spec.source)
+    weights_files(_find(spec.source, spec.name, WeightLocator.of_environment()), spec.source)
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
     """Open a CLAP model that ``resolve`` described; nothing is downloaded.
 
     Args:
@@ -114,7 +114,7 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         MissingError: a package or a part of the model is missing.
         DataError: not the files that ``spec`` names, or weights that do not fit.
     """
-    found = _find(spec.source, spec.name, Places.of_environment())
+    found = _find(spec.source, spec.name, WeightLocator.of_environment())
     files = weights_files(found, spec.source)
     digests = remembered_digests()
     verify_digest(spec, weights_digest(found, files, digests), found.folder)
@@ -122,12 +122,12 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
     clap = import_package("transformers.models.clap.modeling_clap", spec.source, EXTRA)
     tokens = text.Tokens(found.folder)
     model = _built(clap, found, files)
-    hearing = _hearing(found)
-    _check_hearing(found, hearing, model.config.audio_config)
-    return encoder(spec, model, hearing=hearing, tokens=tokens, device=device)
+    audio_config = _hearing(found)
+    _check_hearing(found, audio_config, model.config.audio_config)
+    return encoder(spec, model, audio_config=audio_config, tokens=tokens, device=device)
 
 
-def _check_hearing(found: Repository, hearing: Hearing, network: Any) -> None:
+def _check_hearing(found: Repository, audio_config: ClapAudioConfig, network: Any) -> None:
     """Refuse a feature extractor whose spectrograms do not fit the network.
 
     Raises:
@@ -137,10 +137,12 @@ def _check_hearing(found: Repository, hearing: Hearing, network: Any) -> None:
     # The network folds a spectrogram into a square picture, some stripes beside each other.
     longest = side * (side // bands)
     why = ""
-    if hearing.mels != bands:
-        why = f"the extractor makes {hearing.mels} mel bands, the network takes {bands}"
-    elif hearing.frames > longest:
-        why = f"the extractor makes {hearing.frames} frames, the network takes {longest} at most"
+    if audio_config.mels != bands:
+        why = f"the extractor makes {audio_config.mels} mel bands, the network takes {bands}"
+    elif audio_config.frames > longest:
+        why = (
+            f"the extractor makes {audio_config.frames} frames, the network takes {longest} at most"
+        )
     if why:
         raise DataError(
             f"the parts of '{found.folder}' do not fit together",
@@ -174,8 +176,8 @@ def _counted(key: str) -> bool:
 # --- the repository ------------------------------------------------------------------
 
 
-def _find(uri: str, name: str, places: Places) -> Repository:
-    found, options = find(uri, name, places)
+def _find(uri: str, name: str, locator: WeightLocator) -> Repository:
+    found, options = find(uri, name, locator)
     if found.family != _FAMILY:
         raise DataError(
             f"'{found.folder}' holds no CLAP model",
@@ -191,7 +193,7 @@ def _find(uri: str, name: str, places: Places) -> Repository:
     return found
 
 
-def _hearing(found: Repository) -> Hearing:
+def _hearing(found: Repository) -> ClapAudioConfig:
     """Return how the model wants its sounds, as ClapFeatureExtractor would read it."""
     path, settings = _settings(found)
     fused = bool(found.part("audio_config").get("enable_fusion", False))
@@ -206,7 +208,7 @@ def _hearing(found: Repository) -> Hearing:
         )
     try:
         rate_hz = int(settings.get("sampling_rate", 48_000))
-        return Hearing(
+        return ClapAudioConfig(
             fused=fused,
             rate_hz=rate_hz,
             samples=int(settings.get("max_length_s", 10) * rate_hz),

@@ -18,8 +18,8 @@ from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, Sizes, flops
 from reactions.encoders.preprocessing.clip_bpe import require_ftfy
 from reactions.weights.checkpoints import verify_digest
 from reactions.weights.locate import (
-    Places,
     Requirement,
+    WeightLocator,
     WeightsFile,
     find_file,
     missing,
@@ -75,7 +75,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space of an ImageBind checkpoint.
 
@@ -84,7 +84,7 @@ def resolve(
             ``imagebind_bfloat16:FILE``): a path, or the bare name of the published file.
         name: what the space is called; "" for ``ImageBind``.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: there is no such file.
@@ -92,7 +92,7 @@ def resolve(
     """
     adapter, _, wanted = uri.partition(":")
     called = name or "ImageBind"
-    where = places or Places.of_environment()
+    where = locator or WeightLocator.of_environment()
     path = expand_user(wanted).absolute()
     if called in where.overrides or (wanted == WEIGHTS.filename and not exists(path)):
         path = find_file(called, FORMS, where, fetch=uri)
@@ -238,7 +238,7 @@ def locate(source: Path, space: str) -> Path:
             space=space,
             path=str(source),
         )
-    raise missing(space, candidates, Places.of_environment())
+    raise missing(space, candidates, WeightLocator.of_environment())
 
 
 def _require_known(modalities: Sequence[Modality]) -> None:

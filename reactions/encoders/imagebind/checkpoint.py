@@ -87,8 +87,8 @@ def _read_safetensors(path: Path) -> Checkpoint:
         part = file.get_slice(key)
         kinds[key] = (tuple(part.get_shape()), _ELEMENTS.get(part.get_dtype(), _NO_FLOAT))
     heads = json.loads((file.metadata() or {}).get(METADATA, "{}")).get("heads", {})
-    told = {str(modality): int(n) for modality, n in heads.items()}
-    return Checkpoint(path, kinds, file.get_tensor, told)
+    head_counts = {str(modality): int(n) for modality, n in heads.items()}
+    return Checkpoint(path, kinds, file.get_tensor, head_counts)
 
 
 def sizes_of(
@@ -113,7 +113,7 @@ def sizes_of(
         DataError: keys are missing, unexpected or of another shape; ``fields`` names them.
     """
     wanted = tuple(modalities)
-    told = {**checkpoint.heads, **(heads or {})}
+    head_counts = {**checkpoint.heads, **(heads or {})}
     rows = Counter(
         shape[0]
         for key, (shape, _) in checkpoint.kinds.items()
@@ -121,7 +121,7 @@ def sizes_of(
     )
     sizes = Sizes(
         dim=rows.most_common(1)[0][0] if rows else HUGE.dim,
-        towers={modality: _tower_size(checkpoint, modality, told) for modality in wanted},
+        towers={modality: _tower_size(checkpoint, modality, head_counts) for modality in wanted},
     )
     _check(checkpoint, sizes, space)
     return sizes

@@ -24,8 +24,8 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.base import (
-    Side,
-    SidedEncoder,
+    Tower,
+    TowerEncoder,
     element_type,
     import_package,
     join_options,
@@ -54,8 +54,8 @@ from reactions.weights.hub import (
     tokeniser_files,
 )
 from reactions.weights.locate import (
-    Places,
     Requirement,
+    WeightLocator,
     WeightsRepo,
     find_file,
     missing,
@@ -75,7 +75,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space that a URI names; its weights are hashed, not loaded.
 
@@ -83,14 +83,14 @@ def resolve(
         uri: see the module.
         name: what the space is called; "" calls it after the model.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: open_clip is not installed, it knows no such model, or the weights or the
             tokeniser are not on this machine.
         DataError: a configuration is damaged.
     """
-    where = places or Places.of_environment()
+    where = locator or WeightLocator.of_environment()
     digests = digest_cache or remembered_digests()
     model, options = parse(uri, name, where)
     called = name or model.name
@@ -130,7 +130,7 @@ def requirements(uri: str) -> tuple[Requirement, ...]:
     if rest.startswith("hf-hub:"):
         repo, revision = split_repo(rest.removeprefix("hf-hub:"))
         return (WeightsRepo(repo, revision, (CONFIG, *TOKENISER_FILES), WEIGHTS),)
-    model, _ = parse(uri, "", Places.of_environment())
+    model, _ = parse(uri, "", WeightLocator.of_environment())
     wanted: list[Requirement] = []
     if model.files:
         names = tuple(file.filename for file in model.files)
@@ -151,12 +151,12 @@ def check(spec: SpaceSpec) -> None:
         MissingError: open_clip or the weights are missing.
     """
     need_package("open_clip", spec.source, EXTRA)
-    where = Places.of_environment()
+    where = WeightLocator.of_environment()
     model, _ = parse(spec.source, spec.name, where)
     _tokeniser_folder(model, _weights(model, spec.name, where), spec.name, where)
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
     """Load a model that ``resolve`` described.
 
     Args:
@@ -168,7 +168,7 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         DataError: the weights are not those that ``spec`` names, or do not fit the model.
     """
     open_clip = import_package("open_clip", spec.source, EXTRA)
-    where = Places.of_environment()
+    where = WeightLocator.of_environment()
     model, options = parse(spec.source, spec.name, where)
     weights = _weights(model, spec.name, where)
     digests = remembered_digests()
@@ -196,16 +196,16 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         out: Tensor = network.encode_text(torch.from_numpy(np.stack(inputs)).to(device))
         return out
 
-    sides: Mapping[Modality, Side] = {
-        "image": Side(transform.fit, project_images),
+    sides: Mapping[Modality, Tower] = {
+        "image": Tower(transform.fit, project_images),
         # As long as the model reads: its position embeddings are added whole.
-        "text": Side(tokenise, project_texts, batch_items=256),
+        "text": Tower(tokenise, project_texts, batch_items=256),
     }
-    return SidedEncoder(spec, sides)
+    return TowerEncoder(spec, sides)
 
 
-def _weights(model: Model, space: str, places: Places) -> Path:
-    return model.path or find_file(space, model.files, places, fetch=model.uri)
+def _weights(model: Model, space: str, locator: WeightLocator) -> Path:
+    return model.path or find_file(space, model.files, locator, fetch=model.uri)
 
 
 def _digest(model: Model, weights: Path, digests: DigestCache) -> Digest:
@@ -242,18 +242,20 @@ def _transform(model: Model) -> ImageTransform:
     )
 
 
-def _tokeniser_folder(model: Model, weights: Path, space: str, places: Places) -> Path | None:
+def _tokeniser_folder(
+    model: Model, weights: Path, space: str, locator: WeightLocator
+) -> Path | None:
     """Return the folder of a transformers tokeniser; None where open_clip's own serves."""
     repo = _text(model).get("hf_tokenizer_name", "")
     if not repo:
         return None
-    snapshot = hub_snapshot(repo, "", places.hub)
+    snapshot = hub_snapshot(repo, "", locator.hub)
     candidates = [model.folder, weights.parent, snapshot]
     for folder in candidates:
         if folder is not None and tokeniser_files(folder):
             return folder
-    looked_in = [folder for folder in (weights.parent, snapshot or places.hub) if folder]
-    error = missing(space, looked_in, places, fetch=model.uri)
+    looked_in = [folder for folder in (weights.parent, snapshot or locator.hub) if folder]
+    error = missing(space, looked_in, locator, fetch=model.uri)
     error.what = f"no tokeniser for space '{space}'"
     error.fix = error.fix.partition("   or")[0]
     raise error
@@ -285,7 +287,7 @@ def _tokens(
     return locked(lambda caption: tokenise(caption)[0])
 
 
-def _network(open_clip: Any, model: Model, space: str, places: Places) -> Any:
+def _network(open_clip: Any, model: Model, space: str, locator: WeightLocator) -> Any:
     """Build the model with random weights, asking no hub for those of its towers."""
     config = {key: value for key, value in model.config.items() if key != "custom_text"}
     text = config["text_cfg"] = {**config["text_cfg"], "hf_model_pretrained": False}
@@ -294,9 +296,9 @@ def _network(open_clip: Any, model: Model, space: str, places: Places) -> Any:
         vision["timm_model_pretrained"] = False
     if "hf_model_name" in text:
         wanted = WeightsRepo(text["hf_model_name"], files=("config.json",))
-        snapshot = hub_snapshot(wanted.repo, "", places.hub)
+        snapshot = hub_snapshot(wanted.repo, "", locator.hub)
         if snapshot is None:
-            raise missing(space, [places.hub / wanted.repo], places, fetch=model.uri)
+            raise missing(space, [locator.hub / wanted.repo], locator, fetch=model.uri)
         text["hf_model_name"] = str(snapshot)
     else:
         del text["hf_model_pretrained"]

@@ -17,7 +17,7 @@ from reactions.core.local_files import expand_user, is_file, read_text_file
 from reactions.encoders.base import import_package, need_package, split_options
 from reactions.weights.hub import commit_of, split_repo
 from reactions.weights.locate import (
-    Places,
+    WeightLocator,
     WeightsFile,
     WeightsRepo,
     find_folder,
@@ -57,13 +57,13 @@ class Model:
     folder: Path | None = None
 
 
-def parse(uri: str, name: str, places: Places) -> tuple[Model, dict[str, str]]:
+def parse(uri: str, name: str, locator: WeightLocator) -> tuple[Model, dict[str, str]]:
     """Tell which model a URI names; its options come beside.
 
     Args:
         uri: ``open_clip:...``.
         name: what the space is called; "" calls it after the model.
-        places: where weights lie.
+        locator: where weights lie.
 
     Raises:
         MissingError: open_clip is not installed, knows no such model, or a folder is missing.
@@ -74,18 +74,18 @@ def parse(uri: str, name: str, places: Places) -> tuple[Model, dict[str, str]]:
         repo, revision = split_repo(rest.removeprefix("hf-hub:"))
         short = name or repo.rpartition("/")[2]
         wanted = WeightsRepo(repo, revision, (CONFIG,), WEIGHTS)
-        folder = find_folder(short, wanted, places, fetch=f"{ADAPTER}:{rest}")
+        folder = find_folder(short, wanted, locator, fetch=f"{ADAPTER}:{rest}")
         pinned = commit_of(folder)
-        given = name in places.overrides
+        given = name in locator.overrides
         canonical = f"{folder.absolute()}" if given else f"hf-hub:{repo}"
         if pinned and not given:
             canonical += f"@{pinned}"
         return _from_folder(f"{ADAPTER}:{canonical}", short, folder), options
     folder = expand_user(rest)
     if is_file(folder / CONFIG):
-        folder = places.overrides.get(name, folder)
+        folder = locator.overrides.get(name, folder)
         if not is_file(folder / CONFIG):
-            raise missing(name, [folder], places)
+            raise missing(name, [folder], locator)
         return _from_folder(
             f"{ADAPTER}:{folder.absolute()}", folder.resolve().name, folder
         ), options

@@ -22,8 +22,8 @@ from reactions.core.errors import DataError, DimensionMismatch
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.base import (
-    Side,
-    SidedEncoder,
+    Tower,
+    TowerEncoder,
     element_type,
     import_package,
     join_options,
@@ -51,7 +51,7 @@ from reactions.encoders.transformers.repository import (
 )
 from reactions.weights.checkpoints import package_errors, refuse_code, verify_digest
 from reactions.weights.hub import commit_of, licence_of, split_repo
-from reactions.weights.locate import Places, Requirement, WeightsRepo
+from reactions.weights.locate import Requirement, WeightLocator, WeightsRepo
 from reactions.weights.locate import digest_cache as remembered_digests
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space that a URI names; its weights are hashed, not loaded.
 
@@ -85,18 +85,18 @@ def resolve(
         uri: see the module.
         name: what the space is called; "" calls it after the repository.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: the repository, or a part of it, is not on this machine.
         DataError: it is damaged, or of a family that cannot be run.
         UsageError: the URI names no repository.
     """
-    where = places or Places.of_environment()
+    where = locator or WeightLocator.of_environment()
     found, options = find(uri, name, where)
     if found.family in _ELSEWHERE:
         module = importlib.import_module(_ELSEWHERE[found.family])
-        spec: SpaceSpec = module.resolve(uri, name=name, digest_cache=digest_cache, places=where)
+        spec: SpaceSpec = module.resolve(uri, name=name, digest_cache=digest_cache, locator=where)
         return spec
     if found.family not in _CLASSES:
         raise DataError(
@@ -147,11 +147,11 @@ def check(spec: SpaceSpec) -> None:
         MissingError: transformers or a part of the repository is missing.
     """
     need_package("transformers", spec.source, EXTRA)
-    found, _ = find(spec.source, spec.name, Places.of_environment())
+    found, _ = find(spec.source, spec.name, WeightLocator.of_environment())
     weights_files(found, spec.source)
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
     """Load a model that ``resolve`` described.
 
     Args:
@@ -162,7 +162,7 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         MissingError: transformers or a part of the repository is missing.
         DataError: the weights are not those that ``spec`` names, or do not fit the model.
     """
-    found, options = find(spec.source, spec.name, Places.of_environment())
+    found, options = find(spec.source, spec.name, WeightLocator.of_environment())
     files = weights_files(found, spec.source)
     digests = remembered_digests()
     verify_digest(spec, weights_digest(found, files, digests), found.folder)
@@ -201,13 +201,13 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         ids = torch.from_numpy(pad_tokens(inputs, pad_id)).to(device)
         return _pooled(model.get_text_features(input_ids=ids))
 
-    sides: Mapping[Modality, Side] = {
-        "image": Side(
+    sides: Mapping[Modality, Tower] = {
+        "image": Tower(
             picture.fit if isinstance(picture, ImageTransform) else picture.cut, project_images
         ),
-        "text": Side(locked(tokenise), project_texts, batch_items=256),
+        "text": Tower(locked(tokenise), project_texts, batch_items=256),
     }
-    return SidedEncoder(spec, sides)
+    return TowerEncoder(spec, sides)
 
 
 def _dim(found: Repository) -> int:

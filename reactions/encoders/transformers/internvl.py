@@ -28,8 +28,8 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.base import (
-    Side,
-    SidedEncoder,
+    Tower,
+    TowerEncoder,
     element_type,
     import_package,
     join_options,
@@ -66,7 +66,7 @@ from reactions.weights.hub import (
     trusted_commit,
     trusts_folder,
 )
-from reactions.weights.locate import Places
+from reactions.weights.locate import WeightLocator
 from reactions.weights.locate import digest_cache as remembered_digests
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def resolve(
     *,
     name: str = "",
     digest_cache: DigestCache | None = None,
-    places: Places | None = None,
+    locator: WeightLocator | None = None,
 ) -> SpaceSpec:
     """Describe the space that a URI names; nothing of the repository runs.
 
@@ -93,14 +93,14 @@ def resolve(
         uri: see the module.
         name: what the space is called; "" calls it after the repository.
         digest_cache: remembers digests of large files.
-        places: where weights lie; None asks the environment.
+        locator: where weights lie; None asks the environment.
 
     Raises:
         MissingError: the repository, or a part of it, is not on this machine.
         DataError: it is damaged, or another kind of model.
         UsageError: the URI names no repository, or no commit.
     """
-    found, options = _find(uri, name, places or Places.of_environment())
+    found, options = _find(uri, name, locator or WeightLocator.of_environment())
     digests = digest_cache or remembered_digests()
     transform = transform_of(found, "clip", _side(found))
     text = f"summarize-{tokeniser_tag(found, digests)}-truncate{MAX_TOKENS}-1"
@@ -131,13 +131,13 @@ def check(spec: SpaceSpec) -> None:
         MissingError: transformers or a part of the repository is missing.
         UsageError: running its code was not allowed.
     """
-    found, _ = _find(spec.source, spec.name, Places.of_environment())
+    found, _ = _find(spec.source, spec.name, WeightLocator.of_environment())
     _allow(found)
     need_package("transformers", spec.source, EXTRA)
     weights_files(found, spec.source)
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
+def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
     """Run the repository's code and load its weights, if that was allowed.
 
     Args:
@@ -149,7 +149,7 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         MissingError: a package or a part of the repository is missing.
         DataError: the files are not those that ``spec`` names, or do not work.
     """
-    found, options = _find(spec.source, spec.name, Places.of_environment())
+    found, options = _find(spec.source, spec.name, WeightLocator.of_environment())
     _allow(found)
     files = weights_files(found, spec.source)
     digests = remembered_digests()
@@ -181,18 +181,18 @@ def load(spec: SpaceSpec, *, device: str = "cpu") -> SidedEncoder:
         out: Tensor = model.encode_text(ids)
         return out
 
-    sides: Mapping[Modality, Side] = {
-        "image": Side(transform.fit, project_images, batch_items=32),
-        "text": Side(locked(tokenise), project_texts, batch_items=32),
+    sides: Mapping[Modality, Tower] = {
+        "image": Tower(transform.fit, project_images, batch_items=32),
+        "text": Tower(locked(tokenise), project_texts, batch_items=32),
     }
-    return SidedEncoder(spec, sides)
+    return TowerEncoder(spec, sides)
 
 
 # --- what may run --------------------------------------------------------------------
 
 
-def _find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str]]:
-    found, options = find(uri, name, places)
+def _find(uri: str, name: str, locator: WeightLocator) -> tuple[Repository, dict[str, str]]:
+    found, options = find(uri, name, locator)
     if "clip_embed_dim" not in found.config or not code_references(found.config):
         raise DataError(
             f'cannot run the model "{uri}"',

@@ -25,7 +25,7 @@ from reactions.weights.hub import (
     tokeniser_files,
     trusted_commit,
 )
-from reactions.weights.locate import Places, WeightsRepo, find_folder
+from reactions.weights.locate import WeightLocator, WeightsRepo, find_folder
 
 SCHEME = "hf"
 EXTRA = "hf"
@@ -105,14 +105,14 @@ class Repository:
         return DataError(f"cannot use '{path}'", why=why, path=str(path), space=self.name)
 
 
-def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str]]:
+def find(uri: str, name: str, locator: WeightLocator) -> tuple[Repository, dict[str, str]]:
     """Find the repository that a URI names; its options come beside.
 
     Args:
         uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``; without a revision the commit that
             ``MOLSPACE_TRUST_REMOTE_CODE`` names is taken, or the main branch.
         name: what the space is called; "" calls it after the repository.
-        places: where weights lie.
+        locator: where weights lie.
 
     Raises:
         MissingError: it is not on this machine.
@@ -121,7 +121,7 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
     """
     rest, options = split_options(uri, OPTIONS)
     if rest.startswith(("/", "./", "../", "~")) or rest in (".", ".."):
-        folder = expand_user(places.overrides.get(name, Path(rest))).absolute()
+        folder = expand_user(locator.overrides.get(name, Path(rest))).absolute()
         if not is_dir(folder):
             raise MissingError(
                 f"no folder '{folder}'",
@@ -135,7 +135,7 @@ def find(uri: str, name: str, places: Places) -> tuple[Repository, dict[str, str
     wanted = WeightsRepo(repo, revision, FILES, WEIGHTS)
     fetch = f"{SCHEME}:{repo}@{revision}" if revision else f"{SCHEME}:{repo}"
     try:
-        folder = find_folder(called, wanted, places, fetch=fetch)
+        folder = find_folder(called, wanted, locator, fetch=fetch)
     except MissingError as error:
         if is_dir(Path(rest)):
             error.fix += f"   or, for the folder, {SCHEME}:./{rest}"
@@ -301,16 +301,16 @@ def _sizes(shape: Any) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' progress bars and reports off the terminal; errors still raise."""
-    told = importlib.import_module("transformers.utils.logging")
-    level, bars = told.get_verbosity(), told.is_progress_bar_enabled()
-    told.set_verbosity(logging.CRITICAL)
-    told.disable_progress_bar()
+    library_logging = importlib.import_module("transformers.utils.logging")
+    level, bars = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
+    library_logging.set_verbosity(logging.CRITICAL)
+    library_logging.disable_progress_bar()
     try:
         yield
     finally:
-        told.set_verbosity(level)
+        library_logging.set_verbosity(level)
         if bars:
-            told.enable_progress_bar()
+            library_logging.enable_progress_bar()
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from reactions.eval.task_data import RetrievalData
 from reactions.eval.tasks.published import (
     Captioned,
     Layout,
-    Opening,
+    PublishedSet,
     captioned,
     captions_in,
 )
@@ -24,7 +24,7 @@ LAYOUT = Layout(
 )
 
 
-def items_of(opening: Opening) -> list[Captioned]:
+def items_of(published: PublishedSet) -> list[Captioned]:
     """Return the clips, whether they are there or not.
 
     Raises:
@@ -32,24 +32,24 @@ def items_of(opening: Opening) -> list[Captioned]:
     """
     needed = ("audiocap_id", "youtube_id", "start_time", "caption")
     clips: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in opening.read_csv(opening.labels, needed):
+    for row in published.read_csv(published.labels, needed):
         clips.setdefault((row["youtube_id"], row["start_time"]), []).append(row)
     return [
         Captioned(
             id=f"{video}_{start}",
             names=(f"{video}_{start}", video, *(row["audiocap_id"] for row in rows)),
-            captions=captions_in(opening, video, (row["caption"] for row in rows)),
+            captions=captions_in(published, video, (row["caption"] for row in rows)),
             video=video,
         )
         for (video, start), rows in clips.items()
     ]
 
 
-def read(opening: Opening) -> RetrievalData:
+def read(published: PublishedSet) -> RetrievalData:
     """Return the clips that are there, with all their captions.
 
     Raises:
         MissingError: no clip is there.
         DataError: the csv is damaged, or no clip can be decoded.
     """
-    return captioned(opening, "audio", items_of(opening))
+    return captioned(published, "audio", items_of(published))

@@ -8,7 +8,7 @@ import numpy as np
 
 from reactions.eval.task_data import MultilabelData
 from reactions.eval.tasks.labels import PUBLISHED
-from reactions.eval.tasks.published import Layout, Opening
+from reactions.eval.tasks.published import Layout, PublishedSet
 
 LAYOUT = Layout(
     task="audioset",
@@ -23,68 +23,70 @@ LAYOUT = Layout(
 )
 
 
-def read(opening: Opening) -> MultilabelData:
+def read(published: PublishedSet) -> MultilabelData:
     """Return the segments that are there.
 
     Raises:
         MissingError: the list of classes or every clip is missing.
         DataError: a csv is damaged, or no clip can be decoded.
     """
-    mids, classes = _classes(opening)
+    mids, classes = _classes(published)
     column = {mid: i for i, mid in enumerate(mids)}
-    segments = _segments(opening)
-    shelf = opening.shelf("audio")
+    segments = _segments(published)
+    media_index = published.media_index("audio")
     found = [
         (id, labels, entry)
         for id, labels in segments.items()
-        if (entry := shelf.get_video(id)) is not None
+        if (entry := media_index.get_video(id)) is not None
     ]
     if not found:
-        raise opening.missing(f"none of its {len(segments)} segments has a file", ("audio",))
-    part = opening.part("audio", [(id, entry) for id, _, entry in found])
+        raise published.missing(f"none of its {len(segments)} segments has a file", ("audio",))
+    part = published.part("audio", [(id, entry) for id, _, entry in found])
     targets = np.zeros((len(found), len(classes)), np.bool_)
     for row, (id, labels, _) in enumerate(found):
         for mid in labels:
             if mid not in column:
                 why = f"'{id}' has the class '{mid}', which class_labels_indices.csv lacks"
-                raise opening.damaged(opening.labels, why)
+                raise published.damaged(published.labels, why)
             targets[row, column[mid]] = True
     return MultilabelData(
-        queries=opening.corpus(part, part.good, "audio"),
+        queries=published.corpus(part, part.good, "audio"),
         targets=targets[part.good],
         classes=classes,
         expected=LAYOUT.expected,
     )
 
 
-def _classes(opening: Opening) -> tuple[list[str], tuple[str, ...]]:
-    path = opening.labels.with_name("class_labels_indices.csv")
+def _classes(published: PublishedSet) -> tuple[list[str], tuple[str, ...]]:
+    path = published.labels.with_name("class_labels_indices.csv")
     if not path.is_file():
-        raise opening.missing(f"no {path.name} beside {opening.labels.name}")
-    rows = list(opening.read_csv(path, ("index", "mid", "display_name")))
+        raise published.missing(f"no {path.name} beside {published.labels.name}")
+    rows = list(published.read_csv(path, ("index", "mid", "display_name")))
     if not all(row["index"].isdecimal() for row in rows):
-        raise opening.damaged(path, "an index is not a number")
+        raise published.damaged(path, "an index is not a number")
     rows.sort(key=lambda row: int(row["index"]))
     return [row["mid"] for row in rows], tuple(row["display_name"] for row in rows)
 
 
-def _segments(opening: Opening) -> dict[str, list[str]]:
+def _segments(published: PublishedSet) -> dict[str, list[str]]:
     """Return YouTube ids and their labels; the header is three lines of comment."""
-    lines = [line for line in opening.read_lines(opening.labels) if not line.startswith("#")]
+    lines = [line for line in published.read_lines(published.labels) if not line.startswith("#")]
     found: dict[str, list[str]] = {}
     for line in lines:
         try:  # one by one: a lone quote must not take the next line with it
             fields = PUBLISHED.fields_of(line)
         except csv.Error as error:
-            raise opening.damaged(opening.labels, f"{error}: {line[:60]}") from None
+            raise published.damaged(published.labels, f"{error}: {line[:60]}") from None
         if fields[0] == "YTID":
             continue
         labels = [mid.strip() for mid in ",".join(fields[3:]).split(",") if mid.strip()]
         if len(fields) < 4 or not labels:
-            raise opening.damaged(opening.labels, f"a line has no labels: {','.join(fields)[:60]}")
+            raise published.damaged(
+                published.labels, f"a line has no labels: {','.join(fields)[:60]}"
+            )
         if fields[0] in found:
-            raise opening.damaged(opening.labels, f"'{fields[0]}' is listed twice")
+            raise published.damaged(published.labels, f"'{fields[0]}' is listed twice")
         found[fields[0]] = labels
     if not found:
-        raise opening.damaged(opening.labels, "it lists no segments")
+        raise published.damaged(published.labels, "it lists no segments")
     return found

@@ -6,7 +6,7 @@ from reactions.eval.task_data import RetrievalData
 from reactions.eval.tasks.published import (
     Captioned,
     Layout,
-    Opening,
+    PublishedSet,
     captioned,
     captions_in,
 )
@@ -24,7 +24,7 @@ LAYOUT = Layout(
 )
 
 
-def items_of(opening: Opening) -> list[Captioned]:
+def items_of(published: PublishedSet) -> list[Captioned]:
     """Return the clips, whether they are there or not.
 
     Raises:
@@ -35,17 +35,17 @@ def items_of(opening: Opening) -> list[Captioned]:
         Captioned(
             id=row["file_name"].rpartition(".")[0] or row["file_name"],
             names=(row["file_name"],),
-            captions=captions_in(opening, row["file_name"], (row[column] for column in columns)),
+            captions=captions_in(published, row["file_name"], (row[column] for column in columns)),
         )
-        for row in opening.read_csv(opening.labels, ["file_name", *columns])
+        for row in published.read_csv(published.labels, ["file_name", *columns])
     ]
 
 
-def read(opening: Opening) -> RetrievalData:
+def read(published: PublishedSet) -> RetrievalData:
     """Return the clips that are there, with all their captions.
 
     Raises:
         MissingError: no clip is there.
         DataError: the csv is damaged, or no clip can be decoded.
     """
-    return captioned(opening, "audio", items_of(opening))
+    return captioned(published, "audio", items_of(published))

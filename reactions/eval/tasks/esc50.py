@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reactions.eval.task_data import ClassificationData
-from reactions.eval.tasks.published import Layout, Opening
+from reactions.eval.tasks.published import Layout, PublishedSet
 
 LAYOUT = Layout(
     task="esc50",
@@ -19,30 +19,32 @@ LAYOUT = Layout(
 )
 
 
-def read(opening: Opening) -> ClassificationData:
+def read(published: PublishedSet) -> ClassificationData:
     """Return the clips that are there; classes in the order of their published numbers.
 
     Raises:
         MissingError: no clip is there.
         DataError: the csv is damaged, or no clip can be decoded.
     """
-    path = opening.labels
-    rows = list(opening.read_csv(path, ("filename", "fold", "target", "category")))
+    path = published.labels
+    rows = list(published.read_csv(path, ("filename", "fold", "target", "category")))
     names: dict[int, str] = {}
     for row in rows:
         if not (row["target"].isdecimal() and row["fold"].isdecimal()):
-            raise opening.damaged(path, f"target or fold of '{row['filename']}' is not a number")
+            raise published.damaged(path, f"target or fold of '{row['filename']}' is not a number")
         if names.setdefault(int(row["target"]), row["category"]) != row["category"]:
-            raise opening.damaged(path, f"target {row['target']} has two categories")
+            raise published.damaged(path, f"target {row['target']} has two categories")
     numbers = sorted(names)
-    shelf = opening.shelf("audio")
-    found = [(row, entry) for row in rows if (entry := shelf.get([row["filename"]])) is not None]
+    media_index = published.media_index("audio")
+    found = [
+        (row, entry) for row in rows if (entry := media_index.get([row["filename"]])) is not None
+    ]
     if not found:
-        raise opening.missing(f"none of its {len(rows)} clips is there", ("audio",))
-    part = opening.part("audio", [(row["filename"].rpartition(".")[0], e) for row, e in found])
+        raise published.missing(f"none of its {len(rows)} clips is there", ("audio",))
+    part = published.part("audio", [(row["filename"].rpartition(".")[0], e) for row, e in found])
     kept = [row for (row, _), whole in zip(found, part.good, strict=True) if whole]
     return ClassificationData(
-        queries=opening.corpus(part, part.good, "audio"),
+        queries=published.corpus(part, part.good, "audio"),
         labels=np.array([numbers.index(int(row["target"])) for row in kept], np.int64),
         classes=tuple(names[number] for number in numbers),
         # Published folds count from 1, ours from 0.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.published import Layout, Opening, paired
+from reactions.eval.tasks.published import Layout, PublishedSet, paired
 
 LAYOUT = Layout(
     task="flickrnet",
@@ -26,18 +26,18 @@ LAYOUT = Layout(
 )
 
 
-def read(opening: Opening) -> RetrievalData:
+def read(published: PublishedSet) -> RetrievalData:
     """Return the pairs whose sound and image are there.
 
     Raises:
         MissingError: no pair is there.
         DataError: the list is damaged, or no pair can be decoded.
     """
-    if opening.labels.is_dir():
-        ids = sorted(path.stem for path in opening.labels.glob("*.xml"))
+    if published.labels.is_dir():
+        ids = sorted(path.stem for path in published.labels.glob("*.xml"))
     else:
-        fields = (line.split(",")[0] for line in opening.read_lines(opening.labels))
+        fields = (line.split(",")[0] for line in published.read_lines(published.labels))
         ids = [field.strip().removesuffix(".mp4") for field in fields]
     if not ids:
-        raise opening.damaged(opening.labels, "it lists no pairs")
-    return paired(opening, {id: (id, f"{id}.mp4") for id in ids})
+        raise published.damaged(published.labels, "it lists no pairs")
+    return paired(published, {id: (id, f"{id}.mp4") for id in ids})

@@ -16,7 +16,7 @@ import numpy as np
 
 from reactions.core.storage import Entry, walk
 from reactions.eval.task_data import ClassificationData
-from reactions.eval.tasks.published import Layout, Opening
+from reactions.eval.tasks.published import Layout, PublishedSet
 from reactions.modalities.suffixes import modality_of
 
 _NAMES = (
@@ -55,19 +55,19 @@ LAYOUT = Layout(
 _WNID = re.compile(r"n\d{8}")
 
 
-def read(opening: Opening) -> ClassificationData:
+def read(published: PublishedSet) -> ClassificationData:
     """Return the images that are there; classes in the order of their WordNet ids.
 
     Raises:
         MissingError: images, names or truth are missing.
         DataError: a file is damaged, or no image can be decoded.
     """
-    names = _names(opening)
+    names = _names(published)
     wnids = sorted(names)
-    entries = [e for e in walk(str(opening.labels)) if modality_of(e.name) == "image"]
+    entries = [e for e in walk(str(published.labels)) if modality_of(e.name) == "image"]
     folders = {entry.name.partition("/")[0] for entry in entries if "/" in entry.name}
     if not entries:
-        raise opening.missing(f"no images in {opening.labels}")
+        raise published.missing(f"no images in {published.labels}")
     if folders:
         found = [
             (entry, entry.name.partition("/")[0])
@@ -75,45 +75,45 @@ def read(opening: Opening) -> ClassificationData:
             if _WNID.fullmatch(entry.name.partition("/")[0])
         ]
     else:
-        found = _flat(opening, entries, wnids)
+        found = _flat(published, entries, wnids)
     if strangers := {wnid for _, wnid in found} - set(wnids):
-        raise opening.damaged(opening.labels, f"the class {min(strangers)} has no name")
+        raise published.damaged(published.labels, f"the class {min(strangers)} has no name")
     if not found:
-        raise opening.damaged(opening.labels, "none of its images has a class")
-    part = opening.part("image", [(_stem(entry), entry) for entry, _ in found])
+        raise published.damaged(published.labels, "none of its images has a class")
+    part = published.part("image", [(_stem(entry), entry) for entry, _ in found])
     number = {wnid: i for i, wnid in enumerate(wnids)}
     labels = np.array([number[wnid] for _, wnid in found], np.int64)
     return ClassificationData(
-        queries=opening.corpus(part, part.good, "image"),
+        queries=published.corpus(part, part.good, "image"),
         labels=labels[part.good],
         classes=_distinct([names[wnid] for wnid in wnids]),
         expected=LAYOUT.expected,
     )
 
 
-def _names(opening: Opening) -> dict[str, str]:
+def _names(published: PublishedSet) -> dict[str, str]:
     """Return WordNet id to all names of the class, separated by commas."""
-    path = next((p for name in _NAMES if (p := opening.folder / name).is_file()), None)
+    path = next((p for name in _NAMES if (p := published.folder / name).is_file()), None)
     if path is None:
-        raise opening.missing("no names of its classes", _NAMES[:4])
+        raise published.missing("no names of its classes", _NAMES[:4])
     names: dict[str, str] = {}
     if path.suffix == ".json":
-        record = opening.read_json(path)
+        record = published.read_json(path)
         if not isinstance(record, Mapping):
-            raise opening.damaged(path, "it is not a JSON object")
+            raise published.damaged(path, "it is not a JSON object")
         for value in record.values():
             if isinstance(value, list) and len(value) == 2:
                 names[str(value[0])] = str(value[1]).replace("_", " ")
     else:
-        for line in opening.read_lines(path):
+        for line in published.read_lines(path):
             wnid, _, name = line.replace("\t", " ").partition(" ")
             name = re.sub(r"^\d+ ", "", name.strip())  # map_clsloc.txt numbers its classes
             if _WNID.fullmatch(wnid) and name:
                 names[wnid] = name.replace("_", " ")
     if not names or not all(map(_WNID.fullmatch, names)):
-        raise opening.damaged(path, "it has no lines such as 'n01440764 tench'")
+        raise published.damaged(path, "it has no lines such as 'n01440764 tench'")
     if path.name == "words.txt":  # all of WordNet: only what the set uses are classes
-        here = {child.name for child in opening.labels.iterdir() if child.is_dir()}
+        here = {child.name for child in published.labels.iterdir() if child.is_dir()}
         names = {wnid: name for wnid, name in names.items() if wnid in here}
     return names
 
@@ -126,30 +126,34 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
     )
 
 
-def _flat(opening: Opening, entries: list[Entry], wnids: list[str]) -> list[tuple[Entry, str]]:
+def _flat(
+    published: PublishedSet, entries: list[Entry], wnids: list[str]
+) -> list[tuple[Entry, str]]:
     """Return the class of each image of a flat folder, by the file of truth."""
-    places = (opening.folder, opening.labels.parent)
+    places = (published.folder, published.labels.parent)
     path = next((p for f in places for n in _TRUTHS if (p := f / n).is_file()), None)
     if path is None:
-        raise opening.missing(
-            f"the images in {opening.labels} lie in no folders of classes, and there is no "
+        raise published.missing(
+            f"the images in {published.labels} lie in no folders of classes, and there is no "
             f"{', '.join(_TRUTHS[:3])}"
         )
-    truth = _truth(opening, path, entries, wnids)
+    truth = _truth(published, path, entries, wnids)
     return [(entry, truth[_stem(entry)]) for entry in entries if _stem(entry) in truth]
 
 
-def _truth(opening: Opening, path: Path, entries: list[Entry], wnids: list[str]) -> dict[str, str]:
+def _truth(
+    published: PublishedSet, path: Path, entries: list[Entry], wnids: list[str]
+) -> dict[str, str]:
     if path.suffix == ".csv":  # ImageId,PredictionString: "n03995372 85 1 499 272 ..."
-        rows = opening.read_csv(path, ("ImageId", "PredictionString"))
+        rows = published.read_csv(path, ("ImageId", "PredictionString"))
         truth: dict[str, str] = {}
         for fields in rows:
             label = fields["PredictionString"].split(" ")[0]
-            _add(opening, path, truth, fields["ImageId"], label)
+            _add(published, path, truth, fields["ImageId"], label)
         return truth
-    lines = opening.read_lines(path)
+    lines = published.read_lines(path)
     if all(line.isdecimal() for line in lines):  # one number a line, by the order of the images
-        numbered = _numbered(opening, path)
+        numbered = _numbered(published, path)
         # Images are numbered from 1, so that an incomplete folder still finds its lines.
         truth = {}
         for stem in map(_stem, entries):
@@ -165,27 +169,27 @@ def _truth(opening: Opening, path: Path, entries: list[Entry], wnids: list[str])
         if label.isdecimal() and int(label) < len(wnids):
             label = wnids[int(label)]
         if not _WNID.fullmatch(label):
-            raise opening.damaged(path, f"no class in the line '{line[:60]}'")
-        _add(opening, path, truth, Path(name.strip()).stem, label)
+            raise published.damaged(path, f"no class in the line '{line[:60]}'")
+        _add(published, path, truth, Path(name.strip()).stem, label)
     return truth
 
 
-def _add(opening: Opening, path: Path, truth: dict[str, str], name: str, label: str) -> None:
+def _add(published: PublishedSet, path: Path, truth: dict[str, str], name: str, label: str) -> None:
     if truth.setdefault(name, label) != label:
-        raise opening.damaged(path, f"'{name}' has two classes, {truth[name]} and {label}")
+        raise published.damaged(path, f"'{name}' has two classes, {truth[name]} and {label}")
 
 
-def _numbered(opening: Opening, path: Path) -> dict[int, str]:
+def _numbered(published: PublishedSet, path: Path) -> dict[int, str]:
     """Return the devkit's own numbers of the classes."""
-    places = (path.with_name("map_clsloc.txt"), *(opening.folder / name for name in _NAMES[3:6]))
+    places = (path.with_name("map_clsloc.txt"), *(published.folder / name for name in _NAMES[3:6]))
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise opening.missing(
+        raise published.missing(
             f"{path.name} numbers the classes as the devkit does, but map_clsloc.txt, which says "
             "how, is not beside it"
         )
     numbered = {}
-    for line in opening.read_lines(found):
+    for line in published.read_lines(found):
         fields = line.split()
         if len(fields) >= 2 and _WNID.fullmatch(fields[0]) and fields[1].isdecimal():
             numbered[int(fields[1])] = fields[0]

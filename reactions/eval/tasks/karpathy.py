@@ -8,7 +8,7 @@ from reactions.eval.task_data import RetrievalData
 from reactions.eval.tasks.published import (
     Captioned,
     Layout,
-    Opening,
+    PublishedSet,
     captioned,
     captions_in,
 )
@@ -44,13 +44,13 @@ FLICKR30K = Layout(
 )
 
 
-def items_of(opening: Opening) -> list[Captioned]:
+def items_of(published: PublishedSet) -> list[Captioned]:
     """Return the images of the test split, whether they are there or not.
 
     Raises:
         DataError: the JSON is damaged, or has no test split.
     """
-    record = opening.read_json(opening.labels)
+    record = published.read_json(published.labels)
     try:
         images: list[dict[str, Any]] = [i for i in record["images"] if i["split"] == "test"]
         found = [
@@ -58,25 +58,25 @@ def items_of(opening: Opening) -> list[Captioned]:
                 id=image["filename"].rpartition(".")[0],
                 names=(image["filename"],),
                 captions=captions_in(
-                    opening, image["filename"], (one["raw"] for one in image["sentences"])
+                    published, image["filename"], (one["raw"] for one in image["sentences"])
                 ),
             )
             for image in images
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise opening.damaged(
-            opening.labels, f"it is not laid out as published ({error})"
+        raise published.damaged(
+            published.labels, f"it is not laid out as published ({error})"
         ) from None
     if not found:
-        raise opening.damaged(opening.labels, "it has no test split")
+        raise published.damaged(published.labels, "it has no test split")
     return found
 
 
-def read(opening: Opening) -> RetrievalData:
+def read(published: PublishedSet) -> RetrievalData:
     """Return the images that are there, with all their captions.
 
     Raises:
         MissingError: no image is there.
         DataError: the JSON is damaged, or no image can be decoded.
     """
-    return captioned(opening, "image", items_of(opening))
+    return captioned(published, "image", items_of(published))

@@ -18,7 +18,7 @@ from reactions.core.storage import Entry, walk
 from reactions.core.types import Modality
 from reactions.data.corpora import TextCorpus
 from reactions.data.scan_cache import TableCache
-from reactions.data.sources.config import Source, Told, silent
+from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.files import files_part
 from reactions.data.sources.parts import FilePart
@@ -57,7 +57,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class PublishedSet:
     """A set's folder, and what its readers need.
 
     Attributes:
@@ -65,28 +65,28 @@ class Opening:
         folder: where it lies.
         labels: the file, or folder, of labels that was found.
         tables: remembers scans of its media.
-        told: of the progress of scans.
+        on_progress: of the progress of scans.
     """
 
     layout: Layout
     folder: Path
     labels: Path
     tables: TableCache
-    told: Told = silent
+    on_progress: OnProgress = silent
 
-    def shelf(self, modality: Modality) -> Shelf:
+    def media_index(self, modality: Modality) -> MediaIndex:
         """Return the set's files of one modality.
 
         Raises:
             MissingError: there are none.
         """
         names = dict(self.layout.media)[modality]
-        shelf = Shelf(self.folder, modality, names)
-        if not shelf.entries:
-            others = describe_others(shelf.others, modality)
+        media_index = MediaIndex(self.folder, modality, names)
+        if not media_index.entries:
+            others = describe_others(media_index.others, modality)
             beside = f"; {others}" if others else ""
             raise self.missing(f"no {modality} files in {self.folder}{beside}", names)
-        return shelf
+        return media_index
 
     def missing(self, why: str, names: Sequence[str] = ()) -> MissingError:
         """Return the error for files of the set that are not there."""
@@ -124,7 +124,7 @@ class Opening:
             modality,
             key=f"{self.layout.task} {self.folder}",
             tables=self.tables,
-            told=self.told,
+            on_progress=self.on_progress,
         )
 
     def corpus(self, part: FilePart, kept: NDArray[np.bool_], modality: Modality) -> SourceCorpus:
@@ -175,7 +175,7 @@ class Opening:
             raise self.damaged(path, str(error)) from error
 
 
-class Shelf:
+class MediaIndex:
     """Media files of one modality, by name.
 
     Where several files have a name, the one in the folder named first counts, then the one
@@ -259,79 +259,81 @@ class Captioned:
     video: str = ""
 
 
-def captions_in(opening: Opening, id: str, texts: Iterable[str]) -> tuple[str, ...]:
+def captions_in(published: PublishedSet, id: str, texts: Iterable[str]) -> tuple[str, ...]:
     """Return the captions of an item that say anything.
 
     Raises:
         DataError: none does.
     """
     if not (found := tuple(text.strip() for text in texts if text.strip())):
-        raise opening.damaged(opening.labels, f"'{id}' has no caption")
+        raise published.damaged(published.labels, f"'{id}' has no caption")
     return found
 
 
-def captioned(opening: Opening, modality: Modality, items: Sequence[Captioned]) -> RetrievalData:
+def captioned(
+    published: PublishedSet, modality: Modality, items: Sequence[Captioned]
+) -> RetrievalData:
     """Join a captioned set's items with their files.
 
     Raises:
         MissingError: no file is there.
         DataError: no file can be decoded.
     """
-    shelf = opening.shelf(modality)
+    media_index = published.media_index(modality)
     found: list[tuple[Captioned, Entry]] = []
     for item in items:
-        entry = shelf.get(item.names)
+        entry = media_index.get(item.names)
         if entry is None and item.video:
-            entry = shelf.get_video(item.video)
+            entry = media_index.get_video(item.video)
         if entry is None and not item.video:
-            entry = shelf.get_folded(item.names[0])
+            entry = media_index.get_folded(item.names[0])
         if entry is not None:
             found.append((item, entry))
     if not found:
         some = f"none of its {len(items)} items has a file, such as {items[0].names[0]}"
-        raise opening.missing(some, dict(opening.layout.media)[modality])
-    part = opening.part(modality, [(item.id, entry) for item, entry in found])
+        raise published.missing(some, dict(published.layout.media)[modality])
+    part = published.part(modality, [(item.id, entry) for item, entry in found])
     kept = [item for (item, _), whole in zip(found, part.good, strict=True) if whole]
-    task = opening.layout.task
+    task = published.layout.task
     return RetrievalData(
-        left=opening.corpus(part, part.good, modality),
+        left=published.corpus(part, part.good, modality),
         right=TextCorpus(
             f"{task} text",
             [caption for item in kept for caption in item.captions],
             [f"{task}/{item.id}/{i}" for item in kept for i in range(len(item.captions))],
         ),
         owner=np.repeat(np.arange(len(kept)), [len(item.captions) for item in kept]),
-        expected=opening.layout.expected,
+        expected=published.layout.expected,
     )
 
 
-def paired(opening: Opening, items: Mapping[str, Sequence[str]]) -> RetrievalData:
+def paired(published: PublishedSet, items: Mapping[str, Sequence[str]]) -> RetrievalData:
     """Join a set of sounds and images of the same name.
 
     Args:
-        opening: of the set.
+        published: of the set.
         items: id to the names its files may have.
 
     Raises:
         MissingError: no item has both files.
         DataError: no pair can be decoded.
     """
-    sounds, images = opening.shelf("audio"), opening.shelf("image")
+    sounds, images = published.media_index("audio"), published.media_index("image")
     found = [
         (id, sound, image)
         for id, names in items.items()
         if (sound := sounds.get(names)) is not None and (image := images.get(names)) is not None
     ]
     if not found:
-        raise opening.missing(f"none of its {len(items)} items has both a sound and an image")
-    left = opening.part("audio", [(id, sound) for id, sound, _ in found])
-    right = opening.part("image", [(id, image) for id, _, image in found])
+        raise published.missing(f"none of its {len(items)} items has both a sound and an image")
+    left = published.part("audio", [(id, sound) for id, sound, _ in found])
+    right = published.part("image", [(id, image) for id, _, image in found])
     both = left.good & right.good
     if not both.any():
-        raise opening.damaged(opening.labels, "no item has both a usable sound and image")
+        raise published.damaged(published.labels, "no item has both a usable sound and image")
     return RetrievalData(
-        left=opening.corpus(left, both, "audio"),
-        right=opening.corpus(right, both, "image"),
+        left=published.corpus(left, both, "audio"),
+        right=published.corpus(right, both, "image"),
         owner=np.arange(int(both.sum())),
-        expected=opening.layout.expected,
+        expected=published.layout.expected,
     )

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from reactions.core.errors import MissingError
 from reactions.core.local_files import is_dir
-from reactions.data.sources.config import Told, silent
+from reactions.data.sources.config import OnProgress, silent
 
 if TYPE_CHECKING:
     from reactions.data.scan_cache import TableCache
     from reactions.eval.task_data import BenchmarkData
-    from reactions.eval.tasks.published import Layout, Opening
+    from reactions.eval.tasks.published import Layout, PublishedSet
 
-_PACKAGE = "reactions.eval.tasks.registry"
+_PACKAGE = "reactions.eval.tasks"
 
 LAYOUTS: Mapping[str, tuple[str, str]] = {
     "esc50": (f"{_PACKAGE}.esc50", "LAYOUT"),
@@ -71,8 +71,12 @@ def layout_of(task: str) -> Layout:
 
 
 def find_set(
-    task: str, folders: Folders, *, tables: TableCache | None = None, told: Told = silent
-) -> Opening:
+    task: str,
+    folders: Folders,
+    *,
+    tables: TableCache | None = None,
+    on_progress: OnProgress = silent,
+) -> PublishedSet:
     """Find an evaluation set.
 
     In each folder it may be the folder itself, or one below with the set's name.
@@ -82,7 +86,7 @@ def find_set(
             get it.
     """
     from reactions.data.scan_cache import TableCache
-    from reactions.eval.tasks.published import Opening
+    from reactions.eval.tasks.published import PublishedSet
 
     layout = layout_of(task)
     looked: list[Path] = []
@@ -90,7 +94,7 @@ def find_set(
         for place in _places(folder, layout):
             looked.append(place)
             if (labels := layout.find_labels(place)) is not None:
-                return Opening(layout, place, labels, tables or TableCache(), told)
+                return PublishedSet(layout, place, labels, tables or TableCache(), on_progress)
     below = ", ".join(layout.folders[:3])
     raise MissingError(
         f"no data for task '{task}': {layout.title} is not there",
@@ -107,19 +111,19 @@ def find_set(
     )
 
 
-def read_set(opening: Opening) -> BenchmarkData:
+def read_set(published: PublishedSet) -> BenchmarkData:
     """Read an evaluation set that was found; only what is there and can be decoded counts.
 
     Raises:
         MissingError: labels are there, but none of the media.
         DataError: labels are damaged, or no media can be decoded.
     """
-    module, _ = LAYOUTS[opening.layout.task]
-    data: BenchmarkData = import_module(module).read(opening)
+    module, _ = LAYOUTS[published.layout.task]
+    data: BenchmarkData = import_module(module).read(published)
     return data
 
 
-def captions_of(opening: Opening) -> Iterator[tuple[str, str]]:
+def captions_of(published: PublishedSet) -> Iterator[tuple[str, str]]:
     """Yield (id, caption) of an evaluation split, whether its media are there or not.
 
     Sets without captions yield nothing.
@@ -127,11 +131,11 @@ def captions_of(opening: Opening) -> Iterator[tuple[str, str]]:
     Raises:
         DataError: labels are damaged.
     """
-    module: Any = import_module(LAYOUTS[opening.layout.task][0])
+    module: Any = import_module(LAYOUTS[published.layout.task][0])
     if hasattr(module, "items_of"):
-        for item in module.items_of(opening):
+        for item in module.items_of(published):
             for i, caption in enumerate(item.captions):
-                yield f"{opening.layout.task}/{item.id}/{i}", caption
+                yield f"{published.layout.task}/{item.id}/{i}", caption
 
 
 def _places(folder: Path, layout: Layout) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.published import Layout, Opening, paired
+from reactions.eval.tasks.published import Layout, PublishedSet, paired
 
 LAYOUT = Layout(
     task="vggss",
@@ -18,7 +18,7 @@ LAYOUT = Layout(
 )
 
 
-def read(opening: Opening) -> RetrievalData:
+def read(published: PublishedSet) -> RetrievalData:
     """Return the clips whose sound and frame are there.
 
     Files may be named as in the JSON (``YTID_000030``: id and second) or as in VGGSound
@@ -28,7 +28,7 @@ def read(opening: Opening) -> RetrievalData:
         MissingError: no clip is there.
         DataError: the JSON is damaged, or no clip can be decoded.
     """
-    record = opening.read_json(opening.labels)
+    record = published.read_json(published.labels)
     items: dict[str, tuple[str, ...]] = {}
     try:
         for entry in record:
@@ -37,9 +37,9 @@ def read(opening: Opening) -> RetrievalData:
             start_ms = int(second) * 1000
             items[name] = (name, f"{video}_{start_ms}_{start_ms + 10_000}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise opening.damaged(
-            opening.labels, f"it is not laid out as published ({error})"
+        raise published.damaged(
+            published.labels, f"it is not laid out as published ({error})"
         ) from None
     if not items:
-        raise opening.damaged(opening.labels, "it lists no clips")
-    return paired(opening, items)
+        raise published.damaged(published.labels, "it lists no clips")
+    return paired(published, items)
