@@ -207,7 +207,7 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 from reactions.core.errors import MolspaceError
-from reactions.encoders import precomputed
+from reactions.encoders.precomputed import adapter as precomputed
 import pyarrow, pyarrow.parquet, pyarrow.compute, safetensors, numpy
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -172,7 +172,7 @@ _LARGE = """
 import resource, sys, warnings
 warnings.simplefilter("ignore")
 import numpy, PIL.Image
-from reactions.data import media
+from reactions.modalities import media
 from reactions.core.errors import MediaError
 with open("/proc/self/statm") as statm:
     held = int(statm.read().split()[0]) * resource.getpagesize()

@@ -314,7 +314,7 @@ def test_resampling_stays_within_the_limit() -> None:
 _SILENCE = """
 import resource, sys
 import numpy, soundfile
-from reactions.data import media
+from reactions.modalities import media
 from reactions.core.errors import MediaError
 data = open(sys.argv[1], "rb").read()
 media.load_audio(open(sys.argv[2], "rb").read())  # what libraries take for themselves

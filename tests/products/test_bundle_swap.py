@@ -37,7 +37,7 @@ def replacing(written, at, exchange):
         sys.path.insert(0, {str(TESTS)!r})
         from bundles import record_of, tensors_of
         from fakes import CG, IB, cr
-        from reactions import bundle_files
+        from reactions.products import bundle_folder
         from reactions.products.bundle import write_bundle
 
         left = [{at}]
@@ -53,9 +53,9 @@ def replacing(written, at, exchange):
         space = cr(IB, CG)
         record, tensors = record_of(space), tensors_of(space)
         if not {exchange}:
-            bundle_files._exchange = lambda one, other: False
+            bundle_folder._exchange = lambda one, other: False
         else:
-            bundle_files._exchange = counted(bundle_files._exchange)
+            bundle_folder._exchange = counted(bundle_folder._exchange)
         for name in ("rename", "mkdir", "rmdir", "unlink", "open", "fsync", "chmod"):
             setattr(os, name, counted(getattr(os, name)))
         Path.rename = counted(Path.rename)

@@ -187,7 +187,7 @@ def test_debris_of_a_killed_run_is_swept(store):
     code = """
         import reactions.store.store as m
         m.write_json = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
-        store.put(counting([], "a"), __import__("reactions.core.step").graph.Artifact({}))
+        store.put(counting([], "a"), __import__("reactions.core.step").core.step.Artifact({}))
     """
     finish(spawn(code, store.root), -signal.SIGKILL)
     (debris,) = (store.root / "tmp").iterdir()
