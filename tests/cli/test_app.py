@@ -48,10 +48,10 @@ def test_help_of_a_command_ends_well(command):
     assert f"molspace {command}" in shown.stdout
 
 
-def test_the_readme_lists_every_command():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_documentation_lists_every_command():
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
     for command in COMMANDS:
-        assert f"molspace {command}" in readme
+        assert f"molspace {command}" in page
 
 
 def test_help_loads_neither_torch_nor_numpy_nor_rich():

@@ -48,5 +48,6 @@ def test_the_pinned_torchvision_wants_the_pinned_torch():
     assert number(wanted) == number(PINS["torch"])
 
 
-def test_the_readme_says_how():
-    assert "pip install -c constraints/cpu.txt" in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
+def test_the_documentation_says_how(page):
+    assert "pip install -c constraints/cpu.txt" in (ROOT / page).read_text(encoding="utf-8")
