@@ -18,7 +18,7 @@ from reactions.core.local_files import exists
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
-from reactions.dsl.printer import quoted
+from reactions.dsl.values import quoted
 from reactions.eval.metrics import Ties
 from reactions.eval.tasks.task import Task
 from reactions.inference.embedder import Embedder, LoadedParts

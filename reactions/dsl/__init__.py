@@ -2,7 +2,6 @@
 
 from reactions.dsl.check import Checked, check
 from reactions.dsl.parser import parse, parse_file
-from reactions.dsl.printer import print_expression, print_program
 from reactions.dsl.program import Program
 from reactions.dsl.syntax import Cr, Dr, Expression, Ft, Lcl, Space
 
@@ -18,6 +17,4 @@ __all__ = [
     "check",
     "parse",
     "parse_file",
-    "print_expression",
-    "print_program",
 ]

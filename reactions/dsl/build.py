@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactions.core.errors import LanguageError, UsageError, suggestion
 from reactions.core.types import LETTERS
-from reactions.dsl.printer import print_expression
 from reactions.dsl.program import Binding, Program
 from reactions.dsl.source import Source, Span
 from reactions.dsl.syntax import (
@@ -17,17 +16,17 @@ from reactions.dsl.syntax import (
     Expression,
     Ft,
     Lcl,
-    Parallel,
     Product,
     Reaction,
     Space,
     Stage,
+    joined,
     parallel_why,
     product,
     stages_of,
 )
 from reactions.dsl.tokens import span_of
-from reactions.dsl.values import FactorsLike, factor_of
+from reactions.dsl.values import FactorsLike, factor_of, option_of
 
 if TYPE_CHECKING:
     from lark import Token, Tree
@@ -63,7 +62,7 @@ class _Builder:
                         "a product without a name before the last line",
                         span,
                         why="only the last line is the result; the others are for naming",
-                        fix=f"NAME = {print_expression(result)}",
+                        fix=f"NAME = {result}",
                     )
                 continue
             name, _, expression = _children(node)
@@ -84,28 +83,25 @@ class _Builder:
         base = self.base(first)
         if not rest:
             return base
-        stages: list[Stage] = []
+        stages: tuple[Stage, ...] = ()
         clash: tuple[Span, Reaction] | None = None
         for stage in rest:
             operator, parallel = _children(stage)
             members, ampersands = self.parallel(parallel)
-            found = stages_of(members)
-            if len(members) > 1 and not all(isinstance(m, Cr) for m in members):
-                alone = next(i for i, m in enumerate(members) if not isinstance(m, Cr))
-                clash = clash or (ampersands[max(0, alone - 1)], members[alone])
-            elif _is(operator, "PLUS") and stages and isinstance(found[0], Parallel):
-                last = stages[-1]
-                if isinstance(last, Parallel):  # the paper's own notation: + Cr(X) + Cr(Y)
-                    stages[-1] = Parallel(last.members + found[0].members)
-                    continue
-            stages.extend(found)
+            alone = [i for i, member in enumerate(members) if not isinstance(member, Cr)]
+            if alone and len(members) > 1:
+                clash = clash or (ampersands[max(0, alone[0] - 1)], members[alone[0]])
+                stages += stages_of(members)
+            else:
+                (joining,) = stages_of(members)
+                stages = joined(stages, joining, opens=_is(operator, "BAR"))
         if clash:
             span, reaction = clash
             raise self.source.error(
                 f"'&' around {type(reaction).__name__}",
                 span,
                 why=parallel_why(reaction),
-                fix=print_expression(product(base, stages)),
+                fix=str(product(base, stages)),
             )
         whole = product(base, stages)
         return Product(whole.base, whole.stages, _span(node))
@@ -176,12 +172,13 @@ class _Builder:
                     given[name] = self.modalities(value)
                 else:
                     given[name] = self.word(name, value)
-                # A reaction with this option alone checks the option, at its own place.
-                _with_options(kind, Space("X"), {name: given[name]})
+                option_of(name, given[name])  # a mistake in it is reported at its own place
             spans[name] = _span(value)
         space = self.expression(expert)
         with self.located(_span(node)):
-            return _with_options(kind, space, given, _span(node), spans)
+            if "lambda" in given:  # a keyword of Python
+                given["lambda_"] = given.pop("lambda")
+            return kind(space, **given, span=_span(node), spans=spans)
 
     def unknown_option(self, kind: type[Dr | Cr], name: str, span: Span) -> LanguageError:
         options = (kind.factor_option, "data", "recipe", "centre")
@@ -264,17 +261,6 @@ class _Builder:
             raise
         except UsageError as error:
             raise self.source.error(error.what, span, why=error.why, fix=error.fix) from None
-
-
-def _with_options(
-    kind: type[Dr | Cr],
-    space: Expression,
-    given: dict[str, Any],
-    span: Span | None = None,
-    spans: dict[str, Span] | None = None,
-) -> Dr | Cr:
-    keywords = {"lambda_" if name == "lambda" else name: value for name, value in given.items()}
-    return kind(space, **keywords, span=span, spans=spans)
 
 
 def _is(node: Node, kind: str) -> bool:

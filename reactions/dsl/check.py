@@ -14,11 +14,9 @@ from reactions.core.errors import DataError, MissingError, UsageError, suggestio
 from reactions.core.types import FactorDefaults
 from reactions.dsl.experts import Experts, shares_of
 from reactions.dsl.parser import parse
-from reactions.dsl.printer import print_expression
 from reactions.dsl.program import Program
 from reactions.dsl.source import Source, Span
 from reactions.dsl.syntax import (
-    MAX_NESTING,
     Cr,
     Dr,
     Expression,
@@ -27,11 +25,10 @@ from reactions.dsl.syntax import (
     Parallel,
     Space,
     Stage,
-    changed,
     product,
     stages_of,
 )
-from reactions.dsl.values import is_identifier
+from reactions.dsl.values import MAX_NESTING, is_identifier
 
 MAX_STAGES = 64
 """Stages one after another or within each other, once all names are expanded."""
@@ -75,7 +72,7 @@ def check(
     Raises:
         LanguageError: the reaction cannot mean anything; the error points at the place.
     """
-    program = reaction if isinstance(reaction, Program) else parse(print_expression(reaction))
+    program = reaction if isinstance(reaction, Program) else parse(str(reaction))
     return _Checker(catalogue, factors, names or {}).program(program)
 
 
@@ -139,7 +136,7 @@ class _Checker:
         value = self.value(scope, program.result)
         name = program.result.name if isinstance(program.result, Space) else None
         return Checked(
-            print_expression(value.expression),
+            str(value.expression),
             value.space,
             name if name in scope.bound or name in self.known else None,
             tuple(dict.fromkeys(self.notices)),
@@ -197,7 +194,7 @@ class _Checker:
             )
         if name not in self.known:
             self.entered.append(name)
-            program = parse(print_expression(self.names[name]))
+            program = parse(str(self.names[name]))
             source = Source(program.source.text, f"in '{name}'", numbered=False)
             self.known[name] = self.value(_Scope(source), program.result)
             self.entered.pop()
@@ -239,7 +236,7 @@ class _Checker:
                 self.experts.expert(scope.source, base.space, member, value.space, share)
             )
         expanded = stages_of(
-            changed(member, space=value.expression)
+            member.changed(space=value.expression)
             for member, value in zip(members, values, strict=True)
         )
         return _Value(

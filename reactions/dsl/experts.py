@@ -9,9 +9,9 @@ from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import suggestion
 from reactions.core.types import FactorDefaults, Modality
-from reactions.dsl.printer import print_factors, print_number
 from reactions.dsl.source import Source, Span
 from reactions.dsl.syntax import Cr, Dr
+from reactions.dsl.values import print_factors, print_number
 
 _HERE = Span(0, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reactions.dsl.source import Source, Span
-from reactions.dsl.syntax import Expression
+from reactions.dsl.syntax import Expression, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,9 @@ class Program:
     bindings: tuple[Binding, ...]
     result: Expression
     source: Source = field(default=Source(""), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        lines = [f"{binding.name} = {binding.expression}" for binding in self.bindings]
+        if not (self.bindings and self.result == Space(self.bindings[-1].name)):
+            lines.append(str(self.result))
+        return "\n".join(lines)

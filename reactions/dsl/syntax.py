@@ -11,37 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 
 from reactions.core.errors import UsageError
 from reactions.core.types import Anchors, Modality, Op
 from reactions.dsl.source import Span
 from reactions.dsl.values import (
+    MAX_NESTING,
     Factors,
     FactorsLike,
-    anchors_of,
-    centre_of,
-    check_modality,
-    check_recipe,
+    check_pair,
     check_writable,
-    factors_of,
     number_of,
+    option_of,
+    print_number,
+    print_options,
+    quoted,
     weight_of,
 )
-
-MAX_NESTING = 24
-"""Products within products; deeper ones would strain every recursive walk."""
-
-_T = TypeVar("_T", bound="Dr | Cr")
 
 
 class _Node:
     __slots__ = ()
-
-    def __str__(self) -> str:
-        from reactions.dsl.printer import print_expression
-
-        return print_expression(self)  # type: ignore[arg-type]  # every node is printable
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -61,8 +52,8 @@ class _Expression(_Node):
     def __and__(self, other: Reaction | Parallel) -> Product:
         # Python reads A + Cr(X) & Cr(Y) as (A + Cr(X)) & Cr(Y).
         if isinstance(other, Cr | Parallel) and isinstance(self, Product):
-            return product(self, (self.stages[-1] & other,), replacing=1)
-        if isinstance(other, _Expression | _Reaction | Parallel):
+            return Product(self.base, (*self.stages[:-1], self.stages[-1] & other))
+        if isinstance(other, _Node):
             raise UsageError(
                 f"'&' cannot join {other} to {self}",
                 why="'&' joins combinations (Cr) within one stage",
@@ -89,6 +80,9 @@ class Space(_Expression):
     def __post_init__(self) -> None:
         check_writable(self.name, "space")
 
+    def __str__(self) -> str:
+        return quoted(self.name)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Product(_Expression):
@@ -113,19 +107,26 @@ class Product(_Expression):
         ]
         object.__setattr__(self, "nesting", max(depths, default=0))
 
+    def __str__(self) -> str:
+        return f"{self.base} + {' | '.join(map(str, self.stages))}"
 
-class _Reaction(_Node):
-    """Operators of Dr, Cr, Ft and Lcl before they meet a base."""
+
+class _Member(_Node):
+    """How reactions are joined into a stage."""
 
     __slots__ = ()
 
     def __and__(self, other: Reaction | Parallel) -> Parallel:
-        if isinstance(other, _Reaction | Parallel):
-            return _join(self, other)
-        return NotImplemented
+        return _parallel(self, other) if isinstance(other, _Member) else NotImplemented
 
     # A | Cr(X) + Cr(Y): Python adds before it meets the base.
     __add__ = __and__
+
+
+class _Reaction(_Member):
+    """Operators of Dr, Cr, Ft and Lcl before they meet a base."""
+
+    __slots__ = ()
 
     def __or__(self, other: Any) -> NoReturn:
         raise UsageError(
@@ -167,6 +168,20 @@ class _Fusing(_Reaction):
     centre: bool | None
     span: Span | None = field(compare=False)
     spans: Mapping[str, Span] = field(compare=False)
+
+    def __str__(self) -> str:
+        space = str(self.space) if isinstance(self.space, Space) else f"({self.space})"
+        options: dict[str, Any] = {self.factor_option: self.factors, "data": self.anchors}
+        options |= {"recipe": self.recipe, "centre": self.centre}
+        return f"{type(self).__name__}({space}{print_options(options)})"
+
+    def changed(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, unchecked."""
+        # dataclasses.replace would call __init__, whose options have other names than the fields.
+        twin = object.__new__(type(self))
+        for name, value in {**vars(self), **changes}.items():
+            object.__setattr__(twin, name, value)
+        return twin
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -225,9 +240,13 @@ class Cr(_Fusing):
         _fill(self, space, sigma, data, recipe, centre, span=span, spans=spans or {})
         object.__setattr__(self, "weight", None if weight is None else weight_of(weight))
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.weight is None else f"{print_number(self.weight)}*{text}"
+
     def __mul__(self, weight: float) -> Cr:
         number = number_of(weight)
-        return NotImplemented if number is None else changed(self, weight=weight_of(number))
+        return NotImplemented if number is None else self.changed(weight=weight_of(number))
 
     __rmul__ = __mul__
 
@@ -249,14 +268,10 @@ class Ft(_Reaction):
     span: Span | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        check_modality(self.tuned)
-        check_modality(self.paired)
-        if self.tuned == self.paired:
-            raise UsageError(
-                f"Ft pairs '{self.tuned}' with itself",
-                why="it tunes the encoder of one modality on pairs with another",
-                fix="name two modalities, as in Ft(audio~image)",
-            )
+        check_pair(self.tuned, self.paired)
+
+    def __str__(self) -> str:
+        return f"Ft({self.tuned}~{self.paired})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -276,9 +291,12 @@ class Lcl(_Reaction):
     def __post_init__(self) -> None:
         check_writable(self.knowledge, "knowledge base")
 
+    def __str__(self) -> str:
+        return f"Lcl({quoted(self.knowledge)})"
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Parallel(_Node):
+class Parallel(_Member):
     """One stage of combinations, all aligned to the same frozen base.
 
     Attributes:
@@ -287,12 +305,8 @@ class Parallel(_Node):
 
     members: tuple[Cr, ...]
 
-    def __and__(self, other: Reaction | Parallel) -> Parallel:
-        if isinstance(other, _Reaction | Parallel):
-            return _join(self, other)
-        return NotImplemented
-
-    __add__ = __and__
+    def __str__(self) -> str:
+        return " & ".join(map(str, self.members))
 
 
 Expression: TypeAlias = Space | Product
@@ -300,17 +314,20 @@ Reaction: TypeAlias = Dr | Cr | Ft | Lcl
 Stage: TypeAlias = Dr | Parallel | Ft | Lcl
 
 
-def product(base: Expression, stages: Sequence[Stage], *, replacing: int = 0) -> Product:
-    """Return ``base`` taken through more stages; the stages of a product are spliced in.
-
-    Args:
-        base: where to start.
-        stages: at least one further stage.
-        replacing: how many of the last stages of ``base`` these replace.
-    """
+def product(base: Expression, stages: Sequence[Stage]) -> Product:
+    """Return ``base`` taken through more stages; the stages of a product are spliced in."""
     if isinstance(base, Space):
         return Product(base, tuple(stages))
-    return Product(base.base, base.stages[: len(base.stages) - replacing] + tuple(stages))
+    return Product(base.base, base.stages + tuple(stages))
+
+
+def joined(stages: Sequence[Stage], stage: Stage, *, opens: bool = False) -> tuple[Stage, ...]:
+    """Return stages and one more; combinations join those before them, unless ``|`` opens it."""
+    # The paper's own notation: + Cr(X) + Cr(Y).
+    last = stages[-1] if stages else None
+    if not opens and isinstance(last, Parallel) and isinstance(stage, Parallel):
+        return (*stages[:-1], Parallel(last.members + stage.members))
+    return (*stages, stage)
 
 
 def reactions_of(stage: Stage) -> tuple[Reaction, ...]:
@@ -318,16 +335,11 @@ def reactions_of(stage: Stage) -> tuple[Reaction, ...]:
     return stage.members if isinstance(stage, Parallel) else (stage,)
 
 
-def stages_of(reactions: Iterable[Reaction]) -> list[Stage]:
+def stages_of(reactions: Iterable[Reaction]) -> tuple[Stage, ...]:
     """Return reactions as stages in sequence, with neighbouring combinations parallel."""
-    stages: list[Stage] = []
+    stages: tuple[Stage, ...] = ()
     for reaction in reactions:
-        if not isinstance(reaction, Cr):
-            stages.append(reaction)
-        elif stages and isinstance(stages[-1], Parallel):
-            stages[-1] = Parallel((*stages[-1].members, reaction))
-        else:
-            stages.append(Parallel((reaction,)))
+        stages = joined(stages, Parallel((reaction,)) if isinstance(reaction, Cr) else reaction)
     return stages
 
 
@@ -348,25 +360,15 @@ def _fill(
         )
     if isinstance(space, Product) and space.nesting >= MAX_NESTING:
         raise UsageError("products nested too deep", why=f"at most {MAX_NESTING} in each other")
-    check_recipe(recipe)
     values = {
         "space": space,
-        "factors": None if factors is None else factors_of(node.factor_option, factors),
-        "anchors": None if data is None else anchors_of(data),
-        "recipe": recipe,
-        "centre": centre_of(centre),
+        "factors": option_of(node.factor_option, factors),
+        "anchors": option_of("data", data),
+        "recipe": option_of("recipe", recipe),
+        "centre": option_of("centre", centre),
     }
     for name, value in {**values, **places}.items():
         object.__setattr__(node, name, value)
-
-
-def changed(node: _T, **changes: Any) -> _T:
-    """Return a copy of a Dr or Cr with some of its fields changed, unchecked."""
-    # dataclasses.replace would call __init__, whose options have other names than the fields.
-    twin = object.__new__(type(node))
-    for name, value in {**vars(node), **changes}.items():
-        object.__setattr__(twin, name, value)
-    return twin
 
 
 def _react(left: Any, right: Any, *, opens: bool) -> Product:
@@ -376,15 +378,12 @@ def _react(left: Any, right: Any, *, opens: bool) -> Product:
             why="a space joins another by displacement (Dr) or combination (Cr)",
             fix=f'{left} + Cr("{right}")   or   {left} + Dr("{right}")',
         )
-    if isinstance(right, Cr):
-        right = Parallel((right,))
-    last = left.stages[-1] if isinstance(left, Product) else None
-    if not opens and isinstance(last, Parallel) and isinstance(right, Parallel):
-        return product(left, (Parallel(last.members + right.members),), replacing=1)
-    return product(left, (right,))
+    stage = Parallel((right,)) if isinstance(right, Cr) else right
+    base, before = (left, ()) if isinstance(left, Space) else (left.base, left.stages)
+    return Product(base, joined(before, stage, opens=opens))
 
 
-def _join(left: Any, right: Any) -> Parallel:
+def _parallel(left: Any, right: Any) -> Parallel:
     members = [m for node in (left, right) for m in reactions_of(node)]
     alone = next((m for m in members if not isinstance(m, Cr)), None)
     if alone is not None:

@@ -75,7 +75,7 @@ def lark_parser() -> Lark:
 
     from lark import Lark
 
-    grammar = files("reactions.dsl").joinpath("grammar.lark").read_text("utf-8")
+    grammar = files(__package__).joinpath("grammar.lark").read_text("utf-8")
     # The basic lexer does not ask the parser which terminals fit, so that a misplaced
     # word is still a token to speak of.
     return Lark(grammar, parser="lalr", lexer="basic", start="program", propagate_positions=True)

@@ -6,10 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.types import LETTERS, Anchors, Modality
+
+MAX_NESTING = 24
+"""Products within products; deeper ones would strain every recursive walk."""
 
 RESERVED = ("Dr", "Cr", "Ft", "Lcl")
 RECIPES = ("paper", "cmcr", "exmcr")
@@ -33,6 +36,11 @@ def number_of(value: object) -> float | None:
     return float(value)
 
 
+def is_factor(number: float) -> bool:
+    """Return whether a number can be the expert's share of a modality."""
+    return 0 <= number <= 1
+
+
 def factor_of(option: str, value: object) -> float:
     """Return one combining factor.
 
@@ -40,7 +48,7 @@ def factor_of(option: str, value: object) -> float:
         UsageError: no number in [0, 1].
     """
     number = number_of(value)
-    if number is None or not 0 <= number <= 1:
+    if number is None or not is_factor(number):
         shown = f"'{value}'" if number is None else f"{number:g}"
         raise UsageError(
             f"{option} is {shown}",
@@ -93,13 +101,52 @@ def check_modality(name: str) -> None:
         raise UsageError(f"'{name}' is not a modality name", fix="use letters, digits, _ and .")
 
 
-def centre_of(value: bool | str | None) -> bool | None:
-    """Return what ``centre`` is given as; None where it is not.
+def check_pair(tuned: str, paired: str) -> None:
+    """Refuse modalities that Ft cannot tune on one another.
+
+    Raises:
+        UsageError: not two different modality names.
+    """
+    check_modality(tuned)
+    check_modality(paired)
+    if tuned == paired:
+        raise UsageError(
+            f"Ft pairs '{tuned}' with itself",
+            why="it tunes the encoder of one modality on pairs with another",
+            fix="name two modalities, as in Ft(audio~image)",
+        )
+
+
+def option_of(option: str, value: Any) -> Any:
+    """Return the value of an option of Dr or Cr as their nodes hold it.
+
+    Args:
+        option: ``"sigma"``, ``"lambda"``, ``"data"``, ``"recipe"`` or ``"centre"``.
+        value: as written, or as Python code gives it; None for an option left out, which a
+            recipe cannot be.
+
+    Raises:
+        UsageError: out of range or of the wrong kind.
+    """
+    if option == "recipe":
+        check_recipe(value)
+        return value
+    if value is None:
+        return None
+    if option == "data":
+        return anchors_of(value)
+    if option == "centre":
+        return centre_of(value)
+    return factors_of(option, value)
+
+
+def centre_of(value: bool | str) -> bool:
+    """Return whether a space is taken less its modality means.
 
     Raises:
         UsageError: neither true nor false.
     """
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool):
         return value
     if value not in ("true", "false"):
         raise UsageError(f"centre is true or false, not {value!r}", fix="centre=true")
@@ -153,3 +200,54 @@ def check_writable(name: str, what: Literal["space", "knowledge base"]) -> None:
         raise UsageError(
             f"{name!r} cannot name a {what}", why="it has several lines, or both kinds of quotes"
         )
+
+
+# --- as text --------------------------------------------------------------------------
+
+
+def quoted(text: str) -> str:
+    """Return a name bare where it can stand bare, else between quotes."""
+    if is_identifier(text):
+        return text
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def print_number(value: float) -> str:
+    """Return the shortest text that reads back as the same number, without ``.0``."""
+    return repr(value).removesuffix(".0")
+
+
+def print_factors(factors: Factors) -> str:
+    """Return combining factors as written after ``sigma=`` or ``lambda=``."""
+    if isinstance(factors, float):
+        return print_number(factors)
+    return _tuple(
+        print_number(item) if isinstance(item, float) else f"{item[0]}={print_number(item[1])}"
+        for item in factors
+    )
+
+
+def print_options(options: Mapping[str, Any]) -> str:
+    """Return the options of a reaction as they follow its space, without defaults.
+
+    Args:
+        options: values as nodes hold them, in the order to write them.
+    """
+    text = ""
+    for name, value in options.items():
+        if value is None or (name, value) == ("recipe", RECIPES[0]):
+            continue
+        if name == "data":
+            # TVA letters where every anchor has one, else names.
+            letters = [letter for letter, modality in LETTERS.items() if modality in value]
+            written = "".join(letters) if len(letters) == len(value) else _tuple(value)
+        elif name in ("recipe", "centre"):
+            written = str(value).lower()
+        else:
+            written = print_factors(value)
+        text += f", {name}={written}"
+    return text
+
+
+def _tuple(items: Iterable[str]) -> str:
+    return f"({', '.join(items)})"

@@ -25,7 +25,7 @@ from reactions.core.local_files import is_dir, is_file
 from reactions.core.types import Expert, Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl.check import check
 from reactions.dsl.parser import parse
-from reactions.dsl.printer import quoted
+from reactions.dsl.values import quoted
 from reactions.exchange.published_heads import Head, Layout, batch_norm, linear, read_head
 from reactions.labs.lab import Lab
 from reactions.products import bundle as bundles

@@ -23,6 +23,7 @@ from reactions.core.types import (
     Tuned,
     shared_modalities,
 )
+from reactions.dsl.values import is_factor
 
 Factors = float | tuple[float, ...] | list[float] | Mapping[Modality, float]
 """One factor for all shared modalities, one each in alphabetical order, or by name."""
@@ -100,7 +101,7 @@ def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> di
     else:
         found = dict.fromkeys(shared, float(factors))
     for modality, value in found.items():
-        if not 0.0 <= value <= 1.0:
+        if not is_factor(value):
             raise UsageError(
                 f"{option}: the factor {value:g} for {modality} is outside 0 to 1",
                 why="it is the expert's share of a weighted average",

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from reactions.core import types
 from reactions.core.errors import EXIT_MISSING, EXIT_USAGE, LanguageError
 from reactions.core.types import FactorDefaults
-from reactions.dsl import check, parse, print_expression, print_program
+from reactions.dsl import check, parse
 
 
 @unhurried
 @given(expressions())
 def test_parsing_what_was_printed_gives_the_same_tree(expression):
-    text = print_expression(expression)
+    text = str(expression)
     again = parse(text).result
     assert again == expression
     assert hash(again) == hash(expression)
-    assert print_expression(again) == text
+    assert str(again) == text
 
 
 @unhurried
 @given(programs())
 def test_programs_survive_printing(program):
-    assert parse(print_program(program)) == program
+    assert parse(str(program)) == program
 
 
 def parses_or_explains(text):
@@ -37,7 +37,7 @@ def parses_or_explains(text):
     except LanguageError as caught:
         error = caught
     if error is None:
-        assert parse(print_program(program)) == program
+        assert parse(str(program)) == program
         assert parse(checked.expression)
         return
     assert error.what

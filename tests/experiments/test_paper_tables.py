@@ -14,7 +14,7 @@ from reactions.core.catalogue import Catalogue
 from reactions.core.errors import DataError, MissingError, StepError, UsageError
 from reactions.core.types import FactorDefaults, Item, leaves
 from reactions.data.corpora import TextCorpus
-from reactions.dsl import check, parse, print_expression
+from reactions.dsl import check, parse
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
 from reactions.eval.tasks.task import TASKS
 from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, TABLES, parse_rows
@@ -33,7 +33,7 @@ BY_NAME = {row.name: row for row in ROWS}
 
 def test_reactions_are_canonical_and_of_the_papers_spaces():
     for row in ROWS:
-        assert print_expression(parse(row.reaction).result) == row.reaction
+        assert str(parse(row.reaction).result) == row.reaction
         space = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
         assert {leaf.label for leaf in leaves(space)} <= set(PUBLISHED.names())
 
