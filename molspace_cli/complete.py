@@ -14,20 +14,8 @@ from typing import Any
 
 import typer
 
-TASKS = (
-    "audiocaps",
-    "audioset",
-    "clotho",
-    "coco",
-    "esc50",
-    "flickr30k",
-    "flickrnet",
-    "imagenet",
-    "vggss",
-)
-"""Names of ``reactions.eval.tasks.task.TASKS``, which a test holds equal."""
-
 _LABS = Path(__file__).parents[1] / "reactions" / "labs"
+_TASKS = Path(__file__).parents[1] / "reactions" / "eval" / "tasks"
 _MAX_DEPTH = 8
 _RECORD = "bundle.json"
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -67,12 +55,19 @@ def bundles(incomplete: str) -> list[str]:
     return list(dict.fromkeys([*_starting(known, incomplete), *by_name, *near]))
 
 
+def built_in_tasks() -> list[str]:
+    """Return the names of the evaluation sets that molspace brings: those of their files."""
+    return sorted(path.stem for path in _TASKS.glob("[!_]*.py"))
+
+
 def tasks(incomplete: str) -> list[str]:
     """Return tasks for the last place of a comma-separated list."""
+    from importlib.metadata import entry_points
+
     head, comma, last = incomplete.rpartition(",")
     begun = head.split(",")
-    names = TASKS if comma else ("all", *TASKS)
-    left = [name for name in names if name not in begun]
+    names = sorted({*built_in_tasks(), *entry_points(group="molspace.tasks").names})
+    left = [name for name in ([] if comma else ["all"]) + names if name not in begun]
     return [f"{head}{comma}{name}" for name in _starting(left, last)]
 
 

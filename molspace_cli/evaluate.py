@@ -14,7 +14,7 @@ from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, say
 
 if TYPE_CHECKING:
-    from reactions.eval.tasks.task import Task
+    from reactions.eval.task import Task
     from reactions.products.target import Target
     from reactions.session import Session
 
@@ -33,8 +33,8 @@ def evaluate(
             "--task",
             metavar="TASK[,TASK...]|all",
             autocompletion=complete.tasks,
-            help="esc50, audioset, audiocaps, clotho, vggss, flickrnet, coco, flickr30k, "
-            "imagenet; all takes those the space can do.",
+            help=f"{', '.join(complete.built_in_tasks())}, or one that an installed package adds; "
+            "all takes those the space can do.",
             show_default=False,
         ),
     ],
@@ -62,7 +62,7 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Score a space on tasks: zero-shot classification and retrieval in both directions."""
-    from reactions.eval.tasks.task import parse_tasks
+    from reactions.eval.registry import parse_tasks
 
     tasks = parse_tasks(task)
     chosen = options.adjustment(sigma, lambda_, experts)

@@ -20,7 +20,7 @@ from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.values import quoted
 from reactions.eval.metrics import Ties
-from reactions.eval.tasks.task import Task
+from reactions.eval.task import Task
 from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.labs.lab import Lab
 from reactions.planning.estimate import Estimate, estimate, seconds

@@ -16,13 +16,13 @@ from reactions.core.types import Corpus, Modality
 from reactions.eval import metrics
 from reactions.eval.metrics import Ranks, Ties
 from reactions.eval.prompts import class_embeddings, class_prompts
+from reactions.eval.task import CUTOFFS, Task
 from reactions.eval.task_data import (
     BenchmarkData,
     ClassificationData,
     MultilabelData,
     RetrievalData,
 )
-from reactions.eval.tasks.task import CUTOFFS, Task
 
 VERSION = 2
 """Raise it whenever a change here or in ``metrics`` can change a score."""
@@ -109,7 +109,7 @@ def identity(task: Task, data: BenchmarkData, ties: Ties = "strict") -> dict[str
     }
     if isinstance(data, RetrievalData):
         found["owner"] = _array_digest(data.owner, np.int64)
-        found["directions"] = list(_directions(task))
+        found["directions"] = list(task.directions)
         found["cutoffs"] = list(CUTOFFS)
         return found
     found["classes"] = list(data.classes)
@@ -242,7 +242,7 @@ def _multilabel(
 def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: Ties) -> Score:
     both: dict[str, Ranks] = dict(
         zip(
-            _directions(task),
+            task.directions,
             (
                 metrics.ranks_of_owner(left, right, data.owner),
                 metrics.ranks_of_best(left, right, data.owner),
@@ -256,7 +256,7 @@ def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: T
         for k in CUTOFFS:
             found[f"{direction} R@{k}"] = 100 * metrics.recall_at(ranks, k)
     for k in CUTOFFS:
-        found[f"mean R@{k}"] = sum(found[f"{d} R@{k}"] for d in _directions(task)) / 2
+        found[f"mean R@{k}"] = sum(found[f"{d} R@{k}"] for d in task.directions) / 2
     return Score(
         task=task.name,
         main=task.main_score,
@@ -268,10 +268,6 @@ def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: T
         tied={name: (len(ranks.strict), ranks.n_tied) for name, ranks in both.items()},
         arrays={"rank_forward": forward[:, None], "rank_backward": backward[:, None]},
     )
-
-
-def _directions(task: Task) -> tuple[str, str]:
-    return f"{task.other}->{task.query}", f"{task.query}->{task.other}"
 
 
 def _check_finite(task: Task, name: str, rows: Rows) -> None:

@@ -5,6 +5,7 @@ A lab builds these; ``reactions.eval`` turns them into prompts, embeddings and s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -70,3 +71,10 @@ class RetrievalData:
 
 
 BenchmarkData: TypeAlias = ClassificationData | MultilabelData | RetrievalData
+
+
+def captions_in_data(data: BenchmarkData) -> Iterator[tuple[str, str]]:
+    """Yield (id, caption) of the right items of retrieval where they are texts."""
+    if isinstance(data, RetrievalData) and data.right.modality == "text":
+        for item in data.right.items(0, len(data.right)):
+            yield item.id, item.value

@@ -23,8 +23,8 @@ from reactions.eval.bootstrap import (
     recall_by_item,
     student_interval,
 )
+from reactions.eval.registry import get_task
 from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.task import get_task
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run.events import Event
 from reactions.run.parts import Part, follow

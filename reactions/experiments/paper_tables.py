@@ -76,19 +76,6 @@ ROWS: tuple[Row, ...] = (
 )
 """Source: Molecule-Space, tables 2 to 4; the order is theirs."""
 
-SAMPLES: Mapping[str, int] = {
-    "audiocaps": 964,
-    "clotho": 1045,
-    "vggss": 5158,
-    "flickrnet": 5000,
-    "coco": 5000,
-    "flickr30k": 1000,
-    "esc50": 400,
-    "audioset": 19048,
-    "imagenet": 50000,
-}
-"""Items the paper says it evaluates. Source: Molecule-Space, table 1."""
-
 
 @dataclass(frozen=True, slots=True)
 class Column:

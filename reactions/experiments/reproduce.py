@@ -16,10 +16,11 @@ from reactions.core.errors import (
 )
 from reactions.core.types import Leaf, Space, leaves
 from reactions.dsl import check, parse
+from reactions.eval.registry import get_task
+from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.eval.tasks.task import Task, get_task
 from reactions.experiments.findings import SETTINGS
-from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, SAMPLES, Column, Row, Table
+from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, Column, Row, Table
 from reactions.labs.lab import PAPER_SETTINGS
 from reactions.planning.planner import Plan, joined, refuse_unsupported
 from reactions.products.tree import Factors
@@ -114,7 +115,7 @@ class MeasuredTable:
 
     def paper_n(self, task: str) -> int:
         """Return how many items the paper says it evaluates."""
-        return SAMPLES[task]
+        return self.held[task].task.paper_items
 
     def lacking(self) -> dict[Missing, list[str]]:
         """Return why rows could not run, each reason once, with the rows' names."""

@@ -14,7 +14,7 @@ from reactions.core.protocols import check_address
 from reactions.core.storage import absolute, is_url
 from reactions.core.types import Modality
 from reactions.data.sources.config import DEPTHS, MAX_BAD, Source
-from reactions.eval.tasks.registry import LAYOUTS, Folders
+from reactions.eval.registry import Folders, task_names
 from reactions.labs.toml_values import check_keys, table_of, typed
 
 DATA_VARIABLE = "MOLSPACE_DATA"
@@ -234,7 +234,7 @@ def read_folders(data: Mapping[str, Any], base: Folders, path: Path, root: Path)
         UsageError: a key or a value is wrong.
     """
     given = table_of(data, "data", path)
-    check_keys(given, ("root", *LAYOUTS), path, "data.")
+    check_keys(given, ("root", *task_names()), path, "data.")
     folder, tasks = base.root, dict(base.tasks)
     for key, value in given.items():
         if key == "root":

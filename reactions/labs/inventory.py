@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -17,9 +17,10 @@ from reactions.data.scan_cache import ScanTable
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.parts import signature_of
 from reactions.encoders.precomputed.folder import open_table
+from reactions.eval.published import EvaluationSet, PublishedSet
+from reactions.eval.registry import find_set, loadable_sets
+from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.eval.tasks.published import PublishedSet
-from reactions.eval.tasks.registry import LAYOUTS, captions_of, find_set, layout_of
 from reactions.labs.folders import (
     common_ids,
     examine,
@@ -28,9 +29,6 @@ from reactions.labs.folders import (
     size_bytes,
 )
 from reactions.labs.lab import Lab
-
-CAPTIONED = ("audiocaps", "clotho", "coco", "flickr30k")
-"""Tasks whose captions a text corpus may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,13 @@ def inventory(lab: Lab) -> list[InventoryEntry]:
     specs = list(folder_spaces(lab))
     found += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
     found += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
-    tasks = [task for task in LAYOUTS if lab.world_tasks or lab.data.of(task)]
-    return found + [_task(lab, task) for task in tasks]
+    sets, broken = loadable_sets()
+    found += [_task(lab, each.task) for each in sets if lab.may_have(each.task.name)]
+    return found + [
+        InventoryEntry("task", name, "", problem=_said(error), fix=error.fix)
+        for name, error in broken.items()
+        if lab.may_have(name)
+    ]
 
 
 def _folder(spec: SpaceSpec, modality: str) -> InventoryEntry:
@@ -146,13 +149,16 @@ def _leakage(lab: Lab, corpus: Corpus) -> list[Finding]:
     evaluated: dict[str, list[tuple[str, str]]] = {}
     absent: list[str] = []
     unreadable: list[Finding] = []
-    for task in CAPTIONED:
+    sets, broken = loadable_sets()
+    for task in _captioned(sets):
         try:
             evaluated[task] = lab.captions(task)
         except MissingError:
             absent.append(task)
         except DataError as error:
             unreadable.append(_unchecked(corpus, task, _said(error)))
+    for task, failure in broken.items():
+        unreadable.append(_unchecked(corpus, task, _said(failure)))
     findings = leakage(corpus, evaluated, on_progress=lab.on_progress) + unreadable
     if absent:
         findings.append(_unchecked(corpus, ", ".join(absent), "they are not there"))
@@ -175,28 +181,33 @@ def leaks(lab: Lab) -> tuple[str, ...]:
     corpus = lab.corpus("text")
     if not isinstance(corpus, SourceCorpus):
         return ()
-    openings: dict[str, PublishedSet] = {}
-    for task in CAPTIONED:
+    published: dict[str, PublishedSet] = {}
+    for task in _captioned(loadable_sets()[0]):
         with suppress(MissingError):
-            openings[task] = find_set(task, lab.data)
-    if not openings:
+            published[task] = find_set(task, lab.data)
+    if not published:
         return ()
-    stamps = [entry_of(opening.labels).stamp for opening in openings.values()]
+    stamps = [entry_of(each.labels).stamp for each in published.values()]
     cached = "leaks-" + digest("leaks", [corpus.name, VERSION])[:32]
-    signature = signature_of([corpus.digest, *openings, *stamps])
+    signature = signature_of([corpus.digest, *published, *stamps])
     if (table := lab.tables.get(cached, signature)) is not None:
         return tuple(table.facts["notices"])
     evaluated: dict[str, list[tuple[str, str]]] = {}
     findings: list[Finding] = []
-    for task, opening in openings.items():
+    for task, each in published.items():
         try:
-            evaluated[task] = list(captions_of(opening))
+            evaluated[task] = list(each.captions())
         except DataError as error:
             findings.append(_unchecked(corpus, task, _said(error)))
     findings = leakage(corpus, evaluated, on_progress=lab.on_progress) + findings
     notices = [f"text corpus: {finding.message}" for finding in findings]
     lab.tables.put(cached, signature, ScanTable(facts={"notices": notices}))
     return tuple(notices)
+
+
+def _captioned(sets: Iterable[EvaluationSet]) -> list[str]:
+    """Return the names of the sets whose captions a text corpus may hold."""
+    return [each.task.name for each in sets if each.task.has_captions]
 
 
 def _unchecked(corpus: Corpus, tasks: str, why: str) -> Finding:
@@ -230,16 +241,15 @@ def _corpus(lab: Lab, modality: str) -> InventoryEntry:
     )
 
 
-def _task(lab: Lab, task: str) -> InventoryEntry:
-    layout = layout_of(task)
+def _task(lab: Lab, task: Task) -> InventoryEntry:
     try:
-        data = lab.benchmark(task)
+        data = lab.benchmark(task.name)
     except MolspaceError as error:
         return InventoryEntry(
             "task",
-            task,
-            layout.title,
-            expected=layout.expected,
+            task.name,
+            task.title,
+            expected=task.expected,
             problem=_said(error),
             fix=error.fix,
         )
@@ -247,8 +257,8 @@ def _task(lab: Lab, task: str) -> InventoryEntry:
     real = [side for side in sides if isinstance(side, SourceCorpus)]
     return InventoryEntry(
         "task",
-        task,
-        layout.title,
+        task.name,
+        task.title,
         found=len(sides[0]),
         expected=data.expected,
         bad=sum(side.skipped.n_bad for side in real),

@@ -13,8 +13,8 @@ from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Corpus, FactorDefaults, Item, Modality
 from reactions.data.sources.config import Depth, OnProgress, silent
-from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.eval.tasks.registry import Folders, captions_of, find_set, read_set
+from reactions.eval.registry import Folders, find_set
+from reactions.eval.task_data import BenchmarkData, captions_in_data
 from reactions.labs.data_sections import CorpusSource
 from reactions.weights.locate import NamedWeights
 
@@ -263,10 +263,10 @@ class Lab:
             DataError: they cannot be used.
         """
         if self.data.of(task):
-            return read_set(
-                find_set(task, self.data, tables=self.tables, on_progress=self.on_progress)
-            )
-        if not self.world_tasks:
+            return find_set(
+                task, self.data, tables=self.tables, on_progress=self.on_progress
+            ).read()
+        if not self.may_have(task):
             raise MissingError(
                 f"lab '{self.name}' has no data for task '{task}'",
                 why=f"neither --data nor [data] in {self.path} says where it lies",
@@ -288,11 +288,16 @@ class Lab:
             DataError: its captions cannot be read.
         """
         if self.data.of(task):
-            return list(captions_of(find_set(task, self.data)))
-        data = self.benchmark(task)
-        if not isinstance(data, RetrievalData) or data.right.modality != "text":
-            return []
-        return [(item.id, item.value) for item in data.right.items(0, len(data.right))]
+            return list(find_set(task, self.data).captions())
+        return list(captions_in_data(self.benchmark(task)))
+
+    def may_have(self, task: str) -> bool:
+        """Whether the lab says where the data of a task lie, or the mini world has them."""
+        if self.data.of(task) or not self.world_tasks:
+            return bool(self.data.of(task))
+        from reactions.labs import mini
+
+        return task in mini.TASKS
 
     def audit(self) -> list[Finding]:
         """Look for duplicates, captions of evaluation sets, and unusable items in the corpora.

@@ -17,7 +17,7 @@ from reactions.core.local_files import exists, expand_user, is_dir, is_file
 from reactions.core.types import FactorDefaults
 from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
-from reactions.eval.tasks.registry import Folders
+from reactions.eval.registry import Folders
 from reactions.labs.data_sections import data_home, read_corpora, read_folders
 from reactions.labs.lab import Lab, ReactionSettings
 from reactions.labs.space_sections import Model, read_spaces

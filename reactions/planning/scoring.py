@@ -9,7 +9,7 @@ from reactions.core.errors import MissingError
 from reactions.core.step import Step
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
-from reactions.eval.tasks.task import Task
+from reactions.eval.task import Task
 from reactions.labs.lab import Lab
 from reactions.planning.planner import Plan, Planner, joined, refuse_unsupported
 from reactions.products.target import Target

@@ -14,8 +14,8 @@ from reactions.core.step import Artifact, Context, Step
 from reactions.core.types import Leaf, Modality, Space
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
+from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.eval.tasks.task import Task
 from reactions.products.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from media_files import put
 from molspace_cli import confirm, evaluate, options
 from reactions.core.errors import MissingError
 from reactions.core.hashing import digest
-from reactions.eval.tasks.task import parse_tasks
+from reactions.eval.registry import parse_tasks
 from reactions.labs.lab_file import load_lab
 from reactions.session import Session
 from reactions.store import Store

@@ -7,9 +7,9 @@ import pytest
 from media_files import put
 
 from reactions.core.errors import DataError
-from reactions.eval.tasks import labels as module
-from reactions.eval.tasks.labels import Damaged, csv_rows, json_value, text_lines
-from reactions.eval.tasks.registry import Folders, find_set, read_set
+from reactions.eval import label_files as module
+from reactions.eval.label_files import Damaged, csv_rows, json_value, text_lines
+from reactions.eval.registry import Folders, find_set
 
 
 def captions(path: Path) -> list[str]:
@@ -103,5 +103,5 @@ def test_segments_are_read_line_by_line(tmp_path: Path, line: str, why: str) -> 
         "index,mid,display_name\n0,/m/1,Rain\n1,/m/2,Wind\n",
     )
     with pytest.raises(DataError, match="cannot use") as caught:
-        read_set(find_set("audioset", Folders(root=tmp_path)))
+        find_set("audioset", Folders(root=tmp_path)).read()
     assert why in caught.value.why

@@ -7,64 +7,59 @@ import pytest
 from media_files import put
 from reading_sets import ids, read, sides
 
-from reactions.core.errors import DataError, MissingError
+from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.data.scan_cache import TableCache
-from reactions.eval.tasks.registry import (
-    LAYOUTS,
-    Folders,
-    find_set,
-    layout_of,
-    read_set,
-)
-from reactions.eval.tasks.task import TASKS
+from reactions.eval import tasks
+from reactions.eval.registry import Folders, built_in_names, evaluation_set, find_set, get_task
 from reactions.modalities import media
 
 
-def test_every_task_has_a_layout_with_its_count() -> None:
-    assert set(LAYOUTS) == set(TASKS)
-    for name, task in TASKS.items():
-        layout = layout_of(name)
-        assert (layout.task, layout.title, layout.expected) == (name, task.title, task.expected)
-        assert layout.origin
-        assert layout.tree
-    with pytest.raises(MissingError, match="no published layout"):
-        layout_of("esc10")
+def test_a_file_says_all_of_a_set() -> None:
+    files = {path.stem for path in Path(tasks.__file__).parent.glob("*.py")} - {"__init__"}
+    assert set(built_in_names()) == files
+    for name in files:
+        definition = evaluation_set(name)
+        assert definition.task.name == name
+        assert definition.task.source
+        assert definition.layout.tree
+    with pytest.raises(UsageError, match="unknown task 'esc10'"):
+        evaluation_set("esc10")
 
 
-@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("task", built_in_names())
 def test_a_published_layout_is_read(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     data = read(task, tmp_path)
-    assert data.expected == TASKS[task].expected
+    assert data.expected == get_task(task).expected
     for corpus in sides(data):
         for item in corpus.items(0, len(corpus)):
             assert item.id.startswith(f"{task}/")
             media.load(item)
 
 
-@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("task", built_in_names())
 def test_it_is_found_under_any_of_its_names(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / "own")
     assert find_set(task, Folders(tasks={task: tmp_path / "own"})).folder == tmp_path / "own"
     assert find_set(task, Folders(chosen=tmp_path / "own")).folder == tmp_path / "own"
-    name = layout_of(task).folders[-1]
+    name = evaluation_set(task).layout.folders[-1]
     shutil.move(tmp_path / "own", tmp_path / "root" / name.upper())
     assert find_set(task, Folders(root=tmp_path / "root")).labels.exists()
 
 
-@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("task", built_in_names())
 def test_a_set_that_is_not_there_says_what_from_where_and_how(task: str, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=f"no data for task '{task}'") as caught:
         read(task, tmp_path)
-    layout = layout_of(task)
+    layout = evaluation_set(task).layout
     assert layout.labels[0] in caught.value.why
     assert str(tmp_path) in caught.value.why
-    assert layout.origin in caught.value.fix
+    assert get_task(task).source in caught.value.fix
     assert layout.tree in caught.value.fix
     assert json.dumps(caught.value.to_json())
 
 
-@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("task", built_in_names())
 def test_labels_without_media_say_so(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     for path in (tmp_path / task).rglob("*"):
@@ -72,10 +67,10 @@ def test_labels_without_media_say_so(task: str, tmp_path: Path) -> None:
             path.unlink()
     with pytest.raises(MissingError, match=r"no (audio|image|images)") as caught:
         read(task, tmp_path)
-    assert layout_of(task).tree in caught.value.fix
+    assert evaluation_set(task).layout.tree in caught.value.fix
 
 
-@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("task", built_in_names())
 def test_part_of_a_set_is_counted(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     whole = len(sides(read(task, tmp_path))[0])
@@ -83,11 +78,11 @@ def test_part_of_a_set_is_counted(task: str, tmp_path: Path) -> None:
     victim.value.unlink()
     data = read(task, tmp_path)
     assert len(sides(data)[0]) == whole - 1
-    assert data.expected == TASKS[task].expected
+    assert data.expected == get_task(task).expected
     assert victim.id not in ids(sides(data)[0])
 
 
-@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("task", built_in_names())
 def test_what_cannot_be_decoded_counts_as_not_found(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     before = read(task, tmp_path)
@@ -104,7 +99,7 @@ def test_what_cannot_be_decoded_counts_as_not_found(task: str, tmp_path: Path) -
         read(task, tmp_path)
 
 
-@pytest.mark.parametrize("task", LAYOUTS)
+@pytest.mark.parametrize("task", built_in_names())
 @pytest.mark.parametrize("junk", [b"", b"\xff\xfe\x00", b"[1, 2", b"a,b\n1\n"])
 def test_damaged_labels_are_named(task: str, junk: bytes, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
@@ -148,6 +143,6 @@ def test_scans_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(files, "_look", look)
     for _ in range(2):
         found = find_set("vggss", Folders(root=tmp_path), tables=TableCache(tmp_path / "c"))
-        data = read_set(found)
+        data = found.read()
         assert sides(data)[0].digest
     assert len(seen) == 6

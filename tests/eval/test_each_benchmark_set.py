@@ -8,16 +8,11 @@ from media_files import image_bytes, put, sound_bytes
 from reading_sets import ids, read, sides, values
 
 from reactions.core.errors import DataError, MissingError
+from reactions.eval.registry import Folders, built_in_names, find_set
 from reactions.eval.task_data import (
     ClassificationData,
     MultilabelData,
     RetrievalData,
-)
-from reactions.eval.tasks.registry import (
-    LAYOUTS,
-    Folders,
-    captions_of,
-    find_set,
 )
 from reactions.modalities import media
 
@@ -199,13 +194,13 @@ def test_karpathys_json_laid_out_otherwise(tmp_path: Path) -> None:
 
 
 def test_captions_need_no_media(tmp_path: Path) -> None:
-    for task in LAYOUTS:
+    for task in built_in_names():
         published.ALL[task](tmp_path / task)
     for path in list(tmp_path.rglob("*.wav")) + list(tmp_path.rglob("*.jpg")):
         path.unlink()
 
     def captions(task: str) -> list[tuple[str, str]]:
-        return list(captions_of(find_set(task, Folders(root=tmp_path))))
+        return list(find_set(task, Folders(root=tmp_path)).captions())
 
     assert [text for _, text in captions("audiocaps")] == list(published.AUDIOCAPS.values())
     assert captions("clotho")[0] == ("clotho/Santa Motor/0", "Santa caption 1")

@@ -8,8 +8,8 @@ from reactions.core.errors import DataError, DimensionMismatch
 from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.eval import protocol
 from reactions.eval.prompts import class_embeddings
+from reactions.eval.registry import get_task
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
-from reactions.eval.tasks.task import TASKS
 
 
 def ids(modality: str, n: int) -> IdCorpus:
@@ -41,7 +41,7 @@ CAPTIONS = RetrievalData(
 
 
 def test_classification_embeds_queries_and_prompts() -> None:
-    corpora = protocol.corpora(TASKS["esc50"], ESC50)
+    corpora = protocol.corpora(get_task("esc50"), ESC50)
     assert list(corpora) == ["queries", "prompts"]
     assert corpora["queries"] is ESC50.queries
     assert [item.value for item in corpora["prompts"].items(0, 9)] == [
@@ -53,7 +53,7 @@ def test_classification_embeds_queries_and_prompts() -> None:
 
 def test_accuracy_overall_and_by_fold() -> None:
     score = protocol.score(
-        TASKS["esc50"],
+        get_task("esc50"),
         ESC50,
         {"queries": one_hot(0, 1, 2, 1, 0), "prompts": one_hot(0, 1, 2)},
     )
@@ -71,7 +71,7 @@ def test_templates_are_averaged_after_normalising() -> None:
     found = class_embeddings(prompts, 2)
     # float32 square roots of 0.5
     np.testing.assert_allclose(found, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
-    imagenet = TASKS["imagenet"]
+    imagenet = get_task("imagenet")
     data = ClassificationData(ids("image", 1), np.array([1]), ("cat", "dog"))
     assert len(protocol.corpora(imagenet, data)["prompts"]) == 2 * len(imagenet.templates)
     k = len(imagenet.templates)
@@ -91,7 +91,7 @@ def test_class_embeddings_refuse_what_they_cannot_average() -> None:
 def test_mean_average_precision_leaves_absent_classes_out() -> None:
     queries = np.array([[0.9, 0.1], [0.5, 0.6], [0.6, 0.7]], np.float32)
     prompts = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
-    score = protocol.score(TASKS["audioset"], AUDIOSET, {"queries": queries, "prompts": prompts})
+    score = protocol.score(get_task("audioset"), AUDIOSET, {"queries": queries, "prompts": prompts})
     # class a: ranking 0, 2, 1 has precision 1 and 2/3; class b: 2, 1, 0 has 1 and 1.
     assert score.value == pytest.approx(100 * ((1 + 2 / 3) / 2 + 1) / 2)
     assert list(score.metrics) == ["mAP"]
@@ -105,7 +105,7 @@ def test_captions_in_both_directions() -> None:
     left = one_hot(0, 1, 2)
     # Captions: right; wrong (says item 1); right; wrong (says 0); right.
     right = one_hot(0, 1, 1, 0, 2)
-    score = protocol.score(TASKS["audiocaps"], CAPTIONS, {"left": left, "right": right})
+    score = protocol.score(get_task("audiocaps"), CAPTIONS, {"left": left, "right": right})
     assert list(score.metrics) == [
         "text->audio R@1",
         "text->audio R@5",
@@ -133,10 +133,10 @@ def test_the_best_of_the_captions_counts_and_all_are_pooled() -> None:
     data = RetrievalData(
         ids("image", 2), TextCorpus("t", list("abcd")), owner=np.array([0, 0, 1, 1])
     )
-    score = protocol.score(TASKS["coco"], data, {"left": left, "right": right})
+    score = protocol.score(get_task("coco"), data, {"left": left, "right": right})
     assert score.metrics["image->text R@1"] == 100
     assert score.metrics["text->image R@1"] == 50
-    assert list(protocol.corpora(TASKS["coco"], data)) == ["left", "right"]
+    assert list(protocol.corpora(get_task("coco"), data)) == ["left", "right"]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_the_best_of_the_captions_counts_and_all_are_pooled() -> None:
 )
 def test_data_that_does_not_fit(task: str, data: protocol.BenchmarkData, words: str) -> None:
     with pytest.raises(DataError, match=f"task '{task}'") as caught:
-        protocol.corpora(TASKS[task], data)
+        protocol.corpora(get_task(task), data)
     assert words in caught.value.why
 
 
@@ -167,18 +167,18 @@ def test_embeddings_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "_CHECK_ROWS", 2)
     good = {"queries": one_hot(0, 1, 2, 1, 0), "prompts": one_hot(0, 1, 2)}
     with pytest.raises(DimensionMismatch, match="4 embeddings for 5 queries"):
-        protocol.score(TASKS["esc50"], ESC50, {**good, "queries": one_hot(0, 1, 2, 1)})
+        protocol.score(get_task("esc50"), ESC50, {**good, "queries": one_hot(0, 1, 2, 1)})
     with pytest.raises(DimensionMismatch, match="4 and 5 dimensions"):
-        protocol.score(TASKS["esc50"], ESC50, {**good, "prompts": one_hot(0, 1, 2, dim=5)})
+        protocol.score(get_task("esc50"), ESC50, {**good, "prompts": one_hot(0, 1, 2, dim=5)})
     bad = good["queries"].copy()
     bad[3, 1] = np.nan
     with pytest.raises(DataError, match="not finite") as caught:
-        protocol.score(TASKS["esc50"], ESC50, {**good, "queries": bad})
+        protocol.score(get_task("esc50"), ESC50, {**good, "queries": bad})
     assert caught.value.fields["row"] == 3
 
 
 def test_identity_sees_what_changes_a_score() -> None:
-    esc50 = TASKS["esc50"]
+    esc50 = get_task("esc50")
     found = [
         protocol.identity(esc50, ESC50),
         protocol.identity(esc50, replace(ESC50, labels=np.array([0, 1, 2, 0, 0]))),
@@ -188,9 +188,9 @@ def test_identity_sees_what_changes_a_score() -> None:
         protocol.identity(replace(esc50, templates=("{class}",)), ESC50),
         protocol.identity(replace(esc50, name="esc10"), ESC50),
         protocol.identity(esc50, replace(ESC50, expected=400)),
-        protocol.identity(TASKS["audioset"], AUDIOSET),
-        protocol.identity(TASKS["clotho"], CAPTIONS),
-        protocol.identity(TASKS["clotho"], replace(CAPTIONS, owner=np.array([0, 1, 1, 2, 2]))),
+        protocol.identity(get_task("audioset"), AUDIOSET),
+        protocol.identity(get_task("clotho"), CAPTIONS),
+        protocol.identity(get_task("clotho"), replace(CAPTIONS, owner=np.array([0, 1, 1, 2, 2]))),
     ]
     assert len({json.dumps(each) for each in found}) == len(found)
     narrow = replace(ESC50, labels=ESC50.labels.astype(np.int32))

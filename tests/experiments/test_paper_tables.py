@@ -15,8 +15,8 @@ from reactions.core.errors import DataError, MissingError, StepError, UsageError
 from reactions.core.types import FactorDefaults, Item, leaves
 from reactions.data.corpora import TextCorpus
 from reactions.dsl import check, parse
+from reactions.eval.registry import get_task
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
-from reactions.eval.tasks.task import TASKS
 from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, TABLES, parse_rows
 from reactions.experiments.reproduce import measure
 from reactions.labs.lab import Lab, ReactionSettings
@@ -111,7 +111,7 @@ class FakeLab(Lab):
     def benchmark(self, task):
         if task in self.absent:
             raise self.absent[task]
-        known, n = TASKS[task], 10
+        known, n = get_task(task), 10
         queries = corpus(task, known.query, n)
         if known.kind == "classification":
             return ClassificationData(queries, np.arange(n) % 3, ("a", "b", "c"), expected=12)

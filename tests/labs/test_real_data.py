@@ -11,7 +11,7 @@ from media_files import image_bytes, put, put_tar, sound_bytes
 from reactions.core.errors import LanguageError, MediaError, StepError
 from reactions.core.file_digests import DigestCache
 from reactions.core.storage import Blob
-from reactions.eval.tasks.task import get_task
+from reactions.eval.registry import get_task
 from reactions.labs.lab_file import load_lab
 from reactions.modalities import media
 from reactions.session import Session

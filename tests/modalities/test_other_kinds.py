@@ -12,8 +12,7 @@ from reactions.data.manifest import read_items
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.eval.tasks.published import MediaIndex
-from reactions.eval.tasks.registry import LAYOUTS
+from reactions.eval.media_index import MediaIndex
 from reactions.labs.lab_file import load_lab
 from reactions.modalities.suffixes import count_others, describe_others
 
@@ -161,9 +160,8 @@ def test_lines_of_manifests(tmp_path: Path) -> None:
 
 def test_evaluation_sets_name_what_is_there_instead(tmp_path: Path) -> None:
     put(tmp_path / "wavs/a.m4a", b"x")
-    shelf = MediaIndex(tmp_path, "audio", ["wavs"])
-    assert shelf.others == {".m4a": 1}
-    assert LAYOUTS
+    media_index = MediaIndex(tmp_path, "audio", ["wavs"])
+    assert media_index.others == {".m4a": 1}
 
 
 def test_sentences() -> None:

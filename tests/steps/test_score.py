@@ -6,8 +6,8 @@ from fakes import CG, IB, Context, Encoder, changed, cr, given, run
 from reactions.core.errors import UsageError
 from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.eval.protocol import corpora, score
+from reactions.eval.registry import get_task
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
-from reactions.eval.tasks.task import get_task
 from reactions.ops.projector import Projector
 from reactions.products.fuse import fuse
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves

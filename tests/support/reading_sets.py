@@ -4,21 +4,16 @@ from pathlib import Path
 
 from reactions.core.types import Corpus
 from reactions.eval.protocol import check
+from reactions.eval.registry import Folders, find_set, get_task
 from reactions.eval.task_data import (
     BenchmarkData,
     RetrievalData,
 )
-from reactions.eval.tasks.registry import (
-    Folders,
-    find_set,
-    read_set,
-)
-from reactions.eval.tasks.task import TASKS
 
 
 def read(task: str, root: Path) -> BenchmarkData:
-    data = read_set(find_set(task, Folders(root=root)))
-    check(TASKS[task], data)
+    data = find_set(task, Folders(root=root)).read()
+    check(get_task(task), data)
     return data
 
 

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.published import (
+from reactions.eval.published import (
     Captioned,
+    EvaluationSet,
     Layout,
     PublishedSet,
-    captioned,
     captions_in,
 )
-
-LAYOUT = Layout(
-    task="audiocaps",
-    title="AudioCaps",
-    expected=964,  # what the paper found of the 975 clips that were published
-    folders=("audiocaps", "AudioCaps"),
-    labels=("test.csv", "dataset/test.csv", "csv/test.csv", "audiocaps_test.csv"),
-    media=(("audio", ("test", "audio/test", "audio", "")),),
-    origin="github.com/cdjkim/audiocaps (captions; clips come from YouTube)",
-    tree="audiocaps/test.csv (audiocap_id, youtube_id, start_time, caption) and "
-    "audiocaps/audio/YOUTUBE_ID.wav (or YYOUTUBE_ID.wav, AUDIOCAP_ID.wav), ...",
-)
+from reactions.eval.task import CAPTIONS, Task
 
 
 def items_of(published: PublishedSet) -> list[Captioned]:
@@ -45,11 +33,28 @@ def items_of(published: PublishedSet) -> list[Captioned]:
     ]
 
 
-def read(published: PublishedSet) -> RetrievalData:
-    """Return the clips that are there, with all their captions.
-
-    Raises:
-        MissingError: no clip is there.
-        DataError: the csv is damaged, or no clip can be decoded.
-    """
-    return captioned(published, "audio", items_of(published))
+SET = EvaluationSet(
+    Task(
+        name="audiocaps",
+        title="AudioCaps",
+        kind="retrieval",
+        query="audio",
+        other="text",
+        expected=964,  # what the paper found of the 975 clips that were published
+        protocol=CAPTIONS.format(m="audio"),
+        licence="MIT (captions)",
+        citation="Kim et al. 2019",
+        source="github.com/cdjkim/audiocaps (captions; clips come from YouTube)",
+        aliases=("acaps",),
+        paper_items=964,
+        rank=3,
+    ),
+    Layout(
+        folders=("audiocaps", "AudioCaps"),
+        labels=("test.csv", "dataset/test.csv", "csv/test.csv", "audiocaps_test.csv"),
+        media=(("audio", ("test", "audio/test", "audio", "")),),
+        tree="audiocaps/test.csv (audiocap_id, youtube_id, start_time, caption) and "
+        "audiocaps/audio/YOUTUBE_ID.wav (or YYOUTUBE_ID.wav, AUDIOCAP_ID.wav), ...",
+    ),
+    items=items_of,
+)

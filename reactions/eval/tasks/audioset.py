@@ -6,21 +6,10 @@ import csv
 
 import numpy as np
 
+from reactions.eval.label_files import PUBLISHED
+from reactions.eval.published import EvaluationSet, Layout, PublishedSet
+from reactions.eval.task import SOUND_TEMPLATES, Task
 from reactions.eval.task_data import MultilabelData
-from reactions.eval.tasks.labels import PUBLISHED
-from reactions.eval.tasks.published import Layout, PublishedSet
-
-LAYOUT = Layout(
-    task="audioset",
-    title="AudioSet",
-    expected=19048,  # what the paper found of the 20,371 segments that were published
-    folders=("audioset", "AudioSet"),
-    labels=("eval_segments.csv", "metadata/eval_segments.csv", "csv/eval_segments.csv"),
-    media=(("audio", ("eval", "eval_segments", "audio/eval", "audio", "")),),
-    origin="research.google.com/audioset (labels; clips come from YouTube)",
-    tree="audioset/eval_segments.csv, audioset/class_labels_indices.csv beside it and "
-    "audioset/audio/YTID.wav (or YYTID.wav, YTID_START_END.wav), ...",
-)
 
 
 def read(published: PublishedSet) -> MultilabelData:
@@ -53,7 +42,7 @@ def read(published: PublishedSet) -> MultilabelData:
         queries=published.corpus(part, part.good, "audio"),
         targets=targets[part.good],
         classes=classes,
-        expected=LAYOUT.expected,
+        expected=published.task.expected,
     )
 
 
@@ -90,3 +79,30 @@ def _segments(published: PublishedSet) -> dict[str, list[str]]:
     if not found:
         raise published.damaged(published.labels, "it lists no segments")
     return found
+
+
+SET = EvaluationSet(
+    Task(
+        name="audioset",
+        title="AudioSet",
+        kind="multilabel",
+        query="audio",
+        other="text",
+        expected=19048,  # what the paper found of the 20,371 segments that were published
+        protocol="macro mean of average precision over the classes present, on raw cosines",
+        licence="CC-BY-4.0 (labels)",
+        citation="Gemmeke et al. 2017",
+        source="research.google.com/audioset (labels; clips come from YouTube)",
+        templates=SOUND_TEMPLATES,
+        paper_items=19048,
+        rank=2,
+    ),
+    Layout(
+        folders=("audioset", "AudioSet"),
+        labels=("eval_segments.csv", "metadata/eval_segments.csv", "csv/eval_segments.csv"),
+        media=(("audio", ("eval", "eval_segments", "audio/eval", "audio", "")),),
+        tree="audioset/eval_segments.csv, audioset/class_labels_indices.csv beside it and "
+        "audioset/audio/YTID.wav (or YYTID.wav, YTID_START_END.wav), ...",
+    ),
+    read=read,
+)

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.published import (
+from reactions.eval.published import (
     Captioned,
+    EvaluationSet,
     Layout,
     PublishedSet,
-    captioned,
     captions_in,
 )
-
-LAYOUT = Layout(
-    task="clotho",
-    title="Clotho",
-    expected=1045,
-    folders=("clotho", "Clotho", "clotho_v2"),
-    labels=("clotho_captions_evaluation.csv", "csv/clotho_captions_evaluation.csv"),
-    media=(("audio", ("evaluation", "clotho_audio_evaluation", "audio/evaluation", "audio", "")),),
-    origin="zenodo.org/record/4783391 (version 2.1)",
-    tree="clotho/clotho_captions_evaluation.csv (file_name, caption_1, ..., caption_5) and "
-    "clotho/evaluation/FILE_NAME, ...",
-)
+from reactions.eval.task import CAPTIONS, Task
 
 
 def items_of(published: PublishedSet) -> list[Captioned]:
@@ -41,11 +29,29 @@ def items_of(published: PublishedSet) -> list[Captioned]:
     ]
 
 
-def read(published: PublishedSet) -> RetrievalData:
-    """Return the clips that are there, with all their captions.
-
-    Raises:
-        MissingError: no clip is there.
-        DataError: the csv is damaged, or no clip can be decoded.
-    """
-    return captioned(published, "audio", items_of(published))
+SET = EvaluationSet(
+    Task(
+        name="clotho",
+        title="Clotho",
+        kind="retrieval",
+        query="audio",
+        other="text",
+        expected=1045,
+        protocol=CAPTIONS.format(m="audio"),
+        licence="Tampere University licence, non-commercial (captions)",
+        citation="Drossos et al. 2020",
+        source="zenodo.org/record/4783391 (version 2.1)",
+        paper_items=1045,
+        rank=4,
+    ),
+    Layout(
+        folders=("clotho", "Clotho", "clotho_v2"),
+        labels=("clotho_captions_evaluation.csv", "csv/clotho_captions_evaluation.csv"),
+        media=(
+            ("audio", ("evaluation", "clotho_audio_evaluation", "audio/evaluation", "audio", "")),
+        ),
+        tree="clotho/clotho_captions_evaluation.csv (file_name, caption_1, ..., caption_5) and "
+        "clotho/evaluation/FILE_NAME, ...",
+    ),
+    items=items_of,
+)

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from reactions.eval.published import EvaluationSet, Layout, PublishedSet
+from reactions.eval.task import SOUND_TEMPLATES, Task
 from reactions.eval.task_data import ClassificationData
-from reactions.eval.tasks.published import Layout, PublishedSet
-
-LAYOUT = Layout(
-    task="esc50",
-    title="ESC-50",
-    expected=2000,
-    folders=("esc50", "ESC-50", "ESC-50-master"),
-    labels=("meta/esc50.csv", "esc50.csv"),
-    media=(("audio", ("audio", "")),),
-    origin="github.com/karolpiczak/ESC-50",
-    tree="ESC-50/meta/esc50.csv and ESC-50/audio/1-100032-A-0.wav, ...",
-)
 
 
 def read(published: PublishedSet) -> ClassificationData:
@@ -49,5 +39,33 @@ def read(published: PublishedSet) -> ClassificationData:
         classes=tuple(names[number] for number in numbers),
         # Published folds count from 1, ours from 0.
         folds=np.array([int(row["fold"]) - 1 for row in kept], np.int64),
-        expected=LAYOUT.expected,
+        expected=published.task.expected,
     )
+
+
+SET = EvaluationSet(
+    Task(
+        name="esc50",
+        title="ESC-50",
+        kind="classification",
+        query="audio",
+        other="text",
+        expected=2000,
+        protocol="zero-shot accuracy over all five folds, one number a fold beside it; "
+        "underscores in class names are spaces",
+        licence="CC-BY-NC-3.0",
+        citation="Piczak 2015",
+        source="github.com/karolpiczak/ESC-50",
+        templates=SOUND_TEMPLATES,
+        aliases=("esc",),
+        paper_items=400,  # it cannot be: the paper's scores are multiples of 1/2000
+        rank=1,
+    ),
+    Layout(
+        folders=("esc50", "ESC-50", "ESC-50-master"),
+        labels=("meta/esc50.csv", "esc50.csv"),
+        media=(("audio", ("audio", "")),),
+        tree="ESC-50/meta/esc50.csv and ESC-50/audio/1-100032-A-0.wav, ...",
+    ),
+    read=read,
+)

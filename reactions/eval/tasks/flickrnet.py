@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
+from reactions.eval.published import EvaluationSet, Layout, PublishedSet, paired
+from reactions.eval.task import PAIRS, Task
 from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.published import Layout, PublishedSet, paired
-
-LAYOUT = Layout(
-    task="flickrnet",
-    title="FlickrNet",
-    expected=5000,
-    folders=("flickrnet", "FlickrNet", "Flickr-SoundNet", "flickr_soundnet", "Flickr"),
-    labels=(
-        "flickrnet.txt",
-        "flickrnet.csv",
-        "Annotations",
-        "test_list.txt",
-        "flickr_test.csv",
-        "metadata/flickr_test.csv",
-    ),
-    media=(("audio", ("audio", "Data", "")), ("image", ("frames", "images", "Data", ""))),
-    origin="github.com/ardasnck/learning_to_localize_sound_source (pairs and annotations)",
-    tree="flickrnet/Annotations/ID.xml for every pair (or flickrnet/flickrnet.txt, one id a line), "
-    "with flickrnet/Data/ID/ID.wav and ID.jpg, or flickrnet/audio/ID.wav and "
-    "flickrnet/frames/ID.jpg",
-)
 
 
 def read(published: PublishedSet) -> RetrievalData:
@@ -41,3 +22,38 @@ def read(published: PublishedSet) -> RetrievalData:
     if not ids:
         raise published.damaged(published.labels, "it lists no pairs")
     return paired(published, {id: (id, f"{id}.mp4") for id in ids})
+
+
+SET = EvaluationSet(
+    Task(
+        name="flickrnet",
+        title="FlickrNet",
+        kind="retrieval",
+        query="audio",
+        other="image",
+        expected=5000,
+        protocol=PAIRS,
+        licence="not verified",
+        citation="Senocak et al. 2018",
+        source="github.com/ardasnck/learning_to_localize_sound_source (pairs and annotations)",
+        aliases=("flickr-soundnet", "fnet"),
+        paper_items=5000,
+        rank=6,
+    ),
+    Layout(
+        folders=("flickrnet", "FlickrNet", "Flickr-SoundNet", "flickr_soundnet", "Flickr"),
+        labels=(
+            "flickrnet.txt",
+            "flickrnet.csv",
+            "Annotations",
+            "test_list.txt",
+            "flickr_test.csv",
+            "metadata/flickr_test.csv",
+        ),
+        media=(("audio", ("audio", "Data", "")), ("image", ("frames", "images", "Data", ""))),
+        tree="flickrnet/Annotations/ID.xml for every pair (or flickrnet/flickrnet.txt, one id a "
+        "line), with flickrnet/Data/ID/ID.wav and ID.jpg, or flickrnet/audio/ID.wav and "
+        "flickrnet/frames/ID.jpg",
+    ),
+    read=read,
+)

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
+from reactions.eval.published import EvaluationSet, Layout, PublishedSet, paired
+from reactions.eval.task import PAIRS, Task
 from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.published import Layout, PublishedSet, paired
-
-LAYOUT = Layout(
-    task="vggss",
-    title="VGG-SS",
-    expected=5158,
-    folders=("vggss", "VGGSS", "VGG-SS", "vgg-ss"),
-    labels=("vggss.json", "metadata/vggss.json"),
-    media=(("audio", ("audio", "")), ("image", ("frames", "images", ""))),
-    origin="github.com/hche11/Localizing-Visual-Sounds-the-Hard-Way (metadata/vggss.json; "
-    "clips come from YouTube)",
-    tree="vggss/vggss.json, vggss/audio/YTID_000030.wav and vggss/frames/YTID_000030.jpg, ...",
-)
 
 
 def read(published: PublishedSet) -> RetrievalData:
@@ -43,3 +32,30 @@ def read(published: PublishedSet) -> RetrievalData:
     if not items:
         raise published.damaged(published.labels, "it lists no clips")
     return paired(published, items)
+
+
+SET = EvaluationSet(
+    Task(
+        name="vggss",
+        title="VGG-SS",
+        kind="retrieval",
+        query="audio",
+        other="image",
+        expected=5158,
+        protocol=PAIRS,
+        licence="not verified",
+        citation="Chen et al. 2021",
+        source="github.com/hche11/Localizing-Visual-Sounds-the-Hard-Way (metadata/vggss.json; "
+        "clips come from YouTube)",
+        aliases=("vgg-ss", "vgg"),
+        paper_items=5158,
+        rank=5,
+    ),
+    Layout(
+        folders=("vggss", "VGGSS", "VGG-SS", "vgg-ss"),
+        labels=("vggss.json", "metadata/vggss.json"),
+        media=(("audio", ("audio", "")), ("image", ("frames", "images", ""))),
+        tree="vggss/vggss.json, vggss/audio/YTID_000030.wav and vggss/frames/YTID_000030.jpg, ...",
+    ),
+    read=read,
+)

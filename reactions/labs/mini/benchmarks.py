@@ -13,6 +13,7 @@ import numpy as np
 
 from reactions.core.errors import MissingError, suggestion
 from reactions.core.types import Modality
+from reactions.eval.registry import get_task
 from reactions.eval.task_data import (
     BenchmarkData,
     ClassificationData,
@@ -29,18 +30,18 @@ if TYPE_CHECKING:
 _CAPTIONS = 5
 _FOLDS = 5
 
-_CAPTIONED: dict[str, tuple[Modality, Style]] = {
-    "audiocaps": ("audio", Style("sound", omit_percent=20)),
-    "clotho": ("audio", Style("sound", omit_percent=30, mistake_percent=4, fillers=5)),
-    "coco": ("image", Style("sight", omit_percent=30)),
-    "flickr30k": ("image", Style("sight", omit_percent=15, fillers=3)),
+_STYLES = {
+    "audiocaps": Style("sound", omit_percent=20),
+    "clotho": Style("sound", omit_percent=30, mistake_percent=4, fillers=5),
+    "coco": Style("sight", omit_percent=30),
+    "flickr30k": Style("sight", omit_percent=15, fillers=3),
 }
-_PAIRED: dict[str, int] = {"vggss": 0, "flickrnet": 1}
+"""Of the captions of a set."""
+
+_UNSEEN_QUARTERS = {"vggss": 0, "flickrnet": 1}
 """Loudness, in quarters, of a second source that is heard but not seen."""
 
-_CLASSIFIED: dict[str, Modality] = {"esc50": "audio", "imagenet": "image"}
-
-TASKS = ("esc50", "audioset", *_CAPTIONED, *_PAIRED, "imagenet")
+TASKS = ("esc50", "audioset", *_STYLES, *_UNSEEN_QUARTERS, "imagenet")
 
 
 def benchmark(task: str, *, seed: int) -> BenchmarkData:
@@ -53,19 +54,20 @@ def benchmark(task: str, *, seed: int) -> BenchmarkData:
     Raises:
         MissingError: the mini lab has no such task.
     """
-    if task in _CLASSIFIED:
-        return _classification(task, _CLASSIFIED[task], seed)
-    if task == "audioset":
+    if task not in TASKS:
+        raise MissingError(
+            f"the mini lab has no task '{task}'",
+            fix=suggestion(task, TASKS),
+            task=task,
+        )
+    published = get_task(task)
+    if published.kind == "multilabel":
         return _multilabel(task, seed)
-    if task in _CAPTIONED:
-        return _captioned(task, *_CAPTIONED[task], seed)
-    if task in _PAIRED:
-        return _paired(task, _PAIRED[task], seed)
-    raise MissingError(
-        f"the mini lab has no task '{task}'",
-        fix=suggestion(task, TASKS),
-        task=task,
-    )
+    if published.kind == "classification":
+        return _classification(task, published.query, seed)
+    if published.other == "text":
+        return _captioned(task, published.query, _STYLES[task], seed)
+    return _paired(task, _UNSEEN_QUARTERS[task], seed)
 
 
 def _classification(task: str, modality: Modality, seed: int) -> ClassificationData:

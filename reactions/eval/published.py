@@ -1,9 +1,8 @@
-"""What the readers of published evaluation sets share: finding, matching, scanning."""
+"""Published evaluation sets: how one is described, and what the readers of all share."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.core.errors import DataError, MissingError
-from reactions.core.file_names import nfc
-from reactions.core.local_files import exists, is_dir
-from reactions.core.storage import Entry, walk
+from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.local_files import exists
+from reactions.core.storage import Entry
 from reactions.core.types import Modality
 from reactions.data.corpora import TextCorpus
 from reactions.data.scan_cache import TableCache
@@ -22,33 +20,27 @@ from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.files import files_part
 from reactions.data.sources.parts import FilePart
-from reactions.eval.task_data import RetrievalData
-from reactions.eval.tasks.labels import Damaged, csv_rows, json_value, text_lines
-from reactions.modalities.suffixes import count_others, describe_others, modality_of
+from reactions.eval.label_files import Damaged, csv_rows, json_value, text_lines
+from reactions.eval.media_index import MediaIndex
+from reactions.eval.task import Task
+from reactions.eval.task_data import BenchmarkData, RetrievalData, captions_in_data
+from reactions.modalities.suffixes import describe_others
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How an evaluation set is published.
+    """How the files of an evaluation set lie.
 
     Attributes:
-        task: name of the task it serves.
-        title: as its authors write it.
-        expected: items of its evaluation split, as the papers count them.
         folders: names its folder may have.
         labels: where in it the labels or captions may be, the usual place first.
         media: (modality, folders that may hold its files) pairs; "" is the set's own folder.
-        origin: where to get it.
         tree: how its files lie, for people.
     """
 
-    task: str
-    title: str
-    expected: int
     folders: tuple[str, ...]
     labels: tuple[str, ...]
     media: tuple[tuple[Modality, tuple[str, ...]], ...]
-    origin: str
     tree: str
 
     def find_labels(self, folder: Path) -> Path | None:
@@ -57,22 +49,88 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """A published evaluation set: what it is, how it is scored, how it lies, how it is read.
+
+    Attributes:
+        task: its description and protocol.
+        layout: of its files.
+        read: returns what is there and can be decoded; needed unless ``items`` says it all.
+        items: of a set of media with captions: returns all of them, whether their files are
+            there or not. Captions are compared with text corpora by it.
+
+    Raises:
+        UsageError: it has neither.
+    """
+
+    task: Task
+    layout: Layout
+    read: Callable[[PublishedSet], BenchmarkData] | None = None
+    items: Callable[[PublishedSet], Sequence[Captioned]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.read is None and self.items is None:
+            raise UsageError(
+                f"the evaluation set '{self.task.name}' has no reader",
+                fix="give read=..., or items=... if it consists of media with captions",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedSet:
     """A set's folder, and what its readers need.
 
     Attributes:
-        layout: of the set.
+        definition: of the set.
         folder: where it lies.
         labels: the file, or folder, of labels that was found.
         tables: remembers scans of its media.
         on_progress: of the progress of scans.
     """
 
-    layout: Layout
+    definition: EvaluationSet
     folder: Path
     labels: Path
     tables: TableCache
     on_progress: OnProgress = silent
+
+    @property
+    def task(self) -> Task:
+        """Description of the set."""
+        return self.definition.task
+
+    @property
+    def layout(self) -> Layout:
+        """Layout of the set."""
+        return self.definition.layout
+
+    def read(self) -> BenchmarkData:
+        """Read the set; only what is there and can be decoded counts.
+
+        Raises:
+            MissingError: labels are there, but none of the media.
+            DataError: labels are damaged, or no media can be decoded.
+        """
+        if self.definition.read is not None:
+            return self.definition.read(self)
+        assert self.definition.items is not None  # checked by EvaluationSet
+        return captioned(self, self.task.query, self.definition.items(self))
+
+    def captions(self) -> Iterator[tuple[str, str]]:
+        """Yield (id, caption); nothing if the set has no captions.
+
+        Sets with ``items`` give all of them, others those whose media are there.
+
+        Raises:
+            MissingError: without ``items``: none of the media is there.
+            DataError: labels are damaged.
+        """
+        if self.definition.items is not None:
+            for item in self.definition.items(self):
+                for i, caption in enumerate(item.captions):
+                    yield f"{self.task.name}/{item.id}/{i}", caption
+        elif self.task.has_captions:
+            yield from captions_in_data(self.read())
 
     def media_index(self, modality: Modality) -> MediaIndex:
         """Return the set's files of one modality.
@@ -92,37 +150,37 @@ class PublishedSet:
         """Return the error for files of the set that are not there."""
         places = ", ".join(str(self.folder / name) for name in names if name)
         return MissingError(
-            f"{self.layout.title}: {why}",
+            f"{self.task.title}: {why}",
             why=f"looked in {places}, and below" if places else "",
-            fix=f"get it from {self.layout.origin}; its layout: {self.layout.tree}",
-            task=self.layout.task,
+            fix=f"get it from {self.task.source}; its layout: {self.layout.tree}",
+            task=self.task.name,
             path=str(self.folder),
             layout=self.layout.tree,
-            origin=self.layout.origin,
+            origin=self.task.source,
         )
 
     def damaged(self, path: Path, why: str) -> DataError:
         """Return the error for a file of labels that cannot be used."""
         return DataError(
-            f"cannot use '{path}' for {self.layout.title}",
+            f"cannot use '{path}' for {self.task.title}",
             why=why,
-            fix=f"get it again from {self.layout.origin}",
-            task=self.layout.task,
+            fix=f"get it again from {self.task.source}",
+            task=self.task.name,
             path=str(path),
         )
 
-    def part(self, modality: Modality, found: Sequence[tuple[str, Entry]]) -> FilePart:
+    def part(self, modality: Modality, files: Sequence[tuple[str, Entry]]) -> FilePart:
         """Scan files for damage.
 
         Args:
             modality: of the files.
-            found: (id, file) pairs, at least one.
+            files: (id, file) pairs, at least one.
         """
         return files_part(
-            f"{self.layout.task} {modality}",
-            [(f"{self.layout.task}/{id}", entry) for id, entry in found],
+            f"{self.task.name} {modality}",
+            [(f"{self.task.name}/{id}", entry) for id, entry in files],
             modality,
-            key=f"{self.layout.task} {self.folder}",
+            key=f"{self.task.name} {self.folder}",
             tables=self.tables,
             on_progress=self.on_progress,
         )
@@ -130,7 +188,7 @@ class PublishedSet:
     def corpus(self, part: FilePart, kept: NDArray[np.bool_], modality: Modality) -> SourceCorpus:
         """Return some of a part's files as a corpus.
 
-        What cannot be decoded counts as not found: found and expected tell of it.
+        What cannot be decoded counts as not found: the numbers found and expected show it.
 
         Raises:
             DataError: none can be decoded.
@@ -175,73 +233,6 @@ class PublishedSet:
             raise self.damaged(path, str(error)) from error
 
 
-class MediaIndex:
-    """Media files of one modality, by name.
-
-    Where several files have a name, the one in the folder named first counts, then the one
-    less deep, then the first of the alphabet.
-
-    Args:
-        folder: of the set.
-        modality: which files to take.
-        names: folders in it to look in, with all below, in order; "" is ``folder`` itself,
-            which is looked in only if the others hold nothing.
-    """
-
-    def __init__(self, folder: Path, modality: Modality, names: Sequence[str]) -> None:
-        found: list[Entry] = []
-        self.others: dict[str, int] = {}
-        for name in names:
-            if is_dir(folder / name) and (name or not found):
-                everything = walk(str(folder / name))
-                self.others |= count_others((entry.name for entry in everything), modality)
-                here = [e for e in everything if modality_of(e.name) == modality]
-                found += sorted(here, key=lambda entry: (entry.name.count("/"), entry.name))
-        self.entries: dict[str, Entry] = {}
-        for entry in found:
-            self.entries.setdefault(_stem(entry), entry)
-        self._folded: dict[str, Entry] | None = None
-        self._videos: dict[str, Entry] | None = None
-
-    def get(self, names: Iterable[str]) -> Entry | None:
-        """Return the first file that has one of the names, with or without extension."""
-        for name in names:
-            base = name.rpartition("/")[2]
-            stem = base.rpartition(".")[0] if modality_of(base) else base
-            if (entry := self.entries.get(nfc(stem))) is not None:
-                return entry
-        return None
-
-    def get_folded(self, name: str) -> Entry | None:
-        """Return the file of this name, whatever became of its punctuation and case."""
-        if self._folded is None:
-            self._folded = {}
-            for stem, entry in self.entries.items():
-                self._folded.setdefault(_fold(stem), entry)
-        return self._folded.get(_fold(name.rpartition(".")[0] or name))
-
-    def get_video(self, id: str) -> Entry | None:
-        """Return the file named by a YouTube id, alone, with times after it or a Y before."""
-        if self._videos is None:
-            self._videos = {}
-            for pattern in _VIDEOS:
-                for stem, entry in self.entries.items():
-                    if match := pattern.fullmatch(stem):
-                        self._videos.setdefault(match.group(1), entry)
-        return self._videos.get(id)
-
-
-_VIDEOS = tuple(map(re.compile, (r"(.{11})", r"(.{11})[_+ -][-_.+ \d]*", r"Y(.{11})([_+ -].*)?")))
-
-
-def _stem(entry: Entry) -> str:
-    return nfc(entry.name.rpartition("/")[2].rpartition(".")[0])
-
-
-def _fold(text: str) -> str:
-    return "".join(c for c in nfc(text).casefold() if c.isalnum())
-
-
 @dataclass(frozen=True, slots=True)
 class Captioned:
     """An item of a captioned set.
@@ -260,14 +251,14 @@ class Captioned:
 
 
 def captions_in(published: PublishedSet, id: str, texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the captions of an item that say anything.
+    """Return the captions of an item that are not blank.
 
     Raises:
-        DataError: none does.
+        DataError: there are none.
     """
-    if not (found := tuple(text.strip() for text in texts if text.strip())):
+    if not (captions := tuple(text.strip() for text in texts if text.strip())):
         raise published.damaged(published.labels, f"'{id}' has no caption")
-    return found
+    return captions
 
 
 def captioned(
@@ -294,7 +285,7 @@ def captioned(
         raise published.missing(some, dict(published.layout.media)[modality])
     part = published.part(modality, [(item.id, entry) for item, entry in found])
     kept = [item for (item, _), whole in zip(found, part.good, strict=True) if whole]
-    task = published.layout.task
+    task = published.task.name
     return RetrievalData(
         left=published.corpus(part, part.good, modality),
         right=TextCorpus(
@@ -303,7 +294,7 @@ def captioned(
             [f"{task}/{item.id}/{i}" for item in kept for i in range(len(item.captions))],
         ),
         owner=np.repeat(np.arange(len(kept)), [len(item.captions) for item in kept]),
-        expected=published.layout.expected,
+        expected=published.task.expected,
     )
 
 
@@ -335,5 +326,5 @@ def paired(published: PublishedSet, items: Mapping[str, Sequence[str]]) -> Retri
         left=published.corpus(left, both, "audio"),
         right=published.corpus(right, both, "image"),
         owner=np.arange(int(both.sum())),
-        expected=published.layout.expected,
+        expected=published.task.expected,
     )

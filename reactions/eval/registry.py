@@ -1,0 +1,253 @@
+"""Every evaluation set by name: those of molspace, a file each, and those that packages add.
+
+    [project.entry-points."molspace.tasks"]
+    birds = "my_package.birds:SET"              # an EvaluationSet whose task is called "birds"
+
+Names are known without importing anything; a set is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reactions.core.errors import MissingError, MolspaceError, UsageError, suggestion
+from reactions.core.local_files import is_dir
+from reactions.data.sources.config import OnProgress, silent
+from reactions.eval import tasks as _built_in
+from reactions.eval.task import Task, folded
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from reactions.data.scan_cache import TableCache
+    from reactions.eval.published import EvaluationSet, Layout, PublishedSet
+
+GROUP = "molspace.tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where evaluation sets may lie.
+
+    Attributes:
+        chosen: asked for on the command line: looked in before all else.
+        root: a folder of folders, one a set.
+        tasks: (task, its own folder) pairs.
+    """
+
+    chosen: Path | None = None
+    root: Path | None = None
+    tasks: Mapping[str, Path] = field(default_factory=dict)
+
+    def of(self, task: str) -> tuple[Path, ...]:
+        """Return the folders to look for a task's set in, the likeliest first; () for none."""
+        folders = (self.chosen, self.tasks.get(task), self.root)
+        return tuple(folder for folder in folders if folder is not None)
+
+
+def built_in_names() -> tuple[str, ...]:
+    """Return the names of the sets that molspace brings, sorted: those of their files."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(_built_in.__path__)))
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names of all sets, sorted; nothing is imported for it."""
+    return tuple(sorted({*built_in_names(), *(point.name for point in _plugins())}))
+
+
+def evaluation_set(name: str) -> EvaluationSet:
+    """Return a set by its name or an alias, ignoring case and punctuation.
+
+    Raises:
+        UsageError: no set has this name, the fix names near ones; or several have it.
+        MissingError: the package that provides it cannot be imported.
+    """
+    known = task_names()
+    for exact in known:
+        if folded(exact) == folded(name):
+            return _load(exact)
+    sets, _ = loadable_sets()  # what cannot be loaded was not asked for
+    for candidate in sets:
+        if folded(name) in candidate.task.spellings():
+            return candidate
+    raise unknown_task(name, known)
+
+
+def get_task(name: str) -> Task:
+    """Return the task of a set by its name or an alias; see ``evaluation_set``."""
+    return evaluation_set(name).task
+
+
+def unknown_task(name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a name that no set has."""
+    known = list(known)
+    return UsageError(f"unknown task '{name}'", fix=suggestion(name, known), name=name, known=known)
+
+
+def loadable_sets() -> tuple[tuple[EvaluationSet, ...], dict[str, MolspaceError]]:
+    """Return all sets in their usual order, and why those that cannot be loaded cannot, by name."""
+    sets: list[EvaluationSet] = []
+    broken: dict[str, MolspaceError] = {}
+    for name in task_names():
+        try:
+            sets.append(_load(name))
+        except MolspaceError as error:
+            broken[name] = error
+    return tuple(sorted(sets, key=lambda each: (each.task.rank, each.task.name))), broken
+
+
+def all_tasks() -> tuple[Task, ...]:
+    """Return the tasks of all sets, in their usual order.
+
+    Raises:
+        UsageError: two sets share a name or an alias.
+        MissingError: a package that provides one cannot be imported.
+    """
+    sets, broken = loadable_sets()
+    for error in broken.values():
+        raise error
+    tasks = tuple(each.task for each in sets)
+    owners: dict[str, Task] = {}
+    for task in tasks:
+        for spelling in task.spellings():
+            if (other := owners.setdefault(spelling, task)) is not task:
+                raise UsageError(
+                    f"the evaluation sets '{other.name}' and '{task.name}' are both called "
+                    f"'{spelling}'",
+                    fix=f"uninstall the package that provides one of them (entry points {GROUP})",
+                    tasks=[other.name, task.name],
+                )
+    return tasks
+
+
+def parse_tasks(text: str) -> tuple[Task, ...]:
+    """Return the tasks of a comma-separated list, or all for ``all``; repeats count once.
+
+    Raises:
+        UsageError: a name is unknown, or the list is empty.
+        MissingError: a package that provides one cannot be imported.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError("no task given", fix=f"one of: all, {', '.join(task_names())}")
+    chosen: dict[str, Task] = {}
+    for name in names:
+        everything = name.casefold() == "all"
+        for task in all_tasks() if everything else (get_task(name),):
+            chosen[task.name] = task
+    return tuple(chosen.values())
+
+
+def find_set(
+    task: str,
+    folders: Folders,
+    *,
+    tables: TableCache | None = None,
+    on_progress: OnProgress = silent,
+) -> PublishedSet:
+    """Find the files of an evaluation set.
+
+    In each folder it may be the folder itself, or one below with the set's name.
+
+    Raises:
+        MissingError: it is in none of them; the error says what was looked for and where to
+            get it.
+    """
+    from reactions.data.scan_cache import TableCache
+    from reactions.eval.published import PublishedSet
+
+    definition = evaluation_set(task)
+    layout = definition.layout
+    looked: list[Path] = []
+    for folder in folders.of(task):
+        for place in _places(folder, layout):
+            looked.append(place)
+            if (labels := layout.find_labels(place)) is not None:
+                return PublishedSet(definition, place, labels, tables or TableCache(), on_progress)
+    below = ", ".join(layout.folders[:3])
+    raise MissingError(
+        f"no data for task '{task}': {definition.task.title} is not there",
+        why="looked for "
+        + " or ".join(layout.labels[:2])
+        + " in "
+        + ", ".join(str(folder) for folder in folders.of(task))
+        + f", and in folders there called {below}",
+        fix=f"get it from {definition.task.source}; its layout: {layout.tree}",
+        task=task,
+        looked=[str(place) for place in looked],
+        origin=definition.task.source,
+        layout=layout.tree,
+    )
+
+
+def _places(folder: Path, layout: Layout) -> Iterator[Path]:
+    yield folder
+    if is_dir(folder):
+        here = {child.name.casefold(): child for child in sorted(folder.iterdir())}
+        for name in layout.folders:
+            if (child := here.get(name.casefold())) is not None and is_dir(child):
+                yield child
+
+
+def _plugins() -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points  # costs more than all else here
+
+    return tuple(entry_points(group=GROUP))
+
+
+def _load(name: str) -> EvaluationSet:
+    """Import a set by its exact name.
+
+    Raises:
+        UsageError: several sets have this name, or it is not an ``EvaluationSet`` of this name.
+        MissingError: the package that provides it cannot be imported.
+    """
+    plugins = [point for point in _plugins() if folded(point.name) == folded(name)]
+    built_in = [known for known in built_in_names() if folded(known) == folded(name)]
+    if len(plugins) + len(built_in) > 1:
+        providers = [f"molspace itself ('{known}')" for known in built_in]
+        providers += [f"{_package(point)} ('{point.name}')" for point in plugins]
+        raise UsageError(
+            f"several evaluation sets are called '{name}'",
+            why=f"they come from {' and '.join(providers)}",
+            fix="uninstall one of the packages, or rename its entry point and its task",
+            task=name,
+        )
+    if built_in:
+        definition: EvaluationSet = import_module(f"{_built_in.__name__}.{name}").SET
+        return definition
+    return _plugin(plugins[0])
+
+
+def _plugin(point: EntryPoint) -> EvaluationSet:
+    from reactions.eval.published import EvaluationSet
+
+    try:
+        found = point.load()
+    except Exception as error:  # it is somebody else's code: any error may come of it
+        raise MissingError(
+            f"cannot load the evaluation set '{point.name}'",
+            why=f"{_package(point)}, {point.value}: {type(error).__name__}: {error}",
+            fix="fix or uninstall the package that provides it",
+            task=point.name,
+        ) from error
+    if isinstance(found, EvaluationSet) and found.task.name == point.name:
+        return found
+    what = f"a {type(found).__name__}"
+    if isinstance(found, EvaluationSet):
+        what = f"an evaluation set called '{found.task.name}'"
+    raise UsageError(
+        f"the entry point '{point.name}' of {_package(point)} is {what}",
+        why=f"{GROUP} takes an EvaluationSet whose task has the entry point's name",
+        fix=f"fix or uninstall {_package(point)}",
+        task=point.name,
+    )
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
