@@ -1,10 +1,10 @@
 """The content-addressed store: what steps made, on disk, by key."""
 
+from reactions.store.layout import FORMAT, store_root
 from reactions.store.maintenance import EntryInfo, Freed, Problem
-from reactions.store.manifest import FORMAT
 from reactions.store.partial import Partial
 from reactions.store.rows import ShardedRows
-from reactions.store.store import Store, store_root
+from reactions.store.store import Store
 
 __all__ = [
     "FORMAT",

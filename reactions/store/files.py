@@ -247,38 +247,69 @@ def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
     return age_s >= unlocked_grace_s if free is None else free
 
 
+class Lock:
+    """A lock file that this process holds.
+
+    Attributes:
+        is_alone: no other process holds it beside this one.
+    """
+
+    def __init__(self, fd: int, *, is_alone: bool) -> None:
+        self._fd = fd
+        self.is_alone = is_alone
+
+    def share(self) -> bool:
+        """Let others hold the lock beside this process.
+
+        Returns:
+            False when another took it for itself in between: then it is lost.
+        """
+        self.is_alone = False
+        return try_lock(self._fd, shared=True) is not False
+
+    def is_last(self) -> bool:
+        """Return whether no other process holds the lock any more; the lock is lost otherwise."""
+        return self.is_alone or try_lock(self._fd) is not False
+
+
 @contextmanager
-def locked(path: Path, on_busy: Callable[[int | None], None] | None = None) -> Iterator[bool]:
+def locked(
+    path: Path, on_busy: Callable[[int | None], None] | None = None, *, shared: bool = False
+) -> Iterator[Lock | None]:
     """Hold the lock file ``path``, unless another holds it; never waits.
 
     Args:
-        path: made when missing, removed after.
+        path: made when missing, removed by the last process that holds it.
         on_busy: called with the holder's process id, if known, when another holds it.
+        shared: hold it beside others that share it; who comes first holds it alone until it
+            calls ``Lock.share``.
 
     Yields:
-        Whether the lock is held (or locks do not work here).
+        The lock (also where locks do not work), or None when another process has it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            free = try_lock(fd)
-            if free is False:
+            is_alone = try_lock(fd) is not False
+            if not is_alone and not (shared and try_lock(fd, shared=True)):
                 if on_busy is not None:
-                    text = os.read(fd, 20).decode(errors="replace")
+                    text = os.pread(fd, 20, 0).decode(errors="replace")
                     on_busy(int(text) if text.isdigit() else None)
-                yield False
+                yield None
                 return
             if _same_file(fd, path):  # else the holder removed it meanwhile: look again
                 with suppress(OSError):  # the process id only serves a message
                     os.ftruncate(fd, 0)
-                    os.write(fd, str(os.getpid()).encode())
+                    os.pwrite(fd, str(os.getpid()).encode(), 0)
+                lock = Lock(fd, is_alone=is_alone)
                 try:
-                    yield True
+                    yield lock
                 finally:
                     # Removed while held: who opened it meanwhile finds another file at the name.
-                    with suppress(OSError):
-                        path.unlink()
+                    if lock.is_last():
+                        with suppress(OSError):
+                            path.unlink()
                 return
         finally:
             os.close(fd)

@@ -1,11 +1,20 @@
-"""Where things lie in a store."""
+"""Where a store lies, and what lies where in it."""
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from reactions.core.errors import StoreError
+from reactions.core.local_files import expand_user
 from reactions.core.types import Digest
+
+FORMAT = 1
+"""Version of the layout of the store; raised when older versions could misread it."""
+
+_MAX_RECORD_BYTES = 1 << 16
 
 MANIFEST_JSON = "manifest.json"
 
@@ -55,6 +64,52 @@ class Layout:
         """Return the folder of one entry."""
         return self.entries / key[:2] / key
 
-    def lock(self, key: Digest) -> Path:
-        """Return the lock file for making one entry."""
-        return self.locks / f"{key}.lock"
+    def lock(self, key: Digest, part: str = "") -> Path:
+        """Return the lock file for making one entry, or a part of it."""
+        return self.locks / f"{key}.{part}.lock" if part else self.locks / f"{key}.lock"
+
+
+def store_root() -> Path:
+    """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
+    if chosen := os.environ.get("MOLSPACE_CACHE"):
+        return expand_user(chosen).absolute()
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return expand_user(cache).absolute() / "molspace"
+    return Path.home() / ".cache" / "molspace"
+
+
+def check_format(layout: Layout) -> bool:
+    """Refuse a store of another version.
+
+    Returns:
+        Whether the store is there.
+
+    Raises:
+        StoreError: the store is of another version, or does not say of which.
+        OSError: it cannot be read.
+    """
+    root, path = layout.root, layout.store_json
+    fix = f"set MOLSPACE_CACHE to another folder, or remove {path} and {layout.entries}"
+    try:
+        if path.stat().st_size > _MAX_RECORD_BYTES:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
+        version = json.loads(path.read_text(encoding="utf-8"))["format"]
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise StoreError(
+            f"cannot tell the version of the store at {root}",
+            why=f"{path} is damaged ({error!r})",
+            fix=fix,
+            path=str(root),
+        ) from error
+    if version != FORMAT:
+        raise StoreError(
+            f"the store at {root} has format {version}, this version reads format {FORMAT}",
+            why="it was written by another version of molspace",
+            fix=fix,
+            path=str(root),
+            found=version,
+            expected=FORMAT,
+        )
+    return True

@@ -17,12 +17,10 @@ from reactions.core.hashing import JSON, digest, file_digest
 from reactions.core.step import Artifact
 from reactions.core.types import Digest
 from reactions.store.files import write_rows
+from reactions.store.layout import FORMAT
 
 _MAX_BYTES = 256 << 20
 """A record of a million shards is smaller."""
-
-FORMAT = 1
-"""Version of the layout of the store; raised when older versions could misread it."""
 
 
 @dataclass(frozen=True, slots=True)

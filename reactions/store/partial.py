@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from reactions.core.errors import StepError
 from reactions.core.hashing import canonical
@@ -19,25 +20,34 @@ from reactions.store.manifest import ArrayRecord, Manifest, ShardFile, write_arr
 SHARD_JSON = "shard.json"
 
 
+_ADDING = threading.Lock()
+
+Range: TypeAlias = tuple[int, int]
+"""(first row, row after the last)"""
+
+
+class Incomplete(Exception):
+    """Shards are missing, or damaged."""
+
+
 class Partial:
     """The finished shards of one step made by rows.
 
-    Each lies in a folder of its own, named ``<start>-<stop>``, that appeared whole. Shards
-    of different sizes may stand beside each other: a later run may choose another size.
+    Each lies in a folder of its own, named ``<start>-<stop>``, that appeared whole. Several
+    processes may add shards at the same time, so what is finished is read from the disk each
+    time. Shards of different sizes may stand beside each other: a later run may choose another
+    size.
 
     Args:
         step: whose shards they are.
         folder: ``partial/<key>``; made when the first shard is added.
         temp: where temporary folders go, on the same file system.
-        warn: called with a sentence for every shard that had to be dropped.
     """
 
-    def __init__(self, step: Step, folder: Path, temp: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, step: Step, folder: Path, temp: Path) -> None:
         self._step = step
         self._folder = folder
         self._temp = temp
-        self._lock = threading.Lock()
-        self._shards = _read_shards(step, folder, warn)
 
     @property
     def key(self) -> Digest:
@@ -45,27 +55,67 @@ class Partial:
         return self._step.key
 
     @property
-    def finished(self) -> list[tuple[int, int]]:
+    def finished(self) -> list[Range]:
         """Rows [start, stop) of each finished shard: ascending, without overlap."""
-        return sorted(self._shards)
+        ranges: list[Range] = []
+        for rows in self._ranges():
+            if not self._misplaced(rows, ranges):
+                ranges.append(rows)
+        return ranges
 
-    def missing(self) -> list[tuple[int, int]]:
-        """Return the shards [start, stop) still to be made, ``step.shard_rows`` long or less."""
+    def missing(self) -> list[Range]:
+        """Return the shards [start, stop) still to be made, ``step.shard_rows`` long or less.
+
+        Two processes with the same ``shard_rows`` cut the rows alike, whatever was finished
+        between.
+        """
         n_rows = self._step.n_rows or 0
         shard_rows = self._step.shard_rows or n_rows
+        finished = self.finished
         ranges, cursor = [], 0
-        for start, stop in [*self.finished, (n_rows, n_rows)]:
+        for start, stop in [*finished, (n_rows, n_rows)]:
             while cursor < start:
                 end = min(start, cursor + shard_rows)
                 ranges.append((cursor, end))
                 cursor = end
             cursor = stop
-        if n_rows == 0 and not self._shards:
+        if n_rows == 0 and not finished:
             ranges.append((0, 0))
         return ranges
 
+    def is_finished(self, start: int, stop: int) -> bool:
+        """Return whether exactly this shard is there."""
+        return self._shard(start, stop).is_dir()
+
+    def verify(self, warn: Callable[[str], None]) -> None:
+        """Hash all files; remove shards that are damaged, odd or overlapping.
+
+        Args:
+            warn: called with a sentence for every shard that is removed.
+        """
+        kept: list[Range] = []
+        model: Manifest | None = None
+        for rows in self._ranges():
+            problem = self._misplaced(rows, kept)
+            if not problem:
+                try:
+                    manifest = self._read(*rows, full=True)
+                    problem = _difference(model or manifest, manifest)
+                except (OSError, ValueError) as error:
+                    problem = str(error)
+            if problem:
+                path = self._shard(*rows)
+                warn(
+                    f"dropped rows {path.name} of '{self._step.label}', made by an earlier run: "
+                    f"{problem}"
+                )
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            model = model or manifest
+            kept.append(rows)
+
     def add(self, start: int, stop: int, artifact: Artifact) -> None:
-        """Keep a finished shard; safe to call from several threads.
+        """Keep a finished shard; safe to call from several threads and processes.
 
         Args:
             start: first row.
@@ -79,34 +129,35 @@ class Partial:
         with temporary_folder(self._temp) as temp:
             manifest = _manifest(self._step, artifact.meta, write_arrays(temp, artifact))
             write_json(temp / SHARD_JSON, manifest.to_json())
-            with self._lock:  # two first shards must not miss each other
-                first = next(iter(self._shards.values()), None)
-                if first is not None and (difference := _difference(first, manifest)):
-                    raise StepError(
-                        f"'{self._step.label}' made rows {start} to {stop} unlike earlier ones",
-                        why=difference,
-                        fix="mend the step: names, types, widths and meta may not depend on "
-                        "the shard",
-                        step=self._step.label,
-                    )
-                publish(temp, self._folder / f"{start}-{stop}")  # another's twin is as good
-                self._shards[start, stop] = manifest
+            # Two first shards must not miss each other; those of two processes meet at the end.
+            with _ADDING:
+                self._refuse_difference(self._model(), manifest, start, stop)
+                publish(temp, self._shard(start, stop))  # another's twin is as good
 
     def assemble(self, folder: Path) -> Manifest:
         """Link all shards into ``folder`` and return the manifest of the whole entry.
 
         Raises:
-            OSError: a shard is gone, or cannot be linked.
+            Incomplete: a shard is missing, or not what its record says.
+            StepError: the shards do not fit each other.
+            OSError: one cannot be linked.
         """
-        shards = sorted(self._shards.items())
-        first = shards[0][1]
+        if self.missing():
+            raise Incomplete
+        try:
+            shards = [(start, self._read(start, stop)) for start, stop in self.finished]
+            first = shards[0][1]
+        except (FileNotFoundError, IndexError, ValueError) as error:
+            raise Incomplete from error
+        for (start, stop), (_, manifest) in zip(self.finished, shards, strict=True):
+            self._refuse_difference(first, manifest, start, stop)
         arrays: dict[str, ArrayRecord] = {}
         for number, (name, record) in enumerate(sorted(first.arrays.items())):
             files = []
-            for (start, stop), manifest in shards:
+            for start, manifest in shards:
                 (part,) = manifest.arrays[name].shards
                 file = f"{number}-{start:012d}.npy"
-                link(self._folder / f"{start}-{stop}" / part.file, folder / file)
+                link(self._shard(start, start + part.rows) / part.file, folder / file)
                 files.append(ShardFile(file, part.rows, part.size_bytes, part.sha256))
             n_rows = sum(shard.rows for shard in files)
             arrays[name] = ArrayRecord(record.dtype, (n_rows, *record.shape[1:]), tuple(files))
@@ -116,65 +167,78 @@ class Partial:
         """Remove the finished shards; they lie in an entry now."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    # --- within ----------------------------------------------------------------------
+
+    def _shard(self, start: int, stop: int) -> Path:
+        return self._folder / f"{start}-{stop}"
+
+    def _ranges(self) -> list[Range]:
+        """Return the rows of all shards on disk, usable or not, ascending."""
+        ranges: list[Range] = []
+        with suppress(FileNotFoundError):
+            for name in os.listdir(self._folder):  # noqa: PTH208  (a thousand names, often)
+                first, _, last = name.partition("-")
+                if first.isdecimal() and last.isdecimal():
+                    ranges.append((int(first), int(last)))
+        return sorted(ranges)
+
+    def _misplaced(self, rows: Range, before: Sequence[Range]) -> str:
+        """Return why a shard cannot stand after those before it, or ""."""
+        start, stop = rows
+        if before and start < before[-1][1]:
+            return "they overlap others"
+        if stop < start or stop > (self._step.n_rows or 0):
+            return "the step has no such rows"
+        return ""
+
+    def _read(self, start: int, stop: int, *, full: bool = False) -> Manifest:
+        """Return the record of a shard whose files are there; ``full`` hashes them, too.
+
+        Raises:
+            OSError: the record cannot be read.
+            ValueError: something is wrong with the shard; the message says what.
+        """
+        path = self._shard(start, stop)
+        manifest = Manifest.read(path / SHARD_JSON)
+        if manifest.key != self.key:
+            raise ValueError("it belongs to another step")
+        if any(record.shape[0] != stop - start for record in manifest.arrays.values()):
+            raise ValueError("it has the wrong number of rows")
+        if problems := manifest.problems(path, full=full):
+            raise ValueError("; ".join(problems))
+        return manifest
+
+    def _model(self) -> Manifest | None:
+        """Return the record of a finished shard, that others have to agree with."""
+        for rows in self.finished:
+            with suppress(OSError, ValueError):
+                return self._read(*rows)
+        return None
+
+    def _refuse_difference(
+        self, model: Manifest | None, manifest: Manifest, start: int, stop: int
+    ) -> None:
+        if model is not None and (difference := _difference(model, manifest)):
+            raise StepError(
+                f"'{self._step.label}' made rows {start} to {stop} unlike earlier ones",
+                why=difference,
+                fix="fix the step: names, types, widths and meta may not depend on the shard",
+                step=self._step.label,
+            )
+
 
 def _manifest(step: Step, meta: Mapping[str, Any], arrays: dict[str, ArrayRecord]) -> Manifest:
     return Manifest(step.key, step.kind, step.label, step.preimage, meta, arrays)
 
 
-def _read_shards(
-    step: Step, folder: Path, warn: Callable[[str], None]
-) -> dict[tuple[int, int], Manifest]:
-    """Return the sound shards; remove those that are damaged, odd or overlapping."""
-    found: list[tuple[int, int, Path]] = []
-    with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            first, _, last = path.name.partition("-")
-            if first.isdigit() and last.isdigit():
-                found.append((int(first), int(last), path))
-    shards: dict[tuple[int, int], Manifest] = {}
-    cursor, model = 0, None
-    for start, stop, path in sorted(found):
-        manifest = None
-        if start < cursor:
-            problem = "they overlap others"
-        elif stop > (step.n_rows or 0):
-            problem = "the step has no such rows"
-        else:
-            manifest, problem = _read_shard(path, step.key, stop - start)
-            if manifest is not None and model is not None:
-                problem = _difference(model, manifest)
-        if problem or manifest is None:
-            warn(f"dropped rows {path.name} of '{step.label}', made by an earlier run: {problem}")
-            shutil.rmtree(path, ignore_errors=True)
-            continue
-        model = model or manifest
-        shards[start, stop] = manifest
-        cursor = stop
-    return shards
-
-
-def _read_shard(path: Path, key: Digest, rows: int) -> tuple[Manifest | None, str]:
-    try:
-        manifest = Manifest.read(path / SHARD_JSON)
-    except (OSError, ValueError) as error:
-        return None, str(error)
-    if manifest.key != key:
-        return None, "it belongs to another step"
-    if any(record.shape[0] != rows for record in manifest.arrays.values()):
-        return None, "it has the wrong number of rows"
-    if problems := manifest.problems(path, full=True):
-        return None, "; ".join(problems)
-    return manifest, ""
-
-
-def _difference(one: Manifest, other: Manifest) -> str:
+def _difference(model: Manifest, other: Manifest) -> str:
     """Return how two shards disagree in what they must share, or ""."""
     layouts = [
         {name: (record.dtype, record.shape[1:]) for name, record in manifest.arrays.items()}
-        for manifest in (one, other)
+        for manifest in (model, other)
     ]
     if layouts[0] != layouts[1]:
         return f"arrays {layouts[1]} instead of {layouts[0]}"
-    if canonical(one.meta) != canonical(other.meta):
+    if canonical(model.meta) != canonical(other.meta):
         return "their records (meta) differ"
     return ""

@@ -5,7 +5,8 @@ Layout under the root::
     store.json                    format version
     entries/<2 hex>/<key>/        manifest.json, written last, and .npy files
     partial/<key>/<start>-<stop>/ finished shards of entries in the making
-    locks/<key>.lock              held while a process makes the entry
+    locks/<key>.lock              held while a process makes the entry, or several share it
+    locks/<key>.<part>.lock       held while a process makes a shard of it, or joins the shards
     leases/<process>.lease        keys of the entries that a living process uses
     tmp/                          folders being written, before they are renamed
     quarantine/                   damaged entries, out of the way
@@ -13,7 +14,6 @@ Layout under the root::
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,12 +22,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from reactions.core.errors import StoreError
-from reactions.core.local_files import expand_user
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
 from reactions.store.files import (
     Lease,
+    Lock,
     disk_errors,
     locked,
     publish,
@@ -35,23 +35,11 @@ from reactions.store.files import (
     temporary_folder,
     write_json,
 )
-from reactions.store.layout import MANIFEST_JSON, Layout
+from reactions.store.layout import FORMAT, MANIFEST_JSON, Layout, check_format, store_root
 from reactions.store.leases import Hold, Leases
-from reactions.store.manifest import FORMAT, Manifest, write_arrays
-from reactions.store.partial import Partial
+from reactions.store.manifest import Manifest, write_arrays
+from reactions.store.partial import Incomplete, Partial
 from reactions.store.shards import stored_rows
-
-
-def store_root() -> Path:
-    """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
-    if chosen := os.environ.get("MOLSPACE_CACHE"):
-        return expand_user(chosen).absolute()
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        return expand_user(cache).absolute() / "molspace"
-    return Path.home() / ".cache" / "molspace"
-
-
-_MAX_RECORD_BYTES = 1 << 16
 
 
 def _ignore(_: object) -> None:
@@ -190,15 +178,22 @@ class Store:
 
         self._write_entry(step.key, fill)
 
-    def partial(self, step: Step) -> Partial:
-        """Return the finished shards of a step made by rows; each is verified.
+    def partial(self, step: Step, *, verify: bool = True) -> Partial:
+        """Return the finished shards of a step made by rows.
+
+        Args:
+            step: whose shards they are.
+            verify: hash all files and drop what is damaged; not while others add shards.
 
         Raises:
             StoreError: the store is of another version, or cannot be read.
         """
         self._check_format()
         with disk_errors(self.root, "read"):
-            return Partial(step, self._layout.partial / step.key, self._layout.tmp, self.warn)
+            shards = Partial(step, self._layout.partial / step.key, self._layout.tmp)
+            if verify:
+                shards.verify(self.warn)
+            return shards
 
     def add_shard(self, shards: Partial, start: int, stop: int, artifact: Artifact) -> None:
         """Keep rows ``start`` to ``stop`` of a step for this run or a later one.
@@ -210,39 +205,59 @@ class Store:
         with self._writing():
             shards.add(start, stop, artifact)
 
-    def complete(self, shards: Partial) -> None:
+    def complete(self, shards: Partial) -> bool:
         """Make an entry of all shards of a step, unless it is there already.
 
+        Returns:
+            False when shards are missing; those that turned out damaged are dropped.
+
         Raises:
+            StepError: the shards do not fit each other.
             StoreError: it cannot be written; nothing of it is left visible.
         """
         try:
             self._write_entry(shards.key, shards.assemble)
+        except Incomplete:
+            if not self.has(shards.key):
+                shards.verify(self.warn)
+                return False
         except StoreError as error:
-            # Where locks do not work, another process may have used up the shards.
+            # Another process may have used up the shards.
             if not (isinstance(error.__cause__, FileNotFoundError) and self.has(shards.key)):
                 raise
         shards.discard()
+        return True
 
     @contextmanager
-    def lock(self, key: Digest, on_busy: Callable[[int | None], None] = _ignore) -> Iterator[bool]:
+    def lock(
+        self,
+        key: Digest,
+        on_busy: Callable[[int | None], None] = _ignore,
+        *,
+        part: str = "",
+        shared: bool = False,
+    ) -> Iterator[Lock | None]:
         """Hold the right to make an entry, unless another has it; never waits.
 
-        The lock is advisory: without it two processes do the same work, and both end well.
+        Processes that make shards of one entry share its lock, and have one for each part.
+        Locks are advisory: without them two processes do the same work, and both end well.
 
         Args:
             key: of the entry.
             on_busy: called with the process id of the holder, if known, when another has it.
+            part: of the entry, or "" for all of it.
+            shared: see ``files.locked``.
 
         Yields:
-            Whether the lock is held.
+            The lock, or None when another process has it.
 
         Raises:
             StoreError: the store cannot be written.
         """
         with ExitStack() as stack:
             with self._writing():
-                held = stack.enter_context(locked(self._layout.lock(key), on_busy))
+                path = self._layout.lock(key, part)
+                held = stack.enter_context(locked(path, on_busy, shared=shared))
             yield held
 
     @contextmanager
@@ -297,34 +312,9 @@ class Store:
 
     def _check_format(self) -> None:
         """Refuse a store of another version; an absent one is empty."""
-        if self._checked:
-            return
-        path = self._layout.store_json
-        fix = f"set MOLSPACE_CACHE to another folder, or remove {path} and {self._layout.entries}"
-        with disk_errors(self.root, "read"):
-            try:
-                if path.stat().st_size > _MAX_RECORD_BYTES:
-                    raise ValueError(f"it has {path.stat().st_size:,} bytes")
-                found = json.loads(path.read_text(encoding="utf-8"))["format"]
-            except (FileNotFoundError, NotADirectoryError):
-                return
-            except (ValueError, LookupError, TypeError, RecursionError) as error:
-                raise StoreError(
-                    f"cannot tell the version of the store at {self.root}",
-                    why=f"{path} is damaged ({error!r})",
-                    fix=fix,
-                    path=str(self.root),
-                ) from error
-        if found != FORMAT:
-            raise StoreError(
-                f"the store at {self.root} has format {found}, this version reads format {FORMAT}",
-                why="it was written by another version of molspace",
-                fix=fix,
-                path=str(self.root),
-                found=found,
-                expected=FORMAT,
-            )
-        self._checked = True
+        if not self._checked:
+            with disk_errors(self.root, "read"):
+                self._checked = check_format(self._layout)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

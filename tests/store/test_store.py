@@ -191,10 +191,14 @@ def test_overlapping_shards_of_an_unlocked_twin_are_dropped(store):
     assert store.partial(step(n_rows=8, shard_rows=4)).finished == [(0, 4)]
 
 
-def test_shards_of_an_unlocked_twin_that_differ_are_dropped(store):
-    first, second = (store.partial(step(n_rows=8, shard_rows=4)) for _ in range(2))
-    store.add_shard(first, 0, 4, rows(0, 4, seen="one"))
-    store.add_shard(second, 4, 8, rows(4, 8, seen="other"))
+def test_shards_of_an_unlocked_twin_that_differ_are_dropped(store, tmp_path):
+    sharded, twin = step(n_rows=8, shard_rows=4), Store(tmp_path / "twin")
+    store.add_shard(store.partial(sharded), 0, 4, rows(0, 4, seen="one"))
+    twin.add_shard(twin.partial(sharded), 4, 8, rows(4, 8, seen="other"))
+    (theirs,) = twin.root.glob("partial/*/4-8")
+    theirs.rename(store.root / theirs.relative_to(twin.root))
+    with pytest.raises(StepError, match="unlike earlier ones"):
+        store.complete(store.partial(sharded, verify=False))
     assert store.partial(step(n_rows=8, shard_rows=4)).finished == [(0, 4)]
 
 
