@@ -38,7 +38,6 @@ TO_BE_MOVED = {
     "reactions.store.reuse -> reactions.data.holdout",
     "reactions.store.reuse -> reactions.data.scan_cache",
     "reactions.store.reuse -> reactions.data.sources.corpus",
-    "reactions.weights.download -> reactions.encoders.transformers.repository",
 }
 """Imports that still point up."""
 

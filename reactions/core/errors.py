@@ -7,7 +7,8 @@ a bug of ours (exit code 1). Fields survive into ``--json`` output.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 EXIT_OK = 0
@@ -145,6 +146,27 @@ class BundleError(MolspaceError):
 
 class StepError(MolspaceError):
     """A step failed while running."""
+
+
+@contextmanager
+def guarded(explain: Callable[[Exception], MolspaceError]) -> Iterator[None]:
+    """Turn what a library raises over a file that it cannot read into an error of ours.
+
+    For where the set of exceptions is open, as with parsers of files from anywhere. Our own
+    errors, and a lack of memory, pass through as they are.
+
+    Args:
+        explain: returns the error to raise for an exception.
+
+    Raises:
+        MolspaceError: what ``explain`` returned, or what the block raised itself.
+    """
+    try:
+        yield
+    except (MolspaceError, MemoryError):
+        raise
+    except Exception as error:
+        raise explain(error) from error
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:

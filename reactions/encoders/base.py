@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 
-from reactions.core.errors import DataError, MediaError, MissingError, suggestion
+from reactions.core.errors import DataError, MediaError
 from reactions.core.types import Item, Modality, Prepared, SpaceSpec
 from reactions.modalities import media
 
@@ -21,9 +17,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
-
-PRECISIONS = ("fp32", "bf16", "fp16")
-"""Element types that a URI may ask a model to compute in; results are float32 always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,85 +156,10 @@ def transformer_flops(*, layers: int, width: int, tokens: int, mlp_ratio: float 
 
 
 def element_type(precision: str) -> torch.dtype:
-    """Return the torch type of one of ``PRECISIONS``."""
+    """Return the torch type of one of ``uri.PRECISIONS``."""
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def need_package(package: str, uri: str, extra: str) -> None:
-    """Check that a package is installed, without importing it.
-
-    Raises:
-        MissingError: it is not; the fix names our optional dependencies that bring it.
-    """
-    if package not in sys.modules and importlib.util.find_spec(package) is None:
-        raise _no_package(package, uri, extra, f"{package} is not installed")
-
-
-def import_package(package: str, uri: str, extra: str) -> Any:
-    """Import what a model needs.
-
-    Args:
-        package: module to import.
-        uri: the model, for the message.
-        extra: our optional dependencies that bring it.
-
-    Raises:
-        MissingError: it is not installed, or what is installed does not fit together.
-    """
-    need_package(package.partition(".")[0], uri, extra)
-    try:
-        return importlib.import_module(package)
-    # Builds of torch, torchvision and torchaudio that do not belong together say so as either.
-    except (ImportError, RuntimeError) as error:
-        why = " ".join(str(error).split())
-        raise _no_package(package, uri, extra, f"{package} cannot be loaded: {why}") from error
-
-
-def _no_package(package: str, uri: str, extra: str, why: str) -> MissingError:
-    return MissingError(
-        f"cannot run '{uri}'", why=why, fix=f'pip install "molspace[{extra}]"', package=package
-    )
-
-
-# --- the options of a URI ------------------------------------------------------------
-
-
-def split_options(uri: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Split ``SCHEME:REST?key=value&...`` into ``REST`` and its options.
-
-    Raises:
-        MissingError: an option is unknown, or the precision is none.
-    """
-    rest, _, query = uri.partition(":")[2].partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for key in options:
-        if key not in known:
-            raise MissingError(
-                f"unknown option '{key}' in \"{uri}\"", fix=suggestion(key, known), uri=uri
-            )
-    precision = options.get("precision", PRECISIONS[0])
-    if precision not in PRECISIONS:
-        raise MissingError(
-            f"unknown precision '{precision}' in \"{uri}\"",
-            fix=suggestion(precision, PRECISIONS),
-            uri=uri,
-        )
-    return rest, options
-
-
-def join_options(uri: str, options: Mapping[str, str], *, precision: str = PRECISIONS[0]) -> str:
-    """Return a URI with its options, sorted; without those that say nothing.
-
-    Args:
-        uri: without options.
-        options: as ``split_options`` returns them.
-        precision: what holds where none is said.
-    """
-    usual = ("precision", precision)
-    said = sorted((k, v) for k, v in options.items() if v and (k, v) != usual)
-    return f"{uri}?{urlencode(said, safe='/')}" if said else uri
 
 
 def _is_picture(value: Any) -> bool:

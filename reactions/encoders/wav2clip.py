@@ -26,13 +26,13 @@ from reactions.core.errors import DimensionMismatch
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Item, Modality, Prepared, SpaceSpec, StagedEncoder, Waveform
-from reactions.encoders.base import Tower, TowerEncoder, join_options, split_options
+from reactions.encoders.base import Tower, TowerEncoder
 from reactions.encoders.clap.audio_features import usable
+from reactions.encoders.uri import join_options, split_options
 from reactions.modalities import media
-from reactions.weights.checkpoints import verify_digest
 from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
 from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import check_shapes, find, read_tensors
+from reactions.weights.safe_load import check_shapes, find, read_tensors, verify_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

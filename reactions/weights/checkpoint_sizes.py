@@ -13,10 +13,10 @@ import pickletools
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _PICKLE_BYTES = 1 << 28
 _SLACK_BYTES = 1 << 20
@@ -70,6 +70,8 @@ def check_tensors(tensors: Iterable[Tensor], size_bytes: int) -> None:
     Raises:
         ValueError: one declares more numbers than it has, or all have more than the file.
     """
+    import torch
+
     stored: dict[int, int] = {}
     declared_bytes = 0
     for tensor in tensors:

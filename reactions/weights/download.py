@@ -24,9 +24,9 @@ from typing import Any
 
 from reactions.core.errors import DataError, MissingError, StoreError
 from reactions.core.file_digests import DigestCache
-from reactions.encoders.transformers.repository import named_files
 from reactions.weights.hub import licence_of, trusted_commit
 from reactions.weights.hub_answers import check_names, checked_answers
+from reactions.weights.hub_layout import named_files
 from reactions.weights.locate import (
     Requirement,
     WeightLocator,

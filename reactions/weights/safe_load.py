@@ -1,4 +1,7 @@
-"""Reading published PyTorch checkpoints without running what they hold."""
+"""Reading published PyTorch checkpoints without running what they hold.
+
+Importing this needs no torch: adapters that only describe a space import it as well.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,28 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from reactions.core.errors import DataError, MissingError, MolspaceError
+from reactions.core.errors import DataError, MissingError, guarded
 from reactions.core.local_files import expand_user, is_file
+from reactions.core.types import Digest, SpaceSpec
 from reactions.weights.checkpoint_sizes import check_archive, check_tensors
-from reactions.weights.checkpoints import unfit
 from reactions.weights.locate import WeightLocator, WeightsFile, find_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _SHOWN = 3
+_KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)")
+_SHAPES = re.compile(
+    r"size mismatch for (\S+): .*?torch\.Size\(\[(.*?)\]\).*?torch\.Size\(\[(.*?)\]\)"
+)
 
 
 def find(
@@ -113,28 +122,26 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         MissingError: torch is too old to unpickle safely.
         DataError: damaged, no checkpoint, with code in it, or larger than its file when read.
     """
-    try:
-        found = _safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
-        if isinstance(found, Mapping):
-            inner = found.get("state_dict")
-            values = [*found.values(), *(inner.values() if isinstance(inner, Mapping) else ())]
+    from torch import Tensor
+
+    # Damaged files fail in the zip reader, in C++ or in the middle of unpickling.
+    with guarded(lambda error: _unreadable(path, error)):
+        content = _safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
+        if isinstance(content, Mapping):
+            inner = content.get("state_dict")
+            values = [*content.values(), *(inner.values() if isinstance(inner, Mapping) else ())]
             tensors = [value for value in values if isinstance(value, Tensor)]
             check_tensors(tensors, path.stat().st_size)
-    except (MolspaceError, MemoryError):
-        raise
-    # The set is open: damaged files fail in the zip reader, in C++ or in the middle of unpickling.
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
-    if not isinstance(found, Mapping) or not found:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not content:
         raise _no_tensors(path, "it holds no dictionary of tensors")
-    odd = [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
+    odd = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if odd:
         raise _no_tensors(path, f"these are not tensors: {', '.join(odd[:_SHOWN])}")
-    if all(name.startswith("module.") for name in found):
-        return {name.removeprefix("module."): value for name, value in found.items()}
-    return dict(found)
+    if all(name.startswith("module.") for name in content):
+        return {name.removeprefix("module."): value for name, value in content.items()}
+    return dict(content)
 
 
 def _safetensors(path: Path) -> Any:
@@ -148,6 +155,8 @@ def _safetensors(path: Path) -> Any:
 
 
 def _unpickle(path: Path) -> Any:
+    import torch
+
     # Before 2.6 a crafted file could run code even with weights_only (CVE-2025-32434).
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < (2, 6):
@@ -210,5 +219,110 @@ def _no_tensors(path: Path, why: str) -> DataError:
         f"'{path}' is not a checkpoint",
         why=why,
         fix="take the published file, or save the model's state_dict() with torch.save",
+        path=str(path),
+    )
+
+
+# --- checkpoints that do not fit a model ---
+
+
+def unfit(
+    space: str,
+    path: Path,
+    *,
+    missing: Sequence[str] = (),
+    unexpected: Sequence[str] = (),
+    mismatched: Sequence[tuple[str, str, str]] = (),
+) -> DataError:
+    """Return the error for a checkpoint whose tensors are not those of the model.
+
+    Args:
+        space: whose checkpoint it is.
+        path: the file or folder.
+        missing: keys that the model has and the checkpoint lacks.
+        unexpected: keys that the checkpoint has and the model lacks.
+        mismatched: (key, shape in the checkpoint, shape in the model).
+    """
+    shapes = [f"{key} is ({found}), not ({wanted})" for key, found, wanted in mismatched]
+    parts = [
+        f"{len(keys)} {what}: {', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''}"
+        for what, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", shapes),
+        )
+        if keys
+    ]
+    return DataError(
+        f"the weights of space '{space}' do not fit its model",
+        why=f"'{path}': {'; '.join(parts)}",
+        fix="give the checkpoint of this very model",
+        space=space,
+        path=str(path),
+        missing=list(missing),
+        unexpected=list(unexpected),
+        mismatched=[list(entry) for entry in mismatched],
+    )
+
+
+def verify_digest(spec: SpaceSpec, found: Digest, path: Path) -> None:
+    """Check that weights are those that a space was described by.
+
+    Raises:
+        DataError: they are others; projectors and stored results belong to the former.
+    """
+    if spec.weights_digest and found != spec.weights_digest:
+        raise DataError(
+            f"the weights of space '{spec.name}' changed",
+            why=f"'{path}' is not what this was planned or trained with",
+            fix="restore the file, or run the reaction again",
+            space=spec.name,
+            path=str(path),
+            expected=spec.weights_digest,
+            found=found,
+        )
+
+
+def refuse_code(path: Path) -> None:
+    """Check that a checkpoint holds tensors and nothing that could run.
+
+    Packages read checkpoints in their own ways, some of which fall back to plain unpickling;
+    this reads it safely before they do, mapped, so that it costs little.
+
+    Raises:
+        DataError: it holds more than tensors, or is damaged.
+        MissingError: torch is too old to tell.
+    """
+    if path.suffix not in (".safetensors", ".npz"):  # which hold nothing else by construction
+        read_tensors(path)
+
+
+def package_errors(space: str, path: Path) -> AbstractContextManager[None]:
+    """Turn whatever a package raises over a checkpoint into one DataError.
+
+    The set is open: torch, pickle, zipfile, safetensors and the package's own conversions
+    each raise what they meet, and every one of them means an unusable file.
+    """
+    return guarded(lambda error: _explained(space, path, error))
+
+
+def _explained(space: str, path: Path, error: Exception) -> DataError:
+    text = str(error)
+    keys = {what: re.findall(r'"([^"]+)"', found) for what, found in _KEYS.findall(text)}
+    shapes = _SHAPES.findall(text)
+    if keys or shapes:
+        return unfit(
+            space,
+            path,
+            missing=keys.get("Missing", ()),
+            unexpected=keys.get("Unexpected", ()),
+            mismatched=shapes,
+        )
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return DataError(
+        f"cannot read the weights of space '{space}'",
+        why=f"'{path}': {first}",
+        fix="fetch or copy it again",
+        space=space,
         path=str(path),
     )

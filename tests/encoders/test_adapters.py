@@ -11,7 +11,7 @@ import pytest
 from reactions.core.errors import MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
-from reactions.encoders import base, registry
+from reactions.encoders import packages, registry
 from reactions.weights.locate import WeightLocator
 
 SPEC = SpaceSpec("X", 4, ("text",), adapter="tiny", source="tiny:x")
@@ -49,7 +49,7 @@ def test_folders_and_their_uris(folder: Path) -> None:
 
 def test_a_model_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "open_clip", raising=False)
-    monkeypatch.setattr(base.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match="open_clip is not installed") as caught:
         registry.resolve_uri("open_clip:ViT-B-32/openai")
     assert caught.value.fix == 'pip install "molspace[open-clip]"'

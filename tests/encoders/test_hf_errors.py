@@ -157,9 +157,9 @@ class TestErrors:
             raise RuntimeError("compiled with different CUDA versions")
 
         spec = registry.resolve_uri(f"hf:{hf_saved['clip'][0]}")
-        from reactions.encoders import base
+        from reactions.encoders import packages
 
-        monkeypatch.setattr(base.importlib, "import_module", mismatched)
+        monkeypatch.setattr(packages.importlib, "import_module", mismatched)
         with pytest.raises(MissingError, match="different CUDA versions") as caught:
             clip.load(spec)
         assert caught.value.fix == 'pip install "molspace[hf]"'

@@ -7,7 +7,7 @@ import torch
 
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import Item, SpaceSpec, StagedEncoder
-from reactions.encoders import base
+from reactions.encoders import base, packages, uri
 from reactions.encoders.base import Tower, TowerEncoder
 
 SPEC = SpaceSpec("X", 2, ("image", "text"), adapter="x", source="x")
@@ -94,14 +94,14 @@ def test_tokens_are_padded_at_the_end():
 
 def test_options_of_a_uri():
     known = ("like", "precision")
-    rest, options = base.split_options("s:a/b?precision=bf16&like=x%3Dy", known)
+    rest, options = uri.split_options("s:a/b?precision=bf16&like=x%3Dy", known)
     assert (rest, options) == ("a/b", {"precision": "bf16", "like": "x=y"})
-    assert base.join_options("s:a/b", options) == "s:a/b?like=x%3Dy&precision=bf16"
-    assert base.join_options("s:a", {"precision": "fp32", "like": ""}) == "s:a"
-    assert base.join_options("s:a", {"precision": "bf16"}, precision="bf16") == "s:a"
+    assert uri.join_options("s:a/b", options) == "s:a/b?like=x%3Dy&precision=bf16"
+    assert uri.join_options("s:a", {"precision": "fp32", "like": ""}) == "s:a"
+    assert uri.join_options("s:a", {"precision": "bf16"}, precision="bf16") == "s:a"
     for bad in ("s:a?liek=x", "s:a?precision=fp8"):
         with pytest.raises(MissingError, match=r"did you mean|one of"):
-            base.split_options(bad, known)
+            uri.split_options(bad, known)
 
 
 def test_a_package_that_does_not_fit_the_others_says_so(monkeypatch):
@@ -109,8 +109,8 @@ def test_a_package_that_does_not_fit_the_others_says_so(monkeypatch):
         raise RuntimeError("other\nbuilds")
 
     with pytest.raises(MissingError, match="no_such_package_at_all is not installed"):
-        base.import_package("no_such_package_at_all.part", "s:a", "extra")
-    monkeypatch.setattr(base.importlib, "import_module", broken)
+        packages.import_package("no_such_package_at_all.part", "s:a", "extra")
+    monkeypatch.setattr(packages.importlib, "import_module", broken)
     with pytest.raises(MissingError, match="json cannot be loaded: other builds") as caught:
-        base.import_package("json", "s:a", "extra")
+        packages.import_package("json", "s:a", "extra")
     assert caught.value.fix == 'pip install "molspace[extra]"'

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 
 from reactions.core.errors import DataError, MissingError
-from reactions.weights import safe_load
 from reactions.weights.safe_load import read_tensors
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.steps": torch.tensor(3)}
@@ -121,6 +120,6 @@ def test_another_pickle_protocol_is_an_error_and_no_warning(tmp_path):
 def test_an_old_torch_does_not_unpickle(tmp_path, monkeypatch):
     path = tmp_path / "model.pt"
     torch.save(STATE, path)
-    monkeypatch.setattr(safe_load.torch, "__version__", "2.5.1")
+    monkeypatch.setattr(torch, "__version__", "2.5.1")
     with pytest.raises(MissingError, match="safely"):
         read_tensors(path)

@@ -23,22 +23,16 @@ from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
 from reactions.encoders.audioclip.esresnext import AudioEncoder
-from reactions.encoders.base import (
-    Tower,
-    TowerEncoder,
-    import_package,
-    need_package,
-    transformer_flops,
-)
+from reactions.encoders.base import Tower, TowerEncoder, transformer_flops
 from reactions.encoders.clap.audio_features import usable
+from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.preprocessing.clip_bpe import CONTEXT, tokenize
 from reactions.encoders.preprocessing.image_transform import ImageTransform
 from reactions.encoders.wav2clip import centre, in_groups
 from reactions.modalities import media
-from reactions.weights.checkpoints import verify_digest
 from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
 from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import check_shapes, find, read_tensors, require
+from reactions.weights.safe_load import check_shapes, find, read_tensors, require, verify_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reactions.core.errors import DataError
-from reactions.encoders.base import import_package
+from reactions.encoders.packages import import_package
 from reactions.weights.safe_load import check_shapes
 
 EXTRA = "clap"

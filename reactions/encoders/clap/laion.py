@@ -15,12 +15,12 @@ import numpy as np
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
-from reactions.encoders.base import TowerEncoder, need_package
+from reactions.encoders.base import TowerEncoder
 from reactions.encoders.clap import keys, text
 from reactions.encoders.clap.audio_features import ClapAudioConfig
 from reactions.encoders.clap.encoder import MODALITIES, encoder
+from reactions.encoders.packages import need_package
 from reactions.encoders.preprocessing.log_mel import mel_filters
-from reactions.weights.checkpoints import verify_digest
 from reactions.weights.locate import (
     Requirement,
     WeightLocator,
@@ -30,7 +30,7 @@ from reactions.weights.locate import (
 from reactions.weights.locate import (
     digest_cache as remembered_digests,
 )
-from reactions.weights.safe_load import find, read_tensors, require
+from reactions.weights.safe_load import find, read_tensors, require, verify_digest
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.errors import DataError, MissingError
-from reactions.encoders.base import import_package
+from reactions.encoders.packages import import_package
 from reactions.weights.hub import hub_snapshot
 from reactions.weights.locate import WeightLocator, WeightsRepo
 

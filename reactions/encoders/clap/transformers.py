@@ -16,30 +16,25 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.local_files import is_file
 from reactions.core.types import SpaceSpec
-from reactions.encoders.base import (
-    TowerEncoder,
-    import_package,
-    need_package,
-    transformer_flops,
-)
+from reactions.encoders.base import TowerEncoder, transformer_flops
 from reactions.encoders.clap import text
 from reactions.encoders.clap.audio_features import ClapAudioConfig
 from reactions.encoders.clap.encoder import MODALITIES, audio_flops, encoder
 from reactions.encoders.clap.keys import EXTRA
+from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.transformers.repository import (
     Repository,
     find,
     quiet,
-    read_json,
     tokeniser_tag,
     weights_digest,
     weights_files,
 )
-from reactions.weights.checkpoints import package_errors, verify_digest
 from reactions.weights.hub import commit_of, licence_of
+from reactions.weights.hub_layout import read_json
 from reactions.weights.locate import WeightLocator
 from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import check_shapes, read_tensors
+from reactions.weights.safe_load import check_shapes, package_errors, read_tensors, verify_digest
 
 ADAPTER = "hf_clap"
 _FAMILY = "clap"

@@ -16,7 +16,6 @@ from reactions.core.local_files import exists, expand_user, is_dir, is_file
 from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, Sizes, flops
 from reactions.encoders.preprocessing.clip_bpe import require_ftfy
-from reactions.weights.checkpoints import verify_digest
 from reactions.weights.locate import (
     Requirement,
     WeightLocator,
@@ -26,6 +25,7 @@ from reactions.weights.locate import (
     verify,
 )
 from reactions.weights.locate import digest_cache as remembered_digests
+from reactions.weights.safe_load import verify_digest
 
 if TYPE_CHECKING:
     from reactions.encoders.imagebind.encoder import ImageBindEncoder

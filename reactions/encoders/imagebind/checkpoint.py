@@ -22,8 +22,7 @@ from reactions.core.errors import DataError
 from reactions.core.types import Modality
 from reactions.encoders.imagebind.sizes import HUGE, PARTS, PUBLISHED, UNUSED, Sizes, TowerSize
 from reactions.encoders.imagebind.towers import ImageBind
-from reactions.weights.checkpoints import package_errors, unfit
-from reactions.weights.safe_load import read_tensors
+from reactions.weights.safe_load import package_errors, read_tensors, unfit
 
 METADATA = "molspace"
 """Entry of a safetensors header that may hold JSON: ``{"heads": {modality: heads}}``."""

@@ -23,17 +23,7 @@ import numpy as np
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality, SpaceSpec
-from reactions.encoders.base import (
-    Tower,
-    TowerEncoder,
-    element_type,
-    import_package,
-    join_options,
-    locked,
-    need_package,
-    split_options,
-    transformer_flops,
-)
+from reactions.encoders.base import Tower, TowerEncoder, element_type, locked, transformer_flops
 from reactions.encoders.open_clip.model_names import (
     ADAPTER,
     CONFIG,
@@ -43,8 +33,9 @@ from reactions.encoders.open_clip.model_names import (
     Model,
     parse,
 )
+from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.preprocessing.image_transform import CLIP_MEAN, CLIP_STD, ImageTransform
-from reactions.weights.checkpoints import package_errors, refuse_code, verify_digest
+from reactions.encoders.uri import join_options, split_options
 from reactions.weights.hub import (
     TOKENISER_FILES,
     commit_of,
@@ -61,6 +52,7 @@ from reactions.weights.locate import (
     missing,
 )
 from reactions.weights.locate import digest_cache as remembered_digests
+from reactions.weights.safe_load import package_errors, refuse_code, verify_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,8 @@ from typing import Any
 
 from reactions.core.errors import DataError, MissingError, suggestion
 from reactions.core.local_files import expand_user, is_file, read_text_file
-from reactions.encoders.base import import_package, need_package, split_options
+from reactions.encoders.packages import import_package, need_package
+from reactions.encoders.uri import split_options
 from reactions.weights.hub import commit_of, split_repo
 from reactions.weights.locate import (
     WeightLocator,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.core.errors import DataError, DimensionMismatch, MolspaceError
+from reactions.core.errors import DataError, DimensionMismatch, guarded
 
 FREE_BYTES = 64 << 20
 """What a file may unpack to, whatever its size."""
@@ -165,20 +165,12 @@ def not_rows(path: Path, why: str) -> DataError:
     )
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a library raises over a damaged file into one error.
+def reading(path: Path) -> AbstractContextManager[None]:
+    """Turn whatever a library raises over a damaged file into one DataError.
 
-    Raises:
-        DataError: the block raised anything but our own errors.
+    The set is open: Arrow's own errors, and Python's where it meets what no file should hold.
     """
-    try:
-        yield
-    except (MolspaceError, MemoryError):
-        raise
-    # The set is open: Arrow's own errors, and Python's where it meets what no file should hold.
-    except Exception as error:
-        raise unreadable(path, error) from error
+    return guarded(lambda error: unreadable(path, error))
 
 
 def unreadable(path: Path, error: Exception | str) -> DataError:

@@ -25,14 +25,11 @@ from reactions.encoders.base import (
     Tower,
     TowerEncoder,
     element_type,
-    import_package,
-    join_options,
     locked,
-    need_package,
     pad_tokens,
-    split_options,
     transformer_flops,
 )
+from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.preprocessing.image_transform import ImageTransform
 from reactions.encoders.transformers.image_processor import Patches, patches_of, transform_of
 from reactions.encoders.transformers.repository import (
@@ -49,10 +46,11 @@ from reactions.encoders.transformers.repository import (
     weights_digest,
     weights_files,
 )
-from reactions.weights.checkpoints import package_errors, refuse_code, verify_digest
+from reactions.encoders.uri import join_options, split_options
 from reactions.weights.hub import commit_of, licence_of, split_repo
 from reactions.weights.locate import Requirement, WeightLocator, WeightsRepo
 from reactions.weights.locate import digest_cache as remembered_digests
+from reactions.weights.safe_load import package_errors, refuse_code, verify_digest
 
 if TYPE_CHECKING:
     from torch import Tensor

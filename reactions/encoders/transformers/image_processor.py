@@ -16,7 +16,8 @@ from reactions.encoders.preprocessing.image_transform import (
     FILTERS,
     ImageTransform,
 )
-from reactions.encoders.transformers.repository import Repository, read_json
+from reactions.encoders.transformers.repository import Repository
+from reactions.weights.hub_layout import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -31,21 +31,16 @@ from reactions.encoders.base import (
     Tower,
     TowerEncoder,
     element_type,
-    import_package,
-    join_options,
     locked,
-    need_package,
     pad_tokens,
-    split_options,
     transformer_flops,
 )
+from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.transformers.image_processor import transform_of
 from reactions.encoders.transformers.repository import (
     EXTRA,
     OPTIONS,
     Repository,
-    code_file,
-    code_references,
     find,
     quiet,
     refuse_unfit,
@@ -54,7 +49,7 @@ from reactions.encoders.transformers.repository import (
     weights_digest,
     weights_files,
 )
-from reactions.weights.checkpoints import refuse_code, verify_digest
+from reactions.encoders.uri import join_options, split_options
 from reactions.weights.hub import (
     TRUST_VARIABLE,
     code_digest,
@@ -66,8 +61,10 @@ from reactions.weights.hub import (
     trusted_commit,
     trusts_folder,
 )
+from reactions.weights.hub_layout import code_file, code_references
 from reactions.weights.locate import WeightLocator
 from reactions.weights.locate import digest_cache as remembered_digests
+from reactions.weights.safe_load import refuse_code, verify_digest
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reactions.core.errors import DataError, MissingError, MolspaceError
+from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
-from reactions.core.local_files import expand_user, is_dir, is_file, read_text_file
+from reactions.core.local_files import expand_user, is_dir, is_file
 from reactions.core.types import Digest
-from reactions.encoders.base import import_package, split_options
-from reactions.weights.checkpoints import unfit
+from reactions.encoders.packages import import_package
+from reactions.encoders.uri import split_options
 from reactions.weights.hub import (
     TOKENISER_FILES,
     commit_of,
@@ -25,23 +24,16 @@ from reactions.weights.hub import (
     tokeniser_files,
     trusted_commit,
 )
+from reactions.weights.hub_layout import WEIGHTS_FORMS, read_json, weights_form, weights_parts
 from reactions.weights.locate import WeightLocator, WeightsRepo, find_folder
+from reactions.weights.safe_load import unfit
 
 SCHEME = "hf"
 EXTRA = "hf"
-MAX_JSON_BYTES = 64 << 20
-"""Most bytes of a configuration, or of an index of weights."""
-
 OPTIONS = ("precision",)
 FILES = ("*.json", "*.py", "README.md", *TOKENISER_FILES)
 """What is needed beside the weights; code is brought as data, and runs only where it is trusted."""
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
-_FORMS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 
 
 @dataclass(frozen=True)
@@ -145,52 +137,6 @@ def find(uri: str, name: str, locator: WeightLocator) -> tuple[Repository, dict[
     return _read(f"{SCHEME}:{canonical}", called, folder), options
 
 
-def code_references(config: Mapping[str, Any]) -> list[str]:
-    """Return the classes in code of its own that a configuration names, as ``MODULE.CLASS``."""
-    value = config.get("auto_map")
-    named = value.values() if isinstance(value, Mapping) else ()
-    each = [one for some in named for one in (some if isinstance(some, list) else [some])]
-    return [reference for reference in each if isinstance(reference, str)]
-
-
-def code_file(reference: str) -> str:
-    """Return the file of a class in a repository's code; "" where it lies in another's."""
-    return "" if "--" in reference else f"{reference.rpartition('.')[0]}.py"
-
-
-def named_files(folder: Path) -> list[str]:
-    """Return the files that a model cannot do without: its configuration, and what files name.
-
-    They name code of their own, and the parts of weights that are split. What cannot be read names
-    nothing: whoever opens the repository tells.
-    """
-    names = ["config.json"]
-    with suppress(MolspaceError):
-        names += map(code_file, code_references(read_json(folder / "config.json")))
-    first = _first_form(folder)
-    if first is not None and first.suffix == ".json":
-        with suppress(DataError):
-            names += _parts(first)
-    return sorted({name for name in names if name})
-
-
-def _first_form(folder: Path) -> Path | None:
-    return next((folder / form for form in _FORMS if is_file(folder / form)), None)
-
-
-def _parts(index: Path) -> list[str]:
-    try:
-        found = json.loads(read_text_file(index, MAX_JSON_BYTES))["weight_map"].values()
-        return sorted({str(name) for name in found})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"cannot read '{index}'",
-            why=str(error),
-            fix="replace it with the published file",
-            path=str(index),
-        ) from error
-
-
 def weights_files(found: Repository, uri: str) -> list[Path]:
     """Return the files that hold a repository's weights: safetensors before pickles.
 
@@ -198,18 +144,18 @@ def weights_files(found: Repository, uri: str) -> list[Path]:
         MissingError: some or all are not here.
         DataError: the index of a split checkpoint is damaged.
     """
-    first = _first_form(found.folder)
+    first = weights_form(found.folder)
     if first is None:
         raise MissingError(
             f"no weights for space '{found.name}'",
-            why=f"there is none of {', '.join(_FORMS)}",
+            why=f"there is none of {', '.join(WEIGHTS_FORMS)}",
             fix=found.bring("the weights", uri),
             looked_in=[str(found.folder)],
             space=found.name,
         )
     if first.suffix != ".json":
         return [first]
-    paths = [found.folder / name for name in _parts(first)]
+    paths = [found.folder / name for name in weights_parts(first)]
     gone = [path.name for path in paths if not is_file(path)]
     if gone or not paths:
         raise MissingError(
@@ -311,31 +257,6 @@ def quiet() -> Iterator[None]:
         library_logging.set_verbosity(level)
         if bars:
             library_logging.enable_progress_bar()
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        MissingError: there is no such file.
-        DataError: it is not a JSON object.
-    """
-    try:
-        found = json.loads(read_text_file(path, MAX_JSON_BYTES))
-        if not isinstance(found, dict):
-            raise ValueError("it holds no JSON object")
-    except MissingError:
-        raise MissingError(
-            f"no file '{path}'", fix="fetch the whole repository", path=str(path)
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"cannot read '{path}'",
-            why=str(error),
-            fix="replace it with the published file",
-            path=str(path),
-        ) from error
-    return found
 
 
 def _read(uri: str, name: str, folder: Path) -> Repository:

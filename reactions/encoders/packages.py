@@ -1,0 +1,46 @@
+"""Optional packages that models need: whether they are installed, and their import."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import Any
+
+from reactions.core.errors import MissingError
+
+
+def need_package(package: str, uri: str, extra: str) -> None:
+    """Check that a package is installed, without importing it.
+
+    Raises:
+        MissingError: it is not; the fix names our optional dependencies that bring it.
+    """
+    if package not in sys.modules and importlib.util.find_spec(package) is None:
+        raise _no_package(package, uri, extra, f"{package} is not installed")
+
+
+def import_package(package: str, uri: str, extra: str) -> Any:
+    """Import what a model needs.
+
+    Args:
+        package: module to import.
+        uri: the model, for the message.
+        extra: our optional dependencies that bring it.
+
+    Raises:
+        MissingError: it is not installed, or what is installed does not fit together.
+    """
+    need_package(package.partition(".")[0], uri, extra)
+    try:
+        return importlib.import_module(package)
+    # Builds of torch, torchvision and torchaudio that do not belong together say so as either.
+    except (ImportError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        raise _no_package(package, uri, extra, f"{package} cannot be loaded: {why}") from error
+
+
+def _no_package(package: str, uri: str, extra: str, why: str) -> MissingError:
+    return MissingError(
+        f"cannot run '{uri}'", why=why, fix=f'pip install "molspace[{extra}]"', package=package
+    )
