@@ -35,9 +35,6 @@ TO_BE_MOVED = {
     "reactions.products.bundle_dir -> reactions.labs.lab",
     "reactions.products.bundle_record -> reactions.labs.lab",
     "reactions.store.leftovers -> reactions.products.bundle_folder",
-    "reactions.store.reuse -> reactions.data.holdout",
-    "reactions.store.reuse -> reactions.data.scan_cache",
-    "reactions.store.reuse -> reactions.data.sources.corpus",
 }
 """Imports that still point up."""
 

@@ -81,6 +81,17 @@ class Corpus(Protocol):
         """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
 
 
+@runtime_checkable
+class ScannedCorpus(Protocol):
+    """What a corpus adds that knows the contents of its items without opening them.
+
+    Rows that were made of its items are found again in other corpora.
+    """
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """Yield id and tagged content digest of every item, in order."""
+
+
 # --- spaces --------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from reactions.core.file_digests import DigestCache
-from reactions.core.types import Corpus
+from reactions.core.types import Corpus, ScannedCorpus
 from reactions.data.corpora import content_digest
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
@@ -215,7 +215,7 @@ def normalised(text: str) -> str:
 
 
 def _tags(corpus: Corpus) -> Iterator[tuple[str, str]]:
-    if isinstance(corpus, SourceCorpus):  # made when it was scanned
+    if isinstance(corpus, ScannedCorpus):  # made when it was scanned
         yield from corpus.tags()
         return
     digests = DigestCache()

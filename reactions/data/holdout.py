@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from reactions.core.errors import DataError
 from reactions.core.hashing import bytes_digest, digest
-from reactions.core.types import Corpus, Digest, Item, Modality
+from reactions.core.types import Corpus, Digest, Item, Modality, ScannedCorpus
 
 MOST_MEASURED = 2000
 """Held-out items of a modality that are measured: those with the lowest hashes."""
@@ -139,7 +139,7 @@ def split(corpus: Corpus, share: float, seed: int) -> Split:
 
 def subset(corpus: Corpus, rows: NDArray[np.int64], what: str) -> SubsetCorpus:
     """Return some rows of a corpus, given in ascending order, as a corpus."""
-    kind = ScannedSubset if hasattr(corpus, "tags") else SubsetCorpus
+    kind = ScannedSubset if isinstance(corpus, ScannedCorpus) else SubsetCorpus
     return kind(corpus, rows, what)
 
 

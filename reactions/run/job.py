@@ -26,7 +26,7 @@ from reactions.run.threads import Mailbox
 from reactions.run.validate import check_result
 from reactions.run.worker import Worker
 from reactions.store import Partial, Store
-from reactions.store.reuse import adopt
+from reactions.store.reuse import reuse_rows
 
 Inputs: TypeAlias = Mapping[str, Artifact]
 Range: TypeAlias = tuple[int, int]
@@ -126,7 +126,7 @@ class Job:
             return
         self._shards = self._store.partial(step)
         if step.corpus is not None:
-            adopt(self._store, self._shards, step, step.corpus)
+            reuse_rows(self._store, self._shards, step, step.corpus)
         self._missing_rows = self._shards.missing()
         self._rows_stored = step.n_rows - sum(b - a for a, b in self._missing_rows)
         self._events(StepStarted(*self._name, self._rows_stored, step.n_rows))

@@ -124,9 +124,23 @@ def write_json(path: Path, value: JSON) -> None:
 
 def replace_json(path: Path, value: JSON) -> None:
     """Write or replace a JSON file in one move."""
+    with _replacing(path) as temp:
+        write_json(temp, value)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write or replace a text file in one move."""
+    with _replacing(path) as temp, temp.open("x", encoding="utf-8") as stream:
+        stream.write(text)
+        _flush(stream)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Lend the name of a file that then takes the place of another."""
     temp = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        write_json(temp, value)
+        yield temp
         temp.replace(path)
     finally:
         temp.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,21 @@ class Layout:
         """Damaged entries."""
         return self.root / "quarantine"
 
+    @property
+    def index(self) -> Path:
+        """Entries by what made them; see ``Index``."""
+        return self.root / "entries.index"
+
+    @property
+    def corpora(self) -> Path:
+        """What corpora hold; scans of corpora may lie beside it, and are pruned with it."""
+        return self.root / "corpora"
+
+    def entry_folders(self) -> Iterator[Path]:
+        """Yield the folder of every entry, in order of keys."""
+        for group in children(self.entries):
+            yield from children(group)
+
     def entry(self, key: Digest) -> Path:
         """Return the folder of one entry."""
         return self.entries / key[:2] / key
@@ -113,3 +129,11 @@ def check_format(layout: Layout) -> bool:
             expected=FORMAT,
         )
     return True
+
+
+def children(folder: Path) -> list[Path]:
+    """Return the folders within a folder, by name; none where it does not exist."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []

@@ -15,7 +15,8 @@ from pathlib import Path
 from reactions.core.types import Digest
 from reactions.store import leases
 from reactions.store.files import is_idle, locked, try_lock
-from reactions.store.layout import MANIFEST_JSON, Layout
+from reactions.store.index import Index
+from reactions.store.layout import MANIFEST_JSON, Layout, children
 from reactions.store.manifest import Manifest
 
 # A maker takes its lock at once; an hour is generous. Where locks do not work, a day.
@@ -81,15 +82,9 @@ class Freed:
     in_use: tuple[EntryInfo, ...] = ()
 
 
-def folders(layout: Layout) -> Iterator[Path]:
-    """Yield the folder of every entry, in order of keys."""
-    for group in _children(layout.entries):
-        yield from _children(group)
-
-
 def manifests(layout: Layout) -> Iterator[tuple[Manifest, Path]]:
     """Yield the manifest and folder of every readable entry, in order of keys."""
-    for folder in folders(layout):
+    for folder in layout.entry_folders():
         with suppress(OSError, ValueError):
             yield Manifest.read(folder / MANIFEST_JSON), folder
 
@@ -112,7 +107,7 @@ def entries(layout: Layout) -> Iterator[EntryInfo]:
 
 def verify(layout: Layout) -> Iterator[Problem]:
     """Yield what is wrong with the entries, hashing every file."""
-    for folder in folders(layout):
+    for folder in layout.entry_folders():
         label = ""
         try:
             manifest = Manifest.read(folder / MANIFEST_JSON)
@@ -131,7 +126,7 @@ def verify(layout: Layout) -> Iterator[Problem]:
 
 def sweep(layout: Layout) -> list[Path]:
     """Remove temporary folders that no living process holds, and return them."""
-    stale = [path for path in _children(layout.tmp) if _is_debris(path)]
+    stale = [path for path in children(layout.tmp) if _is_debris(path)]
     for path in stale:
         shutil.rmtree(path, ignore_errors=True)
     return stale
@@ -154,6 +149,8 @@ def gc(
         outcome = _remove_entry(layout, entry.key, dry_run)
         if outcome is not None:
             (freed if outcome else in_use).append(entry)
+    if not dry_run:
+        Index(layout).prune()
     size_bytes = debris_bytes + sum(entry.size_bytes for entry in freed)
     return Freed(tuple(freed), tuple(debris), size_bytes, tuple(in_use))
 
@@ -211,14 +208,14 @@ def _debris(
     """Remove what no run will use again; return the folders and files, and their bytes."""
     size_bytes = 0
     removed = []
-    for path in [*filter(_is_debris, _children(layout.tmp)), *_children(layout.quarantine)]:
+    for path in [*filter(_is_debris, children(layout.tmp)), *children(layout.quarantine)]:
         size_bytes += size_of(path)
         removed.append(path)
         if not dry_run:
             remove_tree(path)
     with leases.mutex(layout.leases, exclusive=True):
         in_use = leases.leased(layout.leases)
-    for path in _children(layout.partial):
+    for path in children(layout.partial):
         key = path.name
         try:
             idle_s = time.time() - path.stat().st_mtime
@@ -240,7 +237,8 @@ def _debris(
 
 def _left_over_files(layout: Layout, dry_run: bool) -> Iterator[Path]:
     """Remove and yield the locks, leases and unfinished records of killed processes."""
-    for path in sorted(layout.root.glob(f".{layout.store_json.name}-*")):
+    names = (layout.store_json.name, layout.index.name)
+    for path in sorted(path for name in names for path in layout.root.glob(f".{name}-*")):
         if _is_debris(path):
             if not dry_run:
                 path.unlink(missing_ok=True)
@@ -288,13 +286,6 @@ def remove_tree(folder: Path) -> None:
 
 def _is_debris(path: Path) -> bool:
     return is_idle(path, grace_s=_GRACE_S, unlocked_grace_s=_UNLOCKED_GRACE_S)
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
-    except FileNotFoundError:
-        return []
 
 
 def size_of(folder: Path) -> int:

@@ -8,6 +8,8 @@ of the earlier one, by the id and the content of their items.
 from __future__ import annotations
 
 import hashlib
+import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,12 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.step import Artifact, Step
-from reactions.core.types import Corpus, Digest
-from reactions.data.holdout import ScannedSubset
-from reactions.data.scan_cache import ScanTable, TableCache
-from reactions.data.sources.corpus import SourceCorpus
-from reactions.store.layout import MANIFEST_JSON, Layout
-from reactions.store.maintenance import folders
+from reactions.core.types import Corpus, Digest, ScannedCorpus
+from reactions.store.files import disk_errors
+from reactions.store.index import CORPUS, without_corpus
+from reactions.store.layout import MANIFEST_JSON, Layout, children
 from reactions.store.manifest import Manifest, ShardFile
 from reactions.store.partial import SHARD_JSON, Partial
 
@@ -31,17 +31,19 @@ if TYPE_CHECKING:
 
     from reactions.store.store import Store
 
-CORPUS = "corpus"
-"""The parameter of a step that may differ."""
-
-_FOLDER = "corpora"  # beside the scans: it is pruned like them
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Piece:
-    """Consecutive rows made before: what each was made of, and the file of each array."""
+    """Consecutive rows made before.
 
-    marks: NDArray[np.uint64]
+    Attributes:
+        items: (n,) digests of the items that the rows were made of.
+        folder: where the files are.
+        files: of each array.
+        meta: of the artifact.
+    """
+
+    items: NDArray[np.uint64]
     folder: Path
     files: Mapping[str, ShardFile]
     meta: Mapping[str, Any]
@@ -55,8 +57,8 @@ class _Unusable(Exception):
         self.piece = piece
 
 
-class _Donors:
-    """Rows to take from, by the marks of what they were made of.
+class _EarlierRows:
+    """Rows to take from, by the digests of the items they were made of.
 
     Files are hashed before anything of them is used, once each, and open only while they are
     read: no more than one shard is ever held. They are read without a claim on their entry:
@@ -64,161 +66,185 @@ class _Donors:
     """
 
     def __init__(self, pieces: Sequence[_Piece]) -> None:
-        self._whole: set[int] = set()
+        self._verified: set[int] = set()
         self._rank(pieces)
 
     def _rank(self, pieces: Sequence[_Piece]) -> None:
         self._pieces = list(pieces)
-        self._begins = np.cumsum([0, *(len(piece.marks) for piece in self._pieces)])
-        known = np.concatenate([np.empty(0, np.uint64), *(p.marks for p in self._pieces)])
-        self._order = np.argsort(known, kind="stable")
-        self._ranked = known[self._order]
+        self._begins = np.cumsum([0, *(len(piece.items) for piece in self._pieces)])
+        items = np.concatenate([np.empty(0, np.uint64), *(p.items for p in self._pieces)])
+        self._order = np.argsort(items, kind="stable")
+        self._ranked = items[self._order]
 
-    def take(self, wanted: NDArray[np.uint64]) -> Artifact | None:
+    def take(self, items: NDArray[np.uint64]) -> Artifact | None:
         """Return rows made of these items, in their order; None unless all are there."""
         while len(self._ranked):
-            found = np.minimum(np.searchsorted(self._ranked, wanted), len(self._ranked) - 1)
-            if not np.array_equal(self._ranked[found], wanted):
+            ranks = np.minimum(np.searchsorted(self._ranked, items), len(self._ranked) - 1)
+            if not np.array_equal(self._ranked[ranks], items):
                 return None
             try:
-                return self._gather(self._order[found])
+                return self._gather(self._order[ranks])
             except _Unusable as error:
                 self._rank([piece for piece in self._pieces if piece is not error.piece])
         return None
 
-    def _gather(self, where: NDArray[np.intp]) -> Artifact:
+    def _gather(self, places: NDArray[np.intp]) -> Artifact:
         """Return rows by their places among all rows, one piece after the other."""
-        owners = np.searchsorted(self._begins, where, side="right") - 1
+        owners = np.searchsorted(self._begins, places, side="right") - 1
         arrays: dict[str, NDArray[Any]] = {}
         for owner in np.unique(owners):
             piece, mine = self._pieces[owner], owners == owner
             for name, rows in self._opened(piece).items():
                 if name not in arrays:
-                    arrays[name] = np.empty((len(where), *rows.shape[1:]), rows.dtype)
+                    arrays[name] = np.empty((len(places), *rows.shape[1:]), rows.dtype)
                 elif arrays[name].dtype != rows.dtype or arrays[name].shape[1:] != rows.shape[1:]:
                     raise _Unusable(piece)
-                arrays[name][mine] = rows[where[mine] - self._begins[owner]]
+                arrays[name][mine] = rows[places[mine] - self._begins[owner]]
         if not all(np.isfinite(rows).all() for rows in arrays.values()):
             raise _Unusable(self._pieces[owners[0]])
         return Artifact(arrays, self._pieces[owners[0]].meta)
 
     def _opened(self, piece: _Piece) -> dict[str, NDArray[Any]]:
         try:
-            if id(piece) not in self._whole:
+            if id(piece) not in self._verified:
                 if any(file.problem(piece.folder, full=True) for file in piece.files.values()):
                     raise _Unusable(piece)
-                self._whole.add(id(piece))
-            found: dict[str, NDArray[Any]] = {
+                self._verified.add(id(piece))
+            arrays: dict[str, NDArray[Any]] = {
                 name: np.load(piece.folder / file.file, mmap_mode="r", allow_pickle=False)
                 for name, file in piece.files.items()
             }
         except (OSError, ValueError, EOFError):
             raise _Unusable(piece) from None
-        if any(len(rows) != len(piece.marks) for rows in found.values()):
+        if any(len(rows) != len(piece.items) for rows in arrays.values()):
             raise _Unusable(piece)
-        return found
+        return arrays
 
 
-def adopt(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int:
+class _ItemDigests:
+    """What earlier corpora held, on disk: the digest of each item, in order.
+
+    Like the scans of corpora beside them, these are a cache, pruned by their last use.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of(self, corpus: Corpus) -> NDArray[np.uint64] | None:
+        """Return 64 bits of each item's id and content: among millions none are alike by chance.
+
+        None for a corpus that would have to open its items.
+        """
+        if not isinstance(corpus, ScannedCorpus):
+            return None
+        items = self.known(corpus.digest)
+        if items is None or len(items) != len(corpus):
+            digests = (
+                hashlib.blake2b(
+                    f"{id}\0{tag}".encode("utf-8", "surrogatepass"), digest_size=8
+                ).digest()
+                for id, tag in corpus.tags()
+            )
+            items = np.frombuffer(b"".join(digests), np.uint64)
+            self._keep(corpus.digest, items)
+        return items
+
+    def known(self, corpus: Digest) -> NDArray[np.uint64] | None:
+        """Return what a corpus held, by its digest; None where that is not known."""
+        for path in (self._path(corpus), self._folder / _earlier_name(corpus)):
+            with suppress(OSError, ValueError, EOFError):
+                items: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+                os.utime(path)
+                if items.dtype == np.uint64 and items.ndim == 1:
+                    return items
+        return None
+
+    def _keep(self, corpus: Digest, items: NDArray[np.uint64]) -> None:
+        fresh = self._folder / f"tmp-{os.getpid()}-{uuid.uuid4().hex}.npy"
+        with suppress(OSError):  # a full or read-only disk
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                np.save(fresh, items)
+                fresh.replace(self._path(corpus))
+            finally:
+                fresh.unlink(missing_ok=True)
+
+    def _path(self, corpus: Digest) -> Path:
+        return self._folder / f"rows-{corpus[:32]}.npy"
+
+
+def _earlier_name(corpus: Digest) -> str:
+    """Return where earlier versions keep the digests of a corpus's items."""
+    return f"rows-{corpus[:32]}-{corpus[:32]}/mark.npy"
+
+
+def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int:
     """Fill missing shards of a step whose rows an equal step of another corpus has all made.
 
     Also notes what this corpus holds, for later runs.
 
     Args:
         store: where both are.
-        shards: of the step; gains what is adopted.
+        shards: of the step; gains what is found.
         step: each row of it depends on one item and the step's parameters, nothing else.
-        corpus: row i is made of item i. Only scanned corpora tell their contents cheaply:
+        corpus: row i is made of item i. Only a ``ScannedCorpus`` gives its contents cheaply:
             for others nothing is done.
 
     Returns:
-        How many rows were adopted.
+        How many rows were taken over.
 
     Raises:
         StoreError: the store cannot be read or written.
     """
-    if not isinstance(corpus, SourceCorpus | ScannedSubset):
+    known = _ItemDigests(Layout(store.root).corpora)
+    if (items := known.of(corpus)) is None:
         return 0
-    tables = TableCache(store.root / _FOLDER)
-    marks = _marks(corpus, tables)
     missing = shards.missing()
-    donors = _Donors(list(_pieces(store, step, tables)) if missing else [])
-    adopted = 0
+    with disk_errors(store.root, "read"):
+        earlier = _EarlierRows(list(_pieces(store, step, known)) if missing else [])
+    n_reused = 0
     for start, stop in missing:
-        if (rows := donors.take(marks[start:stop])) is not None:
+        if (rows := earlier.take(items[start:stop])) is not None:
             store.add_shard(shards, start, stop, rows)
-            adopted += stop - start
-    return adopted
+            n_reused += stop - start
+    return n_reused
 
 
-def _marks(corpus: SourceCorpus | ScannedSubset, tables: TableCache) -> NDArray[np.uint64]:
-    """Return 64 bits of each item's id and content: among millions none are alike by chance."""
-    name = _name(corpus.digest)
-    if (table := tables.get(name, corpus.digest)) is None:
-        found = (
-            hashlib.blake2b(f"{id}\0{tag}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            for id, tag in corpus.tags()
-        )
-        table = ScanTable({"mark": np.frombuffer(b"".join(found), np.uint64)})
-        tables.put(name, corpus.digest, table)
-    return table.numbers("mark")
-
-
-def _name(corpus: Digest) -> str:
-    return f"rows-{corpus[:32]}"
-
-
-def _pieces(store: Store, step: Step, tables: TableCache) -> Iterator[_Piece]:
+def _pieces(store: Store, step: Step, known: _ItemDigests) -> Iterator[_Piece]:
     """Yield what equal steps of other corpora have made, whole or in part."""
     layout = Layout(store.root)
-    for folder in folders(layout):
-        yield from _pieces_of(folder, MANIFEST_JSON, 0, step, tables)
-    for parent in _children(layout.partial):
-        for folder in _children(parent):
+    keys = store.index.keys(step.kind, step.preimage)
+    if step.key in keys:
+        keys.remove(step.key)
+    else:  # its shards are found by others from now on
+        store.index.add(step.key, step.kind, step.preimage)
+    for key in keys:
+        yield from _pieces_of(layout.entry(key), MANIFEST_JSON, 0, step, known)
+    for key in keys:
+        for folder in children(layout.partial / key):
             start, _, stop = folder.name.partition("-")
             if start.isdecimal() and stop.isdecimal():
-                yield from _pieces_of(folder, SHARD_JSON, int(start), step, tables)
+                yield from _pieces_of(folder, SHARD_JSON, int(start), step, known)
 
 
 def _pieces_of(
-    folder: Path, record: str, start: int, step: Step, tables: TableCache
+    folder: Path, record: str, start: int, step: Step, known: _ItemDigests
 ) -> Iterator[_Piece]:
     try:
         manifest = Manifest.read(folder / record)
-    except (OSError, ValueError):  # damaged, or another run has just moved it
+    except (OSError, ValueError):  # none, damaged, or another run has just moved it
         return
-    marks = _marks_of(manifest, step, tables)
-    if marks is None or not manifest.arrays:
+    shared = without_corpus(manifest.kind, manifest.preimage)
+    if shared is None or shared != without_corpus(step.kind, step.preimage):
         return
-    cuts = [[shard.rows for shard in one.shards] for one in manifest.arrays.values()]
+    items = known.known(manifest.preimage["params"][CORPUS])
+    if items is None or not manifest.arrays:
+        return
+    cuts = [[shard.rows for shard in array.shards] for array in manifest.arrays.values()]
     if any(cut != cuts[0] for cut in cuts):
         return
     for i, rows in enumerate(cuts[0]):
-        files = {name: one.shards[i] for name, one in manifest.arrays.items()}
-        if len(mine := marks[start : start + rows]) == rows:
+        files = {name: array.shards[i] for name, array in manifest.arrays.items()}
+        if len(mine := items[start : start + rows]) == rows:
             yield _Piece(mine, folder, files, manifest.meta)
         start += rows
-
-
-def _children(folder: Path) -> list[Path]:
-    with suppress(OSError):  # none, or removed meanwhile
-        return sorted(folder.iterdir())
-    return []
-
-
-def _marks_of(manifest: Manifest, step: Step, tables: TableCache) -> NDArray[np.uint64] | None:
-    """Return what the rows of an equal step of another corpus were made of, if that is known."""
-    if manifest.kind != step.kind or manifest.key == step.key:
-        return None
-    params = manifest.preimage.get("params")
-    corpus = params.get(CORPUS) if isinstance(params, Mapping) else None
-    if not isinstance(corpus, str) or _rest(manifest.preimage) != _rest(step.preimage):
-        return None
-    table = tables.get(_name(corpus), corpus)
-    return None if table is None else table.numbers("mark")
-
-
-def _rest(preimage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all of a preimage but the corpus."""
-    params = {name: value for name, value in preimage["params"].items() if name != CORPUS}
-    return {**preimage, "params": params}

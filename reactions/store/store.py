@@ -4,6 +4,7 @@ Layout under the root::
 
     store.json                    format version
     entries/<2 hex>/<key>/        manifest.json, written last, and .npy files
+    entries.index                 entries by what made them but the corpus
     partial/<key>/<start>-<stop>/ finished shards of entries in the making
     locks/<key>.lock              held while a process makes the entry, or several share it
     locks/<key>.<part>.lock       held while a process makes a shard of it, or joins the shards
@@ -35,6 +36,7 @@ from reactions.store.files import (
     temporary_folder,
     write_json,
 )
+from reactions.store.index import Index
 from reactions.store.layout import FORMAT, MANIFEST_JSON, Layout, check_format, store_root
 from reactions.store.leases import Hold, Leases
 from reactions.store.manifest import Manifest, write_arrays
@@ -54,12 +56,16 @@ class Store:
     Args:
         root: folder of the store; ``store_root()`` by default.
         warn: called with a sentence when something damaged was put aside.
+
+    Attributes:
+        index: entries by what made them but the corpus.
     """
 
     def __init__(self, root: Path | None = None, *, warn: Callable[[str], None] = _ignore) -> None:
         self.root = (root or store_root()).absolute()
         self.warn = warn
         self._layout = Layout(self.root)
+        self.index = Index(self._layout)
         self._leases = Leases(self._layout.leases)
         self._checked = False
         self._prepared = False
@@ -338,6 +344,7 @@ class Store:
                 # Somebody's broken folder holds the name: put it aside and try once more.
                 self._quarantine(target, ["its manifest is missing"])
                 publish(folder, target)
+            self.index.add(key, manifest.kind, manifest.preimage)
 
     def _quarantine(self, folder: Path, problems: Sequence[str]) -> bool:
         """Move a damaged entry out of the way; a store that is only read keeps it.

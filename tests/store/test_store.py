@@ -115,8 +115,10 @@ def test_only_finished_names_are_visible(store):
     store.put(step(), artifact())
     key = step().key
     assert everything(store.root) == [
-        f"entries/{key[:2]}/{key}/{name}" for name in ("0.npy", "1.npy", "manifest.json")
-    ] + ["store.json"]
+        "entries.index",
+        *(f"entries/{key[:2]}/{key}/{name}" for name in ("0.npy", "1.npy", "manifest.json")),
+        "store.json",
+    ]
 
 
 # --- shards --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from store_toys import artifact, step
 
-from reactions.store import Store, files, leases, maintenance
+from reactions.store import Store, files, layout, leases, maintenance
 
 
 @pytest.fixture
@@ -192,10 +192,11 @@ def test_two_cleaners_do_not_disturb_each_other(store, monkeypatch):
 
 
 def test_what_vanishes_between_listing_and_looking_is_passed_over(store, monkeypatch):
-    children = maintenance._children
-    monkeypatch.setattr(
-        maintenance, "_children", lambda folder: [*children(folder), folder / "gone-already"]
-    )
+    children = layout.children
+    for module in (layout, maintenance):
+        monkeypatch.setattr(
+            module, "children", lambda folder: [*children(folder), folder / "gone-already"]
+        )
     monkeypatch.setattr(maintenance, "_is_debris", lambda path: True)
     store.gc(older_than_s=0)
     assert keys(store) == set()

@@ -19,7 +19,7 @@ from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
 from reactions.store import Store
-from reactions.store.reuse import adopt
+from reactions.store.reuse import reuse_rows
 
 N = 12
 
@@ -61,7 +61,7 @@ def begin(store: Store, corpus: Corpus, *finished: tuple[int, int], **options) -
     """A run that made some shards and was stopped."""
     step = step_of(corpus, **options)
     shards = store.partial(step)
-    adopt(store, shards, step, corpus)
+    reuse_rows(store, shards, step, corpus)
     for start, stop in finished:
         store.add_shard(shards, start, stop, rows_of(corpus, start, stop))
     return step
@@ -77,11 +77,11 @@ def finish(store: Store, corpus: Corpus, step: Step) -> np.ndarray:
     return found.arrays["embeddings"][:]
 
 
-def adopted(store: Store, corpus: Corpus, **options) -> tuple[int, list[tuple[int, int]]]:
+def reused(store: Store, corpus: Corpus, **options) -> tuple[int, list[tuple[int, int]]]:
     step = step_of(corpus, **options)
     shards = store.partial(step)
-    n = adopt(store, shards, step, corpus)
-    # What was adopted is on disk, not only in this run.
+    n = reuse_rows(store, shards, step, corpus)
+    # What was reused is on disk, not only in this run.
     assert store.partial(step).finished == shards.finished
     return n, shards.missing()
 
@@ -90,7 +90,7 @@ def test_shards_outlive_an_item_that_is_left_out(folder: Path, store: Store) -> 
     # The eighth item cannot be decoded: its shard, and those after it, were never made.
     begin(store, corpus_of(folder), (0, 3), (3, 6))
     corpus = corpus_of(folder, "07.png")
-    assert adopted(store, corpus) == (6, [(6, 9), (9, 11)])
+    assert reused(store, corpus) == (6, [(6, 9), (9, 11)])
     step = step_of(corpus)
     rows = finish(store, corpus, step)
     np.testing.assert_array_equal(rows[:, 0], [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11])
@@ -101,7 +101,7 @@ def test_later_shards_too_though_their_rows_move(folder: Path, store: Store) -> 
     begin(store, corpus_of(folder), (0, 3), (6, 9), (9, 12))
     corpus = corpus_of(folder, "04.png")
     # Rows 3 to 5 are now items 3, 5 and 6, of which nobody made the first two.
-    assert adopted(store, corpus) == (8, [(3, 6)])
+    assert reused(store, corpus) == (8, [(3, 6)])
     rows = finish(store, corpus, step_of(corpus))
     np.testing.assert_array_equal(rows[:, 0], [n for n in range(N) if n != 4])
 
@@ -110,12 +110,12 @@ def test_finished_entries_give_their_rows(folder: Path, store: Store) -> None:
     whole = corpus_of(folder)
     finish(store, whole, begin(store, whole))
     less = corpus_of(folder, "00.png", "05.png")
-    assert adopted(store, less) == (10, [])
+    assert reused(store, less) == (10, [])
     rows = finish(store, less, step_of(less))
     np.testing.assert_array_equal(rows[:, 0], [1, 2, 3, 4, 6, 7, 8, 9, 10, 11])
     # A new item costs its own shard only.
     put(folder / "photos/12.png", image_bytes(12))
-    assert adopted(store, corpus_of(folder)) == (12, [(12, 13)])
+    assert reused(store, corpus_of(folder)) == (12, [(12, 13)])
 
 
 def test_rows_held_back_and_the_others_are_those_of_the_whole(folder: Path, store: Store) -> None:
@@ -124,7 +124,7 @@ def test_rows_held_back_and_the_others_are_those_of_the_whole(folder: Path, stor
     held = np.array([2, 7, 8])
     for rows in (held, np.setdiff1d(np.arange(N), held)):
         part = subset(whole, rows, "some")
-        assert adopted(store, part) == (len(rows), [])
+        assert reused(store, part) == (len(rows), [])
         np.testing.assert_array_equal(finish(store, part, step_of(part))[:, 0], rows)
 
 
@@ -137,7 +137,7 @@ def test_rows_of_anything_else_are_not_taken(folder: Path, store: Store, other: 
         put(folder / "photos/01.png", image_bytes(99), when_s=1_600_000_001)
     if other == "id":
         (folder / "photos/01.png").rename(folder / "photos/01.PNG")
-    n, missing = adopted(store, corpus_of(folder, *skip), **options)
+    n, missing = reused(store, corpus_of(folder, *skip), **options)
     assert (n, missing[0]) == {"space": (0, (0, 3))}.get(other, (3, (0, 3)))
 
 
@@ -147,9 +147,9 @@ def test_damaged_rows_are_not_taken(folder: Path, store: Store) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
-    assert adopted(store, corpus_of(folder, "11.png"))[0] == 3
+    assert reused(store, corpus_of(folder, "11.png"))[0] == 3
     (store.root / "partial" / step.key / "3-6/shard.json").write_text("{")
-    assert adopted(store, corpus_of(folder, "10.png"))[0] == 3  # from the second corpus
+    assert reused(store, corpus_of(folder, "10.png"))[0] == 3  # from the second corpus
 
 
 @pytest.mark.parametrize("place", [-1, 8])  # a row, and the header
@@ -165,7 +165,7 @@ def test_damaged_entries_are_neither_taken_from_nor_in_the_way(
     path.chmod(0o644)
     path.write_bytes(bytes(data))
     less = corpus_of(folder, "11.png")
-    assert adopted(store, less) == (8, [(0, 3)])
+    assert reused(store, less) == (8, [(0, 3)])
     np.testing.assert_array_equal(finish(store, less, step_of(less))[:, 0], range(11))
 
 
@@ -174,26 +174,26 @@ def test_taking_rows_is_no_use_of_the_entry(folder: Path, store: Store) -> None:
     finish(store, whole, begin(store, whole))
     (manifest,) = store.root.glob("entries/*/*/manifest.json")
     os.utime(manifest, (1e9, 1e9))
-    assert adopted(store, corpus_of(folder, "11.png"))[0] == 11
+    assert reused(store, corpus_of(folder, "11.png"))[0] == 11
     assert manifest.stat().st_mtime == 1e9
 
 
 def test_rows_of_a_corpus_that_is_not_known_any_more(folder: Path, store: Store) -> None:
     begin(store, corpus_of(folder), (0, 3))
     TableCache(store.root / "corpora").prune()
-    assert adopted(store, corpus_of(folder, "11.png"))[0] == 0
+    assert reused(store, corpus_of(folder, "11.png"))[0] == 0
 
 
-def test_the_same_corpus_needs_no_adoption(folder: Path, store: Store) -> None:
+def test_the_same_corpus_reuses_nothing(folder: Path, store: Store) -> None:
     corpus = corpus_of(folder)
     begin(store, corpus, (0, 3))
-    assert adopted(store, corpus) == (0, [(3, 6), (6, 9), (9, 12)])
+    assert reused(store, corpus) == (0, [(3, 6), (6, 9), (9, 12)])
 
 
 def test_corpora_that_are_not_scanned_are_let_be(store: Store) -> None:
     corpus = TextCorpus("x", ["1", "2"])
     begin(store, corpus, (0, 2))
-    assert adopted(store, TextCorpus("x", ["1"])) == (0, [(0, 1)])
+    assert reused(store, TextCorpus("x", ["1"])) == (0, [(0, 1)])
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     st.integers(1, 5),
     st.data(),
 )
-def test_adopted_rows_are_those_of_their_items(
+def test_reused_rows_are_those_of_their_items(
     fresh: Callable[[], Path],
     first: set[int],
     second: set[int],
@@ -234,6 +234,6 @@ def test_adopted_rows_are_those_of_their_items(
     begin(store, before, *done, shard_rows=before_rows)
     after = corpus_of(folder, *(f"{n:02d}.png" for n in second))
     step = step_of(after, shard_rows=after_rows)
-    adopt(store, store.partial(step), step, after)
+    reuse_rows(store, store.partial(step), step, after)
     rows = finish(store, after, step)
     np.testing.assert_array_equal(rows[:, 0], [n for n in range(N) if n not in second])
