@@ -294,7 +294,7 @@ def captioned(
             [f"{task}/{item.id}/{i}" for item in kept for i in range(len(item.captions))],
         ),
         owner=np.repeat(np.arange(len(kept)), [len(item.captions) for item in kept]),
-        expected=published.task.expected,
+        expected=published.task.expected or len(items),
     )
 
 
@@ -326,5 +326,5 @@ def paired(published: PublishedSet, items: Mapping[str, Sequence[str]]) -> Retri
         left=published.corpus(left, both, "audio"),
         right=published.corpus(right, both, "image"),
         owner=np.arange(int(both.sum())),
-        expected=published.task.expected,
+        expected=published.task.expected or len(items),
     )
