@@ -95,7 +95,7 @@ class Scaled:
         """Return a stage's collect steps, those together that share their similarities."""
         found: dict[str, list[Step]] = {}
         for step in self.of("collect", stage):
-            found.setdefault(step.together.name if step.together else step.key, []).append(step)
+            found.setdefault(step.together or step.key, []).append(step)
         return list(found.values())
 
     def flops(self, kind: str, stage: int) -> float:
@@ -144,7 +144,7 @@ def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
     # A stage's steps are those upstream of its projectors that no earlier stage has.
     for index, fusion in enumerate(stages(product)):
         for expert in range(len(fusion.experts)):
-            for step in ordered([head for _, head in planner.mixture(fusion, expert)]):
+            for step in ordered(list(planner.mixture(fusion, expert).values())):
                 stage.setdefault(step.key, index)
     return Scaled(steps, columns, stage)
 
@@ -230,10 +230,7 @@ def run(
     first, n = group[0], group[0].n_rows or 0
     for start in range(0, n, first.shard_rows):
         stop = min(n, start + first.shard_rows)
-        if first.together is not None:
-            yield first.together.run(lender, inputs, start, stop)
-        else:
-            yield [first.run(lender, inputs[0], start, stop)]
+        yield type(first).run_together(lender, group, inputs, start, stop)
 
 
 def train(steps: Sequence[Step], scale: float, device: str) -> Measured:

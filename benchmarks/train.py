@@ -242,7 +242,9 @@ def _spread(values: Sequence[float]) -> str:
 def seven(device: torch.device, *, rows: int) -> Table:
     """Seven projectors on all subsets of three anchors, whose pairs lie on disk in float16."""
     dims = (512, 1024, 512)
-    settings = TrainingSettings(dims[1], TEMPERATURE, 1e-3, 1024, epochs=1, seed=0)
+    settings = TrainingSettings(
+        hidden_dim=dims[1], temperature=TEMPERATURE, batch_size=1024, epochs=1, seed=0
+    )
     subsets = [s for k in (1, 2, 3) for s in itertools.combinations(range(3), k)]
     results = []
     with tempfile.TemporaryDirectory() as folder:

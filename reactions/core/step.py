@@ -1,18 +1,30 @@
-"""What a plan is made of: steps, the artifacts they make, and what runs lend them."""
+"""What a plan is made of: steps, the artifacts they make, and what runs lend them.
+
+A step is data: a frozen dataclass whose fields are what its result depends on. The base class
+makes its key of them, so that what is hashed and what is executed are written once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
+from reactions.core.hashing import JSON, canonical, digest
 from reactions.core.types import Corpus, Digest, Encoder, SpaceSpec
 
 if TYPE_CHECKING:
+    from dataclasses import Field
+
     import numpy as np
     from numpy.typing import NDArray
 
 _T = TypeVar("_T")
+
+ITEM_BYTES: Mapping[str, int] = {"float16": 2, "float32": 4}
+"""Bytes a number, by the ``dtype`` that embeddings and pseudo-pairs are stored in."""
 
 
 class Rows(Protocol):
@@ -85,63 +97,249 @@ class Cost:
         )
 
 
-StepKindName: TypeAlias = Literal[
-    "embed", "mean", "collect", "train", "quality", "assemble", "score"
-]
+# --- roles of fields -----------------------------------------------------------------
+
+NOT_IN_KEY: Mapping[str, Any] = {"key": False}
+"""Metadata of a field that cannot change a result, or that follows from others."""
+
+UNLESS_DEFAULT: Mapping[str, Any] = {"key": "unless default"}
+"""Metadata of a field that enters the key only when it differs from its default.
+
+So can a parameter be added to a step without making anything anew: its default means what was
+done before.
+"""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Step:
+def entering(name: str | None = None, by: Callable[[Any], JSON] | None = None) -> dict[str, Any]:
+    """Return metadata that say how a field enters the key.
+
+    Args:
+        name: of the parameter; by default the field's. "" stands for several parameters: those
+            of the mapping or dataclass that the field holds.
+        by: makes the JSON value from the whole step; by default the field as it is.
+    """
+    return {"name": name, "by": by}
+
+
+def inputs_from(
+    prefix: str = "", by: Callable[[Any], Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return metadata of a field that holds steps, in mappings or sequences, or None.
+
+    Args:
+        prefix: of the inputs' names. A step's name is its path: prefix, keys and positions, with
+            dots between.
+        by: chooses what to take from the whole step; by default the field as it is.
+    """
+    return {"inputs": prefix, "by": by}
+
+
+# --- steps ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step(ABC):
     """One node of a plan.
 
+    A subclass is a dataclass too, ``@dataclass(frozen=True, eq=False, kw_only=True)``. A field
+    that holds a step is an input; every other one is a parameter, and enters the key, unless its
+    metadata say otherwise (``NOT_IN_KEY``, ``UNLESS_DEFAULT``, ``entering``, ``inputs_from``).
+    Device, worker count, shard size, labels and paths must not: they cannot change a result.
+
+    What is below a default here can be overridden by a property or by a field.
+
     Attributes:
-        kind: which family of steps it belongs to.
-        label: what progress lines call it.
-        key: digest of everything that can change its result.
+        KIND: which family of steps it belongs to.
+        VERSION: raised whenever a change of the code changes results; the changelog names the
+            change.
+        inputs: (name, step) pairs, in the order of the fields.
         preimage: the JSON object that ``key`` is the digest of, kept to explain misses.
-        inputs: (name, step) pairs, in the order of the function's needs.
-        run: ``run(context, inputs, start, stop)`` makes rows ``start`` to ``stop`` of the
-            artifact; steps that are not made by rows get ``(0, 1)`` once.
-        n_rows: rows of the artifact when it is made by rows, else None.
-        shard_rows: rows a shard, where ``n_rows`` is given.
-        cost: estimates.
-        shares: names what the step loads through ``Context.shared``; steps with the same
-            name run one after the other where possible. "" shares nothing.
-        together: names a computation that this step has in common with others that have
-            equally many rows; those that are ready at the same time are run at once. Each
-            step's result is the same as when it runs alone.
-        space: the space whose encoder the step loads, for checks before a run begins.
-        corpus: what its rows are made of, one item each: rows that an equal step made of the
-            same items of another corpus are not made again.
+        key: digest of everything that can change the result.
     """
 
-    kind: StepKindName
-    label: str
-    key: Digest
-    preimage: Mapping[str, Any]
-    inputs: tuple[tuple[str, Step], ...]
-    run: Callable[[Context, Mapping[str, Artifact], int, int], Artifact]
-    n_rows: int | None = None
-    shard_rows: int = 0
-    cost: Cost = Cost()
-    shares: str = ""
-    together: Together | None = None
-    space: SpaceSpec | None = None
-    corpus: Corpus | None = None
+    KIND: ClassVar[str]
+    VERSION: ClassVar[int]
+
+    inputs: tuple[tuple[str, Step], ...] = field(init=False, repr=False, metadata=NOT_IN_KEY)
+    preimage: Mapping[str, Any] = field(init=False, repr=False, metadata=NOT_IN_KEY)
+    key: Digest = field(init=False, repr=False, metadata=NOT_IN_KEY)
+
+    def __post_init__(self) -> None:
+        # At once rather than when first asked for: plans are deeper than Python's stack.
+        inputs = tuple(_inputs(self))
+        preimage = {
+            "kind": self.KIND,
+            "version": self.VERSION,
+            "params": parameters(self, self),
+            "inputs": {name: step.key for name, step in inputs},
+        }
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "preimage", preimage)
+        object.__setattr__(self, "key", digest("step", preimage))
+
+    @property
+    def kind(self) -> str:
+        """Which family of steps it belongs to."""
+        return self.KIND
+
+    # Cached properties, not plain ones: these have no setter that would keep a subclass from
+    # having a field of the name.
+
+    @cached_property
+    @abstractmethod
+    def label(self) -> str:
+        """What progress lines call it."""
+
+    @cached_property
+    def n_rows(self) -> int | None:
+        """Rows of the artifact when it is made by rows, else None."""
+        return None
+
+    @cached_property
+    def shard_rows(self) -> int:
+        """Rows a shard, where ``n_rows`` is given."""
+        return 0
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Estimates."""
+        return Cost()
+
+    @cached_property
+    def shares(self) -> str:
+        """Name of what the step loads through ``Context.shared``; "" for nothing.
+
+        Steps with the same name run one after the other where possible.
+        """
+        return ""
+
+    @cached_property
+    def together(self) -> str:
+        """Name of a computation in common with other steps of the class; "" for none.
+
+        Those that are ready at the same time, and have equally many rows, are run at once by
+        ``run_together``. Each step's result is the same as when it runs alone.
+        """
+        return ""
+
+    @cached_property
+    def space(self) -> SpaceSpec | None:
+        """The space whose encoder the step loads, for checks before a run begins."""
+        return None
+
+    @cached_property
+    def corpus(self) -> Corpus | None:
+        """What its rows are made of, one item each.
+
+        Rows that an equal step made of the same items of another corpus are not made again.
+        """
+        return None
+
+    @cached_property
+    def encoder(self) -> str:
+        """An identifier of the encoder it loads, which serves all modalities; "" for none."""
+        if self.space is None:
+            return ""
+        identity = self.space.identity("")
+        return canonical({name: identity[name] for name in identity if name != "preprocessing"})
+
+    @abstractmethod
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Make rows ``start`` to ``stop`` (exclusive) of the artifact.
+
+        Args:
+            context: what the executor lends.
+            inputs: artifacts by the names in ``inputs``.
+            start: first row; steps that are not made by rows get ``(0, 1)`` once.
+            stop: row after the last.
+        """
+
+    @classmethod
+    def run_together(
+        cls,
+        context: Context,
+        steps: Sequence[Self],
+        inputs: Sequence[Mapping[str, Artifact]],
+        start: int,
+        stop: int,
+    ) -> list[Artifact]:
+        """Make the same rows of several steps whose ``together`` is equal.
+
+        Args:
+            context: what the executor lends.
+            steps: of this class.
+            inputs: those of each step.
+            start: first row.
+            stop: row after the last.
+
+        Returns:
+            One artifact a step, in order.
+        """
+        return [
+            step.run(context, own, start, stop) for step, own in zip(steps, inputs, strict=True)
+        ]
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
-    """How steps with a computation in common are run at once.
+def _inputs(step: Step) -> Iterator[tuple[str, Step]]:
+    for entry in fields(step):
+        if not entry.init:
+            continue
+        if "inputs" in entry.metadata:
+            yield from _named_steps(entry.metadata["inputs"], _value(entry, step, step))
+        elif isinstance(value := getattr(step, entry.name), Step):
+            yield entry.name, value
 
-    Attributes:
-        name: equal for the steps that can be run at once.
-        run: ``run(context, inputs, start, stop)`` makes rows ``start`` to ``stop`` of the
-            artifacts of several steps, given the inputs of each.
+
+def _named_steps(path: str, value: Any) -> Iterator[tuple[str, Step]]:
+    """Yield the steps in nested mappings and sequences with their paths."""
+    if isinstance(value, Step):
+        yield path, value
+    elif value is not None:
+        pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, inner in pairs:
+            yield from _named_steps(f"{path}.{key}" if path else str(key), inner)
+
+
+def parameters(record: Any, step: Step | None = None) -> dict[str, Any]:
+    """Return the fields of a dataclass as they enter a step's key: a JSON object.
+
+    Args:
+        record: the step, or what one of its fields holds.
+        step: what ``entering(by=...)`` of the fields is called with.
     """
+    params: dict[str, Any] = {}
+    for entry in fields(record):
+        role = entry.metadata
+        if role.get("key") is False or "inputs" in role:
+            continue
+        value = _value(entry, record, step)
+        if isinstance(value, Step) or (
+            role.get("key") == "unless default" and value == entry.default
+        ):
+            continue
+        name = role.get("name", None)
+        own = _plain(value, step)
+        if name != "":
+            own = {entry.name if name is None else name: own}
+        if repeated := own.keys() & params.keys():
+            raise TypeError(f"{type(record).__name__} has two parameters '{min(repeated)}'")
+        params |= own
+    return params
 
-    name: str
-    run: Callable[
-        [Context, Sequence[Mapping[str, Artifact]], int, int],
-        list[Artifact],
-    ]
+
+def _value(entry: Field[Any], record: Any, step: Step | None) -> Any:
+    by = entry.metadata.get("by")
+    return getattr(record, entry.name) if by is None else by(step)
+
+
+def _plain(value: Any, step: Step | None) -> JSON:
+    """Return a value as JSON reads it back: tuples are lists, dataclasses are objects."""
+    if is_dataclass(value):
+        return parameters(value, step)
+    if isinstance(value, Mapping):
+        return {key: _plain(inner, step) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, step) for inner in value]
+    return value

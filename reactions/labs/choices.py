@@ -10,10 +10,11 @@ and repeats the rows until there are ``LEAST_STEPS`` of them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from reactions.core.types import Op
+from reactions.ops.training_settings import Hyperparameters, TrainingSettings
 
 if TYPE_CHECKING:
     from reactions.labs.lab import ReactionSettings
@@ -84,4 +85,24 @@ def choose(settings: ReactionSettings, op: Op, n_rows: int) -> Training:
     }
     return Training(
         hidden_dim, batch_size, epochs, tuple(key for key, value in said.items() if value is None)
+    )
+
+
+def training_settings(
+    settings: ReactionSettings, training: Training, seed: int
+) -> TrainingSettings:
+    """Return all that one projector is trained with.
+
+    Args:
+        settings: the lab's.
+        training: what ``choose`` returned for the projector.
+        seed: the lab's.
+    """
+    return TrainingSettings(
+        hidden_dim=training.hidden_dim,
+        temperature=settings.info_nce_temperature,
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        seed=seed,
+        **{entry.name: getattr(settings, entry.name) for entry in fields(Hyperparameters)},
     )

@@ -16,6 +16,7 @@ from reactions.data.sources.config import Depth, OnProgress, silent
 from reactions.eval.registry import Folders, find_set
 from reactions.eval.task_data import BenchmarkData, captions_in_data
 from reactions.labs.data_sections import CorpusSource
+from reactions.ops.training_settings import Hyperparameters
 from reactions.weights.locate import NamedWeights
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ MAX_HOLDOUT = 0.5
 _CHOICES = {"dtype": ("auto", "float16", "float32"), "precision": ("fast", "exact")}
 
 
-@dataclass(frozen=True, slots=True)
-class ReactionSettings:
-    """Hyper-parameters of a reaction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactionSettings(Hyperparameters):
+    """Hyper-parameters of a reaction: those of ``Hyperparameters``, and these.
 
     Temperatures and learning rate default to the paper's. Where width, batch size and epochs
     are None, a plan chooses them from the number of rows (``reactions.labs.choices``).
@@ -42,7 +43,6 @@ class ReactionSettings:
         collect_temperature: of the softmax that collects pseudo-pairs.
         info_nce_temperature: of the loss.
         hidden_dim: of the projectors, or None.
-        learning_rate: Adam's.
         batch_size: pseudo-pairs a step, or None.
         dr_epochs: passes over a subset for a displacement, or None.
         cr_epochs: passes over a subset for a combination, or None.
@@ -60,7 +60,6 @@ class ReactionSettings:
     collect_temperature: float = 1 / 100
     info_nce_temperature: float = 1 / 50
     hidden_dim: int | None = None
-    learning_rate: float = 1e-3
     batch_size: int | None = None
     dr_epochs: int | None = None
     cr_epochs: int | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,29 +15,9 @@ from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.precision import Precision, full_float32
 from reactions.ops.projector import Head, Projector
 from reactions.ops.projector_step import Trainer
+from reactions.ops.training_settings import TrainingSettings
 
 __all__ = ["PseudoSet", "PseudoTable", "TrainingSettings", "fit"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """How a projector is trained.
-
-    Attributes:
-        hidden_dim: width of the projector's hidden layer.
-        temperature: of InfoNCE.
-        learning_rate: Adam's, constant.
-        batch_size: rows a step.
-        epochs: passes over the subset.
-        seed: of initial weights and of the order of rows.
-    """
-
-    hidden_dim: int
-    temperature: float
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    seed: int
 
 
 LEAST_FLOPS_FOR_THREADS = 1e9

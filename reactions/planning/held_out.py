@@ -14,7 +14,7 @@ from reactions.core.types import Corpus, Fusion, Leaf, Modality, Space, leaves
 from reactions.data.holdout import Split, has_own_ids, ids_of, in_common
 from reactions.labs.choices import RULE, Training
 from reactions.labs.lab import Lab, ReactionSettings
-from reactions.steps.quality import PairRows, measure_product
+from reactions.steps.quality import MeasureProduct, PairRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,9 +146,9 @@ def made_up_notices(lab: str, replaced: Mapping[str, Sequence[Modality]]) -> lis
 def plan_quality(
     space: Fusion,
     splits: Splits,
-    heads: Sequence[Sequence[tuple[str, Step]]],
+    heads: Sequence[Mapping[str, Step]],
     *,
-    encode: Callable[[Leaf, Corpus], Step],
+    encode: Callable[[Leaf, Corpus, str], Step],
     mean: Callable[[Leaf, Modality], Step],
 ) -> Step | None:
     """Plan the measuring of a product on what was held back; None where nothing was.
@@ -156,8 +156,8 @@ def plan_quality(
     Args:
         space: the product.
         splits: the corpora of each pair of spaces, divided.
-        heads: (subset, train step) pairs of each mixture.
-        encode: plans embeddings as a leaf's encoder gives them.
+        heads: subset to train step of each mixture.
+        encode: plans embeddings as a leaf's encoder gives them, with what they are for.
         mean: plans the mean of a leaf's training rows.
     """
     corpora: dict[Modality, Corpus] = {}
@@ -170,18 +170,17 @@ def plan_quality(
                 corpora[modality] = shared
     if not corpora:
         return None
-    held = {
-        (leaf, modality): _labelled(encode(leaf, corpus))
-        for modality, corpus in corpora.items()
-        for leaf in leaves(space)
-        if modality in leaf.spec.modalities
-    }
+    held: dict[str, dict[Modality, Step]] = {}
+    means: dict[str, dict[Modality, Step]] = {}
+    for modality, corpus in corpora.items():
+        for leaf in leaves(space):
+            if modality in leaf.modalities:
+                held.setdefault(leaf.label, {})[modality] = encode(leaf, corpus, "held back")
+                means.setdefault(leaf.label, {})[modality] = mean(leaf, modality)
     pairs, reason = paired(corpora)
-    return measure_product(space, held, heads, {key: mean(*key) for key in held}, pairs, reason)
-
-
-def _labelled(step: Step) -> Step:
-    return replace(step, label=f"{step.label} held back")
+    return MeasureProduct(
+        product=space, held=held, means=means, heads=heads, pairs=pairs, reason=reason
+    )
 
 
 def paired(

@@ -58,10 +58,10 @@ def total_cost(steps: Iterable[Step]) -> Cost:
     total, counted = Cost(), set[str]()
     for step in steps:
         cost = step.cost
-        if step.together is not None:
-            if step.together.name in counted:
+        if step.together:
+            if step.together in counted:
                 cost = replace(cost, flops=cost.flops - cost.shared_flops)
-            counted.add(step.together.name)
+            counted.add(step.together)
         total = total + cost
     return total
 

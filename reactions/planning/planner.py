@@ -22,7 +22,7 @@ from reactions.core.types import (
     shared_modalities,
 )
 from reactions.data.holdout import LEAST_HELD, Split, split
-from reactions.labs.choices import choose
+from reactions.labs.choices import choose, training_settings
 from reactions.labs.lab import Lab, ReactionSettings
 from reactions.ops.architectures import PAPER
 from reactions.planning.held_out import (
@@ -39,12 +39,12 @@ from reactions.planning.space_notices import notes
 from reactions.products.bundle import describe
 from reactions.products.refusals import refuse_namesakes, refuse_unsupported
 from reactions.products.tree import coefficients, mixtures
-from reactions.steps.assemble import assemble
-from reactions.steps.centre import centred_rows, modality_mean
+from reactions.steps.assemble import Assemble
+from reactions.steps.centre import CentreRows, ModalityMean
 from reactions.steps.collect import pseudo_set
-from reactions.steps.embed import embed_leaf, embed_product
+from reactions.steps.embed import EmbedLeaf, EmbedProduct
 from reactions.steps.routing import Side, Slot, route
-from reactions.steps.train import subset_name, subsets, train
+from reactions.steps.train import Train, subset_name, subsets
 
 __all__ = [
     "Plan",
@@ -57,8 +57,8 @@ __all__ = [
     "total_cost",
 ]
 
-Mixture = tuple[tuple[str, Step], ...]
-"""(subset name, train step) pairs: the heads of one expert."""
+Mixture = Mapping[str, Step]
+"""Subset name to train step: the heads of one expert."""
 
 
 def _counts(corpus: Corpus) -> tuple[str, int, int]:
@@ -135,12 +135,12 @@ class Planner:
             expression,
             space,
             lab={"name": self.lab.name, "label": self.lab.label, "seed": self.lab.seed},
-            subsets=[[name for name, _ in mixture] for mixture in heads],
+            subsets=[list(mixture) for mixture in heads],
             settings=settings_record(self.settings),
             step_keys={
                 f"{index}.{name}": step.key
                 for index, mixture in enumerate(heads)
-                for name, step in mixture
+                for name, step in mixture.items()
             },
             version=metadata.version("molspace"),
         )
@@ -149,7 +149,7 @@ class Planner:
             "projectors": [one.to_json() for one in projectors],
         }
         return Plan(
-            (assemble(record, heads, means=means, quality=quality, facts=facts),),
+            (Assemble(record=record, mixtures=heads, means=means, quality=quality, facts=facts),),
             tuple(dict.fromkeys((*self._told(), *choices_notices(projectors)))),
             tuple(_counts(corpus) for corpus in self._corpora.values() if corpus is not None),
             rows,
@@ -220,10 +220,11 @@ class Planner:
     def _told(self) -> list[str]:
         return [*self.notices, *made_up_notices(self.lab.name, self._made_up)]
 
-    def encode(self, leaf: Leaf, corpus: Corpus) -> Step:
+    def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "") -> Step:
         """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not."""
-        bare = Leaf(replace(leaf.spec, centre=False))
-        return self.embed(bare, corpus)
+        step = self.embed(Leaf(replace(leaf.spec, centre=False)), corpus)
+        assert isinstance(step, EmbedLeaf), "a leaf that is not centred is only encoded"
+        return replace(step, purpose=purpose)
 
     def embed(self, space: Space, corpus: Corpus) -> Step:
         """Plan a corpus's embedding in a leaf or a product."""
@@ -239,11 +240,16 @@ class Planner:
             "shard_rows": settings.shard_rows,
         }
         if isinstance(space, Leaf) and space.spec.centre:
-            modality = corpus.modality
-            rows, mean = self.encode(space, corpus), self._mean(space, modality)
-            return centred_rows(space.label, modality, rows, mean, space.dim, **stored)
+            return CentreRows(
+                name=space.label,
+                modality=corpus.modality,
+                dim=space.dim,
+                rows=self.encode(space, corpus),
+                mean=self._mean(space, corpus.modality),
+                **stored,
+            )
         if isinstance(space, Leaf):
-            return embed_leaf(space.spec, corpus, **stored)
+            return EmbedLeaf(space=space.spec, corpus=corpus, **stored)
         if isinstance(space, Tuned):
             refuse_unsupported(space)
             return self.embed(space.base, corpus)
@@ -259,11 +265,11 @@ class Planner:
                 sides[f"expert.{i}"] = self.embed(expert.space, corpus)
                 if space.op == "cr":
                     heads[f"expert.{i}"] = self.mixture(space, i)
-        return embed_product(
-            space,
-            corpus.modality,
-            sides,
-            heads,
+        return EmbedProduct(
+            fusion=space,
+            modality=corpus.modality,
+            sides=sides,
+            heads=heads,
             n_rows=len(corpus),
             **stored,
         )
@@ -276,7 +282,7 @@ class Planner:
                 fix="use it in a reaction, or centre = false",
             )
         rows = self.encode(leaf, self._averaged[leaf, modality])
-        return modality_mean(leaf.label, modality, rows, leaf.dim)
+        return ModalityMean(name=leaf.label, modality=modality, dim=leaf.dim, rows=rows)
 
     def mixture(self, fusion: Fusion, index: int) -> Mixture:
         """Plan the projectors that join one expert to its base."""
@@ -312,37 +318,29 @@ class Planner:
         needed = sorted({anchor for subset in chosen for anchor in subset})
         collected = {a: self._pseudo_set(fusion, expert, corpora, a) for a in needed}
         settings = self.settings
-        made = [
+        projectors = [
             Projector(label, subset_name(subset), n, choose(settings, fusion.op, n))
             for subset in chosen
             for n in (sum(len(corpora[anchor]) for anchor in subset),)
         ]
-        self._projectors[fusion, fusion.experts.index(expert)] = made
-        return tuple(
-            (
-                subset_name(subset),
-                train(
-                    label,
-                    fusion.op,
-                    subset,
-                    collected,
-                    (fusion.base.dim, expert.space.dim),
-                    (
-                        [m for m in anchors if m in fusion.base.modalities],
-                        [m for m in anchors if m in expert.space.modalities],
-                    ),
-                    precision=settings.precision,
-                    hidden_dim=one.training.hidden_dim,
-                    temperature=settings.info_nce_temperature,
-                    learning_rate=settings.learning_rate,
-                    batch_size=one.training.batch_size,
-                    epochs=one.training.epochs,
-                    seed=self.lab.seed,
-                    recipe=expert.recipe,
+        self._projectors[fusion, fusion.experts.index(expert)] = projectors
+        return {
+            subset_name(subset): Train(
+                spaces=label,
+                op=fusion.op,
+                anchors=subset,
+                pseudo_sets=collected,
+                dims=(fusion.base.dim, expert.space.dim),
+                modalities=(
+                    [m for m in anchors if m in fusion.base.modalities],
+                    [m for m in anchors if m in expert.space.modalities],
                 ),
+                precision=settings.precision,
+                settings=training_settings(settings, projector.training, self.lab.seed),
+                recipe=expert.recipe,
             )
-            for subset, one in zip(chosen, made, strict=True)
-        )
+            for subset, projector in zip(chosen, projectors, strict=True)
+        }
 
     def _taking_part(self, fusion: Fusion, expert: Expert) -> dict[Modality, Split]:
         """Return the corpora of the modalities that base or expert embed, divided."""

@@ -14,7 +14,7 @@ from reactions.labs.lab import Lab
 from reactions.planning.planner import Plan, Planner, joined, refuse_unsupported
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, needed_leaves
-from reactions.steps.score import score_task
+from reactions.steps.score import Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Scoring:
 
     Attributes:
         task: which.
-        plan: its one target step scores; notices tell what its data leave out.
+        plan: its one target step scores; notices say what its data leave out.
     """
 
     task: Task
@@ -72,21 +72,19 @@ def _plan(
     data = planner.lab.benchmark(task.name)
     held = corpora(task, data)
     embedded = {
-        (name, leaf): planner.encode(leaf, corpus)
+        f"{name}/{leaf.label}": planner.encode(leaf, corpus)
         for name, corpus in held.items()
         for leaf in needed_leaves(target.space, corpus.modality, adjustment)
     }
-    step = score_task(
-        target.name,
-        task,
-        data,
-        target.space,
-        embedded,
-        heads=target.heads,
-        means=target.means,
-        heads_digest=target.heads_digest,
-        adjustment=adjustment,
+    step = Score(
+        name=target.name,
+        task=task,
+        data=data,
         ties=ties,
+        scored=target.space,
+        embedded=embedded,
+        trained=target.trained,
+        adjustment=adjustment,
     )
     notices = target.notices + tuple(
         f"{task.name}: {notice}"

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from reactions.core.types import Space
 from reactions.products.bundle import Bundle
-from reactions.products.tree import (
-    mixtures,
-)
+from reactions.products.trained_file import TrainedFile
+from reactions.products.tree import mixtures
 
 if TYPE_CHECKING:
     from reactions.products.fuse import Heads, Means
@@ -64,9 +63,6 @@ class Target:
         return self.bundle.means(device) if self.bundle else {}
 
     @property
-    def heads_digest(self) -> str:
-        """Digest of the projectors; "" for a leaf."""
-        if self.bundle is None:
-            return ""
-        (entry,) = self.bundle.record["files"].values()
-        return str(entry["sha256"])
+    def trained(self) -> TrainedFile | None:
+        """Where its trained parts are; None for a leaf."""
+        return TrainedFile.of(self.bundle) if self.bundle else None

@@ -233,11 +233,11 @@ def _make_shards(
             first._mailbox.tell(job._progress_of_rows, start, stop - start, done, total, unit)
 
     worker.begin(first.needs, report)
-    together = first.step.together
-    if together is None or len(members) == 1:
+    if len(members) == 1:
         artifacts = [first.step.run(worker, first._inputs, start, stop)]
     else:
-        artifacts = together.run(worker, [job._inputs for job in members], start, stop)
+        steps, inputs = [job.step for job in members], [job._inputs for job in members]
+        artifacts = type(first.step).run_together(worker, steps, inputs, start, stop)
     for job, artifact in zip(members, artifacts, strict=True):
         job._store_shard(start, stop, artifact)
 

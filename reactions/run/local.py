@@ -242,15 +242,11 @@ class _Run:
             The jobs that another process makes at present.
         """
         group = [job]
-        if job.step.together is not None:
-            name = job.step.together.name
+        if name := job.step.together:
             group += [
                 other
                 for other in self._ready
-                if other is not job
-                and not other.claimed
-                and other.step.together is not None
-                and other.step.together.name == name
+                if other is not job and not other.claimed and other.step.together == name
             ]
         refused = {member for member in group if not self._claim(member, worker)}
         hand_out_shards([member for member in group if member.claimed])

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from reactions.core.hashing import canonical
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 
@@ -91,24 +90,14 @@ def keys_of(targets: Iterable[Step]) -> set[Digest]:
     return keys
 
 
-def encoder_of(step: Step) -> str:
-    """Return an identifier of the encoder that an embed step needs, or "" for none."""
-    params = step.preimage.get("params", {})
-    space = params.get("space") if step.kind == "embed" and not step.inputs else None
-    if space is None:
-        return ""
-    # One encoder serves all modalities, whose preprocessing differs.
-    return canonical({name: space[name] for name in sorted(space) if name != "preprocessing"})
-
-
 def needs_of(step: Step) -> Needs:
     """Return what a step wants to find on its device because an earlier one left it there."""
-    pairs = (("encoder", encoder_of(step)), ("shares", step.shares))
+    pairs = (("encoder", step.encoder), ("shares", step.shares))
     return frozenset((kind, name) for kind, name in pairs if name)
 
 
 def _encoders_first(steps: list[Step]) -> list[Step]:
-    names = [encoder_of(step) for step in steps]
+    names = [step.encoder for step in steps]
     rank: dict[str, int] = {}
     for name in filter(None, names):
         rank.setdefault(name, len(rank))

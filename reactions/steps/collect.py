@@ -10,12 +10,12 @@ and keys are collected in one pass over the similarities.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
-from reactions.core.make_step import ITEM_BYTES, make_step
 from reactions.core.memory_budget import budget_bytes
-from reactions.core.step import Artifact, Context, Cost, Step, Together
+from reactions.core.step import ITEM_BYTES, NOT_IN_KEY, Artifact, Context, Cost, Step
 from reactions.core.types import Modality
 from reactions.steps.routing import Route, Side, Slot
 
@@ -61,12 +61,12 @@ def pseudo_set(
     for hop in hops:
         for side in hop.fills:
             into = f"collect {names[side]} {hop.key} for {anchor}"
-            columns[side, hop.key] = collect(
-                into if side == hop.side else f"{into} by {names[hop.side]}",
-                columns[hop.side, hop.query],
-                sides[hop.side][hop.key],
-                sides[side][hop.key],
-                (dims[hop.side], dims[side]),
+            columns[side, hop.key] = Collect(
+                label=into if side == hop.side else f"{into} by {names[hop.side]}",
+                queries=columns[hop.side, hop.query],
+                keys=sides[hop.side][hop.key],
+                values=sides[side][hop.key],
+                dims=(dims[hop.side], dims[side]),
                 temperature=temperature,
                 precision=precision,
                 dtype=dtype,
@@ -75,23 +75,13 @@ def pseudo_set(
     return columns
 
 
-def collect(
-    label: str,
-    queries: Step,
-    keys: Step,
-    values: Step,
-    dims: tuple[int, int],
-    *,
-    temperature: float,
-    precision: Precision,
-    dtype: str,
-    shard_rows: int,
-) -> Step:
-    """Return the step that retrieves one column.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Collect(Step):
+    """Retrieves one column.
 
     Its artifact is ``embeddings``: (rows of the queries, width of the values), unit-norm.
 
-    Args:
+    Attributes:
         label: for people.
         queries: embeddings in the space in which similarities are taken.
         keys: a corpus in the same space.
@@ -102,56 +92,80 @@ def collect(
         dtype: as stored.
         shard_rows: rows a shard.
     """
-    n, m = queries.n_rows or 0, keys.n_rows or 0
-    key_dim, dim = dims
-    params = {"temperature": temperature, "precision": precision, "dtype": dtype}
-    run = partial(_run, temperature, precision, dtype)
-    return make_step(
-        "collect",
-        label,
-        params,
-        [("queries", queries), ("keys", keys), ("values", values)],
-        lambda context, inputs, start, stop: run(context, [inputs], start, stop)[0],
-        n_rows=n,
-        shard_rows=shard_rows,
-        cost=Cost(
+
+    KIND = "collect"
+    VERSION = 2
+
+    label: str = field(metadata=NOT_IN_KEY)
+    queries: Step
+    keys: Step
+    values: Step
+    dims: tuple[int, int] = field(metadata=NOT_IN_KEY)
+    temperature: float
+    precision: Precision
+    dtype: str
+    shard_rows: int = field(metadata=NOT_IN_KEY)
+
+    @cached_property
+    def n_rows(self) -> int:
+        """Those of the queries."""
+        return self.queries.n_rows or 0
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Estimates: two products a tile, of which the similarities are shared."""
+        n, m = self.n_rows, self.keys.n_rows or 0
+        key_dim, dim = self.dims
+        item_bytes = ITEM_BYTES[self.dtype]
+        return Cost(
             flops=2.0 * n * m * (key_dim + dim),
             shared_flops=2.0 * n * m * key_dim,
-            size_bytes=n * dim * ITEM_BYTES[dtype],
+            size_bytes=n * dim * item_bytes,
             # A shard of queries and of the column, and one tile of logits with its weights.
-            memory_bytes=min(n, shard_rows) * (key_dim + dim) * (4 + ITEM_BYTES[dtype])
+            memory_bytes=min(n, self.shard_rows) * (key_dim + dim) * (4 + item_bytes)
             + 2 * 4 * 2048 * 8192,
-        ),
-        together=Together(f"{queries.key} {keys.key} {params}", run),
-    )
+        )
 
+    @cached_property
+    def together(self) -> str:
+        """Names the pass over the similarities: queries, keys and all parameters."""
+        return f"{self.queries.key} {self.keys.key} {self.preimage['params']}"
 
-def _run(
-    temperature: float,
-    precision: Precision,
-    dtype: str,
-    context: Context,
-    members: Sequence[Mapping[str, Artifact]],
-    start: int,
-    stop: int,
-) -> list[Artifact]:
-    import torch
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Retrieve rows of this column alone."""
+        (artifact,) = self.run_together(context, [self], [inputs], start, stop)
+        return artifact
 
-    from reactions.ops.retrieval import soft_retrieve
-    from reactions.ops.tiles import raw_rows
+    @classmethod
+    def run_together(
+        cls,
+        context: Context,
+        steps: Sequence[Self],
+        inputs: Sequence[Mapping[str, Artifact]],
+        start: int,
+        stop: int,
+    ) -> list[Artifact]:
+        """Retrieve rows of several columns in one pass over the similarities."""
+        import torch
 
-    queries, keys = (members[0][name].arrays["embeddings"] for name in ("queries", "keys"))
-    found = soft_retrieve(
-        raw_rows(queries, start, stop),
-        keys,
-        [inputs["values"].arrays["embeddings"] for inputs in members],
-        temperature=temperature,
-        precision=precision,
-        device=context.device,
-        memory_bytes=budget_bytes(context.device),
-        dtype=getattr(torch, dtype),
-        progress=lambda done, total: context.progress(
-            (stop - start) * done // total, stop - start, "pairs"
-        ),
-    )
-    return [Artifact({"embeddings": rows.numpy()}) for rows in found]
+        from reactions.ops.retrieval import soft_retrieve
+        from reactions.ops.tiles import raw_rows
+
+        first = steps[0]
+        queries, keys = (inputs[0][name].arrays["embeddings"] for name in ("queries", "keys"))
+        columns = soft_retrieve(
+            raw_rows(queries, start, stop),
+            keys,
+            [own["values"].arrays["embeddings"] for own in inputs],
+            temperature=first.temperature,
+            precision=first.precision,
+            device=context.device,
+            memory_bytes=budget_bytes(context.device),
+            dtype=getattr(torch, first.dtype),
+            progress=lambda done, total: context.progress(
+                (stop - start) * done // total, stop - start, "pairs"
+            ),
+        )
+        return [Artifact({"embeddings": rows.numpy()}) for rows in columns]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reactions.core.errors import DataError, DimensionMismatch
-from reactions.core.make_step import ITEM_BYTES, make_step
-from reactions.core.step import Artifact, Context, Cost, Step
+from reactions.core.step import (
+    ITEM_BYTES,
+    NOT_IN_KEY,
+    Artifact,
+    Context,
+    Cost,
+    Step,
+    entering,
+    inputs_from,
+)
 from reactions.core.types import Corpus, Fusion, Modality, SpaceSpec
 from reactions.encoding.stream import Batch, encode
 from reactions.products.tree import coefficients
@@ -23,56 +32,73 @@ UNIT_SLACK = 1e-2
 """Norms may be this far from one: half precision leaves 1e-3, a mistake far more."""
 
 
-def embed_leaf(spec: SpaceSpec, corpus: Corpus, *, dtype: str, shard_rows: int) -> Step:
-    """Return the step that encodes a corpus.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmbedLeaf(Step):
+    """Encodes a corpus.
 
-    Its artifact is ``embeddings``: (len(corpus), spec.dim), unit-norm rows.
+    Its artifact is ``embeddings``: (len(corpus), space.dim), unit-norm rows.
 
-    Args:
-        spec: the space.
+    Attributes:
+        space: whose encoder.
         corpus: items of a modality the space has.
         dtype: ``"float16"`` or ``"float32"``, as stored.
         shard_rows: rows a shard: what a killed run may lose.
+        purpose: says in the label what the corpus is, "" for nothing.
     """
-    n = len(corpus)
-    flops = dict(spec.flops_per_item).get(corpus.modality, 0.0)
-    return make_step(
-        "embed",
-        f"embed {spec.name} {corpus.modality}",
-        {"space": spec.identity(corpus.modality), "corpus": corpus.digest, "dtype": dtype},
-        (),
-        partial(_run_leaf, spec, corpus, dtype),
-        n_rows=n,
-        shard_rows=shard_rows,
-        cost=Cost(
-            flops=flops * n,
-            size_bytes=n * spec.dim * ITEM_BYTES[dtype],
-            memory_bytes=min(n, shard_rows) * spec.dim * (4 + ITEM_BYTES[dtype]),
-        ),
-        space=spec,
-        corpus=corpus,
+
+    KIND = "embed"
+    VERSION = 1
+
+    space: SpaceSpec = field(
+        metadata=entering(by=lambda step: step.space.identity(step.corpus.modality))
     )
+    corpus: Corpus = field(metadata=entering(by=lambda step: step.corpus.digest))
+    dtype: str
+    shard_rows: int = field(metadata=NOT_IN_KEY)
+    purpose: str = field(default="", metadata=NOT_IN_KEY)
 
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return " ".join(
+            filter(None, ("embed", self.space.name, self.corpus.modality, self.purpose))
+        )
 
-def _run_leaf(
-    spec: SpaceSpec,
-    corpus: Corpus,
-    dtype: str,
-    context: Context,
-    inputs: Mapping[str, Artifact],
-    start: int,
-    stop: int,
-) -> Artifact:
-    encoder = context.encoder(spec)
-    rows = np.empty((stop - start, spec.dim), dtype=dtype)
-    done = 0
-    with closing(encode(encoder, corpus, start, stop, device=context.device)) as batches:
-        for batch in batches:
-            _check(batch, spec, corpus.modality)
-            rows[np.array(batch.places) - start] = batch.rows
-            done += len(batch.places)
-            context.progress(done, stop - start, "items")
-    return Artifact({"embeddings": rows})
+    @cached_property
+    def n_rows(self) -> int:
+        """One an item."""
+        return len(self.corpus)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Estimates: what the space says an item takes."""
+        n, dim = self.n_rows, self.space.dim
+        flops = dict(self.space.flops_per_item).get(self.corpus.modality, 0.0)
+        return Cost(
+            flops=flops * n,
+            size_bytes=n * dim * ITEM_BYTES[self.dtype],
+            memory_bytes=min(n, self.shard_rows) * dim * (4 + ITEM_BYTES[self.dtype]),
+        )
+
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Encode rows, batch by batch.
+
+        Raises:
+            DimensionMismatch: the encoder gave embeddings of another shape.
+            DataError: it gave one that is zero, not finite or not of unit norm.
+        """
+        encoder = context.encoder(self.space)
+        rows = np.empty((stop - start, self.space.dim), dtype=self.dtype)
+        done = 0
+        with closing(encode(encoder, self.corpus, start, stop, device=context.device)) as batches:
+            for batch in batches:
+                _check(batch, self.space, self.corpus.modality)
+                rows[np.array(batch.places) - start] = batch.rows
+                done += len(batch.places)
+                context.progress(done, stop - start, "items")
+        return Artifact({"embeddings": rows})
 
 
 def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
@@ -95,93 +121,99 @@ def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
         raise DataError(
             f"'{spec.name}' gave no usable embedding for {modality} '{id}'",
             why=f"its norm is {norms[bad[0]]:g}, not 1",
-            fix="leave the item out, or mend the encoder",
+            fix="leave the item out, or repair the encoder",
             id=id,
         )
 
 
-def embed_product(
-    fusion: Fusion,
-    modality: str,
-    sides: Mapping[str, Step],
-    heads: Mapping[str, Sequence[tuple[str, Step]]],
-    *,
-    n_rows: int,
-    dtype: str,
-    shard_rows: int,
-) -> Step:
-    """Return the step that brings a corpus, embedded on both sides, into a product.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmbedProduct(Step):
+    """Brings a corpus, embedded on both sides, into a product.
 
-    Args:
+    Its artifact is ``embeddings``: (n_rows, fusion.dim), unit-norm rows.
+
+    Attributes:
         fusion: the product, with the factors it is trained on.
         modality: of the corpus.
         sides: ``"base"`` and ``"expert.<i>"`` to their embeddings of the corpus; sides
             without a share in the modality are absent.
-        heads: the same names to the (subset, train step) pairs that project that side.
+        heads: the same names to the train steps, by subset, that project that side.
         n_rows: rows of the corpus.
         dtype: as stored.
         shard_rows: rows a shard.
     """
-    base_share, shares = coefficients(fusion, modality)
-    share_of = {"base": base_share, **{f"expert.{i}": s for i, s in enumerate(shares)}}
-    params: dict[str, Any] = {
-        "op": fusion.op,
-        "shares": {name: share_of[name] for name in sorted(sides)},
-        "dtype": dtype,
-    }
-    inputs = list(sides.items()) + [
-        (f"head.{name}.{subset}", step)
-        for name, steps in heads.items()
-        if name in sides
-        for subset, step in steps
-    ]
-    # Displacement has one expert, and projects the base by its recipe.
-    recipes = {f"expert.{i}": expert.recipe for i, expert in enumerate(fusion.experts)}
-    recipes["base"] = fusion.experts[0].recipe
-    head_bytes = sum(step.cost.size_bytes for name in sides for _, step in heads.get(name, ()))
-    return make_step(
-        "embed",
-        f"embed {fusion.label} {modality}",
-        params,
-        inputs,
-        partial(_run_product, params["shares"], recipes, dtype),
-        n_rows=n_rows,
-        shard_rows=shard_rows,
-        cost=Cost(
-            flops=n_rows * head_bytes / 2,  # two operations for each parameter of four bytes
-            size_bytes=n_rows * fusion.dim * ITEM_BYTES[dtype],
-            memory_bytes=min(n_rows, shard_rows) * fusion.dim * 16 + head_bytes,
-        ),
+
+    KIND = "embed"
+    VERSION = 1
+
+    fusion: Fusion = field(
+        metadata=entering("", lambda step: {"op": step.fusion.op, "shares": step.side_shares})
     )
+    modality: Modality = field(metadata=NOT_IN_KEY)
+    sides: Mapping[str, Step] = field(metadata=inputs_from())
+    heads: Mapping[str, Mapping[str, Step]] = field(
+        metadata=inputs_from("head", lambda step: step.side_heads)
+    )
+    n_rows: int = field(metadata=NOT_IN_KEY)
+    dtype: str
+    shard_rows: int = field(metadata=NOT_IN_KEY)
 
+    @cached_property
+    def side_shares(self) -> dict[str, float]:
+        """The share of each side in the modality, by the side's name."""
+        base_share, expert_shares = coefficients(self.fusion, self.modality)
+        shares = {"base": base_share, **{f"expert.{i}": s for i, s in enumerate(expert_shares)}}
+        return {name: shares[name] for name in sorted(self.sides)}
 
-def _run_product(
-    shares: Mapping[str, float],
-    recipes: Mapping[str, str],
-    dtype: str,
-    context: Context,
-    inputs: Mapping[str, Artifact],
-    start: int,
-    stop: int,
-) -> Artifact:
-    import torch
+    @property
+    def side_heads(self) -> dict[str, Mapping[str, Step]]:
+        """The heads of the sides that have a share."""
+        return {name: heads for name, heads in self.heads.items() if name in self.sides}
 
-    from reactions.ops.mcr import head_class
-    from reactions.ops.projector import Head, mix, project
-    from reactions.ops.tensors import load_rows, unit
-    from reactions.steps.train import tensors
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return f"embed {self.fusion.label} {self.modality}"
 
-    heads: dict[str, list[Head]] = {name: [] for name in shares}
-    for name, artifact in inputs.items():
-        if name.startswith("head."):
-            side = name.removeprefix("head.").rpartition(".")[0]
-            head = head_class(recipes[side]).from_state(tensors(artifact))
-            heads[side].append(head.to(context.device))
-    terms: list[tuple[float, Tensor]] = []
-    with torch.inference_mode():
-        for name, share in shares.items():
-            rows = unit(load_rows(inputs[name].arrays["embeddings"], start, stop, context.device))
-            terms.append((share, project(heads[name], rows) if heads[name] else rows))
-        fused = mix(terms).cpu().numpy().astype(dtype)
-    context.progress(stop - start, stop - start, "items")
-    return Artifact({"embeddings": fused})
+    @cached_property
+    def cost(self) -> Cost:
+        """Estimates: two operations for each parameter, of four bytes, and row."""
+        head_bytes = sum(
+            step.cost.size_bytes for heads in self.side_heads.values() for step in heads.values()
+        )
+        dim = self.fusion.dim
+        return Cost(
+            flops=self.n_rows * head_bytes / 2,
+            size_bytes=self.n_rows * dim * ITEM_BYTES[self.dtype],
+            memory_bytes=min(self.n_rows, self.shard_rows) * dim * 16 + head_bytes,
+        )
+
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Project rows of each side by the mean of its heads, and mix the sides."""
+        import torch
+
+        from reactions.ops.mcr import head_class
+        from reactions.ops.projector import Head, mix, project
+        from reactions.ops.tensors import load_rows, unit
+        from reactions.steps.train import tensors
+
+        # Displacement has one expert, and projects the base by its recipe.
+        recipes = {f"expert.{i}": expert.recipe for i, expert in enumerate(self.fusion.experts)}
+        recipes["base"] = self.fusion.experts[0].recipe
+        heads: dict[str, list[Head]] = {name: [] for name in self.side_shares}
+        for name, artifact in inputs.items():
+            if name.startswith("head."):
+                side = name.removeprefix("head.").rpartition(".")[0]
+                head = head_class(recipes[side]).from_state(tensors(artifact))
+                heads[side].append(head.to(context.device))
+        terms: list[tuple[float, Tensor]] = []
+        with torch.inference_mode():
+            for name, share in self.side_shares.items():
+                stored = inputs[name].arrays["embeddings"]
+                rows = unit(load_rows(stored, start, stop, context.device))
+                terms.append((share, project(heads[name], rows) if heads[name] else rows))
+            fused = mix(terms).cpu().numpy().astype(self.dtype)
+        context.progress(stop - start, stop - start, "items")
+        return Artifact({"embeddings": fused})

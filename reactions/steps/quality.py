@@ -8,15 +8,22 @@ its spaces, beside sums of their cosines that need no training, and with other f
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reactions.core.hashing import bytes_digest
-from reactions.core.make_step import make_step
-from reactions.core.step import Artifact, Context, Cost, Step
+from reactions.core.step import (
+    NOT_IN_KEY,
+    Artifact,
+    Context,
+    Cost,
+    Step,
+    entering,
+    inputs_from,
+)
 from reactions.core.types import Expert, Fusion, Leaf, Modality, leaves, shared_modalities
 from reactions.eval.heldout import MARGIN, Ranking, best_sum, loss
 from reactions.products.tree import (
@@ -39,96 +46,102 @@ PairRows = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
 """Rows of two modalities' held-out items; row i of both has the same id."""
 
 
-def measure_product(
-    space: Fusion,
-    held: Mapping[tuple[Leaf, Modality], Step],
-    heads: Sequence[Sequence[tuple[str, Step]]],
-    means: Mapping[tuple[Leaf, Modality], Step],
-    pairs: Mapping[tuple[Modality, Modality], PairRows],
-    reason: str,
-) -> Step:
-    """Return the step that measures a product on held-out items.
+def _tree_params(step: MeasureProduct) -> dict[str, Any]:
+    held = (leaf for leaf in leaves(step.product) if leaf.label in step.held)
+    return {
+        "tree": tree_to_json(step.product),
+        "centre": sorted({leaf.label for leaf in held if leaf.spec.centre}),
+    }
+
+
+def _pairs_param(step: MeasureProduct) -> dict[str, str]:
+    return {
+        f"{first} {second}": bytes_digest(np.concatenate(rows).astype("<i8").tobytes())
+        for (first, second), rows in step.pairs.items()
+    }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MeasureProduct(Step):
+    """Measures a product on held-out items.
 
     Its artifact has no arrays; ``meta`` is the report (docs/quality.md).
 
-    Args:
-        space: the product.
-        held: held-out embeddings of each leaf, as its encoder gives them.
-        heads: (subset, train step) pairs of each mixture, in the order of ``tree.mixtures``.
-        means: of the training rows, for each key of ``held``.
+    Attributes:
+        product: what is measured.
+        held: leaf's label and modality to held-out embeddings, as the leaf's encoder gives them.
+        means: of the training rows, for each entry of ``held``.
+        heads: subset to train step of each mixture, in the order of ``tree.mixtures``.
         pairs: held-out items that are in two modalities.
         reason: why there are no pairs; "" where there are.
     """
-    params: dict[str, Any] = {
-        "tree": tree_to_json(space),
-        "centre": sorted({leaf.label for leaf, _ in held if leaf.spec.centre}),
-        "pairs": {
-            f"{first} {second}": bytes_digest(np.concatenate(rows).astype("<i8").tobytes())
-            for (first, second), rows in pairs.items()
-        },
-    }
-    inputs = [(f"held.{leaf.label}.{m}", step) for (leaf, m), step in held.items()]
-    inputs += [(f"mean.{leaf.label}.{m}", step) for (leaf, m), step in means.items()]
-    inputs += [
-        (f"head.{index}.{subset}", step)
-        for index, mixture in enumerate(heads)
-        for subset, step in mixture
-    ]
-    n = max((step.n_rows or 0 for step in held.values()), default=0)
-    head_bytes = sum(step.cost.size_bytes for mixture in heads for _, step in mixture)
-    return make_step(
-        "quality",
-        "measure on held-out items",
-        params,
-        inputs,
-        partial(_run, space, tuple(held), dict(pairs), reason),
-        cost=Cost(
-            flops=2.0 * n * head_bytes / 2 + 60.0 * n * n * space.dim,
+
+    KIND = "quality"
+    VERSION = 1
+
+    product: Fusion = field(metadata=entering("", _tree_params))
+    held: Mapping[str, Mapping[Modality, Step]] = field(metadata=inputs_from("held"))
+    means: Mapping[str, Mapping[Modality, Step]] = field(metadata=inputs_from("mean"))
+    heads: Sequence[Mapping[str, Step]] = field(metadata=inputs_from("head"))
+    pairs: Mapping[tuple[Modality, Modality], PairRows] = field(metadata=entering(by=_pairs_param))
+    reason: str = field(metadata=NOT_IN_KEY)
+
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return "measure on held-out items"
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Estimates: projecting, and some thirty rankings of all pairs."""
+        held = [step for own in self.held.values() for step in own.values()]
+        n = max((step.n_rows or 0 for step in held), default=0)
+        head_bytes = sum(step.cost.size_bytes for own in self.heads for step in own.values())
+        dim = self.product.dim
+        return Cost(
+            flops=2.0 * n * head_bytes / 2 + 60.0 * n * n * dim,
             size_bytes=4096,
-            memory_bytes=head_bytes + 6 * 4 * n * n + 8 * n * space.dim * 4,
-        ),
-    )
+            memory_bytes=head_bytes + 6 * 4 * n * n + 8 * n * dim * 4,
+        )
 
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Measure every projector, then the product on each pair of modalities."""
+        import torch
 
-def _run(
-    space: Fusion,
-    held: Sequence[tuple[Leaf, Modality]],
-    pairs: Mapping[tuple[Modality, Modality], PairRows],
-    reason: str,
-    context: Context,
-    inputs: Mapping[str, Artifact],
-    start: int,
-    stop: int,
-) -> Artifact:
-    import torch
+        from reactions.ops.mcr import head_class
+        from reactions.ops.tensors import load_rows
+        from reactions.steps.train import tensors
 
-    from reactions.ops.mcr import head_class
-    from reactions.ops.tensors import load_rows
-    from reactions.steps.train import tensors
-
-    rows: dict[Modality, dict[Leaf, Tensor]] = {}
-    means: dict[tuple[Leaf, Modality], Tensor] = {}
-    for leaf, modality in held:
-        stored = inputs[f"held.{leaf.label}.{modality}"].arrays["embeddings"]
-        rows.setdefault(modality, {})[leaf] = load_rows(stored, 0, len(stored), context.device)
-        mean = np.array(inputs[f"mean.{leaf.label}.{modality}"].arrays["mean"][slice(None)])
-        means[leaf, modality] = torch.from_numpy(mean).to(context.device)
-    heads: Heads = {
-        (fusion, i): [
-            head_class(fusion.experts[i].recipe).from_state(tensors(artifact)).to(context.device)
-            for name, artifact in inputs.items()
-            if name.startswith(f"head.{index}.")
-        ]
-        for index, (fusion, i) in enumerate(mixtures(space))
-    }
-    measure = _Measure(space, rows, heads, means)
-    with torch.inference_mode():
-        found_again = list(measure.found_again())
-        cross = []
-        for done, ((first, second), chosen) in enumerate(pairs.items()):
-            cross.append(measure.cross(first, second, chosen))
-            context.progress(done + 1, len(pairs), "pairs of modalities")
-    return Artifact({}, {"found_again": found_again, "cross": cross, "cross_reason": reason})
+        rows: dict[Modality, dict[Leaf, Tensor]] = {}
+        means: dict[tuple[Leaf, Modality], Tensor] = {}
+        for leaf in leaves(self.product):
+            for modality in self.held.get(leaf.label, ()):
+                stored = inputs[f"held.{leaf.label}.{modality}"].arrays["embeddings"]
+                own = load_rows(stored, 0, len(stored), context.device)
+                rows.setdefault(modality, {})[leaf] = own
+                mean = np.array(inputs[f"mean.{leaf.label}.{modality}"].arrays["mean"][slice(None)])
+                means[leaf, modality] = torch.from_numpy(mean).to(context.device)
+        heads: Heads = {
+            (fusion, i): [
+                head_class(fusion.experts[i].recipe)
+                .from_state(tensors(artifact))
+                .to(context.device)
+                for name, artifact in inputs.items()
+                if name.startswith(f"head.{index}.")
+            ]
+            for index, (fusion, i) in enumerate(mixtures(self.product))
+        }
+        measure = _Measure(self.product, rows, heads, means)
+        with torch.inference_mode():
+            found_again = list(measure.found_again())
+            cross = []
+            for done, ((first, second), chosen) in enumerate(self.pairs.items()):
+                cross.append(measure.cross(first, second, chosen))
+                context.progress(done + 1, len(self.pairs), "pairs of modalities")
+        report = {"found_again": found_again, "cross": cross, "cross_reason": self.reason}
+        return Artifact({}, report)
 
 
 @dataclass(frozen=True)

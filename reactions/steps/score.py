@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reactions.core.hashing import digest
-from reactions.core.make_step import make_step
-from reactions.core.step import Artifact, Context, Step
-from reactions.core.types import Leaf, Modality, Space
+from reactions.core.step import NOT_IN_KEY, Artifact, Context, Step, entering, inputs_from
+from reactions.core.types import Modality, Space
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.products.trained_file import Trained
 from reactions.products.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
 
 if TYPE_CHECKING:
@@ -27,117 +28,104 @@ CHUNK_ROWS = 8192
 """Rows fused at once."""
 
 
-def score_task(
-    label: str,
-    task: Task,
-    data: BenchmarkData,
-    space: Space,
-    embedded: Mapping[tuple[str, Leaf], Step],
-    *,
-    heads: Callable[[str], Heads],
-    means: Callable[[str], Means] = lambda device: {},
-    heads_digest: str,
-    adjustment: Adjustment,
-    ties: Ties = "strict",
-) -> Step:
-    """Return the step that scores a space on a task.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Score(Step):
+    """Scores a space on a task.
 
     Its artifact holds the per-item results as arrays, and the metrics, prompts and factors
     in ``meta``.
 
-    Args:
-        label: names the space.
+    Attributes:
+        name: of the space, for people.
         task: the protocol.
         data: labels and corpora.
-        space: a product or a leaf.
-        embedded: (corpus name, leaf) to embed step, for every leaf with a share.
-        heads: loads the product's projectors onto a device.
-        means: loads the means of its centred spaces likewise.
-        heads_digest: digest of the file that holds both.
-        adjustment: factors and experts.
         ties: whether ties count against the model or for it.
+        scored: a product or a leaf.
+        embedded: ``<corpus>/<leaf>`` to embed step, for every leaf with a share.
+        trained: where the product's trained parts are; None for a leaf.
+        adjustment: factors and experts.
     """
-    factors = effective_factors(space, adjustment)
-    params: dict[str, Any] = {
-        "task": identity(task, data, ties),
-        "tree": tree_to_json(space),
-        "heads": heads_digest,
-        "factors": factors,
-        "experts": None if adjustment.experts is None else sorted(adjustment.experts),
-    }
-    inputs = [(f"{corpus}/{leaf.spec.name}", step) for (corpus, leaf), step in embedded.items()]
-    meta = {
-        "prompts": list(task.templates),
-        "factors": factors,
-        "experts": params["experts"],
-    }
-    if not isinstance(data, RetrievalData):
-        # Names of classes are prompts too: which ones were used can be told apart.
-        named = digest("classes", list(data.classes))
-        meta["classes"] = {"n": len(data.classes), "digest": named[:12]}
-    return make_step(
-        "score",
-        f"score {label} on {task.name}",
-        params,
-        inputs,
-        partial(_run, task, data, space, heads, means, adjustment, ties, meta),
+
+    KIND = "score"
+    VERSION = 3
+
+    name: str = field(metadata=NOT_IN_KEY)
+    task: Task = field(metadata=entering(by=lambda step: step.identity))
+    data: BenchmarkData = field(metadata=NOT_IN_KEY)  # in the task's identity, as are ties
+    ties: Ties = field(default="strict", metadata=NOT_IN_KEY)
+    scored: Space = field(metadata=entering("tree", lambda step: tree_to_json(step.scored)))
+    embedded: Mapping[str, Step] = field(metadata=inputs_from())
+    trained: Trained | None = field(
+        metadata=entering("heads", lambda step: step.trained.digest if step.trained else "")
     )
+    adjustment: Adjustment = field(metadata=entering("", lambda step: step.effective))
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the task, its data and the rule for ties can change the score."""
+        return identity(self.task, self.data, self.ties)
 
-def _run(
-    task: Task,
-    data: BenchmarkData,
-    space: Space,
-    heads: Callable[[str], Heads],
-    means: Callable[[str], Means],
-    adjustment: Adjustment,
-    ties: Ties,
-    meta: Mapping[str, Any],
-    context: Context,
-    inputs: Mapping[str, Artifact],
-    start: int,
-    stop: int,
-) -> Artifact:
-    trained = heads(context.device), means(context.device)
-    embeddings = {
-        name: _fused(name, corpus.modality, space, trained, adjustment, context, inputs)
-        for name, corpus in corpora(task, data).items()
-    }
-    result = score(task, data, embeddings, ties)
-    # A class without a positive item has no average precision; what is stored is finite.
-    arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
-    return Artifact(arrays, {**meta, **result.to_json()})
+    @property
+    def effective(self) -> dict[str, Any]:
+        """Factors and experts as they act."""
+        experts = self.adjustment.experts
+        return {
+            "factors": effective_factors(self.scored, self.adjustment),
+            "experts": None if experts is None else sorted(experts),
+        }
 
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return f"score {self.name} on {self.task.name}"
 
-def _fused(
-    name: str,
-    modality: Modality,
-    space: Space,
-    trained: tuple[Heads, Means],
-    adjustment: Adjustment,
-    context: Context,
-    inputs: Mapping[str, Artifact],
-) -> NDArray[np.float32]:
-    import torch
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Fuse the embeddings of each corpus and hold them to the protocol."""
+        heads, means = self.trained.load(context.device) if self.trained else ({}, {})
+        embeddings = {
+            name: self._fused(name, corpus.modality, heads, means, context, inputs)
+            for name, corpus in corpora(self.task, self.data).items()
+        }
+        result = score(self.task, self.data, embeddings, self.ties)
+        # A class without a positive item has no average precision; what is stored is finite.
+        arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
+        meta: dict[str, Any] = {"prompts": list(self.task.templates), **self.effective}
+        if not isinstance(self.data, RetrievalData):
+            # Names of classes are prompts too: this says which ones were used.
+            named = digest("classes", list(self.data.classes))
+            meta["classes"] = {"n": len(self.data.classes), "digest": named[:12]}
+        return Artifact(arrays, {**meta, **result.to_json()})
 
-    from reactions.ops.tensors import load_rows, unit
-    from reactions.products.fuse import fuse
+    def _fused(
+        self,
+        name: str,
+        modality: Modality,
+        heads: Heads,
+        means: Means,
+        context: Context,
+        inputs: Mapping[str, Artifact],
+    ) -> NDArray[np.float32]:
+        import torch
 
-    sources = {
-        leaf: inputs[f"{name}/{leaf.spec.name}"].arrays["embeddings"]
-        for leaf in needed_leaves(space, modality, adjustment)
-    }
-    heads, means = trained
-    n = len(next(iter(sources.values())))
-    out = np.empty((n, space.dim), dtype=np.float32)
-    with torch.inference_mode():
-        for first in range(0, n, CHUNK_ROWS):
-            last = min(n, first + CHUNK_ROWS)
-            rows = {
-                leaf: unit(load_rows(source, first, last, context.device))
-                for leaf, source in sources.items()
-            }
-            fused = fuse(space, modality, rows, heads, adjustment, means)
-            out[first:last] = fused.cpu().numpy()
-            context.progress(last, n, "items")
-    return out
+        from reactions.ops.tensors import load_rows, unit
+        from reactions.products.fuse import fuse
+
+        sources = {
+            leaf: inputs[f"{name}/{leaf.label}"].arrays["embeddings"]
+            for leaf in needed_leaves(self.scored, modality, self.adjustment)
+        }
+        n = len(next(iter(sources.values())))
+        out = np.empty((n, self.scored.dim), dtype=np.float32)
+        with torch.inference_mode():
+            for first in range(0, n, CHUNK_ROWS):
+                last = min(n, first + CHUNK_ROWS)
+                rows = {
+                    leaf: unit(load_rows(source, first, last, context.device))
+                    for leaf, source in sources.items()
+                }
+                fused = fuse(self.scored, modality, rows, heads, self.adjustment, means)
+                out[first:last] = fused.cpu().numpy()
+                context.progress(last, n, "items")
+        return out

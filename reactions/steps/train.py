@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reactions.core.errors import UsageError
 from reactions.core.hashing import digest
-from reactions.core.make_step import make_step
 from reactions.core.memory_budget import SHARE, TABLE_SHARE, budget_bytes
-from reactions.core.step import Artifact, Context, Cost, Rows, Step
+from reactions.core.step import (
+    NOT_IN_KEY,
+    Artifact,
+    Context,
+    Cost,
+    Rows,
+    Step,
+    entering,
+    inputs_from,
+    parameters,
+)
 from reactions.core.types import LETTERS, Anchors, Modality, Op
 from reactions.ops.architectures import CONSTANTS, PAPER, Layer, layers, size
+from reactions.ops.training_settings import TrainingSettings
 from reactions.steps.routing import Side, Slot
 
 if TYPE_CHECKING:
@@ -60,127 +70,179 @@ def subsets(anchors: Sequence[Modality]) -> list[Anchors]:
     ]
 
 
-def train(
-    label: str,
-    op: Op,
-    anchors: Anchors,
-    collected: Mapping[Modality, Mapping[Slot, Step]],
-    dims: tuple[int, int],
-    modalities: tuple[Sequence[Modality], Sequence[Modality]],
-    *,
-    precision: Precision,
-    hidden_dim: int,
-    temperature: float,
-    learning_rate: float,
-    batch_size: int,
-    epochs: int,
-    seed: int,
-    recipe: str = PAPER,
-) -> Step:
-    """Return the step that trains one projector.
+_PAPER_ONLY = ("hidden_dim", "temperature")
+"""Settings of the paper's projector and loss: other recipes bring their own."""
+
+
+def _settings_params(step: Train) -> dict[str, Any]:
+    """Return the settings that the recipe uses, and the constants that it brings."""
+    params = parameters(step.settings)
+    if step.recipe != PAPER:
+        params = {name: value for name, value in params.items() if name not in _PAPER_ONLY}
+        params |= {"recipe": step.recipe, **asdict(CONSTANTS[step.recipe])}
+    return params
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Train(Step):
+    """Trains one projector.
 
     Its artifact holds the projector's tensors by their state-dict names, and in ``meta``
     the number of pairs and the loss of each epoch (the paper's: nats, the sum over pairs of
     modalities).
 
-    Args:
-        label: names the two spaces.
+    Attributes:
+        spaces: names the two spaces.
         op: ``"dr"`` projects the base, ``"cr"`` the expert.
         anchors: the subset.
-        collected: anchor to the columns of its pseudo set.
+        pseudo_sets: anchor to the columns of its pseudo set: those of the subset, which are the
+            inputs, and those of the mixture's other projectors, with which it shares a table.
         dims: widths of base and expert.
         modalities: modalities of base and of expert that take part.
         precision: of the products.
-        hidden_dim: of the projector.
-        temperature: of InfoNCE.
-        learning_rate: Adam's.
-        batch_size: rows a step.
-        epochs: passes over the subset.
-        seed: of weights and order. Each subset derives its own from it, for Dr and for Cr
-            and for each pair of spaces, so that parallel experts of equal widths neither start
-            from the same weights nor see rows in the same order.
+        settings: hyper-parameters. Each subset derives a seed of its own from the one given, for
+            Dr and for Cr and for each pair of spaces, so that parallel experts of equal widths
+            neither start from the same weights nor see rows in the same order.
         recipe: whose projector and loss. Precision, hidden width and temperature are the
             paper's alone: the others bring their own.
 
     Source: Molecule-Space, eq. 7 and 8, section 4.1.
     """
-    name = subset_name(anchors)
-    settings: dict[str, Any] = {
-        "hidden_dim": hidden_dim,
-        "temperature": temperature,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "seed": seed,
-    }
-    params = settings
-    if recipe != PAPER:
-        precision = "exact"
-        unused = ("hidden_dim", "temperature")
-        params = {key: value for key, value in settings.items() if key not in unused}
-        params |= {"recipe": recipe, **asdict(CONSTANTS[recipe])}
-    base_dim, expert_dim = dims
-    d_in, d_out = (base_dim, expert_dim) if op == "dr" else (expert_dim, base_dim)
-    columns: list[Slot] = [("base", m) for m in modalities[0]]
-    columns += [("expert", m) for m in modalities[1]]
-    inputs = [
-        (f"{anchor}.{side}.{modality}", collected[anchor][side, modality])
-        for anchor in anchors
-        for side, modality in columns
-    ]
-    # Where each anchor's rows lie in the table that all subsets share.
-    announced = {
-        anchor: next(iter(steps.values())).n_rows or 0
-        for anchor, steps in sorted(collected.items())
-    }
-    n = sum(announced[anchor] for anchor in anchors)
-    drawn = digest("seed", [seed, op, list(anchors), _encoders(step for _, step in inputs)])
-    sources, targets = (len(modalities[0]), len(modalities[1]))
-    if op == "cr":
-        sources, targets = targets, sources
-    head = layers(recipe, d_in, d_out, hidden_dim)
-    parameters = size(head)
-    batch = min(batch_size, max(n, 1))
-    per_row = 6.0 * parameters * sources + 4.0 * batch * sources * targets * d_out
-    return make_step(
-        "train",
-        f"train {label} on {name}",
-        {
-            "op": op,
-            "anchors": list(anchors),
-            "modalities": [list(side) for side in modalities],
-            "precision": precision,
-            **params,
-        },
-        inputs,
-        partial(
-            _run,
-            op,
-            anchors,
-            modalities,
-            precision,
-            {**settings, "seed": int(drawn[:12], 16)},
-            recipe,
-            announced,
-        ),
-        cost=Cost(
-            flops=per_row * n * epochs,
+
+    KIND = "train"
+    VERSION = 3
+
+    spaces: str = field(metadata=NOT_IN_KEY)
+    op: Op
+    anchors: Anchors
+    pseudo_sets: Mapping[Modality, Mapping[Slot, Step]] = field(
+        metadata=inputs_from(by=lambda step: step.pairs)
+    )
+    dims: tuple[int, int] = field(metadata=NOT_IN_KEY)
+    modalities: tuple[Sequence[Modality], Sequence[Modality]]
+    precision: Precision = field(metadata=entering(by=lambda step: step.acting_precision))
+    settings: TrainingSettings = field(metadata=entering("", _settings_params))
+    recipe: str = field(default=PAPER, metadata=NOT_IN_KEY)  # beside the settings
+
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return f"train {self.spaces} on {subset_name(self.anchors)}"
+
+    @property
+    def acting_precision(self) -> Precision:
+        """The precision of the recipe: those other than the paper's have one alone."""
+        return self.precision if self.recipe == PAPER else "exact"
+
+    @property
+    def columns(self) -> list[Slot]:
+        """Columns of each pseudo set, the base's first."""
+        base, expert = self.modalities
+        return [*(("base", m) for m in base), *(("expert", m) for m in expert)]
+
+    @property
+    def pairs(self) -> dict[str, Step]:
+        """``<anchor>.<side>.<modality>`` to the columns that it is trained on."""
+        return {
+            f"{anchor}.{side}.{modality}": self.pseudo_sets[anchor][side, modality]
+            for anchor in self.anchors
+            for side, modality in self.columns
+        }
+
+    @cached_property
+    def rows(self) -> dict[Modality, int]:
+        """Rows of each anchor, in the order in which they lie in the table that is shared."""
+        return {
+            anchor: next(iter(columns.values())).n_rows or 0
+            for anchor, columns in sorted(self.pseudo_sets.items())
+        }
+
+    @cached_property
+    def own_seed(self) -> int:
+        """The seed of this projector, which depends on its two spaces, its subset and ``op``."""
+        encoders = _encoders(step for _, step in self.inputs)
+        drawn = digest("seed", [self.settings.seed, self.op, list(self.anchors), encoders])
+        return int(drawn[:12], 16)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Estimates: forward and backward of the head, and the logits of every batch."""
+        (base_dim, expert_dim), (base, expert) = self.dims, self.modalities
+        d_in, d_out, sources, targets = base_dim, expert_dim, len(base), len(expert)
+        if self.op == "cr":
+            d_in, d_out, sources, targets = d_out, d_in, targets, sources
+        n = sum(self.rows[anchor] for anchor in self.anchors)
+        batch = min(self.settings.batch_size, max(n, 1))
+        head = layers(self.recipe, d_in, d_out, self.settings.hidden_dim)
+        parameters = size(head)
+        per_row = 6.0 * parameters * sources + 4.0 * batch * sources * targets * d_out
+        kept = 0 if self.recipe == PAPER else _kept_by_autograd(head, batch, sources, targets)
+        return Cost(
+            flops=per_row * n * self.settings.epochs,
             size_bytes=4 * parameters,
             memory_bytes=4 * n * (sources * d_in + targets * d_out)
             + 4 * batch * batch * sources * targets
             + 16 * parameters
-            + (0 if recipe == PAPER else _kept_by_autograd(head, batch, sources, targets)),
-        ),
-        shares=digest(
-            "table",
-            [op, precision]
-            + [
-                [f"{anchor}.{side}.{m}", collected[anchor][side, m].key]
-                for anchor in announced
-                for side, m in columns
-            ],
-        ),
-    )
+            + kept,
+        )
+
+    @cached_property
+    def shares(self) -> str:
+        """Names the table of pairs of the whole mixture."""
+        columns = [
+            [f"{anchor}.{side}.{m}", self.pseudo_sets[anchor][side, m].key]
+            for anchor in self.rows
+            for side, m in self.columns
+        ]
+        return digest("table", [self.op, self.acting_precision, *columns])
+
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Train on the pairs of the subset.
+
+        Raises:
+            DataError: there are fewer than two pairs, or the loss is not finite.
+        """
+        from reactions.ops.fit import PseudoSet, PseudoTable, fit
+
+        def side(name: Side, anchor: Modality) -> list[Rows]:
+            modalities = self.modalities[0] if name == "base" else self.modalities[1]
+            return [inputs[f"{anchor}.{name}.{m}"].arrays["embeddings"] for m in modalities]
+
+        source: Side = "base" if self.op == "dr" else "expert"
+        target: Side = "expert" if self.op == "dr" else "base"
+        projected, frozen = self.modalities if self.op == "dr" else self.modalities[::-1]
+        sets = {
+            anchor: PseudoSet(side(source, anchor), side(target, anchor)) for anchor in self.anchors
+        }
+        # The projectors of one mixture read the same pairs: the first of them makes the table,
+        # and each brings the anchors that are not in it yet.
+        table = context.shared(
+            lambda: PseudoTable(
+                [sets.get(anchor, n_rows) for anchor, n_rows in self.rows.items()],
+                device=context.device,
+                precision=self.acting_precision,
+                budget_bytes=budget_bytes(
+                    context.device, TABLE_SHARE if context.device.startswith("cuda") else SHARE
+                ),
+            )
+        )
+        places = {anchor: place for place, anchor in enumerate(self.rows)}
+        for anchor, pairs in sets.items():
+            table.provide(places[anchor], pairs)
+        projector, history = fit(
+            table,
+            replace(self.settings, seed=self.own_seed),
+            chosen=[places[anchor] for anchor in self.anchors],
+            recipe=self.recipe,
+            shared=[(i, frozen.index(m)) for i, m in enumerate(projected) if m in frozen],
+            progress=lambda done, total: context.progress(done, total, "steps"),
+        )
+        arrays = {name: np.asarray(value) for name, value in projector.state().items()}
+        products = str(table.dtype).removeprefix("torch.")
+        meta = {"pairs": sum(map(len, sets.values())), "loss": history, "products": products}
+        return Artifact(arrays, meta)
 
 
 def _kept_by_autograd(head: Sequence[Layer], batch: int, sources: int, targets: int) -> int:
@@ -208,62 +270,10 @@ def _encoders(steps: Iterable[Step]) -> list[str]:
         if step.key in seen:
             continue
         seen.add(step.key)
-        if step.space is not None:
-            encoders.add(digest("encoder", step.preimage["params"]["space"]))
+        if step.space is not None and step.corpus is not None:
+            encoders.add(digest("encoder", step.space.identity(step.corpus.modality)))
         stack.extend(child for _, child in step.inputs)
     return sorted(encoders)
-
-
-def _run(
-    op: Op,
-    anchors: Anchors,
-    modalities: tuple[Sequence[Modality], Sequence[Modality]],
-    precision: Precision,
-    settings: Mapping[str, Any],
-    recipe: str,
-    announced: Mapping[Modality, int],
-    context: Context,
-    inputs: Mapping[str, Artifact],
-    start: int,
-    stop: int,
-) -> Artifact:
-    from reactions.ops.fit import PseudoSet, PseudoTable, TrainingSettings, fit
-
-    def side(name: Side, anchor: Modality) -> list[Rows]:
-        which = modalities[0] if name == "base" else modalities[1]
-        return [inputs[f"{anchor}.{name}.{m}"].arrays["embeddings"] for m in which]
-
-    source: Side = "base" if op == "dr" else "expert"
-    target: Side = "expert" if op == "dr" else "base"
-    projected, frozen = modalities if op == "dr" else modalities[::-1]
-    sets = {anchor: PseudoSet(side(source, anchor), side(target, anchor)) for anchor in anchors}
-    # The projectors of one mixture read the same pairs: whoever comes first makes the table,
-    # and each brings the anchors that are not in it yet.
-    table = context.shared(
-        lambda: PseudoTable(
-            [sets.get(anchor, rows) for anchor, rows in announced.items()],
-            device=context.device,
-            precision=precision,
-            budget_bytes=budget_bytes(
-                context.device, TABLE_SHARE if context.device.startswith("cuda") else SHARE
-            ),
-        )
-    )
-    places = {anchor: place for place, anchor in enumerate(announced)}
-    for anchor, pairs in sets.items():
-        table.provide(places[anchor], pairs)
-    projector, history = fit(
-        table,
-        TrainingSettings(**settings),
-        chosen=[places[anchor] for anchor in anchors],
-        recipe=recipe,
-        shared=[(i, frozen.index(m)) for i, m in enumerate(projected) if m in frozen],
-        progress=lambda done, total: context.progress(done, total, "steps"),
-    )
-    arrays = {name: np.asarray(value) for name, value in projector.state().items()}
-    products = str(table.dtype).removeprefix("torch.")
-    meta = {"pairs": sum(map(len, sets.values())), "loss": history, "products": products}
-    return Artifact(arrays, meta)
 
 
 def tensors(artifact: Artifact) -> dict[str, Tensor]:

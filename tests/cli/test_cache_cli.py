@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_steps import make_step
 from typer.testing import CliRunner
 
 from molspace_cli.app import app
 from reactions.core.errors import MolspaceError, UsageError
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.store import Store
 

@@ -70,10 +70,10 @@ def test_records_of_the_embedded_labs_are_those_of_earlier_versions(name):
     # Their keys hang on it: what is new is left out where it is off.
     record = settings_record(load_lab(name).settings)
     assert list(record) == [
+        "learning_rate",
         "collect_temperature",
         "info_nce_temperature",
         "hidden_dim",
-        "learning_rate",
         "batch_size",
         "dr_epochs",
         "cr_epochs",

@@ -59,7 +59,7 @@ def test_training_agrees_with_the_cpu():
             [unit_rows(512, 24, s) for s in range(3)], [unit_rows(512, 16, s + 5) for s in range(2)]
         )
     ]
-    settings = TrainingSettings(32, 0.02, 1e-3, 128, 2, seed=0)
+    settings = TrainingSettings(hidden_dim=32, temperature=0.02, batch_size=128, epochs=2, seed=0)
     on_cpu, cpu_loss = fit(sets, settings)
     on_cuda, cuda_loss = fit(sets, settings, device="cuda")
     np.testing.assert_allclose(cpu_loss, cuda_loss, rtol=1e-2)
@@ -81,7 +81,7 @@ def pseudo_sets() -> list[PseudoSet]:
 def test_streamed_training_is_resident_training(monkeypatch, precision):
     monkeypatch.setattr(pairs, "BLOCK_ROWS", 16)
     monkeypatch.setattr(pairs, "WINDOW_ROWS", 256)
-    settings = TrainingSettings(64, 0.02, 1e-3, 96, 3, seed=0)
+    settings = TrainingSettings(hidden_dim=64, temperature=0.02, batch_size=96, epochs=3, seed=0)
     options = {"device": "cuda", "precision": precision}
     resident, history = fit(pseudo_sets(), settings, **options)
     streamed, other = fit(pseudo_sets(), settings, **options, resident=False)
@@ -90,7 +90,7 @@ def test_streamed_training_is_resident_training(monkeypatch, precision):
 
 
 def test_bfloat16_training_agrees_with_float32():
-    settings = TrainingSettings(64, 0.02, 1e-3, 128, 3, seed=0)
+    settings = TrainingSettings(hidden_dim=64, temperature=0.02, batch_size=128, epochs=3, seed=0)
     exact, expected = fit(pseudo_sets(), settings, device="cuda", precision="exact")
     fast, found = fit(pseudo_sets(), settings, device="cuda", precision="fast")
     np.testing.assert_allclose(found, expected, rtol=1e-2)

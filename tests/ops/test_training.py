@@ -127,7 +127,7 @@ def test_a_subset_of_a_shared_table_trains_as_it_would_alone():
 def test_exact_is_the_plain_loop():
     source, target = clustered(512)
     table = PseudoTable([PseudoSet(list(source), list(target))])
-    settings = TrainingSettings(64, 1 / 50, 1e-3, 128, 4, seed=3)
+    settings = TrainingSettings(hidden_dim=64, temperature=1 / 50, batch_size=128, epochs=4, seed=3)
     projector, history = fit(table, settings)
     reference, expected = plain_loop(table, settings)
     # Sixteen steps of Adam; rounding differs from the first on.
@@ -139,7 +139,9 @@ def test_exact_is_the_plain_loop():
 def test_fast_has_the_loss_curve_and_the_retrieval_score_of_exact(bfloat16):
     source, target = clustered(1024)
     sets = [PseudoSet(list(source[:, :768]), list(target[:, :768]))]
-    settings = TrainingSettings(64, 1 / 50, 1e-3, 128, 12, seed=3)
+    settings = TrainingSettings(
+        hidden_dim=64, temperature=1 / 50, batch_size=128, epochs=12, seed=3
+    )
     scores, curves = [], []
     for wanted in ("exact", "fast"):
         projector, history = fit(sets, settings, precision=wanted)

@@ -1,6 +1,6 @@
 import pytest
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.planning.drawing import draw
 from reactions.planning.planner import Plan

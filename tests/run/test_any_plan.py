@@ -12,8 +12,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import SPEC, Held, assert_sound, executor
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.run import events as ev
 from reactions.store import Store
@@ -76,9 +76,17 @@ class Recorder:
 
         params = {"position": position, "space": spec.identity("text") if encoder else None}
         kind = "embed" if encoder else "collect"
-        sizes = {"n_rows": rows, "shard_rows": shard_rows}
-        step = make_step(kind, str(position), params, sources, run, **sizes)
-        return replace(step, shares=shares)
+        return make_step(
+            kind,
+            str(position),
+            params,
+            sources,
+            run,
+            n_rows=rows,
+            shard_rows=shard_rows,
+            shares=shares,
+            space=spec if encoder else None,
+        )
 
 
 def values(position, start, stop):

@@ -20,8 +20,8 @@ PRELUDE = f"""
     from toy import executor
     from reactions.products.bundle import load_bundle, write_bundle
     from reactions.core.step import Artifact
-    from reactions.steps.assemble import assemble
-    from reactions.core.make_step import make_step
+    from reactions.steps.assemble import Assemble
+    from toy_steps import make_step
     from reactions.store import Store, shards
     store = Store(Path(sys.argv[1]) / "cache")
     # The standard streams and what the interpreter has open, and then 40 more.
@@ -54,8 +54,8 @@ def test_many_heads_are_assembled_with_few_files_open(tmp_path, small):
                 return Artifact(tensors, {{"loss": [0.5]}})
             return make_step("train", f"head {{seed}}", {{"seed": seed}}, (), make)
 
-        heads = [[(f"S{{i}}", train(10 * mix + i)) for i in range(4)] for mix in range(6)]
-        step = assemble(record_of(headline()), heads)
+        heads = [{{f"S{{i}}": train(10 * mix + i) for i in range(4)}} for mix in range(6)]
+        step = Assemble(record=record_of(headline()), mixtures=heads)
         for again in range(2):
             artifact = executor(store).run([step])[step.key]
             arrays = {{name: rows[:].copy() for name, rows in artifact.arrays.items()}}

@@ -3,9 +3,9 @@ import threading
 
 import pytest
 from toy import counting, executor
+from toy_steps import make_step
 
 from reactions.core.errors import UsageError
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.run.device import resolve_devices, shared_cpu
 from reactions.store import Store

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 from toy import TWO, Held, encoding, executor, meeting, whole
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.run.schedule import needs_of
 from reactions.store import Store
@@ -116,8 +116,8 @@ def test_shards_of_a_step_share_too(store):
         context.shared(lambda: built.append(start) or Held())
         return Artifact({"x": np.zeros((stop - start, 1))})
 
-    step = make_step("collect", "c", {}, (), run, n_rows=6, shard_rows=2)
-    executor(store).run([replace(step, shares="x")])
+    step = make_step("collect", "c", {}, (), run, n_rows=6, shard_rows=2, shares="x")
+    executor(store).run([step])
     assert built == [0]
 
 

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 from toy import SPEC, by_rows, counting, executor
+from toy_steps import make_step
 
 from reactions.core.errors import MissingError
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.run import events as ev
 from reactions.run.schedule import schedule
@@ -237,7 +237,8 @@ def embed(space, modality):
         return Artifact({"x": encoder.embed(modality, range(stop - start))})
 
     params = {"space": {**spec.identity(modality), "preprocessing": modality}, "corpus": modality}
-    return make_step("embed", f"{space} {modality}", params, (), run, n_rows=4, shard_rows=2)
+    options = {"n_rows": 4, "shard_rows": 2, "space": spec}
+    return make_step("embed", f"{space} {modality}", params, (), run, **options)
 
 
 def test_each_encoder_is_loaded_once_and_freed(store):
@@ -270,12 +271,12 @@ def test_what_encoders_lack_is_told_before_anything_runs(store):
         if spec.name == "b":
             raise MissingError("no weights for space 'b'")
 
-    steps = [replace(embed("a", "text"), space=replace(SPEC, name="a")), counting(ran, "first")]
+    steps = [embed("a", "text"), counting(ran, "first")]
     executor(store, check_space=check, load_encoder=lambda spec, device: FakeEncoder(spec)).run(
         steps
     )
     assert asked == ["a"]
-    more = [replace(embed("b", "text"), space=replace(SPEC, name="b")), counting(ran, "second")]
+    more = [embed("b", "text"), counting(ran, "second")]
     with pytest.raises(MissingError, match="space 'b'"):
         executor(store, check_space=check).run([*steps, *more])
     assert asked == ["a", "b"]  # what is in the store needs no encoder

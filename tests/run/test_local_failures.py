@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toy import counting, executor
+from toy_steps import make_step
 
 from reactions.core.errors import (
     DataError,
@@ -14,7 +15,6 @@ from reactions.core.errors import (
     StepError,
     StoreError,
 )
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact, Cost
 from reactions.run import events as ev
 from reactions.store import Store

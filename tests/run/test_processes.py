@@ -284,7 +284,7 @@ def test_signals_stop_all_workers(store, number, returncode):
         import threading
         import numpy as np
         from reactions.core.step import Artifact
-        from reactions.core.make_step import make_step
+        from toy_steps import make_step
         both = threading.Barrier(2, timeout=30)
         def run(context, inputs, start, stop):
             note(start)

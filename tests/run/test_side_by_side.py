@@ -6,9 +6,9 @@ import threading
 import numpy as np
 import pytest
 from toy import TWO, Sink, assert_sound, by_rows, counting, executor, meeting, whole
+from toy_steps import make_step
 
 from reactions.core.errors import StepError
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.run import events as ev
 from reactions.run.threads import Mailbox

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from toy import TWO, executor
+from toy_steps import make_step
 
 from reactions.core.errors import DataError
-from reactions.core.make_step import make_step
-from reactions.core.step import Artifact, Together
+from reactions.core.step import Artifact
 from reactions.run.events import StepFinished, StepProgress, StepStarted
 from reactions.store import Store
 
@@ -40,7 +40,8 @@ def value(ran, seed, inputs=(), name="pass", n=N, fail=None):
         lambda context, inputs, start, stop: run(context, [inputs], start, stop)[0],
         n_rows=n,
         shard_rows=SHARD,
-        together=Together(name, run),
+        together=name,
+        make_together=run,
     )
 
 

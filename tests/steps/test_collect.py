@@ -5,7 +5,7 @@ import pytest
 from fakes import Context, given, run, unit_rows
 
 from reactions.core.step import Artifact
-from reactions.steps.collect import collect, pseudo_set
+from reactions.steps.collect import Collect, pseudo_set
 from reactions.steps.routing import derive, route
 
 ROWS = {"text": 23, "image": 17, "audio": 29}
@@ -154,12 +154,12 @@ def test_pseudo_pairs_follow_the_paper(case, anchor, equation, hops):
 def hop(data, value="Aat", name="a", **options):
     """One hop: from texts to sounds in the expert, filling one space."""
     width = {"Aat": 5, "Au": 7}[value]
-    return collect(
-        name,
-        given("Tat", data["Tat"]),
-        given("Aat", data["Aat"]),
-        given(value, data[value]),
-        (5, width),
+    return Collect(
+        label=name,
+        queries=given("Tat", data["Tat"]),
+        keys=given("Aat", data["Aat"]),
+        values=given(value, data[value]),
+        dims=(5, width),
         **{
             "temperature": TAU,
             "precision": "exact",
@@ -252,12 +252,11 @@ def test_what_the_base_retrieves_for_itself_does_not_depend_on_the_expert():
 def test_columns_of_one_pass_are_collected_together_to_the_same_bits():
     data = embeddings("at")
     one, two = hop(data, "Aat"), hop(data, "Au")
-    assert one.together is not None
-    assert two.together is not None
-    assert one.together.name == two.together.name
-    assert hop(data, temperature=0.02).together.name != one.together.name
+    assert one.together != ""
+    assert one.together == two.together
+    assert hop(data, temperature=0.02).together != one.together
     inputs = [{name: run(child) for name, child in step.inputs} for step in (one, two)]
-    found = one.together.run(Context(), inputs, 0, 23)
+    found = Collect.run_together(Context(), [one, two], inputs, 0, 23)
     for step, artifact in zip((one, two), found, strict=True):
         assert isinstance(artifact, Artifact)
         assert np.array_equal(artifact.arrays["embeddings"], run(step).arrays["embeddings"])

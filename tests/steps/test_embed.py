@@ -5,23 +5,23 @@ import numpy as np
 import pytest
 import torch
 from fakes import CG, CM, IB, VL, Context, Encoder, cr, dr, given, unit_rows
+from toy_steps import make_step
 
 from reactions.core.errors import DataError, DimensionMismatch
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.encoding.batch_size import MOST_ITEMS as BATCH_ITEMS
 from reactions.encoding.prefetch import THREAD_NAME
 from reactions.ops.projector import Projector
 from reactions.products.fuse import fuse
-from reactions.steps.embed import embed_leaf, embed_product
+from reactions.steps.embed import EmbedLeaf, EmbedProduct
 
 N = 30
 TEXTS = TextCorpus("captions", [f"text {i}" for i in range(N)])
 
 
 def leaf(corpus=TEXTS, spec=IB.spec, dtype="float32", shard_rows=8):
-    return embed_leaf(spec, corpus, dtype=dtype, shard_rows=shard_rows)
+    return EmbedLeaf(space=spec, corpus=corpus, dtype=dtype, shard_rows=shard_rows)
 
 
 def test_rows_are_what_the_encoder_says_in_order():
@@ -193,12 +193,18 @@ def product(fusion, widths, dtype="float32", shard_rows=8, modality="text", seed
         made = {
             subset: head(subset, d_in, d_out, seed + i) for i, subset in enumerate(("T", "TVA"))
         }
-        heads[name] = [(subset, step) for subset, (step, _, _) in made.items()]
+        heads[name] = {subset: step for subset, (step, _, _) in made.items()}
         inputs |= {f"head.{name}.{subset}": artifact for subset, (_, artifact, _) in made.items()}
         index = 0 if name == "base" else int(name.rpartition(".")[2])
         loaded[fusion, index] = [projector for _, _, projector in made.values()]
-    step = embed_product(
-        fusion, modality, sides, heads, n_rows=N, dtype=dtype, shard_rows=shard_rows
+    step = EmbedProduct(
+        fusion=fusion,
+        modality=modality,
+        sides=sides,
+        heads=heads,
+        n_rows=N,
+        dtype=dtype,
+        shard_rows=shard_rows,
     )
     tensors = {leaves[name]: torch.from_numpy(rows[name]) for name in rows}
     return step, inputs, fuse(fusion, modality, tensors, loaded).numpy()
@@ -230,8 +236,8 @@ def test_heads_of_a_side_without_a_share_are_left_out():
     fusion, widths = CR
     full, _, _ = product(fusion, widths)
     sides = {name: step for name, step in full.inputs if name == "base"}
-    heads = {"expert.0": [("T", head("T", 4, 8, 0)[0])]}
-    step = embed_product(fusion, "image", sides, heads, n_rows=N, dtype="float32", shard_rows=8)
+    heads = {"expert.0": {"T": head("T", 4, 8, 0)[0]}}
+    step = replace(full, modality="image", sides=sides, heads=heads)
     assert [name for name, _ in step.inputs] == ["base"]
     assert step.cost.flops == 0
 
@@ -253,11 +259,8 @@ def test_keys_of_products():
 
 def test_product_costs_count_the_heads():
     step, _, _ = product(*DR)
-    sized = [replace_cost(child, 400) for _, child in step.inputs if child.kind == "train"]
-    sides = {"base": step.inputs[0][1]}
-    made = embed_product(
-        DR[0], "text", sides, {"base": sized}, n_rows=N, dtype="float32", shard_rows=8
-    )
+    sized = dict(replace_cost(child, 400) for _, child in step.inputs if child.kind == "train")
+    made = replace(step, sides={"base": step.inputs[0][1]}, heads={"base": sized})
     # Two operations for each of 100 parameters of each of two heads, for every row.
     assert made.cost.flops == 2 * 100 * 2 * N
 

@@ -13,7 +13,7 @@ from reactions.encoders import registry
 from reactions.encoders.mini import MiniEncoder
 from reactions.labs import lab_file, mini
 from reactions.run.local import LocalExecutor
-from reactions.steps.embed import embed_leaf
+from reactions.steps.embed import EmbedLeaf
 from reactions.store import Store
 
 N, SHARD = 200, 48
@@ -22,7 +22,8 @@ N, SHARD = 200, 48
 def step_and_encoder(modality="audio", dtype="float16"):
     spec = lab_file.load_lab("mini").catalogue.by_name("CLAP_g")
     corpus = mini.corpus(modality, n=N, seed=0)
-    return embed_leaf(spec, corpus, dtype=dtype, shard_rows=SHARD), registry.load(spec), corpus
+    step = EmbedLeaf(space=spec, corpus=corpus, dtype=dtype, shard_rows=SHARD)
+    return step, registry.load(spec), corpus
 
 
 def run(store, step):

@@ -1,3 +1,5 @@
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from reactions.ops.projector import Projector
 from reactions.products.fuse import fuse
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
 from reactions.steps import score as module
-from reactions.steps.score import score_task
+from reactions.steps.score import Score
 
 PRODUCT = cr(IB, CG)
 HEADS = {(PRODUCT, 0): [Projector(5, 8, 4, seed=k).eval() for k in range(2)]}
@@ -23,23 +25,36 @@ PAIRS = RetrievalData(
 )
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Trained parts that are there already."""
+
+    heads: dict
+    means: dict = field(default_factory=dict)
+    digest: str = "d"
+
+    def load(self, device):
+        return self.heads, self.means
+
+
 def build(
     data=CLIPS, task="esc50", space=PRODUCT, adjustment=NO_ADJUSTMENT, digest="d", label="product"
 ):
     task = get_task(task)
     embedded = {
-        (name, leaf): given(name, Encoder(leaf.spec).embed(corpus.modality, corpus.items(0, 99)))
+        f"{name}/{leaf.label}": given(
+            name, Encoder(leaf.spec).embed(corpus.modality, corpus.items(0, 99))
+        )
         for name, corpus in corpora(task, data).items()
         for leaf in needed_leaves(space, corpus.modality, adjustment)
     }
-    return score_task(
-        label,
-        task,
-        data,
-        space,
-        embedded,
-        heads=lambda device: HEADS,
-        heads_digest=digest,
+    return Score(
+        name=label,
+        task=task,
+        data=data,
+        scored=space,
+        embedded=embedded,
+        trained=Parts(HEADS, digest=digest),
         adjustment=adjustment,
     )
 
@@ -92,11 +107,16 @@ def test_a_centred_leaf_is_scored_less_its_means():
         for name, corpus in corpora(task, PAIRS).items()
         for leaf in (IB, bare)
     }
-    embedded = {key: given(key[0], own) for key, own in rows.items()}
-    trained = {"heads": lambda device: heads, "means": lambda device: means}
+    embedded = {f"{name}/{leaf.label}": given(name, own) for (name, leaf), own in rows.items()}
     chosen = Adjustment(sigma={"": 0.9})
-    step = score_task(
-        "x", task, PAIRS, space, embedded, **trained, heads_digest="d", adjustment=chosen
+    step = Score(
+        name="x",
+        task=task,
+        data=PAIRS,
+        scored=space,
+        embedded=embedded,
+        trained=Parts(heads, means),
+        adjustment=chosen,
     )
     embeddings = {}
     for name, corpus in corpora(task, PAIRS).items():
@@ -109,18 +129,7 @@ def test_a_centred_leaf_is_scored_less_its_means():
     artifact = run(step)
     assert dict(artifact.meta["metrics"]) == dict(wanted.metrics)
     with pytest.raises(UsageError, match="its mean of audio is not known"):
-        run(
-            score_task(
-                "x",
-                task,
-                PAIRS,
-                space,
-                embedded,
-                heads=trained["heads"],
-                heads_digest="d",
-                adjustment=chosen,
-            )
-        )
+        run(replace(step, trained=Parts(heads)))
 
 
 def test_prompts_are_recorded():

@@ -6,10 +6,10 @@ import pytest
 import torch
 from fakes import Context, unit_rows
 from pseudo_sets import BASE_DIM, EXPERT_DIM, SETTINGS, build, column, pseudo
+from toy_steps import make_step
 
 from reactions.core.errors import UsageError
 from reactions.core.hashing import digest
-from reactions.core.make_step import make_step
 from reactions.ops.architectures import CONSTANTS
 from reactions.ops.fit import PseudoTable, fit
 from reactions.ops.losses import pairwise_info_nce

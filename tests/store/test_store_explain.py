@@ -1,8 +1,8 @@
 import json
 
 import pytest
+from toy_steps import KINDS, VERSIONS, make_step
 
-from reactions.core.make_step import VERSIONS, make_step
 from reactions.core.step import Artifact
 from reactions.store import Store
 
@@ -100,7 +100,7 @@ def test_of_equally_near_entries_the_latest_is_compared(store):
 def test_another_version_of_the_code(store, monkeypatch):
     keep(store, step(seed=0))
     now = VERSIONS["train"]
-    monkeypatch.setattr("reactions.core.make_step.VERSIONS", {"train": now + 1})
+    monkeypatch.setattr(KINDS["train"], "VERSION", now + 1)
     assert store.explain(step(seed=0)) == f"version: {now} -> {now + 1}"
 
 

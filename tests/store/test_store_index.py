@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_steps import make_step
 
 from reactions.core.hashing import digest
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact, Step
 from reactions.data.scan_cache import ScanTable, TableCache
 from reactions.store import Store

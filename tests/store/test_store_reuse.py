@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_files import image_bytes, put
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Corpus
 from reactions.data.corpora import TextCorpus

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.store import Store, files
 

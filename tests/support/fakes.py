@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.core.types import Expert, FactorDefaults, Fusion, Leaf, SpaceSpec
 

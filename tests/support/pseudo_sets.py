@@ -1,10 +1,11 @@
 """Pseudo sets of toy spaces, and train steps that read them."""
 
 from fakes import unit_rows
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
-from reactions.steps.train import train
+from reactions.ops.training_settings import TrainingSettings
+from reactions.steps.train import Train
 
 BASE_DIM, EXPERT_DIM = 7, 5
 SETTINGS = {
@@ -43,9 +44,18 @@ def pseudo(anchor, n=20, seed=0):
 def build(op="cr", anchors=("text",), modalities=MODALITIES, label="A + B", sets=None, **changes):
     sets = {**{anchor: pseudo(anchor) for anchor in ("audio", "image", "text")}, **(sets or {})}
     collected = {anchor: steps for anchor, (steps, _) in sets.items()}
-    dims = (BASE_DIM, EXPERT_DIM)
-    settings = {**SETTINGS, **changes}
-    step = train(label, op, anchors, collected, dims, modalities, **settings)
+    given = {**SETTINGS, **changes}
+    options = {name: given.pop(name) for name in ("precision", "recipe") if name in given}
+    step = Train(
+        spaces=label,
+        op=op,
+        anchors=anchors,
+        pseudo_sets=collected,
+        dims=(BASE_DIM, EXPERT_DIM),
+        modalities=modalities,
+        settings=TrainingSettings(**given),
+        **options,
+    )
     inputs = {
         f"{anchor}.{side}.{modality}": artifact
         for anchor in anchors

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 
 

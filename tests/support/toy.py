@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from toy_steps import make_step
 
-from reactions.core.make_step import make_step
 from reactions.core.step import Artifact
 from reactions.core.types import SpaceSpec
 from reactions.run.local import LocalExecutor
@@ -70,9 +70,7 @@ def whole(label, body, inputs=(), shares="", **params):
         return Artifact({"x": np.zeros((1, 1))})
 
     inputs = [(source.label, source) for source in inputs]
-    return replace(
-        make_step("train", label, {"label": label, **params}, inputs, run), shares=shares
-    )
+    return make_step("train", label, {"label": label, **params}, inputs, run, shares=shares)
 
 
 def encoding(space, corpus, body=lambda context: None, rows=4, shard_rows=4):
@@ -84,9 +82,15 @@ def encoding(space, corpus, body=lambda context: None, rows=4, shard_rows=4):
         body(context)
         return Artifact({"x": np.zeros((stop - start, 1))})
 
-    params = {"space": spec.identity("text"), "corpus": corpus}
     return make_step(
-        "embed", f"{space} {corpus}", params, (), run, n_rows=rows, shard_rows=shard_rows
+        "embed",
+        f"{space} {corpus}",
+        {"space": spec.identity("text"), "corpus": corpus},
+        (),
+        run,
+        n_rows=rows,
+        shard_rows=shard_rows,
+        space=spec,
     )
 
 

@@ -1,0 +1,67 @@
+"""Where the trained parts of a product are: plain data that a worker loads them by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from reactions.core.errors import BundleError
+from reactions.core.types import Digest, Space
+from reactions.products.bundle import Bundle, load_bundle
+
+if TYPE_CHECKING:
+    from reactions.products.fuse import Heads, Means
+
+
+class Trained(Protocol):
+    """Trained parts of a product, by reference; ``pickle`` must take it."""
+
+    @property
+    def digest(self) -> Digest:
+        """Digest of all that was trained, for keys."""
+
+    def load(self, device: str) -> tuple[Heads, Means]:
+        """Load projectors, in eval mode, and the means of centred spaces, onto a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedFile:
+    """The trained parts in a bundle.
+
+    Attributes:
+        directory: the bundle's.
+        digest: of the file in it that holds them.
+        space: the product, with the weights of this machine.
+    """
+
+    directory: Path
+    digest: Digest
+    space: Space = field(repr=False)
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> TrainedFile:
+        """Return the reference to a bundle's trained parts."""
+        return cls(bundle.path.absolute(), _digest(bundle), bundle.space)
+
+    def load(self, device: str) -> tuple[Heads, Means]:
+        """Load projectors, in eval mode, and the means of centred spaces, onto a device.
+
+        Raises:
+            MissingError: the bundle is gone.
+            BundleError: it is damaged, or another one.
+        """
+        bundle = load_bundle(self.directory)
+        if _digest(bundle) != self.digest:
+            raise BundleError(
+                f"{self.directory} is another bundle by now",
+                why="it was replaced after this was planned",
+                fix="run again",
+            )
+        bundle = replace(bundle, space=self.space)
+        return bundle.heads(device), bundle.means(device)
+
+
+def _digest(bundle: Bundle) -> Digest:
+    (entry,) = bundle.record["files"].values()
+    return str(entry["sha256"])
