@@ -10,7 +10,9 @@ import typer
 
 from molspace_cli import options
 from molspace_cli.console import human_bytes, is_terminal, print_json, print_table, say
-from molspace_cli.react import Expression, read_expression
+from molspace_cli.groups import grouped
+from molspace_cli.plan import planned_states
+from molspace_cli.react import Expression
 
 if TYPE_CHECKING:
     from reactions.store.maintenance import EntryInfo
@@ -56,32 +58,15 @@ def list_entries(as_json: options.Json = False) -> None:
 
 
 @app.command("explain")
+@grouped
 def explain(
     expression: Expression,
-    lab: options.Lab = None,
-    data: options.Data = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    seed: options.Seed = None,
-    precision: options.Precision = None,
-    online: options.Online = False,
+    *,
+    planning: options.PlanOptions,
     as_json: options.Json = False,
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why."""
-    session = options.open_session(
-        lab,
-        seed=seed,
-        precision=precision,
-        quiet=True,
-        data=data,
-        weights=weights,
-        trust=trust,
-        online=online,
-    )
-    checked = session.check(read_expression(expression))
-    options.refuse_unused_weights(session, checked.space)
-    planned = session.plan(checked)
-    reasons = session.store.explain_all(planned.steps())
+    session, _, planned, reasons = planned_states(expression, planning)
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
     if as_json:
         body = [{"label": label, "key": key, "state": state} for label, key, state in rows]

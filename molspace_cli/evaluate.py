@@ -12,6 +12,7 @@ import typer
 from molspace_cli import complete, options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, say
+from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
     from reactions.eval.task import Task
@@ -26,6 +27,7 @@ class TieRule(StrEnum):
     LENIENT = "lenient"
 
 
+@grouped
 def evaluate(
     task: Annotated[
         str,
@@ -38,10 +40,8 @@ def evaluate(
             show_default=False,
         ),
     ],
-    space: options.SpaceRef = None,
-    sigma: options.Sigma = None,
-    lambda_: options.Lambda = None,
-    experts: options.Experts = None,
+    *,
+    used: options.TargetOptions,
     ties: Annotated[
         TieRule,
         typer.Option(
@@ -50,34 +50,17 @@ def evaluate(
             "twice do: strict, as a miss; lenient, as a hit.",
         ),
     ] = TieRule.STRICT,
-    lab: options.Lab = None,
-    data: options.Data = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    seed: options.Seed = None,
-    precision: options.Precision = None,
-    device: options.Device = "auto",
-    yes: options.Yes = False,
-    quiet: options.Quiet = False,
+    running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
     """Score a space on tasks: zero-shot classification and retrieval in both directions."""
     from reactions.eval.registry import parse_tasks
 
     tasks = parse_tasks(task)
-    chosen = options.adjustment(sigma, lambda_, experts)
-    session = options.open_session(
-        lab,
-        seed=seed,
-        precision=precision,
-        device=device,
-        quiet=quiet,
-        data=data,
-        weights=weights,
-        trust=trust,
-    )
-    asked = partial(confirm, session, yes=yes, quiet=quiet)
-    target = session.target(space, confirm=asked)
+    chosen = used.adjustment()
+    session, quiet = running.open(), running.quiet
+    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
+    target = session.target(used.space, confirm=asked)
     options.say_bundle(target, quiet=quiet)
     if task.strip().casefold() == "all":
         tasks = _possible(session, target, tasks, quiet)

@@ -1,7 +1,6 @@
 """``molspace import``."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_path, say
+from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
     from reactions.labs.lab import Lab as LoadedLab
@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Turn projectors that others published into bundles.",
 )
 
-Lab = Annotated[
+_Lab = Annotated[
     str | None,
     typer.Option(
         "--lab",
@@ -31,7 +31,23 @@ Lab = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class ImportOptions(options.SpaceOptions):
+    """Where the spaces of published projectors come from."""
+
+    lab: _Lab = None
+
+    def open(self) -> "LoadedLab":
+        """Open the lab; what was published goes with the published spaces, not the rehearsal's."""
+        from reactions.labs.lab_file import OWN_LAB
+
+        options.allow_remote_code(self.trust)
+        name = self.lab or (None if Path(OWN_LAB).is_file() else "paper")
+        return options.lab(name, weights=self.weights)
+
+
 @app.command("freebind")
+@grouped
 def freebind(
     folder: Annotated[
         Path,
@@ -50,9 +66,8 @@ def freebind(
             "expert IB_PP_G, ...  [default: all that the folders make]",
         ),
     ] = None,
-    lab: Lab = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
+    *,
+    spaces: ImportOptions,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -74,7 +89,7 @@ def freebind(
 
     found = import_freebind(
         expand_user(folder),
-        _lab(lab, weights, trust),
+        spaces.open(),
         name=product,
         out=out,
         on_notice=(lambda remark: None) if quiet else say,
@@ -89,86 +104,67 @@ def freebind(
         print_path(entry.bundle.path)
 
 
-Base = Annotated[
-    str,
-    typer.Option("--base", metavar="NAME|URI", help="The space of images: CLIP ViT-B/32."),
-]
-Expert = Annotated[
-    str, typer.Option("--expert", metavar="NAME|URI", help="The space of sound: general CLAP.")
-]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")]
 _CLIP, _CLAP = "hf:openai/clip-vit-base-patch32", "CLAP_g"
 
 
-@app.command("cmcr")
-def cmcr(
-    path: Annotated[
-        Path,
-        typer.Argument(metavar="FILE|DIR", help="clap_clip.pt, or its folder.", show_default=False),
-    ],
-    base: Base = _CLIP,
-    expert: Expert = _CLAP,
-    lab: Lab = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    out: Out = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
+def _add_mcr(recipe: str, file: str, about: str) -> None:
+    @app.command(recipe, help=about)
+    @grouped
+    def mcr(
+        path: Annotated[
+            Path,
+            typer.Argument(metavar="FILE|DIR", help=f"{file}, or its folder.", show_default=False),
+        ],
+        base: Annotated[
+            str,
+            typer.Option("--base", metavar="NAME|URI", help="The space of images: CLIP ViT-B/32."),
+        ] = _CLIP,
+        expert: Annotated[
+            str,
+            typer.Option("--expert", metavar="NAME|URI", help="The space of sound: general CLAP."),
+        ] = _CLAP,
+        *,
+        spaces: ImportOptions,
+        out: Annotated[
+            Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")
+        ] = None,
+        quiet: options.Quiet = False,
+        as_json: options.Json = False,
+    ) -> None:
+        from reactions.core.local_files import expand_user
+        from reactions.exchange.import_mcr import import_mcr
+
+        lab = spaces.open()
+        bundle = import_mcr(recipe, expand_user(path), lab, base=base, expert=expert, out=out)
+        options.make_current(bundle.path)
+        product = bundle.record["imported"]["product"]
+        if not quiet:
+            say(f"{product}: {bundle.expression}")
+        if as_json:
+            print_json("import", {"from": recipe, "bundles": [_shown(product, bundle)]})
+        else:
+            print_path(bundle.path)
+
+
+_add_mcr(
+    "cmcr",
+    "clap_clip.pt",
     """Import C-MCR's heads for CLAP and CLIP, and print the bundle's path.
 
     Both spaces are projected into a new one. As published, text comes from CLIP alone.
-    """
-    _mcr("cmcr", path, base, expert, _lab(lab, weights, trust), out, quiet, as_json)
-
-
-@app.command("exmcr")
-def exmcr(
-    path: Annotated[
-        Path,
-        typer.Argument(metavar="FILE|DIR", help="ex_clap.pt, or its folder.", show_default=False),
-    ],
-    base: Base = _CLIP,
-    expert: Expert = _CLAP,
-    lab: Lab = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    out: Out = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
+    """,
+)
+_add_mcr(
+    "exmcr",
+    "ex_clap.pt",
     """Import Ex-MCR's head, CLAP into CLIP, and print the bundle's path.
 
     As published, text comes from CLIP alone.
-    """
-    _mcr("exmcr", path, base, expert, _lab(lab, weights, trust), out, quiet, as_json)
+    """,
+)
 
 
-def _mcr(
-    recipe: str,
-    path: Path,
-    base: str,
-    expert: str,
-    lab: LoadedLab,
-    out: Path | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from reactions.core.local_files import expand_user
-    from reactions.exchange.import_mcr import import_mcr
-
-    bundle = import_mcr(recipe, expand_user(path), lab, base=base, expert=expert, out=out)
-    options.make_current(bundle.path)
-    origin = bundle.record["imported"]
-    if not quiet:
-        say(f"{origin['product']}: {bundle.expression}")
-    if as_json:
-        print_json("import", {"from": recipe, "bundles": [_shown(origin["product"], bundle)]})
-    else:
-        print_path(bundle.path)
-
-
-def _shown(product: str, bundle: Bundle) -> dict[str, Any]:
+def _shown(product: str, bundle: "Bundle") -> dict[str, Any]:
     return {
         "product": product,
         "bundle": str(bundle.path),
@@ -177,11 +173,3 @@ def _shown(product: str, bundle: Bundle) -> dict[str, Any]:
         "lab": bundle.lab,
         "digest": bundle.digest,
     }
-
-
-def _lab(name: str | None, weights: list[str] | None, trust: list[str] | None) -> LoadedLab:
-    from reactions.labs.lab_file import OWN_LAB
-
-    options.allow_remote_code(trust)
-    # What was published goes with the published spaces, not with the rehearsal's.
-    return options.lab(name or (None if Path(OWN_LAB).is_file() else "paper"), weights=weights)

@@ -15,6 +15,7 @@ import typer
 from molspace_cli import options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
+from molspace_cli.groups import grouped
 from molspace_cli.infer_report import Report, plain
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LABEL_WIDTH = 40
 
 
+@grouped
 def infer(
     inputs: Annotated[
         list[str] | None,
@@ -42,10 +44,8 @@ def infer(
             help="Take all arguments and lines as texts, also those that look like paths.",
         ),
     ] = False,
-    space: options.SpaceRef = None,
-    sigma: options.Sigma = None,
-    lambda_: options.Lambda = None,
-    experts: options.Experts = None,
+    *,
+    used: options.TargetOptions,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -67,13 +67,7 @@ def infer(
     batch_size: Annotated[
         int, typer.Option("--batch-size", metavar="N", min=1, help="Items embedded at once.")
     ] = 256,
-    lab: options.Lab = None,
-    data: options.Data = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    device: options.Device = "auto",
-    yes: options.Yes = False,
-    quiet: options.Quiet = False,
+    running: options.InferOptions,
     as_json: options.Json = False,
 ) -> None:
     """Embed texts, images and sounds, or compare them.
@@ -105,12 +99,10 @@ def infer(
     if not overwrite:
         outputs.refuse_replacing(files)
     replaced = [str(file) for file in files if is_there(file)]
-    chosen = options.adjustment(sigma, lambda_, experts)
-    session = options.open_session(
-        lab, device=device, quiet=quiet, data=data, weights=weights, trust=trust
-    )
-    asked = partial(confirm, session, yes=yes, quiet=quiet)
-    target = session.target(space, confirm=asked)
+    chosen = used.adjustment()
+    session, quiet = running.open(), running.quiet
+    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
+    target = session.target(used.space, confirm=asked)
     options.say_bundle(target, quiet=quiet)
     for notice in () if quiet else target.notices:
         say(f"note: {notice}")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from molspace_cli import complete
+from molspace_cli.groups import Group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reactions.core.types import Space
     from reactions.labs.lab import Lab as LoadedLab
     from reactions.products.target import Target
     from reactions.products.tree import Adjustment, Factors
@@ -120,6 +121,88 @@ Experts = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class LabOptions(Group):
+    """Where spaces and data come from."""
+
+    lab: Lab = None
+    data: Data = None
+    weights: Weights = None
+    trust: Trust = None
+
+
+@dataclass(frozen=True)
+class SpaceOptions(Group):
+    """Where spaces come from."""
+
+    lab: Lab = None
+    weights: Weights = None
+    trust: Trust = None
+
+
+@dataclass(frozen=True)
+class PlanOptions(LabOptions):
+    """Of commands that plan a reaction and run nothing."""
+
+    seed: Seed = None
+    precision: Precision = None
+    online: Online = False
+
+    def open(self) -> Session:
+        """Open the lab and the store."""
+        return open_session(self.lab, quiet=True, **_without(self, "lab"))
+
+
+@dataclass(frozen=True)
+class RunOptions(LabOptions):
+    """Of commands that train."""
+
+    seed: Seed = None
+    precision: Precision = None
+    device: Device = "auto"
+    yes: Yes = False
+    quiet: Quiet = False
+
+    def open(self) -> Session:
+        """Open the lab and the store, with progress on stderr."""
+        return open_session(self.lab, **_without(self, "lab", "yes"))
+
+
+@dataclass(frozen=True)
+class InferOptions(LabOptions):
+    """Of commands that embed, and train where what they use is a reaction."""
+
+    device: Device = "auto"
+    yes: Yes = False
+    quiet: Quiet = False
+
+    def open(self) -> Session:
+        """Open the lab and the store, with progress on stderr."""
+        return open_session(self.lab, **_without(self, "lab", "yes"))
+
+
+@dataclass(frozen=True)
+class TargetOptions(Group):
+    """Which space is used, and how its experts are weighed."""
+
+    space: SpaceRef = None
+    sigma: Sigma = None
+    lambda_: Lambda = None
+    experts: Experts = None
+
+    def adjustment(self) -> Adjustment:
+        """Read the options about experts.
+
+        Raises:
+            UsageError: a text is not a factor.
+        """
+        return adjustment(self.sigma, self.lambda_, self.experts)
+
+
+def _without(group: Group, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(group).items() if name not in names}
+
+
 def lab(
     name: str | None,
     *,
@@ -200,13 +283,6 @@ def refuse_endless(option: str, value: float | None) -> None:
 
     if value is not None and not math.isfinite(value):
         raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
-
-
-def refuse_unused_weights(session: Session, space: Space) -> None:
-    """Refuse ``--weights`` for what a reaction does not use, before anything runs."""
-    from reactions.core.types import leaves
-
-    session.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
 
 
 def allow_remote_code(pins: Sequence[str] | None) -> None:

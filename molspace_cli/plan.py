@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from molspace_cli import options
 from molspace_cli.console import human_bytes, human_flops, print_json, print_table, print_text, say
+from molspace_cli.groups import grouped
 from molspace_cli.quality import row_line
-from molspace_cli.react import Expression, read_expression
+from molspace_cli.react import Expression, check
+
+if TYPE_CHECKING:
+    from reactions.core.types import Digest
+    from reactions.dsl import Checked
+    from reactions.planning.planner import Plan
+    from reactions.session import Session
 
 
+@grouped
 def plan(
     expression: Expression,
     draw: Annotated[
         Literal["mermaid", "dot"] | None,
         typer.Option("--draw", help="Print a drawing instead: Mermaid, or Graphviz's dot."),
     ] = None,
-    lab: options.Lab = None,
-    data: options.Data = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    seed: options.Seed = None,
-    precision: options.Precision = None,
-    online: options.Online = False,
+    *,
+    planning: options.PlanOptions,
     as_json: options.Json = False,
 ) -> None:
     """Show the steps of a reaction: which are done, why not, and what the rest costs.
@@ -34,20 +37,7 @@ def plan(
     from reactions.planning import drawing
     from reactions.planning.planner import plan_json, total_cost
 
-    session = options.open_session(
-        lab,
-        seed=seed,
-        precision=precision,
-        quiet=True,
-        data=data,
-        weights=weights,
-        trust=trust,
-        online=online,
-    )
-    checked = session.check(read_expression(expression))
-    options.refuse_unused_weights(session, checked.space)
-    planned = session.plan(checked)
-    reasons = session.store.explain_all(planned.steps())
+    session, checked, planned, reasons = planned_states(expression, planning)
     if draw:
         print_text(drawing.draw(planned, reasons, form=draw))
         return
@@ -98,3 +88,12 @@ def plan(
         f"{human_bytes(totals['size_bytes'])} stored, "
         f"at most {human_bytes(totals['memory_bytes'])} of arrays in memory"
     )
+
+
+def planned_states(
+    expression: str, planning: options.PlanOptions
+) -> tuple[Session, Checked, Plan, dict[Digest, str]]:
+    """Plan a reaction, and say of each step ``"hit"``, or why its result is not there."""
+    session = planning.open()
+    checked, planned = check(session, expression)
+    return session, checked, planned, session.store.explain_all(planned.steps())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,13 @@ from molspace_cli import complete, options
 from molspace_cli.boxes import show_table
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_path, say
+from molspace_cli.groups import grouped
 from molspace_cli.quality import aligned, remarks, row_line, tables
+
+if TYPE_CHECKING:
+    from reactions.dsl import Checked
+    from reactions.planning.planner import Plan
+    from reactions.session import Session
 
 Expression = Annotated[
     str,
@@ -26,20 +32,14 @@ Expression = Annotated[
 ]
 
 
+@grouped
 def react(
     expression: Expression,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")
     ] = None,
-    lab: options.Lab = None,
-    data: options.Data = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    seed: options.Seed = None,
-    precision: options.Precision = None,
-    device: options.Device = "auto",
-    yes: options.Yes = False,
-    quiet: options.Quiet = False,
+    *,
+    running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
     """Train a reaction and print its bundle's path.
@@ -47,25 +47,14 @@ def react(
     What an earlier run has done is not done again; a run that was stopped goes on where it
     was. The bundle becomes the one that eval and infer use in this folder and lab.
     """
-    session = options.open_session(
-        lab,
-        seed=seed,
-        precision=precision,
-        device=device,
-        quiet=quiet,
-        data=data,
-        weights=weights,
-        trust=trust,
-    )
-    checked = session.check(read_expression(expression))
-    options.refuse_unused_weights(session, checked.space)
-    planned = session.plan(checked)
+    session, quiet = running.open(), running.quiet
+    checked, planned = check(session, expression)
     if not quiet:
         say(f"lab: {session.lab.label}   {checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
         say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
-    confirm(session, planned, yes=yes, quiet=quiet)
+    confirm(session, planned, yes=running.yes, quiet=quiet)
     bundle = session.react(checked, out=out)
     say_quality(bundle.record.get("quality"), quiet=quiet)
     if as_json:
@@ -106,6 +95,16 @@ def say_quality(report: Mapping[str, Any] | None, *, quiet: bool = False) -> Non
             say(line)
     for remark in remarks(report):
         say(remark)
+
+
+def check(session: Session, text: str) -> tuple[Checked, Plan]:
+    """Read, check and plan a reaction; refuse ``--weights`` that it does not use."""
+    from reactions.core.types import leaves
+
+    checked = session.check(read_expression(text))
+    # Before anything runs.
+    session.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(checked.space))
+    return checked, session.plan(checked)
 
 
 def read_expression(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from molspace_cli import complete, options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, print_text, say
+from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
     from reactions.experiments.paper_tables import Row
@@ -128,85 +128,46 @@ def findings(
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
-@app.command("table3")
-def table3(
-    rows: Rows = None,
-    lab: options.Lab = None,
-    data: options.Data = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    seed: options.Seed = None,
-    precision: options.Precision = None,
-    device: options.Device = "auto",
-    yes: options.Yes = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
-    """The paper's Table 3, zero-shot classification: ours beside the paper's figure.
+_ABOUT = {
+    "table3": """The paper's Table 3, zero-shot classification: ours beside the paper's figure.
 
     Trains the reactions of its Table 2 that are not trained yet and scores them on ESC-50,
     AudioSet and ImageNet. Exits with 3 if the lab has nothing that could be measured.
-    """
-    _table("table3", rows, lab, data, weights, trust, seed, precision, device, yes, quiet, as_json)
-
-
-@app.command("table4")
-def table4(
-    rows: Rows = None,
-    lab: options.Lab = None,
-    data: options.Data = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
-    seed: options.Seed = None,
-    precision: options.Precision = None,
-    device: options.Device = "auto",
-    yes: options.Yes = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
-    """The paper's Table 4, zero-shot retrieval: ours beside the paper's figure.
+    """,
+    "table4": """The paper's Table 4, zero-shot retrieval: ours beside the paper's figure.
 
     Trains the reactions of its Table 2 that are not trained yet and scores them on AudioCaps,
     Clotho, VGG-SS, FlickrNet, COCO and Flickr30K. Exits with 3 if the lab has nothing that
     could be measured.
-    """
-    _table("table4", rows, lab, data, weights, trust, seed, precision, device, yes, quiet, as_json)
+    """,
+}
 
 
-def _table(
-    name: str,
-    rows: str | None,
-    lab: str | None,
-    data: Path | None,
-    weights: list[str] | None,
-    trust: list[str] | None,
-    seed: int | None,
-    precision: str | None,
-    device: str,
-    yes: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def _add_table(name: str, about: str) -> None:
+    @app.command(name, help=about)
+    @grouped
+    def table(
+        rows: Rows = None, *, running: options.RunOptions, as_json: options.Json = False
+    ) -> None:
+        _measure(name, rows, running, as_json)
+
+
+for _name, _about in _ABOUT.items():
+    _add_table(_name, _about)
+
+
+def _measure(name: str, rows: str | None, running: options.RunOptions, as_json: bool) -> None:
     from reactions.core.errors import MissingError
     from reactions.experiments.paper_tables import TABLES, parse_rows
     from reactions.experiments.reproduce import measure
 
     chosen = parse_rows(rows)
-    session = options.open_session(
-        lab,
-        seed=seed,
-        weights=weights,
-        data=data,
-        trust=trust,
-        precision=precision,
-        device=device,
-        quiet=quiet,
-    )
+    session, quiet = running.open(), running.quiet
     found = measure(
         TABLES[name],
         session,
         chosen,
-        confirm=partial(confirm, session, yes=yes, quiet=quiet),
+        confirm=partial(confirm, session, yes=running.yes, quiet=quiet),
         started=lambda row: (
             None if quiet else say(f"lab: {session.lab.label}   {_definition(row)}")
         ),

@@ -17,11 +17,11 @@ from molspace_cli.console import (
     print_table,
     say,
 )
+from molspace_cli.groups import grouped
 from reactions.core.printable import printable_cell
 
 if TYPE_CHECKING:
     from reactions.core.types import Corpus, Item, Modality, SpaceSpec
-    from reactions.labs.lab import Lab
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -99,18 +99,17 @@ def list_spaces(
 
 
 @app.command("info")
+@grouped
 def info(
     name: Name,
-    lab: options.Lab = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
+    *,
+    where: options.SpaceOptions,
     as_json: options.Json = False,
 ) -> None:
     """Show what is known of a space without loading it."""
     from dataclasses import asdict
 
-    options.allow_remote_code(trust)
-    spec = _spec(options.lab(lab, weights=weights, online=False), name)
+    spec = _spec(where, name, online=False)
     if as_json:
         print_json("space", asdict(spec))
         return
@@ -199,11 +198,11 @@ def fetch(
 
 
 @app.command("doctor")
+@grouped
 def doctor(
     name: Name,
-    lab: options.Lab = None,
-    weights: options.Weights = None,
-    trust: options.Trust = None,
+    *,
+    where: options.SpaceOptions,
     device: options.Device = "auto",
     renew: Annotated[
         bool, typer.Option("--renew", help="Store these outputs in place of earlier ones.")
@@ -222,8 +221,7 @@ def doctor(
     from reactions.run.device import resolve_devices
     from reactions.weights.locate import state_folder
 
-    options.allow_remote_code(trust)
-    spec = _spec(options.lab(lab, weights=weights), name)
+    spec = _spec(where, name)
     place = resolve_devices(device)[0]
     say(f"loading {spec.name}")  # which takes minutes, as trying a large model does
     encoder = load(spec, device=place)
@@ -259,7 +257,9 @@ def doctor(
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
-def _spec(lab: Lab, name: str) -> SpaceSpec:
+def _spec(where: options.SpaceOptions, name: str, *, online: bool = True) -> SpaceSpec:
+    options.allow_remote_code(where.trust)
+    lab = options.lab(where.lab, weights=where.weights, online=online)
     if name in lab.catalogue or not any(sign in name for sign in ":/"):
         spec = lab.catalogue.by_name(name)
     else:
