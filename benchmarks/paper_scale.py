@@ -24,10 +24,11 @@ from timing import Table, parser, progress, publish, seconds
 from reactions.core.catalogue import Catalogue
 from reactions.core.hashing import digest
 from reactions.core.memory_budget import free_bytes
+from reactions.core.settings import PAPER_SETTINGS
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import check, parse
-from reactions.labs.lab import PAPER_SETTINGS, Lab
+from reactions.labs.lab import Lab
 from reactions.planning.planner import Planner, ordered
 from reactions.products.tree import mixtures
 

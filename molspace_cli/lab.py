@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     rich_markup_mode=None,
-    help="Trust in a folder's own lab file; the embedded mini lab's media and encoders.",
+    help="Trust in a folder's own lab file; their schema; the mini lab's media and encoders.",
     no_args_is_help=True,
 )
 
@@ -87,6 +87,19 @@ def _own_lab(file: Path | None) -> Path:
             fix="go to its folder, or name it: molspace lab allow FILE",
         )
     return find_lab(str(file or OWN_LAB))
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of lab files, for editors that complete and check TOML.
+
+    Save it beside a lab file, and write as the file's first line: #:schema ./lab.schema.json
+    """
+    import json
+
+    from reactions.labs.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 @app.command("sample")

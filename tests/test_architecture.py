@@ -33,7 +33,6 @@ TO_BE_MOVED = {
     "reactions.modalities.checks -> reactions.data.sources.config",
     "reactions.products.bundle_dir -> reactions.labs",
     "reactions.products.bundle_dir -> reactions.labs.lab",
-    "reactions.products.bundle_record -> reactions.labs.lab",
     "reactions.store.leftovers -> reactions.products.bundle_folder",
 }
 """Imports that still point up."""

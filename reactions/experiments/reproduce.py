@@ -14,6 +14,7 @@ from reactions.core.errors import (
     NotSupportedYet,
     StoreError,
 )
+from reactions.core.settings import PAPER_SETTINGS
 from reactions.core.types import Leaf, Space, leaves
 from reactions.dsl import check, parse
 from reactions.eval.registry import get_task
@@ -21,7 +22,6 @@ from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.experiments.findings import SETTINGS
 from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, Column, Row, Table
-from reactions.labs.lab import PAPER_SETTINGS
 from reactions.planning.planner import Plan, joined, refuse_unsupported
 from reactions.products.tree import Factors
 from reactions.session import Session

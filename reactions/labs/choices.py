@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
+from reactions.core.settings import Hyperparameters, ReactionSettings
 from reactions.core.types import Op
-from reactions.ops.training_settings import Hyperparameters, TrainingSettings
-
-if TYPE_CHECKING:
-    from reactions.labs.lab import ReactionSettings
+from reactions.ops.training_settings import TrainingSettings
 
 PAPER_ROWS = 1 << 20
 """From here on all is the paper's, whose smallest corpus has 1.3 million rows."""

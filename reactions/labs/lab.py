@@ -2,108 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
+from reactions.core.settings import ReactionSettings
 from reactions.core.types import Corpus, FactorDefaults, Item, Modality
 from reactions.data.sources.config import Depth, OnProgress, silent
 from reactions.eval.registry import Folders, find_set
 from reactions.eval.task_data import BenchmarkData, captions_in_data
 from reactions.labs.data_sections import CorpusSource
-from reactions.ops.training_settings import Hyperparameters
 from reactions.weights.locate import NamedWeights
 
 if TYPE_CHECKING:
     from reactions.data.audit import Finding
     from reactions.data.scan_cache import TableCache
     from reactions.labs.inventory import InventoryEntry
-    from reactions.ops.precision import Precision
-
-
-MAX_HOLDOUT = 0.5
-"""More than half held back would measure a product that hardly anything was learnt for."""
-
-_CHOICES = {"dtype": ("auto", "float16", "float32"), "precision": ("fast", "exact")}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReactionSettings(Hyperparameters):
-    """Hyper-parameters of a reaction: those of ``Hyperparameters``, and these.
-
-    Temperatures and learning rate default to the paper's. Where width, batch size and epochs
-    are None, a plan chooses them from the number of rows (``reactions.labs.choices``).
-
-    Attributes:
-        collect_temperature: of the softmax that collects pseudo-pairs.
-        info_nce_temperature: of the loss.
-        hidden_dim: of the projectors, or None.
-        batch_size: pseudo-pairs a step, or None.
-        dr_epochs: passes over a subset for a displacement, or None.
-        cr_epochs: passes over a subset for a combination, or None.
-        holdout: share of ids held back from training, to measure the product with.
-        precision: of collecting and training: ``fast`` takes 16-bit products where the device
-            has fast ones, ``exact`` computes in fp32.
-        dtype: in which embeddings and pseudo-pairs are stored: ``float16``, ``float32``, or
-            ``auto``, which is ``float32`` for ``exact`` and ``float16`` for ``fast``. What
-            float16 rounds away (2^-11 of each element) outweighs all other errors of ``exact``.
-        shard_rows: rows a shard; what a killed run may lose.
-
-    Source: Molecule-Space, section 4.1; hidden width: the published checkpoints.
-    """
-
-    collect_temperature: float = 1 / 100
-    info_nce_temperature: float = 1 / 50
-    hidden_dim: int | None = None
-    batch_size: int | None = None
-    dr_epochs: int | None = None
-    cr_epochs: int | None = None
-    holdout: float = 0.05
-    precision: Precision = "fast"
-    dtype: str = "auto"
-    shard_rows: int = 1 << 16
-
-    def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if entry.name in _CHOICES:
-                if value not in _CHOICES[entry.name]:
-                    raise UsageError(
-                        f"reaction.{entry.name} is '{value}'",
-                        fix=suggestion(str(value), _CHOICES[entry.name]),
-                    )
-            elif entry.name == "holdout":
-                if not 0 <= value <= MAX_HOLDOUT:
-                    raise UsageError(
-                        f"reaction.holdout is {value}",
-                        why=f"it is the share of ids held back, 0 to {MAX_HOLDOUT}",
-                    )
-            elif value is not None and not 0 < value < math.inf:
-                raise UsageError(f"reaction.{entry.name} is {value}", why="it must be above 0")
-        if self.batch_size is not None and self.batch_size < 2:
-            raise UsageError("reaction.batch_size is 1", why="a pair needs others to differ from")
-
-    @property
-    def stored_dtype(self) -> str:
-        """``"float16"`` or ``"float32"``: what ``dtype`` means at this precision."""
-        if self.dtype != "auto":
-            return self.dtype
-        return "float32" if self.precision == "exact" else "float16"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all settings as they act, as a JSON object."""
-        return {**asdict(self), "dtype": self.stored_dtype}
-
-
-PAPER_SETTINGS = ReactionSettings(
-    hidden_dim=2048, batch_size=4096, dr_epochs=5, cr_epochs=20, holdout=0.0
-)
-"""The paper's own: its numbers for all, nothing held back."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +120,7 @@ class Lab:
         if precision is None:
             return self
         # ReactionSettings checks it.
-        settings = replace(self.settings, precision=cast("Precision", precision))
-        return replace(self, settings=settings)
+        return replace(self, settings=replace(self.settings, precision=cast(Any, precision)))
 
     def with_check(self, depth: Depth | None) -> Lab:
         """Return this lab with another depth of looking for damage in its corpora.

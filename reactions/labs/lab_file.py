@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache, cache_root
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
+from reactions.core.settings import ReactionSettings
 from reactions.core.types import FactorDefaults
 from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
 from reactions.eval.registry import Folders
 from reactions.labs.data_sections import data_home, read_corpora, read_folders
-from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.lab import Lab
+from reactions.labs.mistakes import checked
+from reactions.labs.schema import DefaultFactors, LabFile
 from reactions.labs.space_sections import Model, read_spaces
 from reactions.labs.toml_files import TomlFile, read_toml
-from reactions.labs.toml_values import check_keys, table_of, typed
 from reactions.labs.trust import Mention, allow, mentions, refusal, verdict
 from reactions.weights.locate import NamedWeights, WeightLocator
 
@@ -30,9 +32,6 @@ Agree = Callable[[Path, Sequence[Mention]], bool]
 """Asks a person whether to use a lab file that was found by itself; gets what it names."""
 
 OWN_LAB = "molspace.toml"
-_TYPES = {"float": float, "int": int, "int | None": int, "str": str, "Precision": str}
-"""Annotations of ``ReactionSettings`` to what a lab file must give for them."""
-
 _BUILT_IN = Path(__file__).parent
 _MAX_EXTENDED = 8
 
@@ -137,16 +136,15 @@ def read_chain(path: Path) -> list[TomlFile]:
     files = [read_toml(path)]
     while True:
         path, data = files[-1].path, files[-1].data
-        check_keys(data, ("lab", "reaction", "factors", "spaces", "corpora", "data"), path, "")
-        head = table_of(data, "lab", path)
-        check_keys(head, ("name", "label", "extends", "seed", "world_tasks"), path, "lab.")
-        if "extends" not in head:
+        # The other tables wait until the file is trusted.
+        others = LabFile.model_fields.keys() - {"lab"}
+        head = checked(LabFile, {k: v for k, v in data.items() if k not in others}, path).lab
+        if head.extends is None:
             return files
         if len(files) > _MAX_EXTENDED:
             raise UsageError(f"{path}: labs extend one another in a circle")
-        extends = typed(head["extends"], str, path, "lab.extends")
         try:
-            files.append(read_toml(find_lab(extends, folder=path.parent)))
+            files.append(read_toml(find_lab(head.extends, folder=path.parent)))
         except MissingError as error:
             raise MissingError(f"{path}: lab.extends: {error.what}", fix=error.fix) from None
 
@@ -161,20 +159,26 @@ def _check_trust(files: Sequence[TomlFile], agree: Agree) -> None:
 
 
 def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
-    path, data = files[0].path, files[0].data
-    head = table_of(data, "lab", path)
+    path = files[0].path
+    file = checked(LabFile, files[0].data, path)
+    head = file.lab
     base = _read(files[1:], opened) if len(files) > 1 else None
-    default = path.parent.name if path.name == OWN_LAB else path.stem
-    name = typed(head.get("name", default), str, path, "lab.name")
+    name = head.name
+    if name is None:
+        name = path.parent.name if path.name == OWN_LAB else path.stem
     specs = dict(base.catalogue.items()) if base else {}
-    own = read_spaces(data, path, opened.digests, opened.locator)
+    own = read_spaces(file.spaces, path, opened.digests, opened.locator)
     specs.update(own)
     uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
     uris.update({name: space.uri for name, space in own.items() if isinstance(space, Model)})
-    corpora = {**(base.corpora if base else {}), **read_corpora(data, path, opened.root)}
-    world_tasks = head.get("world_tasks", base.world_tasks if base else False)
-    label = typed(head.get("label", name), str, path, "lab.label") or name
+    corpora = {**(base.corpora if base else {}), **read_corpora(file.corpora, path, opened.root)}
+    world_tasks, seed = head.world_tasks, head.seed
+    if world_tasks is None:
+        world_tasks = base.world_tasks if base else False
+    if seed is None:
+        seed = base.seed if base else 0
     # A result made with stand-ins says so, whatever the lab is called.
+    label = head.label or name
     rehearsal = world_tasks or any(source.world_rows for source in corpora.values())
     for word in (base.label if base else "", "mini" if rehearsal else ""):
         if word and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", label):
@@ -183,49 +187,34 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         name=name,
         label=label,
         path=path,
-        seed=typed(head.get("seed", base.seed if base else 0), int, path, "lab.seed"),
+        seed=seed,
         catalogue=Catalogue(
             specs, partial(resolve_uri, digest_cache=opened.digests, locator=opened.locator)
         ),
-        settings=_settings(data, base, path),
-        factors=_factors(data, base, path),
+        settings=_settings(file, base, path),
+        factors=_factors(file.factors, base),
         corpora=corpora,
-        data=read_folders(data, base.data if base else Folders(), path, opened.root),
-        world_tasks=typed(world_tasks, bool, path, "lab.world_tasks"),
+        data=read_folders(file.data, base.data if base else Folders(), path, opened.root),
+        world_tasks=world_tasks,
         digests=opened.digests,
         uris=uris,
     )
 
 
-def _settings(data: Mapping[str, Any], base: Lab | None, path: Path) -> ReactionSettings:
-    given = table_of(data, "reaction", path)
+def _settings(file: LabFile, base: Lab | None, path: Path) -> ReactionSettings:
     settings = base.settings if base else ReactionSettings()
-    known = {entry.name: _TYPES[str(entry.type)] for entry in fields(settings)}
-    check_keys(given, known, path, "reaction.")
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        values[key] = typed(value, known[key], path, f"reaction.{key}")
     try:
-        return replace(settings, **values)
+        return replace(settings, **file.reaction.model_dump(exclude_unset=True))
     except UsageError as error:
         raise UsageError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
 
 
-def _factors(data: Mapping[str, Any], base: Lab | None, path: Path) -> FactorDefaults:
-    given = table_of(data, "factors", path)
-    check_keys(given, ("lambda", "sigma"), path, "factors.")
+def _factors(section: DefaultFactors, base: Lab | None) -> FactorDefaults:
     factors = base.factors if base else FactorDefaults()
     changes: dict[str, Any] = {}
-    for key, pairs, other in (
-        ("lambda", "displacement", "other_displacement"),
-        ("sigma", "combination", "other_combination"),
-    ):
-        table = dict(table_of(given, key, path))
-        for modality, value in table.items():
-            table[modality] = typed(value, float, path, f"factors.{key}.{modality}")
-            if not 0 <= value <= 1:
-                raise UsageError(f"{path}: factors.{key}.{modality} must be 0 to 1, not {value!r}")
+    for key in ("displacement", "combination"):
+        table = dict(getattr(section, key))
         if "other" in table:
-            changes[other] = table.pop("other")
-        changes[pairs] = tuple(sorted({**dict(getattr(factors, pairs)), **table}.items()))
+            changes[f"other_{key}"] = table.pop("other")
+        changes[key] = tuple(sorted({**dict(getattr(factors, key)), **table}.items()))
     return replace(factors, **changes)

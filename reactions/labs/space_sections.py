@@ -1,4 +1,4 @@
-"""The sections of a lab file that name spaces: ``[spaces.NAME]``."""
+"""The spaces that a lab file names: ``[spaces.NAME]``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from reactions.core.catalogue import SpaceMaker
 from reactions.core.errors import UsageError, suggestion
@@ -14,43 +13,20 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_file
 from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.registry import resolve_uri
-from reactions.labs.toml_values import check_keys, table_of, typed
+from reactions.labs.schema import AdapterSpace, FolderSpace, Space, UriSpace
 from reactions.weights.locate import WeightLocator
-
-_SPACE_KEYS: Mapping[str, type] = {
-    "adapter": str,
-    "source": str,
-    "dim": int,
-    "modalities": list,
-    "revision": str,
-    "licence": str,
-    "digest": str,
-    "preprocessing": dict,
-    "hub": str,
-    "flops": dict,
-    "lab": str,
-    "centre": bool,
-}
-_URI_KEYS: Mapping[str, type] = {"uri": str, "hub": str, "centre": bool}
-_PRECOMPUTED_KEYS: Mapping[str, type] = {"path": str, "hub": str, "centre": bool}
 
 
 def read_spaces(
-    data: Mapping[str, Any], path: Path, digests: DigestCache, locator: WeightLocator
+    spaces: Mapping[str, Space], path: Path, digests: DigestCache, locator: WeightLocator
 ) -> dict[str, SpaceSpec | SpaceMaker]:
-    """Return what ``[spaces]`` says, by name.
-
-    A space is given by ``uri``, a model that is looked for when it is first used; by
-    ``path``, a folder of embeddings; or in full, for an adapter.
+    """Return the spaces of a lab file, by name; models are described when they are first used.
 
     Raises:
-        UsageError: a key or a value is wrong.
+        UsageError: a value is wrong.
         MissingError: a folder of embeddings is missing.
     """
-    return {
-        name: _space(name, entry, path, digests, locator)
-        for name, entry in table_of(data, "spaces", path).items()
-    }
+    return {name: _space(name, space, path, digests, locator) for name, space in spaces.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,62 +58,43 @@ class Model:
 
 
 def _space(
-    name: str, entry: Any, path: Path, digests: DigestCache, locator: WeightLocator
+    name: str, space: Space, path: Path, digests: DigestCache, locator: WeightLocator
 ) -> SpaceSpec | SpaceMaker:
-    where = f"spaces.{name}"
-    if not isinstance(entry, Mapping):
-        raise UsageError(f"{path}: {where} is not a table")
-    kinds = _URI_KEYS if "uri" in entry else _PRECOMPUTED_KEYS if "path" in entry else _SPACE_KEYS
-    in_full = "uri" not in entry and "path" not in entry
-    near = {**kinds, "uri": str, "path": str} if in_full else kinds  # a slip of any of them
-    check_keys(entry, near, path, f"{where}.")
-    given = {key: typed(value, kinds[key], path, f"{where}.{key}") for key, value in entry.items()}
-    if "uri" in entry:
-        uri = _anchored(given["uri"], path.parent)
-        return Model(
-            name, uri, given.get("hub"), path, digests, locator, given.get("centre", False)
-        )
-    if "path" in entry:
-        own = path.parent / expand_user(given["path"])
+    if isinstance(space, UriSpace):
+        uri = _anchored(space.uri, path.parent)
+        return Model(name, uri, space.hub, path, digests, locator, space.centre)
+    if isinstance(space, FolderSpace):
+        own = path.parent / expand_user(space.path)
         folder = locator.overrides.get(name, own).resolve()
         spec = resolve_uri(str(folder), digest_cache=digests)
-        spec = replace(spec, name=name, hub=given.get("hub", spec.hub))
-        spec = replace(spec, centre=given.get("centre", False))
+        hub = spec.hub if space.hub is None else space.hub
+        spec = replace(spec, name=name, hub=hub, centre=space.centre)
     else:
-        for key in ("adapter", "source", "dim", "modalities"):
-            if key not in given:
-                raise UsageError(
-                    f"{path}: {where}.{key} is missing",
-                    fix="or give uri = a model, or path = a folder",
-                )
-        modalities = [typed(m, str, path, f"{where}.modalities") for m in given["modalities"]]
-        # A file beside the lab file, or whatever else the adapter understands.
-        beside = path.parent / expand_user(given["source"])
-        tags, flops = given.get("preprocessing", {}), given.get("flops", {})
-        weights_digest = given.get("digest") or (digests.of(beside) if is_file(beside) else "")
-        spec = SpaceSpec(
-            name=name,
-            dim=given["dim"],
-            modalities=tuple(sorted(set(modalities))),
-            adapter=given["adapter"],
-            source=str(beside.resolve()) if exists(beside) else given["source"],
-            revision=given.get("revision", ""),
-            licence=given.get("licence", ""),
-            weights_digest=weights_digest,
-            preprocessing=tuple(
-                (m, typed(tags[m], str, path, f"{where}.preprocessing.{m}")) for m in sorted(tags)
-            ),
-            hub=given.get("hub"),
-            flops_per_item=tuple(
-                (m, typed(flops[m], float, path, f"{where}.flops.{m}")) for m in sorted(flops)
-            ),
-            lab=given.get("lab", ""),
-            centre=given.get("centre", False),
-        )
+        spec = _in_full(name, space, path, digests)
     if spec.dim < 1 or not spec.modalities:
-        raise UsageError(f"{path}: {where} needs a dim above 0 and at least one modality")
+        raise UsageError(f"{path}: spaces.{name} needs a dim above 0 and at least one modality")
     _check_modalities(spec, path)
     return spec
+
+
+def _in_full(name: str, space: AdapterSpace, path: Path, digests: DigestCache) -> SpaceSpec:
+    # A file beside the lab file, or whatever else the adapter understands.
+    beside = path.parent / expand_user(space.source)
+    return SpaceSpec(
+        name=name,
+        dim=space.dim,
+        modalities=tuple(sorted(set(space.modalities))),
+        adapter=space.adapter,
+        source=str(beside.resolve()) if exists(beside) else space.source,
+        revision=space.revision,
+        licence=space.licence,
+        weights_digest=space.digest or (digests.of(beside) if is_file(beside) else ""),
+        preprocessing=tuple(sorted(space.preprocessing.items())),
+        hub=space.hub,
+        flops_per_item=tuple(sorted(space.flops.items())),
+        lab=space.lab,
+        centre=space.centre,
+    )
 
 
 def _anchored(uri: str, folder: Path) -> str:

@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hyperparameters:
-    """Those that a lab file gives under ``[reaction]`` and that no plan chooses.
-
-    A further one is a field here, and what ``ops.fit`` does with it: labs, plans and keys take
-    it from this class. With ``metadata=UNLESS_DEFAULT`` it leaves the keys of earlier results
-    as they are.
-
-    Attributes:
-        learning_rate: Adam's, constant.
-    """
-
-    learning_rate: float = 1e-3
+from reactions.core.settings import Hyperparameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.settings import ReactionSettings
 from reactions.core.step import Step
 from reactions.core.types import Corpus, Fusion, Leaf, Modality, Space, leaves
 from reactions.data.holdout import Split, has_own_ids, ids_of, in_common
 from reactions.labs.choices import RULE, Training
-from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.lab import Lab
 from reactions.steps.quality import MeasureProduct, PairRows
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from reactions.core.errors import DataError, UsageError
+from reactions.core.settings import ReactionSettings
 from reactions.core.step import Step
 from reactions.core.types import (
     Corpus,
@@ -23,7 +24,7 @@ from reactions.core.types import (
 )
 from reactions.data.holdout import LEAST_HELD, Split, split
 from reactions.labs.choices import choose, training_settings
-from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.lab import Lab
 from reactions.ops.architectures import PAPER
 from reactions.planning.held_out import (
     Projector,

@@ -19,10 +19,10 @@ from typing import Any
 from reactions.core.errors import BundleError, DataError
 from reactions.core.hashing import digest
 from reactions.core.local_files import read_small_file
+from reactions.core.settings import ReactionSettings
 from reactions.core.types import Fusion, Space, SpaceSpec, leaves, shared_modalities
 from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
 from reactions.dsl.values import anchors_of, check_modality, check_recipe, factor_of, weight_of
-from reactions.labs.lab import ReactionSettings
 from reactions.products.bundle_folder import PROJECTORS
 from reactions.products.bundle_tensors import HeadPlace
 from reactions.products.tree import coefficients, mixtures, tree_from_json

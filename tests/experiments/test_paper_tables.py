@@ -12,6 +12,7 @@ import pytest
 from reactions import session
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import DataError, MissingError, StepError, UsageError
+from reactions.core.settings import ReactionSettings
 from reactions.core.types import FactorDefaults, Item, leaves
 from reactions.data.corpora import TextCorpus
 from reactions.dsl import check, parse
@@ -19,7 +20,7 @@ from reactions.eval.registry import get_task
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
 from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, TABLES, parse_rows
 from reactions.experiments.reproduce import measure
-from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.lab import Lab
 from reactions.run.events import PlanFinished
 from reactions.session import Session
 from reactions.store import Store

@@ -2,7 +2,7 @@ import pytest
 from lab_files import SPACE, load, refused, write
 
 from reactions.core.errors import MissingError, UsageError
-from reactions.labs.lab import ReactionSettings
+from reactions.core.settings import ReactionSettings
 from reactions.labs.lab_file import load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")

@@ -8,9 +8,10 @@ import numpy as np
 from fakes import headline
 
 from reactions.core.catalogue import Catalogue
+from reactions.core.settings import ReactionSettings
 from reactions.core.types import Corpus, Item
 from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
-from reactions.labs.lab import Lab, ReactionSettings
+from reactions.labs.lab import Lab
 from reactions.planning.planner import Planner
 
 TEXT = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"

@@ -1,0 +1,142 @@
+"""The hyper-parameters of a reaction, each declared once: type, default, range and description.
+
+Lab files, their JSON Schema and the check of a bundle's record read them from here.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from reactions.core.errors import UsageError, suggestion
+
+MAX_HOLDOUT = 0.5
+"""More than half held back would measure a product that hardly anything was learnt for."""
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    metadata: Mapping[str, Any] = MappingProxyType({}),
+    **limits: float,
+) -> Any:
+    """Declare a hyper-parameter.
+
+    Args:
+        default: its value where a lab file is silent.
+        description: for people, in editors and in errors.
+        metadata: more of its field.
+        limits: ``gt``, ``ge`` and ``le`` of a finite number.
+    """
+    return field(
+        default=default, metadata={**metadata, "description": description, "limits": limits}
+    )
+
+
+# Annotations are objects here (no ``from __future__``), so that choices are read from them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hyperparameters:
+    """Those that a lab file gives under ``[reaction]`` and that no plan chooses.
+
+    A further one is a field here, and what ``ops.fit`` does with it: labs, their schema, plans
+    and keys take it from this class. With ``metadata=UNLESS_DEFAULT`` it leaves the keys of
+    earlier results as they are.
+    """
+
+    learning_rate: float = setting(1e-3, "Adam's learning rate, constant.", gt=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactionSettings(Hyperparameters):
+    """Hyper-parameters of a reaction: those of ``Hyperparameters``, and these.
+
+    Temperatures and learning rate default to the paper's. Where width, batch size and epochs
+    are None, a plan chooses them from the number of rows (``reactions.labs.choices``).
+
+    Raises:
+        UsageError: a value is outside of its range, or not one of its choices.
+
+    Source: Molecule-Space, section 4.1; hidden width: the published checkpoints.
+    """
+
+    collect_temperature: float = setting(
+        1 / 100, "Temperature of the softmax that collects pseudo-pairs.", gt=0
+    )
+    info_nce_temperature: float = setting(1 / 50, "Temperature of the InfoNCE loss.", gt=0)
+    hidden_dim: int | None = setting(
+        None, "Width of the projectors' hidden layers; chosen by the number of rows.", gt=0
+    )
+    batch_size: int | None = setting(
+        None, "Pseudo-pairs an optimiser step; chosen by the number of rows.", ge=2
+    )
+    dr_epochs: int | None = setting(
+        None, "Passes over a subset for a displacement; chosen by the number of rows.", gt=0
+    )
+    cr_epochs: int | None = setting(
+        None, "Passes over a subset for a combination; chosen by the number of rows.", gt=0
+    )
+    holdout: float = setting(
+        0.05,
+        "Share of ids held back from training, to measure the product with.",
+        ge=0,
+        le=MAX_HOLDOUT,
+    )
+    precision: Literal["fast", "exact"] = setting(
+        "fast",
+        "Of collecting and training: 'fast' takes 16-bit products where the device has fast "
+        "ones, 'exact' computes in float32.",
+    )
+    # What float16 rounds away (2^-11 of each element) outweighs all other errors of ``exact``.
+    dtype: Literal["auto", "float16", "float32"] = setting(
+        "auto",
+        "How embeddings and pseudo-pairs are stored; 'auto' is float32 for 'exact', and "
+        "float16 for 'fast'.",
+    )
+    shard_rows: int = setting(1 << 16, "Rows a shard: what a killed run may lose.", gt=0)
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            choices = [choice for choice in get_args(entry.type) if isinstance(choice, str)]
+            if choices and value not in choices:
+                raise UsageError(
+                    f"reaction.{entry.name} is '{value}'", fix=suggestion(str(value), choices)
+                )
+            if not choices and value is not None:
+                what, limits = entry.metadata["description"], entry.metadata["limits"]
+                _check_range(f"reaction.{entry.name}", value, what, **limits)
+
+    @property
+    def stored_dtype(self) -> str:
+        """``"float16"`` or ``"float32"``: what ``dtype`` means at this precision."""
+        if self.dtype != "auto":
+            return self.dtype
+        return "float32" if self.precision == "exact" else "float16"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all settings as they act, as a JSON object."""
+        return {**asdict(self), "dtype": self.stored_dtype}
+
+
+def _check_range(
+    name: str,
+    value: float,
+    description: str,
+    *,
+    gt: float = -math.inf,
+    ge: float = -math.inf,
+    le: float = math.inf,
+) -> None:
+    if not (math.isfinite(value) and value > gt and ge <= value <= le):
+        limits = [f"above {gt:g}"] if gt > -math.inf else [f"at least {ge:g}"]
+        limits += [f"at most {le:g}"] if le < math.inf else []
+        why = f"it must be {' and '.join(limits)}. {description}"
+        raise UsageError(f"{name} is {value}", why=why)
+
+
+PAPER_SETTINGS = ReactionSettings(
+    hidden_dim=2048, batch_size=4096, dr_epochs=5, cr_epochs=20, holdout=0.0
+)
+"""The paper's own: its numbers for all, nothing held back."""

@@ -1,0 +1,356 @@
+"""What a lab file may say: a model for each of its tables.
+
+The models check keys, types and values, and give the JSON Schema that editors read
+(``molspace lab schema``). What needs a disk, a model or the lab that is extended is checked where
+the ``Lab`` is built, and so are ranges that hold beyond lab files (seed, hyper-parameters): here
+they are for editors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    model_validator,
+)
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import PydanticCustomError
+
+from reactions.core.errors import did_you_mean, suggestion
+from reactions.core.settings import ReactionSettings
+from reactions.data.sources.config import MAX_BAD, Depth
+from reactions.eval.registry import task_names
+from reactions.labs.mistakes import mistake
+from reactions.labs.section import (
+    Column,
+    Columns,
+    Delimiter,
+    Factor,
+    Section,
+    Share,
+    Texts,
+    check_table,
+    for_editors,
+)
+
+_USUAL = ("audio", "depth", "image", "text", "thermal", "video")
+"""Modalities that a near name must be a slip of; any other may be somebody's own."""
+
+
+# --- [lab], [reaction], [factors] --------------------------------------------------------
+
+
+class Head(Section):
+    """The lab itself."""
+
+    name: str | None = Field(None, description="Its name; the file's or folder's by default.")
+    label: str | None = Field(None, description="What every result says after 'lab:'.")
+    extends: str | None = Field(
+        None, description="A lab to start from: a built-in one's name, or a path."
+    )
+    seed: int | None = Field(
+        None,
+        description="Of generated corpora, of projectors, of evaluation data.",
+        json_schema_extra=for_editors(ge=0),
+    )
+    world_tasks: bool | None = Field(
+        None, description="Whether evaluation sets of the mini lab's world belong to it."
+    )
+
+
+def _reaction() -> Any:
+    settings: dict[str, Any] = {
+        setting.name: (
+            setting.type,
+            Field(
+                setting.default,
+                description=setting.metadata["description"],
+                json_schema_extra=for_editors(**setting.metadata["limits"]),
+            ),
+        )
+        for setting in fields(ReactionSettings)
+    }
+    doc = "Hyper-parameters; where it is silent, those of the lab that is extended."
+    return create_model("Reaction", __base__=Section, __doc__=doc, **settings)
+
+
+if TYPE_CHECKING:
+    Reaction = Section
+else:
+    Reaction = _reaction()
+"""What ``ReactionSettings`` declares; it checks the ranges."""
+
+Factors: TypeAlias = Annotated[dict[str, Factor], BeforeValidator(check_table)]
+
+
+class DefaultFactors(Section):
+    """The experts' combining factors where a reaction gives none, by shared modality."""
+
+    displacement: Factors = Field(
+        {}, alias="lambda", description="Of Dr: modality = factor; other = for all the rest."
+    )
+    combination: Factors = Field(
+        {}, alias="sigma", description="Of Cr: modality = factor; other = for all the rest."
+    )
+
+
+# --- [spaces.NAME] -----------------------------------------------------------------------
+
+
+class _Space(Section):
+    hub: str | None = Field(None, description="The modality all others are bound to.")
+    centre: bool = Field(False, description="Whether means are subtracted from embeddings.")
+
+
+class UriSpace(_Space):
+    """A model, described when it is first used."""
+
+    uri: str = Field(description="SCHEME:PLACE, such as hf:ORG/REPO or open_clip:MODEL/TAG.")
+
+
+class FolderSpace(_Space):
+    """A folder of embeddings, a file for each modality."""
+
+    path: str = Field(description="The folder; a relative one starts beside the lab file.")
+
+
+class AdapterSpace(_Space):
+    """A space described in full, for an adapter."""
+
+    ELSEWHERE = dict.fromkeys(("uri", "path"), ("", ""))
+    MISSING_FIX = "or give uri = a model, or path = a folder"
+
+    adapter: str = Field(description="A built-in adapter, or one of an installed package.")
+    source: str = Field(description="A file beside the lab file, or what the adapter takes.")
+    dim: int = Field(description="Width of its embeddings.", json_schema_extra=for_editors(ge=1))
+    modalities: list[str] = Field(description="What it embeds.", json_schema_extra={"minItems": 1})
+    revision: str = Field("", description="Of its weights: another one is another space.")
+    licence: str = Field("", description="Of its weights.")
+    digest: str = Field("", description="SHA-256 of its weights; computed where it is not given.")
+    preprocessing: dict[str, str] = Field(
+        {}, description="modality = tag: another tag is other embeddings."
+    )
+    flops: dict[str, float] = Field({}, description="modality = FLOPs to embed one item.")
+    lab: str = Field("", description="'mini' for stand-ins: all results made with them say so.")
+
+
+def _space_kind(table: Any) -> str:
+    given = table if isinstance(table, Mapping) else {}
+    return "#uri" if "uri" in given else "#path" if "path" in given else "#adapter"
+
+
+Space: TypeAlias = Annotated[
+    Annotated[UriSpace, Tag("#uri")]
+    | Annotated[FolderSpace, Tag("#path")]
+    | Annotated[AdapterSpace, Tag("#adapter")],
+    Discriminator(_space_kind),
+]
+
+
+# --- [corpora.MODALITY] ------------------------------------------------------------------
+
+
+class World(Section):
+    """Made-up items of the mini lab's world."""
+
+    world: int = Field(description="Number of items.", json_schema_extra=for_editors(ge=1))
+
+
+class _Items(Section):
+    """What is said of real items, however they are named."""
+
+    skip: Texts = Field([], description="Ids to leave out.")
+    max_bad: Share = Field(MAX_BAD, description="Share of items that may be unusable.")
+    check: Depth = Field(
+        "header", description="Look for damage at header and end, or decode every file in full."
+    )
+
+
+class Files(_Items):
+    """Files, folders with all below them, and shards."""
+
+    path: Texts = Field(
+        description="A path, URL or pattern, or several. Relative paths start beside the lab file; "
+        "$MOLSPACE_DATA is the folder of data."
+    )
+    member: str = Field("", description="File of a shard's sample, such as left.jpg.")
+
+    @classmethod
+    def missing(cls, name: str) -> PydanticCustomError:
+        """Return the error for a table of which nobody knows what kind it is."""
+        return mistake("", *_ONE_OF_THREE)
+
+
+class TextFiles(Files):
+    """Captions: lines, tables, and shards with captions inside."""
+
+    column: Columns = Field([], description="Names of the captions' columns, or numbers from 0.")
+    id: Annotated[
+        Column | None, BeforeValidator(lambda column: None if column == "" else column)
+    ] = Field(None, description="Name or number of the ids' column; else rows count.")
+    header: bool = Field(True, description="Of csv and tsv: the first row names the columns.")
+    delimiter: Delimiter = Field("", description="Of csv and tsv; found by itself if usual.")
+    quoted: bool | None = Field(None, description='Of csv and tsv: whether "..." are fields.')
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> TextFiles:
+        if len(set(self.column)) < len(self.column):
+            raise mistake("", ".column names a column twice")
+        for key, column in (*(("column", c) for c in self.column), ("id", self.id)):
+            if not self.header and isinstance(column, str) and column:
+                raise mistake(
+                    "",
+                    f".{key} is '{column}', but with header = false none has a name",
+                    f"give its number, from 0: {key} = 0",
+                )
+        return self
+
+
+class Manifest(_Items):
+    """Items that a JSON Lines file lists."""
+
+    manifest: str = Field(description="The file; a relative path starts beside the lab file.")
+
+
+_ONE_OF_THREE = (
+    " needs either world, manifest or path",
+    'path = "captions.txt", a folder, "shards-{0000..0009}.tar", or a list of them',
+)
+_OF_TEXTS = [key for key in TextFiles.model_fields if key not in Files.model_fields]
+World.ELSEWHERE = dict.fromkeys(
+    [*TextFiles.model_fields, "manifest"], (" takes nothing beside world", "remove the rest")
+)
+Files.ELSEWHERE = dict.fromkeys(("world", "manifest"), _ONE_OF_THREE) | {
+    key: (f".{key} says how texts are read; other modalities have no columns", "remove it")
+    for key in _OF_TEXTS
+}
+Manifest.ELSEWHERE = dict.fromkeys(("world", "path"), _ONE_OF_THREE) | {
+    key: (f".{key} goes with path, not with manifest", "remove it")
+    for key in [*_OF_TEXTS, "member"]
+}
+
+
+def _source_kind(table: Any) -> str:
+    return "#manifest" if isinstance(table, Mapping) and "manifest" in table else "#files"
+
+
+def _corpus_kind(table: Any) -> str:
+    if isinstance(table, list):
+        return "#list"
+    return "#world" if isinstance(table, Mapping) and "world" in table else _source_kind(table)
+
+
+_OneManifest: TypeAlias = Annotated[Manifest, Tag("#manifest")]
+_OneFiles: TypeAlias = Annotated[Files, Tag("#files")]
+_OneTextFiles: TypeAlias = Annotated[TextFiles, Tag("#files")]
+_OneWorld: TypeAlias = Annotated[World, Tag("#world")]
+_AtLeastOne = Field(min_length=1)
+_Sources: TypeAlias = Annotated[
+    list[Annotated[_OneFiles | _OneManifest, Discriminator(_source_kind)]], _AtLeastOne
+]
+_TextSources: TypeAlias = Annotated[
+    list[Annotated[_OneTextFiles | _OneManifest, Discriminator(_source_kind)]], _AtLeastOne
+]
+MediaCorpus: TypeAlias = Annotated[
+    _OneWorld | _OneFiles | _OneManifest | Annotated[_Sources, Tag("#list")],
+    Discriminator(_corpus_kind),
+]
+TextCorpus: TypeAlias = Annotated[
+    _OneWorld | _OneTextFiles | _OneManifest | Annotated[_TextSources, Tag("#list")],
+    Discriminator(_corpus_kind),
+]
+
+
+class Corpora(Section):
+    """What to train on: a table for each modality, or a list of tables."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, MediaCorpus]
+
+    text: TextCorpus | None = None
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Refuse what can only be a slip of a usual modality."""
+        if key not in _USUAL and did_you_mean(key, _USUAL):
+            raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, _USUAL))
+
+
+# --- [data] ------------------------------------------------------------------------------
+
+
+class DataFolder(Section):
+    """Where one evaluation set lies, as published."""
+
+    MISSING_FIX = 'path = "FOLDER"'
+
+    path: str = Field(description="Its folder, as published.")
+
+
+def _name_tasks(schema: JsonSchemaValue) -> None:
+    one = schema.pop("additionalProperties")
+    schema["properties"] |= dict.fromkeys(task_names(), one)
+    schema["additionalProperties"] = False
+
+
+class Data(Section):
+    """Where evaluation sets lie."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_name_tasks)
+    __pydantic_extra__: dict[str, DataFolder]
+
+    root: str | None = Field(None, description="A folder with a folder for each set.")
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Refuse what is not the name of an evaluation set."""
+        if key not in (known := ("root", *task_names())):
+            raise mistake("unknown key ", f".{key}", suggestion(key, known))
+
+    def sets(self) -> Mapping[str, DataFolder]:
+        """Return the sets that it names, by task."""
+        return self.__pydantic_extra__
+
+
+# --- the whole file ----------------------------------------------------------------------
+
+
+class LabFile(Section):
+    """A lab of molspace: spaces, corpora, evaluation sets and hyper-parameters."""
+
+    lab: Head = Field(default_factory=Head)
+    reaction: Reaction = Field(default_factory=Reaction)
+    factors: DefaultFactors = Field(default_factory=DefaultFactors)
+    spaces: Annotated[dict[str, Space], BeforeValidator(check_table)] = Field(
+        {}, description="Space by name."
+    )
+    corpora: Corpora = Field(default_factory=Corpora)
+    data: Data = Field(default_factory=Data)
+
+
+class _TomlSchema(GenerateJsonSchema):
+    """JSON Schema for TOML, which has no null: what may be left out is not null then."""
+
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        value = super().default_schema(schema)
+        return {k: v for k, v in value.items() if k != "default" or v not in (None, "", [], {})}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of lab files."""
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        **LabFile.model_json_schema(schema_generator=_TomlSchema),
+        "title": "molspace lab file",
+    }

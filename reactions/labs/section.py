@@ -1,0 +1,139 @@
+"""Tables and values of lab files as pydantic models and types: what all of them have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from reactions.core.errors import suggestion
+from reactions.labs.mistakes import mistake
+
+_KEYWORDS = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum"}
+
+
+class Section(BaseModel):
+    """A table of a lab file, whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+    ELSEWHERE: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Keys of tables that may stand in its place: what is wrong with one here, and the fix."""
+
+    MISSING_FIX: ClassVar[str] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, table: Any) -> Any:
+        table = check_table(table)
+        for key in table:
+            cls.check_key(key)
+        for name, field in cls.model_fields.items():
+            if field.is_required() and name not in table:
+                raise cls.missing(name)
+        return table
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Refuse a key that the table does not have; the error has no place yet."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        if key not in known:
+            if key in cls.ELSEWHERE:
+                what, fix = cls.ELSEWHERE[key]
+                raise mistake("", what, fix)
+            raise mistake("unknown key ", f".{key}", suggestion(key, [*known, *cls.ELSEWHERE]))
+
+    @classmethod
+    def missing(cls, name: str) -> PydanticCustomError:
+        """Return the error for a key that has to be there."""
+        return mistake("", f".{name} is missing", cls.MISSING_FIX)
+
+
+def check_table(table: Any) -> Any:
+    """Refuse what is not a table."""
+    if not isinstance(table, Mapping):
+        raise mistake("'", "' is not a table")
+    return table
+
+
+def for_editors(**limits: float) -> dict[str, Any]:
+    """Return limits (``gt``, ``ge``, ``le``) for the JSON Schema alone; others check them."""
+    return {_KEYWORDS[name]: limit for name, limit in limits.items()}
+
+
+# --- values ------------------------------------------------------------------------------
+
+
+def _check_not_blank(text: str) -> str:
+    if not text.strip():
+        raise mistake("", " is empty")
+    return text
+
+
+def _share(words: str) -> AfterValidator:
+    def check(value: float) -> float:
+        if not 0 <= value <= 1:
+            raise mistake("", f" must be {words}, not {value!r}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_column(value: Any) -> Any:
+    if type(value) is int:
+        if value < 0:
+            raise mistake("", f" is {value}; columns are counted from 0")
+    elif not isinstance(value, str):
+        raise mistake("", f" must be a string or a whole number, not {value!r}")
+    else:
+        _check_not_blank(value)
+    return value
+
+
+def _check_delimiter(text: str) -> str:
+    if len(text) != 1 or text in ('"', "\r", "\n", "\0"):
+        raise mistake(
+            "",
+            " must be one character, no quote and no line break",
+            'delimiter = ";"   or, for tabs,   delimiter = "\\t"',
+        )
+    return text
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+_FROM_0_TO_1 = Field(json_schema_extra=for_editors(ge=0, le=1))
+Text: TypeAlias = Annotated[
+    str, AfterValidator(_check_not_blank), Field(json_schema_extra={"pattern": r"\S"})
+]
+Texts: TypeAlias = Annotated[
+    list[Text], BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])
+]
+"""One or several."""
+
+Factor: TypeAlias = Annotated[float, _share("0 to 1"), _FROM_0_TO_1]
+Share: TypeAlias = Annotated[float, _share("a share from 0 to 1"), _FROM_0_TO_1]
+_NameOrNumber: TypeAlias = Text | Annotated[int, Field(json_schema_extra=for_editors(ge=0))]
+Column: TypeAlias = Annotated[_NameOrNumber, BeforeValidator(_check_column)]
+Columns: TypeAlias = Annotated[
+    list[Column],
+    BeforeValidator(_as_list, json_schema_input_type=_NameOrNumber | list[_NameOrNumber]),
+]
+"""One or several."""
+
+Delimiter: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_delimiter),
+    Field(json_schema_extra={"pattern": r'^[^"\r\n\u0000]$'}),
+]
