@@ -1,18 +1,15 @@
-"""One step on its way into the store, cut into tasks for workers."""
+"""One step on its way into the store: what is claimed of it here, and what others make."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
-from typing import TypeAlias
 
 from reactions.core.errors import StepError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
+from reactions.run.backend import Progress, Rows
 from reactions.run.events import (
     EventSink,
     StepFinished,
@@ -22,51 +19,46 @@ from reactions.run.events import (
     Waiting,
 )
 from reactions.run.schedule import needs_of
-from reactions.run.threads import Mailbox
-from reactions.run.validate import check_result
-from reactions.run.worker import Worker
 from reactions.store import Partial, Store
 from reactions.store.reuse import reuse_rows
 
-Inputs: TypeAlias = Mapping[str, Artifact]
-Range: TypeAlias = tuple[int, int]
-"""(first row, row after the last) of a shard"""
+_LOOK_EVERY_S = 0.05
+_LOOK_EVERY_MOST_S = 0.5
+"""How often to look for what other processes make: ever less often while nothing changes."""
 
+_PATIENCE_S = 1.0
+"""Another process verifies what is there, or joins shards: soon over, unless it takes longer."""
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a worker can do next.
-
-    Attributes:
-        jobs: what it is done for.
-        run: runs in a worker; returns what then has to happen in the calling thread.
-    """
-
-    jobs: tuple[Job, ...]
-    run: Callable[[Worker], Callable[[], None]]
+_ENTRY = "entry"
 
 
 class Job:
-    """A step that has to run.
+    """A step that has to run, by this process, by others that use the store, or by several.
 
-    A step made by rows is made shard by shard, several at a time where there are several
-    workers, and then completed. Other steps are one task. Whatever a worker made, it also
-    stores, so no results queue up in memory. All but the tasks happens in the calling thread.
+    A step that is not made by rows is claimed whole, by a lock. One that is made by rows is
+    claimed shard by shard, so that processes share it:
+
+    - The entry's lock is shared by all that take part. Who comes first holds it alone for a
+      moment, to verify what a killed run left and to take over rows made for other corpora.
+    - Each shard has a lock of its own, held while it is made. Finished shards are on the disk.
+    - The claim of the last shard is kept until the one to join all of them is taken, so only
+      one process does that: others wait for a shard that is claimed before they try.
+
+    The locks are the kernel's: those of a process that died are free at once. All methods
+    are called in one thread.
 
     Args:
         step: the step.
         position: in the plan.
         missing: keys of the inputs that have to be made first.
         store: where the result goes.
-        events: told what happens.
-        mailbox: of the calling thread.
+        events: called with what happens.
 
     Attributes:
         needs: what the step wants kept on its device.
-        claimed: the right to make the result is, or was, ours.
-        tasks: what workers can do for it now.
         artifact: the result, once it is there.
-        ran: the result was made here.
+        ran: the result, or some rows of it, were made here.
+        look_again_s: nothing can be claimed before this time (``time.monotonic``).
     """
 
     def __init__(
@@ -77,84 +69,160 @@ class Job:
         *,
         store: Store,
         events: EventSink,
-        mailbox: Mailbox,
     ) -> None:
         self.step = step
         self.position = position
         self.missing = missing
         self.needs = needs_of(step)
-        self.claimed = False
-        self.tasks: deque[Task] = deque()
         self.artifact: Artifact | None = None
         self.ran = False
+        self.look_again_s = 0.0
         self._name = (step.key, step.kind, step.label)
         self._store = store
         self._events = events
-        self._mailbox = mailbox
-        self._lock = ExitStack()
-        self._waiting = False
-        self._began = 0.0
+        self._entry = ExitStack()
+        self._claims: dict[Rows | None, ExitStack] = {}  # None: the whole, or to join shards
+        self._elsewhere: set[Rows] = set()  # claimed by others, when last looked at
+        self._shards: Partial | None = None
+        self._may_join = False
+        self._began_s: float | None = None
         self._unit = "rows"
         self._rows_stored = 0
-        self._rows_made: dict[int, int] = {}  # by the first row of shards in progress
-        self._inputs: Inputs = {}
-        self._shards: Partial | None = None
-        self._missing_rows: list[Range] = []
-        self._shards_left = 0
+        self._rows_made: dict[Rows, int] = {}  # of shards in progress here
+        self._pause_s = _LOOK_EVERY_S
+        self._waits_since_s: float | None = None
+        self._is_waiting = False
+        self._holder: int | None = None
+        self._is_soon_free = False
 
-    def claim(self, inputs: Inputs) -> None:
-        """Take the right to make the result, unless another process has it.
+    # --- claims ----------------------------------------------------------------------
+
+    def claim_whole(self) -> bool:
+        """Take the right to make a step that is not made by rows.
 
         A result that another process has made since the plan was scheduled is taken as it is.
-        ``hand_out_shards`` then gives tasks to a job that is made by rows.
         """
-        step = self.step
-        if not self._lock.enter_context(self._store.lock(step.key, self._tell_waiting)):
-            self._lock.close()
+        if not self._claim(None):
+            return False
+        if self._is_there():
+            return False
+        self._start()
+        return True
+
+    def take_part(self) -> bool:
+        """Take part in making a step by rows; False if that is not possible, or not necessary."""
+        if self._shards is None:
+            with ExitStack() as stack:
+                lock = stack.enter_context(
+                    self._store.lock(self.step.key, self._note_holder, shared=True)
+                )
+                self._is_soon_free = True
+                if lock is None or self._is_there():
+                    return False
+                shards = self._store.partial(self.step, verify=lock.is_alone)
+                if lock.is_alone:
+                    if self.step.corpus is not None:
+                        reuse_rows(self._store, shards, self.step, self.step.corpus)
+                    if not lock.share():
+                        return False
+                self._entry = stack.pop_all()
+                self._shards = shards
+        return bool(self._claims) or not self._is_there()
+
+    def lacking(self) -> list[Rows]:
+        """Return the shards that are neither finished nor in progress here."""
+        finished = self._partial.finished
+        self._rows_stored = sum(b - a for a, b in finished if (a, b) not in self._claims)
+        return [rows for rows in self._partial.missing() if rows not in self._claims]
+
+    def claim_shard(self, rows: Rows) -> bool:
+        """Take the right to make a shard, unless another process has it or has made it."""
+        if not self._claim(rows):
+            self._elsewhere.add(rows)
+            return False
+        self._elsewhere.discard(rows)
+        # In this order: shards go once the entry is there.
+        if rows not in self._partial.missing() or self._store.has(self.step.key):
+            self._claims.pop(rows).close()
+            return False
+        self._start()
+        return True
+
+    def claim_join(self) -> bool:
+        """Take the right to join the finished shards, if all are and no other process has it."""
+        if self._may_join:
+            self._may_join = False
+            return True
+        if self._claims or self.lacking():
+            return False
+        for rows in sorted(self._elsewhere):  # whoever made the last one joins them
+            if not self._claim(rows):
+                return False
+            self._claims.pop(rows).close()
+            self._elsewhere.discard(rows)
+        if self._is_there() or not self._claim(None, _ENTRY) or self._is_there():
+            return False
+        self._start()
+        return True
+
+    def wait(self) -> None:
+        """Look again later; if another process is the reason, say so once."""
+        now_s = time.monotonic()
+        self.look_again_s = now_s + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _LOOK_EVERY_MOST_S)
+        if self._claims or self._is_waiting:
             return
-        self.claimed = True
-        if (artifact := self._store.lookup(step.key)) is not None:
-            self.close()
-            self._events(StepHit(*self._name))
-            self.artifact = artifact
-            return
-        self._began = time.monotonic()
-        self._inputs = inputs
-        if step.n_rows is None:
-            self._events(StepStarted(*self._name))
-            self.tasks.append(Task((self,), self._make_whole))
-            return
-        self._shards = self._store.partial(step)
-        if step.corpus is not None:
-            reuse_rows(self._store, self._shards, step, step.corpus)
-        self._missing_rows = self._shards.missing()
-        self._rows_stored = step.n_rows - sum(b - a for a, b in self._missing_rows)
-        self._events(StepStarted(*self._name, self._rows_stored, step.n_rows))
-        self._shards_left = len(self._missing_rows)
-        if not self._missing_rows:
-            self.tasks.append(Task((self,), self._complete))
+        if self._waits_since_s is None:
+            self._waits_since_s = now_s
+        if not self._is_soon_free or now_s - self._waits_since_s >= _PATIENCE_S:
+            self._is_waiting = True
+            self._events(Waiting(*self._name, self._holder))
 
     def close(self) -> None:
-        """Give the right back, if we have it."""
-        self._lock.close()
+        """Give all rights back."""
+        for claim in self._claims.values():
+            claim.close()
+        self._claims.clear()
+        self._entry.close()
 
-    # --- in a worker -----------------------------------------------------------------
+    # --- what workers report ---------------------------------------------------------
 
-    def _make_whole(self, worker: Worker) -> Callable[[], None]:
-        worker.begin(self.needs, partial(self._mailbox.tell, self._progress))
-        artifact = self.step.run(worker, self._inputs, 0, 1)
-        check_result(self.step, artifact, 0, None)
-        self._store.put(self.step, artifact)
-        return partial(self._finish, self._stored())
+    def follow(self, rows: Rows | None, progress: Progress) -> None:
+        """Take note of the progress of a call that makes rows, or all."""
+        if rows is None:
+            self._events(StepProgress(*self._name, progress.done, progress.total, progress.unit))
+            return
+        size = rows[1] - rows[0]
+        self._unit = progress.unit
+        self._rows_made[rows] = progress.done * size // progress.total if progress.total else size
+        self._report_rows()
 
-    def _store_shard(self, start: int, stop: int, artifact: Artifact) -> None:
-        check_result(self.step, artifact, start, stop)
-        self._store.add_shard(self._partial, start, stop, artifact)
+    def finish(self, rows: Rows | None, *, is_whole: bool) -> None:
+        """Take note that a unit of work is done.
 
-    def _complete(self, worker: Worker) -> Callable[[], None]:
-        worker.begin(self.needs, partial(self._mailbox.tell, self._progress))
-        self._store.complete(self._partial)
-        return partial(self._finish, self._stored())
+        Args:
+            rows: of the work.
+            is_whole: False where shards could not be joined, for some have to be made again.
+
+        Raises:
+            StepError: what was stored is gone already.
+        """
+        with self._claims.pop(rows):  # until the next one is taken
+            self.ran = True
+            self._look_soon()
+            if rows is not None:
+                self._rows_made.pop(rows, None)
+                is_last = not self.lacking() and not self._claims
+                self._report_rows()
+                self._may_join = is_last and self._claim(None, _ENTRY)
+            elif is_whole and not self._is_there():
+                raise StepError(
+                    f"the result of '{self.step.label}' vanished from the store",
+                    why="another program removed or damaged it just after it was written",
+                    fix="run again",
+                )
+
+    # --- within ----------------------------------------------------------------------
 
     @property
     def _partial(self) -> Partial:
@@ -162,87 +230,70 @@ class Job:
             raise StepError(f"'{self.step.label}' is not made by rows")
         return self._shards
 
-    def _stored(self) -> Artifact:
-        artifact = self._store.lookup(self.step.key)
-        if artifact is None:
-            raise StepError(
-                f"the result of '{self.step.label}' vanished from the store",
-                why="another program removed or damaged it just after it was written",
-                fix="run again",
-            )
-        return artifact
+    def _claim(self, rows: Rows | None, part: str = "") -> bool:
+        """Take the lock of the entry, or of a part of it, and keep it as a claim."""
+        with ExitStack() as stack:
+            if rows is not None:
+                part = f"{rows[0]}-{rows[1]}"
+            lock = self._store.lock(self.step.key, self._note_holder, part=part)
+            if stack.enter_context(lock):
+                self._claims[rows] = stack.pop_all()
+                return True
+        self._is_soon_free = part == _ENTRY
+        return False
 
-    # --- in the calling thread -------------------------------------------------------
-
-    def _finish_shard(self, start: int, stop: int) -> None:
-        self._rows_made.pop(start, None)
-        self._rows_stored += stop - start
-        self._tell_rows()
-        self._shards_left -= 1
-        if self._shards_left == 0:
-            self.tasks.append(Task((self,), self._complete))
-
-    def _finish(self, artifact: Artifact) -> None:
+    def _is_there(self) -> bool:
+        """Return whether the result is there; then nothing is left to do."""
+        self.artifact = self._store.lookup(self.step.key)
+        if self.artifact is None:
+            return False
         self.close()
-        self._inputs = {}
-        self.artifact, self.ran = artifact, True
-        self._events(StepFinished(*self._name, time.monotonic() - self._began))
+        if self.ran and self._began_s is not None:
+            self._events(StepFinished(*self._name, time.monotonic() - self._began_s))
+        else:
+            self._events(StepHit(*self._name))
+        return True
 
-    def _progress(self, done: int, total: int, unit: str) -> None:
-        self._events(StepProgress(*self._name, done, total, unit))
+    def _start(self) -> None:
+        self._look_soon()
+        if self._began_s is None:
+            self._began_s = time.monotonic()
+            self._events(StepStarted(*self._name, self._rows_stored, self.step.n_rows or 0))
 
-    def _progress_of_rows(self, start: int, rows: int, done: int, total: int, unit: str) -> None:
-        """Tell progress of a call that makes a shard, as rows of the whole."""
-        self._unit = unit
-        self._rows_made[start] = done * rows // total if total else rows
-        self._tell_rows()
+    def _look_soon(self) -> None:
+        self.look_again_s, self._pause_s, self._waits_since_s = 0.0, _LOOK_EVERY_S, None
 
-    def _tell_rows(self) -> None:
+    def _note_holder(self, pid: int | None) -> None:
+        self._holder = pid
+
+    def _report_rows(self) -> None:
         done = self._rows_stored + sum(self._rows_made.values())
         self._events(StepProgress(*self._name, done, self.step.n_rows or 0, self._unit))
 
-    def _tell_waiting(self, pid: int | None) -> None:
-        if not self._waiting:
-            self._waiting = True
-            self._events(Waiting(*self._name, pid))
 
-
-def hand_out_shards(jobs: Sequence[Job]) -> None:
-    """Give claimed jobs their tasks: a shard that several of them lack is one task.
+def claim_rows(jobs: Sequence[Job]) -> tuple[list[Job], Rows] | None:
+    """Claim a shard of steps that can be run together, of as many of them as lack it.
 
     Args:
-        jobs: a single one, or several whose steps can be run together.
+        jobs: that take part; one or several.
+
+    Returns:
+        Those whose shard was claimed, in the plan's order, and its rows; None for none.
     """
-    lacking: dict[Range, list[Job]] = {}
-    for job in jobs:
-        for rows in job._missing_rows:
+    lacking: dict[Rows, list[Job]] = {}
+    # All processes claim in the same order, so that one gets all of a shard: if the first step
+    # is refused, another process is just about to claim the rest.
+    for job in sorted(jobs, key=lambda job: job.step.key):
+        for rows in job.lacking():
             lacking.setdefault(rows, []).append(job)
-        job._missing_rows = []
-    for (start, stop), members in lacking.items():
-        members[0].tasks.append(Task(tuple(members), partial(_make_shards, members, start, stop)))
-
-
-def _make_shards(
-    members: Sequence[Job], start: int, stop: int, worker: Worker
-) -> Callable[[], None]:
-    """Make the same rows of several steps at once, or of one; runs in a worker."""
-    first = members[0]
-
-    def report(done: int, total: int, unit: str) -> None:
-        for job in members:
-            first._mailbox.tell(job._progress_of_rows, start, stop - start, done, total, unit)
-
-    worker.begin(first.needs, report)
-    if len(members) == 1:
-        artifacts = [first.step.run(worker, first._inputs, start, stop)]
-    else:
-        steps, inputs = [job.step for job in members], [job._inputs for job in members]
-        artifacts = type(first.step).run_together(worker, steps, inputs, start, stop)
-    for job, artifact in zip(members, artifacts, strict=True):
-        job._store_shard(start, stop, artifact)
-
-    def follow() -> None:
-        for job in members:
-            job._finish_shard(start, stop)
-
-    return follow
+    for in_order in (True, False) if len(jobs) > 1 else (False,):
+        for rows, members in sorted(lacking.items(), key=lambda item: item[0]):
+            claimed: list[Job] = []
+            for job in members:
+                if job.claim_shard(rows):
+                    claimed.append(job)
+                elif in_order and not claimed:
+                    break
+            if claimed:
+                return sorted(claimed, key=lambda job: job.position), rows
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,14 +20,12 @@ class Schedule:
     Attributes:
         pending: steps to run, every one after its inputs.
         hits: steps whose results the store has: targets, and inputs of ``pending``.
-        found: the artifacts of ``hits`` by key.
-        uses: how often ``pending`` reads each key.
+        artifacts: of ``hits``, by key.
     """
 
     pending: tuple[Step, ...]
     hits: tuple[Step, ...]
-    found: dict[Digest, Artifact]
-    uses: Counter[Digest]
+    artifacts: dict[Digest, Artifact]
 
 
 def schedule(targets: Sequence[Step], lookup: Callable[[Digest], Artifact | None]) -> Schedule:
@@ -42,7 +39,7 @@ def schedule(targets: Sequence[Step], lookup: Callable[[Digest], Artifact | None
         targets: steps whose results are wanted.
         lookup: the store's.
     """
-    found: dict[Digest, Artifact] = {}
+    artifacts: dict[Digest, Artifact] = {}
     hits: list[Step] = []
     pending: dict[Digest, Step] = {}
     entered: set[Digest] = set()
@@ -53,7 +50,7 @@ def schedule(targets: Sequence[Step], lookup: Callable[[Digest], Artifact | None
             return None
         entered.add(step.key)
         if (artifact := lookup(step.key)) is not None:
-            found[step.key] = artifact
+            artifacts[step.key] = artifact
             hits.append(step)
             return None
         return (source for _, source in step.inputs)
@@ -73,9 +70,7 @@ def schedule(targets: Sequence[Step], lookup: Callable[[Digest], Artifact | None
                 pending[step.key] = step
                 stack.pop()
 
-    ordered = _encoders_first(list(pending.values()))
-    uses = Counter(source.key for step in ordered for _, source in step.inputs)
-    return Schedule(tuple(ordered), tuple(hits), found, uses)
+    return Schedule(tuple(_encoders_first(list(pending.values()))), tuple(hits), artifacts)
 
 
 def keys_of(targets: Iterable[Step]) -> set[Digest]:

@@ -1,21 +1,23 @@
-"""A worker: one device, what it holds, and what it lends a running step."""
+"""A worker: one device, what it holds, and how it does a unit of work."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from reactions.core.types import Encoder, SpaceSpec
+from reactions.core.errors import StepError
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest, Encoder, SpaceSpec
+from reactions.run.backend import Progress, Report, Work
 from reactions.run.device import free_device_memory
-from reactions.run.schedule import Needs
+from reactions.run.schedule import Needs, needs_of
+from reactions.run.validate import check_result
+from reactions.store import Store
 
 LoadEncoder = Callable[[SpaceSpec, str], Encoder]
 """Opens a space on a device. Called in one thread at a time, while others may run steps."""
-
-Report = Callable[[int, int, str], None]
-"""Takes (done, total, unit)."""
 
 _T = TypeVar("_T")
 
@@ -30,50 +32,108 @@ class Stopped(BaseException):
 
 
 class Worker:
-    """Runs steps on one device, one at a time; see ``graph.Context`` for what it lends them.
+    """Does units of work on one device, one at a time; lends steps a ``core.step.Context``.
 
-    It holds one encoder and one shared object at most, and only for as long as the steps
-    it runs name the same ones: two large ones may not fit beside each other.
+    It reads inputs from the store by key, and puts results there: nothing else has to be sent
+    to where it is. It holds one encoder, one shared object and the inputs of one unit of work
+    at most, and only while the work it is given needs the same ones: two large ones may not
+    fit beside each other.
 
     Args:
+        store: where inputs and results are.
         device: ``"cpu"`` or ``"cuda:N"``.
         load_encoder: opens a space on a device.
-        stopping: set when the run ends early.
-
-    Attributes:
-        holds: what it holds or is about to hold, as far as who hands out work knows.
+        stopping: set when the run ends early; by default never.
     """
 
-    def __init__(self, device: str, load_encoder: LoadEncoder, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        store: Store,
+        device: str,
+        load_encoder: LoadEncoder,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.device = device
-        self.holds: Needs = frozenset()
+        self._store = store
         self._load_encoder = load_encoder
-        self._stopping = stopping
+        self._stopping = stopping or threading.Event()
         self._needs: Needs = frozenset()
         self._report: Report = _ignore
-        self._told = 0.0
+        self._reported_s = 0.0
         self._encoder: tuple[SpaceSpec, Encoder] | None = None
         self._shared: tuple[Any] | None = None
+        self._inputs: dict[Digest, Artifact] = {}
 
-    def begin(self, needs: Needs, report: Report) -> None:
-        """Get ready for (part of) a step: drop what it does not need.
+    # --- what the dispatcher asks for ------------------------------------------------
+
+    def perform(self, work: Work, report: Report) -> bool:
+        """Do a unit of work: what it makes is in the store afterwards.
 
         Args:
-            needs: of the step.
-            report: told its progress.
+            work: what to do.
+            report: called with its progress.
+
+        Returns:
+            False when shards could not be joined, for some were missing or damaged.
 
         Raises:
             Stopped: the run ends early.
+            MolspaceError: whatever a step or the store raises.
+            Exception: a step raised it.
         """
         self._check()
+        needs = needs_of(work.steps[0])
         self._keep(self._needs & needs)
         self._needs, self._report = needs, report
+        if work.joins_shards:
+            return self._store.complete(self._store.partial(work.steps[0], verify=False))
+        self._make(work)
+        return True
 
     def drop(self) -> None:
         """Drop all that is held."""
-        self.holds = self._needs = frozenset()
+        self._needs = frozenset()
         self._report = _ignore
+        self._inputs = {}
         self._keep(self._needs)
+
+    def _make(self, work: Work) -> None:
+        start, stop = work.rows or (0, 1)
+        inputs = self._read_inputs(work)
+        first, *others = work.steps
+        if others:
+            artifacts = type(first).run_together(self, work.steps, inputs, start, stop)
+        else:
+            artifacts = [first.run(self, inputs[0], start, stop)]
+        for step, artifact in zip(work.steps, artifacts, strict=True):
+            if work.rows is None:
+                check_result(step, artifact, 0, None)
+                self._store.put(step, artifact)
+            else:
+                check_result(step, artifact, start, stop)
+                shards = self._store.partial(step, verify=False)
+                self._store.add_shard(shards, start, stop, artifact)
+
+    def _read_inputs(self, work: Work) -> list[Mapping[str, Artifact]]:
+        """Return the inputs of each step; those that the last work had too are not read again."""
+        keys = {key for named in work.inputs for _, key in named}
+        self._inputs = {key: rows for key, rows in self._inputs.items() if key in keys}
+        for step, named in zip(work.steps, work.inputs, strict=True):
+            for name, key in named:
+                if key not in self._inputs:
+                    self._inputs[key] = self._read(step, name, key)
+        return [{name: self._inputs[key] for name, key in named} for named in work.inputs]
+
+    def _read(self, step: Step, name: str, key: Digest) -> Artifact:
+        if (artifact := self._store.lookup(key)) is None:
+            raise StepError(
+                f"input '{name}' of '{step.label}' vanished from the store",
+                why="another program removed or damaged it after it was made",
+                fix="run again",
+            )
+        return artifact
+
+    # --- what steps ask for ----------------------------------------------------------
 
     def encoder(self, spec: SpaceSpec) -> Encoder:
         """Return the loaded space; the last one is freed before another is loaded."""
@@ -90,20 +150,22 @@ class Worker:
             return build()
         if self._shared is None:
             self._shared = (build(),)
-        found: _T = self._shared[0]
-        return found
+        built: _T = self._shared[0]
+        return built
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Tell how much of the present call is done, at most ten times a second.
+        """Report how much of the present call is done, at most ten times a second.
 
         Raises:
             Stopped: the run ends early.
         """
         self._check()
-        now = time.monotonic()
-        if done >= total or now - self._told >= _PROGRESS_EVERY_S:
-            self._told = now
-            self._report(done, total, unit)
+        now_s = time.monotonic()
+        if done >= total or now_s - self._reported_s >= _PROGRESS_EVERY_S:
+            self._reported_s = now_s
+            self._report(Progress(done, total, unit))
+
+    # --- within ----------------------------------------------------------------------
 
     def _check(self) -> None:
         if self._stopping.is_set():
@@ -123,5 +185,5 @@ class Worker:
             free_device_memory(self.device)
 
 
-def _ignore(done: int, total: int, unit: str) -> None:
+def _ignore(signal: object) -> None:
     pass

@@ -11,7 +11,7 @@ from toy_steps import make_step
 from reactions.core.errors import StepError
 from reactions.core.step import Artifact
 from reactions.run import events as ev
-from reactions.run.threads import Mailbox
+from reactions.run.mailbox import Mailbox
 from reactions.store import Store
 
 
@@ -83,15 +83,15 @@ def test_events_are_told_in_the_calling_thread(store):
 def test_a_mailbox_calls_in_its_own_thread():
     mailbox, calls = Mailbox(), []
     note = lambda name: calls.append((name, threading.current_thread()))  # noqa: E731
-    mailbox.tell(note, "here")
-    other = threading.Thread(target=mailbox.tell, args=(note, "there"))
+    mailbox.call(note, "here")
+    other = threading.Thread(target=mailbox.call, args=(note, "there"))
     other.start()
     other.join()
     here = threading.current_thread()
     assert calls == [("here", here)]
-    mailbox.serve(0)
+    mailbox.deliver()
     assert calls == [("here", here), ("there", here)]
-    mailbox.serve(0)
+    mailbox.deliver()
 
 
 def test_shards_that_differ_are_refused_though_made_together(store, monkeypatch):
