@@ -2,14 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import finish, log_of, spawn
 from toy import by_rows, executor
 
 from reactions.run import events as ev
@@ -20,40 +17,6 @@ from reactions.store import Store
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "cache")
-
-
-HERE = Path(__file__).parent
-SUPPORT = HERE.parent / "support"
-
-
-def spawn(code, root):
-    """Run code that has a store, the toy steps, and a file to append to, in another process."""
-    prelude = f"""
-        import os, signal, sys, time
-        from pathlib import Path
-        sys.path[:0] = [{str(HERE)!r}, {str(SUPPORT)!r}]
-        from toy import by_rows, counting, executor
-        from reactions.store import Store
-        store = Store(Path({str(root)!r}))
-        log = Path({str(root)!r} + ".log")
-        def note(text):
-            with log.open("a") as f: f.write(f"{{text}}\\n")
-    """
-    source = textwrap.dedent(prelude) + textwrap.dedent(code)
-    return subprocess.Popen(
-        [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(process, returncode=0):
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == returncode, err
-    return out, err
-
-
-def log_of(root):
-    path = Path(f"{root}.log")
-    return path.read_text().split() if path.exists() else []
 
 
 def test_hits_import_no_torch(store):

@@ -1,0 +1,212 @@
+"""Processes that run the same command on one store share its steps, shard by shard."""
+
+import json
+import os
+import signal
+import time
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from processes import finish, log_of, spawn
+from toy import Sink, by_rows, executor
+
+from reactions.run import events as ev
+from reactions.store import Store
+
+N, SHARD = 24, 2  # twelve shards
+WORK = f"""
+    import json
+    seen, ran = [], []
+    step = by_rows(ran, {N}, {SHARD}, hook=lambda start: (note(start), make(start)))
+    rows = executor(store, seen).run([step])[step.key].arrays["x"].to_array().ravel().tolist()
+    names = [type(event).__name__ for event in seen]
+    print(json.dumps({{"rows": rows, "made": ran, "events": names}}))
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cache")
+
+
+def start(store, n, make="time.sleep(0.1)"):
+    """Start processes that all begin to work at the same time."""
+    gate = f"""
+    def make(start): {make}
+    def is_first():
+        try: Path(f"{{log}}.first").mkdir()
+        except FileExistsError: return False
+        return True
+    note(f"pid{{os.getpid()}}")
+    while log.read_text().count("pid") < {n}: time.sleep(0.005)
+    """
+    return [spawn(gate + WORK, store.root) for _ in range(n)]
+
+
+def shards_of(store):
+    return [int(word) for word in log_of(store.root) if not word.startswith("pid")]
+
+
+def wait_until(condition):
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def assert_sound(store):
+    assert list(store.verify()) == []
+    for folder in ("tmp", "locks", "partial"):
+        assert list((store.root / folder).iterdir()) == []
+
+
+def test_three_processes_share_one_step(store):
+    results = [json.loads(finish(process)[0]) for process in start(store, 3)]
+    assert all(result["rows"] == list(range(N)) for result in results)
+    assert all(result["made"] for result in results)  # each of them makes some
+    assert sorted(shards_of(store)) == list(range(0, N, SHARD))  # and none twice
+    for result in results:
+        assert result["events"].count("StepStarted") == 1
+        assert result["events"].count("StepFinished") == 1
+        assert "StepHit" not in result["events"]
+        assert result["events"].count("Waiting") <= 1
+    assert len(list((store.root / "entries").glob("*/*"))) == 1
+    assert_sound(store)
+
+
+def test_the_others_finish_what_a_killed_process_began(store):
+    processes = start(store, 3, "time.sleep(600 if start == 6 and is_first() else 0.1)")
+    shards = store.partial(by_rows([], N, SHARD), verify=False)
+    wait_until(lambda: shards.missing() == [(6, 8)])
+    # All but one shard are made. Its maker never ends; the others wait for it.
+    (lock,) = (store.root / "locks").glob("*.6-8.lock")
+    maker = int(lock.read_text())
+    assert all(process.poll() is None for process in processes)
+    os.kill(maker, signal.SIGKILL)
+    others = [process for process in processes if process.pid != maker]
+    results = [json.loads(finish(process)[0]) for process in others]
+    assert [result["rows"] for result in results] == [list(range(N))] * 2
+    assert all("Waiting" in result["events"] for result in results)
+    counts = {first: shards_of(store).count(first) for first in range(0, N, SHARD)}
+    assert counts == {first: 2 if first == 6 else 1 for first in range(0, N, SHARD)}
+    (killed,) = (process for process in processes if process.pid == maker)
+    finish(killed, -signal.SIGKILL)
+    assert list((store.root / "locks").iterdir()) == []
+    assert list(store.verify()) == []
+
+
+def test_who_has_nothing_to_do_says_whom_it_waits_for(store):
+    """The first shard is made here; a process that has the other one is waited for."""
+    step, seen, elsewhere = by_rows([], 4, 2), [], ExitStack()
+    other = Store(store.root)
+    elsewhere.enter_context(other.lock(step.key, part="2-4"))
+
+    def follow(event):
+        seen.append(event)
+        if isinstance(event, ev.Waiting):
+            elsewhere.close()
+
+    rows = executor(store, Sink(follow)).run([step])[step.key].arrays["x"]
+    assert np.array_equal(rows.to_array().ravel(), np.arange(4))
+    ((pid, label),) = [(e.pid, e.label) for e in seen if isinstance(e, ev.Waiting)]
+    assert (pid, label) == (os.getpid(), "rows")
+    assert [e.done for e in seen if isinstance(e, ev.StepProgress)][-1] == 4
+
+
+def test_rows_that_others_make_count_as_done(store):
+    """And a step of which only others made rows is a hit, not one that ran here."""
+    step, seen, elsewhere = by_rows([], 4, 2), [], ExitStack()
+    other = Store(store.root)
+    elsewhere.enter_context(other.lock(step.key, part="0-2"))
+    elsewhere.enter_context(other.lock(step.key, part="2-4"))
+    made = executor(Store(store.root / "elsewhere")).run([step])[step.key]
+
+    def follow(event):
+        seen.append(event)
+        if isinstance(event, ev.Waiting):
+            other.put(step, made)
+
+    executor(store, Sink(follow)).run([step])
+    elsewhere.close()
+    kinds = [type(event).__name__ for event in seen]
+    assert kinds == ["PlanStarted", "Waiting", "StepHit", "PlanFinished"]
+    assert seen[-1].executed == 0
+
+
+def test_an_earlier_version_at_work_on_a_step_is_left_alone(store):
+    """It holds the whole step: it does not know of locks of shards."""
+    ran, step = [], by_rows([], 4, 2)
+    code = """
+        import fcntl
+        path = store.root / "locks" / f"{by_rows([], 4, 2).key}.lock"
+        path.parent.mkdir(parents=True)
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            note("held")
+            sys.stdin.read()
+    """
+    earlier = spawn(code, store.root)
+    wait_until(lambda: log_of(store.root) == ["held"])
+    seen = []
+
+    def follow(event):
+        seen.append(event)
+        if isinstance(event, ev.Waiting):
+            earlier.kill()
+
+    executor(store, Sink(follow)).run([by_rows(ran, 4, 2)])
+    assert [event.pid for event in seen if isinstance(event, ev.Waiting)] == [earlier.pid]
+    finish(earlier, -signal.SIGKILL)
+    assert ran == [(0, 2), (2, 4)]
+    assert store.has(step.key)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (5, 2)])
+def test_processes_that_cut_a_step_differently_both_end_well(store, sizes):
+    code = """
+        step = by_rows([], 30, {size}, hook=lambda start: time.sleep(0.02))
+        rows = executor(store).run([step])[step.key].arrays["x"]
+        assert rows.to_array().ravel().tolist() == list(range(30))
+    """
+    for process in [spawn(code.format(size=size), store.root) for size in sizes]:
+        finish(process)
+    assert list(store.verify()) == []
+    assert list((store.root / "locks").iterdir()) == []
+
+
+def test_a_group_of_steps_is_not_torn_apart(store):
+    """Two processes that claim shards of steps that run together get whole shards."""
+    from reactions.run.job import Job, claim_rows
+
+    steps = [by_rows([], 8, 2, seed=seed) for seed in range(3)]
+    groups = [
+        [
+            Job(step, i, set(), store=Store(store.root), events=lambda event: None)
+            for i, step in enumerate(steps)
+        ]
+        for _ in range(2)
+    ]
+    for group in groups:
+        assert all(job.take_part() for job in group)
+    claimed = [claim_rows(group) for group in (*groups, *groups)]
+    assert [(len(members), rows) for members, rows in claimed] == [
+        (3, (0, 2)),
+        (3, (2, 4)),
+        (3, (4, 6)),
+        (3, (6, 8)),
+    ]
+    assert claim_rows(groups[0]) is None
+    # What only one step lacks is not waited for because of the others.
+    first = min(groups[0], key=lambda job: job.step.key)
+    for job in groups[0]:
+        if job is not first:
+            job.close()
+    members, rows = claim_rows(groups[1])
+    assert rows == (0, 2)
+    assert len(members) == 2
+    for group in groups:
+        for job in group:
+            job.close()
