@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import textwrap
 import time
 from contextlib import ExitStack
 
@@ -17,7 +18,11 @@ from reactions.store import Store
 N, SHARD = 24, 2  # twelve shards
 WORK = f"""
     import json
-    seen, ran = [], []
+    class Seen(list):
+        def append(self, event):
+            super().append(event)
+            if type(event).__name__ == "Waiting": note("Waiting")
+    seen, ran = Seen(), []
     step = by_rows(ran, {N}, {SHARD}, hook=lambda start: (note(start), make(start)))
     rows = executor(store, seen).run([step])[step.key].arrays["x"].to_array().ravel().tolist()
     names = [type(event).__name__ for event in seen]
@@ -30,22 +35,33 @@ def store(tmp_path):
     return Store(tmp_path / "cache")
 
 
-def start(store, n, make="time.sleep(0.1)"):
-    """Start processes that all begin to work at the same time."""
-    gate = f"""
-    def make(start): {make}
-    def is_first():
-        try: Path(f"{{log}}.first").mkdir()
-        except FileExistsError: return False
-        return True
-    note(f"pid{{os.getpid()}}")
-    while log.read_text().count("pid") < {n}: time.sleep(0.005)
-    """
-    return [spawn(gate + WORK, store.root) for _ in range(n)]
+@pytest.fixture
+def start(store):
+    """Start processes that all begin to work at the same time, and end when the test does."""
+    processes = []
+
+    def begin(n, make="time.sleep(0.1)"):
+        gate = f"""
+        def make(start): {make}
+        def is_first():
+            try: Path(f"{{log}}.first").mkdir()
+            except FileExistsError: return False
+            return True
+        note(f"pid{{os.getpid()}}")
+        while log.read_text().count("pid") < {n}: time.sleep(0.005)
+        """
+        source = textwrap.dedent(gate) + textwrap.dedent(WORK)
+        processes.extend(spawn(source, store.root) for _ in range(n))
+        return processes
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def shards_of(store):
-    return [int(word) for word in log_of(store.root) if not word.startswith("pid")]
+    return [int(word) for word in log_of(store.root) if word.isdecimal()]
 
 
 def wait_until(condition):
@@ -61,8 +77,8 @@ def assert_sound(store):
         assert list((store.root / folder).iterdir()) == []
 
 
-def test_three_processes_share_one_step(store):
-    results = [json.loads(finish(process)[0]) for process in start(store, 3)]
+def test_three_processes_share_one_step(store, start):
+    results = [json.loads(finish(process)[0]) for process in start(3)]
     assert all(result["rows"] == list(range(N)) for result in results)
     assert all(result["made"] for result in results)  # each of them makes some
     assert sorted(shards_of(store)) == list(range(0, N, SHARD))  # and none twice
@@ -75,11 +91,12 @@ def test_three_processes_share_one_step(store):
     assert_sound(store)
 
 
-def test_the_others_finish_what_a_killed_process_began(store):
-    processes = start(store, 3, "time.sleep(600 if start == 6 and is_first() else 0.1)")
+def test_the_others_finish_what_a_killed_process_began(store, start):
+    processes = start(3, "time.sleep(600 if start == 6 and is_first() else 0.1)")
     shards = store.partial(by_rows([], N, SHARD), verify=False)
     wait_until(lambda: shards.missing() == [(6, 8)])
     # All but one shard are made. Its maker never ends; the others wait for it.
+    wait_until(lambda: log_of(store.root).count("Waiting") == 2)
     (lock,) = (store.root / "locks").glob("*.6-8.lock")
     maker = int(lock.read_text())
     assert all(process.poll() is None for process in processes)
@@ -87,7 +104,6 @@ def test_the_others_finish_what_a_killed_process_began(store):
     others = [process for process in processes if process.pid != maker]
     results = [json.loads(finish(process)[0]) for process in others]
     assert [result["rows"] for result in results] == [list(range(N))] * 2
-    assert all("Waiting" in result["events"] for result in results)
     counts = {first: shards_of(store).count(first) for first in range(0, N, SHARD)}
     assert counts == {first: 2 if first == 6 else 1 for first in range(0, N, SHARD)}
     (killed,) = (process for process in processes if process.pid == maker)
@@ -114,8 +130,7 @@ def test_who_has_nothing_to_do_says_whom_it_waits_for(store):
     assert [e.done for e in seen if isinstance(e, ev.StepProgress)][-1] == 4
 
 
-def test_rows_that_others_make_count_as_done(store):
-    """And a step of which only others made rows is a hit, not one that ran here."""
+def test_a_step_that_only_others_made_is_a_hit(store):
     step, seen, elsewhere = by_rows([], 4, 2), [], ExitStack()
     other = Store(store.root)
     elsewhere.enter_context(other.lock(step.key, part="0-2"))
