@@ -1,6 +1,30 @@
-"""Counts, rates and times in words."""
+"""Counts, rates and times in words, and how often they are worth a line."""
 
 from __future__ import annotations
+
+_LINE_EVERY_S = 10.0
+
+
+class LinesDue:
+    """Says when the next line about each of several things is due: every ten seconds."""
+
+    def __init__(self) -> None:
+        self._due_s: dict[str, float] = {}
+
+    def begin(self, what: str, now_s: float) -> None:
+        """Let the first line be due in ten seconds, not at once."""
+        self._due_s[what] = now_s + _LINE_EVERY_S
+
+    def are_due(self, what: str, now_s: float) -> bool:
+        """Return whether a line is due now; the next one is then due in ten seconds."""
+        if now_s < self._due_s.get(what, now_s):
+            return False
+        self.begin(what, now_s)
+        return True
+
+    def forget(self, what: str) -> None:
+        """Let the next line about something be due at once."""
+        self._due_s.pop(what, None)
 
 
 def counted(n: int, noun: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from molspace_cli.amounts import LinesDue
 from molspace_cli.console import say
 from reactions.core.printable import printable_cell
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     Batches = Iterator[tuple[list[Item], NDArray[Any]]]
 
 _SHOWN_PROBLEMS = 20
-_LINE_EVERY_S = 10.0
 
 
 class Report:
@@ -45,7 +45,8 @@ class Report:
         self._live = live and not quiet and sys.stderr is not None and sys.stderr.isatty()
         self._stack = ExitStack()
         self._update: Callable[[str], None] = lambda text: None
-        self._began_s = self._line_due_s = 0.0
+        self._began_s = 0.0
+        self._lines = LinesDue()
 
     def __enter__(self) -> Report:
         if self._live and os.environ.get("TERM") != "dumb":
@@ -70,7 +71,7 @@ class Report:
     def follow(self, batches: Batches) -> Batches:
         """Pass batches on, counting and timing them."""
         self._began_s = time.monotonic()
-        self._line_due_s = self._began_s + _LINE_EVERY_S
+        self._lines.begin("", self._began_s)
         for items, rows in batches:
             self.embedded.update(item.modality for item in items)
             if not self._literal:
@@ -92,8 +93,7 @@ class Report:
         n = self.embedded.total() + self.skipped
         text = f"{n} items, {n / max(now_s - self._began_s, 1e-3):.0f}/s"
         self._update(text)
-        if now_s >= self._line_due_s and not (self._live or self._quiet):
-            self._line_due_s = now_s + _LINE_EVERY_S
+        if not (self._live or self._quiet) and self._lines.are_due("", now_s):
             say(text)
 
     def finish(self, about: Mapping[str, Any]) -> None:

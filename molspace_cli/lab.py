@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from molspace_cli import options
 from molspace_cli.console import print_json, print_path, say
-
-if TYPE_CHECKING:
-    from reactions.run.events import EventSink
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -127,7 +123,7 @@ def train(
 
     Prints the path of a lab file that extends the mini lab with them.
     """
-    from molspace_cli.progress import progress
+    from molspace_cli.progress import epochs, progress
     from reactions.labs.mini.training import RECIPES
     from reactions.labs.mini.training import train as train_encoders
     from reactions.labs.mini.write_lab_file import write_lab_file
@@ -146,7 +142,7 @@ def train(
     expected = tuple(Expected(name, "train", scenes * 1e9) for name, scenes in work.items())
     events(PlanStarted(len(expected), 0, expected))
     try:
-        train_encoders(out, seed=seed, progress=_epochs(events))
+        train_encoders(out, seed=seed, progress=epochs(events))
     except BaseException:
         events(PlanStopped())
         raise
@@ -169,21 +165,3 @@ def _make_folder(out: Path) -> None:
         why = error.strerror or str(error)
     if why:
         raise StoreError(f"cannot write to {out}", why=why, fix="another folder: --out DIR")
-
-
-def _epochs(events: EventSink) -> Callable[[str, int, int], None]:
-    """Return what turns epochs that are done into events of a step for each encoder."""
-    from reactions.run.events import StepFinished, StepProgress, StepStarted
-
-    began_s: dict[str, float] = {}
-
-    def tell(name: str, done: int, total: int) -> None:
-        step = (name, "train", f"train {name}")
-        if name not in began_s:
-            began_s[name] = time.monotonic()
-            events(StepStarted(*step, total=total))
-        events(StepProgress(*step, done, total, "epochs"))
-        if done == total:
-            events(StepFinished(*step, time.monotonic() - began_s[name]))
-
-    return tell

@@ -218,7 +218,7 @@ def lab(
     no server.
     """
     from molspace_cli.confirm import agree
-    from molspace_cli.scanning import scans
+    from molspace_cli.progress import scans
     from reactions.core.protocols import allow_network, deny_network
     from reactions.labs.lab_file import load_lab
     from reactions.weights.locate import digest_cache

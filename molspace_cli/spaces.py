@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import complete, options
 from molspace_cli.console import (
-    human_bytes,
     human_flops,
     print_json,
     print_note,
@@ -18,7 +16,7 @@ from molspace_cli.console import (
     say,
 )
 from molspace_cli.groups import grouped
-from reactions.core.printable import printable_cell
+from molspace_cli.progress import downloads
 
 if TYPE_CHECKING:
     from reactions.core.types import Corpus, Item, Modality, SpaceSpec
@@ -165,9 +163,12 @@ def fetch(
     for weights, licence in known.items():
         if licence:
             say(f"{weights}: {_licence(licence)}")
-    on_progress = _downloads(quiet)
     found = bring(
-        called, wanted, WeightLocator.of_environment(), digest_cache(), on_progress=on_progress
+        called,
+        wanted,
+        WeightLocator.of_environment(),
+        digest_cache(),
+        on_progress=downloads(quiet=quiet),
     )
     if as_json:
         print_json(
@@ -273,24 +274,3 @@ def _licence(licence: str) -> str:
         return "licence unknown: see where it comes from"
     restricted = "NC" in licence.upper().replace("_", "-").split("-")
     return f"licence {licence}" + (": NOT for commercial use" if restricted else "")
-
-
-def _downloads(quiet: bool) -> Any:
-    """Return what reports downloads: a line that moves on a terminal, else one a file."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    begun: set[str] = set()
-
-    def on_progress(what: str, done: int, total: int) -> None:
-        if quiet:
-            return
-        if terminal:
-            share = (
-                f"{100 * done // total} % of {human_bytes(total)}" if total else human_bytes(done)
-            )
-            end = "\n" if total and done >= total else ""
-            print(f"\r{printable_cell(what)}: {share}   ", end=end, file=sys.stderr, flush=True)
-        elif what not in begun:
-            begun.add(what)
-            say(f"{what}: downloading" + (f" {human_bytes(total)}" if total else ""))
-
-    return on_progress

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from molspace_cli.bars import elide, rows
-from molspace_cli.progress import Live
+from molspace_cli.live import Live
 from reactions.run import events as ev
 
 PRODUCT = "(ImageBind + Dr(InternVL))"

@@ -2,18 +2,18 @@
 
 import pytest
 
-from molspace_cli import scanning
+from molspace_cli import progress
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(scanning.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
 def test_a_scan_has_a_beginning_and_an_end(clock, capsys):
-    tell = scanning.scans()
+    tell = progress.scans()
     for at, done in ((0.0, 0), (1.0, 4000), (2.0, 8000), (3.2, 12000)):
         clock[0] = at
         tell("texts for leaks", done, 12000)
@@ -24,7 +24,7 @@ def test_a_scan_has_a_beginning_and_an_end(clock, capsys):
 
 
 def test_a_long_scan_has_a_line_every_ten_seconds(clock, capsys):
-    tell = scanning.scans()
+    tell = progress.scans()
     for second in range(0, 26):
         clock[0] = float(second)
         tell("captions", second * 10, 0)
@@ -38,7 +38,7 @@ def test_a_long_scan_has_a_line_every_ten_seconds(clock, capsys):
 
 
 def test_scans_side_by_side_and_again(clock, capsys):
-    tell = scanning.scans()
+    tell = progress.scans()
     for what in ("a", "b", "a"):
         tell(what, 0, 5)
     tell("a", 5, 5)
@@ -55,6 +55,6 @@ def test_scans_side_by_side_and_again(clock, capsys):
 
 
 def test_a_scan_that_was_remembered_and_quiet_say_nothing(clock, capsys):
-    scanning.scans()("texts for leaks", 12, 12)
-    scanning.scans(quiet=True)("texts for leaks", 0, 12)
+    progress.scans()("texts for leaks", 12, 12)
+    progress.scans(quiet=True)("texts for leaks", 0, 12)
     assert capsys.readouterr().err == ""

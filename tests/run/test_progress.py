@@ -6,7 +6,10 @@ import sys
 import pytest
 from toy import Sink, by_rows, counting, executor
 
-from molspace_cli.progress import Live, Plain, Quiet, duration, progress
+from molspace_cli.amounts import duration
+from molspace_cli.display import Plain, Quiet
+from molspace_cli.live import Live
+from molspace_cli.progress import progress
 from reactions.run import events as ev
 from reactions.store import Store
 
@@ -232,7 +235,7 @@ def test_durations(seconds, text):
 
 def test_importing_it_is_cheap():
     code = (
-        "import sys, molspace_cli.progress\n"
+        "import sys, molspace_cli.progress, molspace_cli.live\n"
         "assert not {'torch', 'rich', 'numpy'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
