@@ -153,7 +153,7 @@ class _Fusing(_Reaction):
         space: the expert.
         factors: the expert's share of each shared modality; None for defaults.
         anchors: one subset of the pseudo sets, sorted; None for the mixture.
-        recipe: one of ``RECIPES``.
+        recipe: name of one of ``ops.recipes``.
         centre: whether the expert is taken less its modality means; None as the lab says.
         span, spans: where it was written, without its weight; where each option's value was.
     """

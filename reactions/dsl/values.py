@@ -8,14 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal, TypeAlias
 
-from reactions.core.errors import UsageError, suggestion
+from reactions.core.errors import UsageError
 from reactions.core.types import LETTERS, Anchors, Modality
+from reactions.ops.recipe import PAPER
+from reactions.ops.recipes import recipe_of
 
 MAX_NESTING = 24
 """Products within products; deeper ones would strain every recursive walk."""
 
 RESERVED = ("Dr", "Cr", "Ft", "Lcl")
-RECIPES = ("paper", "cmcr", "exmcr")
 Factors: TypeAlias = float | tuple[float, ...] | tuple[tuple[Modality, float], ...]
 """One for all shared modalities, one for each in alphabetical order, or by name."""
 
@@ -157,10 +158,9 @@ def check_recipe(recipe: str) -> None:
     """Refuse an unknown training recipe.
 
     Raises:
-        UsageError: it is none of ``RECIPES``.
+        UsageError: no recipe has this name.
     """
-    if recipe not in RECIPES:
-        raise UsageError(f"unknown recipe '{recipe}'", fix=suggestion(recipe, RECIPES))
+    recipe_of(recipe)
 
 
 def factors_of(option: str, value: object) -> Factors:
@@ -235,7 +235,7 @@ def print_options(options: Mapping[str, Any]) -> str:
     """
     text = ""
     for name, value in options.items():
-        if value is None or (name, value) == ("recipe", RECIPES[0]):
+        if value is None or (name, value) == ("recipe", PAPER):
             continue
         if name == "data":
             # TVA letters where every anchor has one, else names.

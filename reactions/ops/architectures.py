@@ -1,19 +1,9 @@
-"""What the recipes of training differ in: layers and constants. Plans need these without torch.
-
-``paper`` is Molecule-Space's own pipeline. ``cmcr`` and ``exmcr`` put the projector structure
-and the learning objective of C-MCR and Ex-MCR in its place. Which side is projected, the
-pseudo-pairs and the optimiser stay as they are; those methods train one projector, on all
-pseudo-pairs, so there is no mixture. (Table 9 does not say whether its rows had one.)
-
-Source: Molecule-Space, section 4.4, Table 9.
-"""
+"""What projectors consist of, and the constants of two objectives; nothing here needs torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-PAPER = "paper"
 
 EXPANSION = 2
 """Hidden layers of C-MCR's and Ex-MCR's MLPs are twice as wide as what enters (published heads:
@@ -65,20 +55,19 @@ class Layer:
     identity: bool = False
 
 
-def layers(recipe: str, in_dim: int, out_dim: int, hidden_dim: int) -> tuple[Layer, ...]:
-    """Return the layers of a recipe's head, first to last.
+def paper_layers(in_dim: int, out_dim: int, hidden_dim: int) -> tuple[Layer, ...]:
+    """Return the layers of Molecule-Space's projector (hidden_dim there: 2048)."""
+    return _mlp(in_dim, hidden_dim, out_dim)
 
-    Args:
-        recipe: ``paper``, or one of ``CONSTANTS``.
-        in_dim: width of the space that is projected.
-        out_dim: width of the space it is projected into.
-        hidden_dim: of the paper's projector; the others derive theirs from ``in_dim``.
-    """
-    if recipe == PAPER:
-        return _mlp(in_dim, hidden_dim, out_dim)
+
+def cmcr_layers(in_dim: int, out_dim: int, hidden_dim: int) -> tuple[Layer, ...]:
+    """Return the layers of C-MCR's head, whose hidden width follows from ``in_dim``."""
+    return _mlp(in_dim, EXPANSION * in_dim, out_dim)
+
+
+def exmcr_layers(in_dim: int, out_dim: int, hidden_dim: int) -> tuple[Layer, ...]:
+    """Return the layers of Ex-MCR's head: a linear layer that starts as the identity, two MLPs."""
     wide = EXPANSION * in_dim
-    if recipe == "cmcr":
-        return _mlp(in_dim, wide, out_dim)
     return (
         Layer(in_dim, in_dim, normalised=False, identity=True),
         *_mlp(in_dim, wide, in_dim),
@@ -93,4 +82,6 @@ def _mlp(n_in: int, hidden: int, n_out: int) -> tuple[Layer, Layer]:
 def size(plan: tuple[Layer, ...]) -> int:
     """Return how many numbers a head stores: parameters and running statistics."""
     # A bias, and a normalisation's scale, shift, mean and variance.
-    return sum(one.n_in * one.n_out + one.n_out * (5 if one.normalised else 1) for one in plan)
+    return sum(
+        layer.n_in * layer.n_out + layer.n_out * (5 if layer.normalised else 1) for layer in plan
+    )

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from reactions.core.errors import DataError
-from reactions.ops.architectures import PAPER
-from reactions.ops.mcr import McrTrainer, make_head
+from reactions.ops.heads import make_head
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.precision import Precision, full_float32
-from reactions.ops.projector import Head, Projector
-from reactions.ops.projector_step import Trainer
+from reactions.ops.projector import Head
+from reactions.ops.recipe import PAPER, Job
+from reactions.ops.recipes import recipe_of
 from reactions.ops.training_settings import TrainingSettings
 
 __all__ = ["PseudoSet", "PseudoTable", "TrainingSettings", "fit"]
@@ -60,9 +60,8 @@ def fit(
         precision: ``exact`` computes in float32; ``fast`` multiplies in bfloat16 where the device
             does that fast, with float32 weights, statistics and Adam.
         resident: keep all rows on ``device`` rather than windows of them. Same result.
-        recipe: whose projector and loss. All but the paper's are trained by plain autograd in
-            float32, with temperature and width of their own in place of those in ``settings``.
-        shared: places of the modalities that source and target both have, for C-MCR's loss.
+        recipe: name of the recipe whose projector and loss; see ``recipe.Recipe``.
+        shared: places of the modalities that source and target both have.
         progress: called with (steps done, steps in all).
 
     Returns:
@@ -81,31 +80,11 @@ def fit(
     batch_size = min(settings.batch_size, n)
     if batch_size < 2:
         raise DataError(f"{n} pseudo-pairs are too few to train on", why="batch norm needs 2")
-    projector: Head
-    trainer: Trainer | McrTrainer
-    if recipe == PAPER:
-        projector = paper = Projector(
-            pairs.source_dim, pairs.target_dim, settings.hidden_dim, seed=settings.seed
-        )
-        projector.to(pairs.device)
-        trainer = Trainer(
-            paper,
-            *pairs.modalities,
-            batch_size,
-            temperature=settings.temperature,
-            learning_rate=settings.learning_rate,
-            dtype=pairs.dtype,
-        )
-    else:
-        projector = make_head(recipe, pairs.source_dim, pairs.target_dim, seed=settings.seed)
-        projector.to(pairs.device)
-        trainer = McrTrainer(
-            projector,
-            recipe,
-            shared,
-            learning_rate=settings.learning_rate,
-            seed=settings.seed,
-        )
+    dims = pairs.source_dim, pairs.target_dim
+    projector = make_head(recipe, *dims, settings.hidden_dim, seed=settings.seed)
+    projector.to(pairs.device)
+    job = Job(recipe, settings, *pairs.modalities, shared, batch_size, pairs.dtype)
+    trainer = recipe_of(recipe).make_trainer(projector, job)
     generator = torch.Generator().manual_seed(settings.seed)
     steps = n // batch_size
     history: list[float] = []

@@ -40,55 +40,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from reactions.core.errors import DataError
-from reactions.ops.architectures import CONSTANTS, EXPANSION, layers
+from reactions.ops.architectures import CONSTANTS
 from reactions.ops.losses import info_nce
-from reactions.ops.projector import COUNTER, Head, Projector
+from reactions.ops.projector import Head
+from reactions.ops.recipe import Job
 from reactions.ops.tensors import unit
 
 Pairs: TypeAlias = Sequence[tuple[int, int]]
 """(place among the modalities projected, place among those of the frozen side)"""
-
-
-class ExtendingHead(Head):
-    """Ex-MCR's head: Linear, then twice Linear - BatchNorm - ReLU - Linear - BatchNorm, then L2.
-
-    The first layer starts as the identity; the second MLP changes the width.
-
-    Args:
-        in_dim: width of the space that is projected.
-        out_dim: width of the space it is projected into.
-        seed: of the Xavier-uniform weights of the MLPs; biases start at zero.
-    """
-
-    def __init__(self, in_dim: int, out_dim: int, *, seed: int = 0) -> None:
-        super().__init__(layers("exmcr", in_dim, out_dim, 0), seed=seed)
-
-    def within(self, x: Tensor) -> Tensor:
-        """Return the (n, in_dim) unit rows behind the linear layer: still in their own space."""
-        return unit(self.layers[0](x))
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> ExtendingHead:
-        """Rebuild a head, in eval mode, from what ``state`` returned.
-
-        Raises:
-            KeyError: a tensor is missing.
-            RuntimeError: a tensor has a wrong shape or is unexpected.
-        """
-        return cls(state["0.weight"].shape[1], state["9.weight"].shape[0]).load(state)
-
-
-def head_class(recipe: str) -> type[Projector] | type[ExtendingHead]:
-    """Return the class that rebuilds a recipe's heads. C-MCR's differ from ours in width alone."""
-    return ExtendingHead if recipe == "exmcr" else Projector
-
-
-def make_head(recipe: str, in_dim: int, out_dim: int, *, seed: int = 0) -> Head:
-    """Return an untrained head of C-MCR's or Ex-MCR's."""
-    if recipe == "exmcr":
-        return ExtendingHead(in_dim, out_dim, seed=seed)
-    return Projector(in_dim, out_dim, EXPANSION * in_dim, seed=seed)
 
 
 # --- objectives ----------------------------------------------------------------------
@@ -136,6 +95,19 @@ def gap(x: Tensor) -> Tensor:
     return torch.stack(terms).sum() if terms else x.new_zeros(())
 
 
+def within(head: Head, x: Tensor) -> Tensor:
+    """Return the unit rows behind the linear layer of Ex-MCR's head: still in their own space.
+
+    Args:
+        head: of ``exmcr``'s layers.
+        x: (n, in_dim) unit-norm rows.
+
+    Returns:
+        (n, in_dim) unit-norm rows.
+    """
+    return unit(head.layers[0](x))
+
+
 def cmcr_loss(projected: Tensor, targets: Tensor, shared: Pairs) -> Tensor:
     """C-MCR's objective.
 
@@ -157,11 +129,11 @@ def cmcr_loss(projected: Tensor, targets: Tensor, shared: Pairs) -> Tensor:
     return torch.stack(between).sum() + constants.intra_weight * gap(projected)
 
 
-def exmcr_loss(within: Tensor, projected: Tensor, targets: Tensor) -> Tensor:
+def exmcr_loss(inside: Tensor, projected: Tensor, targets: Tensor) -> Tensor:
     """Ex-MCR's objective.
 
     Args:
-        within: (s, n, d_in) float, unit-norm rows behind the head's linear layer.
+        inside: (s, n, d_in) float, unit-norm rows behind the head's linear layer.
         projected: (s, n, d) float, unit-norm rows out of the head.
         targets: (t, n, d) float, unit-norm rows of the frozen side.
 
@@ -176,7 +148,7 @@ def exmcr_loss(within: Tensor, projected: Tensor, targets: Tensor) -> Tensor:
         info_nce(x, y, temperature=constants.temperature)
         for x, y in itertools.product(projected, targets)
     ]
-    return torch.stack(between).mean() + constants.intra_weight * gap(within)
+    return torch.stack(between).mean() + constants.intra_weight * gap(inside)
 
 
 class McrTrainer:
@@ -193,7 +165,7 @@ class McrTrainer:
     def __init__(
         self, head: Head, recipe: str, shared: Pairs, *, learning_rate: float, seed: int
     ) -> None:
-        self._head, self._shared = head, shared
+        self._head, self._recipe, self._shared = head, recipe, shared
         self._variance = CONSTANTS[recipe].noise_variance
         device = next(head.parameters()).device
         self._generator = torch.Generator(device).manual_seed(seed)
@@ -220,9 +192,17 @@ class McrTrainer:
         # All modalities' rows go through together: see Head.forward.
         rows, (sources, n, _) = x.flatten(0, 1), x.shape
         projected = self._head(rows).view(sources, n, -1)
-        if isinstance(self._head, ExtendingHead):
-            return exmcr_loss(self._head.within(rows).view(x.shape), projected, y)
+        if self._recipe == "exmcr":
+            return exmcr_loss(within(self._head, rows).view(x.shape), projected, y)
         return cmcr_loss(projected, y, self._shared)
+
+
+def trainer(head: Head, job: Job) -> McrTrainer:
+    """Return the trainer of ``cmcr`` and ``exmcr``; see ``recipe.Recipe``."""
+    settings = job.settings
+    return McrTrainer(
+        head, job.recipe, job.shared, learning_rate=settings.learning_rate, seed=settings.seed
+    )
 
 
 # --- published checkpoints -----------------------------------------------------------
@@ -256,40 +236,3 @@ PUBLISHED: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 """Recipe and head to published tensor name and ours. C-MCR's two heads project the two spaces it
 connects: in its CLAP-CLIP checkpoint Head_A is CLAP's and Head_B CLIP's. (Its ULIP-CLIP heads are
 half MLPs, and refused.)"""
-
-
-def from_published(recipe: str, state: Mapping[str, Tensor]) -> dict[str, Head]:
-    """Rebuild the heads of a published checkpoint, in eval mode.
-
-    Args:
-        recipe: ``cmcr`` or ``exmcr``.
-        state: the checkpoint's tensors by their published names.
-
-    Returns:
-        ``Head_A`` and ``Head_B``, or ``Head``: published Head1 and Head2 in one.
-
-    Raises:
-        DataError: a tensor is missing, unexpected, or of a wrong shape.
-    """
-    known = {name for names in PUBLISHED[recipe].values() for name in names}
-    found = {name for name in state if not name.endswith(COUNTER)}
-    if found != known:
-        missing, unexpected = sorted(known - found), sorted(found - known)
-        raise DataError(
-            f"these are not the tensors of a published {recipe} checkpoint",
-            why=f"missing: {', '.join(missing[:3]) or 'none'}; "
-            f"unexpected: {', '.join(unexpected[:3]) or 'none'}",
-            missing=missing,
-            unexpected=unexpected,
-        )
-    heads: dict[str, Head] = {}
-    for head, names in PUBLISHED[recipe].items():
-        try:
-            own = {name: state[published].float() for published, name in names.items()}
-            heads[head] = head_class(recipe).from_state(own)
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise DataError(
-                f"the published {recipe} checkpoint's {head} does not fit together",
-                why=" ".join(str(error).split()),
-            ) from None
-    return heads

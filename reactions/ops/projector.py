@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from reactions.ops.architectures import PAPER, Layer, layers
+from reactions.ops.architectures import Layer, paper_layers
 from reactions.ops.tensors import unit
 
 COUNTER = "num_batches_tracked"
@@ -31,22 +31,22 @@ class Head(nn.Module):
         """
         super().__init__()
         made: list[nn.Module] = []
-        for one in plan:
-            made.append(nn.Linear(one.n_in, one.n_out))
-            if one.normalised:
-                made.append(nn.BatchNorm1d(one.n_out))
-            if one.activated:
+        for layer in plan:
+            made.append(nn.Linear(layer.n_in, layer.n_out))
+            if layer.normalised:
+                made.append(nn.BatchNorm1d(layer.n_out))
+            if layer.activated:
                 made.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*made)
         self.widths = plan[0].n_in, plan[-1].n_out
         generator = torch.Generator().manual_seed(seed)
-        linears = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-        for one, layer in zip(plan, linears, strict=True):
-            if one.identity:
-                nn.init.eye_(layer.weight)
+        linears = [module for module in self.layers if isinstance(module, nn.Linear)]
+        for layer, linear in zip(plan, linears, strict=True):
+            if layer.identity:
+                nn.init.eye_(linear.weight)
             else:
-                nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
+                nn.init.xavier_uniform_(linear.weight, generator=generator)
+            nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Project (n, in_dim) rows to (n, out_dim) unit-norm rows.
@@ -91,18 +91,7 @@ class Projector(Head):
     """
 
     def __init__(self, in_dim: int, out_dim: int, hidden_dim: int, *, seed: int = 0) -> None:
-        super().__init__(layers(PAPER, in_dim, out_dim, hidden_dim), seed=seed)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Projector:
-        """Rebuild a projector, in eval mode, from what ``state`` returned.
-
-        Raises:
-            KeyError: a tensor is missing.
-            RuntimeError: a tensor has a wrong shape or is unexpected.
-        """
-        hidden_dim, in_dim = state["0.weight"].shape
-        return cls(in_dim, state["3.weight"].shape[0], hidden_dim).load(state)
+        super().__init__(paper_layers(in_dim, out_dim, hidden_dim), seed=seed)
 
 
 @torch.inference_mode()

@@ -9,7 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from reactions.ops.losses import InfoNCEGradient
-from reactions.ops.projector import Projector
+from reactions.ops.projector import Head
+from reactions.ops.recipe import Job
+
+
+def trainer(head: Head, job: Job) -> Trainer:
+    """Return the paper's trainer; see ``recipe.Recipe``."""
+    return Trainer(
+        head,
+        job.sources,
+        job.targets,
+        job.batch_size,
+        temperature=job.settings.temperature,
+        learning_rate=job.settings.learning_rate,
+        dtype=job.dtype,
+    )
 
 
 class Trainer:
@@ -25,19 +39,20 @@ class Trainer:
     blows up into a random walk.
 
     Args:
-        projector: on the device; its parameters become views of one buffer.
+        projector: of the paper's layers, on the device; its parameters become views of one
+            buffer.
         sources: modalities that are projected.
         targets: modalities of the frozen side.
         n: rows a modality in a batch.
         temperature: of InfoNCE.
         learning_rate: Adam's.
         dtype: of products: float32 or bfloat16.
-        tile_bytes: as for ``Contrast``.
+        tile_bytes: as for ``InfoNCEGradient``.
     """
 
     def __init__(
         self,
-        projector: Projector,
+        projector: Head,
         sources: int,
         targets: int,
         n: int,
@@ -102,7 +117,7 @@ class Trainer:
         if self._cast is not self._weights:
             self._cast.copy_(self._weights)
         into_hidden, into_out = self._matrices["0.weight"], self._matrices["3.weight"]
-        # All modalities' rows go through together: see Projector.forward.
+        # All modalities' rows go through together: see Head.forward.
         x = x.flatten(0, 1)
         torch.mm(x, into_hidden.T, out=self._hidden)
         inner = self._normalise(0, self._hidden, self._active)

@@ -25,7 +25,7 @@ from reactions.core.types import (
 from reactions.data.holdout import LEAST_HELD, Split, split
 from reactions.labs.choices import choose, training_settings
 from reactions.labs.lab import Lab
-from reactions.ops.architectures import PAPER
+from reactions.ops.recipes import recipe_of
 from reactions.planning.held_out import (
     Projector,
     choices_notices,
@@ -300,21 +300,18 @@ class Planner:
             for modality in leaf.spec.modalities:
                 if modality in corpora:
                     self._averaged.setdefault((leaf, modality), corpora[modality])
-        anchors = sorted(corpora)
+        anchors, recipe = sorted(corpora), recipe_of(expert.recipe)
         if expert.anchors is not None:
             missing = sorted(set(expert.anchors) - set(anchors))
             if missing:
                 raise DataError(f"data={subset_name(expert.anchors)}: no {missing[0]} corpus")
             chosen = [tuple(sorted(expert.anchors))]
-        elif expert.recipe != PAPER:
-            chosen = [tuple(anchors)]  # the mixture is the paper's: the others train one projector
-        else:
+        elif recipe.is_mixture:
             chosen = subsets(anchors)
-        if expert.recipe != PAPER:
-            self.notices.append(
-                f"recipe {expert.recipe}: its temperature, noise and weights are quoted from "
-                "memory, not from a published configuration; compare with Table 9 with care"
-            )
+        else:
+            chosen = [tuple(anchors)]
+        if recipe.notice:
+            self.notices.append(f"recipe {recipe.name}: {recipe.notice}")
         label = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
         needed = sorted({anchor for subset in chosen for anchor in subset})
         collected = {a: self._pseudo_set(fusion, expert, corpora, a) for a in needed}

@@ -99,7 +99,7 @@ class Bundle:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from reactions.ops.mcr import head_class
+        from reactions.ops.heads import load_head
         from reactions.ops.projector import Head
 
         path = self.path / PROJECTORS
@@ -111,7 +111,7 @@ class Bundle:
             raise BundleError(f"cannot read {path}", why=str(error)) from None
         heads: dict[tuple[Fusion, int], list[Head]] = {}
         for index, (fusion, i) in enumerate(mixtures(self.space)):
-            kind = head_class(fusion.experts[i].recipe)
+            recipe = fusion.experts[i].recipe
             loaded = heads[fusion, i] = []
             for subset in self.record["mixtures"][index]["subsets"]:
                 prefix = f"{index}.{subset}."
@@ -123,7 +123,7 @@ class Bundle:
                 for name, tensor in state.items():
                     check_values(self.path, f"{prefix}{name}", tensor)
                 try:
-                    head: Head = kind.from_state(state)
+                    head = load_head(recipe, state)
                 except (LookupError, RuntimeError, ValueError) as error:
                     raise BundleError(
                         f"{self.path}: projector {prefix.rstrip('.')} is not whole",

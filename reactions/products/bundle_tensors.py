@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import BundleError
-from reactions.ops.architectures import Layer, layers
+from reactions.ops.architectures import Layer
+from reactions.ops.recipes import recipe_of
 
 MAX_HEADER_BYTES = 16 << 20
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -76,12 +77,11 @@ def _check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None
     first = shapes.get("0.weight")
     if first is None or len(first) != 2:
         raise ValueError("0.weight is missing, or no matrix")
-    plan = layers("exmcr" if place.recipe == "exmcr" else "paper", *place.widths, first[0])
-    last = shapes.get("9.weight" if place.recipe == "exmcr" else "3.weight")
-    found = (first[1], last[0]) if last is not None and len(last) == 2 else None
-    if found is not None and found != place.widths:
-        raise ValueError(f"it takes {found} dimensions, its spaces {place.widths}")
-    expected = dict(_expected(plan))
+    expected = dict(_expected(recipe_of(place.recipe).layers(*place.widths, first[0])))
+    last = shapes.get([name for name, shape in expected.items() if len(shape) == 2][-1])
+    widths = (first[1], last[0]) if last is not None and len(last) == 2 else place.widths
+    if widths != place.widths:
+        raise ValueError(f"it takes {widths} dimensions, its spaces {place.widths}")
     for name in sorted(expected.keys() | shapes.keys()):
         if shapes.get(name) != expected.get(name):
             raise ValueError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reactions.core.types import Space
+from reactions.ops.recipes import recipe_of
 from reactions.products.bundle import Bundle
 from reactions.products.trained_file import TrainedFile
 from reactions.products.tree import mixtures
@@ -46,9 +47,10 @@ class Target:
         if self.bundle is None or self.bundle.record.get("settings", {}).get("precision") != "fast":
             return ()
         if self.products != ("float32",) or any(
-            fusion.experts[i].recipe != "paper" for fusion, i in mixtures(self.space)
+            "precision" not in recipe_of(fusion.experts[i].recipe).uses
+            for fusion, i in mixtures(self.space)
         ):
-            return ()  # other recipes are trained in float32 everywhere
+            return ()  # trained in float32 everywhere
         return (
             "the projectors were trained in float32: the machine that trained them has no fast "
             "16-bit products. Scores may differ by some tenths of a point from those of bfloat16",

@@ -194,7 +194,7 @@ class EmbedProduct(Step):
         """Project rows of each side by the mean of its heads, and mix the sides."""
         import torch
 
-        from reactions.ops.mcr import head_class
+        from reactions.ops.heads import load_head
         from reactions.ops.projector import Head, mix, project
         from reactions.ops.tensors import load_rows, unit
         from reactions.steps.train import tensors
@@ -206,7 +206,7 @@ class EmbedProduct(Step):
         for name, artifact in inputs.items():
             if name.startswith("head."):
                 side = name.removeprefix("head.").rpartition(".")[0]
-                head = head_class(recipes[side]).from_state(tensors(artifact))
+                head = load_head(recipes[side], tensors(artifact))
                 heads[side].append(head.to(context.device))
         terms: list[tuple[float, Tensor]] = []
         with torch.inference_mode():

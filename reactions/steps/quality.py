@@ -110,7 +110,7 @@ class MeasureProduct(Step):
         """Measure every projector, then the product on each pair of modalities."""
         import torch
 
-        from reactions.ops.mcr import head_class
+        from reactions.ops.heads import load_head
         from reactions.ops.tensors import load_rows
         from reactions.steps.train import tensors
 
@@ -125,9 +125,7 @@ class MeasureProduct(Step):
                 means[leaf, modality] = torch.from_numpy(mean).to(context.device)
         heads: Heads = {
             (fusion, i): [
-                head_class(fusion.experts[i].recipe)
-                .from_state(tensors(artifact))
-                .to(context.device)
+                load_head(fusion.experts[i].recipe, tensors(artifact)).to(context.device)
                 for name, artifact in inputs.items()
                 if name.startswith(f"head.{index}.")
             ]

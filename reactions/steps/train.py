@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from reactions.core.step import (
     parameters,
 )
 from reactions.core.types import LETTERS, Anchors, Modality, Op
-from reactions.ops.architectures import CONSTANTS, PAPER, Layer, layers, size
+from reactions.ops.architectures import Layer, size
+from reactions.ops.recipe import PAPER
+from reactions.ops.recipes import recipe_of
 from reactions.ops.training_settings import TrainingSettings
 from reactions.steps.routing import Side, Slot
 
@@ -70,19 +72,6 @@ def subsets(anchors: Sequence[Modality]) -> list[Anchors]:
     ]
 
 
-_PAPER_ONLY = ("hidden_dim", "temperature")
-"""Settings of the paper's projector and loss: other recipes bring their own."""
-
-
-def _settings_params(step: Train) -> dict[str, Any]:
-    """Return the settings that the recipe uses, and the constants that it brings."""
-    params = parameters(step.settings)
-    if step.recipe != PAPER:
-        params = {name: value for name, value in params.items() if name not in _PAPER_ONLY}
-        params |= {"recipe": step.recipe, **asdict(CONSTANTS[step.recipe])}
-    return params
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Train(Step):
     """Trains one projector.
@@ -103,8 +92,7 @@ class Train(Step):
         settings: hyper-parameters. Each subset derives a seed of its own from the one given, for
             Dr and for Cr and for each pair of spaces, so that parallel experts of equal widths
             neither start from the same weights nor see rows in the same order.
-        recipe: whose projector and loss. Precision, hidden width and temperature are the
-            paper's alone: the others bring their own.
+        recipe: whose projector and loss; its ``params`` enter the key.
 
     Source: Molecule-Space, eq. 7 and 8, section 4.1.
     """
@@ -121,7 +109,9 @@ class Train(Step):
     dims: tuple[int, int] = field(metadata=NOT_IN_KEY)
     modalities: tuple[Sequence[Modality], Sequence[Modality]]
     precision: Precision = field(metadata=entering(by=lambda step: step.acting_precision))
-    settings: TrainingSettings = field(metadata=entering("", _settings_params))
+    settings: TrainingSettings = field(
+        metadata=entering("", lambda step: recipe_of(step.recipe).params(parameters(step.settings)))
+    )
     recipe: str = field(default=PAPER, metadata=NOT_IN_KEY)  # beside the settings
 
     @cached_property
@@ -131,8 +121,8 @@ class Train(Step):
 
     @property
     def acting_precision(self) -> Precision:
-        """The precision of the recipe: those other than the paper's have one alone."""
-        return self.precision if self.recipe == PAPER else "exact"
+        """The precision asked for, where the recipe has more than one."""
+        return self.precision if "precision" in recipe_of(self.recipe).uses else "exact"
 
     @property
     def columns(self) -> list[Slot]:
@@ -173,10 +163,11 @@ class Train(Step):
             d_in, d_out, sources, targets = d_out, d_in, targets, sources
         n = sum(self.rows[anchor] for anchor in self.anchors)
         batch = min(self.settings.batch_size, max(n, 1))
-        head = layers(self.recipe, d_in, d_out, self.settings.hidden_dim)
+        recipe = recipe_of(self.recipe)
+        head = recipe.layers(d_in, d_out, self.settings.hidden_dim)
         parameters = size(head)
         per_row = 6.0 * parameters * sources + 4.0 * batch * sources * targets * d_out
-        kept = 0 if self.recipe == PAPER else _kept_by_autograd(head, batch, sources, targets)
+        kept = 0 if recipe.name == PAPER else _kept_by_autograd(head, batch, sources, targets)
         return Cost(
             flops=per_row * n * self.settings.epochs,
             size_bytes=4 * parameters,

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from reactions.ops.heads import load_head
 from reactions.ops.projector import Projector, mix, project
 from reactions.ops.tensors import unit
 
@@ -19,7 +20,7 @@ def test_state_round_trip_keeps_outputs_and_statistics():
     for _ in range(3):
         projector(x)
     projector.eval()
-    rebuilt = Projector.from_state(projector.state())
+    rebuilt = load_head("paper", projector.state())
     assert not rebuilt.training
     torch.testing.assert_close(rebuilt(x), projector(x))
     fresh = Projector(6, 4, 8, seed=3).eval()

@@ -10,11 +10,12 @@ from toy_steps import make_step
 
 from reactions.core.errors import UsageError
 from reactions.core.hashing import digest
-from reactions.ops.architectures import CONSTANTS
+from reactions.ops import recipes
 from reactions.ops.fit import PseudoTable, fit
+from reactions.ops.heads import load_head
 from reactions.ops.losses import pairwise_info_nce
-from reactions.ops.mcr import head_class
 from reactions.ops.projector import Projector
+from reactions.ops.recipes import BUILT_IN
 from reactions.steps import train as module
 from reactions.steps.train import subset_name, subsets, tensors
 
@@ -192,7 +193,7 @@ def test_shapes_of_the_projector(op, d_in, d_out):
     assert len(artifact.meta["loss"]) == SETTINGS["epochs"]
     # The published projector stores its parameters and statistics: what the estimate counts.
     assert step.cost.size_bytes == sum(4 * rows.size for rows in artifact.arrays.values())
-    projector = Projector.from_state(tensors(artifact))
+    projector = load_head("paper", tensors(artifact))
     assert projector(torch.from_numpy(unit_rows(3, d_in, 0))).shape == (3, d_out)
 
 
@@ -237,7 +238,7 @@ def test_another_recipe_trains_its_own_head(recipe, op, d_in, d_out):
     artifact = step.run(Context(), inputs, 0, 1)
     assert step.cost.size_bytes == sum(4 * rows.size for rows in artifact.arrays.values())
     assert len(artifact.meta["loss"]) == SETTINGS["epochs"]
-    head = head_class(recipe).from_state(tensors(artifact))
+    head = load_head(recipe, tensors(artifact))
     assert head.widths == (d_in, d_out)
     # A C-MCR head is twice as wide inside as what enters, whatever the paper's is.
     assert artifact.arrays["0.weight"].shape == {"cmcr": (2 * d_in, d_in)}.get(recipe, (d_in, d_in))
@@ -255,8 +256,9 @@ def test_a_recipe_enters_the_key_with_what_it_uses_alone(monkeypatch):
         assert build(recipe="cmcr", **unused)[0].key == made["cmcr"]
     for used in ({"epochs": 3}, {"learning_rate": 1e-2}, {"batch_size": 8}, {"seed": 1}):
         assert build(recipe="cmcr", **used)[0].key != made["cmcr"]
-    changed = {**CONSTANTS, "cmcr": replace(CONSTANTS["cmcr"], noise_variance=0.1)}
-    monkeypatch.setattr(module, "CONSTANTS", changed)
+    cmcr = BUILT_IN["cmcr"]
+    changed = replace(cmcr, constants={**cmcr.constants, "noise_variance": 0.1})
+    monkeypatch.setattr(recipes, "BUILT_IN", {**BUILT_IN, "cmcr": changed})
     assert build(recipe="cmcr")[0].key != made["cmcr"]
 
 

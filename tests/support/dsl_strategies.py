@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from reactions.dsl import Cr, Dr, Ft, Lcl, Space
 from reactions.dsl.program import Binding, Program
 from reactions.dsl.syntax import Parallel, product
-from reactions.dsl.values import RECIPES, RESERVED, is_identifier
+from reactions.dsl.values import RESERVED, is_identifier
+from reactions.ops.recipes import BUILT_IN
 
 # How busy the machine is, and the grammar's one-time compilation, are not a property of a text.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,7 +31,7 @@ factor_options = st.one_of(
     st.dictionaries(modalities, factors, min_size=1, max_size=3),
 )
 anchors = st.one_of(st.none(), st.sets(modalities, min_size=1))
-recipes = st.sampled_from(RECIPES)
+recipes = st.sampled_from(sorted(BUILT_IN))
 centres = st.sampled_from([None, True, False])
 
 
