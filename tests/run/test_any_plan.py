@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import SPEC, Held, assert_sound, executor
+from toy import SPEC, Held, assert_sound, contents, executor
 from toy_steps import make_step
 
 from reactions.core.step import Artifact
@@ -91,17 +91,6 @@ class Recorder:
 
 def values(position, start, stop):
     return np.arange(start, stop, dtype=np.float64)[:, None] + 100 * position
-
-
-def contents(root):
-    """Return what a store's entries hold, apart from when they were made."""
-    found = {}
-    for path in sorted(path for path in root.rglob("entries/*/*/*") if path.is_file()):
-        data = path.read_bytes()
-        if path.suffix == ".json":
-            data = b"\n".join(line for line in data.splitlines() if b'"created"' not in line)
-        found[str(path.relative_to(root))] = data
-    return found
 
 
 @settings(max_examples=30, deadline=None)

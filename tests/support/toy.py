@@ -118,3 +118,14 @@ def assert_sound(store):
     assert list(store.verify()) == []
     assert list(store.root.glob("tmp/*")) == []
     assert list(store.root.glob("locks/*")) == []
+
+
+def contents(root):
+    """Return what a store's entries hold, apart from when they were made."""
+    files = {}
+    for path in sorted(path for path in root.rglob("entries/*/*/*") if path.is_file()):
+        data = path.read_bytes()
+        if path.suffix == ".json":
+            data = b"\n".join(line for line in data.splitlines() if b'"created"' not in line)
+        files[str(path.relative_to(root))] = data
+    return files
