@@ -92,6 +92,13 @@ def devices(incomplete: str) -> list[str]:
     return _starting(("auto", "cpu", "cuda", "cuda:0"), incomplete)
 
 
+def executors(incomplete: str) -> list[str]:
+    """Return the names of executors: built in, and of installed packages."""
+    from reactions.run.executor import executor_names
+
+    return _starting(executor_names(), incomplete)
+
+
 def _spaces_of(lab: Any) -> list[str]:
     """Return the names of a lab's spaces, those it extends included; [] if it cannot be read."""
     from reactions.core.errors import MolspaceError

@@ -74,6 +74,15 @@ Device = Annotated[
         help="Where to run: every GPU if there is one (auto), or those named, steps side by side.",
     ),
 ]
+Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        autocompletion=complete.executors,
+        help="What runs the steps: this machine (local), or what an installed package adds.",
+    ),
+]
 Precision = Annotated[
     Literal["fast", "exact"] | None,
     typer.Option(
@@ -160,6 +169,7 @@ class RunOptions(LabOptions):
     seed: Seed = None
     precision: Precision = None
     device: Device = "auto"
+    executor: Executor = "local"
     yes: Yes = False
     quiet: Quiet = False
 
@@ -173,6 +183,7 @@ class InferOptions(LabOptions):
     """Of commands that embed, and train where what they use is a reaction."""
 
     device: Device = "auto"
+    executor: Executor = "local"
     yes: Yes = False
     quiet: Quiet = False
 
@@ -302,23 +313,26 @@ def open_session(
     trust: Sequence[str] | None = None,
     precision: str | None = None,
     device: str = "auto",
+    executor: str = "local",
     quiet: bool = False,
     online: bool = True,
 ) -> Session:
     """Open the lab and the store, with progress on stderr."""
     from molspace_cli.progress import progress
     from reactions.run.device import check_device
+    from reactions.run.executor import check_executor
     from reactions.session import Session
     from reactions.store import Store
 
     check_device(device)
+    check_executor(executor)
     store = Store()
     allow_remote_code(trust)
     found = lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
     found = found.with_precision(precision)
     speed = partial(_speed, device, found.settings.precision)
     events: Callable[[Event], None] = progress(quiet=quiet, speed=speed)
-    return Session(found, store, device, events)
+    return Session(found, store, device, events, executor)
 
 
 def _speed(device: str, precision: str) -> float | None:

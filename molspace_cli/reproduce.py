@@ -52,6 +52,7 @@ def findings(
     ] = "mini",
     precision: options.Precision = None,
     device: options.Device = "auto",
+    executor: options.Executor = "local",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -66,7 +67,9 @@ def findings(
     from reactions.experiments.findings import SETTINGS, STATEMENTS, measure
 
     benches = [
-        options.open_session(lab, seed=seed, precision=precision, device=device, quiet=quiet)
+        options.open_session(
+            lab, seed=seed, precision=precision, device=device, executor=executor, quiet=quiet
+        )
         for seed in range(first, first + seeds)
     ]
     events = benches[0].events  # one display for all seeds

@@ -250,6 +250,7 @@ def react(
     seed: int | None = None,
     precision: str | None = None,
     device: str = "auto",
+    executor: str = "local",
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     events: EventSink | None = None,
@@ -263,6 +264,7 @@ def react(
         seed: instead of the lab's.
         precision: ``"fast"`` or ``"exact"``, instead of the lab's.
         device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
+        executor: name of what runs the steps: ``"local"``, or what a package adds.
         out: the bundle's directory; by default one in the user's data folder.
         progress: whether to show progress on stderr; None shows it on a terminal alone.
             Either way it is logged, by the logger ``reactions``: steps as INFO, what is to be
@@ -278,6 +280,7 @@ def react(
     session = Session(
         load_lab(lab, seed=seed, on_progress=log_scans()).with_precision(precision),
         device=device,
+        executor=executor,
         events=watch(progress, events),
     )
     checked = session.check(reaction)

@@ -39,7 +39,8 @@ from reactions.products.bundle_reference import (
 )
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
-from reactions.run.events import Event, PlanFinished, PlanStarted, StoreWarning
+from reactions.run.events import Event, PlanFinished, PlanStarted, StoreWarning, ignore
+from reactions.run.executor import make_executor
 from reactions.store import Store
 
 if TYPE_CHECKING:
@@ -64,10 +65,6 @@ class Result:
 _URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
 
 
-def ignore(event: Event) -> None:
-    """Drop an event."""
-
-
 @dataclass
 class Session:
     """A lab, a store and a device to work with.
@@ -77,13 +74,15 @@ class Session:
         store: where results of steps are kept.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or several with commas
             between; steps run side by side on as many. Items are embedded on the first.
-        events: told what happens.
+        events: called with what happens.
+        executor: name of what runs steps; see ``reactions.run.executor``.
     """
 
     lab: Lab
     store: Store = field(default_factory=Store)
     device: str = "auto"
     events: Callable[[Event], None] = ignore
+    executor: str = "local"
 
     # --- react -----------------------------------------------------------------------
 
@@ -280,9 +279,8 @@ class Session:
 
     def run(self, targets: Sequence[Step]) -> Mapping[str, Artifact]:
         """Run steps, or take their results from the store."""
-        from reactions.run.local import LocalExecutor
-
-        executor = LocalExecutor(
+        executor = make_executor(
+            self.executor,
             self.store,
             device=self.device,
             load_encoder=load_encoder,

@@ -1,0 +1,104 @@
+"""Executors by name: the built-in one, registered ones, and those of installed packages."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from toy import counting, no_encoder
+
+from molspace_cli import complete
+from reactions.core.errors import UsageError
+from reactions.labs.lab_file import load_lab
+from reactions.run import executor as executors
+from reactions.run.executor import check_executor, executor_names, make_executor, register
+from reactions.run.local import LocalExecutor
+from reactions.session import Session
+from reactions.store import Store
+
+
+@pytest.fixture(autouse=True)
+def _only_built_in(monkeypatch):
+    monkeypatch.setattr(executors, "_FACTORIES", dict(executors._FACTORIES))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cache")
+
+
+def noting(calls):
+    """A factory of executors that note what they are asked for, and run it here."""
+
+    def make(store, **options):
+        calls.append((store, options))
+        return LocalExecutor(store, **options)
+
+    return make
+
+
+def test_the_local_executor_is_built_in(store):
+    assert executor_names() == ["local"]
+    local = make_executor("local", store, device="cpu", load_encoder=no_encoder)
+    assert isinstance(local, LocalExecutor)
+    step = counting([], "a", 3)
+    assert local.run([step])[step.key].arrays["x"][:].min() == 3.0
+
+
+def test_one_that_is_registered(store):
+    calls = []
+    register("mine", noting(calls))
+    assert executor_names() == ["local", "mine"]
+    session = Session(load_lab("mini"), store, "cpu", executor="mine")
+    step = counting([], "a", 3)
+    assert session.run([step])[step.key].arrays["x"][:].min() == 3.0
+    ((its_store, options),) = calls
+    assert its_store is store
+    assert options["device"] == "cpu"
+    assert set(options) == {"device", "load_encoder", "check_space", "events"}
+
+
+def test_one_of_an_installed_package(store, monkeypatch):
+    entry = metadata.EntryPoint("remote", "reactions.run.local:LocalExecutor", executors.GROUP)
+    monkeypatch.setattr(
+        executors,
+        "entry_points",
+        lambda **which: metadata.EntryPoints([entry]).select(**which),
+    )
+    assert executor_names() == ["local", "remote"]
+    assert complete.executors("re") == ["remote"]
+    made = make_executor("remote", store, device="cpu", load_encoder=no_encoder)
+    assert isinstance(made, LocalExecutor)
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [("Locla", "did you mean 'local'?"), ("cluster", "one of: local")]
+)
+def test_an_unknown_one_is_refused(store, name, fix):
+    for refuse in (
+        lambda: check_executor(name),
+        lambda: make_executor(name, store, load_encoder=no_encoder),
+    ):
+        with pytest.raises(UsageError, match=f"unknown executor '{name}'") as caught:
+            refuse()
+        assert caught.value.fix == fix
+        assert caught.value.fields == {"executor": name, "known": ["local"]}
+
+
+@pytest.mark.parametrize(
+    "command", ["react X", "eval --task ESC-50", "infer --text x", "reproduce table3"]
+)
+def test_commands_refuse_an_unknown_one_before_they_do_anything(command):
+    line = [sys.executable, "-m", "molspace_cli", *command.split(), "--executor", "lokal"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "unknown executor 'lokal'" in done.stderr
+    assert "did you mean 'local'?" in done.stderr
+
+
+def test_names_are_known_without_loading_anything_heavy():
+    code = (
+        "import sys, reactions.run.executor as e; e.check_executor('local')\n"
+        "assert not {'torch', 'reactions.run.local'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
