@@ -84,7 +84,7 @@ class Report:
         from reactions.data.path_like import known_suffix
 
         for item in items:
-            if item.modality == "text" and isinstance(item.value, str) and known_suffix(item.value):
+            if isinstance(item.value, str) and known_suffix(item.value):
                 self._n_like_files += 1
                 self._first_like_file = self._first_like_file or item.value
 

@@ -230,7 +230,7 @@ def doctor(
     for modality in spec.modalities:
         if spec.adapter == "precomputed":  # which knows its own items alone
             corpus: Corpus = common_corpus([spec], modality)
-        elif modality in ("audio", "image", "text"):
+        elif modality in mini.MODALITIES:
             corpus = mini.corpus(modality, n=ITEMS, seed=0)
         else:
             continue

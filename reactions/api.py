@@ -22,6 +22,7 @@ from reactions.data.path_like import never_a_file
 from reactions.dsl import Expression
 from reactions.inference.embedder import LoadedParts
 from reactions.labs.lab_file import load_lab
+from reactions.modalities import registry
 from reactions.products.bundle import Bundle
 from reactions.products.target import Target
 from reactions.products.tree import Adjustment, Factors
@@ -158,7 +159,7 @@ def _items(modality: Modality, values: Iterable[Any], by_id: Collection[Modality
     for position, value in enumerate(values):
         item = _item(position, modality, value)
         if item is not value and modality not in by_id:
-            if modality != "text" and isinstance(item.value, Path):
+            if isinstance(item.value, Path) and not registry.get(modality).inline:
                 _check_file(position, modality, value)
             else:
                 _check_type(position, modality, value)
@@ -171,7 +172,7 @@ def _item(position: int, modality: Modality, value: Any) -> Item:
         if value.modality != modality:
             raise UsageError(f"item '{value.id}' of {modality} is {value.modality}")
         return value
-    is_path = modality != "text" and isinstance(value, str | os.PathLike)
+    is_path = not registry.get(modality).inline and isinstance(value, str | os.PathLike)
     return Item(str(position), modality, Path(value) if is_path else value, own_id=False)
 
 
@@ -202,33 +203,17 @@ def _check_type(position: int, modality: Modality, value: Any) -> None:
     Raises:
         UsageError: the type, or an array's shape, does not fit.
     """
-    wants = {
-        "text": "a str",
-        "image": "a path or an (h, w, 3) uint8 array",
-        "audio": "a path or a Waveform",
-    }
-    if modality == "text":
-        fits = isinstance(value, str)
-        if fits and not value.strip():
-            raise UsageError(f"text {position} is empty", position=position)
-    elif modality == "image":
-        fits = (
-            isinstance(value, np.ndarray)
-            and value.dtype == np.uint8
-            and value.ndim == 3
-            and value.shape[2] == 3
-            and value.size > 0
-        )
-    else:
-        fits = modality != "audio" or isinstance(value, Waveform)
-    if fits:
+    record = registry.get(modality)
+    if not record.why_unusable(value):
+        if isinstance(value, str) and not value.strip():
+            raise UsageError(f"{modality} {position} is empty", position=position)
         return
     given = type(value).__name__
     if isinstance(value, np.ndarray):
         given = f"an array of shape {value.shape}, {value.dtype}"
     raise UsageError(
         f"{modality} {position} is {given}",
-        why=f"{modality} takes {wants[modality]}",
+        why=f"{modality} takes {record.takes}",
         position=position,
     )
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from reactions.core.types import SpaceSpec
-from reactions.modalities import media
+from reactions.modalities import registry
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (1, 1, 1)}
 
@@ -31,7 +31,7 @@ class Palette:
 
     def embed(self, modality, items):
         colour = {"image": lambda pixels: pixels.mean((0, 1)) / 255, "text": named}[modality]
-        colours = np.stack([colour(media.load(item).value) for item in items])
+        colours = np.stack([colour(registry.load(item).value) for item in items])
         rows = np.c_[colours, np.full(len(items), 0.1)] @ self.projection
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 

@@ -6,7 +6,7 @@ library gives no meaning to any of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Modality: TypeAlias = str
+"""Its name: ``reactions.modalities.registry`` says what is known about it."""
+
 Digest: TypeAlias = str
 """64 hex digits of a SHA-256."""
 
@@ -23,9 +25,6 @@ Op: TypeAlias = Literal["dr", "cr"]
 
 Anchors: TypeAlias = tuple[Modality, ...]
 """A subset of the pseudo sets, named by its anchor modalities, sorted."""
-
-LETTERS: Mapping[str, Modality] = {"T": "text", "V": "image", "A": "audio"}
-"""The papers' one-letter names for anchors and subsets, as in ``data=TVA``."""
 
 
 # --- media ---------------------------------------------------------------------------

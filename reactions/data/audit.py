@@ -11,9 +11,9 @@ import numpy as np
 
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Corpus, ScannedCorpus
-from reactions.data.corpora import content_digest
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
+from reactions.modalities.registry import content_digest
 from reactions.modalities.suffixes import describe_others
 
 _BLOCK_ROWS = 1 << 14

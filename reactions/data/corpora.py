@@ -10,17 +10,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
-from reactions.core.hashing import bytes_digest, canonical
-from reactions.core.storage import Blob
-from reactions.core.types import Digest, Item, Modality, Waveform
+from reactions.core.hashing import canonical
+from reactions.core.types import Digest, Item, Modality
+from reactions.modalities.registry import content_digest
+from reactions.modalities.text import TEXT
+from reactions.modalities.values import text_tag
 
 
 class ListCorpus:
@@ -89,7 +86,7 @@ class TextCorpus:
         DataError: no texts, a repeated id, or ids that do not match the texts in number.
     """
 
-    modality: Modality = "text"
+    modality: Modality = TEXT.name
 
     def __init__(self, name: str, texts: Sequence[str], ids: Sequence[str] | None = None) -> None:
         self.name = name
@@ -103,13 +100,13 @@ class TextCorpus:
                 n_ids=len(self._ids),
                 n_items=len(self._texts),
             )
-        check_ids(name, "text", self._ids)
+        check_ids(name, self.modality, self._ids)
 
     @cached_property
     def digest(self) -> Digest:
         """Digest of ids, texts and order."""
         pairs = zip(self._ids, self._texts, strict=True)
-        return rows_digest("text", ((id, text_tag(text)) for id, text in pairs))
+        return rows_digest(self.modality, ((id, text_tag(text)) for id, text in pairs))
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -117,7 +114,7 @@ class TextCorpus:
     def items(self, start: int, stop: int) -> list[Item]:
         """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
         pairs = zip(self._ids[start:stop], self._texts[start:stop], strict=True)
-        return [Item(id, "text", text, self._own_ids) for id, text in pairs]
+        return [Item(id, self.modality, text, self._own_ids) for id, text in pairs]
 
     def ids(self) -> list[str]:
         """Return the ids of all texts, in order."""
@@ -195,41 +192,3 @@ def rows_digest(modality: Modality, rows: Iterable[tuple[str, str]]) -> Digest:
     for row in rows:
         sha.update(f"{canonical(row)}\n".encode("utf-8", "surrogatepass"))
     return sha.hexdigest()
-
-
-def content_digest(item: Item, digests: DigestCache) -> str:
-    """Return a tagged digest of an item's value.
-
-    Raises:
-        DataError: the file cannot be read, or the value is of no known kind.
-    """
-    value = item.value
-    if value is None:
-        return "id"
-    if isinstance(value, str):
-        return text_tag(value)
-    if isinstance(value, Path):
-        return f"file:{digests.of(value)}"
-    if isinstance(value, Blob):
-        return value.tag or f"file:{bytes_digest(value.read())}"
-    if isinstance(value, bytes):
-        return f"file:{bytes_digest(value)}"
-    if isinstance(value, Waveform):
-        return f"audio:{value.rate_hz}:{_array_digest(value.samples)}"
-    if isinstance(value, np.ndarray):
-        return f"array:{_array_digest(value)}"
-    raise DataError(
-        f"cannot use a value of type {type(value).__name__} as {item.modality}",
-        fix="give a path, a string, an (h, w, 3) uint8 array or a Waveform",
-        id=item.id,
-    )
-
-
-def text_tag(text: str) -> str:
-    """Return the tagged digest of a text."""
-    return f"text:{bytes_digest(text.encode('utf-8', 'surrogatepass'))}"
-
-
-def _array_digest(array: NDArray[Any]) -> str:
-    head = canonical([array.dtype.str, list(array.shape)])
-    return bytes_digest(head.encode() + b"\n" + np.ascontiguousarray(array).tobytes())

@@ -31,10 +31,9 @@ from reactions.core.transient import is_transient, run_again
 from reactions.core.types import Item, Modality
 from reactions.data.corpora import check_ids
 from reactions.data.path_like import never_a_file, path_reason
-from reactions.modalities.suffixes import SUFFIXES, modality_of, other_kind
-
-_KEYS = ("id", "digest", "modality", "path")
-"""Keys that are not modalities."""
+from reactions.modalities import registry
+from reactions.modalities.suffixes import modality_of, other_kind
+from reactions.modalities.text import TEXT
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -241,7 +240,7 @@ def _row(
     own_id = False
     try:
         if literal:
-            record: dict[str, Any] = {"modality": "text", "text": line}
+            record: dict[str, Any] = {"modality": TEXT.name, TEXT.name: line}
         else:
             record = _object(line) if line.startswith("{") else _bare(line, base)
         id = _id(record, id)
@@ -276,7 +275,7 @@ def _bare(line: str, base: Path) -> dict[str, Any]:
         raise _PathLike(f'{reason}; if it is a text, write {{"text": {_quoted(line)}}}')
     if line.startswith(("[{", '["', "[[")) and line.endswith("]"):
         raise _Bad("a JSON array; write one object a line")
-    return {"modality": "text", "text": line}
+    return {"modality": TEXT.name, TEXT.name: line}
 
 
 def _quoted(text: str) -> str:
@@ -296,17 +295,17 @@ def _id(record: dict[str, Any], default: str) -> str:
 
 def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -> Modality:
     """Return what a line holds, by its modality key or by what it says."""
-    keys = [key for key in record if key not in _KEYS]
+    keys = [key for key in record if key not in registry.KEYS]
     if modalities is not None:
         for key in keys:
             if key not in (*modalities, record.get("modality")):
-                near = did_you_mean(key, [*modalities, *_KEYS])
+                near = did_you_mean(key, [*modalities, *registry.KEYS])
                 hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(modalities)
                 raise _Bad(f"unknown key '{key}'; {hint}")
     else:
         # Spaces may embed whatever they like; what is all but a known key is a slip.
         for key in keys:
-            near = did_you_mean(key, sorted({*SUFFIXES.values(), "text"}))
+            near = did_you_mean(key, registry.names())
             if near and near[0] != key:
                 raise _Bad(f"unknown key '{key}'; did you mean '{near[0]}'?")
     if len(keys) > 1 or (keys and "path" in record):
@@ -349,9 +348,9 @@ def _value(
         raise _Bad(f"the value of '{key}' is empty")
     if not _encodable(value):
         raise _Bad("not UTF-8")
-    if modality == "text":
+    if registry.get(modality).inline:
         if key == "path":
-            raise _Bad('a text is not given by its path, but as {"text": ...}')
+            raise _Bad(f'a {modality} is not given by its path, but as {{"{modality}": ...}}')
         return value
     path = as_stored(base / value)
     if must_exist and not _is_file(path):

@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
-from reactions.modalities.suffixes import COMPANIONS, OTHER_MEDIA, SUFFIXES, other_kind
+from reactions.modalities.registry import suffixes, undecoded
+from reactions.modalities.suffixes import COMPANIONS, other_kind
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_KNOWN = frozenset(
-    suffix.removeprefix(".") for suffix in (*SUFFIXES, *OTHER_MEDIA, *COMPANIONS)
-) | _words(
+_OTHER_FILES = _words(
     """
     7z cpp epub gguf glb gltf java joblib js lance ldjson lz4 mat obj pcd ply psd rs stl tex
     """
 )
-"""Suffixes of media, tables, arrays, documents, archives: sentences do not end in them."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ABSOLUTE = re.compile(r"(?:(?:\.{1,2}|~[^/\\\s]*)?[/\\]|[A-Za-z]:[/\\])(?=\S)")
@@ -72,10 +71,7 @@ _WORDS = _words(
 )
 """Words that are written with a slash between them."""
 
-_FILES = frozenset(
-    suffix.removeprefix(".") for suffix in (*SUFFIXES, *OTHER_MEDIA) if len(suffix) > 3
-) | _words("csv docx gz json jsonl npy npz parquet pdf safetensors tar tsv txt xlsx zip")
-"""Suffixes that a few words end in only where they are a file's name: ``my holiday.mov``."""
+_USUAL_FILES = _words("csv docx gz json jsonl npy npz parquet pdf safetensors tar tsv txt xlsx zip")
 
 _FEW_WORDS = 3
 _MAX_NAME_CHARS = 1024
@@ -106,9 +102,23 @@ def known_suffix(text: str) -> str:
     """
     for name in (text, _TAIL.sub("", text)):
         found = _SUFFIX.match(name.rstrip(_PUNCTUATION))
-        if found and found[2].lower() in _KNOWN:
+        if found and found[2].lower() in _known():
             return found[2]
     return ""
+
+
+@lru_cache(maxsize=1)
+def _known() -> frozenset[str]:
+    """Return suffixes of media, tables, arrays, documents, archives: sentences end in none."""
+    named = (*suffixes(), *undecoded(), *COMPANIONS)
+    return _OTHER_FILES.union(suffix.removeprefix(".") for suffix in named)
+
+
+@lru_cache(maxsize=1)
+def _of_few_words() -> frozenset[str]:
+    """Return suffixes that a few words end in only if they are a file's name: ``my trip.mov``."""
+    long = (suffix for suffix in (*suffixes(), *undecoded()) if len(suffix) > 3)
+    return _USUAL_FILES.union(suffix.removeprefix(".") for suffix in long)
 
 
 def not_decoded(suffix: str) -> str:
@@ -147,7 +157,7 @@ def _of_words(line: str, words: list[str], base: Path) -> str:
     start = _ABSOLUTE.match(line)
     if start and (suffix or re.search(r"[/\\]", line[start.end() :])):
         return "it begins as a path does"
-    few = suffix.lower() in _FILES and (
+    few = suffix.lower() in _of_few_words() and (
         len(words) <= _FEW_WORDS
         or any(_NAME_PART.fullmatch(word) for word in (*words[:-1], words[-1].rpartition(".")[0]))
         or any(_has_separator(word, word, base) for word in words)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactions.core.errors import LanguageError, UsageError, suggestion
-from reactions.core.types import LETTERS
 from reactions.dsl.program import Binding, Program
 from reactions.dsl.source import Source, Span
 from reactions.dsl.syntax import (
@@ -27,6 +26,7 @@ from reactions.dsl.syntax import (
 )
 from reactions.dsl.tokens import span_of
 from reactions.dsl.values import FactorsLike, factor_of, option_of
+from reactions.modalities.registry import letters
 
 if TYPE_CHECKING:
     from lark import Token, Tree
@@ -226,11 +226,12 @@ class _Builder:
         children = _children(value)
         if len(children) == 1:
             word = _text(children[0])
-            if word.isupper() and set(word) & set(LETTERS) and not set(word) <= set(LETTERS):
+            known = letters()
+            if word.isupper() and set(word) & set(known) and not set(word) <= set(known):
                 raise self.source.error(
                     f"'{word}' is not a subset of the modalities",
                     _span(value),
-                    why=", ".join(f"{letter} is {name}" for letter, name in LETTERS.items()),
+                    why=", ".join(f"{letter} is {name}" for letter, name in known.items()),
                     fix="use these letters, or names: data=(text, audio)",
                 )
             return word

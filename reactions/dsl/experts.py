@@ -12,6 +12,7 @@ from reactions.core.types import FactorDefaults, Modality
 from reactions.dsl.source import Source, Span
 from reactions.dsl.syntax import Cr, Dr
 from reactions.dsl.values import print_factors, print_number
+from reactions.modalities.registry import letters
 
 _HERE = Span(0, 1)
 
@@ -75,7 +76,7 @@ class Experts:
                     node.spans.get("data", span),
                     why=f"base and expert embed {_list(both)}",
                     fix=f"data={name.upper()}"
-                    if set(name.upper()) <= set(types.LETTERS)
+                    if set(name.upper()) <= set(letters())
                     else suggestion(name, both),
                 )
         factors = self._factors(source, node, base, expert, shared)

@@ -9,7 +9,8 @@ from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 from reactions.core.errors import UsageError
-from reactions.core.types import LETTERS, Anchors, Modality
+from reactions.core.types import Anchors, Modality
+from reactions.modalities import registry
 from reactions.ops.recipe import PAPER
 from reactions.ops.recipes import recipe_of
 
@@ -81,8 +82,8 @@ def anchors_of(data: str | Iterable[Modality]) -> Anchors:
         UsageError: empty, a modality twice, or no modality name.
     """
     if isinstance(data, str):
-        data = tuple(data) if data and set(data) <= set(LETTERS) else (data,)
-    names = [LETTERS.get(name, name) for name in data]
+        data = tuple(data) if data and set(data) <= set(registry.letters()) else (data,)
+    names = [registry.letters().get(name, name) for name in data]
     for name in names:
         check_modality(name)
         if names.count(name) > 1:
@@ -239,7 +240,7 @@ def print_options(options: Mapping[str, Any]) -> str:
             continue
         if name == "data":
             # TVA letters where every anchor has one, else names.
-            letters = [letter for letter, modality in LETTERS.items() if modality in value]
+            letters = [letter for letter, modality in registry.LETTERS.items() if modality in value]
             written = "".join(letters) if len(letters) == len(value) else _tuple(value)
         elif name in ("recipe", "centre"):
             written = str(value).lower()

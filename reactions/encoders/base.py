@@ -11,7 +11,7 @@ import numpy as np
 
 from reactions.core.errors import DataError, MediaError
 from reactions.core.types import Item, Modality, Prepared, SpaceSpec
-from reactions.modalities import media
+from reactions.modalities import registry
 
 if TYPE_CHECKING:
     import torch
@@ -54,11 +54,9 @@ class TowerEncoder:
             DataError: the space does not embed this modality.
         """
         side = self._side(modality)
-        value = media.load(item).value
-        if modality == "image" and not _is_picture(value):
-            raise _unusable(item, "(h, w, 3) uint8 pixels")
-        if modality == "text" and not _is_text(value):
-            raise _unusable(item, "a string of valid Unicode")
+        value = registry.load(item).value
+        if why := registry.get(modality).why_unusable(value):
+            raise MediaError(f"cannot embed {modality} '{item.id}'", why=why, id=item.id)
         try:
             return side.prepare(value)
         except MediaError as error:
@@ -160,26 +158,3 @@ def element_type(precision: str) -> torch.dtype:
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def _is_picture(value: Any) -> bool:
-    return (
-        isinstance(value, np.ndarray)
-        and value.dtype == np.uint8
-        and value.ndim == 3
-        and value.shape[2] == 3
-        and min(value.shape) > 0
-    )
-
-
-def _is_text(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and value.encode("utf-8") is not None
-    except UnicodeEncodeError:  # lone surrogates: no tokeniser knows what to make of them
-        return False
-
-
-def _unusable(item: Item, wanted: str) -> MediaError:
-    return MediaError(
-        f"cannot embed {item.modality} '{item.id}'", why=f"it needs {wanted}", id=item.id
-    )

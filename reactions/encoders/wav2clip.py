@@ -29,7 +29,7 @@ from reactions.core.types import Item, Modality, Prepared, SpaceSpec, StagedEnco
 from reactions.encoders.base import Tower, TowerEncoder
 from reactions.encoders.clap.audio_features import usable
 from reactions.encoders.uri import join_options, split_options
-from reactions.modalities import media
+from reactions.modalities.audio import resample
 from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
 from reactions.weights.locate import digest_cache as remembered_digests
 from reactions.weights.safe_load import check_shapes, find, read_tensors, verify_digest
@@ -317,7 +317,7 @@ def features(sound: Any) -> NDArray[np.float32]:
     Raises:
         MediaError: it is not a usable sound.
     """
-    samples = centre(media.resample(usable(sound), RATE_HZ), _MOST_S)
+    samples = centre(resample(usable(sound), RATE_HZ), _MOST_S)
     if len(samples) < _FFT:
         samples = np.resize(samples, _FFT)
     spectrum = torch.stft(

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from reactions.core.errors import MediaError, MolspaceError, StepError
-from reactions.core.types import Corpus, Encoder, Item, Modality, Prepared, StagedEncoder, Waveform
+from reactions.core.types import Corpus, Encoder, Item, Modality, Prepared, StagedEncoder
 from reactions.encoding.batch_size import (
     MOST_ITEMS,
     BatchSize,
@@ -29,7 +29,9 @@ from reactions.encoding.batch_size import (
     too_large,
 )
 from reactions.encoding.prefetch import ahead, default_workers
-from reactions.modalities import media
+from reactions.modalities import registry
+from reactions.modalities.encoded import ENCODED
+from reactions.modalities.values import value_size_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,7 +164,7 @@ class _Run:
         with self._lock:
             items = self._corpus.items(*span)
         for place, item in zip(range(*span), items, strict=True):
-            self.decodes = self.decodes or isinstance(item.value, media.ENCODED)
+            self.decodes = self.decodes or isinstance(item.value, ENCODED)
             value = item if self._staged is None else self._prepared(self._staged, item)
             yield _Entry(place, item.id, value)
 
@@ -172,7 +174,7 @@ class _Run:
         except MolspaceError as error:
             error.fields.setdefault("id", item.id)
             if isinstance(error, MediaError):
-                error.fix = error.fix or media.SKIP.format(id=item.id, modality=item.modality)
+                error.fix = error.fix or registry.SKIP.format(id=item.id, modality=item.modality)
                 if item.id not in f"{error.what} {error.fields.get('path', '')}":
                     error.what += f": '{item.id}'"
             raise
@@ -251,12 +253,8 @@ def _n_tokens(entry: _Entry) -> int:
 
 def _size_bytes(value: Prepared | Item) -> int:
     if isinstance(value, Item):
-        value = value.value
-    if isinstance(value, tuple):
-        return sum(array.nbytes for array in value)
-    if isinstance(value, Waveform):
-        return value.samples.nbytes
-    return value.nbytes if isinstance(value, np.ndarray) else sys.getsizeof(value)
+        return registry.get(value.modality).size_bytes(value.value)
+    return sum(map(value_size_bytes, value if isinstance(value, tuple) else (value,)))
 
 
 def _flops(encoder: Encoder, modality: Modality) -> float:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.types import Modality
+from reactions.modalities.text import TEXT
 
 Kind: TypeAlias = Literal["classification", "multilabel", "retrieval"]
 
@@ -110,7 +111,7 @@ class Task:
     @property
     def has_captions(self) -> bool:
         """Whether its right items are texts, which a corpus may hold, too."""
-        return self.kind == "retrieval" and self.other == "text"
+        return self.kind == "retrieval" and self.other == TEXT.name
 
     def spellings(self) -> frozenset[str]:
         """Return the name and the aliases, folded."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from reactions.core.types import Corpus
+from reactions.modalities.text import TEXT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,6 @@ BenchmarkData: TypeAlias = ClassificationData | MultilabelData | RetrievalData
 
 def captions_in_data(data: BenchmarkData) -> Iterator[tuple[str, str]]:
     """Yield (id, caption) of the right items of retrieval where they are texts."""
-    if isinstance(data, RetrievalData) and data.right.modality == "text":
+    if isinstance(data, RetrievalData) and data.right.modality == TEXT.name:
         for item in data.right.items(0, len(data.right)):
             yield item.id, item.value

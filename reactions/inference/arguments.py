@@ -8,7 +8,7 @@ from pathlib import Path
 from reactions.core.errors import UsageError
 from reactions.core.file_names import as_stored
 from reactions.data.path_like import never_a_file, not_decoded, path_reason
-from reactions.modalities.suffixes import SUFFIXES, modality_of
+from reactions.modalities.suffixes import modality_of
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
@@ -73,7 +73,7 @@ def file_of_lines(text: str, base: Path) -> Path | str:
         # Embedding the name of a file as a text would hide a mistake.
         if suffix in MANIFEST_SUFFIXES and len(text.split()) == 1:
             return f"it is not a regular file: {path}" if path.exists() else f"no such file: {path}"
-        if suffix not in SUFFIXES and path.is_file():
+        if modality_of(text) is None and path.is_file():
             undecoded = not_decoded(suffix.removeprefix("."))
             fix = undecoded or f'; write {{"image": "{text}"}}, or audio'
             return f"its name does not say what it holds{fix}"

@@ -17,13 +17,13 @@ import numpy as np
 
 from reactions.core.errors import DataError, MolspaceError, UsageError
 from reactions.core.text_lines import read_lines
-from reactions.core.types import Item, Modality, Waveform
+from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem, read_items
 from reactions.encoding.batch_size import is_out_of_memory, too_large
 from reactions.inference.arguments import file_of_lines
 from reactions.inference.embedder import Embedder
 from reactions.inference.line_stream import GuardedStream
-from reactions.modalities.media import load
+from reactions.modalities.registry import get, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -283,11 +283,7 @@ def _decoded(embedder: Embedder, item: Item, refusals: dict[Modality, str]) -> _
 
 
 def _size_bytes(item: Item) -> int:
-    if isinstance(item.value, np.ndarray):
-        return item.value.nbytes
-    if isinstance(item.value, Waveform):
-        return item.value.samples.nbytes
-    return len(item.value) if isinstance(item.value, str) else 0
+    return get(item.modality).size_bytes(item.value)
 
 
 def _embed_window(

@@ -29,6 +29,7 @@ from reactions.labs.folders import (
     size_bytes,
 )
 from reactions.labs.lab import Lab
+from reactions.modalities.text import TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def audit_corpora(lab: Lab) -> list[Finding]:
             findings.append(beside)
         if repeated := duplicates(corpus):
             findings.append(repeated)
-        if modality == "text":
+        if modality == TEXT.name:
             findings += _leakage(lab, corpus)
     return findings
 
@@ -178,7 +179,7 @@ def leaks(lab: Lab) -> tuple[str, ...]:
         MissingError: the corpus is missing.
         DataError: the corpus cannot be used.
     """
-    corpus = lab.corpus("text")
+    corpus = lab.corpus(TEXT.name)
     if not isinstance(corpus, SourceCorpus):
         return ()
     published: dict[str, PublishedSet] = {}

@@ -12,10 +12,11 @@ from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.settings import ReactionSettings
 from reactions.core.types import Corpus, FactorDefaults, Item, Modality
-from reactions.data.sources.config import Depth, OnProgress, silent
+from reactions.data.sources.config import OnProgress, silent
 from reactions.eval.registry import Folders, find_set
 from reactions.eval.task_data import BenchmarkData, captions_in_data
 from reactions.labs.data_sections import CorpusSource
+from reactions.modalities.base import CheckDepth
 from reactions.weights.locate import NamedWeights
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Lab:
         # ReactionSettings checks it.
         return replace(self, settings=replace(self.settings, precision=cast(Any, precision)))
 
-    def with_check(self, depth: Depth | None) -> Lab:
+    def with_check(self, depth: CheckDepth | None) -> Lab:
         """Return this lab with another depth of looking for damage in its corpora.
 
         What ``"full"`` finds is left out for as long as the lab file says so, too.

@@ -26,7 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from reactions.core.errors import did_you_mean, suggestion
 from reactions.core.settings import ReactionSettings
-from reactions.data.sources.config import MAX_BAD, Depth
+from reactions.data.sources.config import MAX_BAD
 from reactions.eval.registry import task_names
 from reactions.labs.mistakes import mistake
 from reactions.labs.section import (
@@ -40,10 +40,8 @@ from reactions.labs.section import (
     check_table,
     for_editors,
 )
-
-_USUAL = ("audio", "depth", "image", "text", "thermal", "video")
-"""Modalities that a near name must be a slip of; any other may be somebody's own."""
-
+from reactions.modalities import registry
+from reactions.modalities.base import CheckDepth
 
 # --- [lab], [reaction], [factors] --------------------------------------------------------
 
@@ -169,7 +167,7 @@ class _Items(Section):
 
     skip: Texts = Field([], description="Ids to leave out.")
     max_bad: Share = Field(MAX_BAD, description="Share of items that may be unusable.")
-    check: Depth = Field(
+    check: CheckDepth = Field(
         "header", description="Look for damage at header and end, or decode every file in full."
     )
 
@@ -279,9 +277,10 @@ class Corpora(Section):
 
     @classmethod
     def check_key(cls, key: str) -> None:
-        """Refuse what can only be a slip of a usual modality."""
-        if key not in _USUAL and did_you_mean(key, _USUAL):
-            raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, _USUAL))
+        """Refuse what is near a known modality's name; any other may be somebody's own."""
+        known = registry.names()
+        if key not in known and did_you_mean(key, known):
+            raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, known))
 
 
 # --- [data] ------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ from reactions.core.step import (
     inputs_from,
     parameters,
 )
-from reactions.core.types import LETTERS, Anchors, Modality, Op
+from reactions.core.types import Anchors, Modality, Op
+from reactions.modalities.registry import LETTERS
 from reactions.ops.architectures import Layer, size
 from reactions.ops.recipe import PAPER
 from reactions.ops.recipes import recipe_of

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from encoding import LARGE, Watched, others_took, sources
 
-from reactions.encoders import registry
 from reactions.labs.lab_file import load_lab
-from reactions.modalities import media
+from reactions.modalities.registry import load
 
 
 @pytest.mark.parametrize("modality", ["audio", "image", "text"])
@@ -22,17 +21,17 @@ def test_the_same_media_come_from_several_places(modality, tmp_path):
         assert [item.id for item in items] == [item.id for item in rendered]
     for item, file in zip(rendered, found.get("files", ()), strict=False):
         assert item.value is not file.value
-        one, two = item.value, media.load(file).value
+        one, two = item.value, load(file).value
         if modality == "audio":
             one, two = one.samples, two.samples
         np.testing.assert_array_equal(one, two)
     for item in large:
-        value = media.load(item).value
+        value = load(item).value
         assert value.shape == (240, 320, 3) if modality == "image" else value.rate_hz == 16_000
 
 
 def test_only_the_forward_pass_is_watched():
-    encoder = registry.load(load_lab("mini").catalogue.by_name("CLAP_g"))
+    encoder = load(load_lab("mini").catalogue.by_name("CLAP_g"))
     slow = Watched(encoder)
     slow._forward = lambda modality, inputs: time.sleep(0.01)
     slow.forward("text", [])

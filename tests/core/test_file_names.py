@@ -13,10 +13,9 @@ from reactions.data.manifest import read_items, read_manifest
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
+from reactions.modalities.registry import BUILT_IN, undecoded
 from reactions.modalities.suffixes import (
     COMPANIONS,
-    OTHER_MEDIA,
-    SUFFIXES,
     modality_of,
     other_kind,
 )
@@ -125,9 +124,9 @@ def test_endings_of_sounds(name: str) -> None:
 
 
 def test_kinds_that_are_not_decoded_have_names_and_fixes() -> None:
-    assert {"heic", "m4a", "mp4", "webm", "jxl", "aac"} <= {s[1:] for s in OTHER_MEDIA}
-    for kinds in OTHER_MEDIA.values():
-        assert all(kind.name and kind.fix for kind in kinds)
+    assert {"heic", "m4a", "mp4", "webm", "jxl", "aac"} <= {s[1:] for s in undecoded()}
+    for kinds in undecoded().values():
+        assert all(kind.name and kind.fix for _, kind in kinds)
     heic = other_kind("photo.HEIC", "image")
     assert heic is not None
     assert heic.name == "a HEIF image"
@@ -140,8 +139,11 @@ def test_kinds_that_are_not_decoded_have_names_and_fixes() -> None:
 
 
 def test_no_ending_means_two_things() -> None:
-    assert not SUFFIXES.keys() & OTHER_MEDIA.keys()
-    assert not COMPANIONS & (SUFFIXES.keys() | OTHER_MEDIA.keys())
+    decoded = [suffix for modality in BUILT_IN.values() for suffix in modality.suffixes]
+    assert len(decoded) == len(set(decoded))
+    kinds = {s for m in BUILT_IN.values() for kind in m.undecoded for s in kind.suffixes}
+    assert not set(decoded) & kinds
+    assert not COMPANIONS & {*decoded, *kinds}
 
 
 def test_what_decodes_is_read_by_its_ending(tmp_path: Path) -> None:

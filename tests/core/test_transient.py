@@ -6,10 +6,11 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pytest
-from media_files import image_bytes, put, sound_bytes
+from media_files import image_bytes, patch_decoder, put, sound_bytes
 from pyarrow import parquet
 
 from reactions.core.errors import EXIT_STEP_FAILED, MediaError
@@ -19,8 +20,8 @@ from reactions.data.scan_cache import TableCache
 from reactions.data.sources import captions, files
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.modalities import checks
-from reactions.modalities.checks import check
+from reactions.modalities.image import IMAGE
+from reactions.modalities.registry import check
 
 _PASSING = [
     MemoryError(),
@@ -64,22 +65,23 @@ def raising(
     """Return a decoder that fails for one item, so often."""
     left = [times]
 
-    def load(source: Path | bytes, **options: object) -> object:
-        data = source if isinstance(source, bytes) else source.read_bytes()
+    def decode(stream: BinaryIO, path: str) -> object:
+        data = stream.read()
+        stream.seek(0)
         if data == bad and left[0]:
             left[0] -= 1
             if isinstance(error, MemoryError):
                 raise error
             raise MediaError("cannot decode it", why="it looks damaged") from error
-        return real(source, **options)
+        return real(stream, path)
 
-    return load
+    return decode
 
 
 @pytest.mark.parametrize("error", _PASSING, ids=repr)
 def test_a_check_has_no_verdict(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     data = image_bytes(1)
-    monkeypatch.setattr(checks, "load_image", raising(checks.load_image, error, data, 1))
+    patch_decoder(monkeypatch, "image", raising(IMAGE.decode, error, data, 1))
     with pytest.raises(TransientError) as caught:
         check("image", data, "full")
     assert caught.value.exit_code == EXIT_STEP_FAILED
@@ -119,7 +121,7 @@ def test_a_scan_stops_and_the_next_one_finds_everything(
     path, cache = request.getfixturevalue(where), tmp_path / "cache"
     whole = scanned(path, tmp_path / "other").digest
     with monkeypatch.context() as patch:
-        patch.setattr(checks, "load_image", raising(checks.load_image, error, image_bytes(1), 9))
+        patch_decoder(patch, "image", raising(IMAGE.decode, error, image_bytes(1), 9))
         with pytest.raises(TransientError, match=r"cannot look at .*1\.png. now") as caught:
             scanned(path, cache)
         assert "run it again" in caught.value.fix
@@ -133,8 +135,7 @@ def test_a_scan_stops_and_the_next_one_finds_everything(
 def test_what_fails_beside_others_is_tried_alone(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    load = raising(checks.load_image, MemoryError(), image_bytes(1), 1)
-    monkeypatch.setattr(checks, "load_image", load)
+    patch_decoder(monkeypatch, "image", raising(IMAGE.decode, MemoryError(), image_bytes(1), 1))
     assert len(scanned(request.getfixturevalue(where), tmp_path / "cache")) == 3
 
 
@@ -142,8 +143,7 @@ def test_what_a_stopped_scan_looked_at_is_not_looked_at_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        load = raising(checks.load_image, MemoryError(), image_bytes(2), 9)
-        patch.setattr(checks, "load_image", load)
+        patch_decoder(patch, "image", raising(IMAGE.decode, MemoryError(), image_bytes(2), 9))
         with pytest.raises(TransientError):
             scanned(folder, tmp_path / "cache")
     seen: list[str] = []

@@ -16,7 +16,9 @@ from reactions.data.sources import tar_index
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
 from reactions.data.sources.tar_index import split_member
-from reactions.modalities import media
+from reactions.modalities.audio import load_audio
+from reactions.modalities.image import load_image
+from reactions.modalities.registry import load
 
 
 def opened(path: Path | str, modality="image", cache: Path | None = None, **options):
@@ -67,10 +69,10 @@ def test_images_sounds_and_captions_of_samples(shards: Path) -> None:
     images, sounds, texts = (opened(shards, m) for m in ("image", "audio", "text"))
     assert ids(images) == ids(sounds) == ids(texts) == ["000", "001", "002"]
     for row in range(3):
-        picture = media.load(images.items(row, row + 1)[0]).value
-        np.testing.assert_array_equal(picture, media.load_image(image_bytes(row, "JPEG")))
-        sound = media.load(sounds.items(row, row + 1)[0]).value
-        expected = media.load_audio(sound_bytes(row, "FLAC"))
+        picture = load(images.items(row, row + 1)[0]).value
+        np.testing.assert_array_equal(picture, load_image(image_bytes(row, "JPEG")))
+        sound = load(sounds.items(row, row + 1)[0]).value
+        expected = load_audio(sound_bytes(row, "FLAC"))
         np.testing.assert_array_equal(sound.samples, expected.samples)
     assert [item.value for item in texts.items(0, 3)] == ["rain", "wind", "hail"]
     assert images.size_bytes == sum(len(image_bytes(row, "JPEG")) for row in range(3))
@@ -133,7 +135,7 @@ def test_remote_shards(shards: Path) -> None:
             stream.write((shards.parent / name).read_bytes())
     corpus = opened("memory://set/s-*.tar")
     assert corpus.digest == opened(shards).digest
-    assert media.load(corpus.items(2, 3)[0]).value.shape == (8, 12, 3)
+    assert load(corpus.items(2, 3)[0]).value.shape == (8, 12, 3)
 
 
 def test_long_names_and_other_members_are_no_trouble(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_long_names_and_other_members_are_no_trouble(tmp_path: Path) -> None:
         tar.addfile(info, io.BytesIO(image_bytes()))
     corpus = opened(put(tmp_path / "x.tar", stream.getvalue()))
     assert ids(corpus) == [name.removesuffix(".png")]
-    assert media.load(corpus.items(0, 1)[0]).value.shape == (8, 12, 3)
+    assert load(corpus.items(0, 1)[0]).value.shape == (8, 12, 3)
 
 
 # --- bad input ---
@@ -262,7 +264,7 @@ def test_a_shard_that_shrank_after_the_scan(shards: Path) -> None:
     path = shards.parent / "s-0001.tar"
     put(path, path.read_bytes()[:600])
     with pytest.raises(DataError, match=r"s-0001.tar/002.jpg' changed"):
-        media.load(corpus.items(2, 3)[0])
+        load(corpus.items(2, 3)[0])
 
 
 # --- remembering ---

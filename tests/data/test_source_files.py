@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from media_files import image_bytes, put, put_tar, sound_bytes
 
-from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.errors import DataError, MediaError, MissingError, UsageError
 from reactions.core.storage import Blob
 from reactions.core.types import Item
 from reactions.data.corpora import ListCorpus
@@ -18,7 +18,8 @@ from reactions.data.scan_cache import TableCache
 from reactions.data.sources import files
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.modalities import media
+from reactions.modalities.image import load_image
+from reactions.modalities.registry import load
 
 
 def opened(*paths: Path | str, modality="image", cache: Path | None = None, **options):
@@ -35,7 +36,7 @@ def test_a_folder_is_walked_in_order(folder: Path) -> None:
     assert ids(corpus) == ["a.JPG", "b.png", "deep/er/c.webp"]
     (item,) = corpus.items(1, 2)
     assert item == Item("b.png", "image", folder / "b.png")
-    assert media.load(item).value.shape == (8, 12, 3)
+    assert load(item).value.shape == (8, 12, 3)
     assert corpus.size_bytes == sum((folder / name).stat().st_size for name in ids(corpus))
     assert ids(opened(folder, modality="audio")) == ["deep/s.wav"]
 
@@ -91,7 +92,7 @@ def test_remote_folders() -> None:
     assert corpus.skipped.n_bad == 1
     (item,) = corpus.items(0, 1)
     assert isinstance(item.value, Blob)
-    np.testing.assert_array_equal(media.load(item).value, media.load_image(image_bytes(0)))
+    np.testing.assert_array_equal(load(item).value, load_image(image_bytes(0)))
     # The same contents under the same ids are the same corpus, wherever they lie.
     again = [Item(f"{seed}.png", "image", image_bytes(seed)) for seed in range(2)]
     assert corpus.digest == ListCorpus("x", "image", again).digest
@@ -210,8 +211,8 @@ def test_a_full_check_finds_what_a_glance_does_not(
     corpus = opened(folder, modality="audio", cache=cache)
     assert corpus.skipped.n_bad == 0
     # What a glance let pass fails when it is embedded, and says what to do.
-    with pytest.raises(media.MediaError) as caught:
-        media.load(corpus.items(1, 2)[0])
+    with pytest.raises(MediaError) as caught:
+        load(corpus.items(1, 2)[0])
     assert "molspace data check --full" in caught.value.fix
     assert 'skip = ["deep/t.flac"] under [corpora.audio]' in caught.value.fix
     found = opened(folder, modality="audio", cache=cache, check="full")

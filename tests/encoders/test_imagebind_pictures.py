@@ -4,7 +4,7 @@ from PIL import Image
 
 from reactions.encoders.imagebind import images
 from reactions.encoders.imagebind.unusable import Unusable
-from reactions.modalities import media
+from reactions.modalities.image import MAX_PIXELS
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 STD = np.array([0.26862954, 0.26130258, 0.27577711])
@@ -98,4 +98,4 @@ def test_absurd_shapes(monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 100)
     with pytest.raises(Unusable, match="pixels"):
         images.colour(np.zeros((11, 11, 3), np.uint8))
-    assert media.MAX_PIXELS == 100_000_000
+    assert MAX_PIXELS == 100_000_000

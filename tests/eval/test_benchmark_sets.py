@@ -11,7 +11,7 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.data.scan_cache import TableCache
 from reactions.eval import tasks
 from reactions.eval.registry import Folders, built_in_names, evaluation_set, find_set, get_task
-from reactions.modalities import media
+from reactions.modalities.registry import load
 
 
 def test_a_file_says_all_of_a_set() -> None:
@@ -34,7 +34,7 @@ def test_a_published_layout_is_read(task: str, tmp_path: Path) -> None:
     for corpus in sides(data):
         for item in corpus.items(0, len(corpus)):
             assert item.id.startswith(f"{task}/")
-            media.load(item)
+            load(item)
 
 
 @pytest.mark.parametrize("task", built_in_names())

@@ -14,7 +14,8 @@ from reactions.eval.task_data import (
     MultilabelData,
     RetrievalData,
 )
-from reactions.modalities import media
+from reactions.modalities.audio import load_audio
+from reactions.modalities.registry import load
 
 
 def test_esc50(tmp_path: Path) -> None:
@@ -59,8 +60,8 @@ def test_audioset(name: str, tmp_path: Path) -> None:
     ]
     assert data.classes == ("Speech", "Domestic animals, pets", "Squeak", "Hammer")
     assert data.targets.astype(int).tolist() == [[0, 1, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]]
-    expected = media.load_audio(sound_bytes(2)).samples
-    found = media.load(data.queries.items(2, 3)[0]).value.samples
+    expected = load_audio(sound_bytes(2)).samples
+    found = load(data.queries.items(2, 3)[0]).value.samples
     np.testing.assert_array_equal(found, expected)
 
 

@@ -19,12 +19,13 @@ from sound_files import layer_2_frame, mp3_frames, piped_flac, tone, wav
 
 from reactions.core.errors import MolspaceError
 from reactions.data.scan_cache import TableCache
-from reactions.data.sources.config import DEPTHS, Source
 from reactions.data.sources.corpus import open_corpus
 from reactions.data.tar_members import tar_members
-from reactions.modalities import media
-from reactions.modalities.checks import check
-from reactions.modalities.image_files import formats
+from reactions.modalities.audio import MAX_RATE_HZ, MIN_RATE_HZ, load_audio
+from reactions.modalities.base import CHECK_DEPTHS, Source
+from reactions.modalities.image import MAX_PIXELS, load_image
+from reactions.modalities.images.files import formats
+from reactions.modalities.registry import check, load
 
 
 def animation(form: str) -> bytes:
@@ -101,7 +102,7 @@ def test_damaged_images(name: str, tmp_path: Path) -> None:
             assert held.dtype == np.uint8
             assert held.ndim == 3
             assert held.shape[2] == 3
-            assert held.shape[0] * held.shape[1] <= media.MAX_PIXELS
+            assert held.shape[0] * held.shape[1] <= MAX_PIXELS
 
     hold()
 
@@ -115,7 +116,7 @@ def test_damaged_sounds(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[
         if not isinstance(held, MolspaceError):
             assert len(held.samples) > 0
             assert np.abs(held.samples).max() <= 1
-            assert media.MIN_RATE_HZ <= held.rate_hz <= media.MAX_RATE_HZ
+            assert MIN_RATE_HZ <= held.rate_hz <= MAX_RATE_HZ
 
     hold()
     assert "Traceback" not in capfd.readouterr().err
@@ -124,12 +125,14 @@ def test_damaged_sounds(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[
 def both_ways(modality: str, data: bytes, folder: Path):
     """Decode bytes and the file that holds them; looks at both never fail otherwise."""
     path = put(folder / "x.bin", data)
-    load = media.load_image if modality == "image" else media.load_audio
+    load = load_image if modality == "image" else load_audio
     found = usable_or_refused(lambda: load(data))
     of_file = usable_or_refused(lambda: load(path))
     assert isinstance(found, MolspaceError) == isinstance(of_file, MolspaceError)
     for source in (data, path):
-        whys = [usable_or_refused(lambda s=source, d=d: check(modality, s, d)) for d in DEPTHS]
+        whys = [
+            usable_or_refused(lambda s=source, d=d: check(modality, s, d)) for d in CHECK_DEPTHS
+        ]
         assert all(isinstance(why, str) for why in whys)
         assert bool(whys[-1]) == isinstance(found, MolspaceError)
         # A glance never refuses what decodes.
@@ -174,7 +177,7 @@ def test_damaged_tars(kind: str, tmp_path: Path) -> None:
         )
         if not isinstance(corpus, MolspaceError):
             for item in corpus.items(0, len(corpus)):
-                usable_or_refused(lambda item=item: media.load(item))
+                usable_or_refused(lambda item=item: load(item))
             members = list(tar_members(io.BytesIO(data), "x.tar", len(data)))
             assert all(m.offset > 0 and m.offset + m.size_bytes <= len(data) for m in members)
 

@@ -13,7 +13,8 @@ from reactions.labs import mini
 from reactions.labs.mini.benchmarks import TASKS
 from reactions.labs.mini.corpora import Other, WorldCorpus
 from reactions.labs.mini.world import Stream
-from reactions.modalities.media import load_audio, load_image
+from reactions.modalities.audio import load_audio
+from reactions.modalities.image import load_image
 
 MODALITIES = ("audio", "image", "text")
 

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import published_sets as published
 import pytest
-from media_files import image_bytes, put, put_tar, sound_bytes
+from media_files import image_bytes, patch_decoder, put, put_tar, sound_bytes
 
 from reactions.core.errors import LanguageError, MediaError, StepError
 from reactions.core.file_digests import DigestCache
-from reactions.core.storage import Blob
 from reactions.eval.registry import get_task
 from reactions.labs.lab_file import load_lab
-from reactions.modalities import media
+from reactions.modalities.audio import AUDIO
 from reactions.session import Session
 from reactions.store import Store
 
@@ -123,14 +122,13 @@ def test_no_finished_shard_is_lost_to_an_item_that_is_left_out(folder, monkeypat
     sounds = {f"1{i}.flac": sound_bytes(10 + i, "FLAC") for i in range(6)}
     put_tar(folder / "sounds-1.tar", {**sounds, "13.flac": bytes(data)})
     decoded: list[str] = []
-    real = media.load_audio
 
-    def load_audio(source, **options):
-        if isinstance(source, Blob):
-            decoded.append(source.member)
-        return real(source, **options)
+    def decode(stream, path):
+        if ".tar" in path:
+            decoded.append(path.rpartition("/")[2])
+        return AUDIO.decode(stream, path)
 
-    monkeypatch.setattr(media, "load_audio", load_audio)
+    patch_decoder(monkeypatch, "audio", decode)
     with pytest.raises((MediaError, StepError), match=r"13\.flac"):
         scores(folder, "esc50")
     session(folder).lab.with_check("full").audit()

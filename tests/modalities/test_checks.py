@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from media_files import image_bytes, put, sound_bytes
+from media_files import image_bytes, patch_decoder, put, sound_bytes
 from PIL import Image
 
 from reactions.core.errors import MediaError
 from reactions.core.storage import Blob
 from reactions.core.types import Item
-from reactions.data.sources.config import DEPTHS, Depth
-from reactions.modalities import checks, media
-from reactions.modalities.checks import check
+from reactions.modalities.audio import of_channel
+from reactions.modalities.base import CHECK_DEPTHS, CheckDepth
+from reactions.modalities.image import load_image
+from reactions.modalities.registry import check, load
 
 IMAGES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 SOUNDS = ("WAV", "FLAC", "AIFF", "MP3", "OGG")
@@ -39,15 +40,15 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + body
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", CHECK_DEPTHS)
 @pytest.mark.parametrize("form", IMAGES)
-def test_whole_images_pass(form: str, depth: Depth) -> None:
+def test_whole_images_pass(form: str, depth: CheckDepth) -> None:
     assert check("image", big_image(form), depth) == ""
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", CHECK_DEPTHS)
 @pytest.mark.parametrize("form", SOUNDS)
-def test_whole_sounds_pass(form: str, depth: Depth) -> None:
+def test_whole_sounds_pass(form: str, depth: CheckDepth) -> None:
     assert check("audio", big_sound(form), depth) == ""
 
 
@@ -72,7 +73,7 @@ def test_sounds_that_are_cut_short_likewise(form: str, share: float) -> None:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 def test_a_glance_does_not_decode(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "load_image", lambda source: pytest.fail("decoded"))
+    patch_decoder(monkeypatch, "image", lambda stream, path: pytest.fail("decoded"))
     assert check("image", big_image(form)) == ""
 
 
@@ -89,7 +90,7 @@ def test_zeros_after_the_end_do_no_harm() -> None:
 
 def test_a_jpeg_without_its_end_is_tried_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
-    monkeypatch.setattr(checks, "load_image", tried.append)
+    patch_decoder(monkeypatch, "image", lambda stream, path: tried.append(path))
     assert check("image", big_image("JPEG")[:-2]) == ""
     assert len(tried) == 1
 
@@ -100,7 +101,7 @@ def test_absurd_sizes_are_refused_by_their_headers() -> None:
 
 
 def test_absurdly_long_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_SAMPLES", 1000)
+    monkeypatch.setattr("reactions.modalities.audio.MAX_SAMPLES", 1000)
     assert "2000 frames" in check("audio", sound_bytes(n=2000))
     assert "500 channels" not in check("audio", sound_bytes(n=900))
 
@@ -148,7 +149,7 @@ def test_animations_need_only_their_first_frame() -> None:
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
     data = stream.getvalue()
     assert check("image", data) == ""
-    first = media.load_image(data)
+    first = load_image(data)
     assert first.shape == (40, 40, 3)
     assert first[0, 0].tolist() == [0, 0, 0]
     # What follows the first frame may be missing: it is not used.
@@ -162,8 +163,8 @@ def test_files_blobs_and_bytes_are_alike(tmp_path: Path) -> None:
         blob = Blob(str(inside), 512, len(data), "x")
         for source in (path, blob, data):
             assert check(modality, source) == ""
-            found = media.load(Item("i", modality, source)).value
-            expected = media.load(Item("i", modality, data)).value
+            found = load(Item("i", modality, source)).value
+            expected = load(Item("i", modality, data)).value
             if modality == "image":
                 np.testing.assert_array_equal(found, expected)
             else:
@@ -175,26 +176,27 @@ def test_one_channel_of_an_item() -> None:
     stream = io.BytesIO()
     soundfile.write(stream, samples, 8000, format="WAV")
     item = Item("i", "audio", stream.getvalue())
-    assert media.load(item, channel=0).value.samples[0] == 0.25
-    assert media.load(item).value.samples[0] == 0.0
+    assert load(item, of_channel(0)).value.samples[0] == 0.25
+    assert load(item).value.samples[0] == 0.0
 
 
 def test_texts_in_blobs(tmp_path: Path) -> None:
     path = put(tmp_path / "x.tar", "....rain on a roof\n....")
-    assert media.load(Item("i", "text", Blob(str(path), 4, 15))).value == "rain on a roof"
-    assert media.load(Item("i", "text", b" rain ")).value == "rain"
+    assert load(Item("i", "text", Blob(str(path), 4, 15))).value == "rain on a roof"
+    assert load(Item("i", "text", b" rain ")).value == "rain"
     with pytest.raises(MediaError):
-        media.load(Item("i", "text", b"\xff\xfe"))
+        load(Item("i", "text", b"\xff\xfe"))
 
 
 def test_an_item_that_fails_later_says_how_to_leave_it_out(tmp_path: Path) -> None:
     path = put(tmp_path / "x.png", big_image("PNG")[:-30])
     with pytest.raises(MediaError) as caught:
-        media.load(Item("x.png", "image", path))
+        load(Item("x.png", "image", path))
     assert 'skip = ["x.png"] under [corpora.image]' in caught.value.fix
     assert "molspace data check --full" in caught.value.fix
     assert caught.value.fields["id"] == "x.png"
 
 
 def test_other_modalities_are_never_at_fault() -> None:
-    assert check("depth", b"anything") == ""
+    for modality in ("video", "smell", "text"):
+        assert check(modality, b"anything") == ""

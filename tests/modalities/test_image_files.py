@@ -14,9 +14,10 @@ from media_files import image_bytes, put
 from PIL import Image
 
 from reactions.core.errors import MediaError
-from reactions.data.sources.config import DEPTHS
-from reactions.modalities import image_files, image_headers, media
-from reactions.modalities.checks import check
+from reactions.modalities.base import CHECK_DEPTHS
+from reactions.modalities.image import load_image
+from reactions.modalities.images import files, headers
+from reactions.modalities.registry import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +39,7 @@ def webp(kind: bytes, body: bytes) -> bytes:
 # --- formats ---
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", CHECK_DEPTHS)
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.eps"])
 def test_postscript_never_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, depth: str
@@ -51,7 +52,7 @@ def test_postscript_never_runs(
     path = put(tmp_path / name, program)
     assert check("image", path, depth) != ""
     with pytest.raises(MediaError, match="cannot decode"):
-        media.load_image(path)
+        load_image(path)
 
 
 @pytest.mark.parametrize("form", ["EPS", "PCX", "ICO", "SGI", "MSP", "XBM", "ICNS", "DDS", "PDF"])
@@ -60,13 +61,13 @@ def test_other_formats_are_refused_whatever_their_names(form: str) -> None:
     mode = "1" if form in ("MSP", "XBM") else "RGB"
     Image.new(mode, (32, 32)).save(stream, form)
     with pytest.raises(MediaError, match="cannot decode"):
-        media.load_image(stream.getvalue())
+        load_image(stream.getvalue())
 
 
-@pytest.mark.parametrize("form", [f for f in image_files.formats() if f != "AVIF"])
+@pytest.mark.parametrize("form", [f for f in files.formats() if f != "AVIF"])
 def test_supported_formats_are_read(form: str) -> None:
     data = image_bytes(form=form)
-    assert media.load_image(data).shape == (8, 12, 3)
+    assert load_image(data).shape == (8, 12, 3)
     assert check("image", data) == check("image", data, "full") == ""
 
 
@@ -80,7 +81,7 @@ def test_every_image_is_opened_with_a_list_of_formats() -> None:
             if node.func.attr == "open" and ast.unparse(node.func.value).endswith("Image"):
                 calls.append(path.name)
                 assert "formats" in {keyword.arg for keyword in node.keywords}, path
-    assert calls == ["image_files.py"]
+    assert calls == ["files.py"]
 
 
 def test_the_floor_of_pillow_turns_tiffs_once() -> None:
@@ -96,7 +97,7 @@ def test_a_turned_tiff_is_turned_once() -> None:
     exif[0x0112] = 6
     stream = io.BytesIO()
     Image.new("RGB", (4, 2)).save(stream, "TIFF", exif=exif)
-    assert media.load_image(stream.getvalue()).shape == (4, 2, 3)
+    assert load_image(stream.getvalue()).shape == (4, 2, 3)
 
 
 # --- sizes ---
@@ -114,9 +115,9 @@ def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     for mode, pixels in modes.items():
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG")
-        whole = media.load_image(stream.getvalue())
-        monkeypatch.setattr(image_files, "_BAND_PIXELS", 10)
-        np.testing.assert_array_equal(media.load_image(stream.getvalue()), whole, mode)
+        whole = load_image(stream.getvalue())
+        monkeypatch.setattr(files, "_BAND_PIXELS", 10)
+        np.testing.assert_array_equal(load_image(stream.getvalue()), whole, mode)
         monkeypatch.undo()
 
 
@@ -134,7 +135,7 @@ def test_a_webp_canvas_is_measured_before_it_is_opened(
 ) -> None:
     monkeypatch.setattr(Image, "open", lambda *a, **k: pytest.fail("opened"))
     with pytest.raises(MediaError, match="million pixels"):
-        media.load_image(data)
+        load_image(data)
 
 
 def test_tiles_count_as_well_as_the_image() -> None:
@@ -144,15 +145,15 @@ def test_tiles_count_as_well_as_the_image() -> None:
     ifd = struct.pack("<H", len(tags) + 2) + entries + bytes(4)
     data = struct.pack("<2sHI", b"II", 42, 8) + ifd + zlib.compress(bytes(256)).ljust(100)
     with pytest.raises(MediaError, match="tiles of 65536 x 65536"):
-        media.load_image(data)
+        load_image(data)
 
 
 def test_scans_of_a_jpeg_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     data = image_bytes(form="JPEG", progressive=True)
-    assert media.load_image(data).shape == (8, 12, 3)
-    monkeypatch.setattr(image_files, "MAX_SCANS", 3)
+    assert load_image(data).shape == (8, 12, 3)
+    monkeypatch.setattr(files, "MAX_SCANS", 3)
     with pytest.raises(MediaError, match="scans, more than 3"):
-        media.load_image(data)
+        load_image(data)
 
 
 def test_texts_and_profiles_of_a_png_stay_small() -> None:
@@ -163,7 +164,7 @@ def test_texts_and_profiles_of_a_png_stay_small() -> None:
         (b"iCCP", b"k\0\0" + huge),
     ):
         data = with_chunk(image_bytes(), kind, body)
-        for depth in DEPTHS:
+        for depth in CHECK_DEPTHS:
             why = check("image", data, depth)
             assert "memory" not in why, kind
 
@@ -172,13 +173,13 @@ _LARGE = """
 import resource, sys, warnings
 warnings.simplefilter("ignore")
 import numpy, PIL.Image
-from reactions.modalities import media
+from reactions.modalities.image import load_image
 from reactions.core.errors import MediaError
 with open("/proc/self/statm") as statm:
     held = int(statm.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]),) * 2)
 try:
-    print(media.load_image(open(sys.argv[1], "rb").read()).shape)
+    print(load_image(open(sys.argv[1], "rb").read()).shape)
 except MediaError as error:
     print(error.why)
 """
@@ -208,7 +209,7 @@ def test_chunks_of_a_png_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):
         data = with_chunk(data, b"abCd", b"")
     assert check("image", data) == check("image", data, "full") == ""
-    monkeypatch.setattr(image_headers, "MAX_PNG_CHUNKS", 20)
+    monkeypatch.setattr(headers, "MAX_PNG_CHUNKS", 20)
     assert "more than 20 chunks" in check("image", data, "full")
 
 
@@ -225,7 +226,7 @@ def test_the_header_of_a_jpeg_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
     data = image_bytes(form="JPEG")
     data = data[:2] + b"\xff" + part * 3 + data[2:]
     assert check("image", data, "full") == ""
-    monkeypatch.setattr(image_headers, "MAX_JPEG_HEADER_BYTES", 10_000)
+    monkeypatch.setattr(headers, "MAX_JPEG_HEADER_BYTES", 10_000)
     assert "its header has more than" in check("image", data, "full")
 
 
@@ -246,9 +247,9 @@ def test_tags_of_a_tiff_that_overlap_are_refused() -> None:
 
 def test_what_decodes_is_decoded_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
     data = tagged_tiff(3, 1000)[:-500]  # tags beyond the end of the file
-    assert media.load_image(data).shape == (2, 2, 3)
+    assert load_image(data).shape == (2, 2, 3)
     exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHII", 0x10E, 2, 9999, 9999) * 2
-    assert media.load_image(image_bytes(form="JPEG", exif=exif)).shape == (8, 12, 3)
+    assert load_image(image_bytes(form="JPEG", exif=exif)).shape == (8, 12, 3)
     assert not recwarn.list
 
 
@@ -256,7 +257,7 @@ def test_what_is_decoded_slowly_is_limited(monkeypatch: pytest.MonkeyPatch) -> N
     plain = b"P3 2 1 255\n" + b"1 2 3 4 5 6 " + b" " * 1000
     for data, codec in ((image_bytes(form="QOI"), "qoi"), (plain, "ppm_plain")):
         assert check("image", data, "full") == ""
-        monkeypatch.setitem(image_files._SLOW_BYTES, codec, 100)
+        monkeypatch.setitem(files._SLOW_BYTES, codec, 100)
         assert "of this kind are not decoded" in check("image", data, "full")
 
 

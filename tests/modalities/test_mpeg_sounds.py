@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_files import put, sound_bytes
+from media_files import patch_decoder, put, sound_bytes
 from sound_files import (
     id3,
     layer_2_frame,
@@ -16,9 +16,10 @@ from sound_files import (
 )
 
 from reactions.core.errors import MediaError
-from reactions.modalities import media, sounds
-from reactions.modalities.checks import check
-from reactions.modalities.mpeg_frames import read_parts
+from reactions.modalities.audio import load_audio
+from reactions.modalities.registry import check
+from reactions.modalities.sounds import decoding
+from reactions.modalities.sounds.mpeg_frames import read_parts
 
 FRAME = 1152
 
@@ -26,14 +27,14 @@ FRAME = 1152
 def length(data: bytes) -> int:
     for depth in ("header", "full"):
         assert check("audio", data, depth) == ""
-    return len(media.load_audio(data).samples)
+    return len(load_audio(data).samples)
 
 
 def refused(data: bytes) -> str:
     for depth in ("header", "full"):
         assert check("audio", data, depth) != ""
     with pytest.raises(MediaError) as caught:
-        media.load_audio(data)
+        load_audio(data)
     return caught.value.why
 
 
@@ -63,12 +64,10 @@ def test_without_a_length_header_every_frame_counts(loud_first: bool) -> None:
 
 def test_the_samples_without_a_header_are_those_of_the_frames() -> None:
     frames = mp3_frames(bitrate_mode="CONSTANT")[1:]
-    several = media.load_audio(b"".join(frames)).samples
-    np.testing.assert_array_equal(
-        media.load_audio(b"".join(frames[:20])).samples[:9999], several[:9999]
-    )
+    several = load_audio(b"".join(frames)).samples
+    np.testing.assert_array_equal(load_audio(b"".join(frames[:20])).samples[:9999], several[:9999])
     # An encoder's delay apart, they are the sound that was written.
-    written = media.load_audio(sound_bytes(form="MP3", n=44_100, rate_hz=44_100)).samples
+    written = load_audio(sound_bytes(form="MP3", n=44_100, rate_hz=44_100)).samples
     assert abs(len(several) - len(written)) < 3 * FRAME
 
 
@@ -93,14 +92,14 @@ def test_tags_are_no_sound(tmp_path: Path) -> None:
 
 def length_of(path: Path) -> int:
     assert check("audio", path) == ""
-    return len(media.load_audio(path).samples)
+    return len(load_audio(path).samples)
 
 
 def test_joined_files_are_read_to_the_end() -> None:
     one, other = (sound_bytes(seed, "MP3", 44_100, rate_hz=44_100) for seed in (0, 1))
-    joined = media.load_audio(one + other).samples
+    joined = load_audio(one + other).samples
     assert len(joined) == 2 * 44_100
-    expected = np.concatenate([media.load_audio(part).samples for part in (one, other)])
+    expected = np.concatenate([load_audio(part).samples for part in (one, other)])
     np.testing.assert_array_equal(joined, expected)
     assert length(id3() + one + b"TAG" + bytes(125) + id3() + other) == 2 * 44_100
     headless = b"".join(mp3_frames()[1:])
@@ -149,7 +148,7 @@ def test_frames_that_are_damaged_inside() -> None:
 @pytest.mark.parametrize("rate", [0, 1, 2])
 def test_layer_two(rate: int) -> None:
     data = layer_2_frame(rate) * 50
-    found = media.load_audio(data)
+    found = load_audio(data)
     assert (len(found.samples), found.rate_hz) == (50 * FRAME, (44100, 48000, 32000)[rate])
     assert check("audio", data) == ""
     assert "lacks 5 bytes" in refused(data[:-5])
@@ -169,17 +168,15 @@ def test_lengths_beyond_the_limits_are_refused_before_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = b"".join(mp3_frames()[1:])
-    monkeypatch.setattr(media, "MAX_SAMPLES", 30_000)
-    monkeypatch.setattr(sounds, "_decode_piece", lambda *a: pytest.fail("decoded"))
+    monkeypatch.setattr("reactions.modalities.audio.MAX_SAMPLES", 30_000)
+    monkeypatch.setattr(decoding, "_decode_piece", lambda *a: pytest.fail("decoded"))
     with pytest.raises(MediaError, match="cannot use") as caught:
-        media.load_audio(data)
+        load_audio(data)
     assert "frames of 1 channels" in caught.value.why
 
 
 def test_a_glance_does_not_decode(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reactions.modalities import checks
-
-    monkeypatch.setattr(checks, "load_audio", lambda source: pytest.fail("decoded"))
+    patch_decoder(monkeypatch, "audio", lambda stream, path: pytest.fail("decoded"))
     assert check("audio", sound_bytes(form="MP3", n=9000)) == ""
     assert check("audio", b"".join(quiet_and_loud(False))) == ""
 
@@ -199,7 +196,7 @@ def test_our_own_headers_are_read_alike() -> None:
 def test_what_looks_like_frames_is_looked_at_a_limited_number_of_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from reactions.modalities import mpeg_frames
+    from reactions.modalities.sounds import mpeg_frames
 
     body = b"".join(mp3_frames()[1:])
     assert "looks like frames" in refused(body + b"\xff" * 300_000)

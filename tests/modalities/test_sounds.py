@@ -15,9 +15,11 @@ from sound_files import patched, piped_flac, tone, wav
 
 from reactions.core.errors import MediaError
 from reactions.core.storage import Blob
-from reactions.data.sources.config import DEPTHS
-from reactions.modalities import media, sounds
-from reactions.modalities.checks import check
+from reactions.modalities.audio import MAX_SECONDS, load_audio
+from reactions.modalities.base import CHECK_DEPTHS
+from reactions.modalities.image import load_image
+from reactions.modalities.registry import check
+from reactions.modalities.sounds import decoding
 
 ROOT = Path(__file__).parents[2]
 N = 2000
@@ -26,23 +28,23 @@ HELD = ("WAV", "WAVEX", "RF64", "W64", "AU", "AIFF", "CAF", "NIST", "SVX")
 
 def length(data: bytes, folder: Path | None = None) -> int:
     """The length of a sound, by bytes and by file; both looks find it whole."""
-    for depth in DEPTHS:
+    for depth in CHECK_DEPTHS:
         assert check("audio", data, depth) == ""
-    n = len(media.load_audio(data).samples)
+    n = len(load_audio(data).samples)
     if folder is not None:
         path = put(folder / "x.snd", data)
         assert check("audio", path) == ""
-        assert len(media.load_audio(path).samples) == n
+        assert len(load_audio(path).samples) == n
     return n
 
 
 def refused(data: bytes, folder: Path | None = None) -> str:
-    for depth in DEPTHS:
+    for depth in CHECK_DEPTHS:
         assert check("audio", data, depth) != "", depth
     if folder is not None:
         assert check("audio", put(folder / "x.snd", data)) != ""
     with pytest.raises(MediaError) as caught:
-        media.load_audio(data)
+        load_audio(data)
     return caught.value.why
 
 
@@ -134,7 +136,7 @@ def test_a_flac_from_a_pipe(tmp_path: Path) -> None:
     data = piped_flac()
     assert length(data, tmp_path) == 20_000
     np.testing.assert_array_equal(
-        media.load_audio(data).samples, media.load_audio(sound_bytes(form="FLAC", n=20_000)).samples
+        load_audio(data).samples, load_audio(sound_bytes(form="FLAC", n=20_000)).samples
     )
     for stop in (len(data) - 1, len(data) // 2, 200):
         refused(data[:stop], tmp_path)
@@ -143,8 +145,8 @@ def test_a_flac_from_a_pipe(tmp_path: Path) -> None:
 def test_an_unknown_length_is_held_to_the_limits_as_it_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(media, "MAX_SAMPLES", 9999)
-    monkeypatch.setattr(sounds, "_BLOCK_SAMPLES", 4096)
+    monkeypatch.setattr("reactions.modalities.audio.MAX_SAMPLES", 9999)
+    monkeypatch.setattr(decoding, "_BLOCK_SAMPLES", 4096)
     assert "frames of 1 channels" in refused(piped_flac())
 
 
@@ -175,7 +177,7 @@ def test_codecs_that_cannot_seek_are_read(form: str, codec: str, tmp_path: Path)
     soundfile.write(stream, tone(8000), 8000, format=form, subtype=codec)
     data = stream.getvalue()
     assert 8000 <= length(data, tmp_path) <= 9000  # whole blocks
-    found = media.load_audio(data).samples[1000:7000]
+    found = load_audio(data).samples[1000:7000]
     assert np.corrcoef(found, tone(8000)[1000:7000])[0, 1] > 0.95
     refused(data[: len(data) // 2], tmp_path)
 
@@ -203,8 +205,8 @@ def test_a_chained_ogg_is_read_to_its_end(form: str, tmp_path: Path) -> None:
         for seed, n, channels in ((0, 20_000, 1), (1, 30_000, 2), (2, 10_000, 1))
     ]
     assert length(b"".join(links), tmp_path) == 60_000
-    found = media.load_audio(b"".join(links)).samples
-    expected = np.concatenate([media.load_audio(link).samples for link in links])
+    found = load_audio(b"".join(links)).samples
+    expected = np.concatenate([load_audio(link).samples for link in links])
     np.testing.assert_array_equal(found, expected)
     assert "cut short" in refused(b"".join(links)[:-50], tmp_path)
 
@@ -272,13 +274,13 @@ def test_nothing_beside_the_sound_is_opened(
     data = sound_bytes(form="MP3", n=N)
     assert length(data) == N
     (tmp_path / "._x.mp3").write_bytes(b"\0\5\x16\7" + bytes(100))
-    assert len(media.load_audio(put(tmp_path / "x.mp3", data)).samples) == N
+    assert len(load_audio(put(tmp_path / "x.mp3", data)).samples) == N
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
 def test_pipes_and_devices_are_no_media(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.wav")
-    for load in (media.load_audio, media.load_image):
+    for load in (load_audio, load_image):
         for path in (tmp_path / "x.wav", Path("/dev/zero")):
             with pytest.raises(MediaError, match="cannot decode") as caught:
                 load(path)
@@ -290,39 +292,39 @@ def test_encoded_items_that_are_held_are_limited(
 ) -> None:
     data = sound_bytes(n=N)
     blob = Blob(str(put(tmp_path / "x.tar", data)), 0, len(data), "a.wav")
-    assert len(media.load_audio(blob).samples) == N
-    monkeypatch.setattr(media, "MAX_HELD_BYTES", 1 << 10)
+    assert len(load_audio(blob).samples) == N
+    monkeypatch.setattr("reactions.modalities.encoded.MAX_HELD_BYTES", 1 << 10)
     with pytest.raises(MediaError, match="cannot use") as caught:
-        media.load_audio(blob)
+        load_audio(blob)
     assert f"it has {len(data)} bytes, more than" in caught.value.why
     with pytest.raises(MediaError) as caught:
-        media.load_image(put(tmp_path / "x.png", image_bytes(size=(40, 40))))
+        load_image(put(tmp_path / "x.png", image_bytes(size=(40, 40))))
     assert "bytes, more than" in caught.value.why
 
 
 def test_an_hour_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_SECONDS", 60)
+    monkeypatch.setattr("reactions.modalities.audio.MAX_SECONDS", 60)
     assert "it is 2 minutes long, more than 1" in refused(sound_bytes(n=12_000, rate_hz=100))
-    assert media.load_audio(sound_bytes(n=6000, rate_hz=100)).rate_hz == 100
+    assert load_audio(sound_bytes(n=6000, rate_hz=100)).rate_hz == 100
 
 
 def test_resampling_stays_within_the_limit() -> None:
-    n = media.MAX_SECONDS * 48_000
+    n = MAX_SECONDS * 48_000
     assert n * 4 < 700_000_000
 
 
 _SILENCE = """
 import resource, sys
 import numpy, soundfile
-from reactions.modalities import media
+from reactions.modalities.audio import load_audio
 from reactions.core.errors import MediaError
 data = open(sys.argv[1], "rb").read()
-media.load_audio(open(sys.argv[2], "rb").read())  # what libraries take for themselves
+load_audio(open(sys.argv[2], "rb").read())  # what libraries take for themselves
 with open("/proc/self/statm") as statm:
     held = int(statm.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[3]),) * 2)
 try:
-    print(len(media.load_audio(data).samples))
+    print(len(load_audio(data).samples))
 except MediaError as error:
     print(error.why)
 """
@@ -348,7 +350,7 @@ def test_silence_takes_four_bytes_a_frame(tmp_path: Path) -> None:
 
 
 def test_more_than_the_limits_is_refused_by_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sounds, "_mono", lambda *a: pytest.fail("decoded"))
+    monkeypatch.setattr(decoding, "_mono", lambda *a: pytest.fail("decoded"))
     data = sound_bytes(form="FLAC", n=N)
     declared = patched(data, 21, bytes([data[21] | 0x0F]) + b"\xff" * 4)  # 2**36 - 1 samples
     assert "frames of 1 channels" in refused(declared)
@@ -358,12 +360,12 @@ def test_odd_wavs_have_reasons() -> None:
     assert "Malformed" in refused(wav(b"", 1)[:20])
     assert refused(wav(bytes(10), 0x161))  # Windows Media
     with pytest.raises(MediaError, match="cannot use") as caught:
-        media.load_audio(sound_bytes(n=10), channel=3)
+        load_audio(sound_bytes(n=10), channel=3)
     assert "there is no channel 3" in caught.value.why
 
 
 def test_pages_of_an_ogg_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reactions.modalities import ogg_pages
+    from reactions.modalities.sounds import ogg_pages
 
     monkeypatch.setattr(ogg_pages, "MAX_PAGES", 2)
     assert "more than 2 pages" in refused(sound_bytes(form="OGG", n=N))

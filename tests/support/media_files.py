@@ -3,11 +3,17 @@
 import io
 import os
 import tarfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pytest
 import soundfile
 from PIL import Image
+
+from reactions.modalities import registry
 
 HOUR_AGO = 1_600_000_000
 
@@ -55,3 +61,11 @@ def put_tar(path: Path, members: dict[str, bytes | str]) -> Path:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return put(path, stream.getvalue())
+
+
+def patch_decoder(
+    monkeypatch: pytest.MonkeyPatch, name: str, decode: Callable[[BinaryIO, str], object]
+) -> None:
+    """Decode one of molspace's own modalities by something else."""
+    record = replace(registry.BUILT_IN[name], decode=decode)
+    monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, name: record})

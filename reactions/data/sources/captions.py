@@ -21,6 +21,7 @@ from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import caption_column, read_table, which_column
 from reactions.data.sources.config import COLUMNS, OnProgress, Source, silent
 from reactions.data.sources.parts import TextPart, signature_of
+from reactions.modalities.text import TEXT
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 TABLES = (".csv", ".tsv")
@@ -115,7 +116,7 @@ def _read(name: str, files: Sequence[Entry], source: Source, on_progress: OnProg
                 path=file.url,
             )
     _set_apart(ids, stand_ins)
-    check_ids(name, "text", ids)
+    check_ids(name, TEXT.name, ids)
     on_progress(name, len(ids), len(ids))
     return ScanTable(
         {

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-Depth: TypeAlias = Literal["header", "full"]
-"""How hard to look for damage: at header and end, or at every byte."""
-
-DEPTHS: tuple[Depth, ...] = ("header", "full")
-"""The shallower first."""
+from reactions.modalities.base import CheckDepth
 
 OnProgress: TypeAlias = Callable[[str, int, int], None]
 """OnProgress of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
@@ -26,11 +22,6 @@ MAX_BAD = 0.01
 
 def silent(what: str, done: int, total: int) -> None:
     """Tell nobody."""
-
-
-def at_least(depth: Depth) -> tuple[Depth, ...]:
-    """Return the depths whose verdicts hold at this one, too: the deepest first, itself last."""
-    return DEPTHS[DEPTHS.index(depth) :][::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +56,4 @@ class Source:
     member: str = ""
     skip: frozenset[str] = field(default=frozenset())
     max_bad: float = MAX_BAD
-    check: Depth = "header"
+    check: CheckDepth = "header"

@@ -32,6 +32,7 @@ from reactions.data.sources.files import (
 from reactions.data.sources.manifests import manifest_part
 from reactions.data.sources.parts import Part, no_items, signature_of
 from reactions.data.sources.shards import shards_part
+from reactions.modalities.registry import get
 from reactions.modalities.suffixes import is_packed, modality_of, other_kind
 
 _BLOCK_ROWS = 1 << 14
@@ -336,9 +337,10 @@ def open_corpus(
 def _part(
     path: str, modality: Modality, source: Source, tables: TableCache, on_progress: OnProgress
 ) -> Part:
+    inline = get(modality).inline
     wild = any(c in path for c in "*?[") or expand(path) != [path]
     if (not wild or (not is_url(path) and is_dir(Path(path)))) and is_folder(path):
-        if modality == "text":
+        if inline:
             raise no_items(
                 modality,
                 path,
@@ -354,7 +356,7 @@ def _part(
         return shards_part(
             label(path), files, modality, source, tables=tables, on_progress=on_progress
         )
-    if kinds == {"captions"} and modality == "text":
+    if kinds == {"captions"} and inline:
         return texts_part(label(path), files, source, tables=tables, on_progress=on_progress)
     if kinds == {modality}:
         return files_part(
@@ -366,10 +368,10 @@ def _part(
             depth=source.check,
             on_progress=on_progress,
         )
-    if modality != "text":
+    if not inline:
         refuse_other_modalities(modality)
-    endings = ", ".join((".tar", *captions.SUFFIXES)) if modality == "text" else ".tar, or a folder"
-    usual = "captions" if modality == "text" else modality
+    endings = ", ".join((".tar", *captions.SUFFIXES)) if inline else ".tar, or a folder"
+    usual = "captions" if inline else modality
     odd = next((file for file in files if _kind(file, modality) not in ("tar", usual)), None)
     kind = other_kind(odd.name, modality) if odd else None
     packed = odd is not None and is_packed(odd.name)
@@ -389,7 +391,7 @@ def _kind(file: Entry, modality: Modality) -> str:
     name = file.name.lower()
     if name.endswith(".tar"):
         return "tar"
-    if modality == "text":
+    if get(modality).inline:
         return "captions" if name.endswith(captions.SUFFIXES) else ""
     return modality_of(name) or ""
 

@@ -1,4 +1,4 @@
-"""Folders and lists of images and sounds, scanned once: a digest and a verdict for each."""
+"""Folders and lists of media files, scanned once: a digest and a verdict for each."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from reactions.core.transient import TransientError, is_transient, look_at_all, 
 from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
-from reactions.data.sources.config import Depth, OnProgress, at_least, silent
+from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.parts import FilePart, no_items
-from reactions.modalities import checks
-from reactions.modalities.checks import check
-from reactions.modalities.media import too_large
+from reactions.modalities.base import CheckDepth, at_least
+from reactions.modalities.encoded import too_large
+from reactions.modalities.registry import check, check_version, registered
 from reactions.modalities.suffixes import (
-    SUFFIXES,
     count_others,
     describe_others,
     modality_of,
@@ -45,14 +44,14 @@ def folder_part(
     modality: Modality,
     *,
     tables: TableCache,
-    depth: Depth = "header",
+    depth: CheckDepth = "header",
     on_progress: OnProgress = silent,
 ) -> FilePart:
     """Scan a folder and all below it; ids are relative paths, sorted.
 
     Args:
         folder: absolute path or URL.
-        modality: ``"image"`` or ``"audio"``.
+        modality: one whose files are told by their endings.
         tables: remembers what earlier scans found.
         depth: how hard to look for damage.
         on_progress: of the progress.
@@ -99,7 +98,7 @@ def files_part(
     *,
     key: str,
     tables: TableCache,
-    depth: Depth = "header",
+    depth: CheckDepth = "header",
     on_progress: OnProgress = silent,
 ) -> FilePart:
     """Scan a list of files.
@@ -118,7 +117,7 @@ def files_part(
         DataError: an id is repeated, or a remote place cannot be read.
     """
     names = [
-        "files-" + digest("scan", [key, modality, each, checks.VERSION])[:32]
+        "files-" + digest("scan", [key, modality, each, check_version(modality)])[:32]
         for each in at_least(depth)
     ]
     size_bytes = sum(entry.size_bytes for _, entry in files if entry)
@@ -144,12 +143,13 @@ def refuse_other_modalities(modality: Modality) -> None:
     """Refuse to look for files of a modality that extensions do not tell.
 
     Raises:
-        UsageError: it is neither image nor audio.
+        UsageError: they do not.
     """
-    if modality not in SUFFIXES.values():
+    told = [name for name, record in registered().items() if record.suffixes]
+    if modality not in told:
         raise UsageError(
             f"cannot tell which files hold {modality}",
-            why="extensions are known for image and audio only",
+            why=f"extensions are known for {', '.join(told[:-1])} and {told[-1]} only",
             fix=f"list them in a manifest: [corpora.{modality}] with manifest = FILE",
             modality=modality,
         )
@@ -173,7 +173,7 @@ def _scan(
     modality: Modality,
     names: Sequence[str],
     tables: TableCache,
-    depth: Depth,
+    depth: CheckDepth,
     on_progress: OnProgress,
 ) -> ScanTable:
     known = _known(names, tables, files)
@@ -247,7 +247,7 @@ def _noted(cached: str, tables: TableCache) -> Iterator[tuple[str, str, str, str
             yield id, stamp, tag, why
 
 
-def _look(entry: Entry, *, modality: Modality, depth: Depth) -> tuple[str, str]:
+def _look(entry: Entry, *, modality: Modality, depth: CheckDepth) -> tuple[str, str]:
     """Return a file's tagged digest, and why it cannot be used.
 
     Raises:

@@ -13,12 +13,12 @@ from reactions.core.file_names import as_stored
 from reactions.core.local_files import is_file
 from reactions.core.storage import Entry, entry_of
 from reactions.core.types import Modality
-from reactions.data.corpora import text_tag
 from reactions.data.manifest import Row, other_digest, read_manifest
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import files_part
 from reactions.data.sources.parts import FilePart, Part, TextPart
+from reactions.modalities.values import text_tag
 
 
 def manifest_part(

@@ -14,8 +14,8 @@ from reactions.core.errors import MissingError
 from reactions.core.hashing import digest
 from reactions.core.storage import Blob, is_url
 from reactions.core.types import Modality
-from reactions.data.corpora import text_tag
 from reactions.data.scan_cache import ScanTable
+from reactions.modalities.values import text_tag
 
 
 class Part(ABC):

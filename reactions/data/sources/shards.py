@@ -1,4 +1,4 @@
-"""Samples of WebDataset shards as rows: images and sounds where they lie, captions as texts."""
+"""Samples of WebDataset shards as rows: media where they lie, captions as texts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.captions import captions_in, check_options, parse_json
-from reactions.data.sources.config import Depth, OnProgress, Source, at_least, silent
+from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.tar_index import index_shards, split_member
+from reactions.modalities.base import CheckDepth, at_least
+from reactions.modalities.registry import get
 from reactions.modalities.suffixes import modality_of, other_kind
+from reactions.modalities.text import TEXT
 
 _VERSION = 3
 _MAX_TEXT_BYTES = 1 << 24
@@ -59,7 +62,7 @@ def shards_part(
     Args:
         name: of the part.
         shards: the tars, in order.
-        modality: ``"text"``, ``"image"`` or ``"audio"``.
+        modality: text, or one whose files are told by their endings.
         source: columns, member and depth.
         tables: remembers what earlier runs found.
         on_progress: of the progress.
@@ -68,9 +71,10 @@ def shards_part(
         DataError: a tar is cut short, damaged or compressed, or a key is repeated in it.
         MissingError: no sample has this modality.
     """
-    if modality != "text":
+    inline = get(modality).inline
+    if not inline:
         refuse_other_modalities(modality)
-    for shard in shards if modality == "text" else ():
+    for shard in shards if inline else ():
         check_options(shard, source)
     for depth in at_least(source.check):
         options = [modality, list(source.columns), source.member, depth, _VERSION]
@@ -79,18 +83,18 @@ def shards_part(
         if (table := tables.get(cached, signature)) is not None:
             break
     else:
-        if modality == "text":
+        if inline:
             table = _texts(name, shards, source, tables, on_progress)
         else:
             table = _media(name, shards, modality, source, tables, on_progress)
         tables.put(cached, signature, table)
     size_bytes = int(table.facts["size_bytes"])
-    kind = TextPart if modality == "text" else ShardPart
+    kind = TextPart if inline else ShardPart
     return kind(name, table, signature, size_bytes)
 
 
 def _samples(
-    shards: Sequence[Entry], depth: Depth, tables: TableCache, on_progress: OnProgress
+    shards: Sequence[Entry], depth: CheckDepth, tables: TableCache, on_progress: OnProgress
 ) -> Iterator[tuple[int, ScanTable, list[_Sample]]]:
     """Yield number, index and samples of each shard, in order."""
     indexes = index_shards(shards, tables=tables, depth=depth, on_progress=on_progress)
@@ -234,10 +238,10 @@ def _texts(
                     places.append(place)
                     whys.append(why)
     if not n_captions:
-        raise _nothing(name, "text", others)
+        raise _nothing(name, TEXT.name, others)
     return ScanTable(
         {
-            "id": Strings.pack(_ids(name, "text", shards, ids, numbers)),
+            "id": Strings.pack(_ids(name, TEXT.name, shards, ids, numbers)),
             "text": Strings.pack(texts),
             "place": Strings.pack(places),
             "why": Strings.pack(whys),

@@ -17,13 +17,13 @@ from reactions.core.hashing import bytes_digest, digest
 from reactions.core.storage import Entry, open_binary
 from reactions.core.transient import TransientError, look_at_all, run_again
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
-from reactions.data.sources.config import Depth, OnProgress, at_least, silent
+from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.files import looking
 from reactions.data.sources.parts import signature_of
 from reactions.data.tar_members import tar_members
-from reactions.modalities import checks
-from reactions.modalities.checks import check
-from reactions.modalities.media import too_large
+from reactions.modalities.base import CheckDepth, at_least
+from reactions.modalities.encoded import too_large
+from reactions.modalities.registry import check, check_versions
 from reactions.modalities.suffixes import count_loose, modality_of
 
 _VERSION = 2
@@ -40,7 +40,7 @@ def index_shards(
     shards: Sequence[Entry],
     *,
     tables: TableCache,
-    depth: Depth = "header",
+    depth: CheckDepth = "header",
     on_progress: OnProgress = silent,
 ) -> Iterator[ScanTable]:
     """Yield an index of each tar's members, in order, reading only tars that changed.
@@ -48,7 +48,7 @@ def index_shards(
     Args:
         shards: the tars.
         tables: remembers what earlier runs found, shard by shard.
-        depth: how hard to look for damage of images and sounds; a harder look is not
+        depth: how hard to look for damage of media; a harder look is not
             forgotten.
         on_progress: of the progress.
 
@@ -63,7 +63,7 @@ def index_shards(
     for i, shard in enumerate(shards):
         signature = signature_of([shard.stamp])
         for each in at_least(depth):
-            cached = "tar-" + digest("scan", [shard.url, each, checks.VERSION, _VERSION])[:32]
+            cached = "tar-" + digest("scan", [shard.url, each, check_versions(), _VERSION])[:32]
             if (table := tables.get(cached, signature)) is not None:
                 break
         else:
@@ -96,7 +96,7 @@ class _Member(NamedTuple):
     sha256: str
 
 
-def _index(shard: Entry, depth: Depth) -> ScanTable:
+def _index(shard: Entry, depth: CheckDepth) -> ScanTable:
     members: list[_Member] = []
     tags: list[str] = []
     whys: list[str] = []
@@ -120,7 +120,7 @@ def _index(shard: Entry, depth: Depth) -> ScanTable:
     )
 
 
-def _look(member: _Member, *, depth: Depth) -> tuple[str, str]:
+def _look(member: _Member, *, depth: CheckDepth) -> tuple[str, str]:
     """Return a member's tagged digest, and why it cannot be used."""
     if member.sha256:
         why = too_large(member.size_bytes) if modality_of(member.name) else None

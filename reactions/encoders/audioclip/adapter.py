@@ -29,7 +29,7 @@ from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.preprocessing.clip_bpe import CONTEXT, tokenize
 from reactions.encoders.preprocessing.image_transform import ImageTransform
 from reactions.encoders.wav2clip import centre, in_groups
-from reactions.modalities import media
+from reactions.modalities.audio import resample
 from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
 from reactions.weights.locate import digest_cache as remembered_digests
 from reactions.weights.safe_load import check_shapes, find, read_tensors, require, verify_digest
@@ -267,7 +267,7 @@ def samples_of(sound: Any) -> NDArray[np.float32]:
     Raises:
         MediaError: it is not a usable sound.
     """
-    samples = centre(media.resample(usable(sound), RATE_HZ), _MOST_S)
+    samples = centre(resample(usable(sound), RATE_HZ), _MOST_S)
     lacking = max(0, _LEAST - len(samples))
     before = round(0.5 * lacking)
     samples = np.pad(samples, (before, lacking - before), mode="edge")

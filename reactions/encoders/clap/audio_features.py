@@ -19,7 +19,7 @@ import torch
 from reactions.core.errors import MediaError
 from reactions.core.types import Waveform
 from reactions.encoders.preprocessing.log_mel import Scale, log_mel
-from reactions.modalities import media
+from reactions.modalities.audio import resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +110,7 @@ def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
     Raises:
         MediaError: it is not a usable sound.
     """
-    samples = media.resample(usable(sound), audio_config.rate_hz).samples
+    samples = resample(usable(sound), audio_config.rate_hz).samples
     if audio_config.quantised:
         samples = quantise(samples)
     if len(samples) < audio_config.samples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from reactions.core.types import Item, Modality, Prepared, SpaceSpec, Waveform
 from reactions.encoders.imagebind import images, sound
 from reactions.encoders.imagebind.checkpoint import Towers
 from reactions.encoders.imagebind.unusable import Unusable
-from reactions.encoders.precomputed.files import npy_of
 from reactions.encoders.preprocessing import clip_bpe
-from reactions.modalities import media
+from reactions.modalities import registry
+from reactions.modalities.audio import of_channel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,7 +130,7 @@ class ImageBindEncoder:
 
 
 def _sound(item: Item) -> NDArray[np.float32]:
-    value = media.load(item, channel=0).value
+    value = registry.load(item, of_channel(0)).value
     if not isinstance(value, Waveform) or value.samples.ndim != 1:
         raise Unusable("it needs a waveform of one channel")
     if not _MIN_RATE_HZ <= value.rate_hz <= _MAX_RATE_HZ:
@@ -142,32 +141,19 @@ def _sound(item: Item) -> NDArray[np.float32]:
 
 
 def _image(item: Item) -> NDArray[np.float32]:
-    return images.colour(media.load(item).value)
+    return images.colour(registry.load(item).value)
 
 
 def _thermal(item: Item) -> NDArray[np.float32]:
-    encoded = isinstance(item.value, media.ENCODED)
-    return images.grey(media.load_image(item.value) if encoded else item.value)
+    return images.grey(registry.load(item).value)
 
 
 def _depth(item: Item) -> NDArray[np.float32]:
-    value: Any = item.value
-    if isinstance(value, Path):
-        try:
-            shape, dtype, is_fortran, offset = npy_of(value)
-            value = np.memmap(value, dtype, "r", offset, shape, "F" if is_fortran else "C")
-        except (DataError, ValueError) as error:  # nothing can be mapped of no elements
-            raise MediaError(
-                f"cannot read the disparities '{item.value}'",
-                why=error.why if isinstance(error, DataError) else str(error),
-                fix="save (h, w) float32 as npy",
-                path=str(item.value),
-            ) from error
-    return images.disparity(value)
+    return images.disparity(registry.load(item).value)
 
 
 def _text(item: Item) -> NDArray[np.int64]:
-    text = media.load(item).value
+    text = registry.load(item).value
     if not isinstance(text, str):
         raise Unusable("it needs a string")
     return clip_bpe.tokenize(text)

@@ -12,7 +12,7 @@ import numpy as np
 
 from reactions.encoders.imagebind.sizes import SIDE
 from reactions.encoders.imagebind.unusable import Unusable
-from reactions.modalities.media import MAX_PIXELS
+from reactions.modalities.image import MAX_PIXELS
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -22,7 +22,7 @@ from reactions.encoders.mini.features import (
     words,
 )
 from reactions.encoders.mini.towers import Towers
-from reactions.modalities import media
+from reactions.modalities.registry import load as decoded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class MiniEncoder:
             DataError: the space does not embed this modality.
         """
         self._check(modality)
-        return _PREPARE[modality](media.load(item))
+        return _PREPARE[modality](decoded(item))
 
     @torch.inference_mode()
     def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:

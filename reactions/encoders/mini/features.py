@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reactions.core.errors import MediaError
 from reactions.core.types import Item, Modality, Waveform
-from reactions.modalities import media
+from reactions.modalities.audio import resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,7 +156,7 @@ def half_second(item: Item) -> NDArray[np.float32]:
     if len(samples) < wanted:
         samples = np.resize(samples, wanted)
     start = (len(samples) - wanted) // 2
-    part = media.resample(Waveform(samples[start : start + wanted], sound.rate_hz), RATE_HZ)
+    part = resample(Waveform(samples[start : start + wanted], sound.rate_hz), RATE_HZ)
     return part.samples if len(part.samples) == SAMPLES else np.resize(part.samples, SAMPLES)
 
 

@@ -8,10 +8,11 @@ that are paired by number where names were meant are wrong, and look right.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from reactions.core.errors import DataError
 from reactions.core.types import Modality
+from reactions.modalities.registry import aliases
 
 NAMES = (
     *("id", "ids", "key", "keys", "__key__", "item_id", "sample_id", "_id", "uid", "uuid", "guid"),
@@ -49,10 +50,6 @@ def looks_like_ids(name: str) -> bool:
     return last.endswith(("id", "ids")) and last not in _NO_IDS
 
 
-_ALIASES: Mapping[str, Modality] = {
-    **{"text": "text", "texts": "text", "image": "image", "img": "image", "images": "image"},
-    **{"audio": "audio", "audios": "audio", "sound": "audio", "sounds": "audio"},
-}
 _MODALITY = re.compile(r"(.+?)([_-](emb|embs|embeddings?|features|feats))?", re.IGNORECASE)
 _GENERIC = """
 all arr array data dataset emb embedding embeddings embs feat feats feature features ids items keys
@@ -67,7 +64,7 @@ def modality_of(name: str) -> Modality:
     """Return the modality that the name of a file or folder stands for."""
     match = _MODALITY.fullmatch(name)
     stem = match[1] if match else name
-    return _ALIASES.get(stem.casefold(), stem)
+    return aliases().get(stem.casefold(), stem)
 
 
 def id_name(names: Sequence[str], modality: Modality, where: str) -> str:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from reactions.core.errors import DataError, DimensionMismatch
 from reactions.core.file_digests import DigestCache
+from reactions.core.npy import npy_header
 from reactions.core.storage import entry_of, read
 from reactions.core.types import Modality
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.tar_index import index_shards, split_member
 from reactions.data.tar_members import tar_members
-from reactions.encoders.precomputed.files import npy_header
 from reactions.encoders.precomputed.names import NO_MODALITIES, modality_of
 from reactions.encoders.precomputed.tables import EmbeddingFile
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from reactions.core.errors import MediaError
 from reactions.core.hashing import digest
-from reactions.modalities.media import MAX_PIXELS
+from reactions.modalities.image import MAX_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

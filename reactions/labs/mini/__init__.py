@@ -1,11 +1,12 @@
 """The mini lab: a procedural world of sights, sounds and sentences, and its encoders' training."""
 
 from reactions.labs.mini.benchmarks import TASKS, benchmark
-from reactions.labs.mini.corpora import WorldCorpus, corpus
+from reactions.labs.mini.corpora import MODALITIES, WorldCorpus, corpus
 from reactions.labs.mini.sample_items import sample_items, write_sample
 from reactions.labs.mini.world import WORLD_VERSION
 
 __all__ = [
+    "MODALITIES",
     "TASKS",
     "WORLD_VERSION",
     "WorldCorpus",

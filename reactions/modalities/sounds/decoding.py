@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from reactions.modalities import mpeg_frames, ogg_pages, sound_containers
-from reactions.modalities.sndfile import open_sound
+from reactions.modalities.sounds import containers, mpeg_frames, ogg_pages
+from reactions.modalities.sounds.sndfile import open_sound
 
 if TYPE_CHECKING:
     import soundfile
@@ -101,7 +101,7 @@ class _Piece:
     data: bytes | None = None
     frames: int | None = None
     slack: int = 0
-    held: sound_containers.Samples | None = None
+    held: containers.Samples | None = None
 
 
 def decode(
@@ -169,7 +169,7 @@ def _pieces(stream: BinaryIO, limits: Limits) -> tuple[list[_Piece], bool]:
     stream.seek(0)
     head = stream.read(_HEAD_BYTES)
     try:
-        held = sound_containers.find_samples(stream, size_bytes)
+        held = containers.find_samples(stream, size_bytes)
         if held is not None:
             if held.mpeg:
                 return _mpeg(_read(stream, held.start, held.size_bytes), limits)
@@ -181,7 +181,7 @@ def _pieces(stream: BinaryIO, limits: Limits) -> tuple[list[_Piece], bool]:
             return [_Piece()], False
         if mpeg_frames.is_mpeg(_after_tag(stream, head)) or _is_mpeg(stream):
             return _mpeg(_read(stream, 0, size_bytes), limits)
-    except (sound_containers.Damage, ogg_pages.Damage, mpeg_frames.Damage) as error:
+    except (containers.Damage, ogg_pages.Damage, mpeg_frames.Damage) as error:
         raise Refused(str(error)) from error
     return [_Piece()], False
 

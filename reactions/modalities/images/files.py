@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from reactions.core.errors import MediaError
-from reactions.modalities.image_headers import Excess, check_header
+from reactions.modalities.images.headers import Excess, check_header
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -1,0 +1,121 @@
+"""Encoded media: files, tars' members, remote objects and bytes, opened alike within limits.
+
+Decoding is lenient about names (contents decide) and strict about damage: what is cut short or
+holds no usable samples is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeAlias, cast
+
+from reactions.core.errors import MediaError
+from reactions.core.storage import Blob
+
+Source: TypeAlias = Path | Blob | bytes
+"""Where encoded media are read from."""
+
+ENCODED = (Path, Blob, bytes)
+"""Types of values that are still to be decoded."""
+
+MAX_HELD_BYTES = 1 << 30
+"""Encoded items that are read from tars and servers, and image files."""
+
+_STREAM = re.compile(r"<_io\.[^>]*>")
+
+
+class HasFix(Protocol):
+    """A kind of files that are not decoded."""
+
+    @property
+    def name(self) -> str:
+        """Of the kind, for people."""
+
+    @property
+    def fix(self) -> str:
+        """How to make them usable."""
+
+
+def place(source: Source) -> str:
+    """Return what messages call a source."""
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
+
+
+def open_encoded(source: Source, *, buffered: bool = True) -> BinaryIO:
+    """Open a source; blobs are read whole.
+
+    Args:
+        source: a file, blob or bytes.
+        buffered: of a file; not where something else reads from its descriptor as well.
+
+    Raises:
+        OSError: the file is missing, not a regular file, or cannot be read.
+        MediaError: it is larger than any that is decoded from memory.
+        DataError: the tar or the server a blob lies in cannot be read.
+    """
+    if isinstance(source, Blob):
+        if (why := too_large(source.size_bytes or 0)) is not None:
+            raise MediaError(f"cannot use '{source}'", why=why, fix="cut it up", path=str(source))
+        source = source.read()
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    mode = source.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe may wait forever, or never end
+        raise OSError(errno.EINVAL, "not a regular file")
+    # Unbuffered, it is a raw file, of which we use no more than a BinaryIO has.
+    return source.open("rb") if buffered else cast(BinaryIO, source.open("rb", buffering=0))
+
+
+def too_large(size_bytes: int) -> str | None:
+    """Return why an encoded item is too large to be held in memory; None if it is not."""
+    if size_bytes <= MAX_HELD_BYTES:
+        return None
+    return f"it has {size_bytes} bytes, more than {MAX_HELD_BYTES >> 20} MiB"
+
+
+def in_memory(stream: BinaryIO, whole_bytes: int) -> BinaryIO:
+    """Read a file whole unless it is large: decoders read many small pieces, out of order.
+
+    Raises:
+        ValueError: it is larger than any that is held in memory, as some decoders hold it.
+    """
+    if isinstance(stream, io.BytesIO):
+        return stream
+    size_bytes = os.fstat(stream.fileno()).st_size
+    if (why := too_large(size_bytes)) is not None:
+        raise ValueError(why)
+    if size_bytes > whole_bytes:
+        return stream
+    return io.BytesIO(stream.read())
+
+
+def undecodable(
+    modality: str, path: str, error: Exception, undecoded: Mapping[str, HasFix]
+) -> MediaError:
+    """Return the error for an item that a decoder failed on.
+
+    Args:
+        modality: what it should be.
+        path: the item, for messages.
+        error: what the decoder raised.
+        undecoded: ending to kind, of the modality's files that are not decoded.
+    """
+    fix = ""
+    if isinstance(error, FileNotFoundError):
+        why = "there is no such file"
+    elif isinstance(error, OSError) and error.strerror:
+        why = error.strerror.lower()
+    else:
+        # The libraries' own words, without the address of the object they read from.
+        words = _STREAM.sub("", getattr(error, "error_string", None) or str(error))
+        why = " ".join(words.split()) or type(error).__name__
+        if (kind := undecoded.get(os.path.splitext(path)[1].lower())) is not None:  # noqa: PTH122
+            why = f"its name is that of {kind.name}, which is not decoded ({why})"
+            fix = kind.fix
+    return MediaError(f"cannot decode the {modality} '{path}'", why=why, fix=fix, path=path)

@@ -1,0 +1,1 @@
+"""Images: files opened and decoded within limits."""

@@ -1,0 +1,1 @@
+"""Sounds: containers taken apart, and decoded within limits to their ends."""
