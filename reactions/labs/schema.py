@@ -4,13 +4,14 @@ The models check keys, types and values, and give the JSON Schema that editors r
 (``molspace lab schema``). What needs a disk, a model or the lab that is extended is checked where
 the ``Lab`` is built, and so are ranges that hold beyond lab files (seed, hyper-parameters): here
 they are for editors.
-"""
 
-from __future__ import annotations
+Annotations are evaluated when the module is imported (no ``from __future__``): pydantic would
+compile each of them again.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -199,7 +200,7 @@ class TextFiles(Files):
     quoted: bool | None = Field(None, description='Of csv and tsv: whether "..." are fields.')
 
     @model_validator(mode="after")
-    def _check_columns(self) -> TextFiles:
+    def _check_columns(self) -> Self:
         if len(set(self.column)) < len(self.column):
             raise mistake("", ".column names a column twice")
         for key, column in (*(("column", c) for c in self.column), ("id", self.id)):
@@ -322,17 +323,22 @@ class Data(Section):
 # --- the whole file ----------------------------------------------------------------------
 
 
+def _table() -> Any:
+    # Not a default_factory, which would build the validator of every table on its own.
+    return Field({}, validate_default=True)
+
+
 class LabFile(Section):
     """A lab of molspace: spaces, corpora, evaluation sets and hyper-parameters."""
 
-    lab: Head = Field(default_factory=Head)
-    reaction: Reaction = Field(default_factory=Reaction)
-    factors: DefaultFactors = Field(default_factory=DefaultFactors)
+    lab: Head = _table()
+    reaction: Reaction = _table()
+    factors: DefaultFactors = _table()
     spaces: Annotated[dict[str, Space], BeforeValidator(check_table)] = Field(
         {}, description="Space by name."
     )
-    corpora: Corpora = Field(default_factory=Corpora)
-    data: Data = Field(default_factory=Data)
+    corpora: Corpora = _table()
+    data: Data = _table()
 
 
 class _TomlSchema(GenerateJsonSchema):

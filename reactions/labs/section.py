@@ -1,7 +1,5 @@
 """Tables and values of lab files as pydantic models and types: what all of them have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeAlias
 
