@@ -10,6 +10,13 @@ from typing import Any
 
 from molspace_cli import streams
 from molspace_cli.console import error_json, ready_streams, say
+from reactions.core.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_STEP_FAILED,
+    EXIT_USAGE,
+)
 
 PROGRAM = "molspace"
 COMPLETION_VARIABLE = "_MOLSPACE_COMPLETE"
@@ -27,7 +34,7 @@ def main() -> None:
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
     except KeyboardInterrupt as stopped:
         say(f"interrupted; {str(stopped) or 'what was finished is kept'}")
-        code = 130
+        code = EXIT_INTERRUPTED
         if threading.active_count() > 1:  # workers that a second Ctrl-C left behind
             sys.stdout.flush()
             os._exit(code)
@@ -39,7 +46,7 @@ def main() -> None:
         if error.errno not in streams.UNWRITABLE:
             raise
         print(f"error: cannot write what was found: {error.strerror}", file=sys.stderr)
-        os._exit(4)  # the interpreter would try once more to write it
+        os._exit(EXIT_STEP_FAILED)  # the interpreter would try once more to write it
     sys.exit(code)
 
 
@@ -62,15 +69,15 @@ def _run() -> int:
         return _ended(int(ended.exit_code))
     except Exception as error:
         return _report(error, command)
-    return 0
+    return EXIT_OK
 
 
 def _ended(code: int) -> int:
     """Return the exit code of a command that ended itself."""
-    if code == 1 and {"--install-completion", "--show-completion"} & set(sys.argv[1:]):
+    if code == EXIT_BUG and {"--install-completion", "--show-completion"} & set(sys.argv[1:]):
         # Typer has just said that the shell is not supported, and nothing of what to do.
         print("  fix: run it from bash, zsh, fish or PowerShell", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
     return code
 
 
@@ -85,7 +92,7 @@ def _report(error: Exception, command: Any) -> int:
         raise KeyboardInterrupt from None
     if usage.asks_for_help(error):
         say(error.format_message())  # type: ignore[attr-defined]
-        return 2
+        return EXIT_USAGE
     if usage.is_usage_error(error):
         error = usage.translated(error, command, sys.argv[1:])
     if isinstance(error, OSError) and error.errno not in streams.UNWRITABLE:
@@ -113,7 +120,7 @@ def _out_of_memory() -> int:
     except (MemoryError, ImportError):
         text = "error: " + what
     say(text)
-    return 4
+    return EXIT_STEP_FAILED
 
 
 def _wants_json() -> bool:
@@ -125,7 +132,7 @@ def _wants_json() -> bool:
 def _closed_pipe() -> None:
     """Leave quietly when whoever reads our output has enough of it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
+    sys.exit(EXIT_OK)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
     """Refuse what the disk has no room for; warn of leaks; ask a person before a long run."""
     from molspace_cli.amounts import duration
-    from reactions.core.errors import StoreError
+    from reactions.core.errors import EXIT_INTERRUPTED, StoreError
     from reactions.modalities.text import TEXT
 
     estimate = session.estimate(planned)
@@ -45,7 +45,7 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
     # In a script nobody could answer: it goes on.
     if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
         say("interrupted; nothing was run")
-        raise typer.Exit(130)  # as if interrupted
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def agree(path: Path, found: Sequence[Mention]) -> bool:

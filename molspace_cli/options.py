@@ -94,7 +94,10 @@ Precision = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress and no notes; warnings and errors still come."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 SpaceRef = Annotated[
     str | None,

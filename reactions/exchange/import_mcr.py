@@ -71,6 +71,37 @@ LAYOUTS: Mapping[str, Layout] = {
 """Published tensors; widths are named after the space they belong to."""
 
 
+_PLACES = {"net1.0": 0, "net1.1": 1, "net2.0": 3, "net2.1": 4}
+"""A published MLP's layers to their places in ours."""
+
+_LINEAR = ("weight", "bias")
+_NORM = (*_LINEAR, "running_mean", "running_var")
+
+
+def _layers_of(prefix: str, first: int = 0) -> dict[str, str]:
+    """Return published name to ours for one MLP whose layers start at ``first``."""
+    return {
+        f"{prefix}.{layer}.{tensor}": f"{first + place}.{tensor}"
+        for layer, place in _PLACES.items()
+        for tensor in (_LINEAR if layer.endswith("0") else _NORM)
+    }
+
+
+OURS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "cmcr": {name: _layers_of(name) for name in ("Head_A", "Head_B")},
+    "exmcr": {
+        "Head": {
+            **{f"Head1.{tensor}": f"0.{tensor}" for tensor in _LINEAR},
+            **_layers_of("Head2.mlp1", 1),
+            **_layers_of("Head2.mlp2", 6),
+        }
+    },
+}
+"""Recipe and head to published tensor name and ours. C-MCR's two heads project the two spaces it
+connects: in its CLAP-CLIP checkpoint Head_A is CLAP's and Head_B CLIP's. (Its ULIP-CLIP heads are
+half MLPs, and refused.)"""
+
+
 def import_mcr(
     recipe: str,
     path: Path,
@@ -197,11 +228,9 @@ def _check_widths(head: Head, space: Space) -> None:
 
 def _tensors(recipe: str, head: Head) -> dict[str, NDArray[np.float32]]:
     """Return the tensors by the bundle's names: C-MCR's base comes before its expert."""
-    from reactions.ops.mcr import PUBLISHED
-
     order = ("Head_B", "Head_A") if recipe == "cmcr" else ("Head",)
     return {
         f"{index}.{_SUBSET}.{ours}": head.tensors[published]
         for index, name in enumerate(order)
-        for published, ours in PUBLISHED[recipe][name].items()
+        for published, ours in OURS[recipe][name].items()
     }

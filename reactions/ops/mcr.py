@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -203,36 +203,3 @@ def trainer(head: Head, job: Job) -> McrTrainer:
     return McrTrainer(
         head, job.recipe, job.shared, learning_rate=settings.learning_rate, seed=settings.seed
     )
-
-
-# --- published checkpoints -----------------------------------------------------------
-
-_MLP = {"net1.0": 0, "net1.1": 1, "net2.0": 3, "net2.1": 4}
-"""A published MLP's layers to their places in ours."""
-
-_LINEAR = ("weight", "bias")
-_NORM = (*_LINEAR, "running_mean", "running_var")
-
-
-def _names(prefix: str, first: int = 0) -> dict[str, str]:
-    """Return published name to ours for one MLP whose layers start at ``first``."""
-    return {
-        f"{prefix}.{layer}.{tensor}": f"{first + place}.{tensor}"
-        for layer, place in _MLP.items()
-        for tensor in (_LINEAR if layer.endswith("0") else _NORM)
-    }
-
-
-PUBLISHED: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "cmcr": {name: _names(name) for name in ("Head_A", "Head_B")},
-    "exmcr": {
-        "Head": {
-            **{f"Head1.{tensor}": f"0.{tensor}" for tensor in _LINEAR},
-            **_names("Head2.mlp1", 1),
-            **_names("Head2.mlp2", 6),
-        }
-    },
-}
-"""Recipe and head to published tensor name and ours. C-MCR's two heads project the two spaces it
-connects: in its CLAP-CLIP checkpoint Head_A is CLAP's and Head_B CLIP's. (Its ULIP-CLIP heads are
-half MLPs, and refused.)"""

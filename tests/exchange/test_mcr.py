@@ -14,10 +14,9 @@ from reactions.core.errors import (
 )
 from reactions.core.types import leaves
 from reactions.dsl.parser import parse
-from reactions.exchange.import_mcr import CLIP, LAYOUTS, import_mcr
+from reactions.exchange.import_mcr import CLIP, LAYOUTS, OURS, import_mcr
 from reactions.exchange.model_card import model_card
 from reactions.labs.lab_file import load_lab
-from reactions.ops.mcr import PUBLISHED
 from reactions.products.bundle import load_bundle
 from reactions.products.bundle_dir import data_root
 from reactions.products.fuse import fuse
@@ -115,7 +114,7 @@ def test_a_record_says_what_it_is(recipe, file, lab):
 
 
 def test_layouts_are_those_of_the_heads(recipe):
-    names = {name for head in PUBLISHED[recipe].values() for name in head}
+    names = {name for head in OURS[recipe].values() for name in head}
     assert {name for name in LAYOUTS[recipe] if not name.endswith("tracked")} == names
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from reactions.exchange.import_mcr import OURS
 from reactions.ops import mcr as module
 from reactions.ops.architectures import CONSTANTS, size
 from reactions.ops.fit import TrainingSettings, fit
 from reactions.ops.heads import load_head, make_head
 from reactions.ops.mcr import (
-    PUBLISHED,
     McrTrainer,
     add_noise,
     cmcr_loss,
@@ -311,7 +311,7 @@ def from_published(recipe, state):
     """Rebuild published heads by the table of names that importing uses."""
     return {
         head: load_head(recipe, {ours: state[name] for name, ours in names.items()})
-        for head, names in PUBLISHED[recipe].items()
+        for head, names in OURS[recipe].items()
     }
 
 
