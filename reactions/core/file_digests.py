@@ -52,6 +52,9 @@ class DigestCache:
         if self._path is not None:
             self._read(self._path)
 
+    def __reduce__(self) -> tuple[type[DigestCache], tuple[Path | None]]:
+        return DigestCache, (self.folder,)  # not what it knows of every file on this machine
+
     def of(self, path: Path) -> Digest:
         """Return the SHA-256 (64 hex digits) of a file's bytes, hashing it only if it changed.
 

@@ -7,7 +7,7 @@ held back in every modality, every space and every corpus, whatever else these h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,6 +45,17 @@ class SubsetCorpus:
         self.modality: Modality = corpus.modality
         self.whole: Any = corpus
         self._rows = rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A bit for each row of the whole, not a number for each of its own.
+        chosen = np.zeros(len(self.whole), bool)
+        chosen[self._rows] = True
+        return {**self.__dict__, "_rows": np.packbits(chosen)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        chosen = np.unpackbits(state["_rows"], count=len(self.whole))
+        self._rows = np.flatnonzero(chosen)
 
     @cached_property
     def digest(self) -> Digest:

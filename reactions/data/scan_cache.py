@@ -2,12 +2,14 @@
 
 A table belongs to a name (what was asked) and a signature (the state of the files it was
 made from). Tables are a cache: one that is damaged or cannot be written only costs time.
+Columns that are mapped are pickled by the paths of their files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import shutil
 import time
@@ -82,6 +84,9 @@ class Strings:
         """Bytes of each string."""
         return np.diff(self._ends, prepend=0)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _strings, (_reference(self._data), _reference(self._ends))
+
     @property
     def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """What it is made of."""
@@ -105,6 +110,13 @@ class ScanTable:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        columns = {
+            name: column if isinstance(column, Strings) else _reference(column)
+            for name, column in self.columns.items()
+        }
+        return _table, (columns, dict(self.facts))
 
     def strings(self, name: str) -> Strings:
         """Return a column of strings."""
@@ -147,10 +159,14 @@ class TableCache:
                 return table
         return None
 
-    def put(self, name: str, signature: str, table: ScanTable) -> None:
-        """Keep a table in the place of the name's earlier ones; "" keeps nothing."""
+    def put(self, name: str, signature: str, table: ScanTable) -> ScanTable:
+        """Keep a table in the place of the name's earlier ones; "" keeps nothing.
+
+        Returns:
+            The table, mapped into memory where it was kept.
+        """
         if self.folder is None or not signature:
-            return
+            return table
         target = self.folder / f"{name}-{signature[:32]}"
         fresh = self.folder / f"tmp-{os.getpid()}-{uuid.uuid4().hex}"
         earlier = [path for path in self._versions(name) if path != target]
@@ -162,9 +178,10 @@ class TableCache:
             fresh.rename(target)
         except OSError:  # a full or read-only disk, or another process was faster
             shutil.rmtree(fresh, ignore_errors=True)
-            return
+            return table
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
+        return _read(target, signature) or table
 
     def journal(self, name: str) -> Journal:
         """Return the journal of a table in the making."""
@@ -281,3 +298,29 @@ def _load(path: Path) -> NDArray[Any]:
     mapped = path.stat().st_size > (1 << 16)
     found: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     return found
+
+
+def _reference(array: NDArray[Any]) -> NDArray[Any] | Path:
+    """Return what stands for an array in a pickle: the path of a file that is mapped whole."""
+    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
+    return Path(array.filename) if whole and array.filename else array  # type: ignore[attr-defined]
+
+
+def _array(reference: NDArray[Any] | Path) -> NDArray[Any]:
+    return _load(reference) if isinstance(reference, Path) else reference
+
+
+def _strings(data: NDArray[Any] | Path, ends: NDArray[Any] | Path) -> Strings:
+    return Strings(_array(data), _array(ends))
+
+
+def _table(
+    columns: Mapping[str, Strings | NDArray[Any] | Path], facts: Mapping[str, Any]
+) -> ScanTable:
+    return ScanTable(
+        {
+            name: column if isinstance(column, Strings) else _array(column)
+            for name, column in columns.items()
+        },
+        facts,
+    )

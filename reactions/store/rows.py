@@ -118,6 +118,11 @@ class ShardedRows:
         array = self.to_array()
         return array.astype(dtype or array.dtype, copy=bool(copy))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # By the files' paths: what is open here stays here, and so does the hold on the entry.
+        # Whoever runs a plan holds its entries for as long as other processes work for it.
+        return {**self.__dict__, "_opened": OrderedDict(), "_owner": None}
+
     def __repr__(self) -> str:
         return f"ShardedRows(shape={self._shape}, dtype={self._dtype}, shards={len(self._opens)})"
 

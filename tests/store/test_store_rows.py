@@ -1,3 +1,4 @@
+import pickle
 import threading
 from collections import OrderedDict
 
@@ -5,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from store_toys import step
 
-from reactions.store import ShardedRows
+from reactions.core.step import Artifact
+from reactions.store import ShardedRows, Store
 
 
 def sharded(array, sizes):
@@ -91,3 +94,20 @@ def test_no_shard_is_closed_under_a_reader_by_another_thread():
     rows._opened = Racing(rows._opened)
     assert rows[0:1][0, 0] == 0.0
     other.join()
+
+
+def test_stored_rows_pickle_by_the_paths_of_their_files(tmp_path):
+    store = Store(tmp_path)
+    made = step(n_rows=6000, shard_rows=2000)
+    plain = np.arange(6000 * 128, dtype=np.float64).reshape(6000, 128)
+    shards = store.partial(made)
+    for start in range(0, 6000, 2000):
+        store.add_shard(shards, start, start + 2000, Artifact({"x": plain[start : start + 2000]}))
+    store.complete(shards)
+    artifact = store.lookup(made.key)
+    assert np.array_equal(artifact.arrays["x"][5:9], plain[5:9])  # one shard is open now
+    data = pickle.dumps(artifact)
+    assert len(data) < 2048
+    again = pickle.loads(data).arrays["x"]
+    assert np.array_equal(again[1990:2010], plain[1990:2010])
+    assert (again.shape, again.dtype) == (plain.shape, plain.dtype)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
-
 from reactions.core.errors import DataError, UsageError
 from reactions.core.hashing import digest
 from reactions.core.storage import Entry, open_binary
@@ -82,8 +80,8 @@ def texts_part(
             table = _read(name, files, source, on_progress)
         except MemoryError as error:
             raise run_again(name, error) from error
-        tables.put(cached, signature, table)
-    own_ids = None if source.id_column else np.zeros(len(table), bool)
+        table = tables.put(cached, signature, table)
+    own_ids = bool(source.id_column)
     return TextPart(name, table, signature, sum(file.size_bytes for file in files), own_ids)
 
 

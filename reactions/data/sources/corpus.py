@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,45 +33,11 @@ from reactions.data.sources.manifests import manifest_part
 from reactions.data.sources.parts import Part, no_items, signature_of
 from reactions.data.sources.shards import shards_part
 from reactions.modalities.registry import get
+from reactions.data.sources.skipped import BadItem, Skipped, reasons
 from reactions.modalities.suffixes import is_packed, modality_of, other_kind
 
 _BLOCK_ROWS = 1 << 14
 _SHOWN = 5
-_LONG = 60  # characters from which on a reason is not repeated for each item
-
-
-@dataclass(frozen=True, slots=True)
-class BadItem:
-    """An item that cannot be used.
-
-    Attributes:
-        id: its id.
-        place: the file, and the line or member.
-        why: the reason.
-    """
-
-    id: str
-    place: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """What a corpus leaves out.
-
-    Attributes:
-        n_bad: items that cannot be used.
-        n_skipped: items that the lab file leaves out.
-        n_rows: all items, good and bad.
-        first: some of the bad ones.
-        listed: a file that lists all of them, if there is one.
-    """
-
-    n_bad: int = 0
-    n_skipped: int = 0
-    n_rows: int = 0
-    first: tuple[BadItem, ...] = ()
-    listed: Path | None = None
 
 
 class SourceCorpus:
@@ -101,17 +67,13 @@ class SourceCorpus:
         self.modality = modality
         self._tables = tables
         self._parts = [part for part, _ in parts]
+        self._sources = [source for _, source in parts]
         # Numbers, not names: a corpus that is moved stays the same.
         numbers = range(1, len(self._parts) + 1)
         self._prefixes = [""] if len(numbers) == 1 else [f"{number}/" for number in numbers]
-        kept = [self._kept(i, source) for i, (_, source) in enumerate(parts)]
-        good = [part.good for part in self._parts]
-        self._rows = [np.flatnonzero(k & g) for k, g in zip(kept, good, strict=True)]
-        # What the lab file leaves out need not be usable.
-        self._bad = [np.flatnonzero(k & ~g) for k, g in zip(kept, good, strict=True)]
-        self._ends = np.cumsum([len(rows) for rows in self._rows])
+        self._choose()
         self.skipped = self._account()
-        for i, (_, source) in enumerate(parts):
+        for i, source in enumerate(self._sources):
             self._hold_to(i, source)
         if len(self) == 0:
             first = "".join(f": {bad.place}: {bad.why}" for bad in self.skipped.first[:1])
@@ -121,6 +83,24 @@ class SourceCorpus:
                 fix="molspace data check   says what is wrong with them",
                 corpus=name,
             )
+
+    def _choose(self) -> None:
+        """Divide the rows of each part into usable and bad ones."""
+        kept = [self._kept(i, source) for i, source in enumerate(self._sources)]
+        good = [part.good for part in self._parts]
+        self._rows = [np.flatnonzero(k & g) for k, g in zip(kept, good, strict=True)]
+        # What the lab file leaves out need not be usable.
+        self._bad = [np.flatnonzero(k & ~g) for k, g in zip(kept, good, strict=True)]
+        self._ends = np.cumsum([len(rows) for rows in self._rows])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The numbers of the rows follow from the tables, which go by their paths.
+        left_out = ("_rows", "_bad", "_ends")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._choose()
 
     @property
     def size_bytes(self) -> int:
@@ -165,7 +145,7 @@ class SourceCorpus:
         )
         if not (skipped := self.skipped).n_bad:
             return remarks
-        first = "; ".join(_reasons(skipped.first[:2]))
+        first = "; ".join(reasons(skipped.first[:2]))
         more = f"; all: {skipped.listed}" if skipped.listed else ""
         return (
             f"{self.modality} corpus: {skipped.n_bad} of {skipped.n_rows} items are left out, "
@@ -275,7 +255,7 @@ class SourceCorpus:
             return
         shown = bad[:_SHOWN]
         whys = part.table.strings("why").at(shown)
-        lines = _reasons(
+        lines = reasons(
             [BadItem("", *fields) for fields in zip(part.places(shown), whys, strict=True)]
         )
         recode = f"{RECODE}; or " if NOT_UTF8 in whys else ""
@@ -291,13 +271,6 @@ class SourceCorpus:
             ids=self._ids(i, shown),
             listed=str(self.skipped.listed or ""),
         )
-
-
-def _reasons(bad: Sequence[BadItem]) -> list[str]:
-    """Return where and why items cannot be used; long reasons that they share only once."""
-    said = ["", *(one.why for one in bad)]
-    new = (one for one, why in zip(bad, said, strict=False) if one.why != why or len(why) < _LONG)
-    return [f"{one.place}: {one.why}" for one in new]
 
 
 def open_corpus(

@@ -128,7 +128,7 @@ def files_part(
     else:
         check_ids(name, modality, [id for id, _ in files])
         table = _scan(name, files, modality, names, tables, depth, on_progress)
-        tables.put(cached, signature, table)
+        table = tables.put(cached, signature, table)
         if signature:
             tables.journal(cached).drop()
     return FilePart(name, table, signature, size_bytes)

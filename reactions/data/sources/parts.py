@@ -27,7 +27,7 @@ class Part(ABC):
         signature: changes when the files do; "" where that cannot be told.
         size_bytes: of what is read to embed the rows.
         own_ids: (len(table),) which rows come with their ids; the others' are their positions.
-            None for all.
+            True for all, False for none.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Part(ABC):
         table: ScanTable,
         signature: str,
         size_bytes: int,
-        own_ids: NDArray[np.bool_] | None = None,
+        own_ids: NDArray[np.bool_] | bool = True,
     ) -> None:
         self.name = name
         self.table = table
@@ -53,7 +53,9 @@ class Part(ABC):
 
     def own_ids(self, rows: NDArray[np.int64]) -> list[bool]:
         """Return for some rows whether their ids are their own."""
-        return [True] * len(rows) if self._own_ids is None else self._own_ids[rows].tolist()
+        if isinstance(self._own_ids, bool):
+            return [self._own_ids] * len(rows)
+        return list(self._own_ids[rows].tolist())
 
     @property
     def good(self) -> NDArray[np.bool_]:

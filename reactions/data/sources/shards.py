@@ -87,7 +87,7 @@ def shards_part(
             table = _texts(name, shards, source, tables, on_progress)
         else:
             table = _media(name, shards, modality, source, tables, on_progress)
-        tables.put(cached, signature, table)
+        table = tables.put(cached, signature, table)
     size_bytes = int(table.facts["size_bytes"])
     kind = TextPart if inline else ShardPart
     return kind(name, table, signature, size_bytes)

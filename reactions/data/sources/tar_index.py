@@ -72,7 +72,7 @@ def index_shards(
                 table = _index(shard, depth)
             except (OSError, MemoryError) as error:
                 raise run_again(shard.url, error) from error
-            tables.put(cached, signature, table)
+            table = tables.put(cached, signature, table)
         yield table
     on_progress("shards", len(shards), len(shards))
 
