@@ -32,8 +32,8 @@ from reactions.data.sources.files import (
 from reactions.data.sources.manifests import manifest_part
 from reactions.data.sources.parts import Part, no_items, signature_of
 from reactions.data.sources.shards import shards_part
-from reactions.modalities.registry import get
 from reactions.data.sources.skipped import BadItem, Skipped, reasons
+from reactions.modalities.registry import get
 from reactions.modalities.suffixes import is_packed, modality_of, other_kind
 
 _BLOCK_ROWS = 1 << 14
