@@ -66,7 +66,7 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why."""
-    session, _, planned, reasons = planned_states(expression, planning)
+    session, planned, reasons = planned_states(expression, planning)
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
     if as_json:
         body = [{"label": label, "key": key, "state": state} for label, key, state in rows]

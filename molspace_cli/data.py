@@ -38,8 +38,10 @@ def list_data(
 
     What is remote is listed as not looked at, unless --online is given.
     """
+    from reactions.labs.inventory import inventory
+
     opened = options.lab(lab, data=data, quiet=quiet, online=online)
-    held = opened.inventory()
+    held = inventory(opened)
     if as_json:
         print_json("data", {"lab": opened.label, "data": [one.to_json() for one in held]})
         return

@@ -10,12 +10,11 @@ from molspace_cli import options
 from molspace_cli.console import human_bytes, human_flops, print_json, print_table, print_text, say
 from molspace_cli.groups import grouped
 from molspace_cli.quality import row_line
-from molspace_cli.react import Expression, check
+from molspace_cli.react import Expression, plan_of
 
 if TYPE_CHECKING:
     from reactions.core.types import Digest
-    from reactions.dsl import Checked
-    from reactions.planning.planner import Plan
+    from reactions.planning.plan import ReactionPlan
     from reactions.session import Session
 
 
@@ -37,7 +36,7 @@ def plan(
     from reactions.planning import drawing
     from reactions.planning.planner import plan_json, total_cost
 
-    session, checked, planned, reasons = planned_states(expression, planning)
+    session, planned, reasons = planned_states(expression, planning)
     if draw:
         print_text(drawing.draw(planned, reasons, form=draw))
         return
@@ -55,7 +54,7 @@ def plan(
         print_json(
             "plan",
             {
-                "expression": checked.expression,
+                "expression": planned.checked.expression,
                 "lab": session.lab.label,
                 "seed": session.lab.seed,
                 "notices": list(planned.notices),
@@ -70,7 +69,7 @@ def plan(
         say(f"note: {notice}")
     say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
     print_table(
-        f"lab: {session.lab.label}   {checked.expression}",
+        f"lab: {session.lab.label}   {planned.checked.expression}",
         ("step", "state", "compute", "stores", "memory"),
         [
             (
@@ -92,8 +91,8 @@ def plan(
 
 def planned_states(
     expression: str, planning: options.PlanOptions
-) -> tuple[Session, Checked, Plan, dict[Digest, str]]:
+) -> tuple[Session, ReactionPlan, dict[Digest, str]]:
     """Plan a reaction, and say of each step ``"hit"``, or why its result is not there."""
     session = planning.open()
-    checked, planned = check(session, expression)
-    return session, checked, planned, session.store.explain_all(planned.steps())
+    planned = plan_of(session, expression)
+    return session, planned, session.store.explain_all(planned.steps())

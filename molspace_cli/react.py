@@ -17,8 +17,7 @@ from molspace_cli.groups import grouped
 from molspace_cli.quality import aligned, remarks, row_line, tables
 
 if TYPE_CHECKING:
-    from reactions.dsl import Checked
-    from reactions.planning.planner import Plan
+    from reactions.planning.plan import ReactionPlan
     from reactions.session import Session
 
 Expression = Annotated[
@@ -48,14 +47,14 @@ def react(
     was. The bundle becomes the one that eval and infer use in this folder and lab.
     """
     session, quiet = running.open(), running.quiet
-    checked, planned = check(session, expression)
+    planned = plan_of(session, expression)
     if not quiet:
-        say(f"lab: {session.lab.label}   {checked.expression}")
+        say(f"lab: {session.lab.label}   {planned.checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
         say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
     confirm(session, planned, yes=running.yes, quiet=quiet)
-    bundle = session.react(checked, out=out)
+    bundle = session.react(planned, out=out)
     say_quality(bundle.record.get("quality"), quiet=quiet)
     if as_json:
         print_json(
@@ -97,14 +96,14 @@ def say_quality(report: Mapping[str, Any] | None, *, quiet: bool = False) -> Non
         say(remark)
 
 
-def check(session: Session, text: str) -> tuple[Checked, Plan]:
+def plan_of(session: Session, text: str) -> ReactionPlan:
     """Read, check and plan a reaction; refuse ``--weights`` that it does not use."""
     from reactions.core.types import leaves
 
     checked = session.check(read_expression(text))
     # Before anything runs.
     session.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(checked.space))
-    return checked, session.plan(checked)
+    return session.plan(checked)
 
 
 def read_expression(text: str) -> str:

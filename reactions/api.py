@@ -268,9 +268,9 @@ def react(
         executor=executor,
         events=watch(progress, events),
     )
-    checked = session.check(reaction)
-    log_notices(session.plan(checked).notices)
-    bundle = session.react(checked, out=Path(out) if out else None, current=False)
+    plan = session.plan(session.check(reaction))
+    log_notices(plan.notices)
+    bundle = session.react(plan, out=Path(out) if out else None, current=False)
     log_quality(bundle.record.get("quality"))
     return FusedSpace(bundle, session)
 

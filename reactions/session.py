@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from reactions.eval.task import Task
 from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.labs.lab import Lab
 from reactions.planning.estimate import Estimate, estimate, seconds
-from reactions.planning.planner import Plan, Planner
+from reactions.planning.plan import Plan, ReactionPlan
+from reactions.planning.planner import Planner
 from reactions.planning.scoring import plan_scores, whole
 from reactions.products import bundle as bundles
 from reactions.products import bundle_dir
@@ -100,11 +101,13 @@ class Session:
             reaction = parse(reaction)
         return check(reaction, self.lab.catalogue, factors=self.lab.factors)
 
-    def plan(self, checked: Checked) -> Plan:
+    def plan(self, checked: Checked) -> ReactionPlan:
         """Plan the training of a checked reaction."""
         plan = Planner(self.lab).react(checked.expression, checked.space)
         self.lab.digests.save()
-        return replace(plan, notices=(*checked.notices, *plan.notices))
+        parts = {entry.name: getattr(plan, entry.name) for entry in fields(plan)}
+        parts["notices"] = (*checked.notices, *plan.notices)
+        return ReactionPlan(**parts, checked=checked)
 
     def estimate(self, plan: Plan) -> Estimate:
         """Return what running a plan would take, apart from what the store has."""
@@ -114,11 +117,13 @@ class Session:
         """Estimate how long a run takes on these devices; decoding is not counted."""
         return seconds(expected, self.device, self.lab.settings.precision)
 
-    def react(self, checked: Checked, *, out: Path | None = None, current: bool = True) -> Bundle:
+    def react(
+        self, reaction: ReactionPlan | Checked, *, out: Path | None = None, current: bool = True
+    ) -> Bundle:
         """Train a reaction, or find it trained, and write its bundle.
 
         Args:
-            checked: from ``check``.
+            reaction: from ``plan``; or from ``check``, to be planned here.
             out: the bundle's directory; by default one named after the reaction's key.
             current: make it the bundle that ``eval`` and ``infer`` take by default in this
                 folder and lab. That it cannot be remembered is a warning: the bundle is there.
@@ -126,17 +131,18 @@ class Session:
         Raises:
             MolspaceError: anything the plan, a step or the disk refuses.
         """
-        (assembled,) = self.plan(checked).targets
-        name = checked.name or bundle_dir.product_name(checked.space)
+        plan = reaction if isinstance(reaction, ReactionPlan) else self.plan(reaction)
+        (assembled,) = plan.targets
+        name = plan.checked.name or bundle_dir.product_name(plan.checked.space)
         directory = out or bundle_dir.default_directory(name, assembled.key)
-        found = None if out else existing_bundle(directory)
-        if found is None:
+        bundle = None if out else existing_bundle(directory)
+        if bundle is None:
             check_place(directory)  # now, not after minutes of training
             artifact = self.run([assembled])[assembled.key]
             # Copied: a memory map of each tensor would be a descriptor of each.
             arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
             bundles.write_bundle(directory, artifact.meta, arrays)
-            found = bundles.load_bundle(directory)
+            bundle = bundles.load_bundle(directory)
         else:
             self.events(PlanStarted(steps=0, hits=1))
             self.events(PlanFinished(executed=0, seconds=0.0))
@@ -145,13 +151,13 @@ class Session:
                 bundle_dir.set_current(directory, self.lab)
             except StoreError as error:
                 self.events(StoreWarning(f"{error.what}: {error.why}"))
-        return found
+        return bundle
 
     # --- evaluate --------------------------------------------------------------------
 
     def target(
         self,
-        reference: str | Path | Expression | None = None,
+        reference: str | Path | Expression | ReactionPlan | None = None,
         *,
         confirm: Callable[[Plan], None] = lambda plan: None,
     ) -> Target:
@@ -159,8 +165,9 @@ class Session:
 
         Args:
             reference: a bundle's directory, a space's name, a model's URI (quotes may be left
-                out), a reaction (trained first if it is not yet), a ``.rxn`` file, or None for
-                the current bundle of this folder and lab (``shelf.current_bundle``).
+                out), a reaction or its plan (trained first if it is not yet), a ``.rxn`` file,
+                or None for the current bundle of this folder and lab
+                (``bundle_dir.current_bundle``).
             confirm: called with the training of a reaction, before it runs.
 
         Raises:
@@ -175,6 +182,8 @@ class Session:
             return replace(_bundle_target(self.open_bundle(reference)), reason="as given")
         if isinstance(reference, str) and _URI.fullmatch(reference.strip()):
             reference = quoted(reference.strip())
+        if isinstance(reference, ReactionPlan):
+            return self._trained(reference, confirm)
         try:
             checked = self.check(reference)
         except LanguageError:
@@ -184,8 +193,11 @@ class Session:
         self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):
             return _leaf_target(checked.expression, checked.space, self._label(checked.space))
-        confirm(self.plan(checked))
-        target = _bundle_target(self.react(checked, current=False))
+        return self._trained(self.plan(checked), confirm)
+
+    def _trained(self, plan: ReactionPlan, confirm: Callable[[Plan], None]) -> Target:
+        confirm(plan)
+        target = _bundle_target(self.react(plan, current=False))
         return replace(target, reason="of the reaction given")
 
     def scores(

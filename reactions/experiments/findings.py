@@ -25,6 +25,7 @@ from reactions.eval.bootstrap import (
 )
 from reactions.eval.registry import get_task
 from reactions.eval.task_data import RetrievalData
+from reactions.planning.plan import ReactionPlan
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run.events import Event
 from reactions.run.parts import Part, follow
@@ -211,22 +212,21 @@ class Findings:
 
 
 def measure(
-    workbenches: Sequence[Session], *, events: Callable[[Event], None] = lambda event: None
+    sessions: Sequence[Session], *, events: Callable[[Event], None] = lambda event: None
 ) -> Findings:
     """Train and evaluate all spaces for each seed, and judge the contrasts.
 
     Args:
-        workbenches: one for each seed; their labs differ only in it.
+        sessions: one for each seed; their labs differ only in it.
         events: called as each space begins, with an estimate of the time left.
     """
     strata: Strata = {}
-    todo = [(session, space) for session in workbenches for space in SPACES]
-    for index in follow(list(_parts(workbenches)), events):
-        session, space = todo[index]
-        _measure_space(session, space, strata)
+    prospects = [prospect for session in sessions for prospect in _prospects(session)]
+    for index in follow(_parts(prospects), events):
+        _measure_space(prospects[index], strata)
     return Findings(
-        lab=workbenches[0].lab.label,
-        seeds=tuple(session.lab.seed for session in workbenches),
+        lab=sessions[0].lab.label,
+        seeds=tuple(session.lab.seed for session in sessions),
         scores={
             space: {
                 family: 100 * float(np.mean([x.mean() for x in strata[space, family]]))
@@ -235,32 +235,57 @@ def measure(
             }
             for space in SPACES
         },
-        verdicts=tuple(judge(contrast, strata, len(workbenches)) for contrast in CONTRASTS),
+        verdicts=tuple(judge(contrast, strata, len(sessions)) for contrast in CONTRASTS),
     )
 
 
-def _parts(workbenches: Sequence[Session]) -> Iterator[Part]:
-    """Yield what each seed and space is planned to take; spaces share what they train."""
+@dataclass(frozen=True, slots=True)
+class _Prospect:
+    """A space at one seed, before anything runs."""
+
+    session: Session
+    space: str
+    plan: ReactionPlan | None
+
+    @property
+    def reaction(self) -> str:
+        return SPACES[self.space][0]
+
+
+def _prospects(session: Session) -> Iterator[_Prospect]:
+    """Yield the spaces at one seed, each reaction planned once."""
+    plans: dict[str, ReactionPlan | None] = {}
+    for space, (reaction, _) in SPACES.items():
+        if reaction not in plans:
+            checked = session.check(reaction)
+            plans[reaction] = None if isinstance(checked.space, Leaf) else session.plan(checked)
+        yield _Prospect(session, space, plans[reaction])
+
+
+def _parts(prospects: Sequence[_Prospect]) -> list[Part]:
+    """Return what each seed and space is planned to take; spaces share what they train."""
     from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
 
-    first = workbenches[0]
+    first = prospects[0].session
     speed = pace(resolve_devices(first.device), first.lab.settings.precision)
-    for session in workbenches:
-        counted: set[str] = set()
-        for space, (reaction, _) in SPACES.items():
-            flops = 0.0
-            checked = session.check(reaction)
-            if not isinstance(checked.space, Leaf):
-                steps = schedule(session.plan(checked).targets, session.store.lookup).pending
-                flops = sum(step.cost.flops for step in steps if step.key not in counted)
-                counted |= {step.key for step in steps}
-            yield Part(f"seed {session.lab.seed}: {space}", SCORING_S + flops / speed)
+    counted: set[str] = set()  # keys differ between seeds
+    parts = []
+    for prospect in prospects:
+        flops = 0.0
+        if prospect.plan is not None:
+            steps = schedule(prospect.plan.targets, prospect.session.store.lookup).pending
+            flops = sum(step.cost.flops for step in steps if step.key not in counted)
+            counted |= {step.key for step in steps}
+        label = f"seed {prospect.session.lab.seed}: {prospect.space}"
+        parts.append(Part(label, SCORING_S + flops / speed))
+    return parts
 
 
-def _measure_space(session: Session, space: str, strata: Strata) -> None:
-    reaction, adjustment = SPACES[space]
-    target = session.target(reaction)
+def _measure_space(prospect: _Prospect, strata: Strata) -> None:
+    session, space = prospect.session, prospect.space
+    target = session.target(prospect.plan or prospect.reaction)
+    adjustment = SPACES[space][1]
     for family, names in FAMILIES.items():
         tasks = [get_task(name) for name in names]
         if not {tasks[0].query, tasks[0].other} <= set(target.space.modalities):

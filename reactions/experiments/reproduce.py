@@ -22,7 +22,8 @@ from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.experiments.findings import SETTINGS
 from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, Column, Row, Table
-from reactions.planning.planner import Plan, joined, refuse_unsupported
+from reactions.planning.plan import Plan, ReactionPlan, joined
+from reactions.products.refusals import refuse_unsupported
 from reactions.products.tree import Factors
 from reactions.session import Session
 from reactions.weights.locate import NamedWeights
@@ -197,8 +198,9 @@ def measure(
     """
     session = replace(session, lab=replace(session.lab, factors=FACTORS))
     held = {name: _held(session, get_task(name)) for name in table.tasks}
-    prospects = [_prospect(session, row, held) for row in rows]
-    confirm(joined([prospect.plan for prospect in prospects if prospect.plan]))
+    plans: dict[str, ReactionPlan] = {}
+    prospects = [_prospect(session, row, held, plans) for row in rows]
+    confirm(joined(list(plans.values())))
     spaces = [leaf.label for row in rows for leaf in leaves(_published(row))]
     session.lab.refuse_unused_weights(spaces)
     # Each row alone need not use all weights that were named.
@@ -217,7 +219,7 @@ class _Prospect:
     row: Row
     modalities: tuple[str, ...]
     tasks: tuple[Task, ...] = ()
-    plan: Plan | None = None
+    plan: ReactionPlan | None = None
     lack: Missing | None = None
 
 
@@ -238,7 +240,10 @@ def _size(data: BenchmarkData) -> int:
     return len(data.left if isinstance(data, RetrievalData) else data.queries)
 
 
-def _prospect(session: Session, row: Row, held: Mapping[str, TaskItems]) -> _Prospect:
+def _prospect(
+    session: Session, row: Row, held: Mapping[str, TaskItems], plans: dict[str, ReactionPlan]
+) -> _Prospect:
+    """Look ahead at a row; ``plans`` has those of earlier rows by reaction, and gets this one's."""
     space = _published(row)
     try:
         refuse_unsupported(space)  # before anybody fetches weights for it
@@ -254,7 +259,9 @@ def _prospect(session: Session, row: Row, held: Mapping[str, TaskItems]) -> _Pro
         )
         if not tasks or isinstance(space, Leaf):  # without a task nothing is trained either
             return _Prospect(row, space.modalities, tasks)
-        return _Prospect(row, space.modalities, tasks, session.plan(checked))
+        if row.reaction not in plans:
+            plans[row.reaction] = session.plan(checked)
+        return _Prospect(row, space.modalities, tasks, plans[row.reaction])
     except StoreError:
         raise
     except MolspaceError as error:  # what cannot even be planned, the lab does not have
@@ -279,7 +286,8 @@ def _measure_row(
         return MeasuredRow(row, prospect.modalities, {}, prospect.lack)
     started(row)
     try:
-        results = session.evaluate(session.target(row.reaction), tasks, row.adjustment)
+        target = session.target(prospect.plan or row.reaction)
+        results = session.evaluate(target, tasks, row.adjustment)
     except MissingError as error:  # weights are looked for when they are first needed
         return MeasuredRow(row, prospect.modalities, {}, _lack(error))
     records = {task.name: result.record for task, result in zip(tasks, results, strict=True)}

@@ -20,14 +20,15 @@ from reactions.modalities.base import CheckDepth
 from reactions.weights.locate import NamedWeights
 
 if TYPE_CHECKING:
-    from reactions.data.audit import Finding
     from reactions.data.scan_cache import TableCache
-    from reactions.labs.inventory import InventoryEntry
 
 
 @dataclass(frozen=True)
 class Lab:
     """A lab, read and checked; nothing is loaded until it is asked for.
+
+    Corpora and evaluation sets are opened once: a lab shows its data as they were when they were
+    first asked for. Labs made from it by ``replace`` share what is the same in both.
 
     Attributes:
         name: its own name.
@@ -44,6 +45,7 @@ class Lab:
         on_progress: of the progress of scans.
         uris: the models behind spaces that are given by URI.
         weights: what a person named for spaces, and which of it was looked up.
+        opened: corpora and evaluation sets that were opened, by all that decides what they hold.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Lab:
     on_progress: OnProgress = field(default=silent, repr=False)
     uris: Mapping[str, str] = field(default_factory=dict, repr=False)
     weights: NamedWeights = field(default_factory=NamedWeights, repr=False)
+    opened: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_built_in(self) -> bool:
@@ -158,6 +161,13 @@ class Lab:
         source = self.corpora.get(modality)
         if source is None:
             return None
+        key = ("corpus", self.name, modality, source, self.seed, self.digests.folder)
+        if key not in self.opened:
+            self.opened[key] = self._open_corpus(modality, source)
+        corpus: Corpus = self.opened[key]
+        return corpus
+
+    def _open_corpus(self, modality: Modality, source: CorpusSource) -> Corpus:
         if source.sources:
             from reactions.data.sources.corpus import open_corpus
 
@@ -179,6 +189,13 @@ class Lab:
             MissingError: the lab has no data for it, or they are not where it says.
             DataError: they cannot be used.
         """
+        key = ("set", task, self.data.of(task), self.world_tasks, self.seed, self.digests.folder)
+        if key not in self.opened:
+            self.opened[key] = self._open_set(task)
+        data: BenchmarkData = self.opened[key]
+        return data
+
+    def _open_set(self, task: str) -> BenchmarkData:
         if self.data.of(task):
             return find_set(
                 task, self.data, tables=self.tables, on_progress=self.on_progress
@@ -215,42 +232,6 @@ class Lab:
         from reactions.labs import mini
 
         return task in mini.TASKS
-
-    def audit(self) -> list[Finding]:
-        """Look for duplicates, captions of evaluation sets, and unusable items in the corpora.
-
-        Raises:
-            MissingError: a corpus is missing.
-            DataError: a corpus cannot be used.
-        """
-        from reactions.labs.inventory import audit
-
-        return audit(self)
-
-    def leaks(self) -> tuple[str, ...]:
-        """Tell which real evaluation sets have captions that the text corpus holds, too.
-
-        Cheap once it was told: it is remembered until the corpus or the captions change.
-
-        Returns:
-            Lines for people; none if nothing leaks, or there is nothing to compare.
-
-        Raises:
-            MissingError: the corpus is missing.
-            DataError: the corpus cannot be used.
-        """
-        from reactions.labs.inventory import leaks
-
-        return leaks(self)
-
-    def inventory(self) -> list[InventoryEntry]:
-        """Count what the lab has: every corpus, and every evaluation set it may have.
-
-        What is missing or unusable is reported, not raised.
-        """
-        from reactions.labs.inventory import inventory
-
-        return inventory(self)
 
     def sample_items(self) -> list[Item]:
         """Return the lab's few items to try inference on; empty if it has none."""

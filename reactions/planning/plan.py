@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reactions.core.step import Cost, Step
+from reactions.dsl import Checked
 from reactions.planning.held_out import Projector, RowCount
 
 
@@ -39,6 +40,17 @@ class Plan:
         What steps that run together have in common is counted once.
         """
         return total_cost(self.steps())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReactionPlan(Plan):
+    """The training of a reaction, to be shown, confirmed and then run as it is.
+
+    Attributes:
+        checked: the reaction; the one target assembles its product.
+    """
+
+    checked: Checked
 
 
 def joined(plans: Sequence[Plan]) -> Plan:

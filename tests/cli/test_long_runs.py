@@ -6,6 +6,7 @@ import typer
 from molspace_cli import confirm
 from reactions.core.errors import StoreError
 from reactions.core.step import Cost
+from reactions.labs import inventory
 from reactions.labs.lab_file import load_lab
 from reactions.planning import throughput
 from reactions.planning.estimate import LONG_BYTES, LONG_FLOPS, Estimate
@@ -21,13 +22,14 @@ def answers(monkeypatch):
     says = [True]
     monkeypatch.setattr(confirm, "_somebody_is_there", lambda: True)
     monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or says[0])
+    monkeypatch.setattr(inventory, "leaks", lambda lab: lab.leaks)
     return asked, says
 
 
 class Bench:
     """What a run would take, as a session reports it."""
 
-    lab = SimpleNamespace(leaks=lambda: ("3 of 9 texts are captions of coco",))
+    lab = SimpleNamespace(leaks=("3 of 9 texts are captions of coco",))
 
     def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13, corpus="audio"):
         cost = Cost(flops=flops, size_bytes=size_bytes)

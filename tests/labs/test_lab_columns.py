@@ -3,6 +3,8 @@
 import pytest
 from lab_files import load, refused
 
+from reactions.labs.inventory import inventory
+
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
@@ -65,7 +67,7 @@ def test_how_tables_were_read_is_listed(tmp_path):
     lines = ["id;caption", "a;rain, then wind", "b;hail"]
     (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
     lab = load('[corpora.text]\npath = "a.csv"')
-    (holding,) = [one for one in lab.inventory() if one.kind == "corpus"]
+    (holding,) = [one for one in inventory(lab) if one.kind == "corpus"]
     assert (holding.found, holding.bad) == (2, 0)
     assert "'a.csv' is read as separated by semicolons" in holding.reading[0]
     assert holding.to_json()["reading"] == holding.reading

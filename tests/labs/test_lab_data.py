@@ -13,7 +13,8 @@ from reactions.core.file_digests import DigestCache
 from reactions.data.audit import leakage
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.eval.task_data import RetrievalData
-from reactions.labs import inventory
+from reactions.labs import inventory as module
+from reactions.labs.inventory import audit, inventory, leaks
 from reactions.labs.lab_file import load_lab
 from reactions.planning.planner import Planner
 
@@ -80,9 +81,9 @@ def test_a_full_check_can_be_asked_for(folder, tmp_path):
     data[9_000:9_200] = bytes(200)
     put(tmp_path / "more/y.flac", bytes(data))
     own = replace(lab(), corpora={"audio": lab().corpora["audio"]})
-    assert own.inventory()[0].bad == 0
+    assert inventory(own)[0].bad == 0
     assert own.with_check(None) is own
-    (holding, *_) = own.with_check("full").inventory()
+    (holding, *_) = inventory(own.with_check("full"))
     assert "1 of 2 audio items cannot be used" in holding.problem
     assert "y.flac" in holding.problem
 
@@ -93,7 +94,7 @@ def test_a_full_check_lasts_without_a_word_in_the_lab_file(folder, tmp_path):
     put(tmp_path / "more/y.flac", bytes(data))
     put(tmp_path / "molspace.toml", LAB.replace('path = "more"', 'path = "more"\nmax_bad = 0.5'))
     assert len(lab().corpus("audio")) == 4
-    found = [f.message for f in lab().with_check("full").audit() if f.corpus == "own audio"]
+    found = [f.message for f in audit(lab().with_check("full")) if f.corpus == "own audio"]
     assert len(found) == 1
     corpus = lab().corpus("audio")
     assert [item.id for item in corpus.items(0, 9)] == ["1/0", "1/1", "2/x.flac"]
@@ -153,7 +154,7 @@ def test_a_plan_over_real_files(folder):
 
 
 def test_an_inventory(folder):
-    found = {(h.kind, h.name): h for h in lab().inventory()}
+    found = {(h.kind, h.name): h for h in inventory(lab())}
     assert [key for key in found if key[0] == "corpus"] == [
         ("corpus", "audio"),
         ("corpus", "image"),
@@ -175,13 +176,13 @@ def test_an_inventory(folder):
 
 def test_an_inventory_tells_of_what_is_broken(folder, tmp_path):
     put(tmp_path / "captions.txt", "")
-    found = {h.name: h for h in lab().inventory()}
+    found = {h.name: h for h in inventory(lab())}
     assert "no captions" in found["text"].problem
     assert found["image"].problem == ""
 
 
 def test_an_inventory_of_the_mini_lab():
-    found = load_lab("mini").inventory()
+    found = inventory(load_lab("mini"))
     assert [h.found for h in found[:3]] == [6000, 6000, 12000]
     assert all(h.found and not h.problem and not h.size_bytes for h in found)
     assert len(found) == 12
@@ -189,14 +190,14 @@ def test_an_inventory_of_the_mini_lab():
 
 def test_without_data_only_corpora_are_counted(folder, tmp_path):
     put(tmp_path / "molspace.toml", LAB.replace('[data]\nroot = "sets"', ""))
-    assert {h.kind for h in lab().inventory()} == {"corpus"}
+    assert {h.kind for h in inventory(lab())} == {"corpus"}
 
 
 # --- findings ---
 
 
 def test_an_audit(folder):
-    findings = lab().audit()
+    findings = audit(lab())
     assert [(f.kind, f.corpus, f.count) for f in findings] == [
         ("undecodable", "own image", 1),
         ("duplicates", "own text", 1),
@@ -212,12 +213,12 @@ def test_an_audit(folder):
 def test_an_audit_needs_no_media_of_evaluation_sets(folder, tmp_path):
     for path in (tmp_path / "sets/audiocaps/audio").iterdir():
         path.unlink()
-    assert [f.task for f in lab().audit() if f.kind == "leakage"] == ["audiocaps"]
+    assert [f.task for f in audit(lab()) if f.kind == "leakage"] == ["audiocaps"]
 
 
 def test_an_audit_tells_damaged_captions_from_absent_ones(folder, tmp_path):
     put(tmp_path / "sets/coco/dataset_coco.json", '{"images": [')
-    unchecked = [f.message for f in lab().audit() if f.kind == "unchecked"]
+    unchecked = [f.message for f in audit(lab()) if f.kind == "unchecked"]
     assert len(unchecked) == 2
     path = tmp_path / "sets/coco/dataset_coco.json"
     assert unchecked[0].startswith(f"not compared with the captions of coco: cannot use '{path}'")
@@ -239,7 +240,7 @@ def comparisons(monkeypatch) -> list[list[str]]:
         seen.append(list(evaluated))
         return leakage(corpus, evaluated, **options)
 
-    monkeypatch.setattr(inventory, "leakage", compare)
+    monkeypatch.setattr(module, "leakage", compare)
     return seen
 
 
@@ -248,47 +249,47 @@ def test_leaks_are_told_and_remembered(folder, tmp_path, comparisons):
         path.unlink()  # captions will do
     labels = tmp_path / "sets/audiocaps/test.csv"
     put(labels, labels.read_text())
-    (notice,) = lab().leaks()
+    (notice,) = leaks(lab())
     assert notice == (
         "text corpus: 1 of 4 texts are captions of audiocaps, which is also evaluated (25 %)"
     )
-    assert lab().leaks() == (notice,)
+    assert leaks(lab()) == (notice,)
     assert comparisons == [["audiocaps"]]
     put(tmp_path / "captions.txt", "rain\nwind\nhail\n", when_s=1_600_000_001)
-    assert lab().leaks() == ()
+    assert leaks(lab()) == ()
     put(tmp_path / "captions.txt", "an explosion!\n", when_s=1_600_000_002)
-    assert "1 of 1 texts" in lab().leaks()[0]
+    assert "1 of 1 texts" in leaks(lab())[0]
     put(labels, labels.read_text().replace("xplosion", "xtrusion"), when_s=1_600_000_003)
-    assert lab().leaks() == ()
+    assert leaks(lab()) == ()
     assert len(comparisons) == 4
 
 
 def test_leaks_of_captions_that_are_damaged_or_not_there(folder, tmp_path):
     put(tmp_path / "sets/audiocaps/test.csv", "")
-    (notice,) = lab().leaks()
+    (notice,) = leaks(lab())
     assert notice.startswith("text corpus: not compared with the captions of audiocaps: cannot use")
     assert "it is empty" in notice
     (tmp_path / "sets/audiocaps/test.csv").unlink()
-    assert lab().leaks() == ()
+    assert leaks(lab()) == ()
 
 
 def test_worlds_are_not_looked_at_for_leaks(folder, tmp_path, comparisons):
-    assert load_lab("mini").leaks() == ()
-    assert load_lab("mini", data=Path("sets")).leaks() == ()
+    assert leaks(load_lab("mini")) == ()
+    assert leaks(load_lab("mini", data=Path("sets"))) == ()
     without = {m: source for m, source in lab().corpora.items() if m != "text"}
-    assert replace(lab(), corpora=without).leaks() == ()
+    assert leaks(replace(lab(), corpora=without)) == ()
     assert comparisons == []
 
 
 def test_leaks_raise_what_is_wrong_with_the_corpus(folder, tmp_path):
     put(tmp_path / "captions.txt", "")
     with pytest.raises(DataError, match="no captions"):
-        lab().leaks()
+        leaks(lab())
 
 
 def test_an_audit_tells_what_is_wrong_with_a_corpus(folder, tmp_path):
     put(tmp_path / "captions.txt", "")
-    (found,) = [one for one in lab().audit() if one.kind == "unusable"]
+    (found,) = [one for one in audit(lab()) if one.kind == "unusable"]
     assert found.corpus.endswith(" text")
     assert "no captions" in found.message
 
@@ -296,7 +297,7 @@ def test_an_audit_tells_what_is_wrong_with_a_corpus(folder, tmp_path):
 def test_an_audit_of_a_small_world():
     put(Path("molspace.toml"), '[lab]\nextends = "mini"\n[corpora.text]\nworld = 50\n')
     own = replace(load_lab(), corpora={"text": load_lab().corpora["text"]})
-    assert {finding.corpus for finding in own.audit()} <= {"mini text"}
+    assert {finding.corpus for finding in audit(own)} <= {"mini text"}
 
 
 @pytest.fixture(autouse=True)

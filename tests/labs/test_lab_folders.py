@@ -15,6 +15,7 @@ from reactions.dsl import check, parse
 from reactions.encoders import spread
 from reactions.encoders.spread import is_collapsed, remember, rms_cosine
 from reactions.labs.folders import examine
+from reactions.labs.inventory import audit
 from reactions.labs.lab_file import load_lab
 from reactions.planning.planner import Planner
 from reactions.planning.space_notices import notes
@@ -65,7 +66,7 @@ def run(here, monkeypatch, capsys):
 
 
 def found(kind: str) -> dict[str, str]:
-    return {f.corpus: f.message for f in load_lab().audit() if f.kind == kind}
+    return {f.corpus: f.message for f in audit(load_lab()) if f.kind == kind}
 
 
 def test_rows_widths_and_ids_are_listed(run):
@@ -127,7 +128,7 @@ def test_bad_and_repeated_rows_are_counted(run, here, suffix):
     (one,) = [s for s in examine(load_lab())[0] if s.modality == "image"]
     counted = (one.n, one.n_not_finite, one.n_zero, one.n_repeated, one.first_bad)
     assert counted == (5000, 2, 3, 2 + 2, 7)
-    findings = [f for f in load_lab().audit() if f.corpus == "clip image"]
+    findings = [f for f in audit(load_lab()) if f.corpus == "clip image"]
     assert {(f.kind, f.count, f.total) for f in findings} == {
         ("unusable", 2, 5000),
         ("unusable", 3, 5000),

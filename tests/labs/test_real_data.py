@@ -11,6 +11,7 @@ from media_files import image_bytes, patch_decoder, put, put_tar, sound_bytes
 from reactions.core.errors import LanguageError, MediaError, StepError
 from reactions.core.file_digests import DigestCache
 from reactions.eval.registry import get_task
+from reactions.labs.inventory import audit
 from reactions.labs.lab_file import load_lab
 from reactions.modalities.audio import AUDIO
 from reactions.session import Session
@@ -106,7 +107,7 @@ def test_after_a_full_check_the_same_run_leaves_out_what_stopped_it(folder):
     put_tar(folder / "sounds-1.tar", {"10.flac": bytes(data), "11.flac": sound_bytes(1, "FLAC")})
     with pytest.raises((MediaError, StepError), match=r"10\.flac"):
         scores(folder, "esc50")
-    findings = session(folder).lab.with_check("full").audit()
+    findings = audit(session(folder).lab.with_check("full"))
     assert ("own audio", 1) in [(f.corpus, f.count) for f in findings if f.kind == "undecodable"]
     own, (result,) = scores(folder, "esc50")
     assert result.record["n"] == 4
@@ -131,7 +132,7 @@ def test_no_finished_shard_is_lost_to_an_item_that_is_left_out(folder, monkeypat
     patch_decoder(monkeypatch, "audio", decode)
     with pytest.raises((MediaError, StepError), match=r"13\.flac"):
         scores(folder, "esc50")
-    session(folder).lab.with_check("full").audit()
+    audit(session(folder).lab.with_check("full"))
     decoded.clear()
     scores(folder, "esc50")
     # One space has them from 00 to 11; the other had not begun.

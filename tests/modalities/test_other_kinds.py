@@ -13,6 +13,7 @@ from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
 from reactions.eval.media_index import MediaIndex
+from reactions.labs.inventory import audit, inventory
 from reactions.labs.lab_file import load_lab
 from reactions.modalities.suffixes import count_others, describe_others
 
@@ -92,9 +93,9 @@ def test_a_lab_counts_them(mixed: Path, tmp_path: Path) -> None:
         f'[lab]\nextends = "mini"\n[corpora.image]\npath = "{mixed}"\n', encoding="utf-8"
     )
     opened_lab = load_lab(str(lab))
-    (held,) = [h for h in opened_lab.inventory() if h.kind == "corpus" and h.name == "image"]
+    (held,) = [h for h in inventory(opened_lab) if h.kind == "corpus" and h.name == "image"]
     assert (held.found, held.others) == (3, 9)
-    assert [f.count for f in opened_lab.audit() if f.kind == "others"] == [9]
+    assert [f.count for f in audit(opened_lab) if f.kind == "others"] == [9]
 
 
 @pytest.mark.parametrize(
