@@ -4,17 +4,12 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from small_sets import load_small_lab
 
-from reactions.data.holdout import subset
 from reactions.eval.registry import all_tasks
-from reactions.eval.task_data import RetrievalData
-from reactions.labs.lab import Lab
-from reactions.labs.lab_file import load_lab
 from reactions.session import Session
 from reactions.store import Store
 
@@ -37,30 +32,6 @@ text = { world = 90 }
 image = { world = 60 }
 audio = { world = 60 }
 """
-ITEMS = 40
-"""Of each evaluation set."""
-
-
-@dataclass(frozen=True)
-class SmallLab(Lab):
-    def benchmark(self, task):
-        return first_items(super().benchmark(task), ITEMS)
-
-
-def first_items(data, n):
-    if isinstance(data, RetrievalData):
-        owned = np.flatnonzero(data.owner < n)
-        left = subset(data.left, np.arange(n), "first")
-        right = subset(data.right, owned, "first")
-        return replace(data, left=left, right=right, owner=data.owner[owned])
-    rows = {
-        name: getattr(data, name)[:n]
-        for name in ("labels", "targets", "folds")
-        if getattr(data, name, None) is not None
-    }
-    return replace(data, queries=subset(data.queries, np.arange(n), "first"), **rows)
-
-
 IN_ANOTHER_PROCESS = """
 import pickle, sys
 from pathlib import Path
@@ -92,11 +63,9 @@ def session(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     path = folder / "small.toml"
     path.write_text(SMALL)
-    lab = load_lab(str(path))
-    lab = SmallLab(**{name: getattr(lab, name) for name in lab.__dataclass_fields__})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(folder / "data"))
-        session = Session(lab, Store(folder / "cache"), device="cpu")
+        session = Session(load_small_lab(path), Store(folder / "cache"), device="cpu")
         bundle = session.react(session.check(HEADLINE), out=folder / "bundle", current=False)
     session.bundle = bundle
     return session
