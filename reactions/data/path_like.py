@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-from functools import lru_cache
 from pathlib import Path
 
 from reactions.modalities.registry import suffixes, undecoded
@@ -102,23 +101,9 @@ def known_suffix(text: str) -> str:
     """
     for name in (text, _TAIL.sub("", text)):
         found = _SUFFIX.match(name.rstrip(_PUNCTUATION))
-        if found and found[2].lower() in _known():
+        if found and _is_known(found[2].lower()):
             return found[2]
     return ""
-
-
-@lru_cache(maxsize=1)
-def _known() -> frozenset[str]:
-    """Return suffixes of media, tables, arrays, documents, archives: sentences end in none."""
-    named = (*suffixes(), *undecoded(), *COMPANIONS)
-    return _OTHER_FILES.union(suffix.removeprefix(".") for suffix in named)
-
-
-@lru_cache(maxsize=1)
-def _of_few_words() -> frozenset[str]:
-    """Return suffixes that a few words end in only if they are a file's name: ``my trip.mov``."""
-    long = (suffix for suffix in (*suffixes(), *undecoded()) if len(suffix) > 3)
-    return _USUAL_FILES.union(suffix.removeprefix(".") for suffix in long)
 
 
 def not_decoded(suffix: str) -> str:
@@ -134,6 +119,23 @@ def never_a_file(word: str) -> str:
     if _is_pattern(word):
         return "it looks like a pattern of file names that matched none"
     return ""
+
+
+def _is_known(suffix: str) -> bool:
+    """Return whether it is one of media, tables, arrays, documents or archives, without the dot.
+
+    Sentences end in none of them.
+    """
+    return suffix in _OTHER_FILES or f".{suffix}" in COMPANIONS or _is_of_media(suffix)
+
+
+def _ends_few_words(suffix: str) -> bool:
+    """Return whether a few words end in it only if they are a file's name: ``my trip.mov``."""
+    return suffix in _USUAL_FILES or (len(suffix) > 2 and _is_of_media(suffix))
+
+
+def _is_of_media(suffix: str) -> bool:
+    return f".{suffix}" in suffixes() or f".{suffix}" in undecoded()
 
 
 def _of_word(word: str, base: Path) -> str:
@@ -157,7 +159,7 @@ def _of_words(line: str, words: list[str], base: Path) -> str:
     start = _ABSOLUTE.match(line)
     if start and (suffix or re.search(r"[/\\]", line[start.end() :])):
         return "it begins as a path does"
-    few = suffix.lower() in _of_few_words() and (
+    few = _ends_few_words(suffix.lower()) and (
         len(words) <= _FEW_WORDS
         or any(_NAME_PART.fullmatch(word) for word in (*words[:-1], words[-1].rpartition(".")[0]))
         or any(_has_separator(word, word, base) for word in words)

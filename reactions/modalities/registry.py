@@ -16,11 +16,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from reactions.core.errors import DataError, MediaError, MissingError
+from reactions.core.errors import DataError, MediaError, UsageError
+from reactions.core.plugins import load_plugin, package_of, plugins
 from reactions.core.types import Item
 from reactions.core.types import Modality as Name
 from reactions.modalities.audio import AUDIO
@@ -236,15 +236,28 @@ def installed() -> Mapping[Name, Modality]:
     """Return the modalities of installed packages, by name.
 
     Raises:
-        MissingError: one cannot be loaded, is not a modality, or claims a name, a letter or an
-            ending that another has.
+        MissingError: one cannot be imported.
+        UsageError: one is not a modality, or claims a name, a letter or an ending that another
+            has.
     """
     found: dict[Name, Modality] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        modality = _loaded(point)
-        others = (*BUILT_IN.values(), *found.values())
-        if why := _malformed(modality) or _collision(modality, others):
-            raise _unusable(point, why)
+    for point in plugins(GROUP):
+        modality = load_plugin(point, "the modality")
+        if not isinstance(modality, Modality):
+            why = f"{point.value} is a {type(modality).__name__}, not a Modality"
+        elif modality.name != point.name:
+            why = f"{point.value} is called '{modality.name}'"
+        else:
+            why = _malformed(modality) or _collision(modality, {**BUILT_IN, **found}.values())
+        if why:
+            package = package_of(point)
+            raise UsageError(
+                f"cannot use the modality '{point.name}' of the package {package}",
+                why=why,
+                fix="fix or uninstall the package",
+                name=point.name,
+                package=package,
+            )
         found[modality.name] = modality
     return found
 
@@ -253,20 +266,6 @@ def forget_installed() -> None:
     """Look for installed packages again when they are next needed."""
     for remembered in (installed, letters, suffixes, undecoded, aliases):
         remembered.cache_clear()
-
-
-def _loaded(point: EntryPoint) -> Modality:
-    try:
-        modality = point.load()
-    # A package can raise anything while it is imported.
-    except Exception as error:
-        why = f"{point.value}: {' '.join(str(error).split()) or type(error).__name__}"
-        raise _unusable(point, why) from error
-    if not isinstance(modality, Modality):
-        raise _unusable(point, f"{point.value} is a {type(modality).__name__}, not a Modality")
-    if modality.name != point.name:
-        raise _unusable(point, f"{point.value} is called '{modality.name}'")
-    return modality
 
 
 def _malformed(modality: Modality) -> str:
@@ -299,14 +298,3 @@ def _collision(modality: Modality, others: Iterable[Modality]) -> str:
             if suffix in other.suffixes:
                 return f"files that end in {suffix} hold {other.name}"
     return ""
-
-
-def _unusable(point: EntryPoint, why: str) -> MissingError:
-    package = f" of the package '{point.dist.name}'" if point.dist is not None else ""
-    return MissingError(
-        f"cannot use the modality '{point.name}'{package}",
-        why=why,
-        fix="update, repair or uninstall the package",
-        modality=point.name,
-        package=point.dist.name if point.dist is not None else "",
-    )
