@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from reactions.core.addresses import Entry
+from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.protocols import check_use
 
@@ -15,6 +17,59 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _BUFFER_BYTES = 1 << 20
+
+
+class RemoteFiles:
+    """What ``storage`` asks of a kind of place, for URLs; its functions say what each returns."""
+
+    def alternatives(self, pattern: str) -> list[str]:
+        """Return what the braces of a pattern expand to."""
+        return expand(pattern)
+
+    def find(self, url: str) -> list[Entry]:
+        """Return the files that a URL names: itself, or what its wildcards match, sorted."""
+        with _explained(url):
+            fs, path = _open(url)
+            if any(c in path for c in "*?["):
+                infos = list(fs.glob(path, detail=True).values())
+            else:
+                infos = [fs.info(path)]
+            files = [info for info in infos if info.get("type") != "directory"]
+            if not files:
+                raise FileNotFoundError(url)
+            files.sort(key=lambda info: str(info["name"]))
+            return [_entry(url, fs, info) for info in files]
+
+    def is_folder(self, url: str) -> bool:
+        """Return whether a URL names a folder."""
+        with _explained(url):
+            fs, path = _open(url)
+            return bool(fs.isdir(path))
+
+    def walk(self, folder: str) -> list[Entry]:
+        """Return the files below a folder that are not hidden, in any order."""
+        with _explained(folder):
+            fs, path = _open(folder)
+            root = path.rstrip("/")
+            entries = [
+                _entry(folder, fs, info, str(name).removeprefix(root).lstrip("/"))
+                for name, info in fs.find(path, detail=True).items()
+            ]
+        return [entry for entry in entries if "/." not in f"/{entry.name}"]
+
+    def open_binary(self, url: str) -> BinaryIO:
+        """Open a file; seekable where the server allows ranges."""
+        with _explained(url):
+            fs, path = _open(url)
+            return io.BufferedReader(_Raw(url, fs.open(path, "rb")), _BUFFER_BYTES)
+
+    def read(self, url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
+        """Return a file's bytes, or a range of them."""
+        with _explained(url):
+            fs, path = _open(url)
+            end = None if size_bytes is None else start + size_bytes
+            return bytes(fs.cat_file(path, start=start or None, end=end))
+
 
 _STAMPS = (
     "ETag",
@@ -47,73 +102,6 @@ def stamp(info: Mapping[str, Any]) -> str:
     return ""
 
 
-def find(url: str) -> list[tuple[str, int, str]]:
-    """Return the files a URL names, sorted: itself, or what its wildcards match.
-
-    Returns:
-        (URL, size in bytes, stamp) of each.
-
-    Raises:
-        MissingError: there is none, or a package is missing.
-        DataError: the place cannot be reached.
-    """
-    with _told(url):
-        fs, path = _open(url)
-        if any(c in path for c in "*?["):
-            found = fs.glob(path, detail=True)
-        else:
-            found = {path: fs.info(path)}
-        files = [info for info in found.values() if info.get("type") != "directory"]
-        if not files:
-            raise FileNotFoundError(url)
-        ordered = sorted(files, key=lambda info: str(info["name"]))
-        return [_entry(url, fs, info) for info in ordered]
-
-
-def is_folder(url: str) -> bool:
-    """Return whether a URL names a folder.
-
-    Raises:
-        MissingError: a package is missing.
-        DataError: the place cannot be reached.
-    """
-    with _told(url):
-        fs, path = _open(url)
-        return bool(fs.isdir(path))
-
-
-def walk(url: str) -> list[tuple[str, str, int, str]]:
-    """Return all files below a folder, sorted by name.
-
-    Returns:
-        (name relative to the folder, URL, size in bytes, stamp) of each.
-
-    Raises:
-        MissingError: a package is missing.
-        DataError: the place cannot be reached.
-    """
-    with _told(url):
-        fs, path = _open(url)
-        root = path.rstrip("/")
-        found = [
-            (str(name).removeprefix(root).lstrip("/"), *_entry(url, fs, info))
-            for name, info in fs.find(path, detail=True).items()
-        ]
-        return sorted(found)
-
-
-def open_binary(url: str) -> BinaryIO:
-    """Open a file for reading; seekable where the server allows ranges.
-
-    Raises:
-        MissingError: it is not there, or a package is missing.
-        DataError: it cannot be reached.
-    """
-    with _told(url):
-        fs, path = _open(url)
-        return io.BufferedReader(_Raw(url, fs.open(path, "rb")), _BUFFER_BYTES)
-
-
 class _Raw(io.RawIOBase):
     """A file as fsspec gives it, in Python's terms.
 
@@ -138,18 +126,18 @@ class _Raw(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        with _told(self._url):
+        with _explained(self._url):
             data = self._file.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with _told(self._url):
+        with _explained(self._url):
             self._file.seek(offset, whence)
             return int(self._file.tell())
 
     def tell(self) -> int:
-        with _told(self._url):
+        with _explained(self._url):
             return int(self._file.tell())
 
     def close(self) -> None:
@@ -159,26 +147,15 @@ class _Raw(io.RawIOBase):
                 self._file.close()
 
 
-def read(url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
-    """Return a file's bytes, or a range of them.
-
-    Raises:
-        MissingError: it is not there, or a package is missing.
-        DataError: it cannot be reached.
-    """
-    with _told(url):
-        fs, path = _open(url)
-        if size_bytes is None:
-            return bytes(fs.cat_file(path, start=start or None))
-        return bytes(fs.cat_file(path, start=start, end=start + size_bytes))
-
-
-def _entry(url: str, fs: AbstractFileSystem, info: Mapping[str, Any]) -> tuple[str, int, str]:
-    protocol = url.partition("://")[0]
-    name = str(info["name"])
+def _entry(
+    base: str, fs: AbstractFileSystem, info: Mapping[str, Any], name: str | None = None
+) -> Entry:
+    """Return the entry of a file that was found at the URL ``base``, or below it."""
+    protocol, path = base.partition("://")[0], str(info["name"])
     # A chain (simplecache::s3://...) is opened again as it was written.
-    found = f"{protocol}://{name}" if "::" in protocol else str(fs.unstrip_protocol(name))
-    return found, int(info.get("size") or 0), stamp(info)
+    url = f"{protocol}://{path}" if "::" in protocol else str(fs.unstrip_protocol(path))
+    name = url.rpartition("/")[2] if name is None else name
+    return Entry(name, url, int(info.get("size") or 0), stamp(info))
 
 
 @lru_cache(maxsize=64)
@@ -201,7 +178,7 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _explained(url: str) -> Iterator[None]:
     """Turn whatever a file system raises into an error that says what to do."""
     try:
         yield

@@ -12,36 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from reactions.core import remote
+from reactions.core.addresses import Entry, is_url
+from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import SETTLED_NS
 from reactions.core.file_names import as_stored
-from reactions.core.local_files import check_regular, exists, expand_user, is_dir, is_file
+from reactions.core.local_files import check_regular, exists, is_dir, is_file
+from reactions.core.remote import RemoteFiles
 from reactions.core.transient import is_transient, run_again
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z0-9+.-]+)*://")
-"""At least two letters: one would be a drive."""
-_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
-_BRACES = re.compile(r"\{([^{}]*)\}")
-MAX_FILES = 1_000_000
-"""What braces may expand to: a slip of the keyboard is no reason to fill the memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file.
-
-    Attributes:
-        name: relative to the folder it was found in; its last part otherwise.
-        url: absolute path or URL.
-        size_bytes: its size.
-        stamp: changes when the file changes; "" where nothing tells.
-    """
-
-    name: str
-    url: str
-    size_bytes: int
-    stamp: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,68 +50,15 @@ class Blob:
             MissingError: the file is gone.
             DataError: it cannot be read, or is shorter than it was.
         """
-        found = read(self.url, self.offset, self.size_bytes)
-        if self.size_bytes is not None and len(found) != self.size_bytes:
+        data = read(self.url, self.offset, self.size_bytes)
+        if self.size_bytes is not None and len(data) != self.size_bytes:
             raise DataError(
                 f"'{self}' changed",
-                why=f"{len(found)} of {self.size_bytes} bytes are left",
+                why=f"{len(data)} of {self.size_bytes} bytes are left",
                 fix="run it again: changed files are scanned anew",
                 path=str(self),
             )
-        return found
-
-
-def is_url(text: str) -> bool:
-    """Return whether a text is a URL, such as ``s3://bucket/key``, rather than a path."""
-    return _URL.match(text) is not None
-
-
-def absolute(text: str, base: Path) -> str:
-    """Return an absolute path or URL; relative paths start at ``base``."""
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
-    return text if is_url(text) else str((base / expand_user(text)).absolute())
-
-
-def label(url: str) -> str:
-    """Return a short name for a path, URL or pattern: its last part without wildcards."""
-    parts = _URL.sub("", url).split("/")
-    plain = [part for part in parts if part and not any(c in part for c in "{}*?[")]
-    return (plain[-1].partition(".")[0] or plain[-1]) if plain else url
-
-
-def expand(pattern: str) -> list[str]:
-    """Expand braces as a shell does: ``{0000..0009}`` keeps its zeros, ``{a,b}`` lists.
-
-    Raises:
-        DataError: there would be more than ``MAX_FILES``.
-    """
-    pieces: list[list[str]] = []
-    end = 0
-    for match in _BRACES.finditer(pattern):
-        inner = match.group(1)
-        numbers = _RANGE.fullmatch(inner)
-        if numbers is None and "," not in inner:
-            continue  # braces that mean themselves
-        pieces.append([pattern[end : match.start()]])
-        end = match.end()
-        if numbers is None:
-            pieces.append(inner.split(","))
-            continue
-        first, last = numbers.groups()
-        width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
-        step = 1 if int(first) <= int(last) else -1
-        span = range(int(first), int(last) + step, step)
-        if len(span) > MAX_FILES:
-            raise _too_many(pattern)
-        pieces.append([f"{number:0{width}d}" for number in span])
-    pieces.append([pattern[end:]])
-    n = 1
-    for piece in pieces:
-        n *= len(piece)
-    if n > MAX_FILES:
-        raise _too_many(pattern)
-    return ["".join(combination) for combination in itertools.product(*pieces)]
+        return data
 
 
 def find(pattern: str) -> list[Entry]:
@@ -145,36 +70,115 @@ def find(pattern: str) -> list[Entry]:
         MissingError: one of them is not there, or nothing matches.
         DataError: a remote place cannot be reached.
     """
-    literal = not is_url(pattern) and exists(as_stored(Path(pattern)))
-    return list(
-        itertools.chain.from_iterable(map(_find, [pattern] if literal else expand(pattern)))
-    )
+    files = _files_of(pattern)
+    return [entry for each in files.alternatives(pattern) for entry in files.find(each)]
 
 
-def _find(url: str) -> Iterator[Entry]:
-    if is_url(url):
-        for found, size_bytes, stamp in remote.find(url):
-            yield Entry(found.rpartition("/")[2], found, size_bytes, stamp)
-        return
-    paths = [as_stored(Path(url))]
-    if not exists(paths[0]) and any(c in url for c in "*?["):
-        _check_folder(url)
-        # Path.glob takes no absolute patterns.
-        matches = map(Path, glob.glob(_stored_pattern(url), recursive=True))  # noqa: PTH207
-        paths = sorted(path for path in matches if is_file(path))
-    if not paths:
-        raise MissingError(
-            f"no file matches '{url}'", fix="check the path, and the wildcards in it", path=url
-        )
-    for path in paths:
-        try:
-            yield _entry(path.name, str(path), path.stat())
-        except FileNotFoundError:
+def is_folder(url: str) -> bool:
+    """Return whether an absolute path or URL is a folder.
+
+    Raises:
+        DataError: a remote place cannot be reached.
+    """
+    return _files_of(url).is_folder(url)
+
+
+def walk(folder: str) -> list[Entry]:
+    """Return all files below a folder, sorted by relative name; hidden ones are left out.
+
+    Links to folders are followed, but not in circles.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    return sorted(_files_of(folder).walk(folder), key=lambda entry: entry.name)
+
+
+def open_binary(url: str) -> BinaryIO:
+    """Open a path or URL for reading; seekable, unless it is remote and allows no ranges.
+
+    Raises:
+        MissingError: it is not there, or a package is missing.
+        DataError: it cannot be read.
+    """
+    return _files_of(url).open_binary(url)
+
+
+def read(url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
+    """Return a file's bytes, or a range of them; fewer where the file is shorter.
+
+    Raises:
+        MissingError: it is not there, or a package is missing.
+        DataError: it cannot be read.
+    """
+    return _files_of(url).read(url, start, size_bytes)
+
+
+def _files_of(url: str) -> _Local | RemoteFiles:
+    return _REMOTE if is_url(url) else _LOCAL
+
+
+# --- this machine ------------------------------------------------------------------------
+
+
+class _Local:
+    """Files of this machine.
+
+    Not by fsspec's local file system: it lists 20,000 small files in 1.6 times the time, follows
+    links in circles, opens pipes and devices, and knows neither times of change in nanoseconds nor
+    names that are stored in another Unicode form than they are typed in.
+    """
+
+    def alternatives(self, pattern: str) -> list[str]:
+        return [pattern] if exists(as_stored(Path(pattern))) else expand(pattern)
+
+    def find(self, url: str) -> Iterator[Entry]:
+        paths = [as_stored(Path(url))]
+        if not exists(paths[0]) and any(c in url for c in "*?["):
+            _check_folder(url)
+            # Path.glob takes no absolute patterns.
+            matches = map(Path, glob.glob(_stored_pattern(url), recursive=True))  # noqa: PTH207
+            paths = sorted(path for path in matches if is_file(path))
+        if not paths:
             raise MissingError(
-                f"there is nothing at '{path}'", fix="check the path", path=str(path)
-            ) from None
+                f"no file matches '{url}'", fix="check the path, and the wildcards in it", path=url
+            )
+        for path in paths:
+            try:
+                yield _entry(path.name, str(path), path.stat())
+            except FileNotFoundError:
+                raise MissingError(
+                    f"there is nothing at '{path}'", fix="check the path", path=str(path)
+                ) from None
+            except OSError as error:
+                raise _unreadable(str(path), error) from error
+
+    def is_folder(self, url: str) -> bool:
+        return is_dir(as_stored(Path(url)))
+
+    def walk(self, folder: str) -> Iterator[Entry]:
+        folder = str(as_stored(Path(folder)))
+        try:
+            yield from _walk(folder, "", frozenset())
         except OSError as error:
-            raise _unreadable(str(path), error) from error
+            raise _unreadable(str(error.filename or folder), error) from error
+
+    def open_binary(self, url: str) -> BinaryIO:
+        try:
+            check_regular(Path(url), Path(url).stat().st_mode)
+            return Path(url).open("rb")
+        except FileNotFoundError:
+            raise MissingError(f"there is nothing at '{url}'", path=url) from None
+        except OSError as error:
+            raise _unreadable(url, error) from error
+
+    def read(self, url: str, start: int, size_bytes: int | None) -> bytes:
+        with self.open_binary(url) as stream:
+            try:
+                stream.seek(start)
+                return stream.read() if size_bytes is None else stream.read(size_bytes)
+            except OSError as error:
+                raise _unreadable(url, error) from error
 
 
 def _check_folder(pattern: str) -> None:
@@ -194,33 +198,6 @@ def _stored_pattern(pattern: str) -> str:
     folder, slash, _ = pattern[:plain].rpartition("/")
     stored = str(as_stored(Path(folder))) if folder else folder
     return f"{stored}{slash}{pattern[len(folder) + len(slash) :]}"
-
-
-def is_folder(url: str) -> bool:
-    """Return whether an absolute path or URL is a folder.
-
-    Raises:
-        DataError: a remote place cannot be reached.
-    """
-    return remote.is_folder(url) if is_url(url) else is_dir(as_stored(Path(url)))
-
-
-def walk(folder: str) -> list[Entry]:
-    """Return all files below a folder, sorted by relative name; hidden ones are left out.
-
-    Links to folders are followed, but not in circles.
-
-    Raises:
-        DataError: a folder cannot be read.
-    """
-    if is_url(folder):
-        found = [Entry(*fields) for fields in remote.walk(folder)]
-        return [entry for entry in found if "/." not in f"/{entry.name}"]
-    folder = str(as_stored(Path(folder)))
-    try:
-        return sorted(_walk(folder, "", frozenset()), key=lambda entry: entry.name)
-    except OSError as error:
-        raise _unreadable(str(error.filename or folder), error) from error
 
 
 def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:
@@ -259,45 +236,10 @@ def _entry(name: str, path: str, stat: os.stat_result) -> Entry:
     return Entry(name, path, stat.st_size, stamp)
 
 
-def open_binary(url: str) -> BinaryIO:
-    """Open a path or URL for reading.
-
-    Raises:
-        MissingError: it is not there.
-        DataError: it cannot be read.
-    """
-    if is_url(url):
-        return remote.open_binary(url)
-    try:
-        check_regular(Path(url), Path(url).stat().st_mode)
-        return Path(url).open("rb")
-    except FileNotFoundError:
-        raise MissingError(f"there is nothing at '{url}'", path=url) from None
-    except OSError as error:
-        raise _unreadable(url, error) from error
-
-
-def read(url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
-    """Return a file's bytes, or a range of them; fewer where the file is shorter.
-
-    Raises:
-        MissingError: it is not there.
-        DataError: it cannot be read.
-    """
-    if is_url(url):
-        return remote.read(url, start, size_bytes)
-    with open_binary(url) as stream:
-        try:
-            stream.seek(start)
-            return stream.read() if size_bytes is None else stream.read(size_bytes)
-        except OSError as error:
-            raise _unreadable(url, error) from error
-
-
 def _unreadable(path: str, error: OSError) -> DataError:
     why = (error.strerror or str(error)).lower()
     return DataError(f"cannot read '{path}'", why=why, path=path)
 
 
-def _too_many(pattern: str) -> DataError:
-    return DataError(f"'{pattern}' names more than {MAX_FILES:,} files", path=pattern)
+_LOCAL = _Local()
+_REMOTE = RemoteFiles()

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from reactions.core.addresses import Entry
 from reactions.core.file_names import nfc
 from reactions.core.local_files import is_dir
-from reactions.core.storage import Entry, walk
+from reactions.core.storage import walk
 from reactions.core.types import Modality
 from reactions.modalities.suffixes import count_others, modality_of
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.local_files import exists
-from reactions.core.storage import Entry
 from reactions.core.types import Modality
 from reactions.data.corpora import TextCorpus
 from reactions.data.scan_cache import TableCache

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reactions.core.addresses import absolute, is_url
 from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import expand_user
 from reactions.core.protocols import check_address
-from reactions.core.storage import absolute, is_url
 from reactions.core.types import Modality
 from reactions.data.sources.config import Source
 from reactions.eval.registry import Folders

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reactions.core.addresses import is_url
 from reactions.core.errors import MolspaceError, StoreError, UsageError
 from reactions.core.local_files import read_small_file
 from reactions.core.protocols import host_of, without_password
-from reactions.core.storage import is_url
 from reactions.encoders.registry import ADAPTERS, MODELS
 from reactions.labs.toml_files import TomlFile
 

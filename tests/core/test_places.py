@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from media_files import put
 
 from reactions.core import remote, storage
+from reactions.core.addresses import absolute, is_url, label
+from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError, UsageError
-from reactions.core.storage import Blob, absolute, expand, find, is_url, label, read, walk
+from reactions.core.storage import Blob, find, read, walk
 
 
 @pytest.fixture

@@ -82,10 +82,11 @@ def test_everything_else_is_refused_before_fsspec_sees_it(url, monkeypatch):
 
     monkeypatch.setattr(fsspec, "filesystem", reached)
     monkeypatch.setattr(fsspec.core, "url_to_fs", reached)
-    for use in (check_address, check_use, remote.find, remote.read, remote.walk):
+    far = remote.RemoteFiles()
+    for use in (check_address, check_use, far.find, far.read, far.walk):
         with pytest.raises(UsageError, match="cannot read"):
             use(url)
-    for use in (remote.is_folder, remote.open_binary):
+    for use in (far.is_folder, far.open_binary):
         with pytest.raises(UsageError, match="cannot read"):
             use(url)
 
@@ -154,7 +155,7 @@ def test_a_denied_network_opens_nothing_remote(monkeypatch):
     monkeypatch.setattr(fsspec.core, "url_to_fs", reached)
     for url in ("s3://bucket/a", "https://example.org/a", "simplecache::gs://bucket/a"):
         with pytest.raises(NotLookedAt, match="not looked at") as caught:
-            remote.read(url)
+            storage.read(url)
         assert caught.value.fix == "add --online"
     check_use("file:///a")
     protocols.allow_network()
@@ -166,7 +167,7 @@ def test_offline_mode_holds_for_data_too(name, monkeypatch):
     monkeypatch.setenv(name, "1")
     assert offline() == f"{name}=1"
     with pytest.raises(NotLookedAt) as caught:
-        remote.find("https://example.org/a")
+        storage.find("https://example.org/a")
     assert f"{name}=1" in caught.value.why
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from media_files import put
 
-from reactions.core import remote
+from reactions.core import remote, storage
 from reactions.core.errors import DataError
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
@@ -110,7 +110,7 @@ def test_a_server_that_stops_answering_is_an_error(bare: BareFileSystem) -> None
 
 def test_what_is_open_reads_and_seeks_as_any_file(bare: BareFileSystem) -> None:
     bare.files["bucket/a.txt"] = bytes(range(200))
-    with remote.open_binary("s3://bucket/a.txt") as stream:
+    with storage.open_binary("s3://bucket/a.txt") as stream:
         assert stream.readline(5) == bytes(range(5))
         assert stream.tell() == 5
         assert stream.seekable() == bare.seekable

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from reactions.core.addresses import Entry, is_url
 from reactions.core.errors import DataError, MissingError
-from reactions.core.storage import Entry, is_url
 from reactions.core.transient import is_transient, run_again
 from reactions.data.parquet_sizes import check_levels, page_sizes
 from reactions.data.sources.caption_tables import caption_column, column_numbers, which_column

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
+from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, did_you_mean, suggestion
 from reactions.core.file_names import nfc
-from reactions.core.storage import Entry
 from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, RECODE, read_lines
 from reactions.data.delimited import DELIMITERS, NAMES, Dialect, read_rows
 from reactions.data.sources.config import COLUMNS, Source

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
+from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, UsageError
 from reactions.core.hashing import digest
-from reactions.core.storage import Entry, open_binary
+from reactions.core.storage import open_binary
 from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, read_lines
 from reactions.core.transient import run_again
 from reactions.data.corpora import check_ids

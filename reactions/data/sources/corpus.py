@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.core.addresses import Entry, is_url, label
+from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError, suggestion
 from reactions.core.file_names import nfc
 from reactions.core.hashing import bytes_digest, digest
 from reactions.core.local_files import is_dir
-from reactions.core.storage import Entry, expand, find, is_folder, is_url, label
+from reactions.core.storage import find, is_folder
 from reactions.core.text_lines import NOT_UTF8, RECODE
 from reactions.core.types import Digest, Item, Modality
 from reactions.data.corpora import rows_digest

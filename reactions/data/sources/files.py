@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reactions.core import remote
+from reactions.core.addresses import Entry, is_url, label
 from reactions.core.errors import UsageError
 from reactions.core.hashing import bytes_digest, digest, file_digest
-from reactions.core.storage import Entry, is_url, label, walk
+from reactions.core.storage import read, walk
 from reactions.core.transient import TransientError, is_transient, look_at_all, run_again
 from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
@@ -258,7 +258,7 @@ def _look(entry: Entry, *, modality: Modality, depth: CheckDepth) -> tuple[str, 
         if is_url(entry.url):
             if (why := too_large(entry.size_bytes)) is not None:
                 return "file:", why
-            data = remote.read(entry.url)
+            data = read(entry.url)
             return f"file:{bytes_digest(data)}", check(modality, data, depth)
         return f"file:{file_digest(path)}", check(modality, path, depth)
     except (OSError, MemoryError) as error:

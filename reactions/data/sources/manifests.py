@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from reactions.core.addresses import Entry
 from reactions.core.errors import MissingError
 from reactions.core.file_names import as_stored
 from reactions.core.local_files import is_file
-from reactions.core.storage import Entry, entry_of
+from reactions.core.storage import entry_of
 from reactions.core.types import Modality
 from reactions.data.manifest import Row, other_digest, read_manifest
 from reactions.data.scan_cache import ScanTable, Strings, TableCache

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.core.addresses import is_url
 from reactions.core.errors import MissingError
 from reactions.core.hashing import digest
-from reactions.core.storage import Blob, is_url
+from reactions.core.storage import Blob
 from reactions.core.types import Modality
 from reactions.data.scan_cache import ScanTable
 from reactions.modalities.values import text_tag

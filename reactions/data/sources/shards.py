@@ -9,10 +9,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from reactions.core.addresses import Entry
 from reactions.core.errors import MissingError
 from reactions.core.file_names import nfc
 from reactions.core.hashing import digest
-from reactions.core.storage import Blob, Entry, open_binary
+from reactions.core.storage import Blob, open_binary
 from reactions.core.text_lines import NOT_UTF8, decode_text
 from reactions.core.transient import run_again
 from reactions.core.types import Modality

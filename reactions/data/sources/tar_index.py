@@ -13,8 +13,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from reactions.core.addresses import Entry
 from reactions.core.hashing import bytes_digest, digest
-from reactions.core.storage import Entry, open_binary
+from reactions.core.storage import open_binary
 from reactions.core.transient import TransientError, look_at_all, run_again
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.config import OnProgress, silent

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reactions.core.storage import Entry, walk
+from reactions.core.addresses import Entry
+from reactions.core.storage import walk
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
 from reactions.eval.task import Task
 from reactions.eval.task_data import ClassificationData
