@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -137,8 +138,8 @@ def gc(
     from reactions.products.bundle_dir import data_root
     from reactions.store import Store, leftovers
 
-    options.refuse_endless("--older-than", older_than_days)
-    options.refuse_endless("--max-size", max_gb)
+    _refuse_endless("--older-than", older_than_days)
+    _refuse_endless("--max-size", max_gb)
     store = Store()
     freed = store.gc(
         keep=set() if everything else None,
@@ -177,6 +178,14 @@ def gc(
     )
     if freed.in_use:
         say(f"kept {len(freed.in_use)} entries that a running process uses")
+
+
+def _refuse_endless(option: str, value: float | None) -> None:
+    """Refuse a number that is infinite or NaN."""
+    from reactions.core.errors import UsageError
+
+    if value is not None and not math.isfinite(value):
+        raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
 
 
 def _entry(info: EntryInfo) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import options
+from molspace_cli import opening, options
 from molspace_cli.console import human_bytes, print_json, print_note, print_table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def list_data(
     """
     from reactions.labs.inventory import inventory
 
-    opened = options.lab(lab, data=data, quiet=quiet, online=online)
+    opened = opening.open_lab(lab, data=data, quiet=quiet, online=online)
     held = inventory(opened)
     if as_json:
         print_json("data", {"lab": opened.label, "data": [one.to_json() for one in held]})
@@ -89,7 +89,7 @@ def check(
     from reactions.labs.folders import examine
     from reactions.labs.inventory import audit_corpora
 
-    opened = options.lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
+    opened = opening.open_lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
     counted, findings = examine(opened)
     findings = audit_corpora(opened) + findings
     if as_json:

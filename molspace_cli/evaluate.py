@@ -12,6 +12,7 @@ import typer
 from molspace_cli import complete, options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, say
+from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def evaluate(
     session, quiet = running.open(), running.quiet
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
-    options.say_bundle(target, quiet=quiet)
+    say_bundle(target, quiet=quiet)
     if task.strip().casefold() == "all":
         tasks = _possible(session, target, tasks, quiet)
     results = [

@@ -9,6 +9,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.console import human_bytes, print_json, print_path, print_text, say
+from molspace_cli.current import make_current
 
 Repo = Annotated[
     str,
@@ -101,7 +102,7 @@ def pull(
     from reactions.exchange.hub import pull as fetch
 
     done = fetch(repo, revision=revision, out=out)
-    options.make_current(done.bundle.path)
+    make_current(done.bundle.path)
     if not quiet:
         say(f"{repo} at {done.commit}: {done.bundle.expression}   lab: {done.bundle.lab}")
     if as_json:

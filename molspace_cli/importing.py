@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molspace_cli import complete, options
+from molspace_cli import complete, opening, options
 from molspace_cli.console import print_json, print_path, say
+from molspace_cli.current import make_current
 from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ class ImportOptions(options.SpaceOptions):
         """Open the lab; what was published goes with the published spaces, not the rehearsal's."""
         from reactions.labs.lab_file import OWN_LAB
 
-        options.allow_remote_code(self.trust)
+        opening.allow_remote_code(self.trust)
         name = self.lab or (None if Path(OWN_LAB).is_file() else "paper")
-        return options.lab(name, weights=self.weights)
+        return opening.open_lab(name, weights=self.weights)
 
 
 @app.command("freebind")
@@ -95,7 +96,7 @@ def freebind(
         on_notice=(lambda remark: None) if quiet else say,
     )
     if len(found) == 1:
-        options.make_current(found[0].bundle.path)
+        make_current(found[0].bundle.path)
     if as_json:
         bundles = [_shown(entry.product.name, entry.bundle) for entry in found]
         print_json("import", {"from": "freebind", "bundles": bundles})
@@ -136,7 +137,7 @@ def _add_mcr(recipe: str, file: str, about: str) -> None:
 
         lab = spaces.open()
         bundle = import_mcr(recipe, expand_user(path), lab, base=base, expert=expert, out=out)
-        options.make_current(bundle.path)
+        make_current(bundle.path)
         product = bundle.record["imported"]["product"]
         if not quiet:
             say(f"{product}: {bundle.expression}")

@@ -15,6 +15,7 @@ import typer
 from molspace_cli import options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
+from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
 from molspace_cli.infer_report import Report, plain
 
@@ -103,7 +104,7 @@ def infer(
     session, quiet = running.open(), running.quiet
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
-    options.say_bundle(target, quiet=quiet)
+    say_bundle(target, quiet=quiet)
     for notice in () if quiet else target.notices:
         say(f"note: {notice}")
     embedder = session.embedder(target, chosen)

@@ -1,26 +1,18 @@
-"""Options that several commands share, and the texts they parse."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import math
-import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from molspace_cli import complete
+from molspace_cli import complete, factors, opening
 from molspace_cli.groups import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from reactions.labs.lab import Lab as LoadedLab
-    from reactions.products.target import Target
-    from reactions.products.tree import Adjustment, Factors
-    from reactions.run.events import Event
+    from reactions.products.tree import Adjustment
     from reactions.session import Session
 
 Lab = Annotated[
@@ -142,6 +134,11 @@ class LabOptions(Group):
     weights: Weights = None
     trust: Trust = None
 
+    def open(self, **more: Any) -> Session:
+        """Open the lab and the store, as these options say; see ``open_session``."""
+        chosen = {name: value for name, value in vars(self).items() if name not in ("lab", "yes")}
+        return opening.open_session(self.lab, **chosen, **more)
+
 
 @dataclass(frozen=True)
 class SpaceOptions(Group):
@@ -160,10 +157,6 @@ class PlanOptions(LabOptions):
     precision: Precision = None
     online: Online = False
 
-    def open(self) -> Session:
-        """Open the lab and the store."""
-        return open_session(self.lab, quiet=True, **_without(self, "lab"))
-
 
 @dataclass(frozen=True)
 class RunOptions(LabOptions):
@@ -176,10 +169,6 @@ class RunOptions(LabOptions):
     yes: Yes = False
     quiet: Quiet = False
 
-    def open(self) -> Session:
-        """Open the lab and the store, with progress on stderr."""
-        return open_session(self.lab, **_without(self, "lab", "yes"))
-
 
 @dataclass(frozen=True)
 class InferOptions(LabOptions):
@@ -189,10 +178,6 @@ class InferOptions(LabOptions):
     executor: Executor = "local"
     yes: Yes = False
     quiet: Quiet = False
-
-    def open(self) -> Session:
-        """Open the lab and the store, with progress on stderr."""
-        return open_session(self.lab, **_without(self, "lab", "yes"))
 
 
 @dataclass(frozen=True)
@@ -210,215 +195,4 @@ class TargetOptions(Group):
         Raises:
             UsageError: a text is not a factor.
         """
-        return adjustment(self.sigma, self.lambda_, self.experts)
-
-
-def _without(group: Group, *names: str) -> dict[str, Any]:
-    return {name: value for name, value in vars(group).items() if name not in names}
-
-
-def lab(
-    name: str | None,
-    *,
-    seed: int | None = None,
-    weights: Sequence[str] | None = None,
-    data: Path | None = None,
-    quiet: bool = True,
-    online: bool = True,
-) -> LoadedLab:
-    """Open a lab, with the digests and scans that earlier runs remembered.
-
-    Without ``online`` nothing remote is looked at: a command that only lists or plans contacts
-    no server.
-    """
-    from molspace_cli.confirm import agree
-    from molspace_cli.progress import scans
-    from reactions.core.protocols import allow_network, deny_network
-    from reactions.labs.lab_file import load_lab
-    from reactions.weights.locate import digest_cache
-
-    if online:
-        allow_network()
-    else:
-        deny_network("a command that only lists or plans does not use the network", "--online")
-    return load_lab(
-        name,
-        seed=seed,
-        digests=digest_cache(),
-        data=data,
-        weights=_weights(weights or (), name),
-        on_progress=scans(quiet=quiet),
-        agree=agree,
-    )
-
-
-def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
-    """Read ``--weights``.
-
-    Raises:
-        UsageError: one is not NAME=PATH, or is given twice.
-        MissingError: there is no such path.
-    """
-    from reactions.core.errors import MissingError, UsageError
-    from reactions.weights.locate import parse_override
-
-    named: dict[str, Path] = {}
-    for text in texts:
-        name, path = parse_override(text)
-        if name in named:
-            raise UsageError(f"--weights is given twice for {name}", fix="leave one out")
-        if not os.path.exists(path):  # noqa: PTH110  (False, too, for what no name can be)
-            path_fix = f"--weights {name}=PATH of the file, or of the folder that holds it"
-            raise MissingError(
-                f"--weights {text}: there is no such file or folder",
-                fix=_other_name(name, lab_name) or path_fix,
-                space=name,
-                path=str(path),
-            )
-        named[name] = path
-    return named
-
-
-def _other_name(name: str, lab_name: str | None) -> str:
-    """Return the name of a lab's space that was probably meant; "" if the lab has this one."""
-    from reactions.core.errors import MolspaceError, suggestion
-    from reactions.labs.lab_file import load_lab
-
-    try:
-        catalogue = load_lab(lab_name).catalogue
-    except MolspaceError:  # it is reported when it matters
-        return ""
-    return "" if name in catalogue else suggestion(name, catalogue.names())
-
-
-def refuse_endless(option: str, value: float | None) -> None:
-    """Refuse a number that is infinite or NaN."""
-    from reactions.core.errors import UsageError
-
-    if value is not None and not math.isfinite(value):
-        raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
-
-
-def allow_remote_code(pins: Sequence[str] | None) -> None:
-    """Let code that comes with weights run, as far as ``--trust-remote-code`` pins it."""
-    if pins:
-        from reactions.weights.hub import trust
-
-        trust(pins)
-
-
-def open_session(
-    lab_name: str | None,
-    *,
-    seed: int | None = None,
-    weights: Sequence[str] | None = None,
-    data: Path | None = None,
-    trust: Sequence[str] | None = None,
-    precision: str | None = None,
-    device: str = "auto",
-    executor: str = "local",
-    quiet: bool = False,
-    online: bool = True,
-) -> Session:
-    """Open the lab and the store, with progress on stderr."""
-    from molspace_cli.progress import progress
-    from reactions.run.device import check_device
-    from reactions.run.executor import check_executor
-    from reactions.session import Session
-    from reactions.store import Store
-
-    check_device(device)
-    check_executor(executor)
-    store = Store()
-    allow_remote_code(trust)
-    found = lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
-    found = found.with_precision(precision)
-    speed = partial(_speed, device, found.settings.precision)
-    events: Callable[[Event], None] = progress(quiet=quiet, speed=speed)
-    return Session(found, store, device, events, executor)
-
-
-def _speed(device: str, precision: str) -> float | None:
-    """Return the FLOP/s that steps can be expected to reach; None where it cannot be measured."""
-    from reactions.core.errors import MolspaceError
-    from reactions.planning.throughput import pace
-    from reactions.run.device import resolve_devices
-
-    try:
-        return pace(resolve_devices(device), precision)
-    except (MolspaceError, RuntimeError):  # the run itself says what is wrong with the device
-        return None
-
-
-def say_bundle(target: Target, *, quiet: bool) -> None:
-    """Say which bundle is used, and why; if quiet, only where that was not the user's choice."""
-    if target.bundle is not None and (target.is_guess or not quiet):
-        say_current(target.bundle.path, target.reason)
-
-
-def say_current(directory: Path, reason: str) -> None:
-    """Say which bundle is used, and why; a terminal's line is short where it can be."""
-    from molspace_cli.console import say, shortened
-
-    say(shortened(f"bundle: {directory} ({reason})"))
-
-
-def make_current(directory: Path) -> None:
-    """Make a bundle the current one of this folder; where that fails, only warn."""
-    from molspace_cli.console import say
-    from reactions.core.errors import StoreError
-    from reactions.products.bundle_dir import set_current
-
-    try:
-        set_current(directory)
-    except StoreError as error:
-        say(f"warning: {error.what}: {error.why}")
-
-
-def adjustment(
-    sigma: Sequence[str] | None, lambda_: Sequence[str] | None, experts: str | None
-) -> Adjustment:
-    """Read ``--sigma``, ``--lambda`` and ``--experts``.
-
-    Raises:
-        UsageError: a text is not a factor.
-    """
-    from reactions.core.errors import UsageError
-    from reactions.products.tree import Adjustment
-
-    names = None
-    if experts is not None:
-        names = [name.strip() for name in experts.split(",") if name.strip()]
-        if not names:
-            raise UsageError(
-                "--experts names none", fix="--experts CLAP_m,CLAP_g   or leave it out"
-            )
-    return Adjustment(
-        sigma=_factors("--sigma", sigma),
-        lambda_=_factors("--lambda", lambda_),
-        experts=None if names is None else frozenset(names),
-    )
-
-
-def _factors(option: str, texts: Sequence[str] | None) -> dict[str, Factors]:
-    from reactions.core.errors import UsageError
-
-    found: dict[str, Factors] = {}
-    for text in texts or ():
-        expert, colon, values = text.rpartition(":")
-        parts = [part.strip() for part in values.split(",")]
-        try:
-            if all("=" in part for part in parts):
-                pairs = [part.partition("=") for part in parts]
-                factors: Factors = {name.strip(): float(value) for name, _, value in pairs}
-            else:
-                factors = tuple(float(part) for part in parts)
-        except ValueError:
-            raise UsageError(
-                f"{option}: '{text}' is not a list of factors",
-                fix=f"{option} 0.5,0.1   or   {option} audio=0.5,text=0.1",
-            ) from None
-        if (key := expert.strip() if colon else "") in found:
-            raise UsageError(f"{option} is given twice" + (f" for {key}" if key else ""))
-        found[key] = factors
-    return found
+        return factors.adjustment(self.sigma, self.lambda_, self.experts)

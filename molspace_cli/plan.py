@@ -93,6 +93,6 @@ def planned_states(
     expression: str, planning: options.PlanOptions
 ) -> tuple[Session, ReactionPlan, dict[Digest, str]]:
     """Plan a reaction, and say of each step ``"hit"``, or why its result is not there."""
-    session = planning.open()
+    session = planning.open(quiet=True)
     planned = plan_of(session, expression)
     return session, planned, session.store.explain_all(planned.steps())

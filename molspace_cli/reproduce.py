@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import complete, options
+from molspace_cli import complete, opening, options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, print_text, say
 from molspace_cli.groups import grouped
@@ -67,7 +67,7 @@ def findings(
     from reactions.experiments.findings import SETTINGS, STATEMENTS, measure
 
     benches = [
-        options.open_session(
+        opening.open_session(
             lab, seed=seed, precision=precision, device=device, executor=executor, quiet=quiet
         )
         for seed in range(first, first + seeds)

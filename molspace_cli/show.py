@@ -10,6 +10,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_note, print_table
+from molspace_cli.current import say_current
 from molspace_cli.quality import remarks, row_line, tables
 
 
@@ -35,7 +36,7 @@ def show(
     if directory is None:
         current = current_bundle(naming="molspace show")
         directory = current.directory
-        options.say_current(current.directory, current.reason)
+        say_current(current.directory, current.reason)
     found = load_bundle(directory)
     if as_json:
         print_json("bundle", {"path": str(found.path), **found.record})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import complete, options
+from molspace_cli import complete, opening, options
 from molspace_cli.console import (
     human_flops,
     print_json,
@@ -56,7 +56,7 @@ def list_spaces(
 
     from reactions.core.errors import MissingError, MolspaceError
 
-    found = options.lab(lab, weights=weights, online=False)
+    found = opening.open_lab(lab, weights=weights, online=False)
     specs: list[SpaceSpec] = []
     missing: dict[str, str] = {}
     states: dict[str, str] = {}
@@ -149,7 +149,7 @@ def fetch(
     from reactions.weights.download import fetch as bring
     from reactions.weights.locate import WeightLocator, WeightsRepo, digest_cache
 
-    opened = options.lab(lab)
+    opened = opening.open_lab(lab)
     called, uri = opened.uri_of(name)
     wanted = requirements(uri)
     if not wanted:
@@ -259,8 +259,8 @@ def doctor(
 
 
 def _spec(where: options.SpaceOptions, name: str, *, online: bool = True) -> SpaceSpec:
-    options.allow_remote_code(where.trust)
-    lab = options.lab(where.lab, weights=where.weights, online=online)
+    opening.allow_remote_code(where.trust)
+    lab = opening.open_lab(where.lab, weights=where.weights, online=online)
     if name in lab.catalogue or not any(sign in name for sign in ":/"):
         spec = lab.catalogue.by_name(name)
     else:

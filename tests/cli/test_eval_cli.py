@@ -7,7 +7,7 @@ import published_sets as published
 import pytest
 from media_files import put
 
-from molspace_cli import confirm, evaluate, options
+from molspace_cli import confirm, evaluate, opening
 from reactions.core.errors import MissingError
 from reactions.core.hashing import digest
 from reactions.eval.registry import parse_tasks
@@ -75,7 +75,7 @@ def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(evaluate, "confirm", confirm.confirm)
     session = Session(load_lab("mini"), Store(tmp_path), "cpu")
-    monkeypatch.setattr(options, "open_session", lambda *args, **kwargs: session)
+    monkeypatch.setattr(opening, "open_session", lambda *args, **kwargs: session)
 
     class Stopped(Exception):
         pass

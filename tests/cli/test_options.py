@@ -1,6 +1,6 @@
 import pytest
 
-from molspace_cli.options import adjustment
+from molspace_cli.factors import adjustment
 from reactions.core.errors import UsageError
 
 

@@ -132,7 +132,7 @@ def test_a_warning_that_may_be_chance_says_so():
 def test_factors_are_named_as_eval_and_infer_take_them(better, written):
     lines = [line for line in remarks(report(40, better=better)) if written in line]
     assert lines
-    from molspace_cli.options import adjustment
+    from molspace_cli.factors import adjustment
 
     words = shlex.split(written)
     read = adjustment(

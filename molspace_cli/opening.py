@@ -1,0 +1,139 @@
+"""A lab and a session, opened as the options of a command say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reactions.labs.lab import Lab
+    from reactions.run.events import Event
+    from reactions.session import Session
+
+
+def open_lab(
+    name: str | None,
+    *,
+    seed: int | None = None,
+    weights: Sequence[str] | None = None,
+    data: Path | None = None,
+    quiet: bool = True,
+    online: bool = True,
+) -> Lab:
+    """Open a lab, with the digests and scans that earlier runs remembered.
+
+    Without ``online`` nothing remote is looked at: a command that only lists or plans contacts
+    no server.
+    """
+    from molspace_cli.confirm import agree
+    from molspace_cli.progress import scans
+    from reactions.core.protocols import allow_network, deny_network
+    from reactions.labs.lab_file import load_lab
+    from reactions.weights.locate import digest_cache
+
+    if online:
+        allow_network()
+    else:
+        deny_network("a command that only lists or plans does not use the network", "--online")
+    return load_lab(
+        name,
+        seed=seed,
+        digests=digest_cache(),
+        data=data,
+        weights=_weights(weights or (), name),
+        on_progress=scans(quiet=quiet),
+        agree=agree,
+    )
+
+
+def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
+    """Read ``--weights``.
+
+    Raises:
+        UsageError: one is not NAME=PATH, or is given twice.
+        MissingError: there is no such path.
+    """
+    from reactions.core.errors import MissingError, UsageError
+    from reactions.weights.locate import parse_override
+
+    named: dict[str, Path] = {}
+    for text in texts:
+        name, path = parse_override(text)
+        if name in named:
+            raise UsageError(f"--weights is given twice for {name}", fix="leave one out")
+        if not os.path.exists(path):  # noqa: PTH110  (False, too, for what no name can be)
+            path_fix = f"--weights {name}=PATH of the file, or of the folder that holds it"
+            raise MissingError(
+                f"--weights {text}: there is no such file or folder",
+                fix=_other_name(name, lab_name) or path_fix,
+                space=name,
+                path=str(path),
+            )
+        named[name] = path
+    return named
+
+
+def _other_name(name: str, lab_name: str | None) -> str:
+    """Return the name of a lab's space that was probably meant; "" if the lab has this one."""
+    from reactions.core.errors import MolspaceError, suggestion
+    from reactions.labs.lab_file import load_lab
+
+    try:
+        catalogue = load_lab(lab_name).catalogue
+    except MolspaceError:  # it is reported when it matters
+        return ""
+    return "" if name in catalogue else suggestion(name, catalogue.names())
+
+
+def allow_remote_code(pins: Sequence[str] | None) -> None:
+    """Let code that comes with weights run, as far as ``--trust-remote-code`` pins it."""
+    if pins:
+        from reactions.weights.hub import trust
+
+        trust(pins)
+
+
+def open_session(
+    lab_name: str | None,
+    *,
+    seed: int | None = None,
+    weights: Sequence[str] | None = None,
+    data: Path | None = None,
+    trust: Sequence[str] | None = None,
+    precision: str | None = None,
+    device: str = "auto",
+    executor: str = "local",
+    quiet: bool = False,
+    online: bool = True,
+) -> Session:
+    """Open the lab and the store, with progress on stderr."""
+    from molspace_cli.progress import progress
+    from reactions.run.device import check_device
+    from reactions.run.executor import check_executor
+    from reactions.session import Session
+    from reactions.store import Store
+
+    check_device(device)
+    check_executor(executor)
+    store = Store()
+    allow_remote_code(trust)
+    lab = open_lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
+    lab = lab.with_precision(precision)
+    speed = partial(_speed, device, lab.settings.precision)
+    events: Callable[[Event], None] = progress(quiet=quiet, speed=speed)
+    return Session(lab, store, device, events, executor)
+
+
+def _speed(device: str, precision: str) -> float | None:
+    """Return the FLOP/s that steps can be expected to reach; None where it cannot be measured."""
+    from reactions.core.errors import MolspaceError
+    from reactions.planning.throughput import pace
+    from reactions.run.device import resolve_devices
+
+    try:
+        return pace(resolve_devices(device), precision)
+    except (MolspaceError, RuntimeError):  # the run itself says what is wrong with the device
+        return None
