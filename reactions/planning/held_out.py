@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.settings import ReactionSettings
-from reactions.core.step import Step
+from reactions.core.step import Step, parameters
 from reactions.core.types import Corpus, Fusion, Leaf, Modality, Space, leaves
 from reactions.data.holdout import Split, has_own_ids, ids_of, in_common
 from reactions.labs.choices import RULE, Training
@@ -88,9 +88,10 @@ def settings_for(lab: Lab, space: Space) -> ReactionSettings:
 
 def settings_record(settings: ReactionSettings) -> dict[str, Any]:
     """Return settings for a bundle: what is chosen by rows, or not held back, is left out."""
+    record = {**parameters(settings), "dtype": settings.stored_dtype}
     return {
         name: value
-        for name, value in settings.to_json().items()
+        for name, value in record.items()
         if value is not None and (name, value) != ("holdout", 0)
     }
 
