@@ -29,7 +29,8 @@ from reactions.core.step import Artifact, Step
 from reactions.core.types import Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import check, parse
 from reactions.labs.lab import Lab
-from reactions.planning.planner import Planner, ordered
+from reactions.planning.plan import ordered
+from reactions.planning.planner import Planner
 from reactions.products.tree import mixtures
 
 EXPRESSION = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
@@ -145,7 +146,7 @@ def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
     # A stage's steps are those upstream of its projectors that no earlier stage has.
     for index, fusion in enumerate(stages(product)):
         for expert in range(len(fusion.experts)):
-            for step in ordered(list(planner.mixture(fusion, expert).values())):
+            for step in ordered(list(planner.mixture(fusion, expert).heads.values())):
                 stage.setdefault(step.key, index)
     return Scaled(steps, columns, stage)
 

@@ -13,7 +13,7 @@ from molspace_cli.console import human_bytes, human_flops, say
 
 if TYPE_CHECKING:
     from reactions.labs.trust import Mention
-    from reactions.planning.planner import Plan
+    from reactions.planning.plan import Plan
     from reactions.session import Session
 
 

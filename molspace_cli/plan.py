@@ -34,7 +34,7 @@ def plan(
     Loads no weights and needs no GPU.
     """
     from reactions.planning import drawing
-    from reactions.planning.planner import plan_json, total_cost
+    from reactions.planning.plan import plan_json, total_cost
 
     session, planned, reasons = planned_states(expression, planning)
     if draw:

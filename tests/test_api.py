@@ -14,7 +14,7 @@ from fakes import Encoder, headline
 import reactions
 from reactions import Item, Waveform, session
 from reactions.core.errors import MediaError, UsageError
-from reactions.planning.planner import Plan
+from reactions.planning.plan import Plan
 from reactions.products.bundle import load_bundle, write_bundle
 from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StoreWarning
 from reactions.run.logs import log_notices, log_quality, watch

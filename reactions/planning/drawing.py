@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from reactions.planning.planner import Plan
+from reactions.planning.plan import Plan
 
 
 def draw(plan: Plan, states: Mapping[str, str], *, form: Literal["mermaid", "dot"]) -> str:

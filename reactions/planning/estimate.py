@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 
 from reactions.core.step import Cost
-from reactions.planning.planner import Plan, total_cost
+from reactions.planning.plan import Plan, total_cost
 from reactions.store import Store
 
 LONG_FLOPS = 1e16

@@ -129,22 +129,6 @@ def choices_notices(projectors: Sequence[Projector]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def made_up_notices(lab: str, replaced: Mapping[str, Sequence[Modality]]) -> list[str]:
-    """Say which corpora of a lab are not used, in one sentence a folder.
-
-    Args:
-        lab: its name.
-        replaced: names of folders to the modalities whose rows are taken from them instead.
-    """
-    found = []
-    for folder, modalities in replaced.items():
-        *others, last = modalities
-        names = f"{', '.join(others)} and {last}" if others else last
-        subject = f"corpora of lab '{lab}' are" if others else f"corpus of lab '{lab}' is"
-        found.append(f"the {names} {subject} made up, and not used: the rows of '{folder}' are")
-    return found
-
-
 def plan_quality(
     space: Fusion,
     splits: Splits,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -11,13 +12,13 @@ from reactions.core.errors import DataError, UsageError
 from reactions.core.settings import ReactionSettings
 from reactions.core.step import Step
 from reactions.core.types import (
+    Anchors,
     Corpus,
     Expert,
     Fusion,
     Leaf,
     Modality,
     Space,
-    SpaceSpec,
     Tuned,
     leaves,
     shared_modalities,
@@ -26,16 +27,16 @@ from reactions.data.holdout import LEAST_HELD, Split, split
 from reactions.labs.choices import choose, training_settings
 from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
+from reactions.planning.corpora import Corpora
 from reactions.planning.held_out import (
     Projector,
     choices_notices,
-    made_up_notices,
     plan_quality,
     row_counts,
     settings_for,
     settings_record,
 )
-from reactions.planning.plan import Plan, joined, ordered, plan_json, total_cost
+from reactions.planning.plan import Plan
 from reactions.planning.space_notices import notes
 from reactions.products.bundle import describe
 from reactions.products.refusals import refuse_namesakes, refuse_unsupported
@@ -47,24 +48,20 @@ from reactions.steps.embed import EmbedLeaf, EmbedProduct
 from reactions.steps.routing import Side, Slot, route
 from reactions.steps.train import Train, subset_name, subsets
 
-__all__ = [
-    "Plan",
-    "Planner",
-    "joined",
-    "ordered",
-    "plan_json",
-    "refuse_namesakes",
-    "refuse_unsupported",
-    "total_cost",
-]
 
-Mixture = Mapping[str, Step]
-"""Subset name to train step: the heads of one expert."""
+@dataclass(frozen=True)
+class Mixture:
+    """The projectors that join one expert to its base.
 
+    Attributes:
+        heads: subset name to train step.
+        projectors: what each is trained with.
+        splits: the corpora that take part, divided into rows to train on and rows held back.
+    """
 
-def _counts(corpus: Corpus) -> tuple[str, int, int]:
-    skipped = getattr(corpus, "skipped", None)  # only files can hold what is left out
-    return corpus.modality, len(corpus), skipped.n_rows if skipped else len(corpus)
+    heads: Mapping[str, Step]
+    projectors: tuple[Projector, ...]
+    splits: Mapping[Modality, Split]
 
 
 @dataclass
@@ -73,23 +70,21 @@ class Planner:
 
     Args:
         lab: corpora, hyper-parameters and seed.
+
+    Attributes:
+        settings: those of the reaction that is planned.
+        notices: what the user should know of the reactions planned so far.
     """
 
     lab: Lab
-    notices: list[str] = field(default_factory=list)
-    _made_up: dict[str, list[Modality]] = field(default_factory=dict)
-    _corpora: dict[tuple[Modality, tuple[str, ...]], Corpus | None] = field(default_factory=dict)
     _embeds: dict[tuple[Space, str], Step] = field(default_factory=dict)
     _mixtures: dict[tuple[Fusion, int], Mixture] = field(default_factory=dict)
-    _splits: dict[tuple[Fusion, int], dict[Modality, Split]] = field(default_factory=dict)
-    _projectors: dict[tuple[Fusion, int], list[Projector]] = field(default_factory=dict)
     _averaged: dict[tuple[Leaf, Modality], Corpus] = field(default_factory=dict)
-    _settings: ReactionSettings | None = None
 
-    @property
-    def settings(self) -> ReactionSettings:
-        """The settings of the reaction that is planned."""
-        return self._settings or self.lab.settings
+    def __post_init__(self) -> None:
+        self.settings: ReactionSettings = self.lab.settings
+        self.corpora = Corpora(self.lab)
+        self.notices = self.corpora.notices
 
     def react(self, expression: str, space: Space) -> Plan:
         """Plan the training of a product and the assembly of its bundle.
@@ -116,23 +111,40 @@ class Planner:
         self._begin(space)
         for leaf in leaves(space):
             self.notices.extend(notes(leaf.spec))
-        pairs = list(mixtures(space))
-        heads = [self.mixture(fusion, i) for fusion, i in pairs]
-        splits = {pair: self._splits[pair] for pair in pairs}
+        trained = {pair: self.mixture(*pair) for pair in mixtures(space)}
+        heads = [mixture.heads for mixture in trained.values()]
+        projectors = tuple(p for mixture in trained.values() for p in mixture.projectors)
+        splits = {pair: mixture.splits for pair, mixture in trained.items()}
         rows = row_counts(splits)
-        projectors = tuple(one for pair in pairs for one in self._projectors[pair])
         quality = plan_quality(space, splits, heads, encode=self.encode, mean=self._mean)
         if self.settings.holdout and quality is None:
             n = ", ".join(f"{count.rows} {count.modality}" for count in rows)
             self.notices.append(
                 f"nothing is held back: of {n} rows no id falls to {self.settings.holdout:.0%}"
             )
-        means = {
-            f"{leaf.label}.{modality}": self._mean(leaf, modality)
-            for leaf, modality in self._averaged
-            if leaf.spec.centre
-        }
-        record = describe(
+        assembled = Assemble(
+            record=self._record(expression, space, heads),
+            mixtures=heads,
+            means={
+                f"{leaf.label}.{modality}": self._mean(leaf, modality)
+                for leaf, modality in self._averaged
+                if leaf.spec.centre
+            },
+            quality=quality,
+            facts={
+                "rows": [count.to_json() for count in rows],
+                "projectors": [projector.to_json() for projector in projectors],
+            },
+        )
+        notices = (*self.notices, *self.corpora.replacements, *choices_notices(projectors))
+        return Plan(
+            (assembled,), tuple(dict.fromkeys(notices)), self.corpora.counts, rows, projectors
+        )
+
+    def _record(
+        self, expression: str, space: Fusion, heads: Sequence[Mapping[str, Step]]
+    ) -> dict[str, Any]:
+        return describe(
             expression,
             space,
             lab={"name": self.lab.name, "label": self.lab.label, "seed": self.lab.seed},
@@ -145,28 +157,16 @@ class Planner:
             },
             version=metadata.version("molspace"),
         )
-        facts = {
-            "rows": [count.to_json() for count in rows],
-            "projectors": [one.to_json() for one in projectors],
-        }
-        return Plan(
-            (Assemble(record=record, mixtures=heads, means=means, quality=quality, facts=facts),),
-            tuple(dict.fromkeys((*self._told(), *choices_notices(projectors)))),
-            tuple(_counts(corpus) for corpus in self._corpora.values() if corpus is not None),
-            rows,
-            projectors,
-        )
 
-    def _begin(self, space: Space) -> None:
+    def _begin(self, space: Fusion) -> None:
         """Forget what an earlier reaction's settings or means decided; keys say what is equal."""
         settings = settings_for(self.lab, space)
         if settings.holdout:
             corpora = [
                 corpus
-                for fusion, i in mixtures(space)
-                for pair in (Fusion(fusion.op, fusion.base, (fusion.experts[i],)),)
+                for pair in itertools.starmap(_pair, mixtures(space))
                 for modality in pair.modalities
-                if (corpus := self.corpus(pair, modality)) is not None
+                if (corpus := self.corpora.of(pair, modality)) is not None
             ]
             smallest = min(corpora, key=len, default=None)
             if smallest is not None and len(smallest) * settings.holdout < LEAST_HELD:
@@ -176,50 +176,10 @@ class Planner:
                 )
                 settings = replace(settings, holdout=0.0)
         if settings != self.settings or any(leaf.spec.centre for leaf in leaves(space)):
-            for made in (self._embeds, self._mixtures, self._splits, self._projectors):
-                made.clear()
+            self._embeds.clear()
+            self._mixtures.clear()
             self._averaged.clear()
-        self._settings = settings
-
-    def corpus(self, space: Space, modality: Modality) -> Corpus | None:
-        """Return the corpus that a reaction with this space embeds, or None without one.
-
-        It is the one that the lab names. Where the lab names none, or one of the mini world, and
-        every leaf that embeds the modality is a folder of embeddings, their own ids are the
-        corpus.
-
-        Raises:
-            DataError: a folder lacks items of the corpus.
-        """
-        concerned = [leaf.spec for leaf in leaves(space) if modality in leaf.spec.modalities]
-        folders = [spec for spec in concerned if spec.adapter == "precomputed"]
-        key = (modality, tuple(spec.source for spec in folders))
-        if key not in self._corpora:
-            found = self._corpora[key] = self._items(concerned, folders, modality)
-            self.notices.extend(getattr(found, "notices", ()))
-        return self._corpora[key]
-
-    def _items(
-        self, concerned: Sequence[SpaceSpec], folders: Sequence[SpaceSpec], modality: Modality
-    ) -> Corpus | None:
-        if not folders:
-            return self.lab.corpus(modality)
-        from reactions.encoders.precomputed.adapter import common_corpus
-        from reactions.labs.named_items import has_rows, named_items, names_items, unnamed_note
-
-        if len(folders) < len(concerned):
-            corpus = self.lab.corpus(modality)
-            return None if corpus is None else has_rows(corpus, folders)
-        if names_items(self.lab, modality):
-            return named_items(self.lab, modality, folders)
-        if modality in self.lab.corpora:
-            self._made_up.setdefault(folders[0].name, []).append(modality)
-        elif note := unnamed_note(self.lab, modality):
-            self.notices.append(note)
-        return common_corpus(folders, modality)
-
-    def _told(self) -> list[str]:
-        return [*self.notices, *made_up_notices(self.lab.name, self._made_up)]
+        self.settings = settings
 
     def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "") -> Step:
         """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not."""
@@ -235,10 +195,9 @@ class Planner:
         return self._embeds[key]
 
     def _embed(self, space: Space, corpus: Corpus) -> Step:
-        settings = self.settings
         stored: dict[str, Any] = {
-            "dtype": settings.stored_dtype,
-            "shard_rows": settings.shard_rows,
+            "dtype": self.settings.stored_dtype,
+            "shard_rows": self.settings.shard_rows,
         }
         if isinstance(space, Leaf) and space.spec.centre:
             return CentreRows(
@@ -256,16 +215,16 @@ class Planner:
             return self.embed(space.base, corpus)
         base_share, shares = coefficients(space, corpus.modality)
         sides: dict[str, Step] = {}
-        heads: dict[str, Mixture] = {}
+        heads: dict[str, Mapping[str, Step]] = {}
         if base_share > 0:
             sides["base"] = self.embed(space.base, corpus)
             if space.op == "dr":
-                heads["base"] = self.mixture(space, 0)
+                heads["base"] = self.mixture(space, 0).heads
         for i, (expert, share) in enumerate(zip(space.experts, shares, strict=True)):
             if share > 0:
                 sides[f"expert.{i}"] = self.embed(expert.space, corpus)
                 if space.op == "cr":
-                    heads[f"expert.{i}"] = self.mixture(space, i)
+                    heads[f"expert.{i}"] = self.mixture(space, i).heads
         return EmbedProduct(
             fusion=space,
             modality=corpus.modality,
@@ -287,51 +246,42 @@ class Planner:
 
     def mixture(self, fusion: Fusion, index: int) -> Mixture:
         """Plan the projectors that join one expert to its base."""
-        key = (fusion, index)
-        if key not in self._mixtures:
-            self._mixtures[key] = self._mixture(fusion, fusion.experts[index])
-        return self._mixtures[key]
+        if (fusion, index) not in self._mixtures:
+            self._mixtures[fusion, index] = self._mixture(_pair(fusion, index))
+        return self._mixtures[fusion, index]
 
-    def _mixture(self, fusion: Fusion, expert: Expert) -> Mixture:
-        divided = self._taking_part(fusion, expert)
-        self._splits[fusion, fusion.experts.index(expert)] = divided
-        corpora = {modality: found.training for modality, found in divided.items()}
-        for leaf in leaves(Fusion(fusion.op, fusion.base, (expert,))):
-            for modality in leaf.spec.modalities:
+    def _mixture(self, pair: Fusion) -> Mixture:
+        base, expert, settings = pair.base, pair.experts[0], self.settings
+        splits = self._taking_part(pair)
+        corpora = {modality: split.training for modality, split in splits.items()}
+        for leaf in leaves(pair):
+            for modality in leaf.modalities:
                 if modality in corpora:
                     self._averaged.setdefault((leaf, modality), corpora[modality])
-        anchors, recipe = sorted(corpora), recipe_of(expert.recipe)
-        if expert.anchors is not None:
-            missing = sorted(set(expert.anchors) - set(anchors))
-            if missing:
-                raise DataError(f"data={subset_name(expert.anchors)}: no {missing[0]} corpus")
-            chosen = [tuple(sorted(expert.anchors))]
-        elif recipe.is_mixture:
-            chosen = subsets(anchors)
-        else:
-            chosen = [tuple(anchors)]
+        recipe = recipe_of(expert.recipe)
         if recipe.notice:
             self.notices.append(f"recipe {recipe.name}: {recipe.notice}")
-        label = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
-        needed = sorted({anchor for subset in chosen for anchor in subset})
-        collected = {a: self._pseudo_set(fusion, expert, corpora, a) for a in needed}
-        settings = self.settings
-        projectors = [
-            Projector(label, subset_name(subset), n, choose(settings, fusion.op, n))
+        chosen = _subsets(expert, sorted(corpora))
+        pseudo_sets = {
+            anchor: self._pseudo_set(pair, corpora, anchor)
+            for anchor in sorted({anchor for subset in chosen for anchor in subset})
+        }
+        label = f"{base.label} + {pair.op.capitalize()}({expert.label})"
+        projectors = tuple(
+            Projector(label, subset_name(subset), n, choose(settings, pair.op, n))
             for subset in chosen
             for n in (sum(len(corpora[anchor]) for anchor in subset),)
-        ]
-        self._projectors[fusion, fusion.experts.index(expert)] = projectors
-        return {
-            subset_name(subset): Train(
+        )
+        heads = {
+            projector.subset: Train(
                 spaces=label,
-                op=fusion.op,
+                op=pair.op,
                 anchors=subset,
-                pseudo_sets=collected,
-                dims=(fusion.base.dim, expert.space.dim),
+                pseudo_sets=pseudo_sets,
+                dims=(base.dim, expert.space.dim),
                 modalities=(
-                    [m for m in anchors if m in fusion.base.modalities],
-                    [m for m in anchors if m in expert.space.modalities],
+                    [m for m in sorted(corpora) if m in base.modalities],
+                    [m for m in sorted(corpora) if m in expert.space.modalities],
                 ),
                 precision=settings.precision,
                 settings=training_settings(settings, projector.training, self.lab.seed),
@@ -339,55 +289,64 @@ class Planner:
             )
             for subset, projector in zip(chosen, projectors, strict=True)
         }
+        return Mixture(heads, projectors, splits)
 
-    def _taking_part(self, fusion: Fusion, expert: Expert) -> dict[Modality, Split]:
+    def _taking_part(self, pair: Fusion) -> dict[Modality, Split]:
         """Return the corpora of the modalities that base or expert embed, divided."""
-        pair = Fusion(fusion.op, fusion.base, (expert,))
-        found: dict[Modality, Split] = {}
+        splits: dict[Modality, Split] = {}
         for modality in pair.modalities:
-            corpus = self.corpus(pair, modality)
+            corpus = self.corpora.of(pair, modality)
             if corpus is None:
                 self.notices.append(f"no {modality} corpus: {modality} takes no part in training")
                 continue
             if len(corpus) == 0:
                 raise DataError(f"the {modality} corpus is empty", corpus=corpus.name)
-            found[modality] = split(corpus, self.settings.holdout, self.lab.seed)
-        shared = shared_modalities(fusion.base, expert.space)
-        if not any(modality in found for modality in shared):
+            splits[modality] = split(corpus, self.settings.holdout, self.lab.seed)
+        base, expert = pair.base, pair.experts[0].space
+        shared = shared_modalities(base, expert)
+        if not any(modality in splits for modality in shared):
             raise DataError(
-                f"no corpus for any modality that {fusion.base.label} and {expert.label} share",
+                f"no corpus for any modality that {base.label} and {expert.label} share",
                 why=f"they share {', '.join(shared)}",
                 fix=f"name one in {self.lab.path}: [corpora.{shared[0]}]",
             )
-        return found
+        return splits
 
     def _pseudo_set(
-        self,
-        fusion: Fusion,
-        expert: Expert,
-        corpora: Mapping[Modality, Corpus],
-        anchor: Modality,
+        self, pair: Fusion, corpora: Mapping[Modality, Corpus], anchor: Modality
     ) -> dict[Slot, Step]:
-        sides: dict[Side, dict[Modality, Step]] = {
-            "base": {
-                m: self.embed(fusion.base, c)
-                for m, c in corpora.items()
-                if m in fusion.base.modalities
-            },
-            "expert": {
-                m: self.embed(expert.space, c)
-                for m, c in corpora.items()
-                if m in expert.space.modalities
-            },
+        spaces: dict[Side, Space] = {"base": pair.base, "expert": pair.experts[0].space}
+        sides = {
+            side: {
+                modality: self.embed(space, corpus)
+                for modality, corpus in corpora.items()
+                if modality in space.modalities
+            }
+            for side, space in spaces.items()
         }
         return pseudo_set(
             anchor,
-            route(sides["base"], sides["expert"], hub=fusion.base.hub, anchor=anchor),
+            route(sides["base"], sides["expert"], hub=pair.base.hub, anchor=anchor),
             sides,
-            {"base": fusion.base.label, "expert": expert.label},
-            {"base": fusion.base.dim, "expert": expert.space.dim},
+            {side: space.label for side, space in spaces.items()},
+            {side: space.dim for side, space in spaces.items()},
             temperature=self.settings.collect_temperature,
             precision=self.settings.precision,
             dtype=self.settings.stored_dtype,
             shard_rows=self.settings.shard_rows,
         )
+
+
+def _pair(fusion: Fusion, index: int) -> Fusion:
+    """Return the fusion of a base with one of its experts alone."""
+    return Fusion(fusion.op, fusion.base, (fusion.experts[index],))
+
+
+def _subsets(expert: Expert, anchors: Sequence[Modality]) -> list[Anchors]:
+    """Return the subsets of the anchors to train a projector on, by the expert's options."""
+    if expert.anchors is not None:
+        missing = sorted(set(expert.anchors) - set(anchors))
+        if missing:
+            raise DataError(f"data={subset_name(expert.anchors)}: no {missing[0]} corpus")
+        return [tuple(sorted(expert.anchors))]
+    return subsets(anchors) if recipe_of(expert.recipe).is_mixture else [tuple(anchors)]

@@ -11,7 +11,9 @@ from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
 from reactions.eval.task import Task
 from reactions.labs.lab import Lab
-from reactions.planning.planner import Plan, Planner, joined, refuse_unsupported
+from reactions.planning.plan import Plan, joined
+from reactions.planning.planner import Planner
+from reactions.products.refusals import refuse_unsupported
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, needed_leaves
 from reactions.steps.score import Score

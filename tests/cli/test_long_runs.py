@@ -10,7 +10,7 @@ from reactions.labs import inventory
 from reactions.labs.lab_file import load_lab
 from reactions.planning import throughput
 from reactions.planning.estimate import LONG_BYTES, LONG_FLOPS, Estimate
-from reactions.planning.planner import Plan
+from reactions.planning.plan import Plan
 from reactions.session import Session
 from reactions.store import Store
 

@@ -11,7 +11,7 @@ from media_files import image_bytes, put
 from reactions.core.errors import DataError
 from reactions.dsl import check, parse
 from reactions.labs.lab_file import load_lab
-from reactions.planning.held_out import made_up_notices
+from reactions.planning.corpora import made_up_notices
 from reactions.planning.planner import Planner
 
 N = 40

@@ -3,7 +3,7 @@ from toy_steps import make_step
 
 from reactions.core.step import Artifact
 from reactions.planning.drawing import draw
-from reactions.planning.planner import Plan
+from reactions.planning.plan import Plan
 
 
 @pytest.fixture

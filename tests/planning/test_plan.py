@@ -11,7 +11,8 @@ from toy_steps import make_step
 
 from reactions.core.types import leaves
 from reactions.data.corpora import IdCorpus
-from reactions.planning.planner import Plan, Planner, ordered, plan_json
+from reactions.planning.plan import Plan, ordered, plan_json
+from reactions.planning.planner import Planner
 from reactions.products.bundle import load_bundle, write_bundle
 from reactions.products.fuse import fuse
 

@@ -1,0 +1,95 @@
+"""Which corpus a reaction embeds in each modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reactions.core.types import Corpus, Modality, Space, SpaceSpec, leaves
+from reactions.labs.lab import Lab
+
+
+@dataclass
+class Corpora:
+    """The corpora of a lab as reactions use them, each opened once.
+
+    Args:
+        lab: names them.
+
+    Attributes:
+        notices: what the user should know of those that were asked for.
+    """
+
+    lab: Lab
+    notices: list[str] = field(default_factory=list)
+    _opened: dict[tuple[Modality, tuple[str, ...]], Corpus | None] = field(default_factory=dict)
+    _replaced: dict[str, list[Modality]] = field(default_factory=dict)
+
+    def of(self, space: Space, modality: Modality) -> Corpus | None:
+        """Return the corpus that a reaction with this space embeds, or None without one.
+
+        It is the one that the lab names. Where the lab names none, or one of the mini world, and
+        every leaf that embeds the modality is a folder of embeddings, their own ids are the
+        corpus.
+
+        Raises:
+            DataError: a folder lacks items of the corpus.
+        """
+        specs = [leaf.spec for leaf in leaves(space) if modality in leaf.modalities]
+        folders = [spec for spec in specs if spec.adapter == "precomputed"]
+        key = (modality, tuple(spec.source for spec in folders))
+        if key not in self._opened:
+            corpus = self._opened[key] = self._open(specs, folders, modality)
+            self.notices.extend(getattr(corpus, "notices", ()))
+        return self._opened[key]
+
+    def _open(
+        self, specs: Sequence[SpaceSpec], folders: Sequence[SpaceSpec], modality: Modality
+    ) -> Corpus | None:
+        if not folders:
+            return self.lab.corpus(modality)
+        from reactions.encoders.precomputed.adapter import common_corpus
+        from reactions.labs.named_items import has_rows, named_items, names_items, unnamed_note
+
+        if len(folders) < len(specs):
+            corpus = self.lab.corpus(modality)
+            return None if corpus is None else has_rows(corpus, folders)
+        if names_items(self.lab, modality):
+            return named_items(self.lab, modality, folders)
+        if modality in self.lab.corpora:
+            self._replaced.setdefault(folders[0].name, []).append(modality)
+        elif note := unnamed_note(self.lab, modality):
+            self.notices.append(note)
+        return common_corpus(folders, modality)
+
+    @property
+    def replacements(self) -> list[str]:
+        """Which corpora of the lab are not used, for people."""
+        return made_up_notices(self.lab.name, self._replaced)
+
+    @property
+    def counts(self) -> tuple[tuple[str, int, int], ...]:
+        """(modality, usable items, all items) of each corpus that was opened."""
+        counts = []
+        for corpus in self._opened.values():
+            if corpus is not None:
+                skipped = getattr(corpus, "skipped", None)  # files alone can hold bad items
+                n_rows = skipped.n_rows if skipped else len(corpus)
+                counts.append((corpus.modality, len(corpus), n_rows))
+        return tuple(counts)
+
+
+def made_up_notices(lab: str, replaced: Mapping[str, Sequence[Modality]]) -> list[str]:
+    """Say which corpora of a lab are not used, in one sentence a folder.
+
+    Args:
+        lab: its name.
+        replaced: names of folders to the modalities whose rows are taken from them instead.
+    """
+    sentences = []
+    for folder, modalities in replaced.items():
+        *others, last = modalities
+        names = f"{', '.join(others)} and {last}" if others else last
+        subject = f"corpora of lab '{lab}' are" if others else f"corpus of lab '{lab}' is"
+        sentences.append(f"the {names} {subject} made up, and not used: the rows of '{folder}' are")
+    return sentences
