@@ -27,6 +27,7 @@ from timing import Table, alternate, parser, progress, publish
 from reactions.core.types import Corpus, Item
 from reactions.data.corpora import ListCorpus
 from reactions.encoders import registry
+from reactions.encoding.items import CorpusRange
 from reactions.encoding.prefetch import default_workers
 from reactions.encoding.stream import encode
 from reactions.labs import mini
@@ -109,7 +110,8 @@ def compare(
 
     def run(workers: int | None) -> None:
         encoder.busy_s, began = 0.0, time.perf_counter()
-        for _ in encode(encoder, corpus, 0, n, device=chosen.device, workers=workers):
+        items = CorpusRange(corpus, 0, n)
+        for _ in encode(encoder, items, device=chosen.device, workers=workers):
             pass
         shares[workers].append(encoder.busy_s / (time.perf_counter() - began))
 

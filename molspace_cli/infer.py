@@ -84,6 +84,7 @@ def infer(
     from reactions.inference import outputs, writers
     from reactions.inference.arguments import refuse_paths
     from reactions.inference.similarity import compare as compared
+    from reactions.inference.stream import embed_stream
 
     if compare and (out or format):
         raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
@@ -130,8 +131,12 @@ def infer(
     to_terminal = path is None and not compare and is_terminal()
     with Report(quiet, live=not to_terminal, literal=text) as report:
         batches = report.follow(
-            inference.embed_stream(
-                embedder, entries, batch_items=batch_size, on_problem=report.problem
+            embed_stream(
+                embedder,
+                entries,
+                batch_items=batch_size,
+                on_problem=report.problem,
+                read_ahead=inference.reading_never_waits(inputs or (), stdin),
             )
         )
         if compare:

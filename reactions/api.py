@@ -33,8 +33,6 @@ from reactions.session import Session
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BATCH_ITEMS = 256
-
 
 class FusedSpace:
     """A trained product, ready to embed.
@@ -121,19 +119,11 @@ class FusedSpace:
         if self._parts is None:
             self._parts = self._session.parts(self._target)
         embedder = self._session.embedder(self._target, adjustment, parts=self._parts)
-        found = {}
         # All are checked before the first encoder is loaded.
         for modality in media:
             self._refuse_unknown(modality)
         checked = {name: _items(name, values, embedder.by_id) for name, values in media.items()}
-        for modality, items in checked.items():
-            found[modality] = np.concatenate(
-                [
-                    embedder.embed(modality, items[start : start + _BATCH_ITEMS])
-                    for start in range(0, max(len(items), 1), _BATCH_ITEMS)
-                ]
-            )
-        return found
+        return {modality: embedder.embed(modality, items) for modality, items in checked.items()}
 
     def _refuse_unknown(self, modality: str) -> None:
         known = self._target.space.modalities

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from reactions.core.errors import StepError
-from reactions.core.types import Item
+from reactions.core.types import Encoder, Item, Modality, StagedEncoder
 
 START_FLOPS: Final = 1e12
 """A batch of about this many operations hides what calling an encoder costs."""
@@ -105,3 +106,32 @@ class BatchSize:
         may_grow = done_items >= self.items and 2 * self.items <= self._most
         if may_grow and double_fits(peak_bytes, free_bytes):
             self.items *= 2
+
+
+_SIZES: WeakKeyDictionary[Encoder, dict[Modality, BatchSize]] = WeakKeyDictionary()
+"""What was learned about encoders that are loaded, for their next stream."""
+
+
+@runtime_checkable
+class SizedEncoder(Encoder, Protocol):
+    """An encoder that knows how large its batches are: a product of others does."""
+
+    def batch_size(self, modality: Modality) -> BatchSize:
+        """Return the size of its next batch, to learn from what happens."""
+
+
+def size_for(encoder: Encoder, modality: Modality) -> BatchSize:
+    """Return the size of an encoder's batches, with what its earlier streams have taught."""
+    if isinstance(encoder, StagedEncoder):
+        items = start_items(flops_per_item(encoder, modality))
+    else:
+        items = MOST_ITEMS  # it may split them as it likes
+    try:
+        return _SIZES.setdefault(encoder, {}).setdefault(modality, BatchSize(items))
+    except TypeError:  # anyone's encoder: without a hash, or without weak references
+        return BatchSize(items)
+
+
+def flops_per_item(encoder: Encoder, modality: Modality) -> float:
+    """Return the operations that an encoder says an item takes; 0 if it does not say."""
+    return dict(encoder.spec.flops_per_item).get(modality, 0.0)

@@ -1,43 +1,49 @@
-"""Encode a range of a corpus: preparing runs ahead of the forward pass, batches fit memory.
+"""Encode a stream of items: preparing runs ahead of the forward pass, batches fit memory.
 
 Threads decode and preprocess items while the encoder works on earlier ones. Texts are
-sorted by length within a window, so that little is padded; batches are told with the rows
-they belong to. What goes into a batch, and how many, changes embeddings by rounding only:
-an encoder must not let one item see another, nor its padding.
+sorted by length within a window, so that little is padded; a batch names the places of its
+rows. What goes into a batch, and how many, changes embeddings by rounding only: an encoder
+must not let one item see another, nor its padding.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from threading import Lock
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from reactions.core.errors import MediaError, MolspaceError, StepError
-from reactions.core.types import Corpus, Encoder, Item, Modality, Prepared, StagedEncoder
+from reactions.core.types import Encoder, Item, Modality, Prepared, StagedEncoder
 from reactions.encoding.batch_size import (
-    MOST_ITEMS,
     BatchSize,
+    SizedEncoder,
+    flops_per_item,
     free_device_memory,
     is_out_of_memory,
-    start_items,
+    size_for,
     too_large,
+)
+from reactions.encoding.items import (
+    CHUNK_ITEMS,
+    PIECE_ITEMS,
+    Batch,
+    CorpusRange,
+    Entry,
+    Piece,
+    n_tokens,
+    pieces_of,
+    size_bytes,
 )
 from reactions.encoding.prefetch import ahead, default_workers
 from reactions.modalities import registry
 from reactions.modalities.encoded import ENCODED
-from reactions.modalities.values import value_size_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-CHUNK_ITEMS: Final = 128
-"""Items a thread takes at once: corpora that generate theirs do so many at a time."""
 
 AHEAD_ITEMS: Final = 2048
 AHEAD_BYTES: Final = 256 << 20
@@ -53,57 +59,28 @@ So it leaves cores to decoding; and its texts are tokenised in turn, for the int
 tokenises them is the one that calls it.
 """
 
-_SIZES: WeakKeyDictionary[Encoder, dict[Modality, BatchSize]] = WeakKeyDictionary()
-"""What was learned about encoders that are loaded, for their next range."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some embedded items.
-
-    Attributes:
-        places: rows of the corpus, in any order.
-        ids: of the same items.
-        rows: (n, dim), whatever the encoder gave for them.
-    """
-
-    places: list[int]
-    ids: list[str]
-    rows: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    place: int
-    id: str
-    value: Prepared | Item  # an item where the encoder prepares none
-
 
 def encode(
     encoder: Encoder,
-    corpus: Corpus,
-    start: int,
-    stop: int,
+    items: Iterable[Item],
     *,
     device: str = "cpu",
     workers: int | None = None,
 ) -> Generator[Batch]:
-    """Embed rows ``start`` to ``stop`` of a corpus; close the iterator to stop early.
+    """Embed a stream of items; close the iterator to stop early.
 
-    Encoders that are no ``StagedEncoder`` prepare items themselves; only what the corpus
-    has to do for them runs ahead.
+    Encoders other than a ``StagedEncoder`` prepare items themselves; only taking items from a
+    corpus runs ahead for them.
 
     Args:
-        encoder: of a space that has the corpus's modality.
-        corpus: its items are taken by one thread at a time.
-        start: first row.
-        stop: row after the last.
+        encoder: of a space that has the items' modalities.
+        items: a ``CorpusRange``, or any iterable, which is read in the calling thread.
         device: where the encoder computes.
         workers: threads that prepare; by default as ``default_workers`` says, but none for the
             texts of light encoders.
 
     Yields:
-        Batches that cover every row once.
+        Batches that cover every item once.
 
     Raises:
         MediaError: an item cannot be decoded; ``fields["id"]`` names it. Raised as soon as it
@@ -112,71 +89,138 @@ def encode(
             ``fields["id"]`` names it.
         UsageError: $MOLSPACE_WORKERS is not a number.
     """
-    run = _Run(encoder, corpus, device)
-    light = device == "cpu" and 0 < _flops(encoder, corpus.modality) < LIGHT_FLOPS
-    if workers is None:
-        workers = 0 if light and _is_text(corpus, start, stop) else default_workers()
-    chunk = min(CHUNK_ITEMS, run.size.items) if workers else run.size.items
-    prepared = ahead(
-        run.prepare,
-        ((first, min(stop, first + chunk)) for first in range(start, stop, chunk)),
-        workers=workers,
-        depth=max(2, AHEAD_ITEMS // chunk),
-        limit_bytes=AHEAD_BYTES,
-        weigh=lambda entry: _size_bytes(entry.value),
-    )
-    waiting: list[_Entry] = []
+    stream = Stream(encoder, device=device, workers=workers)
+    waiting: list[Entry] = []
     window = 0
-    with closing(prepared), ExitStack() as lent:
+    with closing(stream.prepared(items)) as prepared, ExitStack() as lent:
         for number, entries in enumerate(prepared):
-            if number == 0 and light and run.decodes and workers:
+            if number == 0 and stream.is_mostly_decoding:
                 lent.enter_context(_cores_for_decoding())
             waiting += entries
-            # The first window is one batch, lest the encoder wait while a long one fills.
-            while len(waiting) >= (n := max(run.size.items, window)):
+            # The first window is one batch, so that the encoder need not wait while a long one
+            # fills.
+            while waiting:
+                n = max(stream.size(waiting[0].item.modality).items, window)
+                if len(waiting) < n:
+                    break
                 full, waiting = waiting[:n], waiting[n:]
-                yield from run.forward(full)
-                if any(map(_n_tokens, full)):
+                yield from stream.forward(full)
+                if any(map(n_tokens, full)):
                     window = min(WINDOW_ITEMS, 2 * n)
-        yield from run.forward(waiting)
+        yield from stream.forward(waiting)
 
 
-class _Run:
-    """One range on its way through an encoder.
+class Stream:
+    """Items on their way through an encoder: prepared ahead, in order; then embedded in batches.
 
-    Attributes:
-        size: of the next batch.
-        decodes: whether an item met so far had to be decoded.
+    Args:
+        encoder: of a space that has the items' modalities.
+        device: where it computes.
+        workers: see ``encode``.
     """
 
-    def __init__(self, encoder: Encoder, corpus: Corpus, device: str) -> None:
-        self.size = _size_for(encoder, corpus.modality)
-        self.decodes = False
+    def __init__(
+        self, encoder: Encoder, *, device: str = "cpu", workers: int | None = None
+    ) -> None:
         self._encoder = encoder
         self._staged = encoder if isinstance(encoder, StagedEncoder) else None
-        self._corpus = corpus
-        self._modality = corpus.modality
         self._device = device
-        self._lock = Lock()
+        self._workers = workers
+        self._sizes: dict[Modality, BatchSize] = {}
+        self._is_ahead = False
+        self._decodes = False
+        self._is_light = False
 
-    def prepare(self, span: tuple[int, int]) -> Iterator[_Entry]:
-        """Prepare rows of the corpus one by one; runs in several threads."""
-        with self._lock:
-            items = self._corpus.items(*span)
-        for place, item in zip(range(*span), items, strict=True):
-            self.decodes = self.decodes or isinstance(item.value, ENCODED)
-            value = item if self._staged is None else self._prepared(self._staged, item)
-            yield _Entry(place, item.id, value)
+    @property
+    def is_mostly_decoding(self) -> bool:
+        """Whether items are decoded ahead for an encoder that takes no longer than that."""
+        return self._is_ahead and self._is_light and self._decodes
 
-    def _prepared(self, encoder: StagedEncoder, item: Item) -> Prepared:
+    def size(self, modality: Modality) -> BatchSize:
+        """Return the size of the next batch of a modality, to learn from what happens."""
+        if isinstance(self._encoder, SizedEncoder):
+            return self._encoder.batch_size(modality)
+        if modality not in self._sizes:
+            self._sizes[modality] = size_for(self._encoder, modality)
+        return self._sizes[modality]
+
+    def prepared(self, items: Iterable[Item]) -> Generator[list[Entry]]:
+        """Prepare items, ahead of whoever takes them; close the iterator to stop the threads.
+
+        Args:
+            items: see ``encode``.
+
+        Yields:
+            Entries, in the order of the items.
+
+        Raises:
+            MolspaceError: what ``prepare`` raises, with the item's id.
+        """
+        if isinstance(items, CorpusRange):
+            corpus, first = items.corpus, items.start
+            sample = corpus.items(first, min(items.stop, first + 1))
+            most = CHUNK_ITEMS
+        else:
+            rest = iter(items)
+            sample = list(islice(rest, PIECE_ITEMS))
+            items = chain(sample, rest)
+            most = PIECE_ITEMS
+        if not sample:
+            return
+        modality = sample[0].modality
+        self._is_light = (
+            self._device == "cpu" and 0 < flops_per_item(self._encoder, modality) < LIGHT_FLOPS
+        )
+        workers = self._workers
+        if workers is None:
+            is_text = all(isinstance(item.value, str) for item in sample)
+            workers = 0 if self._is_light and is_text else default_workers()
+        self._is_ahead = workers > 0
+        n_items = self.size(modality).items
+        if workers:
+            n_items = min(n_items, most)
+        yield from ahead(
+            self._entries,
+            pieces_of(items, n_items),
+            workers=workers,
+            depth=max(2, AHEAD_ITEMS // n_items),
+            limit_bytes=AHEAD_BYTES,
+            weigh=lambda entry: size_bytes(entry.value),
+        )
+
+    def _entries(self, piece: Piece) -> Iterator[Entry]:
+        """Prepare the items of a piece one by one; runs in several threads."""
+        places, load = piece
+        for place, item in zip(places, load(), strict=True):
+            self._decodes = self._decodes or isinstance(item.value, ENCODED)
+            try:
+                value = self.prepare(item)
+            except MolspaceError as error:
+                error.fields.setdefault("id", item.id)
+                if isinstance(error, MediaError):
+                    error.fix = error.fix or registry.SKIP.format(
+                        id=item.id, modality=item.modality
+                    )
+                    if (
+                        item.own_id
+                        and item.id not in f"{error.what} {error.fields.get('path', '')}"
+                    ):
+                        error.what += f": '{item.id}'"
+                raise
+            yield Entry(place, item, value)
+
+    def prepare(self, item: Item) -> Any:
+        """Return what the encoder takes of an item; runs in several threads.
+
+        Raises:
+            MolspaceError: the encoder cannot prepare it.
+            StepError: it does not fit into memory, or its preparation broke.
+        """
+        if self._staged is None:
+            return item
         try:
-            return encoder.preprocess(self._modality, item)
-        except MolspaceError as error:
-            error.fields.setdefault("id", item.id)
-            if isinstance(error, MediaError):
-                error.fix = error.fix or registry.SKIP.format(id=item.id, modality=item.modality)
-                if item.id not in f"{error.what} {error.fields.get('path', '')}":
-                    error.what += f": '{item.id}'"
+            return self._staged.preprocess(item.modality, item)
+        except MolspaceError:
             raise
         except Exception as error:
             if is_out_of_memory(error):
@@ -184,85 +228,71 @@ class _Run:
             raise StepError(
                 f"cannot prepare {item.modality} '{item.id}'",
                 why=f"{type(error).__name__}: {error}".splitlines()[0],
-                fix="leave the item out, or mend the encoder",
+                fix="leave the item out, or fix the encoder",
                 id=item.id,
             ) from error
 
-    def forward(self, entries: Sequence[_Entry]) -> Iterator[Batch]:
-        """Embed prepared items, longest first where they have lengths."""
-        entries = sorted(entries, key=_n_tokens, reverse=True)  # stable: others keep their order
-        first = 0
-        while first < len(entries):
-            batch = entries[first : first + self.size.items]
-            rows = self._try(batch)
-            if rows is None:
-                self.size.shrink(len(batch))
-                free_device_memory(self._device)
-                continue
-            yield Batch([entry.place for entry in batch], [entry.id for entry in batch], rows)
-            first += len(batch)
+    def forward(self, entries: Sequence[Entry]) -> Iterator[Batch]:
+        """Embed prepared items, a modality after the other, longest first where they have lengths.
 
-    def _try(self, batch: Sequence[_Entry]) -> NDArray[np.float32] | None:
+        Raises:
+            StepError: an item does not fit into memory even alone.
+            Exception: whatever the encoder raises for a batch.
+        """
+        by_modality: dict[Modality, list[Entry]] = {}
+        for entry in entries:
+            by_modality.setdefault(entry.item.modality, []).append(entry)
+        for modality, own in by_modality.items():
+            own.sort(key=n_tokens, reverse=True)  # stable: others keep their order
+            first = 0
+            while first < len(own):
+                size = self.size(modality)
+                batch = own[first : first + size.items]
+                rows = self._try(modality, batch, size)
+                if rows is None:
+                    size.shrink(len(batch))
+                    free_device_memory(self._device)
+                    continue
+                places = [entry.place for entry in batch]
+                yield Batch(modality, places, [entry.item.id for entry in batch], rows)
+                first += len(batch)
+
+    def _try(
+        self, modality: Modality, batch: Sequence[Entry], size: BatchSize
+    ) -> NDArray[np.float32] | None:
         """Embed a batch; None if it does not fit into memory."""
-        values: list[Any] = [entry.value for entry in batch]
+        values = [entry.value for entry in batch]
         try:
             if self._staged is None:
-                return self._encoder.embed(self._modality, values)
+                return self._encoder.embed(modality, values)
             if not self._device.startswith("cuda"):
-                return self._staged.forward(self._modality, values)
-            return self._measured(self._staged, values)
+                return self._staged.forward(modality, values)
+            return self._measured(self._staged, modality, values, size)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             if len(batch) == 1:
-                raise too_large(Item(batch[0].id, self._modality, None)) from error
+                raise too_large(batch[0].item) from error
             return None
 
-    def _measured(self, encoder: StagedEncoder, values: Sequence[Prepared]) -> NDArray[np.float32]:
+    def _measured(
+        self,
+        encoder: StagedEncoder,
+        modality: Modality,
+        values: Sequence[Prepared],
+        size: BatchSize,
+    ) -> NDArray[np.float32]:
         import torch
 
         memory = torch.cuda
         memory.reset_peak_memory_stats(self._device)
         before_bytes = memory.memory_allocated(self._device)
-        rows = encoder.forward(self._modality, values)
+        rows = encoder.forward(modality, values)
         peak_bytes = memory.max_memory_allocated(self._device) - before_bytes
         unused_bytes = memory.memory_reserved(self._device) - memory.memory_allocated(self._device)
         free_bytes = memory.mem_get_info(self._device)[0] + unused_bytes
-        self.size.grow(len(values), peak_bytes, free_bytes)
+        size.grow(len(values), peak_bytes, free_bytes)
         return rows
-
-
-def _size_for(encoder: Encoder, modality: Modality) -> BatchSize:
-    if isinstance(encoder, StagedEncoder):
-        items = start_items(_flops(encoder, modality))
-    else:
-        items = MOST_ITEMS  # it may split them as it likes
-    try:
-        return _SIZES.setdefault(encoder, {}).setdefault(modality, BatchSize(items))
-    except TypeError:  # anyone's encoder: without a hash, or without weak references
-        return BatchSize(items)
-
-
-def _n_tokens(entry: _Entry) -> int:
-    """Return how many token ids a prepared text has; 0 for whatever else it is."""
-    arrays = entry.value if isinstance(entry.value, tuple) else (entry.value,)
-    if all(isinstance(a, np.ndarray) and a.ndim == 1 and a.dtype.kind in "iu" for a in arrays):
-        return sum(len(array) for array in arrays if isinstance(array, np.ndarray))
-    return 0
-
-
-def _size_bytes(value: Prepared | Item) -> int:
-    if isinstance(value, Item):
-        return registry.get(value.modality).size_bytes(value.value)
-    return sum(map(value_size_bytes, value if isinstance(value, tuple) else (value,)))
-
-
-def _flops(encoder: Encoder, modality: Modality) -> float:
-    return dict(encoder.spec.flops_per_item).get(modality, 0.0)
-
-
-def _is_text(corpus: Corpus, start: int, stop: int) -> bool:
-    return any(isinstance(item.value, str) for item in corpus.items(start, min(stop, start + 1)))
 
 
 @contextmanager

@@ -1,17 +1,32 @@
-"""Embedding items with a target: its encoders and projectors, loaded once."""
+"""Embedding items with a target: its encoders and projectors, loaded once, act as one encoder."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import cached_property
-from typing import TYPE_CHECKING
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from reactions.core.errors import DataError, UsageError
-from reactions.core.types import Encoder, Item, Leaf, Modality, SpaceSpec
+from reactions.core.types import (
+    Encoder,
+    Item,
+    Leaf,
+    Modality,
+    Prepared,
+    SpaceSpec,
+    StagedEncoder,
+)
+from reactions.encoding.batch_size import BatchSize, size_for
+from reactions.encoding.items import Batch, windows
+from reactions.encoding.stream import Stream
+from reactions.modalities import registry
+from reactions.modalities.encoded import ENCODED
+from reactions.modalities.once import decode_once
 from reactions.products.target import Target
 from reactions.products.tree import (
     NO_ADJUSTMENT,
@@ -24,6 +39,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reactions.products.fuse import Heads, Means
+
+WINDOW_ITEMS: Final = 256
+WINDOW_BYTES: Final = 64 << 20
+"""Prepared items held at once beside those that are prepared ahead, unless one is larger."""
 
 LoadEncoder = Callable[[SpaceSpec, str], Encoder]
 
@@ -81,8 +100,36 @@ class LoadedParts:
             torch.cuda.empty_cache()
 
 
+@dataclass(frozen=True, slots=True)
+class _Tower:
+    """The encoder of a leaf, for one modality.
+
+    Attributes:
+        leaf: whose.
+        preprocess: an item to what ``forward`` takes; from any thread.
+        forward: a batch of that to (n, leaf.dim) rows.
+        size: of its batches.
+    """
+
+    leaf: Leaf
+    preprocess: Callable[[Item], Any]
+    forward: Callable[[Modality, Sequence[Any]], NDArray[np.float32]]
+    size: BatchSize
+
+    @classmethod
+    def of(cls, leaf: Leaf, encoder: Encoder, modality: Modality) -> Self:
+        """Take an encoder in stages, or whole: then it gets items, decoded if it reads them."""
+        size = size_for(encoder, modality)
+        if isinstance(encoder, StagedEncoder):
+            return cls(leaf, partial(encoder.preprocess, modality), encoder.forward, size)
+        return cls(leaf, _as_it_is if _is_lookup(leaf) else registry.load, encoder.embed, size)
+
+
 class Embedder:
-    """Embeds items of any modality with a target, loading encoders when first needed.
+    """A product as an encoder: its items pass through its leaves' encoders and are fused.
+
+    It is a ``StagedEncoder``: preparing an item decodes it once for all leaves. Encoders are loaded
+    when first needed.
 
     Args:
         target: what to embed with.
@@ -90,6 +137,10 @@ class Embedder:
         device: ``"cpu"`` or ``"cuda:N"``.
         adjustment: factors and experts.
         parts: those that earlier embedders of this target have loaded, on their device.
+
+    Attributes:
+        spec: what is known of the product.
+        device: where it computes.
 
     Raises:
         UsageError: the adjustment does not fit the product.
@@ -107,6 +158,18 @@ class Embedder:
         self.target = target
         self._adjustment = fit_adjustment(target.space, adjustment)
         self._parts = parts or LoadedParts(target, load_encoder, device)
+        self._loaded: dict[Modality, tuple[_Tower, ...]] = {}
+        self.device = self._parts.device
+        self.spec = SpaceSpec(
+            name=target.name,
+            dim=target.space.dim,
+            modalities=target.space.modalities,
+            adapter="product",
+            source="",
+            flops_per_item=tuple(
+                (modality, self._flops(modality)) for modality in target.space.modalities
+            ),
+        )
 
     @property
     def dim(self) -> int:
@@ -116,16 +179,15 @@ class Embedder:
     @cached_property
     def by_id(self) -> frozenset[Modality]:
         """The modalities that are only looked up by id, in folders of embeddings."""
-        found = set()
+        modalities = set()
         for modality in self.target.space.modalities:
             with suppress(UsageError):  # raised again where such an item is embedded
-                adapters = {leaf.spec.adapter for leaf in self._leaves(modality)}
-                if adapters == {"precomputed"}:
-                    found.add(modality)
-        return frozenset(found)
+                if all(map(_is_lookup, self._leaves(modality))):
+                    modalities.add(modality)
+        return frozenset(modalities)
 
     def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
-        """Embed items of one modality.
+        """Embed items of one modality, decoding ahead.
 
         Args:
             modality: one that the target embeds.
@@ -139,38 +201,101 @@ class Embedder:
             MediaError: an item cannot be decoded.
             DataError: the projectors map an item to infinity, NaN or zero.
         """
-        leaves = self._leaves(modality)
+        rows = np.empty((len(items), self.dim), dtype=np.float32)
         if not items:
-            return np.empty((0, self.dim), dtype=np.float32)
-        import torch
+            self._leaves(modality)
+            return rows
+        self.load(modality)
+        stream = Stream(self, device=self.device)
+        with closing(stream.prepared(items)) as prepared:
+            for window in windows(prepared, most_items=WINDOW_ITEMS, most_bytes=WINDOW_BYTES):
+                for batch in stream.forward(window):
+                    self.check(batch)
+                    rows[batch.places] = batch.rows
+        return rows
 
-        from reactions.products.fuse import fuse
-
-        heads, means = self._parts.heads(), self._parts.means()
-        rows = {
-            leaf: torch.from_numpy(self._parts.encoder(leaf).embed(modality, items)).to(
-                self._parts.device
-            )
-            for leaf in leaves
-        }
-        with torch.inference_mode():
-            fused = fuse(self.target.space, modality, rows, heads, self._adjustment, means)
-        found: NDArray[np.float32] = fused.cpu().numpy()
-        _check_unit(found, modality, items)
-        return found
-
-    def prepare(self, modality: Modality) -> None:
-        """Load what one modality needs, so that ``embed`` can only fail for its items.
+    def load(self, modality: Modality) -> None:
+        """Load what one modality needs, so that embedding can only fail for its items.
 
         Raises:
             UsageError: the target, or what is left of it, does not embed this modality.
             MissingError: weights are missing.
             DataError: weights are damaged.
         """
-        leaves = self._leaves(modality)
+        self._towers(modality)
         self._parts.heads()
-        for leaf in leaves:
-            self._parts.encoder(leaf)
+        self._parts.means()
+
+    def batch_size(self, modality: Modality) -> BatchSize:
+        """Return the size of the next batch: that of the leaf that takes the fewest at once."""
+        sizes = (tower.size for tower in self._towers(modality))
+        return min(sizes, key=lambda size: size.items)
+
+    def preprocess(self, modality: Modality, item: Item) -> Prepared:
+        """Prepare one item for every leaf that has a share in it; safe to call from threads.
+
+        Returns:
+            What each leaf's encoder takes, in the order of ``needed_leaves``.
+
+        Raises:
+            MediaError: the item cannot be decoded; ``fields["id"]`` names it.
+        """
+        towers = self._towers(modality)
+        if not isinstance(item.value, ENCODED):
+            return tuple([tower.preprocess(item) for tower in towers])
+        with decode_once():
+            return tuple([tower.preprocess(item) for tower in towers])
+
+    def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Embed prepared items of one modality.
+
+        Returns:
+            (len(inputs), dim) float32, unit-norm rows unless the projectors are at fault
+            (``check``).
+
+        Raises:
+            DataError: a leaf's encoder gives no usable embedding.
+        """
+        import torch
+
+        from reactions.products.fuse import fuse
+
+        heads, means = self._parts.heads(), self._parts.means()
+        by_tower = zip(self._towers(modality), zip(*inputs, strict=True), strict=True)
+        rows = {
+            tower.leaf: torch.from_numpy(tower.forward(modality, list(values))).to(self.device)
+            for tower, values in by_tower
+        }
+        with torch.inference_mode():
+            fused = fuse(self.target.space, modality, rows, heads, self._adjustment, means)
+        embeddings: NDArray[np.float32] = fused.cpu().numpy()
+        return embeddings
+
+    def _towers(self, modality: Modality) -> tuple[_Tower, ...]:
+        """Return what takes part in one modality, loaded."""
+        if modality not in self._loaded:
+            self._loaded[modality] = tuple(
+                _Tower.of(leaf, self._parts.encoder(leaf), modality)
+                for leaf in self._leaves(modality)
+            )
+        return self._loaded[modality]
+
+    def check(self, batch: Batch) -> None:
+        """Refuse rows that are not directions: comparing them would give NaN, or 0 for all.
+
+        Raises:
+            DataError: one has not unit norm.
+        """
+        norms = np.linalg.norm(batch.rows.astype(np.float64), axis=1)
+        bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))  # NaN is not smaller either
+        if len(bad):
+            raise DataError(
+                f"the product has no embedding of {batch.modality} '{batch.ids[bad[0]]}'",
+                why=f"its row has length {norms[bad[0]]:g}, not 1: the projectors' numbers "
+                "overflow, or cancel out",
+                fix="get the bundle again, or run the reaction again",
+                id=batch.ids[bad[0]],
+            )
 
     def _leaves(self, modality: Modality) -> tuple[Leaf, ...]:
         space = self.target.space
@@ -181,16 +306,20 @@ class Embedder:
             )
         return needed_leaves(space, modality, self._adjustment)
 
+    def _flops(self, modality: Modality) -> float:
+        """Return the operations an item takes in all leaves; 0 if one does not say."""
+        with suppress(UsageError):  # raised again where such an item is embedded
+            flops = [
+                dict(leaf.spec.flops_per_item).get(modality, 0.0) for leaf in self._leaves(modality)
+            ]
+            return sum(flops) if all(flops) else 0.0
+        return 0.0
 
-def _check_unit(rows: NDArray[np.float32], modality: Modality, items: Sequence[Item]) -> None:
-    """Refuse rows that are not directions: comparing them would give NaN, or 0 for all."""
-    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
-    bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))  # NaN is not smaller either
-    if len(bad):
-        raise DataError(
-            f"the product has no embedding of {modality} '{items[bad[0]].id}'",
-            why=f"its row has length {norms[bad[0]]:g}, not 1: the projectors' numbers overflow, "
-            "or cancel out",
-            fix="get the bundle again, or run the reaction again",
-            id=items[bad[0]].id,
-        )
+
+def _as_it_is(item: Item) -> Item:
+    return item
+
+
+def _is_lookup(leaf: Leaf) -> bool:
+    """Return whether a space looks items up by id, and reads nothing else of them."""
+    return leaf.spec.adapter == "precomputed"

@@ -1,42 +1,24 @@
-"""Embed a stream: arguments, lines and files in, batches of rows out, in constant memory.
-
-Nothing here holds more than one window of items. A bad item is reported and left out; what
-would spoil every item (missing weights, a damaged bundle) is raised.
-"""
+"""Reading what is to be embedded: arguments, lines and files, in constant memory."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from typing import IO, cast
 
-import numpy as np
-
-from reactions.core.errors import DataError, MolspaceError, UsageError
+from reactions.core.errors import DataError, UsageError
 from reactions.core.text_lines import read_lines
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem, read_items
-from reactions.encoding.batch_size import is_out_of_memory, too_large
 from reactions.inference.arguments import file_of_lines
-from reactions.inference.embedder import Embedder
 from reactions.inference.line_stream import GuardedStream
-from reactions.modalities.registry import get, load
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MAX_LINE_BYTES = 1 << 20
-WINDOW_BYTES = 64 << 20
-"""Decoded media held at once, unless a single item is larger."""
-
-_Entry: TypeAlias = tuple[Item, Item] | Problem
-"""An item as it was given and as it was decoded, or why it was not."""
-
-
-# --- reading -------------------------------------------------------------------------
 
 
 def choose_items(
@@ -93,6 +75,26 @@ def choose_items(
             fix='molspace infer "a dog barks" photo.png   or   molspace infer < queries.jsonl',
         )
     return found, len(found)
+
+
+def reading_never_waits(
+    inputs: Sequence[str], stdin: IO[bytes] | None, *, base: Path = Path()
+) -> bool:
+    """Return whether all input lies in regular files and arguments, none of it in a pipe.
+
+    Args:
+        inputs: command-line arguments.
+        stdin: read if there are none, or one is ``-``.
+        base: folder that relative paths start from.
+    """
+    try:
+        if any((base / text).is_fifo() for text in inputs):
+            return False
+        if inputs and "-" not in inputs:
+            return True
+        return stdin is not None and stat.S_ISREG(os.fstat(stdin.fileno()).st_mode)
+    except (OSError, ValueError):  # no descriptor, or an argument longer than any file's name
+        return False
 
 
 def read_inputs(
@@ -218,121 +220,3 @@ def _argument(
 
 def _unreadable(name: str, error: OSError) -> DataError:
     return DataError(f"cannot read {name}", why=(error.strerror or str(error)).lower())
-
-
-# --- embedding -----------------------------------------------------------------------
-
-
-def embed_stream(
-    embedder: Embedder,
-    items: Iterable[Item | Problem],
-    *,
-    batch_items: int = 64,
-    on_problem: Callable[[Problem], None],
-) -> Iterator[tuple[list[Item], NDArray[np.float32]]]:
-    """Embed items of any mix of modalities, in order, a window at a time.
-
-    Each media file is decoded once, whatever the number of encoders. When a batch fails
-    it is halved until the items at fault are alone; they are told and left out.
-
-    Args:
-        embedder: loads encoders when an item first needs them.
-        items: from ``read_inputs``, ``read_stream``, or anywhere; ids may repeat.
-        batch_items: at most so many are read before they are embedded.
-        on_problem: told of each item that is left out, in order; ``line_number`` is 0
-            where the item was read but could not be embedded.
-
-    Yields:
-        Items as they were given, (n, dim) float32 unit-norm rows; n >= 1.
-
-    Raises:
-        MissingError: weights are missing.
-        DataError: weights are damaged, or the input cannot be read.
-        StepError: a single item does not fit into memory.
-    """
-    refusals: dict[Modality, str] = {}
-    window: list[_Entry] = []
-    size_bytes = 0
-    for item in items:
-        entry = item if isinstance(item, Problem) else _decoded(embedder, item, refusals)
-        window.append(entry)
-        size_bytes += 0 if isinstance(entry, Problem) else _size_bytes(entry[1])
-        if len(window) >= batch_items or size_bytes >= WINDOW_BYTES:
-            yield from _embed_window(embedder, window, on_problem)
-            window, size_bytes = [], 0
-    yield from _embed_window(embedder, window, on_problem)
-
-
-def _decoded(embedder: Embedder, item: Item, refusals: dict[Modality, str]) -> _Entry:
-    if item.modality not in refusals:
-        refusals[item.modality] = ""
-        try:
-            embedder.prepare(item.modality)
-        except UsageError as error:
-            refusals[item.modality] = _message(error)
-    if refusals[item.modality]:
-        return Problem(0, item.id, refusals[item.modality])
-    if item.own_id and item.modality in embedder.by_id:
-        return item, item
-    try:
-        return item, load(item)
-    except DataError as error:
-        return Problem(0, item.id, _message(error))
-    except MemoryError as error:
-        raise too_large(item) from error
-
-
-def _size_bytes(item: Item) -> int:
-    return get(item.modality).size_bytes(item.value)
-
-
-def _embed_window(
-    embedder: Embedder, window: Sequence[_Entry], on_problem: Callable[[Problem], None]
-) -> Iterator[tuple[list[Item], NDArray[np.float32]]]:
-    problems = {i: entry for i, entry in enumerate(window) if isinstance(entry, Problem)}
-    waiting: dict[Modality, list[tuple[int, Item]]] = {}
-    for i, entry in enumerate(window):
-        if not isinstance(entry, Problem):
-            waiting.setdefault(entry[1].modality, []).append((i, entry[1]))
-    rows: dict[int, NDArray[np.float32]] = {}
-    for modality, pairs in waiting.items():
-        outcomes = _embed(embedder, modality, [item for _, item in pairs])
-        for (i, _), outcome in zip(pairs, outcomes, strict=True):
-            if isinstance(outcome, Problem):
-                problems[i] = outcome
-            else:
-                rows[i] = outcome
-    for _, problem in sorted(problems.items()):
-        on_problem(problem)
-    if rows:
-        places = sorted(rows)
-        given = [entry[0] for i in places if not isinstance(entry := window[i], Problem)]
-        yield given, np.stack([rows[i] for i in places])
-
-
-def _embed(
-    embedder: Embedder, modality: Modality, items: Sequence[Item]
-) -> list[NDArray[np.float32] | Problem]:
-    try:
-        rows = embedder.embed(modality, items)
-        norms = np.linalg.norm(rows, axis=1)
-        if not (np.isfinite(norms) & (norms > 0)).all():
-            raise DataError("its embedding is zero or not finite")
-        return list(rows)
-    except DataError as error:
-        if len(items) == 1:
-            return [Problem(0, items[0].id, _message(error))]
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        if len(items) == 1:
-            raise too_large(items[0]) from error
-    middle = len(items) // 2
-    return [
-        *_embed(embedder, modality, items[:middle]),
-        *_embed(embedder, modality, items[middle:]),
-    ]
-
-
-def _message(error: MolspaceError) -> str:
-    return f"{error.what}: {error.why}" if error.why else error.what

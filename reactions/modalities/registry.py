@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from reactions.modalities.audio import AUDIO
 from reactions.modalities.base import CheckDepth, Modality, UndecodedKind
 from reactions.modalities.depth import DEPTH
 from reactions.modalities.image import IMAGE
+from reactions.modalities.once import decoded
 from reactions.modalities.text import TEXT
 from reactions.modalities.thermal import THERMAL
 
@@ -139,7 +140,8 @@ def load(item: Item, modality: Modality | None = None) -> Item:
     if modality.decode is None:
         return item
     try:
-        return replace(item, value=modality.load(item.value))
+        value = decoded(item.value, modality, partial(modality.load, item.value))
+        return replace(item, value=value)
     except MediaError as error:
         error.fields["id"] = item.id
         error.fix = error.fix or SKIP.format(id=item.id, modality=item.modality)

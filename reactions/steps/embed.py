@@ -22,7 +22,8 @@ from reactions.core.step import (
     inputs_from,
 )
 from reactions.core.types import Corpus, Fusion, Modality, SpaceSpec
-from reactions.encoding.stream import Batch, encode
+from reactions.encoding.items import Batch, CorpusRange
+from reactions.encoding.stream import encode
 from reactions.products.tree import coefficients
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class EmbedLeaf(Step):
         encoder = context.encoder(self.space)
         rows = np.empty((stop - start, self.space.dim), dtype=self.dtype)
         done = 0
-        with closing(encode(encoder, self.corpus, start, stop, device=context.device)) as batches:
+        items = CorpusRange(self.corpus, start, stop)
+        with closing(encode(encoder, items, device=context.device)) as batches:
             for batch in batches:
                 _check(batch, self.space, self.corpus.modality)
                 rows[np.array(batch.places) - start] = batch.rows

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from encoding import LARGE, Watched, others_took, sources
 
+from reactions.encoders.registry import load
 from reactions.labs.lab_file import load_lab
-from reactions.modalities.registry import load
+from reactions.modalities import registry as modalities
 
 
 @pytest.mark.parametrize("modality", ["audio", "image", "text"])
@@ -21,12 +22,12 @@ def test_the_same_media_come_from_several_places(modality, tmp_path):
         assert [item.id for item in items] == [item.id for item in rendered]
     for item, file in zip(rendered, found.get("files", ()), strict=False):
         assert item.value is not file.value
-        one, two = item.value, load(file).value
+        one, two = item.value, modalities.load(file).value
         if modality == "audio":
             one, two = one.samples, two.samples
         np.testing.assert_array_equal(one, two)
     for item in large:
-        value = load(item).value
+        value = modalities.load(item).value
         assert value.shape == (240, 320, 3) if modality == "image" else value.rate_hz == 16_000
 
 

@@ -14,6 +14,7 @@ from reactions.core.types import Item, StagedEncoder
 from reactions.data.corpora import IdCorpus
 from reactions.encoding import stream
 from reactions.encoding.batch_size import MOST_ITEMS
+from reactions.encoding.items import CorpusRange
 from reactions.encoding.prefetch import ahead
 from reactions.encoding.stream import encode
 
@@ -28,7 +29,7 @@ def test_rows_are_what_embed_gives(corpus, workers):
     np.testing.assert_array_equal(found, expected)
     part = gather(Staged(), corpus, 130, 241, workers=workers)
     np.testing.assert_array_equal(part, expected[130:241])
-    assert list(encode(Staged(), corpus, 7, 7)) == []
+    assert list(encode(Staged(), CorpusRange(corpus, 7, 7))) == []
 
 
 def test_the_fake_is_staged_and_the_other_is_not():
@@ -69,7 +70,8 @@ def test_texts_of_light_encoders_are_prepared_here():
         (replace(LIGHT, flops_per_item=(("text", 1e9),)), sentences(9), {}, False),
     ):
         encoder = Watched(given)
-        with closing(encode(encoder, corpus, 0, 9, **options)) as batches, suppress(Exception):
+        items = CorpusRange(corpus, 0, 9)
+        with closing(encode(encoder, items, **options)) as batches, suppress(Exception):
             next(batches)  # which fails where there is no such device
         assert (encoder.thread is here) == expected
 
@@ -169,7 +171,8 @@ def test_the_first_batch_does_not_wait_for_a_whole_window():
             prepared += 1
             return super().preprocess(modality, item)
 
-    with closing(encode(Counting(), sentences(4000), 0, 4000, workers=0)) as batches:
+    items = CorpusRange(sentences(4000), 0, 4000)
+    with closing(encode(Counting(), items, workers=0)) as batches:
         next(batches)
         assert prepared == MOST_ITEMS
         next(batches)
@@ -179,14 +182,14 @@ def test_the_first_batch_does_not_wait_for_a_whole_window():
 def test_windows_are_bounded(monkeypatch):
     monkeypatch.setattr(stream, "WINDOW_ITEMS", 2 * MOST_ITEMS)
     encoder, done = Staged(), 0
-    for batch in encode(encoder, sentences(4000), 0, 4000, workers=0):
+    for batch in encode(encoder, CorpusRange(sentences(4000), 0, 4000), workers=0):
         assert max(batch.places) < done + 2 * MOST_ITEMS + MOST_ITEMS
         done += len(batch.places)
 
 
 def test_pictures_and_plain_encoders_keep_their_order():
     for encoder in (Staged(), Encoder(LIGHT)):
-        batches = list(encode(encoder, pictures(600), 0, 600))
+        batches = list(encode(encoder, CorpusRange(pictures(600), 0, 600)))
         assert [place for batch in batches for place in batch.places] == list(range(600))
         assert [len(batch.ids) for batch in batches] == [256, 256, 88]
 
@@ -283,11 +286,11 @@ def test_errors_of_the_corpus_are_passed_on():
             raise MediaError("the tar is gone")
 
     with pytest.raises(MediaError, match="the tar is gone"):
-        next(encode(Staged(), Gone("ids", "image", ["a"]), 0, 1))
+        next(encode(Staged(), CorpusRange(Gone("ids", "image", ["a"]), 0, 1)))
 
 
 def test_leaving_early_stops_the_threads():
-    batches = encode(Staged(), pictures(5000), 0, 5000)
+    batches = encode(Staged(), CorpusRange(pictures(5000), 0, 5000))
     next(batches)
     assert helpers()
     batches.close()

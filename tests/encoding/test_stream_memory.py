@@ -11,7 +11,7 @@ from staged import LIGHT, Narrow, Staged, gather, helpers, pictures, sentences
 from reactions.core.errors import StepError
 from reactions.core.types import Item, Waveform
 from reactions.data.corpora import ListCorpus
-from reactions.encoding import stream
+from reactions.encoding.items import CorpusRange, size_bytes
 from reactions.encoding.stream import encode
 
 # --- memory ---
@@ -141,7 +141,7 @@ def test_half_the_threads_are_left_to_decode_for_light_encoders():
         assert encoder.threads == {threads}
         assert torch.get_num_threads() == 4
     encoder.spec = LIGHT
-    batches = encode(encoder, ListCorpus("c", "image", files), 0, 600)
+    batches = encode(encoder, CorpusRange(ListCorpus("c", "image", files), 0, 600))
     next(batches)
     assert torch.get_num_threads() == 2
     batches.close()
@@ -160,5 +160,5 @@ def test_sizes_in_bytes():
         (Item("x", "audio", sound), 400),
         (Item("x", "image", np.zeros(7, np.uint8)), 7),
     ):
-        assert stream._size_bytes(value) == n
-    assert 1000 <= stream._size_bytes(Item("x", "text", "a" * 1000)) < 1200
+        assert size_bytes(value) == n
+    assert 1000 <= size_bytes(Item("x", "text", "a" * 1000)) < 1200

@@ -13,9 +13,10 @@ from PIL import Image
 from reactions.core.errors import DataError, MediaError, MissingError, StepError, UsageError
 from reactions.core.types import Item, Leaf, SpaceSpec
 from reactions.data.manifest import Problem
-from reactions.inference import inputs
+from reactions.inference import inputs, stream
 from reactions.inference.embedder import Embedder
-from reactions.inference.inputs import choose_items, embed_stream, read_inputs, read_stream
+from reactions.inference.inputs import choose_items, read_inputs, read_stream
+from reactions.inference.stream import embed_stream
 from reactions.products.target import Target
 
 DIM = 4
@@ -111,8 +112,8 @@ def test_windows_are_embedded_as_they_fill_and_no_further_is_read():
             read.append(i)
             yield text(str(i))
 
-    stream = embed_stream(machine, source(), batch_items=8, on_problem=pytest.fail)
-    next(stream)
+    batches = embed_stream(machine, source(), batch_items=8, on_problem=pytest.fail)
+    next(batches)
     assert len(read) == 8
 
 
@@ -134,7 +135,7 @@ def test_one_bad_item_costs_few_more_calls():
 
 
 def test_large_media_close_a_window_early(monkeypatch):
-    monkeypatch.setattr(inputs, "WINDOW_BYTES", 300)
+    monkeypatch.setattr(stream, "WINDOW_BYTES", 300)
     pixels = np.zeros((7, 7, 3), np.uint8)  # 147 bytes
     items = [Item(str(i), "image", pixels) for i in range(7)]
     assert sizes(run(items, batch_items=64)[0]) == [3, 3, 1]
@@ -212,10 +213,10 @@ def test_a_file_without_line_breaks_is_read_in_pieces():
             self.largest = max(self.largest, n)
             return b"x" * n
 
-    stream = Endless()
-    [problem] = read_stream(stream, base=Path(), modalities=MODALITIES)
+    endless = Endless()
+    [problem] = read_stream(endless, base=Path(), modalities=MODALITIES)
     assert "longer" in problem.message
-    assert stream.largest <= inputs.MAX_LINE_BYTES + 1
+    assert endless.largest <= inputs.MAX_LINE_BYTES + 1
 
 
 def test_unreadable_streams():

@@ -8,6 +8,7 @@ from fakes import spec
 
 from reactions.core.types import Item
 from reactions.data.corpora import ListCorpus, TextCorpus
+from reactions.encoding.items import CorpusRange
 from reactions.encoding.prefetch import THREAD_NAME
 from reactions.encoding.stream import encode
 
@@ -76,7 +77,7 @@ def gather(encoder, corpus, start=0, stop=None, **options):
     stop = len(corpus) if stop is None else stop
     rows = np.full((stop - start, DIM), np.nan, np.float32)
     ids = [item.id for item in corpus.items(start, stop)]
-    for batch in encode(encoder, corpus, start, stop, **options):
+    for batch in encode(encoder, CorpusRange(corpus, start, stop), **options):
         assert batch.ids == [ids[place - start] for place in batch.places]
         for place, row in zip(batch.places, batch.rows, strict=True):
             assert np.isnan(rows[place - start]).all()
