@@ -54,7 +54,7 @@ class Catalogue:
             DataError: its weights are not what they should be.
         """
         try:
-            found = self._specs[name]
+            spec = self._specs[name]
         except KeyError:
             raise UsageError(
                 f"unknown space '{name}'",
@@ -62,9 +62,9 @@ class Catalogue:
                 name=name,
                 known=list(self._specs),
             ) from None
-        if not isinstance(found, SpaceSpec):
-            found = self._specs[name] = found()
-        return found
+        if not isinstance(spec, SpaceSpec):
+            spec = self._specs[name] = spec()
+        return spec
 
     def by_uri(self, uri: str) -> SpaceSpec:
         """Return the space a quoted URI names; each URI is resolved once.

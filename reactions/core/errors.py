@@ -1,4 +1,4 @@
-"""Every error a user can cause, with what happened, why, and how to mend it.
+"""Every error a user can cause, with what happened, why, and how to fix it.
 
 The command line prints these without a traceback; anything else that escapes is
 a bug of ours (exit code 1). Fields survive into ``--json`` output.

@@ -34,16 +34,16 @@ def as_stored(path: Path) -> Path:
     text = os.fspath(path)
     if text.isascii() or os.path.lexists(text):  # ASCII has one form
         return path
-    found = Path(path.anchor) if path.anchor else Path()
+    actual = Path(path.anchor) if path.anchor else Path()
     for part in path.parts[1:] if path.anchor else path.parts:
-        stored = found / part
+        stored = actual / part
         if not part.isascii() and not os.path.lexists(stored):
-            names = _other_names(found)
+            names = _other_names(actual)
             if (name := names.get(nfc(part))) is None:
                 return path
-            stored = found / name
-        found = stored
-    return found if os.path.lexists(found) else path
+            stored = actual / name
+        actual = stored
+    return actual if os.path.lexists(actual) else path
 
 
 def _other_names(folder: Path) -> dict[str, str]:
@@ -66,12 +66,12 @@ def _settled_listing(folder: str, mtime_ns: int, inode: int) -> dict[str, str]:
 
 
 def _listing(folder: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    twice: set[str] = set()
+    by_form: dict[str, str] = {}
+    repeated: set[str] = set()
     for name in os.listdir(folder):  # noqa: PTH208
         if not name.isascii():
             key = nfc(name)
-            if key in found:
-                twice.add(key)
-            found[key] = name
-    return {key: name for key, name in found.items() if key not in twice}
+            if key in by_form:
+                repeated.add(key)
+            by_form[key] = name
+    return {key: name for key, name in by_form.items() if key not in repeated}

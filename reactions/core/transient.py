@@ -81,13 +81,13 @@ def look_at_all(
     """Yield what ``look`` returns for each thing, in order; several are looked at side by side.
 
     Raises:
-        TransientError: one cannot be looked at even alone, once all others are done.
+        TransientError: one of them cannot be looked at even alone, once all others are done.
     """
-    for thing, found in zip(
+    for thing, result in zip(
         things, list(pool.map(partial(_or_nothing, look), things)), strict=True
     ):
         # Side by side they may need more memory or descriptors than there are.
-        yield look(thing) if found is None else found[0]
+        yield look(thing) if result is None else result[0]
 
 
 def _or_nothing(look: Callable[[T], R], thing: T) -> tuple[R] | None:

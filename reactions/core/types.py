@@ -136,7 +136,7 @@ class SpaceSpec:
 
         The name and the place of the weights are left out: renaming or moving a
         checkpoint must not recompute anything. Only without a digest do place and
-        revision stand for the weights, lest two models share their results.
+        revision stand for the weights, so that two models never share their results.
         """
         return {
             "adapter": self.adapter,
@@ -288,10 +288,10 @@ class Fusion:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """Modalities it embeds, sorted."""
-        found = set(self.base.modalities)
+        modalities = set(self.base.modalities)
         for expert in self.experts:
-            found.update(expert.space.modalities)
-        return tuple(sorted(found))
+            modalities.update(expert.space.modalities)
+        return tuple(sorted(modalities))
 
     @property
     def hub(self) -> Modality | None:

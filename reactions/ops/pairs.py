@@ -74,8 +74,8 @@ class PseudoTable:
         precision: Precision = "exact",
         budget_bytes: int | None = None,
     ) -> None:
-        self._sizes = [one if isinstance(one, int) else len(one) for one in sets]
-        self._sets = {i: one for i, one in enumerate(sets) if isinstance(one, PseudoSet)}
+        self._sizes = [pairs if isinstance(pairs, int) else len(pairs) for pairs in sets]
+        self._sets = {i: pairs for i, pairs in enumerate(sets) if isinstance(pairs, PseudoSet)}
         self.device = torch.device(device)
         self.dtype = gemm_dtype(device, "training", precision) or torch.float32
         some = next(iter(self._sets.values()))
@@ -90,15 +90,15 @@ class PseudoTable:
             for which in self._sets:
                 self._fill(which)
 
-    def provide(self, which: int, one: PseudoSet) -> None:
+    def provide(self, which: int, pairs: PseudoSet) -> None:
         """Bring a set that was announced by its number of rows; the first one brought stays.
 
         Args:
             which: its place.
-            one: has as many rows as announced.
+            pairs: has as many rows as announced.
         """
         if which not in self._sets:
-            self._sets[which] = one
+            self._sets[which] = pairs
             self._fill(which)
 
     def _fill(self, which: int) -> None:
@@ -243,8 +243,8 @@ class PseudoTable:
         if into is None:
             into = self._allocate(sum(stop - start for _, start, stop in blocks))
         source, target = into
-        sources = {which: one.source for which, one in self._sets.items()}
-        targets = {which: one.target for which, one in self._sets.items()}
+        sources = {which: pairs.source for which, pairs in self._sets.items()}
+        targets = {which: pairs.target for which, pairs in self._sets.items()}
         place = 0
         step = LOAD_ROWS // BLOCK_ROWS
         for piece in (blocks[i : i + step] for i in range(0, len(blocks), step)):

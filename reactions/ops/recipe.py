@@ -75,7 +75,7 @@ class Recipe:
         version: raised whenever its code changes results; part of the cache key, too.
         is_mixture: whether a projector is trained on every subset of the pseudo sets, and not a
             single one on all.
-        notice: what users are told before it runs; "" for nothing.
+        notice: what users should know before it runs; "" for nothing.
     """
 
     name: str

@@ -98,21 +98,23 @@ def settings_record(settings: ReactionSettings) -> dict[str, Any]:
 
 def row_counts(splits: Splits) -> tuple[RowCount, ...]:
     """Return how much of every corpus is used, each corpus once."""
-    found: dict[tuple[Modality, str], RowCount] = {}
-    for divided in splits.values():
-        for modality, split in divided.items():
+    counts: dict[tuple[Modality, str], RowCount] = {}
+    for by_modality in splits.values():
+        for modality, split in by_modality.items():
             count = RowCount(modality, split.whole.name, len(split.training), split.n_held)
-            found.setdefault((modality, split.whole.digest), count)
-    return tuple(found.values())
+            counts.setdefault((modality, split.whole.digest), count)
+    return tuple(counts.values())
 
 
 def choices_notices(projectors: Sequence[Projector]) -> tuple[str, ...]:
     """Say which numbers were chosen, and why; empty where the lab says all of them."""
     groups: dict[tuple[str, int, Training], list[str]] = {}
-    for one in projectors:
-        if one.training.chosen:
-            groups.setdefault((one.pair, one.rows, one.training), []).append(one.subset)
-    found = []
+    for projector in projectors:
+        if projector.training.chosen:
+            groups.setdefault((projector.pair, projector.rows, projector.training), []).append(
+                projector.subset
+            )
+    sentences = []
     for (pair, rows, training), subsets in groups.items():
         values = [
             f"{name} {value}"
@@ -123,10 +125,10 @@ def choices_notices(projectors: Sequence[Projector]) -> tuple[str, ...]:
             )
             if value
         ]
-        found.append(f"{pair} on {', '.join(subsets)}: {', '.join(values)} for {rows:,} rows")
-    if found:
-        found.append(f"chosen by n rows, where [reaction] says nothing: {RULE}")
-    return tuple(found)
+        sentences.append(f"{pair} on {', '.join(subsets)}: {', '.join(values)} for {rows:,} rows")
+    if sentences:
+        sentences.append(f"chosen by n rows, where [reaction] says nothing: {RULE}")
+    return tuple(sentences)
 
 
 def plan_quality(
@@ -148,7 +150,7 @@ def plan_quality(
     """
     corpora: dict[Modality, Corpus] = {}
     for modality in space.modalities:
-        divided = [found[modality] for found in splits.values() if modality in found]
+        divided = [own[modality] for own in splits.values() if modality in own]
         measured = [split.measured for split in divided if split.measured is not None]
         if measured and len(measured) == len(divided):
             shared = in_common(measured)
@@ -178,7 +180,7 @@ def paired(
         (first, second) modality to the rows of each; and why there are none, or "".
     """
     named = {m: ids_of(corpus) for m, corpus in corpora.items() if has_own_ids(corpus)}
-    found: dict[tuple[Modality, Modality], PairRows] = {}
+    pairs: dict[tuple[Modality, Modality], PairRows] = {}
     for first, second in combinations(sorted(named), 2):
         place = {id: row for row, id in enumerate(named[second])}
         rows: list[tuple[int, int]] = [
@@ -186,9 +188,9 @@ def paired(
         ]
         if rows:
             index: NDArray[np.int64] = np.array(rows, np.int64)
-            found[first, second] = index[:, 0], index[:, 1]
-    if found:
-        return found, ""
+            pairs[first, second] = index[:, 0], index[:, 1]
+    if pairs:
+        return pairs, ""
     if len(corpora) < 2:
         return {}, f"only {next(iter(corpora))} was held back"
     nameless = [m for m in corpora if m not in named]

@@ -61,7 +61,7 @@ def joined(plans: Sequence[Plan]) -> Plan:
         tuple(dict.fromkeys(notice for plan in plans for notice in plan.notices)),
         tuple(dict.fromkeys(corpus for plan in plans for corpus in plan.corpora)),
         tuple(dict.fromkeys(count for plan in plans for count in plan.rows)),
-        tuple(dict.fromkeys(one for plan in plans for one in plan.projectors)),
+        tuple(dict.fromkeys(projector for plan in plans for projector in plan.projectors)),
     )
 
 

@@ -184,16 +184,16 @@ class _Measure:
         cosines = {leaf.label: self._part(leaf, rows) for leaf in both}
         parts = {name: Ranking.of(scores) for name, scores in cosines.items()}
         entries = [{"row": "product", **default.to_json()}]
-        entries += [{"row": "part", "name": n, **found.to_json()} for n, found in parts.items()]
+        entries += [{"row": "part", "name": n, **part.to_json()} for n, part in parts.items()]
         if len(both) > 1:
             sums = [("sum", list(cosines.values()))]
             if not all(leaf.spec.centre for leaf in both):  # else they are so already
                 bare = [self._part(leaf, rows, less_mean=True) for leaf in both]
                 sums.append(("centred sum", bare))
             for row, matrices in sums:
-                weights, found = best_sum(matrices)
+                weights, ranking = best_sum(matrices)
                 named = dict(zip(cosines, weights, strict=True))
-                entries.append({"row": row, "weights": named, **found.to_json()})
+                entries.append({"row": row, "weights": named, **ranking.to_json()})
         adjustment, best = self._best_factors(rows, default)
         better = None
         if best.merit() > default.merit() + MARGIN:
@@ -247,7 +247,7 @@ class _Measure:
         self, rows: Mapping[Modality, Mapping[Leaf, Tensor]], default: Ranking
     ) -> tuple[Adjustment, Ranking]:
         """Search factors: the last stage's experts together, then every expert by itself."""
-        best, found = Adjustment(), default
+        best, best_ranking = Adjustment(), default
         last = _LastStage(self, rows)
         own: list[tuple[Fusion, Expert]] = []
         inner: list[tuple[Fusion, Expert]] = []
@@ -267,16 +267,16 @@ class _Measure:
                 for fusion, expert in group:
                     tried = _with_factor(tried, fusion.op, expert, value, rows)
                 ranking = last.ranking(tried) if is_last else Ranking.of(self._product(rows, tried))
-                if ranking.merit() > found.merit():
-                    best, found = tried, ranking
-        return best, found
+                if ranking.merit() > best_ranking.merit():
+                    best, best_ranking = tried, ranking
+        return best, best_ranking
 
 
 def _with_factor(
-    adjustment: Adjustment, op: str, expert: Expert, value: float, concerned: Container[Modality]
+    adjustment: Adjustment, op: str, expert: Expert, value: float, modalities: Container[Modality]
 ) -> Adjustment:
-    """Give an expert another factor in the modalities concerned; others keep their own."""
-    factors = {m: value if m in concerned else factor for m, factor in expert.factors}
+    """Give an expert another factor in some modalities; the others keep their own."""
+    factors = {m: value if m in modalities else factor for m, factor in expert.factors}
     if op == "dr":
         return replace(adjustment, lambda_={**adjustment.lambda_, expert.label: factors})
     return replace(adjustment, sigma={**adjustment.sigma, expert.label: factors})
@@ -284,14 +284,14 @@ def _with_factor(
 
 def _to_json(adjustment: Adjustment) -> dict[str, Any]:
     """Return factors by option, expert and modality."""
-    given = {"sigma": adjustment.sigma, "lambda": adjustment.lambda_}
-    return {name: dict(factors) for name, factors in given.items() if factors}
+    by_option = {"sigma": adjustment.sigma, "lambda": adjustment.lambda_}
+    return {name: dict(factors) for name, factors in by_option.items() if factors}
 
 
 def _cosines(left: Tensor, right: Tensor) -> NDArray[np.float32]:
     """Return (n, n) cosines of unit-norm rows."""
-    found: NDArray[np.float32] = (left @ right.T).cpu().numpy()
-    return found
+    cosines: NDArray[np.float32] = (left @ right.T).cpu().numpy()
+    return cosines
 
 
 class _LastStage:

@@ -126,8 +126,8 @@ def derive(
     if hub not in base:
         hub = None  # nothing to go through: take every pair as bound
 
-    def direct(one: Modality, other: Modality) -> bool:
-        return hub is None or hub in (one, other)
+    def direct(first: Modality, second: Modality) -> bool:
+        return hub is None or hub in (first, second)
 
     filled: set[Slot] = set()
     if anchor in base:
@@ -152,9 +152,9 @@ def derive(
         if anchor in base:
             query = anchor if hub is None or direct(anchor, key) else hub
         else:
-            found = sorted(m for side, m in filled if side == "base")
-            near = [m for m in found if direct(m, key)]
-            query = (near or found)[0]
+            known = sorted(m for side, m in filled if side == "base")
+            near = [m for m in known if direct(m, key)]
+            query = (near or known)[0]
         lends = key in expert and anchor not in expert
         hop("base", query, key, "expert" if lends else None)
     for key in sorted(expert):

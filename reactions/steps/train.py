@@ -243,8 +243,8 @@ def _kept_by_autograd(head: Sequence[Layer], batch: int, sources: int, targets: 
     Each linear layer's output and what its BatchNorm makes of it, with a gradient for the one
     being worked on; and twice the logits, for two gradients on their way to each.
     """
-    rows, widest = batch * sources, max(max(one.n_in, one.n_out) for one in head)
-    activations = rows * (sum(2 * one.n_out for one in head) + 2 * widest)
+    rows, widest = batch * sources, max(max(layer.n_in, layer.n_out) for layer in head)
+    activations = rows * (sum(2 * layer.n_out for layer in head) + 2 * widest)
     return 4 * (activations + 2 * batch * batch * sources * targets)
 
 
