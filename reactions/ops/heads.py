@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from reactions.ops.projector import Head
-from reactions.ops.recipes import recipe_of
+from reactions.ops.recipes import recipe_of, stored_layers
 
 
 def make_head(
@@ -40,4 +40,4 @@ def load_head(recipe: str, state: Mapping[str, Tensor]) -> Head:
     if not linears:
         raise KeyError("0.weight")
     (_, (hidden_dim, in_dim)), (_, (out_dim, _)) = linears[0], linears[-1]
-    return make_head(recipe, in_dim, out_dim, hidden_dim).load(state)
+    return Head(stored_layers(recipe, in_dim, out_dim, hidden_dim)).load(state)

@@ -16,11 +16,11 @@ Source: Molecule-Space, section 4.4, Table 9.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.plugins import load_plugin, plugins, refuse_namesakes
-from reactions.ops.architectures import CONSTANTS, cmcr_layers, exmcr_layers, paper_layers
+from reactions.ops.architectures import CONSTANTS, Layer, cmcr_layers, exmcr_layers, paper_layers
 from reactions.ops.recipe import OURS, PAPER, Recipe
 
 GROUP = "molspace.recipes"
@@ -87,3 +87,23 @@ def recipe_of(name: str) -> Recipe:
             name=name,
         )
     return recipe
+
+
+def stored_layers(name: str, in_dim: int, out_dim: int, hidden_dim: int) -> tuple[Layer, ...]:
+    """Return the layers of a head that was trained with a recipe, here or by its authors.
+
+    Args:
+        name: of the recipe.
+        in_dim: width of the space that is projected.
+        out_dim: width of the space it is projected into.
+        hidden_dim: width that the first layer has. A single hidden layer is as wide as it is:
+            published heads of C-MCR need not have the width that training here gives them.
+
+    Raises:
+        UsageError, MissingError: see ``recipe_of``.
+    """
+    layers = recipe_of(name).layers(in_dim, out_dim, hidden_dim)
+    if len(layers) != 2:
+        return layers
+    first, last = layers
+    return replace(first, n_out=hidden_dim), replace(last, n_in=hidden_dim)

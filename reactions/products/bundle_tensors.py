@@ -12,7 +12,7 @@ from typing import Any
 
 from reactions.core.errors import BundleError
 from reactions.ops.architectures import Layer
-from reactions.ops.recipes import recipe_of
+from reactions.ops.recipes import stored_layers
 
 MAX_HEADER_BYTES = 16 << 20
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -77,7 +77,7 @@ def _check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None
     first = shapes.get("0.weight")
     if first is None or len(first) != 2:
         raise ValueError("0.weight is missing, or no matrix")
-    expected = dict(_expected(recipe_of(place.recipe).layers(*place.widths, first[0])))
+    expected = dict(_expected(stored_layers(place.recipe, *place.widths, first[0])))
     last = shapes.get([name for name, shape in expected.items() if len(shape) == 2][-1])
     widths = (first[1], last[0]) if last is not None and len(last) == 2 else place.widths
     if widths != place.widths:
