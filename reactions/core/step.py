@@ -167,6 +167,8 @@ class Step(ABC):
     def __post_init__(self) -> None:
         # At once rather than when first asked for: plans are deeper than Python's stack.
         inputs = tuple(_inputs(self))
+        if len(dict(inputs)) < len(inputs):
+            raise TypeError(f"{type(self).__name__} has two inputs of one name")
         preimage = {
             "kind": self.KIND,
             "version": self.VERSION,
@@ -186,9 +188,9 @@ class Step(ABC):
     # having a field of the name.
 
     @cached_property
-    @abstractmethod
     def label(self) -> str:
         """What progress lines call it."""
+        return self.KIND
 
     @cached_property
     def n_rows(self) -> int | None:
@@ -336,6 +338,8 @@ def _value(entry: Field[Any], record: Any, step: Step | None) -> Any:
 
 def _plain(value: Any, step: Step | None) -> JSON:
     """Return a value as JSON reads it back: tuples are lists, dataclasses are objects."""
+    if isinstance(value, Step):
+        raise TypeError("a field that holds several steps needs inputs_from(...) as its metadata")
     if is_dataclass(value):
         return parameters(value, step)
     if isinstance(value, Mapping):

@@ -104,7 +104,7 @@ class EmbedLeaf(Step):
 
 
 def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
-    """Hold an encoder, which may be anyone's, to its word.
+    """Check what an encoder gave: anybody can write one.
 
     Raises:
         DimensionMismatch: not (number of items, spec.dim).

@@ -160,7 +160,7 @@ def test_ranges_of_files(tmp_path: Path) -> None:
         read(str(tmp_path))
 
 
-def test_a_blob_that_shrank_is_told(tmp_path: Path) -> None:
+def test_a_blob_that_shrank_is_an_error(tmp_path: Path) -> None:
     path = str(put(tmp_path / "x.tar", "0123456789"))
     assert Blob(path, 2, 3, "a.png").read() == b"234"
     assert str(Blob(path, 2, 3, "a.png")) == f"{path}/a.png"

@@ -230,7 +230,7 @@ def test_planning_runs_nothing_and_reads_no_items():
 
 
 @pytest.mark.parametrize("recipe", ["cmcr", "exmcr"])
-def test_another_recipe_trains_one_projector_on_all_pairs_unless_told_otherwise(recipe):
+def test_another_recipe_trains_one_projector_on_all_pairs_unless_a_subset_is_named(recipe):
     for space, label in ((cr(IB, CM, recipe=recipe), "TVA"), (dr(IB, VL, recipe=recipe), "TVA")):
         trained = [step.label for step in plan(space).steps() if step.kind == "train"]
         assert [name.rpartition(" ")[2] for name in trained] == [label]

@@ -59,7 +59,7 @@ def test_no_corpus_for_what_the_spaces_share():
     assert "[corpora.audio]" in e.value.fix
 
 
-def test_a_modality_without_a_corpus_takes_no_part_and_is_told():
+def test_a_modality_without_a_corpus_takes_no_part_and_is_named():
     held = {m: c for m, c in corpora().items() if m != "image"}
     made = plan(cr(IB, CG), lab(held))
     assert made.notices == ("no image corpus: image takes no part in training",)

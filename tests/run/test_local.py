@@ -263,7 +263,7 @@ def test_each_encoder_is_loaded_once_and_freed(store):
     assert FakeEncoder.alive == 0
 
 
-def test_what_encoders_lack_is_told_before_anything_runs(store):
+def test_what_encoders_lack_is_raised_before_anything_runs(store):
     ran, asked = [], []
 
     def check(spec):

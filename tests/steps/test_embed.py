@@ -34,7 +34,7 @@ def test_rows_are_what_the_encoder_says_in_order():
     assert (step.n_rows, step.shard_rows) == (N, 8)
 
 
-def test_encoders_get_batches_and_progress_is_told():
+def test_encoders_get_batches_and_progress_is_reported():
     n = 2 * BATCH_ITEMS + 3
     corpus = IdCorpus("many", "text", [str(i) for i in range(n)])
     context = Context()
@@ -116,7 +116,7 @@ def test_half_precision_is_stored():
         (lambda x: 20 * x, DataError, "its norm is 20"),
     ],
 )
-def test_an_encoder_is_held_to_its_word(change, error, words):
+def test_what_an_encoder_gives_is_checked(change, error, words):
     class Broken(Encoder):
         def embed(self, modality, items):
             return change(super().embed(modality, items))

@@ -156,7 +156,7 @@ def test_a_class_without_examples_has_no_average_precision():
     assert np.isfinite(artifact.arrays["average_precision"]).all()
 
 
-def test_progress_is_told():
+def test_progress_is_reported():
     context = Context()
     run(build(PAIRS, "audiocaps"), context)
     assert context.reports == [(11, 11, "items"), (22, 22, "items")]

@@ -274,7 +274,7 @@ def test_the_estimate_counts_what_autograd_keeps():
 
 
 @pytest.mark.parametrize(("op", "expected"), [("cr", [(0, 0), (1, 2)]), ("dr", [(0, 0), (2, 1)])])
-def test_shared_modalities_are_told_by_their_places(monkeypatch, op, expected):
+def test_shared_modalities_are_given_by_their_places(monkeypatch, op, expected):
     seen = []
 
     def spy(table, settings, **options):
