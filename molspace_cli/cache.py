@@ -135,8 +135,9 @@ def gc(
     """
     from reactions.core.file_digests import cache_root
     from reactions.data.scan_cache import TableCache
+    from reactions.products import leftovers
     from reactions.products.bundle_dir import data_root
-    from reactions.store import Store, leftovers
+    from reactions.store import Store
 
     _refuse_endless("--older-than", older_than_days)
     _refuse_endless("--max-size", max_gb)

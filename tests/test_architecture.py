@@ -32,14 +32,11 @@ NEEDS_TORCH = ("ops", "weights", "encoders")
 TO_BE_MOVED = {
     "reactions.products.bundle_dir -> reactions.labs",
     "reactions.products.bundle_dir -> reactions.labs.lab",
-    "reactions.store.leftovers -> reactions.products.bundle_folder",
 }
 """Imports that still point up."""
 
 TO_BE_BROKEN = (
     {"reactions.encoders.precomputed.files", "reactions.encoders.precomputed.ids"},
-    {"reactions.labs.folders", "reactions.labs.inventory", "reactions.labs.lab"},
-    {"reactions.weights.checkpoints", "reactions.weights.safe_load"},
     {
         "reactions.encoders.audioclip.adapter",
         "reactions.encoders.registry",

@@ -29,10 +29,10 @@ from reactions.core.errors import StoreError
 from reactions.core.printable import printable_json
 from reactions.core.types import Item
 from reactions.inference.outputs import Format, files_of, refuse_replacing
+from reactions.products.leftovers import left_over_outputs
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, effective_factors
 from reactions.store.files import flush_folder, try_lock
-from reactions.store.leftovers import left_over_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,9 +7,8 @@ import pytest
 from bundles import record_of, tensors_of
 from fakes import headline
 
-from reactions.products import bundle_folder
+from reactions.products import bundle_folder, leftovers
 from reactions.products.bundle import load_bundle, write_bundle
-from reactions.store import leftovers
 
 OLD = 7200.0
 
