@@ -242,7 +242,7 @@ def test_recipes_share_embeddings_and_pairs_and_nothing_else():
     made = [keys(plan(cr(IB, CM, recipe=r))) for r in ("paper", "cmcr", "exmcr")]
     for label in set.intersection(*map(set, made)):
         shared = label.startswith(("embed", "collect"))
-        assert len({found[label] for found in made}) == (1 if shared else 3), label
+        assert len({labelled[label] for labelled in made}) == (1 if shared else 3), label
 
 
 @pytest.mark.parametrize("recipe", ["cmcr", "exmcr"])

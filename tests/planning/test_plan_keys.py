@@ -21,8 +21,8 @@ def affected(space=None, laboratory=None):
 
 def everything(*parts):
     """All labels that contain one of the parts, and the assembly."""
-    found = {label for label in keys(plan()) if any(part in label for part in parts)}
-    return found | {"assemble the bundle"}
+    labels = {label for label in keys(plan()) if any(part in label for part in parts)}
+    return labels | {"assemble the bundle"}
 
 
 TEXT_AND_IMAGE = ("image for text", "text for image")
@@ -174,7 +174,7 @@ def test_a_new_seed_trains_anew_on_the_same_pairs():
 
 def test_golden_keys():
     # Pinned: keys may only change with a step's version and an entry under Cache in the changelog.
-    found = keys(plan())
+    made = keys(plan())
     pinned = {
         "embed ImageBind text": "fbefa7152868a2cf",
         "embed CLAP_g audio": "aa9a365b437ee900",
@@ -184,4 +184,4 @@ def test_golden_keys():
         "collect (ImageBind + Dr(InternVL)) audio for text by CLAP_m": "791313d1650494b0",
         "train (ImageBind + Dr(InternVL)) + Cr(CLAP_g) on TA": "8f7e0ad6b7a42bf0",
     }
-    assert {label: found[label][:16] for label in pinned} == pinned
+    assert {label: made[label][:16] for label in pinned} == pinned

@@ -111,7 +111,7 @@ def test_figures_are_those_of_an_independent_count(combined):
     grid = {step / 10: product(step / 10) for step in range(1, 10)}
     (better,) = rows_of(report, "better factors")
     sigma = better["factors"]["sigma"]["B"]["text"]
-    best = max(sum(found.values()) for found in grid.values())
+    best = max(sum(recalls.values()) for recalls in grid.values())
     assert sum(grid[sigma].values()) == pytest.approx(best)
     assert sigma > 0.1
 
@@ -132,7 +132,7 @@ def test_sums_that_need_no_training(combined):
             )
             for share in np.arange(1, 10) / 10
         ]
-        merits = [sum(recall(found).values()) for found in scores]
+        merits = [sum(recall(cosines).values()) for cosines in scores]
         assert row["R@1"] + row["R@10"] == pytest.approx(max(merits), abs=1e-6)
         assert sum(row["weights"].values()) == pytest.approx(1)
         assert set(row["weights"]) == {"A", "B"}
@@ -145,8 +145,8 @@ def test_what_is_held_back_is_in_no_row_that_trains(combined):
     for step in planned.steps():
         if step.corpus is None:
             continue
-        found = {item.id for item in step.corpus.items(0, len(step.corpus))}
-        (measured if step.label.endswith("held back") else trained).update(found)
+        own = {item.id for item in step.corpus.items(0, len(step.corpus))}
+        (measured if step.label.endswith("held back") else trained).update(own)
         if not step.label.endswith("held back"):
             assert step.n_rows == (~HELD).sum()
     assert measured == {id for id, held in zip(ids(N), HELD, strict=True) if held}
@@ -178,8 +178,8 @@ def test_the_better_factors_do_at_inference_what_the_report_says(combined):
     held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     sides = [embedder.embed(m, [Item(id, m, None) for id in held]) for m in a]
     (row,) = rows_of(bundle.record["quality"], "better factors")
-    found = recall(sides[0].astype(np.float64) @ sides[1].T.astype(np.float64))
-    assert found == pytest.approx({k: row[k] for k in found}, abs=1e-6)
+    recalls = recall(sides[0].astype(np.float64) @ sides[1].T.astype(np.float64))
+    assert recalls == pytest.approx({k: row[k] for k in recalls}, abs=1e-6)
 
 
 def test_displacement_into_a_weaker_space(tmp_path):
@@ -230,13 +230,13 @@ def test_folders_alone_go_by_the_rows_even_in_the_mini_lab(tmp_path):
     session = Session(load_lab("mini"), device="cpu")
     planned = session.plan(session.check(f'"{tmp_path}/a" + Cr("{tmp_path}/b")'))
     assert all(count.held_out for count in planned.rows)
-    assert {one.training.chosen for one in planned.projectors} == {
+    assert {projector.training.chosen for projector in planned.projectors} == {
         ("hidden_dim", "batch_size", "cr_epochs")
     }
     assert any("chosen by n rows" in notice for notice in planned.notices)
     own = session.plan(session.check("ImageBind + Dr(InternVL)"))
     assert not any(count.held_out for count in own.rows)
-    assert {one.training.chosen for one in own.projectors} == {()}
+    assert {projector.training.chosen for projector in own.projectors} == {()}
     assert not any("rows" in notice for notice in own.notices)
 
 
@@ -285,8 +285,8 @@ def test_training_and_inference_take_the_mean_out_alike(centred):
         for m in a
     }
     row = rows_of(bundle.record["quality"], "product")[0]
-    found = recall(sides["image"] @ sides["text"].T)
-    assert found == pytest.approx({k: row[k] for k in found}, abs=1e-6)
+    recalls = recall(sides["image"] @ sides["text"].T)
+    assert recalls == pytest.approx({k: row[k] for k in recalls}, abs=1e-6)
     held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     embedder = session.embedder(session.target(bundle.path))
     embedded = embedder.embed("text", [Item(id, "text", None) for id in held])

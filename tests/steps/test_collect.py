@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from fakes import Context, given, run, unit_rows
+from fakes import Context, ready, run, unit_rows
 
 from reactions.core.step import Artifact
 from reactions.steps.collect import Collect, pseudo_set
@@ -18,13 +18,13 @@ def embeddings(case, dtype=np.float32):
     """(Tu, Vu, Au) of the base and the two of the expert, by the paper's names."""
     names = {"u": ("text", "image", "audio"), case: CASES[case]}
     letters = {"text": "T", "image": "V", "audio": "A"}
-    found = {}
+    rows = {}
     for side, modalities in names.items():
         for modality in modalities:
             dim = DIMS["base" if side == "u" else "expert"]
             seed = sum(map(ord, side + modality))
-            found[letters[modality] + side] = unit_rows(ROWS[modality], dim, seed, dtype)
-    return found
+            rows[letters[modality] + side] = unit_rows(ROWS[modality], dim, seed, dtype)
+    return rows
 
 
 NAMES = {"base": "IB", "expert": "X"}
@@ -34,19 +34,19 @@ def columns(case, anchor, data, hops=None, temperature=TAU, **options):
     """The steps of a pseudo set, by the names of the columns."""
     base = {"text": "Tu", "image": "Vu", "audio": "Au"}
     expert = {m: {"text": "T", "image": "V", "audio": "A"}[m] + case for m in CASES[case]}
-    found = pseudo_set(
+    made = pseudo_set(
         anchor,
         hops or route(base, expert, hub="image", anchor=anchor),
         {
-            "base": {m: given(name, data[name]) for m, name in base.items()},
-            "expert": {m: given(name, data[name]) for m, name in expert.items()},
+            "base": {m: ready(name, data[name]) for m, name in base.items()},
+            "expert": {m: ready(name, data[name]) for m, name in expert.items()},
         },
         NAMES,
         DIMS,
         temperature=temperature,
         **{"precision": "exact", "dtype": "float32", "shard_rows": 8, **options},
     )
-    return {f"{side}.{modality}": step for (side, modality), step in found.items()}
+    return {f"{side}.{modality}": step for (side, modality), step in made.items()}
 
 
 def collected(*args, **options):
@@ -141,14 +141,14 @@ def test_pseudo_pairs_follow_the_paper(case, anchor, equation, hops):
         chosen = None
     else:
         chosen = derive(frozenset(ROWS), frozenset(CASES[case]), hub="image", anchor=anchor)
-    found = collected(case, anchor, data, chosen)
+    made = collected(case, anchor, data, chosen)
     expected = equation(**{name: rows.astype(np.float64) for name, rows in data.items()})
-    assert set(found) == {column(name) for name in expected}
+    assert set(made) == {column(name) for name in expected}
     for name, rows in expected.items():
-        assert found[column(name)].dtype == np.float32
+        assert made[column(name)].dtype == np.float32
         # fp32 cosines are good to 1e-7, so logits to 1e-5, and so are weights; a second hop
         # may multiply that by 100.
-        np.testing.assert_allclose(found[column(name)], rows, atol=3e-4, err_msg=name)
+        np.testing.assert_allclose(made[column(name)], rows, atol=3e-4, err_msg=name)
 
 
 def hop(data, value="Aat", name="a", **options):
@@ -156,9 +156,9 @@ def hop(data, value="Aat", name="a", **options):
     width = {"Aat": 5, "Au": 7}[value]
     return Collect(
         label=name,
-        queries=given("Tat", data["Tat"]),
-        keys=given("Aat", data["Aat"]),
-        values=given(value, data[value]),
+        queries=ready("Tat", data["Tat"]),
+        keys=ready("Aat", data["Aat"]),
+        values=ready(value, data[value]),
         dims=(5, width),
         **{
             "temperature": TAU,
@@ -193,11 +193,11 @@ def test_rows_are_the_anchors():
 
 def test_the_anchors_columns_are_the_corpora():
     data = embeddings("at")
-    found = columns("at", "text", data)
-    assert found["base.text"].label == "Tu"
-    assert found["expert.text"].label == "Tat"
-    assert found["base.audio"].label == "collect IB audio for text by X"
-    assert found["base.image"].label == "collect IB image for text"
+    steps = columns("at", "text", data)
+    assert steps["base.text"].label == "Tu"
+    assert steps["expert.text"].label == "Tat"
+    assert steps["base.audio"].label == "collect IB audio for text by X"
+    assert steps["base.image"].label == "collect IB image for text"
 
 
 def test_half_precision_is_stored_and_read():
@@ -210,8 +210,8 @@ def test_half_precision_is_stored_and_read():
 
 def test_spaces_that_share_only_the_anchor():
     text = {"base": unit_rows(6, 7, 0), "expert": unit_rows(6, 5, 1)}
-    steps = {side: {"text": given(side, rows)} for side, rows in text.items()}
-    found = pseudo_set(
+    steps = {side: {"text": ready(side, rows)} for side, rows in text.items()}
+    made = pseudo_set(
         "text",
         (),
         steps,
@@ -222,7 +222,7 @@ def test_spaces_that_share_only_the_anchor():
         dtype="float32",
         shard_rows=4,
     )
-    assert found == {(side, "text"): steps[side]["text"] for side in ("base", "expert")}
+    assert made == {(side, "text"): steps[side]["text"] for side in ("base", "expert")}
 
 
 def test_keys_change_with_what_can_change_the_result_only():
@@ -251,13 +251,13 @@ def test_what_the_base_retrieves_for_itself_does_not_depend_on_the_expert():
 
 def test_columns_of_one_pass_are_collected_together_to_the_same_bits():
     data = embeddings("at")
-    one, two = hop(data, "Aat"), hop(data, "Au")
-    assert one.together != ""
-    assert one.together == two.together
-    assert hop(data, temperature=0.02).together != one.together
-    inputs = [{name: run(child) for name, child in step.inputs} for step in (one, two)]
-    found = Collect.run_together(Context(), [one, two], inputs, 0, 23)
-    for step, artifact in zip((one, two), found, strict=True):
+    first, second = hop(data, "Aat"), hop(data, "Au")
+    assert first.together != ""
+    assert first.together == second.together
+    assert hop(data, temperature=0.02).together != first.together
+    inputs = [{name: run(child) for name, child in step.inputs} for step in (first, second)]
+    artifacts = Collect.run_together(Context(), [first, second], inputs, 0, 23)
+    for step, artifact in zip((first, second), artifacts, strict=True):
         assert isinstance(artifact, Artifact)
         assert np.array_equal(artifact.arrays["embeddings"], run(step).arrays["embeddings"])
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import CG, CM, IB, VL, Context, Encoder, cr, dr, given, unit_rows
+from fakes import CG, CM, IB, VL, Context, Encoder, cr, dr, ready, unit_rows
 from toy_steps import make_step
 
 from reactions.core.errors import DataError, DimensionMismatch
@@ -27,8 +27,8 @@ def leaf(corpus=TEXTS, spec=IB.spec, dtype="float32", shard_rows=8):
 def test_rows_are_what_the_encoder_says_in_order():
     step = leaf()
     expected = Encoder(IB.spec).embed("text", TEXTS.items(0, N))
-    found = step.run(Context(), {}, 0, N).arrays["embeddings"]
-    np.testing.assert_array_equal(found, expected)
+    rows = step.run(Context(), {}, 0, N).arrays["embeddings"]
+    np.testing.assert_array_equal(rows, expected)
     parts = [step.run(Context(), {}, a, b).arrays["embeddings"] for a, b in ((0, 7), (7, N))]
     np.testing.assert_array_equal(np.concatenate(parts), expected)
     assert (step.n_rows, step.shard_rows) == (N, 8)
@@ -60,7 +60,7 @@ def test_rows_of_encoders_that_sort_by_length_are_put_back():
         def forward(self, modality, inputs):
             self.sizes.append(len(inputs))
             rows = np.zeros((len(inputs), self.spec.dim), np.float32)
-            angles = np.array([one.size for one in inputs], np.float32) / 200
+            angles = np.array([tokens.size for tokens in inputs], np.float32) / 200
             rows[:, 0], rows[:, 1] = np.cos(angles), np.sin(angles)
             return rows
 
@@ -97,10 +97,10 @@ def test_the_number_of_workers_is_no_part_of_the_key(monkeypatch):
 
 
 def test_half_precision_is_stored():
-    found = leaf(dtype="float16").run(Context(), {}, 0, N).arrays["embeddings"]
+    rows = leaf(dtype="float16").run(Context(), {}, 0, N).arrays["embeddings"]
     exact = Encoder(IB.spec).embed("text", TEXTS.items(0, N))
-    assert found.dtype == np.float16
-    np.testing.assert_allclose(found, exact, atol=1e-3)
+    assert rows.dtype == np.float16
+    np.testing.assert_allclose(rows, exact, atol=1e-3)
     assert leaf(dtype="float16").cost.size_bytes == N * 8 * 2
 
 
@@ -186,7 +186,7 @@ def product(fusion, widths, dtype="float32", shard_rows=8, modality="text", seed
     rows = {
         name: unit_rows(N, space.dim, i + seed) for i, (name, space) in enumerate(leaves.items())
     }
-    sides = {name: given(name, rows[name]) for name in rows}
+    sides = {name: ready(name, rows[name]) for name in rows}
     inputs = {name: Artifact({"embeddings": rows[name]}) for name in rows}
     heads, loaded = {}, {}
     for name, (d_in, d_out) in widths.items():
@@ -218,9 +218,9 @@ CR = (cr(IB, CM, CG, weights=[0.7, 0.3]), {"expert.0": (4, 8), "expert.1": (5, 8
 def test_a_product_is_embedded_as_inference_would(fusion, widths):
     step, inputs, expected = product(fusion, widths)
     assert set(inputs) == {name for name, _ in step.inputs}
-    found = step.run(Context(), inputs, 0, N).arrays["embeddings"]
-    assert found.shape == (N, fusion.dim)
-    np.testing.assert_allclose(found, expected, atol=1e-6)  # the same sums in fp32
+    rows = step.run(Context(), inputs, 0, N).arrays["embeddings"]
+    assert rows.shape == (N, fusion.dim)
+    np.testing.assert_allclose(rows, expected, atol=1e-6)  # the same sums in fp32
     parts = [step.run(Context(), inputs, a, b).arrays["embeddings"] for a, b in ((0, 9), (9, N))]
     np.testing.assert_allclose(np.concatenate(parts), expected, atol=1e-6)
 
@@ -228,8 +228,8 @@ def test_a_product_is_embedded_as_inference_would(fusion, widths):
 def test_a_modality_only_the_base_has_is_projected_by_displacement_alone():
     step, inputs, expected = product(*DR, modality="audio")
     assert step.preimage["params"]["shares"] == {"base": 1.0}
-    found = step.run(Context(), inputs, 0, N).arrays["embeddings"]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    rows = step.run(Context(), inputs, 0, N).arrays["embeddings"]
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
 
 
 def test_heads_of_a_side_without_a_share_are_left_out():

@@ -68,8 +68,8 @@ def test_every_slot_is_filled_exactly_once_and_in_order(case):
         route(base, expert, hub=hub, anchor=anchor),
     ):
         filled = in_order(base, expert, anchor, hops)
-        wanted = [("base", m) for m in base] + [("expert", m) for m in expert]
-        assert sorted(filled) == sorted(wanted)
+        slots = [("base", m) for m in base] + [("expert", m) for m in expert]
+        assert sorted(filled) == sorted(slots)
 
 
 @given(cases())

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
-from fakes import CG, IB, Context, Encoder, changed, cr, given, run
+from fakes import CG, IB, Context, Encoder, changed, cr, ready, run
 
 from reactions.core.errors import UsageError
 from reactions.data.corpora import IdCorpus, TextCorpus
@@ -42,7 +42,7 @@ def build(
 ):
     task = get_task(task)
     embedded = {
-        f"{name}/{leaf.label}": given(
+        f"{name}/{leaf.label}": ready(
             name, Encoder(leaf.spec).embed(corpus.modality, corpus.items(0, 99))
         )
         for name, corpus in corpora(task, data).items()
@@ -78,19 +78,19 @@ def expected(data, task, space, adjustment=NO_ADJUSTMENT):
 def test_scores_are_those_of_the_fused_embeddings(monkeypatch, task, data, space, chunk):
     monkeypatch.setattr(module, "CHUNK_ROWS", chunk)
     artifact = run(build(data, task, space))
-    wanted = expected(data, task, space)
-    assert {name: artifact.meta[name] for name in wanted.to_json()} == wanted.to_json()
-    assert set(artifact.arrays) == set(wanted.arrays)
-    for name, rows in wanted.arrays.items():
+    result = expected(data, task, space)
+    assert {name: artifact.meta[name] for name in result.to_json()} == result.to_json()
+    assert set(artifact.arrays) == set(result.arrays)
+    for name, rows in result.arrays.items():
         np.testing.assert_array_equal(artifact.arrays[name], rows)
 
 
 def test_adjustments_act_and_are_recorded():
     chosen = Adjustment(sigma={"": (0.9, 0.8)})
     artifact = run(build(PAIRS, "audiocaps", adjustment=chosen))
-    wanted = expected(PAIRS, "audiocaps", PRODUCT, chosen)
-    assert dict(artifact.meta["metrics"]) == dict(wanted.metrics)
-    np.testing.assert_array_equal(artifact.arrays["rank_forward"], wanted.arrays["rank_forward"])
+    result = expected(PAIRS, "audiocaps", PRODUCT, chosen)
+    assert dict(artifact.meta["metrics"]) == dict(result.metrics)
+    np.testing.assert_array_equal(artifact.arrays["rank_forward"], result.arrays["rank_forward"])
     assert artifact.meta["factors"] == {"sigma CLAP_g": {"audio": 0.9, "text": 0.8}}
     plain = run(build(PAIRS, "audiocaps")).arrays["rank_forward"]
     assert (plain != artifact.arrays["rank_forward"]).any()
@@ -107,7 +107,7 @@ def test_a_centred_leaf_is_scored_less_its_means():
         for name, corpus in corpora(task, PAIRS).items()
         for leaf in (IB, bare)
     }
-    embedded = {f"{name}/{leaf.label}": given(name, own) for (name, leaf), own in rows.items()}
+    embedded = {f"{name}/{leaf.label}": ready(name, own) for (name, leaf), own in rows.items()}
     chosen = Adjustment(sigma={"": 0.9})
     step = Score(
         name="x",
@@ -121,13 +121,13 @@ def test_a_centred_leaf_is_scored_less_its_means():
     embeddings = {}
     for name, corpus in corpora(task, PAIRS).items():
         own = {leaf: torch.from_numpy(rows[name, leaf]) for leaf in (IB, bare)}
-        found = own[bare] - 0.3
-        by_hand = {IB: own[IB], CG: found / found.norm(dim=1, keepdim=True)}
+        less_mean = own[bare] - 0.3
+        by_hand = {IB: own[IB], CG: less_mean / less_mean.norm(dim=1, keepdim=True)}
         fused = fuse(PRODUCT, corpus.modality, by_hand, HEADS, chosen)
         embeddings[name] = fused.numpy()
-    wanted = score(task, PAIRS, embeddings)
+    result = score(task, PAIRS, embeddings)
     artifact = run(step)
-    assert dict(artifact.meta["metrics"]) == dict(wanted.metrics)
+    assert dict(artifact.meta["metrics"]) == dict(result.metrics)
     with pytest.raises(UsageError, match="its mean of audio is not known"):
         run(replace(step, trained=Parts(heads)))
 

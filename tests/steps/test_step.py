@@ -12,8 +12,8 @@ def nothing(context, inputs, start, stop):
 
 
 def make(**changes):
-    given = {"kind": "train", "label": "x", "params": {"a": 1}, "inputs": (), "run": nothing}
-    return make_step(**{**given, **changes})
+    defaults = {"kind": "train", "label": "x", "params": {"a": 1}, "inputs": (), "run": nothing}
+    return make_step(**{**defaults, **changes})
 
 
 def test_golden_key():

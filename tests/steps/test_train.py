@@ -62,12 +62,12 @@ def fp32(*rows):
 def test_six_terms_in_one_product_are_equations_7_and_8():
     five = [unit_rows(11, 6, seed, np.float64) for seed in range(5)]
     T, V, *projected = five
-    found = pairwise_info_nce(fp32(*projected), fp32(T, V), temperature=1 / 50)
+    loss = pairwise_info_nce(fp32(*projected), fp32(T, V), temperature=1 / 50)
     # fp32 logits of up to 50 are good to 1e-5.
-    assert found.item() == pytest.approx(equation_7(T, V, *projected), rel=1e-5)
+    assert loss.item() == pytest.approx(equation_7(T, V, *projected), rel=1e-5)
     T, A, *targets = five
-    found = pairwise_info_nce(fp32(T, A), fp32(*targets), temperature=1 / 50)
-    assert found.item() == pytest.approx(equation_8(T, A, *targets), rel=1e-5)
+    loss = pairwise_info_nce(fp32(T, A), fp32(*targets), temperature=1 / 50)
+    assert loss.item() == pytest.approx(equation_8(T, A, *targets), rel=1e-5)
 
 
 def initial_projection(seed, d_in, d_out, rows):
@@ -128,9 +128,9 @@ def test_dr_projects_the_base_and_cr_the_expert(monkeypatch, op, source, target)
     # The image anchor is announced by its number of rows: another projector brings it.
     assert seen[0][1] == 20
     for pseudo_set, anchor in zip((seen[0][0], seen[0][2]), ("audio", "text"), strict=True):
-        for found, names in ((pseudo_set.source, source), (pseudo_set.target, target)):
+        for columns, names in ((pseudo_set.source, source), (pseudo_set.target, target)):
             expected = [column(inputs, anchor, name) for name in names]
-            assert [id(rows) for rows in found] == [id(rows) for rows in expected]
+            assert [id(rows) for rows in columns] == [id(rows) for rows in expected]
 
 
 def spying(seen):

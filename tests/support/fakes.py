@@ -101,7 +101,7 @@ class Context:
         return build()
 
 
-def given(name, rows):
+def ready(name, rows):
     """A step by rows that has embeddings at hand."""
     return make_step(
         "embed",

@@ -56,6 +56,6 @@ def plan(space=None, laboratory=None, expression=TEXT):
 
 def keys(made):
     """Label to key; labels are unique in the plans of these tests."""
-    found = {step.label: step.key for step in made.steps()}
-    assert len(found) == len(list(made.steps()))
-    return found
+    by_label = {step.label: step.key for step in made.steps()}
+    assert len(by_label) == len(list(made.steps()))
+    return by_label

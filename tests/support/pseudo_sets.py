@@ -44,8 +44,8 @@ def pseudo(anchor, n=20, seed=0):
 def build(op="cr", anchors=("text",), modalities=MODALITIES, label="A + B", sets=None, **changes):
     sets = {**{anchor: pseudo(anchor) for anchor in ("audio", "image", "text")}, **(sets or {})}
     collected = {anchor: steps for anchor, (steps, _) in sets.items()}
-    given = {**SETTINGS, **changes}
-    options = {name: given.pop(name) for name in ("precision", "recipe") if name in given}
+    chosen = {**SETTINGS, **changes}
+    options = {name: chosen.pop(name) for name in ("precision", "recipe") if name in chosen}
     step = Train(
         spaces=label,
         op=op,
@@ -53,7 +53,7 @@ def build(op="cr", anchors=("text",), modalities=MODALITIES, label="A + B", sets
         pseudo_sets=collected,
         dims=(BASE_DIM, EXPERT_DIM),
         modalities=modalities,
-        settings=TrainingSettings(**given),
+        settings=TrainingSettings(**chosen),
         **options,
     )
     inputs = {
