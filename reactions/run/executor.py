@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from reactions.core.errors import UsageError, suggestion
+from reactions.core.plugins import load_plugin, plugins, refuse_namesakes
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
 from reactions.run.events import EventSink, ignore
@@ -76,7 +76,7 @@ def register(name: str, factory: ExecutorFactory | str) -> None:
 
 def executor_names() -> list[str]:
     """Return the names of all executors: built in, registered, and of installed packages."""
-    return sorted({*_FACTORIES, *entry_points(group=GROUP).names})
+    return sorted({*_FACTORIES, *(point.name for point in plugins(GROUP))})
 
 
 def check_executor(name: str) -> None:
@@ -104,6 +104,7 @@ def make_executor(
 
     Raises:
         UsageError: there is no such executor, or ``device`` cannot mean anything.
+        MissingError: the package that has it cannot be imported.
     """
     check_executor(name)
     factory = _FACTORIES.get(name)
@@ -111,8 +112,9 @@ def make_executor(
         module, _, attribute = factory.partition(":")
         factory = getattr(import_module(module), attribute)
     elif factory is None:
-        (entry, *_) = entry_points(group=GROUP, name=name)
-        factory = entry.load()
+        points = [point for point in plugins(GROUP) if point.name == name]
+        refuse_namesakes(name, points, "executors", is_built_in=False)
+        factory = load_plugin(points[0], "the executor")
     executor: Executor = factory(
         store, device=device, load_encoder=load_encoder, check_space=check_space, events=events
     )

@@ -89,6 +89,7 @@ class Job:
         self._unit = "rows"
         self._rows_stored = 0
         self._rows_made: dict[Rows, int] = {}  # of shards in progress here
+        self._rows_reported = -1
         self._pause_s = _LOOK_EVERY_S
         self._waits_since_s: float | None = None
         self._is_waiting = False
@@ -163,6 +164,7 @@ class Job:
         if self._is_there() or not self._claim(None, _ENTRY) or self._is_there():
             return False
         self._start()
+        self._report_rows()
         return True
 
     def wait(self) -> None:
@@ -170,6 +172,8 @@ class Job:
         now_s = time.monotonic()
         self.look_again_s = now_s + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LOOK_EVERY_MOST_S)
+        if self._began_s is not None and self.step.n_rows is not None:
+            self._report_rows()  # those of others, too
         if self._claims or self._is_waiting:
             return
         if self._waits_since_s is None:
@@ -268,7 +272,9 @@ class Job:
 
     def _report_rows(self) -> None:
         done = self._rows_stored + sum(self._rows_made.values())
-        self._events(StepProgress(*self._name, done, self.step.n_rows or 0, self._unit))
+        if done != self._rows_reported:
+            self._rows_reported = done
+            self._events(StepProgress(*self._name, done, self.step.n_rows or 0, self._unit))
 
 
 def claim_rows(jobs: Sequence[Job]) -> tuple[list[Job], Rows] | None:

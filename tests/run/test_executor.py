@@ -8,7 +8,7 @@ import pytest
 from toy import counting, no_encoder
 
 from molspace_cli import complete
-from reactions.core.errors import UsageError
+from reactions.core.errors import MissingError, UsageError
 from reactions.labs.lab_file import load_lab
 from reactions.run import executor as executors
 from reactions.run.executor import check_executor, executor_names, make_executor, register
@@ -58,17 +58,28 @@ def test_one_that_is_registered(store):
     assert set(options) == {"device", "load_encoder", "check_space", "events"}
 
 
-def test_one_of_an_installed_package(store, monkeypatch):
-    entry = metadata.EntryPoint("remote", "reactions.run.local:LocalExecutor", executors.GROUP)
-    monkeypatch.setattr(
-        executors,
-        "entry_points",
-        lambda **which: metadata.EntryPoints([entry]).select(**which),
+def install(monkeypatch, *points):
+    entries = metadata.EntryPoints(
+        [metadata.EntryPoint(name, value, executors.GROUP) for name, value in points]
     )
+    monkeypatch.setattr(metadata, "entry_points", lambda **which: entries.select(**which))
+
+
+def test_one_of_an_installed_package(store, monkeypatch):
+    install(monkeypatch, ("remote", "reactions.run.local:LocalExecutor"))
     assert executor_names() == ["local", "remote"]
     assert complete.executors("re") == ["remote"]
     made = make_executor("remote", store, device="cpu", load_encoder=no_encoder)
     assert isinstance(made, LocalExecutor)
+
+
+def test_one_that_cannot_be_imported_or_that_two_packages_have(store, monkeypatch):
+    install(monkeypatch, ("broken", "no_such_module:X"), ("two", "a:X"), ("two", "b:X"))
+    with pytest.raises(MissingError, match="cannot load the executor 'broken'") as caught:
+        make_executor("broken", store, load_encoder=no_encoder)
+    assert "ModuleNotFoundError" in caught.value.why
+    with pytest.raises(UsageError, match="several executors are called 'two'"):
+        make_executor("two", store, load_encoder=no_encoder)
 
 
 @pytest.mark.parametrize(

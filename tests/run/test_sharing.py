@@ -1,5 +1,6 @@
 """Processes that run the same command on one store share its steps, shard by shard."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,9 +10,12 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from fakes import Context
 from processes import finish, log_of, spawn
 from toy import Sink, by_rows, executor
 
+from reactions.core.errors import StepError
+from reactions.core.step import Artifact
 from reactions.run import events as ev
 from reactions.store import Store
 
@@ -225,3 +229,95 @@ def test_a_group_of_steps_is_not_torn_apart(store):
     for group in groups:
         for job in group:
             job.close()
+
+
+def test_rows_that_others_make_are_progress(store):
+    """One shard is made here, two elsewhere: progress counts all, at the moment they are there."""
+    step, seen, elsewhere = by_rows([], 6, 2), [], ExitStack()
+    other = Store(store.root)
+    for part in ("2-4", "4-6"):
+        elsewhere.enter_context(other.lock(step.key, part=part))
+
+    def make(start):
+        rows = step.run(Context(), {}, start, start + 2)
+        other.add_shard(other.partial(step, verify=False), start, start + 2, rows)
+
+    def follow(event):
+        seen.append(event)
+        if isinstance(event, ev.Waiting):
+            make(2)
+        elif isinstance(event, ev.StepProgress) and event.done == 4:
+            make(4)
+            elsewhere.close()
+
+    executor(store, Sink(follow)).run([step])
+    assert [e.done for e in seen if isinstance(e, ev.StepProgress)] == [2, 4, 6]
+    assert [type(e).__name__ for e in seen[-2:]] == ["StepFinished", "PlanFinished"]
+
+
+def test_a_shard_that_is_damaged_while_others_are_made_is_made_again(store):
+    ran, seen = [], []
+
+    def damage(start):
+        if start == 4 and len(ran) == 2:
+            (path,) = store.root.glob("partial/*/0-2/0.npy")
+            os.truncate(path, 10)
+
+    step = by_rows(ran, 6, 2, hook=damage)
+    rows = executor(store, seen).run([step])[step.key].arrays["x"]
+    assert rows.to_array().ravel().tolist() == list(range(6))
+    assert ran == [(0, 2), (2, 4), (4, 6), (0, 2)]
+    (warning,) = [event.message for event in seen if isinstance(event, ev.StoreWarning)]
+    assert "dropped rows 0-2 of 'rows'" in warning
+    assert "0.npy has 10 bytes" in warning
+
+
+def test_shards_of_two_processes_that_do_not_fit_are_refused_at_the_end(store):
+    """Each was the first one in its process, so neither saw that they differ."""
+    step, other = by_rows([], 4, 2), Store(store.root / "elsewhere")
+    odd = Artifact({"x": np.zeros((2, 1), np.float32)})
+    other.add_shard(other.partial(step), 2, 4, odd)
+
+    def bring():
+        (shard,) = other.root.glob("partial/*/2-4")
+        shard.rename(store.root / "partial" / step.key / "2-4")
+
+    # The second shard is claimed by another process, which then stores the odd one.
+    elsewhere = ExitStack()
+    elsewhere.enter_context(Store(store.root).lock(step.key, part="2-4"))
+
+    def follow(event):
+        if isinstance(event, ev.Waiting):
+            bring()
+            elsewhere.close()
+
+    with pytest.raises(StepError, match="made rows 2 to 4 unlike earlier ones") as caught:
+        executor(store, Sink(follow)).run([step])
+    assert "<f4" in caught.value.why
+    assert not store.has(step.key)
+
+
+def test_a_shard_as_earlier_versions_left_it_is_resumed(store):
+    ran = []
+    step = by_rows(ran, 4, 2)
+    folder = store.root / "partial" / step.key / "0-2"
+    folder.mkdir(parents=True)
+    (store.root / "store.json").write_text('{"format": 1}')
+    np.save(folder / "0.npy", np.array([[0.0], [1.0]]))
+    data = (folder / "0.npy").read_bytes()
+    shard = {"file": "0.npy", "rows": 2, "size_bytes": len(data)}
+    shard["sha256"] = hashlib.sha256(data).hexdigest()
+    record = {
+        "format": 1,
+        "key": step.key,
+        "kind": "embed",
+        "label": "rows",
+        "created": "2026-01-01T00:00:00+00:00",
+        "preimage": dict(step.preimage),
+        "meta": {},
+        "arrays": {"x": {"dtype": "<f8", "shape": [2, 1], "shards": [shard]}},
+    }
+    (folder / "shard.json").write_text(json.dumps(record))
+    rows = executor(store).run([step])[step.key].arrays["x"]
+    assert ran == [(2, 4)]
+    assert rows.to_array().ravel().tolist() == [0, 1, 2, 3]
