@@ -132,6 +132,8 @@ class Job:
 
     def lacking(self) -> list[Rows]:
         """Return the shards that are neither finished nor in progress here."""
+        if None in self._claims:  # they are being joined here, and then go
+            return []
         finished = self._partial.finished
         self._rows_stored = sum(b - a for a, b in finished if (a, b) not in self._claims)
         return [rows for rows in self._partial.missing() if rows not in self._claims]
@@ -272,7 +274,7 @@ class Job:
 
     def _report_rows(self) -> None:
         done = self._rows_stored + sum(self._rows_made.values())
-        if done != self._rows_reported:
+        if done > self._rows_reported:  # shards go when they have been joined
             self._rows_reported = done
             self._events(StepProgress(*self._name, done, self.step.n_rows or 0, self._unit))
 
