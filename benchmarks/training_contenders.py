@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy, relu
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.precision import Precision
 from reactions.ops.projector import Projector
-from reactions.ops.projector_step import Trainer
+from reactions.ops.projector_step import ProjectorTrainer
 
 TEMPERATURE = 1 / 50
 LEARNING_RATE = 1e-3
@@ -136,7 +136,7 @@ def naive(projector: Projector, *, autocast: torch.dtype | None = None) -> Step:
 
 def ours(projector: Projector, problem: Problem, precision: Precision) -> Step:
     """The product."""
-    return Trainer(
+    return ProjectorTrainer(
         projector,
         problem.sources,
         problem.targets,

@@ -152,7 +152,7 @@ def exmcr_loss(inside: Tensor, projected: Tensor, targets: Tensor) -> Tensor:
 
 
 class McrTrainer:
-    """A head, its objective and Adam, in plain float32: what ``Trainer`` is for the paper's.
+    """A head, its objective and Adam, in plain float32; the paper's has ``ProjectorTrainer``.
 
     Args:
         head: in train mode, on the device.

@@ -13,9 +13,9 @@ from reactions.ops.projector import Head
 from reactions.ops.recipe import Job
 
 
-def trainer(head: Head, job: Job) -> Trainer:
+def trainer(head: Head, job: Job) -> ProjectorTrainer:
     """Return the paper's trainer; see ``recipe.Recipe``."""
-    return Trainer(
+    return ProjectorTrainer(
         head,
         job.sources,
         job.targets,
@@ -26,7 +26,7 @@ def trainer(head: Head, job: Job) -> Trainer:
     )
 
 
-class Trainer:
+class ProjectorTrainer:
     """A projector, its Adam, and the memory of one step.
 
     Against autograd over modules, this saves what makes a step slow on CPUs: copies between

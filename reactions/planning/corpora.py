@@ -10,7 +10,7 @@ from reactions.labs.lab import Lab
 
 
 @dataclass
-class Corpora:
+class ReactionCorpora:
     """The corpora of a lab as reactions use them, each opened once.
 
     Args:

@@ -46,7 +46,7 @@ class RowCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Projector:
+class PlannedProjector:
     """What one projector is trained with.
 
     Attributes:
@@ -106,7 +106,7 @@ def row_counts(splits: Splits) -> tuple[RowCount, ...]:
     return tuple(counts.values())
 
 
-def choices_notices(projectors: Sequence[Projector]) -> tuple[str, ...]:
+def choices_notices(projectors: Sequence[PlannedProjector]) -> tuple[str, ...]:
     """Say which numbers were chosen, and why; empty where the lab says all of them."""
     groups: dict[tuple[str, int, Training], list[str]] = {}
     for projector in projectors:

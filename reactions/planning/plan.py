@@ -8,7 +8,7 @@ from typing import Any
 
 from reactions.core.step import Cost, Step
 from reactions.dsl import Checked
-from reactions.planning.held_out import Projector, RowCount
+from reactions.planning.held_out import PlannedProjector, RowCount
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     corpora: tuple[tuple[str, int, int], ...] = ()
     rows: tuple[RowCount, ...] = ()
-    projectors: tuple[Projector, ...] = ()
+    projectors: tuple[PlannedProjector, ...] = ()
 
     def steps(self) -> Iterator[Step]:
         """Yield every step once, inputs before what needs them."""

@@ -27,9 +27,9 @@ from reactions.data.holdout import LEAST_HELD, Split, split
 from reactions.labs.choices import choose, training_settings
 from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
-from reactions.planning.corpora import Corpora
+from reactions.planning.corpora import ReactionCorpora
 from reactions.planning.held_out import (
-    Projector,
+    PlannedProjector,
     choices_notices,
     plan_quality,
     row_counts,
@@ -60,7 +60,7 @@ class Mixture:
     """
 
     heads: Mapping[str, Step]
-    projectors: tuple[Projector, ...]
+    projectors: tuple[PlannedProjector, ...]
     splits: Mapping[Modality, Split]
 
 
@@ -83,7 +83,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.settings: ReactionSettings = self.lab.settings
-        self.corpora = Corpora(self.lab)
+        self.corpora = ReactionCorpora(self.lab)
         self.notices = self.corpora.notices
 
     def react(self, expression: str, space: Space) -> Plan:
@@ -268,7 +268,7 @@ class Planner:
         }
         label = f"{base.label} + {pair.op.capitalize()}({expert.label})"
         projectors = tuple(
-            Projector(label, subset_name(subset), n, choose(settings, pair.op, n))
+            PlannedProjector(label, subset_name(subset), n, choose(settings, pair.op, n))
             for subset in chosen
             for n in (sum(len(corpora[anchor]) for anchor in subset),)
         )

@@ -16,7 +16,7 @@ from reactions.planning.planner import Planner
 from reactions.products.refusals import refuse_unsupported
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, needed_leaves
-from reactions.steps.score import Score
+from reactions.steps.score import ScoreTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _plan(
         for name, corpus in held.items()
         for leaf in needed_leaves(target.space, corpus.modality, adjustment)
     }
-    step = Score(
+    step = ScoreTask(
         name=target.name,
         task=task,
         data=data,

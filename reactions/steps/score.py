@@ -29,7 +29,7 @@ CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Score(Step):
+class ScoreTask(Step):
     """Scores a space on a task.
 
     Its artifact holds the per-item results as arrays, and the metrics, prompts and factors

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reactions.ops.losses import pairwise_info_nce
 from reactions.ops.projector import Projector
-from reactions.ops.projector_step import Trainer
+from reactions.ops.projector_step import ProjectorTrainer
 from reactions.ops.tensors import unit
 
 TRAINED = ("0.weight", "1.weight", "1.bias", "3.weight", "4.weight", "4.bias")
@@ -41,9 +41,9 @@ def untrained(d_in: int, hidden: int, d_out: int, seed: int = 0) -> Projector:
     return projector
 
 
-def trainer_of(projector: Projector, x: Tensor, y: Tensor, **options) -> Trainer:
+def trainer_of(projector: Projector, x: Tensor, y: Tensor, **options) -> ProjectorTrainer:
     options = {"temperature": 1 / 50, "learning_rate": 1e-3, "dtype": torch.float32, **options}
-    return Trainer(projector, len(x), len(y), x.shape[1], **options)
+    return ProjectorTrainer(projector, len(x), len(y), x.shape[1], **options)
 
 
 def by_autograd(

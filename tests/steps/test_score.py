@@ -14,7 +14,7 @@ from reactions.ops.projector import Projector
 from reactions.products.fuse import fuse
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
 from reactions.steps import score as module
-from reactions.steps.score import Score
+from reactions.steps.score import ScoreTask
 
 PRODUCT = cr(IB, CG)
 HEADS = {(PRODUCT, 0): [Projector(5, 8, 4, seed=k).eval() for k in range(2)]}
@@ -48,7 +48,7 @@ def build(
         for name, corpus in corpora(task, data).items()
         for leaf in needed_leaves(space, corpus.modality, adjustment)
     }
-    return Score(
+    return ScoreTask(
         name=label,
         task=task,
         data=data,
@@ -109,7 +109,7 @@ def test_a_centred_leaf_is_scored_less_its_means():
     }
     embedded = {f"{name}/{leaf.label}": ready(name, own) for (name, leaf), own in rows.items()}
     chosen = Adjustment(sigma={"": 0.9})
-    step = Score(
+    step = ScoreTask(
         name="x",
         task=task,
         data=PAIRS,
