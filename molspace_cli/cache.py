@@ -133,10 +133,9 @@ def gc(
     With --older-than or --all, what was remembered of scanned corpora goes too: it is made
     again when they are next used.
     """
-    from reactions.core.file_digests import cache_root
+    from reactions.core.paths import cache_root, data_root
     from reactions.data.scan_cache import TableCache
     from reactions.products import leftovers
-    from reactions.products.bundle_dir import data_root
     from reactions.store import Store
 
     _refuse_endless("--older-than", older_than_days)

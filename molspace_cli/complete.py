@@ -6,7 +6,6 @@ standard library, checks a lab file or looks for weights.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,9 +46,9 @@ def targets(context: typer.Context, incomplete: str) -> list[str]:
 
 def bundles(incomplete: str) -> list[str]:
     """Return the bundles that lie where bundles go by default, and those in the folder begun."""
-    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    shelf = Path(home) / "molspace" / "bundles"
-    known = [str(path.parent) for path in _glob(shelf, f"*/{_RECORD}")]
+    from reactions.core.paths import data_root
+
+    known = [str(path.parent) for path in _glob(data_root() / "bundles", f"*/{_RECORD}")]
     near = [path for path in _paths(incomplete, "*") if (Path(path) / _RECORD).is_file()]
     by_name = [path for path in known if incomplete and Path(path).name.startswith(incomplete)]
     return list(dict.fromkeys([*_starting(known, incomplete), *by_name, *near]))

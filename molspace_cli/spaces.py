@@ -215,12 +215,12 @@ def doctor(
     Exits with 4 if something is wrong.
     """
     from reactions.core.errors import EXIT_STEP_FAILED
+    from reactions.core.paths import cache_root
     from reactions.encoders.doctor import ITEMS, examine
     from reactions.encoders.precomputed.adapter import common_corpus
     from reactions.encoders.registry import load
     from reactions.labs import mini
     from reactions.run.device import resolve_devices
-    from reactions.weights.locate import state_folder
 
     spec = _spec(where, name)
     place = resolve_devices(device)[0]
@@ -235,7 +235,7 @@ def doctor(
         else:
             continue
         samples[modality] = corpus.items(0, min(ITEMS, len(corpus)))
-    goldens = state_folder() / "goldens"
+    goldens = cache_root() / "goldens"
     found = examine(
         encoder,
         samples,

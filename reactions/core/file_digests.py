@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from reactions.core.errors import DataError
 from reactions.core.hashing import file_digest
-from reactions.core.local_files import expand_user
 from reactions.core.types import Digest
 
 _FILE = "file-digests.jsonl"
@@ -22,15 +21,6 @@ without a new time stamp; its digest is not remembered yet."""
 
 _Identity: TypeAlias = tuple[int, int, int, int]
 """size_bytes, mtime_ns, inode."""
-
-
-def cache_root() -> Path:
-    """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
-    if chosen := os.environ.get("MOLSPACE_CACHE"):
-        return expand_user(chosen).absolute()
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        return expand_user(cache).absolute() / "molspace"
-    return Path.home() / ".cache" / "molspace"
 
 
 class DigestCache:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from reactions.core.errors import MolspaceError
 from reactions.core.hashing import digest
+from reactions.core.paths import cache_root
 from reactions.core.types import Modality, SpaceSpec
-from reactions.weights.locate import state_folder
 
 MAX_COSINE = 0.98
 """Above, a tower has collapsed. Healthy ones were seen between 0.1 and 0.9; the known broken
@@ -71,4 +71,4 @@ def remembered(spec: SpaceSpec, modality: Modality) -> float | None:
 
 def _record(spec: SpaceSpec, modality: Modality) -> Path:
     key = digest("spread", [spec.identity(modality), modality])
-    return state_folder() / "spread" / f"{key[:24]}.json"
+    return cache_root() / "spread" / f"{key[:24]}.json"

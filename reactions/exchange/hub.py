@@ -16,6 +16,7 @@ from typing import Any
 from reactions.core.errors import BundleError, MissingError, MolspaceError, StoreError, UsageError
 from reactions.core.hashing import digest
 from reactions.core.local_files import exists
+from reactions.core.paths import data_root
 from reactions.exchange.model_card import model_card
 from reactions.exchange.results import Score
 from reactions.products import bundle as bundles
@@ -270,7 +271,7 @@ def _listed(names: Sequence[str]) -> str:
 @contextlib.contextmanager
 def _staging(parent: Path | None) -> Iterator[Path]:
     """Give a folder to work in, on the disk where the result goes; it is removed afterwards."""
-    parent = bundle_dir.data_root() / "bundles" if parent is None else parent
+    parent = data_root() / "bundles" if parent is None else parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from reactions.core.addresses import absolute, is_url
 from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import expand_user
+from reactions.core.paths import DATA_VARIABLE
 from reactions.core.protocols import check_address
 from reactions.core.types import Modality
 from reactions.data.sources.config import Source
@@ -25,8 +25,6 @@ from reactions.labs.schema import (
     World,
 )
 
-DATA_VARIABLE = "MOLSPACE_DATA"
-
 
 @dataclass(frozen=True, slots=True)
 class CorpusSource:
@@ -39,15 +37,6 @@ class CorpusSource:
 
     world_rows: int = 0
     sources: tuple[Source, ...] = ()
-
-
-def data_home() -> Path:
-    """Return what ``$MOLSPACE_DATA`` stands for: the variable, or a place of the user's."""
-    chosen = os.environ.get(DATA_VARIABLE)
-    if chosen:
-        return expand_user(chosen).absolute()
-    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(home) / "molspace" / "data"
 
 
 def read_corpora(corpora: Corpora, path: Path, root: Path) -> dict[Modality, CorpusSource]:

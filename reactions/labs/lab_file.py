@@ -12,14 +12,15 @@ from typing import Any
 
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
-from reactions.core.file_digests import DigestCache, cache_root
+from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
+from reactions.core.paths import cache_root, evaluation_root
 from reactions.core.settings import ReactionSettings
 from reactions.core.types import FactorDefaults
 from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
 from reactions.eval.registry import Folders
-from reactions.labs.data_sections import data_home, read_corpora, read_folders
+from reactions.labs.data_sections import read_corpora, read_folders
 from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.schema import DefaultFactors, LabFile
@@ -106,7 +107,7 @@ def load_lab(
     opened = _Opened(
         digests or DigestCache(cache_root()),
         WeightLocator.of_environment(named),
-        data_home() if data is None else data.absolute(),
+        evaluation_root() if data is None else data.absolute(),
     )
     files = read_chain(find_lab(name))
     if name is None and files[0].path.parent != _BUILT_IN:

@@ -18,6 +18,7 @@ from typing import Any
 from reactions.core.addresses import is_url
 from reactions.core.errors import MolspaceError, StoreError, UsageError
 from reactions.core.local_files import read_small_file
+from reactions.core.paths import data_root
 from reactions.core.protocols import host_of, without_password
 from reactions.encoders.registry import ADAPTERS, MODELS
 from reactions.labs.toml_files import TomlFile
@@ -171,9 +172,8 @@ def refusal(files: Sequence[TomlFile], found: Sequence[Mention]) -> UsageError:
 
 
 def _record(path: Path) -> Path:
-    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     name = hashlib.sha256(os.fsencode(path)).hexdigest()
-    return Path(home) / "molspace" / "labs" / f"{name}.json"
+    return data_root() / "labs" / f"{name}.json"
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

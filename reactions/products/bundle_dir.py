@@ -25,6 +25,7 @@ from reactions import labs
 from reactions.core.errors import DataError, MissingError, MolspaceError, StoreError
 from reactions.core.hashing import bytes_digest
 from reactions.core.local_files import is_file, read_small_file
+from reactions.core.paths import data_root
 from reactions.core.types import Space, leaves
 from reactions.products.bundle import RECORD, load_bundle
 from reactions.products.bundle_folder import restore
@@ -61,12 +62,6 @@ class _Pointer:
     lab: str
     directory: Path
     time_ns: int
-
-
-def data_root() -> Path:
-    """Return where bundles go by default: ``$XDG_DATA_HOME/molspace``."""
-    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(home) / "molspace"
 
 
 def default_directory(name: str, bundle_digest: str) -> Path:

@@ -1,6 +1,6 @@
 """The content-addressed store: what steps made, on disk, by key."""
 
-from reactions.store.layout import FORMAT, store_root
+from reactions.store.layout import FORMAT
 from reactions.store.maintenance import EntryInfo, Freed, Problem
 from reactions.store.partial import Partial
 from reactions.store.rows import ShardedRows
@@ -14,5 +14,4 @@ __all__ = [
     "Problem",
     "ShardedRows",
     "Store",
-    "store_root",
 ]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from reactions.core.errors import StoreError
-from reactions.core.local_files import expand_user
 from reactions.core.types import Digest
 
 FORMAT = 1
@@ -83,15 +81,6 @@ class Layout:
     def lock(self, key: Digest, part: str = "") -> Path:
         """Return the lock file for making one entry, or a part of it."""
         return self.locks / f"{key}.{part}.lock" if part else self.locks / f"{key}.lock"
-
-
-def store_root() -> Path:
-    """Return the default root: $MOLSPACE_CACHE, $XDG_CACHE_HOME/molspace or ~/.cache/molspace."""
-    if chosen := os.environ.get("MOLSPACE_CACHE"):
-        return expand_user(chosen).absolute()
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        return expand_user(cache).absolute() / "molspace"
-    return Path.home() / ".cache" / "molspace"
 
 
 def check_format(layout: Layout) -> bool:

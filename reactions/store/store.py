@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reactions.core.errors import StoreError
+from reactions.core.paths import cache_root
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
@@ -37,7 +38,7 @@ from reactions.store.files import (
     write_json,
 )
 from reactions.store.index import Index
-from reactions.store.layout import FORMAT, MANIFEST_JSON, Layout, check_format, store_root
+from reactions.store.layout import FORMAT, MANIFEST_JSON, Layout, check_format
 from reactions.store.leases import Hold, Leases
 from reactions.store.manifest import Manifest, write_arrays
 from reactions.store.partial import Incomplete, Partial
@@ -54,7 +55,7 @@ class Store:
     Looking things up never creates anything; the root appears with the first write.
 
     Args:
-        root: folder of the store; ``store_root()`` by default.
+        root: folder of the store; ``cache_root()`` by default.
         warn: called with a sentence when something damaged was put aside.
 
     Attributes:
@@ -62,7 +63,7 @@ class Store:
     """
 
     def __init__(self, root: Path | None = None, *, warn: Callable[[str], None] = _ignore) -> None:
-        self.root = (root or store_root()).absolute()
+        self.root = (root or cache_root()).absolute()
         self.warn = warn
         self._layout = Layout(self.root)
         self.index = Index(self._layout)

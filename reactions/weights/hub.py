@@ -14,6 +14,7 @@ from pathlib import Path
 
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.local_files import expand_user, is_dir, read_text_file
+from reactions.core.paths import cache_home
 
 _REPO = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _REVISION = re.compile(r"[\w-][\w./-]*")
@@ -39,12 +40,6 @@ TOKENISER_FILES = (
     "vocab.txt",
 )
 """Globs of what a transformers tokeniser may be made of."""
-
-
-def cache_home() -> Path:
-    """Return ``$XDG_CACHE_HOME``, or ``~/.cache``."""
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    return expand_user(chosen) if chosen else Path.home() / ".cache"
 
 
 def hub_cache() -> Path:

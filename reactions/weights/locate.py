@@ -21,10 +21,11 @@ from typing import Any
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import expand_user, is_file
+from reactions.core.paths import cache_root, weights_root
 from reactions.core.protocols import OFFLINE_VARIABLES as OFFLINE_VARIABLES
 from reactions.core.protocols import offline as offline
 from reactions.core.types import Digest
-from reactions.weights.hub import cache_home, hub_cache, hub_snapshot, repo_folder
+from reactions.weights.hub import hub_cache, hub_snapshot, repo_folder
 
 FOLDER_VARIABLE = "MOLSPACE_WEIGHTS"
 
@@ -143,7 +144,7 @@ class WeightLocator:
         folders = [expand_user(part) for part in chosen.split(os.pathsep) if part]
         return cls(
             overrides={} if overrides is None else overrides,
-            folders=(*folders, cache_home() / "molspace" / "weights"),
+            folders=(*folders, weights_root()),
             hub=hub_cache(),
             offline=offline(),
         )
@@ -179,15 +180,9 @@ def folder_name(space: str) -> str:
     return name
 
 
-def state_folder() -> Path:
-    """Return where what is costly to learn is kept between runs: beside the store."""
-    chosen = os.environ.get("MOLSPACE_CACHE")
-    return expand_user(chosen) if chosen else cache_home() / "molspace"
-
-
 def digest_cache() -> DigestCache:
     """Return the digests remembered beside the store, where planning keeps them too."""
-    return DigestCache(state_folder())
+    return DigestCache(cache_root())
 
 
 # --- one file ------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from reactions.core.errors import (
     UsageError,
 )
 from reactions.core.hashing import file_digest
+from reactions.core.paths import data_root
 from reactions.core.types import leaves
 from reactions.exchange.import_freebind import PRODUCTS, find_products, import_freebind
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundle import RECORD, load_bundle
-from reactions.products.bundle_dir import data_root
 from reactions.products.fuse import fuse
 from reactions.products.tree import mixtures
 

@@ -12,13 +12,13 @@ from reactions.core.errors import (
     MissingError,
     NotSupportedYet,
 )
+from reactions.core.paths import data_root
 from reactions.core.types import leaves
 from reactions.dsl.parser import parse
 from reactions.exchange.import_mcr import CLIP, LAYOUTS, OURS, import_mcr
 from reactions.exchange.model_card import model_card
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundle import load_bundle
-from reactions.products.bundle_dir import data_root
 from reactions.products.fuse import fuse
 from reactions.products.tree import effective_factors, needed_leaves
 

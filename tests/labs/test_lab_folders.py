@@ -190,7 +190,7 @@ def test_the_measure_is_the_mean_over_all_pairs(shape):
 
 
 def test_what_the_doctor_found_of_an_encoder_is_in_the_plan(tmp_path, monkeypatch):
-    monkeypatch.setattr(spread, "state_folder", lambda: tmp_path)
+    monkeypatch.setattr(spread, "cache_root", lambda: tmp_path)
     spec = SpaceSpec("CLAP", 4, ("audio", "text"), "fake", "x", weights_digest="d" * 64)
     assert list(notes(spec)) == []
     remember(spec, "text", 0.9993)

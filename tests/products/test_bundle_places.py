@@ -8,6 +8,7 @@ from bundles import record_of, tensors_of
 from fakes import CG, IB, cr, headline, spec
 
 from reactions.core.errors import BundleError, StoreError
+from reactions.core.paths import data_root
 from reactions.core.types import Leaf
 from reactions.products import bundle_folder
 from reactions.products.bundle import (
@@ -16,7 +17,7 @@ from reactions.products.bundle import (
     load_bundle,
     write_bundle,
 )
-from reactions.products.bundle_dir import data_root, default_directory, product_name
+from reactions.products.bundle_dir import default_directory, product_name
 
 
 @pytest.fixture

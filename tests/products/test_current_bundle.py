@@ -12,11 +12,12 @@ from bundles import record_of, tensors_of
 from fakes import CG, IB, cr
 
 from reactions.core.errors import MissingError, StoreError
+from reactions.core.paths import data_root
 from reactions.dsl import check, parse
 from reactions.labs.lab_file import load_lab
 from reactions.products import bundle_dir
 from reactions.products.bundle import write_bundle
-from reactions.products.bundle_dir import current_bundle, data_root, set_current
+from reactions.products.bundle_dir import current_bundle, set_current
 from reactions.run.events import StoreWarning
 from reactions.session import Session
 from reactions.store import Store

@@ -10,8 +10,9 @@ import pytest
 from store_toys import artifact, everything, rows, step
 
 from reactions.core.errors import StepError
+from reactions.core.paths import cache_root
 from reactions.core.step import Artifact
-from reactions.store import ShardedRows, Store, store_root
+from reactions.store import ShardedRows, Store
 
 
 @pytest.fixture
@@ -23,11 +24,11 @@ def test_default_roots(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("MOLSPACE_CACHE", raising=False)
-    assert store_root() == tmp_path / ".cache" / "molspace"
+    assert cache_root() == tmp_path / ".cache" / "molspace"
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert store_root() == Path("/xdg/molspace")
+    assert cache_root() == Path("/xdg/molspace")
     monkeypatch.setenv("MOLSPACE_CACHE", "~/mine")
-    assert store_root() == tmp_path / "mine"
+    assert cache_root() == tmp_path / "mine"
     assert Store().root == tmp_path / "mine"
 
 

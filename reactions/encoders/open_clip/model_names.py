@@ -14,6 +14,7 @@ from typing import Any
 
 from reactions.core.errors import DataError, MissingError, suggestion
 from reactions.core.local_files import expand_user, is_file, read_text_file
+from reactions.core.paths import cache_root
 from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.uri import split_options
 from reactions.weights.hub import commit_of, split_repo
@@ -23,7 +24,6 @@ from reactions.weights.locate import (
     WeightsRepo,
     find_folder,
     missing,
-    state_folder,
 )
 
 _MAX_JSON_BYTES = 1 << 20
@@ -190,7 +190,7 @@ def _tables(uri: str) -> Mapping[str, Any]:
     need_package("open_clip", uri, EXTRA)
     imported = "open_clip" in sys.modules  # where a program may have added its own
     version = importlib.metadata.version("open_clip_torch")
-    kept = state_folder() / f"open_clip-{version}.json"
+    kept = cache_root() / f"open_clip-{version}.json"
     if not imported:
         with contextlib.suppress(OSError, ValueError):
             found: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import DataError, DimensionMismatch
-from reactions.core.file_digests import DigestCache, cache_root
+from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
+from reactions.core.paths import cache_root
 from reactions.core.types import Item, Modality, SpaceSpec
 from reactions.data.corpora import IdCorpus
 from reactions.encoders.precomputed.folder import (

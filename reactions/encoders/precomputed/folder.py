@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import DataError, DimensionMismatch, MissingError, suggestion
-from reactions.core.file_digests import DigestCache, cache_root
+from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, read_text_file
+from reactions.core.paths import cache_root
 from reactions.core.types import Modality, SpaceSpec
 from reactions.data.corpora import check_ids
 from reactions.encoders.precomputed.layouts import all_ids, find_sets, unread

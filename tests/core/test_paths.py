@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from reactions.core import paths
+
+VARIABLES = ("MOLSPACE_CACHE", "MOLSPACE_DATA", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_folders_of_an_empty_environment(home):
+    assert paths.cache_root() == home / ".cache/molspace"
+    assert paths.weights_root() == home / ".cache/molspace/weights"
+    assert paths.data_root() == home / ".local/share/molspace"
+    assert paths.evaluation_root() == home / ".local/share/molspace/data"
+
+
+def test_xdg_moves_them_all(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    monkeypatch.setenv("XDG_DATA_HOME", "/shared")
+    assert paths.cache_root() == Path("/caches/molspace")
+    assert paths.weights_root() == Path("/caches/molspace/weights")
+    assert paths.data_root() == Path("/shared/molspace")
+    assert paths.evaluation_root() == Path("/shared/molspace/data")
+
+
+def test_variables_of_ours_come_first(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    monkeypatch.setenv("MOLSPACE_CACHE", "/mine")
+    monkeypatch.setenv("MOLSPACE_DATA", "/sets")
+    assert paths.cache_root() == Path("/mine")
+    assert paths.weights_root() == Path("/caches/molspace/weights")  # shared by all caches
+    assert paths.evaluation_root() == Path("/sets")
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_values_may_be_relative_or_begin_with_a_tilde(monkeypatch, home, name):
+    folders = [paths.cache_root, paths.data_root, paths.evaluation_root]
+    for value in ("~/x", "x", "./x"):
+        monkeypatch.setenv(name, value)
+        moved = [folder() for folder in folders if folder().is_relative_to(home / "x")]
+        assert moved, f"{name}={value} moves nothing"
+    monkeypatch.setenv(name, "")
+    assert not [folder() for folder in folders if folder().is_relative_to(home / "x")]
