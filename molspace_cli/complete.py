@@ -59,13 +59,15 @@ def built_in_tasks() -> list[str]:
     return sorted(path.stem for path in _TASKS.glob("[!_]*.py"))
 
 
-def tasks(incomplete: str) -> list[str]:
-    """Return tasks for the last place of a comma-separated list."""
+def tasks(context: typer.Context, incomplete: str) -> list[str]:
+    """Return tasks for the last place of a comma-separated list, those of the lab included."""
     from importlib.metadata import entry_points
 
     head, comma, last = incomplete.rpartition(",")
     begun = head.split(",")
-    names = sorted({*built_in_tasks(), *entry_points(group="molspace.tasks").names})
+    installed = entry_points(group="molspace.tasks").names
+    own = _names_in("tasks", context.params.get("lab"))
+    names = sorted({*built_in_tasks(), *installed, *own})
     left = [name for name in ([] if comma else ["all"]) + names if name not in begun]
     return [f"{head}{comma}{name}" for name in _starting(left, last)]
 
@@ -99,14 +101,19 @@ def executors(incomplete: str) -> list[str]:
 
 
 def _spaces_of(lab: Any) -> list[str]:
-    """Return the names of a lab's spaces, those it extends included; [] if it cannot be read."""
+    """Return the names of a lab's spaces, those it extends included."""
+    return _names_in("spaces", lab)
+
+
+def _names_in(section: str, lab: Any) -> list[str]:
+    """Return the names in a section of a lab, those it extends included; [] if unreadable."""
     from reactions.core.errors import MolspaceError
     from reactions.core.local_files import expand_user, is_dir, is_file
     from reactions.labs.toml_files import read_toml
 
     own = Path("molspace.toml")
     name = lab or (str(own) if own.is_file() else "mini")
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     folder = Path()
     for _ in range(_MAX_DEPTH):
         built_in = _LABS / f"{name}.toml"
@@ -116,14 +123,14 @@ def _spaces_of(lab: Any) -> list[str]:
             data = read_toml(path).data
         except MolspaceError:
             break
-        section, head = data.get("spaces"), data.get("lab")
-        if isinstance(section, dict):
-            found.update(dict.fromkeys(section))
+        table, head = data.get(section), data.get("lab")
+        if isinstance(table, dict):
+            names.update(dict.fromkeys(table))
         name = head.get("extends") if isinstance(head, dict) else None
         if not isinstance(name, str):
             break
         folder = path.parent
-    return list(found)
+    return list(names)
 
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:

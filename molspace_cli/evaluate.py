@@ -55,11 +55,9 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Score a space on tasks: zero-shot classification and retrieval in both directions."""
-    from reactions.eval.registry import parse_tasks
-
-    tasks = parse_tasks(task)
     chosen = used.adjustment()
     session, quiet = running.open(), running.quiet
+    tasks = session.lab.parse_tasks(task)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)

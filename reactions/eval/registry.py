@@ -9,7 +9,7 @@ Names are known without importing anything; a set is imported when it is first a
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from reactions.core.errors import MissingError, MolspaceError, UsageError, suggestion
 from reactions.core.local_files import is_dir
+from reactions.core.plugins import load_plugin, package_of, plugins
 from reactions.data.sources.config import OnProgress, silent
 from reactions.eval import tasks as _built_in
 from reactions.eval.task import Task, folded
@@ -57,11 +58,15 @@ def built_in_names() -> tuple[str, ...]:
 
 def task_names() -> tuple[str, ...]:
     """Return the names of all sets, sorted; nothing is imported for it."""
-    return tuple(sorted({*built_in_names(), *(point.name for point in _plugins())}))
+    return tuple(sorted({*built_in_names(), *(point.name for point in plugins(GROUP))}))
 
 
-def evaluation_set(name: str) -> EvaluationSet:
+def evaluation_set(name: str, also: Iterable[str] = ()) -> EvaluationSet:
     """Return a set by its name or an alias, ignoring case and punctuation.
+
+    Args:
+        name: as a person types it.
+        also: names of other sets that may have been meant.
 
     Raises:
         UsageError: no set has this name, the fix names near ones; or several have it.
@@ -75,18 +80,21 @@ def evaluation_set(name: str) -> EvaluationSet:
     for candidate in sets:
         if folded(name) in candidate.task.spellings():
             return candidate
-    raise unknown_task(name, known)
+    near = [*also, *known]
+    raise UsageError(f"unknown task '{name}'", fix=suggestion(name, near), name=name, known=near)
 
 
-def get_task(name: str) -> Task:
-    """Return the task of a set by its name or an alias; see ``evaluation_set``."""
-    return evaluation_set(name).task
+def get_task(name: str, own: Sequence[Task] = ()) -> Task:
+    """Return a task by its name or an alias; see ``evaluation_set``.
 
-
-def unknown_task(name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a name that no set has."""
-    known = list(known)
-    return UsageError(f"unknown task '{name}'", fix=suggestion(name, known), name=name, known=known)
+    Args:
+        name: as a person types it.
+        own: tasks of a lab, whose names no published set has.
+    """
+    for task in own:
+        if folded(task.name) == folded(name):
+            return task
+    return evaluation_set(name, [task.name for task in own]).task
 
 
 def loadable_sets() -> tuple[tuple[EvaluationSet, ...], dict[str, MolspaceError]]:
@@ -125,8 +133,12 @@ def all_tasks() -> tuple[Task, ...]:
     return tasks
 
 
-def parse_tasks(text: str) -> tuple[Task, ...]:
+def parse_tasks(text: str, own: Sequence[Task] = ()) -> tuple[Task, ...]:
     """Return the tasks of a comma-separated list, or all for ``all``; repeats count once.
+
+    Args:
+        text: names or aliases.
+        own: tasks of a lab, which come last in ``all``.
 
     Raises:
         UsageError: a name is unknown, or the list is empty.
@@ -134,11 +146,12 @@ def parse_tasks(text: str) -> tuple[Task, ...]:
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise UsageError("no task given", fix=f"one of: all, {', '.join(task_names())}")
+        known = [*task_names(), *(task.name for task in own)]
+        raise UsageError("no task given", fix=f"one of: all, {', '.join(known)}")
     chosen: dict[str, Task] = {}
     for name in names:
         everything = name.casefold() == "all"
-        for task in all_tasks() if everything else (get_task(name),):
+        for task in (*all_tasks(), *own) if everything else (get_task(name, own),):
             chosen[task.name] = task
     return tuple(chosen.values())
 
@@ -194,12 +207,6 @@ def _places(folder: Path, layout: Layout) -> Iterator[Path]:
                 yield child
 
 
-def _plugins() -> tuple[EntryPoint, ...]:
-    from importlib.metadata import entry_points  # costs more than all else here
-
-    return tuple(entry_points(group=GROUP))
-
-
 def _load(name: str) -> EvaluationSet:
     """Import a set by its exact name.
 
@@ -207,11 +214,11 @@ def _load(name: str) -> EvaluationSet:
         UsageError: several sets have this name, or it is not an ``EvaluationSet`` of this name.
         MissingError: the package that provides it cannot be imported.
     """
-    plugins = [point for point in _plugins() if folded(point.name) == folded(name)]
+    points = [point for point in plugins(GROUP) if folded(point.name) == folded(name)]
     built_in = [known for known in built_in_names() if folded(known) == folded(name)]
-    if len(plugins) + len(built_in) > 1:
+    if len(points) + len(built_in) > 1:
         providers = [f"molspace itself ('{known}')" for known in built_in]
-        providers += [f"{_package(point)} ('{point.name}')" for point in plugins]
+        providers += [f"{package_of(point)} ('{point.name}')" for point in points]
         raise UsageError(
             f"several evaluation sets are called '{name}'",
             why=f"they come from {' and '.join(providers)}",
@@ -221,33 +228,21 @@ def _load(name: str) -> EvaluationSet:
     if built_in:
         definition: EvaluationSet = import_module(f"{_built_in.__name__}.{name}").SET
         return definition
-    return _plugin(plugins[0])
+    return _plugin(points[0])
 
 
 def _plugin(point: EntryPoint) -> EvaluationSet:
     from reactions.eval.published import EvaluationSet
 
-    try:
-        found = point.load()
-    except Exception as error:  # it is somebody else's code: any error may come of it
-        raise MissingError(
-            f"cannot load the evaluation set '{point.name}'",
-            why=f"{_package(point)}, {point.value}: {type(error).__name__}: {error}",
-            fix="fix or uninstall the package that provides it",
-            task=point.name,
-        ) from error
+    found = load_plugin(point, "the evaluation set")
     if isinstance(found, EvaluationSet) and found.task.name == point.name:
         return found
     what = f"a {type(found).__name__}"
     if isinstance(found, EvaluationSet):
         what = f"an evaluation set called '{found.task.name}'"
     raise UsageError(
-        f"the entry point '{point.name}' of {_package(point)} is {what}",
+        f"the entry point '{point.name}' of {package_of(point)} is {what}",
         why=f"{GROUP} takes an EvaluationSet whose task has the entry point's name",
-        fix=f"fix or uninstall {_package(point)}",
+        fix=f"fix or uninstall {package_of(point)}",
         task=point.name,
     )
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.module

@@ -23,6 +23,7 @@ MAIN_SCORES: Mapping[Kind, str] = {
 """What stands for a task of each kind unless it says otherwise."""
 
 SOUND_TEMPLATES = ("This is a sound of {class}.",)
+IMAGE_TEMPLATES = ("a photo of a {class}.",)
 
 CAPTIONS = (
     "text->{m} pools all captions, each a query with one right answer; {m}->text counts the "

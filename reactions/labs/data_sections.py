@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reactions.core.addresses import absolute, is_url
-from reactions.core.errors import DataError, UsageError
+from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.local_files import expand_user
 from reactions.core.paths import DATA_VARIABLE
 from reactions.core.protocols import check_address
 from reactions.core.types import Modality
 from reactions.data.sources.config import Source
-from reactions.eval.registry import Folders
+from reactions.eval.registry import Folders, task_names
 from reactions.labs.schema import (
     Corpora,
     Data,
@@ -79,7 +80,7 @@ def _source(table: Files | Manifest, where: str, path: Path, root: Path) -> Sour
         "check": table.check,
     }
     if isinstance(table, Manifest):
-        return Source(manifest=path.parent / expand_user(_rooted(table.manifest, root)), **common)
+        return Source(manifest=path.parent / expand_user(rooted(table.manifest, root)), **common)
     if isinstance(table, TextFiles):
         common |= {
             "columns": tuple(table.column),
@@ -88,7 +89,7 @@ def _source(table: Files | Manifest, where: str, path: Path, root: Path) -> Sour
             "delimiter": table.delimiter,
             "quoted": table.quoted,
         }
-    places = (_absolute(_rooted(text, root), path, f"{where}.path") for text in table.path)
+    places = (_absolute(rooted(text, root), path, f"{where}.path") for text in table.path)
     return Source(paths=tuple(places), member=table.member.lower(), **common)
 
 
@@ -105,11 +106,14 @@ def _absolute(text: str, path: Path, where: str) -> str:
     return place
 
 
-def _rooted(text: str, root: Path) -> str:
+def rooted(text: str, root: Path) -> str:
+    """Return a path with the folder of data in place of ``$MOLSPACE_DATA``."""
     return text.replace(f"${DATA_VARIABLE}", str(root), 1) if text.startswith("$") else text
 
 
-def read_folders(data: Data, base: Folders, path: Path, root: Path) -> Folders:
+def read_folders(
+    data: Data, base: Folders, path: Path, root: Path, own: Iterable[str] = ()
+) -> Folders:
     """Return where the evaluation sets of a lab file lie.
 
     Args:
@@ -117,10 +121,18 @@ def read_folders(data: Data, base: Folders, path: Path, root: Path) -> Folders:
         base: what the lab that this one extends says.
         path: the file; relative folders start beside it.
         root: what ``$MOLSPACE_DATA`` stands for in paths.
+        own: names of the lab's own sets.
+
+    Raises:
+        UsageError: a name is not that of an evaluation set.
     """
+    known = ("root", *task_names(), *own)
+    for name in data.sets():
+        if name not in known:
+            raise UsageError(f"{path}: unknown key data.{name}", fix=suggestion(name, known))
 
     def folder(text: str) -> Path:
-        return path.parent / expand_user(_rooted(text, root))
+        return path.parent / expand_user(rooted(text, root))
 
     return Folders(
         root=base.root if data.root is None else folder(data.root),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from reactions.core.errors import DataError, MissingError, MolspaceError
@@ -17,7 +18,8 @@ from reactions.data.scan_cache import ScanTable
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.parts import signature_of
 from reactions.encoders.precomputed.folder import open_table
-from reactions.eval.published import EvaluationSet, PublishedSet
+from reactions.eval.own_set import OwnSet
+from reactions.eval.published import EvaluationSet
 from reactions.eval.registry import find_set, loadable_sets
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
@@ -79,6 +81,7 @@ def inventory(lab: Lab) -> list[InventoryEntry]:
     found += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
     sets, broken = loadable_sets()
     found += [_task(lab, each.task) for each in sets if lab.may_have(each.task.name)]
+    found += [_task(lab, own.task) for own in lab.own_tasks.values()]
     return found + [
         InventoryEntry("task", name, "", problem=_said(error), fix=error.fix)
         for name, error in broken.items()
@@ -151,7 +154,7 @@ def _leakage(lab: Lab, corpus: Corpus) -> list[Finding]:
     absent: list[str] = []
     unreadable: list[Finding] = []
     sets, broken = loadable_sets()
-    for task in _captioned(sets):
+    for task in [*_captioned(sets), *_captioned(lab.own_tasks.values())]:
         try:
             evaluated[task] = lab.captions(task)
         except MissingError:
@@ -182,23 +185,27 @@ def leaks(lab: Lab) -> tuple[str, ...]:
     corpus = lab.corpus(TEXT.name)
     if not isinstance(corpus, SourceCorpus):
         return ()
-    published: dict[str, PublishedSet] = {}
+    labels: dict[str, Path] = {}
     for task in _captioned(loadable_sets()[0]):
         with suppress(MissingError):
-            published[task] = find_set(task, lab.data)
-    if not published:
+            labels[task] = find_set(task, lab.data).labels
+    for task in _captioned(lab.own_tasks.values()):
+        with suppress(MissingError):
+            own = lab.own_tasks[task]
+            labels[task] = own.find(own.table, lab.data)
+    if not labels:
         return ()
-    stamps = [entry_of(each.labels).stamp for each in published.values()]
+    stamps = [entry_of(path).stamp for path in labels.values()]
     cached = "leaks-" + digest("leaks", [corpus.name, VERSION])[:32]
-    signature = signature_of([corpus.digest, *published, *stamps])
+    signature = signature_of([corpus.digest, *labels, *stamps])
     if (table := lab.tables.get(cached, signature)) is not None:
         return tuple(table.facts["notices"])
     evaluated: dict[str, list[tuple[str, str]]] = {}
     findings: list[Finding] = []
-    for task, each in published.items():
+    for task in labels:
         try:
-            evaluated[task] = list(each.captions())
-        except DataError as error:
+            evaluated[task] = lab.captions(task)
+        except (DataError, MissingError) as error:
             findings.append(_unchecked(corpus, task, _said(error)))
     findings = leakage(corpus, evaluated, on_progress=lab.on_progress) + findings
     notices = [f"text corpus: {finding.message}" for finding in findings]
@@ -206,7 +213,7 @@ def leaks(lab: Lab) -> tuple[str, ...]:
     return tuple(notices)
 
 
-def _captioned(sets: Iterable[EvaluationSet]) -> list[str]:
+def _captioned(sets: Iterable[EvaluationSet | OwnSet]) -> list[str]:
     """Return the names of the sets whose captions a text corpus may hold."""
     return [each.task.name for each in sets if each.task.has_captions]
 

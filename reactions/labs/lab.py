@@ -13,7 +13,9 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.settings import ReactionSettings
 from reactions.core.types import Corpus, FactorDefaults, Item, Modality
 from reactions.data.sources.config import OnProgress, silent
-from reactions.eval.registry import Folders, find_set
+from reactions.eval.own_set import OwnSet
+from reactions.eval.registry import Folders, find_set, parse_tasks
+from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, captions_in_data
 from reactions.labs.data_sections import CorpusSource
 from reactions.modalities.base import CheckDepth
@@ -40,6 +42,7 @@ class Lab:
         factors: combining factors where a reaction gives none.
         corpora: modality to source.
         data: where published evaluation sets may lie.
+        own_tasks: evaluation sets that the lab file describes, by name.
         world_tasks: whether the mini world's evaluation sets belong to it.
         digests: remembers digests of large files, and scans of corpora beside them.
         on_progress: of the progress of scans.
@@ -57,6 +60,7 @@ class Lab:
     factors: FactorDefaults = field(default_factory=FactorDefaults)
     corpora: Mapping[Modality, CorpusSource] = field(default_factory=dict)
     data: Folders = field(default_factory=Folders)
+    own_tasks: Mapping[str, OwnSet] = field(default_factory=dict, repr=False)
     world_tasks: bool = False
     digests: DigestCache = field(default_factory=DigestCache, repr=False)
     on_progress: OnProgress = field(default=silent, repr=False)
@@ -189,13 +193,18 @@ class Lab:
             MissingError: the lab has no data for it, or they are not where it says.
             DataError: they cannot be used.
         """
-        key = ("set", task, self.data.of(task), self.world_tasks, self.seed, self.digests.folder)
+        places, own = self.data.of(task), self.own_tasks.get(task)
+        key = ("set", task, own, places, self.world_tasks, self.seed, self.digests.folder)
         if key not in self.opened:
             self.opened[key] = self._open_set(task)
         data: BenchmarkData = self.opened[key]
         return data
 
     def _open_set(self, task: str) -> BenchmarkData:
+        if (own := self.own_tasks.get(task)) is not None:
+            from reactions.eval.own_data import read_own
+
+            return read_own(own, self.data, tables=self.tables, on_progress=self.on_progress)
         if self.data.of(task):
             return find_set(
                 task, self.data, tables=self.tables, on_progress=self.on_progress
@@ -221,6 +230,10 @@ class Lab:
             MissingError: the lab has no data for it.
             DataError: its captions cannot be read.
         """
+        if (own := self.own_tasks.get(task)) is not None:
+            from reactions.eval.own_data import own_captions
+
+            return list(own_captions(own, self.data))
         if self.data.of(task):
             return list(find_set(task, self.data).captions())
         return list(captions_in_data(self.benchmark(task)))
@@ -228,10 +241,19 @@ class Lab:
     def may_have(self, task: str) -> bool:
         """Whether the lab says where the data of a task lie, or the mini world has them."""
         if self.data.of(task) or not self.world_tasks:
-            return bool(self.data.of(task))
+            return task in self.own_tasks or bool(self.data.of(task))
         from reactions.labs import mini
 
         return task in mini.TASKS
+
+    def parse_tasks(self, text: str) -> tuple[Task, ...]:
+        """Return the tasks of a comma-separated list, the lab's own among them.
+
+        Raises:
+            UsageError: a name is unknown, or the list is empty.
+            MissingError: a package that provides one cannot be imported.
+        """
+        return parse_tasks(text, [own.task for own in self.own_tasks.values()])
 
     def sample_items(self) -> list[Item]:
         """Return the lab's few items to try inference on; empty if it has none."""

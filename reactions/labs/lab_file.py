@@ -25,6 +25,7 @@ from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.schema import DefaultFactors, LabFile
 from reactions.labs.space_sections import Model, read_spaces
+from reactions.labs.task_sections import read_tasks
 from reactions.labs.toml_files import TomlFile, read_toml
 from reactions.labs.trust import Mention, allow, mentions, refusal, verdict
 from reactions.weights.locate import NamedWeights, WeightLocator
@@ -173,6 +174,10 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
     uris.update({name: space.uri for name, space in own.items() if isinstance(space, Model)})
     corpora = {**(base.corpora if base else {}), **read_corpora(file.corpora, path, opened.root)}
+    own_tasks = {
+        **(base.own_tasks if base else {}),
+        **read_tasks(file.tasks, path, opened.root),
+    }
     world_tasks, seed = head.world_tasks, head.seed
     if world_tasks is None:
         world_tasks = base.world_tasks if base else False
@@ -195,7 +200,10 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         settings=_settings(file, base, path),
         factors=_factors(file.factors, base),
         corpora=corpora,
-        data=read_folders(file.data, base.data if base else Folders(), path, opened.root),
+        data=read_folders(
+            file.data, base.data if base else Folders(), path, opened.root, own_tasks
+        ),
+        own_tasks=own_tasks,
         world_tasks=world_tasks,
         digests=opened.digests,
         uris=uris,

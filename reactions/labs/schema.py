@@ -11,7 +11,7 @@ compile each of them again.
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -284,6 +284,97 @@ class Corpora(Section):
             raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, known))
 
 
+# --- [tasks.NAME] ------------------------------------------------------------------------
+
+
+def _any_modality(schema: JsonSchemaValue) -> None:
+    column = schema.pop("additionalProperties")
+    schema["properties"] |= dict.fromkeys(registry.names(), column)
+    schema["additionalProperties"] = False
+
+
+class OwnTask(_Items):
+    """An evaluation set of one's own: a table of files (path), or folders."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_any_modality)
+    __pydantic_extra__: dict[str, Columns]
+
+    kind: Literal["retrieval", "classification", "multilabel"] = Field(
+        description="Pairs to be found in both directions, or items of one class, or of several."
+    )
+    path: str = Field(
+        "",
+        description="A csv, tsv, jsonl or parquet file; modalities name its columns then. Without "
+        "it they name folders: pairs have the same names, classes a folder each.",
+    )
+    folder: str = Field("", description="Where the files lie that the table names; beside it.")
+    labels: Columns = Field([], alias="class", description="Columns that hold the classes.")
+    separator: str = Field("", description="Between several classes in one field.")
+    templates: Texts = Field([], description='Prompts, such as "a photo of a {class}."')
+    main_score: str = Field("", description="The metric that stands for the set.")
+    title: str = Field("", description="What lists call it; its name by default.")
+    licence: str = Field("", description="Of its data.")
+    citation: str = Field("", description="Author and year.")
+    id: Column | None = Field(None, description="Column of the ids; else files' names are ids.")
+    header: bool = Field(True, description="Of csv and tsv: the first row names the columns.")
+    delimiter: Delimiter = Field("", description="Of csv and tsv; found by itself if usual.")
+    quoted: bool | None = Field(None, description='Of csv and tsv: whether "..." are fields.')
+
+    MISSING_FIX = 'kind = "retrieval", "classification" or "multilabel"'
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Refuse what is neither a key nor a modality."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        if key not in (names := [*known, *registry.names()]):
+            raise mistake("unknown key ", f".{key}", suggestion(key, names))
+
+    @property
+    def media(self) -> Mapping[str, list[str | int]]:
+        """Modalities, as they stand in the file, with their columns or folders."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Self:
+        needed = 2 if self.kind == "retrieval" else 1
+        if len(self.media) != needed:
+            named = ", ".join(self.media) or "none"
+            raise mistake(
+                "",
+                f" names {len(self.media)} modalities ({named}); {self.kind} takes {needed}",
+                'audio = "COLUMN" with path = "TABLE.csv", or audio = "FOLDER" without path',
+            )
+        for modality, columns in self.media.items():
+            if not self.path and (len(columns) != 1 or not isinstance(columns[0], str)):
+                raise mistake(
+                    "",
+                    f".{modality} is not one folder",
+                    f'{modality} = "FOLDER", or path = "TABLE.csv" and columns of it',
+                )
+            if not self.path and registry.get(modality).inline:
+                raise mistake(
+                    "",
+                    f".{modality} is not a folder of files: {modality} comes in tables",
+                    'path = "TABLE.csv", and the columns of it',
+                )
+        if len(self.labels) and self.kind == "retrieval":
+            raise mistake("", ".class does not go with retrieval", "remove it")
+        if not self.labels and self.path and self.kind != "retrieval":
+            raise mistake("", ".class is missing", 'class = "COLUMN" with the names of the classes')
+        if self.kind == "multilabel" and not self.path:
+            raise mistake("", ".path is missing: several classes of an item come in tables")
+        if self.separator and self.kind != "multilabel":
+            raise mistake("", ".separator goes with multilabel alone", "remove it")
+        for key in () if self.path else _OF_TABLES:
+            if key in self.model_fields_set:
+                name = OwnTask.model_fields[key].alias or key
+                raise mistake("", f".{name} goes with path, a table", "remove it, or give path")
+        return self
+
+
+_OF_TABLES = ("folder", "labels", "separator", "id", "header", "delimiter", "quoted")
+
+
 # --- [data] ------------------------------------------------------------------------------
 
 
@@ -296,9 +387,14 @@ class DataFolder(Section):
 
 
 def _name_tasks(schema: JsonSchemaValue) -> None:
-    one = schema.pop("additionalProperties")
-    schema["properties"] |= dict.fromkeys(task_names(), one)
-    schema["additionalProperties"] = False
+    schema["properties"] |= dict.fromkeys(task_names(), schema["additionalProperties"])
+
+
+def _own_tasks(schema: JsonSchemaValue) -> None:
+    # Only a file with sets of its own may say where others than those known lie.
+    names = {"propertyNames": {"enum": ["root", *task_names()]}}
+    schema["if"] = {"not": {"required": ["tasks"]}}
+    schema["then"] = {"properties": {"data": names}}
 
 
 class Data(Section):
@@ -311,9 +407,16 @@ class Data(Section):
 
     @classmethod
     def check_key(cls, key: str) -> None:
-        """Refuse what is not the name of an evaluation set."""
-        if key not in (known := ("root", *task_names())):
-            raise mistake("unknown key ", f".{key}", suggestion(key, known))
+        """Take any name: it may be that of a set of one's own (``read_folders`` checks it)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_values(cls, table: Any) -> Any:
+        for key, value in table.items() if isinstance(table, Mapping) else ():
+            known = ("root", *task_names())
+            if key not in known and not isinstance(value, Mapping):
+                raise mistake("unknown key ", f".{key}", suggestion(key, known))
+        return table
 
     def sets(self) -> Mapping[str, DataFolder]:
         """Return the sets that it names, by task."""
@@ -331,6 +434,8 @@ def _table() -> Any:
 class LabFile(Section):
     """A lab of molspace: spaces, corpora, evaluation sets and hyper-parameters."""
 
+    model_config = ConfigDict(json_schema_extra=_own_tasks)
+
     lab: Head = _table()
     reaction: Reaction = _table()
     factors: DefaultFactors = _table()
@@ -339,6 +444,9 @@ class LabFile(Section):
     )
     corpora: Corpora = _table()
     data: Data = _table()
+    tasks: Annotated[dict[str, OwnTask], BeforeValidator(check_table)] = Field(
+        {}, description="Evaluation sets of one's own, by name."
+    )
 
 
 class _TomlSchema(GenerateJsonSchema):

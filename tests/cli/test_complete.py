@@ -23,7 +23,7 @@ def context(**params):
 def test_the_tasks_are_the_library_s():
     from reactions.eval.registry import task_names
 
-    assert ["all", *task_names()] == complete.tasks("")
+    assert ["all", *task_names()] == complete.tasks(context(), "")
 
 
 def test_spaces_of_the_default_and_of_a_named_lab(tmp_path):
@@ -42,9 +42,9 @@ def test_a_broken_lab_file_offers_nothing_and_says_nothing(tmp_path, text):
 
 
 def test_lists_of_tasks_go_on_after_a_comma():
-    assert complete.tasks("esc50,f") == ["esc50,flickr30k", "esc50,flickrnet"]
-    assert complete.tasks("a") == ["all", "audiocaps", "audioset"]
-    assert "esc50,esc50" not in complete.tasks("esc50,")
+    assert complete.tasks(context(), "esc50,f") == ["esc50,flickr30k", "esc50,flickrnet"]
+    assert complete.tasks(context(), "a") == ["all", "audiocaps", "audioset"]
+    assert "esc50,esc50" not in complete.tasks(context(), "esc50,")
 
 
 def test_labs_bundles_weights_and_reactions(tmp_path):

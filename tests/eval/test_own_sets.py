@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from media_files import image_bytes, put
@@ -13,6 +14,11 @@ from media_files import image_bytes, put
 from molspace_cli import complete
 from reactions.core.errors import MissingError, UsageError
 from reactions.eval import registry
+
+
+def context(**params):
+    return SimpleNamespace(params=params)
+
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_task"
@@ -99,7 +105,7 @@ def test_its_captions_are_compared_with_text_corpora(postcards, sets):
 
 
 def test_it_is_offered_and_near_names_are(postcards):
-    assert complete.tasks("po") == ["postcards"]
+    assert complete.tasks(context(), "po") == ["postcards"]
     assert "postcards" in registry.task_names()
     with pytest.raises(UsageError, match="unknown task 'poscards'") as caught:
         registry.get_task("poscards")
@@ -111,7 +117,7 @@ def test_it_is_offered_and_near_names_are(postcards):
 def test_names_are_known_without_importing_it(postcards):
     registry.task_names()
     registry.get_task("clotho")
-    complete.tasks("")
+    complete.tasks(context(), "")
     assert "molspace_postcards" not in sys.modules
 
 

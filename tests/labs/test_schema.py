@@ -49,6 +49,9 @@ def test_our_labs_and_examples_are_valid(path):
         "[[corpora.text]]\npath = 'x'\n[[corpora.text]]\nmanifest = 'y'",
         "[factors.sigma]\nsmell = 1",
         "[reaction]\nlearning_rate = 1\nbatch_size = 2\nholdout = 0",
+        "[tasks.x]\nkind = 'retrieval'\npath = 'x.csv'\naudio = 'a'\ntext = ['b', 'c']",
+        "[tasks.x]\nkind = 'multilabel'\npath = 'x.csv'\nimage = 0\nclass = 1\nseparator = ';'",
+        "[tasks.x]\nkind = 'classification'\nimage = 'x'\n[data.x]\npath = 'y'",
     ],
 )
 def test_what_a_lab_may_say_is_valid(text):
@@ -93,6 +96,9 @@ def test_what_a_lab_may_say_is_valid(text):
         "[[corpora.text]]\nworld = 3",
         "[data.esc5]\npath = 'x'",
         "[data.esc50]",
+        "[tasks.x]",
+        "[tasks.x]\nkind = 'ranking'\naudio = 'x'",
+        "[tasks.x]\nkind = 'retrieval'\naudi = 'x'",
     ],
 )
 def test_what_a_lab_may_not_say_is_underlined(text):

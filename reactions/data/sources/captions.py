@@ -240,7 +240,7 @@ def _jsonl(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) ->
             if (found := caption_column(names)) is not None:
                 columns = (names[found],)
             keys = keys or names or ["(none)"]
-        id, why = _id(record, str(source.id_column), number)
+        id, why = row_id(record, str(source.id_column), number)
         yield _Row(id, place, [("", why)] if why else captions_in(record, columns), bool(why))
     if keys and not columns:
         raise which_column(file, f"its first record's keys: {', '.join(keys)}"[:_SHOWN])
@@ -253,7 +253,7 @@ def _table(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) ->
         place = f"{file.url}:{record.line_number}"
         id, why = str(number), record.why
         if not why and record.id is not None:
-            id, why = _id({source.id_column: record.id}, source.id_column, number)
+            id, why = row_id({source.id_column: record.id}, source.id_column, number)
         if why:
             yield _Row(id, place, [("", why)], True)
         else:
@@ -264,7 +264,7 @@ def _parquet(file: Entry, stream: BinaryIO, source: Source) -> Iterator[_Row]:
     for number, (id_value, values) in enumerate(read_parquet(file, stream, source), start=1):
         id, why = str(number), ""
         if source.id_column != "":
-            id, why = _id({source.id_column: id_value}, source.id_column, number)
+            id, why = row_id({source.id_column: id_value}, source.id_column, number)
         place = f"{file.url}:{number}"
         yield _Row(id, place, [("", why)] if why else _each(values), bool(why))
 
@@ -334,7 +334,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _id(record: Any, column: str | int, number: int) -> tuple[str, str]:
+def row_id(record: Any, column: str | int, number: int) -> tuple[str, str]:
     """Return a row's id, or its number and the reason it has none."""
     if column == "":
         return str(number), ""

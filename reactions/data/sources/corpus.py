@@ -51,6 +51,7 @@ class SourceCorpus:
         parts: with the source of each; ids of several parts begin with the part's number,
             from 1.
         tables: where digests and lists of bad items are kept.
+        section: of the lab file that names it, for errors; "" means ``corpora.MODALITY``.
 
     Raises:
         DataError: nothing is usable, more than ``max_bad`` of a source is not, or an id to
@@ -64,7 +65,9 @@ class SourceCorpus:
         parts: Sequence[tuple[Part, Source]],
         *,
         tables: TableCache,
+        section: str = "",
     ) -> None:
+        self._section = section or f"corpora.{modality}"
         self.name = name
         self.modality = modality
         self._tables = tables
@@ -266,7 +269,7 @@ class SourceCorpus:
             f"{len(bad)} of {len(part)} {self.modality} items cannot be used: corpus '{self.name}'",
             why="; ".join(lines) + listed,
             fix=f"{recode}fix or remove them, name them in skip, or raise max_bad "
-            f"(now {source.max_bad:g}) under [corpora.{self.modality}]",
+            f"(now {source.max_bad:g}) under [{self._section}]",
             corpus=self.name,
             n_bad=len(bad),
             n_rows=len(part),

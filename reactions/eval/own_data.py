@@ -1,0 +1,188 @@
+"""Data of evaluation sets of one's own: scanned, with what cannot be used left out and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.core.errors import DataError
+from reactions.core.file_names import nfc
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
+from reactions.data.sources.config import OnProgress, silent
+from reactions.data.sources.corpus import SourceCorpus
+from reactions.data.sources.files import files_part
+from reactions.data.sources.parts import FilePart, Part, TextPart
+from reactions.eval.own_items import ItemReader, Side
+from reactions.eval.own_set import OwnSet
+from reactions.eval.registry import Folders
+from reactions.eval.task_data import (
+    BenchmarkData,
+    ClassificationData,
+    MultilabelData,
+    RetrievalData,
+)
+from reactions.modalities.registry import get
+from reactions.modalities.suffixes import describe_others
+
+
+def read_own(
+    own: OwnSet, folders: Folders, *, tables: TableCache, on_progress: OnProgress = silent
+) -> BenchmarkData:
+    """Return the items of a set that can be used.
+
+    Args:
+        own: the set.
+        folders: where it may lie; beside the lab file comes last.
+        tables: remembers scans of its files.
+        on_progress: of the progress of scans.
+
+    Raises:
+        MissingError: the table or a folder is not there.
+        DataError: it is damaged, nothing of it can be used, or too much cannot.
+    """
+    reader = ItemReader(own, folders)
+    scan = _Scan(own, reader, tables, on_progress)
+    return _retrieval(scan) if own.task.kind == "retrieval" else _labelled(scan)
+
+
+def own_captions(own: OwnSet, folders: Folders) -> Iterator[tuple[str, str]]:
+    """Yield (id, caption), whether the media are there or not; nothing without captions.
+
+    Raises:
+        MissingError: the table is not there.
+        DataError: it is damaged.
+    """
+    if own.task.has_captions:
+        _, captions = ItemReader(own, folders).pairs()
+        for id, text, why in zip(captions.ids, captions.texts, captions.whys, strict=True):
+            if not why:
+                yield id, text
+
+
+class _Scan:
+    """What turns rows into corpora.
+
+    Args:
+        own: the set.
+        reader: of its items.
+        tables: remembers scans.
+        on_progress: of the progress of scans.
+    """
+
+    def __init__(
+        self, own: OwnSet, reader: ItemReader, tables: TableCache, on_progress: OnProgress
+    ) -> None:
+        self.own = own
+        self.reader = reader
+        self._tables = tables
+        self._on_progress = on_progress
+
+    def part(self, side: Side, remarks: Sequence[str] = ()) -> Part:
+        """Scan the files of a side, and add remarks for people; texts are scanned already."""
+        name = f"{self.own.task.name} {side.modality}"
+        notices = list(remarks)
+        if side.others:
+            notices.append(describe_others(side.others, side.modality))
+        facts: dict[str, Any] = {"notices": notices} if notices else {}
+        table = self.reader.table
+        if get(side.modality).inline:
+            assert table is not None  # inline items are columns
+            columns = {"id": side.ids, "text": side.texts, "place": side.places, "why": side.whys}
+            packed = {key: Strings.pack(values) for key, values in columns.items()}
+            return TextPart(name, ScanTable(packed, facts), table.stamp, table.size_bytes)
+        part = files_part(
+            name,
+            list(zip(side.ids, side.entries, strict=True)),
+            side.modality,
+            key=f"{name} {table.url if table else self.own.base}",
+            tables=self._tables,
+            depth=self.own.source.check,
+            on_progress=self._on_progress,
+        )
+        whys = zip(side.whys, part.table.strings("why"), strict=True)
+        scanned = {
+            **part.table.columns,
+            "place": Strings.pack(side.places),
+            "why": Strings.pack(why or fault for why, fault in whys),
+        }
+        facts = {**part.table.facts, **facts}
+        return FilePart(name, ScanTable(scanned, facts), part.signature, part.size_bytes)
+
+    def skipped(self, side: Side) -> NDArray[np.bool_]:
+        """Return which rows the lab file leaves out."""
+        named = {nfc(self.reader.id_of(id)): id for id in self.own.source.skip}
+        ids = [nfc(id) for id in side.ids]
+        if unknown := sorted(named.keys() - set(ids)):
+            raise DataError(
+                f"task '{self.own.task.name}' has no item '{named[unknown[0]]}' to skip",
+                fix="ids are what the column of ids says, else the names of files",
+                task=self.own.task.name,
+            )
+        return np.array([id in named for id in ids], np.bool_)
+
+    def corpus(self, side: Side, part: Part, kept: NDArray[np.bool_]) -> SourceCorpus:
+        """Return the usable rows of a part among those that are kept."""
+        left_out = frozenset(part.ids(np.flatnonzero(~kept)))
+        return SourceCorpus(
+            f"{self.own.task.name} {side.modality}",
+            side.modality,
+            [(part, replace(self.own.source, skip=left_out))],
+            tables=self._tables,
+            section=f"tasks.{self.own.task.name}",
+        )
+
+
+def _retrieval(scan: _Scan) -> RetrievalData:
+    left, right = scan.reader.pairs()
+    left_part, right_part = scan.part(left, scan.reader.remarks), scan.part(right)
+    row_of = {id: row for row, id in enumerate(left.ids)}
+    owners = np.array([row_of[owner] for owner in right.owners], np.int64)
+    wanted = ~scan.skipped(left)
+    paired_right = right_part.good & (left_part.good & wanted)[owners]
+    paired_left = np.isin(np.arange(len(left.ids)), owners[paired_right])
+    if not paired_right.any():
+        raise _no_pairs(scan, left_part, right_part)
+    # What is damaged stays, to be counted; what lost its partner alone is only left out.
+    lefts = scan.corpus(left, left_part, (paired_left | ~left_part.good) & wanted)
+    rights = scan.corpus(right, right_part, (paired_right | ~right_part.good) & wanted[owners])
+    new_row = np.cumsum(paired_left) - 1
+    return RetrievalData(
+        left=lefts, right=rights, owner=new_row[owners[paired_right]], expected=len(left.ids)
+    )
+
+
+def _no_pairs(scan: _Scan, *parts: Part) -> DataError:
+    task = scan.own.task
+    faults = []
+    for part, modality in zip(parts, (task.query, task.other), strict=True):
+        bad = np.flatnonzero(~part.good)
+        if len(bad):
+            why = part.table.strings("why").at(bad[:1])[0]
+            place = part.places(bad[:1])[0]
+            faults.append(f"{len(bad)} of {len(part)} {modality} items, {place}: {why}")
+    return DataError(
+        f"no item of task '{task.name}' has both {task.query} and {task.other} that can be used",
+        why="; ".join(faults) or "the lab file skips all of them",
+        fix=f"correct [tasks.{task.name}] in the lab file, or the files",
+        task=task.name,
+    )
+
+
+def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
+    side = scan.reader.labelled()
+    part, wanted = scan.part(side, scan.reader.remarks), ~scan.skipped(side)
+    queries = scan.corpus(side, part, wanted)
+    classes = tuple(sorted({label for labels in side.labels for label in labels}))
+    number = {label: i for i, label in enumerate(classes)}
+    rows = [[number[label] for label in side.labels[i]] for i in np.flatnonzero(part.good & wanted)]
+    if scan.own.task.kind == "classification":
+        labels = np.array([first for first, *_ in rows], np.int64)
+        return ClassificationData(queries, labels, classes, expected=len(side.ids))
+    targets = np.zeros((len(rows), len(classes)), np.bool_)
+    for i, row in enumerate(rows):
+        targets[i, row] = True
+    return MultilabelData(queries, targets, classes, expected=len(side.ids))

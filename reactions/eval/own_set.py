@@ -1,0 +1,65 @@
+"""Evaluation sets that a lab file describes without code: what they are and where they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reactions.core.errors import MissingError
+from reactions.core.file_names import as_stored
+from reactions.core.local_files import exists
+from reactions.core.types import Modality
+from reactions.data.sources.config import Source
+from reactions.eval.registry import Folders
+from reactions.eval.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSet:
+    """An evaluation set, as a lab file describes it.
+
+    Attributes:
+        task: its description and protocol.
+        base: folder that relative paths start from, unless a folder of data has them.
+        media: modality to its columns of the table; without a table, to its folder. The modality
+            of the queries, or left items, comes first.
+        table: a csv, tsv, jsonl or parquet file; "" for folders.
+        folder: where the files lie that the table names; "" means beside it.
+        classes: columns of the table that hold the class, or the classes.
+        separator: what separates several classes in one field; "" where a field holds one.
+        source: how the table is written, its column of ids, what is left out.
+    """
+
+    task: Task
+    base: Path
+    media: tuple[tuple[Modality, tuple[str | int, ...]], ...]
+    table: str = ""
+    folder: str = ""
+    classes: tuple[str | int, ...] = ()
+    separator: str = ""
+    source: Source = field(default_factory=Source)
+
+    def find(self, name: str, folders: Folders) -> Path:
+        """Return a table or folder of the set.
+
+        Args:
+            name: a path, absolute or relative.
+            folders: where the set may lie; beside the lab file comes last.
+
+        Raises:
+            MissingError: it is nowhere that it may lie.
+        """
+        task = self.task.name
+        places = [place for folder in folders.of(task) for place in (folder / task, folder)]
+        paths = dict.fromkeys(as_stored(place / name) for place in (*places, self.base))
+        for path in paths:
+            if exists(path):
+                return path
+        raise MissingError(
+            f"no data for task '{task}': there is no '{name}'",
+            why=f"looked for {', '.join(map(str, paths))}",
+            fix=f"correct [tasks.{task}] in the lab file, or say where the set lies: "
+            f'[data.{task}] with path = "FOLDER", or --data FOLDER',
+            task=task,
+            looked=[str(path) for path in paths],
+        )
