@@ -41,7 +41,6 @@ from reactions.products.bundle_reference import (
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run.events import Event, PlanFinished, PlanStarted, StoreWarning, ignore
-from reactions.run.executor import make_executor
 from reactions.store import Store
 
 if TYPE_CHECKING:
@@ -291,6 +290,8 @@ class Session:
 
     def run(self, targets: Sequence[Step]) -> Mapping[str, Artifact]:
         """Run steps, or take their results from the store."""
+        from reactions.run.executor import make_executor  # of no use where nothing has to run
+
         executor = make_executor(
             self.executor,
             self.store,

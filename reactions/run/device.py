@@ -77,15 +77,15 @@ def resolve_devices(name: str) -> tuple[str, ...]:
         return ("cpu",)
     if name in ("auto", "cuda") and count:
         return tuple(f"cuda:{index}" for index in range(count))
-    found = []
+    devices = []
     for part in parts:
         index = int(part.partition(":")[2] or 0)
         if index >= count:
             why = f"torch sees {count} CUDA device(s)" if count else "torch sees no CUDA device"
             fix = f"--device cuda:0 to cuda:{count - 1}, or cpu" if count else "--device cpu"
             raise UsageError(f"no device '{part}'", why=why, fix=fix, device=part, found=count)
-        found.append(f"cuda:{index}")
-    return tuple(found)
+        devices.append(f"cuda:{index}")
+    return tuple(devices)
 
 
 @contextmanager

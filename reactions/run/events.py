@@ -1,4 +1,4 @@
-"""What an executor tells while it works. Only events flow back from a run."""
+"""What an executor reports while it works. Only events flow back from a run."""
 
 from __future__ import annotations
 

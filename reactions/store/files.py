@@ -57,7 +57,7 @@ _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTS
 
 @contextmanager
 def disk_errors(root: Path, doing: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says why and how to mend it.
+    """Turn an OSError into a StoreError that says why and how to fix it.
 
     Args:
         root: the store's folder.

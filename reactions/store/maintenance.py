@@ -112,16 +112,16 @@ def verify(layout: Layout) -> Iterator[Problem]:
         try:
             manifest = Manifest.read(folder / MANIFEST_JSON)
             label = manifest.label
-            found = manifest.problems(folder, full=True)
+            problems = manifest.problems(folder, full=True)
             if layout.entry(manifest.key) != folder:
-                found.append(f"it says it is {manifest.key[:12]}")
+                problems.append(f"it says it is {manifest.key[:12]}")
         except FileNotFoundError:
-            found = ["its manifest is missing"]
+            problems = ["its manifest is missing"]
         except (OSError, ValueError) as error:
-            found = [str(error)]
-        if found and folder.exists():  # else gc was faster
-            # All at once: whoever reads them may move the folder after the first.
-            yield from [Problem(folder.name, label, what, folder) for what in found]
+            problems = [str(error)]
+        if problems and folder.exists():  # else gc was faster
+            # All at once: the caller may move the folder after the first.
+            yield from [Problem(folder.name, label, what, folder) for what in problems]
 
 
 def sweep(layout: Layout) -> list[Path]:
@@ -156,17 +156,17 @@ def gc(
 
 
 def _chosen(
-    found: list[EntryInfo],
+    infos: list[EntryInfo],
     keep: set[Digest] | None,
     older_than_s: float | None,
     max_bytes: int | None,
 ) -> list[EntryInfo]:
     """Return the entries that have to go, least recently used first."""
-    found.sort(key=lambda entry: (entry.last_used, entry.key))
-    free = [entry for entry in found if keep is None or entry.key not in keep]
+    infos.sort(key=lambda entry: (entry.last_used, entry.key))
+    free = [entry for entry in infos if keep is None or entry.key not in keep]
     if older_than_s is None and max_bytes is None:
         return free if keep is not None else []
-    now, total = datetime.now(UTC), sum(entry.size_bytes for entry in found)
+    now, total = datetime.now(UTC), sum(entry.size_bytes for entry in infos)
     chosen = []
     for entry in free:
         idle_s = (now - entry.last_used).total_seconds()

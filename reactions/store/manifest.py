@@ -102,12 +102,12 @@ class Manifest:
 
     def problems(self, folder: Path, *, full: bool) -> list[str]:
         """Return what is wrong with the files; see ``ShardFile.problem``."""
-        found = (
+        problems = (
             shard.problem(folder, full=full)
             for record in self.arrays.values()
             for shard in record.shards
         )
-        return [problem for problem in found if problem]
+        return [problem for problem in problems if problem]
 
     def to_json(self) -> JSON:
         """Return the JSON object that ``read`` reads."""

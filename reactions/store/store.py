@@ -297,7 +297,7 @@ class Store:
             keep: keys that stay in any case; with no other criterion, all others go.
             older_than_s: entries not used for so many seconds go.
             max_bytes: the least recently used go until the rest takes at most so much.
-            dry_run: only tell.
+            dry_run: only report what would go.
 
         Raises:
             StoreError: the store is of another version, or cannot be changed.

@@ -111,8 +111,10 @@ def test_any_plan_runs_once_in_order_and_gives_the_same_bytes(plan, workers):
         with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):
             store = Store(Path(folder))
             targets = [recorder.steps[position] for position in sorted(chosen)]
-            found = executor(store, seen, device=device, load_encoder=recorder.load).run(targets)
-            assert found.keys() == {step.key for step in targets}
+            artifacts = executor(store, seen, device=device, load_encoder=recorder.load).run(
+                targets
+            )
+            assert artifacts.keys() == {step.key for step in targets}
             assert_sound(store)
             made.append(contents(store.root))
         assert recorder.calls == shards

@@ -77,9 +77,9 @@ def test_arrays_of_many_shards_are_read_with_few_files_open(tmp_path):
                              n_rows=50, shard_rows=1)
 
         steps = [rows(seed) for seed in range(4)]
-        found = executor(store).run(steps)
+        artifacts = executor(store).run(steps)
         for step in steps:  # all of them stay in use
-            assert np.array_equal(found[step.key].arrays["x"][:].ravel(),
+            assert np.array_equal(artifacts[step.key].arrays["x"][:].ravel(),
                                   np.arange(50) + step.preimage["params"]["seed"])
     """
     run(code, tmp_path)

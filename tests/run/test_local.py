@@ -31,10 +31,10 @@ def test_a_plan_runs_once_in_order(store):
     ran, seen = [], []
     steps = diamond(ran)
     d = steps[-1]
-    found = executor(store, seen).run([d])
+    artifacts = executor(store, seen).run([d])
     # a: 1; b: 2 + 4 * 1; c: 3 + 4 * 1; d: 4 + 4 * (6 + 7)
-    assert np.array_equal(found[d.key].arrays["x"][:], np.full((2, 2), 56.0))
-    assert found[d.key].meta == {"label": "d"}
+    assert np.array_equal(artifacts[d.key].arrays["x"][:], np.full((2, 2), 56.0))
+    assert artifacts[d.key].meta == {"label": "d"}
     assert ran == ["a", "b", "c", "d"]
     expected = tuple(ev.Expected(step.key, "train", 0.0) for step in steps)
     assert seen[0] == ev.PlanStarted(4, 0, expected)
@@ -94,9 +94,9 @@ def test_order_depends_on_nothing_but_the_plan(store, tmp_path):
 
 def test_the_same_step_built_twice_runs_once(store):
     ran = []
-    found = executor(store).run([counting(ran, "a"), counting(ran, "a")])
+    artifacts = executor(store).run([counting(ran, "a"), counting(ran, "a")])
     assert ran == ["a"]
-    assert len(found) == 1
+    assert len(artifacts) == 1
 
 
 def test_plans_deeper_than_the_recursion_limit(store):
@@ -119,8 +119,8 @@ def test_no_targets(store):
 def test_the_shard_size_changes_nothing(store, shard_rows):
     ran = []
     step = by_rows(ran, 10, shard_rows, seed=5)
-    found = executor(store).run([step])[step.key].arrays["x"]
-    assert np.array_equal(found.to_array().ravel(), np.arange(10) + 5)
+    rows = executor(store).run([step])[step.key].arrays["x"]
+    assert np.array_equal(rows.to_array().ravel(), np.arange(10) + 5)
     assert len(ran) == -(-10 // shard_rows)
     assert not any((store.root / "partial").iterdir())
 
@@ -138,9 +138,9 @@ def test_an_interrupted_step_resumes_at_the_shard(store):
     assert list((store.root / "tmp").iterdir()) == []
     assert list((store.root / "locks").iterdir()) == []
     step = by_rows(ran, 10, 3)
-    found = executor(store, seen).run([step])[step.key].arrays["x"]
+    rows = executor(store, seen).run([step])[step.key].arrays["x"]
     assert ran == [(0, 3), (3, 6), (6, 9), (9, 10)]
-    assert np.array_equal(found.to_array().ravel(), np.arange(10))
+    assert np.array_equal(rows.to_array().ravel(), np.arange(10))
     started = next(e for e in seen if isinstance(e, ev.StepStarted))
     assert (started.done, started.total) == (6, 10)
 
@@ -156,7 +156,7 @@ def test_progress_counts_rows_of_the_whole_step(store):
     ]
 
 
-def test_progress_is_throttled_but_the_end_is_told(store):
+def test_progress_is_throttled_but_the_end_is_reported(store):
     def run(context, inputs, start, stop):
         for i in range(1, 1001):
             context.progress(i, 1000, "steps")

@@ -122,12 +122,12 @@ def test_finished_steps_survive_a_failure(store):
     assert ran == ["a"]
 
 
-def test_warnings_of_the_store_go_back_to_whom_they_went(store):
-    heard = []
-    store.warn = heard.append
+def test_warnings_of_the_store_go_where_they_went_before(store):
+    warnings = []
+    store.warn = warnings.append
     executor(store).run([counting([], "a")])
     store.warn("later")
-    assert heard == ["later"]
+    assert warnings == ["later"]
 
 
 def test_the_handler_of_sigterm_is_given_back(store):
@@ -135,7 +135,7 @@ def test_the_handler_of_sigterm_is_given_back(store):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_store_that_cannot_be_written_is_told_before_anything_runs(tmp_path):
+def test_a_store_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     ran: list[str] = []

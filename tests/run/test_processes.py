@@ -24,8 +24,8 @@ def test_hits_import_no_torch(store):
     executor(store).run([step])
     code = """
         step = by_rows([], 4, 2)
-        found = executor(store, device="auto").run([step])
-        assert found[step.key].arrays["x"][:].shape == (4, 1)
+        artifacts = executor(store, device="auto").run([step])
+        assert artifacts[step.key].arrays["x"][:].shape == (4, 1)
         assert "torch" not in sys.modules
     """
     finish(spawn(code, store.root))
@@ -59,8 +59,8 @@ executor(store).run([by_rows([], 10, 3, hook=lambda start: (note(start), hook(st
     step = by_rows(ran, 10, 3)
     again = Store(store.root, warn=warnings.append)
     assert again.lookup(step.key) is None
-    found = executor(again).run([step])[step.key].arrays["x"]
-    assert np.array_equal(found.to_array().ravel(), np.arange(10))
+    rows = executor(again).run([step])[step.key].arrays["x"]
+    assert np.array_equal(rows.to_array().ravel(), np.arange(10))
     assert warnings == []
     assert list(again.verify()) == []
     assert len(made) + len(ran) <= 5  # of four shards, only the one in flight was made twice
@@ -91,8 +91,8 @@ executor(store, device="cpu,cpu").run([by_rows([], 12, 3, hook=hook)])
     made, ran, warnings = log_of(store.root), [], []
     step = by_rows(ran, 12, 3)
     again = Store(store.root, warn=warnings.append)
-    found = executor(again).run([step])[step.key].arrays["x"]
-    assert np.array_equal(found.to_array().ravel(), np.arange(12))
+    rows = executor(again).run([step])[step.key].arrays["x"]
+    assert np.array_equal(rows.to_array().ravel(), np.arange(12))
     assert warnings == []
     assert list(again.verify()) == []
     assert sorted(made, key=int) == ["0", "3", "6", "9"]
@@ -134,8 +134,8 @@ def test_a_run_killed_at_each_touch_of_the_disk_resumes(tmp_path):
             ran, warnings = [], []
             again = Store(root, warn=warnings.append)
             step = by_rows(ran, 4, 2)
-            found = executor(again).run([step])[step.key].arrays["x"]
-            assert found.to_array().ravel().tolist() == [0, 1, 2, 3], points
+            rows = executor(again).run([step])[step.key].arrays["x"]
+            assert rows.to_array().ravel().tolist() == [0, 1, 2, 3], points
             assert os.fstat(made).st_size + len(ran) <= 3, points
             assert (warnings, list(again.verify())) == ([], []), points
             os.close(made)
@@ -165,8 +165,8 @@ def test_two_processes_share_one_step(store):
     code = """
         step = by_rows([], 6, 2, hook=lambda start: (note(start), time.sleep(0.1)))
         seen = []
-        found = executor(store, seen).run([step])
-        assert found[step.key].arrays["x"].to_array().ravel().tolist() == list(range(6))
+        artifacts = executor(store, seen).run([step])
+        assert artifacts[step.key].arrays["x"].to_array().ravel().tolist() == list(range(6))
         print([type(e).__name__ for e in seen if type(e).__name__ == "Waiting"])
     """
     both = [spawn(code, store.root) for _ in range(2)]
@@ -183,8 +183,8 @@ def test_two_processes_without_locks_both_end_well(store):
         import reactions.store.files as files
         files._fcntl = None
         step = by_rows([], 6, 2, hook=lambda start: (note(start), time.sleep(0.05)))
-        found = executor(store).run([step])
-        assert found[step.key].arrays["x"].to_array().ravel().tolist() == list(range(6))
+        artifacts = executor(store).run([step])
+        assert artifacts[step.key].arrays["x"].to_array().ravel().tolist() == list(range(6))
     """
     for process in [spawn(code, store.root) for _ in range(2)]:
         finish(process)
@@ -212,10 +212,10 @@ def test_a_waiting_thread_takes_the_others_result(store):
     waiter = LocalExecutor(
         Store(store.root), device="cpu", load_encoder=lambda *_: None, events=release
     )
-    found = waiter.run([step])
+    artifacts = waiter.run([step])
     maker.join()
     assert ran == [(0, 4)]
-    assert len(found[step.key].arrays["x"]) == 4
+    assert len(artifacts[step.key].arrays["x"]) == 4
     waiting = [e for e in seen if isinstance(e, ev.Waiting)]
     assert [e.pid for e in waiting] == [os.getpid()]
     assert seen[-2] == ev.StepHit(step.key, "embed", "rows")

@@ -212,8 +212,8 @@ def test_a_closed_stream_does_not_stop_the_run(tmp_path):
             raise BrokenPipeError
 
     step = counting([], "a")
-    found = executor(Store(tmp_path), events=Sink(progress(stream=Closed()))).run([step])
-    assert step.key in found
+    artifacts = executor(Store(tmp_path), events=Sink(progress(stream=Closed()))).run([step])
+    assert step.key in artifacts
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ WORK = f"""
         def append(self, event):
             super().append(event)
             if type(event).__name__ == "Waiting": note("Waiting")
+    complete = Store.complete
+    Store.complete = lambda self, shards: (note("join"), complete(self, shards))[1]
     seen, ran = Seen(), []
     step = by_rows(ran, {N}, {SHARD}, hook=lambda start: (note(start), make(start)))
     rows = executor(store, seen).run([step])[step.key].arrays["x"].to_array().ravel().tolist()
@@ -86,6 +88,7 @@ def test_three_processes_share_one_step(store, start):
     assert all(result["rows"] == list(range(N)) for result in results)
     assert all(result["made"] for result in results)  # each of them makes some
     assert sorted(shards_of(store)) == list(range(0, N, SHARD))  # and none twice
+    assert log_of(store.root).count("join") == 1
     for result in results:
         assert result["events"].count("StepStarted") == 1
         assert result["events"].count("StepFinished") == 1

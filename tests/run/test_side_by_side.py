@@ -1,4 +1,4 @@
-"""Several workers: what runs at the same time, who hears of it, and how runs end."""
+"""Several workers: what runs at the same time, which thread events come in, and how runs end."""
 
 import contextlib
 import threading
@@ -39,8 +39,8 @@ def test_independent_steps_run_at_the_same_time(store):
 def test_shards_of_one_step_are_split(store):
     both, seen = meeting(), []
     step = by_rows([], 8, 2, hook=lambda start: both.wait())
-    found = executor(store, seen, device=TWO).run([step])[step.key].arrays["x"]
-    assert found.to_array().ravel().tolist() == list(range(8))
+    rows = executor(store, seen, device=TWO).run([step])[step.key].arrays["x"]
+    assert rows.to_array().ravel().tolist() == list(range(8))
     reported = [e.done for e in seen if isinstance(e, ev.StepProgress)]
     assert reported == sorted(reported)
     assert reported[-1] == 8
@@ -72,7 +72,7 @@ def test_a_step_waits_for_all_its_inputs(store):
     assert ran[3:] == ["c"]
 
 
-def test_events_are_told_in_the_calling_thread(store):
+def test_events_are_passed_on_in_the_calling_thread(store):
     threads = set()
     sink = Sink(lambda event: threads.add(threading.current_thread()))
     steps = [by_rows([], 6, 1, seed=seed) for seed in range(4)]
@@ -175,11 +175,11 @@ def test_a_failure_stops_the_other_worker(store, error):
     assert_sound(store)
     assert (0, 1) in store.partial(busy).finished
     again = rows_then("busy", lambda context: None)
-    found = executor(store, device=TWO).run([again])[again.key].arrays["x"]
-    assert found.to_array().ravel().tolist() == [0, 1, 2, 3]
+    rows = executor(store, device=TWO).run([again])[again.key].arrays["x"]
+    assert rows.to_array().ravel().tolist() == [0, 1, 2, 3]
 
 
-def test_the_first_failure_is_the_one_that_is_told(store):
+def test_the_first_failure_is_the_one_that_is_raised(store):
     both = meeting()
 
     def first(context):
@@ -217,7 +217,7 @@ def test_steps_cannot_swallow_a_stop(store):
     assert swallowed == []
 
 
-def test_a_slow_stop_is_told(store):
+def test_a_slow_stop_is_reported(store):
     both, reported, seen = meeting(), threading.Event(), []
 
     def fail(context):

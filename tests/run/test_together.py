@@ -55,16 +55,18 @@ def run_all(store, steps, events=None, **options):
 def test_one_pass_serves_all(store, device):
     ran, events = [], []
     steps = [value(ran, seed) for seed in (0, 100, 200)]
-    found = run_all(store, steps, events, device=device)
+    artifacts = run_all(store, steps, events, device=device)
     assert sorted(ran) == [(0, 4, [0, 100, 200]), (4, 8, [0, 100, 200]), (8, 10, [0, 100, 200])]
     for step, seed in zip(steps, (0, 100, 200), strict=True):
-        np.testing.assert_array_equal(found[step.key].arrays["x"][:].ravel(), np.arange(N) + seed)
+        np.testing.assert_array_equal(
+            artifacts[step.key].arrays["x"][:].ravel(), np.arange(N) + seed
+        )
         mine = [type(e) for e in events if getattr(e, "key", "") == step.key]
         assert (mine[0], mine[-1]) == (StepStarted, StepFinished)
         assert [e.done for e in events if isinstance(e, StepProgress) and e.key == step.key][
             -1
         ] == N
-    assert executor(store).run(steps).keys() == found.keys()
+    assert executor(store).run(steps).keys() == artifacts.keys()
     assert len(ran) == 3
 
 
