@@ -7,12 +7,71 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from reactions.core.errors import UsageError, suggestion
+from reactions.core.step import UNLESS_DEFAULT
 
 MAX_HOLDOUT = 0.5
 """More than half held back would measure a product that hardly anything was learnt for."""
+
+
+MAX_SUBSETS = 1023
+"""All subsets of ten modalities."""
+
+_SUBSET_RULES = ("all", "singles+all")
+
+Subsets: TypeAlias = str | tuple[tuple[str, ...], ...]
+"""``"all"``, ``"singles+all"``, or sorted subsets of modalities."""
+
+
+def read_subsets(value: Any) -> Subsets:
+    """Return which subsets of its modalities a mixture has a projector for.
+
+    Args:
+        value: a rule, or lists of modalities.
+
+    Raises:
+        UsageError: it is neither, or a subset is empty or given twice.
+    """
+    name = "reaction.subsets"
+    if isinstance(value, str):
+        if value not in _SUBSET_RULES:
+            raise UsageError(f"{name} is '{value}'", fix=suggestion(value, _SUBSET_RULES))
+        return value
+    subsets = []
+    for subset in value if isinstance(value, list | tuple) else [None]:
+        if not isinstance(subset, list | tuple) or not all(isinstance(m, str) for m in subset):
+            raise UsageError(
+                f"{name} is {value!r:.80}",
+                why="it is one of " + ", ".join(f'"{rule}"' for rule in _SUBSET_RULES),
+                fix='or a list of lists of modalities: [["audio"], ["audio", "text"]]',
+            )
+        if not subset:
+            raise UsageError(f"{name} has an empty subset", fix="take it out")
+        if len(set(subset)) < len(subset):
+            raise UsageError(f"{name} names a modality twice in {list(subset)}")
+        subsets.append(tuple(sorted(subset)))
+    if not subsets:
+        raise UsageError(f"{name} is an empty list", fix=f'"{_SUBSET_RULES[0]}"')
+    if len(set(subsets)) < len(subsets):
+        again = next(subset for subset in subsets if subsets.count(subset) > 1)
+        raise UsageError(f"{name} has the subset {list(again)} twice", fix="take one out")
+    if len(subsets) > MAX_SUBSETS:
+        raise UsageError(f"{name} has {len(subsets)} subsets", why=f"at most {MAX_SUBSETS}")
+    return tuple(subsets)
+
+
+_SUBSETS_SCHEMA = {
+    "anyOf": [
+        {"enum": list(_SUBSET_RULES)},
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+        },
+    ]
+}
 
 
 def setting(
@@ -94,11 +153,20 @@ class ReactionSettings(Hyperparameters):
         "How embeddings and pseudo-pairs are stored; 'auto' is float32 for 'exact', and "
         "float16 for 'fast'.",
     )
+    subsets: str | tuple[tuple[str, ...], ...] = setting(
+        "all",
+        "Subsets of a mixture's modalities with a projector each: 'all', 'singles+all' (each "
+        "modality alone, and all together), or a list of lists of modalities.",
+        metadata={**UNLESS_DEFAULT, "read": read_subsets, "schema": _SUBSETS_SCHEMA},
+    )
     shard_rows: int = setting(1 << 16, "Rows a shard: what a killed run may lose.", gt=0)
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
+            if "read" in entry.metadata:
+                object.__setattr__(self, entry.name, entry.metadata["read"](value))
+                continue
             choices = [choice for choice in get_args(entry.type) if isinstance(choice, str)]
             if choices and value not in choices:
                 raise UsageError(

@@ -68,11 +68,12 @@ class Head(Section):
 def _reaction() -> Any:
     settings: dict[str, Any] = {
         setting.name: (
-            setting.type,
+            Any if "schema" in setting.metadata else setting.type,
             Field(
                 setting.default,
                 description=setting.metadata["description"],
-                json_schema_extra=for_editors(**setting.metadata["limits"]),
+                json_schema_extra=setting.metadata.get("schema")
+                or for_editors(**setting.metadata["limits"]),
             ),
         )
         for setting in fields(ReactionSettings)
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
     Reaction = Section
 else:
     Reaction = _reaction()
-"""What ``ReactionSettings`` declares; it checks the ranges."""
+"""What ``ReactionSettings`` declares; it checks the ranges, and what has a schema of its own."""
 
 Factors: TypeAlias = Annotated[dict[str, Factor], BeforeValidator(check_table)]
 

@@ -16,6 +16,7 @@ from reactions.data.holdout import Split, has_own_ids, ids_of, in_common
 from reactions.labs.choices import RULE, Training
 from reactions.labs.lab import Lab
 from reactions.steps.quality import MeasureProduct, PairRows
+from reactions.steps.subsets import subset_name, subsets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +107,24 @@ def row_counts(splits: Splits) -> tuple[RowCount, ...]:
     return tuple(counts.values())
 
 
+def many_subsets(label: str, anchors: Sequence[Modality], mixture: Mapping[str, Step]) -> str:
+    """Return a notice on a mixture of all subsets of many modalities.
+
+    Args:
+        label: of the mixture.
+        anchors: its modalities.
+        mixture: subset to train step.
+    """
+    fewer = [subset_name(subset) for subset in subsets(anchors, "singles+all")]
+    flops = {name: step.cost.flops for name, step in mixture.items()}
+    share = sum(flops[name] for name in fewer) / max(sum(flops.values()), 1.0)
+    return (
+        f"{label}: {len(mixture)} projectors, one for each subset of {len(anchors)} modalities; "
+        f'subsets = "singles+all" under [reaction] trains {len(fewer)} of them, with {share:.0%} '
+        "of the compute"
+    )
+
+
 def choices_notices(projectors: Sequence[PlannedProjector]) -> tuple[str, ...]:
     """Say which numbers were chosen, and why; empty where the lab says all of them."""
     groups: dict[tuple[str, int, Training], list[str]] = {}
@@ -115,7 +134,7 @@ def choices_notices(projectors: Sequence[PlannedProjector]) -> tuple[str, ...]:
                 projector.subset
             )
     sentences = []
-    for (pair, rows, training), subsets in groups.items():
+    for (pair, rows, training), names in groups.items():
         values = [
             f"{name} {value}"
             for name, value in (
@@ -125,7 +144,7 @@ def choices_notices(projectors: Sequence[PlannedProjector]) -> tuple[str, ...]:
             )
             if value
         ]
-        sentences.append(f"{pair} on {', '.join(subsets)}: {', '.join(values)} for {rows:,} rows")
+        sentences.append(f"{pair} on {', '.join(names)}: {', '.join(values)} for {rows:,} rows")
     if sentences:
         sentences.append(f"chosen by n rows, where [reaction] says nothing: {RULE}")
     return tuple(sentences)

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from reactions.core.errors import DataError, UsageError
-from reactions.core.settings import ReactionSettings
+from reactions.core.settings import ReactionSettings, Subsets
 from reactions.core.step import Step
 from reactions.core.types import (
     Anchors,
@@ -31,6 +31,7 @@ from reactions.planning.corpora import ReactionCorpora
 from reactions.planning.held_out import (
     PlannedProjector,
     choices_notices,
+    many_subsets,
     plan_quality,
     row_counts,
     settings_for,
@@ -46,7 +47,8 @@ from reactions.steps.centre import CentreRows, ModalityMean
 from reactions.steps.collect import pseudo_set
 from reactions.steps.embed import EmbedLeaf, EmbedProduct
 from reactions.steps.routing import Side, Slot, route
-from reactions.steps.train import Train, subset_name, subsets
+from reactions.steps.subsets import MANY, subset_name, subsets
+from reactions.steps.train import Train
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ class Planner:
         recipe = recipe_of(expert.recipe)
         if recipe.notice:
             self.notices.append(f"recipe {recipe.name}: {recipe.notice}")
-        chosen = _subsets(expert, sorted(corpora))
+        chosen = _subsets(expert, sorted(corpora), settings.subsets)
         pseudo_sets = {
             anchor: self._pseudo_set(pair, corpora, anchor)
             for anchor in sorted({anchor for subset in chosen for anchor in subset})
@@ -289,6 +291,8 @@ class Planner:
             )
             for subset, projector in zip(chosen, projectors, strict=True)
         }
+        if len(heads) > MANY and settings.subsets == "all":
+            self.notices.append(many_subsets(label, sorted(corpora), heads))
         return Mixture(heads, projectors, splits)
 
     def _taking_part(self, pair: Fusion) -> dict[Modality, Split]:
@@ -342,11 +346,12 @@ def _pair(fusion: Fusion, index: int) -> Fusion:
     return Fusion(fusion.op, fusion.base, (fusion.experts[index],))
 
 
-def _subsets(expert: Expert, anchors: Sequence[Modality]) -> list[Anchors]:
+def _subsets(expert: Expert, anchors: Sequence[Modality], choice: Subsets) -> list[Anchors]:
     """Return the subsets of the anchors to train a projector on, by the expert's options."""
     if expert.anchors is not None:
         missing = sorted(set(expert.anchors) - set(anchors))
         if missing:
             raise DataError(f"data={subset_name(expert.anchors)}: no {missing[0]} corpus")
         return [tuple(sorted(expert.anchors))]
-    return subsets(anchors) if recipe_of(expert.recipe).is_mixture else [tuple(anchors)]
+    is_mixture = recipe_of(expert.recipe).is_mixture
+    return subsets(anchors, choice) if is_mixture else [tuple(anchors)]

@@ -19,7 +19,7 @@ from typing import Any
 from reactions.core.errors import BundleError, DataError
 from reactions.core.hashing import digest
 from reactions.core.local_files import read_small_file
-from reactions.core.settings import ReactionSettings
+from reactions.core.settings import MAX_SUBSETS, ReactionSettings
 from reactions.core.types import Fusion, Space, SpaceSpec, leaves, shared_modalities
 from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
 from reactions.dsl.values import anchors_of, check_modality, check_recipe, factor_of, weight_of
@@ -33,10 +33,9 @@ MAX_DIM = 1 << 20
 _MAX_DEPTH = 4 * MAX_STAGES
 """Of nested JSON: a stage of a tree is three levels."""
 
-_MAX_SUBSETS = 64
 _MAX_CHARS = 4096
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SUBSET = re.compile(r"[^\x00-\x20]{1,200}")
+_SUBSET = re.compile(r"[^\x00-\x20]{1,1000}")
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What reading an object of unknown make may raise."""
@@ -253,7 +252,7 @@ def _check_mixtures(value: Any, space: Space) -> None:
         if (mixture["expert"], mixture["op"]) != (expert, fusion.op):
             raise ValueError(f"a mixture says it is of {mixture['expert']!r:.80}, not {expert}")
         subsets = _a_list("subsets", mixture["subsets"])
-        if not subsets or len(subsets) > _MAX_SUBSETS or len(set(subsets)) < len(subsets):
+        if not subsets or len(subsets) > MAX_SUBSETS or len(set(subsets)) < len(subsets):
             raise ValueError(f"the mixture of {expert} has no, too many or equal subsets")
         if not all(isinstance(name, str) and _SUBSET.fullmatch(name) for name in subsets):
             raise ValueError(f"the mixture of {expert} has a subset without a name")
@@ -283,7 +282,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     """Check hyper-parameters as a lab file's are; those of other versions are let pass."""
     known = {field.name for field in fields(ReactionSettings)}
     for name, value in settings.items():
-        if name in known and type(value) not in (int, float, str):
+        if name in known and type(value) not in (int, float, str, list):
             raise ValueError(f"settings.{name} is {value!r:.40}")
     ReactionSettings(**{name: value for name, value in settings.items() if name in known})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reactions.core.errors import UsageError
 from reactions.core.hashing import digest
 from reactions.core.memory_budget import SHARE, TABLE_SHARE, budget_bytes
 from reactions.core.step import (
@@ -25,52 +23,17 @@ from reactions.core.step import (
     parameters,
 )
 from reactions.core.types import Anchors, Modality, Op
-from reactions.modalities.registry import LETTERS
 from reactions.ops.architectures import Layer, size
 from reactions.ops.recipe import PAPER
 from reactions.ops.recipes import recipe_of
 from reactions.ops.training_settings import TrainingSettings
 from reactions.steps.routing import Side, Slot
+from reactions.steps.subsets import subset_name
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from reactions.ops.precision import Precision
-
-MAX_ANCHORS = 4
-"""All 2^k - 1 subsets are trained up to this many anchors: at most 15 projectors."""
-
-_LETTER_OF = {modality: letter for letter, modality in LETTERS.items()}
-
-
-def subset_name(anchors: Anchors) -> str:
-    """Return ``"TVA"`` for the papers' modalities, else ``"depth+text"``."""
-    if all(anchor in _LETTER_OF for anchor in anchors):
-        return "".join(letter for letter, m in LETTERS.items() if m in anchors)
-    return "+".join(sorted(anchors))
-
-
-def subsets(anchors: Sequence[Modality]) -> list[Anchors]:
-    """Return every non-empty subset of the anchors, small ones first.
-
-    Raises:
-        UsageError: there are too many anchors to train a projector on every subset.
-
-    Source: Molecule-Space, section 4.1 (T, V, A, TV, TA, VA, TVA: seven projectors).
-    """
-    if len(anchors) > MAX_ANCHORS:
-        raise UsageError(
-            f"{len(anchors)} anchor modalities make {2 ** len(anchors) - 1} projectors",
-            why=f"a mixture trains one on every subset; more than {MAX_ANCHORS} is not meant",
-            fix="choose one subset, as in Cr(X, data=(text, audio))",
-        )
-    letters = list(LETTERS.values())
-    ordered = sorted(anchors, key=lambda m: (letters.index(m) if m in letters else 9, m))
-    return [
-        tuple(sorted(chosen))
-        for size in range(1, len(ordered) + 1)
-        for chosen in itertools.combinations(ordered, size)
-    ]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

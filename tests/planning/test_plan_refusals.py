@@ -1,10 +1,11 @@
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import CG, CM, IB, VL, changed, cr, dr, spec
-from planning import corpora, keys, lab, plan
+from planning import SETTINGS, corpora, keys, lab, plan
 
 from reactions.core.errors import DataError, NotSupportedYet, UsageError
 from reactions.core.types import Leaf, Tuned
@@ -84,14 +85,45 @@ def test_a_subset_that_needs_a_missing_corpus():
         plan(cr(IB, CG, anchors=("image", "text")), lab(held))
 
 
+def wide(*more):
+    """A space of many modalities, and corpora for all of them."""
+    space = Leaf(spec("Wide", 4, "audio", "image", "text", *more))
+    return space, {**corpora(), **{m: IdCorpus(m, m, ["0", "1"]) for m in more}}
+
+
 def test_too_many_modalities_for_every_subset():
-    more = ("depth", "thermal")
-    wide = Leaf(spec("Wide", 4, "audio", "image", "text", *more))
-    held = {**corpora(), **{m: IdCorpus(m, m, ["0", "1"]) for m in more}}
-    with pytest.raises(UsageError, match="5 anchor modalities make 31 projectors"):
-        plan(cr(wide, CG), lab(held))
-    made = plan(cr(wide, CG, anchors=("text",)), lab(held))
+    space, held = wide(*(f"m{i}" for i in range(8)))
+    with pytest.raises(UsageError, match="11 modalities have 2047 subsets") as caught:
+        plan(cr(space, CG), lab(held))
+    assert 'subsets = "singles+all"' in caught.value.fix
+    made = plan(cr(space, CG, anchors=("text",)), lab(held))
     assert Counter(s.kind for s in made.steps())["train"] == 1
+
+
+def test_five_modalities_are_planned_with_a_notice_of_what_they_take():
+    space, held = wide("depth", "thermal")
+    made = plan(cr(space, CG), lab(held))
+    assert Counter(s.kind for s in made.steps())["train"] == len(made.projectors) == 31
+    (notice,) = [notice for notice in made.notices if "projectors" in notice]
+    assert notice.startswith("Wide + Cr(CLAP_g): 31 projectors, one for each subset of 5 modali")
+    assert 'subsets = "singles+all" under [reaction] trains 6 of them' in notice
+    fewer = plan(cr(space, CG), lab(held, replace(SETTINGS, subsets="singles+all")))
+    assert not [notice for notice in fewer.notices if "projectors" in notice]
+    trained = [step.key for step in made.steps() if step.kind == "train"]
+    chosen = [step.key for step in fewer.steps() if step.kind == "train"]
+    assert len(chosen) == 6
+    assert set(chosen) < set(trained)  # what is trained already is not trained again
+
+
+def test_subsets_by_name():
+    listed = (("audio", "image", "text"), ("text",))
+    made = plan(laboratory=lab(settings=replace(SETTINGS, subsets=listed)))
+    for mixture in made.targets[0].record["mixtures"]:
+        assert mixture["subsets"] == ["T", "TVA"]
+    assert made.targets[0].record["settings"]["subsets"] == [list(s) for s in listed]
+    assert "subsets" not in plan().targets[0].record["settings"]  # as before there was a choice
+    with pytest.raises(UsageError, match="subsets leaves image out"):
+        plan(laboratory=lab(settings=replace(SETTINGS, subsets=(("audio", "text"),))))
 
 
 def test_two_spaces_of_one_name():

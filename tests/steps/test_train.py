@@ -1,4 +1,3 @@
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,6 @@ from fakes import Context, unit_rows
 from pseudo_sets import BASE_DIM, EXPERT_DIM, SETTINGS, build, column, pseudo
 from toy_steps import make_step
 
-from reactions.core.errors import UsageError
 from reactions.core.hashing import digest
 from reactions.ops import recipes
 from reactions.ops.fit import PseudoTable, fit
@@ -17,7 +15,7 @@ from reactions.ops.losses import pairwise_info_nce
 from reactions.ops.projector import Projector
 from reactions.ops.recipes import BUILT_IN
 from reactions.steps import train as module
-from reactions.steps.train import subset_name, subsets, tensors
+from reactions.steps.train import tensors
 
 # --- equations 7 and 8, literally ---
 
@@ -285,29 +283,6 @@ def test_shared_modalities_are_given_by_their_places(monkeypatch, op, expected):
     step, inputs = build(op, recipe="cmcr")
     step.run(Context(), inputs, 0, 1)
     assert seen == [expected]
-
-
-# --- subsets and names ---
-
-
-def test_the_papers_seven_subsets_in_its_order():
-    names = [subset_name(subset) for subset in subsets(["audio", "image", "text"])]
-    assert names == ["T", "V", "A", "TV", "TA", "VA", "TVA"]
-    for order in itertools.permutations(["audio", "image", "text"]):
-        assert subsets(order) == subsets(["audio", "image", "text"])
-    assert ("audio", "text") in subsets(["text", "audio"])  # members sorted: they enter keys
-
-
-def test_other_modalities_are_spelled_out():
-    assert [subset_name(s) for s in subsets(["depth", "text"])] == ["T", "depth", "depth+text"]
-    assert len(subsets(["audio", "depth", "image", "text"])) == 15
-    assert subsets(["depth"]) == [("depth",)]
-
-
-def test_too_many_anchors_ask_for_one_subset():
-    with pytest.raises(UsageError, match="5 anchor modalities make 31 projectors") as caught:
-        subsets(["audio", "depth", "image", "text", "touch"])
-    assert "data=" in caught.value.fix
 
 
 # --- keys and costs ---
