@@ -48,14 +48,14 @@ def gemm_dtype(
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Keep float32 products in float32, though the process may have asked for TF32 or less.
+    """Keep float32 products in float32, even if the process has chosen TF32 or less.
 
     The switch is the process's: where workers overlap, the last one to leave turns it back.
     """
-    global _inside, _turn_back
+    global _inside, _restore
     with _switch:
         if _inside == 0:
-            _turn_back = _turn_up()
+            _restore = _full_precision()
         _inside += 1
     try:
         yield
@@ -63,24 +63,24 @@ def full_float32() -> Iterator[None]:
         with _switch:
             _inside -= 1
             if _inside == 0:
-                _turn_back()
+                _restore()
 
 
 _switch = Lock()
 _inside = 0
-_turn_back: Callable[[], None]
+_restore: Callable[[], None]
 
 
-def _turn_up() -> Callable[[], None]:
-    """Ask for whole float32 products; return what asks again for what was asked before."""
+def _full_precision() -> Callable[[], None]:
+    """Switch to full float32 products; return a function that restores the setting."""
     try:
-        asked = torch.get_float32_matmul_precision()
+        before = torch.get_float32_matmul_precision()
     except RuntimeError:  # refused to a process that has set the newer switch of a backend alone
         cuda: Any = torch.backends.cuda.matmul
-        before, cuda.fp32_precision = cuda.fp32_precision, "ieee"
-        return lambda: setattr(cuda, "fp32_precision", before)
+        cuda_before, cuda.fp32_precision = cuda.fp32_precision, "ieee"
+        return lambda: setattr(cuda, "fp32_precision", cuda_before)
     torch.set_float32_matmul_precision("highest")
-    return lambda: torch.set_float32_matmul_precision(asked)
+    return lambda: torch.set_float32_matmul_precision(before)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -1,4 +1,4 @@
-"""One step of training a projector: gradients written out by hand, in memory set aside once."""
+"""One step of training a projector: gradients written by hand, in memory that is allocated once."""
 
 from __future__ import annotations
 
