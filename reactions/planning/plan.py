@@ -8,7 +8,7 @@ from typing import Any
 
 from reactions.core.step import Cost, Step
 from reactions.dsl import Checked
-from reactions.planning.held_out import PlannedProjector, RowCount
+from reactions.planning.training import PlannedProjector, RowCount
 
 
 @dataclass(frozen=True)

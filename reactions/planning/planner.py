@@ -28,17 +28,17 @@ from reactions.labs.choices import choose, training_settings
 from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
 from reactions.planning.corpora import ReactionCorpora
-from reactions.planning.held_out import (
+from reactions.planning.held_out import plan_quality
+from reactions.planning.plan import Plan
+from reactions.planning.space_notices import notes
+from reactions.planning.training import (
     PlannedProjector,
     choices_notices,
     many_subsets,
-    plan_quality,
     row_counts,
     settings_for,
     settings_record,
 )
-from reactions.planning.plan import Plan
-from reactions.planning.space_notices import notes
 from reactions.products.bundle import describe
 from reactions.products.refusals import refuse_namesakes, refuse_unsupported
 from reactions.products.tree import coefficients, mixtures

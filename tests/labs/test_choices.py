@@ -7,7 +7,7 @@ import pytest
 from reactions.core.settings import PAPER_SETTINGS, ReactionSettings
 from reactions.labs.choices import LEAST_STEPS, PAPER_ROWS, Training, choose
 from reactions.labs.lab_file import load_lab
-from reactions.planning.held_out import settings_record
+from reactions.planning.training import settings_record
 
 OPEN = ReactionSettings()
 

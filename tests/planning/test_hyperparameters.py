@@ -30,7 +30,7 @@ WITH_ONE_MORE = """
     from dataclasses import replace
     from planning import SETTINGS, lab, plan
     from reactions.labs.lab_file import load_lab
-    from reactions.planning.held_out import settings_record
+    from reactions.planning.training import settings_record
 
     Path("lab.toml").write_text(
         '[lab]\\nname = "own"\\nextends = "mini"\\n[reaction]\\nweight_decay = 0.25\\n'
