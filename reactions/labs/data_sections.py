@@ -126,9 +126,8 @@ def read_folders(
     Raises:
         UsageError: a name is not that of an evaluation set.
     """
-    known = ("root", *task_names(), *own)
     for name in data.sets():
-        if name not in known:
+        if name not in (known := ("root", *task_names(), *own)):
             raise UsageError(f"{path}: unknown key data.{name}", fix=suggestion(name, known))
 
     def folder(text: str) -> Path:
