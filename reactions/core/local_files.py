@@ -1,4 +1,4 @@
-"""Files and names of other authors: read within stated limits, never with a traceback.
+"""Files and names of other authors, read within stated limits; and small files, replaced whole.
 
 What is text by nature (a lab file, a ``.rxn``, a list of ids, a ``space.json``) is small, and lies
 in a regular file: a pipe without an end, ``/dev/zero`` or a file of gigabytes given in its place
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import uuid
 from pathlib import Path
 
 from reactions.core.errors import DataError, MissingError, MolspaceError, UsageError
@@ -118,6 +119,28 @@ def read_text_file(path: Path, limit_bytes: int) -> str:
             f"'{path}' is not UTF-8 text", why=f"byte {error.start} is not valid", path=str(path)
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def replace_file(path: Path, text: str, *, folder: Path | None = None, prefix: str = ".") -> None:
+    """Write a text file in one move: who reads it meanwhile sees the old text or the new one.
+
+    Args:
+        path: the file; folders above it are made.
+        text: written as UTF-8.
+        folder: where it is written first, on the same file system; beside the file by default.
+        prefix: of the name that it has until then.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = (folder or path.parent) / f"{prefix}{uuid.uuid4().hex}"
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 _BINARY = getattr(os, "O_BINARY", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -69,16 +69,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        return {
-            "kind": self.kind,
-            "corpus": self.corpus,
-            "message": self.message,
-            "count": self.count,
-            "total": self.total,
-            "task": self.task,
-            "examples": [dict(example) for example in self.examples],
-            "listed": self.listed,
-        }
+        return asdict(self)
 
 
 def undecodable(corpus: SourceCorpus) -> Finding | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from reactions.core.errors import MolspaceError
 from reactions.core.hashing import digest
+from reactions.core.local_files import replace_file
 from reactions.core.paths import cache_root
 from reactions.core.types import Modality, SpaceSpec
 
@@ -52,10 +52,7 @@ def remember(spec: SpaceSpec, modality: Modality, cosine: float) -> None:
     path = _record(spec, modality)
     record = {"space": spec.name, "modality": modality, "cosine": cosine}
     with contextlib.suppress(OSError):  # a note: without it nothing is said
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{uuid.uuid4().hex}")
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, json.dumps(record))
 
 
 def remembered(spec: SpaceSpec, modality: Modality) -> float | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reactions.core.errors import DataError, StoreError
+from reactions.core.local_files import replace_file
 from reactions.core.types import Modality, SpaceSpec
 
 if TYPE_CHECKING:
@@ -59,11 +58,7 @@ def write_rows(path: Path, spec: SpaceSpec, modality: Modality, rows: NDArray[np
         "rows": [[float(f"{value:.7g}") for value in row] for row in rows],
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".golden.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(record, stream)
-        Path(name).replace(path)
+        replace_file(path, json.dumps(record), prefix=".golden.")
     except OSError as error:
         raise StoreError(
             f"cannot write {path}", why=error.strerror or str(error), fix="set MOLSPACE_CACHE"

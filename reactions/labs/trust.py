@@ -17,7 +17,7 @@ from typing import Any
 
 from reactions.core.addresses import is_url
 from reactions.core.errors import MolspaceError, StoreError, UsageError
-from reactions.core.local_files import read_small_file
+from reactions.core.local_files import read_small_file, replace_file
 from reactions.core.paths import data_root
 from reactions.core.protocols import host_of, without_password
 from reactions.encoders.registry import ADAPTERS, MODELS
@@ -180,10 +180,7 @@ def _write(path: Path, record: Mapping[str, Any]) -> None:
     target = _record(path)
     body = json.dumps({"path": str(path), **record})
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f".{target.name}.{os.getpid()}")
-        fresh.write_text(body, encoding="utf-8")
-        fresh.replace(target)
+        replace_file(target, body)
     except OSError as error:
         raise StoreError(
             f"cannot write {target}", why=error.strerror or str(error), fix="set XDG_DATA_HOME"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from reactions import labs
 from reactions.core.errors import DataError, MissingError, MolspaceError, StoreError
 from reactions.core.hashing import bytes_digest
-from reactions.core.local_files import is_file, read_small_file
+from reactions.core.local_files import is_file, read_small_file, replace_file
 from reactions.core.paths import data_root
 from reactions.core.types import Space, leaves
 from reactions.products.bundle import RECORD, load_bundle
@@ -107,15 +106,7 @@ def set_current(directory: Path, lab: Lab | None = None) -> None:
         "time_ns": time.time_ns(),
     }
     try:
-        pointer.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=root)
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
-                stream.write(json.dumps(record, indent=1))
-            Path(name).replace(pointer)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(pointer, json.dumps(record, indent=1), folder=root, prefix=TEMPORARY_PREFIX)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / 'current'}: the current bundle is not remembered",

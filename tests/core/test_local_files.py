@@ -16,6 +16,7 @@ from reactions.core.local_files import (
     is_file,
     read_small_file,
     read_text_file,
+    replace_file,
 )
 
 
@@ -106,3 +107,20 @@ def test_home_folders_of_nobody_are_a_mistake_not_a_traceback(monkeypatch):
     for text in ("~no-such-user/x", "~no-such-user", "a\0b"):
         with pytest.raises(UsageError):
             expand_user(text)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.json"
+    replace_file(path, "old")
+    replace_file(path, "Straße")
+    assert path.read_text(encoding="utf-8") == "Straße"
+
+    def full(self, other):
+        assert (self.parent, self.name[:5]) == (tmp_path, ".own.")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, "x", folder=tmp_path, prefix=".own.")
+    assert path.read_text(encoding="utf-8") == "Straße"
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.json", "new"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import DataError, MissingError, suggestion
-from reactions.core.local_files import expand_user, is_file, read_text_file
+from reactions.core.local_files import expand_user, is_file, read_text_file, replace_file
 from reactions.core.paths import cache_root
 from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.uri import split_options
@@ -203,8 +202,5 @@ def _tables(uri: str) -> Mapping[str, Any]:
     tables = {"configs": configs, "tags": tags}
     if not imported:
         with contextlib.suppress(OSError):  # only costs the next process its time
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            fresh = kept.with_suffix(f".{os.getpid()}.tmp")
-            fresh.write_text(json.dumps(tables), encoding="utf-8")
-            fresh.replace(kept)
+            replace_file(kept, json.dumps(tables))
     return tables
