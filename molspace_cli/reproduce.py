@@ -194,7 +194,7 @@ def _definition(row: Row) -> str:
 
 def _print_table(found: MeasuredTable) -> None:
     """Print one table a task, then whatever keeps ours from being the paper's figure."""
-    for name, held in found.held.items():
+    for name, held in found.items.items():
         columns = found.table.columns_of(name)
         print_table(
             f"Table {found.table.number}   {held.task.title}   lab: {found.lab}",

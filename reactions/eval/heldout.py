@@ -43,8 +43,8 @@ class Ranking:
 
     def hits(self, k: int) -> NDArray[np.float64]:
         """Return (n,) in 0, 0.5, 1: in how many of its directions an item is among the first k."""
-        found: NDArray[np.float64] = ((self.there <= k) * 1.0 + (self.back <= k)) / 2
-        return found
+        shares: NDArray[np.float64] = ((self.there <= k) * 1.0 + (self.back <= k)) / 2
+        return shares
 
     def recall(self, k: int) -> float:
         """Return R@k, the mean of both directions."""
@@ -95,9 +95,9 @@ def loss(product: Ranking, parts: dict[str, Ranking]) -> Loss | None:
     for k in sorted(CUTOFFS, reverse=True) if parts else ():
         best = max(parts, key=lambda name: parts[name].recall(k))
         if parts[best].recall(k) - product.recall(k) > MARGIN:
-            found = bootstrap_difference(100 * product.hits(k), 100 * parts[best].hits(k))
-            losses.append(Loss(best, f"R@{k}", found))
-    certain = [one for one in losses if one.difference.high < 0]
+            difference = bootstrap_difference(100 * product.hits(k), 100 * parts[best].hits(k))
+            losses.append(Loss(best, f"R@{k}", difference))
+    certain = [candidate for candidate in losses if candidate.difference.high < 0]
     return next(iter(certain or losses), None)
 
 
@@ -118,11 +118,11 @@ def best_sum(cosines: Sequence[NDArray[np.float32]]) -> tuple[tuple[float, ...],
     Args:
         cosines: at least two (n, n) matrices, one for each part.
     """
-    found: tuple[tuple[float, ...], Ranking] | None = None
+    best: tuple[tuple[float, ...], Ranking] | None = None
     for weights in weightings(len(cosines)):
         scores = sum(w * c for w, c in zip(weights, cosines, strict=True))
         ranking = Ranking.of(np.asarray(scores, np.float32))
-        if found is None or ranking.merit() > found[1].merit():
-            found = weights, ranking
-    assert found is not None, "there are always weights"
-    return found
+        if best is None or ranking.merit() > best[1].merit():
+            best = weights, ranking
+    assert best is not None, "there are always weights"
+    return best

@@ -72,19 +72,19 @@ def text_lines(path: Path) -> list[str]:
     Raises:
         Damaged: it cannot be read, or has none.
     """
-    found = []
+    texts = []
     try:
         with path.open("rb") as stream:
             for number, line in read_lines(stream):
                 if not _is_text(text := line.decode("utf-8", "surrogateescape").strip()):
                     raise Damaged(f"line {number}: {NOT_UTF8}, or with a NUL byte")
                 if text:
-                    found.append(text)
+                    texts.append(text)
     except (OSError, UnicodeDecodeError, NoLinesError) as error:
         raise Damaged(" ".join(str(error).split())) from error
-    if not found:
+    if not texts:
         raise Damaged("it is empty")
-    return found
+    return texts
 
 
 def _header(number: int, line: bytes) -> list[str]:

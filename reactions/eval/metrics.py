@@ -103,7 +103,7 @@ def class_average_precisions(
     """
     _same_width(queries, classes)
     n, c = targets.shape
-    found = np.empty(c)
+    precisions = np.empty(c)
     step = max(1, TILE_BYTES // (4 * n))
     for first in range(0, c, step):
         block = classes[first : first + step]
@@ -113,8 +113,8 @@ def class_average_precisions(
             scores[start : start + rows] = _tile(queries, start, rows) @ block.T
         for offset in range(len(block)):
             label = first + offset
-            found[label] = average_precision(scores[:, offset], targets[:, label])
-    return found
+            precisions[label] = average_precision(scores[:, offset], targets[:, label])
+    return precisions
 
 
 def ranks_of_owner(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:

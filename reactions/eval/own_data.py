@@ -141,14 +141,14 @@ def _retrieval(scan: _Scan) -> RetrievalData:
     left_part, right_part = scan.part(left, scan.reader.remarks), scan.part(right)
     row_of = {id: row for row, id in enumerate(left.ids)}
     owners = np.array([row_of[owner] for owner in right.owners], np.int64)
-    wanted = ~scan.skipped(left)
-    paired_right = right_part.good & (left_part.good & wanted)[owners]
+    unskipped = ~scan.skipped(left)
+    paired_right = right_part.good & (left_part.good & unskipped)[owners]
     paired_left = np.isin(np.arange(len(left.ids)), owners[paired_right])
     if not paired_right.any():
         raise _no_pairs(scan, left_part, right_part)
     # What is damaged stays, to be counted; what lost its partner alone is only left out.
-    lefts = scan.corpus(left, left_part, (paired_left | ~left_part.good) & wanted)
-    rights = scan.corpus(right, right_part, (paired_right | ~right_part.good) & wanted[owners])
+    lefts = scan.corpus(left, left_part, (paired_left | ~left_part.good) & unskipped)
+    rights = scan.corpus(right, right_part, (paired_right | ~right_part.good) & unskipped[owners])
     new_row = np.cumsum(paired_left) - 1
     return RetrievalData(
         left=lefts, right=rights, owner=new_row[owners[paired_right]], expected=len(left.ids)
@@ -174,11 +174,13 @@ def _no_pairs(scan: _Scan, *parts: Part) -> DataError:
 
 def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
     side = scan.reader.labelled()
-    part, wanted = scan.part(side, scan.reader.remarks), ~scan.skipped(side)
-    queries = scan.corpus(side, part, wanted)
+    part, unskipped = scan.part(side, scan.reader.remarks), ~scan.skipped(side)
+    queries = scan.corpus(side, part, unskipped)
     classes = tuple(sorted({label for labels in side.labels for label in labels}))
     number = {label: i for i, label in enumerate(classes)}
-    rows = [[number[label] for label in side.labels[i]] for i in np.flatnonzero(part.good & wanted)]
+    rows = [
+        [number[label] for label in side.labels[i]] for i in np.flatnonzero(part.good & unskipped)
+    ]
     if scan.own.task.kind == "classification":
         labels = np.array([first for first, *_ in rows], np.int64)
         return ClassificationData(queries, labels, classes, expected=len(side.ids))

@@ -32,7 +32,7 @@ def class_prompts(name: str, classes: Sequence[str], templates: Sequence[str]) -
         # Ids of their own: embeddings are looked up by them, and must not be mixed up.
         [
             f"{name.replace(' ', '-')}/{label}/{i}"
-            for label in _told_apart(classes)
+            for label in _distinct_names(classes)
             for i in range(len(templates))
         ],
     )
@@ -60,14 +60,14 @@ def class_embeddings(prompts: Rows, n_templates: int) -> NDArray[np.float32]:
     return _unit(means, "class")
 
 
-def _told_apart(classes: Sequence[str]) -> list[str]:
+def _distinct_names(classes: Sequence[str]) -> list[str]:
     """Number the repetitions of a name: ImageNet's cranes are birds and machines."""
     seen: Counter[str] = Counter()
-    found = []
+    numbered = []
     for label in classes:
         seen[label] += 1
-        found.append(label if seen[label] == 1 else f"{label}#{seen[label]}")
-    return found
+        numbered.append(label if seen[label] == 1 else f"{label}#{seen[label]}")
+    return numbered
 
 
 def _unit(rows: NDArray[np.float32], what: str) -> NDArray[np.float32]:

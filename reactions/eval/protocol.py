@@ -99,7 +99,7 @@ def corpora(task: Task, data: BenchmarkData) -> dict[str, Corpus]:
 
 def identity(task: Task, data: BenchmarkData, ties: Ties = "strict") -> dict[str, Any]:
     """Return what, besides the embeddings, can change the score's record: JSON-able, for keys."""
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "task": task.name,
         "main": task.main_score,
         "expected": data.expected,
@@ -108,18 +108,18 @@ def identity(task: Task, data: BenchmarkData, ties: Ties = "strict") -> dict[str
         "ties": ties,
     }
     if isinstance(data, RetrievalData):
-        found["owner"] = _array_digest(data.owner, np.int64)
-        found["directions"] = list(task.directions)
-        found["cutoffs"] = list(CUTOFFS)
-        return found
-    found["classes"] = list(data.classes)
-    found["templates"] = list(task.templates)
+        facts["owner"] = _array_digest(data.owner, np.int64)
+        facts["directions"] = list(task.directions)
+        facts["cutoffs"] = list(CUTOFFS)
+        return facts
+    facts["classes"] = list(data.classes)
+    facts["templates"] = list(task.templates)
     if isinstance(data, ClassificationData):
-        found["labels"] = _array_digest(data.labels, np.int64)
-        found["folds"] = "" if data.folds is None else _array_digest(data.folds, np.int64)
+        facts["labels"] = _array_digest(data.labels, np.int64)
+        facts["folds"] = "" if data.folds is None else _array_digest(data.folds, np.int64)
     else:
-        found["targets"] = _array_digest(data.targets, np.bool_)
-    return found
+        facts["targets"] = _array_digest(data.targets, np.bool_)
+    return facts
 
 
 def score(
@@ -202,14 +202,14 @@ def _classification(
 ) -> Score:
     ranks = metrics.ranks_of_class(queries, classes, data.labels)
     correct = ranks.by(ties) == 1
-    found = {"accuracy": 100 * float(correct.mean())}
+    scores = {"accuracy": 100 * float(correct.mean())}
     if data.folds is not None:
         for fold in np.unique(data.folds):
-            found[f"fold_{fold}"] = 100 * float(correct[data.folds == fold].mean())
+            scores[f"fold_{fold}"] = 100 * float(correct[data.folds == fold].mean())
     return Score(
         task=task.name,
         main=task.main_score,
-        metrics=found,
+        metrics=scores,
         n=len(correct),
         n_other=len(data.classes),
         expected=data.expected,
@@ -251,16 +251,16 @@ def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: T
         )
     )
     forward, backward = (ranks.by(ties) for ranks in both.values())
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for direction, ranks in zip(both, (forward, backward), strict=True):
         for k in CUTOFFS:
-            found[f"{direction} R@{k}"] = 100 * metrics.recall_at(ranks, k)
+            scores[f"{direction} R@{k}"] = 100 * metrics.recall_at(ranks, k)
     for k in CUTOFFS:
-        found[f"mean R@{k}"] = sum(found[f"{d} R@{k}"] for d in task.directions) / 2
+        scores[f"mean R@{k}"] = sum(scores[f"{d} R@{k}"] for d in task.directions) / 2
     return Score(
         task=task.name,
         main=task.main_score,
-        metrics=found,
+        metrics=scores,
         n=len(backward),
         n_other=len(forward),
         expected=data.expected,

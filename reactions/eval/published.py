@@ -271,7 +271,7 @@ def captioned(
         DataError: no file can be decoded.
     """
     media_index = published.media_index(modality)
-    found: list[tuple[Captioned, Entry]] = []
+    present: list[tuple[Captioned, Entry]] = []
     for item in items:
         entry = media_index.get(item.names)
         if entry is None and item.video:
@@ -279,12 +279,12 @@ def captioned(
         if entry is None and not item.video:
             entry = media_index.get_folded(item.names[0])
         if entry is not None:
-            found.append((item, entry))
-    if not found:
+            present.append((item, entry))
+    if not present:
         some = f"none of its {len(items)} items has a file, such as {items[0].names[0]}"
         raise published.missing(some, dict(published.layout.media)[modality])
-    part = published.part(modality, [(item.id, entry) for item, entry in found])
-    kept = [item for (item, _), whole in zip(found, part.good, strict=True) if whole]
+    part = published.part(modality, [(item.id, entry) for item, entry in present])
+    kept = [item for (item, _), whole in zip(present, part.good, strict=True) if whole]
     task = published.task.name
     return RetrievalData(
         left=published.corpus(part, part.good, modality),
@@ -310,15 +310,15 @@ def paired(published: PublishedSet, items: Mapping[str, Sequence[str]]) -> Retri
         DataError: no pair can be decoded.
     """
     sounds, images = published.media_index("audio"), published.media_index("image")
-    found = [
+    present = [
         (id, sound, image)
         for id, names in items.items()
         if (sound := sounds.get(names)) is not None and (image := images.get(names)) is not None
     ]
-    if not found:
+    if not present:
         raise published.missing(f"none of its {len(items)} items has both a sound and an image")
-    left = published.part("audio", [(id, sound) for id, sound, _ in found])
-    right = published.part("image", [(id, image) for id, _, image in found])
+    left = published.part("audio", [(id, sound) for id, sound, _ in present])
+    right = published.part("image", [(id, image) for id, _, image in present])
     both = left.good & right.good
     if not both.any():
         raise published.damaged(published.labels, "no item has both a usable sound and image")

@@ -234,12 +234,12 @@ def _load(name: str) -> EvaluationSet:
 def _plugin(point: EntryPoint) -> EvaluationSet:
     from reactions.eval.published import EvaluationSet
 
-    found = load_plugin(point, "the evaluation set")
-    if isinstance(found, EvaluationSet) and found.task.name == point.name:
-        return found
-    what = f"a {type(found).__name__}"
-    if isinstance(found, EvaluationSet):
-        what = f"an evaluation set called '{found.task.name}'"
+    definition = load_plugin(point, "the evaluation set")
+    if isinstance(definition, EvaluationSet) and definition.task.name == point.name:
+        return definition
+    what = f"a {type(definition).__name__}"
+    if isinstance(definition, EvaluationSet):
+        what = f"an evaluation set called '{definition.task.name}'"
     raise UsageError(
         f"the entry point '{point.name}' of {package_of(point)} is {what}",
         why=f"{GROUP} takes an EvaluationSet whose task has the entry point's name",

@@ -218,18 +218,18 @@ def parse_rows(text: str | None) -> tuple[Row, ...]:
     """
     if text is None:
         return ROWS
-    wanted = [name.strip() for name in text.split(",") if name.strip()]
-    if not wanted:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
         raise UsageError("--rows names none", fix="--rows ImageBind,ImageBind++   or leave it out")
     chosen: set[str] = set()
-    for name in wanted:
-        found = {row.name for row in ROWS if _fold(name) in (_fold(row.name), _product(row))}
-        if not found:
+    for name in names:
+        matching = {row.name for row in ROWS if _fold(name) in (_fold(row.name), _product(row))}
+        if not matching:
             known = [row.name for row in ROWS]
             raise UsageError(
                 f"unknown row '{name}'", fix=suggestion(name, known), name=name, known=known
             )
-        chosen |= found
+        chosen |= matching
     return tuple(row for row in ROWS if row.name in chosen)
 
 

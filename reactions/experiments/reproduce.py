@@ -82,7 +82,7 @@ class MeasuredTable:
         table: the paper's.
         lab: label of the lab, with any that its spaces bring along.
         seed: the lab's.
-        held: task name to what the lab has of it.
+        items: task name to what the lab has of it.
         rows: those asked for, in order.
         notes: how the figures must be read.
     """
@@ -90,7 +90,7 @@ class MeasuredTable:
     table: Table
     lab: str
     seed: int
-    held: Mapping[str, TaskItems]
+    items: Mapping[str, TaskItems]
     rows: tuple[MeasuredRow, ...]
     notes: tuple[str, ...]
 
@@ -98,10 +98,10 @@ class MeasuredTable:
         """Return why a cell has a figure, or has none."""
         if task in measured.records:
             return "measured"
-        wanted = self.held[task].task
-        if not {wanted.query, wanted.other} <= set(measured.modalities):
+        available = self.items[task]
+        if not {available.task.query, available.task.other} <= set(measured.modalities):
             return "no modality"
-        return "no data" if self.held[task].lack else "not run"
+        return "no data" if available.lack else "not run"
 
     def ours(self, measured: MeasuredRow, column: Column) -> float | None:
         """Return the lab's figure, per cent; None if there is none."""
@@ -116,15 +116,15 @@ class MeasuredTable:
 
     def paper_n(self, task: str) -> int:
         """Return how many items the paper says it evaluates."""
-        return self.held[task].task.paper_items
+        return self.items[task].task.paper_items
 
     def lacking(self) -> dict[Missing, list[str]]:
         """Return why rows could not run, each reason once, with the rows' names."""
-        found: dict[Missing, list[str]] = {}
+        reasons: dict[Missing, list[str]] = {}
         for measured in self.rows:
             if measured.lack:
-                found.setdefault(measured.lack, []).append(measured.row.name)
-        return found
+                reasons.setdefault(measured.lack, []).append(measured.row.name)
+        return reasons
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as a JSON object."""
@@ -136,15 +136,15 @@ class MeasuredTable:
             "measured": self.n_measured,
             "tasks": [
                 {
-                    "task": held.task.name,
-                    "title": held.task.title,
-                    "n": held.n,
-                    "expected": held.expected,
-                    "paper_n": self.paper_n(held.task.name),
-                    "prompts": list(held.task.templates),
-                    "lack": held.lack and asdict(held.lack),
+                    "task": entry.task.name,
+                    "title": entry.task.title,
+                    "n": entry.n,
+                    "expected": entry.expected,
+                    "paper_n": self.paper_n(entry.task.name),
+                    "prompts": list(entry.task.templates),
+                    "lack": entry.lack and asdict(entry.lack),
                 }
-                for held in self.held.values()
+                for entry in self.items.values()
             ],
             "rows": [self._row_json(measured) for measured in self.rows],
             "notes": list(self.notes),
@@ -197,9 +197,9 @@ def measure(
         MolspaceError: a step failed, or the store cannot be used.
     """
     session = replace(session, lab=replace(session.lab, factors=FACTORS))
-    held = {name: _held(session, get_task(name)) for name in table.tasks}
+    items = {name: _items_of(session, get_task(name)) for name in table.tasks}
     plans: dict[str, ReactionPlan] = {}
-    prospects = [_prospect(session, row, held, plans) for row in rows]
+    prospects = [_prospect(session, row, items, plans) for row in rows]
     confirm(joined(list(plans.values())))
     spaces = [leaf.label for row in rows for leaf in leaves(_published(row))]
     session.lab.refuse_unused_weights(spaces)
@@ -209,7 +209,7 @@ def measure(
     labels = [str(r["lab"]) for row in measured for r in row.records.values()]
     parts = [part for label in (session.lab.label, *labels) for part in label.split(", ")]
     lab = ", ".join(dict.fromkeys(parts))
-    return MeasuredTable(table, lab, session.lab.seed, held, measured, _notes(table, session, lab))
+    return MeasuredTable(table, lab, session.lab.seed, items, measured, _notes(table, session, lab))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def _published(row: Row) -> Space:
     return check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
 
 
-def _held(session: Session, task: Task) -> TaskItems:
+def _items_of(session: Session, task: Task) -> TaskItems:
     try:
         data = session.lab.benchmark(task.name)
     except (MissingError, DataError) as error:
@@ -241,7 +241,7 @@ def _size(data: BenchmarkData) -> int:
 
 
 def _prospect(
-    session: Session, row: Row, held: Mapping[str, TaskItems], plans: dict[str, ReactionPlan]
+    session: Session, row: Row, items: Mapping[str, TaskItems], plans: dict[str, ReactionPlan]
 ) -> _Prospect:
     """Look ahead at a row; ``plans`` has those of earlier rows by reaction, and gets this one's."""
     space = _published(row)
@@ -254,7 +254,7 @@ def _prospect(
         space = checked.space
         tasks = tuple(
             entry.task
-            for entry in held.values()
+            for entry in items.values()
             if entry.lack is None and {entry.task.query, entry.task.other} <= set(space.modalities)
         )
         if not tasks or isinstance(space, Leaf):  # without a task nothing is trained either

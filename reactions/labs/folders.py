@@ -58,7 +58,7 @@ def common_ids(
         for name, ids in each.items()
     }
     for name, ids in each.items():
-        alone[name] = [id for id, held in zip(ids, shared[name], strict=True) if not held]
+        alone[name] = [id for id, is_shared in zip(ids, shared[name], strict=True) if not is_shared]
     first = specs[0].name
     return sum(shared[first]), max(map(len, each.values())), alone
 
@@ -69,11 +69,11 @@ def _rows(indices: dict[str, RowIndex], ids: list[str]) -> list[list[int]]:
 
 def shared_modalities(specs: Sequence[SpaceSpec]) -> dict[Modality, list[SpaceSpec]]:
     """Return the modalities that several of some spaces have, each with these."""
-    found: dict[Modality, list[SpaceSpec]] = {}
+    owners_of: dict[Modality, list[SpaceSpec]] = {}
     for spec in specs:
         for modality in spec.modalities:
-            found.setdefault(modality, []).append(spec)
-    return {modality: owners for modality, owners in sorted(found.items()) if len(owners) > 1}
+            owners_of.setdefault(modality, []).append(spec)
+    return {modality: owners for modality, owners in sorted(owners_of.items()) if len(owners) > 1}
 
 
 def examine(lab: Lab) -> tuple[list[TableStatistics], list[Finding]]:
@@ -91,43 +91,45 @@ def examine(lab: Lab) -> tuple[list[TableStatistics], list[Finding]]:
         before = len(findings)
         for modality in spec.modalities:
             try:
-                one = statistics(spec, modality)
+                counts = statistics(spec, modality)
             except (DataError, MissingError) as error:
                 findings.append(Finding("unusable", f"{spec.name} {modality}", _said(error)))
                 continue
-            counted.append(one)
-            findings += _faults(one)
+            counted.append(counts)
+            findings += _faults(counts)
         if not any(f.kind == "unusable" and f.count == 0 for f in findings[before:]):
             specs.append(spec)
     for modality, owners in shared_modalities(specs).items():
-        found = _unmatched(owners, modality)
-        if found:
-            findings.append(found)
+        finding = _unmatched(owners, modality)
+        if finding:
+            findings.append(finding)
     return counted, findings
 
 
-def _faults(one: TableStatistics) -> Iterator[Finding]:
-    name = f"{one.space} {one.modality}"
-    for n, what in ((one.n_not_finite, "not finite"), (one.n_zero, "zero")):
+def _faults(table: TableStatistics) -> Iterator[Finding]:
+    name = f"{table.space} {table.modality}"
+    for n, what in ((table.n_not_finite, "not finite"), (table.n_zero, "zero")):
         if n:
-            message = f"{n} of {one.n} rows are {what}, the first bad one is row {one.first_bad}"
-            yield Finding("unusable", name, message, count=n, total=one.n)
-    if one.n_repeated:
+            message = (
+                f"{n} of {table.n} rows are {what}, the first bad one is row {table.first_bad}"
+            )
+            yield Finding("unusable", name, message, count=n, total=table.n)
+    if table.n_repeated:
         yield Finding(
             "duplicates",
             name,
-            f"{one.n_repeated} of {one.n} rows are the same as an earlier one",
-            count=one.n_repeated,
-            total=one.n,
+            f"{table.n_repeated} of {table.n} rows are the same as an earlier one",
+            count=table.n_repeated,
+            total=table.n,
         )
-    if is_collapsed(one.cosine, one.n, one.dim):
-        message = f"the tower has collapsed: root mean squared cosine {one.cosine:.4f}"
-        yield Finding("collapsed", name, message, count=one.n, total=one.n)
-    if not one.ids_from:
+    if is_collapsed(table.cosine, table.n, table.dim):
+        message = f"the tower has collapsed: root mean squared cosine {table.cosine:.4f}"
+        yield Finding("collapsed", name, message, count=table.n, total=table.n)
+    if not table.ids_from:
         message = (
             "rows have no ids: they are paired by their numbers, and no input can look them up"
         )
-        yield Finding("no_ids", name, message, count=one.n, total=one.n)
+        yield Finding("no_ids", name, message, count=table.n, total=table.n)
 
 
 def _unmatched(specs: Sequence[SpaceSpec], modality: Modality) -> Finding | None:

@@ -75,14 +75,14 @@ class InventoryEntry:
 
 def inventory(lab: Lab) -> list[InventoryEntry]:
     """Count the corpora of a lab, its embeddings, and the evaluation sets it has or should have."""
-    found = [_corpus(lab, modality) for modality in sorted(lab.corpora)]
+    entries = [_corpus(lab, modality) for modality in sorted(lab.corpora)]
     specs = list(folder_spaces(lab))
-    found += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
-    found += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
+    entries += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
+    entries += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
     sets, broken = loadable_sets()
-    found += [_task(lab, each.task) for each in sets if lab.may_have(each.task.name)]
-    found += [_task(lab, own.task) for own in lab.own_tasks.values()]
-    return found + [
+    entries += [_task(lab, each.task) for each in sets if lab.may_have(each.task.name)]
+    entries += [_task(lab, own.task) for own in lab.own_tasks.values()]
+    return entries + [
         InventoryEntry("task", name, "", problem=_said(error), fix=error.fix)
         for name, error in broken.items()
         if lab.may_have(name)
@@ -93,12 +93,12 @@ def _folder(spec: SpaceSpec, modality: str) -> InventoryEntry:
     name = f"{spec.name} {modality}"
     try:
         table, _, where = open_table(spec, modality)
-        held = size_bytes(spec, modality)
+        n_bytes = size_bytes(spec, modality)
     except MolspaceError as error:
         return InventoryEntry("space", name, "", problem=_said(error), fix=error.fix)
     n, dim = table.shape
     title = f"{dim} dimensions, " + (f"ids: {where}" if where else "no ids")
-    return InventoryEntry("space", name, title, n, n, size_bytes=held)
+    return InventoryEntry("space", name, title, n, n, size_bytes=n_bytes)
 
 
 def _common(specs: Sequence[SpaceSpec], modality: str) -> InventoryEntry:
@@ -170,10 +170,10 @@ def _leakage(lab: Lab, corpus: Corpus) -> list[Finding]:
 
 
 def leaks(lab: Lab) -> tuple[str, ...]:
-    """Tell which of a lab's evaluation sets have captions that its text corpus holds, too.
+    """Return which evaluation sets of a lab have captions that its text corpus holds, too.
 
-    Only real texts are held against real captions, not what a world makes up. What was found
-    is remembered until the corpus or a file of captions changes.
+    Only real texts are compared with real captions, not what a world makes up. The answer is
+    remembered until the corpus or a file of captions changes.
 
     Returns:
         A line, for people, for each set that shares captions, or whose captions cannot be read.

@@ -153,10 +153,10 @@ def read_chain(path: Path) -> list[TomlFile]:
 
 def _check_trust(files: Sequence[TomlFile], agree: Agree) -> None:
     """Refuse a lab file that the user did not name, unless it is data alone or the user agrees."""
-    found, state = mentions(files), verdict(files)
-    if state == "denied" or (found and state != "allowed"):
-        if state == "denied" or not agree(files[0].path, found):
-            raise refusal(files, found)
+    named, state = mentions(files), verdict(files)
+    if state == "denied" or (named and state != "allowed"):
+        if state == "denied" or not agree(files[0].path, named):
+            raise refusal(files, named)
         allow(files)
 
 

@@ -135,8 +135,8 @@ def _own_ids(corpus: Corpus, *, as_written: bool = False) -> Iterator[str]:
         pairs = corpus.written_ids()
     else:
         starts = range(0, len(corpus), _BLOCK_ROWS)
-        items = (one for start in starts for one in corpus.items(start, start + _BLOCK_ROWS))
-        pairs = ((item.id, item.own_id) for item in items)
+        blocks = (corpus.items(start, start + _BLOCK_ROWS) for start in starts)
+        pairs = ((item.id, item.own_id) for items in blocks for item in items)
     for id, is_own in pairs:
         if not is_own:
             raise _without_id(

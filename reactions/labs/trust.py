@@ -57,18 +57,18 @@ class Mention:
 
 def mentions(files: Sequence[TomlFile]) -> list[Mention]:
     """Return what a lab file, with all that it extends, names beyond local data."""
-    found = []
+    named = []
     for file in files:
         for kind, key, value in (*_corpora(file.data), *_spaces(file.data)):
-            found.append(Mention(kind, key, value, file.path))
-    return found
+            named.append(Mention(kind, key, value, file.path))
+    return named
 
 
 def _corpora(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for modality, entry in _table(data, "corpora").items():
         for source in entry if isinstance(entry, list) else [entry]:
-            given = source.get("path") if isinstance(source, Mapping) else None
-            for text in given if isinstance(given, list) else [given]:
+            paths = source.get("path") if isinstance(source, Mapping) else None
+            for text in paths if isinstance(paths, list) else [paths]:
                 if isinstance(text, str) and is_url(text) and not text.startswith("file://"):
                     place = without_password(text)
                     yield f"remote place {host_of(place)}", f"corpora.{modality}.path", place
@@ -105,9 +105,9 @@ def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def listing(found: Sequence[Mention]) -> list[str]:
+def listing(named: Sequence[Mention]) -> list[str]:
     """Return a line for people for each of them."""
-    return [f"{one.key} = {json.dumps(one.value)}: {one.kind}" for one in found]
+    return [f"{mention.key} = {json.dumps(mention.value)}: {mention.kind}" for mention in named]
 
 
 # --- what the user said --------------------------------------------------------------
@@ -151,13 +151,13 @@ def verdict(files: Sequence[TomlFile]) -> str:
         return "new"
 
 
-def refusal(files: Sequence[TomlFile], found: Sequence[Mention]) -> UsageError:
+def refusal(files: Sequence[TomlFile], named: Sequence[Mention]) -> UsageError:
     """Return the error for a lab file that the user has not agreed to."""
     path, state = files[0].path, verdict(files)
     if state == "denied":
         why = "you denied it"
     else:
-        lines = listing(found)
+        lines = listing(named)
         more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         why = "it names what would be fetched, imported or run: " + "; ".join(lines[:_SHOWN]) + more
     changed = " has changed since you allowed it" if state == "changed" else " is not allowed"
@@ -167,7 +167,7 @@ def refusal(files: Sequence[TomlFile], found: Sequence[Mention]) -> UsageError:
         fix="read it, then: molspace lab allow   or name the lab: --lab FILE, --lab mini",
         path=str(path),
         verdict=state,
-        names=[one.to_json() for one in found],
+        names=[mention.to_json() for mention in named],
     )
 
 

@@ -240,7 +240,7 @@ def test_a_task_without_usable_data_does_not_stop_the_others(open_session, kind)
     assert states(found, "ImageBind") == ["measured", "no data", "measured"]
     assert states(found, "InternVL") == ["no modality", "no modality", "measured"]
     assert states(found, "WAV2CLIP") == ["not run", "no data", "not run"]
-    lack = found.held["audioset"].lack
+    lack = found.items["audioset"].lack
     assert (lack.what, lack.why, lack.fix) == ("no eval_segments.csv", "looked in x", "get it")
 
 

@@ -23,16 +23,16 @@ def read(published: PublishedSet) -> MultilabelData:
     column = {mid: i for i, mid in enumerate(mids)}
     segments = _segments(published)
     media_index = published.media_index("audio")
-    found = [
+    present = [
         (id, labels, entry)
         for id, labels in segments.items()
         if (entry := media_index.get_video(id)) is not None
     ]
-    if not found:
+    if not present:
         raise published.missing(f"none of its {len(segments)} segments has a file", ("audio",))
-    part = published.part("audio", [(id, entry) for id, _, entry in found])
-    targets = np.zeros((len(found), len(classes)), np.bool_)
-    for row, (id, labels, _) in enumerate(found):
+    part = published.part("audio", [(id, entry) for id, _, entry in present])
+    targets = np.zeros((len(present), len(classes)), np.bool_)
+    for row, (id, labels, _) in enumerate(present):
         for mid in labels:
             if mid not in column:
                 why = f"'{id}' has the class '{mid}', which class_labels_indices.csv lacks"
@@ -60,7 +60,7 @@ def _classes(published: PublishedSet) -> tuple[list[str], tuple[str, ...]]:
 def _segments(published: PublishedSet) -> dict[str, list[str]]:
     """Return YouTube ids and their labels; the header is three lines of comment."""
     lines = [line for line in published.read_lines(published.labels) if not line.startswith("#")]
-    found: dict[str, list[str]] = {}
+    segments: dict[str, list[str]] = {}
     for line in lines:
         try:  # one by one: a lone quote must not take the next line with it
             fields = PUBLISHED.fields_of(line)
@@ -73,12 +73,12 @@ def _segments(published: PublishedSet) -> dict[str, list[str]]:
             raise published.damaged(
                 published.labels, f"a line has no labels: {','.join(fields)[:60]}"
             )
-        if fields[0] in found:
+        if fields[0] in segments:
             raise published.damaged(published.labels, f"'{fields[0]}' is listed twice")
-        found[fields[0]] = labels
-    if not found:
+        segments[fields[0]] = labels
+    if not segments:
         raise published.damaged(published.labels, "it lists no segments")
-    return found
+    return segments
 
 
 SET = EvaluationSet(

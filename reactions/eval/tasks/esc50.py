@@ -26,13 +26,13 @@ def read(published: PublishedSet) -> ClassificationData:
             raise published.damaged(path, f"target {row['target']} has two categories")
     numbers = sorted(names)
     media_index = published.media_index("audio")
-    found = [
+    present = [
         (row, entry) for row in rows if (entry := media_index.get([row["filename"]])) is not None
     ]
-    if not found:
+    if not present:
         raise published.missing(f"none of its {len(rows)} clips is there", ("audio",))
-    part = published.part("audio", [(row["filename"].rpartition(".")[0], e) for row, e in found])
-    kept = [row for (row, _), whole in zip(found, part.good, strict=True) if whole]
+    part = published.part("audio", [(row["filename"].rpartition(".")[0], e) for row, e in present])
+    kept = [row for (row, _), whole in zip(present, part.good, strict=True) if whole]
     return ClassificationData(
         queries=published.corpus(part, part.good, "audio"),
         labels=np.array([numbers.index(int(row["target"])) for row in kept], np.int64),

@@ -68,20 +68,20 @@ def read(published: PublishedSet) -> ClassificationData:
     if not entries:
         raise published.missing(f"no images in {published.labels}")
     if folders:
-        found = [
+        labelled = [
             (entry, entry.name.partition("/")[0])
             for entry in entries
             if _WNID.fullmatch(entry.name.partition("/")[0])
         ]
     else:
-        found = _flat(published, entries, wnids)
-    if strangers := {wnid for _, wnid in found} - set(wnids):
+        labelled = _flat(published, entries, wnids)
+    if strangers := {wnid for _, wnid in labelled} - set(wnids):
         raise published.damaged(published.labels, f"the class {min(strangers)} has no name")
-    if not found:
+    if not labelled:
         raise published.damaged(published.labels, "none of its images has a class")
-    part = published.part("image", [(_stem(entry), entry) for entry, _ in found])
+    part = published.part("image", [(_stem(entry), entry) for entry, _ in labelled])
     number = {wnid: i for i, wnid in enumerate(wnids)}
-    labels = np.array([number[wnid] for _, wnid in found], np.int64)
+    labels = np.array([number[wnid] for _, wnid in labelled], np.int64)
     return ClassificationData(
         queries=published.corpus(part, part.good, "image"),
         labels=labels[part.good],
@@ -181,14 +181,14 @@ def _add(published: PublishedSet, path: Path, truth: dict[str, str], name: str, 
 def _numbered(published: PublishedSet, path: Path) -> dict[int, str]:
     """Return the devkit's own numbers of the classes."""
     places = (path.with_name("map_clsloc.txt"), *(published.folder / name for name in _NAMES[3:6]))
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
+    numbers = next((place for place in places if place.is_file()), None)
+    if numbers is None:
         raise published.missing(
             f"{path.name} numbers the classes as the devkit does, but map_clsloc.txt, which says "
             "how, is not beside it"
         )
     numbered = {}
-    for line in published.read_lines(found):
+    for line in published.read_lines(numbers):
         fields = line.split()
         if len(fields) >= 2 and _WNID.fullmatch(fields[0]) and fields[1].isdecimal():
             numbered[int(fields[1])] = fields[0]

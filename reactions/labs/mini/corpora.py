@@ -131,8 +131,8 @@ class WorldCorpus:
                 chosen = np.flatnonzero((writer == w) & (style == s))
                 if len(chosen):
                     texts[chosen] = captions(scenes.take(chosen), how, variant=_VOICES + w)
-        found: list[str] = texts.tolist()
-        return found
+        written: list[str] = texts.tolist()
+        return written
 
 
 def corpus(modality: Modality, *, n: int, seed: int) -> WorldCorpus:

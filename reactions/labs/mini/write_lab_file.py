@@ -19,19 +19,19 @@ def write_lab_file(folder: Path) -> Path:
 
     record = json.loads((folder / "spaces.json").read_text(encoding="utf-8"))
     lines = ["[lab]", 'name = "retrained"', 'extends = "mini"']
-    for name, found in record["spaces"].items():
-        tags = ", ".join(f'{m} = "{PREPROCESSING[m]}"' for m in found["modalities"])
-        flops = ", ".join(f"{m} = {float(f)}" for m, f in found["flops_per_item"].items())
+    for name, facts in record["spaces"].items():
+        tags = ", ".join(f'{m} = "{PREPROCESSING[m]}"' for m in facts["modalities"])
+        flops = ", ".join(f"{m} = {float(f)}" for m, f in facts["flops_per_item"].items())
         lines += [
             "",
             f"[spaces.{name}]",
             'adapter = "mini"',
             f'source = "{name}.safetensors"',
-            f"dim = {found['dim']}",
-            f"modalities = {json.dumps(found['modalities'])}",
+            f"dim = {facts['dim']}",
+            f"modalities = {json.dumps(facts['modalities'])}",
             f'revision = "{record["world"]}, seed {record["seed"]}"',
             'licence = "Apache-2.0"',
-            f'digest = "{found["sha256"]}"',
+            f'digest = "{facts["sha256"]}"',
             'lab = "mini"',
             f"preprocessing = {{ {tags} }}",
             f"flops = {{ {flops} }}",
