@@ -200,10 +200,10 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
         raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
     if out is not None and exists(out):
         bundles.check_replaceable(out)  # now, not after a download
-    found, commit = _download(repo, revision)
+    snapshot, commit = _download(repo, revision)
     with _staging(out.parent if out is not None else None) as folder:
         for name in (RECORD, PROJECTORS):
-            shutil.copyfile(found / name, folder / name)
+            shutil.copyfile(snapshot / name, folder / name)
         digest_ = bundles.load_bundle(folder).digest
         directory = out or bundle_dir.default_directory(repo.rpartition("/")[2], digest_)
         bundles.install(folder, directory)

@@ -135,7 +135,7 @@ def find_products(folder: Path, name: str | None = None) -> tuple[list[Product],
 
     Args:
         folder: holds the published folders.
-        name: of the one product wanted.
+        name: of the only product to import.
 
     Returns:
         The products, and a remark on each folder that goes into none of them.
@@ -144,7 +144,7 @@ def find_products(folder: Path, name: str | None = None) -> tuple[list[Product],
         MissingError: there is no such folder, or it holds none of the published ones, or
             none that make a product.
         UsageError: no product has this name.
-        NotSupportedYet: what there is, or is wanted, needs the tuned audio encoder.
+        NotSupportedYet: what there is, or is asked for, needs the tuned audio encoder.
     """
     if name is not None:
         product = _named(name)
@@ -163,27 +163,27 @@ def find_products(folder: Path, name: str | None = None) -> tuple[list[Product],
     _check_folder(folder, (*known, *TUNED_FOLDERS))
     there = {part for part in (*known, *TUNED_FOLDERS) if is_dir(folder / part)}
     possible = [product for product in PRODUCTS if there.issuperset(product.folders)]
-    found = [
+    products = [
         product for product in possible if not any(_is_part(product, larger) for larger in possible)
     ]
     tuned = [part for part in TUNED_FOLDERS if part in there]
-    if tuned and not found:
+    if tuned and not products:
         raise _tuned(", ".join(tuned))
-    used = {part for product in found for part in product.folders}
+    used = {part for product in products for part in product.folders}
     left_out = [f"{part} is left out: {_tuned(part).why}" for part in tuned]
     left_out += [
         f"{part} is left out: its base needs InternVL_IB_Proj, which is not there"
         for part in known
         if part in there - used
     ]
-    if not found:
+    if not products:
         raise MissingError(
             f"the projectors in {folder} make no product",
             why="; ".join(left_out),
             fix="copy InternVL_IB_Proj there, too",
             looked_in=[str(folder)],
         )
-    return found, left_out
+    return products, left_out
 
 
 def _is_part(product: Product, larger: Product) -> bool:
@@ -210,7 +210,7 @@ def _tuned(what: str) -> NotSupportedYet:
     )
 
 
-def _check_folder(folder: Path, wanted: tuple[str, ...]) -> None:
+def _check_folder(folder: Path, folders: tuple[str, ...]) -> None:
     if not is_dir(folder):
         siblings: list[str] = []
         if is_dir(folder.parent):
@@ -224,18 +224,18 @@ def _check_folder(folder: Path, wanted: tuple[str, ...]) -> None:
             else "give the folder that holds InternVL_IB_Proj, IB_PP_G_Proj, ...",
             path=str(folder),
         )
-    if any(is_dir(folder / part) for part in wanted):
+    if any(is_dir(folder / part) for part in folders):
         return
     inside = [path.name for path in folder.iterdir() if path.is_dir()]
-    deeper = [name for name in inside if any((folder / name / part).is_dir() for part in wanted)]
+    deeper = [name for name in inside if any((folder / name / part).is_dir() for part in folders)]
     fix = "give the folder that holds them"
     if deeper:
         fix = f"molspace import freebind {folder / deeper[0]}"
-    elif folder.resolve().name in wanted:
+    elif folder.resolve().name in folders:
         fix = f"give the folder around it: molspace import freebind {folder.resolve().parent}"
     raise MissingError(
         "there are no FreeBind projectors",
-        why=f"none of these folders is there: {', '.join(wanted)}",
+        why=f"none of these folders is there: {', '.join(folders)}",
         fix=fix,
         looked_in=[str(folder)],
     )
@@ -257,7 +257,7 @@ def import_freebind(
     Args:
         folder: holds the published folders.
         lab: names ImageBind, InternVL, CLAP_g and CLAP_m, and the default factors.
-        name: of the one product wanted; None imports all that the folders make.
+        name: of the only product to import; None imports all that the folders make.
         out: with a name, the bundle's directory; without, a folder for one of each. By
             default they go to the user's data, named after what they hold.
         on_notice: of what is left out, and of each product before it is read.
@@ -356,14 +356,14 @@ def _check_widths(part: str, heads: Mapping[str, Head], space: Space, index: int
     ends = (fusion.base, fusion.experts[i].space)
     source, target = ends if fusion.op == "dr" else ends[::-1]
     for head in heads.values():
-        found = (head.widths["in"], head.widths["out"])
-        if found != (source.dim, target.dim):
+        widths = (head.widths["in"], head.widths["out"])
+        if widths != (source.dim, target.dim):
             raise DimensionMismatch(
                 f"the projectors in {part} do not fit the lab's spaces",
-                why=f"'{head.path}' leads from {found[0]} to {found[1]} dimensions; {source.label} "
+                why=f"'{head.path}' leads from {widths[0]} to {widths[1]} dimensions; {source.label} "
                 f"has {source.dim}, {target.label} has {target.dim}",
                 fix="take --lab paper, or a lab with the spaces they were trained on",
                 path=str(head.path),
-                found=list(found),
+                found=list(widths),
                 expected=[source.dim, target.dim],
             )

@@ -213,16 +213,16 @@ def _check_widths(head: Head, space: Space) -> None:
     base, expert = space.base, space.experts[0].space
     if "new" in head.widths and isinstance(base, Fusion):
         base = base.base
-    for role, one in (("base", base), ("expert", expert)):
-        if head.widths[role] != one.dim:
+    for role, part in (("base", base), ("expert", expert)):
+        if head.widths[role] != part.dim:
             raise DimensionMismatch(
                 f"the heads in '{head.path}' do not fit the spaces",
                 why=f"the head for {'CLIP' if role == 'base' else 'CLAP'} has "
-                f"{head.widths[role]} dimensions there, {one.label} has {one.dim}",
+                f"{head.widths[role]} dimensions there, {part.label} has {part.dim}",
                 fix=f"give the space it was trained on: --{role} NAME|URI",
                 path=str(head.path),
                 found=head.widths[role],
-                expected=one.dim,
+                expected=part.dim,
             )
 
 

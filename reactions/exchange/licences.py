@@ -43,8 +43,8 @@ def most_restrictive(licences: Iterable[str]) -> str:
 
 def hub_id(licence: str) -> str:
     """Return the hub's identifier of a licence: ``other`` where it has none."""
-    found = licence.strip().lower().replace(" ", "-")
-    return found if found in HUB_IDS else "other"
+    identifier = licence.strip().lower().replace(" ", "-")
+    return identifier if identifier in HUB_IDS else "other"
 
 
 def _restriction(licence: str) -> int:

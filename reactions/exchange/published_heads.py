@@ -70,37 +70,37 @@ def read_head(path: Path, layout: Layout, kind: str) -> Head:
 
     if not is_file(path):
         raise MissingError(f"there is no file '{path}'", path=str(path))
-    found = read_tensors(path)
-    widths = _check_shapes(path, found, layout, kind)
+    stored = read_tensors(path)
+    widths = _check_shapes(path, stored, layout, kind)
     tensors = {}
     for name in layout:
         if not name.endswith(_COUNTER):
-            _check_values(path, name, found[name], kind)
+            _check_values(path, name, stored[name], kind)
             # Copied: the file must not stay mapped, or be needed, once it is read.
-            tensors[name] = found[name].float().contiguous().numpy().copy()
+            tensors[name] = stored[name].float().contiguous().numpy().copy()
     return Head(path, file_digest(path), widths, tensors)
 
 
 def _check_shapes(
-    path: Path, found: Mapping[str, Tensor], layout: Layout, kind: str
+    path: Path, stored: Mapping[str, Tensor], layout: Layout, kind: str
 ) -> dict[str, int]:
     """Return the widths that the tensors agree on."""
     widths: dict[str, int] = {}
     for name, shape in layout.items():  # a weight comes before what has to fit it
-        if name in found and found[name].ndim == len(shape):
-            for wanted, size in zip(shape, found[name].shape, strict=True):
-                if isinstance(wanted, str):
-                    widths.setdefault(wanted, int(size))
-    missing = [name for name in layout if name not in found]
-    unexpected = sorted(found.keys() - layout.keys())
+        if name in stored and stored[name].ndim == len(shape):
+            for declared, size in zip(shape, stored[name].shape, strict=True):
+                if isinstance(declared, str):
+                    widths.setdefault(declared, int(size))
+    missing = [name for name in layout if name not in stored]
+    unexpected = sorted(stored.keys() - layout.keys())
     mismatched = []
     for name, shape in layout.items():
-        wanted_shape = [str(widths.get(str(size), size)) for size in shape]
-        if name in found and [str(size) for size in found[name].shape] != wanted_shape:
-            sizes = ", ".join(map(str, found[name].shape))
-            mismatched.append((name, sizes, ", ".join(wanted_shape)))
+        declared_shape = [str(widths.get(str(size), size)) for size in shape]
+        if name in stored and [str(size) for size in stored[name].shape] != declared_shape:
+            sizes = ", ".join(map(str, stored[name].shape))
+            mismatched.append((name, sizes, ", ".join(declared_shape)))
     if missing or unexpected or mismatched:
-        shapes = [f"{name} is ({sizes}), not ({wanted})" for name, sizes, wanted in mismatched]
+        shapes = [f"{name} is ({sizes}), not ({declared})" for name, sizes, declared in mismatched]
         raise DataError(
             f"'{path}' is not a {kind} projector",
             why="; ".join(

@@ -59,7 +59,7 @@ def read_results(path: Path, expression: str) -> tuple[Score, ...]:
         if data["schema"] != _SCHEMA:
             raise ValueError(f"its schema is {data['schema']!r}")
         records = list(data["results"])
-        found = tuple(score for record in records for score in _scores(record))
+        scores = tuple(score for record in records for score in _scores(record))
         spaces = {str(record["space"]) for record in records}
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(
@@ -68,7 +68,7 @@ def read_results(path: Path, expression: str) -> tuple[Score, ...]:
             fix=f"molspace eval --task all --json > {path}",
             path=str(path),
         ) from None
-    if not found:
+    if not scores:
         raise DataError(f"'{path}' holds no results", why="its list is empty", path=str(path))
     if others := sorted(spaces - {expression}):
         raise DataError(
@@ -77,7 +77,7 @@ def read_results(path: Path, expression: str) -> tuple[Score, ...]:
             fix=f"molspace eval --space BUNDLE --task all --json > {path}",
             path=str(path),
         )
-    return found
+    return scores
 
 
 def _scores(record: Mapping[str, Any]) -> Sequence[Score]:
@@ -90,11 +90,11 @@ def _scores(record: Mapping[str, Any]) -> Sequence[Score]:
     if prompts := record["prompts"]:
         more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
         conditions.append(f'prompt: "{prompts[0]}"{more}')
-    found = []
+    scores = []
     for name, value in record["metrics"].items():
         if not math.isfinite(value):
             raise ValueError(f"{record['task']} {name} is {value}")
-        found.append(
+        scores.append(
             Score(
                 task=str(record["task"]),
                 metric=str(name),
@@ -105,4 +105,4 @@ def _scores(record: Mapping[str, Any]) -> Sequence[Score]:
                 conditions="; ".join(conditions),
             )
         )
-    return found
+    return scores

@@ -74,7 +74,7 @@ def load_lab(
     data: Path | None = None,
     weights: Mapping[str, Path] | None = None,
     on_progress: OnProgress = silent,
-    agree: Agree = lambda path, found: False,
+    agree: Agree = lambda path, named: False,
 ) -> Lab:
     """Read and check a lab file.
 
