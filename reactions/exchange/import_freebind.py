@@ -360,8 +360,8 @@ def _check_widths(part: str, heads: Mapping[str, Head], space: Space, index: int
         if widths != (source.dim, target.dim):
             raise DimensionMismatch(
                 f"the projectors in {part} do not fit the lab's spaces",
-                why=f"'{head.path}' leads from {widths[0]} to {widths[1]} dimensions; {source.label} "
-                f"has {source.dim}, {target.label} has {target.dim}",
+                why=f"'{head.path}' leads from {widths[0]} to {widths[1]} dimensions; "
+                f"{source.label} has {source.dim}, {target.label} has {target.dim}",
                 fix="take --lab paper, or a lab with the spaces they were trained on",
                 path=str(head.path),
                 found=list(widths),

@@ -15,7 +15,7 @@ from reactions.core.protocols import check_address
 from reactions.core.types import Modality
 from reactions.data.sources.config import Source
 from reactions.eval.registry import Folders, task_names
-from reactions.labs.schema import (
+from reactions.labs.data_schema import (
     Corpora,
     Data,
     Files,

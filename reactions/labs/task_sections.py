@@ -13,8 +13,8 @@ from reactions.data.sources.config import Source
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import loadable_sets
 from reactions.eval.task import CAPTIONS, IMAGE_TEMPLATES, SOUND_TEMPLATES, Task, folded
+from reactions.labs.data_schema import OwnTask
 from reactions.labs.data_sections import rooted
-from reactions.labs.schema import OwnTask
 from reactions.modalities.audio import AUDIO
 from reactions.modalities.image import IMAGE
 from reactions.modalities.text import TEXT

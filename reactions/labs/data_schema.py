@@ -1,0 +1,282 @@
+"""What a lab file may say of data: corpora, evaluation sets, and where they lie.
+
+Annotations are evaluated at once, as in ``schema``.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import PydanticCustomError
+
+from reactions.core.errors import did_you_mean, suggestion
+from reactions.data.sources.config import MAX_BAD
+from reactions.eval.registry import task_names
+from reactions.labs.mistakes import mistake
+from reactions.labs.section import Column, Columns, Delimiter, Section, Share, Texts, for_editors
+from reactions.modalities import registry
+from reactions.modalities.base import CheckDepth
+
+# --- [corpora.MODALITY] ------------------------------------------------------------------
+
+
+class World(Section):
+    """Made-up items of the mini lab's world."""
+
+    world: int = Field(description="Number of items.", json_schema_extra=for_editors(ge=1))
+
+
+class _Items(Section):
+    """What is said of real items, however they are named."""
+
+    skip: Texts = Field([], description="Ids to leave out.")
+    max_bad: Share = Field(MAX_BAD, description="Share of items that may be unusable.")
+    check: CheckDepth = Field(
+        "header", description="Look for damage at header and end, or decode every file in full."
+    )
+
+
+class _TableFormat(Section):
+    """How csv and tsv files are written."""
+
+    header: bool = Field(True, description="Of csv and tsv: the first row names the columns.")
+    delimiter: Delimiter = Field("", description="Of csv and tsv; found by itself if usual.")
+    quoted: bool | None = Field(None, description='Of csv and tsv: whether "..." are fields.')
+
+
+class Files(_Items):
+    """Files, folders with all below them, and shards."""
+
+    path: Texts = Field(
+        description="A path, URL or pattern, or several. Relative paths start beside the lab file; "
+        "$MOLSPACE_DATA is the folder of data."
+    )
+    member: str = Field("", description="File of a shard's sample, such as left.jpg.")
+
+    @classmethod
+    def missing(cls, name: str) -> PydanticCustomError:
+        """Return the error for a table of which nobody knows what kind it is."""
+        return mistake("", *_ONE_OF_THREE)
+
+
+class TextFiles(Files, _TableFormat):
+    """Captions: lines, tables, and shards with captions inside."""
+
+    column: Columns = Field([], description="Names of the captions' columns, or numbers from 0.")
+    id: Annotated[
+        Column | None, BeforeValidator(lambda column: None if column == "" else column)
+    ] = Field(None, description="Name or number of the ids' column; else rows count.")
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        if len(set(self.column)) < len(self.column):
+            raise mistake("", ".column names a column twice")
+        for key, column in (*(("column", c) for c in self.column), ("id", self.id)):
+            if not self.header and isinstance(column, str) and column:
+                raise mistake(
+                    "",
+                    f".{key} is '{column}', but with header = false none has a name",
+                    f"give its number, from 0: {key} = 0",
+                )
+        return self
+
+
+class Manifest(_Items):
+    """Items that a JSON Lines file lists."""
+
+    manifest: str = Field(description="The file; a relative path starts beside the lab file.")
+
+
+_ONE_OF_THREE = (
+    " needs either world, manifest or path",
+    'path = "captions.txt", a folder, "shards-{0000..0009}.tar", or a list of them',
+)
+_OF_TEXTS = [key for key in TextFiles.model_fields if key not in Files.model_fields]
+World.ELSEWHERE = dict.fromkeys(
+    [*TextFiles.model_fields, "manifest"], (" takes nothing beside world", "remove the rest")
+)
+Files.ELSEWHERE = dict.fromkeys(("world", "manifest"), _ONE_OF_THREE) | {
+    key: (f".{key} says how texts are read; other modalities have no columns", "remove it")
+    for key in _OF_TEXTS
+}
+Manifest.ELSEWHERE = dict.fromkeys(("world", "path"), _ONE_OF_THREE) | {
+    key: (f".{key} goes with path, not with manifest", "remove it")
+    for key in [*_OF_TEXTS, "member"]
+}
+
+
+def _source_kind(table: Any) -> str:
+    return "#manifest" if isinstance(table, Mapping) and "manifest" in table else "#files"
+
+
+def _corpus_kind(table: Any) -> str:
+    if isinstance(table, list):
+        return "#list"
+    return "#world" if isinstance(table, Mapping) and "world" in table else _source_kind(table)
+
+
+_OneManifest: TypeAlias = Annotated[Manifest, Tag("#manifest")]
+_OneFiles: TypeAlias = Annotated[Files, Tag("#files")]
+_OneTextFiles: TypeAlias = Annotated[TextFiles, Tag("#files")]
+_OneWorld: TypeAlias = Annotated[World, Tag("#world")]
+_AtLeastOne = Field(min_length=1)
+_Sources: TypeAlias = Annotated[
+    list[Annotated[_OneFiles | _OneManifest, Discriminator(_source_kind)]], _AtLeastOne
+]
+_TextSources: TypeAlias = Annotated[
+    list[Annotated[_OneTextFiles | _OneManifest, Discriminator(_source_kind)]], _AtLeastOne
+]
+MediaCorpus: TypeAlias = Annotated[
+    _OneWorld | _OneFiles | _OneManifest | Annotated[_Sources, Tag("#list")],
+    Discriminator(_corpus_kind),
+]
+TextCorpus: TypeAlias = Annotated[
+    _OneWorld | _OneTextFiles | _OneManifest | Annotated[_TextSources, Tag("#list")],
+    Discriminator(_corpus_kind),
+]
+
+
+class Corpora(Section):
+    """What to train on: a table for each modality, or a list of tables."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, MediaCorpus]
+
+    text: TextCorpus | None = None
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Refuse what is near a known modality's name; any other may be somebody's own."""
+        known = registry.names()
+        if key not in known and did_you_mean(key, known):
+            raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, known))
+
+
+# --- [tasks.NAME] ------------------------------------------------------------------------
+
+
+def _any_modality(schema: JsonSchemaValue) -> None:
+    column = schema.pop("additionalProperties")
+    schema["properties"] |= dict.fromkeys(registry.names(), column)
+    schema["additionalProperties"] = False
+
+
+class OwnTask(_Items, _TableFormat):
+    """An evaluation set of one's own: a table of files (path), or folders."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_any_modality)
+    __pydantic_extra__: dict[str, Columns]
+
+    kind: Literal["retrieval", "classification", "multilabel"] = Field(
+        description="Pairs to be found in both directions, or items of one class, or of several."
+    )
+    path: str = Field(
+        "",
+        description="A csv, tsv, jsonl or parquet file; modalities name its columns then. Without "
+        "it they name folders: pairs have the same names, classes a folder each.",
+    )
+    folder: str = Field("", description="Where the files lie that the table names; beside it.")
+    labels: Columns = Field([], alias="class", description="Columns that hold the classes.")
+    separator: str = Field("", description="Between several classes in one field.")
+    templates: Texts = Field([], description='Prompts, such as "a photo of a {class}."')
+    main_score: str = Field("", description="The metric that stands for the set.")
+    title: str = Field("", description="What lists call it; its name by default.")
+    licence: str = Field("", description="Of its data.")
+    citation: str = Field("", description="Author and year.")
+    id: Column | None = Field(None, description="Column of the ids; else files' names are ids.")
+
+    MISSING_FIX = 'kind = "retrieval", "classification" or "multilabel"'
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Refuse what is neither a key nor a modality."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        if key not in (names := [*known, *registry.names()]):
+            raise mistake("unknown key ", f".{key}", suggestion(key, names))
+
+    @property
+    def media(self) -> Mapping[str, list[str | int]]:
+        """Modalities, as they stand in the file, with their columns or folders."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Self:
+        needed = 2 if self.kind == "retrieval" else 1
+        if len(self.media) != needed:
+            named = ", ".join(self.media) or "none"
+            raise mistake(
+                "",
+                f" names {len(self.media)} modalities ({named}); {self.kind} takes {needed}",
+                'audio = "COLUMN" with path = "TABLE.csv", or audio = "FOLDER" without path',
+            )
+        for modality, columns in self.media.items():
+            if not self.path and (len(columns) != 1 or not isinstance(columns[0], str)):
+                raise mistake(
+                    "",
+                    f".{modality} is not one folder",
+                    f'{modality} = "FOLDER", or path = "TABLE.csv" and columns of it',
+                )
+            if not self.path and registry.get(modality).inline:
+                raise mistake(
+                    "",
+                    f".{modality} is not a folder of files: {modality} comes in tables",
+                    'path = "TABLE.csv", and the columns of it',
+                )
+        if len(self.labels) and self.kind == "retrieval":
+            raise mistake("", ".class does not go with retrieval", "remove it")
+        if not self.labels and self.path and self.kind != "retrieval":
+            raise mistake("", ".class is missing", 'class = "COLUMN" with the names of the classes')
+        if self.kind == "multilabel" and not self.path:
+            raise mistake("", ".path is missing: several classes of an item come in tables")
+        if self.separator and self.kind != "multilabel":
+            raise mistake("", ".separator goes with multilabel alone", "remove it")
+        for key in () if self.path else _OF_TABLES:
+            if key in self.model_fields_set:
+                name = OwnTask.model_fields[key].alias or key
+                raise mistake("", f".{name} goes with path, a table", "remove it, or give path")
+        return self
+
+
+_OF_TABLES = ("folder", "labels", "separator", "id", "header", "delimiter", "quoted")
+
+
+# --- [data] ------------------------------------------------------------------------------
+
+
+class DataFolder(Section):
+    """Where one evaluation set lies, as published."""
+
+    MISSING_FIX = 'path = "FOLDER"'
+
+    path: str = Field(description="Its folder, as published.")
+
+
+def _name_tasks(schema: JsonSchemaValue) -> None:
+    schema["properties"] |= dict.fromkeys(task_names(), schema["additionalProperties"])
+
+
+class Data(Section):
+    """Where evaluation sets lie."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_name_tasks)
+    __pydantic_extra__: dict[str, DataFolder]
+
+    root: str | None = Field(None, description="A folder with a folder for each set.")
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Take any name: it may be that of a set of one's own (``read_folders`` checks it)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_values(cls, table: Any) -> Any:
+        for key, value in table.items() if isinstance(table, Mapping) else ():
+            known = ("root", *task_names())
+            if key not in known and not isinstance(value, Mapping):
+                raise mistake("unknown key ", f".{key}", suggestion(key, known))
+        return table
+
+    def sets(self) -> Mapping[str, DataFolder]:
+        """Return the sets that it names, by task."""
+        return self.__pydantic_extra__
