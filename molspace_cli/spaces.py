@@ -217,7 +217,7 @@ def doctor(
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.core.paths import cache_root
     from reactions.encoders.doctor import ITEMS, examine
-    from reactions.encoders.precomputed.adapter import common_corpus
+    from reactions.encoders.precomputed.corpora import common_corpus
     from reactions.encoders.registry import load
     from reactions.labs import mini
     from reactions.run.device import resolve_devices

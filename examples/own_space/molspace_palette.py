@@ -3,42 +3,40 @@
 import numpy as np
 
 from reactions.core.types import SpaceSpec
-from reactions.modalities import registry
+from reactions.encoders.base import Adapter
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (1, 1, 1)}
+TAGS = (("image", "mean-colour-1"), ("text", "colour-words-1"))
 
 
-def resolve(uri):
-    """Describe the space before anything is loaded: the digest and tags decide what is cached."""
-    dim = int(uri.partition(":")[2])
-    tags = (("image", "mean-colour-1"), ("text", "colour-words-1"))
-    return SpaceSpec(
-        f"palette-{dim}",
-        dim,
-        ("image", "text"),
-        "palette",
-        uri,
-        licence="Apache-2.0",
-        weights_digest=f"{dim:064x}",
-        preprocessing=tags,
-    )
+class PaletteAdapter(Adapter):
+    scheme = "palette"
+
+    def describe(self, request, digests):
+        """Say what is known before anything is loaded: digest and tags decide what is cached."""
+        dim = int(request.rest)
+        known = {"weights_digest": f"{dim:064x}", "preprocessing": TAGS}
+        modalities = ("image", "text")
+        return SpaceSpec(f"palette-{dim}", dim, modalities, "palette", request.uri, **known)
+
+    def open(self, spec, request, device):
+        import torch  # only here: describing a space should cost no seconds
+
+        from reactions.encoders.tower import Tower, TowerEncoder
+
+        projection = torch.from_numpy(np.random.default_rng(0).normal(size=(4, spec.dim)))
+
+        def project(colours):
+            return torch.from_numpy(np.stack(colours)) @ projection
+
+        image, text = (Tower(prepare, project) for prepare in (mean_colour, named_colours))
+        return TowerEncoder(spec, {"image": image, "text": text})
 
 
-class Palette:
-    def __init__(self, spec):
-        self.spec = spec
-        self.projection = np.random.default_rng(0).normal(size=(4, spec.dim))
-
-    def embed(self, modality, items):
-        colour = {"image": lambda pixels: pixels.mean((0, 1)) / 255, "text": named}[modality]
-        colours = np.stack([colour(registry.load(item).value) for item in items])
-        rows = np.c_[colours, np.full(len(items), 0.1)] @ self.projection
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+def mean_colour(pixels):
+    return np.append(pixels.mean((0, 1)) / 255, 0.1)
 
 
-def named(text):
-    return np.sum([COLOURS[word] for word in text.split() if word in COLOURS] + [(0, 0, 0)], axis=0)
-
-
-def load(spec, *, device="cpu"):
-    return Palette(spec)
+def named_colours(text):
+    colours = [COLOURS[word] for word in text.split() if word in COLOURS]
+    return np.append(np.sum([*colours, (0, 0, 0)], axis=0), 0.1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
 Modality: TypeAlias = str
 """Its name: ``reactions.modalities.registry`` says what is known about it."""
@@ -186,6 +187,21 @@ class StagedEncoder(Encoder, Protocol):
 
         Returns:
             (len(inputs), spec.dim) float32, unit-norm rows, in order.
+        """
+
+
+@runtime_checkable
+class TrainableEncoder(StagedEncoder, Protocol):
+    """An encoder whose towers can be trained."""
+
+    def tower(self, modality: Modality) -> nn.Module:
+        """Return a modality's tower, which shares its parameters with the encoder.
+
+        The module is called with a sequence of what ``preprocess`` returns, and gives (n, dim)
+        float32 unit-norm rows: those of ``forward``, with gradients to its parameters.
+
+        Raises:
+            DataError: the space does not embed this modality, or this tower cannot be trained.
         """
 
 

@@ -1,160 +1,270 @@
-"""What every image-text adapter shares: two towers behind one ``StagedEncoder``."""
+"""What an adapter is: it describes, checks and loads the spaces of one family of models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
-import numpy as np
+from reactions.core.errors import DataError, MediaError, MissingError
+from reactions.core.file_digests import DigestCache
+from reactions.core.types import Digest, Encoder, Modality, SpaceSpec
+from reactions.encoders.packages import need_package
+from reactions.encoders.uri import split_options
+from reactions.weights.locate import Requirement, WeightLocator
+from reactions.weights.locate import digest_cache as remembered_digests
 
-from reactions.core.errors import DataError, MediaError
-from reactions.core.types import Item, Modality, Prepared, SpaceSpec
-from reactions.modalities import registry
 
-if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
-    from torch import Tensor
+class HasPath(Protocol):
+    """What was found for a space.
+
+    Attributes:
+        path: the file or folder that messages name.
+    """
+
+    @property
+    def path(self) -> Path: ...  # noqa: D102
+
+
+Files = TypeVar("Files", bound=HasPath)
 
 
 @dataclass(frozen=True, slots=True)
-class Tower:
-    """One modality of a model.
+class SpaceRequest:
+    """A space that is asked for by its URI.
 
     Attributes:
-        prepare: decoded value to what the tower takes, on the CPU; from any thread.
-        project: (n) prepared values to (n, dim) floats of any type and norm.
-        batch_items: how many ``embed`` projects at once.
+        uri: as it was written.
+        rest: what follows the scheme, without the options.
+        options: option to its value, as written.
+        name: what the space is called; "" leaves that to whatever it is.
+        locator: where its weights may lie.
     """
 
-    prepare: Callable[[Any], Prepared]
-    project: Callable[[Sequence[Any]], Tensor]
-    batch_items: int = 64
+    uri: str
+    rest: str
+    options: Mapping[str, str]
+    name: str
+    locator: WeightLocator
+
+    @property
+    def path(self) -> Path:
+        """The rest, read as a path."""
+        return Path(self.rest)
 
 
-class TowerEncoder:
-    """A ``StagedEncoder`` made of one ``Side`` for each modality.
+class Adapter(ABC, Generic[Files]):
+    """Describes, checks and loads the spaces of one family of models.
+
+    A family says where its files lie (``locate``), what a space is like before anything is
+    loaded (``describe``), what decides its outputs (``digest``), and how it is opened
+    (``open``). Where weights may lie, the digests remembered between runs, options of URIs,
+    and weights that changed since they were described, are looked after here, once for all.
+
+    ``Files`` is what ``locate`` finds and the other methods are given; a family that needs no
+    files leaves ``locate`` out and is given the ``SpaceRequest`` itself.
+
+    Attributes:
+        scheme: of the family's URIs, which is also ``SpaceSpec.adapter``.
+        options: that a URI may have after ``?``. Without any, ``?`` has no meaning.
+        precision: of ``uri.PRECISIONS``, where a URI names none.
+        packages: that loading needs.
+        extra: our optional dependencies that bring them.
+    """
+
+    scheme: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
+    precision: ClassVar[str] = "fp32"
+    packages: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+
+    # --- what a family implements ---
+
+    def locate(self, request: SpaceRequest) -> Files:
+        """Find on this machine what a URI names; nothing is downloaded, hashed or loaded.
+
+        Raises:
+            MissingError: it is not on this machine.
+            DataError: it is there, but damaged or another kind of model.
+            UsageError: the URI cannot name anything.
+        """
+        return cast(Files, request)
+
+    def locate_again(self, spec: SpaceSpec) -> Files:
+        """Find what a description names: by default, its ``source`` is a URI of the family's.
+
+        Raises:
+            MissingError: it is no longer on this machine.
+        """
+        return self.locate(self.request(spec.source, spec.name))
+
+    def describe(self, files: Files, digests: DigestCache) -> SpaceSpec:
+        """Describe a space: its width, its modalities, and what decides its embeddings.
+
+        Args:
+            files: from ``locate``.
+            digests: remembers digests of large files.
+
+        Raises:
+            MissingError: a part of it is not on this machine; or, by default, spaces of this
+                family cannot be described by a URI.
+            DataError: it is damaged.
+        """
+        raise MissingError(
+            f"'{self.scheme}:' opens no space",
+            why="spaces of this adapter are described in full, in a lab file",
+            fix="[spaces.NAME] with adapter, source, dim and modalities",
+        )
+
+    def digest(self, files: Files, digests: DigestCache) -> Digest:
+        """Return the digest that ``describe`` gives as ``weights_digest``; "" checks nothing."""
+        return ""
+
+    def require(self, spec: SpaceSpec, files: Files) -> None:
+        """Check cheaply what else loading needs.
+
+        Raises:
+            MissingError: a package or a file is missing.
+            UsageError: it was not allowed to run.
+        """
+
+    @abstractmethod
+    def open(self, spec: SpaceSpec, files: Files, device: str) -> Encoder:
+        """Load a space whose files are those that it was described by.
+
+        Args:
+            spec: what is known of it.
+            files: from ``locate`` or ``locate_again``.
+            device: ``"cpu"``, ``"cuda:0"``, ...
+
+        Raises:
+            MissingError: a package or a file is missing.
+            DataError: the weights are damaged, or do not fit ``spec``.
+        """
+
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return what has to be fetched before a URI can be resolved; () for what lies here.
+
+        Raises:
+            MissingError: it names no known model.
+            UsageError: it cannot name anything.
+        """
+        return ()
+
+    # --- what every family does alike ---
+
+    def request(
+        self, uri: str, name: str = "", locator: WeightLocator | None = None
+    ) -> SpaceRequest:
+        """Take a URI apart; where weights may lie is asked of the environment by default.
+
+        Raises:
+            MissingError: it has an unknown option or precision.
+        """
+        options: Mapping[str, str] = {}
+        if self.options:
+            rest, options = split_options(uri, self.options)
+        else:
+            rest = uri.partition(":")[2]
+        return SpaceRequest(uri, rest, options, name, locator or WeightLocator.of_environment())
+
+    def resolve(
+        self,
+        uri: str,
+        *,
+        name: str = "",
+        digest_cache: DigestCache | None = None,
+        locator: WeightLocator | None = None,
+    ) -> SpaceSpec:
+        """Describe the space that a URI names; its weights are hashed, not loaded.
+
+        Args:
+            uri: see the family's module.
+            name: what the space is called; "" leaves that to whatever it is.
+            digest_cache: remembers digests of large files; None takes those of the machine.
+            locator: where weights lie; None asks the environment.
+
+        Raises:
+            MissingError: it, or a part of it, is not on this machine.
+            DataError: it is there, but cannot be used.
+            UsageError: the URI cannot name anything.
+        """
+        digests = digest_cache or remembered_digests()
+        spec = self.describe(self.locate(self.request(uri, name, locator)), digests)
+        digests.save()
+        return spec
+
+    def check(self, spec: SpaceSpec) -> None:
+        """Find out, without loading anything heavy, whether ``load`` has what it needs.
+
+        Raises:
+            MissingError: a package, the weights or a part of them are missing.
+            UsageError: it was not allowed to run.
+        """
+        self._ready(spec)
+
+    def load(self, spec: SpaceSpec, *, device: str = "cpu") -> Encoder:
+        """Load a described space; nothing is downloaded.
+
+        Args:
+            spec: what is known of it.
+            device: ``"cpu"``, ``"cuda:0"``, ...
+
+        Raises:
+            MissingError: a package, the weights or a part of them are missing.
+            DataError: the weights are not those that ``spec`` names, are damaged, or do not
+                fit.
+            UsageError: it was not allowed to run.
+        """
+        files = self._ready(spec)
+        if spec.weights_digest:
+            digests = remembered_digests()
+            digest = self.digest(files, digests)
+            digests.save()
+            if digest not in ("", spec.weights_digest):
+                raise self.changed(spec, files.path, digest)
+        return self.open(spec, files, device)
+
+    def changed(self, spec: SpaceSpec, path: Path, digest: Digest) -> DataError:
+        """Return the error for weights that are not those that a space was described by."""
+        return DataError(
+            f"the weights of space '{spec.name}' changed",
+            why=f"'{path}' is not what this was planned or trained with",
+            fix="restore the file, or run the reaction again",
+            space=spec.name,
+            path=str(path),
+            expected=spec.weights_digest,
+            found=digest,
+        )
+
+    def _ready(self, spec: SpaceSpec) -> Files:
+        for package in self.packages:
+            need_package(package, spec.source, self.extra)
+        files = self.locate_again(spec)
+        self.require(spec, files)
+        return files
+
+
+class Unusable(MediaError):
+    """A decoded value that a tower cannot take; ``TowerEncoder`` adds which item it was.
 
     Args:
-        spec: what is known of the space.
-        sides: modality to side.
+        modality: of the value.
+        why: such as ``"it needs finite samples"``.
+        fix: what can be done about it.
     """
 
-    def __init__(self, spec: SpaceSpec, sides: Mapping[Modality, Tower]) -> None:
-        self.spec = spec
-        self._sides = dict(sides)
-
-    def preprocess(self, modality: Modality, item: Item) -> Prepared:
-        """Decode and prepare one item; safe to call from several threads.
-
-        Raises:
-            MediaError: the item cannot be decoded or prepared; ``fields["id"]`` names it.
-            DataError: the space does not embed this modality.
-        """
-        side = self._side(modality)
-        value = registry.load(item).value
-        if why := registry.get(modality).why_unusable(value):
-            raise MediaError(f"cannot embed {modality} '{item.id}'", why=why, id=item.id)
-        try:
-            return side.prepare(value)
-        except MediaError as error:
-            error.fields["id"] = item.id
-            raise
-
-    def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
-        """Embed a batch of prepared items at once.
-
-        Returns:
-            (len(inputs), spec.dim) float32, unit-norm rows, in order.
-
-        Raises:
-            DataError: an embedding is zero or not finite, or not of the promised width.
-        """
-        import torch
-
-        side = self._side(modality)
-        if not inputs:
-            return np.empty((0, self.spec.dim), np.float32)
-        with torch.inference_mode():
-            rows = side.project(inputs).float()
-            # Not torch's normalize, which would let a row of zeros pass as one.
-            unit: NDArray[np.float32] = (rows / rows.norm(dim=-1, keepdim=True)).cpu().numpy()
-        if unit.shape != (len(inputs), self.spec.dim):
-            raise DataError(
-                f"'{self.spec.name}' gave {modality} embeddings of shape {unit.shape}",
-                why=f"its description promises {(len(inputs), self.spec.dim)}",
-                space=self.spec.name,
-            )
-        bad = ~np.isfinite(unit).all(axis=1)
-        if bad.any():
-            raise DataError(
-                f"'{self.spec.name}' gave no usable {modality} embedding",
-                why=f"{int(bad.sum())} of {len(unit)} are zero or not finite",
-                fix=f"check its weights: molspace spaces doctor {self.spec.name}",
-                space=self.spec.name,
-                modality=modality,
-            )
-        return unit
-
-    def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
-        """Embed items of one modality, a bounded number at a time.
-
-        Returns:
-            (len(items), spec.dim) float32, unit-norm rows, in order.
-
-        Raises:
-            MediaError: an item cannot be decoded; ``fields["id"]`` names it.
-            DataError: an embedding is not usable, or the space lacks the modality.
-        """
-        step = self._side(modality).batch_items
-        out = np.empty((len(items), self.spec.dim), np.float32)
-        for start in range(0, len(items), step):
-            batch = [self.preprocess(modality, item) for item in items[start : start + step]]
-            out[start : start + len(batch)] = self.forward(modality, batch)
-        return out
-
-    def _side(self, modality: Modality) -> Tower:
-        if modality not in self._sides:
-            raise DataError(
-                f"'{self.spec.name}' does not embed {modality}",
-                why="it embeds " + ", ".join(self.spec.modalities),
-                space=self.spec.name,
-                modality=modality,
-            )
-        return self._sides[modality]
+    def __init__(self, modality: Modality, why: str, *, fix: str = "", **fields: Any) -> None:
+        super().__init__(f"cannot embed {modality}", why=why, fix=fix, **fields)
 
 
-def locked(tokenise: Callable[[str], Any]) -> Callable[[str], NDArray[np.int64]]:
-    """Return a tokeniser that several threads may share: the fast ones are not re-entrant."""
-    lock = Lock()
-
-    def one(text: str) -> NDArray[np.int64]:
-        with lock:
-            return np.asarray(tokenise(text), dtype=np.int64)
-
-    return one
-
-
-def pad_tokens(
-    inputs: Sequence[NDArray[np.int64]], pad_id: int, *, length: int | None = None
-) -> NDArray[np.int64]:
-    """Return (n, length) ids, filled up at the end; the longest row's length by default."""
-    width = length or max(1, max(len(row) for row in inputs))
-    out = np.full((len(inputs), width), pad_id, np.int64)
-    for row, ids in zip(out, inputs, strict=True):
-        row[: len(ids)] = ids
-    return out
-
-
-def transformer_flops(*, layers: int, width: int, tokens: int, mlp_ratio: float = 4.0) -> float:
-    """Estimate the floating-point operations of a transformer on one item of ``tokens``."""
-    return 2.0 * layers * tokens * width * (width * (4 + 2 * mlp_ratio) + 2 * tokens)
-
-
-def element_type(precision: str) -> torch.dtype:
-    """Return the torch type of one of ``uri.PRECISIONS``."""
-    import torch
-
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+def misfit(spec: SpaceSpec, path: Path | str, why: str) -> DataError:
+    """Return the error for weights of another width, or other modalities, than described."""
+    return DataError(
+        f"the weights of space '{spec.name}' do not fit its description",
+        why=why,
+        space=spec.name,
+        path=str(path),
+    )

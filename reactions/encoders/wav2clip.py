@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +23,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reactions.core.errors import DimensionMismatch
+from reactions.core.errors import DimensionMismatch, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
-from reactions.core.types import Item, Modality, Prepared, SpaceSpec, StagedEncoder, Waveform
-from reactions.encoders.base import Tower, TowerEncoder
-from reactions.encoders.clap.audio_features import usable
-from reactions.encoders.uri import join_options, split_options
+from reactions.core.types import Digest, Modality, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.encoders.open_clip.adapter import OpenClipAdapter
+from reactions.encoders.plugins import adapter_for_spaces, adapter_for_uris
+from reactions.encoders.preprocessing.waveforms import centre, clipped
+from reactions.encoders.published import Checkpoint, find_checkpoint
+from reactions.encoders.tower import Tower, TowerEncoder, by_shape, parts_of
+from reactions.encoders.transformers.clip import HfAdapter
+from reactions.encoders.uri import join_options
 from reactions.modalities.audio import resample
-from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
+from reactions.weights.locate import Requirement, WeightLocator, WeightsFile
 from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import check_shapes, find, read_tensors, verify_digest
+from reactions.weights.safe_load import check_shapes, read_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ADAPTER = "wav2clip"
 DIM = 512
 
 CLIP = "hf:openai/clip-vit-base-patch32"
@@ -51,6 +56,8 @@ PUBLISHED: Mapping[str, WeightsFile] = {
         licence="MIT",
     )
 }
+
+_DEFAULT = "Wav2CLIP.pt"
 
 RATE_HZ = 16_000
 _FFT, _HOP = 512, 353
@@ -121,117 +128,143 @@ class _Block(nn.Module):
         return torch.relu(self.bn2(self.conv2(x)) + past)
 
 
-class JoinedEncoder:
-    """Encoders of different modalities as one space.
-
-    Args:
-        spec: of the space they make up.
-        parts: modality to the encoder that embeds it.
-    """
-
-    def __init__(self, spec: SpaceSpec, parts: Mapping[Modality, StagedEncoder]) -> None:
-        self.spec = spec
-        self._parts = dict(parts)
-        self._any = next(iter(self._parts.values()))
-
-    def preprocess(self, modality: Modality, item: Item) -> Prepared:
-        """Prepare one item by the encoder of its modality."""
-        return self._parts.get(modality, self._any).preprocess(modality, item)
-
-    def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
-        """Embed a batch by the encoder of its modality."""
-        return self._parts.get(modality, self._any).forward(modality, inputs)
-
-    def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
-        """Embed items by the encoder of their modality."""
-        return self._parts.get(modality, self._any).embed(modality, items)
-
-
 # --- describing and loading ----------------------------------------------------------
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space of a WAV2CLIP checkpoint and the CLIP it belongs to.
+@dataclass(frozen=True, slots=True)
+class JoinedFiles:
+    """What a space is made of.
 
-    Args:
-        uri: see the module.
-        name: what the space is called; "" calls it after the file.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
-
-    Raises:
-        MissingError: the checkpoint or CLIP is not on this machine.
-        DimensionMismatch: the image-text model is of another width.
+    Attributes:
+        checkpoint: of the audio encoder.
+        clip_uri: the image-text model.
+        locator: where its weights may lie.
     """
-    wanted, clip_uri = _parse(uri)
-    called = name or Path(wanted).stem
-    where = locator or WeightLocator.of_environment()
-    path, published = find(ADAPTER, wanted, called, PUBLISHED, where)
-    digests = digest_cache or remembered_digests()
-    clip = _adapters().resolve_uri(clip_uri, digest_cache=digests, locator=where)
-    if clip.dim != DIM or not {"image", "text"} <= set(clip.modalities):
-        raise DimensionMismatch(
-            f'"{clip_uri}" is not the model that WAV2CLIP hears into',
-            why=f"it embeds {', '.join(clip.modalities)} in {clip.dim} dimensions, "
-            f"not image and text in {DIM}",
-            fix=f"leave clip=... out, for {CLIP}",
+
+    checkpoint: Checkpoint
+    clip_uri: str
+    locator: WeightLocator
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint of the audio encoder."""
+        return self.checkpoint.path
+
+    def clip(self, digests: DigestCache) -> SpaceSpec:
+        """Describe the image-text model.
+
+        Raises:
+            MissingError: it is not on this machine.
+            DimensionMismatch: it is of another width.
+        """
+        clip = _describer(self.clip_uri).resolve(
+            self.clip_uri, digest_cache=digests, locator=self.locator
         )
-    weights = verify(called, published or WeightsFile(path.name), path, digests)
-    digests.save()
-    return SpaceSpec(
-        name=called,
-        dim=DIM,
-        modalities=("audio", "image", "text"),
-        adapter=ADAPTER,
-        source=_source(path, clip, clip_uri),
-        licence=published.licence if published else "",
-        weights_digest=digest(ADAPTER, [weights, clip.weights_digest]),
-        preprocessing=(("audio", PREPROCESSING), *_of_clip(clip.preprocessing)),
-        hub="image",
-        flops_per_item=(("audio", FLOPS_PER_ITEM), *_of_clip(clip.flops_per_item)),
-    )
+        if clip.dim != DIM or not {"image", "text"} <= set(clip.modalities):
+            raise DimensionMismatch(
+                f'"{self.clip_uri}" is not the model that WAV2CLIP hears into',
+                why=f"it embeds {', '.join(clip.modalities)} in {clip.dim} dimensions, "
+                f"not image and text in {DIM}",
+                fix=f"leave clip=... out, for {CLIP}",
+            )
+        return clip
+
+    def digest(self, clip: SpaceSpec, digests: DigestCache) -> Digest:
+        """Return the digest of what decides the outputs of all three towers."""
+        return digest("wav2clip", [self.checkpoint.digest(digests), clip.weights_digest])
 
 
-def requirements(uri: str) -> tuple[Requirement, ...]:
-    """Return what has to be fetched before a URI can be resolved."""
-    wanted, clip_uri = _parse(uri)
-    own: tuple[Requirement, ...] = (PUBLISHED[wanted],) if wanted in PUBLISHED else ()
-    needs: tuple[Requirement, ...] = _adapters().requirements(clip_uri)
-    return own + needs
+class Wav2ClipAdapter(Adapter[JoinedFiles]):
+    """``wav2clip:FILE``; see the module."""
+
+    scheme = "wav2clip"
+    options = ("clip",)
+
+    def locate(self, request: SpaceRequest) -> JoinedFiles:
+        """Find the checkpoint; the image-text model is looked for when it is described."""
+        checkpoint = find_checkpoint(request, self.scheme, PUBLISHED, _DEFAULT)
+        return JoinedFiles(checkpoint, request.options.get("clip", CLIP), request.locator)
+
+    def describe(self, files: JoinedFiles, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a checkpoint and of the CLIP that it belongs to."""
+        clip = files.clip(digests)
+        # Its source, where that is a URI too, is the URI made absolute and pinned.
+        is_uri = clip.source.startswith(files.clip_uri.partition(":")[0] + ":")
+        clip_uri = clip.source if is_uri else files.clip_uri
+        return SpaceSpec(
+            name=files.checkpoint.space,
+            dim=DIM,
+            modalities=("audio", "image", "text"),
+            adapter=self.scheme,
+            source=join_options(f"{self.scheme}:{files.path}", {"clip": clip_uri}),
+            licence=files.checkpoint.licence,
+            weights_digest=files.digest(clip, digests),
+            preprocessing=(("audio", PREPROCESSING), *_of_clip(clip.preprocessing)),
+            hub="image",
+            flops_per_item=(("audio", FLOPS_PER_ITEM), *_of_clip(clip.flops_per_item)),
+        )
+
+    def digest(self, files: JoinedFiles, digests: DigestCache) -> Digest:
+        """Return the digest of what decides the outputs of all three towers."""
+        return files.digest(files.clip(digests), digests)
+
+    def require(self, spec: SpaceSpec, files: JoinedFiles) -> None:
+        """Check that the image-text model is here."""
+        adapter = _describer(files.clip_uri)
+        adapter.locate(adapter.request(files.clip_uri, locator=files.locator))
+
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return the checkpoint, where it is a published one, and what CLIP needs."""
+        request = self.request(uri)
+        clip_uri = request.options.get("clip", CLIP)
+        file = PUBLISHED.get(request.rest or _DEFAULT)
+        own = () if file is None else (file,)
+        return (*own, *_describer(clip_uri).requirements(clip_uri))
+
+    def open(self, spec: SpaceSpec, files: JoinedFiles, device: str) -> TowerEncoder:
+        """Load the audio encoder, and take CLIP's towers for images and texts."""
+        eyes = _opened(files.clip(remembered_digests()), device)
+        ears = build(spec.name, files.path, read_tensors(files.path)).to(device)
+        audio = Tower(
+            features,
+            lambda inputs: by_shape(ears, inputs, device),
+            batch_items=8,
+            parts=parts_of(ears),
+        )
+        return TowerEncoder(spec, {"audio": audio, **eyes})
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> JoinedEncoder:
-    """Open what ``resolve`` described; nothing is downloaded.
+_CLIPS: Mapping[str, type[Adapter[Any]]] = {
+    adapter.scheme: adapter for adapter in (HfAdapter, OpenClipAdapter)
+}
 
-    Args:
-        spec: its ``source`` is a URI of this module's, with an absolute path.
-        device: ``"cpu"`` or ``"cuda:N"``.
 
-    Raises:
-        MissingError: the checkpoint, CLIP or a package is missing.
-        DataError: not the files that ``spec`` names, or weights that do not fit.
-    """
-    wanted, clip_uri = _parse(spec.source)
-    locator = WeightLocator.of_environment()
-    path, _ = find(ADAPTER, wanted, spec.name, PUBLISHED, locator)
-    digests = remembered_digests()
-    clip = _adapters().resolve_uri(clip_uri, digest_cache=digests, locator=locator)
-    verify_digest(spec, digest(ADAPTER, [digests.of(path), clip.weights_digest]), path)
-    digests.save()
-    eyes = _adapters().load(clip, device)
-    hearer = build(spec.name, path, read_tensors(path)).to(device)
+def _describer(clip_uri: str) -> Adapter[Any]:
+    """Return the adapter that describes an image-text model."""
+    scheme = clip_uri.partition(":")[0]
+    adapter = _CLIPS[scheme]() if scheme in _CLIPS else adapter_for_uris(scheme)
+    if adapter is None:
+        raise MissingError(
+            f'"{clip_uri}" is not the model that WAV2CLIP hears into',
+            why=f"it begins with none of {', '.join(f'{name}:' for name in _CLIPS)}",
+            fix=f"leave clip=... out, for {CLIP}",
+            uri=clip_uri,
+        )
+    return adapter
 
-    def project(spectrograms: Sequence[NDArray[np.float32]]) -> Tensor:
-        return in_groups(hearer, spectrograms, device)
 
-    ears = TowerEncoder(spec, {"audio": Tower(features, project, batch_items=8)})
-    return JoinedEncoder(spec, {"audio": ears, "image": eyes, "text": eyes})
+def _opened(clip: SpaceSpec, device: str) -> Mapping[Modality, Tower]:
+    """Return the towers of an image-text model."""
+    adapter = _CLIPS[clip.adapter]() if clip.adapter in _CLIPS else adapter_for_spaces(clip.adapter)
+    encoder = adapter.load(clip, device=device) if adapter else None
+    if not isinstance(encoder, TowerEncoder):
+        raise MissingError(
+            f"'{clip.name}' has no towers that WAV2CLIP could share",
+            why=f"its adapter is '{clip.adapter}'",
+            fix=f"leave clip=... out, for {CLIP}",
+            space=clip.name,
+        )
+    return {modality: encoder.towers[modality] for modality in ("image", "text")}
 
 
 def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> AudioEncoder:
@@ -245,58 +278,20 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> AudioEncoder
     Raises:
         DataError: missing, extra or mis-shaped tensors.
     """
-    hearer = AudioEncoder()
+    ears = AudioEncoder()
     state = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()
         if name.startswith((_ENCODER, _TRANSFORM)) and name != _WINDOW
     }
-    needed = {name: tuple(tensor.shape) for name, tensor in hearer.state_dict().items()}
+    needed = {name: tuple(tensor.shape) for name, tensor in ears.state_dict().items()}
     check_shapes(space, path, state, needed)
-    hearer.load_state_dict(state)
-    return hearer.eval()
-
-
-def in_groups(model: nn.Module, inputs: Sequence[NDArray[np.float32]], device: str) -> Tensor:
-    """Return a model's outputs for inputs of different lengths, those of one length at once.
-
-    Args:
-        model: (n, ...) to (n, dim).
-        inputs: of equal shapes but for the last axis.
-        device: where the model is.
-    """
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, array in enumerate(inputs):
-        groups.setdefault(array.shape, []).append(i)
-    parts = [
-        model(torch.from_numpy(np.stack([inputs[i] for i in rows])).to(device))
-        for rows in groups.values()
-    ]
-    order = torch.tensor([i for rows in groups.values() for i in rows])
-    return torch.cat(parts)[torch.argsort(order).to(device)]
-
-
-def _parse(uri: str) -> tuple[str, str]:
-    rest, options = split_options(uri, ("clip",))
-    return rest or next(iter(PUBLISHED)), options.get("clip", CLIP)
-
-
-def _source(path: Path, clip: SpaceSpec, clip_uri: str) -> str:
-    # Its source, where that is a URI too, is the URI made absolute and pinned.
-    scheme = clip_uri.partition(":")[0] + ":"
-    return join_options(
-        f"{ADAPTER}:{path}", {"clip": clip.source if clip.source.startswith(scheme) else clip_uri}
-    )
+    ears.load_state_dict(state)
+    return ears.eval()
 
 
 def _of_clip(pairs: Sequence[tuple[Modality, Any]]) -> tuple[tuple[Modality, Any], ...]:
     return tuple((modality, value) for modality, value in pairs if modality != "audio")
-
-
-def _adapters() -> Any:
-    from reactions.encoders import registry  # it imports adapters by name, this one among them
-
-    return registry
 
 
 # --- preprocessing -------------------------------------------------------------------
@@ -317,7 +312,7 @@ def features(sound: Any) -> NDArray[np.float32]:
     Raises:
         MediaError: it is not a usable sound.
     """
-    samples = centre(resample(usable(sound), RATE_HZ), _MOST_S)
+    samples = centre(resample(clipped(sound), RATE_HZ), _MOST_S)
     if len(samples) < _FFT:
         samples = np.resize(samples, _FFT)
     spectrum = torch.stft(
@@ -335,10 +330,3 @@ def features(sound: Any) -> NDArray[np.float32]:
         return np.zeros((1, *loudness.shape), np.float32)
     scaled: NDArray[np.float32] = ((loudness - mean) / (spread + 1e-9))[None].numpy()
     return scaled
-
-
-def centre(sound: Waveform, most_s: float) -> NDArray[np.float32]:
-    """Return the samples of a sound, or of its middle ``most_s`` seconds."""
-    most = round(most_s * sound.rate_hz)
-    start = max(0, (len(sound.samples) - most) // 2)
-    return sound.samples[start : start + most]

@@ -8,8 +8,7 @@ from pathlib import Path
 from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.types import Modality, SpaceSpec
 from reactions.data.audit import Finding
-from reactions.encoders.precomputed.adapter import unread_note
-from reactions.encoders.precomputed.folder import ADAPTER, open_table
+from reactions.encoders.precomputed.folder import ADAPTER, open_table, unread_files
 from reactions.encoders.precomputed.ids import RowIndex
 from reactions.encoders.precomputed.layouts import find_sets
 from reactions.encoders.precomputed.statistics import TableStatistics, statistics
@@ -86,7 +85,7 @@ def examine(lab: Lab) -> tuple[list[TableStatistics], list[Finding]]:
     findings: list[Finding] = []
     specs = []
     for spec in folder_spaces(lab):
-        if note := unread_note(spec):
+        if note := unread_files(spec):
             findings.append(Finding("unread", spec.name, note))
         before = len(findings)
         for modality in spec.modalities:

@@ -97,7 +97,7 @@ def has_rows(corpus: Corpus, folders: Sequence[SpaceSpec]) -> Corpus:
 
 
 def _absent(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str]:
-    from reactions.encoders.precomputed.adapter import missing_ids
+    from reactions.encoders.precomputed.corpora import missing_ids
 
     return missing_ids(spec, modality, ids)
 

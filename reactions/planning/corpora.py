@@ -48,7 +48,7 @@ class ReactionCorpora:
     ) -> Corpus | None:
         if not folders:
             return self.lab.corpus(modality)
-        from reactions.encoders.precomputed.adapter import common_corpus
+        from reactions.encoders.precomputed.corpora import common_corpus
         from reactions.labs.named_items import has_rows, named_items, names_items, unnamed_note
 
         if len(folders) < len(specs):

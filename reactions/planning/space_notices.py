@@ -23,14 +23,14 @@ def notes(spec: SpaceSpec) -> Iterator[str]:
             if cosine is not None and cosine > MAX_COSINE:
                 yield _collapsed(spec.name, modality, cosine, "molspace spaces doctor found")
         return
-    from reactions.encoders.precomputed.adapter import unread_note
+    from reactions.encoders.precomputed.folder import unread_files
     from reactions.encoders.precomputed.statistics import sample_cosine
 
     for modality in spec.modalities:
         cosine, n = sample_cosine(spec, modality)
         if is_collapsed(cosine, n, spec.dim):
             yield _collapsed(spec.name, modality, cosine, f"of {n} rows")
-    if note := unread_note(spec):
+    if note := unread_files(spec):
         yield note
 
 

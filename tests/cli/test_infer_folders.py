@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from embedding_folder import load, resolve
 
 from molspace_cli.__main__ import main
 from reactions.core.errors import DataError
 from reactions.core.types import Item, Leaf
 from reactions.encoders import registry
-from reactions.encoders.precomputed import adapter
 from reactions.inference.embedder import Embedder
 from reactions.products.target import Target
 
@@ -94,7 +94,7 @@ def test_ids_of_the_input_are_looked_up_and_nothing_is_read(run, query):
 def test_python_takes_items_with_ids_and_nothing_else(tmp_path, run):
     from reactions.api import _item
 
-    spec = adapter.resolve(tmp_path / "toy")
+    spec = resolve(tmp_path / "toy")
     embedder = Embedder(
         Target("toy", Leaf(spec), ""),
         load_encoder=lambda spec, device: registry.load(spec, device),
@@ -106,4 +106,4 @@ def test_python_takes_items_with_ids_and_nothing_else(tmp_path, run):
     with pytest.raises(DataError, match="no id to look text up by"):
         embedder.embed("text", [_item(0, "text", "a penguin")])
     rows = embedder.embed("text", [_item(0, "text", Item("2", "text", None))])
-    np.testing.assert_array_equal(rows, adapter.load(spec).embed("text", [Item("2", "text", "x")]))
+    np.testing.assert_array_equal(rows, load(spec).embed("text", [Item("2", "text", "x")]))

@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from embedding_folder import resolve
 
 from reactions.core.errors import DataError, MolspaceError
 from reactions.data.parquet_sizes import declared_sizes
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
-from reactions.encoders.precomputed import adapter, tables
+from reactions.encoders.precomputed import corpora, tables
 
 N, DIM = 5000, 3
 TABLE = pa.table(
@@ -98,7 +99,7 @@ def test_a_damaged_histogram_does_not_end_the_process(tmp_path: Path) -> None:
             mutant[place] += 0x10
             path.write_bytes(mutant)
             with contextlib.suppress(DataError):
-                adapter.corpus(adapter.resolve(tmp_path), "text")
+                corpora.corpus(resolve(tmp_path), "text")
 
 
 def test_footers_that_say_less_than_the_pages(tmp_path, monkeypatch):
@@ -115,7 +116,7 @@ def test_footers_that_say_less_than_the_pages(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "FREE_BYTES", 4 * N * DIM - 1)
     monkeypatch.setattr(tables, "MAX_RATIO", 0)
     with pytest.raises(DataError, match="unpacks to too much"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_captions_of_a_damaged_histogram_do_not_end_the_process(tmp_path: Path) -> None:

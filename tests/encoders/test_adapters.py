@@ -1,17 +1,21 @@
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from reactions.core.errors import MissingError
+from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import DigestCache
+from reactions.core.paths import cache_root
 from reactions.core.types import SpaceSpec
-from reactions.encoders import packages, registry
+from reactions.encoders import packages, plugins, registry
+from reactions.encoders.base import Adapter, SpaceRequest
 from reactions.weights.locate import WeightLocator
 
 SPEC = SpaceSpec("X", 4, ("text",), adapter="tiny", source="tiny:x")
@@ -36,7 +40,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
         ],
         "molspace.uris": [EntryPoint("tiny", "tiny_adapter:resolve", "molspace.uris")],
     }
-    monkeypatch.setattr(registry, "entry_points", lambda group: points[group])
+    monkeypatch.setattr(plugins, "plugins", lambda group: points[group])
 
 
 def test_folders_and_their_uris(folder: Path) -> None:
@@ -67,33 +71,126 @@ def test_an_adapter_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyP
 
 
 def test_every_adapter_and_scheme_is_there() -> None:
-    for place in registry.ADAPTERS.values():
-        module, _, function = place.partition(":")
-        assert callable(getattr(importlib.import_module(module), function))
-    for module in registry.MODELS.values():
-        assert callable(importlib.import_module(module).resolve)
+    for name, place in registry.ADAPTERS.items():
+        module, _, attribute = place.partition(":")
+        adapter = getattr(importlib.import_module(module), attribute)
+        assert issubclass(adapter, Adapter)
+        assert adapter.scheme == name
 
 
-def test_schemes_reach_their_modules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def resolve(uri: str, **given: object) -> SpaceSpec:
-        seen.append((uri, given))
-        return SPEC
-
+def register(monkeypatch: pytest.MonkeyPatch, *groups: str, **names: object) -> ModuleType:
+    """Install a package whose module holds the names, each an entry point called ``some``."""
     module = ModuleType("some_models")
-    module.resolve = resolve
-    module.requirements = lambda uri: (uri,)
-    monkeypatch.setattr(registry, "MODELS", {"some": "some_models"})
+    vars(module).update(names)
     monkeypatch.setitem(sys.modules, "some_models", module)
+    points = {
+        group: [EntryPoint("some", f"some_models:{name}", group)]
+        for group, name in zip(groups, names, strict=True)
+    }
+    monkeypatch.setattr(plugins, "plugins", lambda group: points.get(group, []))
+    return module
+
+
+class Some(Adapter):
+    """A family of a package's own, which notes what it is given."""
+
+    scheme = "some"
+    options = ("size", "precision")
+    seen: ClassVar[list[object]] = []
+
+    def describe(self, files, digests):
+        self.seen.append((files, digests))
+        return replace(SPEC, adapter="some", source=files.uri, weights_digest="0" * 64)
+
+    def digest(self, files, digests):
+        return files.options.get("size", "0") * 64
+
+    def open(self, spec, files, device):
+        return ("encoder", spec, files.uri, device)
+
+    def requirements(self, uri):
+        return (uri,)
+
+
+def test_schemes_reach_their_adapters(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MODELS", {"some": "some_models:Some"})
+    register(monkeypatch, "none", Some=Some)
+    Some.seen.clear()
     locator, digests = WeightLocator(), DigestCache()
     spec = registry.resolve_uri("some:thing", name="Y", locator=locator, digest_cache=digests)
     assert spec.name == "Y"
-    given = {"name": "Y", "locator": locator, "digest_cache": digests}
-    assert seen == [("some:thing", given)]
+    assert Some.seen == [(SpaceRequest("some:thing", "thing", {}, "Y", locator), digests)]
     assert registry.requirements("some:thing") == ("some:thing",)
     assert registry.requirements(str(folder)) == ()
     assert registry.resolve_uri(str(folder), name="Z").name == "Z"
+
+
+def test_a_package_adds_an_adapter_by_one_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, plugins.SPACES_GROUP, Some=Some)
+    Some.seen.clear()
+    spec = registry.resolve_uri("some:thing?size=0&precision=fp16", name="Y")
+    ((request, digests),) = Some.seen
+    assert (request.rest, request.name) == ("thing", "Y")
+    assert request.options == {"size": "0", "precision": "fp16"}
+    assert request.locator == WeightLocator.of_environment()
+    assert digests.folder == cache_root()
+    assert registry.requirements("some:thing") == ("some:thing",)
+    registry.check(spec)
+    assert registry.load(spec, "cuda:1") == ("encoder", spec, spec.source, "cuda:1")
+    with pytest.raises(DataError, match="the weights of space 'Y' changed"):
+        registry.load(replace(spec, source="some:thing?size=1"))
+    for uri in ("some:thing?sise=1", "some:thing?precision=fp8"):
+        with pytest.raises(MissingError, match="unknown"):
+            registry.resolve_uri(uri)
+    with pytest.raises(MissingError, match="some:"):
+        registry.resolve_uri("sone:thing")
+
+
+@pytest.mark.parametrize("older", ["places", "locator"])
+def test_modules_with_functions_are_given_what_they_ask_for(
+    older: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    locator, digests = WeightLocator(), DigestCache()
+
+    def resolve_as_it_was(uri, *, name="", digest_cache=None, places=None):
+        seen.append((uri, name, digest_cache, places))
+        return replace(SPEC, adapter="some")
+
+    def resolve(uri, *, name="", digest_cache=None, locator=None):
+        return resolve_as_it_was(uri, name=name, digest_cache=digest_cache, places=locator)
+
+    register(
+        monkeypatch,
+        *(plugins.URIS_GROUP, plugins.SPACES_GROUP),
+        resolve=resolve_as_it_was if older == "places" else resolve,
+        load=lambda spec, *, device: ("encoder", spec, device),
+    )
+    spec = registry.resolve_uri("some:thing", name="Y", locator=locator, digest_cache=digests)
+    assert seen == [("some:thing", "Y", digests, locator)]
+    registry.check(spec)
+    assert registry.requirements("some:thing") == ()
+    assert registry.load(spec, "cpu") == ("encoder", spec, "cpu")
+
+
+def test_a_loader_alone_understands_no_uris(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, plugins.SPACES_GROUP, load=lambda spec, *, device: "encoder")
+    assert registry.load(replace(SPEC, adapter="some")) == "encoder"
+    with pytest.raises(MissingError, match="cannot open the space"):
+        registry.resolve_uri("some:thing")
+
+
+def test_spaces_of_a_family_without_uris_are_described_in_full() -> None:
+    class Unnamed(Adapter):
+        scheme = "unnamed"
+
+        def open(self, spec, files, device):
+            return "encoder"
+
+    with pytest.raises(MissingError, match="in a lab file"):
+        Unnamed().resolve("unnamed:x")
+    with pytest.raises(TypeError, match="abstract"):
+        Adapter()
 
 
 @pytest.mark.parametrize("uri", ["clap", "gone/clap", "https://x/y", "precomputed:gone", ""])

@@ -9,8 +9,11 @@ from hf_tiny import save_pictures
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders.audioclip import adapter
+from reactions.encoders.audioclip.adapter import AudioClipAdapter
 from reactions.encoders.audioclip.esresnext import AudioEncoder
 from reactions.weights.locate import WeightLocator
+
+ADAPTER = AudioClipAdapter()
 
 BLOCKS, DIM = (1, 2, 1, 1), 8
 
@@ -147,7 +150,7 @@ def weights(parts, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(weights):
-    return adapter.load(adapter.resolve(f"audioclip:{weights}"))
+    return ADAPTER.load(ADAPTER.resolve(f"audioclip:{weights}"))
 
 
 def test_it_embeds_all_three(encoder, parts, tmp_path):
@@ -211,29 +214,29 @@ def test_what_is_no_audioclip_is_told(parts, weights, name):
 
 
 def test_a_file_is_described(weights):
-    spec = adapter.resolve(f"audioclip:{weights}", name="A")
+    spec = ADAPTER.resolve(f"audioclip:{weights}", name="A")
     assert (spec.name, spec.dim, spec.hub, spec.adapter) == ("A", 1024, None, "audioclip")
     assert spec.modalities == ("audio", "image", "text")
     assert dict(spec.preprocessing).keys() == dict(spec.flops_per_item).keys() == {*spec.modalities}
-    adapter.check(spec)
+    ADAPTER.check(spec)
 
 
 def test_changed_weights_are_told(weights, parts, tmp_path):
     path = tmp_path / "mine.pt"
     path.write_bytes(weights.read_bytes())
-    spec = adapter.resolve(f"audioclip:{path}")
+    spec = ADAPTER.resolve(f"audioclip:{path}")
     torch.save({**parts[1], "logit_scale_ai": torch.tensor(1.0)}, path)
     with pytest.raises(DataError, match="changed"):
-        adapter.load(spec)
+        ADAPTER.load(spec)
 
 
 def test_published_files_go_by_name(tmp_path):
-    (full,) = adapter.requirements("audioclip:")
+    (full,) = ADAPTER.requirements("audioclip:")
     assert full.url.endswith("/v0.1/AudioCLIP-Full-Training.pt")
-    assert adapter.requirements("audioclip:./mine.pt") == ()
+    assert ADAPTER.requirements("audioclip:./mine.pt") == ()
     locator = WeightLocator(folders=(tmp_path,), hub=tmp_path)
     with pytest.raises(MissingError, match="no weights"):
-        adapter.resolve("audioclip:", name="AudioCLIP", locator=locator)
+        ADAPTER.resolve("audioclip:", name="AudioCLIP", locator=locator)
     (tmp_path / full.filename).write_bytes(b"cut short")
     with pytest.raises(DataError, match="not whole"):
-        adapter.resolve("audioclip:", name="AudioCLIP", locator=locator)
+        ADAPTER.resolve("audioclip:", name="AudioCLIP", locator=locator)

@@ -26,8 +26,11 @@ from safetensors.torch import save_file
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders.clap import laion
+from reactions.encoders.clap.laion import LaionClapAdapter
 from reactions.encoders.preprocessing.log_mel import mel_filters
 from reactions.weights.locate import WeightLocator
+
+ADAPTER = LaionClapAdapter()
 
 pytest.importorskip("tokenizers")
 pytest.importorskip("transformers.models.clap.modeling_clap", exc_type=(ImportError, RuntimeError))
@@ -46,7 +49,7 @@ def checkpoint(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(checkpoint):
-    return laion.load(spec_of(checkpoint.path))
+    return ADAPTER.load(spec_of(checkpoint.path))
 
 
 CLIPS = {
@@ -121,10 +124,11 @@ def refuse(*args, **kwargs):
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
 np.random.seed(99), torch.manual_seed(99), torch.set_num_threads(1)
 from reactions.core.types import Item
-from reactions.encoders.clap import laion
+from reactions.encoders.clap.laion import LaionClapAdapter
 from pathlib import Path
 
-encoder = laion.load(laion.resolve("laion_clap:" + sys.argv[1]))
+adapter = LaionClapAdapter()
+encoder = adapter.load(adapter.resolve("laion_clap:" + sys.argv[1]))
 rows = encoder.embed("audio", [Item("x", "audio", Path(sys.argv[2]))])
 encoder.embed("text", [Item("x", "text", "a dog")])
 assert "laion_clap" not in sys.modules and "clap_module" not in sys.modules
@@ -160,7 +164,7 @@ def test_loading_opens_no_socket(checkpoint, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: reached.append(args))
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    laion.load(spec_of(checkpoint.path)).embed("text", [item("a dog", "text")])
+    ADAPTER.load(spec_of(checkpoint.path)).embed("text", [item("a dog", "text")])
     assert not reached
 
 
@@ -183,7 +187,7 @@ def test_names_that_do_not_matter_are_let_pass(checkpoint, encoder, tmp_path):
         tensors["audio_branch.layers.0.blocks.1.attn_mask"] = torch.zeros(64, 64, 64)
         tensors["text_transform.sequential.0.weight"] = torch.zeros(512, 512)
 
-    changed = laion.load(saved(checkpoint, tmp_path, change))
+    changed = ADAPTER.load(saved(checkpoint, tmp_path, change))
     one = [item("the dog", "text")]
     np.testing.assert_array_equal(changed.embed("text", one), encoder.embed("text", one))
 
@@ -198,7 +202,7 @@ def test_missing_extra_and_mis_shaped_weights_are_one_error(checkpoint, tmp_path
         tensors[QKV] = tensors[QKV][:-1]
 
     with pytest.raises(DataError, match="do not fit") as caught:
-        laion.load(saved(checkpoint, tmp_path, change))
+        ADAPTER.load(saved(checkpoint, tmp_path, change))
     fields = caught.value.fields
     assert fields["missing"] == ["text_branch.pooler.dense.bias"]
     assert fields["unexpected"] == ["audio_branch.surprise"]
@@ -216,7 +220,7 @@ def test_other_towers_are_told(checkpoint, tmp_path, needle):
             del tensors[name]
 
     with pytest.raises(DataError, match="HTSAT and RoBERTa") as caught:
-        laion.load(saved(checkpoint, tmp_path, change))
+        ADAPTER.load(saved(checkpoint, tmp_path, change))
     assert needle in caught.value.why
 
 
@@ -226,7 +230,7 @@ def test_another_spectrogram_is_told(checkpoint, tmp_path):
         tensors["audio_branch.logmel_extractor.melW"] = torch.from_numpy(filters)
 
     with pytest.raises(DataError, match="another spectrogram"):
-        laion.load(saved(checkpoint, tmp_path, change))
+        ADAPTER.load(saved(checkpoint, tmp_path, change))
 
 
 def test_a_pickle_with_code_is_refused(checkpoint, tmp_path):
@@ -239,7 +243,7 @@ def test_a_pickle_with_code_is_refused(checkpoint, tmp_path):
     tokenizer(tmp_path)
     torch.save({"state_dict": laion_tensors(checkpoint.model), "x": Attack()}, tmp_path / "x.pt")
     with pytest.raises(DataError, match="refused to open"):
-        laion.load(spec_of(tmp_path / "x.pt"))
+        ADAPTER.load(spec_of(tmp_path / "x.pt"))
     assert not marker.exists()
 
 
@@ -248,14 +252,14 @@ def test_safetensors_serve_as_well(checkpoint, encoder, tmp_path):
     tensors = {k: v.contiguous() for k, v in laion_tensors(checkpoint.model).items()}
     save_file(tensors, tmp_path / "toy.safetensors")
     one = [item(CLIPS["short"])]
-    found = laion.load(spec_of(tmp_path / "toy.safetensors")).embed("audio", one)
+    found = ADAPTER.load(spec_of(tmp_path / "toy.safetensors")).embed("audio", one)
     np.testing.assert_array_equal(found, encoder.embed("audio", one))
 
 
 def test_the_file_may_change_after_loading(checkpoint, tmp_path):
     # It is mapped while it is read: what was loaded must not follow the file.
     spec = saved(checkpoint, tmp_path, lambda tensors: None)
-    loaded = laion.load(spec)
+    loaded = ADAPTER.load(spec)
     before = loaded.embed("text", [item("the", "text")])
     path = Path(spec.source)
     path.write_bytes(b"\0" * path.stat().st_size)
@@ -264,9 +268,9 @@ def test_the_file_may_change_after_loading(checkpoint, tmp_path):
 
 def test_the_description_must_fit(checkpoint):
     with pytest.raises(DataError, match="in 512 dimensions"):
-        laion.load(spec_of(checkpoint.path, dim=768))
+        ADAPTER.load(spec_of(checkpoint.path, dim=768))
     with pytest.raises(DataError, match="changed"):
-        laion.load(spec_of(checkpoint.path, weights_digest="0" * 64))
+        ADAPTER.load(spec_of(checkpoint.path, weights_digest="0" * 64))
 
 
 def test_another_tokenizer_is_told(checkpoint, tmp_path):
@@ -274,7 +278,7 @@ def test_another_tokenizer_is_told(checkpoint, tmp_path):
     (tmp_path / "vocab.json").write_text('{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}')
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
     with pytest.raises(DataError, match="is not the one it was trained with"):
-        laion.load(spec)
+        ADAPTER.load(spec)
 
 
 def test_a_missing_tokenizer_is_told(checkpoint, tmp_path, monkeypatch):
@@ -282,7 +286,7 @@ def test_a_missing_tokenizer_is_told(checkpoint, tmp_path, monkeypatch):
     spec = saved(checkpoint, tmp_path, lambda tensors: None)
     (tmp_path / "vocab.json").unlink()
     with pytest.raises(MissingError, match="no tokenizer"):
-        laion.load(spec)
+        ADAPTER.load(spec)
 
 
 # --- describing ----------------------------------------------------------------------
@@ -291,13 +295,13 @@ def test_a_missing_tokenizer_is_told(checkpoint, tmp_path, monkeypatch):
 def test_a_file_is_described_without_being_opened(tmp_path):
     path = tmp_path / "my clap.pt"
     path.write_bytes(b"anything")
-    spec = laion.resolve(f"laion_clap:{path}")
+    spec = ADAPTER.resolve(f"laion_clap:{path}")
     assert (spec.name, spec.dim, spec.adapter) == ("my clap", 512, "laion_clap")
     assert spec.modalities == ("audio", "text")
     assert spec.source == str(path)
     assert spec.weights_digest == hashlib.sha256(b"anything").hexdigest()
     assert set(dict(spec.preprocessing)) == set(dict(spec.flops_per_item)) == {"audio", "text"}
-    assert laion.resolve(f"laion_clap:{path}", name="CLAP_g").name == "CLAP_g"
+    assert ADAPTER.resolve(f"laion_clap:{path}", name="CLAP_g").name == "CLAP_g"
 
 
 def test_published_files_go_by_name(tmp_path, monkeypatch):
@@ -305,16 +309,16 @@ def test_published_files_go_by_name(tmp_path, monkeypatch):
     file = laion.PUBLISHED["630k-fusion-best.pt"]
     uri = "laion_clap:630k-fusion-best.pt"
     with pytest.raises(MissingError) as caught:
-        laion.resolve(uri, name="CLAP_g")
+        ADAPTER.resolve(uri, name="CLAP_g")
     assert uri in caught.value.fix
     path = tmp_path / "weights" / "clap_g" / file.filename
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
     locator = WeightLocator(folders=(tmp_path / "weights",), hub=tmp_path / "hub")
-    spec = laion.resolve(uri, name="CLAP_g", locator=locator)
+    spec = ADAPTER.resolve(uri, name="CLAP_g", locator=locator)
     assert spec.source == str(path)
     assert (spec.revision, spec.licence) == (file.revision, "CC0-1.0")
-    files = [need.files if hasattr(need, "files") else need for need in laion.requirements(uri)]
+    files = [need.files if hasattr(need, "files") else need for need in ADAPTER.requirements(uri)]
     assert files == [file, ("vocab.json", "merges.txt")]
 
 
@@ -323,19 +327,19 @@ def test_a_published_name_with_other_bytes_is_told(tmp_path):
     path = tmp_path / file.filename
     path.write_bytes(b"not it")
     with pytest.raises(DataError, match="not the published ones"):
-        laion.resolve(f"laion_clap:{path}", name="CLAP_m")
+        ADAPTER.resolve(f"laion_clap:{path}", name="CLAP_m")
 
 
 def test_an_override_is_not_second_guessed(tmp_path):
     path = tmp_path / "mine.pt"
     path.write_bytes(b"weights")
     locator = WeightLocator(overrides={"CLAP_g": path}, hub=tmp_path)
-    assert laion.resolve("laion_clap:none.pt", name="CLAP_g", locator=locator).source == str(path)
+    assert ADAPTER.resolve("laion_clap:none.pt", name="CLAP_g", locator=locator).source == str(path)
 
 
 def test_a_missing_file_says_what_may_be_named(tmp_path):
     with pytest.raises(MissingError) as caught:
-        laion.resolve(f"laion_clap:{tmp_path / 'none.pt'}")
+        ADAPTER.resolve(f"laion_clap:{tmp_path / 'none.pt'}")
     assert "630k-fusion-best.pt" in caught.value.fix
     with pytest.raises(MissingError):
-        laion.load(spec_of(tmp_path / "none.pt"))
+        ADAPTER.load(spec_of(tmp_path / "none.pt"))

@@ -80,7 +80,7 @@ def reference(request, tmp_path_factory):
     state["module.text_branch.embeddings.position_ids"] = torch.arange(514)[None]  # as old ones
     path = folder / "epoch_18.pt"
     torch.save({"epoch": 18, "best": np.float64(0.88), "state_dict": state}, path)
-    encoder = laion.load(laion.resolve(f"laion_clap:{path}"))
+    encoder = laion.LaionClapAdapter().load(laion.LaionClapAdapter().resolve(f"laion_clap:{path}"))
     return SimpleNamespace(model=model, data=data, fused=fused, encoder=encoder, folder=folder)
 
 

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
+from embedding_folder import load, resolve
 from media_files import put
 
 from reactions.core.errors import DataError
 from reactions.core.types import Item
-from reactions.encoders.precomputed import adapter
+from reactions.encoders.precomputed import corpora
 from reactions.encoders.precomputed import ids as embedding_ids
+from reactions.encoders.precomputed.folder import unread_files
 
 N = 5
 NAMES = ["c", "a", "e", "b", "d"]
@@ -23,12 +25,12 @@ UNIT = X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
 def ids(folder: Path, modality: str = "text") -> list[str]:
-    corpus = adapter.corpus(adapter.resolve(folder), modality)
+    corpus = corpora.corpus(resolve(folder), modality)
     return [item.id for item in corpus.items(0, len(corpus))]
 
 
 def embed(folder: Path, names: list[str], modality: str = "text") -> np.ndarray:
-    encoder = adapter.load(adapter.resolve(folder))
+    encoder = load(resolve(folder))
     return encoder.embed(modality, [Item(id, modality, None) for id in names])
 
 
@@ -141,9 +143,9 @@ def test_files_of_ids(name: str, write, tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", X)
     write(tmp_path / name, NAMES)
     assert ids(tmp_path) == NAMES
-    digest = adapter.resolve(tmp_path).weights_digest
+    digest = resolve(tmp_path).weights_digest
     write(tmp_path / name, NAMES[::-1])
-    assert adapter.resolve(tmp_path).weights_digest != digest
+    assert resolve(tmp_path).weights_digest != digest
     write(tmp_path / name, NAMES[:2])
     with pytest.raises(DataError, match="has 2 for 5 text embeddings"):
         ids(tmp_path)
@@ -208,8 +210,8 @@ def test_spaces_pair_across_unicode_forms(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "text.npy", X[:1])
         write_lines(tmp_path / name / "text.ids.txt", [unicodedata.normalize(form, "é")])
-    specs = [adapter.resolve(tmp_path / name) for name in "ab"]
-    corpus = adapter.common_corpus(specs, "text")
+    specs = [resolve(tmp_path / name) for name in "ab"]
+    corpus = corpora.common_corpus(specs, "text")
     assert [item.id for item in corpus.items(0, 1)] == ["é"]
     assert corpus.notices == ()
 
@@ -224,9 +226,9 @@ def test_spaces_pair_across_unicode_forms(tmp_path: Path) -> None:
 def test_files_that_may_hold_ids_are_refused(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", X)
     put(tmp_path / name, "c\na\n")
-    spec = adapter.resolve(tmp_path)
+    spec = resolve(tmp_path)
     with pytest.raises(DataError, match="no ids that are read") as caught:
-        adapter.corpus(spec, "text")
+        corpora.corpus(spec, "text")
     assert name in caught.value.why
     assert "text.ids.txt" in caught.value.fix
     # What has its ids needs no other file.
@@ -284,7 +286,7 @@ def test_headers_of_very_many_tensors_are_refused(tmp_path: Path) -> None:
     tensors = {f"t{i}": np.zeros(0, np.float32) for i in range(1001)}
     safetensors.numpy.save_file({**tensors, "text": X}, tmp_path / "text.safetensors")
     with pytest.raises(DataError, match="1,002 tensors"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 # --- what may hold ids and is not read ---
@@ -313,16 +315,16 @@ def test_an_index_that_pandas_wrote_is_ids(column: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["valid", "label", "caption", "grid", "paid"])
 def test_other_columns_are_told_where_there_are_no_ids(column: str, tmp_path: Path) -> None:
     put_parquet(tmp_path / "text.parquet", **{column: NAMES})
-    note = adapter.unread_note(adapter.resolve(tmp_path))
+    note = unread_files(resolve(tmp_path))
     assert "have no ids; not read beside them in 'text.parquet': " + column in note
     put_parquet(tmp_path / "text.parquet", id=NAMES, **{column: NAMES})
-    assert adapter.unread_note(adapter.resolve(tmp_path)) == ""
+    assert unread_files(resolve(tmp_path)) == ""
 
 
 def test_other_tensors_are_told_where_there_are_no_ids(tmp_path: Path) -> None:
     tensors = {"text": X, "image": X}
     safetensors.numpy.save_file(tensors, tmp_path / "text.safetensors")
-    note = adapter.unread_note(adapter.resolve(tmp_path))
+    note = unread_files(resolve(tmp_path))
     assert note.endswith("not read beside them in 'text.safetensors': image")
 
 
@@ -378,10 +380,10 @@ def test_ids_of_parts_are_not_overlooked(tmp_path: Path) -> None:
 def test_lists_beside_rows_are_told(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", X)
     put(tmp_path / name, b"x\n")
-    assert name in adapter.unread_note(adapter.resolve(tmp_path))
+    assert name in unread_files(resolve(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["Text.npy", "texts.npy", "text-embeddings.npy", "TEXT_EMB.npy"])
 def test_modalities_in_other_styles_of_names(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / name, X)
-    assert adapter.resolve(tmp_path).modalities == ("text",)
+    assert resolve(tmp_path).modalities == ("text",)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from embedding_folder import load, resolve
 
 from reactions.core.errors import DataError
 from reactions.core.types import Item, Leaf, SpaceSpec
-from reactions.encoders.precomputed import adapter, infer_outputs
+from reactions.encoders.precomputed import corpora, infer_outputs
 from reactions.inference.outputs import FORMATS
 from reactions.inference.writers import describe, open_writer
 from reactions.products.target import Target
@@ -35,7 +36,7 @@ def write(path: Path, items: list[Item] = ITEMS, rows: np.ndarray = ROWS) -> Pat
 
 
 def items_of(spec: SpaceSpec, modality: str) -> list[str]:
-    corpus = adapter.corpus(spec, modality)
+    corpus = corpora.corpus(spec, modality)
     return [item.id for item in corpus.items(0, len(corpus))]
 
 
@@ -43,14 +44,14 @@ def items_of(spec: SpaceSpec, modality: str) -> list[str]:
 @pytest.mark.parametrize("stem", ["embeddings", "mine", "text"])
 def test_outputs_round_trip_by_modality(format: str, stem: str, tmp_path: Path) -> None:
     write(tmp_path / "set" / f"{stem}.{format}")
-    spec = adapter.resolve(tmp_path / "set")
+    spec = resolve(tmp_path / "set")
     assert (spec.name, spec.dim, spec.modalities) == ("set", DIM, ("audio", "image", "text"))
     assert {m: items_of(spec, m) for m in spec.modalities} == {
         "audio": ["a"],
         "image": ["photo.png", "日本"],
         "text": ["b", "a"],
     }
-    encoder = adapter.load(spec)
+    encoder = load(spec)
     for item, row in zip(ITEMS, UNIT, strict=True):
         found = encoder.embed(item.modality, [item])
         np.testing.assert_allclose(found, row[None], atol=1e-6)
@@ -63,10 +64,10 @@ def test_outputs_of_two_models_pair_by_id(format: str, tmp_path: Path) -> None:
     write(tmp_path / "one" / f"embeddings.{format}")
     order = [4, 2, 0, 3, 1]
     write(tmp_path / "two" / f"embeddings.{format}", [ITEMS[i] for i in order], ROWS[order] * 2)
-    specs = [adapter.resolve(tmp_path / name) for name in ("one", "two")]
-    corpus = adapter.common_corpus(specs, "text")
+    specs = [resolve(tmp_path / name) for name in ("one", "two")]
+    corpus = corpora.common_corpus(specs, "text")
     assert corpus.notices == ()
-    left, right = (adapter.load(spec).embed("text", corpus.items(0, len(corpus))) for spec in specs)
+    left, right = (load(spec).embed("text", corpus.items(0, len(corpus))) for spec in specs)
     np.testing.assert_allclose(left, right, atol=1e-6)
 
 
@@ -74,12 +75,12 @@ def test_an_output_for_each_modality(tmp_path: Path) -> None:
     write(tmp_path / "s" / "first.safetensors", [ITEMS[0], ITEMS[2]], ROWS[[0, 2]])
     write(tmp_path / "s" / "second.npy", [ITEMS[1]], ROWS[[1]])
     np.save(tmp_path / "s" / "audio.npy", ROWS)
-    spec = adapter.resolve(tmp_path / "s")
+    spec = resolve(tmp_path / "s")
     assert spec.modalities == ("audio", "image", "text")
     assert items_of(spec, "text") == ["b", "a"]
     write(tmp_path / "s" / "third.jsonl", [ITEMS[1]], ROWS[[1]])
     with pytest.raises(DataError, match="two files of image"):
-        adapter.resolve(tmp_path / "s")
+        resolve(tmp_path / "s")
 
 
 @pytest.mark.parametrize("format", ["npy", "safetensors"])
@@ -89,18 +90,18 @@ def test_items_that_are_missing_or_of_another_run(format: str, tmp_path: Path) -
     kept = items.read_text(encoding="utf-8")
     items.write_text(kept.replace('"b"', '"c"'), encoding="utf-8")
     with pytest.raises(DataError, match="does not belong to"):
-        adapter.resolve(path.parent)
+        resolve(path.parent)
     items.write_text("".join(kept.splitlines(keepends=True)[:-1]), encoding="utf-8")
     with pytest.raises(DataError, match="4 items for 5 embeddings"):
-        adapter.resolve(path.parent)
+        resolve(path.parent)
     items.unlink()
     with pytest.raises(DataError, match=r"the items of .* are missing") as caught:
-        adapter.resolve(path.parent)
+        resolve(path.parent)
     assert "text.items.jsonl" in caught.value.why
     items.write_text(kept, encoding="utf-8")
     path.unlink()
     with pytest.raises(DataError, match="embeddings that are not there"):
-        adapter.resolve(path.parent)
+        resolve(path.parent)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_damaged_items(line: str, words: str, tmp_path: Path) -> None:
     path = write(tmp_path / "s" / "e.npy")
     path.with_name("e.items.jsonl").write_text(line)
     with pytest.raises(DataError) as caught:
-        adapter.resolve(path.parent)
+        resolve(path.parent)
     assert words in str(caught.value)
 
 
@@ -130,7 +131,7 @@ def test_damaged_lines(embedding: str, words: str, tmp_path: Path) -> None:
     line = '{"id": "a", "modality": "text", "embedding": [1, 2]}\n'
     (tmp_path / "e.jsonl").write_text(line + line.replace("[1, 2]", embedding))
     with pytest.raises(DataError) as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert words in str(caught.value)
 
 
@@ -138,19 +139,19 @@ def test_large_files_of_items_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
     path = write(tmp_path / "s" / "e.npy")
     monkeypatch.setattr(infer_outputs, "MAX_ITEMS_BYTES", 100)
     with pytest.raises(DataError, match="too large"):
-        adapter.resolve(path.parent)
+        resolve(path.parent)
 
 
 def test_repeated_ids_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "s" / "e.npy", [ITEMS[0], ITEMS[0]], ROWS[:2])
     with pytest.raises(DataError, match="repeats 1 of its text ids"):
-        adapter.corpus(adapter.resolve(path.parent), "text")
+        corpora.corpus(resolve(path.parent), "text")
 
 
 def test_other_json_lines_are_no_embeddings(tmp_path: Path) -> None:
     write(tmp_path / "s" / "e.npy")
     (tmp_path / "s" / "manifest.jsonl").write_text(json.dumps({"id": "a", "text": "x"}))
-    assert len(adapter.resolve(tmp_path / "s").modalities) == 3
+    assert len(resolve(tmp_path / "s").modalities) == 3
 
 
 @pytest.mark.parametrize("stem", ["embeddings", "features", "data", "vectors", "X", "train"])
@@ -158,7 +159,7 @@ def test_other_json_lines_are_no_embeddings(tmp_path: Path) -> None:
 def test_names_that_tell_no_modality_are_refused(stem: str, suffix: str, tmp_path: Path) -> None:
     (tmp_path / f"{stem}.{suffix}").write_bytes(b"")
     with pytest.raises(DataError, match="cannot tell the modality") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert "<modality>.npy" in caught.value.fix
 
 
@@ -167,8 +168,8 @@ def test_numbers_of_lines_are_no_ids(format: str, tmp_path: Path) -> None:
     lines = [Item(str(n + 1), "text", "x", own_id=False) for n in range(len(ROWS))]
     write(tmp_path / "set" / f"mine.{format}", lines)
     write(tmp_path / "other" / "mine.npy", lines)
-    specs = [adapter.resolve(tmp_path / name) for name in ("set", "other")]
-    corpus = adapter.common_corpus(specs, "text")
+    specs = [resolve(tmp_path / name) for name in ("set", "other")]
+    corpus = corpora.common_corpus(specs, "text")
     # By their order from 0, as rows without ids are, and that is said.
     assert [item.id for item in corpus.items(0, 9)] == ["0", "1", "2", "3", "4"]
     (notice,) = corpus.notices
@@ -180,10 +181,10 @@ def test_ids_beside_numbers_of_lines_are_refused(format: str, tmp_path: Path) ->
     items = [Item("rain", "text", "x"), Item("2", "text", "y", own_id=False)]
     write(tmp_path / "set" / f"mine.{format}", items, ROWS[:2])
     with pytest.raises(DataError, match=r"1 of 2 text items in .* have no id of their own"):
-        items_of(adapter.resolve(tmp_path / "set"), "text")
+        items_of(resolve(tmp_path / "set"), "text")
 
 
 def test_ids_that_are_numbers_by_choice_stay_ids(tmp_path: Path) -> None:
     items = [Item(str(7 - n), "text", "x") for n in range(len(ROWS))]
     write(tmp_path / "set" / "mine.safetensors", items)
-    assert items_of(adapter.resolve(tmp_path / "set"), "text") == ["7", "6", "5", "4", "3"]
+    assert items_of(resolve(tmp_path / "set"), "text") == ["7", "6", "5", "4", "3"]

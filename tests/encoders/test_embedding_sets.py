@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from embedding_folder import load, resolve
 from media_files import image_bytes, put, put_tar
 
 from reactions.core import file_digests as digests_module
@@ -17,7 +18,7 @@ from reactions.core.errors import DataError, DimensionMismatch, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Item
 from reactions.data.sources import tar_index
-from reactions.encoders.precomputed import adapter
+from reactions.encoders.precomputed import corpora
 from reactions.encoders.precomputed.layouts import Joined, find_sets
 
 DIM = 4
@@ -38,12 +39,12 @@ def npy(x: np.ndarray) -> bytes:
 
 
 def embed(folder: Path, modality: str, ids: list[str]) -> np.ndarray:
-    encoder = adapter.load(adapter.resolve(folder))
+    encoder = load(resolve(folder))
     return encoder.embed(modality, [Item(id, modality, None) for id in ids])
 
 
 def ids(folder: Path, modality: str) -> list[str]:
-    corpus = adapter.corpus(adapter.resolve(folder), modality)
+    corpus = corpora.corpus(resolve(folder), modality)
     return [item.id for item in corpus.items(0, len(corpus))]
 
 
@@ -71,7 +72,7 @@ def clip_retrieval(folder: Path, sizes=(3, 2), names=("img_emb", "text_emb"), **
 
 
 def test_what_clip_retrieval_writes_is_a_space(tmp_path: Path) -> None:
-    spec = adapter.resolve(clip_retrieval(tmp_path / "clip"))
+    spec = resolve(clip_retrieval(tmp_path / "clip"))
     assert (spec.name, spec.dim, spec.modalities) == ("clip", DIM, ("image", "text"))
     for seed, modality in enumerate(spec.modalities):
         expected = unit(np.concatenate([rows(10 * seed, 3), rows(10 * seed + 1, 2)]))
@@ -117,19 +118,19 @@ def test_a_file_of_ids_counts_instead_of_the_metadata(tmp_path: Path) -> None:
 
 
 def test_a_changed_part_or_id_is_another_space(tmp_path: Path) -> None:
-    digest = adapter.resolve(clip_retrieval(tmp_path)).weights_digest
+    digest = resolve(clip_retrieval(tmp_path)).weights_digest
     put(tmp_path / "img_emb/img_emb_1.npy", npy(rows(99, 2)))
-    changed = adapter.resolve(tmp_path).weights_digest
+    changed = resolve(tmp_path).weights_digest
     assert changed != digest
     clip_retrieval(tmp_path, image_path=list("abcde"))
-    assert adapter.resolve(tmp_path).weights_digest not in (digest, changed)
+    assert resolve(tmp_path).weights_digest not in (digest, changed)
 
 
 def test_incomplete_copies_are_refused(tmp_path: Path) -> None:
     clip_retrieval(tmp_path)
     (tmp_path / "img_emb/img_emb_0.npy").unlink()
     with pytest.raises(DataError, match="do not match") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert "metadata has the numbers 0, 1, img_emb has 1" in caught.value.why
     put(tmp_path / "img_emb/img_emb_0.npy", npy(rows(0, 2)))
     with pytest.raises(DataError, match=r"'metadata_0.parquet' has 3 for 2 embeddings"):
@@ -140,7 +141,7 @@ def test_parts_of_different_widths(tmp_path: Path) -> None:
     clip_retrieval(tmp_path, names=("img_emb",))
     put(tmp_path / "img_emb/img_emb_1.npy", npy(rows(0, 2, dim=5)))
     with pytest.raises(DimensionMismatch, match="differ in width") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert "img_emb_0.npy has 4 dimensions, img_emb_1.npy has 5" in caught.value.why
 
 
@@ -153,15 +154,15 @@ def test_damaged_parts_and_metadata(tmp_path: Path) -> None:
     path = tmp_path / "text_emb/text_emb_1.npy"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match="cannot read the embeddings"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_metadata_need_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip_retrieval(tmp_path)
-    spec = adapter.resolve(tmp_path)
+    spec = resolve(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingError, match="cannot read") as caught:
-        adapter.corpus(spec, "image")
+        corpora.corpus(spec, "image")
     assert "molspace[parquet]" in caught.value.fix
 
 
@@ -198,7 +199,7 @@ def tar_set(folder: Path, layout: str, n: int = 3) -> Path:
 
 @pytest.mark.parametrize("layout", ["names", "folders"])
 def test_tars_by_name_or_by_folder(layout: str, tmp_path: Path) -> None:
-    spec = adapter.resolve(tar_set(tmp_path / "set", layout))
+    spec = resolve(tar_set(tmp_path / "set", layout))
     assert (spec.dim, spec.modalities) == (DIM, ("image", "text"))
     keys = ["0000", "0001", "0002"]
     for seed, modality in enumerate(spec.modalities):
@@ -229,9 +230,9 @@ def test_vectors_beside_others_in_a_tar(tmp_path: Path) -> None:
 
 
 def test_a_changed_tar_is_another_space(tmp_path: Path) -> None:
-    digest = adapter.resolve(tar_set(tmp_path, "names")).weights_digest
+    digest = resolve(tar_set(tmp_path, "names")).weights_digest
     put_tar(tmp_path / "image-0000.tar", {f"000{i}.npy": npy(rows(i + 7, 1)) for i in range(3)})
-    assert adapter.resolve(tmp_path).weights_digest != digest
+    assert resolve(tmp_path).weights_digest != digest
 
 
 @pytest.mark.parametrize(
@@ -260,26 +261,26 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
     np.save(stream, np.array([Boom()], object), allow_pickle=True)
     put_tar(tmp_path / "text.tar", {"a.npy": stream.getvalue()})
     with pytest.raises(DataError):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     put_tar(tmp_path / "text.tar", {"a.npy": pickle.dumps(Boom())})
     with pytest.raises(DataError):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_tars_of_no_vectors(tmp_path: Path) -> None:
     put_tar(tmp_path / "image-0.tar", {"a.jpg": image_bytes()})
     with pytest.raises(DataError, match="no embeddings in") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert "KEY.npy" in caught.value.fix
     assert caught.value.fields["path"] == str(tmp_path / "image-0.tar")
     (tmp_path / "image-0.tar").unlink()
     put_tar(tmp_path / "0000.tar", {"a.npy": npy(rows(0, 1))})
     with pytest.raises(DataError, match="cannot tell the modality") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert "<key>.<modality>.npy" in caught.value.fix
     (tmp_path / "0000.tar").write_bytes(b"x" * 600)
     with pytest.raises(DataError, match="damaged") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert caught.value.fix
 
 
@@ -294,7 +295,7 @@ def test_one_modality_in_two_ways_is_refused(tmp_path: Path) -> None:
     clip_retrieval(tmp_path)
     put(tmp_path / "image.npy", npy(rows(0, 3)))
     with pytest.raises(DataError, match="two files of image embeddings") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert caught.value.why == "image.npy and img_emb/img_emb_0.npy"
 
 
@@ -304,26 +305,26 @@ def test_one_modality_in_two_ways_is_refused(tmp_path: Path) -> None:
 def test_loading_does_not_hash_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tar_set(tmp_path / "set", "names")
     put(folder / "audio.npy", npy(rows(0, 3)))
-    spec = adapter.resolve(folder)
-    encoder = adapter.load(spec)  # fills the user's cache
+    spec = resolve(folder)
+    encoder = load(spec)  # fills the user's cache
     item = Item("0001", "image", None)
     first = encoder.embed("image", [item])
     monkeypatch.setattr(digests_module, "file_digest", lambda path: pytest.fail("hashed again"))
     monkeypatch.setattr(tar_index, "_index", lambda *args: pytest.fail("indexed again"))
-    np.testing.assert_array_equal(adapter.load(spec).embed("image", [item]), first)
+    np.testing.assert_array_equal(load(spec).embed("image", [item]), first)
 
 
 def test_loading_still_finds_what_changed(tmp_path: Path) -> None:
     folder = clip_retrieval(tmp_path / "set")
-    spec = adapter.resolve(folder)
-    adapter.load(spec)
+    spec = resolve(folder)
+    load(spec)
     put(folder / "img_emb/img_emb_0.npy", npy(rows(5, 3)), when_s=1_600_000_009)
     with pytest.raises(DataError, match="changed"):
-        adapter.load(spec)
+        load(spec)
 
 
 def test_a_description_goes_with_any_layout(tmp_path: Path) -> None:
     clip_retrieval(tmp_path)
     put(tmp_path / "space.json", json.dumps({"name": "CLIP", "hub": "image"}))
-    spec = adapter.resolve(tmp_path)
+    spec = resolve(tmp_path)
     assert (spec.name, spec.hub) == ("CLIP", "image")

@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from embedding_folder import load, resolve
 from media_files import put, put_tar
 
 from reactions.core.errors import DataError
 from reactions.core.types import Item
-from reactions.encoders.precomputed import adapter, tables
+from reactions.encoders.precomputed import corpora, tables
+from reactions.encoders.precomputed.folder import unread_files
 from reactions.encoders.precomputed.ids import possible_ids
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
@@ -27,7 +29,7 @@ def npy(x: np.ndarray) -> bytes:
 
 
 def embed(folder: Path, ids: list[str], modality: str = "text") -> np.ndarray:
-    encoder = adapter.load(adapter.resolve(folder))
+    encoder = load(resolve(folder))
     return encoder.embed(modality, [Item(id, modality, None) for id in ids])
 
 
@@ -65,7 +67,7 @@ def test_joined_doubles_stay_doubles(tmp_path: Path) -> None:
 def test_numbered_files_are_parts_of_one_table(name: str, tmp_path: Path) -> None:
     for i in range(12):
         put(tmp_path / f"{name.format(i)}.npy", npy(X[i : i + 1]))
-    assert adapter.resolve(tmp_path).modalities == ("text",)
+    assert resolve(tmp_path).modalities == ("text",)
     np.testing.assert_allclose(embed(tmp_path, ["10", "9", "0"]), unit(X[[10, 9, 0]]), atol=3e-7)
 
 
@@ -98,7 +100,7 @@ def test_parts_that_replace_or_lack_one_another_are_refused(
     for name in names:
         put(tmp_path / name, npy(X))
     with pytest.raises(DataError) as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert words in str(caught.value)
     assert caught.value.fix
 
@@ -106,15 +108,15 @@ def test_parts_that_replace_or_lack_one_another_are_refused(
 def test_names_with_and_without_the_usual_ending_are_one_modality(tmp_path: Path) -> None:
     for name in ("text_embeddings.npy", "img_emb.NPY"):
         put(tmp_path / name, npy(X))
-    assert adapter.resolve(tmp_path).modalities == ("image", "text")
+    assert resolve(tmp_path).modalities == ("image", "text")
 
 
 def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
     put(tmp_path / "text.npy", npy(X))
-    assert adapter.unread_note(adapter.resolve(tmp_path)) == ""
+    assert unread_files(resolve(tmp_path)) == ""
     for name in ("audio.npz", "image/0.npy", "weights.pt", "README.md", ".hidden.npy"):
         put(tmp_path / name, b"x")
-    note = adapter.unread_note(adapter.resolve(tmp_path))
+    note = unread_files(resolve(tmp_path))
     assert note.startswith("3 files in the folder of ")
     assert note.endswith("are not read: audio.npz, image/0.npy, weights.pt")
 
@@ -150,16 +152,16 @@ HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s)}\n"
 def test_headers_are_held_against_the_file(data: bytes, tmp_path: Path) -> None:
     put(tmp_path / "text.npy", data)
     with pytest.raises(DataError) as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert "text.npy" in str(caught.value)
     put(tmp_path / "text.npy", npy(X))
     put(tmp_path / "text.ids.npy", data)
     with pytest.raises(DataError):
-        adapter.corpus(adapter.resolve(tmp_path), "text")
+        corpora.corpus(resolve(tmp_path), "text")
     (tmp_path / "text.ids.npy").unlink()
     put_tar(tmp_path / "image.tar", {"a.npy": data})
     with pytest.raises(DataError, match="no embedding for 'a'"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_an_archive_is_named_as_such(tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_an_archive_is_named_as_such(tmp_path: Path) -> None:
     np.savez(stream, X)
     put(tmp_path / "text.npy", stream.getvalue())
     with pytest.raises(DataError, match="npz archive"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_parquet_that_unpacks_to_too_much(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_parquet_that_unpacks_to_too_much(tmp_path: Path) -> None:
     pq.write_table(pa.table({"embedding": column}), path, compression="zstd")
     assert path.stat().st_size < 1 << 20
     with pytest.raises(DataError, match="unpacks to too much") as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert caught.value.fields["declared_bytes"] == n * d * 4
 
 
@@ -189,11 +191,11 @@ def test_ids_that_unpack_to_too_much(tmp_path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
     del long
     with pytest.raises(DataError, match=r"unpacks to too much|repeats"):
-        adapter.corpus(adapter.resolve(tmp_path), "text")
+        corpora.corpus(resolve(tmp_path), "text")
     few = pa.table({"embedding": pa.array([[1.0]] * 200_000, pa.list_(pa.float32()))})
     pq.write_table(few, path, compression="zstd")
     with pytest.raises(DataError, match="declares 200,000 rows"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_rows_that_are_all_the_same_are_read_where_they_are_few(tmp_path: Path) -> None:
@@ -205,17 +207,17 @@ def test_rows_that_are_all_the_same_are_read_where_they_are_few(tmp_path: Path) 
 
 _LIMITED = """
 import resource, sys
-from pathlib import Path
 from reactions.core.errors import MolspaceError
-from reactions.encoders.precomputed import adapter as precomputed
+from reactions.encoders.precomputed.adapter import PrecomputedAdapter
+from reactions.encoders.precomputed.corpora import corpus
 import pyarrow, pyarrow.parquet, pyarrow.compute, safetensors, numpy
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for folder in sys.argv[1:]:
     try:
-        spec = precomputed.resolve(Path(folder))
-        precomputed.corpus(spec, "text")
-        precomputed.load(spec)
+        spec = PrecomputedAdapter().resolve(folder)
+        corpus(spec, "text")
+        PrecomputedAdapter().load(spec)
     except MolspaceError as error:
         print(folder.rpartition("/")[2], "refused")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -247,7 +249,7 @@ def test_a_sparse_text_of_ids_is_refused_before_it_is_hashed(tmp_path: Path) -> 
     with (tmp_path / "text.ids.txt").open("wb") as stream:
         stream.truncate(1 << 40)  # hashing it would take an hour
     with pytest.raises(DataError, match=r"text\.ids\.txt' is too large"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_many_parts_are_looked_through_in_a_set(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from reactions.encoders.preprocessing.image_transform import ImageTransform
 from reactions.encoders.transformers import clip, image_processor, repository
 from reactions.weights.locate import WeightLocator
 
+ADAPTER = clip.HfAdapter()
+
 transformers = pytest.importorskip("transformers")
 
 EXACT = 1e-6  # single precision, summed in another order
@@ -63,7 +65,7 @@ class TestParity:
     def test_pixels_are_those_of_the_default_processor_too(self, family, hf_saved, pictures):
         folder, _ = hf_saved[family]
         encoder = opened(f"hf:{folder}")
-        transform = clip._pictures(repository.find(f"hf:{folder}", "", WeightLocator())[0])
+        transform = clip._images(ADAPTER.locate(ADAPTER.request(f"hf:{folder}")))
         processor = processor_of(folder)
         for path in pictures:
             mine = torch.from_numpy(encoder.preprocess("image", Item("x", "image", path)))
@@ -286,7 +288,7 @@ class TestEncoder:
         state["text_model.embeddings.position_ids"] = torch.arange(12)[None]
         save_file(state, folder / "model.safetensors", {"format": "pt"})
         opened(f"hf:{folder}")
-        found, _ = repository.find(f"hf:{folder}", "", WeightLocator())
+        found = ADAPTER.locate(ADAPTER.request(f"hf:{folder}"))
         reported = {
             "unexpected_keys": {"a.position_ids"},
             "missing_keys": (),

@@ -122,7 +122,7 @@ def test_it_embeds_as_the_same_weights_in_laions_format(toy, encoder, tmp_path):
     # Both packages, one network: only the 16-bit round trip tells them apart.
     tokenizer(tmp_path)
     torch.save(laion_tensors(toy.model), tmp_path / "same.pt")
-    other = laion.load(spec_of(tmp_path / "same.pt", dim=DIM))
+    other = laion.LaionClapAdapter().load(spec_of(tmp_path / "same.pt", dim=DIM))
     rounded = Waveform(audio_features.quantise(sound(60_000).samples), 48_000)
     items = [item(rounded)]
     twice = audio_features.quantise(rounded.samples)
@@ -152,7 +152,7 @@ def test_a_folder_is_described(toy):
     assert (spec.name, spec.dim, spec.adapter) == ("mine", DIM, "hf_clap")
     assert spec.modalities == ("audio", "text")
     assert dict(spec.flops_per_item).keys() == dict(spec.preprocessing).keys() == {"audio", "text"}
-    transformers.check(spec)
+    transformers.HfClapAdapter().check(spec)
     again = registry.resolve_uri(toy.uri)
     assert again.identity("audio") == spec.identity("audio")
 
@@ -259,7 +259,9 @@ def test_half_precision_is_refused(toy):
 
 def test_another_family_is_told(toy, tmp_path):
     with pytest.raises(DataError, match="no CLAP model"):
-        transformers.resolve(copied(toy, tmp_path, **{"config.json": {"model_type": "bert"}}))
+        transformers.HfClapAdapter().resolve(
+            copied(toy, tmp_path, **{"config.json": {"model_type": "bert"}})
+        )
 
 
 def test_changed_weights_are_told(toy, tmp_path):

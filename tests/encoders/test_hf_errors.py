@@ -161,5 +161,5 @@ class TestErrors:
 
         monkeypatch.setattr(packages.importlib, "import_module", mismatched)
         with pytest.raises(MissingError, match="different CUDA versions") as caught:
-            clip.load(spec)
+            clip.HfAdapter().load(spec)
         assert caught.value.fix == 'pip install "molspace[hf]"'

@@ -7,8 +7,9 @@ import torch
 
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import Item, SpaceSpec, StagedEncoder
-from reactions.encoders import base, packages, uri
-from reactions.encoders.base import Tower, TowerEncoder
+from reactions.encoders import packages, uri
+from reactions.encoders.preprocessing.tokens import locked, pad_tokens
+from reactions.encoders.tower import Tower, TowerEncoder
 
 SPEC = SpaceSpec("X", 2, ("image", "text"), adapter="x", source="x")
 
@@ -79,7 +80,7 @@ def test_a_tokeniser_is_never_entered_twice():
         inside.clear()
         return [len(text)]
 
-    one = base.locked(tokenise)
+    one = locked(tokenise)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(one, ["a" * i for i in range(16)]))
     assert [int(row[0]) for row in found] == list(range(16))
@@ -87,9 +88,9 @@ def test_a_tokeniser_is_never_entered_twice():
 
 def test_tokens_are_padded_at_the_end():
     rows = [np.array([5, 6]), np.array([7])]
-    assert base.pad_tokens(rows, 9).tolist() == [[5, 6], [7, 9]]
-    assert base.pad_tokens(rows, 0, length=3).tolist() == [[5, 6, 0], [7, 0, 0]]
-    assert base.pad_tokens([np.array([], np.int64)], 0).shape == (1, 1)
+    assert pad_tokens(rows, 9).tolist() == [[5, 6], [7, 9]]
+    assert pad_tokens(rows, 0, length=3).tolist() == [[5, 6, 0], [7, 0, 0]]
+    assert pad_tokens([np.array([], np.int64)], 0).shape == (1, 1)
 
 
 def test_options_of_a_uri():

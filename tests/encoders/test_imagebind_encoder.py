@@ -12,8 +12,12 @@ from PIL import Image
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.storage import Blob
 from reactions.core.types import Item, StagedEncoder, Waveform
-from reactions.encoders import imagebind
+from reactions.encoders import registry
+from reactions.encoders.imagebind import checkpoint
 from reactions.encoders.imagebind import encoder as encoders
+from reactions.encoders.imagebind.adapter import ImageBindAdapter
+
+ADAPTER = ImageBindAdapter()
 
 VALUES = {
     "audio": Waveform(np.sin(np.arange(30_000) / 7).astype(np.float32), 16000),
@@ -30,13 +34,13 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(path):
-    return imagebind.load(toy.spec(path, *VALUES))
+    return ADAPTER.load(toy.spec(path, *VALUES))
 
 
 @pytest.fixture(scope="module")
 def reader(path):
     pytest.importorskip("ftfy")
-    return imagebind.load(toy.spec(path, "text"))
+    return ADAPTER.load(toy.spec(path, "text"))
 
 
 def items(modality, n=5):
@@ -98,7 +102,7 @@ class TestEmbeddings:
     )
     def test_half_precision_is_near(self, encoder, path, adapter, close):
         rows = encoder.embed("audio", items("audio"))
-        half = imagebind.load(toy.spec(path, "audio", adapter=adapter))
+        half = registry.load(toy.spec(path, "audio", adapter=adapter))
         found = half.embed("audio", items("audio"))
         assert found.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
@@ -213,16 +217,22 @@ class TestLoading:
             with pytest.raises(DataError, match="does not embed text"):
                 call()
         with pytest.raises(DataError, match="ImageBind does not embed smell"):
-            imagebind.load(toy.spec(Path(encoder.spec.source), "audio", "smell"))
+            ADAPTER.load(toy.spec(Path(encoder.spec.source), "audio", "smell"))
 
-    def test_towers_are_brought_when_used(self, path):
-        fresh = imagebind.load(toy.spec(path, "audio", "image"))
-        assert not fresh._towers._models
+    def test_towers_are_brought_when_used(self, path, monkeypatch):
+        brought = []
+        bring = checkpoint.Towers._bring
+        monkeypatch.setattr(
+            checkpoint.Towers, "_bring", lambda self, m: brought.append(m) or bring(self, m)
+        )
+        fresh = ADAPTER.load(toy.spec(path, "audio", "image"))
+        assert not brought
+        fresh.embed("image", items("image", 2))
         fresh.embed("image", items("image", 1))
-        assert list(fresh._towers._models) == ["image"]
+        assert brought == ["image"]
 
     def test_it_is_deterministic(self, path):
-        first, second = (imagebind.load(toy.spec(path, "audio")) for _ in range(2))
+        first, second = (ADAPTER.load(toy.spec(path, "audio")) for _ in range(2))
         np.testing.assert_array_equal(
             first.embed("audio", items("audio")), second.embed("audio", items("audio"))
         )
@@ -231,7 +241,7 @@ class TestLoading:
     def test_useless_embeddings_are_named(self, tmp_path, value):
         contents = toy.state()
         contents["modality_heads.vision.2.weight"].fill_(value)
-        broken = imagebind.load(toy.spec(toy.write(tmp_path / "x.safetensors", contents), "image"))
+        broken = ADAPTER.load(toy.spec(toy.write(tmp_path / "x.safetensors", contents), "image"))
         with pytest.raises(DataError, match="no usable embedding for image '0'") as caught:
             broken.embed("image", items("image", 1))
         assert caught.value.fields["id"] == "0"
@@ -239,15 +249,15 @@ class TestLoading:
     def test_text_needs_a_package(self, path, monkeypatch):
         monkeypatch.setitem(sys.modules, "ftfy", None)
         with pytest.raises(MissingError, match="ftfy"):
-            imagebind.load(toy.spec(path, "text"))
-        imagebind.load(toy.spec(path, "image"))
+            ADAPTER.load(toy.spec(path, "text"))
+        ADAPTER.load(toy.spec(path, "image"))
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("modality", sorted(VALUES))
 def test_cuda_gives_the_same(encoder, path, modality):
-    there = imagebind.load(dataclasses.replace(encoder.spec), device="cuda:0")
+    there = ADAPTER.load(dataclasses.replace(encoder.spec), device="cuda:0")
     found = there.embed(modality, items(modality))
     # Single precision, other kernels; convolutions may use TF32.
     np.testing.assert_allclose(found, encoder.embed(modality, items(modality)), atol=5e-3)

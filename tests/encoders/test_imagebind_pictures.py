@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reactions.encoders.base import Unusable
 from reactions.encoders.imagebind import images
-from reactions.encoders.imagebind.unusable import Unusable
 from reactions.modalities.image import MAX_PIXELS
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reactions.encoders.base import Unusable
 from reactions.encoders.imagebind import sound
-from reactions.encoders.imagebind.unusable import Unusable
 
 
 def noise(n, seed=0):

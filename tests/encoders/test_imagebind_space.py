@@ -8,11 +8,14 @@ import torch
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.hashing import file_digest
-from reactions.encoders import imagebind
+from reactions.encoders import registry
 from reactions.encoders.imagebind import adapter as space
+from reactions.encoders.imagebind.adapter import ImageBindAdapter
 from reactions.encoders.imagebind.sizes import HUGE, flops
 from reactions.encoders.imagebind.towers import ImageBind
 from reactions.weights.locate import WeightLocator
+
+ADAPTER = ImageBindAdapter()
 
 
 @pytest.fixture
@@ -23,28 +26,28 @@ def nowhere(tmp_path):
 class TestDescription:
     def test_it_is_what_loads(self, tmp_path):
         path = toy.write(tmp_path / "x.safetensors")
-        spec = imagebind.describe(path, modalities=["image", "audio"], digest=file_digest(path))
+        spec = space.describe(path, modalities=["image", "audio"], digest=file_digest(path))
         assert (spec.name, spec.adapter, spec.dim) == ("ImageBind", "imagebind", 24)
         assert (spec.modalities, spec.hub) == (("audio", "image"), "image")
         assert spec.licence == "CC-BY-NC-SA-4.0"
         assert dict(spec.preprocessing) == {m: space.PREPROCESSING[m] for m in spec.modalities}
         assert all(value > 0 for _, value in spec.flops_per_item)
-        assert imagebind.load(spec).spec is spec
+        assert ADAPTER.load(spec).spec is spec
 
     def test_no_hub_without_images(self, tmp_path):
         path = toy.write(tmp_path / "x.safetensors")
-        assert imagebind.describe(path, modalities=["audio"]).hub is None
+        assert space.describe(path, modalities=["audio"]).hub is None
 
     def test_a_folder_is_told_by_its_file(self, tmp_path):
         toy.write(tmp_path / "model.safetensors")
-        spec = imagebind.describe(tmp_path, modalities=["image"])
+        spec = space.describe(tmp_path, modalities=["image"])
         assert spec.source == str(tmp_path / "model.safetensors")
 
     def test_nothing_is_guessed(self, tmp_path):
         with pytest.raises(MissingError):
-            imagebind.describe(tmp_path / "x.pth")
+            space.describe(tmp_path / "x.pth")
         with pytest.raises(DataError, match="does not embed smell"):
-            imagebind.describe(toy.write(tmp_path / "x.safetensors"), modalities=["smell"])
+            space.describe(toy.write(tmp_path / "x.safetensors"), modalities=["smell"])
 
     def test_every_modality_has_a_tag(self):
         assert set(space.PREPROCESSING) == set(HUGE.towers)
@@ -55,23 +58,24 @@ class TestDescription:
 class TestUris:
     def test_a_file(self, tmp_path):
         path = toy.write(tmp_path / "x.safetensors")
-        spec = imagebind.resolve(f"imagebind:{path}")
+        spec = ADAPTER.resolve(f"imagebind:{path}")
         assert (spec.name, spec.adapter, spec.dim) == ("ImageBind", "imagebind", 24)
         assert spec.modalities == ("audio", "image", "text")
         assert spec.weights_digest == file_digest(path)
-        assert imagebind.resolve(f"imagebind:{path}", name="IB") == replace(spec, name="IB")
+        assert ADAPTER.resolve(f"imagebind:{path}", name="IB") == replace(spec, name="IB")
 
     def test_precisions_do_not_share_results(self, tmp_path):
         path = toy.write(tmp_path / "x.safetensors")
-        specs = [imagebind.resolve(f"{adapter}:{path}") for adapter in space.DTYPES]
-        assert [spec.adapter for spec in specs] == list(space.DTYPES)
+        adapters = ["imagebind", "imagebind_float16", "imagebind_bfloat16"]
+        specs = [registry.resolve_uri(f"{adapter}:{path}") for adapter in adapters]
+        assert [spec.adapter for spec in specs] == adapters
         assert len({str(spec.identity("audio")) for spec in specs}) == 3
 
     def test_the_published_file_is_found_where_weights_lie(self, tmp_path, nowhere):
         folder = tmp_path / "weights" / "imagebind"
         folder.mkdir(parents=True)
         (folder / "imagebind_huge.pth").write_bytes(b"not opened")
-        spec = imagebind.resolve("imagebind:imagebind_huge.pth", locator=nowhere)
+        spec = ADAPTER.resolve("imagebind:imagebind_huge.pth", locator=nowhere)
         assert spec.source == str(folder / "imagebind_huge.pth")
         assert (spec.dim, spec.hub) == (1024, "image")
         assert dict(spec.flops_per_item)["image"] == flops("image")
@@ -79,44 +83,44 @@ class TestUris:
     def test_an_override_wins(self, tmp_path, nowhere):
         path = toy.write(tmp_path / "mine.safetensors")
         given = replace(nowhere, overrides={"IB": path})
-        spec = imagebind.resolve("imagebind:imagebind_huge.pth", name="IB", locator=given)
+        spec = ADAPTER.resolve("imagebind:imagebind_huge.pth", name="IB", locator=given)
         assert (spec.source, spec.dim) == (str(path), 24)
 
     def test_an_override_wins_over_a_path(self, tmp_path, nowhere):
         path = toy.write(tmp_path / "mine.safetensors")
         other = toy.write(tmp_path / "other.safetensors")
         given = replace(nowhere, overrides={"ImageBind": path})
-        assert imagebind.resolve(f"imagebind:{other}", locator=given).source == str(path)
+        assert ADAPTER.resolve(f"imagebind:{other}", locator=given).source == str(path)
 
     @pytest.mark.parametrize("wanted", ["imagebind_huge.pth", "other.pth", "a/imagebind_huge.pth"])
     def test_missing(self, nowhere, wanted):
         with pytest.raises(MissingError, match="no weights for space 'ImageBind'") as caught:
-            imagebind.resolve(f"imagebind:{wanted}", locator=nowhere)
+            ADAPTER.resolve(f"imagebind:{wanted}", locator=nowhere)
         assert caught.value.exit_code == 3
 
     def test_what_has_to_be_fetched(self, tmp_path):
-        (file,) = imagebind.requirements("imagebind:imagebind_huge.pth")
+        (file,) = ADAPTER.requirements("imagebind:imagebind_huge.pth")
         assert file.url.endswith("/imagebind_huge.pth")
         assert file.licence == "CC-BY-NC-SA-4.0"
-        assert imagebind.requirements(f"imagebind:{tmp_path}/imagebind_huge.pth") == ()
+        assert ADAPTER.requirements(f"imagebind:{tmp_path}/imagebind_huge.pth") == ()
 
 
 class TestCheck:
     def test_what_is_there(self, tmp_path):
-        imagebind.check(toy.spec(toy.write(tmp_path / "x.safetensors")))
+        ADAPTER.check(toy.spec(toy.write(tmp_path / "x.safetensors")))
 
     def test_what_is_missing(self, tmp_path, monkeypatch):
         with pytest.raises(MissingError, match="no weights"):
-            imagebind.check(toy.spec(tmp_path / "x.pth"))
+            ADAPTER.check(toy.spec(tmp_path / "x.pth"))
         path = toy.write(tmp_path / "x.safetensors")
         with pytest.raises(DataError, match="does not embed smell"):
-            imagebind.check(toy.spec(path, "smell"))
+            ADAPTER.check(toy.spec(path, "smell"))
         monkeypatch.setitem(sys.modules, "ftfy", None)
         with pytest.raises(MissingError, match="ftfy"):
-            imagebind.check(toy.spec(path, "text"))
+            ADAPTER.check(toy.spec(path, "text"))
 
     def test_planning_needs_no_torch(self):
-        code = "import sys, reactions.encoders.imagebind; sys.exit('torch' in sys.modules)"
+        code = "import sys, reactions.encoders.imagebind.adapter; sys.exit('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

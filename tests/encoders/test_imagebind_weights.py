@@ -10,9 +10,12 @@ from safetensors.torch import save_file
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.types import Item
-from reactions.encoders.imagebind import checkpoint, describe, load
+from reactions.encoders.imagebind import checkpoint
+from reactions.encoders.imagebind.adapter import ImageBindAdapter, describe
 from reactions.encoders.imagebind.sizes import HUGE
 from reactions.encoders.imagebind.towers import ImageBind
+
+ADAPTER = ImageBindAdapter()
 
 STEM = "modality_preprocessors.audio.rgbt_stem.proj.weight"
 BIAS = "modality_trunks.audio.blocks.1.attn.bias_k"
@@ -20,7 +23,8 @@ HEAD = "modality_heads.vision.2.weight"
 
 
 def open_toy(path, *modalities, **options):
-    return load(toy.spec(path, *(modalities or ("audio", "image"))), heads=toy.HEADS, **options)
+    spec = toy.spec(path, *(modalities or ("audio", "image")))
+    return ImageBindAdapter(toy.HEADS).load(spec, **options)
 
 
 def changed(tmp_path, suffix=".pth", **changes):
@@ -69,7 +73,7 @@ class TestSources:
         open_toy(tmp_path)
 
     def test_heads_are_told_by_the_file(self, tmp_path):
-        load(toy.spec(toy.write(tmp_path / "x.safetensors")))
+        ADAPTER.load(toy.spec(toy.write(tmp_path / "x.safetensors")))
 
     def test_sixteen_bit_weights_are_widened(self, tmp_path):
         contents = {key: value.half() for key, value in toy.state().items()}
@@ -87,12 +91,14 @@ class TestSources:
     def test_another_digest(self, tmp_path):
         path = toy.write(tmp_path / "x.pth")
         with pytest.raises(DataError, match="changed"):
-            load(toy.spec(path, weights_digest="0" * 64), heads=toy.HEADS)
+            ImageBindAdapter(toy.HEADS).load(toy.spec(path, weights_digest="0" * 64))
 
     def test_another_dim(self, tmp_path):
         spec = toy.spec(toy.write(tmp_path / "x.safetensors"))
         with pytest.raises(DataError, match="do not fit") as caught:
-            load(type(spec)(**{f: getattr(spec, f) for f in spec.__slots__} | {"dim": 1024}))
+            ADAPTER.load(
+                type(spec)(**{f: getattr(spec, f) for f in spec.__slots__} | {"dim": 1024})
+            )
         assert "24 dimensions, not 1024" in caught.value.why
 
 
@@ -187,10 +193,10 @@ class TestKeys:
     def test_heads_of_an_unknown_size(self, tmp_path):
         path = toy.write(tmp_path / "x.pth")
         with pytest.raises(DataError, match="attention heads of the audio tower") as caught:
-            load(toy.spec(path))
+            ADAPTER.load(toy.spec(path))
         assert "24, not the 768" in caught.value.why
         with pytest.raises(DataError, match="cannot have 5 heads"):
-            load(toy.spec(path), heads={**toy.HEADS, "audio": 5})
+            ImageBindAdapter({**toy.HEADS, "audio": 5}).load(toy.spec(path))
 
 
 class TestDamage:
@@ -250,7 +256,7 @@ class TestDamage:
     def test_bad_metadata(self, tmp_path, heads):
         save_file(toy.state(), tmp_path / "x.safetensors", {"molspace": heads})
         with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
-            load(toy.spec(tmp_path / "x.safetensors"))
+            ADAPTER.load(toy.spec(tmp_path / "x.safetensors"))
 
     def test_a_header_that_lies(self, tmp_path):
         path = toy.write(tmp_path / "x.safetensors")

@@ -14,7 +14,7 @@ from PIL import Image
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.types import Item, StagedEncoder
 from reactions.encoders import registry
-from reactions.encoders.base import transformer_flops
+from reactions.encoders.flops import transformer_flops
 from reactions.encoders.transformers import internvl
 from reactions.encoders.transformers import repository as hf_repositories
 from reactions.weights.hub import code_digest, trust

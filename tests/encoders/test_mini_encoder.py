@@ -15,6 +15,8 @@ from reactions.core.types import Item, SpaceSpec, StagedEncoder, Waveform
 from reactions.encoders import mini as spaces
 from reactions.labs import lab_file, mini
 
+ADAPTER = spaces.MiniAdapter()
+
 NAMES = ("ImageBind", "InternVL", "CLAP_g", "CLAP_m")
 
 
@@ -25,7 +27,7 @@ def catalogue():
 
 @pytest.fixture(scope="module")
 def encoders(catalogue):
-    return {name: spaces.load(catalogue.by_name(name), device="cpu") for name in NAMES}
+    return {name: ADAPTER.load(catalogue.by_name(name), device="cpu") for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,8 @@ class TestBatches:
     def test_batch_size_does_not_matter(self, imagebind, modality, monkeypatch):
         items = mini.corpus(modality, n=9, seed=0).items(0, 9)
         together = imagebind.embed(modality, items)
-        monkeypatch.setattr(spaces.encoder, "BATCH_ROWS", 2)
+        tower = dataclasses.replace(imagebind.towers[modality], batch_items=2)
+        monkeypatch.setitem(imagebind.towers, modality, tower)
         # Single precision sums in another order.
         np.testing.assert_allclose(imagebind.embed(modality, items), together, atol=1e-5)
         alone = np.stack([imagebind.embed(modality, [item])[0] for item in items])
@@ -329,8 +332,8 @@ class TestLoad:
         )
 
     def test_round_trip(self, spec):
-        encoder = spaces.load(spec, device="cpu")
-        again = spaces.load(spec, device="cpu")
+        encoder = ADAPTER.load(spec, device="cpu")
+        again = ADAPTER.load(spec, device="cpu")
         items = mini.corpus("image", n=3, seed=0).items(0, 3)
         np.testing.assert_array_equal(encoder.embed("image", items), again.embed("image", items))
 
@@ -338,34 +341,34 @@ class TestLoad:
         path = Path(spec.source)
         path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
         with pytest.raises(DataError, match="not the ones this lab names") as caught:
-            spaces.load(spec, device="cpu")
+            ADAPTER.load(spec, device="cpu")
         assert caught.value.fields["expected"] == spec.weights_digest
 
     @pytest.mark.parametrize("data", [b"", b"not safetensors", b"\xff" * 100])
     def test_damaged(self, spec, data):
         Path(spec.source).write_bytes(data)
         with pytest.raises(DataError, match="cannot read"):
-            spaces.load(dataclasses.replace(spec, weights_digest=""), device="cpu")
+            ADAPTER.load(dataclasses.replace(spec, weights_digest=""), device="cpu")
 
     def test_foreign_safetensors(self, spec):
         from safetensors.torch import save_file
 
         save_file({"x": torch.zeros(2)}, spec.source)
         with pytest.raises(DataError, match="cannot read") as caught:
-            spaces.load(dataclasses.replace(spec, weights_digest=""), device="cpu")
+            ADAPTER.load(dataclasses.replace(spec, weights_digest=""), device="cpu")
         assert "format" in caught.value.why
 
     def test_missing(self, spec):
         Path(spec.source).unlink()
         with pytest.raises(MissingError, match="no weights"):
-            spaces.load(spec, device="cpu")
+            ADAPTER.load(spec, device="cpu")
 
     @pytest.mark.parametrize("change", [{"dim": 9}, {"modalities": ("text",)}])
     def test_description_that_does_not_fit(self, spec, change):
         with pytest.raises(DataError, match="do not fit"):
-            spaces.load(dataclasses.replace(spec, **change), device="cpu")
+            ADAPTER.load(dataclasses.replace(spec, **change), device="cpu")
 
     def test_modality_it_lacks(self, spec):
-        encoder = spaces.load(spec, device="cpu")
+        encoder = ADAPTER.load(spec, device="cpu")
         with pytest.raises(DataError, match="does not embed audio"):
             encoder.embed("audio", [])

@@ -18,6 +18,8 @@ from reactions.encoders import registry
 from reactions.encoders.open_clip import adapter, model_names
 from reactions.weights.locate import WeightLocator
 
+ADAPTER = adapter.OpenClipAdapter()
+
 open_clip = pytest.importorskip("open_clip")
 
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -265,7 +267,7 @@ class TestDescription:
         first = registry.resolve_uri(f"open_clip:Tiny-16/{checkpoint}")
         moved = tmp_path / "moved.pt"
         moved.write_bytes(checkpoint.read_bytes())
-        second = adapter.resolve(f"open_clip:Tiny-16/{moved}", name="mine")
+        second = ADAPTER.resolve(f"open_clip:Tiny-16/{moved}", name="mine")
         assert second.name == "mine"
         for modality in ("image", "text"):
             assert first.identity(modality) == second.identity(modality)
@@ -284,7 +286,7 @@ class TestDescription:
 
     def test_a_person_may_say_where_a_tags_weights_lie(self, checkpoint, pictures):
         locator = WeightLocator.of_environment({"Mine": checkpoint})
-        spec = adapter.resolve("open_clip:Tiny-16/two_b", name="Mine", locator=locator)
+        spec = ADAPTER.resolve("open_clip:Tiny-16/two_b", name="Mine", locator=locator)
         assert spec.source == f"open_clip:Tiny-16/{checkpoint}?like=two_b"
         rows = registry.load(spec).embed("image", items("image", pictures))
         like = ours(f"open_clip:Tiny-16/{checkpoint}?like=two_b", pictures)[0]

@@ -9,14 +9,14 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-from embedding_folder import DIM, FORMATS, N, embed, rows, unit, write
+from embedding_folder import DIM, FORMATS, N, embed, load, resolve, rows, unit, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reactions.core.errors import DataError, DimensionMismatch, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Item
-from reactions.encoders.precomputed import adapter, files
+from reactions.encoders.precomputed import corpora, files
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -36,7 +36,7 @@ def test_without_ids_items_are_row_numbers(tmp_path: Path, suffix: str) -> None:
     write(tmp_path, "text", x, suffix)
     np.testing.assert_allclose(embed(tmp_path, "text", ["6", "0"]), unit(x)[[6, 0]], atol=3e-7)
     assert embed(tmp_path, "text", []).shape == (0, DIM)
-    corpus = adapter.corpus(adapter.resolve(tmp_path), "text")
+    corpus = corpora.corpus(resolve(tmp_path), "text")
     assert [item.id for item in corpus.items(0, N)] == [str(row) for row in range(N)]
     for bad in ("7", "-1", "01", "+1", "row", "\u00b2", "\u0663"):
         with pytest.raises(DataError, match="items are 0 to 6"):
@@ -45,13 +45,13 @@ def test_without_ids_items_are_row_numbers(tmp_path: Path, suffix: str) -> None:
 
 def test_without_ids_a_row_number_is_no_name_for_other_contents(tmp_path: Path) -> None:
     write(tmp_path, "text", rows(), FORMATS[0])
-    encoder = adapter.load(adapter.resolve(tmp_path))
+    encoder = load(resolve(tmp_path))
     # Line 1 of some file, or prompt 1 of a task: not row 1 of this table.
     with pytest.raises(DataError, match="text '1' cannot be told by a number") as caught:
         encoder.embed("text", [Item("0", "text", None), Item("1", "text", "rain")])
     assert "text.ids.txt" in caught.value.fix
     (tmp_path / "text.ids.txt").write_text("\n".join("abcdefg"))
-    encoder = adapter.load(adapter.resolve(tmp_path))
+    encoder = load(resolve(tmp_path))
     assert encoder.embed("text", [Item("b", "text", "rain")]).shape == (1, DIM)
 
 
@@ -71,10 +71,10 @@ def test_safetensors_bfloat16_and_choice_of_tensor(tmp_path: Path) -> None:
     np.testing.assert_allclose(embed(tmp_path, "text", ["1", "4"]), expected[[1, 4]], atol=3e-7)
     safetensors.torch.save_file({"a": other, "b": x}, path)
     with pytest.raises(DataError, match="which tensor"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     safetensors.torch.save_file({}, path)
     with pytest.raises(DataError, match="which tensor"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -120,15 +120,15 @@ def test_resolve_describes_the_folder(tmp_path: Path) -> None:
     write(folder, "audio", rows(2), "npy", list("abcdefg"))
     (folder / "README.md").write_text("notes")
     (folder / ".hidden.npy").write_text("junk")
-    spec = adapter.resolve(folder)
+    spec = resolve(folder)
     assert (spec.name, spec.dim, spec.modalities) == ("clap", DIM, ("audio", "text"))
     assert (spec.adapter, spec.source, spec.hub) == ("precomputed", str(folder.resolve()), None)
     for uri in (f"precomputed:{folder}", f"file:{folder}", f"file://{folder}", str(folder)):
-        assert adapter.resolve(uri) == spec
+        assert resolve(uri) == spec
     write(folder, "image", rows(3), "parquet")
-    assert adapter.resolve(folder).hub == "image"
+    assert resolve(folder).hub == "image"
     (folder / "audio.npy").unlink()
-    assert adapter.resolve(folder).hub is None
+    assert resolve(folder).hub is None
 
 
 def test_space_json(tmp_path: Path) -> None:
@@ -136,11 +136,11 @@ def test_space_json(tmp_path: Path) -> None:
     write(tmp_path, "text", rows())
     info = tmp_path / "space.json"
     info.write_text('{"name": "X", "revision": "r1", "licence": "MIT", "hub": "text"}')
-    spec = adapter.resolve(tmp_path)
+    spec = resolve(tmp_path)
     assert (spec.name, spec.revision, spec.licence, spec.hub) == ("X", "r1", "MIT", "text")
     write(tmp_path, "image", rows())
     info.write_text('{"hub": null}')
-    assert adapter.resolve(tmp_path).hub is None
+    assert resolve(tmp_path).hub is None
     for bad, words in [
         ('{"license": "MIT"}', "did you mean 'licence'"),
         ('{"hub": "images"}', "did you mean 'image'"),
@@ -150,29 +150,29 @@ def test_space_json(tmp_path: Path) -> None:
     ]:
         info.write_text(bad)
         with pytest.raises(DataError) as caught:
-            adapter.resolve(tmp_path)
+            resolve(tmp_path)
         assert words in str(caught.value)
 
 
 def test_weights_digest_follows_contents_and_ids_only(tmp_path: Path) -> None:
     write(tmp_path / "a", "text", rows(), ids=list("abcdefg"))
-    spec = adapter.resolve(tmp_path / "a")
+    spec = resolve(tmp_path / "a")
     write(tmp_path / "b", "text", rows(), ids=list("abcdefg"))
     (tmp_path / "b" / "space.json").write_text('{"name": "renamed"}')
-    assert adapter.resolve(tmp_path / "b").weights_digest == spec.weights_digest
+    assert resolve(tmp_path / "b").weights_digest == spec.weights_digest
     (tmp_path / "b" / "text.ids.txt").write_text("\n".join("gfedcba"))
-    assert adapter.resolve(tmp_path / "b").weights_digest != spec.weights_digest
+    assert resolve(tmp_path / "b").weights_digest != spec.weights_digest
     write(tmp_path / "a", "text", rows(1))
-    assert adapter.resolve(tmp_path / "a").weights_digest != spec.weights_digest
+    assert resolve(tmp_path / "a").weights_digest != spec.weights_digest
     write(tmp_path / "c", "audio", rows(), ids=list("abcdefg"))
     (tmp_path / "c" / "audio.ids.txt").rename(tmp_path / "c" / "text.ids.txt")
-    assert adapter.resolve(tmp_path / "c").weights_digest != spec.weights_digest
+    assert resolve(tmp_path / "c").weights_digest != spec.weights_digest
 
 
 def test_digest_cache_is_used(tmp_path: Path) -> None:
     path = write(tmp_path, "text", rows())
     os.utime(path, (1_600_000_000, 1_600_000_000))
-    adapter.resolve(tmp_path, digest_cache=DigestCache(tmp_path / "cache"))
+    resolve(tmp_path, digest_cache=DigestCache(tmp_path / "cache"))
     assert str(path) in (tmp_path / "cache" / "file-digests.jsonl").read_text()
 
 
@@ -180,24 +180,24 @@ def test_different_widths_name_both(tmp_path: Path) -> None:
     write(tmp_path, "audio", rows(dim=4))
     write(tmp_path, "text", rows(dim=5))
     with pytest.raises(DimensionMismatch, match="audio has 4 dimensions, text has 5"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 def test_folders_that_are_no_space(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no embeddings in"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     with pytest.raises(MissingError, match="no such folder"):
-        adapter.resolve(tmp_path / "gone")
+        resolve(tmp_path / "gone")
     file = write(tmp_path, "text", rows())
     with pytest.raises(MissingError, match="it is a file"):
-        adapter.resolve(file)
+        resolve(file)
     write(tmp_path, "text", rows(), "safetensors")
     with pytest.raises(DataError, match=r"text\.npy and text\.safetensors"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     (tmp_path / "text.safetensors").unlink()
     np.save(tmp_path / "text.first.npy", np.arange(N))
     with pytest.raises(DataError, match="cannot tell the modality"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -225,9 +225,9 @@ def test_unknown_ids_tell_how_many_and_which(tmp_path: Path, suffix: str) -> Non
 def test_bad_ids(tmp_path: Path, name: str, text: str, words: str) -> None:
     write(tmp_path, "text", rows())
     (tmp_path / name).write_text(text)
-    spec = adapter.resolve(tmp_path)
+    spec = resolve(tmp_path)
     with pytest.raises(DataError) as caught:
-        adapter.corpus(spec, "text")
+        corpora.corpus(spec, "text")
     assert words in str(caught.value)
     assert caught.value.fix or name.endswith("txt") or "found" in words
 
@@ -235,41 +235,41 @@ def test_bad_ids(tmp_path: Path, name: str, text: str, words: str) -> None:
 def test_ids_in_json_crlf_and_twice(tmp_path: Path) -> None:
     write(tmp_path, "text", rows(), "safetensors")
     (tmp_path / "text.ids.json").write_text('["a", "b c", 3, "d\\u2028", "e", "f", "g"]')
-    spec = adapter.resolve(tmp_path)
-    corpus = adapter.corpus(spec, "text")
+    spec = resolve(tmp_path)
+    corpus = corpora.corpus(spec, "text")
     assert [item.id for item in corpus.items(0, 4)] == ["a", "b c", "3", "d\u2028"]
     (tmp_path / "text.ids.txt").write_bytes("\r\n".join("abcdef\u2028").encode() + b"\r\n")
     with pytest.raises(DataError, match="more than once"):
-        adapter.corpus(spec, "text")
+        corpora.corpus(spec, "text")
     (tmp_path / "text.ids.json").unlink()
-    ids = [item.id for item in adapter.corpus(spec, "text").items(0, N)]
+    ids = [item.id for item in corpora.corpus(spec, "text").items(0, N)]
     assert ids == list("abcdef\u2028")
 
 
 def test_a_folder_that_changed_after_planning(tmp_path: Path) -> None:
     write(tmp_path, "text", rows())
-    spec = adapter.resolve(tmp_path)
+    spec = resolve(tmp_path)
     write(tmp_path, "text", rows(dim=5))
     with pytest.raises(DimensionMismatch, match="5 dimensions, 4 when planned"):
-        adapter.corpus(spec, "text")
+        corpora.corpus(spec, "text")
     # Of the same width they would pass unnoticed through projectors trained on others.
     write(tmp_path, "text", rows() + 1)
     with pytest.raises(DataError, match="changed"):
-        adapter.load(spec)
+        load(spec)
     write(tmp_path, "text", rows())
-    assert adapter.load(spec).embed("text", [Item("0", "text", None)]).shape == (1, DIM)
+    assert load(spec).embed("text", [Item("0", "text", None)]).shape == (1, DIM)
     with pytest.raises(DataError, match="no audio embeddings"):
-        adapter.corpus(spec, "audio")
+        corpora.corpus(spec, "audio")
 
 
 def test_common_corpus_takes_the_first_ones_ids(tmp_path: Path) -> None:
     write(tmp_path / "a", "text", rows(n=3), ids=["x", "y", "z"])
     write(tmp_path / "b", "text", rows(n=4), ids=["w", "z", "y", "x"])
-    a, b = (adapter.resolve(tmp_path / name) for name in "ab")
-    corpus = adapter.common_corpus([a, b, a], "text")
+    a, b = (resolve(tmp_path / name) for name in "ab")
+    corpus = corpora.common_corpus([a, b, a], "text")
     assert [item.id for item in corpus.items(0, 9)] == ["x", "y", "z"]
     with pytest.raises(DataError, match="mismatched ids") as caught:
-        adapter.common_corpus([b, a], "text")
+        corpora.common_corpus([b, a], "text")
     assert caught.value.fields["counts"] == [4, 3]
     assert caught.value.fields["missing"] == ["w"]
     assert "such as w" in str(caught.value)
@@ -278,14 +278,14 @@ def test_common_corpus_takes_the_first_ones_ids(tmp_path: Path) -> None:
 def test_common_corpus_without_ids_needs_equal_counts(tmp_path: Path) -> None:
     for name, n in (("a", 3), ("b", 3), ("c", 4)):
         write(tmp_path / name, "text", rows(n=n))
-    a, b, c = (adapter.resolve(tmp_path / name) for name in "abc")
-    assert len(adapter.common_corpus([a, b], "text")) == 3
+    a, b, c = (resolve(tmp_path / name) for name in "abc")
+    assert len(corpora.common_corpus([a, b], "text")) == 3
     for pair in ([a, c], [c, a]):
         with pytest.raises(DataError, match="mismatched ids"):
-            adapter.common_corpus(pair, "text")
+            corpora.common_corpus(pair, "text")
     write(tmp_path / "d", "text", rows(n=4), ids=["2", "1", "0", "3"])
-    d = adapter.resolve(tmp_path / "d")
-    assert len(adapter.common_corpus([a, d], "text")) == 3
+    d = resolve(tmp_path / "d")
+    assert len(corpora.common_corpus([a, d], "text")) == 3
     write(tmp_path / "e", "text", rows(n=3), ids=["x", "y", "z"])
     with pytest.raises(DataError, match="3 of the former are not in the latter"):
-        adapter.common_corpus([a, adapter.resolve(tmp_path / "e")], "text")
+        corpora.common_corpus([a, resolve(tmp_path / "e")], "text")

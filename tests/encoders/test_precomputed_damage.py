@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from embedding_folder import DIM, FORMATS, embed, rows, write
+from embedding_folder import DIM, FORMATS, embed, resolve, rows, write
 
 from reactions.core.errors import DataError, DimensionMismatch
-from reactions.encoders.precomputed import adapter
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -41,7 +40,7 @@ def test_zero_and_unfinite_embeddings(tmp_path: Path, suffix: str, bad: float) -
 def test_arrays_that_are_no_tables(tmp_path: Path, suffix: str, x: np.ndarray, words: str) -> None:
     write(tmp_path, "text", x, suffix)
     with pytest.raises(DataError) as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert words in str(caught.value)
     assert f"text.{suffix}" in str(caught.value)
     assert caught.value.fix
@@ -67,7 +66,7 @@ def test_parquet_that_is_no_table_of_embeddings(
         table = {"embedding": pa.array(table["embedding"], pa.list_(pa.float32()))}
     pq.write_table(pa.table(table), tmp_path / "text.parquet")
     with pytest.raises(DataError) as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert words in str(caught.value)
     assert caught.value.fix
 
@@ -93,10 +92,10 @@ def test_pickles_are_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = tmp_path / "space"
     write(folder, "text", np.array([[1.0, 2.0], [1.0, Bomb()]], dtype=object))
     with pytest.raises(DataError, match="cannot read"):
-        adapter.resolve(folder)
+        resolve(folder)
     (folder / "text.npy").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(DataError, match="cannot read"):
-        adapter.resolve(folder)
+        resolve(folder)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -106,6 +105,6 @@ def test_truncated_files(tmp_path: Path, suffix: str, keep: int) -> None:
     path = write(tmp_path, "text", rows(n=200), suffix)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError) as caught:
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     assert str(path) in str(caught.value)
     assert caught.value.fix

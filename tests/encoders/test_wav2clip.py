@@ -9,7 +9,10 @@ from hf_tiny import save_clip, save_pictures
 from reactions.core.errors import DataError, DimensionMismatch, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders import registry, wav2clip
+from reactions.encoders.wav2clip import Wav2ClipAdapter
 from reactions.weights.locate import WeightLocator
+
+ADAPTER = Wav2ClipAdapter()
 
 
 def checkpoint(seed=0):
@@ -114,7 +117,7 @@ def clip_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def spec(weights, clip_folder):
-    return wav2clip.resolve(f"wav2clip:{weights}?clip=hf:{clip_folder}")
+    return ADAPTER.resolve(f"wav2clip:{weights}?clip=hf:{clip_folder}")
 
 
 def test_it_is_described(spec, weights, clip_folder):
@@ -124,13 +127,13 @@ def test_it_is_described(spec, weights, clip_folder):
     assert spec.licence == "MIT"
     other = weights.with_name("other.pt")
     torch.save(checkpoint(1), other)
-    again = wav2clip.resolve(f"wav2clip:{other}?clip=hf:{clip_folder}", name="W")
+    again = ADAPTER.resolve(f"wav2clip:{other}?clip=hf:{clip_folder}", name="W")
     assert again.name == "W"
     assert again.identity("image") != spec.identity("image")
 
 
 def test_it_embeds_all_three(spec, clip_folder, tmp_path):
-    encoder = wav2clip.load(spec)
+    encoder = ADAPTER.load(spec)
     assert isinstance(encoder, StagedEncoder)
     sounds = [
         item(wav(tmp_path / f"{n}.wav", n, rate_hz=rate, channels=2))
@@ -159,24 +162,24 @@ def test_a_clip_of_another_width_is_told(weights, tmp_path):
     pytest.importorskip("transformers")
     save_clip(tmp_path)
     with pytest.raises(DimensionMismatch, match="is not the model"):
-        wav2clip.resolve(f"wav2clip:{weights}?clip=hf:{tmp_path}")
+        ADAPTER.resolve(f"wav2clip:{weights}?clip=hf:{tmp_path}")
 
 
 def test_changed_weights_are_told(spec, clip_folder, tmp_path):
     path = tmp_path / "Wav2CLIP.pt"
     torch.save(checkpoint(), path)
-    spec = wav2clip.resolve(f"wav2clip:{path}?clip=hf:{clip_folder}")
+    spec = ADAPTER.resolve(f"wav2clip:{path}?clip=hf:{clip_folder}")
     torch.save(checkpoint(3), path)
     with pytest.raises(DataError, match="changed"):
-        wav2clip.load(spec)
+        ADAPTER.load(spec)
 
 
 def test_what_must_be_fetched(tmp_path, monkeypatch):
-    own, clip = wav2clip.requirements("wav2clip:Wav2CLIP.pt")
+    own, clip = ADAPTER.requirements("wav2clip:Wav2CLIP.pt")
     assert own is wav2clip.PUBLISHED["Wav2CLIP.pt"]
     assert own.url.endswith("/Wav2CLIP.pt")
     assert clip.repo == "openai/clip-vit-base-patch32"
-    assert wav2clip.requirements("wav2clip:") == (own, clip)
-    assert len(wav2clip.requirements("wav2clip:./mine.pt")) == 1
+    assert ADAPTER.requirements("wav2clip:") == (own, clip)
+    assert len(ADAPTER.requirements("wav2clip:./mine.pt")) == 1
     with pytest.raises(MissingError):
-        wav2clip.resolve("wav2clip:Wav2CLIP.pt", locator=WeightLocator(hub=tmp_path))
+        ADAPTER.resolve("wav2clip:Wav2CLIP.pt", locator=WeightLocator(hub=tmp_path))

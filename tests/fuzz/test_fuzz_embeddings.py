@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 import torch
+from embedding_folder import load, resolve
 from fuzzing import fuzz, mutated, usable_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,8 @@ from media_files import put_tar
 
 from reactions.core.errors import MolspaceError
 from reactions.core.types import Item
-from reactions.encoders.precomputed import adapter
+from reactions.encoders.precomputed import corpora
+from reactions.encoders.precomputed.folder import unread_files
 from reactions.weights.safe_load import read_tensors
 
 N = 4
@@ -81,12 +83,12 @@ def used(files: dict[str, bytes]) -> object:
             (folder / file).write_bytes(data)
 
         def use() -> int:
-            spec = adapter.resolve(folder)
-            adapter.unread_note(spec)
-            encoder = adapter.load(spec)
+            spec = resolve(folder)
+            unread_files(spec)
+            encoder = load(spec)
             n = 0
             for modality in spec.modalities:
-                corpus = adapter.common_corpus([spec], modality)
+                corpus = corpora.common_corpus([spec], modality)
                 items = corpus.items(0, min(len(corpus), 100))
                 rows = encoder.embed(modality, items)
                 assert rows.shape == (len(items), spec.dim)
@@ -186,7 +188,7 @@ def test_items_are_looked_up_after_damage_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "text.npy").write_bytes(NPY)
     (tmp_path / "audio.npy").write_bytes(NPY[:-1])
     with pytest.raises(MolspaceError, match=r"audio\.npy"):
-        adapter.resolve(tmp_path)
+        resolve(tmp_path)
     (tmp_path / "audio.npy").unlink()
-    encoder = adapter.load(adapter.resolve(tmp_path))
+    encoder = load(resolve(tmp_path))
     assert encoder.embed("text", [Item("0", "text", None)]).shape == (1, 3)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from embedding_folder import resolve
 from fakes import CG, CM, IB, VL, changed, cr, dr, spec
 from planning import SETTINGS, corpora, keys, lab, plan
 
 from reactions.core.errors import DataError, NotSupportedYet, UsageError
 from reactions.core.types import Leaf, Tuned
 from reactions.data.corpora import IdCorpus, TextCorpus
-from reactions.encoders.precomputed.adapter import resolve
 
 # --- refusals ---
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reactions.encoders import registry
-from reactions.encoders.mini import MiniEncoder
+from reactions.encoders.tower import TowerEncoder
 from reactions.labs import lab_file, mini
 from reactions.run.local import LocalExecutor
 from reactions.steps.embed import EmbedLeaf
@@ -33,7 +33,7 @@ def run(store, step):
 
 def die_in_the_third_shard(root):
     """Run by another process."""
-    forward = MiniEncoder.forward
+    forward = TowerEncoder.forward
 
     def fatal(self, modality, inputs):
         fatal.calls += 1
@@ -42,7 +42,7 @@ def die_in_the_third_shard(root):
         return forward(self, modality, inputs)
 
     fatal.calls = 0
-    MiniEncoder.forward = fatal
+    TowerEncoder.forward = fatal
     run(Store(Path(root)), step_and_encoder()[0])
 
 
@@ -73,13 +73,13 @@ def test_a_killed_run_resumes_at_the_shard(tmp_path, monkeypatch):
     assert done.returncode == -signal.SIGKILL, done.stderr
     step, encoder, corpus = step_and_encoder()
     made = []
-    forward = MiniEncoder.forward
+    forward = TowerEncoder.forward
 
     def counted(self, modality, inputs):
         made.append(len(inputs))
         return forward(self, modality, inputs)
 
-    monkeypatch.setattr(MiniEncoder, "forward", counted)
+    monkeypatch.setattr(TowerEncoder, "forward", counted)
     rows = run(Store(root), step)
     assert made == [SHARD, SHARD, N - 4 * SHARD]  # the first two were finished
     monkeypatch.undo()

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 import safetensors.torch
 
-from reactions.core.types import Encoder, Item
-from reactions.encoders.precomputed import adapter
+from reactions.core.file_digests import DigestCache
+from reactions.core.types import Encoder, Item, SpaceSpec
+from reactions.encoders.precomputed.adapter import PrecomputedAdapter
 
 N, DIM = 7, 4
 FORMATS = ("npy", "safetensors", "parquet")
@@ -44,6 +45,15 @@ def unit(x: np.ndarray) -> np.ndarray:
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)
 
 
+def resolve(folder: Path | str, digest_cache: DigestCache | None = None) -> SpaceSpec:
+    # Remembered nowhere by default: the machine's cache of a test may lie in the same folder.
+    digests = digest_cache or DigestCache()
+    return PrecomputedAdapter().resolve(str(folder), digest_cache=digests)
+
+
+def load(spec: SpaceSpec) -> Encoder:
+    return PrecomputedAdapter().load(spec)
+
+
 def embed(folder: Path, modality: str, ids: list[str]) -> np.ndarray:
-    encoder: Encoder = adapter.load(adapter.resolve(folder), device="cpu")
-    return encoder.embed(modality, [Item(id, modality, None) for id in ids])
+    return load(resolve(folder)).embed(modality, [Item(id, modality, None) for id in ids])

@@ -11,33 +11,38 @@ which is not a package.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
 from reactions.encoders.audioclip.esresnext import AudioEncoder
-from reactions.encoders.base import Tower, TowerEncoder, transformer_flops
-from reactions.encoders.clap.audio_features import usable
-from reactions.encoders.packages import import_package, need_package
+from reactions.encoders.base import misfit
+from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.clip_bpe import CONTEXT, tokenize
 from reactions.encoders.preprocessing.image_transform import ImageTransform
-from reactions.encoders.wav2clip import centre, in_groups
+from reactions.encoders.preprocessing.waveforms import centre, clipped
+from reactions.encoders.published import Checkpoint, CheckpointAdapter
+from reactions.encoders.tower import (
+    Tower,
+    TowerEncoder,
+    by_shape,
+    image_tower,
+    parts_of,
+    text_tower,
+)
 from reactions.modalities.audio import resample
-from reactions.weights.locate import Requirement, WeightLocator, WeightsFile, verify
-from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import check_shapes, find, read_tensors, require, verify_digest
+from reactions.weights.locate import WeightsFile
+from reactions.weights.safe_load import check_shapes, read_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ADAPTER = "audioclip"
 EXTRA = "open-clip"
 DIM = 1024
 
@@ -64,10 +69,11 @@ _TEXT_TAG = "clip-bpe-77-keeps-end-1"
 _PICTURE = ImageTransform((224, 224), "shortest", (224, 224))
 
 FLOPS_PER_ITEM = (
-    ("audio", 5.7e10),  # counted for ten seconds
-    ("image", 1.2e10),  # counted
-    ("text", transformer_flops(layers=12, width=512, tokens=CONTEXT)),
+    ("audio", 5.7e10),
+    ("image", 1.2e10),
+    ("text", 5_959_016_448.0),
 )
+"""Counted; for ten seconds of sound, and for 77 tokens of twelve layers, 512 wide."""
 
 _UNUSED = re.compile(
     r"logit_scale(_ai|_at)?"
@@ -80,106 +86,55 @@ _UNUSED = re.compile(
 # --- describing and loading ----------------------------------------------------------
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space of an AudioCLIP checkpoint, hashing the file but not opening it.
+class AudioClipAdapter(CheckpointAdapter):
+    """``audioclip:FILE``; see the module."""
 
-    Args:
-        uri: see the module.
-        name: what the space is called; "" calls it after the file.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
+    scheme = "audioclip"
+    packages = ("open_clip",)
+    extra = EXTRA
+    published = PUBLISHED
+    default = "AudioCLIP-Full-Training.pt"
 
-    Raises:
-        MissingError: there is no such file.
-        DataError: a published file is not whole, or holds other bytes.
-    """
-    wanted = uri.removeprefix(f"{ADAPTER}:") or next(iter(PUBLISHED))
-    called = name or Path(wanted).stem
-    where = locator or WeightLocator.of_environment()
-    path, published = find(ADAPTER, wanted, called, PUBLISHED, where)
-    digests = digest_cache or remembered_digests()
-    weights_digest = verify(called, published or WeightsFile(path.name), path, digests)
-    digests.save()
-    return SpaceSpec(
-        name=called,
-        dim=DIM,
-        modalities=("audio", "image", "text"),
-        adapter=ADAPTER,
-        source=str(path),
-        licence=published.licence if published else "",
-        weights_digest=weights_digest,
-        preprocessing=(("audio", _AUDIO_TAG), ("image", _PICTURE.tag), ("text", _TEXT_TAG)),
-        flops_per_item=FLOPS_PER_ITEM,
-    )
-
-
-def requirements(uri: str) -> tuple[Requirement, ...]:
-    """Return what has to be fetched before a URI can be resolved."""
-    wanted = uri.removeprefix(f"{ADAPTER}:") or next(iter(PUBLISHED))
-    return (PUBLISHED[wanted],) if wanted in PUBLISHED else ()
-
-
-def check(spec: SpaceSpec) -> None:
-    """Find out, without loading anything heavy, whether ``load`` has what it needs.
-
-    Raises:
-        MissingError: the file or a package is missing.
-    """
-    need_package("open_clip", spec.source, EXTRA)
-    require(Path(spec.source), spec.name, f"restore it, or {ADAPTER}:FILE with another path")
-
-
-def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
-    """Open an AudioCLIP checkpoint; nothing is downloaded.
-
-    Args:
-        spec: its ``source`` is the checkpoint, absolute.
-        device: ``"cpu"`` or ``"cuda:N"``.
-
-    Raises:
-        MissingError: the file or a package is missing.
-        DataError: not the file that ``spec`` names, or no checkpoint that fits.
-    """
-    path = Path(spec.source)
-    require(path, spec.name, f"restore it, or {ADAPTER}:FILE with another path")
-    verify_digest(spec, remembered_digests().of(path), path)
-    hearer, clip = build(spec.name, path, read_tensors(path))
-    width = hearer.fc.out_features
-    if width != spec.dim:
-        raise DataError(
-            f"the weights of space '{spec.name}' do not fit its description",
-            why=f"they embed in {width} dimensions, not {spec.dim}",
-            space=spec.name,
-            path=str(path),
+    def describe(self, files: Checkpoint, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a checkpoint, hashing the file but not opening it."""
+        return SpaceSpec(
+            name=files.space,
+            dim=DIM,
+            modalities=("audio", "image", "text"),
+            adapter=self.scheme,
+            source=str(files.path),
+            licence=files.licence,
+            weights_digest=files.digest(digests),
+            preprocessing=(("audio", _AUDIO_TAG), ("image", _PICTURE.tag), ("text", _TEXT_TAG)),
+            flops_per_item=FLOPS_PER_ITEM,
         )
-    hearer, clip = hearer.to(device), clip.to(device)
 
-    def project_images(inputs: Sequence[NDArray[np.uint8]]) -> Tensor:
-        pixels = torch.from_numpy(np.stack(inputs)).to(device)
-        out: Tensor = clip.encode_image(_PICTURE.normalise(pixels))
-        return out
+    def open(self, spec: SpaceSpec, files: Checkpoint, device: str) -> TowerEncoder:
+        """Load the audio tower, and CLIP as open_clip's model."""
+        ears, clip = build(spec.name, files.path, read_tensors(files.path))
+        width = ears.fc.out_features
+        if width != spec.dim:
+            why = f"they embed in {width} dimensions, not {spec.dim}"
+            raise misfit(spec, files.path, why)
+        ears, clip = ears.to(device), clip.to(device)
 
-    def project_texts(inputs: Sequence[NDArray[np.int64]]) -> Tensor:
-        ids = np.zeros((len(inputs), CONTEXT), np.int64)
-        for row, tokens in zip(ids, inputs, strict=True):
-            row[: len(tokens)] = tokens
-        out: Tensor = clip.encode_text(torch.from_numpy(ids).to(device))
-        return out
-
-    return TowerEncoder(
-        spec,
-        {
-            "audio": Tower(samples_of, lambda x: in_groups(hearer, x, device), batch_items=8),
-            "image": Tower(_PICTURE.fit, project_images),
-            "text": Tower(tokenize, project_texts),
-        },
-    )
+        audio = Tower(
+            samples_of,
+            lambda inputs: by_shape(ears, inputs, device),
+            batch_items=8,
+            parts=lambda: parts_of(ears.unfreeze())(),
+        )
+        image = image_tower(
+            _PICTURE, clip.encode_image, device=device, parts=parts_of(clip, "visual")
+        )
+        text = text_tower(
+            tokenize,
+            clip.encode_text,
+            device=device,
+            length=CONTEXT,
+            parts=parts_of(clip, but=("visual", "logit")),
+        )
+        return TowerEncoder(spec, {"audio": audio, "image": image, "text": text})
 
 
 def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioEncoder, Any]:
@@ -200,7 +155,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioE
         if not _UNUSED.fullmatch(name)
     }
     try:
-        hearer = AudioEncoder(_blocks(state, "audio.layer"), int(state["audio.fc.weight"].shape[0]))
+        ears = AudioEncoder(_blocks(state, "audio.layer"), int(state["audio.fc.weight"].shape[0]))
         clip = _clip(path, state)
     except (KeyError, ValueError, IndexError) as error:
         lacks = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else "of its shapes"
@@ -210,7 +165,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioE
             fix=f"the published ones are {' and '.join(PUBLISHED)}",
             path=str(path),
         ) from error
-    parts = {"audio.": hearer, "": clip}
+    parts = {"audio.": ears, "": clip}
     needed = {
         prefix + name: tuple(tensor.shape)
         for prefix, part in parts.items()
@@ -219,10 +174,10 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioE
     }
     check_shapes(space, path, state, needed)
     sound = {k.removeprefix("audio."): v for k, v in state.items() if k.startswith("audio.")}
-    hearer.load_state_dict(sound)
+    ears.load_state_dict(sound)
     rest = {k: v for k, v in state.items() if not k.startswith("audio.")}
     clip.load_state_dict(rest, strict=False)  # checked above; only the unused scale is left
-    return hearer.freeze(), clip.float().eval()
+    return ears.freeze(), clip.float().eval()
 
 
 def _clip(path: Path, state: Mapping[str, Tensor]) -> Any:
@@ -267,7 +222,7 @@ def samples_of(sound: Any) -> NDArray[np.float32]:
     Raises:
         MediaError: it is not a usable sound.
     """
-    samples = centre(resample(usable(sound), RATE_HZ), _MOST_S)
+    samples = centre(resample(clipped(sound), RATE_HZ), _MOST_S)
     lacking = max(0, _LEAST - len(samples))
     before = round(0.5 * lacking)
     samples = np.pad(samples, (before, lacking - before), mode="edge")

@@ -52,6 +52,11 @@ class AudioEncoder(nn.Module):
             self.register_buffer("kernels", self._wavelets(), persistent=False)
         return self.eval()
 
+    def unfreeze(self) -> AudioEncoder:
+        """Compute the transform anew each time, so that its parameters can be trained."""
+        self.register_buffer("kernels", torch.zeros(0), persistent=False)
+        return self
+
     def forward(self, samples: Tensor) -> Tensor:
         """Embed (n, samples) at 44.1 kHz in [-1, 1] to (n, dim), not normalised."""
         # One by one: where a padded clip is still, the dB are those of rounding errors, which

@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 import torch
 
-from reactions.core.errors import MediaError
-from reactions.core.types import Waveform
 from reactions.encoders.preprocessing.log_mel import Scale, log_mel
+from reactions.encoders.preprocessing.waveforms import clipped
 from reactions.modalities.audio import resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Padding: TypeAlias = Literal["repeatpad", "repeat", "pad"]
-
-_MIN_RATE_HZ, _MAX_RATE_HZ = 100, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,7 @@ def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
     Raises:
         MediaError: it is not a usable sound.
     """
-    samples = resample(usable(sound), audio_config.rate_hz).samples
+    samples = resample(clipped(sound), audio_config.rate_hz).samples
     if audio_config.quantised:
         samples = quantise(samples)
     if len(samples) < audio_config.samples:
@@ -126,22 +123,6 @@ def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
         for start in crop_starts(len(mel), audio_config.frames)
     ]
     return np.stack([_shrink(mel, audio_config.frames), *crops])
-
-
-def usable(sound: Any) -> Waveform:
-    """Return a sound with float32 samples in [-1, 1].
-
-    Raises:
-        MediaError: it is not a waveform, empty, not finite, or of an absurd rate.
-    """
-    if not isinstance(sound, Waveform) or sound.samples.ndim != 1 or len(sound.samples) == 0:
-        raise _unusable("a waveform of at least one sample")
-    if not _MIN_RATE_HZ <= sound.rate_hz <= _MAX_RATE_HZ:
-        raise _unusable(f"a rate of {_MIN_RATE_HZ} to {_MAX_RATE_HZ} Hz, not {sound.rate_hz}")
-    if not np.isfinite(sound.samples).all():
-        raise _unusable("finite samples")
-    samples = np.clip(sound.samples.astype(np.float32, copy=False), -1.0, 1.0)
-    return Waveform(samples, sound.rate_hz)
 
 
 def quantise(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -181,7 +162,3 @@ def _fill(samples: NDArray[np.float32], audio_config: ClapAudioConfig) -> NDArra
     times = audio_config.samples // len(samples) if audio_config.padding == "repeatpad" else 1
     out[: times * len(samples)] = np.tile(samples, times)
     return out
-
-
-def _unusable(wanted: str) -> MediaError:
-    return MediaError("cannot embed audio", why=f"it needs {wanted}")

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from reactions.core.errors import DataError
 from reactions.core.types import Modality, SpaceSpec
-from reactions.encoders.base import Tower, TowerEncoder, pad_tokens
+from reactions.encoders.base import misfit
 from reactions.encoders.clap.audio_features import ClapAudioConfig, features
 from reactions.encoders.clap.text import MAX_TOKENS, Tokens
+from reactions.encoders.preprocessing.tokens import pad_tokens
+from reactions.encoders.tower import Tower, TowerEncoder, parts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,38 +66,24 @@ def encoder(
         out: Tensor = model.text_projection(read.pooler_output)
         return out
 
-    return TowerEncoder(
-        spec,
-        {
-            "audio": Tower(
-                lambda sound: features(sound, audio_config), project_sounds, batch_items=16
-            ),
-            "text": Tower(tokens.of, project_texts, batch_items=64),
-        },
+    audio = Tower(
+        lambda sound: features(sound, audio_config),
+        project_sounds,
+        batch_items=16,
+        parts=parts_of(model, "audio_"),
     )
-
-
-def audio_flops(width: int, depths: Sequence[int]) -> float:
-    """Estimate the floating-point operations of HTSAT on one view.
-
-    Args:
-        width: of its patch embeddings; it doubles from stage to stage, while the 64 x 64
-            patches become a quarter each time, so that all blocks cost the same.
-        depths: blocks of each stage.
-    """
-    blocks = 24.0 * 64 * 64 * width**2 * sum(depths)
-    return 1.08 * blocks  # window products and merging: 8 % for HTSAT-tiny, 5 % for base
+    text = Tower(tokens.of, project_texts, parts=parts_of(model, "text_"))
+    return TowerEncoder(spec, {"audio": audio, "text": text})
 
 
 def _check(spec: SpaceSpec, model: Any, tokens: Tokens) -> None:
     dim = int(model.config.projection_dim)
     if dim != spec.dim or tuple(spec.modalities) != MODALITIES:
-        raise DataError(
-            f"the weights of space '{spec.name}' do not fit its description",
-            why=f"they embed audio and text in {dim} dimensions, "
+        raise misfit(
+            spec,
+            spec.source,
+            f"they embed audio and text in {dim} dimensions, "
             f"not {' and '.join(spec.modalities)} in {spec.dim}",
-            space=spec.name,
-            path=spec.source,
         )
     text = model.config.text_config
     if len(tokens) != int(text.vocab_size):

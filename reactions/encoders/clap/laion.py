@@ -15,27 +15,17 @@ import numpy as np
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
-from reactions.encoders.base import TowerEncoder
 from reactions.encoders.clap import keys, text
 from reactions.encoders.clap.audio_features import ClapAudioConfig
 from reactions.encoders.clap.encoder import MODALITIES, encoder
-from reactions.encoders.packages import need_package
 from reactions.encoders.preprocessing.log_mel import mel_filters
-from reactions.weights.locate import (
-    Requirement,
-    WeightLocator,
-    WeightsFile,
-    verify,
-)
-from reactions.weights.locate import (
-    digest_cache as remembered_digests,
-)
-from reactions.weights.safe_load import find, read_tensors, require, verify_digest
+from reactions.encoders.published import Checkpoint, CheckpointAdapter
+from reactions.encoders.tower import TowerEncoder
+from reactions.weights.locate import Requirement, WeightLocator, WeightsFile
+from reactions.weights.safe_load import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-ADAPTER = "laion_clap"
 
 DIM = 512
 """Of every laion_clap model: its package can make no other."""
@@ -76,90 +66,50 @@ _FILTER_TOLERANCE = 1e-4
 """Absolute, where filters reach 0.018; single precision leaves 1e-8."""
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space of a laion_clap checkpoint, hashing the file but not opening it.
+class LaionClapAdapter(CheckpointAdapter):
+    """``laion_clap:FILE``: a path, or the bare name of one of ``PUBLISHED``.
 
-    Args:
-        uri: ``laion_clap:FILE``: a path, or the bare name of one of ``PUBLISHED``.
-        name: what the space is called; "" calls it after the file.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
-
-    Raises:
-        MissingError: there is no such file.
-        DataError: a published file is not whole.
+    The file is what ``torch.save`` wrote, or the same tensors as safetensors. The tokenizer's
+    files are looked for beside it, in ``roberta-base`` beside it, and where weights lie.
     """
-    wanted = uri.removeprefix(f"{ADAPTER}:")
-    called = name or Path(wanted).stem
-    where = locator or WeightLocator.of_environment()
-    path, published = find(ADAPTER, wanted, called, PUBLISHED, where)
-    digests = digest_cache or remembered_digests()
-    weights_digest = verify(called, published or WeightsFile(path.name), path, digests)
-    digests.save()
-    return SpaceSpec(
-        name=called,
-        dim=DIM,
-        modalities=MODALITIES,
-        adapter=ADAPTER,
-        source=str(path),
-        revision=published.revision if published else "",
-        licence=published.licence if published else "",
-        weights_digest=weights_digest,
-        preprocessing=PREPROCESSING,
-        flops_per_item=FLOPS_PER_ITEM,
-    )
 
+    scheme = "laion_clap"
+    packages = ("transformers", "tokenizers")
+    extra = keys.EXTRA
+    published = PUBLISHED
 
-def requirements(uri: str) -> tuple[Requirement, ...]:
-    """Return what has to be fetched before a URI can be loaded."""
-    published = PUBLISHED.get(uri.removeprefix(f"{ADAPTER}:"))
-    return (published, text.ROBERTA) if published else (text.ROBERTA,)
+    def describe(self, files: Checkpoint, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a checkpoint, hashing the file but not opening it."""
+        return SpaceSpec(
+            name=files.space,
+            dim=DIM,
+            modalities=MODALITIES,
+            adapter=self.scheme,
+            source=str(files.path),
+            revision=files.published.revision if files.published else "",
+            licence=files.licence,
+            weights_digest=files.digest(digests),
+            preprocessing=PREPROCESSING,
+            flops_per_item=FLOPS_PER_ITEM,
+        )
 
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return the checkpoint, where it is a published one, and the tokenizer."""
+        return (*super().requirements(uri), text.ROBERTA)
 
-def check(spec: SpaceSpec) -> None:
-    """Find out, without loading anything heavy, whether ``load`` has what it needs.
+    def require(self, spec: SpaceSpec, files: Checkpoint) -> None:
+        """Check that the tokenizer's files are here."""
+        text.find(spec.name, files.path.parent, WeightLocator.of_environment())
 
-    Raises:
-        MissingError: the file, the tokenizer's files or a package is missing.
-    """
-    for package in ("transformers", "tokenizers"):
-        need_package(package, spec.source, keys.EXTRA)
-    path = Path(spec.source)
-    require(path, spec.name, f"restore it, or {ADAPTER}:FILE with another path")
-    text.find(spec.name, path.parent, WeightLocator.of_environment())
-
-
-def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
-    """Open a laion_clap checkpoint; nothing is downloaded.
-
-    The tokenizer's files are looked for beside the checkpoint, in ``roberta-base`` beside it,
-    and where weights lie.
-
-    Args:
-        spec: its ``source`` is the checkpoint, absolute: what ``torch.save`` wrote, or the
-            same tensors as safetensors.
-        device: ``"cpu"`` or ``"cuda:N"``.
-
-    Raises:
-        MissingError: the file, the tokenizer's files or a package is missing.
-        DataError: not the file that ``spec`` names, or no checkpoint that fits.
-    """
-    path = Path(spec.source)
-    locator = WeightLocator.of_environment()
-    require(path, spec.name, f"restore it, or {ADAPTER}:FILE with another path")
-    tokens = text.Tokens(text.find(spec.name, path.parent, locator))
-    verify_digest(spec, remembered_digests().of(path), path)
-    tensors = read_tensors(path)
-    model = keys.build(spec.name, path, tensors)
-    audio_config = ClapAudioConfig(fused=bool(model.config.audio_config.enable_fusion))
-    _check_filters(path, tensors, audio_config)
-    return encoder(spec, model, audio_config=audio_config, tokens=tokens, device=device)
+    def open(self, spec: SpaceSpec, files: Checkpoint, device: str) -> TowerEncoder:
+        """Load a checkpoint into transformers' ClapModel."""
+        folder = text.find(spec.name, files.path.parent, WeightLocator.of_environment())
+        tokens = text.Tokens(folder)
+        tensors = read_tensors(files.path)
+        model = keys.build(spec.name, files.path, tensors)
+        audio_config = ClapAudioConfig(fused=bool(model.config.audio_config.enable_fusion))
+        _check_filters(files.path, tensors, audio_config)
+        return encoder(spec, model, audio_config=audio_config, tokens=tokens, device=device)
 
 
 def _check_filters(

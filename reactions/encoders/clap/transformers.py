@@ -15,28 +15,23 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.local_files import is_file
-from reactions.core.types import SpaceSpec
-from reactions.encoders.base import TowerEncoder, transformer_flops
+from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.clap import text
 from reactions.encoders.clap.audio_features import ClapAudioConfig
-from reactions.encoders.clap.encoder import MODALITIES, audio_flops, encoder
+from reactions.encoders.clap.encoder import encoder
 from reactions.encoders.clap.keys import EXTRA
-from reactions.encoders.packages import import_package, need_package
+from reactions.encoders.flops import htsat_flops, transformer_flops
+from reactions.encoders.packages import import_package
+from reactions.encoders.tower import TowerEncoder
 from reactions.encoders.transformers.repository import (
     Repository,
-    find,
+    RepositoryAdapter,
     quiet,
     tokeniser_tag,
-    weights_digest,
-    weights_files,
 )
-from reactions.weights.hub import commit_of, licence_of
 from reactions.weights.hub_layout import read_json
-from reactions.weights.locate import WeightLocator
-from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import check_shapes, package_errors, read_tensors, verify_digest
+from reactions.weights.safe_load import check_shapes, package_errors, read_tensors
 
-ADAPTER = "hf_clap"
 _FAMILY = "clap"
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """What transformers 4 and 5 write."""
@@ -45,84 +40,56 @@ _COUNTED = ("position_ids", "token_type_ids", "relative_position_index")
 """Buffers that follow from the sizes; some versions of transformers save them, some do not."""
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space of a CLAP model, hashing its files but not opening its weights.
+class HfClapAdapter(RepositoryAdapter):
+    """``hf:ORG/REPO[@REVISION]`` and ``hf:./FOLDER`` of CLAP models; see the module."""
 
-    Args:
-        uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``.
-        name: what the space is called; "" calls it after the repository.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
+    scheme = "hf_clap"
+    packages = ("transformers", "tokenizers")
+    extra = EXTRA
 
-    Raises:
-        MissingError: the model, or a part of it, is not on this machine.
-        UsageError: the URI names no repository, or a precision other than ``fp32``.
-        DataError: another kind of model, or a damaged configuration.
-    """
-    found = _find(uri, name, locator or WeightLocator.of_environment())
-    audio_config = _hearing(found)
-    digests = digest_cache or remembered_digests()
-    spec = SpaceSpec(
-        name=found.name,
-        dim=found.number("", "projection_dim", 512),
-        modalities=MODALITIES,
-        adapter=ADAPTER,
-        source=found.uri,
-        revision=commit_of(found.folder),
-        licence=licence_of(found.folder),
-        weights_digest=weights_digest(found, weights_files(found, uri), digests),
-        preprocessing=(
-            ("audio", f"clap-logmel-{digest('clap-hearing', list(astuple(audio_config)))[:8]}-1"),
-            ("text", f"{tokeniser_tag(found, digests)}-truncate{text.MAX_TOKENS}-1"),
-        ),
-        flops_per_item=_flops(found),
-    )
-    digests.save()
-    return spec
+    def accept(self, repo: Repository) -> Repository:
+        """Return a repository that holds a CLAP model, to be run in single precision."""
+        if repo.family != _FAMILY:
+            raise DataError(
+                f"'{repo.folder}' holds no CLAP model",
+                why=f"its model_type is '{repo.family}'",
+                path=str(repo.folder),
+            )
+        precision = self.precision_of(repo)
+        if precision != self.precision:
+            raise UsageError(
+                f'cannot run "{repo.request.uri}" in {precision}',
+                why="loudness in dB, which CLAP takes, is too coarse in half precision",
+                fix="leave the precision out",
+            )
+        return repo
 
+    def describe(self, files: Repository, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a CLAP model; its weights are hashed, not loaded."""
+        # The name of the digest is part of keys, and so stays what it was.
+        audio = digest("clap-hearing", list(astuple(_audio_config(files))))[:8]
+        return self.description(
+            files,
+            digests,
+            dim=files.number("", "projection_dim", 512),
+            preprocessing=(
+                ("audio", f"clap-logmel-{audio}-1"),
+                ("text", f"{tokeniser_tag(files, digests)}-truncate{text.MAX_TOKENS}-1"),
+            ),
+            flops_per_item=_flops(files),
+        )
 
-def check(spec: SpaceSpec) -> None:
-    """Find out, without loading anything heavy, whether ``load`` has what it needs.
-
-    Raises:
-        MissingError: a package or a part of the model is missing.
-    """
-    for package in ("transformers", "tokenizers"):
-        need_package(package, spec.source, EXTRA)
-    weights_files(_find(spec.source, spec.name, WeightLocator.of_environment()), spec.source)
+    def open(self, spec: SpaceSpec, files: Repository, device: str) -> TowerEncoder:
+        """Load the weights into transformers' ClapModel."""
+        clap = import_package("transformers.models.clap.modeling_clap", spec.source, EXTRA)
+        tokens = text.Tokens(files.folder)
+        model = _built(clap, files)
+        audio_config = _audio_config(files)
+        _check_audio(files, audio_config, model.config.audio_config)
+        return encoder(spec, model, audio_config=audio_config, tokens=tokens, device=device)
 
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
-    """Open a CLAP model that ``resolve`` described; nothing is downloaded.
-
-    Args:
-        spec: its ``source`` is a URI of this module's.
-        device: ``"cpu"`` or ``"cuda:N"``.
-
-    Raises:
-        MissingError: a package or a part of the model is missing.
-        DataError: not the files that ``spec`` names, or weights that do not fit.
-    """
-    found = _find(spec.source, spec.name, WeightLocator.of_environment())
-    files = weights_files(found, spec.source)
-    digests = remembered_digests()
-    verify_digest(spec, weights_digest(found, files, digests), found.folder)
-    digests.save()
-    clap = import_package("transformers.models.clap.modeling_clap", spec.source, EXTRA)
-    tokens = text.Tokens(found.folder)
-    model = _built(clap, found, files)
-    audio_config = _hearing(found)
-    _check_hearing(found, audio_config, model.config.audio_config)
-    return encoder(spec, model, audio_config=audio_config, tokens=tokens, device=device)
-
-
-def _check_hearing(found: Repository, audio_config: ClapAudioConfig, network: Any) -> None:
+def _check_audio(repo: Repository, audio_config: ClapAudioConfig, network: Any) -> None:
     """Refuse a feature extractor whose spectrograms do not fit the network.
 
     Raises:
@@ -140,26 +107,26 @@ def _check_hearing(found: Repository, audio_config: ClapAudioConfig, network: An
         )
     if why:
         raise DataError(
-            f"the parts of '{found.folder}' do not fit together",
+            f"the parts of '{repo.folder}' do not fit together",
             why=why,
             fix="take processor_config.json and config.json of the same model",
-            path=str(found.folder),
+            path=str(repo.folder),
         )
 
 
-def _built(clap: Any, found: Repository, files: list[Path]) -> Any:
+def _built(clap: Any, repo: Repository) -> Any:
     tensors = {
         key: tensor.float() if tensor.is_floating_point() else tensor
-        for path in files
+        for path in repo.weights
         for key, tensor in read_tensors(path).items()
     }
-    with package_errors(found.name, found.folder), quiet():
-        settings = clap.ClapConfig.from_pretrained(str(found.folder), local_files_only=True)
+    with package_errors(repo.name, repo.folder), quiet():
+        settings = clap.ClapConfig.from_pretrained(str(repo.folder), local_files_only=True)
         model = clap.ClapModel(settings)
     needed = model.state_dict()
     kept = {key: t for key, t in tensors.items() if key in needed or not _counted(key)}
     asked = {key: tuple(t.shape) for key, t in needed.items() if key in kept or not _counted(key)}
-    check_shapes(found.name, found.folder, kept, asked)
+    check_shapes(repo.name, repo.folder, kept, asked)
     model.load_state_dict(kept, strict=False)  # what is left out follows from the sizes
     return model
 
@@ -171,27 +138,10 @@ def _counted(key: str) -> bool:
 # --- the repository ------------------------------------------------------------------
 
 
-def _find(uri: str, name: str, locator: WeightLocator) -> Repository:
-    found, options = find(uri, name, locator)
-    if found.family != _FAMILY:
-        raise DataError(
-            f"'{found.folder}' holds no CLAP model",
-            why=f"its model_type is '{found.family}'",
-            path=str(found.folder),
-        )
-    if options.get("precision", "fp32") != "fp32":
-        raise UsageError(
-            f'cannot run "{uri}" in {options["precision"]}',
-            why="loudness in dB, which CLAP takes, is too coarse in half precision",
-            fix="leave the precision out",
-        )
-    return found
-
-
-def _hearing(found: Repository) -> ClapAudioConfig:
+def _audio_config(repo: Repository) -> ClapAudioConfig:
     """Return how the model wants its sounds, as ClapFeatureExtractor would read it."""
-    path, settings = _settings(found)
-    fused = bool(found.part("audio_config").get("enable_fusion", False))
+    path, settings = _settings(repo)
+    fused = bool(repo.part("audio_config").get("enable_fusion", False))
     truncation = settings.get("truncation", "fusion")
     if (truncation == "fusion") != fused:
         raise DataError(
@@ -221,30 +171,30 @@ def _hearing(found: Repository) -> ClapAudioConfig:
         ) from error
 
 
-def _settings(found: Repository) -> tuple[Path, Mapping[str, Any]]:
-    for path in (found.folder / file for file in _PROCESSORS):
+def _settings(repo: Repository) -> tuple[Path, Mapping[str, Any]]:
+    for path in (repo.folder / file for file in _PROCESSORS):
         if is_file(path):
             settings = read_json(path)
             inner = settings.get("feature_extractor", settings)
             if isinstance(inner, Mapping):
                 return path, inner
     raise MissingError(
-        f"no preprocessing for space '{found.name}'",
+        f"no preprocessing for space '{repo.name}'",
         why=f"there is neither {' nor '.join(_PROCESSORS)}",
         fix="fetch the whole repository",
-        looked_in=[str(found.folder)],
-        space=found.name,
+        looked_in=[str(repo.folder)],
+        space=repo.name,
     )
 
 
-def _flops(found: Repository) -> tuple[tuple[str, float], ...]:
-    depths = found.part("audio_config").get("depths", (2, 2, 6, 2))
+def _flops(repo: Repository) -> tuple[tuple[Modality, float], ...]:
+    depths = repo.part("audio_config").get("depths", (2, 2, 6, 2))
     if not isinstance(depths, list | tuple) or not all(type(d) is int for d in depths):
-        raise found.damaged(f"audio_config.depths is {depths!r}")
-    audio = audio_flops(found.number("audio_config", "patch_embeds_hidden_size", 96), depths)
+        raise repo.damaged(f"audio_config.depths is {depths!r}")
+    audio = htsat_flops(repo.number("audio_config", "patch_embeds_hidden_size", 96), depths)
     words = transformer_flops(
-        layers=found.number("text_config", "num_hidden_layers", 12),
-        width=found.number("text_config", "hidden_size", 768),
+        layers=repo.number("text_config", "num_hidden_layers", 12),
+        width=repo.number("text_config", "hidden_size", 768),
         tokens=text.MAX_TOKENS,
     )
     return (("audio", audio), ("text", words))

@@ -3,7 +3,3 @@
 An own lean implementation of the published towers and preprocessing, which loads the
 published checkpoint as it is.
 """
-
-from reactions.encoders.imagebind.adapter import check, describe, load, requirements, resolve
-
-__all__ = ["check", "describe", "load", "requirements", "resolve"]

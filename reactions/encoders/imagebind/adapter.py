@@ -6,14 +6,15 @@ The published model is under CC-BY-NC-SA 4.0: not for commercial use.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
-from reactions.core.types import Modality, SpaceSpec
+from reactions.core.types import Digest, Modality, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest, misfit
 from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, Sizes, flops
 from reactions.encoders.preprocessing.clip_bpe import require_ftfy
 from reactions.weights.locate import (
@@ -24,22 +25,9 @@ from reactions.weights.locate import (
     missing,
     verify,
 )
-from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import verify_digest
 
 if TYPE_CHECKING:
-    from reactions.encoders.imagebind.encoder import ImageBindEncoder
-
-ADAPTER = "imagebind"
-DTYPES: Mapping[str, str] = {
-    ADAPTER: "float32",
-    "imagebind_float16": "float16",
-    "imagebind_bfloat16": "bfloat16",
-}
-"""Adapter, which is also the scheme of a URI, to the type of weights and activations.
-
-Half precision changes results in the third digit, and so has to change the keys of steps.
-"""
+    from reactions.encoders.tower import TowerEncoder
 
 LICENCE = "CC-BY-NC-SA-4.0"
 HUB = "image"
@@ -70,100 +58,104 @@ FORMS: tuple[WeightsFile, ...] = (
 """Forms of it that serve equally, the best first."""
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space of an ImageBind checkpoint.
+@dataclass(frozen=True, slots=True)
+class ImageBindFile:
+    """A checkpoint on this machine.
+
+    Attributes:
+        space: what the space is called.
+        path: of the file.
+    """
+
+    space: str
+    path: Path
+
+
+class ImageBindAdapter(Adapter[ImageBindFile]):
+    """``imagebind:FILE``: a path, or the bare name of the published file.
+
+    The file is the published ``imagebind_huge.pth``, the same weights as safetensors, or a
+    folder with either. Only the towers of ``SpaceSpec.modalities`` are looked for when it is
+    opened, and each is brought to the device when it is first used.
 
     Args:
-        uri: ``imagebind:FILE`` (in half precision ``imagebind_float16:FILE`` or
-            ``imagebind_bfloat16:FILE``): a path, or the bare name of the published file.
-        name: what the space is called; "" for ``ImageBind``.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
-
-    Raises:
-        MissingError: there is no such file.
-        DataError: a file other than the published one is damaged or does not fit.
-    """
-    adapter, _, wanted = uri.partition(":")
-    called = name or "ImageBind"
-    where = locator or WeightLocator.of_environment()
-    path = expand_user(wanted).absolute()
-    if called in where.overrides or (wanted == WEIGHTS.filename and not exists(path)):
-        path = find_file(called, FORMS, where, fetch=uri)
-    path = locate(path, called)
-    digests = digest_cache or remembered_digests()
-    digest = verify(called, WeightsFile(path.name), path, digests)
-    digests.save()
-    if path.name == WEIGHTS.filename:  # known without opening it
-        return _spec(path, called, MODALITIES, HUGE, digest, adapter)
-    return replace(describe(path, name=called, digest=digest), adapter=adapter)
-
-
-def requirements(uri: str) -> tuple[Requirement, ...]:
-    """Return what has to be fetched before a URI can be loaded."""
-    return (WEIGHTS,) if uri.partition(":")[2] == WEIGHTS.filename else ()
-
-
-def check(spec: SpaceSpec) -> None:
-    """Find out, without loading anything heavy, whether ``load`` has what it needs.
-
-    Raises:
-        MissingError: the file or a package is missing.
-        DataError: ImageBind has no such modalities.
-    """
-    locate(Path(spec.source), spec.name)
-    _require_known(spec.modalities)
-    if "text" in spec.modalities:
-        require_ftfy()
-
-
-def load(
-    spec: SpaceSpec, *, device: str = "cpu", heads: Mapping[Modality, int] | None = None
-) -> ImageBindEncoder:
-    """Open an ImageBind space.
-
-    Only the towers of ``spec.modalities`` are looked for, and each is brought to the
-    device when it is first used.
-
-    Args:
-        spec: its ``source`` is the published ``imagebind_huge.pth``, the same weights as
-            safetensors, or a folder with either.
-        device: ``"cpu"`` or ``"cuda:N"``.
         heads: modality to attention heads, for sizes other than the published one.
-
-    Raises:
-        MissingError: there is no such file, or a package is missing.
-        DataError: the file is not the one ``spec.weights_digest`` names, is damaged, or
-            does not fit.
     """
-    import torch
 
-    from reactions.encoders.imagebind.checkpoint import Towers, read, sizes_of
-    from reactions.encoders.imagebind.encoder import ImageBindEncoder
+    scheme = "imagebind"
+    dtype: ClassVar[str] = "float32"
+    """Of weights and activations."""
 
-    check(spec)
-    path = locate(Path(spec.source), spec.name)
-    if spec.weights_digest:
-        digests = remembered_digests()
-        verify_digest(spec, digests.of(path), path)
-        digests.save()
-    checkpoint = read(path, space=spec.name)
-    sizes = sizes_of(checkpoint, spec.modalities, heads, space=spec.name)
-    if sizes.dim != spec.dim:
-        raise DataError(
-            f"the weights of space '{spec.name}' do not fit its description",
-            why=f"they embed in {sizes.dim} dimensions, not {spec.dim}",
-            space=spec.name,
-            path=str(path),
-        )
-    dtype = getattr(torch, DTYPES.get(spec.adapter, "float32"))
-    return ImageBindEncoder(spec, Towers(checkpoint, sizes, device=device, dtype=dtype))
+    def __init__(self, heads: Mapping[Modality, int] | None = None) -> None:
+        self._heads = heads
+
+    def locate(self, request: SpaceRequest) -> ImageBindFile:
+        """Find the file that a URI names."""
+        space = request.name or "ImageBind"
+        path = expand_user(request.rest).absolute()
+        by_name = request.rest == WEIGHTS.filename and not exists(path)
+        if by_name or space in request.locator.overrides:
+            path = find_file(space, FORMS, request.locator, fetch=request.uri)
+        return ImageBindFile(space, locate(path, space))
+
+    def locate_again(self, spec: SpaceSpec) -> ImageBindFile:
+        """Find the file that a description names."""
+        return ImageBindFile(spec.name, locate(Path(spec.source), spec.name))
+
+    def describe(self, files: ImageBindFile, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a checkpoint; the published one is known without opening it."""
+        digest = self.digest(files, digests)
+        if files.path.name == WEIGHTS.filename:
+            spec = _spec(files.path, files.space, MODALITIES, HUGE, digest)
+        else:
+            spec = describe(files.path, name=files.space, heads=self._heads, digest=digest)
+        return replace(spec, adapter=self.scheme)
+
+    def digest(self, files: ImageBindFile, digests: DigestCache) -> Digest:
+        """Return the SHA-256 of the file."""
+        return verify(files.space, WeightsFile(files.path.name), files.path, digests)
+
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return the published file, where a URI names it by its name alone."""
+        return (WEIGHTS,) if uri.partition(":")[2] == WEIGHTS.filename else ()
+
+    def require(self, spec: SpaceSpec, files: ImageBindFile) -> None:
+        """Check that ImageBind has the modalities, and that texts can be cleaned."""
+        _require_known(spec.modalities)
+        if "text" in spec.modalities:
+            require_ftfy()
+
+    def open(self, spec: SpaceSpec, files: ImageBindFile, device: str) -> TowerEncoder:
+        """Map the file, and compare what it holds with what the towers need."""
+        import torch
+
+        from reactions.encoders.imagebind.checkpoint import Towers, read, sizes_of
+        from reactions.encoders.imagebind.encoder import encoder
+
+        checkpoint = read(files.path, space=spec.name)
+        sizes = sizes_of(checkpoint, spec.modalities, self._heads, space=spec.name)
+        if sizes.dim != spec.dim:
+            why = f"they embed in {sizes.dim} dimensions, not {spec.dim}"
+            raise misfit(spec, files.path, why)
+        dtype = getattr(torch, self.dtype)
+        return encoder(spec, Towers(checkpoint, sizes, device=device, dtype=dtype))
+
+
+class ImageBindFloat16Adapter(ImageBindAdapter):
+    """``imagebind_float16:FILE``: half precision changes results in the third digit.
+
+    It so has to change the keys of steps, and is an adapter of its own.
+    """
+
+    scheme = "imagebind_float16"
+    dtype = "float16"
+
+
+class ImageBindBfloat16Adapter(ImageBindAdapter):
+    """``imagebind_bfloat16:FILE``: as in float16, with the range of float32."""
+
+    scheme = "imagebind_bfloat16"
+    dtype = "bfloat16"
 
 
 def describe(
@@ -177,10 +169,10 @@ def describe(
     """Describe the space of a checkpoint of any size, reading no more than keys and shapes.
 
     Args:
-        source: as for ``load``.
+        source: as for ``ImageBindAdapter``.
         name: as written in reactions.
         modalities: the towers to use.
-        heads: as for ``load``.
+        heads: modality to attention heads, for sizes other than the published one.
         digest: SHA-256 of the file, where it is known.
 
     Raises:
@@ -190,10 +182,10 @@ def describe(
     from reactions.encoders.imagebind.checkpoint import read, sizes_of
 
     path = locate(source, name)
-    wanted = tuple(sorted(set(modalities)))
-    _require_known(wanted)
-    sizes = sizes_of(read(path, space=name), wanted, heads, space=name)
-    return _spec(path, name, wanted, sizes, digest, ADAPTER)
+    towers = tuple(sorted(set(modalities)))
+    _require_known(towers)
+    sizes = sizes_of(read(path, space=name), towers, heads, space=name)
+    return _spec(path, name, towers, sizes, digest)
 
 
 def _spec(
@@ -202,13 +194,12 @@ def _spec(
     modalities: tuple[Modality, ...],
     sizes: Sizes,
     digest: str,
-    adapter: str,
 ) -> SpaceSpec:
     return SpaceSpec(
         name=name,
         dim=sizes.dim,
         modalities=modalities,
-        adapter=adapter,
+        adapter=ImageBindAdapter.scheme,
         source=str(path.absolute()),
         licence=LICENCE,
         weights_digest=digest,

@@ -234,12 +234,18 @@ class Towers:
 
     def __call__(self, modality: Modality, inputs: Tensor) -> Tensor:
         """Embed a batch; see ``ImageBind.forward``."""
+        moved = inputs.to(self.device, self.dtype if inputs.is_floating_point() else None)
+        out: Tensor = self.model(modality)(modality, moved)
+        return out
+
+    def model(self, modality: Modality) -> ImageBind:
+        """Return the network of one modality, on the device."""
         with self._lock:
             if modality not in self._models:
-                self._models[modality] = self._bring(modality)
-        moved = inputs.to(self.device, self.dtype if inputs.is_floating_point() else None)
-        out: Tensor = self._models[modality](modality, moved)
-        return out
+                # What inference mode makes could not be trained later.
+                with torch.inference_mode(False):
+                    self._models[modality] = self._bring(modality)
+            return self._models[modality]
 
     def _bring(self, modality: Modality) -> ImageBind:
         with torch.device("meta"):

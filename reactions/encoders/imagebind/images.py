@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.encoders.base import Unusable
 from reactions.encoders.imagebind.sizes import SIDE
-from reactions.encoders.imagebind.unusable import Unusable
-from reactions.modalities.image import MAX_PIXELS
+from reactions.encoders.preprocessing.image_transform import CLIP_MEAN, CLIP_STD, ImageTransform
+from reactions.modalities.base import Modality
+from reactions.modalities.depth import DEPTH
+from reactions.modalities.image import IMAGE, MAX_PIXELS
+from reactions.modalities.thermal import THERMAL
 
 if TYPE_CHECKING:
-    import PIL.Image
     from numpy.typing import NDArray
 
-_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+_MIDDLE = ImageTransform((SIDE, SIDE), "shortest", (SIDE, SIDE))
+_MEAN, _STD = np.array(CLIP_MEAN, np.float32), np.array(CLIP_STD, np.float32)
 
 
 def colour(pixels: Any) -> NDArray[np.float32]:
@@ -28,8 +31,8 @@ def colour(pixels: Any) -> NDArray[np.float32]:
     Raises:
         Unusable: another shape or type, or so narrow that scaling it is absurd.
     """
-    _require(pixels, (np.uint8,), channels=3)
-    scaled = np.asarray(_middle(_image(pixels))).astype(np.float32) / np.float32(255)
+    _require(pixels, IMAGE)
+    scaled = _MIDDLE.resized(pixels).astype(np.float32) / np.float32(255)
     return np.ascontiguousarray(((scaled - _MEAN) / _STD).transpose(2, 0, 1))
 
 
@@ -39,9 +42,11 @@ def grey(pixels: Any) -> NDArray[np.float32]:
     Raises:
         Unusable: another shape or type, or so narrow that scaling it is absurd.
     """
-    _require(pixels, (np.uint8,), channels=3)
-    middle = _middle(_image(pixels).convert("L"))
-    return np.asarray(middle).astype(np.float32)[None] / np.float32(255)
+    from PIL import Image
+
+    _require(pixels, THERMAL)
+    brightness = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
+    return _MIDDLE.resized(brightness).astype(np.float32)[None] / np.float32(255)
 
 
 def disparity(values: Any) -> NDArray[np.float32]:
@@ -50,50 +55,13 @@ def disparity(values: Any) -> NDArray[np.float32]:
     Raises:
         Unusable: another shape or type, not finite, or so narrow that scaling it is absurd.
     """
-    _require(values, (np.float32, np.float64), channels=None)
-    if not np.isfinite(values).all():
-        raise Unusable("not every value is finite")
-    return np.asarray(_middle(_image(values.astype(np.float32))))[None]
+    _require(values, DEPTH)
+    return _MIDDLE.resized(values.astype(np.float32))[None]
 
 
-def _require(values: Any, dtypes: tuple[type, ...], *, channels: int | None) -> None:
-    wanted = (channels,) if channels else ()
-    shape = ", ".join(["h", "w", *map(str, wanted)])
-    if not (
-        isinstance(values, np.ndarray)
-        and values.dtype in dtypes
-        and values.ndim == 2 + len(wanted)
-        and values.shape[2:] == wanted
-        and values.size > 0
-    ):
-        found = (
-            f"an array of {values.dtype} and shape {values.shape}"
-            if isinstance(values, np.ndarray)
-            else type(values).__name__
-        )
-        raise Unusable(f"it needs ({shape}) {np.dtype(dtypes[0])}, not {found}")
-    if values.shape[0] * values.shape[1] > MAX_PIXELS:
-        raise Unusable(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
-
-
-def _image(values: NDArray[Any]) -> PIL.Image.Image:
-    from PIL import Image
-
-    return Image.fromarray(np.ascontiguousarray(values))
-
-
-def _middle(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Scale the short side to 224 with Pillow's antialiased bicubic, and crop the middle.
-
-    Sizes and offsets round as torchvision's ``Resize`` and ``CenterCrop`` do.
-    """
-    from PIL import Image
-
-    width, height = image.size
-    short = min(width, height)
-    size = (SIDE * width // short, SIDE * height // short)
-    if size[0] * size[1] > MAX_PIXELS:
-        raise Unusable(f"{width} x {height} pixels are too narrow a strip")
-    scaled = image.resize(size, Image.Resampling.BICUBIC)
-    left, top = (round((length - SIDE) / 2) for length in size)
-    return scaled.crop((left, top, left + SIDE, top + SIDE))
+def _require(values: Any, modality: Modality) -> None:
+    why = modality.why_unusable(values)
+    if not why and values.shape[0] * values.shape[1] > MAX_PIXELS:
+        why = f"it has more than {MAX_PIXELS // 1_000_000} million pixels"
+    if why:
+        raise Unusable(modality.name, why)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reactions.core.types import Modality
+from reactions.encoders.flops import transformer_flops
 
 SIDE = 224
 """Of pictures, in pixels."""
@@ -109,5 +110,5 @@ def flops(modality: Modality, sizes: Sizes = HUGE) -> float:
     """Return about how many floating-point operations one item takes, for estimates."""
     size = sizes.towers[modality]
     tokens = _TEXT_TOKENS if modality == "text" else 1 + FORMS[modality].patches
-    block = 24 * size.width**2 + 4 * tokens * size.width
-    return float(tokens * size.depth * block * (CLIPS if modality == "audio" else 1))
+    once = transformer_flops(layers=size.depth, width=size.width, tokens=tokens)
+    return once * (CLIPS if modality == "audio" else 1)

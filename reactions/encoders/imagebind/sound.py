@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.encoders.base import Unusable
 from reactions.encoders.imagebind.sizes import CLIPS, FRAMES, MELS
-from reactions.encoders.imagebind.unusable import Unusable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def clips(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
         Unusable: there are no samples.
     """
     if len(samples) == 0:
-        raise Unusable("it has no samples")
+        raise Unusable("audio", "it has no samples")
     if resampled_length(len(samples), rate_hz) < MIN_SAMPLES:
         # The published code fails here; a click is no reason to end a run over a corpus.
         least = math.ceil(MIN_SAMPLES * rate_hz / RATE_HZ)

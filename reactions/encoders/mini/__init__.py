@@ -4,7 +4,7 @@ Real ones in all but size: they were trained contrastively on media, and take im
 any shape, sounds of any rate and any string. What they know is the mini lab's world.
 """
 
-from reactions.encoders.mini.encoder import SHIPPED, MiniEncoder, load
+from reactions.encoders.mini.encoder import SHIPPED, MiniAdapter
 from reactions.encoders.mini.features import (
     PREPROCESSING,
     audio_features,
@@ -16,10 +16,9 @@ from reactions.encoders.mini.towers import Towers
 __all__ = [
     "PREPROCESSING",
     "SHIPPED",
-    "MiniEncoder",
+    "MiniAdapter",
     "Towers",
     "audio_features",
     "image_features",
-    "load",
     "text_features",
 ]

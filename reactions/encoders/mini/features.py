@@ -6,14 +6,13 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reactions.core.errors import MediaError
-from reactions.core.types import Item, Modality, Waveform
+from reactions.core.types import Modality, Waveform
 from reactions.modalities.audio import resample
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ WORD_BUCKETS, GRAM_BUCKETS = 4096, 2048
 MAX_WORDS, MAX_GRAMS = 64, 320
 
 _FFT, _HOP, _MELS = 256, 125, 32
-_MIN_RATE_HZ, _MAX_RATE_HZ = 100, 1_000_000
 _LOUDNESS, _QUIET = 0.1, 1e-4  # root mean square after levelling; below which not levelled
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -110,21 +108,12 @@ def _mel_filters() -> Tensor:
 # --- single items --------------------------------------------------------------------
 
 
-def square(item: Item) -> NDArray[np.uint8]:
-    """Return the centre square of a decoded image at 32 x 32, (32, 32, 3) uint8.
+def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the centre square of an image at 32 x 32, (32, 32, 3) uint8.
 
-    Raises:
-        MediaError: its value is not a picture.
+    Args:
+        pixels: (h, w, 3) uint8.
     """
-    pixels = item.value
-    if not (
-        isinstance(pixels, np.ndarray)
-        and pixels.dtype == np.uint8
-        and pixels.ndim == 3
-        and pixels.shape[2] == 3
-        and min(pixels.shape) > 0
-    ):
-        raise _unusable(item, "(h, w, 3) uint8 pixels")
     if pixels.shape == (SIDE, SIDE, 3):
         return pixels
     from PIL import Image
@@ -137,38 +126,20 @@ def square(item: Item) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def half_second(item: Item) -> NDArray[np.float32]:
+def half_second(sound: Waveform) -> NDArray[np.float32]:
     """Return the middle half second at 8 kHz, (4000,) float32; short sounds are repeated.
 
-    Raises:
-        MediaError: its value is not a sound of a usual rate.
+    Args:
+        sound: at least one finite sample.
     """
-    sound = item.value
-    if not isinstance(sound, Waveform) or sound.samples.ndim != 1 or len(sound.samples) == 0:
-        raise _unusable(item, "a waveform of at least one sample")
-    if not _MIN_RATE_HZ <= sound.rate_hz <= _MAX_RATE_HZ:
-        raise _unusable(item, f"a rate of {_MIN_RATE_HZ} to {_MAX_RATE_HZ} Hz")
-    if not np.isfinite(sound.samples).all():
-        raise _unusable(item, "finite samples")
     # Cut or repeat first: an hour-long file costs no more than a short one.
-    wanted = round(SAMPLES * sound.rate_hz / RATE_HZ)
+    n = round(SAMPLES * sound.rate_hz / RATE_HZ)
     samples = sound.samples.astype(np.float32, copy=False)
-    if len(samples) < wanted:
-        samples = np.resize(samples, wanted)
-    start = (len(samples) - wanted) // 2
-    part = resample(Waveform(samples[start : start + wanted], sound.rate_hz), RATE_HZ)
+    if len(samples) < n:
+        samples = np.resize(samples, n)
+    start = (len(samples) - n) // 2
+    part = resample(Waveform(samples[start : start + n], sound.rate_hz), RATE_HZ)
     return part.samples if len(part.samples) == SAMPLES else np.resize(part.samples, SAMPLES)
-
-
-def words(item: Item) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the bucket numbers of a text's words and letter trigrams; see ``buckets``.
-
-    Raises:
-        MediaError: its value is not a string.
-    """
-    if not isinstance(item.value, str):
-        raise _unusable(item, "a string")
-    return buckets(item.value)
 
 
 def buckets(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -189,14 +160,4 @@ def _hash_word(word: str) -> tuple[int, tuple[int, ...]]:
             1 + zlib.crc32(gram.encode("utf-8", "surrogatepass")) % (GRAM_BUCKETS - 1)
             for gram in grams
         ),
-    )
-
-
-def _unusable(item: Item, wanted: str) -> MediaError:
-    value: Any = item.value
-    kind = f"{value.dtype} array of shape {value.shape}" if isinstance(value, np.ndarray) else ""
-    return MediaError(
-        f"cannot embed {item.modality} '{item.id}'",
-        why=f"it needs {wanted}" + (f", not {kind}" if kind else ""),
-        id=item.id,
     )

@@ -14,16 +14,16 @@ open_clip's tokenisers, which cut what is too long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality, SpaceSpec
-from reactions.encoders.base import Tower, TowerEncoder, element_type, locked, transformer_flops
+from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.encoders.flops import transformer_flops
 from reactions.encoders.open_clip.model_names import (
     ADAPTER,
     CONFIG,
@@ -33,9 +33,10 @@ from reactions.encoders.open_clip.model_names import (
     Model,
     parse,
 )
-from reactions.encoders.packages import import_package, need_package
+from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.image_transform import CLIP_MEAN, CLIP_STD, ImageTransform
-from reactions.encoders.uri import join_options, split_options
+from reactions.encoders.preprocessing.tokens import locked
+from reactions.encoders.uri import join_options
 from reactions.weights.hub import (
     TOKENISER_FILES,
     commit_of,
@@ -51,158 +52,141 @@ from reactions.weights.locate import (
     find_file,
     missing,
 )
-from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import package_errors, refuse_code, verify_digest
+from reactions.weights.safe_load import package_errors, refuse_code
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
+
+    from reactions.encoders.tower import TowerEncoder
 
 CONTEXT = 77
 """Tokens a text tower reads where its configuration does not say."""
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space that a URI names; its weights are hashed, not loaded.
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on this machine.
 
-    Args:
-        uri: see the module.
-        name: what the space is called; "" calls it after the model.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
-
-    Raises:
-        MissingError: open_clip is not installed, it knows no such model, or the weights or the
-            tokeniser are not on this machine.
-        DataError: a configuration is damaged.
+    Attributes:
+        request: what was asked for.
+        model: what it names.
+        space: what the space is called.
+        path: the checkpoint.
+        tokeniser: the folder of a transformers tokeniser; None where open_clip's own serves.
     """
-    where = locator or WeightLocator.of_environment()
-    digests = digest_cache or remembered_digests()
-    model, options = parse(uri, name, where)
-    called = name or model.name
-    weights = _weights(model, called, where)
-    source = model.uri
-    if model.files and called in where.overrides:
-        arch, _, tag = model.uri.partition(":")[2].partition("/")
-        source, options = f"{ADAPTER}:{arch}/{weights.absolute()}", {**options, "like": tag}
-    text = _text_tag(model, _tokeniser_folder(model, weights, called, where), digests)
-    transform = _transform(model)
-    suffix = f"-{options['precision']}" if options.get("precision", "fp32") != "fp32" else ""
-    spec = SpaceSpec(
-        name=called,
-        dim=model.config["embed_dim"],
-        modalities=("image", "text"),
-        adapter=ADAPTER,
-        source=join_options(source, options),
-        revision=commit_of(weights.parent),
-        licence=licence_of(weights.parent),
-        weights_digest=_digest(model, weights, digests),
-        preprocessing=(("image", transform.tag + suffix), ("text", text + suffix)),
-        flops_per_item=_flops(
-            model.config, transform.size, _text(model).get("context_length", CONTEXT)
-        ),
-    )
-    digests.save()
-    return spec
+
+    request: SpaceRequest
+    model: Model
+    space: str
+    path: Path
+    tokeniser: Path | None
 
 
-def requirements(uri: str) -> tuple[Requirement, ...]:
-    """Return what has to be fetched before a URI can be resolved.
+class OpenClipAdapter(Adapter[ModelFiles]):
+    """``open_clip:...``; see the module."""
 
-    Raises:
-        MissingError: open_clip is not installed or knows no such model.
-    """
-    rest, _ = split_options(uri, OPTIONS)
-    if rest.startswith("hf-hub:"):
-        repo, revision = split_repo(rest.removeprefix("hf-hub:"))
-        return (WeightsRepo(repo, revision, (CONFIG, *TOKENISER_FILES), WEIGHTS),)
-    model, _ = parse(uri, "", WeightLocator.of_environment())
-    wanted: list[Requirement] = []
-    if model.files:
-        names = tuple(file.filename for file in model.files)
-        wanted.append(
-            WeightsRepo(model.files[0].repo, files=(CONFIG, *TOKENISER_FILES), weights=names)
+    scheme = ADAPTER
+    options = OPTIONS
+    packages = ("open_clip",)
+    extra = EXTRA
+
+    def locate(self, request: SpaceRequest) -> ModelFiles:
+        """Find the checkpoint and the tokeniser of the model that a URI names."""
+        model, locator = parse(request), request.locator
+        space = request.name or model.name
+        path = model.path or find_file(space, model.files, locator, fetch=model.uri)
+        tokeniser = _tokeniser_folder(model, path, space, locator)
+        return ModelFiles(request, model, space, path, tokeniser)
+
+    def describe(self, files: ModelFiles, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a model; its weights are hashed, not loaded."""
+        model, options = files.model, files.request.options
+        source = model.uri
+        if model.files and files.space in files.request.locator.overrides:
+            arch, _, tag = model.uri.partition(":")[2].partition("/")
+            source, options = f"{ADAPTER}:{arch}/{files.path.absolute()}", {**options, "like": tag}
+        transform = _transform(model)
+        precision = options.get("precision", self.precision)
+        suffix = "" if precision == self.precision else f"-{precision}"
+        text = _text_tag(model, files.tokeniser, digests)
+        return SpaceSpec(
+            name=files.space,
+            dim=model.config["embed_dim"],
+            modalities=("image", "text"),
+            adapter=self.scheme,
+            source=join_options(source, options),
+            revision=commit_of(files.path.parent),
+            licence=licence_of(files.path.parent),
+            weights_digest=self.digest(files, digests),
+            preprocessing=(("image", transform.tag + suffix), ("text", text + suffix)),
+            flops_per_item=_flops(
+                model.config, transform.size, _text(model).get("context_length", CONTEXT)
+            ),
         )
-    text = _text(model)
-    for repo in dict.fromkeys(text.get(key, "") for key in ("hf_tokenizer_name", "hf_model_name")):
-        if repo and repo not in {w.repo for w in wanted}:
-            wanted.append(WeightsRepo(repo, files=("config.json", *TOKENISER_FILES)))
-    return tuple(wanted)
 
+    def digest(self, files: ModelFiles, digests: DigestCache) -> Digest:
+        """Return the digest of checkpoint and configuration."""
+        # Two architectures may read one file: an activation has no weights.
+        return digest("open_clip", [digests.of(files.path), dict(files.model.config)])
 
-def check(spec: SpaceSpec) -> None:
-    """Find out, without loading anything heavy, whether ``load`` has what it needs.
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return the repositories that hold the weights, the tokeniser and the text tower."""
+        request = self.request(uri)
+        if request.rest.startswith("hf-hub:"):
+            repo, revision = split_repo(request.rest.removeprefix("hf-hub:"))
+            return (WeightsRepo(repo, revision, (CONFIG, *TOKENISER_FILES), WEIGHTS),)
+        model = parse(request)
+        needed: list[WeightsRepo] = []
+        if model.files:
+            names = tuple(file.filename for file in model.files)
+            needed.append(
+                WeightsRepo(model.files[0].repo, files=(CONFIG, *TOKENISER_FILES), weights=names)
+            )
+        text = _text(model)
+        for key in ("hf_tokenizer_name", "hf_model_name"):
+            repo = text.get(key, "")
+            if repo and repo not in {other.repo for other in needed}:
+                needed.append(WeightsRepo(repo, files=("config.json", *TOKENISER_FILES)))
+        return tuple(needed)
 
-    Raises:
-        MissingError: open_clip or the weights are missing.
-    """
-    need_package("open_clip", spec.source, EXTRA)
-    where = WeightLocator.of_environment()
-    model, _ = parse(spec.source, spec.name, where)
-    _tokeniser_folder(model, _weights(model, spec.name, where), spec.name, where)
+    def open(self, spec: SpaceSpec, files: ModelFiles, device: str) -> TowerEncoder:
+        """Load a model by open_clip's own classes."""
+        from reactions.encoders.tower import (
+            TowerEncoder,
+            element_type,
+            image_tower,
+            parts_of,
+            text_tower,
+        )
 
-
-def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
-    """Load a model that ``resolve`` described.
-
-    Args:
-        spec: its ``source`` is a URI of this module's.
-        device: ``"cpu"``, ``"cuda:0"``, ...
-
-    Raises:
-        MissingError: open_clip or the weights are missing.
-        DataError: the weights are not those that ``spec`` names, or do not fit the model.
-    """
-    open_clip = import_package("open_clip", spec.source, EXTRA)
-    where = WeightLocator.of_environment()
-    model, options = parse(spec.source, spec.name, where)
-    weights = _weights(model, spec.name, where)
-    digests = remembered_digests()
-    verify_digest(spec, _digest(model, weights, digests), weights)
-    digests.save()
-    tokenise = _tokens(open_clip, model, _tokeniser_folder(model, weights, spec.name, where))
-    network = _network(open_clip, model, spec.name, where)
-    refuse_code(weights)
-    with package_errors(spec.name, weights):
-        open_clip.load_checkpoint(network, str(weights), strict=True)
-    dtype = element_type(options.get("precision", "fp32"))
-    network = network.to(device=device, dtype=dtype).eval()
-    transform = _transform(model)
-
-    def project_images(inputs: Sequence[Any]) -> Tensor:
-        import torch
-
-        pixels = torch.from_numpy(np.stack(inputs)).to(device)
-        out: Tensor = network.encode_image(transform.normalise(pixels).to(dtype))
-        return out
-
-    def project_texts(inputs: Sequence[Any]) -> Tensor:
-        import torch
-
-        out: Tensor = network.encode_text(torch.from_numpy(np.stack(inputs)).to(device))
-        return out
-
-    sides: Mapping[Modality, Tower] = {
-        "image": Tower(transform.fit, project_images),
-        # As long as the model reads: its position embeddings are added whole.
-        "text": Tower(tokenise, project_texts, batch_items=256),
-    }
-    return TowerEncoder(spec, sides)
-
-
-def _weights(model: Model, space: str, locator: WeightLocator) -> Path:
-    return model.path or find_file(space, model.files, locator, fetch=model.uri)
-
-
-def _digest(model: Model, weights: Path, digests: DigestCache) -> Digest:
-    # Two architectures may read one file: an activation has no weights.
-    return digest("open_clip", [digests.of(weights), dict(model.config)])
+        open_clip = import_package("open_clip", spec.source, EXTRA)
+        model = files.model
+        tokenise = _tokens(open_clip, model, files.tokeniser)
+        network = _network(open_clip, model, spec.name, files.request.locator)
+        refuse_code(files.path)
+        with package_errors(spec.name, files.path):
+            open_clip.load_checkpoint(network, str(files.path), strict=True)
+        precision = files.request.options.get("precision", self.precision)
+        network = network.to(device=device, dtype=element_type(precision)).eval()
+        image = image_tower(
+            _transform(model),
+            network.encode_image,
+            device=device,
+            precision=precision,
+            parts=parts_of(network, "visual"),
+        )
+        # In OpenAI's layout the parts of the text tower lie beside the image tower.
+        beside = parts_of(network, but=("visual", "logit"))
+        whole = {"text": network.text} if hasattr(network, "text") else None
+        text = text_tower(
+            tokenise,
+            network.encode_text,
+            device=device,
+            batch_items=256,
+            parts=beside if whole is None else lambda: whole,
+        )
+        return TowerEncoder(spec, {"image": image, "text": text})
 
 
 # --- the model -----------------------------------------------------------------------

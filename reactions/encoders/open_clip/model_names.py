@@ -14,11 +14,10 @@ from typing import Any
 from reactions.core.errors import DataError, MissingError, suggestion
 from reactions.core.local_files import expand_user, is_file, read_text_file, replace_file
 from reactions.core.paths import cache_root
+from reactions.encoders.base import SpaceRequest
 from reactions.encoders.packages import import_package, need_package
-from reactions.encoders.uri import split_options
 from reactions.weights.hub import commit_of, split_repo
 from reactions.weights.locate import (
-    WeightLocator,
     WeightsFile,
     WeightsRepo,
     find_folder,
@@ -57,39 +56,32 @@ class Model:
     folder: Path | None = None
 
 
-def parse(uri: str, name: str, locator: WeightLocator) -> tuple[Model, dict[str, str]]:
-    """Tell which model a URI names; its options come beside.
-
-    Args:
-        uri: ``open_clip:...``.
-        name: what the space is called; "" calls it after the model.
-        locator: where weights lie.
+def parse(request: SpaceRequest) -> Model:
+    """Return the model that an ``open_clip:`` URI names.
 
     Raises:
         MissingError: open_clip is not installed, knows no such model, or a folder is missing.
         DataError: a configuration is damaged.
     """
-    rest, options = split_options(uri, OPTIONS)
+    rest, name, locator = request.rest, request.name, request.locator
     if rest.startswith("hf-hub:"):
         repo, revision = split_repo(rest.removeprefix("hf-hub:"))
         short = name or repo.rpartition("/")[2]
-        wanted = WeightsRepo(repo, revision, (CONFIG,), WEIGHTS)
-        folder = find_folder(short, wanted, locator, fetch=f"{ADAPTER}:{rest}")
-        pinned = commit_of(folder)
-        given = name in locator.overrides
-        canonical = f"{folder.absolute()}" if given else f"hf-hub:{repo}"
-        if pinned and not given:
-            canonical += f"@{pinned}"
-        return _from_folder(f"{ADAPTER}:{canonical}", short, folder), options
+        needed = WeightsRepo(repo, revision, (CONFIG,), WEIGHTS)
+        folder = find_folder(short, needed, locator, fetch=f"{ADAPTER}:{rest}")
+        commit = commit_of(folder)
+        if name in locator.overrides:
+            place = f"{folder.absolute()}"
+        else:
+            place = f"hf-hub:{repo}" + (f"@{commit}" if commit else "")
+        return _from_folder(f"{ADAPTER}:{place}", short, folder)
     folder = expand_user(rest)
     if is_file(folder / CONFIG):
         folder = locator.overrides.get(name, folder)
         if not is_file(folder / CONFIG):
             raise missing(name, [folder], locator)
-        return _from_folder(
-            f"{ADAPTER}:{folder.absolute()}", folder.resolve().name, folder
-        ), options
-    return _from_tables(uri, rest, options), options
+        return _from_folder(f"{ADAPTER}:{folder.absolute()}", folder.resolve().name, folder)
+    return _from_tables(request.uri, rest, request.options)
 
 
 def _from_folder(uri: str, name: str, folder: Path) -> Model:

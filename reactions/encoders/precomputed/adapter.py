@@ -14,7 +14,8 @@ numbers, and that is reported. ``embedding_sets`` knows what else a folder may h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,80 +24,98 @@ from numpy.typing import NDArray
 from reactions.core.errors import DataError, DimensionMismatch
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
-from reactions.core.paths import cache_root
-from reactions.core.types import Item, Modality, SpaceSpec
-from reactions.data.corpora import IdCorpus
-from reactions.encoders.precomputed.folder import (
-    ADAPTER,
-    folder_of,
-    open_table,
-    read_info,
-    unread_files,
-)
+from reactions.core.types import Digest, Item, Modality, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.encoders.precomputed.folder import ADAPTER, folder_of, open_table, read_info
 from reactions.encoders.precomputed.ids import RowIndex
-from reactions.encoders.precomputed.layouts import find_sets, sidecars
+from reactions.encoders.precomputed.layouts import EmbeddingSet, find_sets, sidecars
 from reactions.encoders.precomputed.tables import EmbeddingFile
 
 
-def resolve(uri: str | Path, *, digest_cache: DigestCache | None = None) -> SpaceSpec:
-    """Describe the space in a folder, reading headers and hashing files.
+@dataclass(frozen=True, slots=True)
+class EmbeddingFolder:
+    """A folder of embeddings.
 
-    Args:
-        uri: the folder, or ``precomputed:PATH`` or ``file:PATH``.
-        digest_cache: remembers digests of large files.
-
-    Raises:
-        MissingError: there is no such folder.
-        DimensionMismatch: the modalities differ in width.
-        DataError: the folder holds no embeddings, or unusable ones.
+    Attributes:
+        path: of the folder, absolute.
+        sets: modality to its embeddings.
     """
-    folder = folder_of(uri)
-    digests = digest_cache or DigestCache()
-    sets = find_sets(folder)
-    dims = {modality: one.open(digests).shape[1] for modality, one in sets.items()}
-    first = next(iter(dims))
-    for modality, dim in dims.items():
-        if dim != dims[first]:
-            raise DimensionMismatch(
-                f"the modalities of '{folder}' differ in width",
-                why=f"{first} has {dims[first]} dimensions, {modality} has {dim}",
-                fix="embed all of them with one model",
-                path=str(folder),
-                dims=dims,
-            )
-    info = read_info(folder, tuple(sets))
-    contents = {
-        modality: [digests.of(path) for path in (*one.paths, *sidecars(folder, modality))]
-        for modality, one in sets.items()
-    }
-    digests.save()
-    hub = info.get("hub")
-    if "hub" not in info and "image" in sets and len(sets) >= 3:
-        hub = "image"
-    return SpaceSpec(
-        name=info.get("name") or folder.name,
-        dim=dims[first],
-        modalities=tuple(sets),
-        adapter=ADAPTER,
-        source=str(folder),
-        revision=info.get("revision") or "",
-        licence=info.get("licence") or "",
-        weights_digest=digest("precomputed", contents),
-        hub=hub,
-    )
+
+    path: Path
+    sets: Mapping[Modality, EmbeddingSet]
+
+
+class PrecomputedAdapter(Adapter[EmbeddingFolder]):
+    """``precomputed:PATH`` or ``file:PATH``: looks embeddings up; nothing is computed."""
+
+    scheme = ADAPTER
+
+    def locate(self, request: SpaceRequest) -> EmbeddingFolder:
+        """Find the folder, and what it holds."""
+        folder = folder_of(request.locator.overrides.get(request.name, request.uri))
+        return EmbeddingFolder(folder, find_sets(folder))
+
+    def describe(self, files: EmbeddingFolder, digests: DigestCache) -> SpaceSpec:
+        """Describe the space in a folder, reading headers and hashing files."""
+        folder, sets = files.path, files.sets
+        dims = {modality: part.open(digests).shape[1] for modality, part in sets.items()}
+        first = next(iter(dims))
+        for modality, dim in dims.items():
+            if dim != dims[first]:
+                raise DimensionMismatch(
+                    f"the modalities of '{folder}' differ in width",
+                    why=f"{first} has {dims[first]} dimensions, {modality} has {dim}",
+                    fix="embed all of them with one model",
+                    path=str(folder),
+                    dims=dims,
+                )
+        info = read_info(folder, tuple(sets))
+        hub = info.get("hub")
+        if "hub" not in info and "image" in sets and len(sets) >= 3:
+            hub = "image"
+        return SpaceSpec(
+            name=info.get("name") or folder.name,
+            dim=dims[first],
+            modalities=tuple(sets),
+            adapter=self.scheme,
+            source=str(folder),
+            revision=info.get("revision") or "",
+            licence=info.get("licence") or "",
+            weights_digest=self.digest(files, digests),
+            hub=hub,
+        )
+
+    def digest(self, files: EmbeddingFolder, digests: DigestCache) -> Digest:
+        """Return the digest of all files that give embeddings or their ids."""
+        contents = {
+            modality: [digests.of(path) for path in (*part.paths, *sidecars(files.path, modality))]
+            for modality, part in files.sets.items()
+        }
+        return digest("precomputed", contents)
+
+    def changed(self, spec: SpaceSpec, path: Path, digest: Digest) -> DataError:
+        """Return the error for a folder whose files are not those it was described by."""
+        return DataError(
+            f"the embeddings in '{spec.source}' changed",
+            why="projectors and stored results belong to what was there before",
+            fix="restore the files, or run the reaction again",
+            path=spec.source,
+        )
+
+    def open(self, spec: SpaceSpec, files: EmbeddingFolder, device: str) -> PrecomputedEncoder:
+        """Return what looks embeddings up; files are opened when they are first asked for."""
+        return PrecomputedEncoder(spec)
 
 
 class PrecomputedEncoder:
     """Looks embeddings up by item id.
 
     Args:
-        spec: from ``resolve``.
-        digests: beside its file indexes of tars are remembered.
+        spec: from ``PrecomputedAdapter.resolve``.
     """
 
-    def __init__(self, spec: SpaceSpec, digests: DigestCache | None = None) -> None:
+    def __init__(self, spec: SpaceSpec) -> None:
         self.spec = spec
-        self._digests = digests or DigestCache()
         self._tables: dict[Modality, tuple[EmbeddingFile, RowIndex | None]] = {}
 
     def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
@@ -118,129 +137,9 @@ class PrecomputedEncoder:
 
     def _table(self, modality: Modality) -> tuple[EmbeddingFile, RowIndex | None]:
         if modality not in self._tables:
-            table, ids, _ = open_table(self.spec, modality, self._digests)
+            table, ids, _ = open_table(self.spec, modality)
             self._tables[modality] = table, None if ids is None else RowIndex(ids)
         return self._tables[modality]
-
-
-def load(spec: SpaceSpec, *, device: str = "cpu") -> PrecomputedEncoder:
-    """Open a precomputed space; ``device`` is ignored, for nothing is computed.
-
-    Raises:
-        MissingError: the folder is gone.
-        DataError: its files are not the ones that ``spec`` was made from.
-    """
-    del device
-    digests = DigestCache(cache_root())
-    found = resolve(spec.source, digest_cache=digests)
-    if spec.weights_digest and found.weights_digest != spec.weights_digest:
-        raise DataError(
-            f"the embeddings in '{spec.source}' changed",
-            why="projectors and stored results belong to what was there before",
-            fix="restore the files, or run the reaction again",
-            path=spec.source,
-        )
-    return PrecomputedEncoder(spec, digests)
-
-
-def corpus(spec: SpaceSpec, modality: Modality) -> IdCorpus:
-    """Return all items of one modality of a precomputed space, in the file's order.
-
-    Raises:
-        DataError: the space lacks the modality, or its ids do not fit its embeddings.
-    """
-    ids, _ = _all_ids(spec, modality)
-    return IdCorpus(f"{spec.name}/{modality}", modality, ids)
-
-
-def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
-    """Return the items of one modality that several precomputed spaces must share.
-
-    Args:
-        specs: at least one, each embedding ``modality``. The first gives the ids and
-            their order; the others must have them all, and, where neither names its
-            items, exactly as many.
-        modality: which items.
-
-    Returns:
-        The items; its notices say how rows are paired, where that is not by ids.
-
-    Raises:
-        DataError: a space lacks some of the first one's items.
-    """
-    first = specs[0]
-    ids, named = _all_ids(first, modality)
-    notices = []
-    for other in specs[1:]:
-        if other.source == first.source:
-            continue
-        others, others_named = _all_ids(other, modality)
-        missing = _missing(ids, others)
-        # Bare row numbers always overlap; only equal counts make it likely that they agree.
-        if missing or (not named and not others_named and len(ids) != len(others)):
-            raise DataError(
-                f"mismatched ids: {modality} of '{other.name}' does not cover '{first.name}'",
-                why=f"'{first.name}' has {len(ids)} items, '{other.name}' has {len(others)}"
-                + (
-                    f"; {len(missing)} of the former are not in the latter, "
-                    f"such as {', '.join(missing[:3])}"
-                    if missing
-                    else ", and without ids rows must pair one to one"
-                ),
-                fix="embed the same items with every model, and give them ids",
-                modality=modality,
-                spaces=[first.name, other.name],
-                counts=[len(ids), len(others)],
-                n_missing=len(missing),
-                missing=missing[:5],
-            )
-        nameless = [s.name for s, has in ((first, named), (other, others_named)) if not has]
-        if nameless:
-            notices.append(
-                f"{len(ids)} {modality} rows of '{first.name}' and '{other.name}' are paired by "
-                f"their numbers: there are no {modality} ids in {' and '.join(nameless)}"
-            )
-        if len(others) > len(ids):
-            notices.append(
-                f"{len(others) - len(ids)} of {len(others)} {modality} rows of '{other.name}' are "
-                f"not used, as '{first.name}' lacks them"
-            )
-    return IdCorpus(f"{first.name}/{modality}", modality, ids, notices, positional=not named)
-
-
-def missing_ids(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str]:
-    """Return those of some ids that a space has no row for.
-
-    Raises:
-        DataError: the space lacks the modality, names no rows, or its ids do not fit.
-    """
-    known, named = _all_ids(spec, modality)
-    if not named:
-        raise DataError(
-            f"space '{spec.name}' has no ids for its {modality} rows",
-            why=f"items are named by the lab's {modality} corpus, and rows found by ids alone",
-            fix=f"give the ids used when embedding, as {modality}.ids.txt in {spec.source}",
-            space=spec.name,
-            modality=modality,
-        )
-    return _missing(ids, known)
-
-
-def unread_note(spec: SpaceSpec) -> str:
-    """Return a line on what lies in the folder of a space and is not read; "" for nothing."""
-    return unread_files(spec)
-
-
-def _all_ids(spec: SpaceSpec, modality: Modality) -> tuple[list[str], bool]:
-    """Return the ids of a modality, and whether the folder names them."""
-    table, ids, _ = open_table(spec, modality)
-    if ids is None:
-        return [str(row) for row in range(table.shape[0])], False
-    return ids, True
-
-
-def _missing(ids: Sequence[str], known: Sequence[str]) -> list[str]:
-    return [id for id, row in zip(ids, RowIndex(known).rows(ids), strict=True) if row < 0]
 
 
 def _refuse_given_ids(spec: SpaceSpec, modality: Modality, items: Sequence[Item]) -> None:

@@ -7,12 +7,12 @@ bicubic filter differs from version to version; kept as bytes until the device n
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from reactions.core.errors import MediaError
 from reactions.core.hashing import digest
+from reactions.encoders.base import Unusable
 from reactions.modalities.image import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -74,22 +74,37 @@ class ImageTransform:
             (3, *size) uint8.
 
         Raises:
-            MediaError: so narrow that resizing it would fill the memory.
+            Unusable: so narrow that resizing it would fill the memory.
+        """
+        return np.ascontiguousarray(self.resized(pixels).transpose(2, 0, 1))
+
+    def resized(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Resize and crop pixels or other values of a grid.
+
+        Args:
+            values: (h, w, 3) uint8, (h, w) uint8, or (h, w) float32; both sides >= 1.
+
+        Returns:
+            (*size, 3) or size, of the same type.
+
+        Raises:
+            Unusable: so narrow that resizing it would fill the memory.
         """
         from PIL import Image
 
-        height, width = self._resized(*pixels.shape[:2])
+        height, width = self._resized(*values.shape[:2])
         if height * width > MAX_PIXELS:
-            raise MediaError(
-                "cannot use an image as narrow as this",
-                why=f"{pixels.shape[1]} x {pixels.shape[0]} pixels would become {width} x {height}",
+            raise Unusable(
+                "image",
+                f"an image as narrow as {values.shape[1]} x {values.shape[0]} pixels would become "
+                f"{width} x {height}",
                 fix="cut it up, or leave it out",
             )
-        if (height, width) != pixels.shape[:2]:
-            image = Image.fromarray(pixels)
+        if (height, width) != values.shape[:2]:
+            image = Image.fromarray(np.ascontiguousarray(values))
             resample = Image.Resampling(FILTERS.index(self.resample))
-            pixels = np.asarray(image.resize((width, height), resample))
-        return np.ascontiguousarray(self._cropped(pixels).transpose(2, 0, 1))
+            values = np.asarray(image.resize((width, height), resample))
+        return self._cropped(values)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn (n, 3, h, w) uint8 into float32 of the same shape, on its device."""
@@ -114,11 +129,12 @@ class ImageTransform:
         ratio = pick(height / self.to[0], width / self.to[1])
         return max(1, round(height / ratio)), max(1, round(width / ratio))
 
-    def _cropped(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _cropped(self, pixels: NDArray[Any]) -> NDArray[Any]:
         missing = [max(0, want - have) for want, have in zip(self.size, pixels.shape, strict=False)]
         if any(missing):
             margins = [(n // 2, n - n // 2) for n in missing]
-            pixels = np.pad(pixels, [*margins, (0, 0)], constant_values=self.fill)
+            margins += [(0, 0)] * (pixels.ndim - 2)
+            pixels = np.pad(pixels, margins, constant_values=self.fill)
         (height, width), spare = self.size, np.subtract(pixels.shape[:2], self.size) / 2
         top, left = (int(round(s) if self.crop == "round" else s) for s in spare.tolist())
         return pixels[top : top + height, left : left + width]

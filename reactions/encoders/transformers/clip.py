@@ -12,8 +12,8 @@ the repository's image processor; captions by its tokeniser, which cuts what is 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,241 +21,191 @@ import numpy as np
 from reactions.core.errors import DataError, DimensionMismatch
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Modality, SpaceSpec
-from reactions.encoders.base import (
-    Tower,
-    TowerEncoder,
-    element_type,
-    locked,
-    pad_tokens,
-    transformer_flops,
-)
-from reactions.encoders.packages import import_package, need_package
+from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.image_transform import ImageTransform
+from reactions.encoders.preprocessing.tokens import locked
 from reactions.encoders.transformers.image_processor import Patches, patches_of, transform_of
 from reactions.encoders.transformers.repository import (
     EXTRA,
     FILES,
-    OPTIONS,
     WEIGHTS,
     Repository,
-    find,
+    RepositoryAdapter,
     quiet,
     refuse_unfit,
     tokeniser,
     tokeniser_tag,
-    weights_digest,
-    weights_files,
 )
-from reactions.encoders.uri import join_options, split_options
-from reactions.weights.hub import commit_of, licence_of, split_repo
-from reactions.weights.locate import Requirement, WeightLocator, WeightsRepo
-from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import package_errors, refuse_code, verify_digest
+from reactions.weights.hub import split_repo
+from reactions.weights.locate import Requirement, WeightsRepo
+from reactions.weights.safe_load import package_errors, refuse_code
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ADAPTER = "hf"
+    from reactions.encoders.tower import TowerEncoder
+
 _CLASSES: Mapping[str, str] = {
     "clip": "CLIPModel",
     "siglip": "SiglipModel",
     "siglip2": "Siglip2Model",
 }
-_ELSEWHERE: Mapping[str, str] = {
-    "clap": "reactions.encoders.clap.transformers",
-    "internvl": "reactions.encoders.transformers.internvl",
+_ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "clap": ("reactions.encoders.clap.transformers", "HfClapAdapter"),
+    "internvl": ("reactions.encoders.transformers.internvl", "InternVLAdapter"),
 }
-"""Families with a module of their own, which has ``resolve`` as here."""
+"""Families with an adapter of their own: its module and class."""
 
 _NATIVE = "siglip2"
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space that a URI names; its weights are hashed, not loaded.
+class HfAdapter(RepositoryAdapter):
+    """``hf:ORG/REPO[@REVISION]`` and ``hf:./FOLDER``; see the module."""
 
-    Args:
-        uri: see the module.
-        name: what the space is called; "" calls it after the repository.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
+    scheme = "hf"
 
-    Raises:
-        MissingError: the repository, or a part of it, is not on this machine.
-        DataError: it is damaged, or of a family that cannot be run.
-        UsageError: the URI names no repository.
-    """
-    where = locator or WeightLocator.of_environment()
-    found, options = find(uri, name, where)
-    if found.family in _ELSEWHERE:
-        module = importlib.import_module(_ELSEWHERE[found.family])
-        spec: SpaceSpec = module.resolve(uri, name=name, digest_cache=digest_cache, locator=where)
-        return spec
-    if found.family not in _CLASSES:
-        raise DataError(
-            f'cannot run the model "{uri}"',
-            why=f"its model_type is '{found.family}'",
-            fix="run here: " + ", ".join(sorted({*_CLASSES, *_ELSEWHERE})),
-            uri=uri,
+    def accept(self, repo: Repository) -> Repository:
+        """Return a repository of a family that can be run, by this adapter or by its own."""
+        if repo.family not in {*_CLASSES, *_ELSEWHERE}:
+            raise DataError(
+                f'cannot run the model "{repo.request.uri}"',
+                why=f"its model_type is '{repo.family}'",
+                fix="run here: " + ", ".join(sorted({*_CLASSES, *_ELSEWHERE})),
+                uri=repo.request.uri,
+            )
+        return repo
+
+    def describe(self, files: Repository, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a repository; its weights are hashed, not loaded."""
+        repo = files
+        if repo.family in _ELSEWHERE:
+            module, name = _ELSEWHERE[repo.family]
+            adapter: RepositoryAdapter = getattr(import_module(module), name)()
+            return adapter.describe(adapter.accept(repo), digests)
+        dim, context = _dim(repo), _context(repo)
+        images = _images(repo)
+        precision = self.precision_of(repo)
+        suffix = "" if precision == self.precision else f"-{precision}"
+        text = f"{tokeniser_tag(repo, digests)}-truncate{context}-1"
+        return self.description(
+            repo,
+            digests,
+            dim=dim,
+            preprocessing=(("image", images.tag + suffix), ("text", text + suffix)),
+            flops_per_item=_flops(repo, images, context),
         )
-    digests = digest_cache or remembered_digests()
-    files = weights_files(found, uri)
-    dim, context = _dim(found), _context(found)
-    picture = _pictures(found)
-    text = f"{tokeniser_tag(found, digests)}-truncate{context}-1"
-    suffix = f"-{options['precision']}" if options.get("precision", "fp32") != "fp32" else ""
-    spec = SpaceSpec(
-        name=found.name,
-        dim=dim,
-        modalities=("image", "text"),
-        adapter=ADAPTER,
-        source=join_options(found.uri, options),
-        revision=commit_of(found.folder),
-        licence=licence_of(found.folder),
-        weights_digest=weights_digest(found, files, digests),
-        preprocessing=(("image", picture.tag + suffix), ("text", text + suffix)),
-        flops_per_item=_flops(found, picture, context),
-    )
-    digests.save()
-    return spec
 
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return the repository; () for a folder."""
+        rest = self.request(uri).rest
+        if rest.startswith(("/", ".", "~")):
+            return ()
+        repo, revision = split_repo(rest)
+        return (WeightsRepo(repo, revision, FILES, WEIGHTS),)
 
-def requirements(uri: str) -> tuple[Requirement, ...]:
-    """Return what has to be fetched before a URI can be resolved; () for a folder.
+    def open(self, spec: SpaceSpec, files: Repository, device: str) -> TowerEncoder:
+        """Load a model by the class that transformers has for it."""
+        from reactions.encoders.tower import (
+            Tower,
+            TowerEncoder,
+            element_type,
+            image_tower,
+            parts_of,
+            text_tower,
+        )
 
-    Raises:
-        UsageError: it names no repository.
-    """
-    rest, _ = split_options(uri, OPTIONS)
-    if rest.startswith(("/", ".", "~")):
-        return ()
-    repo, revision = split_repo(rest)
-    return (WeightsRepo(repo, revision, FILES, WEIGHTS),)
+        repo = files
+        family = repo.family
+        module = import_package(
+            f"transformers.models.{family}.modeling_{family}", spec.source, EXTRA
+        )
+        precision = self.precision_of(repo)
+        dtype = element_type(precision)
+        model = _loaded(getattr(module, _CLASSES[family]), repo)
+        model = model.to(device=device, dtype=dtype).eval()
+        images = _images(repo)
+        eyes = parts_of(model, "vision", "visual")
+        if isinstance(images, ImageTransform):
 
+            def encode_images(pixels: Tensor) -> Tensor:
+                return _pooled(model.get_image_features(pixel_values=pixels))
 
-def check(spec: SpaceSpec) -> None:
-    """Find out, without loading anything heavy, whether ``load`` has what it needs.
-
-    Raises:
-        MissingError: transformers or a part of the repository is missing.
-    """
-    need_package("transformers", spec.source, EXTRA)
-    found, _ = find(spec.source, spec.name, WeightLocator.of_environment())
-    weights_files(found, spec.source)
-
-
-def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
-    """Load a model that ``resolve`` described.
-
-    Args:
-        spec: its ``source`` is a URI of this module's.
-        device: ``"cpu"``, ``"cuda:0"``, ...
-
-    Raises:
-        MissingError: transformers or a part of the repository is missing.
-        DataError: the weights are not those that ``spec`` names, or do not fit the model.
-    """
-    found, options = find(spec.source, spec.name, WeightLocator.of_environment())
-    files = weights_files(found, spec.source)
-    digests = remembered_digests()
-    verify_digest(spec, weights_digest(found, files, digests), found.folder)
-    digests.save()
-    module = import_package(
-        f"transformers.models.{found.family}.modeling_{found.family}", spec.source, EXTRA
-    )
-    dtype = element_type(options.get("precision", "fp32"))
-    model = _loaded(getattr(module, _CLASSES[found.family]), found, files)
-    model = model.to(device=device, dtype=dtype).eval()
-    picture = _pictures(found)
-
-    def project_images(inputs: Sequence[Any]) -> Tensor:
-        import torch
-
-        if isinstance(picture, ImageTransform):
-            pixels = torch.from_numpy(np.stack(inputs)).to(device)
-            given = {"pixel_values": picture.normalise(pixels).to(dtype)}
+            image = image_tower(
+                images, encode_images, device=device, precision=precision, parts=eyes
+            )
         else:
-            given = _native(picture, inputs, device, dtype)
-        return _pooled(model.get_image_features(**given))
 
-    words = tokeniser(found)
-    context = _context(found)
-    # SigLIP was trained on captions padded to full length, and attends to the padding; CLIP's
-    # causal attention ends before it, so there the longest of a batch is enough.
-    full: dict[str, Any] = {} if found.family == "clip" else {"padding": "max_length"}
-    pad_id = words.pad_token_id or 0
+            def project_patches(inputs: Sequence[Any]) -> Tensor:
+                return _pooled(model.get_image_features(**_native(images, inputs, device, dtype)))
 
-    def tokenise(text: str) -> Any:
-        return words(text, truncation=True, max_length=context, **full)["input_ids"]
+            image = Tower(images.cut, project_patches, parts=eyes)
+        words = tokeniser(repo)
+        context = _context(repo)
+        # SigLIP was trained on captions padded to full length, and attends to the padding; CLIP's
+        # causal attention ends before it, so there the longest of a batch is enough.
+        full: dict[str, Any] = {} if family == "clip" else {"padding": "max_length"}
 
-    def project_texts(inputs: Sequence[Any]) -> Tensor:
-        import torch
+        def tokenise(text: str) -> Any:
+            return words(text, truncation=True, max_length=context, **full)["input_ids"]
 
-        ids = torch.from_numpy(pad_tokens(inputs, pad_id)).to(device)
-        return _pooled(model.get_text_features(input_ids=ids))
+        def encode_texts(ids: Tensor) -> Tensor:
+            return _pooled(model.get_text_features(input_ids=ids))
 
-    sides: Mapping[Modality, Tower] = {
-        "image": Tower(
-            picture.fit if isinstance(picture, ImageTransform) else picture.cut, project_images
-        ),
-        "text": Tower(locked(tokenise), project_texts, batch_items=256),
-    }
-    return TowerEncoder(spec, sides)
+        text = text_tower(
+            locked(tokenise),
+            encode_texts,
+            device=device,
+            pad_id=words.pad_token_id or 0,
+            batch_items=256,
+            parts=parts_of(model, "text"),
+        )
+        return TowerEncoder(spec, {"image": image, "text": text})
 
 
-def _dim(found: Repository) -> int:
-    if found.family == "clip":
-        return found.number("", "projection_dim", 512)
-    image = found.number("vision_config", "hidden_size", 768)
-    hidden = found.number("text_config", "hidden_size", 768)
-    text = found.number("text_config", "projection_size", hidden)
+def _dim(repo: Repository) -> int:
+    if repo.family == "clip":
+        return repo.number("", "projection_dim", 512)
+    image = repo.number("vision_config", "hidden_size", 768)
+    hidden = repo.number("text_config", "hidden_size", 768)
+    text = repo.number("text_config", "projection_size", hidden)
     if image != text:
         raise DimensionMismatch(
-            f"the towers of '{found.name}' differ in width",
+            f"the towers of '{repo.name}' differ in width",
             why=f"image has {image} dimensions, text has {text}",
-            space=found.name,
+            space=repo.name,
         )
     return image
 
 
-def _context(found: Repository) -> int:
-    default = 77 if found.family == "clip" else 64
-    return found.number("text_config", "max_position_embeddings", default)
+def _context(repo: Repository) -> int:
+    default = 77 if repo.family == "clip" else 64
+    return repo.number("text_config", "max_position_embeddings", default)
 
 
-def _pictures(found: Repository) -> ImageTransform | Patches:
-    if found.family == _NATIVE:
-        return patches_of(found, found.number("vision_config", "patch_size", 16))
-    side = found.number("vision_config", "image_size", 224)
-    return transform_of(found, found.family, side)
+def _images(repo: Repository) -> ImageTransform | Patches:
+    if repo.family == _NATIVE:
+        return patches_of(repo, repo.number("vision_config", "patch_size", 16))
+    side = repo.number("vision_config", "image_size", 224)
+    return transform_of(repo, repo.family, side)
 
 
 def _flops(
-    found: Repository, picture: ImageTransform | Patches, context: int
+    repo: Repository, images: ImageTransform | Patches, context: int
 ) -> tuple[tuple[Modality, float], ...]:
-    def tower(part: str, width: int, tokens: int) -> float:
-        width = found.number(part, "hidden_size", width)
-        inner = found.number(part, "intermediate_size", 4 * width)
-        layers = found.number(part, "num_hidden_layers", 12)
-        return transformer_flops(layers=layers, width=width, tokens=tokens, mlp_ratio=inner / width)
-
-    if isinstance(picture, Patches):
-        patches = picture.most
+    is_clip = repo.family == "clip"
+    if isinstance(images, Patches):
+        patches = images.most
     else:
-        patch = found.number("vision_config", "patch_size", 32 if found.family == "clip" else 16)
-        patches = (picture.size[0] // patch) ** 2 + (found.family == "clip")
+        patch = repo.number("vision_config", "patch_size", 32 if is_clip else 16)
+        patches = (images.size[0] // patch) ** 2 + is_clip  # and CLIP's class token
+    text_width = 512 if is_clip else 768
     return (
-        ("image", tower("vision_config", 768, patches)),
-        ("text", tower("text_config", 512 if found.family == "clip" else 768, context)),
+        ("image", repo.tower_flops("vision_config", tokens=patches, width=768)),
+        ("text", repo.tower_flops("text_config", tokens=context, width=text_width)),
     )
 
 
-def _native(picture: Patches, inputs: Sequence[Any], device: str, dtype: Any) -> dict[str, Tensor]:
+def _native(images: Patches, inputs: Sequence[Any], device: str, dtype: Any) -> dict[str, Tensor]:
     """Pad patches to the longest picture's, and say which are real."""
     import torch
 
@@ -266,7 +216,7 @@ def _native(picture: Patches, inputs: Sequence[Any], device: str, dtype: Any) ->
         patches[i, : len(cut)] = cut
         mask[i, : len(cut)] = 1
     real = torch.from_numpy(mask).to(device)
-    values = picture.normalise(torch.from_numpy(patches).to(device))
+    values = images.normalise(torch.from_numpy(patches).to(device))
     return {
         "pixel_values": values.to(dtype),
         "pixel_attention_mask": real,
@@ -280,17 +230,17 @@ def _pooled(features: Any) -> Tensor:
     return pooled
 
 
-def _loaded(kind: Any, found: Repository, files: Sequence[Any]) -> Any:
-    safe = files[0].suffix == ".safetensors"
-    for path in files:
+def _loaded(kind: Any, repo: Repository) -> Any:
+    safe = repo.weights[0].suffix == ".safetensors"
+    for path in repo.weights:
         refuse_code(path)
-    with package_errors(found.name, found.folder), quiet():
+    with package_errors(repo.name, repo.folder), quiet():
         model, info = kind.from_pretrained(
-            str(found.folder),
+            str(repo.folder),
             local_files_only=True,
             use_safetensors=safe,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below, with the keys' names
+            ignore_mismatched_sizes=True,  # reported below, with the keys' names
         )
-    refuse_unfit(found, info)
+    refuse_unfit(repo, info)
     return model

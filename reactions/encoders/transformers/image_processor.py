@@ -50,11 +50,11 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 """What transformers' processors of a family do where their file does not say."""
 
 
-def transform_of(found: Repository, family: str, side: int) -> ImageTransform:
+def transform_of(repo: Repository, family: str, side: int) -> ImageTransform:
     """Read the processor of a model that takes squares.
 
     Args:
-        found: the repository.
+        repo: the repository.
         family: ``"clip"`` or ``"siglip"``: whose defaults hold.
         side: what the model takes, in pixels.
 
@@ -62,17 +62,17 @@ def transform_of(found: Repository, family: str, side: int) -> ImageTransform:
         MissingError: it has no processor.
         DataError: the processor does what we cannot do, or gives another size.
     """
-    settings = _settings(found, family)
+    settings = _settings(repo, family)
     try:
         transform = _transform(settings)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise _unusable(found, f"{type(error).__name__}: {error}") from error
+        raise _unusable(repo, f"{type(error).__name__}: {error}") from error
     if transform is None:
-        raise _unusable(found, f"it resizes to {settings['size']}, which leaves no one size")
+        raise _unusable(repo, f"it resizes to {settings['size']}, which leaves no one size")
     if transform.size != (side, side):
         height, width = transform.size
         raise _unusable(
-            found, f"it gives {height} x {width} pixels, but the model takes {side} x {side}"
+            repo, f"it gives {height} x {width} pixels, but the model takes {side} x {side}"
         )
     return transform
 
@@ -99,7 +99,7 @@ class Patches:
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return the rows and columns of patches for a picture: as many as are allowed.
 
-        The scale is found by halving an interval, as the model's own code does, for its
+        The scale is repo by halving an interval, as the model's own code does, for its
         last bit decides between two grids.
         """
 
@@ -135,31 +135,31 @@ class Patches:
         return self.transform.normalise(pixels).permute(0, 2, 3, 1).reshape(n, m, width)
 
 
-def patches_of(found: Repository, patch: int) -> Patches:
+def patches_of(repo: Repository, patch: int) -> Patches:
     """Read the processor of a model that takes pictures of native shape.
 
     Args:
-        found: the repository.
+        repo: the repository.
         patch: side of the model's patches, in pixels.
 
     Raises:
         MissingError: it has no processor.
         DataError: the processor does what we cannot do, or cuts other patches.
     """
-    settings = _settings(found, "siglip2")
+    settings = _settings(repo, "siglip2")
     try:
         transform = ImageTransform((1, 1), "squash", (1, 1), **_colours(settings))
         cut, most = int(settings["patch_size"]), int(settings["max_num_patches"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise _unusable(found, f"{type(error).__name__}: {error}") from error
+        raise _unusable(repo, f"{type(error).__name__}: {error}") from error
     if cut != patch or most < 1:
-        raise _unusable(found, f"it cuts {most} patches of {cut} pixels, the model takes {patch}")
+        raise _unusable(repo, f"it cuts {most} patches of {cut} pixels, the model takes {patch}")
     return Patches(transform, cut, most)
 
 
-def _settings(found: Repository, family: str) -> dict[str, Any]:
+def _settings(repo: Repository, family: str) -> dict[str, Any]:
     """Return a processor's settings; version 5 of transformers nests them in another file."""
-    path = found.folder / "preprocessor_config.json"
+    path = repo.folder / "preprocessor_config.json"
     try:
         given = read_json(path)
     except MissingError:
@@ -206,10 +206,10 @@ def _colours(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unusable(found: Repository, why: str) -> DataError:
+def _unusable(repo: Repository, why: str) -> DataError:
     return DataError(
-        f"cannot prepare pictures for space '{found.name}'",
+        f"cannot prepare pictures for space '{repo.name}'",
         why=f"its image processor: {why}",
-        space=found.name,
-        path=str(found.folder),
+        space=repo.name,
+        path=str(repo.folder),
     )

@@ -16,268 +16,204 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from reactions.core.errors import DataError, MissingError, MolspaceError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality, SpaceSpec
-from reactions.encoders.base import (
-    Tower,
-    TowerEncoder,
-    element_type,
-    locked,
-    pad_tokens,
-    transformer_flops,
-)
 from reactions.encoders.packages import import_package, need_package
+from reactions.encoders.preprocessing.tokens import locked
 from reactions.encoders.transformers.image_processor import transform_of
 from reactions.encoders.transformers.repository import (
     EXTRA,
-    OPTIONS,
     Repository,
-    find,
+    RepositoryAdapter,
     quiet,
     refuse_unfit,
     tokeniser,
     tokeniser_tag,
-    weights_digest,
-    weights_files,
 )
-from reactions.encoders.uri import join_options, split_options
 from reactions.weights.hub import (
     TRUST_VARIABLE,
     code_digest,
     commit_of,
     is_commit,
-    licence_of,
     split_repo,
     trusted,
     trusted_commit,
     trusts_folder,
 )
 from reactions.weights.hub_layout import code_file, code_references
-from reactions.weights.locate import WeightLocator
-from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import refuse_code, verify_digest
+from reactions.weights.safe_load import refuse_code
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ADAPTER = "internvl"
+    from reactions.encoders.tower import TowerEncoder
+
 MODE = "InternVL-C"
 PREFIX = "summarize:"
 MAX_TOKENS = 80
 PAD_ID = 0
-PRECISION = "bf16"
 
 
-def resolve(
-    uri: str,
-    *,
-    name: str = "",
-    digest_cache: DigestCache | None = None,
-    locator: WeightLocator | None = None,
-) -> SpaceSpec:
-    """Describe the space that a URI names; nothing of the repository runs.
+class InternVLAdapter(RepositoryAdapter):
+    """``hf:ORG/REPO@COMMIT`` and ``hf:./FOLDER`` of InternVL-C; see the module."""
 
-    Args:
-        uri: see the module.
-        name: what the space is called; "" calls it after the repository.
-        digest_cache: remembers digests of large files.
-        locator: where weights lie; None asks the environment.
+    scheme = "internvl"
+    precision = "bf16"
+    packages = ()  # looked for once the code was allowed
 
-    Raises:
-        MissingError: the repository, or a part of it, is not on this machine.
-        DataError: it is damaged, or another kind of model.
-        UsageError: the URI names no repository, or no commit.
-    """
-    found, options = _find(uri, name, locator or WeightLocator.of_environment())
-    digests = digest_cache or remembered_digests()
-    transform = transform_of(found, "clip", _side(found))
-    text = f"summarize-{tokeniser_tag(found, digests)}-truncate{MAX_TOKENS}-1"
-    precision = options.get("precision", PRECISION)
-    spec = SpaceSpec(
-        name=found.name,
-        dim=found.number("", "clip_embed_dim", 768),
-        modalities=("image", "text"),
-        adapter=ADAPTER,
-        source=join_options(found.uri, options, precision=PRECISION),
-        revision=commit_of(found.folder),
-        licence=licence_of(found.folder),
-        weights_digest=_digest(found, weights_files(found, found.uri), digests),
-        preprocessing=(
-            ("image", f"{transform.tag}-{precision}"),
-            ("text", f"{text}-{precision}"),
-        ),
-        flops_per_item=_flops(found),
-    )
-    digests.save()
-    return spec
+    def accept(self, repo: Repository) -> Repository:
+        """Return a repository of InternVL-C whose revision, and all of whose code, is pinned."""
+        uri = repo.request.uri
+        if "clip_embed_dim" not in repo.config or not code_references(repo.config):
+            raise DataError(
+                f'cannot run the model "{uri}"',
+                why="of the InternVL models only InternVL-C (and its stand-ins) embeds: this one's "
+                "configuration has no clip_embed_dim, or no code",
+                fix='take "hf:OpenGVLab/InternVL-14B-224px@COMMIT"',
+                uri=uri,
+            )
+        if not repo.is_own and not is_commit(_revision(repo.request.rest)):
+            raise _unpinned(repo)
+        for reference in code_references(repo.config):
+            _check_code(repo, reference)
+        return repo
 
+    def describe(self, files: Repository, digests: DigestCache) -> SpaceSpec:
+        """Describe the space of a repository; nothing of it runs."""
+        precision = self.precision_of(files)
+        image = transform_of(files, "clip", _side(files)).tag
+        text = f"summarize-{tokeniser_tag(files, digests)}-truncate{MAX_TOKENS}-1"
+        return self.description(
+            files,
+            digests,
+            dim=files.number("", "clip_embed_dim", 768),
+            preprocessing=(("image", f"{image}-{precision}"), ("text", f"{text}-{precision}")),
+            flops_per_item=_flops(files),
+        )
 
-def check(spec: SpaceSpec) -> None:
-    """Find out, without running anything, whether ``load`` may run and has what it needs.
+    def digest(self, files: Repository, digests: DigestCache) -> Digest:
+        """Return the digest of configuration, weights and code."""
+        code = [[path.name, digests.of(path)] for path in _code(files)]
+        return digest("internvl", [super().digest(files, digests), code])
 
-    Raises:
-        MissingError: transformers or a part of the repository is missing.
-        UsageError: running its code was not allowed.
-    """
-    found, _ = _find(spec.source, spec.name, WeightLocator.of_environment())
-    _allow(found)
-    need_package("transformers", spec.source, EXTRA)
-    weights_files(found, spec.source)
+    def require(self, spec: SpaceSpec, files: Repository) -> None:
+        """Check that a person allowed the code, and that all weights are here."""
+        _allow(files)
+        need_package("transformers", spec.source, EXTRA)
+        super().require(spec, files)
 
+    def open(self, spec: SpaceSpec, files: Repository, device: str) -> TowerEncoder:
+        """Run the repository's code, which was allowed, and load its weights."""
+        from reactions.encoders.tower import TowerEncoder, element_type, image_tower, text_tower
 
-def load(spec: SpaceSpec, *, device: str = "cpu") -> TowerEncoder:
-    """Run the repository's code and load its weights, if that was allowed.
+        for path in files.weights:
+            refuse_code(path)
+        precision = self.precision_of(files)
+        dtype = element_type(precision)
+        model = _model(files, dtype).to(device=device, dtype=dtype).eval()
+        words = tokeniser(files)
 
-    Args:
-        spec: its ``source`` is a URI of this module's.
-        device: ``"cpu"``, ``"cuda:0"``, ...
+        def encode_images(pixels: Tensor) -> Any:
+            return model.encode_image(pixels, mode=MODE)
 
-    Raises:
-        UsageError: running its code was not allowed.
-        MissingError: a package or a part of the repository is missing.
-        DataError: the files are not those that ``spec`` names, or do not work.
-    """
-    found, options = _find(spec.source, spec.name, WeightLocator.of_environment())
-    _allow(found)
-    files = weights_files(found, spec.source)
-    digests = remembered_digests()
-    verify_digest(spec, _digest(found, files, digests), found.folder)
-    digests.save()
-    for path in files:
-        refuse_code(path)
-    dtype = element_type(options.get("precision", PRECISION))
-    model = _model(found, dtype).to(device=device, dtype=dtype).eval()
-    transform = transform_of(found, "clip", _side(found))
-    words = tokeniser(found)
+        def tokenise(text: str) -> list[int]:
+            # Ends are set here: whether a tokeniser adds them depends on its version.
+            ids = words(PREFIX + text, add_special_tokens=False)["input_ids"]
+            return [words.bos_token_id, *ids[: MAX_TOKENS - 2], words.eos_token_id]
 
-    def project_images(inputs: Sequence[Any]) -> Tensor:
-        import torch
-
-        pixels = torch.from_numpy(np.stack(inputs)).to(device)
-        out: Tensor = model.encode_image(transform.normalise(pixels).to(dtype), mode=MODE)
-        return out
-
-    def tokenise(text: str) -> list[int]:
-        # Ends are set here: whether a tokeniser adds them depends on its version.
-        ids = words(PREFIX + text, add_special_tokens=False)["input_ids"]
-        return [words.bos_token_id, *ids[: MAX_TOKENS - 2], words.eos_token_id]
-
-    def project_texts(inputs: Sequence[Any]) -> Tensor:
-        import torch
-
-        ids = torch.from_numpy(pad_tokens(inputs, PAD_ID)).to(device)
-        out: Tensor = model.encode_text(ids)
-        return out
-
-    sides: Mapping[Modality, Tower] = {
-        "image": Tower(transform.fit, project_images, batch_items=32),
-        "text": Tower(locked(tokenise), project_texts, batch_items=32),
-    }
-    return TowerEncoder(spec, sides)
+        transform = transform_of(files, "clip", _side(files))
+        image = image_tower(
+            transform, encode_images, device=device, precision=precision, batch_items=32
+        )
+        text = text_tower(
+            locked(tokenise), model.encode_text, device=device, pad_id=PAD_ID, batch_items=32
+        )
+        return TowerEncoder(spec, {"image": image, "text": text})
 
 
 # --- what may run --------------------------------------------------------------------
 
 
-def _find(uri: str, name: str, locator: WeightLocator) -> tuple[Repository, dict[str, str]]:
-    found, options = find(uri, name, locator)
-    if "clip_embed_dim" not in found.config or not code_references(found.config):
-        raise DataError(
-            f'cannot run the model "{uri}"',
-            why="of the InternVL models only InternVL-C (and its stand-ins) embeds: this one's "
-            "configuration has no clip_embed_dim, or no code",
-            fix='take "hf:OpenGVLab/InternVL-14B-224px@COMMIT"',
-            uri=uri,
-        )
-    if not found.is_own and not is_commit(_revision(uri)):
-        raise _unpinned(found, uri, name)
-    for reference in code_references(found.config):
-        _check_code(found, reference)
-    return found, options
-
-
-def _revision(uri: str) -> str:
+def _revision(rest: str) -> str:
     """Return the revision that a URI names, or at which a person trusts its repository."""
-    repo, revision = split_repo(split_options(uri, OPTIONS)[0])
+    repo, revision = split_repo(rest)
     return revision or trusted_commit(repo)
 
 
-def _unpinned(found: Repository, uri: str, name: str) -> UsageError:
-    place = found.uri.partition(":")[2]
+def _unpinned(repo: Repository) -> UsageError:
+    uri, name = repo.request.uri, repo.request.name
+    place = repo.uri.partition(":")[2]
     pinned = f'"hf:{place}"'
     if name:  # a lab gave it
         pinned = f'in a molspace.toml with extends = "paper": [spaces.{name}] uri = {pinned}'
     return UsageError(
         f'"{uri}" brings code, so its revision has to be pinned',
         why="a branch can move, and other code would run",
-        fix=f"read {found.folder}, then: {TRUST_VARIABLE}={place}   "
+        fix=f"read {repo.folder}, then: {TRUST_VARIABLE}={place}   "
         f"or --trust-remote-code {place}; to pin it for others, too, {pinned}",
         uri=uri,
-        revision=commit_of(found.folder),
+        revision=commit_of(repo.folder),
     )
 
 
-def _check_code(found: Repository, reference: str) -> None:
+def _check_code(repo: Repository, reference: str) -> None:
     """Raise unless the code of a class is in a repository."""
     file = code_file(reference)
-    what = f"the code of space '{found.name}' is not all in its repository"
+    what = f"the code of space '{repo.name}' is not all in its repository"
     if not re.fullmatch(r"\w+\.py", file):  # elsewhere: another repository, another folder
         raise UsageError(
             what,
             why=f"its config.json refers to '{reference}', whose revision nothing pins",
             fix="copy that code into a folder of your own beside the weights, name it in "
             'config.json without "ORG/REPO--", and write hf:./FOLDER',
-            space=found.name,
+            space=repo.name,
         )
-    if not (found.folder / file).is_file():
+    if not (repo.folder / file).is_file():
         raise MissingError(
             what,
             why=f"its config.json refers to '{reference}', but there is no {file}",
-            fix=found.bring(file),
-            looked_in=[str(found.folder)],
-            space=found.name,
+            fix=repo.bring(file),
+            looked_in=[str(repo.folder)],
+            space=repo.name,
         )
 
 
-def _allow(found: Repository) -> None:
+def _allow(repo: Repository) -> None:
     """Check that a person allowed a repository's code.
 
     Raises:
         UsageError: they did not.
     """
-    place = found.uri.partition(":")[2]
+    place = repo.uri.partition(":")[2]
     pin = place
-    if found.is_own:
+    if repo.is_own:
         try:
-            digest_ = code_digest(found.folder)
+            digest_ = code_digest(repo.folder)
         except OSError as error:
-            raise found.damaged(f"its code cannot be read: {error.strerror}") from None
-        if trusts_folder(found.folder, digest_):
+            raise repo.damaged(f"its code cannot be read: {error.strerror}") from None
+        if trusts_folder(repo.folder, digest_):
             return
-        pin = f"{found.folder}@sha256:{digest_}"
+        pin = f"{repo.folder}@sha256:{digest_}"
     elif place in trusted():
         return
-    files = _code(found)
-    revision = commit_of(found.folder)
+    files = _code(repo)
+    revision = commit_of(repo.folder)
     flag = f'"{pin}"' if re.search(r"[^\w@:./-]", pin) else pin
     blanket = [word for word in trusted() if "@" not in word]
     raise UsageError(
-        f"space '{found.name}' runs code that comes with its weights",
+        f"space '{repo.name}' runs code that comes with its weights",
         why=f"{place.partition('@')[0]} at "
         f"{'revision ' + revision if revision else 'no revision'}: "
-        f"{', '.join(path.name for path in files)} in {found.folder}"
+        f"{', '.join(path.name for path in files)} in {repo.folder}"
         + (f"; {TRUST_VARIABLE}={blanket[0]} names no commit and no digest" if blanket else ""),
         fix=f"read it, then: --trust-remote-code {flag}   or {TRUST_VARIABLE}={flag}",
-        space=found.name,
+        space=repo.name,
         repository=place.partition("@")[0],
         revision=revision,
         pin=pin,
@@ -285,84 +221,69 @@ def _allow(found: Repository) -> None:
     )
 
 
-def _code(found: Repository) -> list[Path]:
-    return sorted(found.folder.rglob("*.py"))
-
-
-def _digest(found: Repository, files: list[Path], digests: DigestCache) -> Digest:
-    code = [[path.name, digests.of(path)] for path in _code(found)]
-    return digest("internvl", [weights_digest(found, files, digests), code])
+def _code(repo: Repository) -> list[Path]:
+    return sorted(repo.folder.rglob("*.py"))
 
 
 # --- the model -----------------------------------------------------------------------
 
 
-def _side(found: Repository) -> int:
-    forced = found.config.get("force_image_size")
-    return forced if isinstance(forced, int) else found.number("vision_config", "image_size", 224)
+def _side(repo: Repository) -> int:
+    forced = repo.config.get("force_image_size")
+    return forced if isinstance(forced, int) else repo.number("vision_config", "image_size", 224)
 
 
-def _flops(found: Repository) -> tuple[tuple[Modality, float], ...]:
+def _flops(repo: Repository) -> tuple[tuple[Modality, float], ...]:
     """Estimate the operations of both towers; what is not said is as in the published model."""
-
-    def tower(part: str, width: int, inner: int, layers: int, matrices: int, tokens: int) -> float:
-        width = found.number(part, "hidden_size", width)
-        inner = found.number(part, "intermediate_size", inner)
-        return transformer_flops(
-            layers=found.number(part, "num_hidden_layers", layers),
-            width=width,
-            tokens=tokens,
-            mlp_ratio=matrices / 2 * inner / width,
-        )
-
-    patches = (_side(found) // found.number("vision_config", "patch_size", 14)) ** 2 + 1
-    return (
-        ("image", tower("vision_config", 3200, 12800, 48, 2, patches)),
-        # Its multilayer perceptron is gated, as LLaMA's: three matrices.
-        ("text", tower("qllama_config", 4096, 11008, 32, 3, MAX_TOKENS)),
+    patches = (_side(repo) // repo.number("vision_config", "patch_size", 14)) ** 2 + 1
+    image = repo.tower_flops("vision_config", tokens=patches, width=3200, inner=12800, layers=48)
+    # Its multilayer perceptron is gated, as LLaMA's: three matrices.
+    text = repo.tower_flops(
+        "qllama_config", tokens=MAX_TOKENS, width=4096, inner=11008, layers=32, matrices=3
     )
+    return (("image", image), ("text", text))
 
 
-def _model(found: Repository, dtype: Any) -> Any:
-    transformers = import_package("transformers", found.uri, EXTRA)
+def _model(repo: Repository, dtype: Any) -> Any:
+    transformers = import_package("transformers", repo.uri, EXTRA)
     version = transformers.__version__
     named = "dtype" if int(version.split(".")[0]) >= 5 else "torch_dtype"
     try:
         # The real code prints when flash attention is missing, but stdout is for data.
         with quiet(), redirect_stdout(sys.stderr):
             model, info = transformers.AutoModel.from_pretrained(
-                str(found.folder),
+                str(repo.folder),
                 local_files_only=True,
                 trust_remote_code=True,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told below, with the keys' names
+                ignore_mismatched_sizes=True,  # reported below, with the keys' names
                 **{named: dtype},
             )
     except ImportError as error:
         raise MissingError(
-            f"the code of space '{found.name}' needs more packages",
+            f"the code of space '{repo.name}' needs more packages",
             why=" ".join(str(error).split()),
             fix="install what it names",
-            space=found.name,
+            space=repo.name,
         ) from error
     except (MolspaceError, MemoryError):
         raise
     # Anyone's code raises anything.
     except Exception as error:
-        written = found.config.get("transformers_version", "another version")
+        written = repo.config.get("transformers_version", "another version")
         raise DataError(
-            f"the code of space '{found.name}' does not run",
+            f"the code of space '{repo.name}' does not run",
             why=f"{type(error).__name__}: {' '.join(str(error).split())}",
             fix=f"it was written for transformers {written}, {version} is installed",
-            space=found.name,
+            space=repo.name,
         ) from error
-    refuse_unfit(found, info)
+    refuse_unfit(repo, info)
     for method in ("encode_image", "encode_text"):
         if not callable(getattr(model, method, None)):
             raise DataError(
-                f"the code of space '{found.name}' is not InternVL-C's",
+                f"the code of space '{repo.name}' is not InternVL-C's",
                 why=f"its model has no {method}",
                 fix='take "hf:OpenGVLab/InternVL-14B-224px@COMMIT"',
-                space=found.name,
+                space=repo.name,
             )
     return model

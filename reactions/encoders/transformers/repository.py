@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import importlib
 import logging
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.local_files import expand_user, is_dir, is_file
-from reactions.core.types import Digest
+from reactions.core.types import Digest, Modality, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.encoders.flops import transformer_flops
 from reactions.encoders.packages import import_package
-from reactions.encoders.uri import split_options
+from reactions.encoders.uri import join_options
 from reactions.weights.hub import (
     TOKENISER_FILES,
     commit_of,
+    licence_of,
     split_repo,
     tokeniser_files,
     trusted_commit,
 )
 from reactions.weights.hub_layout import WEIGHTS_FORMS, read_json, weights_form, weights_parts
-from reactions.weights.locate import WeightLocator, WeightsRepo, find_folder
+from reactions.weights.locate import WeightsRepo, find_folder
 from reactions.weights.safe_load import unfit
 
 SCHEME = "hf"
@@ -41,16 +46,23 @@ class Repository:
     """A repository on this machine.
 
     Attributes:
+        request: what was asked for.
         uri: canonical, without options: pinned to a commit where it lies in the hub's cache.
         name: its last part, or what the space was called.
         folder: where its files are.
         config: its ``config.json``.
     """
 
+    request: SpaceRequest
     uri: str
     name: str
     folder: Path
     config: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder
 
     @property
     def family(self) -> str:
@@ -59,13 +71,13 @@ class Repository:
 
     def part(self, name: str) -> Mapping[str, Any]:
         """Return a tower's configuration; older ones keep what matters under ``NAME_dict``."""
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for key in (name, f"{name}_dict"):
             value = self.config.get(key)
             if value is not None and not isinstance(value, Mapping):
                 raise self.damaged(f"{key} is not an object")
-            found.update(value or {})
-        return found
+            settings.update(value or {})
+        return settings
 
     def number(self, part: str, key: str, default: int) -> int:
         """Return a whole number above 0 of a tower's configuration ("" for the top)."""
@@ -75,10 +87,67 @@ class Repository:
             raise self.damaged(f"{part + '.' if part else ''}{key} is {value!r}")
         return value
 
+    def tower_flops(
+        self,
+        part: str,
+        *,
+        tokens: int,
+        width: int,
+        inner: int = 0,
+        layers: int = 12,
+        matrices: int = 2,
+    ) -> float:
+        """Estimate the operations of a tower on one item.
+
+        Args:
+            part: of the configuration, whose sizes hold; the others where it has none.
+            tokens: of an item.
+            width: of a token.
+            inner: of the multilayer perceptrons; 0 for four times the width.
+            layers: of the tower.
+            matrices: of a multilayer perceptron: three where it is gated.
+        """
+        width = self.number(part, "hidden_size", width)
+        inner = self.number(part, "intermediate_size", inner or 4 * width)
+        layers = self.number(part, "num_hidden_layers", layers)
+        mlp_ratio = matrices / 2 * inner / width
+        return transformer_flops(layers=layers, width=width, tokens=tokens, mlp_ratio=mlp_ratio)
+
     @property
     def is_own(self) -> bool:
         """Whether it is a folder of someone's own: nothing can be fetched into it."""
         return Path(self.uri.partition(":")[2]).is_absolute()
+
+    @cached_property
+    def weights(self) -> list[Path]:
+        """The files that hold its weights: safetensors before pickles.
+
+        Raises:
+            MissingError: some or all are not here.
+            DataError: the index of a split checkpoint is damaged.
+        """
+        form = weights_form(self.folder)
+        if form is None:
+            raise MissingError(
+                f"no weights for space '{self.name}'",
+                why=f"there is none of {', '.join(WEIGHTS_FORMS)}",
+                fix=self.bring("the weights", self.request.uri),
+                looked_in=[str(self.folder)],
+                space=self.name,
+            )
+        if form.suffix != ".json":
+            return [form]
+        paths = [self.folder / name for name in weights_parts(form)]
+        gone = [path.name for path in paths if not is_file(path)]
+        if gone or not paths:
+            raise MissingError(
+                f"{len(gone)} of {len(paths)} weights files of space '{self.name}' are missing",
+                why=f"there is no {', '.join(gone[:3])}",
+                fix=self.bring("them", self.request.uri) if gone else "fetch the index again",
+                looked_in=[str(self.folder)],
+                space=self.name,
+            )
+        return paths
 
     def bring(self, what: str, uri: str = "") -> str:
         """Return the advice for something of it that is not there.
@@ -97,21 +166,19 @@ class Repository:
         return DataError(f"cannot use '{path}'", why=why, path=str(path), space=self.name)
 
 
-def find(uri: str, name: str, locator: WeightLocator) -> tuple[Repository, dict[str, str]]:
-    """Find the repository that a URI names; its options come beside.
+def find(request: SpaceRequest) -> Repository:
+    """Find the repository that a URI names.
 
     Args:
-        uri: ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``; without a revision the commit that
-            ``MOLSPACE_TRUST_REMOTE_CODE`` names is taken, or the main branch.
-        name: what the space is called; "" calls it after the repository.
-        locator: where weights lie.
+        request: of ``hf:ORG/REPO[@REVISION]`` or ``hf:./FOLDER``; without a revision the commit
+            that ``MOLSPACE_TRUST_REMOTE_CODE`` names is taken, or the main branch.
 
     Raises:
         MissingError: it is not on this machine.
         DataError: its configuration is damaged.
-        UsageError: the URI is none.
+        UsageError: the URI names no repository.
     """
-    rest, options = split_options(uri, OPTIONS)
+    name, rest, locator = request.name, request.rest, request.locator
     if rest.startswith(("/", "./", "../", "~")) or rest in (".", ".."):
         folder = expand_user(locator.overrides.get(name, Path(rest))).absolute()
         if not is_dir(folder):
@@ -120,109 +187,140 @@ def find(uri: str, name: str, locator: WeightLocator) -> tuple[Repository, dict[
                 why="it should hold the files of a repository: config.json and what goes with it",
                 path=str(folder),
             )
-        return _read(f"{SCHEME}:{folder}", name or folder.resolve().name, folder), options
+        return _read(request, str(folder), name or folder.resolve().name, folder)
     repo, revision = split_repo(rest)
-    called = name or repo.rpartition("/")[2]
+    name = name or repo.rpartition("/")[2]
     revision = revision or trusted_commit(repo)
-    wanted = WeightsRepo(repo, revision, FILES, WEIGHTS)
+    needed = WeightsRepo(repo, revision, FILES, WEIGHTS)
     fetch = f"{SCHEME}:{repo}@{revision}" if revision else f"{SCHEME}:{repo}"
     try:
-        folder = find_folder(called, wanted, locator, fetch=fetch)
+        folder = find_folder(name, needed, locator, fetch=fetch)
     except MissingError as error:
         if is_dir(Path(rest)):
             error.fix += f"   or, for the folder, {SCHEME}:./{rest}"
         raise
-    pinned = commit_of(folder)
-    canonical = f"{repo}@{pinned}" if pinned else str(folder.absolute())
-    return _read(f"{SCHEME}:{canonical}", called, folder), options
+    commit = commit_of(folder)
+    place = f"{repo}@{commit}" if commit else str(folder.absolute())
+    return _read(request, place, name, folder)
 
 
-def weights_files(found: Repository, uri: str) -> list[Path]:
-    """Return the files that hold a repository's weights: safetensors before pickles.
+class RepositoryAdapter(Adapter[Repository]):
+    """An adapter of repositories in transformers' layout.
 
-    Raises:
-        MissingError: some or all are not here.
-        DataError: the index of a split checkpoint is damaged.
+    A family implements ``accept`` and ``describe``, the latter by ``description``.
     """
-    first = weights_form(found.folder)
-    if first is None:
-        raise MissingError(
-            f"no weights for space '{found.name}'",
-            why=f"there is none of {', '.join(WEIGHTS_FORMS)}",
-            fix=found.bring("the weights", uri),
-            looked_in=[str(found.folder)],
-            space=found.name,
+
+    options = OPTIONS
+    packages: ClassVar[tuple[str, ...]] = ("transformers",)
+    extra = EXTRA
+
+    @abstractmethod
+    def accept(self, repo: Repository) -> Repository:
+        """Return a repository if it is one of the family.
+
+        Raises:
+            DataError: it is another kind of model.
+            UsageError: it may not be used like this.
+        """
+
+    def locate(self, request: SpaceRequest) -> Repository:
+        """Find the repository that a URI names."""
+        return self.accept(find(request))
+
+    def digest(self, files: Repository, digests: DigestCache) -> Digest:
+        """Return the digest of what decides the outputs apart from preprocessing."""
+        config = digests.of(files.folder / "config.json")
+        return digest("transformers", [config, [digests.of(path) for path in files.weights]])
+
+    def require(self, spec: SpaceSpec, files: Repository) -> None:
+        """Check that all weights are here."""
+        _ = files.weights
+
+    def precision_of(self, repo: Repository) -> str:
+        """Return the precision that a URI asks for, or the family's."""
+        return repo.request.options.get("precision", self.precision)
+
+    def description(
+        self,
+        repo: Repository,
+        digests: DigestCache,
+        *,
+        dim: int,
+        preprocessing: tuple[tuple[Modality, str], ...],
+        flops_per_item: tuple[tuple[Modality, float], ...],
+    ) -> SpaceSpec:
+        """Return the description of a repository's space.
+
+        Args:
+            repo: the repository.
+            digests: remembers digests of large files.
+            dim: width of the embeddings.
+            preprocessing: as in ``SpaceSpec``, for each of its modalities.
+            flops_per_item: as in ``SpaceSpec``.
+        """
+        return SpaceSpec(
+            name=repo.name,
+            dim=dim,
+            modalities=tuple(modality for modality, _ in preprocessing),
+            adapter=self.scheme,
+            source=join_options(repo.uri, repo.request.options, precision=self.precision),
+            revision=commit_of(repo.folder),
+            licence=licence_of(repo.folder),
+            weights_digest=self.digest(repo, digests),
+            preprocessing=preprocessing,
+            flops_per_item=flops_per_item,
         )
-    if first.suffix != ".json":
-        return [first]
-    paths = [found.folder / name for name in weights_parts(first)]
-    gone = [path.name for path in paths if not is_file(path)]
-    if gone or not paths:
-        raise MissingError(
-            f"{len(gone)} of {len(paths)} weights files of space '{found.name}' are missing",
-            why=f"there is no {', '.join(gone[:3])}",
-            fix=found.bring("them", uri) if gone else "fetch the index again",
-            looked_in=[str(found.folder)],
-            space=found.name,
-        )
-    return paths
 
 
-def weights_digest(found: Repository, files: list[Path], digests: DigestCache) -> Digest:
-    """Return the digest of what decides a model's outputs apart from preprocessing."""
-    config = digests.of(found.folder / "config.json")
-    return digest("transformers", [config, [digests.of(path) for path in files]])
-
-
-def tokeniser_tag(found: Repository, digests: DigestCache) -> str:
+def tokeniser_tag(repo: Repository, digests: DigestCache) -> str:
     """Return what names a repository's tokeniser in preprocessing tags.
 
     Raises:
         MissingError: it has no tokeniser.
     """
-    files = tokeniser_files(found.folder)
+    files = tokeniser_files(repo.folder)
     if not files:
         raise MissingError(
-            f"no tokeniser for space '{found.name}'",
+            f"no tokeniser for space '{repo.name}'",
             why=f"there is none of {', '.join(TOKENISER_FILES)}",
-            fix=found.bring("the tokeniser's files"),
-            looked_in=[str(found.folder)],
-            space=found.name,
+            fix=repo.bring("the tokeniser's files"),
+            looked_in=[str(repo.folder)],
+            space=repo.name,
         )
     return f"tokens-{digest('tokeniser', [digests.of(path) for path in files])[:8]}"
 
 
-def tokeniser(found: Repository) -> Any:
+def tokeniser(repo: Repository) -> Any:
     """Load a repository's tokeniser.
 
     Raises:
         MissingError: it needs a package that is not installed.
         DataError: its files are damaged.
     """
-    transformers = import_package("transformers", found.uri, EXTRA)
+    transformers = import_package("transformers", repo.uri, EXTRA)
     try:
         with quiet():
             return transformers.AutoTokenizer.from_pretrained(
-                str(found.folder), local_files_only=True, trust_remote_code=False
+                str(repo.folder), local_files_only=True, trust_remote_code=False
             )
     except ImportError as error:
         raise MissingError(
-            f"cannot load the tokeniser of space '{found.name}'",
+            f"cannot load the tokeniser of space '{repo.name}'",
             why=" ".join(str(error).split()),
             fix=f'pip install "molspace[{EXTRA}]"',
-            space=found.name,
+            space=repo.name,
         ) from error
     # The set is open: each tokeniser raises what its own parser meets.
     except Exception as error:
         raise DataError(
-            f"cannot load the tokeniser of space '{found.name}'",
-            why=f"'{found.folder}': {' '.join(str(error).split())}",
+            f"cannot load the tokeniser of space '{repo.name}'",
+            why=f"'{repo.folder}': {' '.join(str(error).split())}",
             fix="fetch it again",
-            space=found.name,
+            space=repo.name,
         ) from error
 
 
-def refuse_unfit(found: Repository, info: Mapping[str, Any]) -> None:
+def refuse_unfit(repo: Repository, info: Mapping[str, Any]) -> None:
     """Check what transformers reports of loading, with sizes that do not match ignored.
 
     Raises:
@@ -236,7 +334,7 @@ def refuse_unfit(found: Repository, info: Mapping[str, Any]) -> None:
     shapes = [(key, _sizes(has), _sizes(wants)) for key, has, wants in sorted(sized)]
     if unexpected or missing or shapes:
         raise unfit(
-            found.name, found.folder, missing=missing, unexpected=unexpected, mismatched=shapes
+            repo.name, repo.folder, missing=missing, unexpected=unexpected, mismatched=shapes
         )
 
 
@@ -259,5 +357,6 @@ def quiet() -> Iterator[None]:
             library_logging.enable_progress_bar()
 
 
-def _read(uri: str, name: str, folder: Path) -> Repository:
-    return Repository(uri, name, folder, read_json(folder / "config.json"))
+def _read(request: SpaceRequest, place: str, name: str, folder: Path) -> Repository:
+    config = read_json(folder / "config.json")
+    return Repository(request, f"{SCHEME}:{place}", name, folder, config)

@@ -1,0 +1,89 @@
+"""Families whose models are one checkpoint each: a published file, or one of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from reactions.core.file_digests import DigestCache
+from reactions.core.types import Digest, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.weights.locate import Requirement, WeightsFile, verify
+from reactions.weights.safe_load import find, require
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A file of weights.
+
+    Attributes:
+        space: what the space is called.
+        path: of the file, absolute.
+        published: what is known of it where it is a published one.
+    """
+
+    space: str
+    path: Path
+    published: WeightsFile | None = None
+
+    @property
+    def licence(self) -> str:
+        """Of the weights; "" where unknown."""
+        return self.published.licence if self.published else ""
+
+    def digest(self, digests: DigestCache) -> Digest:
+        """Return the SHA-256 of the file, held against that of the published one.
+
+        Raises:
+            DataError: they differ, or the file cannot be read.
+        """
+        known = self.published or WeightsFile(self.path.name)
+        return verify(self.space, known, self.path, digests)
+
+
+class CheckpointAdapter(Adapter[Checkpoint]):
+    """An adapter whose ``SpaceSpec.source`` is the path of a checkpoint.
+
+    Attributes:
+        published: file name to what is known of it: these can be named without a folder.
+        default: the published file that a bare ``SCHEME:`` names; "" for none.
+    """
+
+    published: ClassVar[Mapping[str, WeightsFile]]
+    default: ClassVar[str] = ""
+
+    def locate(self, request: SpaceRequest) -> Checkpoint:
+        """Find the file that a URI names: a path, or a published name wherever weights lie."""
+        return find_checkpoint(request, self.scheme, self.published, self.default)
+
+    def locate_again(self, spec: SpaceSpec) -> Checkpoint:
+        """Find the file that a description names."""
+        path = Path(spec.source)
+        require(path, spec.name, f"restore it, or {self.scheme}:FILE with another path")
+        return Checkpoint(spec.name, path)
+
+    def digest(self, files: Checkpoint, digests: DigestCache) -> Digest:
+        """Return the SHA-256 of the file."""
+        return files.digest(digests)
+
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return the published file that a URI names by its name alone."""
+        file = self.published.get(self.request(uri).rest or self.default)
+        return () if file is None else (file,)
+
+
+def find_checkpoint(
+    request: SpaceRequest, scheme: str, published: Mapping[str, WeightsFile], default: str
+) -> Checkpoint:
+    """Find a checkpoint; the arguments are as in ``CheckpointAdapter``.
+
+    Raises:
+        MissingError: there is no such file.
+        DataError: a published file is not whole.
+    """
+    wanted = request.rest or default
+    space = request.name or Path(wanted).stem
+    path, known = find(scheme, wanted, space, published, request.locator)
+    return Checkpoint(space, path, known)
