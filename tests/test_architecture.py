@@ -35,16 +35,6 @@ TO_BE_MOVED = {
 }
 """Imports that still point up."""
 
-TO_BE_BROKEN = (
-    {"reactions.encoders.precomputed.files", "reactions.encoders.precomputed.ids"},
-    {
-        "reactions.encoders.audioclip.adapter",
-        "reactions.encoders.registry",
-        "reactions.encoders.wav2clip",
-    },
-)
-"""Files that still import each other in a circle."""
-
 RANK = {unit: (i, j) for i, floor in enumerate(FLOORS) for j, unit in enumerate(floor)}
 
 
@@ -149,12 +139,8 @@ def test_no_files_import_each_other_in_a_circle(trees):
         module_of(path): {module for _, module in imports(tree)} & MODULES
         for path, tree in trees.items()
     }
-    unknown = [
-        " <-> ".join(sorted(circle))
-        for circle in circles(targets)
-        if not any(circle <= known for known in TO_BE_BROKEN)
-    ]
-    assert not unknown, "\n".join(unknown)
+    found = [" <-> ".join(sorted(circle)) for circle in circles(targets)]
+    assert not found, "\n".join(found)
 
 
 def test_ops_never_touch_disk(trees):

@@ -10,11 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import DataError
-from reactions.core.npy import npy_header
 from reactions.encoders.precomputed.ids import ids_of_array, parse_ids
 from reactions.encoders.precomputed.names import id_name
 from reactions.encoders.precomputed.parquet import Parquet as _Parquet
-from reactions.encoders.precomputed.tables import EmbeddingFile, gather, shape_of, unreadable
+from reactions.encoders.precomputed.tables import (
+    EmbeddingFile,
+    gather,
+    npy_of,
+    shape_of,
+    unreadable,
+)
 
 SUFFIXES = (".npy", ".parquet", ".safetensors")
 
@@ -72,19 +77,6 @@ def _mapped(
     """
     try:
         return np.memmap(path, dtype, "r", offset, shape, "F" if order == "F" else "C")
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-
-
-def npy_of(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
-    """Read the header of an npy file, as ``npy_header`` does.
-
-    Raises:
-        DataError: it is damaged, is not an npy file, or holds more, or less, than its header says.
-    """
-    try:
-        with path.open("rb") as stream:
-            return npy_header(stream, path.stat().st_size)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
 

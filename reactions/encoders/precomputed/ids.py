@@ -15,6 +15,7 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_names import nfc
 from reactions.core.local_files import read_text_file
 from reactions.core.types import Modality
+from reactions.encoders.precomputed.tables import npy_of
 
 MAX_IDS_BYTES = 1 << 27
 """A text of ids may have this many bytes, and no more than ``_ID_BYTES`` a row beyond the first
@@ -158,8 +159,6 @@ def read_ids(path: Path, modality: Modality, n: int) -> list[Any]:
 
 
 def _array(path: Path) -> NDArray[Any]:
-    from reactions.encoders.precomputed.files import npy_of
-
     shape, dtype, _, offset = npy_of(path)
     if len([n for n in shape if n != 1]) > 1 or dtype.kind not in "iuUS" or 0 in shape:
         raise DataError(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import DataError, DimensionMismatch, guarded
+from reactions.core.npy import npy_header
 
 FREE_BYTES = 64 << 20
 """What a file may unpack to, whatever its size."""
@@ -133,6 +134,19 @@ def shape_of(path: Path, shape: Sequence[int], dtype: str, is_float: bool) -> tu
     if not is_float:
         raise not_rows(path, f"its elements are {dtype}")
     return int(n), int(d)
+
+
+def npy_of(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
+    """Read the header of an npy file, as ``npy_header`` does.
+
+    Raises:
+        DataError: it is damaged, is not an npy file, or holds more, or less, than its header says.
+    """
+    try:
+        with path.open("rb") as stream:
+            return npy_header(stream, path.stat().st_size)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def check_unpacked(path: Path, declared_bytes: int, what: str) -> None:
