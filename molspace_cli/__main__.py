@@ -130,7 +130,7 @@ def _wants_json() -> bool:
 
 
 def _closed_pipe() -> None:
-    """Leave quietly when whoever reads our output has enough of it."""
+    """Leave quietly when the reader of our output has enough of it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(EXIT_OK)
 

@@ -105,5 +105,5 @@ def _print_fields(console: Console, columns: Sequence[str], rows: Sequence[Seque
 
 
 def is_numeric(cell: str) -> bool:
-    """Tell whether a cell holds numbers, and is aligned like them."""
+    """Return whether a cell holds numbers, and is aligned like them."""
     return not cell.strip("0123456789.,-+%/ ") or cell in ("", "-")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from reactions.store.maintenance import EntryInfo
 
 app = typer.Typer(
-    rich_markup_mode=None, help="What earlier runs left to be found again.", no_args_is_help=True
+    rich_markup_mode=None,
+    help="Results of earlier runs, which are not computed again.",
+    no_args_is_help=True,
 )
 
 
@@ -122,7 +124,9 @@ def gc(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Remove what killed runs left behind and, if asked, entries; bundles stay.

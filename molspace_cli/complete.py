@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 
 def labs(incomplete: str) -> list[str]:
-    """Return built-in labs, and lab files in the folder that was begun."""
+    """Return built-in labs, and lab files in the folder typed so far."""
     known = [path.stem for path in sorted(_LABS.glob("*.toml"))]
     return [*_starting(known, incomplete), *_paths(incomplete, "*.toml")]
 
@@ -45,7 +45,7 @@ def targets(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def bundles(incomplete: str) -> list[str]:
-    """Return the bundles that lie where bundles go by default, and those in the folder begun."""
+    """Return the bundles in the default folder, and those in the folder typed so far."""
     from reactions.core.paths import data_root
 
     known = [str(path.parent) for path in _glob(data_root() / "bundles", f"*/{_RECORD}")]
@@ -55,7 +55,7 @@ def bundles(incomplete: str) -> list[str]:
 
 
 def built_in_tasks() -> list[str]:
-    """Return the names of the evaluation sets that molspace brings: those of their files."""
+    """Return the names of the evaluation sets that come with molspace: those of their files."""
     return sorted(path.stem for path in _TASKS.glob("[!_]*.py"))
 
 
@@ -64,11 +64,11 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
     from importlib.metadata import entry_points
 
     head, comma, last = incomplete.rpartition(",")
-    begun = head.split(",")
+    named = head.split(",")
     installed = entry_points(group="molspace.tasks").names
     own = _names_in("tasks", context.params.get("lab"))
     names = sorted({*built_in_tasks(), *installed, *own})
-    left = [name for name in ([] if comma else ["all"]) + names if name not in begun]
+    left = [name for name in ([] if comma else ["all"]) + names if name not in named]
     return [f"{head}{comma}{name}" for name in _starting(left, last)]
 
 
@@ -81,8 +81,8 @@ def experts(context: typer.Context, incomplete: str) -> list[str]:
 
 def reactions(context: typer.Context, incomplete: str) -> list[str]:
     """Return what the last name of a reaction may become, and ``.rxn`` files."""
-    begun = _NAME.search(incomplete)
-    last = begun[0] if begun else ""
+    match = _NAME.search(incomplete)
+    last = match[0] if match else ""
     head = incomplete[: len(incomplete) - len(last)]
     names = [head + name for name in _starting(_spaces_of(context.params.get("lab")), last)]
     return [*names, *([] if head else _paths(incomplete, "*.rxn"))]

@@ -1,4 +1,4 @@
-"""What a person sees and is asked before a long run."""
+"""The estimate that is shown, and the question that is asked, before a long run."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
             say(f"note: {leak}")
     if not estimate.is_long or yes:
         return
-    for name, usable, found in estimate.corpora:
-        say(f"{name}: {usable:,} usable items of {found:,}")
+    for name, usable, n_items in estimate.corpora:
+        say(f"{name}: {usable:,} usable items of {n_items:,}")
     took = duration(session.seconds(estimate))
     without = ", ".join(("decoding", *estimate.uncounted))
     say(
@@ -50,14 +50,14 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def agree(path: Path, found: Sequence[Mention]) -> bool:
+def agree(path: Path, mentions: Sequence[Mention]) -> bool:
     """Ask a person on a terminal whether to use a lab file that was found by itself."""
     from reactions.labs.trust import listing
 
     if not _somebody_is_there():
         return False
     say(f"{path}, found in the working folder, names what would be fetched, imported or run:")
-    for line in listing(found):
+    for line in listing(mentions):
         say(f"  {line}")
     return typer.confirm("use it, now and as long as it does not change?", default=False, err=True)
 

@@ -41,33 +41,33 @@ def list_data(
     from reactions.labs.inventory import inventory
 
     opened = opening.open_lab(lab, data=data, quiet=quiet, online=online)
-    held = inventory(opened)
+    entries = inventory(opened)
     if as_json:
-        print_json("data", {"lab": opened.label, "data": [one.to_json() for one in held]})
+        print_json("data", {"lab": opened.label, "data": [entry.to_json() for entry in entries]})
         return
     print_table(
         f"lab: {opened.label}",
         ("kind", "name", "found", "expected", "left out", "size", "from"),
         [
             (
-                one.kind,
-                one.name,
-                str(one.found) if one.looked_at else "not looked at",
-                str(one.expected),
-                str(one.bad + one.skipped + one.others),
-                human_bytes(one.size_bytes) if one.size_bytes else "-",
-                one.title or "-",
+                entry.kind,
+                entry.name,
+                str(entry.found) if entry.looked_at else "not looked at",
+                str(entry.expected),
+                str(entry.bad + entry.skipped + entry.others),
+                human_bytes(entry.size_bytes) if entry.size_bytes else "-",
+                entry.title or "-",
             )
-            for one in held
+            for entry in entries
         ],
     )
-    for one in held:
-        for remark in one.reading:
-            print_note(f"{one.name}: {remark}")
-        if one.problem:
-            print_note(f"{one.name}: {one.problem}")
-            if one.fix:
-                print_note(f"  fix: {one.fix}")
+    for entry in entries:
+        for remark in entry.reading:
+            print_note(f"{entry.name}: {remark}")
+        if entry.problem:
+            print_note(f"{entry.name}: {entry.problem}")
+            if entry.fix:
+                print_note(f"  fix: {entry.fix}")
 
 
 @app.command("check")
@@ -90,40 +90,40 @@ def check(
     from reactions.labs.inventory import audit_corpora
 
     opened = opening.open_lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
-    counted, findings = examine(opened)
+    tables, findings = examine(opened)
     findings = audit_corpora(opened) + findings
     if as_json:
         body = {
             "lab": opened.label,
-            "findings": [one.to_json() for one in findings],
-            "embeddings": [one.to_json() for one in counted],
+            "findings": [finding.to_json() for finding in findings],
+            "embeddings": [table.to_json() for table in tables],
         }
         print_json("data_check", body)
     else:
         _print(opened.label, findings)
-        if counted:
-            _print_embeddings(counted)
-    if any(one.kind == "unusable" for one in findings):
+        if tables:
+            _print_embeddings(tables)
+    if any(finding.kind == "unusable" for finding in findings):
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
-def _print_embeddings(counted: Sequence[TableStatistics]) -> None:
+def _print_embeddings(tables: Sequence[TableStatistics]) -> None:
     print_table(
         "embeddings, every row read",
         ("space", "modality", "rows", "dim", "ids", "not finite", "zero", "repeated", "cosine"),
         [
             (
-                one.space,
-                one.modality,
-                str(one.n),
-                str(one.dim),
-                one.ids_from or "none",
-                str(one.n_not_finite),
-                str(one.n_zero),
-                str(one.n_repeated),
-                f"{one.cosine:.3f}",
+                table.space,
+                table.modality,
+                str(table.n),
+                str(table.dim),
+                table.ids_from or "none",
+                str(table.n_not_finite),
+                str(table.n_zero),
+                str(table.n_repeated),
+                f"{table.cosine:.3f}",
             )
-            for one in counted
+            for table in tables
         ],
     )
 
@@ -134,12 +134,18 @@ def _print(label: str, findings: Sequence[Finding]) -> None:
         f"lab: {label}   {count}",
         ("corpus", "finding", "rows", "of", "what"),
         [
-            (one.corpus or "-", one.kind, str(one.count), str(one.total), one.message)
-            for one in findings
+            (
+                finding.corpus or "-",
+                finding.kind,
+                str(finding.count),
+                str(finding.total),
+                finding.message,
+            )
+            for finding in findings
         ],
     )
-    for one in findings:
-        for example in one.examples[:3]:
-            print_note(f"{one.kind}: " + ", ".join(f"{k} {v}" for k, v in example.items()))
-        if one.listed:
-            print_note(f"{one.kind}: all of them in {one.listed}")
+    for finding in findings:
+        for example in finding.examples[:3]:
+            print_note(f"{finding.kind}: " + ", ".join(f"{k} {v}" for k, v in example.items()))
+        if finding.listed:
+            print_note(f"{finding.kind}: all of them in {finding.listed}")

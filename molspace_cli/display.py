@@ -193,7 +193,7 @@ class Plain(Display):
         return ""
 
     def count(self, event: Event) -> None:
-        """Count finished steps; hits told at the start of a plan are none of its steps."""
+        """Count finished steps; hits reported at the start of a plan are none of its steps."""
         if isinstance(event, StepHit) and self._early_hits:
             self._early_hits -= 1
         elif isinstance(event, StepFinished | StepHit):

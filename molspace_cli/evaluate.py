@@ -93,7 +93,7 @@ def evaluate(
 def _possible(
     session: Session, target: Target, tasks: Sequence[Task], quiet: bool
 ) -> tuple[Task, ...]:
-    """Return the tasks that a space can do and whose data are there; tell of the others.
+    """Return the tasks that a space can do and whose data are there; name the others in notes.
 
     Raises:
         MissingError: no task is left.

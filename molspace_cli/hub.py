@@ -59,25 +59,27 @@ def push(
     from reactions.products.bundle import load_bundle
 
     check_repo(repo)
-    found = load_bundle(bundle)
-    scores = () if results is None else read_results(results, found.expression)
-    done = send(found, repo, results=scores, private=private, dry_run=dry_run)
+    loaded = load_bundle(bundle)
+    scores = () if results is None else read_results(results, loaded.expression)
+    pushed = send(loaded, repo, results=scores, private=private, dry_run=dry_run)
     if as_json:
         print_json(
             "push",
             {
-                "repo": done.repo,
-                "url": done.url,
+                "repo": pushed.repo,
+                "url": pushed.url,
                 "sent": not dry_run,
-                "files": [{"name": name, "size_bytes": size} for name, size in done.files.items()],
-                "card": done.card,
+                "files": [
+                    {"name": name, "size_bytes": size} for name, size in pushed.files.items()
+                ],
+                "card": pushed.card,
             },
         )
         return
     if not quiet:
-        listed = ", ".join(f"{name} ({human_bytes(size)})" for name, size in done.files.items())
-        say(f"{'would send' if dry_run else 'sent'} to {done.repo}: {listed}")
-    print_text(done.card if dry_run else done.url, end="" if dry_run else "\n")
+        listed = ", ".join(f"{name} ({human_bytes(size)})" for name, size in pushed.files.items())
+        say(f"{'would send' if dry_run else 'sent'} to {pushed.repo}: {listed}")
+    print_text(pushed.card if dry_run else pushed.url, end="" if dry_run else "\n")
 
 
 def pull(
@@ -94,28 +96,28 @@ def pull(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Bring a bundle from the hub, verify it, and print its path.
+    """Download a bundle from the hub, verify it, and print its path.
 
-    A repository that holds code beside a bundle is refused; whatever else is there is not brought.
+    A repository that holds code beside a bundle is refused; other files are not downloaded.
     The bundle becomes the one that eval and infer use in this folder.
     """
     from reactions.exchange.hub import pull as fetch
 
-    done = fetch(repo, revision=revision, out=out)
-    make_current(done.bundle.path)
+    pulled = fetch(repo, revision=revision, out=out)
+    make_current(pulled.bundle.path)
     if not quiet:
-        say(f"{repo} at {done.commit}: {done.bundle.expression}   lab: {done.bundle.lab}")
+        say(f"{repo} at {pulled.commit}: {pulled.bundle.expression}   lab: {pulled.bundle.lab}")
     if as_json:
         print_json(
             "pull",
             {
                 "repo": repo,
-                "commit": done.commit,
-                "bundle": str(done.bundle.path),
-                "expression": done.bundle.expression,
-                "lab": done.bundle.lab,
-                "digest": done.bundle.digest,
+                "commit": pulled.commit,
+                "bundle": str(pulled.bundle.path),
+                "expression": pulled.bundle.expression,
+                "lab": pulled.bundle.lab,
+                "digest": pulled.bundle.digest,
             },
         )
     else:
-        print_path(done.bundle.path)
+        print_path(pulled.bundle.path)

@@ -88,20 +88,20 @@ def freebind(
     from reactions.core.local_files import expand_user
     from reactions.exchange.import_freebind import import_freebind
 
-    found = import_freebind(
+    imported = import_freebind(
         expand_user(folder),
         spaces.open(),
         name=product,
         out=out,
         on_notice=(lambda remark: None) if quiet else say,
     )
-    if len(found) == 1:
-        make_current(found[0].bundle.path)
+    if len(imported) == 1:
+        make_current(imported[0].bundle.path)
     if as_json:
-        bundles = [_shown(entry.product.name, entry.bundle) for entry in found]
+        bundles = [_shown(entry.product.name, entry.bundle) for entry in imported]
         print_json("import", {"from": "freebind", "bundles": bundles})
         return
-    for entry in found:
+    for entry in imported:
         print_path(entry.bundle.path)
 
 

@@ -42,13 +42,13 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
     from reactions.labs.lab_file import read_chain
 
     files = read_chain(_own_lab(file))
-    found = trust.mentions(files)
+    mentions = trust.mentions(files)
     trust.allow(files)
     if as_json:
-        body = {"path": str(files[0].path), "names": [one.to_json() for one in found]}
+        body = {"path": str(files[0].path), "names": [mention.to_json() for mention in mentions]}
         print_json("lab_allow", body)
         return
-    for line in trust.listing(found):
+    for line in trust.listing(mentions):
         say(f"names {line}")
     say(f"allowed until it changes: {files[0].path}")
 

@@ -36,7 +36,7 @@ def system_error(error: OSError) -> MolspaceError:
 
 
 def error_text(error: MolspaceError) -> str:
-    """Return an error for people: no word longer than anyone reads, the caret in sight."""
+    """Return an error for people: very long words cut, the caret in view."""
     lines = error.lines()
     for i in range(1, len(lines)):
         if _CARET.match(lines[i]):

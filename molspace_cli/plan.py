@@ -59,7 +59,7 @@ def plan(
                 "seed": session.lab.seed,
                 "notices": list(planned.notices),
                 "rows": [count.to_json() for count in planned.rows],
-                "projectors": [one.to_json() for one in planned.projectors],
+                "projectors": [projector.to_json() for projector in planned.projectors],
                 "to_do": totals,
                 "steps": steps,
             },

@@ -85,7 +85,7 @@ def scans(*, quiet: bool = False) -> Callable[[str, int, int], None]:
 
 def downloads(*, quiet: bool = False) -> Callable[[str, int, int], None]:
     """Return what shows downloads: a line that moves on a terminal, else one a file."""
-    begun: set[str] = set()
+    started: set[str] = set()
 
     def moving(what: str, done: int, total: int) -> None:
         share = f"{100 * done // total} % of {human_bytes(total)}" if total else human_bytes(done)
@@ -93,8 +93,8 @@ def downloads(*, quiet: bool = False) -> Callable[[str, int, int], None]:
         _write(f"\r{printable_cell(what)}: {share}   ", end="\n" if ends else "")
 
     def on_progress(what: str, done: int, total: int) -> None:
-        if what not in begun:
-            begun.add(what)
+        if what not in started:
+            started.add(what)
             say(f"{what}: downloading" + (f" {human_bytes(total)}" if total else ""))
 
     if quiet:

@@ -66,35 +66,35 @@ def findings(
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.experiments.findings import SETTINGS, STATEMENTS, measure
 
-    benches = [
+    sessions = [
         opening.open_session(
             lab, seed=seed, precision=precision, device=device, executor=executor, quiet=quiet
         )
         for seed in range(first, first + seeds)
     ]
-    events = benches[0].events  # one display for all seeds
-    benches = [replace(session, events=events) for session in benches]
+    events = sessions[0].events  # one display for all seeds
+    sessions = [replace(session, events=events) for session in sessions]
     if not quiet:
-        say(f"lab: {benches[0].lab.label}")
+        say(f"lab: {sessions[0].lab.label}")
         for line in SETTINGS:
             say(f"note: {line}")
-    found = measure(benches, events=events)
+    measured = measure(sessions, events=events)
     if as_json:
-        print_json("findings", found.to_json())
+        print_json("findings", measured.to_json())
     else:
-        families = list(next(iter(found.scores.values())))
+        families = list(next(iter(measured.scores.values())))
         print_table(
-            f"lab: {found.lab}   means of R@1 (both directions) or accuracy, "
-            f"%, seeds {', '.join(map(str, found.seeds))}",
+            f"lab: {measured.lab}   means of R@1 (both directions) or accuracy, "
+            f"%, seeds {', '.join(map(str, measured.seeds))}",
             ("space", *families),
             [
-                (space, *(f"{row[f]:.1f}" if f in row else "-" for f in families))
-                for space, row in found.scores.items()
+                (space, *(f"{row[family]:.1f}" if family in row else "-" for family in families))
+                for space, row in measured.scores.items()
             ],
         )
         print_table(
-            f"lab: {found.lab}   contrasts, percentage points, 95 % intervals over items and over "
-            "seeds",
+            f"lab: {measured.lab}   contrasts, percentage points, 95 % intervals over items and "
+            "over seeds",
             (
                 "finding",
                 "space",
@@ -109,25 +109,25 @@ def findings(
             ),
             [
                 (
-                    str(v.contrast.finding),
-                    v.contrast.space,
-                    v.contrast.claim,
-                    v.contrast.other,
-                    v.contrast.family,
-                    f"{v.difference.mean:+.2f}",
-                    f"[{v.difference.low:+.2f}, {v.difference.high:+.2f}]",
-                    f"[{v.over_seeds.low:+.2f}, {v.over_seeds.high:+.2f}]",
-                    " ".join(f"{value:+.1f}" for value in v.by_seed),
-                    "yes" if v.holds else "NO",
+                    str(verdict.contrast.finding),
+                    verdict.contrast.space,
+                    verdict.contrast.claim,
+                    verdict.contrast.other,
+                    verdict.contrast.family,
+                    f"{verdict.difference.mean:+.2f}",
+                    f"[{verdict.difference.low:+.2f}, {verdict.difference.high:+.2f}]",
+                    f"[{verdict.over_seeds.low:+.2f}, {verdict.over_seeds.high:+.2f}]",
+                    " ".join(f"{value:+.1f}" for value in verdict.by_seed),
+                    "yes" if verdict.holds else "NO",
                 )
-                for v in found.verdicts
+                for verdict in measured.verdicts
             ],
         )
         for number, statement in STATEMENTS.items():
             print_text(
-                f"({number}) {'holds' if found.holds(number) else 'DOES NOT HOLD'}: {statement}"
+                f"({number}) {'holds' if measured.holds(number) else 'DOES NOT HOLD'}: {statement}"
             )
-    if not all(found.holds(number) for number in STATEMENTS):
+    if not all(measured.holds(number) for number in STATEMENTS):
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
@@ -166,7 +166,7 @@ def _measure(name: str, rows: str | None, running: options.RunOptions, as_json: 
 
     chosen = parse_rows(rows)
     session, quiet = running.open(), running.quiet
-    found = measure(
+    results = measure(
         TABLES[name],
         session,
         chosen,
@@ -176,10 +176,10 @@ def _measure(name: str, rows: str | None, running: options.RunOptions, as_json: 
         ),
     )
     if as_json:
-        print_json(name, found.to_json())
+        print_json(name, results.to_json())
     else:
-        _print_table(found)
-    if not found.n_measured:
+        _print_table(results)
+    if not results.n_measured:
         raise MissingError(
             f"nothing could be measured on lab '{session.lab.name}'",
             why="it lacks the spaces, or the evaluation sets, of all rows",
@@ -192,38 +192,38 @@ def _definition(row: Row) -> str:
     return row.name if row.name == row.reaction else f"{row.name} = {row.reaction}"
 
 
-def _print_table(found: MeasuredTable) -> None:
-    """Print one table a task, then whatever keeps ours from being the paper's figure."""
-    for name, held in found.items.items():
-        columns = found.table.columns_of(name)
+def _print_table(results: MeasuredTable) -> None:
+    """Print one table a task, then the reasons why ours may differ from the paper's figure."""
+    for name, entry in results.items.items():
+        columns = results.table.columns_of(name)
         print_table(
-            f"Table {found.table.number}   {held.task.title}   lab: {found.lab}",
-            ("space", *(head for c in columns for head in (c.title, "paper")), "remark"),
-            [_cells(found, measured, name) for measured in found.rows],
+            f"Table {results.table.number}   {entry.task.title}   lab: {results.lab}",
+            ("space", *(head for column in columns for head in (column.title, "paper")), "remark"),
+            [_cells(results, measured, name) for measured in results.rows],
         )
-        facts = [f"n: {held.n} of {held.expected}", f"the paper's: {found.paper_n(name)}"]
-        if prompts := held.task.templates:
+        facts = [f"n: {entry.n} of {entry.expected}", f"the paper's: {results.paper_n(name)}"]
+        if prompts := entry.task.templates:
             more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
             facts.append(f'prompt: "{prompts[0]}"{more}')
-        print_note("   ".join((*facts, f"lab: {found.lab}", f"seed: {found.seed}")))
-        if lack := held.lack:
+        print_note("   ".join((*facts, f"lab: {results.lab}", f"seed: {results.seed}")))
+        if lack := entry.lack:
             print_note("; ".join(filter(None, (lack.what, lack.why))))
             if lack.fix:
                 print_note(f"  fix: {lack.fix}")
-    for lack, names in found.lacking().items():
+    for lack, names in results.lacking().items():
         print_note(f"{lack.what}: {', '.join(names)}" + (f" ({lack.why})" if lack.why else ""))
         if lack.fix:
             print_note(f"  fix: {lack.fix}")
-    for note in found.notes:
+    for note in results.notes:
         print_note(note)
 
 
-def _cells(found: MeasuredTable, measured: MeasuredRow, task: str) -> list[str]:
-    state, lack = found.state(measured, task), measured.lack
+def _cells(results: MeasuredTable, measured: MeasuredRow, task: str) -> list[str]:
+    state, lack = results.state(measured, task), measured.lack
     blank = {"no modality": "-", "no data": "no data"}.get(state, "")
     cells = [measured.row.name]
-    for column in found.table.columns_of(task):
-        ours, paper = found.ours(measured, column), found.table.paper(measured.row.name, column)
+    for column in results.table.columns_of(task):
+        ours, paper = results.ours(measured, column), results.table.paper(measured.row.name, column)
         cells += [
             blank if ours is None else f"{ours:.2f}",
             "-" if paper is None else f"{paper:.2f}",

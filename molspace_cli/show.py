@@ -37,20 +37,20 @@ def show(
         current = current_bundle(naming="molspace show")
         directory = current.directory
         say_current(current.directory, current.reason)
-    found = load_bundle(directory)
+    loaded = load_bundle(directory)
     if as_json:
-        print_json("bundle", {"path": str(found.path), **found.record})
+        print_json("bundle", {"path": str(loaded.path), **loaded.record})
         return
-    seed = found.record["lab"]["seed"]
+    seed = loaded.record["lab"]["seed"]
     rows = [
-        ("path", str(found.path)),
-        ("reaction", found.expression),
-        ("lab", found.lab if seed is None else f"{found.lab}, seed {seed}"),
-        ("embeds", f"{', '.join(found.space.modalities)} in {found.space.dim} dimensions"),
+        ("path", str(loaded.path)),
+        ("reaction", loaded.expression),
+        ("lab", loaded.lab if seed is None else f"{loaded.lab}, seed {seed}"),
+        ("embeds", f"{', '.join(loaded.space.modalities)} in {loaded.space.dim} dimensions"),
     ]
     rows += [
         (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
-        for name, values in effective_factors(found.space).items()
+        for name, values in effective_factors(loaded.space).items()
     ]
     rows += [
         (
@@ -58,22 +58,22 @@ def show(
             f"{spec['dim']} dimensions, licence {spec['licence'] or '?'}"
             + (", less its modality means" if spec.get("centre") else ""),
         )
-        for spec in found.record["spaces"]
+        for spec in loaded.record["spaces"]
     ]
-    if origin := found.record.get("imported"):
+    if origin := loaded.record.get("imported"):
         n = len(origin["files"])
         rows.append(("imported from", f"{origin['from']}, {n} file{'s' if n > 1 else ''}"))
     else:
         rows += [
             (f"rows {count['modality']}", row_line([count]).removeprefix(f"{count['modality']} "))
-            for count in found.record.get("rows", ())
+            for count in loaded.record.get("rows", ())
         ] or [("rows", "not recorded by the version that made it")]
-        rows += _projectors(found.record.get("projectors", ()))
-    report = found.record.get("quality")
+        rows += _projectors(loaded.record.get("projectors", ()))
+    report = loaded.record.get("quality")
     if report is None:
         rows.append(("held back", "nothing: not measured when it was made"))
-    rows.append(("digest", found.digest))
-    print_table(f"bundle (lab: {found.lab})", ("field", "value"), rows)
+    rows.append(("digest", loaded.digest))
+    print_table(f"bundle (lab: {loaded.lab})", ("field", "value"), rows)
     if report is not None:
         for table in tables(report):
             print_table(*table)
@@ -84,12 +84,12 @@ def show(
 def _projectors(projectors: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Say what projectors were trained with, those with equal numbers in one line."""
     subsets: dict[tuple[str, str], list[str]] = {}
-    for one in projectors:
+    for projector in projectors:
         numbers = (
-            f"hidden width {one['hidden_dim']}, batch {one['batch_size']}, "
-            f"{one['epochs']} epochs" + (" (chosen by rows)" if one["chosen"] else "")
+            f"hidden width {projector['hidden_dim']}, batch {projector['batch_size']}, "
+            f"{projector['epochs']} epochs" + (" (chosen by rows)" if projector["chosen"] else "")
         )
-        subsets.setdefault((one["pair"], numbers), []).append(one["subset"])
+        subsets.setdefault((projector["pair"], numbers), []).append(projector["subset"])
     return [
         (f"trained {pair}", f"{', '.join(names)}: {numbers}")
         for (pair, numbers), names in subsets.items()

@@ -56,25 +56,25 @@ def list_spaces(
 
     from reactions.core.errors import MissingError, MolspaceError
 
-    found = opening.open_lab(lab, weights=weights, online=False)
+    opened = opening.open_lab(lab, weights=weights, online=False)
     specs: list[SpaceSpec] = []
     missing: dict[str, str] = {}
     states: dict[str, str] = {}
-    for name in found.catalogue.names():
+    for name in opened.catalogue.names():
         try:
-            specs.append(found.catalogue.by_name(name))
+            specs.append(opened.catalogue.by_name(name))
         except MissingError as error:
             missing[name] = error.fix or error.what
             states[name] = "no weights on this machine"
         except MolspaceError as error:
             missing[name] = "; ".join(filter(None, (error.what, error.why, error.fix)))
             states[name] = "cannot be used"
-    found.refuse_unused_weights(found.catalogue.names())
+    opened.refuse_unused_weights(opened.catalogue.names())
     if as_json:
         print_json(
             "spaces",
             {
-                "lab": found.label,
+                "lab": opened.label,
                 "spaces": [asdict(spec) for spec in specs],
                 "missing": [{"name": name, "fix": fix} for name, fix in missing.items()],
             },
@@ -86,7 +86,7 @@ def list_spaces(
     ]
     rows += [(name, "-", state, "-", "-", "") for name, state in states.items()]
     print_table(
-        f"lab: {found.label}",
+        f"lab: {opened.label}",
         ("space", "dim", "modalities", "hub", "licence", "revision"),
         rows,
     )
@@ -146,26 +146,28 @@ def fetch(
     """
     from reactions.core.errors import UsageError
     from reactions.encoders.registry import requirements
-    from reactions.weights.download import fetch as bring
+    from reactions.weights.download import fetch as download
     from reactions.weights.locate import WeightLocator, WeightsRepo, digest_cache
 
     opened = opening.open_lab(lab)
-    called, uri = opened.uri_of(name)
-    wanted = requirements(uri)
-    if not wanted:
-        if called == uri:
-            opened.catalogue.by_uri(uri)  # which tells if it means nothing
+    space, uri = opened.uri_of(name)
+    needed = requirements(uri)
+    if not needed:
+        if space == uri:
+            opened.catalogue.by_uri(uri)  # which raises if it means nothing
         raise UsageError(
             f"there is nothing to fetch for '{name}'",
-            why="its weights come with molspace" if called != uri else "it lies on this machine",
+            why="its weights come with molspace" if space != uri else "it lies on this machine",
         )
-    known = {one.repo if isinstance(one, WeightsRepo) else one.name: one.licence for one in wanted}
-    for weights, licence in known.items():
+    licences = {
+        file.repo if isinstance(file, WeightsRepo) else file.name: file.licence for file in needed
+    }
+    for weights, licence in licences.items():
         if licence:
             say(f"{weights}: {_licence(licence)}")
-    found = bring(
-        called,
-        wanted,
+    files = download(
+        space,
+        needed,
         WeightLocator.of_environment(),
         digest_cache(),
         on_progress=downloads(quiet=quiet),
@@ -174,28 +176,28 @@ def fetch(
         print_json(
             "fetch",
             {
-                "space": called,
+                "space": space,
                 "files": [
                     {
-                        "name": one.name,
-                        "path": str(one.path),
-                        "was_there": one.was_there,
-                        "licence": one.licence,
-                        "sha256": one.sha256,
+                        "name": file.name,
+                        "path": str(file.path),
+                        "was_there": file.was_there,
+                        "licence": file.licence,
+                        "sha256": file.sha256,
                     }
-                    for one in found
+                    for file in files
                 ],
             },
         )
         return
-    for one in found:
-        terms = "" if known.get(one.name) else _licence(one.licence)
+    for file in files:
+        terms = "" if licences.get(file.name) else _licence(file.licence)
         if not quiet:
-            state = "was there" if one.was_there else "fetched"
-            say("; ".join(filter(None, (f"{one.name}: {state}", terms))))
-        elif terms and one.licence:
-            say(f"{one.name}: {terms}")
-        print_path(one.path)
+            state = "was there" if file.was_there else "fetched"
+            say("; ".join(filter(None, (f"{file.name}: {state}", terms))))
+        elif terms and file.licence:
+            say(f"{file.name}: {terms}")
+        print_path(file.path)
 
 
 @app.command("doctor")
@@ -236,7 +238,7 @@ def doctor(
             continue
         samples[modality] = corpus.items(0, min(ITEMS, len(corpus)))
     goldens = cache_root() / "goldens"
-    found = examine(
+    findings = examine(
         encoder,
         samples,
         goldens=goldens,
@@ -245,16 +247,27 @@ def doctor(
         for_plans=True,
         began=lambda modality, n: say(f"examining {modality}: {n} samples, several times"),
     )
-    wrong = [one for one in found if one.verdict == "failed"]
+    failed = [finding for finding in findings if finding.verdict == "failed"]
     if as_json:
-        print_json("doctor", {"space": spec.name, "findings": [one.to_json() for one in found]})
+        print_json(
+            "doctor", {"space": spec.name, "findings": [finding.to_json() for finding in findings]}
+        )
     else:
         print_table(
-            f"{spec.name}: {len(wrong)} wrong" if wrong else f"{spec.name}: fit for use",
+            f"{spec.name}: {len(failed)} wrong" if failed else f"{spec.name}: fit for use",
             ("check", "modality", "verdict", "found", "advice"),
-            [(f.check, f.modality or "-", f.verdict, f.value, f.advice) for f in found],
+            [
+                (
+                    finding.check,
+                    finding.modality or "-",
+                    finding.verdict,
+                    finding.value,
+                    finding.advice,
+                )
+                for finding in findings
+            ],
         )
-    if wrong:
+    if failed:
         raise typer.Exit(EXIT_STEP_FAILED)
 
 

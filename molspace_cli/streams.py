@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 UNWRITABLE = {errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""What a disk says that takes no more; a closed pipe (EPIPE) means something else on stdout."""
+"""Errors of a disk that is full or fails; a closed pipe (EPIPE) means something else on stdout."""
 
 
 class Forgiving:

@@ -29,7 +29,7 @@ def asks_for_help(error: Exception) -> bool:
 
 
 def is_abort(error: Exception) -> bool:
-    """Return whether a person broke off a question, by Ctrl-C or at the end of the input."""
+    """Return whether a person cancelled a question, by Ctrl-C or at the end of the input."""
     return type(error).__name__ == "Abort"
 
 
@@ -137,10 +137,10 @@ def _no_such_option(option: str, path: str, command: Any) -> UsageError:
 
 
 def _leaves(commands: Sequence[Any]) -> list[Any]:
-    found: list[Any] = []
+    leaves: list[Any] = []
     for command in commands:
-        found += [command, *_leaves(list(getattr(command, "commands", {}).values()))]
-    return found
+        leaves += [command, *_leaves(list(getattr(command, "commands", {}).values()))]
+    return leaves
 
 
 def _no_such_command(name: str, path: str, command: Any) -> UsageError:

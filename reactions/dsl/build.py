@@ -154,31 +154,31 @@ class _Builder:
         word, _, expert, *rest = children
         kind = Dr if _is(word, "DR") else Cr
         factor_name = kind.factor_option
-        given: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         spans: dict[str, Span] = {}
         for option in (child for child in rest if _is(child, "option")):
             name_token, _, value = _children(option)
             name = str(name_token)
             if name not in (factor_name, "data", "recipe", "centre"):
                 raise self.unknown_option(kind, name, _span(name_token))
-            if name in given:
+            if name in options:
                 raise self.source.error(
                     f"'{name}' is given twice", _span(name_token), fix="give it once"
                 )
             with self.located(_span(value)):
                 if name == factor_name:
-                    given[name] = self.factors(name, value)
+                    options[name] = self.factors(name, value)
                 elif name == "data":
-                    given[name] = self.modalities(value)
+                    options[name] = self.modalities(value)
                 else:
-                    given[name] = self.word(name, value)
-                option_of(name, given[name])  # a mistake in it is reported at its own place
+                    options[name] = self.word(name, value)
+                option_of(name, options[name])  # a mistake in it is reported at its own place
             spans[name] = _span(value)
         space = self.expression(expert)
         with self.located(_span(node)):
-            if "lambda" in given:  # a keyword of Python
-                given["lambda_"] = given.pop("lambda")
-            return kind(space, **given, span=_span(node), spans=spans)
+            if "lambda" in options:  # a keyword of Python
+                options["lambda_"] = options.pop("lambda")
+            return kind(space, **options, span=_span(node), spans=spans)
 
     def unknown_option(self, kind: type[Dr | Cr], name: str, span: Span) -> LanguageError:
         options = (kind.factor_option, "data", "recipe", "centre")

@@ -207,7 +207,7 @@ class _Checker:
             located = scope.source.error(
                 error.what, span, why=error.why, fix=error.fix, **error.fields
             )
-            # What is missing or broken lies outside the text, and scripts tell these apart.
+            # What is missing or broken lies outside the text, and scripts distinguish these.
             located.exit_code = error.exit_code
             raise located from None
 
@@ -274,7 +274,7 @@ class _Checker:
             if node.tuned in ("image", "text"):
                 self.notices.append(
                     f"Ft({node.tuned}~{node.paired}) tunes the {node.tuned} encoder; the paper "
-                    "tunes neither image nor text, lest their alignment suffer"
+                    "tunes neither image nor text, to keep their alignment"
                 )
             space = types.Tuned("ft", base.space, (node.tuned, node.paired))
         else:

@@ -106,13 +106,13 @@ class _Mistake:
 
     @functools.cached_property
     def open_parentheses(self) -> list[Span]:
-        found: list[Span] = []
+        spans: list[Span] = []
         for token in self.tokens[: self.position]:
             if token.type == "LPAR":
-                found.append(span_of(token))
+                spans.append(span_of(token))
             elif token.type == "RPAR":
-                found.pop()
-        return found
+                spans.pop()
+        return spans
 
     @property
     def expected(self) -> str:
@@ -288,7 +288,7 @@ def _forgotten_operator(m: _Mistake) -> LanguageError | None:
     if m.kind() == "AMP":
         return m.error(
             "no combination before '&'",
-            why="'&' joins combinations (Cr) of one stage, and here is none to join",
+            why="'&' joins combinations (Cr) of one stage, and there is none to join here",
             fix=m.rewritten("+"),
         )
     return None

@@ -102,13 +102,13 @@ class Experts:
         option = node.factor_option
         span = node.spans.get(option, node.span or _HERE)
         defaults = {name: self.defaults.of(node.op, name) for name in shared}
-        given = node.factors
-        if given is None:
+        factors = node.factors
+        if factors is None:
             return tuple(defaults.items())
-        if isinstance(given, float):
-            return tuple((name, given) for name in shared)
-        ordered = [item for item in given if isinstance(item, float)]
-        named = dict(item for item in given if not isinstance(item, float))
+        if isinstance(factors, float):
+            return tuple((name, factors) for name in shared)
+        ordered = [item for item in factors if isinstance(item, float)]
+        named = dict(item for item in factors if not isinstance(item, float))
         for name in named:
             if name not in shared:
                 raise source.error(
@@ -140,27 +140,27 @@ def shares_of(source: Source, members: Sequence[Dr | Cr]) -> list[float]:
         LanguageError: a weight where there is nothing to share, or on some only.
     """
     weights = [member.weight if isinstance(member, Cr) else None for member in members]
-    given = [weight for weight in weights if weight is not None]
-    if not given:
+    weighed = [weight for weight in weights if weight is not None]
+    if not weighed:
         return [1 / len(members)] * len(members)
     if len(members) == 1:
         raise source.error(
             "a weight on a lone Cr",
             members[0].span or _HERE,
             why="weights divide a stage among its experts, and this one has it all",
-            fix=f"for its share of the product say sigma={print_number(min(1.0, given[0]))}",
+            fix=f"for its share of the product say sigma={print_number(min(1.0, weighed[0]))}",
         )
-    if len(given) < len(members):
+    if len(weighed) < len(members):
         bare = members[weights.index(None)]
         raise source.error(
             "a Cr without a weight beside one with",
             bare.span or _HERE,
             why="a stage gives weights to all its experts or to none",
-            fix=f"{print_number(given[0])}*{bare}",
+            fix=f"{print_number(weighed[0])}*{bare}",
         )
-    largest = max(given)  # the sum of huge weights could overflow
-    total = sum(weight / largest for weight in given)
-    return [weight / largest / total for weight in given]
+    largest = max(weighed)  # the sum of huge weights could overflow
+    total = sum(weight / largest for weight in weighed)
+    return [weight / largest / total for weight in weighed]
 
 
 def _list(names: Sequence[str]) -> str:

@@ -49,14 +49,14 @@ def miss(step: Step, entries: Sequence[Manifest]) -> str:
             entry.key,
         ),
     )
-    found = _differences(step, nearest, by_key)
-    if not found:  # the same preimage under another key: the hash itself was changed
+    differences = _differences(step, nearest, by_key)
+    if not differences:  # the same preimage under another key: the hash itself was changed
         return "the way keys are made changed"
     walked = _walk(nearest.preimage, preimage)
     if sum(_ABSENT in (old, new) for _, old, new in walked) > _UNLIKE:
         return f"no earlier {step.kind} step like it"
-    more = len(found) - _MAX_DIFFERENCES
-    return "; ".join(found[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+    more = len(differences) - _MAX_DIFFERENCES
+    return "; ".join(differences[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
 
 
 class _Lab:

@@ -178,7 +178,7 @@ def _flush(stream: IO[Any]) -> None:
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Lend a new folder under ``parent``; what was not published from it is removed after.
 
-    The folder is locked while it is lent, so that ``is_idle`` can tell it from debris.
+    The folder is locked while it is lent, so that ``is_idle`` can distinguish it from debris.
     """
     parent.mkdir(parents=True, exist_ok=True)
     path = parent / uuid.uuid4().hex

@@ -4,7 +4,7 @@ The index is a text file, a line an entry: its key, and the digest of its preima
 corpus. It is a cache of what the manifests say. Several processes append to it at once, and
 other versions of molspace publish entries without it: so an entry that is not listed is looked
 up in its manifest and listed then, a line that cannot be read counts as missing, and what a
-line says is held against the manifest by whoever uses it.
+line says is checked against the manifest before it is used.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class ShardedRows:
 
     def __getstate__(self) -> dict[str, Any]:
         # By the files' paths: what is open here stays here, and so does the hold on the entry.
-        # Whoever runs a plan holds its entries for as long as other processes work for it.
+        # The process that runs a plan holds its entries while other processes work for it.
         return {**self.__dict__, "_opened": OrderedDict(), "_owner": None}
 
     def __repr__(self) -> str:

@@ -74,7 +74,7 @@ class Store:
     # --- reading ---------------------------------------------------------------------
 
     def has(self, key: Digest) -> bool:
-        """Tell cheaply whether there is an entry; ``lookup`` may still find it damaged.
+        """Return, at little cost, whether there is an entry; ``lookup`` may still find it damaged.
 
         Raises:
             StoreError: the store is of another version, or cannot be read.
@@ -342,7 +342,7 @@ class Store:
             write_json(folder / MANIFEST_JSON, manifest.to_json())
             target = self._layout.entry(key)
             if not publish(folder, target) and not (target / MANIFEST_JSON).is_file():
-                # Somebody's broken folder holds the name: put it aside and try once more.
+                # A broken folder has the name: put it aside and try once more.
                 self._quarantine(target, ["its manifest is missing"])
                 publish(folder, target)
             self.index.add(key, manifest.kind, manifest.preimage)
