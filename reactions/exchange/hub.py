@@ -23,14 +23,12 @@ from reactions.products import bundle as bundles
 from reactions.products import bundle_dir
 from reactions.products.bundle import PROJECTORS, RECORD, Bundle
 from reactions.products.bundle_folder import locked_folder
+from reactions.products.parts import is_part_file
 from reactions.weights.hub import hub_cache, hub_snapshot
 from reactions.weights.hub_answers import check_commit, checked_answers
 from reactions.weights.locate import offline
 
 CARD = "README.md"
-FILES = (CARD, RECORD, PROJECTORS)
-"""What a repository of ours holds, beside the hub's own ``.gitattributes``."""
-
 _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _REVISION = re.compile(r"\w[\w./-]*")
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+).*")
@@ -109,17 +107,19 @@ def push(
     """
     check_repo(repo)
     with _staging(None) as folder:
-        shutil.copyfile(bundle.path / PROJECTORS, folder / PROJECTORS)
+        for name in bundle.files:
+            shutil.copyfile(bundle.path / name, folder / name)
         body = _portable(bundle)
         (folder / RECORD).write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
         card = model_card(bundles.load_bundle(folder), repo, results)
         (folder / CARD).write_text(card, encoding="utf-8")
-        files = {name: (folder / name).stat().st_size for name in FILES}
-        url = "" if dry_run else _send(folder, repo, bundle.expression, private)
+        names = (CARD, RECORD, *bundle.files)
+        files = {name: (folder / name).stat().st_size for name in names}
+        url = "" if dry_run else _send(folder, names, repo, bundle.expression, private)
     return Pushed(repo, card, files, url)
 
 
-def _send(folder: Path, repo: str, expression: str, private: bool) -> str:
+def _send(folder: Path, names: Sequence[str], repo: str, expression: str, private: bool) -> str:
     if setting := offline():
         raise MissingError(
             f"cannot push to {repo}",
@@ -128,14 +128,18 @@ def _send(folder: Path, repo: str, expression: str, private: bool) -> str:
         )
     hub = _library().HfApi()
     with _explained(f"cannot push to {repo}"):
+        stale: list[str] = []  # parts of the bundle that was there, if this one has fewer
         if hub.repo_exists(repo):
-            _check_foreign(repo, hub.list_repo_files(repo))
+            there = hub.list_repo_files(repo)
+            _check_foreign(repo, there)
+            stale = [name for name in there if is_part_file(name) and name not in names]
         else:
             hub.create_repo(repo, private=private, exist_ok=True)
         done = hub.upload_folder(
             repo_id=repo,
             folder_path=str(folder),
-            allow_patterns=list(FILES),
+            allow_patterns=list(names),
+            delete_patterns=stale or None,
             commit_message=f"molspace: {expression}"[:200],
         )
     return str(getattr(done, "commit_url", "") or f"https://huggingface.co/{repo}")
@@ -166,7 +170,7 @@ def _check_foreign(repo: str, names: Sequence[str]) -> None:
     """
     if RECORD in names:
         return
-    weights = sorted(n for n in names if n.lower().endswith(_WEIGHTS) and n != PROJECTORS)
+    weights = sorted(n for n in names if n.lower().endswith(_WEIGHTS) and not _is_bundles(n))
     if weights:
         raise BundleError(
             f"{repo} holds something else than a bundle",
@@ -200,9 +204,9 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
         raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
     if out is not None and exists(out):
         bundles.check_replaceable(out)  # now, not after a download
-    snapshot, commit = _download(repo, revision)
+    snapshot, names, commit = _download(repo, revision)
     with _staging(out.parent if out is not None else None) as folder:
-        for name in (RECORD, PROJECTORS):
+        for name in names:
             shutil.copyfile(snapshot / name, folder / name)
         digest_ = bundles.load_bundle(folder).digest
         directory = out or bundle_dir.default_directory(repo.rpartition("/")[2], digest_)
@@ -210,8 +214,8 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
     return Pulled(bundles.load_bundle(directory), commit)
 
 
-def _download(repo: str, revision: str) -> tuple[Path, str]:
-    """Return a folder in the hub's cache that holds the bundle's files, and the commit."""
+def _download(repo: str, revision: str) -> tuple[Path, list[str], str]:
+    """Return a folder in the hub's cache, which files in it are the bundle's, and the commit."""
     if setting := offline():
         snapshot = hub_snapshot(repo, revision, hub_cache())
         if snapshot is None:
@@ -220,31 +224,41 @@ def _download(repo: str, revision: str) -> tuple[Path, str]:
                 why=f"offline mode is on ({setting}), and it is not in the hub's cache",
                 fix="unset it, or copy the bundle's folder here",
             )
-        _check_files(repo, [p.relative_to(snapshot).as_posix() for p in _files(snapshot)])
-        return snapshot, snapshot.name
+        names = [path.relative_to(snapshot).as_posix() for path in _files(snapshot)]
+        return snapshot, _bundle_files(repo, names), snapshot.name
     library = _library()
     with _explained(f"cannot pull {repo}"):
         info = library.HfApi().model_info(repo, revision=revision or None)
         names = [str(entry.rfilename) for entry in info.siblings or ()]
     commit = check_commit(info.sha, repo)
-    _check_files(repo, names)
+    names = _bundle_files(repo, names)
     with _explained(f"cannot pull {repo}"), checked_answers(repo):
         # By commit: between the look at the files and the download it must not move. Nothing
-        # but these two is brought, whatever else is there.
+        # but a bundle's files is brought, whatever else is there.
         folder = library.snapshot_download(
             repo,
             revision=commit,
             cache_dir=hub_cache(),
-            allow_patterns=[RECORD, PROJECTORS],
+            allow_patterns=names,
         )
-    return Path(folder), commit
+    return Path(folder), names, commit
+
+
+def _is_bundles(name: str) -> bool:
+    """Return whether a file is named as one of a bundle's."""
+    return name in (RECORD, PROJECTORS) or is_part_file(name)
 
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def _check_files(repo: str, names: Sequence[str]) -> None:
+def _bundle_files(repo: str, names: Sequence[str]) -> list[str]:
+    """Return which files of a repository are a bundle's.
+
+    Raises:
+        BundleError: it holds none, or code beside it.
+    """
     missing = [name for name in (RECORD, PROJECTORS) if name not in names]
     if missing:
         raise BundleError(
@@ -257,11 +271,12 @@ def _check_files(repo: str, names: Sequence[str]) -> None:
     if code:
         raise BundleError(
             f"{repo} holds more than a bundle",
-            why=f"there is {_listed(code)}; a bundle is {RECORD} and {PROJECTORS}, and "
+            why=f"there is {_listed(code)}; a bundle is {RECORD} and .safetensors files, and "
             "nothing in it can run",
             fix="ask its author to remove them",
             files=code,
         )
+    return [name for name in names if _is_bundles(name)]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from reactions.core.types import (
     Leaf,
     Modality,
     Prepared,
+    Space,
     SpaceSpec,
     StagedEncoder,
 )
@@ -37,8 +38,9 @@ from reactions.products.tree import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from reactions.products.fuse import Heads, Means
+    from reactions.products.parts import Parts
 
 WINDOW_ITEMS: Final = 256
 WINDOW_BYTES: Final = 64 << 20
@@ -48,7 +50,7 @@ LoadEncoder = Callable[[SpaceSpec, str], Encoder]
 
 
 class LoadedParts:
-    """The encoders and projectors of a target on one device, loaded when needed and then kept.
+    """The encoders and trained parts of a target on one device, loaded when needed and then kept.
 
     Several embedders, one after another or in several threads, may share them: factors and
     experts are not part of what is loaded.
@@ -64,8 +66,7 @@ class LoadedParts:
         self._target = target
         self._load_encoder = load_encoder
         self._encoders: dict[Leaf, Encoder] = {}
-        self._heads: Heads | None = None
-        self._means: Means | None = None
+        self._trained: Parts | None = None
         self._lock = threading.RLock()
 
     def encoder(self, leaf: Leaf) -> Encoder:
@@ -75,25 +76,18 @@ class LoadedParts:
                 self._encoders[leaf] = self._load_encoder(leaf.spec, self.device)
             return self._encoders[leaf]
 
-    def heads(self) -> Heads:
-        """Return the projectors."""
+    def trained(self) -> Parts:
+        """Return the trained parts."""
         with self._lock:
-            if self._heads is None:
-                self._heads = self._target.heads(self.device)
-            return self._heads
-
-    def means(self) -> Means:
-        """Return the means of centred spaces."""
-        with self._lock:
-            if self._means is None:
-                self._means = self._target.means(self.device)
-            return self._means
+            if self._trained is None:
+                self._trained = self._target.parts(self.device)
+            return self._trained
 
     def release(self) -> None:
         """Forget everything; what is needed again is loaded again."""
         with self._lock:
             self._encoders.clear()
-            self._heads = self._means = None
+            self._trained = None
         if self.device.startswith("cuda"):
             import torch
 
@@ -223,8 +217,7 @@ class Embedder:
             DataError: weights are damaged.
         """
         self._towers(modality)
-        self._parts.heads()
-        self._parts.means()
+        self._parts.trained()
 
     def batch_size(self, modality: Modality) -> BatchSize:
         """Return the size of the next batch: that of the leaf that takes the fewest at once."""
@@ -260,14 +253,13 @@ class Embedder:
 
         from reactions.products.fuse import fuse
 
-        heads, means = self._parts.heads(), self._parts.means()
         by_tower = zip(self._towers(modality), zip(*inputs, strict=True), strict=True)
-        rows = {
+        rows: dict[Space, Tensor] = {
             tower.leaf: torch.from_numpy(tower.forward(modality, list(values))).to(self.device)
             for tower, values in by_tower
         }
         with torch.inference_mode():
-            fused = fuse(self.target.space, modality, rows, heads, self._adjustment, means)
+            fused = fuse(self.target.space, modality, rows, self._parts.trained(), self._adjustment)
         embeddings: NDArray[np.float32] = fused.cpu().numpy()
         return embeddings
 

@@ -1,13 +1,17 @@
 """A product on disk: a directory that describes itself and is verified when it is read.
 
-``bundle.json`` holds the reaction, its spaces, factors and provenance;
-``projectors.safetensors`` the trained heads. No base weights, and nothing pickled.
+``bundle.json`` holds the reaction, its spaces, factors and provenance, and size and digest of
+each file beside it; ``projectors.safetensors`` the trained heads and means;
+``part-0.safetensors``, ... a trained part of another kind each. No base weights, and nothing
+pickled.
+
+Format 1 has no parts of other kinds, and is written wherever there are none; format 2 has some.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from reactions.core.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.core.hashing import bytes_digest, digest, file_digest
 from reactions.core.local_files import exists, is_file
-from reactions.core.types import Fusion, Space, leaves
-from reactions.products.bundle_fields import check_fields, load_means, mean_sizes, spec_record
+from reactions.core.types import Space, leaves
+from reactions.products.bundle_fields import check_fields, spec_record
 from reactions.products.bundle_folder import (
     PROJECTORS,
     RECORD,
@@ -27,23 +31,21 @@ from reactions.products.bundle_folder import (
     staging_folder,
     write_file,
 )
+from reactions.products.bundle_parts import check_part_files, load_parts
 from reactions.products.bundle_record import (
     FORMAT,
     MALFORMED,
-    head_places,
-    read_file_entry,
+    read_files,
     read_record,
     read_space,
     read_spec,
 )
-from reactions.products.bundle_tensors import check_tensors, check_values
+from reactions.products.parts import Parts, is_part_file, part_file
 from reactions.products.tree import mixtures, tree_from_json, tree_to_json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from reactions.products.fuse import Heads, Means
 
 _QUICK_BYTES = 1 << 30
 
@@ -90,55 +92,18 @@ class Bundle:
         """Digest of the record, and through it of every file."""
         return str(self.record["digest"])
 
-    def heads(self, device: str = "cpu") -> Heads:
-        """Load the projectors, in eval mode, onto a device.
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that hold what was trained, sorted."""
+        return tuple(sorted(self.record["files"]))
+
+    def parts(self, device: str = "cpu") -> Parts:
+        """Load what was trained, projectors in eval mode, onto a device.
 
         Raises:
             BundleError: a tensor is missing, misshapen or not finite.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        from reactions.ops.heads import load_head
-        from reactions.ops.projector import Head
-
-        path = self.path / PROJECTORS
-        try:
-            # Once more, as the file may be another by now: shapes cost memory.
-            check_tensors(path, head_places(self.record, self.space), mean_sizes(self.space))
-            tensors = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise BundleError(f"cannot read {path}", why=str(error)) from None
-        heads: dict[tuple[Fusion, int], list[Head]] = {}
-        for index, (fusion, i) in enumerate(mixtures(self.space)):
-            recipe = fusion.experts[i].recipe
-            loaded = heads[fusion, i] = []
-            for subset in self.record["mixtures"][index]["subsets"]:
-                prefix = f"{index}.{subset}."
-                state = {
-                    name.removeprefix(prefix): tensor
-                    for name, tensor in tensors.items()
-                    if name.startswith(prefix)
-                }
-                for name, tensor in state.items():
-                    check_values(self.path, f"{prefix}{name}", tensor)
-                try:
-                    head = load_head(recipe, state)
-                except (LookupError, RuntimeError, ValueError) as error:
-                    raise BundleError(
-                        f"{self.path}: projector {prefix.rstrip('.')} is not whole",
-                        why=" ".join(str(error).split()),
-                    ) from None
-                loaded.append(head.to(device))
-        return heads
-
-    def means(self, device: str = "cpu") -> Means:
-        """Load the means of the spaces that are centred, onto a device.
-
-        Raises:
-            BundleError: one is missing, misshapen or not finite.
-        """
-        return load_means(self.path / PROJECTORS, self.space, device)
+        return load_parts(self.path, self.record, self.space, device)
 
 
 def with_sources(bundle: Bundle, sources: Mapping[str, str]) -> Bundle:
@@ -169,6 +134,7 @@ def describe(
     settings: Mapping[str, Any],
     step_keys: Mapping[str, str],
     version: str,
+    parts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the record of a bundle, without the digests of its files.
 
@@ -180,9 +146,11 @@ def describe(
         settings: hyper-parameters, for people.
         step_keys: label to key of every train step: its provenance.
         version: of molspace.
+        parts: kind, node (its path, as in ``tree.nodes``) and description ("about") of each trained
+            part in a file of its own.
     """
     return {
-        "format": FORMAT,
+        "format": 2 if parts else 1,
         "expression": expression,
         "dim": space.dim,
         "modalities": list(space.modalities),
@@ -196,6 +164,7 @@ def describe(
         "settings": dict(settings),
         "steps": dict(step_keys),
         "molspace": version,
+        **({"parts": [dict(part) for part in parts]} if parts else {}),
     }
 
 
@@ -211,7 +180,8 @@ def write_bundle(
         directory: the bundle's own directory; an existing bundle there is replaced, and
             comes back if that fails.
         record: from ``describe``.
-        tensors: ``<mixture>.<subset>.<tensor>`` to array.
+        tensors: ``<mixture>.<subset>.<tensor>`` and ``mean.<space>.<modality>`` to array;
+            ``part.<position>.<tensor>`` of what has a file of its own.
 
     Returns:
         ``directory``.
@@ -222,10 +192,20 @@ def write_bundle(
     """
     from safetensors.numpy import save
 
-    blob = save(dict(sorted(tensors.items())))
+    by_file: dict[str, dict[str, NDArray[np.float32]]] = {PROJECTORS: {}}
+    for name, array in sorted(tensors.items()):
+        file, own_name = PROJECTORS, name
+        if name.startswith("part."):
+            _, position, own_name = name.split(".", 2)
+            file = part_file(int(position))
+        by_file.setdefault(file, {})[own_name] = array
+    blobs = {file: save(own) for file, own in by_file.items()}
     body = {
         **record,
-        "files": {PROJECTORS: {"size_bytes": len(blob), "sha256": bytes_digest(blob)}},
+        "files": {
+            file: {"size_bytes": len(blob), "sha256": bytes_digest(blob)}
+            for file, blob in blobs.items()
+        },
     }
     body["digest"] = digest("bundle", body)
     try:
@@ -234,7 +214,8 @@ def write_bundle(
             check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         with staging_folder(directory) as staging:
-            write_file(staging / PROJECTORS, blob)
+            for file, blob in blobs.items():
+                write_file(staging / file, blob)
             write_file(staging / RECORD, json.dumps(body, indent=1, sort_keys=True).encode())
             replace(staging, directory)
     except OSError as error:
@@ -286,7 +267,7 @@ def load_bundle(path: str | Path) -> Bundle:
     directory = Path(path)
     if directory.name == RECORD:
         directory = directory.parent
-    record_path, projectors = directory / RECORD, directory / PROJECTORS
+    record_path = directory / RECORD
     try:
         restore(directory)
         if not exists(record_path):
@@ -296,17 +277,21 @@ def load_bundle(path: str | Path) -> Bundle:
                 fix="give a folder that react printed",
             )
         record = read_record(record_path)
-        size_bytes, sha256 = read_file_entry(record)
-        _verify_size(projectors, size_bytes)
+        files = read_files(record)
+        _refuse_strangers(directory, files)
+        for name, file in files.items():
+            _verify_size(directory / name, file.size_bytes)
         space = read_space(record)
         check_fields(record)
         try:
-            check_tensors(projectors, head_places(record, space), mean_sizes(space))
+            check_part_files(directory, record, space)
         except BundleError:
-            if size_bytes <= _QUICK_BYTES:  # damaged rather than made so: then that is what to say
-                _verify_digest(projectors, sha256)
+            for name, file in files.items():
+                if file.size_bytes <= _QUICK_BYTES:
+                    _verify_digest(directory / name, file.sha256)  # damaged, not made so
             raise
-        _verify_digest(projectors, sha256)
+        for name, file in files.items():
+            _verify_digest(directory / name, file.sha256)
     except OSError as error:
         raise BundleError(f"cannot read {directory}", why=error.strerror or str(error)) from None
     except UsageError as error:  # what the language would refuse, too
@@ -316,6 +301,16 @@ def load_bundle(path: str | Path) -> Bundle:
         why = str(error) if type(error) is ValueError else repr(error)
         raise BundleError(f"{record_path} is incoherent", why=why[:500]) from None
     return Bundle(directory, record, space)
+
+
+def _refuse_strangers(directory: Path, files: Collection[str]) -> None:
+    for path in sorted(directory.glob("part-*")):
+        if is_part_file(path.name) and path.name not in files:
+            raise BundleError(
+                f"{path} belongs to another bundle",
+                why=f"{RECORD} does not name it",
+                fix="remove it, or get the bundle again",
+            )
 
 
 def _verify_size(path: Path, size_bytes: int) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import BundleError
+from reactions.products.parts import is_part_file
 
 RECORD = "bundle.json"
 PROJECTORS = "projectors.safetensors"
@@ -63,7 +64,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 def check_replaceable(directory: Path) -> None:
     """Refuse to replace what is not ours: it would be deleted (BundleError)."""
     present = {path.name for path in directory.iterdir()} if directory.is_dir() else {"a file"}
-    foreign = sorted(present - {RECORD, PROJECTORS})
+    foreign = sorted(name for name in present - {RECORD, PROJECTORS} if not is_part_file(name))
     if foreign or (present and RECORD not in present):
         raise BundleError(
             f"{directory} holds something else than a bundle",

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,13 @@ from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
 from reactions.dsl.values import anchors_of, check_modality, check_recipe, factor_of, weight_of
 from reactions.products.bundle_folder import PROJECTORS
 from reactions.products.bundle_tensors import HeadPlace
+from reactions.products.parts import PartFile, part_file, read_part
 from reactions.products.tree import coefficients, mixtures, tree_from_json
 
-FORMAT = 1
+FORMAT = 2
+"""The newest that is read."""
+
+MAX_PARTS = 256
 MAX_RECORD_BYTES = 8 << 20
 MAX_DIM = 1 << 20
 _MAX_DEPTH = 4 * MAX_STAGES
@@ -119,6 +123,7 @@ def read_space(record: Mapping[str, Any]) -> Space:
             f"reaction gives {space.dim} of {list(space.modalities)}"
         )
     _check_mixtures(record["mixtures"], space)
+    read_parts(record, space)
     _check_rest(record)
     return space
 
@@ -136,22 +141,60 @@ def head_places(record: Mapping[str, Any], space: Space) -> list[HeadPlace]:
     return places
 
 
-def read_file_entry(record: Mapping[str, Any]) -> tuple[int, str]:
-    """Return size and SHA-256 of the one file that a record may name.
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """What a record says of a file beside it."""
+
+    size_bytes: int
+    sha256: str
+
+
+def read_files(record: Mapping[str, Any]) -> dict[str, FileEntry]:
+    """Return the files that a record names: that of the projectors, and one a part.
 
     Raises:
         ValueError: it names others, or not so.
     """
     files = _a_mapping("files", record["files"])
-    if set(files) != {PROJECTORS}:
-        raise ValueError(f"it names the files {sorted(files)!r:.200}, not {PROJECTORS}")
-    entry = _a_mapping(PROJECTORS, files[PROJECTORS])
+    names = [PROJECTORS, *(part_file(i) for i in range(len(_parts(record))))]
+    if set(files) != set(names):
+        raise ValueError(f"it names the files {sorted(files)!r:.200}, not {', '.join(names)}")
+    return {name: _file_entry(name, files[name]) for name in names}
+
+
+def _file_entry(name: str, entry: Any) -> FileEntry:
+    entry = _a_mapping(name, entry)
     size_bytes, sha256 = entry["size_bytes"], entry["sha256"]
     if type(size_bytes) is not int or size_bytes < 0:
-        raise ValueError(f"{PROJECTORS} has {size_bytes!r:.40} bytes")
+        raise ValueError(f"{name} has {size_bytes!r:.40} bytes")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise ValueError(f"{PROJECTORS} has no SHA-256")
-    return size_bytes, sha256
+        raise ValueError(f"{name} has no SHA-256")
+    return FileEntry(size_bytes, sha256)
+
+
+def read_parts(record: Mapping[str, Any], space: Space) -> list[PartFile]:
+    """Return the trained parts that lie in files of their own.
+
+    Raises:
+        ValueError: one is of an unknown kind, or two belong to one node.
+        MALFORMED: the same, of the wrong make.
+    """
+    parts = [read_part(i, entry, space) for i, entry in enumerate(_parts(record))]
+    nodes = [part.node for part in parts]
+    if len(set(nodes)) < len(nodes):
+        raise ValueError("two parts belong to one node")
+    return parts
+
+
+def _parts(record: Mapping[str, Any]) -> list[Any]:
+    if record["format"] == 1:
+        if "parts" in record:
+            raise ValueError("format 1 has no parts of other kinds")
+        return []
+    parts = _a_list("parts", record["parts"])
+    if not 0 < len(parts) <= MAX_PARTS:
+        raise ValueError(f"{len(parts)} parts, not 1 to {MAX_PARTS}")
+    return parts
 
 
 def read_spec(item: Mapping[str, Any]) -> SpaceSpec:

@@ -72,6 +72,28 @@ def check_tensors(path: Path, places: Iterable[HeadPlace], means: Mapping[str, i
         )
 
 
+def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that a file holds exactly these tensors, by its header alone.
+
+    Args:
+        path: the file.
+        expected: name to shape.
+
+    Raises:
+        BundleError: it is not a safetensors file, or holds other tensors.
+        OSError: it cannot be read.
+    """
+    shapes = _read_shapes(path)
+    for name in sorted(expected.keys() | shapes.keys()):
+        if shapes.get(name) != expected.get(name):
+            raise BundleError(
+                f"{path} is not the part that the record describes",
+                why=f"{name!r:.80} is {_shown(shapes.get(name))}, should be "
+                f"{_shown(expected.get(name))}",
+                fix="get the bundle again",
+            )
+
+
 def _check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None:
     """Raise ValueError unless tensors are those of a head, between its two spaces."""
     first = shapes.get("0.weight")

@@ -1,35 +1,36 @@
-"""Evaluating a product: leaf embeddings in, fused embeddings out."""
+"""Embedding in a product: embeddings of its leaves, or of inner products, in; its own out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from reactions.core.errors import NotSupportedYet, UsageError
+from reactions.core.errors import NotSupportedYet
 from reactions.core.types import Fusion, Leaf, Modality, Space
-from reactions.ops.projector import Head, mix, project
-from reactions.ops.tensors import centred, unit
+from reactions.ops.projector import mix
+from reactions.ops.tensors import load_rows, unit
+from reactions.products.parts import NO_PARTS, Centring, Parts
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, coefficients
 
-Heads = Mapping[tuple[Fusion, int], Sequence[Head]]
-"""The mixture of projectors of each (fusion, index of expert)."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
+    from reactions.core.step import Rows
 
-Means = Mapping[tuple[Leaf, Modality], Tensor]
-"""(d,) mean over the training rows of each modality of the leaves that are centred."""
-
-NO_MEANS: Means = MappingProxyType({})
+CHUNK_ROWS = 8192
+"""Stored rows fused at once."""
 
 
 def fuse(
     space: Space,
     modality: Modality,
-    rows: Mapping[Leaf, Tensor],
-    heads: Heads,
+    rows: Mapping[Space, Tensor],
+    parts: Parts = NO_PARTS,
     adjustment: Adjustment = NO_ADJUSTMENT,
-    means: Means = NO_MEANS,
 ) -> Tensor:
     """Embed rows of one modality in a product.
 
@@ -40,11 +41,11 @@ def fuse(
     Args:
         space: the product.
         modality: what the rows are.
-        rows: (n, d_leaf) rows of every leaf that ``needed_leaves`` names; storing them in
-            half precision may have left them a little off unit norm.
-        heads: projectors, in eval mode, on the rows' device.
+        rows: (n, d_node) rows of every leaf that ``needed_leaves`` names, as its encoder gives
+            them; or of inner products, as they embed, which are then not made again. Storing them
+            in half precision may have left them a little off unit norm.
+        parts: what was trained, on the rows' device.
         adjustment: factors and experts to use instead of the trained defaults.
-        means: of the leaves that are centred, on the rows' device.
 
     Returns:
         (n, space.dim) unit-norm rows.
@@ -54,27 +55,34 @@ def fuse(
 
     Source: Molecule-Space, eq. 1-3, 9, 10.
     """
+    if isinstance(space, Fusion) and space in rows:
+        return unit(rows[space])
     if isinstance(space, Leaf):
         own = unit(rows[space])
-        return centred(own, mean_of(space, modality, means)) if space.spec.centre else own
-    if not isinstance(space, Fusion):
+    elif isinstance(space, Fusion):
+        base_share, shares = coefficients(space, modality, adjustment)
+        own = mix(
+            [
+                (share, joined(space, index, modality, rows, parts, adjustment))
+                for index, share in ((None, base_share), *enumerate(shares))
+                if share > 0
+            ]
+        )
+    else:
         raise NotSupportedYet(f"{space.label} cannot be evaluated in this version")
-    base_share, shares = coefficients(space, modality, adjustment)
-    terms: list[tuple[float, Tensor]] = []
-    for index, share in ((None, base_share), *enumerate(shares)):
-        if share > 0:
-            terms.append((share, part(space, index, modality, rows, heads, adjustment, means)))
-    return mix(terms)
+    part = parts.get((space, None))
+    if part is None and isinstance(space, Leaf) and space.spec.centre:
+        part = Centring(space.label, {})  # which says what is missing
+    return own if part is None else part.apply(modality, own)
 
 
-def part(
+def joined(
     fusion: Fusion,
     index: int | None,
     modality: Modality,
-    rows: Mapping[Leaf, Tensor],
-    heads: Heads,
+    rows: Mapping[Space, Tensor],
+    parts: Parts = NO_PARTS,
     adjustment: Adjustment = NO_ADJUSTMENT,
-    means: Means = NO_MEANS,
 ) -> Tensor:
     """Embed rows in the base or in one expert, projected to where the product is.
 
@@ -83,29 +91,56 @@ def part(
         index: of the expert; None for the base.
         modality: one that it embeds.
         rows: see ``fuse``, as are the others.
-        heads: projectors.
+        parts: what was trained.
         adjustment: of what is within the base or the expert.
-        means: of centred leaves.
 
     Returns:
         (n, fusion.dim) unit-norm rows.
     """
     space = fusion.base if index is None else fusion.experts[index].space
-    own = fuse(space, modality, rows, heads, adjustment, means)
+    own = fuse(space, modality, rows, parts, adjustment)
     projected = (index is None) == (fusion.op == "dr")
-    return project(heads[fusion, index or 0], own) if projected else own
+    return parts[fusion, index or 0].apply(modality, own) if projected else own
 
 
-def mean_of(leaf: Leaf, modality: Modality, means: Means) -> Tensor:
-    """Return the mean of one modality of a centred leaf.
+def embed_product(
+    space: Space,
+    modality: Modality,
+    stored: Mapping[Space, Rows],
+    parts: Parts,
+    adjustment: Adjustment = NO_ADJUSTMENT,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    chunk_rows: int | None = None,
+    device: str = "cpu",
+    on_rows: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[np.float32]:
+    """Embed stored embeddings in a product, a chunk of rows at a time.
 
-    Raises:
-        UsageError: it is not there.
+    Args:
+        space: the product.
+        modality: what the rows are.
+        stored: embeddings of nodes as for ``fuse``, row i of all of the same item.
+        parts: what was trained, on ``device``.
+        adjustment: factors and experts.
+        start: first row.
+        stop: row after the last; all of them by default.
+        chunk_rows: rows at once; ``CHUNK_ROWS`` by default.
+        device: where to compute.
+        on_rows: told how many of how many rows are done.
+
+    Returns:
+        (stop - start, space.dim) float32, unit-norm rows.
     """
-    if (leaf, modality) not in means:
-        raise UsageError(
-            f"space '{leaf.label}' is centred, and its mean of {modality} is not known",
-            why="means are those of a reaction's training rows",
-            fix=f"a bundle that was trained on {modality}, or centre = false",
-        )
-    return means[leaf, modality]
+    stop = len(next(iter(stored.values()))) if stop is None else stop
+    out = np.empty((stop - start, space.dim), dtype=np.float32)
+    chunk_rows = chunk_rows or CHUNK_ROWS
+    with torch.inference_mode():
+        for first in range(start, stop, chunk_rows):
+            last = min(stop, first + chunk_rows)
+            rows = {node: load_rows(source, first, last, device) for node, source in stored.items()}
+            fused = fuse(space, modality, rows, parts, adjustment)
+            out[first - start : last - start] = fused.cpu().numpy()
+            on_rows(last - start, stop - start)
+    return out

@@ -12,7 +12,7 @@ from reactions.products.trained_file import TrainedFile
 from reactions.products.tree import mixtures
 
 if TYPE_CHECKING:
-    from reactions.products.fuse import Heads, Means
+    from reactions.products.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,9 @@ class Target:
             "16-bit products. Scores may differ by some tenths of a point from those of bfloat16",
         )
 
-    def heads(self, device: str) -> Heads:
-        """Load the projectors; a leaf has none."""
-        return self.bundle.heads(device) if self.bundle else {}
-
-    def means(self, device: str) -> Means:
-        """Load the means of centred spaces; a leaf has none."""
-        return self.bundle.means(device) if self.bundle else {}
+    def parts(self, device: str) -> Parts:
+        """Load the trained parts onto a device; a leaf has none."""
+        return self.bundle.parts(device) if self.bundle else {}
 
     @property
     def trained(self) -> TrainedFile | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from reactions.core.errors import BundleError
+from reactions.core.hashing import digest
 from reactions.core.types import Digest, Space
-from reactions.products.bundle import Bundle, load_bundle
+from reactions.products.bundle import PROJECTORS, Bundle, load_bundle
 
 if TYPE_CHECKING:
-    from reactions.products.fuse import Heads, Means
+    from reactions.products.parts import Parts
 
 
 class Trained(Protocol):
@@ -21,8 +22,8 @@ class Trained(Protocol):
     def digest(self) -> Digest:
         """Digest of all that was trained, for keys."""
 
-    def load(self, device: str) -> tuple[Heads, Means]:
-        """Load projectors, in eval mode, and the means of centred spaces, onto a device."""
+    def load(self, device: str) -> Parts:
+        """Load them onto a device, projectors in eval mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class TrainedFile:
 
     Attributes:
         directory: the bundle's.
-        digest: of the file in it that holds them.
+        digest: of the files in it that hold them.
         space: the product, with the weights of this machine.
     """
 
@@ -44,8 +45,8 @@ class TrainedFile:
         """Return the reference to a bundle's trained parts."""
         return cls(bundle.path.absolute(), _digest(bundle), bundle.space)
 
-    def load(self, device: str) -> tuple[Heads, Means]:
-        """Load projectors, in eval mode, and the means of centred spaces, onto a device.
+    def load(self, device: str) -> Parts:
+        """Load them onto a device, projectors in eval mode.
 
         Raises:
             MissingError: the bundle is gone.
@@ -58,10 +59,10 @@ class TrainedFile:
                 why="it was replaced after this was planned",
                 fix="run again",
             )
-        bundle = replace(bundle, space=self.space)
-        return bundle.heads(device), bundle.means(device)
+        return replace(bundle, space=self.space).parts(device)
 
 
 def _digest(bundle: Bundle) -> Digest:
-    (entry,) = bundle.record["files"].values()
-    return str(entry["sha256"])
+    digests = {name: str(entry["sha256"]) for name, entry in bundle.record["files"].items()}
+    # That of the one file, where there is one: keys of scores hold it.
+    return digests[PROJECTORS] if len(digests) == 1 else digest("parts", digests)

@@ -174,6 +174,21 @@ def needed_leaves(
     return tuple(found)
 
 
+def nodes(space: Space) -> Iterator[tuple[str, Space]]:
+    """Yield every node of a tree with its path: "" for the root, "base", "experts.0.base", ..."""
+
+    def walk(path: tuple[str, ...], node: Space) -> Iterator[tuple[str, Space]]:
+        yield ".".join(path), node
+        if isinstance(node, Leaf):
+            return
+        yield from walk((*path, "base"), node.base)
+        if isinstance(node, Fusion):
+            for i, expert in enumerate(node.experts):
+                yield from walk((*path, "experts", str(i)), expert.space)
+
+    yield from walk((), space)
+
+
 def mixtures(space: Space) -> Iterator[tuple[Fusion, int]]:
     """Yield every (fusion, index of expert) of a tree once, bases before what stands on them."""
     seen: set[Fusion] = set()

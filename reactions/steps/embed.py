@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,17 +16,15 @@ from reactions.core.step import (
     Artifact,
     Context,
     Cost,
+    Rows,
     Step,
     entering,
     inputs_from,
 )
-from reactions.core.types import Corpus, Fusion, Modality, SpaceSpec
+from reactions.core.types import Corpus, Fusion, Leaf, Modality, Space, SpaceSpec
 from reactions.encoding.items import Batch, CorpusRange
 from reactions.encoding.stream import encode
 from reactions.products.tree import coefficients
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 UNIT_SLACK = 1e-2
 """Norms may be this far from one: half precision leaves 1e-3, a mistake far more."""
@@ -194,28 +191,32 @@ class EmbedProduct(Step):
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
     ) -> Artifact:
         """Project rows of each side by the mean of its heads, and mix the sides."""
-        import torch
-
-        from reactions.ops.heads import load_head
-        from reactions.ops.projector import Head, mix, project
-        from reactions.ops.tensors import load_rows, unit
+        from reactions.products.fuse import embed_product
+        from reactions.products.parts import Part, Place, Stored, load_mixture
         from reactions.steps.train import tensors
 
-        # Displacement has one expert, and projects the base by its recipe.
-        recipes = {f"expert.{i}": expert.recipe for i, expert in enumerate(self.fusion.experts)}
-        recipes["base"] = self.fusion.experts[0].recipe
-        heads: dict[str, list[Head]] = {name: [] for name in self.side_shares}
-        for name, artifact in inputs.items():
-            if name.startswith("head."):
-                side = name.removeprefix("head.").rpartition(".")[0]
-                head = load_head(recipes[side], tensors(artifact))
-                heads[side].append(head.to(context.device))
-        terms: list[tuple[float, Tensor]] = []
-        with torch.inference_mode():
-            for name, share in self.side_shares.items():
-                stored = inputs[name].arrays["embeddings"]
-                rows = unit(load_rows(stored, start, stop, context.device))
-                terms.append((share, project(heads[name], rows) if heads[name] else rows))
-            fused = mix(terms).cpu().numpy().astype(self.dtype)
+        stored: dict[Space, Rows] = {}
+        parts: dict[Place, Part] = {}
+        for name in self.sides:
+            index = None if name == "base" else int(name.removeprefix("expert."))
+            side = self.fusion.base if index is None else self.fusion.experts[index].space
+            stored[side] = inputs[name].arrays["embeddings"]
+            if isinstance(side, Leaf) and side.spec.centre:
+                parts[side, None] = Stored()
+            if name in self.side_heads:
+                # Displacement has one expert, and projects the base by its recipe.
+                states = [tensors(inputs[f"head.{name}.{s}"]) for s in self.side_heads[name]]
+                recipe = self.fusion.experts[index or 0].recipe
+                parts[self.fusion, index or 0] = load_mixture(recipe, states, context.device)
+        embeddings = embed_product(
+            self.fusion,
+            self.modality,
+            stored,
+            parts,
+            start=start,
+            stop=stop,
+            chunk_rows=stop - start,
+            device=context.device,
+        )
         context.progress(stop - start, stop - start, "items")
-        return Artifact({"embeddings": fused})
+        return Artifact({"embeddings": embeddings.astype(self.dtype)})

@@ -24,7 +24,7 @@ from reactions.core.step import (
     entering,
     inputs_from,
 )
-from reactions.core.types import Expert, Fusion, Leaf, Modality, leaves, shared_modalities
+from reactions.core.types import Expert, Fusion, Leaf, Modality, Space, leaves, shared_modalities
 from reactions.eval.heldout import MARGIN, Ranking, best_sum, loss
 from reactions.products.tree import (
     Adjustment,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from reactions.products.fuse import Heads, Means
+    from reactions.products.parts import Parts
 
 GRID = tuple(step / 10 for step in range(1, 10))
 """Factors that are tried."""
@@ -110,11 +110,11 @@ class MeasureProduct(Step):
         """Measure every projector, then the product on each pair of modalities."""
         import torch
 
-        from reactions.ops.heads import load_head
         from reactions.ops.tensors import load_rows
+        from reactions.products.parts import Part, Place, load_centring, load_mixture
         from reactions.steps.train import tensors
 
-        rows: dict[Modality, dict[Leaf, Tensor]] = {}
+        rows: dict[Modality, dict[Space, Tensor]] = {}
         means: dict[tuple[Leaf, Modality], Tensor] = {}
         for leaf in leaves(self.product):
             for modality in self.held.get(leaf.label, ()):
@@ -123,15 +123,12 @@ class MeasureProduct(Step):
                 rows.setdefault(modality, {})[leaf] = own
                 mean = np.array(inputs[f"mean.{leaf.label}.{modality}"].arrays["mean"][slice(None)])
                 means[leaf, modality] = torch.from_numpy(mean).to(context.device)
-        heads: Heads = {
-            (fusion, i): [
-                load_head(fusion.experts[i].recipe, tensors(artifact)).to(context.device)
-                for name, artifact in inputs.items()
-                if name.startswith(f"head.{index}.")
-            ]
-            for index, (fusion, i) in enumerate(mixtures(self.product))
-        }
-        measure = _Measure(self.product, rows, heads, means)
+        parts: dict[Place, Part] = {**load_centring(means)}
+        for index, (fusion, i) in enumerate(mixtures(self.product)):
+            states = [tensors(inputs[f"head.{index}.{subset}"]) for subset in self.heads[index]]
+            recipe = fusion.experts[i].recipe
+            parts[fusion, i] = load_mixture(recipe, states, context.device)
+        measure = _Measure(self.product, rows, parts, means)
         with torch.inference_mode():
             found_again = list(measure.found_again())
             cross = []
@@ -147,13 +144,12 @@ class _Measure:
     """What there is to measure with, on one device."""
 
     space: Fusion
-    rows: Mapping[Modality, Mapping[Leaf, Tensor]]
-    heads: Heads
-    means: Means
+    rows: Mapping[Modality, Mapping[Space, Tensor]]
+    parts: Parts
+    means: Mapping[tuple[Leaf, Modality], Tensor]
 
     def found_again(self) -> Iterator[dict[str, Any]]:
         """Measure whether projected items lie where the other space has them."""
-        from reactions.ops.projector import project
         from reactions.products.fuse import fuse
 
         for fusion, i in mixtures(self.space):
@@ -162,11 +158,11 @@ class _Measure:
                 if modality not in self.rows:
                     continue
                 base, other = (
-                    fuse(side, modality, self.rows[modality], self.heads, means=self.means)
+                    fuse(side, modality, self.rows[modality], self.parts)
                     for side in (fusion.base, expert.space)
                 )
                 source, target = (base, other) if fusion.op == "dr" else (other, base)
-                scores = _cosines(project(self.heads[fusion, i], source), target)
+                scores = _cosines(self.parts[fusion, i].apply(modality, source), target)
                 yield {
                     "base": fusion.base.label,
                     "expert": expert.label,
@@ -208,7 +204,7 @@ class _Measure:
             "better": better,
         }
 
-    def _chosen(self, modality: Modality, index: NDArray[np.int64]) -> dict[Leaf, Tensor]:
+    def _chosen(self, modality: Modality, index: NDArray[np.int64]) -> dict[Space, Tensor]:
         import torch
 
         return {
@@ -217,12 +213,12 @@ class _Measure:
         }
 
     def _product(
-        self, rows: Mapping[Modality, Mapping[Leaf, Tensor]], adjustment: Adjustment
+        self, rows: Mapping[Modality, Mapping[Space, Tensor]], adjustment: Adjustment
     ) -> NDArray[np.float32]:
         from reactions.products.fuse import fuse
 
         left, right = (
-            fuse(self.space, modality, own, self.heads, adjustment, self.means)
+            fuse(self.space, modality, own, self.parts, adjustment)
             for modality, own in rows.items()
         )
         return _cosines(left, right)
@@ -230,21 +226,27 @@ class _Measure:
     def _part(
         self,
         leaf: Leaf,
-        rows: Mapping[Modality, Mapping[Leaf, Tensor]],
+        rows: Mapping[Modality, Mapping[Space, Tensor]],
         *,
         less_mean: bool = False,
     ) -> NDArray[np.float32]:
         from reactions.products.fuse import fuse
+        from reactions.products.parts import load_centring
 
         centred = Leaf(replace(leaf.spec, centre=leaf.spec.centre or less_mean))
         left, right = (
-            fuse(centred, m, {centred: own[leaf]}, {}, means={(centred, m): self.means[leaf, m]})
+            fuse(
+                centred,
+                m,
+                {centred: own[leaf]},
+                load_centring({(centred, m): self.means[leaf, m]}),
+            )
             for m, own in rows.items()
         )
         return _cosines(left, right)
 
     def _best_factors(
-        self, rows: Mapping[Modality, Mapping[Leaf, Tensor]], default: Ranking
+        self, rows: Mapping[Modality, Mapping[Space, Tensor]], default: Ranking
     ) -> tuple[Adjustment, Ranking]:
         """Search factors: the last stage's experts together, then every expert by itself."""
         best, best_ranking = Adjustment(), default
@@ -297,15 +299,15 @@ def _cosines(left: Tensor, right: Tensor) -> NDArray[np.float32]:
 class _LastStage:
     """A product whose factors change in the last stage alone: its terms are made once."""
 
-    def __init__(self, measure: _Measure, rows: Mapping[Modality, Mapping[Leaf, Tensor]]) -> None:
-        from reactions.products.fuse import part
+    def __init__(self, measure: _Measure, rows: Mapping[Modality, Mapping[Space, Tensor]]) -> None:
+        from reactions.products.fuse import joined
 
         self.space = measure.space
         places: list[tuple[int | None, Any]] = [(None, self.space.base)]
         places += [(i, expert.space) for i, expert in enumerate(self.space.experts)]
         self.terms = {
             modality: {
-                index: part(self.space, index, modality, own, measure.heads, means=measure.means)
+                index: joined(self.space, index, modality, own, measure.parts)
                 for index, side in places
                 if modality in side.modalities
             }

@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reactions.core.hashing import digest
 from reactions.core.step import NOT_IN_KEY, Artifact, Context, Step, entering, inputs_from
-from reactions.core.types import Modality, Space
+from reactions.core.types import Space
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.products.parts import NO_PARTS
 from reactions.products.trained_file import Trained
 from reactions.products.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from reactions.products.fuse import Heads, Means
-
-CHUNK_ROWS = 8192
-"""Rows fused at once."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,9 +76,22 @@ class ScoreTask(Step):
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
     ) -> Artifact:
         """Fuse the embeddings of each corpus and hold them to the protocol."""
-        heads, means = self.trained.load(context.device) if self.trained else ({}, {})
+        from reactions.products.fuse import embed_product
+
+        parts = self.trained.load(context.device) if self.trained else NO_PARTS
         embeddings = {
-            name: self._fused(name, corpus.modality, heads, means, context, inputs)
+            name: embed_product(
+                self.scored,
+                corpus.modality,
+                {
+                    leaf: inputs[f"{name}/{leaf.label}"].arrays["embeddings"]
+                    for leaf in needed_leaves(self.scored, corpus.modality, self.adjustment)
+                },
+                parts,
+                self.adjustment,
+                device=context.device,
+                on_rows=lambda done, total: context.progress(done, total, "items"),
+            )
             for name, corpus in corpora(self.task, self.data).items()
         }
         result = score(self.task, self.data, embeddings, self.ties)
@@ -97,35 +103,3 @@ class ScoreTask(Step):
             named = digest("classes", list(self.data.classes))
             meta["classes"] = {"n": len(self.data.classes), "digest": named[:12]}
         return Artifact(arrays, {**meta, **result.to_json()})
-
-    def _fused(
-        self,
-        name: str,
-        modality: Modality,
-        heads: Heads,
-        means: Means,
-        context: Context,
-        inputs: Mapping[str, Artifact],
-    ) -> NDArray[np.float32]:
-        import torch
-
-        from reactions.ops.tensors import load_rows, unit
-        from reactions.products.fuse import fuse
-
-        sources = {
-            leaf: inputs[f"{name}/{leaf.label}"].arrays["embeddings"]
-            for leaf in needed_leaves(self.scored, modality, self.adjustment)
-        }
-        n = len(next(iter(sources.values())))
-        out = np.empty((n, self.scored.dim), dtype=np.float32)
-        with torch.inference_mode():
-            for first in range(0, n, CHUNK_ROWS):
-                last = min(n, first + CHUNK_ROWS)
-                rows = {
-                    leaf: unit(load_rows(source, first, last, context.device))
-                    for leaf, source in sources.items()
-                }
-                fused = fuse(self.scored, modality, rows, heads, self.adjustment, means)
-                out[first:last] = fused.cpu().numpy()
-                context.progress(last, n, "items")
-        return out

@@ -21,6 +21,7 @@ from reactions.exchange.import_freebind import PRODUCTS, find_products, import_f
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundle import RECORD, load_bundle
 from reactions.products.fuse import fuse
+from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import mixtures
 
 # All different, so that a projector in the wrong place cannot fit.
@@ -93,7 +94,8 @@ def test_the_headline_product_embeds_as_its_projectors_say(published, lab):
         "audio": unit(0.5 * base + 0.5 * (clap_m + clap_g) / 2),
     }
     heads = {
-        key: [head.double() for head in projectors] for key, projectors in bundle.heads().items()
+        key: ProjectorMixture(head.double() for head in projectors)
+        for key, projectors in bundle.parts().items()
     }
     for modality, wanted in expected.items():
         found = fuse(bundle.space, modality, rows, heads)
@@ -121,7 +123,7 @@ def test_a_record_says_where_it_came_from(published, lab):
 
 def test_subsets_keep_their_projectors(published, lab):
     (made,) = import_freebind(published, lab, name="InternVL_IB")
-    ((_, heads),) = made.bundle.heads().items()
+    ((_, heads),) = made.bundle.parts().items()
     names = made.bundle.record["mixtures"][0]["subsets"]
     ours = {"TVA": "mix", "TA": "AT", "VA": "AV"}
     for name, head in zip(names, heads, strict=True):
@@ -339,7 +341,7 @@ def test_half_precision_and_wrapped_states_are_read(published, lab):
     }
     torch.save({"state_dict": half}, path)
     (made,) = import_freebind(published, lab, name="InternVL_IB")
-    (heads,) = made.bundle.heads().values()
+    (heads,) = made.bundle.parts().values()
     found = heads[0].state()["0.weight"]
     assert found.dtype == torch.float32
     assert torch.equal(found, state["Head2.mlps.0.weight"].half().float())

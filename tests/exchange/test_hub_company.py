@@ -2,13 +2,16 @@
 
 import sys
 
+import numpy as np
 import pytest
 from hub_fake import Hub
+from safetensors.numpy import load_file
 from test_hub_sharing import bundle  # noqa: F401
 
 from reactions.core.errors import BundleError, DataError
-from reactions.exchange.hub import FILES, pull, push
-from reactions.products.bundle import PROJECTORS, RECORD
+from reactions.exchange.hub import CARD, pull, push
+from reactions.products.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
+from reactions.products.parts import KINDS
 
 COMPANY = [
     "LICENSE",
@@ -49,7 +52,38 @@ def test_company_is_left_where_it_is(bundle, hub, tmp_path, name):  # noqa: F811
     assert theirs.read_text() == "theirs"
     pull("me/fused", out=tmp_path / "got")
     assert {path.name for path in (tmp_path / "got").iterdir()} == {RECORD, PROJECTORS}
-    assert set(hub.list_repo_files("me/fused")) == {*FILES, ".gitattributes", name}
+    assert set(hub.list_repo_files("me/fused")) == {
+        CARD,
+        RECORD,
+        PROJECTORS,
+        ".gitattributes",
+        name,
+    }
+
+
+def test_all_files_of_a_bundle_go_there_and_back(bundle, hub, tmp_path, monkeypatch):  # noqa: F811
+    class Kind:
+        def shapes(self, node, about):
+            return {"bias": (node.dim,)}
+
+    monkeypatch.setitem(KINDS, "shift", Kind())
+    described = [{"kind": "shift", "node": path, "about": {}} for path in ("", "base")]
+    record = {key: bundle.record[key] for key in bundle.record if key not in ("digest", "files")}
+    tensors = {f"part.{i}.bias": np.full(6, i, np.float32) for i in range(2)}
+    made = write_bundle(
+        tmp_path / "two",
+        {**record, "format": 2, "parts": described},
+        {**load_file(bundle.path / PROJECTORS), **tensors},
+    )
+    push(load_bundle(made), "me/fused")
+    add(hub, "part-7.safetensors.txt")
+    got = pull("me/fused", out=tmp_path / "got").bundle
+    names = {RECORD, PROJECTORS, "part-0.safetensors", "part-1.safetensors"}
+    assert {path.name for path in got.path.iterdir()} == names
+    for name in names - {RECORD}:
+        assert (got.path / name).read_bytes() == (made / name).read_bytes()
+    push(bundle, "me/fused")  # one without such parts: pulled, it must not find those of before
+    assert pull("me/fused", out=tmp_path / "again").bundle.files == (PROJECTORS,)
 
 
 def test_weights_beside_a_bundle_stop_no_second_push(bundle, hub):  # noqa: F811

@@ -20,6 +20,7 @@ from reactions.exchange.model_card import model_card
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundle import load_bundle
 from reactions.products.fuse import fuse
+from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import effective_factors, needed_leaves
 
 # InternVL stands for CLIP: images and text. All different, so that a head in the wrong place
@@ -84,7 +85,9 @@ def test_a_bundle_embeds_as_published(recipe, file, lab):
         leaf: unit(torch.from_numpy(unit_rows(5, leaf.dim, seed)).double())
         for seed, leaf in enumerate(leaves(bundle.space))
     }
-    heads = {key: [head.double() for head in own] for key, own in bundle.heads().items()}
+    heads = {
+        key: ProjectorMixture(head.double() for head in own) for key, own in bundle.parts().items()
+    }
     expected = published(recipe, file, {leaf.spec.name: x for leaf, x in rows.items()})
     for modality, wanted in expected.items():
         needed = needed_leaves(bundle.space, modality)
@@ -123,7 +126,7 @@ def test_published_widths_fit(recipe, tmp_path):
     widths = {name: 1024 if "hidden" in name else 512 for name in WIDTHS[recipe]}
     torch.save(mcr_state(LAYOUTS[recipe], widths, seed=1), tmp_path / "a.pt")
     bundle = import_mcr(recipe, tmp_path / "a.pt", lab, **SPACES)
-    assert all(head.widths == (512, 512) for own in bundle.heads().values() for head in own)
+    assert all(head.widths == (512, 512) for own in bundle.parts().values() for head in own)
 
 
 def test_other_spaces_do_not_fit(recipe, file, lab):

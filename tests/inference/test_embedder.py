@@ -26,11 +26,8 @@ HEAVY = replace(LIGHT, flops_per_item=(("image", 1e9), ("text", 1e9)))
 class Trained(Target):
     """A product whose projectors are at hand."""
 
-    def heads(self, device):
+    def parts(self, device):
         return heads_of(self.space)
-
-    def means(self, device):
-        return {}
 
 
 def of_leaf(encoder) -> Embedder:

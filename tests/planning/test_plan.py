@@ -264,7 +264,7 @@ def test_a_bundle_of_another_recipe_embeds_as_the_steps_do(tmp_path, recipe, sta
     }
     # The same float32 operations on the same rows.
     np.testing.assert_allclose(
-        fuse(space, "text", rows, bundle.heads()).numpy(), expected, atol=1e-6
+        fuse(space, "text", rows, bundle.parts()).numpy(), expected, atol=1e-6
     )
 
 
@@ -282,7 +282,7 @@ def test_a_plan_makes_a_bundle_that_embeds_as_its_steps_do(tmp_path):
     bundle = load_bundle(tmp_path / "b")
     assert bundle.space == headline()
     assert set(bundle.record["losses"]) == set(bundle.record["steps"])
-    heads = bundle.heads()
+    heads = bundle.parts()
     assert [len(mixture) for mixture in heads.values()] == [7, 7, 7]
     corpus = corpora()["text"]
     rows = {

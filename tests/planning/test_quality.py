@@ -49,7 +49,8 @@ def recall(scores):
 
 def projected(bundle, x):
     """A mixture of the paper's projectors: Linear, BatchNorm, ReLU, Linear, BatchNorm, L2."""
-    (mixture,) = bundle.heads().values()
+    parts = bundle.parts().items()
+    (mixture,) = (part for (_, index), part in parts if index is not None)
     outputs = []
     for head in mixture:
         w = {name: value.double().numpy() for name, value in head.state().items()}
@@ -267,7 +268,13 @@ def centred(tmp_path_factory):
 
 def test_means_are_those_of_the_training_rows(centred):
     _, bundle, spaces = centred
-    means = bundle.means()
+    parts = bundle.parts().items()
+    means = {
+        (node, m): mean
+        for (node, index), part in parts
+        if index is None
+        for m, mean in part.means.items()
+    }
     assert {(leaf.label, m) for leaf, m in means} == {(s, m) for s in "AB" for m in spaces[0]}
     for (leaf, modality), mean in means.items():
         rows = unit(spaces["AB".index(leaf.label)][modality])

@@ -8,6 +8,7 @@ from fakes import CG, CM, IB, VL, cr, dr, headline, unit_rows
 from reactions.core.types import Fusion
 from reactions.ops.projector import Projector
 from reactions.products.fuse import fuse
+from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import Adjustment, mixtures
 
 N = 13
@@ -35,7 +36,7 @@ def make_heads(space, count=3):
     for index, (fusion, i) in enumerate(mixtures(space)):
         ends = (fusion.base.dim, fusion.experts[i].space.dim)
         d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
-        found[fusion, i] = [head(d_in, d_out, 10 * index + k) for k in range(count)]
+        found[fusion, i] = ProjectorMixture(head(d_in, d_out, 10 * index + k) for k in range(count))
     return found
 
 

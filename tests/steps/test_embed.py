@@ -14,6 +14,7 @@ from reactions.encoding.batch_size import MOST_ITEMS as BATCH_ITEMS
 from reactions.encoding.prefetch import THREAD_NAME
 from reactions.ops.projector import Projector
 from reactions.products.fuse import fuse
+from reactions.products.parts import ProjectorMixture
 from reactions.steps.embed import EmbedLeaf, EmbedProduct
 
 N = 30
@@ -196,7 +197,7 @@ def product(fusion, widths, dtype="float32", shard_rows=8, modality="text", seed
         heads[name] = {subset: step for subset, (step, _, _) in made.items()}
         inputs |= {f"head.{name}.{subset}": artifact for subset, (_, artifact, _) in made.items()}
         index = 0 if name == "base" else int(name.rpartition(".")[2])
-        loaded[fusion, index] = [projector for _, _, projector in made.values()]
+        loaded[fusion, index] = ProjectorMixture(projector for _, _, projector in made.values())
     step = EmbedProduct(
         fusion=fusion,
         modality=modality,

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,13 +11,14 @@ from reactions.eval.protocol import corpora, score
 from reactions.eval.registry import get_task
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
 from reactions.ops.projector import Projector
+from reactions.products import fuse as module
 from reactions.products.fuse import fuse
+from reactions.products.parts import ProjectorMixture, load_centring
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
-from reactions.steps import score as module
 from reactions.steps.score import ScoreTask
 
 PRODUCT = cr(IB, CG)
-HEADS = {(PRODUCT, 0): [Projector(5, 8, 4, seed=k).eval() for k in range(2)]}
+HEADS = {(PRODUCT, 0): ProjectorMixture(Projector(5, 8, 4, seed=k).eval() for k in range(2))}
 SOUNDS = IdCorpus("sounds", "audio", [f"s{i}" for i in range(11)])
 CLIPS = ClassificationData(SOUNDS, np.arange(11) % 3, ("dog", "rain", "sea_waves"))
 PAIRS = RetrievalData(
@@ -29,12 +30,11 @@ PAIRS = RetrievalData(
 class Parts:
     """Trained parts that are there already."""
 
-    heads: dict
-    means: dict = field(default_factory=dict)
+    parts: dict
     digest: str = "d"
 
     def load(self, device):
-        return self.heads, self.means
+        return self.parts
 
 
 def build(
@@ -115,7 +115,7 @@ def test_a_centred_leaf_is_scored_less_its_means():
         data=PAIRS,
         scored=space,
         embedded=embedded,
-        trained=Parts(heads, means),
+        trained=Parts({**heads, **load_centring(means)}),
         adjustment=chosen,
     )
     embeddings = {}

@@ -9,6 +9,7 @@ from reactions.products.bundle import (
     RECORD,
     describe,
 )
+from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import mixtures
 
 GOLDEN = Path(__file__).parents[1] / "data" / "bundle_v1"
@@ -21,7 +22,9 @@ def heads_of(space):
     for index, (fusion, i) in enumerate(mixtures(space)):
         ends = (fusion.base.dim, fusion.experts[i].space.dim)
         d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
-        found[fusion, i] = [Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in (0, 1)]
+        found[fusion, i] = ProjectorMixture(
+            Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in (0, 1)
+        )
     return found
 
 

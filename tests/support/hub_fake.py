@@ -37,7 +37,11 @@ class Hub:
         (self.root / repo_id).mkdir(parents=True)
         (self.root / repo_id / ".gitattributes").write_text("*.safetensors filter=lfs\n")
 
-    def upload_folder(self, *, repo_id, folder_path, allow_patterns, commit_message):
+    def upload_folder(
+        self, *, repo_id, folder_path, allow_patterns, commit_message, delete_patterns=None
+    ):
+        for name in delete_patterns or ():
+            (self._folder(repo_id) / name).unlink()
         self.calls.append(("upload", repo_id, commit_message))
         for path in Path(folder_path).iterdir():
             assert path.name in allow_patterns

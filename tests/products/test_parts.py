@@ -1,0 +1,281 @@
+"""Trained parts by node: how fuse asks for them, and bundles with a file for each."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from bundles import heads_of, record_of, rewrite, tensors_of
+from fakes import CG, IB, VL, changed, cr, dr, headline, unit_rows
+from safetensors.numpy import load_file, save
+
+from reactions.core.errors import BundleError, UsageError
+from reactions.core.hashing import bytes_digest
+from reactions.core.types import leaves
+from reactions.products import parts
+from reactions.products.bundle import (
+    PROJECTORS,
+    RECORD,
+    check_replaceable,
+    load_bundle,
+    write_bundle,
+)
+from reactions.products.fuse import embed_product, fuse
+from reactions.products.parts import Centring, Stored
+from reactions.products.trained_file import TrainedFile
+from reactions.products.tree import nodes
+
+PARTS = ("part-0.safetensors", "part-1.safetensors")
+
+
+class Turn:
+    """Multiplies a node's embeddings by an orthogonal matrix."""
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def apply(self, modality, rows):
+        return rows @ self.matrix.T
+
+
+class TurnKind:
+    def shapes(self, node, about):
+        if about.get("of") != "rows":
+            raise ValueError(f"a turn of {about.get('of')!r}")
+        return {"matrix": (node.dim, node.dim)}
+
+    def load(self, node, about, tensors):
+        return Turn(tensors["matrix"])
+
+
+@pytest.fixture(autouse=True)
+def turns(monkeypatch):
+    monkeypatch.setitem(parts.KINDS, "turn", TurnKind())
+
+
+def turn(dim, seed):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(dim, dim)))[0].astype(np.float32)
+
+
+def rows_of(space, n=5):
+    return {leaf: torch.from_numpy(unit_rows(n, leaf.dim, leaf.dim)) for leaf in leaves(space)}
+
+
+SPACE = headline()
+INNER = SPACE.base  # ImageBind + Dr(InternVL)
+MATRICES = {"": turn(6, 1), "base.experts.0": turn(6, 2)}
+
+
+@pytest.fixture
+def written(tmp_path):
+    described = [{"kind": "turn", "node": path, "about": {"of": "rows"}} for path in MATRICES]
+    tensors = {f"part.{i}.matrix": matrix for i, matrix in enumerate(MATRICES.values())}
+    return write_bundle(
+        tmp_path / "b",
+        record_of(SPACE, format=2, parts=described),
+        {**tensors_of(SPACE), **tensors},
+    )
+
+
+# --- fuse ---
+
+
+def test_paths_name_every_node():
+    by_path = dict(nodes(SPACE))
+    assert list(by_path) == ["", "base", "base.base", "base.experts.0", "experts.0", "experts.1"]
+    assert by_path["base"] is INNER
+    assert by_path["base.experts.0"] == VL
+
+
+def test_a_nodes_own_part_acts_on_its_embeddings():
+    rows, heads = rows_of(INNER), heads_of(INNER)
+    first, last = Turn(torch.from_numpy(turn(6, 1))), Turn(torch.from_numpy(turn(6, 2)))
+    turned = {**rows, VL: last.apply("text", rows[VL])}
+    expected = first.apply("text", fuse(INNER, "text", turned, heads))
+    found = fuse(INNER, "text", rows, {**heads, (INNER, None): first, (VL, None): last})
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_embeddings_of_an_inner_product_are_not_made_again():
+    rows, heads = rows_of(SPACE), heads_of(SPACE)
+    inner = fuse(INNER, "text", rows, heads)
+    # Neither its leaves nor its projectors are asked for.
+    rest = {leaf: own for leaf, own in rows.items() if leaf not in (IB, VL)}
+    own = {place: part for place, part in heads.items() if place[0] == SPACE}
+    found = fuse(SPACE, "text", {**rest, INNER: inner}, own)
+    np.testing.assert_allclose(found, fuse(SPACE, "text", rows, heads), atol=1e-6)
+
+
+def test_stored_embeddings_are_fused_in_chunks():
+    rows, heads = rows_of(SPACE, 23), heads_of(SPACE)
+    stored = {leaf: own.numpy() for leaf, own in rows.items()}
+    seen = []
+    found = embed_product(
+        SPACE,
+        "text",
+        stored,
+        heads,
+        start=3,
+        stop=20,
+        chunk_rows=8,
+        on_rows=lambda done, total: seen.append((done, total)),
+    )
+    np.testing.assert_allclose(found, fuse(SPACE, "text", rows, heads)[3:20], atol=1e-6)
+    assert seen == [(8, 17), (16, 17), (17, 17)]
+
+
+def test_a_centred_leaf_needs_its_mean_unless_it_was_taken_out():
+    leaf = changed(CG, centre=True)
+    rows = rows_of(leaf)
+    mean = torch.full((leaf.dim,), 0.1)
+    found = fuse(leaf, "text", rows, {(leaf, None): Centring("CLAP_g", {"text": mean})})
+    expected = rows[leaf] - mean
+    np.testing.assert_allclose(found, expected / expected.norm(dim=1, keepdim=True), atol=1e-6)
+    for own in ({}, {(leaf, None): Centring("CLAP_g", {"audio": mean})}):
+        with pytest.raises(UsageError, match="CLAP_g' is centred, and its mean of text"):
+            fuse(leaf, "text", rows, own)
+    found = fuse(leaf, "text", rows, {(leaf, None): Stored()})
+    np.testing.assert_allclose(found, rows[leaf], atol=1e-6)
+
+
+# --- bundles ---
+
+
+def test_a_bundle_with_three_files_is_loaded_as_it_was_written(written):
+    assert sorted(path.name for path in written.iterdir()) == [RECORD, *PARTS, PROJECTORS]
+    bundle = load_bundle(written)
+    assert bundle.record["format"] == 2
+    assert bundle.files == (*PARTS, PROJECTORS)
+    loaded = bundle.parts()
+    assert set(loaded) == {*heads_of(SPACE), (SPACE, None), (VL, None)}
+    rows = rows_of(SPACE)
+    own = {
+        (node, None): Turn(torch.from_numpy(MATRICES[path]))
+        for path, node in nodes(SPACE)
+        if path in MATRICES
+    }
+    expected = fuse(SPACE, "text", rows, {**heads_of(SPACE), **own})
+    assert torch.equal(fuse(SPACE, "text", rows, loaded), expected)
+    assert not torch.allclose(expected, fuse(SPACE, "text", rows, heads_of(SPACE)))
+
+
+def test_scores_depend_on_all_files(written, tmp_path):
+    plain = load_bundle(write_bundle(tmp_path / "p", record_of(SPACE), tensors_of(SPACE)))
+    # One file: its digest, as in keys of earlier versions.
+    assert TrainedFile.of(plain).digest == plain.record["files"][PROJECTORS]["sha256"]
+    trained = TrainedFile.of(load_bundle(written))
+    assert set(trained.load("cpu")) == set(load_bundle(written).parts())
+    change_part(written, lambda matrix: np.ascontiguousarray(matrix.T))
+    assert TrainedFile.of(load_bundle(written)).digest != trained.digest
+    with pytest.raises(BundleError, match="another bundle by now"):
+        trained.load("cpu")
+
+
+def change_part(directory, change, name=PARTS[0]):
+    """Change a part's file, and the record so that its digests fit."""
+    tensors = {key: change(value) for key, value in load_file(directory / name).items()}
+    replace_file(directory, name, save(tensors))
+
+
+def replace_file(directory, name, blob):
+    (directory / name).write_bytes(blob)
+    entry = {"size_bytes": len(blob), "sha256": bytes_digest(blob)}
+    rewrite(directory, lambda record: record["files"].update({name: entry}))
+
+
+def swap(directory):
+    first, second = (directory / name for name in PARTS)
+    one, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(other)
+    second.write_bytes(one)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words", "fix"),
+    [
+        (lambda d: (d / PARTS[1]).unlink(), "part-1.safetensors is missing", "get the bundle"),
+        (
+            lambda d: os.truncate(d / PARTS[0], 90),
+            r"has 90 bytes, not [0-9]+\n  why: truncated",
+            "",
+        ),
+        (swap, r"part-0.safetensors was changed.*\n  why: its SHA-256 does not fit", "get the"),
+        (
+            lambda d: (d / "part-2.safetensors").write_bytes((d / PARTS[0]).read_bytes()),
+            r"part-2.safetensors belongs to another bundle\n  why: bundle.json does not name it",
+            "remove it",
+        ),
+        (
+            lambda d: change_part(d, lambda matrix: matrix[:5]),
+            r"is not the part that the record describes\n  why: 'matrix' is \[5, 6\], should be "
+            r"\[6, 6\]",
+            "get the bundle again",
+        ),
+        (
+            lambda d: replace_file(d, PARTS[0], save({"other": np.zeros(3, np.float32)})),
+            "'matrix' is absent",
+            "get the bundle again",
+        ),
+        (lambda d: replace_file(d, PARTS[1], b"\x80\x04pickle"), "its header is damaged", ""),
+    ],
+)
+def test_damaged_parts_are_refused(written, damage, words, fix):
+    damage(written)
+    with pytest.raises(BundleError, match=f"(?s){words}") as caught:
+        load_bundle(written)
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r["parts"][0].update(kind="pickle"), "trained part of kind 'pickle'"),
+        (lambda r: r["parts"][0].update(node="experts.7"), "'experts.7', which the reaction"),
+        (lambda r: r["parts"][0].update(node=["base"]), "incoherent"),
+        (lambda r: r["parts"][1].update(node=""), "two parts belong to one node"),
+        (lambda r: r["parts"][0].update(about="rows"), "is described by 'rows'"),
+        (lambda r: r["parts"][0].update(about={"of": "columns"}), "a turn of 'columns'"),
+        (lambda r: r["parts"][0].pop("about"), "about"),
+        (lambda r: r["parts"].pop(), "it names the files"),
+        (lambda r: r.update(parts=[]), "0 parts, not 1"),
+        (lambda r: r.pop("parts"), "parts"),
+        (lambda r: r.update(format=1), "format 1 has no parts"),
+        (lambda r: r["files"].update({"../part-1.safetensors": r["files"].pop(PARTS[1])}), "names"),
+    ],
+)
+def test_records_of_parts_that_cannot_be_are_refused(written, change, words):
+    rewrite(written, change)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(written)
+
+
+def test_a_part_of_a_kind_that_only_a_later_version_knows(written, monkeypatch):
+    monkeypatch.delitem(parts.KINDS, "turn")
+    with pytest.raises(BundleError) as caught:
+        load_bundle(written)
+    assert caught.value.why == "this version of molspace knows none"
+    assert "upgrade molspace" in caught.value.fix
+
+
+def test_values_that_no_training_leaves(written):
+    change_part(written, lambda matrix: matrix * np.nan)
+    with pytest.raises(BundleError, match="tensor matrix is not finite"):
+        load_bundle(written).parts()
+
+
+def test_a_bundle_of_many_files_may_be_replaced(written):
+    check_replaceable(written)
+    write_bundle(written, record_of(SPACE), tensors_of(SPACE))
+    assert sorted(path.name for path in written.iterdir()) == [RECORD, PROJECTORS]
+    (written / "part-x.safetensors").write_bytes(b"")
+    with pytest.raises(BundleError, match="something else than a bundle"):
+        check_replaceable(written)
+
+
+def test_format_1_is_written_where_there_are_no_parts(tmp_path):
+    made = write_bundle(tmp_path / "b", record_of(dr(IB, VL)), tensors_of(dr(IB, VL)))
+    record = json.loads((made / RECORD).read_text())
+    assert (record["format"], list(record["files"])) == (1, [PROJECTORS])
+    assert "parts" not in record
+    assert load_bundle(made).space == dr(IB, VL) != cr(IB, CG)
