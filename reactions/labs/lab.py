@@ -73,6 +73,11 @@ class Lab:
         """Whether it is one of the labs that molspace brings."""
         return self.path.parent == Path(__file__).parent
 
+    @property
+    def key(self) -> str:
+        """What tells it from other labs: a built-in one's name, else its file's path."""
+        return self.path.stem if self.is_built_in else str(self.path)
+
     def uri_of(self, name: str) -> tuple[str, str]:
         """Return a space's name and what to fetch for it: its URI, or what it is.
 

@@ -18,9 +18,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from reactions import labs
 from reactions.core.errors import DataError, MissingError, MolspaceError, StoreError
 from reactions.core.hashing import bytes_digest
 from reactions.core.local_files import is_file, read_small_file, replace_file
@@ -29,15 +28,24 @@ from reactions.core.types import Space, leaves
 from reactions.products.bundle import RECORD, load_bundle
 from reactions.products.bundle_folder import restore
 
-if TYPE_CHECKING:
-    from reactions.labs.lab import Lab
-
 POINTERS = "current.d"
 TEMPORARY_PREFIX = ".current."
 _MAX_POINTER_BYTES = 1 << 16
 _ANY_LAB = ""
 _NAMING = "--space"
 """How a bundle is named on a command line, before its path."""
+
+
+class OfLab(Protocol):
+    """What is needed of the lab that a bundle was made in."""
+
+    @property
+    def name(self) -> str:
+        """Its own name, which the bundle's record has, too."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from other labs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def product_name(space: Space) -> str:
 # --- the current bundle --------------------------------------------------------------
 
 
-def set_current(directory: Path, lab: Lab | None = None) -> None:
+def set_current(directory: Path, lab: OfLab | None = None) -> None:
     """Make a bundle the one that ``eval`` and ``infer`` take in this folder, and below it.
 
     Args:
@@ -97,7 +105,7 @@ def set_current(directory: Path, lab: Lab | None = None) -> None:
             why="the working folder is gone",
             fix="name the bundle with --space",
         ) from None
-    key = _ANY_LAB if lab is None else _key(lab)
+    key = _ANY_LAB if lab is None else lab.key
     pointer = _place(root, folder, key)
     record = {
         "folder": str(folder),
@@ -115,7 +123,7 @@ def set_current(directory: Path, lab: Lab | None = None) -> None:
         ) from None
 
 
-def current_bundle(lab: Lab | None = None, *, naming: str = _NAMING) -> Current:
+def current_bundle(lab: OfLab | None = None, *, naming: str = _NAMING) -> Current:
     """Return the bundle to take where none is named: the nearest folder's, going upwards.
 
     Args:
@@ -133,7 +141,7 @@ def current_bundle(lab: Lab | None = None, *, naming: str = _NAMING) -> Current:
         ) from None
     root = data_root()
     for above in (folder, *folder.parents):
-        keys = (_key(lab), _ANY_LAB) if lab else None
+        keys = (lab.key, _ANY_LAB) if lab else None
         if found := _newest(root, above, keys):
             whose = f", lab: {found.lab}" if found.lab else ""
             reason = f"the last one made in {found.folder}{whose}"
@@ -147,11 +155,6 @@ def current_bundle(lab: Lab | None = None, *, naming: str = _NAMING) -> Current:
     if legacy := _legacy(root, lab, naming):
         return legacy
     raise _none(root, folder, lab, naming)
-
-
-def _key(lab: Lab) -> str:
-    """Return what names a lab: a built-in one's name, else its file's path."""
-    return lab.path.stem if lab.path.parent == Path(*labs.__path__) else str(lab.path)
 
 
 def _place(root: Path, folder: Path, lab_key: str) -> Path:
@@ -193,7 +196,7 @@ def _read(path: Path) -> _Pointer | None:
     return pointer if pointer.directory.is_absolute() else None
 
 
-def _legacy(root: Path, lab: Lab | None, naming: str) -> Current | None:
+def _legacy(root: Path, lab: OfLab | None, naming: str) -> Current | None:
     """Return the bundle that an earlier version kept for the account, if it is of this lab."""
     try:
         data = read_small_file(root / "current", _MAX_POINTER_BYTES)
@@ -213,7 +216,7 @@ def _legacy(root: Path, lab: Lab | None, naming: str) -> Current | None:
     return Current(directory, reason, is_own=False)
 
 
-def _none(root: Path, folder: Path, lab: Lab | None, naming: str) -> MissingError:
+def _none(root: Path, folder: Path, lab: OfLab | None, naming: str) -> MissingError:
     """Say which bundles there are, of other labs or in other folders."""
     found = sorted(_all(root), key=lambda pointer: pointer.time_ns, reverse=True)
     found = [pointer for pointer in found if _is_bundle(pointer.directory)]
