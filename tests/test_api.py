@@ -232,7 +232,7 @@ def test_a_product_worse_than_a_part_is_a_warning(caplog):
     )
 
 
-def test_react_passes_events_on_and_tells_notices(tmp_path, monkeypatch, caplog):
+def test_react_passes_events_on_and_logs_notices(tmp_path, monkeypatch, caplog):
     space = headline()
     made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
     reported = []

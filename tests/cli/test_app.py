@@ -128,7 +128,7 @@ def test_a_bad_place_for_the_bundle_is_refused_before_anything_runs(tmp_path, ou
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_reader_who_leaves_early_is_no_error():
+def test_a_reader_who_leaves_early_is_not_an_error():
     process = subprocess.Popen(
         [*MOLSPACE, "plan", "ImageBind + Cr(CLAP_m)", "--json"],
         stdout=subprocess.PIPE,

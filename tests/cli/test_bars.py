@@ -31,7 +31,7 @@ WIDTHS = (40, 60, 80, 120)
 
 
 @pytest.mark.parametrize("width", [38, 40, 48])
-def test_names_keep_what_tells_them_apart(width):
+def test_names_keep_what_distinguishes_them(width):
     short = [elide(name, width) for name in NAMES]
     assert max(map(len, short)) <= width
     assert len(set(short)) == len(NAMES)

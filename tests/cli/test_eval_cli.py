@@ -54,7 +54,7 @@ def test_a_named_task_without_data_stays_an_error(tmp_path):
     assert "no data for task 'esc50'" in done.stderr
 
 
-def test_names_of_classes_can_be_told_apart(tmp_path):
+def test_names_of_classes_are_recorded_by_a_digest(tmp_path):
     session = Session(load_lab("mini"), Store(tmp_path), "cpu")
     target = session.target("ImageBind")
     (result,) = session.evaluate(target, parse_tasks("esc50"))

@@ -95,7 +95,7 @@ def test_json_lines_on_stdout(run, own_lab):
     assert not list(own_lab.glob("embeddings*"))
 
 
-def test_skipped_items_are_told_and_decide_the_exit_code(run):
+def test_skipped_items_are_reported_and_decide_the_exit_code(run):
     stdin = b"a\nnone.png\n\xff\n" + b'{"id": "x\\u001b[31m", "text": "y"}\nb\n'
     code, out, err = run("--out", "e.npy", "--quiet", stdin=stdin)
     assert (code, out) == (4, "e.npy\n")
@@ -254,7 +254,7 @@ def test_files_are_replaced_only_where_that_is_asked_for(run, own_lab, arguments
     assert (own_lab / files[0]).read_bytes() != before[files[0]]
 
 
-def test_slow_streams_tell_their_pace_in_plain_lines(run, monkeypatch):
+def test_slow_streams_report_their_pace_in_plain_lines(run, monkeypatch):
     ticks = iter(range(0, 1000, 6))
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
     monkeypatch.setattr(infer_report, "time", clock)

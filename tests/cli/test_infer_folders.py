@@ -51,7 +51,7 @@ def line(**values) -> str:
     "arguments",
     [("a penguin",), ("quantum chromodynamics",), ("0",), ("1", "2"), ('{"text": "rain"}',)],
 )
-def test_texts_as_arguments_are_no_ids(run, arguments):
+def test_texts_as_arguments_are_not_ids(run, arguments):
     code, out, err = run(*arguments)
     assert (code, out) == (4, "")
     assert "no id to look text up by in space 'toy'" in err

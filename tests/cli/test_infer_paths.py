@@ -74,7 +74,7 @@ def test_nothing_but_paths_is_a_mistake_of_usage(run):
     assert "--text" in err
 
 
-def test_sentences_that_end_as_files_do_are_told(run):
+def test_sentences_that_end_as_files_do_are_reported(run):
     _, err = run(stdin=b"what is in my old clip.m4a\na dog.\nthis is my photo.png\n")
     assert (
         "note: 2 texts end as a file's name does, and were embedded as texts, "

@@ -78,7 +78,7 @@ def test_no_shell_command_of_a_reference_file_runs(molspace, tmp_path):
     assert not proof.exists()
 
 
-def test_allow_tells_what_a_lab_names_and_deny_takes_it_back(molspace):
+def test_allow_lists_what_a_lab_names_and_deny_takes_it_back(molspace):
     Path("molspace.toml").write_text(
         REMOTE + '[spaces.X]\nuri = "hf:org/name"\n[spaces.Y]\nuri = "laion_clap:./a.pt"\n'
     )

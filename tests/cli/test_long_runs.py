@@ -53,7 +53,7 @@ def test_short_runs_ask_nothing(answers, capsys):
 
 
 @pytest.mark.parametrize("long", [Bench(2 * LONG_FLOPS), Bench(0, 2 * LONG_BYTES)])
-def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
+def test_long_runs_ask_unless_yes_is_given(answers, long, capsys):
     asked, says = answers
     ask(long, yes=True)
     assert asked == []
@@ -70,7 +70,7 @@ def test_long_runs_ask_unless_told_not_to(answers, long, capsys):
     assert capsys.readouterr().err.endswith("interrupted; nothing was run\n")
 
 
-def test_leaks_are_told_where_texts_are_embedded(answers, capsys):
+def test_leaks_are_reported_where_texts_are_embedded(answers, capsys):
     ask(Bench(), yes=True)
     ask(Bench(corpus="text"), yes=True, quiet=True)
     assert capsys.readouterr().err == ""

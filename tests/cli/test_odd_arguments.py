@@ -90,7 +90,7 @@ def test_in_the_environment(molspace, monkeypatch, variable):
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "pipe", "folder.rxn"])
-def test_what_is_no_regular_file(molspace, tmp_path, name):
+def test_what_is_not_a_regular_file(molspace, tmp_path, name):
     import os
 
     os.mkfifo(tmp_path / "pipe")

@@ -20,7 +20,7 @@ def test_experts_are_a_set_and_blanks_are_nothing():
 
 
 @pytest.mark.parametrize("text", ["", "a", "0.5;0.1", "audio=", "audio=x,text=1", "0.5,text=1"])
-def test_what_is_no_factor_is_refused(text):
+def test_what_is_not_a_factor_is_refused(text):
     with pytest.raises(UsageError, match="not a list of factors"):
         adjustment([text], None, None)
 

@@ -43,7 +43,7 @@ def test_in_json_too(listing):
     assert "out of memory" in json.dumps(body)
 
 
-def test_also_where_another_error_was_about_to_be_told(listing, monkeypatch):
+def test_also_where_another_error_was_about_to_be_reported(listing, monkeypatch):
     def no_room(*args):
         raise MemoryError
 

@@ -42,7 +42,7 @@ def molspace(where, *arguments, code=0):
     return done
 
 
-def test_a_product_worse_than_its_part_is_told_with_better_factors(lab):
+def test_a_product_worse_than_its_part_is_reported_with_better_factors(lab):
     n = sum(is_held(id, 0, 0.2) for id in ids(N))
     plan = molspace(lab, "plan", "A + Cr(B)", "--json")
     planned = json.loads(plan.stdout)

@@ -13,10 +13,10 @@ def clock(monkeypatch):
 
 
 def test_a_scan_has_a_beginning_and_an_end(clock, capsys):
-    tell = progress.scans()
+    on_progress = progress.scans()
     for at, done in ((0.0, 0), (1.0, 4000), (2.0, 8000), (3.2, 12000)):
         clock[0] = at
-        tell("texts for leaks", done, 12000)
+        on_progress("texts for leaks", done, 12000)
     assert capsys.readouterr().err.splitlines() == [
         "scanning texts for leaks: 0 of 12,000",
         "scanning texts for leaks: 12,000 of 12,000, done in 3.2 s",
@@ -24,11 +24,11 @@ def test_a_scan_has_a_beginning_and_an_end(clock, capsys):
 
 
 def test_a_long_scan_has_a_line_every_ten_seconds(clock, capsys):
-    tell = progress.scans()
+    on_progress = progress.scans()
     for second in range(0, 26):
         clock[0] = float(second)
-        tell("captions", second * 10, 0)
-    tell("captions", 250, 250)
+        on_progress("captions", second * 10, 0)
+    on_progress("captions", 250, 250)
     assert capsys.readouterr().err.splitlines() == [
         "scanning captions: 0",
         "scanning captions: 100",
@@ -38,13 +38,13 @@ def test_a_long_scan_has_a_line_every_ten_seconds(clock, capsys):
 
 
 def test_scans_side_by_side_and_again(clock, capsys):
-    tell = progress.scans()
+    on_progress = progress.scans()
     for what in ("a", "b", "a"):
-        tell(what, 0, 5)
-    tell("a", 5, 5)
-    tell("a", 5, 5)
-    tell("b", 5, 5)
-    tell("a", 1, 5)
+        on_progress(what, 0, 5)
+    on_progress("a", 5, 5)
+    on_progress("a", 5, 5)
+    on_progress("b", 5, 5)
+    on_progress("a", 1, 5)
     assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
         "scanning a: 0 of 5",
         "scanning b: 0 of 5",

@@ -64,7 +64,7 @@ def test_info_of_a_space_and_of_a_folder(molspace, tmp_path):
         (("doctor", "CLAP_m", "--device", "cuda:77"), 2, "cuda:77"),
     ],
 )
-def test_what_cannot_be_done_is_told_with_the_fix(molspace, arguments, code, words):
+def test_what_cannot_be_done_is_reported_with_the_fix(molspace, arguments, code, words):
     shown = molspace("spaces", *arguments)
     assert words in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -96,7 +96,7 @@ def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(mols
     assert "2 wrong" in shown.stdout
 
 
-def test_the_doctor_hears_long_sounds_and_tells_of_damaged_records(molspace, tmp_path):
+def test_the_doctor_takes_long_sounds_and_reports_damaged_records(molspace, tmp_path):
     first = molspace("spaces", "doctor", "CLAP_m", "--lab", "mini")
     assert first.returncode == 0, first.stderr
     assert "long sounds\taudio\tok" in first.stdout
@@ -112,7 +112,7 @@ def test_the_doctor_hears_long_sounds_and_tells_of_damaged_records(molspace, tmp
 
 
 @pytest.mark.parametrize("more", [(), ("--quiet",), ("--json",)])
-def test_licence_terms_are_told_before_anything_is_fetched(molspace, more):
+def test_licence_terms_are_shown_before_anything_is_fetched(molspace, more):
     shown = molspace("spaces", "fetch", "ImageBind", "--lab", "paper", *more)
     reported = "imagebind_huge.pth: licence CC-BY-NC-SA-4.0: NOT for commercial use\n"
     assert shown.stderr.startswith(reported)
@@ -120,7 +120,7 @@ def test_licence_terms_are_told_before_anything_is_fetched(molspace, more):
     assert shown.returncode == 3  # offline
 
 
-def test_a_licence_known_before_is_told_once(molspace, tmp_path):
+def test_a_licence_known_before_is_shown_once(molspace, tmp_path):
     space = tmp_path / "xdg" / "molspace" / "weights" / "imagebind"
     space.mkdir(parents=True)
     (space / "imagebind_huge.pth").write_bytes(b"")
@@ -131,7 +131,7 @@ def test_a_licence_known_before_is_told_once(molspace, tmp_path):
     assert shown.stdout == f"{space / 'imagebind_huge.pth'}\n"
 
 
-def test_a_licence_that_only_the_card_names_is_told_afterwards(molspace, tmp_path):
+def test_a_licence_that_only_the_card_names_is_shown_afterwards(molspace, tmp_path):
     folder = tmp_path / "hf" / "hub" / "models--maker--clip"
     snapshot = folder / "snapshots" / ("a" * 40)
     snapshot.mkdir(parents=True)

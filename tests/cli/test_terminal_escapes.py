@@ -101,7 +101,7 @@ def test_arguments(tmp_path, arguments):
         (b"\xff",),
     ],
 )
-def test_arguments_that_are_no_text(tmp_path, arguments, encoding):
+def test_arguments_that_are_not_text(tmp_path, arguments, encoding):
     assert run(tmp_path, *arguments, encoding=encoding)[0] in (2, 3, 4)
 
 

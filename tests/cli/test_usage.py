@@ -131,7 +131,7 @@ def test_an_unknown_lab_is_the_same_mistake_everywhere(molspace, line):
 
 
 @pytest.mark.parametrize("line", ["plan A", "react A", "eval --task esc50", "infer x"])
-def test_an_unknown_device_or_precision_is_told_by_the_option(molspace, line):
+def test_an_unknown_device_or_precision_is_reported_by_its_option(molspace, line):
     if not line.startswith("plan"):
         code, _, err = molspace(*line.split(), "--device", "gpu0")
         assert code == 2

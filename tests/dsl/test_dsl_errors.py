@@ -203,7 +203,7 @@ def test_no_shared_modality_lists_both_sets():
     assert error.fields["expert"] == ["radar"]
 
 
-def test_factor_counts_tell_the_order():
+def test_factor_counts_name_the_order():
     error = raises("ImageBind + Cr(CLAP_m, sigma=«(0.1, 0.2, 0.3)»)")
     assert "in this order: audio, text" in error.why
 

@@ -169,7 +169,7 @@ def test_damaged_entries_are_neither_taken_from_nor_in_the_way(
     np.testing.assert_array_equal(finish(store, less, step_of(less))[:, 0], range(11))
 
 
-def test_taking_rows_is_no_use_of_the_entry(folder: Path, store: Store) -> None:
+def test_taking_rows_does_not_count_as_use_of_the_entry(folder: Path, store: Store) -> None:
     whole = corpus_of(folder)
     finish(store, whole, begin(store, whole))
     (manifest,) = store.root.glob("entries/*/*/manifest.json")

@@ -123,7 +123,7 @@ def test_verify_can_repair(store):
         ({"max_entries": 2, "keep": {0}}, [0, 3]),
     ],
 )
-def test_gc_removes_what_it_is_told_to(store, criteria, remaining):
+def test_gc_removes_what_its_criteria_say(store, criteria, remaining):
     sizes = {info.label: info.size_bytes for info in store.ls()}
     if "keep" in criteria:
         criteria = {**criteria, "keep": {step(seed).key for seed in criteria["keep"]}}
@@ -220,7 +220,7 @@ def test_work_in_progress_stays(store):
     assert store.gc().debris == (path,)
 
 
-def test_a_folder_being_written_is_no_debris(store):
+def test_a_folder_being_written_is_not_debris(store):
     with files.temporary_folder(store.root / "tmp") as path:
         os.utime(path, (0, 0))
         assert store.gc().debris == ()
@@ -242,7 +242,7 @@ def test_the_first_write_sweeps_up(store):
 # --- locks ---------------------------------------------------------------------------
 
 
-def test_a_lock_file_removed_by_its_last_holder_is_no_lock(tmp_path, monkeypatch):
+def test_a_lock_file_removed_by_its_last_holder_is_not_a_lock(tmp_path, monkeypatch):
     path = tmp_path / "locks" / "a.lock"
     try_lock, calls = files.try_lock, []
 
