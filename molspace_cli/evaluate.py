@@ -87,7 +87,8 @@ def evaluate(
         )
         return
     for record in results:
-        _print(record)
+        whole = "listed" if record["task"] in session.lab.own_tasks else "published set"
+        _print(record, whole)
 
 
 def _possible(
@@ -123,11 +124,12 @@ def _possible(
     return tuple(possible)
 
 
-def _print(record: Mapping[str, Any]) -> None:
+def _print(record: Mapping[str, Any], whole: str) -> None:
+    """Print a result; ``whole`` names what has all of the items, found or not."""
     metrics = record["metrics"]
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
-        facts.append(f"published set: {record['expected']}")
+        facts.append(f"{whole}: {record['expected']}")
     if any("trained in float32" in text for text in record["notices"]):
         facts.append("projectors trained in float32: no fast 16-bit products")
     if record["experts"] is not None:

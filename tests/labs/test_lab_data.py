@@ -310,6 +310,11 @@ def test_the_example_lab_file_is_valid():
     assert sorted(lab.corpora) == ["audio", "image", "text"]
     assert len(lab.corpora["audio"].sources) == 2
     assert lab.data.of("coco")[0] == Path("/data/coco")
+    assert {name: own.task.kind for name, own in lab.own_tasks.items()} == {
+        "birds": "retrieval",
+        "stills": "retrieval",
+        "animals": "classification",
+    }
 
 
 def test_a_slip_in_a_modality_is_told_and_a_modality_of_ones_own_is_not(tmp_path):

@@ -99,6 +99,17 @@ def test_eval_of_all_takes_them(lab):
     assert results[1]["classes"]["n"] == 2
 
 
+def test_eval_says_how_many_items_are_listed(lab):
+    put(lab / "sounds/0.wav", b"")
+    put(
+        lab / "molspace.toml",
+        (lab / "molspace.toml").read_text().replace(TABLE, f"{TABLE}max_bad = 0.5\n"),
+    )
+    result = CliRunner().invoke(app, ["eval", "--task", "x", "--space", "ImageBind"])
+    assert "n: 3   listed: 4" in result.stdout
+    assert "note: x: audio corpus: 1 of 4 items are left out" in result.stderr
+
+
 def test_lists_count_them_and_checks_compare_their_captions(lab):
     entries = {e["name"]: e for e in json.loads(run("data", "list", "--json"))["data"]}
     assert (entries["x"]["found"], entries["x"]["expected"]) == (4, 4)
