@@ -112,8 +112,8 @@ def duplicates(corpus: Corpus) -> Finding | None:
     Items that are only ids have no content and are never duplicates.
     """
     marks = np.fromiter((_mark(tag) for _, tag in _tags(corpus)), np.uint64, len(corpus))
-    found, first, counts = np.unique(marks, return_index=True, return_counts=True)
-    held = (counts > 1) & (found != 0)
+    values, first, counts = np.unique(marks, return_index=True, return_counts=True)
+    held = (counts > 1) & (values != 0)
     count = int((counts[held] - 1).sum())
     if not count:
         return None
@@ -122,7 +122,7 @@ def duplicates(corpus: Corpus) -> Finding | None:
     shown = {
         int(mark): (int(row), int(n))
         for mark, row, n in zip(
-            found[held][order], first[held][order], counts[held][order], strict=True
+            values[held][order], first[held][order], counts[held][order], strict=True
         )
     }
     examples = []

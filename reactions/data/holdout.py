@@ -71,10 +71,10 @@ class SubsetCorpus:
         rows = self._rows[start:stop]
         if not len(rows):
             return []
-        found: list[Item] = []
+        items: list[Item] = []
         for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
-            found += self.whole.items(int(run[0]), int(run[-1]) + 1)
-        return found
+            items += self.whole.items(int(run[0]), int(run[-1]) + 1)
+        return items
 
     def ids(self) -> list[str]:
         """Return the ids of all rows, in order."""
@@ -171,8 +171,8 @@ def ids_of(corpus: Corpus) -> list[str]:
     """Return the ids of all items, in order, without opening media where that can be avoided."""
     ids = getattr(corpus, "ids", None)
     if ids is not None:
-        found: list[str] = ids()
-        return found
+        own: list[str] = ids()
+        return own
     return [
         item.id
         for start in range(0, len(corpus), _BLOCK_ROWS)

@@ -62,9 +62,9 @@ class Row:
     Attributes:
         line_number: counted from 1, blank lines included.
         id: the line's id if it could be read, else its number.
-        modality: what it holds; None if the line does not even tell that.
+        modality: what it holds; None if the line does not even say that.
         value: a text, an absolute path, or None where only the id matters.
-        sha256: what the value's digest should be, "" if the line does not tell.
+        sha256: what the value's digest should be, "" if the line does not say.
         why: what is wrong with it, lower case, no full stop; "" for good lines.
         own_id: whether the line gives an id.
         is_path: whether it is a bare text that was taken for a path, and leads nowhere.
@@ -130,9 +130,9 @@ def read_manifest(
 
     Raises:
         MissingError: there is no such manifest.
-        DataError: a line tells no modality, an id is repeated, or no line has this modality.
+        DataError: a line names no modality, an id is repeated, or no line has this modality.
     """
-    found: list[Row] = []
+    rows: list[Row] = []
     broken: list[Row] = []
     try:
         with path.open("rb") as stream:
@@ -142,7 +142,7 @@ def read_manifest(
                 if row.modality is None:
                     broken.append(row)
                 elif row.modality == modality:
-                    found.append(row)
+                    rows.append(row)
                 elif others is not None:
                     others[row.modality] += 1
     except FileNotFoundError:
@@ -158,24 +158,24 @@ def read_manifest(
             path=str(path),
             lines=[row.line_number for row in broken[:20]],
         )
-    check_ids(path.stem, modality, [row.id for row in found])
-    return found
+    check_ids(path.stem, modality, [row.id for row in rows])
+    return rows
 
 
-def other_digest(expected: str, found: str) -> str:
-    """Tell that a digest is not the one it should be; "" if it is.
+def other_digest(expected: str, actual: str) -> str:
+    """Say that a digest is not the one it should be; "" if it is.
 
     Args:
         expected: 64 hex digits; "" if any will do.
-        found: 64 hex digits.
+        actual: 64 hex digits.
     """
-    if expected in ("", found):
+    if expected in ("", actual):
         return ""
-    return f"its digest is {found[:12]}..., not {expected[:12]}... as the manifest says"
+    return f"its digest is {actual[:12]}..., not {expected[:12]}... as the manifest says"
 
 
 def _held_to_digest(row: Row) -> str:
-    """Tell why a good line's value is not what its digest says."""
+    """Say why a good line's value is not what its digest says."""
     if not row.sha256:
         return ""
     if not isinstance(row.value, Path):
@@ -319,7 +319,7 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
         if modality is None:
             if kind := other_kind(path):
                 raise _Bad(f"its path is that of {kind.name}, which is not decoded: {kind.fix}")
-            raise _Bad('its path does not tell what it holds; add "modality"')
+            raise _Bad('its path does not say what it holds; add "modality"')
     if modality is None:
         raise _Bad('no modality, such as {"text": ...} or {"audio": PATH}')
     if not isinstance(modality, str) or not modality:

@@ -79,7 +79,7 @@ def check_levels(stream: BinaryIO, levels: Sequence[tuple[int, int]]) -> None:
             for field, level in zip((2, 3), highest, strict=True):
                 histogram = counted.get(field) or []
                 if not isinstance(histogram, list) or len(histogram) not in (0, level + 1):
-                    raise ValueError("the metadata of a column count levels that it has not")
+                    raise ValueError("the metadata of a column count levels that it does not have")
 
 
 def page_sizes(stream: BinaryIO, start: int, size_bytes: int) -> Iterator[int]:
@@ -129,26 +129,26 @@ def _chunks(footer: dict[int, Any], column: str) -> Iterator[dict[int, Any]]:
     """Yield the metadata of a column's chunks, a row group after the other."""
     for group in _items(footer, 4):
         for chunk in _items(group, 1):
-            found = chunk.get(3)
-            if not isinstance(found, dict):
+            metadata = chunk.get(3)
+            if not isinstance(metadata, dict):
                 raise ValueError("a column has no metadata, or is encrypted")
-            names = found.get(3)
+            names = metadata.get(3)
             if isinstance(names, list) and names[:1] == [column.encode()]:
-                yield found
+                yield metadata
 
 
 def _items(record: Any, field: int) -> list[dict[int, Any]]:
-    found = record.get(field) if isinstance(record, dict) else None
-    if not isinstance(found, list) or any(not isinstance(one, dict) for one in found):
+    items = record.get(field) if isinstance(record, dict) else None
+    if not isinstance(items, list) or any(not isinstance(item, dict) for item in items):
         raise ValueError(f"field {field} of its footer is damaged")
-    return found
+    return items
 
 
 def _number(record: dict[int, Any], field: int) -> int:
-    found = record.get(field)
-    if not isinstance(found, int) or found < 0:
-        raise ValueError(f"field {field} of its metadata is {found!r}")
-    return found
+    value = record.get(field)
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"field {field} of its metadata is {value!r}")
+    return value
 
 
 def _pages(stream: BinaryIO, chunk: dict[int, Any], size_bytes: int) -> tuple[int, int]:

@@ -100,9 +100,9 @@ def known_suffix(text: str) -> str:
     Punctuation around it is not part of it; "" if there is none.
     """
     for name in (text, _TAIL.sub("", text)):
-        found = _SUFFIX.match(name.rstrip(_PUNCTUATION))
-        if found and _is_known(found[2].lower()):
-            return found[2]
+        match = _SUFFIX.match(name.rstrip(_PUNCTUATION))
+        if match and _is_known(match[2].lower()):
+            return match[2]
     return ""
 
 
@@ -207,10 +207,10 @@ def _is_idiom(parts: list[str]) -> bool:
 
 
 def _unknown_suffix(bare: str) -> str:
-    found = _SUFFIX.match(bare)
-    if not found or _ABBREVIATION.fullmatch(bare):  # e.g. U.S. Ph.D.
+    match = _SUFFIX.match(bare)
+    if not match or _ABBREVIATION.fullmatch(bare):  # e.g. U.S. Ph.D.
         return ""
-    stem, suffix = found[1], found[2]
+    stem, suffix = match[1], match[2]
     # An ellipsis, an address, and what is not a name.
     if not stem or stem.endswith(".") or "@" in stem or not stem[-1].isalnum():
         return ""

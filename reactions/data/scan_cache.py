@@ -146,11 +146,11 @@ class TableCache:
         if self.folder is None or not signature:
             return None
         path = self.folder / f"{name}-{signature[:32]}"
-        found = _read(path, signature)
-        if found is not None:
+        table = _read(path, signature)
+        if table is not None:
             with contextlib.suppress(OSError):
                 os.utime(path)  # ``prune`` goes by the last use
-        return found
+        return table
 
     def latest(self, name: str) -> ScanTable | None:
         """Return the table of this name whatever its signature, to take over what still holds."""
@@ -296,8 +296,8 @@ def _read(folder: Path, signature: str | None) -> ScanTable | None:
 def _load(path: Path) -> NDArray[Any]:
     # An empty file cannot be mapped, and small ones are not worth a file handle each.
     mapped = path.stat().st_size > (1 << 16)
-    found: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    return found
+    array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return array
 
 
 def _reference(array: NDArray[Any]) -> NDArray[Any] | Path:

@@ -80,13 +80,13 @@ class Compact:
             CutShort: the data end within it.
             ValueError: it is damaged, or nested too deeply.
         """
-        found: dict[int, Any] = {}
+        values: dict[int, Any] = {}
         field = 0
         while head := self._byte():
             delta = head >> 4
             field = field + delta if delta else self._zigzag()
-            found[field] = self._value(head & 15, depth)
-        return found
+            values[field] = self._value(head & 15, depth)
+        return values
 
     def _value(self, kind: int, depth: int) -> Any:
         if depth >= MAX_DEPTH:
@@ -121,23 +121,23 @@ class Compact:
         return self._take(1)[0]
 
     def _take(self, n: int) -> bytes:
-        found = self._data[self.place : self.place + n]
-        if len(found) < n:
+        taken = self._data[self.place : self.place + n]
+        if len(taken) < n:
             raise CutShort("its metadata is cut short")
         self.place += n
-        return found
+        return taken
 
     def _varint(self) -> int:
-        found = shift = 0
+        value = shift = 0
         while True:
             byte = self._byte()
-            found |= (byte & 127) << shift
+            value |= (byte & 127) << shift
             if byte < 128:
-                return found
+                return value
             shift += 7
             if shift > 63:
                 raise ValueError("a number in its metadata is too long")
 
     def _zigzag(self) -> int:
-        found = self._varint()
-        return (found >> 1) ^ -(found & 1)
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)

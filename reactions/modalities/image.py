@@ -35,7 +35,7 @@ def load_image(source: Source) -> NDArray[np.uint8]:
 
     Raises:
         MediaError: the file is missing, not an image, cut short, larger than ``MAX_PIXELS``,
-            or holds values of no defined range; ``fields["path"]`` names it.
+            or holds values whose range is not defined; ``fields["path"]`` names it.
         DataError: the tar or the server it lies in cannot be read.
     """
     pixels: NDArray[np.uint8] = IMAGE.load(source)

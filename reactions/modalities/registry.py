@@ -192,7 +192,7 @@ def check_version(name: Name) -> int:
 
 
 def check_versions() -> Any:
-    """Return what changes whenever the verdict on any file can change that is told by its ending.
+    """Return what changes whenever the verdict on a file that is known by its ending can change.
 
     Returns:
         JSON-able; depends on what is installed.
@@ -205,7 +205,7 @@ def content_digest(item: Item, digests: DigestCache) -> str:
     """Return a tagged digest of an item's value.
 
     Raises:
-        DataError: the file cannot be read, or the value is of no known kind.
+        DataError: the file cannot be read, or the value is not of a known kind.
     """
     from pathlib import Path
 
@@ -242,7 +242,7 @@ def installed() -> Mapping[Name, Modality]:
         UsageError: one is not a modality, or claims a name, a letter or an ending that another
             has.
     """
-    found: dict[Name, Modality] = {}
+    modalities: dict[Name, Modality] = {}
     for point in plugins(GROUP):
         modality = load_plugin(point, "the modality")
         if not isinstance(modality, Modality):
@@ -250,7 +250,7 @@ def installed() -> Mapping[Name, Modality]:
         elif modality.name != point.name:
             why = f"{point.value} is called '{modality.name}'"
         else:
-            why = _malformed(modality) or _collision(modality, {**BUILT_IN, **found}.values())
+            why = _malformed(modality) or _collision(modality, {**BUILT_IN, **modalities}.values())
         if why:
             package = package_of(point)
             raise UsageError(
@@ -260,8 +260,8 @@ def installed() -> Mapping[Name, Modality]:
                 name=point.name,
                 package=package,
             )
-        found[modality.name] = modality
-    return found
+        modalities[modality.name] = modality
+    return modalities
 
 
 def forget_installed() -> None:

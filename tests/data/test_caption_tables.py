@@ -58,7 +58,7 @@ def test_a_csv_with_lone_quotes_counts_all_lines_that_they_swallow(tmp_path: Pat
     assert len(opened(path, quoted=True)) == 310
 
 
-def test_fields_that_span_lines_are_told(tmp_path: Path) -> None:
+def test_fields_that_span_lines_are_reported(tmp_path: Path) -> None:
     corpus = opened(put(tmp_path / "a.csv", 'id,caption\na,"rain,\nthen wind"\nb,hail\n'))
     assert rows(corpus) == [("1", "rain,\nthen wind"), ("2", "hail")]
     assert corpus.notices == (
@@ -67,7 +67,7 @@ def test_fields_that_span_lines_are_told(tmp_path: Path) -> None:
     )
 
 
-def test_tsv_files_that_look_quoted_are_told(tmp_path: Path) -> None:
+def test_tsv_files_that_look_quoted_are_reported(tmp_path: Path) -> None:
     path = put(tmp_path / "a.tsv", 'id\tcaption\na\t"he said ""rain"""\nb\thail\n')
     corpus = opened(path)
     assert texts(corpus) == ['"he said ""rain"""', "hail"]
@@ -114,7 +114,7 @@ def test_a_file_of_one_column_without_a_header_loses_no_caption(
     assert texts(opened(path, columns=(captions[0],))) == captions[1:]
 
 
-def test_a_name_that_may_be_a_caption_is_told(tmp_path: Path) -> None:
+def test_a_name_that_may_be_a_caption_is_reported(tmp_path: Path) -> None:
     corpus = opened(put(tmp_path / "a.csv", "utterance\na dog barks\n"))
     assert texts(corpus) == ["a dog barks"]
     assert "'utterance', is taken for the name of its column" in corpus.notices[0]
@@ -193,7 +193,7 @@ def test_bad_rows_never_take_the_id_of_another(tmp_path: Path) -> None:
 # --- records ---
 
 
-def test_keys_that_are_no_captions_are_none(tmp_path: Path) -> None:
+def test_keys_that_are_not_captions_are_none(tmp_path: Path) -> None:
     urls = [{"url": "http://x/1"}, {"url": "http://x/2"}]
     with pytest.raises(DataError, match="which column") as caught:
         opened(put(tmp_path / "a.jsonl", "\n".join(map(json.dumps, urls))))
@@ -256,7 +256,7 @@ def test_a_header_in_another_encoding_is_refused(tmp_path: Path) -> None:
     assert "iconv" in caught.value.fix
 
 
-def test_utf16_without_a_mark_is_no_text(tmp_path: Path) -> None:
+def test_utf16_without_a_mark_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is empty"):
         opened(put(tmp_path / "a.txt", "rain\nwind\n".encode("utf-16-le")))
     with pytest.raises(DataError, match="cannot read captions") as caught:
@@ -283,13 +283,15 @@ def test_blank_lines_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sep", ["^", ":", "~", "\x01", " - "])
-def test_columns_separated_by_something_else_are_no_single_column(sep: str, tmp_path: Path) -> None:
+def test_columns_separated_by_something_else_are_not_a_single_column(
+    sep: str, tmp_path: Path
+) -> None:
     path = put(tmp_path / "a.csv", f"url{sep}caption\nhttp://x/1{sep}a dog\nhttp://x/2{sep}a cat\n")
     with pytest.raises(DataError, match="which column"):
         opened(path)
 
 
-def test_tabs_in_lines_of_text_are_told(tmp_path: Path) -> None:
+def test_tabs_in_lines_of_text_are_reported(tmp_path: Path) -> None:
     corpus = opened(put(tmp_path / "a.txt", "1.jpg#0\ta dog\n1.jpg#1\ta cat\nno tab\n"))
     assert len(corpus) == 3
     assert "2 lines hold tabs" in corpus.notices[0]

@@ -320,7 +320,7 @@ def test_a_file_just_written_is_not_trusted(tmp_path: Path) -> None:
     assert rows(opened(path, cache=tmp_path / "cache")) == [("1", "hail")]
 
 
-def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captions, "_TOLD_ROWS", 2)
     seen: list[tuple[str, int, int]] = []
     path = put(tmp_path / "a.txt", "a\nb\nc\nd\ne\n")

@@ -72,7 +72,7 @@ def test_items_of_a_subset():
     assert len({corpus.digest, part.digest, other.digest}) == 3
 
 
-def test_rows_of_a_scanned_corpus_tell_what_they_hold(tmp_path):
+def test_rows_of_a_scanned_corpus_say_what_they_hold(tmp_path):
     (tmp_path / "a.txt").write_text("".join(f"text {k}\n" for k in range(200)))
     source = Source(paths=(str(tmp_path / "a.txt"),))
     whole = open_corpus("t", "text", [source], tables=TableCache(tmp_path / "tables"))
@@ -90,7 +90,7 @@ def test_items_in_common():
     assert in_common([a, IdCorpus("d", "image", IDS[6:9])]) is None
 
 
-def test_row_numbers_are_no_ids():
+def test_row_numbers_are_not_ids():
     numbers = [str(k) for k in range(5)]
     assert has_own_ids(IdCorpus("a", "image", numbers))  # somebody wrote them
     assert not has_own_ids(IdCorpus("a", "image", numbers, positional=True))

@@ -114,7 +114,7 @@ def test_captions_of_an_evaluation_set_are_found() -> None:
     assert leakage(texts("something else"), evaluated) == []
 
 
-def test_progress_of_comparing_is_told() -> None:
+def test_progress_of_comparing_is_reported() -> None:
     seen: list[tuple[str, int, int]] = []
     leakage(texts("rain", "wind"), {}, on_progress=lambda *report: seen.append(report))
     assert seen == [("texts for leaks", 0, 2), ("texts for leaks", 2, 2)]

@@ -21,7 +21,7 @@ def opened(modality: str, cache: Path, **options):
     return open_corpus("c", modality, [Source(**options)], tables=TableCache(cache))
 
 
-def test_positions_in_memory_are_no_ids():
+def test_positions_in_memory_are_not_ids():
     assert own(TextCorpus("t", ["a", "b"])) == {"0": False, "1": False}
     assert own(TextCorpus("t", ["a", "b"], ["0", "1"])) == {"0": True, "1": True}
     assert own(IdCorpus("t", "text", ["0"])) == {"0": True}

@@ -92,7 +92,7 @@ me@example.org ~5 ~10% #1 C++ rock'n'roll well-known don't 狗叫/鸟鸣 "hello"
 
 
 @pytest.mark.parametrize("text", PATHS)
-def test_what_looks_like_a_path_is_told(text):
+def test_what_looks_like_a_path_is_reported(text):
     assert path_reason(text, NOWHERE)
 
 

@@ -33,7 +33,7 @@ def rows(corpus: SourceCorpus) -> dict[str, str]:
     return {item.id: item.value for item in corpus.items(0, len(corpus))}
 
 
-def test_byte_order_marks_are_no_part_of_a_text(tmp_path: Path) -> None:
+def test_byte_order_marks_are_not_part_of_a_text(tmp_path: Path) -> None:
     record = json.dumps({"caption": "Straße"}, ensure_ascii=False)
     members = {
         "a.txt": codecs.BOM_UTF8 + "Straße\n".encode(),

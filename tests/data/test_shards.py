@@ -138,7 +138,7 @@ def test_remote_shards(shards: Path) -> None:
     assert load(corpus.items(2, 3)[0]).value.shape == (8, 12, 3)
 
 
-def test_long_names_and_other_members_are_no_trouble(tmp_path: Path) -> None:
+def test_long_names_and_other_members_do_no_harm(tmp_path: Path) -> None:
     stream = io.BytesIO()
     name = "folder/" + "n" * 150 + ".png"
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -230,7 +230,7 @@ def test_garbage_between_members(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("data", "words"), [(b"", "it is empty"), (b"x" * 700, "")])
-def test_files_that_are_no_tars(tmp_path: Path, data: bytes, words: str) -> None:
+def test_files_that_are_not_tars(tmp_path: Path, data: bytes, words: str) -> None:
     with pytest.raises(DataError, match="is damaged") as caught:
         opened(put(tmp_path / "x.tar", data))
     assert words in caught.value.why

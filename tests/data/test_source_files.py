@@ -372,7 +372,7 @@ def test_a_file_that_cannot_be_read_is_a_bad_item(
     assert [(bad.id, bad.why) for bad in corpus.skipped.first] == [("b.png", "permission denied")]
 
 
-def test_progress_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
     seen: list[tuple[str, int, int]] = []
     source = Source(paths=(str(folder),))

@@ -186,7 +186,7 @@ def test_manifests_of_any_line_break_and_mark(folder: Path, end: str, encoding: 
         (b"x" * 2_000_000, "line 2: longer than 1048576 bytes"),
     ],
 )
-def test_lines_that_are_no_text_are_refused(folder: Path, line: bytes, why: str) -> None:
+def test_lines_that_are_not_text_are_refused(folder: Path, line: bytes, why: str) -> None:
     path = put(folder / "list.txt", b"b.png\n" + line + b"\na.JPG\n")
     with pytest.raises(DataError, match="bad lines in the manifest") as caught:
         from_manifest(path, max_bad=1.0)

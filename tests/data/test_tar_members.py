@@ -115,7 +115,7 @@ def test_a_further_field_that_lies() -> None:
     damage(stream.getvalue())
 
 
-def test_folders_and_links_are_no_members(tmp_path: Path) -> None:
+def test_folders_and_links_are_not_members(tmp_path: Path) -> None:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, kind in (("d", tarfile.DIRTYPE), ("l.png", tarfile.SYMTYPE)):

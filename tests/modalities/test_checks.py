@@ -106,7 +106,7 @@ def test_absurdly_long_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "500 channels" not in check("audio", sound_bytes(n=900))
 
 
-def test_floats_that_are_no_numbers() -> None:
+def test_floats_that_are_not_numbers() -> None:
     samples = np.zeros(4000, np.float32)
     samples[2000] = np.nan
     stream = io.BytesIO()

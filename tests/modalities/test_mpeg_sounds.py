@@ -71,7 +71,7 @@ def test_the_samples_without_a_header_are_those_of_the_frames() -> None:
     assert abs(len(several) - len(written)) < 3 * FRAME
 
 
-def test_tags_are_no_sound(tmp_path: Path) -> None:
+def test_tags_are_not_sound(tmp_path: Path) -> None:
     frames = quiet_and_loud(True)
     n = len(frames) * FRAME
     body = b"".join(frames)

@@ -182,7 +182,7 @@ def test_codecs_that_cannot_seek_are_read(form: str, codec: str, tmp_path: Path)
     refused(data[: len(data) // 2], tmp_path)
 
 
-def test_formats_that_do_not_tell_their_length_are_refused() -> None:
+def test_formats_that_do_not_state_their_length_are_refused() -> None:
     for form in ("PVF", "IRCAM", "MAT5"):
         assert "a file that was cut short cannot be recognised" in refused(sound_bytes(form=form))
 
@@ -278,7 +278,7 @@ def test_nothing_beside_the_sound_is_opened(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
-def test_pipes_and_devices_are_no_media(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_not_media(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.wav")
     for load in (load_audio, load_image):
         for path in (tmp_path / "x.wav", Path("/dev/zero")):

@@ -65,16 +65,16 @@ def read_parquet(
         header = table.schema_arrow.names
         columns = column_numbers(file, header, source.columns)
         if not columns:
-            if (found := caption_column(header)) is None:
+            if (number := caption_column(header)) is None:
                 raise which_column(file, f"its columns: {', '.join(header) or 'none'}")
-            columns = (found,)
+            columns = (number,)
         ids = () if source.id_column == "" else column_numbers(file, header, (source.id_column,))
         names = [header[i] for i in (*columns, *ids)]
         if len({*names}) < len({*columns, *ids}):
             raise _unusable(file, f"several columns have the same name, '{names[0]}'")
         leaves = _leaves(table, names)
         stored = [table.schema.column(i) for i in range(len(table.schema.names))]
-        levels = [(one.max_repetition_level, one.max_definition_level) for one in stored]
+        levels = [(column.max_repetition_level, column.max_definition_level) for column in stored]
         check_levels(stream, levels)
         _check_sizes(file, table, leaves)
         if not is_url(file.url) or file.size_bytes <= _READ_TWICE_BYTES:

@@ -289,12 +289,12 @@ def _caption_column(
             if len(header) > 1
             else 'say how they are separated, and which it is: delimiter = ";", column = 0',
         )
-    found = caption_column(header)
-    if found is not None:
-        if [name.casefold() for name in header].count(header[found].casefold()) > 1:
-            why = f"several are called '{header[found]}'"
-            raise which_column(file, why, f"give its number, from 0: column = {found}")
-        return found
+    number = caption_column(header)
+    if number is not None:
+        if [name.casefold() for name in header].count(header[number].casefold()) > 1:
+            why = f"several are called '{header[number]}'"
+            raise which_column(file, why, f"give its number, from 0: column = {number}")
+        return number
     if len(header) == 1:
         # A caption has several words, or those that follow it have one word each, too. Names of
         # several columns may be separated by something else: url^caption.

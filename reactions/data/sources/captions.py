@@ -67,7 +67,7 @@ def texts_part(
         DataError: a file is empty, damaged or lacks the column, or an id is repeated.
         TransientError: one could not be read just now.
         MissingError: pyarrow is not installed.
-        UsageError: the source says of a table what other files have not.
+        UsageError: the source has options of tables for files that are not tables.
     """
     for file in files:
         check_options(file, source)
@@ -148,7 +148,7 @@ def check_options(file: Entry, source: Source) -> None:
     """Check that what a source says can be said of a file.
 
     Raises:
-        UsageError: it says of a table what this file has not.
+        UsageError: it has an option of tables, and the file is not a table.
     """
     suffix = suffix_of(file)
     columns = [c for c in (*source.columns, source.id_column) if isinstance(c, int)]
@@ -237,8 +237,8 @@ def _jsonl(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) ->
             continue
         if not columns and isinstance(record, dict):
             names = list(record)
-            if (found := caption_column(names)) is not None:
-                columns = (names[found],)
+            if (position := caption_column(names)) is not None:
+                columns = (names[position],)
             keys = keys or names or ["(none)"]
         id, why = row_id(record, str(source.id_column), number)
         yield _Row(id, place, [("", why)] if why else captions_in(record, columns), bool(why))
@@ -288,11 +288,11 @@ def captions_in(value: Any, columns: Sequence[str | int] = ()) -> list[tuple[str
         names = columns or tuple(name for name in COLUMNS if name in value)[:1]
         if not names:
             return [("", f"no caption among {', '.join(map(str, islice(value, 5)))}")]
-        found = [pair for name in names for pair in captions_in(value.get(name))]
+        pairs = [pair for name in names for pair in captions_in(value.get(name))]
         # Where some of several columns are empty, the others are captions all the same.
-        return [pair for pair in found if pair != ("", _EMPTY)] or [("", _EMPTY)]
+        return [pair for pair in pairs if pair != ("", _EMPTY)] or [("", _EMPTY)]
     if isinstance(value, list):
-        return [pair for one in value for pair in captions_in(one)] or [("", _EMPTY)]
+        return [pair for part in value for pair in captions_in(part)] or [("", _EMPTY)]
     if value is None:
         return [("", _EMPTY)]
     if isinstance(value, bytes):

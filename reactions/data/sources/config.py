@@ -10,7 +10,7 @@ from typing import TypeAlias
 from reactions.modalities.base import CheckDepth
 
 OnProgress: TypeAlias = Callable[[str, int, int], None]
-"""OnProgress of a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
+"""Called with a scan's progress: what is scanned, how much is done, how much there is (or 0)."""
 
 
 COLUMNS = ("caption", "captions", "text", "texts", "sentence", "description", "title")
@@ -21,7 +21,7 @@ MAX_BAD = 0.01
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)

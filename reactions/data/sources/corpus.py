@@ -120,21 +120,21 @@ class SourceCorpus:
         signature = signature_of([*(part.signature for part in self._parts), *chosen])
         if (table := self._tables.get(cached, signature)) is not None:
             return str(table.facts["digest"])
-        found = rows_digest(self.modality, self.tags())
-        self._tables.put(cached, signature, ScanTable(facts={"digest": found}))
-        return found
+        corpus_digest = rows_digest(self.modality, self.tags())
+        self._tables.put(cached, signature, ScanTable(facts={"digest": corpus_digest}))
+        return corpus_digest
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def items(self, start: int, stop: int) -> list[Item]:
         """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
-        found: list[Item] = []
+        items: list[Item] = []
         for i, rows in self._span(start, stop):
             values = self._parts[i].values(rows)
             own = self._parts[i].own_ids(rows)
-            found += map(Item, self._ids(i, rows), [self.modality] * len(rows), values, own)
-        return found
+            items += map(Item, self._ids(i, rows), [self.modality] * len(rows), values, own)
+        return items
 
     def ids(self) -> list[str]:
         """Return the ids of all rows, in order."""

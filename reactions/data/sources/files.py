@@ -51,7 +51,7 @@ def folder_part(
 
     Args:
         folder: absolute path or URL.
-        modality: one whose files are told by their endings.
+        modality: one whose files are known by their endings.
         tables: remembers what earlier scans found.
         depth: how hard to look for damage.
         on_progress: of the progress.
@@ -140,16 +140,16 @@ def looking() -> ThreadPoolExecutor:
 
 
 def refuse_other_modalities(modality: Modality) -> None:
-    """Refuse to look for files of a modality that extensions do not tell.
+    """Refuse to look for files of a modality that are not known by their extensions.
 
     Raises:
         UsageError: they do not.
     """
-    told = [name for name, record in registered().items() if record.suffixes]
-    if modality not in told:
+    known = [name for name, record in registered().items() if record.suffixes]
+    if modality not in known:
         raise UsageError(
             f"cannot tell which files hold {modality}",
-            why=f"extensions are known for {', '.join(told[:-1])} and {told[-1]} only",
+            why=f"extensions are known for {', '.join(known[:-1])} and {known[-1]} only",
             fix=f"list them in a manifest: [corpora.{modality}] with manifest = FILE",
             modality=modality,
         )

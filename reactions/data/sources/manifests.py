@@ -36,7 +36,7 @@ def manifest_part(
 
     Raises:
         MissingError: there is no such manifest.
-        DataError: a line tells no modality, an id is repeated, or no line has this modality.
+        DataError: a line names no modality, an id is repeated, or no line has this modality.
     """
     path = as_stored(path)
     if not is_file(path):

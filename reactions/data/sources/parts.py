@@ -25,7 +25,7 @@ class Part(ABC):
     Args:
         name: short, for ids of corpora with several parts.
         table: columns ``id`` and ``why``: the reason a row cannot be used, "" for good ones.
-        signature: changes when the files do; "" where that cannot be told.
+        signature: changes when the files do; "" where that cannot be known.
         size_bytes: of what is read to embed the rows.
         own_ids: (len(table),) which rows come with their ids; the others' are their positions.
             True for all, False for none.
@@ -150,8 +150,8 @@ def signature_of(parts: Iterable[str]) -> str:
     return digest("signature", parts) if all(parts) else ""
 
 
-def no_items(modality: Modality, where: str, found: str, fix: str) -> MissingError:
+def no_items(modality: Modality, where: str, why: str, fix: str) -> MissingError:
     """Return the error for a place that holds nothing of a modality."""
     return MissingError(
-        f"no {modality} at '{where}'", why=found, fix=fix, path=where, modality=modality
+        f"no {modality} at '{where}'", why=why, fix=fix, path=where, modality=modality
     )

@@ -63,7 +63,7 @@ def shards_part(
     Args:
         name: of the part.
         shards: the tars, in order.
-        modality: text, or one whose files are told by their endings.
+        modality: text, or one whose files are known by their endings.
         source: columns, member and depth.
         tables: remembers what earlier runs found.
         on_progress: of the progress.
@@ -100,13 +100,13 @@ def _samples(
     """Yield number, index and samples of each shard, in order."""
     indexes = index_shards(shards, tables=tables, depth=depth, on_progress=on_progress)
     for number, index in enumerate(indexes):
-        found: dict[str, _Sample] = {}
+        samples: dict[str, _Sample] = {}
         for row, member in enumerate(index.strings("member")):
             key, rest = split_member(member)
-            sample = found.setdefault(key, _Sample(key))
+            sample = samples.setdefault(key, _Sample(key))
             if sample.files.setdefault(rest, row) != row:
                 sample.problem = f"'{member}' is in the tar twice"
-        yield number, index, list(found.values())
+        yield number, index, list(samples.values())
 
 
 def _media(
@@ -180,13 +180,13 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
         why = f"it has no {member}, but {', '.join(sample.files)}"
         rest = _file_called(sample, member)
         return (rest, "") if rest else ("", why)
-    found = [rest for rest in sample.files if modality_of(f"x.{rest}") == modality]
-    plain = [rest for rest in found if "." not in rest]
-    chosen = plain if len(plain) == 1 else found
+    fitting = [rest for rest in sample.files if modality_of(f"x.{rest}") == modality]
+    plain = [rest for rest in fitting if "." not in rest]
+    chosen = plain if len(plain) == 1 else fitting
     if len(chosen) == 1:
         return chosen[0], ""
-    if found:
-        return "", f'several {modality} files, {", ".join(found)}; say member = "{found[0]}"'
+    if fitting:
+        return "", f'several {modality} files, {", ".join(fitting)}; say member = "{fitting[0]}"'
     others = (_described(rest, modality) for rest in sample.files)
     return "", f"no {modality} file, but {', '.join(others)}"
 
@@ -220,20 +220,20 @@ def _texts(
         with open_binary(shards[number].url) as stream:
             for sample in samples:
                 others.update(sample.files.keys())
-                wanted = (source.member,) if source.member else _TEXTS
-                rest = next(filter(None, (_file_called(sample, r) for r in wanted)), "")
-                found = [("", sample.problem or f"no caption, but {', '.join(sample.files)}")]
+                usual = (source.member,) if source.member else _TEXTS
+                rest = next(filter(None, (_file_called(sample, r) for r in usual)), "")
+                pairs = [("", sample.problem or f"no caption, but {', '.join(sample.files)}")]
                 place = shards[number].url
                 if rest and not sample.problem:
                     row = sample.files[rest]
                     place = str(Blob(place, member=members[row]))
-                    found = [("", _TOO_LONG)]
+                    pairs = [("", _TOO_LONG)]
                     if sizes[row] <= _MAX_TEXT_BYTES:
                         data = _read(stream, shards[number], int(offsets[row]), int(sizes[row]))
-                        found = _captions(data, rest, source.columns)
+                        pairs = _captions(data, rest, source.columns)
                     n_captions += 1
-                for i, (text, why) in enumerate(found):
-                    ids.append(sample.key if len(found) == 1 else f"{sample.key}/{i}")
+                for i, (text, why) in enumerate(pairs):
+                    ids.append(sample.key if len(pairs) == 1 else f"{sample.key}/{i}")
                     numbers.append(number)
                     texts.append(text)
                     places.append(place)

@@ -116,7 +116,7 @@ def open_image(stream: BinaryIO, path: str, max_pixels: int) -> PIL.Image.Image:
 def _silence() -> None:
     """Keep Pillow from warning on stderr of what it decodes all the same, a line for each tag.
 
-    ``warnings.catch_warnings`` is of no use here: images are decoded in several threads.
+    ``warnings.catch_warnings`` does not help here: images are decoded in several threads.
     """
     if _UNHEARD not in warnings.filters:
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)
@@ -129,7 +129,7 @@ def to_rgb(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
         (h, w, 3) uint8, RGB.
 
     Raises:
-        MediaError: it holds values of no defined range.
+        MediaError: the range of its values is not defined.
         Exception: Pillow's plugins raise whatever their parser meets.
     """
     if image.mode == "F":

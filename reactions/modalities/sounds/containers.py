@@ -36,7 +36,7 @@ class Samples:
         size_bytes: what is there of it.
         mpeg: whether it is a stream of MPEG audio (MP3 in WAV).
         sized: (place, bytes) to put into the header where it leaves the size open: decoders take
-            some of the ways to say so for a sound of no samples.
+            some of the ways to say so for an empty sound.
     """
 
     start: int
@@ -80,7 +80,7 @@ def _riff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
     whole = int.from_bytes(head[4:8], order)
     mpeg = False
     long_size, long_place = -1, 0
-    found: Samples | None = None
+    samples: Samples | None = None
     for name, start, size in _chunks(stream, 12, order):
         if name == b"ds64":
             long_size, long_place = int.from_bytes(stream.read(16)[8:], "little"), start + 8
@@ -97,21 +97,21 @@ def _riff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
                 sized = (long_place, (size_bytes - start).to_bytes(8, "little"))
             elif size >= STREAMED_BYTES or (size == 0 and _is_streamed(whole, size_bytes)):
                 size = -1
-            found = _held(start, size, size_bytes, sized, mpeg)
+            samples = _held(start, size, size_bytes, sized, mpeg)
             if size < 0:
-                return found
+                return samples
             break
-    if found is None:
+    if samples is None:
         return None
     # One byte of slack: many writers count the pad byte without writing it.
     if head[:4] != b"RF64" and whole < STREAMED_BYTES and size_bytes + 1 < whole + 8:
         raise Damage(f"it is cut short: {size_bytes} of {whole + 8} bytes")
-    ends = {found.start + found.size_bytes + found.size_bytes % 2}
+    ends = {samples.start + samples.size_bytes + samples.size_bytes % 2}
     if head[:4] != b"RF64" and whole < STREAMED_BYTES:
         ends.add(8 + whole + whole % 2)
     _check_alone(stream, ends, head[:4], b"WAVE", 8)
-    _check_tail(stream, found, size_bytes)
-    return found
+    _check_tail(stream, samples, size_bytes)
+    return samples
 
 
 def _is_streamed(whole: int, size_bytes: int) -> bool:
@@ -122,7 +122,7 @@ def _is_streamed(whole: int, size_bytes: int) -> bool:
 def _iff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
     whole = int.from_bytes(head[4:8], "big")
     least = 0
-    found: Samples | None = None
+    samples: Samples | None = None
     for name, start, size in _chunks(stream, 12, "big"):
         if name == b"COMM":
             least = _aiff_bytes(stream.read(min(size, 26)), head[8:12])
@@ -133,17 +133,17 @@ def _iff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
             elif size - extra < least:
                 raise Damage(f"it is cut short: {size - extra} of {least} bytes of samples")
             sized = (start - 4, (min(size_bytes - start, STREAMED_BYTES)).to_bytes(4, "big"))
-            found = _held(start, size, size_bytes, sized)
+            samples = _held(start, size, size_bytes, sized)
             if size < 0 and size_bytes - start - extra < least:
                 raise Damage(f"it is cut short: {size_bytes - start} of {least} bytes of samples")
-    if found is not None and whole < STREAMED_BYTES:
+    if samples is not None and whole < STREAMED_BYTES:
         if size_bytes + 1 < whole + 8:
             raise Damage(f"it is cut short: {size_bytes} of {whole + 8} bytes")
         if whole:
             _check_alone(stream, {8 + whole + whole % 2}, b"FORM", head[8:11], 8)
-        if found.sized is None:
-            _check_tail(stream, found, size_bytes)
-    return found
+        if samples.sized is None:
+            _check_tail(stream, samples, size_bytes)
+    return samples
 
 
 def _aiff_bytes(common: bytes, form: bytes) -> int:
@@ -167,11 +167,11 @@ def _w64(stream: BinaryIO, size_bytes: int) -> Samples | None:
             # Sizes count the chunk's header. Streams leave 0, -1 or the header's alone.
             unknown = size in (0, -1, 24) and place + 24 < size_bytes
             sized = (place + 16, (size_bytes - place).to_bytes(8, "little"))
-            found = _held(place + 24, -1 if unknown else size - 24, size_bytes, sized)
+            samples = _held(place + 24, -1 if unknown else size - 24, size_bytes, sized)
             end = place + size + -size % 8
             if not unknown:
                 _check_alone(stream, {place + size, end}, _W64, b"", 16)
-            return found
+            return samples
         if size < 24:
             return None
         place += size + -size % 8
@@ -185,35 +185,35 @@ def _au(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
     if size >= STREAMED_BYTES or (size == 0 and start < size_bytes):
         size = -1
     sized = (8, max(0, min(size_bytes - start, STREAMED_BYTES)).to_bytes(4, order))
-    found = _held(start, size, size_bytes, sized)
+    samples = _held(start, size, size_bytes, sized)
     if size > 0:
         _check_alone(stream, {start + size, start + size + size % 2}, head[:4], b"", 8)
-        _check_tail(stream, found, size_bytes)
-    return found
+        _check_tail(stream, samples, size_bytes)
+    return samples
 
 
 def _caf(stream: BinaryIO, size_bytes: int) -> Samples | None:
     place = 8
-    found: Samples | None = None
+    samples: Samples | None = None
     for _ in range(_MAX_CHUNKS):
         stream.seek(place)
         head = stream.read(12)
         if len(head) < 12:
-            return found
+            return samples
         size = int.from_bytes(head[4:], "big", signed=True)
         if head[:4] == b"data":
             unknown = size < 0 or (size == 0 and place + 12 < size_bytes)
             sized = (place + 4, (size_bytes - place - 12).to_bytes(8, "big"))
-            found = _held(place + 12, -1 if unknown else size, size_bytes, sized)
+            samples = _held(place + 12, -1 if unknown else size, size_bytes, sized)
             if unknown:
-                return found
-            _check_tail(stream, found, size_bytes)
-        elif head[:4] == b"caff" and found is not None:
+                return samples
+            _check_tail(stream, samples, size_bytes)
+        elif head[:4] == b"caff" and samples is not None:
             _check_alone(stream, {place}, b"caff", b"desc", 8)
         if size < 0:
-            return found
+            return samples
         place += 12 + size
-    return found
+    return samples
 
 
 def _nist(stream: BinaryIO, size_bytes: int) -> Samples | None:
@@ -230,11 +230,11 @@ def _nist(stream: BinaryIO, size_bytes: int) -> Samples | None:
         size = int(fields["sample_count"]) * int(fields["sample_n_bytes"]) * n_channels
     if "embedded" in text[: int(start[1])]:  # shortened by a codec
         size = -1
-    found = _held(int(start[1]), size, size_bytes, None)
+    samples = _held(int(start[1]), size, size_bytes, None)
     if size > 0:
-        end = found.start + size
+        end = samples.start + size
         _check_alone(stream, {end, end + size % 2}, b"NIST_1A\n", b"", 8)
-    return found
+    return samples
 
 
 def _chunks(
@@ -271,9 +271,9 @@ def _held(
     return Samples(start, size, mpeg)
 
 
-def _check_tail(stream: BinaryIO, found: Samples, size_bytes: int) -> None:
+def _check_tail(stream: BinaryIO, samples: Samples, size_bytes: int) -> None:
     """Refuse samples that go on behind their chunk's end: decoders would stop in the middle."""
-    end = found.start + found.size_bytes
+    end = samples.start + samples.size_bytes
     if size_bytes - end <= _TAIL_BYTES:
         return
     for place in (end, end + end % 2):
@@ -284,7 +284,7 @@ def _check_tail(stream: BinaryIO, found: Samples, size_bytes: int) -> None:
     while block := stream.read(1 << 20):
         if block.strip(b"\0"):
             raise Damage(
-                f"its header counts {found.size_bytes} bytes of samples, and {size_bytes - end} "
+                f"its header counts {samples.size_bytes} bytes of samples, and {size_bytes - end} "
                 "bytes follow that are something else, or more of them"
             )
 

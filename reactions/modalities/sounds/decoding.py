@@ -231,9 +231,11 @@ def _check_alone(stream: BinaryIO, size_bytes: int) -> None:
     """Refuse several FLACs in one file: decoders read the first one."""
     place = 4
     while place < size_bytes:
-        found = _read_part(stream, place, (1 << 20) + len(_FLAC) - 1).find(_FLAC)
-        if found >= 0:
-            raise Refused(f"several sounds were joined: another one begins at byte {place + found}")
+        offset = _read_part(stream, place, (1 << 20) + len(_FLAC) - 1).find(_FLAC)
+        if offset >= 0:
+            raise Refused(
+                f"several sounds were joined: another one begins at byte {place + offset}"
+            )
         place += 1 << 20
 
 

@@ -76,7 +76,7 @@ class Part:
     def encoded(self, data: bytes) -> bytes:
         """Return a file of these frames alone that decoders do not take for a shorter one.
 
-        A length header that is right is kept, for it may tell what an encoder padded. Without
+        A length header that is right is kept: it may say what an encoder padded. Without
         one, silent frames follow: only the first ``samples`` are meant.
         """
         body = b"".join(data[start:stop] for start, stop in self.frames)
@@ -97,9 +97,9 @@ class Part:
 def is_mpeg(head: bytes) -> bool:
     """Return whether a file's first bytes, tags at the start apart, are frames of MPEG audio."""
     place = skip_tags(head, 0)
-    if (found := _frame(head, place)) is None:
+    if (frame := _frame(head, place)) is None:
         return False
-    kind, length = found
+    kind, length = frame
     after = place + length
     if after + 4 > len(head):
         return True
@@ -113,9 +113,9 @@ def begins_late(head: bytes) -> bool:
     if not 0 <= place <= MAX_LEAD_BYTES:
         return False
     for _ in range(_SURE_FRAMES):
-        if (found := _frame(head, place)) is None:
+        if (frame := _frame(head, place)) is None:
             return place >= len(head)
-        place += found[1]
+        place += frame[1]
     return True
 
 
@@ -168,8 +168,8 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
     gap = place != skip_tags(data, 0)
     length = n = 0
     while place < end:
-        if (found := _frame(data, place)) is not None:
-            kind, length = found
+        if (frame := _frame(data, place)) is not None:
+            kind, length = frame
             stop = place + length
             if stop > end:
                 raise Damage(f"it is cut short: its last frame lacks {stop - end} bytes")
@@ -202,8 +202,8 @@ def _next_frame(data: bytes, place: int, tries: list[int]) -> int:
         tries: how many places may still be looked at, counted down.
     """
     while (place := data.find(b"\xff", skip_tags(data, place))) >= 0:
-        if (found := _frame(data, place)) is not None:
-            kind, length = found
+        if (frame := _frame(data, place)) is not None:
+            kind, length = frame
             after = place + length
             following = _frame(data, after)
             if following is not None and following[0][:3] == kind[:3]:

@@ -76,8 +76,8 @@ def _search(stream: BinaryIO, place: int, size_bytes: int) -> int:
     """Return where the next page begins; -1 if none does."""
     while place < size_bytes:
         stream.seek(place)
-        found = stream.read(_SEARCH_BYTES + len(_MAGIC) - 1).find(_MAGIC)
-        if found >= 0:
-            return place + found
+        offset = stream.read(_SEARCH_BYTES + len(_MAGIC) - 1).find(_MAGIC)
+        if offset >= 0:
+            return place + offset
         place += _SEARCH_BYTES
     return -1
