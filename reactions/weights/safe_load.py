@@ -18,7 +18,6 @@ import numpy as np
 
 from reactions.core.errors import DataError, MissingError, guarded
 from reactions.core.local_files import expand_user, is_file
-from reactions.core.types import Digest, SpaceSpec
 from reactions.weights.checkpoint_sizes import check_archive, check_tensors
 from reactions.weights.locate import WeightLocator, WeightsFile, find_file
 
@@ -263,24 +262,6 @@ def unfit(
         unexpected=list(unexpected),
         mismatched=[list(entry) for entry in mismatched],
     )
-
-
-def verify_digest(spec: SpaceSpec, found: Digest, path: Path) -> None:
-    """Check that weights are those that a space was described by.
-
-    Raises:
-        DataError: they are others; projectors and stored results belong to the former.
-    """
-    if spec.weights_digest and found != spec.weights_digest:
-        raise DataError(
-            f"the weights of space '{spec.name}' changed",
-            why=f"'{path}' is not what this was planned or trained with",
-            fix="restore the file, or run the reaction again",
-            space=spec.name,
-            path=str(path),
-            expected=spec.weights_digest,
-            found=found,
-        )
 
 
 def refuse_code(path: Path) -> None:
