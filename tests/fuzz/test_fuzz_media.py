@@ -19,10 +19,11 @@ from sound_files import layer_2_frame, mp3_frames, piped_flac, tone, wav
 
 from reactions.core.errors import MolspaceError
 from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
 from reactions.data.tar_members import tar_members
 from reactions.modalities.audio import MAX_RATE_HZ, MIN_RATE_HZ, load_audio
-from reactions.modalities.base import CHECK_DEPTHS, Source
+from reactions.modalities.base import CHECK_DEPTHS
 from reactions.modalities.image import MAX_PIXELS, load_image
 from reactions.modalities.images.files import formats
 from reactions.modalities.registry import check, load

@@ -8,7 +8,7 @@ import pytest
 from reactions.core.step import Artifact
 from reactions.core.types import Expert, Fusion, Leaf
 from reactions.products.target import Target
-from reactions.steps.assemble import _run
+from reactions.steps.assemble import Assemble
 
 SPACE = Fusion("cr", Leaf(fakes.IB.spec), (Expert(Leaf(fakes.CM.spec), 1.0, ()),))
 MCR = Fusion("cr", Leaf(fakes.IB.spec), (Expert(Leaf(fakes.CM.spec), 1.0, (), recipe="cmcr"),))
@@ -28,7 +28,8 @@ def test_a_bundle_says_what_its_projectors_were_trained_in():
         "0.V": trained(products="float32"),
         "0.A": trained(),  # of an earlier version
     }
-    assert _run({}, None, inputs, 0, 0).meta["products"] == ["bfloat16", "float32"]
+    assembled = Assemble(record={}, mixtures=()).run(fakes.Context(), inputs, 0, 1)
+    assert assembled.meta["products"] == ["bfloat16", "float32"]
 
 
 def test_scores_of_float32_are_called_what_they_are():
