@@ -1,0 +1,80 @@
+"""docs/extending.md: its files are installed as they stand, and its commands run."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from media_files import image_bytes, put
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"# ([\w.]+)\n")
+
+INTRODUCTION, *SECTIONS = re.split(r"(?m)^## ", PAGE)
+SECTIONS = {section.partition("\n")[0]: section for section in SECTIONS}
+
+
+def files_of(text):
+    """Return name to content of the files of a section."""
+    named = ((_NAME.match(body), body) for kind, body in _BLOCK.findall(text) if kind != "console")
+    return {name.group(1): body for name, body in named}
+
+
+def commands_of(text):
+    """Return the arguments of the commands of a section."""
+    for kind, body in _BLOCK.findall(text):
+        if kind == "console":
+            yield from (line.removeprefix("$ ") for line in body.splitlines())
+
+
+def install(folder, files):
+    """Write a section's modules, and the metadata that installing its package would leave."""
+    points = tomllib.loads(files.pop("pyproject.toml"))["project"]["entry-points"]
+    lines = []
+    for group, entries in points.items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
+    put(folder / "mine-1.0.dist-info/entry_points.txt", "\n".join(lines) + "\n")
+    put(folder / "mine-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    for name, body in files.items():
+        put(folder / name, body)
+
+
+def data(folder):
+    """Write what the examples embed and are scored on."""
+    put(folder / "sets/postcards/postcards.csv", "file,text\na.png,sea\nb.png,hills\n")
+    put(folder / "sea.pal", "0044ff\n00ffcc\n")
+    for seed, name in enumerate("ab"):
+        put(folder / f"sets/postcards/images/{name}.png", image_bytes(seed))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_example_works_as_it_stands(section, tmp_path):
+    files = {**files_of(INTRODUCTION), **files_of(SECTIONS[section])}
+    install(tmp_path, files)
+    data(tmp_path)
+    commands = list(commands_of(SECTIONS[section]))
+    assert commands
+    for command in commands:
+        assert command.startswith("molspace ")
+        done = subprocess.run(
+            f'"{sys.executable}" -m molspace_cli {command.removeprefix("molspace ")}',
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+def test_every_group_has_a_section_and_an_example():
+    groups = set(re.findall(r"`(molspace\.\w+)`", INTRODUCTION))
+    shown = set(re.findall(r'entry-points\."?(molspace\.\w+)', PAGE))
+    assert groups == shown
