@@ -26,7 +26,7 @@ def make_current(directory: Path) -> None:
     """Make a bundle the current one of this folder; where that fails, only warn."""
     from molspace_cli.console import say
     from reactions.core.errors import StoreError
-    from reactions.products.bundle_dir import set_current
+    from reactions.products.bundles.current import set_current
 
     try:
         set_current(directory)

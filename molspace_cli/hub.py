@@ -56,7 +56,7 @@ def push(
     from reactions.exchange.hub import check_repo
     from reactions.exchange.hub import push as send
     from reactions.exchange.results import read_results
-    from reactions.products.bundle import load_bundle
+    from reactions.products.bundles.bundle import load_bundle
 
     check_repo(repo)
     loaded = load_bundle(bundle)

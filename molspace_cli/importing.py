@@ -13,7 +13,7 @@ from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
     from reactions.labs.lab import Lab as LoadedLab
-    from reactions.products.bundle import Bundle
+    from reactions.products.bundles.bundle import Bundle
 
 app = typer.Typer(
     rich_markup_mode=None,

@@ -28,8 +28,8 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Verify a bundle and say what it is."""
-    from reactions.products.bundle import load_bundle
-    from reactions.products.bundle_dir import current_bundle
+    from reactions.products.bundles.bundle import load_bundle
+    from reactions.products.bundles.current import current_bundle
     from reactions.products.tree import effective_factors
 
     directory: str | Path | None = bundle

@@ -23,7 +23,7 @@ from reactions.dsl import Expression
 from reactions.inference.embedder import LoadedParts
 from reactions.labs.lab_file import load_lab
 from reactions.modalities import registry
-from reactions.products.bundle import Bundle
+from reactions.products.bundles.bundle import Bundle
 from reactions.products.target import Target
 from reactions.products.tree import Adjustment, Factors
 from reactions.run.events import EventSink

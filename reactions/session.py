@@ -27,10 +27,14 @@ from reactions.planning.estimate import Estimate, estimate, seconds
 from reactions.planning.plan import Plan, ReactionPlan
 from reactions.planning.planner import Planner
 from reactions.planning.scoring import plan_scores, whole
-from reactions.products import bundle as bundles
-from reactions.products import bundle_dir
-from reactions.products.bundle import Bundle
-from reactions.products.bundle_reference import (
+from reactions.products.bundles.bundle import Bundle, load_bundle, with_sources, write_bundle
+from reactions.products.bundles.current import (
+    current_bundle,
+    default_directory,
+    product_name,
+    set_current,
+)
+from reactions.products.bundles.reference import (
     check_place,
     existing_bundle,
     is_path,
@@ -132,22 +136,22 @@ class Session:
         """
         plan = reaction if isinstance(reaction, ReactionPlan) else self.plan(reaction)
         (assembled,) = plan.targets
-        name = plan.checked.name or bundle_dir.product_name(plan.checked.space)
-        directory = out or bundle_dir.default_directory(name, assembled.key)
+        name = plan.checked.name or product_name(plan.checked.space)
+        directory = out or default_directory(name, assembled.key)
         bundle = None if out else existing_bundle(directory)
         if bundle is None:
             check_place(directory)  # now, not after minutes of training
             artifact = self.run([assembled])[assembled.key]
             # Copied: a memory map of each tensor would be a descriptor of each.
             arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
-            bundles.write_bundle(directory, artifact.meta, arrays)
-            bundle = bundles.load_bundle(directory)
+            write_bundle(directory, artifact.meta, arrays)
+            bundle = load_bundle(directory)
         else:
             self.events(PlanStarted(steps=0, hits=1))
             self.events(PlanFinished(executed=0, seconds=0.0))
         if current:
             try:
-                bundle_dir.set_current(directory, self.lab)
+                set_current(directory, self.lab)
             except StoreError as error:
                 self.events(StoreWarning(f"{error.what}: {error.why}"))
         return bundle
@@ -166,7 +170,7 @@ class Session:
             reference: a bundle's directory, a space's name, a model's URI (quotes may be left
                 out), a reaction or its plan (trained first if it is not yet), a ``.rxn`` file,
                 or None for the current bundle of this folder and lab
-                (``bundle_dir.current_bundle``).
+                (``current_bundle``).
             confirm: called with the training of a reaction, before it runs.
 
         Raises:
@@ -174,7 +178,7 @@ class Session:
             LanguageError: it is not a valid reaction.
         """
         if reference is None:
-            current = bundle_dir.current_bundle(self.lab)
+            current = current_bundle(self.lab)
             target = _bundle_target(self.open_bundle(current.directory))
             return replace(target, reason=current.reason, is_guess=not current.is_own)
         if isinstance(reference, str | Path) and names_bundle(Path(reference)):
@@ -309,7 +313,7 @@ class Session:
             MissingError: there is no bundle.
             BundleError: it is truncated, changed, or newer than this version.
         """
-        bundle = bundles.load_bundle(directory)
+        bundle = load_bundle(directory)
         sources: dict[str, str] = {}
         named = list(self.lab.weights)
         for leaf in leaves(bundle.space):
@@ -323,7 +327,7 @@ class Session:
                     if spec.weights_digest and same:
                         sources[spec.name] = own.source
         self._refuse_unused_weights(bundle.space)
-        return bundles.with_sources(bundle, sources) if sources else bundle
+        return with_sources(bundle, sources) if sources else bundle
 
     def _refuse_unused_weights(self, space: Space) -> None:
         self.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))

@@ -15,7 +15,7 @@ import reactions
 from reactions import Item, Waveform, session
 from reactions.core.errors import MediaError, UsageError
 from reactions.planning.plan import Plan
-from reactions.products.bundle import load_bundle, write_bundle
+from reactions.products.bundles.bundle import load_bundle, write_bundle
 from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StoreWarning
 from reactions.run.logs import log_notices, log_quality, watch
 

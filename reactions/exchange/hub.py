@@ -19,10 +19,16 @@ from reactions.core.local_files import exists
 from reactions.core.paths import data_root
 from reactions.exchange.model_card import model_card
 from reactions.exchange.results import Score
-from reactions.products import bundle as bundles
-from reactions.products import bundle_dir
-from reactions.products.bundle import PROJECTORS, RECORD, Bundle
-from reactions.products.bundle_folder import locked_folder
+from reactions.products.bundles.bundle import (
+    PROJECTORS,
+    RECORD,
+    Bundle,
+    check_replaceable,
+    install,
+    load_bundle,
+)
+from reactions.products.bundles.current import default_directory
+from reactions.products.bundles.folder import locked_folder
 from reactions.products.parts import is_part_file
 from reactions.weights.hub import hub_cache, hub_snapshot
 from reactions.weights.hub_answers import check_commit, checked_answers
@@ -111,7 +117,7 @@ def push(
             shutil.copyfile(bundle.path / name, folder / name)
         body = _portable(bundle)
         (folder / RECORD).write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
-        card = model_card(bundles.load_bundle(folder), repo, results)
+        card = model_card(load_bundle(folder), repo, results)
         (folder / CARD).write_text(card, encoding="utf-8")
         names = (CARD, RECORD, *bundle.files)
         files = {name: (folder / name).stat().st_size for name in names}
@@ -203,15 +209,15 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
     if out is not None and exists(out):
-        bundles.check_replaceable(out)  # now, not after a download
+        check_replaceable(out)  # now, not after a download
     snapshot, names, commit = _download(repo, revision)
     with _staging(out.parent if out is not None else None) as folder:
         for name in names:
             shutil.copyfile(snapshot / name, folder / name)
-        digest_ = bundles.load_bundle(folder).digest
-        directory = out or bundle_dir.default_directory(repo.rpartition("/")[2], digest_)
-        bundles.install(folder, directory)
-    return Pulled(bundles.load_bundle(directory), commit)
+        digest_ = load_bundle(folder).digest
+        directory = out or default_directory(repo.rpartition("/")[2], digest_)
+        install(folder, directory)
+    return Pulled(load_bundle(directory), commit)
 
 
 def _download(repo: str, revision: str) -> tuple[Path, list[str], str]:

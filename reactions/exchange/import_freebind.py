@@ -31,9 +31,14 @@ from reactions.dsl.check import check
 from reactions.dsl.parser import parse
 from reactions.exchange.published_heads import Head, batch_norm, linear, read_head
 from reactions.labs.lab import Lab
-from reactions.products import bundle as bundles
-from reactions.products import bundle_dir
-from reactions.products.bundle import Bundle
+from reactions.products.bundles.bundle import (
+    Bundle,
+    check_replaceable,
+    describe,
+    load_bundle,
+    write_bundle,
+)
+from reactions.products.bundles.current import default_directory
 from reactions.products.refusals import refuse_centred
 from reactions.products.tree import mixtures
 
@@ -287,14 +292,14 @@ def import_freebind(
     ready = []
     for product, record, tensors in made:
         if out is None:
-            directory = bundle_dir.default_directory(product.name, digest("imported", record))
+            directory = default_directory(product.name, digest("imported", record))
         else:
             directory = out if name is not None else out / product.name
         if exists(directory):
-            bundles.check_replaceable(directory)
+            check_replaceable(directory)
         ready.append((product, record, tensors, directory))
     return [
-        Imported(product, bundles.load_bundle(bundles.write_bundle(directory, record, tensors)))
+        Imported(product, load_bundle(write_bundle(directory, record, tensors)))
         for product, record, tensors, directory in ready
     ]
 
@@ -336,7 +341,7 @@ def _assemble(
             for name, array in head.tensors.items():
                 tensors[f"{index}.{subset}.{name.removeprefix(_PREFIX)}"] = array
     hidden = {head.widths["hidden"] for part in product.folders for head in heads[part].values()}
-    record = bundles.describe(
+    record = describe(
         checked.expression,
         checked.space,
         # No seed of ours: who trained these heads did not say theirs.

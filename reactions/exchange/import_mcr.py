@@ -28,9 +28,8 @@ from reactions.dsl.parser import parse
 from reactions.dsl.values import quoted
 from reactions.exchange.published_heads import Head, Layout, batch_norm, linear, read_head
 from reactions.labs.lab import Lab
-from reactions.products import bundle as bundles
-from reactions.products import bundle_dir
-from reactions.products.bundle import Bundle
+from reactions.products.bundles.bundle import Bundle, describe, load_bundle, write_bundle
+from reactions.products.bundles.current import default_directory
 from reactions.products.refusals import refuse_centred
 from reactions.products.tree import mixtures
 
@@ -143,7 +142,7 @@ def import_mcr(
     _check_widths(head, space)
     tensors = _tensors(recipe, head)
     count = len(list(mixtures(space)))
-    record = bundles.describe(
+    record = describe(
         expression,
         space,
         lab={"name": lab.name, "label": lab.label, "seed": None},
@@ -154,8 +153,8 @@ def import_mcr(
     )
     files = {head.path.name: head.sha256}
     record["imported"] = {"from": recipe, "product": _NAMES[recipe], "files": files}
-    directory = out or bundle_dir.default_directory(_NAMES[recipe], digest("imported", record))
-    return bundles.load_bundle(bundles.write_bundle(directory, record, tensors))
+    directory = out or default_directory(_NAMES[recipe], digest("imported", record))
+    return load_bundle(write_bundle(directory, record, tensors))
 
 
 def _find(recipe: str, path: Path) -> Path:

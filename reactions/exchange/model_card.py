@@ -8,7 +8,7 @@ from typing import Any
 
 from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
 from reactions.exchange.results import Score
-from reactions.products.bundle import Bundle
+from reactions.products.bundles.bundle import Bundle
 from reactions.products.tree import effective_factors
 
 _REHEARSAL = "mini"

@@ -39,7 +39,7 @@ from reactions.planning.training import (
     settings_for,
     settings_record,
 )
-from reactions.products.bundle import describe
+from reactions.products.bundles.bundle import describe
 from reactions.products.refusals import refuse_namesakes, refuse_unsupported
 from reactions.products.tree import coefficients, mixtures
 from reactions.steps.assemble import Assemble

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from reactions.products.bundle_folder import OLD, RECORD, restore_all
+from reactions.products.bundles.folder import OLD, RECORD, restore_all
 from reactions.store.files import is_idle
 from reactions.store.maintenance import remove_tree, size_of
 

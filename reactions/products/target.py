@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from reactions.core.types import Space
 from reactions.ops.recipes import recipe_of
-from reactions.products.bundle import Bundle
-from reactions.products.trained_file import TrainedFile
+from reactions.products.bundles.bundle import Bundle
+from reactions.products.bundles.trained import TrainedFile
 from reactions.products.tree import mixtures
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS
-from reactions.products.trained_file import Trained
 from reactions.products.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
 
 

@@ -11,8 +11,8 @@ from fakes import CG, IB, cr
 from molspace_cli.__main__ import main
 from reactions.inference.embedder import Embedder
 from reactions.labs.lab_file import load_lab
-from reactions.products import bundle_dir
-from reactions.products.bundle import write_bundle
+from reactions.products.bundles.bundle import write_bundle
+from reactions.products.bundles.current import set_current
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     space = cr(IB, CG)
     made = write_bundle(tmp_path / "made", record_of(space), tensors_of(space))
-    bundle_dir.set_current(made, load_lab("mini"))
+    set_current(made, load_lab("mini"))
     # Its spaces have no weights; what matters is which bundle is asked to embed.
     monkeypatch.setattr(Embedder, "by_id", frozenset())
     return folder, made

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from fakes import headline
 
-from reactions.products.bundle import describe, write_bundle
+from reactions.products.bundles.bundle import describe, write_bundle
 from reactions.products.tree import mixtures
 
 HIDDEN = 3

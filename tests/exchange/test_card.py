@@ -8,7 +8,7 @@ from reactions.core.errors import DataError, MissingError
 from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
 from reactions.exchange.model_card import is_rehearsal, model_card
 from reactions.exchange.results import Score, read_results
-from reactions.products.bundle import Bundle, describe
+from reactions.products.bundles.bundle import Bundle, describe
 
 NC = "CC-BY-NC-SA-4.0"
 EXPRESSION = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"

@@ -19,7 +19,7 @@ from reactions.core.paths import data_root
 from reactions.core.types import leaves
 from reactions.exchange.import_freebind import PRODUCTS, find_products, import_freebind
 from reactions.labs.lab_file import load_lab
-from reactions.products.bundle import RECORD, load_bundle
+from reactions.products.bundles.bundle import RECORD, load_bundle
 from reactions.products.fuse import fuse
 from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import mixtures

@@ -10,7 +10,7 @@ from test_hub_sharing import bundle  # noqa: F401
 
 from reactions.core.errors import BundleError, DataError
 from reactions.exchange.hub import CARD, pull, push
-from reactions.products.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
+from reactions.products.bundles.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
 from reactions.products.parts import KINDS
 
 COMPANY = [

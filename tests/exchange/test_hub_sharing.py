@@ -12,7 +12,7 @@ from reactions.core.errors import BundleError, MissingError, StoreError, UsageEr
 from reactions.core.types import Leaf, leaves
 from reactions.exchange.hub import CARD, check_repo, pull, push
 from reactions.ops.projector import Projector
-from reactions.products.bundle import (
+from reactions.products.bundles.bundle import (
     PROJECTORS,
     RECORD,
     describe,

@@ -18,7 +18,7 @@ from reactions.dsl.parser import parse
 from reactions.exchange.import_mcr import CLIP, LAYOUTS, OURS, import_mcr
 from reactions.exchange.model_card import model_card
 from reactions.labs.lab_file import load_lab
-from reactions.products.bundle import load_bundle
+from reactions.products.bundles.bundle import load_bundle
 from reactions.products.fuse import fuse
 from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import effective_factors, needed_leaves

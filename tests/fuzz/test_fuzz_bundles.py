@@ -28,7 +28,7 @@ from reactions.core.hashing import bytes_digest, digest
 from reactions.core.types import Item
 from reactions.exchange.model_card import model_card
 from reactions.inference.embedder import Embedder
-from reactions.products.bundle import PROJECTORS, RECORD, Bundle, load_bundle
+from reactions.products.bundles.bundle import PROJECTORS, RECORD, Bundle, load_bundle
 from reactions.products.target import Target
 from reactions.products.tree import effective_factors
 

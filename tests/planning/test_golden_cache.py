@@ -14,7 +14,7 @@ import pytest
 from small_sets import ITEMS, load_small_lab
 
 from reactions.eval.registry import get_task
-from reactions.products.bundle import load_bundle
+from reactions.products.bundles.bundle import load_bundle
 from reactions.run.events import PlanFinished, PlanStarted
 from reactions.session import Session
 from reactions.store import Store

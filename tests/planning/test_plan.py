@@ -13,7 +13,7 @@ from reactions.core.types import leaves
 from reactions.data.corpora import IdCorpus
 from reactions.planning.plan import Plan, ordered, plan_json
 from reactions.planning.planner import Planner
-from reactions.products.bundle import load_bundle, write_bundle
+from reactions.products.bundles.bundle import load_bundle, write_bundle
 from reactions.products.fuse import fuse
 
 # --- the shape of a plan ---

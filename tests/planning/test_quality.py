@@ -10,7 +10,7 @@ from twin_folders import ids, is_held, twins, unit, write_space
 
 from reactions.core.types import Item
 from reactions.labs.lab_file import load_lab
-from reactions.products.bundle import load_bundle
+from reactions.products.bundles.bundle import load_bundle
 from reactions.products.tree import Adjustment
 from reactions.session import Session
 
@@ -347,7 +347,7 @@ def test_means_are_checked_when_a_bundle_is_read(centred, tmp_path):
     from safetensors.torch import load_file, save_file
 
     from reactions.core.errors import BundleError
-    from reactions.products.bundle_fields import load_means
+    from reactions.products.bundles.fields import load_means
 
     _, bundle, _ = centred
     tensors = load_file(bundle.path / "projectors.safetensors")

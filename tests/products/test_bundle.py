@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save
 from reactions.core.errors import BundleError, MissingError
 from reactions.core.hashing import bytes_digest
 from reactions.core.types import leaves
-from reactions.products import bundle_record
-from reactions.products.bundle import (
+from reactions.products.bundles import record as bundle_record
+from reactions.products.bundles.bundle import (
     FORMAT,
     PROJECTORS,
     RECORD,

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save
 
 from reactions.core.errors import BundleError
 from reactions.core.hashing import bytes_digest, file_digest
-from reactions.products import bundle_tensors
-from reactions.products.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
+from reactions.products.bundles import tensors as bundle_tensors
+from reactions.products.bundles.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_heads_that_would_take_gigabytes_are_refused_before_they_are_made(writte
         import resource, sys
         from pathlib import Path
         import torch, reactions.ops.mcr, safetensors.torch
-        from reactions.products.bundle import load_bundle
+        from reactions.products.bundles.bundle import load_bundle
         from reactions.core.errors import BundleError
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + (300 << 20),) * 2)

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from reactions.products.bundle_fields import check_fields
+from reactions.products.bundles.fields import check_fields
 
 FIGURES = {"there": {"R@1": 1.0, "R@10": 2}, "back": {"R@1": 0, "R@10": 100.0}}
 ROW = {"R@1": 20.0, "R@10": 40.0, **FIGURES}

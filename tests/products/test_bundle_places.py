@@ -10,14 +10,14 @@ from fakes import CG, IB, cr, headline, spec
 from reactions.core.errors import BundleError, StoreError
 from reactions.core.paths import data_root
 from reactions.core.types import Leaf
-from reactions.products import bundle_folder
-from reactions.products.bundle import (
+from reactions.products.bundles import folder as bundle_folder
+from reactions.products.bundles.bundle import (
     PROJECTORS,
     RECORD,
     load_bundle,
     write_bundle,
 )
-from reactions.products.bundle_dir import default_directory, product_name
+from reactions.products.bundles.current import default_directory, product_name
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from bundles import record_of, tensors_of
 from fakes import CG, IB, cr, headline
 
 from reactions.core.errors import StoreError
-from reactions.products import bundle_folder
-from reactions.products.bundle import load_bundle, write_bundle
+from reactions.products.bundles import folder as bundle_folder
+from reactions.products.bundles.bundle import load_bundle, write_bundle
 
 TESTS = Path(__file__).parents[1] / "support"
 OTHER = cr(IB, CG)
@@ -37,8 +37,8 @@ def replacing(written, at, exchange):
         sys.path.insert(0, {str(TESTS)!r})
         from bundles import record_of, tensors_of
         from fakes import CG, IB, cr
-        from reactions.products import bundle_folder
-        from reactions.products.bundle import write_bundle
+        from reactions.products.bundles import folder as bundle_folder
+        from reactions.products.bundles.bundle import write_bundle
 
         left = [{at}]
 

@@ -15,9 +15,8 @@ from reactions.core.errors import MissingError, StoreError
 from reactions.core.paths import data_root
 from reactions.dsl import check, parse
 from reactions.labs.lab_file import load_lab
-from reactions.products import bundle_dir
-from reactions.products.bundle import write_bundle
-from reactions.products.bundle_dir import current_bundle, set_current
+from reactions.products.bundles.bundle import write_bundle
+from reactions.products.bundles.current import POINTERS, current_bundle, set_current
 from reactions.run.events import StoreWarning
 from reactions.session import Session
 from reactions.store import Store
@@ -133,7 +132,7 @@ def test_one_that_is_gone_is_not_replaced_by_another(here, mini, tmp_path, monke
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"folder": 1}', "\0" * 70_000])
 def test_a_damaged_pointer_points_nowhere(here, mini, tmp_path, text):
     set_current(bundle(tmp_path / "b"), mini)
-    [pointer] = (data_root() / bundle_dir.POINTERS).iterdir()
+    [pointer] = (data_root() / POINTERS).iterdir()
     pointer.write_text(text)
     with pytest.raises(MissingError, match="no current bundle"):
         current_bundle(mini)
@@ -142,7 +141,7 @@ def test_a_damaged_pointer_points_nowhere(here, mini, tmp_path, text):
 def test_a_relative_pointer_points_nowhere(here, mini, tmp_path, monkeypatch):
     made = bundle(tmp_path / "b")
     set_current(made, mini)
-    [pointer] = (data_root() / bundle_dir.POINTERS).iterdir()
+    [pointer] = (data_root() / POINTERS).iterdir()
     pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "bundle": ""}))
     monkeypatch.chdir(made)  # where "" would lead
     with pytest.raises(MissingError):
@@ -214,7 +213,7 @@ def test_a_bundle_is_returned_although_it_cannot_be_remembered(here, tmp_path, m
     events = []
     session = Session(load_lab("mini"), Store(), "cpu", events.append)
     made = bundle(tmp_path / "made")
-    monkeypatch.setattr(bundle_dir, "set_current", read_only)
+    monkeypatch.setattr("reactions.session.set_current", read_only)
     monkeypatch.setattr("reactions.session.existing_bundle", lambda directory: made)
     checked = check(
         parse("ImageBind + Cr(CLAP_m)"), session.lab.catalogue, factors=session.lab.factors
@@ -248,9 +247,7 @@ def test_two_at_once(here, mini, tmp_path):
         thread.start()
     seen = set()
     while any(thread.is_alive() for thread in threads):
-        if (data_root() / bundle_dir.POINTERS).is_dir() and files(
-            data_root() / bundle_dir.POINTERS
-        ):
+        if (data_root() / POINTERS).is_dir() and files(data_root() / POINTERS):
             seen.add(current_bundle(mini).directory)
     for thread in threads:
         thread.join()

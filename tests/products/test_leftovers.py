@@ -7,8 +7,9 @@ import pytest
 from bundles import record_of, tensors_of
 from fakes import headline
 
-from reactions.products import bundle_folder, leftovers
-from reactions.products.bundle import load_bundle, write_bundle
+from reactions.products import leftovers
+from reactions.products.bundles import folder as bundle_folder
+from reactions.products.bundles.bundle import load_bundle, write_bundle
 
 OLD = 7200.0
 

@@ -14,16 +14,16 @@ from reactions.core.errors import BundleError, UsageError
 from reactions.core.hashing import bytes_digest
 from reactions.core.types import leaves
 from reactions.products import parts
-from reactions.products.bundle import (
+from reactions.products.bundles.bundle import (
     PROJECTORS,
     RECORD,
     check_replaceable,
     load_bundle,
     write_bundle,
 )
+from reactions.products.bundles.trained import TrainedFile
 from reactions.products.fuse import embed_product, fuse
 from reactions.products.parts import Centring, Stored
-from reactions.products.trained_file import TrainedFile
 from reactions.products.tree import nodes
 
 PARTS = ("part-0.safetensors", "part-1.safetensors")

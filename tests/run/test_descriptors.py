@@ -18,7 +18,7 @@ PRELUDE = f"""
     from bundles import record_of
     from fakes import headline
     from toy import executor
-    from reactions.products.bundle import load_bundle, write_bundle
+    from reactions.products.bundles.bundle import load_bundle, write_bundle
     from reactions.core.step import Artifact
     from reactions.steps.assemble import Assemble
     from toy_steps import make_step

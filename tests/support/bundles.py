@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reactions.core.hashing import digest
 from reactions.ops.projector import Projector
-from reactions.products.bundle import (
+from reactions.products.bundles.bundle import (
     RECORD,
     describe,
 )

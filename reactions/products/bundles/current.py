@@ -25,8 +25,8 @@ from reactions.core.hashing import bytes_digest
 from reactions.core.local_files import is_file, read_small_file, replace_file
 from reactions.core.paths import data_root
 from reactions.core.types import Space, leaves
-from reactions.products.bundle import RECORD, load_bundle
-from reactions.products.bundle_folder import restore
+from reactions.products.bundles.bundle import RECORD, load_bundle
+from reactions.products.bundles.folder import restore
 
 POINTERS = "current.d"
 TEMPORARY_PREFIX = ".current."

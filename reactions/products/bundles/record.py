@@ -23,8 +23,8 @@ from reactions.core.settings import MAX_SUBSETS, ReactionSettings
 from reactions.core.types import Fusion, Space, SpaceSpec, leaves, shared_modalities
 from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
 from reactions.dsl.values import anchors_of, check_modality, check_recipe, factor_of, weight_of
-from reactions.products.bundle_folder import PROJECTORS
-from reactions.products.bundle_tensors import HeadPlace
+from reactions.products.bundles.folder import PROJECTORS
+from reactions.products.bundles.tensors import HeadPlace
 from reactions.products.parts import PartFile, part_file, read_part
 from reactions.products.tree import coefficients, mixtures, tree_from_json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from reactions.core.errors import BundleError
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Space
-from reactions.products.bundle import PROJECTORS, Bundle, load_bundle
+from reactions.products.bundles.bundle import PROJECTORS, Bundle, load_bundle
 
 if TYPE_CHECKING:
     from reactions.products.parts import Parts

@@ -20,8 +20,8 @@ from reactions.core.errors import BundleError, MissingError, StoreError, UsageEr
 from reactions.core.hashing import bytes_digest, digest, file_digest
 from reactions.core.local_files import exists, is_file
 from reactions.core.types import Space, leaves
-from reactions.products.bundle_fields import check_fields, spec_record
-from reactions.products.bundle_folder import (
+from reactions.products.bundles.fields import check_fields, spec_record
+from reactions.products.bundles.folder import (
     PROJECTORS,
     RECORD,
     check_replaceable,
@@ -31,8 +31,8 @@ from reactions.products.bundle_folder import (
     staging_folder,
     write_file,
 )
-from reactions.products.bundle_parts import check_part_files, load_parts
-from reactions.products.bundle_record import (
+from reactions.products.bundles.part_files import check_part_files, load_parts
+from reactions.products.bundles.record import (
     FORMAT,
     MALFORMED,
     read_files,

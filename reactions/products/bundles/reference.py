@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reactions.core.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.core.types import SpaceSpec
-from reactions.products.bundle import RECORD, Bundle, check_replaceable, load_bundle
-from reactions.products.bundle_folder import restore
+from reactions.products.bundles.bundle import RECORD, Bundle, check_replaceable, load_bundle
+from reactions.products.bundles.folder import restore
 
 
 def named_source(own: SpaceSpec, spec: SpaceSpec) -> str:

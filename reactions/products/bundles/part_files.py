@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from reactions.core.errors import BundleError
 from reactions.core.types import Space
-from reactions.products.bundle_fields import load_means, mean_sizes
-from reactions.products.bundle_folder import PROJECTORS
-from reactions.products.bundle_record import head_places, read_parts
-from reactions.products.bundle_tensors import check_shapes, check_tensors, check_values
+from reactions.products.bundles.fields import load_means, mean_sizes
+from reactions.products.bundles.folder import PROJECTORS
+from reactions.products.bundles.record import head_places, read_parts
+from reactions.products.bundles.tensors import check_shapes, check_tensors, check_values
 from reactions.products.parts import Part, PartFile, Parts, Place, load_centring, load_mixture
 from reactions.products.tree import mixtures
 

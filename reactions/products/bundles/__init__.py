@@ -1,0 +1,1 @@
+"""Products on disk: directories that describe themselves and are verified when they are read."""
