@@ -1,6 +1,7 @@
 """Processes that run the same command on one store share its steps, shard by shard."""
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from toy import Sink, by_rows, executor
 from reactions.core.errors import StepError
 from reactions.core.step import Artifact
 from reactions.run import events as ev
+from reactions.run.job import Job, claim_rows
 from reactions.store import Store
 
 N, SHARD = 24, 2  # twelve shards
@@ -199,20 +201,25 @@ def test_processes_that_cut_a_step_differently_both_end_well(store, sizes):
     assert list((store.root / "locks").iterdir()) == []
 
 
-def test_a_group_of_steps_is_not_torn_apart(store):
-    """Two processes that claim shards of steps that run together get whole shards."""
-    from reactions.run.job import Job, claim_rows
-
-    steps = [by_rows([], 8, 2, seed=seed) for seed in range(3)]
-    groups = [
-        [
-            Job(step, i, set(), store=Store(store.root), events=lambda event: None)
-            for i, step in enumerate(steps)
-        ]
-        for _ in range(2)
+def taking_part(store, n=3):
+    """Jobs of as many steps, of which this process could make all shards."""
+    steps = [by_rows([], 8, 2, seed=seed) for seed in range(n)]
+    jobs = [
+        Job(step, position, set(), store=Store(store.root), events=lambda event: None)
+        for position, step in enumerate(steps)
     ]
-    for group in groups:
-        assert all(job.take_part() for job in group)
+    assert all(job.take_part() for job in jobs)
+    return jobs
+
+
+def close(*groups):
+    for job in itertools.chain(*groups):
+        job.close()
+
+
+def test_a_group_of_steps_is_not_torn_apart(store):
+    """Of two processes that claim shards of steps that run together, each gets whole shards."""
+    groups = [taking_part(store) for _ in range(2)]
     claimed = [claim_rows(group) for group in (*groups, *groups)]
     assert [(len(members), rows) for members, rows in claimed] == [
         (3, (0, 2)),
@@ -221,17 +228,31 @@ def test_a_group_of_steps_is_not_torn_apart(store):
         (3, (6, 8)),
     ]
     assert claim_rows(groups[0]) is None
-    # What only one step lacks is not waited for because of the others.
-    first = min(groups[0], key=lambda job: job.step.key)
-    for job in groups[0]:
-        if job is not first:
-            job.close()
-    members, rows = claim_rows(groups[1])
-    assert rows == (0, 2)
-    assert len(members) == 2
-    for group in groups:
-        for job in group:
-            job.close()
+    close(*groups)
+
+
+def test_a_shard_that_another_process_is_just_claiming_is_left_to_it(store):
+    group = taking_part(store)
+    first, *others = sorted(group, key=lambda job: job.step.key)
+    with store.lock(first.step.key, part="0-2"):  # and is about to claim those of the others
+        for rows in ((2, 4), (4, 6), (6, 8)):
+            assert claim_rows(group) == (group, rows)
+        # When there is nothing else to do, what only the first step lacks is not waited for.
+        assert claim_rows(group) == (sorted(others, key=lambda job: job.position), (0, 2))
+    close(group)
+
+
+def test_a_shard_or_a_result_that_has_just_been_finished_is_not_made_again(store):
+    (job,) = taking_part(store, 1)
+    assert job.lacking()[0] == (0, 2)
+    made = Artifact({"x": np.zeros((2, 1))})
+    store.add_shard(store.partial(job.step, verify=False), 0, 2, made)
+    assert not job.claim_shard((0, 2))
+    assert job.lacking()[0] == (2, 4)
+    store.put(job.step, Artifact({"x": np.zeros((8, 1))}))
+    assert not job.claim_shard((2, 4))
+    assert [path.name for path in (store.root / "locks").iterdir()] == [f"{job.step.key}.lock"]
+    close([job])
 
 
 def test_rows_that_others_make_are_progress(store):
