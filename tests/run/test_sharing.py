@@ -345,3 +345,27 @@ def test_a_shard_as_earlier_versions_left_it_is_resumed(store):
     rows = executor(store).run([step])[step.key].arrays["x"]
     assert ran == [(2, 4)]
     assert rows.to_array().ravel().tolist() == [0, 1, 2, 3]
+
+
+def test_what_a_killed_run_left_damaged_is_found_by_who_comes_first(store):
+    """Its bytes are hashed once, before anything is added; not by those who join in later."""
+    ran, seen, step = [], [], by_rows([], 6, 2)
+    shards = store.partial(step)
+    for start in (0, 2):
+        rows = step.run(Context(), {}, start, start + 2)
+        store.add_shard(shards, start, start + 2, rows)
+    path = store.root / "partial" / step.key / "2-4" / "0.npy"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # of the same size
+    path.write_bytes(data)
+    with store.lock(step.key, shared=True) as lock:
+        assert lock.share()
+        joining = Job(step, 0, set(), store=Store(store.root), events=seen.append)
+        assert joining.take_part()
+        assert joining.lacking() == [(4, 6)]
+        joining.close()
+    rows = executor(store, seen).run([by_rows(ran, 6, 2)])[step.key].arrays["x"]
+    assert ran == [(2, 4), (4, 6)]
+    assert rows.to_array().ravel().tolist() == list(range(6))
+    (warning,) = [event.message for event in seen if isinstance(event, ev.StoreWarning)]
+    assert "dropped rows 2-4 of 'rows'" in warning
