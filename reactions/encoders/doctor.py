@@ -124,7 +124,7 @@ def examine(
         except MolspaceError as error:
             advice = error.fix or error.why or "use other weights"
             findings.append(Finding("embeds", modality, "failed", error.what, advice))
-        except Exception as error:  # whatever a broken model raises is what was looked for
+        except Exception as error:  # any error of a broken model is a finding
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             advice = "its weights and its settings do not fit together: use others"
             findings.append(Finding("embeds", modality, "failed", what, advice))
@@ -173,14 +173,14 @@ def _tower(
     if rows.shape != shape:
         advice = f"{shape} was promised"
         return [Finding("dimensions", modality, "failed", f"shape {rows.shape}", advice)]
-    found = [Finding("dimensions", modality, "ok", str(spec.dim))]
+    findings = [Finding("dimensions", modality, "ok", str(spec.dim))]
     if not np.isfinite(rows).all():
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         value = f"NaN or infinity for {len(bad)} of {len(items)} items"
-        return [*found, Finding("finite", modality, "failed", value, "mend the weights")]
+        return [*findings, Finding("finite", modality, "failed", value, "use other weights")]
     outputs[modality] = [item.id for item in items], rows
     worst = float(np.abs(np.linalg.norm(rows.astype(np.float64), axis=1) - 1).max())
-    found.append(
+    findings.append(
         Finding(
             "unit norms",
             modality,
@@ -191,10 +191,10 @@ def _tower(
     )
     again, rates = _timed(encoder, modality, items)
     alone = np.concatenate([encoder.embed(modality, [item]) for item in items[:4]])
-    found.append(
+    findings.append(
         _drift("same again", modality, rows, again, "an item's embedding is left to chance")
     )
-    found.append(
+    findings.append(
         _drift(
             "alone or in a batch",
             modality,
@@ -204,11 +204,11 @@ def _tower(
             limit=_rounding(spec, modality),
         )
     )
-    found.append(_spread(modality, rows))
+    findings.append(_spread(modality, rows))
     rate = float(np.median(rates))
     spread = f" ({min(rates):,.1f} to {max(rates):,.1f})" if len(rates) > 1 else ""
     batches = f"{len(rates)} batches" if len(rates) > 1 else "a batch"
-    found.append(
+    findings.append(
         Finding(
             "speed",
             modality,
@@ -217,7 +217,7 @@ def _tower(
             f"a million take {_hours(1e6 / rate)}",
         )
     )
-    return found
+    return findings
 
 
 def _timed(
@@ -265,15 +265,15 @@ def _rounding(spec: SpaceSpec, modality: Modality) -> float:
 def _drift(
     check: str,
     modality: Modality,
-    one: NDArray[np.float32],
+    rows: NDArray[np.float32],
     other: NDArray[np.float32],
     advice: str,
     *,
     limit: float = MAX_DRIFT,
 ) -> Finding:
-    if one.shape != other.shape:
-        return Finding(check, modality, "failed", f"shapes {one.shape} and {other.shape}", advice)
-    worst = float(np.linalg.norm((one - other).astype(np.float64), axis=1).max())
+    if rows.shape != other.shape:
+        return Finding(check, modality, "failed", f"shapes {rows.shape} and {other.shape}", advice)
+    worst = float(np.linalg.norm((rows - other).astype(np.float64), axis=1).max())
     fine = worst <= limit
     return Finding(
         check,
@@ -306,24 +306,24 @@ def _compare(
     folder: Path,
     renew: bool,
 ) -> list[Finding]:
-    found = []
+    findings = []
     for modality, (ids, rows) in outputs.items():
         path = folder / f"{digest('golden', [spec.identity(modality), modality, ids])[:24]}.json"
         try:
             stored = None if renew else read_rows(path)
         except DataError as error:
             value = f"{error.what}: {error.why}"
-            found.append(Finding("stored outputs", modality, "failed", value, error.fix))
+            findings.append(Finding("stored outputs", modality, "failed", value, error.fix))
             continue
         if stored is None:
             write_rows(path, spec, modality, rows)
             value = f"stored now, at {path}"
-            found.append(Finding("stored outputs", modality, "ok", value))
+            findings.append(Finding("stored outputs", modality, "ok", value))
             continue
         advice = "weights, libraries or the device changed; if that is meant: --renew"
         limit = _rounding(spec, modality)
-        found.append(_drift("stored outputs", modality, stored, rows, advice, limit=limit))
-    return found
+        findings.append(_drift("stored outputs", modality, stored, rows, advice, limit=limit))
+    return findings
 
 
 def _memory_before(device: str) -> int:

@@ -83,7 +83,7 @@ def find_checkpoint(
         MissingError: there is no such file.
         DataError: a published file is not whole.
     """
-    wanted = request.rest or default
-    space = request.name or Path(wanted).stem
-    path, known = find(scheme, wanted, space, published, request.locator)
+    file = request.rest or default
+    space = request.name or Path(file).stem
+    path, known = find(scheme, file, space, published, request.locator)
     return Checkpoint(space, path, known)

@@ -38,7 +38,7 @@ from reactions.encoders.uri import join_options
 from reactions.modalities.audio import resample
 from reactions.weights.locate import Requirement, WeightLocator, WeightsFile
 from reactions.weights.locate import digest_cache as remembered_digests
-from reactions.weights.safe_load import check_shapes, read_tensors
+from reactions.weights.safe_load import check_shapes, in_single_precision, read_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -223,15 +223,15 @@ class Wav2ClipAdapter(Adapter[JoinedFiles]):
 
     def open(self, spec: SpaceSpec, files: JoinedFiles, device: str) -> TowerEncoder:
         """Load the audio encoder, and take CLIP's towers for images and texts."""
-        eyes = _opened(files.clip(remembered_digests()), device)
-        ears = build(spec.name, files.path, read_tensors(files.path)).to(device)
+        clip_towers = _opened(files.clip(remembered_digests()), device)
+        audio_encoder = build(spec.name, files.path, read_tensors(files.path)).to(device)
         audio = Tower(
             features,
-            lambda inputs: by_shape(ears, inputs, device),
+            lambda inputs: by_shape(audio_encoder, inputs, device),
             batch_items=8,
-            parts=parts_of(ears),
+            parts=parts_of(audio_encoder),
         )
-        return TowerEncoder(spec, {"audio": audio, **eyes})
+        return TowerEncoder(spec, {"audio": audio, **clip_towers})
 
 
 _CLIPS: Mapping[str, type[Adapter[Any]]] = {
@@ -278,16 +278,15 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> AudioEncoder
     Raises:
         DataError: missing, extra or mis-shaped tensors.
     """
-    ears = AudioEncoder()
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-        if name.startswith((_ENCODER, _TRANSFORM)) and name != _WINDOW
-    }
-    needed = {name: tuple(tensor.shape) for name, tensor in ears.state_dict().items()}
+    audio_encoder = AudioEncoder()
+    used = (_ENCODER, _TRANSFORM)
+    state = in_single_precision(
+        {k: tensor for k, tensor in tensors.items() if k.startswith(used) and k != _WINDOW}
+    )
+    needed = {name: tuple(tensor.shape) for name, tensor in audio_encoder.state_dict().items()}
     check_shapes(space, path, state, needed)
-    ears.load_state_dict(state)
-    return ears.eval()
+    audio_encoder.load_state_dict(state)
+    return audio_encoder.eval()
 
 
 def _of_clip(pairs: Sequence[tuple[Modality, Any]]) -> tuple[tuple[Modality, Any], ...]:

@@ -190,12 +190,12 @@ def licence_of(folder: Path) -> str:
             head = stream.read(4096)
     except OSError:
         return ""
-    found = re.search(r"\A---\n(?:(?!---).*\n)*?licen[sc]e:[ \t]*([\w.+-]+)", head)
-    return found.group(1) if found else ""
+    match = re.search(r"\A---\n(?:(?!---).*\n)*?licen[sc]e:[ \t]*([\w.+-]+)", head)
+    return match.group(1) if match else ""
 
 
 def tokeniser_files(folder: Path) -> list[Path]:
     """Return a folder's tokeniser files, sorted; [] where none holds a vocabulary."""
-    found = sorted({path for glob in TOKENISER_FILES for path in folder.glob(glob)})
+    files = sorted({path for glob in TOKENISER_FILES for path in folder.glob(glob)})
     names = ("tokenizer.json", "vocab.json", "vocab.txt")
-    return found if any(p.suffix == ".model" or p.name in names for p in found) else []
+    return files if any(p.suffix == ".model" or p.name in names for p in files) else []

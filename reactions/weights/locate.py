@@ -5,7 +5,7 @@ A file is looked for, in this order,
 1. where ``--weights NAME=PATH`` says: a file, or a folder that holds it;
 2. in ``$MOLSPACE_WEIGHTS``, then in ``$XDG_CACHE_HOME/molspace/weights``
    (``~/.cache/molspace/weights``): in the space's own folder there, or, where the file's name
-   tells whose it is, directly;
+   says whose it is, directly;
 3. in the Hugging Face hub's cache.
 """
 
@@ -201,15 +201,15 @@ def find_file(
         space: its name.
         files: the file, or forms of it that serve equally, the best first.
         locator: where to look.
-        fetch: what ``molspace spaces fetch`` has to be told; "" for the space's name.
+        fetch: what to give ``molspace spaces fetch``; "" for the space's name.
 
     Raises:
         MissingError: it is nowhere; the message says where was looked.
         DataError: its size is not the known one.
     """
-    wanted = (files,) if isinstance(files, WeightsFile) else tuple(files)
+    forms = (files,) if isinstance(files, WeightsFile) else tuple(files)
     looked_in: list[Path] = []
-    for file in wanted:
+    for file in forms:
         for path in _candidates(space, file, locator):
             if is_file(path):
                 return _whole(space, file, path)
@@ -218,9 +218,9 @@ def find_file(
 
 
 def _candidates(space: str, file: WeightsFile, locator: WeightLocator) -> Iterator[Path]:
-    given = locator.overrides.get(space)
-    if given is not None:  # a person's word is not second-guessed
-        yield given / file.name if given.is_dir() else given
+    chosen = locator.overrides.get(space)
+    if chosen is not None:  # a person's word is not second-guessed
+        yield chosen / file.name if chosen.is_dir() else chosen
         return
     for folder in locator.folders:
         yield folder / folder_name(space) / file.name
@@ -232,16 +232,16 @@ def _candidates(space: str, file: WeightsFile, locator: WeightLocator) -> Iterat
 
 
 def _whole(space: str, file: WeightsFile, path: Path) -> Path:
-    found = path.stat().st_size
-    if file.size_bytes and found != file.size_bytes:
+    size_bytes = path.stat().st_size
+    if file.size_bytes and size_bytes != file.size_bytes:
         raise DataError(
             f"the weights of space '{space}' are not whole",
-            why=f"'{path}' has {found} of {file.size_bytes} bytes",
+            why=f"'{path}' has {size_bytes} of {file.size_bytes} bytes",
             fix=f"remove it, then: molspace spaces fetch {space}",
             space=space,
             path=str(path),
             expected=file.size_bytes,
-            found=found,
+            found=size_bytes,
         )
     return path
 
@@ -252,18 +252,18 @@ def verify(space: str, file: WeightsFile, path: Path, digests: DigestCache) -> D
     Raises:
         DataError: they differ, or the file cannot be read.
     """
-    found = digests.of(path)
-    if file.sha256 and found != file.sha256:
+    sha256 = digests.of(path)
+    if file.sha256 and sha256 != file.sha256:
         raise DataError(
             f"the weights of space '{space}' are not the published ones",
-            why=f"'{path}' has SHA-256 {found[:12]}..., not {file.sha256[:12]}...",
+            why=f"'{path}' has SHA-256 {sha256[:12]}..., not {file.sha256[:12]}...",
             fix=f"remove it, then: molspace spaces fetch {space}",
             space=space,
             path=str(path),
             expected=file.sha256,
-            found=found,
+            found=sha256,
         )
-    return found
+    return sha256
 
 
 # --- a repository --------------------------------------------------------------------
@@ -274,16 +274,16 @@ def find_folder(space: str, repo: WeightsRepo, locator: WeightLocator, *, fetch:
 
     Args:
         space: its name.
-        repo: what is wanted.
+        repo: what is needed.
         locator: where to look.
-        fetch: what ``molspace spaces fetch`` has to be told; "" for the space's name.
+        fetch: what to give ``molspace spaces fetch``; "" for the space's name.
 
     Raises:
         MissingError: it is nowhere; the message says where was looked.
     """
-    given = locator.overrides.get(space)
-    if given is not None:
-        candidates = [given]
+    chosen = locator.overrides.get(space)
+    if chosen is not None:
+        candidates = [chosen]
     else:
         # A revision is only told apart in the hub's cache, which files snapshots by commit.
         own = [] if repo.revision else [p / folder_name(space) for p in locator.folders]
@@ -306,7 +306,7 @@ def missing(
         space: its name.
         looked_in: where was looked.
         locator: where it could be.
-        fetch: what ``molspace spaces fetch`` has to be told; "" for the space's name.
+        fetch: what to give ``molspace spaces fetch``; "" for the space's name.
     """
     shown = list(dict.fromkeys(_short(path) for path in looked_in))
     if space in locator.overrides:

@@ -9,7 +9,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ _SHAPES = re.compile(
 
 def find(
     scheme: str,
-    wanted: str,
+    file: str,
     space: str,
     published: Mapping[str, WeightsFile],
     locator: WeightLocator,
@@ -43,7 +43,7 @@ def find(
 
     Args:
         scheme: of the URI.
-        wanted: its rest: a path, or the bare name of a published file.
+        file: its rest: a path, or the bare name of a published file.
         space: what the space is called.
         published: file name to what is known of it.
         locator: where weights lie.
@@ -52,11 +52,11 @@ def find(
         MissingError: there is no such file.
         DataError: a published file is not whole.
     """
-    known = published.get(Path(wanted).name)
-    path = expand_user(wanted).absolute()
-    if space in locator.overrides or (Path(wanted).name == wanted and not is_file(path)):
+    known = published.get(Path(file).name)
+    path = expand_user(file).absolute()
+    if space in locator.overrides or (Path(file).name == file and not is_file(path)):
         if known is not None:
-            return find_file(space, known, locator, fetch=f"{scheme}:{wanted}"), known
+            return find_file(space, known, locator, fetch=f"{scheme}:{file}"), known
         path = locator.overrides.get(space, path)
     require(path, space, f"{scheme}:FILE with a path, or one of {', '.join(published)}")
     return path, known
@@ -75,32 +75,41 @@ def require(path: Path, space: str, fix: str) -> None:
 
 
 def check_shapes(
-    space: str, path: Path, found: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]]
+    space: str, path: Path, tensors: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]]
 ) -> None:
     """Raise unless a checkpoint holds the tensors that a model needs, and no others.
 
     Args:
         space: whose checkpoint it is, for the message.
         path: of the checkpoint, for the message.
-        found: name to tensor, without names that do not matter.
+        tensors: name to tensor, without names that do not matter.
         needed: name to shape.
 
     Raises:
         DataError: names the missing, extra and mis-shaped ones.
     """
-    missing = sorted(needed.keys() - found.keys())
-    extra = sorted(found.keys() - needed.keys())
+    missing = sorted(needed.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - needed.keys())
     others = [
-        (name, _told(found[name].shape), _told(shape))
+        (name, shape_text(tensors[name].shape), shape_text(shape))
         for name, shape in sorted(needed.items())
-        if name in found and tuple(found[name].shape) != tuple(shape)
+        if name in tensors and tuple(tensors[name].shape) != tuple(shape)
     ]
     if missing or extra or others:
         raise unfit(space, path, missing=missing, unexpected=extra, mismatched=others)
 
 
-def _told(shape: tuple[int, ...]) -> str:
+def shape_text(shape: Iterable[object]) -> str:
+    """Return a shape as messages print it: ``512, 3``."""
     return ", ".join(map(str, shape))
+
+
+def in_single_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with those of floating-point numbers as float32."""
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -242,7 +251,7 @@ def unfit(
         unexpected: keys that the checkpoint has and the model lacks.
         mismatched: (key, shape in the checkpoint, shape in the model).
     """
-    shapes = [f"{key} is ({found}), not ({wanted})" for key, found, wanted in mismatched]
+    shapes = [f"{key} is ({shape}), not ({needed})" for key, shape, needed in mismatched]
     parts = [
         f"{len(keys)} {what}: {', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''}"
         for what, keys in (
@@ -272,7 +281,7 @@ def refuse_code(path: Path) -> None:
 
     Raises:
         DataError: it holds more than tensors, or is damaged.
-        MissingError: torch is too old to tell.
+        MissingError: torch is too old to read it safely.
     """
     if path.suffix not in (".safetensors", ".npz"):  # which hold nothing else by construction
         read_tensors(path)
@@ -289,7 +298,7 @@ def package_errors(space: str, path: Path) -> AbstractContextManager[None]:
 
 def _explained(space: str, path: Path, error: Exception) -> DataError:
     text = str(error)
-    keys = {what: re.findall(r'"([^"]+)"', found) for what, found in _KEYS.findall(text)}
+    keys = {what: re.findall(r'"([^"]+)"', listed) for what, listed in _KEYS.findall(text)}
     shapes = _SHAPES.findall(text)
     if keys or shapes:
         return unfit(

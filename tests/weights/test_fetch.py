@@ -7,8 +7,9 @@ import pytest
 
 from reactions.core.errors import DataError, MissingError, StoreError
 from reactions.core.file_digests import DigestCache
-from reactions.weights.download import download, fetch
+from reactions.weights.download import fetch
 from reactions.weights.locate import WeightLocator, WeightsFile, WeightsRepo
+from reactions.weights.url_download import download
 
 BYTES = bytes(range(256)) * 20_000  # several chunks
 SHA = hashlib.sha256(BYTES).hexdigest()

@@ -10,6 +10,7 @@ import pytest
 from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.weights import download as fetching
+from reactions.weights import url_download
 from reactions.weights.hub_answers import check_commit, check_etag, check_names, checked_answers
 from reactions.weights.locate import WeightLocator, WeightsFile, WeightsRepo
 
@@ -176,7 +177,7 @@ def test_another_host_gets_no_secret(servers):
 
     url, _, heard = servers
     request = urllib.request.Request(url, headers={"Authorization": "Bearer x", "Cookie": "y"})
-    with fetching._OPENER.open(request) as response:
+    with url_download._OPENER.open(request) as response:
         assert response.read() == b"x"
     assert not heard[0] & {"authorization", "cookie"}
 
@@ -186,6 +187,6 @@ def test_a_server_sends_nobody_to_other_protocols(servers, tmp_path, place):
     url, target, heard = servers
     target[0] = place
     with pytest.raises(MissingError, match="cannot download"):
-        fetching.download(WeightsFile("x", url=url), tmp_path / "x", lambda *on_progress: None)
+        url_download.download(WeightsFile("x", url=url), tmp_path / "x", lambda *on_progress: None)
     assert not (tmp_path / "x").exists()
     assert heard == []

@@ -38,7 +38,7 @@ from reactions.encoders.tower import (
 )
 from reactions.modalities.audio import resample
 from reactions.weights.locate import WeightsFile
-from reactions.weights.safe_load import check_shapes, read_tensors
+from reactions.weights.safe_load import check_shapes, in_single_precision, read_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,18 +111,18 @@ class AudioClipAdapter(CheckpointAdapter):
 
     def open(self, spec: SpaceSpec, files: Checkpoint, device: str) -> TowerEncoder:
         """Load the audio tower, and CLIP as open_clip's model."""
-        ears, clip = build(spec.name, files.path, read_tensors(files.path))
-        width = ears.fc.out_features
+        audio_encoder, clip = build(spec.name, files.path, read_tensors(files.path))
+        width = audio_encoder.fc.out_features
         if width != spec.dim:
             why = f"they embed in {width} dimensions, not {spec.dim}"
             raise misfit(spec, files.path, why)
-        ears, clip = ears.to(device), clip.to(device)
+        audio_encoder, clip = audio_encoder.to(device), clip.to(device)
 
         audio = Tower(
             samples_of,
-            lambda inputs: by_shape(ears, inputs, device),
+            lambda inputs: by_shape(audio_encoder, inputs, device),
             batch_items=8,
-            parts=lambda: parts_of(ears.unfreeze())(),
+            parts=lambda: parts_of(audio_encoder.unfreeze())(),
         )
         image = image_tower(
             _PICTURE, clip.encode_image, device=device, parts=parts_of(clip, "visual")
@@ -149,13 +149,13 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioE
         MissingError: open_clip is not installed.
         DataError: another architecture, or missing, extra or mis-shaped tensors.
     """
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-        if not _UNUSED.fullmatch(name)
-    }
+    state = in_single_precision(
+        {name: tensor for name, tensor in tensors.items() if not _UNUSED.fullmatch(name)}
+    )
     try:
-        ears = AudioEncoder(_blocks(state, "audio.layer"), int(state["audio.fc.weight"].shape[0]))
+        audio_encoder = AudioEncoder(
+            _blocks(state, "audio.layer"), int(state["audio.fc.weight"].shape[0])
+        )
         clip = _clip(path, state)
     except (KeyError, ValueError, IndexError) as error:
         lacks = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else "of its shapes"
@@ -165,7 +165,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioE
             fix=f"the published ones are {' and '.join(PUBLISHED)}",
             path=str(path),
         ) from error
-    parts = {"audio.": ears, "": clip}
+    parts = {"audio.": audio_encoder, "": clip}
     needed = {
         prefix + name: tuple(tensor.shape)
         for prefix, part in parts.items()
@@ -174,10 +174,10 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioE
     }
     check_shapes(space, path, state, needed)
     sound = {k.removeprefix("audio."): v for k, v in state.items() if k.startswith("audio.")}
-    ears.load_state_dict(sound)
+    audio_encoder.load_state_dict(sound)
     rest = {k: v for k, v in state.items() if not k.startswith("audio.")}
     clip.load_state_dict(rest, strict=False)  # checked above; only the unused scale is left
-    return ears.freeze(), clip.float().eval()
+    return audio_encoder.freeze(), clip.float().eval()
 
 
 def _clip(path: Path, state: Mapping[str, Tensor]) -> Any:

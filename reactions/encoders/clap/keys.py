@@ -58,7 +58,7 @@ FILTERS = "audio_branch.logmel_extractor.melW"
 
 
 def config(path: Path, tensors: Mapping[str, Tensor]) -> Any:
-    """Return the ClapConfig that names and shapes tell of.
+    """Return the ClapConfig that names and shapes imply.
 
     Args:
         path: of the checkpoint, for messages.
@@ -141,8 +141,8 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Any:
         rows, *rest = needed[name].shape or (1,)
         stacked = (rows if third is None else 3 * rows, *rest)
         shapes[theirs] = stacked if needed[name].shape else ()
-    found = {name: tensor for name, tensor in tensors.items() if not _UNUSED.fullmatch(name)}
-    check_shapes(space, path, found, shapes)
+    used = {name: tensor for name, tensor in tensors.items() if not _UNUSED.fullmatch(name)}
+    check_shapes(space, path, used, shapes)
     state = {name: _part(tensors[theirs], third) for name, (theirs, third) in sources.items()}
     for name, tensor in needed.items():
         if (counted := _COUNTED.fullmatch(name)) is not None:

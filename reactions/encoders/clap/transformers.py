@@ -30,7 +30,12 @@ from reactions.encoders.transformers.repository import (
     tokeniser_tag,
 )
 from reactions.weights.hub_layout import read_json
-from reactions.weights.safe_load import check_shapes, package_errors, read_tensors
+from reactions.weights.safe_load import (
+    check_shapes,
+    in_single_precision,
+    package_errors,
+    read_tensors,
+)
 
 _FAMILY = "clap"
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
@@ -115,11 +120,9 @@ def _check_audio(repo: Repository, audio_config: ClapAudioConfig, network: Any) 
 
 
 def _built(clap: Any, repo: Repository) -> Any:
-    tensors = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for path in repo.weights
-        for key, tensor in read_tensors(path).items()
-    }
+    tensors: dict[str, Any] = {}
+    for path in repo.weights:
+        tensors |= in_single_precision(read_tensors(path))
     with package_errors(repo.name, repo.folder), quiet():
         settings = clap.ClapConfig.from_pretrained(str(repo.folder), local_files_only=True)
         model = clap.ClapModel(settings)

@@ -22,7 +22,7 @@ from reactions.core.errors import DataError
 from reactions.core.types import Modality
 from reactions.encoders.imagebind.sizes import HUGE, PARTS, PUBLISHED, UNUSED, Sizes, TowerSize
 from reactions.encoders.imagebind.towers import ImageBind
-from reactions.weights.safe_load import package_errors, read_tensors, unfit
+from reactions.weights.safe_load import package_errors, read_tensors, shape_text, unfit
 
 METADATA = "molspace"
 """Entry of a safetensors header that may hold JSON: ``{"heads": {modality: heads}}``."""
@@ -49,7 +49,7 @@ class Checkpoint:
         path: of the file.
         kinds: key to (shape, element type).
         tensor: reads the tensor of a key.
-        heads: modality to attention heads, where the file tells.
+        heads: modality to attention heads, where the file says.
     """
 
     path: Path
@@ -69,12 +69,12 @@ def read(path: Path, *, space: str = "ImageBind") -> Checkpoint:
             start = stream.read(9)
         if start[8:] == b"{":
             return _read_safetensors(path)
-        found = read_tensors(path)
+        tensors = read_tensors(path)
     kinds = {}
-    for key, value in found.items():
+    for key, value in tensors.items():
         usable = value.layout == torch.strided and value.device.type == "cpu"
         kinds[key] = (tuple(value.shape), value.dtype if usable else _NO_FLOAT)
-    return Checkpoint(path, kinds, found.__getitem__, {})
+    return Checkpoint(path, kinds, tensors.__getitem__, {})
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
@@ -97,30 +97,30 @@ def sizes_of(
     *,
     space: str = "ImageBind",
 ) -> Sizes:
-    """Tell a model's sizes from its weights, and check that every weight is there.
+    """Read a model's sizes off its weights, and check that every weight is there.
 
     Weights do not show the number of attention heads: that of the published model is known,
-    of any other size the file or the caller must tell.
+    of any other size the file or the caller has to give it.
 
     Args:
         checkpoint: the open file.
-        modalities: the towers that are wanted; others are not looked at.
-        heads: modality to attention heads, where the file does not tell.
+        modalities: the towers to use; others are not looked at.
+        heads: modality to attention heads, where the file does not say.
         space: whose checkpoint it is, for messages.
 
     Raises:
         DataError: keys are missing, unexpected or of another shape; ``fields`` names them.
     """
-    wanted = tuple(modalities)
+    needed = tuple(modalities)
     head_counts = {**checkpoint.heads, **(heads or {})}
     rows = Counter(
         shape[0]
         for key, (shape, _) in checkpoint.kinds.items()
-        if key in _projections(wanted) and len(shape) == 2
+        if key in _projections(needed) and len(shape) == 2
     )
     sizes = Sizes(
         dim=rows.most_common(1)[0][0] if rows else HUGE.dim,
-        towers={modality: _tower_size(checkpoint, modality, head_counts) for modality in wanted},
+        towers={modality: _tower_size(checkpoint, modality, head_counts) for modality in needed},
     )
     _check(checkpoint, sizes, space)
     return sizes
@@ -188,14 +188,14 @@ def _check(checkpoint: Checkpoint, sizes: Sizes, space: str) -> None:
         needed = {k: tuple(v.shape) for k, v in ImageBind(sizes).state_dict().items()}
     missing, wrong = [], []
     for key, shape in needed.items():
-        found, dtype = checkpoint.kinds.get(key, (None, torch.float32))
-        if found is None:
+        stored, dtype = checkpoint.kinds.get(key, (None, torch.float32))
+        if stored is None:
             if key not in _OPTIONAL:
                 missing.append(key)
-        elif found != shape:
-            wrong.append((key, _told(found), _told(shape)))
+        elif stored != shape:
+            wrong.append((key, shape_text(stored), shape_text(shape)))
         elif not dtype.is_floating_point:
-            wrong.append((key, "not of floats", _told(shape)))
+            wrong.append((key, "not of floats", shape_text(shape)))
     # Towers that may be there without being used are known by name; all else is unexpected.
     spare = {*PUBLISHED.values(), *UNUSED} - {PUBLISHED[modality] for modality in sizes.towers}
     unexpected = [k for k in checkpoint.kinds if k not in needed and _tower_of(k) not in spare]
@@ -203,10 +203,6 @@ def _check(checkpoint: Checkpoint, sizes: Sizes, space: str) -> None:
         raise unfit(
             space, checkpoint.path, missing=missing, unexpected=unexpected, mismatched=wrong
         )
-
-
-def _told(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))
 
 
 def _listed(names: list[str]) -> str:

@@ -117,15 +117,15 @@ def resample(
     filters, reach = _filters(rate_hz)
     phases = len(filters)
     step = rate_hz // math.gcd(rate_hz, RATE_HZ)  # `phases` samples out for `step` in
-    wanted = np.arange(start, stop)
-    centres = wanted * step // phases
+    positions = np.arange(start, stop)
+    centres = positions * step // phases
     first, last = int(centres[0]) - reach, int(centres[-1]) + reach + 2
     inside = samples[max(0, first) : max(0, last)]
     before = max(0, -first)
     padded = np.pad(inside, (before, max(0, last - first - before - len(inside))))
     taps = np.lib.stride_tricks.sliding_window_view(padded, filters.shape[1])
     out: NDArray[np.float32] = np.einsum(
-        "ij,ij->i", taps[centres - reach - first], filters[wanted % phases]
+        "ij,ij->i", taps[centres - reach - first], filters[positions % phases]
     )
     return out
 

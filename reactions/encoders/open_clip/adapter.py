@@ -200,19 +200,19 @@ def _text(model: Model) -> Mapping[str, Any]:
 def _transform(model: Model) -> ImageTransform:
     size = model.config["vision_cfg"].get("image_size", 224)
     height, width = (size, size) if isinstance(size, int) else size
-    given = model.preprocess
-    resize: Any = given.get("resize_mode") or "shortest"
-    resample = "bilinear" if given.get("interpolation") == "bilinear" else "bicubic"
+    settings = model.preprocess
+    resize: Any = settings.get("resize_mode") or "shortest"
+    resample = "bilinear" if settings.get("interpolation") == "bilinear" else "bicubic"
     if resize == "shortest" and height != width:
         resize, resample = "cover", "bicubic"  # open_clip's own resize, which keeps its default
-    red, green, blue = given.get("mean") or CLIP_MEAN
-    std_red, std_green, std_blue = given.get("std") or CLIP_STD
+    red, green, blue = settings.get("mean") or CLIP_MEAN
+    std_red, std_green, std_blue = settings.get("std") or CLIP_STD
     return ImageTransform(
         (height, width),
         resize,
         (height, width),
         resample=resample,
-        fill=given.get("fill_color") or 0,
+        fill=settings.get("fill_color") or 0,
         mean=(red, green, blue),
         std=(std_red, std_green, std_blue),
     )
@@ -271,10 +271,10 @@ def _network(open_clip: Any, model: Model, space: str, locator: WeightLocator) -
     if "timm_model_name" in vision:
         vision["timm_model_pretrained"] = False
     if "hf_model_name" in text:
-        wanted = WeightsRepo(text["hf_model_name"], files=("config.json",))
-        snapshot = hub_snapshot(wanted.repo, "", locator.hub)
+        tower = WeightsRepo(text["hf_model_name"], files=("config.json",))
+        snapshot = hub_snapshot(tower.repo, "", locator.hub)
         if snapshot is None:
-            raise missing(space, [locator.hub / wanted.repo], locator, fetch=model.uri)
+            raise missing(space, [locator.hub / tower.repo], locator, fetch=model.uri)
         text["hf_model_name"] = str(snapshot)
     else:
         del text["hf_model_pretrained"]

@@ -87,8 +87,8 @@ def parse(request: SpaceRequest) -> Model:
 def _from_folder(uri: str, name: str, folder: Path) -> Model:
     path = folder / CONFIG
     try:
-        found = json.loads(read_text_file(path, _MAX_JSON_BYTES))
-        config, preprocess = dict(found["model_cfg"]), dict(found.get("preprocess_cfg", {}))
+        settings = json.loads(read_text_file(path, _MAX_JSON_BYTES))
+        config, preprocess = dict(settings["model_cfg"]), dict(settings.get("preprocess_cfg", {}))
         if not isinstance(config["embed_dim"], int):
             raise TypeError(f"embed_dim is {config['embed_dim']!r}")
         dict(config["text_cfg"]), dict(config["vision_cfg"])
@@ -184,8 +184,8 @@ def _tables(uri: str) -> Mapping[str, Any]:
     kept = cache_root() / f"open_clip-{version}.json"
     if not imported:
         with contextlib.suppress(OSError, ValueError):
-            found: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-            return found
+            tables: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+            return tables
     open_clip = import_package("open_clip", uri, EXTRA)
     tags: dict[str, dict[str, Any]] = {}
     for arch, tag in open_clip.list_pretrained():

@@ -182,12 +182,12 @@ def _rows(
     n = table.shape[0]
     if row_of is None:
         numbers = [int(id) if id.isascii() and id.isdigit() else -1 for id in ids]
-        found = [
+        row_numbers = [
             row if row < n and str(row) == id else -1 for row, id in zip(numbers, ids, strict=True)
         ]
     else:
-        found = row_of.rows(ids)
-    missing = [id for id, row in zip(ids, found, strict=True) if row < 0]
+        row_numbers = row_of.rows(ids)
+    missing = [id for id, row in zip(ids, row_numbers, strict=True) if row < 0]
     if missing:
         raise DataError(
             f"no {modality} embedding for {len(missing)} of {len(ids)} items in '{table.path}'",
@@ -198,7 +198,7 @@ def _rows(
             n_missing=len(missing),
             missing=missing[:5],
         )
-    return np.array(found, np.int64)
+    return np.array(row_numbers, np.int64)
 
 
 def _normalise(

@@ -109,45 +109,47 @@ def open_table(
         DataError: the space lacks the modality, or its ids do not fit its embeddings.
     """
     folder = folder_of(spec.source)
-    one = find_sets(folder).get(modality)
-    if one is None:
+    part = find_sets(folder).get(modality)
+    if part is None:
         raise DataError(
             f"space '{spec.name}' has no {modality} embeddings",
             why=f"it has {', '.join(spec.modalities)}",
             space=spec.name,
             modality=modality,
         )
-    table = one.open(digests or DigestCache(cache_root()))
+    table = part.open(digests or DigestCache(cache_root()))
     if table.shape[1] != spec.dim:
         raise DimensionMismatch(
             f"'{table.path}' changed: {table.shape[1]} dimensions, {spec.dim} when planned",
             path=str(table.path),
         )
-    found, where = all_ids(folder, modality, one, table)
-    return table, None if found is None else _texts(found, table.path, modality), where
+    ids, place = all_ids(folder, modality, part, table)
+    return table, None if ids is None else _texts(ids, table.path, modality), place
 
 
-def _texts(found: list[Any], where: Path, modality: Modality) -> list[str]:
+def _texts(written: list[Any], path: Path, modality: Modality) -> list[str]:
     # Some writers of parquet do not say that their texts are UTF-8.
     with suppress(UnicodeDecodeError):
-        found = [id.decode() if isinstance(id, bytes) else id for id in found]
-    bad = [id for id in found if isinstance(id, bool) or not isinstance(id, str | int) or id == ""]
+        written = [id.decode() if isinstance(id, bytes) else id for id in written]
+    bad = [
+        id for id in written if isinstance(id, bool) or not isinstance(id, str | int) or id == ""
+    ]
     if bad:
         raise DataError(
-            f"an id of {modality} in '{where.parent}' is neither text nor a whole number",
+            f"an id of {modality} in '{path.parent}' is neither text nor a whole number",
             why=f"found {bad[0]!r}",
             fix="write ids as texts, or as whole numbers without gaps",
-            path=str(where),
+            path=str(path),
         )
-    ids = [str(id) for id in found]
+    ids = [str(id) for id in written]
     odd = next((id for id in ids if not id.isascii() and id != _printable(id)), None)
     if odd is not None:
         raise DataError(
-            f"an id of {modality} in '{where.parent}' is not Unicode text",
+            f"an id of {modality} in '{path.parent}' is not Unicode text",
             why=f"found '{_printable(odd)}'",
-            path=str(where),
+            path=str(path),
         )
-    check_ids(str(where), modality, ids)
+    check_ids(str(path), modality, ids)
     return ids
 
 

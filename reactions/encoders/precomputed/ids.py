@@ -81,7 +81,7 @@ def possible_ids(folder: Path, modality: Modality, used: Sequence[Path]) -> list
         modality: whose.
         used: files that are read.
     """
-    found, read = [], set(used)
+    paths, read = [], set(used)
     for path in _files(folder):
         name = nfc(path.name).casefold()
         name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
@@ -89,13 +89,13 @@ def possible_ids(folder: Path, modality: Modality, used: Sequence[Path]) -> list
         if path in read or name == "space.json" or not name.endswith(_TABLES) or not words:
             continue
         if words[0] == nfc(modality).casefold() or _is_of_ids(words[:-1]):
-            found.append(path)
+            paths.append(path)
     for child in sorted(folder.iterdir()):
         words = _WORDS.findall(nfc(child.name).casefold())
         if child.name.startswith(".") or not (_is_of_ids(words) and child.is_dir()):
             continue
-        found += [path for path in _files(child) if path not in read]
-    return found
+        paths += [path for path in _files(child) if path not in read]
+    return paths
 
 
 def _is_of_ids(words: Sequence[str]) -> bool:
@@ -192,10 +192,10 @@ def ids_of_array(array: NDArray[Any], where: str) -> list[Any]:
     try:
         if flat.dtype.kind == "S":
             return [text.decode() for text in flat.tolist()]
-        found: list[Any] = flat.tolist()
+        ids: list[Any] = flat.tolist()
     except UnicodeDecodeError as error:
         raise no_ids(where, str(error)) from error
-    return found
+    return ids
 
 
 def parse_ids(text: str, where: str, n: int) -> list[Any]:
@@ -213,12 +213,12 @@ def parse_ids(text: str, where: str, n: int) -> list[Any]:
     if text.count(",") + text.count("[") > _ID_COMMAS * n + _FEW:
         raise no_ids(where, f"it holds far more values than the {n} rows")
     try:
-        found = json.loads(text)
+        ids = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise no_ids(where, str(error)) from error
-    if not isinstance(found, list):
-        raise no_ids(where, f"it holds a JSON {type(found).__name__}")
-    return found
+    if not isinstance(ids, list):
+        raise no_ids(where, f"it holds a JSON {type(ids).__name__}")
+    return ids
 
 
 def no_ids(where: str, why: str) -> DataError:
@@ -248,13 +248,13 @@ class RowIndex:
 
     def rows(self, ids: Sequence[str]) -> list[int]:
         """Return the row of each id, -1 for those that are not there."""
-        found = [self._row_of.get(id, -1) for id in ids]
-        if -1 in found and not all(id.isascii() for id in ids):
-            found = [
+        rows = [self._row_of.get(id, -1) for id in ids]
+        if -1 in rows and not all(id.isascii() for id in ids):
+            rows = [
                 self._by_form(id) if row < 0 and not id.isascii() else row
-                for row, id in zip(found, ids, strict=True)
+                for row, id in zip(rows, ids, strict=True)
             ]
-        return found
+        return rows
 
     def _by_form(self, id: str) -> int:
         if self._composed is None:

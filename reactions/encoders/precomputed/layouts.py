@@ -76,35 +76,35 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
         DataError: it holds nothing, or a modality in two ways, or something whose modality
             cannot be told.
     """
-    found: dict[Modality, EmbeddingSet] = {}
+    sets: dict[Modality, EmbeddingSet] = {}
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
-    own: list[tuple[Modality, EmbeddingSet]] = [(one.modality, one) for one in outputs(files)]
-    taken = {path for _, one in own for path in one.paths}
+    own: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in outputs(files)]
+    taken = {path for _, part in own for path in part.paths}
     plain = _plain([path for path in files if path not in taken])
-    for modality, one in (*own, *plain, *_numbered(folder), *tar_sets(folder)):
+    for modality, part in (*own, *plain, *_numbered(folder), *tar_sets(folder)):
         if not modality.isprintable():
             raise DataError(
-                f"cannot tell the modality of {one.paths[0].name!a} in '{folder}'",
+                f"cannot tell the modality of {part.paths[0].name!a} in '{folder}'",
                 fix="name files after modalities, in characters that can be printed",
                 path=str(folder),
             )
-        if modality in found:
-            first, second = (_shown(folder, paths) for paths in (found[modality].paths, one.paths))
+        if modality in sets:
+            first, second = (_shown(folder, paths) for paths in (sets[modality].paths, part.paths))
             raise DataError(
                 f"two files of {modality} embeddings in '{folder}'",
                 why=f"{first} and {second}",
                 fix="remove one",
                 path=str(folder),
             )
-        found[modality] = one
-    if not found:
+        sets[modality] = part
+    if not sets:
         raise DataError(
             f"no embeddings in '{folder}'",
             fix="it needs one npy, safetensors or parquet file for each modality, such as "
             "audio.npy and text.npy, or the folders that clip-retrieval writes, or tars of npy",
             path=str(folder),
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(sets.items()))
 
 
 def sidecars(folder: Path, modality: Modality) -> list[Path]:
@@ -113,14 +113,14 @@ def sidecars(folder: Path, modality: Modality) -> list[Path]:
     Raises:
         DataError: one is far too large.
     """
-    found = id_files(folder, modality)
-    for path in found:
+    paths = id_files(folder, modality)
+    for path in paths:
         check_id_file(path)
-    return found
+    return paths
 
 
 def all_ids(
-    folder: Path, modality: Modality, one: EmbeddingSet, table: EmbeddingFile
+    folder: Path, modality: Modality, part: EmbeddingSet, table: EmbeddingFile
 ) -> tuple[list[Any] | None, str]:
     """Return the ids of a modality as they are written, or None without any; and where they are.
 
@@ -128,11 +128,11 @@ def all_ids(
         DataError: they are given more than once, do not match the rows in number, or lie in a
             file that is not understood.
     """
-    found, where = one.own_ids(table)
+    ids, place = part.own_ids(table)
     sides = sidecars(folder, modality)
     # clip-retrieval always writes metadata: a file beside them is meant to count instead.
-    if len(sides) + (found is not None and not isinstance(one, _Numbered)) > 1:
-        places = [path.name for path in sides] + ([] if found is None else [where])
+    if len(sides) + (ids is not None and not isinstance(part, _Numbered)) > 1:
+        places = [path.name for path in sides] + ([] if ids is None else [place])
         raise DataError(
             f"ids of {modality} given more than once in '{folder}'",
             why=" and ".join(places),
@@ -140,20 +140,19 @@ def all_ids(
             path=str(folder),
         )
     if sides:
-        where, found = sides[0].name, read_ids(sides[0], modality, table.shape[0])
-    if found is None:
-        _refuse_unread_ids(folder, modality, one)
+        place, ids = sides[0].name, read_ids(sides[0], modality, table.shape[0])
+    if ids is None:
+        _refuse_unread_ids(folder, modality, part)
         return None, ""
-    if len(found) != table.shape[0]:
+    if len(ids) != table.shape[0]:
         raise DataError(
-            f"mismatched ids: '{where}' has {len(found)} for {table.shape[0]} {modality} "
-            "embeddings",
+            f"mismatched ids: '{place}' has {len(ids)} for {table.shape[0]} {modality} embeddings",
             fix=f"give each modality ids of its own, as {modality}.ids.txt, one for each row",
-            path=str(folder / where),
-            n_ids=len(found),
+            path=str(folder / place),
+            n_ids=len(ids),
             n_embeddings=table.shape[0],
         )
-    return found, where
+    return ids, place
 
 
 def _refuse_unread_ids(folder: Path, modality: Modality, one: EmbeddingSet) -> None:
@@ -241,7 +240,7 @@ def _plain(files: Iterable[Path]) -> list[tuple[Modality, EmbeddingSet]]:
             parts.setdefault((modality, f"{stem}{path.suffix.lower()}"), {})[path] = number
         else:
             groups.setdefault(modality, []).append(path)
-    found: list[tuple[Modality, EmbeddingSet]] = [
+    sets: list[tuple[Modality, EmbeddingSet]] = [
         (modality, _Plain((path,), modality))
         for modality, paths in groups.items()
         for path in paths
@@ -251,8 +250,8 @@ def _plain(files: Iterable[Path]) -> list[tuple[Modality, EmbeddingSet]]:
         count = max(count for _, count in numbers.values())
         if count and len(ordered) != count:
             raise _incomplete(list(ordered.values()), f"there are {len(ordered)} of {count}")
-        found.append((modality, _Plain(_without_gaps(ordered), modality)))
-    return found
+        sets.append((modality, _Plain(_without_gaps(ordered), modality)))
+    return sets
 
 
 # --- as clip-retrieval writes them ---------------------------------------------------
@@ -272,7 +271,7 @@ class _Numbered:
         if not self.metadata:
             return None, ""
         assert isinstance(table, Joined)
-        found: list[Any] = []
+        collected: list[Any] = []
         for path, part in zip(self.metadata, table.parts, strict=True):
             ids = read_id_column(path, self.modality)
             if ids is None:
@@ -286,13 +285,13 @@ class _Numbered:
                     n_ids=len(ids),
                     n_embeddings=part.shape[0],
                 )
-            found += ids
-        return found, _METADATA
+            collected += ids
+        return collected, _METADATA
 
 
 def _numbered(folder: Path) -> list[tuple[Modality, EmbeddingSet]]:
     metadata = _by_number(folder / _METADATA, ".parquet")
-    found: list[tuple[Modality, EmbeddingSet]] = []
+    sets: list[tuple[Modality, EmbeddingSet]] = []
     for child in sorted(folder.iterdir()):
         if not (child.is_dir() and child.name.endswith("_emb")):
             continue
@@ -310,8 +309,8 @@ def _numbered(folder: Path) -> list[tuple[Modality, EmbeddingSet]]:
         names = tuple(metadata.values())
         vectors = tuple(tables.values()) if names else _without_gaps(tables)
         modality = modality_of(child.name)
-        found.append((modality, _Numbered((*vectors, *names), modality, vectors, names)))
-    return found
+        sets.append((modality, _Numbered((*vectors, *names), modality, vectors, names)))
+    return sets
 
 
 def _by_number(folder: Path, suffix: str) -> dict[int, Path]:
@@ -335,17 +334,17 @@ def _in_order(numbers: Mapping[Path, int]) -> dict[int, Path]:
     Raises:
         DataError: two have the same.
     """
-    found: dict[int, Path] = {}
+    ordered: dict[int, Path] = {}
     for path, number in sorted(numbers.items(), key=lambda entry: entry[1]):
-        if number in found:
+        if number in ordered:
             raise DataError(
                 f"two files of embeddings in '{path.parent}' have the number {number}",
-                why=f"{found[number].name} and {path.name}",
+                why=f"{ordered[number].name} and {path.name}",
                 fix="remove one, or number them apart",
                 path=str(path),
             )
-        found[number] = path
-    return found
+        ordered[number] = path
+    return ordered
 
 
 def _without_gaps(files: Mapping[int, Path]) -> tuple[Path, ...]:

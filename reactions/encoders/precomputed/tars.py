@@ -33,7 +33,7 @@ def first_sample(path: Path) -> list[str]:
     Raises:
         DataError: it is not a tar.
     """
-    found: list[str] = []
+    endings: list[str] = []
     key = ""
     try:
         with path.open("rb") as stream:
@@ -44,7 +44,7 @@ def first_sample(path: Path) -> list[str]:
                     break
                 if own:
                     key = own
-                    found.append(rest)
+                    endings.append(rest)
     except OSError as error:
         raise DataError(
             f"the tar '{path}' is damaged",
@@ -52,21 +52,21 @@ def first_sample(path: Path) -> list[str]:
             fix="copy or write it again, without compression",
             path=str(path),
         ) from error
-    return found
+    return endings
 
 
 def open_tars(
-    paths: Sequence[Path], wanted: Callable[[str], bool], digests: DigestCache
+    paths: Sequence[Path], is_vector: Callable[[str], bool], digests: DigestCache
 ) -> TarEmbeddings:
     """Index the vectors in tars.
 
     Args:
         paths: the tars, in order.
-        wanted: tells by the rest of a member's name whether it is a vector of the set.
+        is_vector: whether a member is a vector of the set, by the rest of its name.
         digests: beside its file the index is remembered.
 
     Raises:
-        DataError: a tar is damaged, or none of its members is wanted.
+        DataError: a tar is damaged, or none of its members is a vector.
     """
     folder = None if digests.folder is None else digests.folder / "corpora"
     entries = [entry_of(path) for path in paths]
@@ -81,7 +81,7 @@ def open_tars(
         )
         for member, offset, size_bytes in rows:
             key, rest = split_member(member)
-            if wanted(rest):
+            if is_vector(rest):
                 keys.append(key)
                 places.append((number, offset, size_bytes))
     if not keys:
@@ -167,12 +167,12 @@ class _Tars:
     named: bool
 
     def open(self, digests: DigestCache) -> EmbeddingFile:
-        return open_tars(self.paths, self._wanted, digests)
+        return open_tars(self.paths, self._is_vector, digests)
 
     def own_ids(self, table: EmbeddingFile) -> tuple[list[Any] | None, str]:
         return table.ids(), self.paths[0].name
 
-    def _wanted(self, rest: str) -> bool:
+    def _is_vector(self, rest: str) -> bool:
         """Return whether a member, by the rest of its name, is of this modality."""
         name, _, suffix = rest.rpartition(".")
         own = modality_of(name) if self.named else name

@@ -47,12 +47,12 @@ def tokenize(text: str) -> NDArray[np.int64]:
     Raises:
         MissingError: the text is not plain ASCII, and the package ftfy is missing.
     """
-    found = [START]
+    ids = [START]
     for word in _words().findall(_clean(text)):
-        found += _encode(word)
-        if len(found) >= CONTEXT:
+        ids += _encode(word)
+        if len(ids) >= CONTEXT:
             break
-    return np.array([*found[: CONTEXT - 1], END], np.int64)
+    return np.array([*ids[: CONTEXT - 1], END], np.int64)
 
 
 def require_ftfy() -> None:
@@ -66,7 +66,7 @@ def require_ftfy() -> None:
     except ImportError as error:
         raise MissingError(
             "the package ftfy is missing",
-            why="CLIP's tokenizer mends texts with it, curly quotes for example",
+            why="CLIP's tokenizer repairs texts with it, curly quotes for example",
             fix='pip install "molspace[imagebind]"   or   pip install ftfy',
             package="ftfy",
         ) from error

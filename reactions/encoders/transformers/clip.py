@@ -124,21 +124,21 @@ class HfAdapter(RepositoryAdapter):
         model = _loaded(getattr(module, _CLASSES[family]), repo)
         model = model.to(device=device, dtype=dtype).eval()
         images = _images(repo)
-        eyes = parts_of(model, "vision", "visual")
+        image_parts = parts_of(model, "vision", "visual")
         if isinstance(images, ImageTransform):
 
             def encode_images(pixels: Tensor) -> Tensor:
                 return _pooled(model.get_image_features(pixel_values=pixels))
 
             image = image_tower(
-                images, encode_images, device=device, precision=precision, parts=eyes
+                images, encode_images, device=device, precision=precision, parts=image_parts
             )
         else:
 
             def project_patches(inputs: Sequence[Any]) -> Tensor:
                 return _pooled(model.get_image_features(**_native(images, inputs, device, dtype)))
 
-            image = Tower(images.cut, project_patches, parts=eyes)
+            image = Tower(images.cut, project_patches, parts=image_parts)
         words = tokeniser(repo)
         context = _context(repo)
         # SigLIP was trained on captions padded to full length, and attends to the padding; CLIP's

@@ -161,13 +161,13 @@ def _settings(repo: Repository, family: str) -> dict[str, Any]:
     """Return a processor's settings; version 5 of transformers nests them in another file."""
     path = repo.folder / "preprocessor_config.json"
     try:
-        given = read_json(path)
+        settings = read_json(path)
     except MissingError:
         nested = read_json(path.with_name("processor_config.json")).get("image_processor")
         if not isinstance(nested, Mapping):
             raise
-        given = nested
-    return {**_DEFAULTS[family], **{k: v for k, v in given.items() if v is not None}}
+        settings = nested
+    return {**_DEFAULTS[family], **{k: v for k, v in settings.items() if v is not None}}
 
 
 def _transform(settings: Mapping[str, Any]) -> ImageTransform | None:

@@ -31,7 +31,7 @@ from reactions.weights.hub import (
 )
 from reactions.weights.hub_layout import WEIGHTS_FORMS, read_json, weights_form, weights_parts
 from reactions.weights.locate import WeightsRepo, find_folder
-from reactions.weights.safe_load import unfit
+from reactions.weights.safe_load import shape_text, unfit
 
 SCHEME = "hf"
 EXTRA = "hf"
@@ -331,15 +331,11 @@ def refuse_unfit(repo: Repository, info: Mapping[str, Any]) -> None:
     missing = sorted(info["missing_keys"])
     # The last releases of version 4 name the keys alone.
     sized = [(e, "?", "?") if isinstance(e, str) else e for e in info["mismatched_keys"]]
-    shapes = [(key, _sizes(has), _sizes(wants)) for key, has, wants in sorted(sized)]
+    shapes = [(key, shape_text(has), shape_text(wants)) for key, has, wants in sorted(sized)]
     if unexpected or missing or shapes:
         raise unfit(
             repo.name, repo.folder, missing=missing, unexpected=unexpected, mismatched=shapes
         )
-
-
-def _sizes(shape: Any) -> str:
-    return ", ".join(map(str, shape))
 
 
 @contextmanager
