@@ -43,6 +43,28 @@ world = 20
 root = "sets"
 [data.esc50]
 path = "esc"
+[data.birds]
+path = "."
+[tasks.birds]
+kind = "multilabel"
+path = "birds.csv"
+audio = "file"
+class = ["one", "two"]
+separator = ";"
+id = "key"
+templates = ["a sound of {class}"]
+main_score = "mAP"
+[tasks.animals]
+kind = "classification"
+image = "photos"
+max_bad = 0.5
+skip = "x"
+[tasks.pairs]
+kind = "retrieval"
+path = "birds.csv"
+folder = "embeddings"
+audio = "file"
+text = ["one", 1]
 [spaces.A]
 path = "embeddings"
 hub = "text"
@@ -141,6 +163,7 @@ def use(data: bytes) -> object:
             Path("embeddings").mkdir()
             np.save("embeddings/text.npy", np.eye(4, dtype=np.float32))
             Path("captions.txt").write_text("a dog\nrain\n", encoding="utf-8")
+            Path("birds.csv").write_text("key,file,one,two\n1,text.npy,a,b\n", encoding="utf-8")
             usable_or_refused(lambda: read_toml(path))
             found = usable_or_refused(lambda: trust.mentions(read_chain(path)))
             alone = usable_or_refused(load_lab)
@@ -151,6 +174,8 @@ def use(data: bytes) -> object:
                 return lab
             for name in lab.catalogue.names():
                 usable_or_refused(lambda name=name: lab.catalogue.by_name(name))
+            for name in lab.own_tasks:
+                usable_or_refused(lambda name=name: lab.benchmark(name))
             if all(source.world_rows < 1000 for source in lab.corpora.values()):
                 with suppress(MolspaceError):
                     usable_or_refused(lambda: [lab.corpus(modality) for modality in lab.corpora])
