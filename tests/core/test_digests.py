@@ -82,7 +82,7 @@ def test_a_file_that_changes_meanwhile_is_not_remembered(
     "junk",
     [b"\xff\xfe\0", b"[1, 2]\n", b'["x", [1, 2, "3"], "y"]\n', b'["/x", [1, 2, 3], "abc', b"{}"],
 )
-def test_a_corrupt_cache_is_ignored_and_mended(
+def test_a_corrupt_cache_is_ignored_and_repaired(
     tmp_path: Path, reads: list[Path], junk: bytes
 ) -> None:
     (tmp_path / "file-digests.jsonl").write_bytes(junk)

@@ -96,7 +96,7 @@ def test_golden_digests():
     assert found == "755410bd7ce283b56db9b87225853f49b9b7909a2a3db8b60b312119b838a679"
 
 
-def test_paths_that_are_no_utf8_have_a_digest():
+def test_paths_that_are_not_utf8_have_a_digest():
     assert digest("t", "caf\udce9") != digest("t", "caf\udce8")
 
 

@@ -219,7 +219,7 @@ def test_remote_places_that_are_not_there(memory: str) -> None:
         read(f"{memory}/gone.txt")
 
 
-def test_an_address_of_no_known_kind_names_those_that_are_opened() -> None:
+def test_an_unknown_kind_of_address_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="cannot read 'nonsense://x'") as caught:
         find("nonsense://x")
     assert "hf" in caught.value.why

@@ -40,7 +40,7 @@ def test_nothing_else_ends_a_line() -> None:
 
 
 @pytest.mark.parametrize("encoding", list(_MARKS))
-def test_byte_order_marks_name_the_encoding_and_are_no_text(encoding: str) -> None:
+def test_byte_order_marks_name_the_encoding_and_are_not_text(encoding: str) -> None:
     text = "Straße\r\n雨\rend"
     data = _MARKS[encoding] + text.encode(encoding)
     assert lines(data) == ["Straße".encode(), "雨".encode(), b"end"]

@@ -197,7 +197,7 @@ def test_files_of_a_pattern_never_seem_to_be_missing(
         scanned(folder / "*.png", tmp_path / "cache")
 
 
-def test_lines_whose_files_cannot_be_asked_for_are_no_verdict(
+def test_files_that_cannot_be_looked_at_give_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path / "a.wav", sound_bytes())

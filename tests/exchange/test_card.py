@@ -144,7 +144,7 @@ def test_results_are_in_the_card():
 # --- licences ---
 
 
-def test_licences_are_told_apart():
+def test_licences_are_distinguished():
     assert most_restrictive(["MIT", "CC-BY-SA-4.0", "CC-BY-ND-4.0", "CC-BY-NC-4.0"]) == (
         "CC-BY-NC-4.0"
     )
@@ -209,7 +209,7 @@ def test_results_of_something_else_are_refused(tmp_path, records, schema, words)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "null", "\ud800", "[" * 100_000])
-def test_what_is_no_json_is_refused(tmp_path, text):
+def test_what_is_not_json_is_refused(tmp_path, text):
     path = tmp_path / "r.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(DataError, match="holds no results"):

@@ -189,7 +189,7 @@ def test_products_follow_from_the_folders(tmp_path, parts, names):
     assert [product.name for product in find_products(tmp_path)[0]] == names
 
 
-def test_what_is_left_out_is_told(published):
+def test_what_is_left_out_is_reported(published):
     _, left_out = find_products(published)
     assert [remark.split()[0] for remark in left_out] == [
         "InternVL_IB_FTPP_G_Proj",
@@ -280,7 +280,7 @@ def test_a_damaged_projector_is_named_and_nothing_written(published, lab, change
         (lambda path: torch.save([1, 2], path), "no dictionary of tensors"),
     ],
 )
-def test_what_is_no_checkpoint_is_refused(published, lab, change, words, capsys):
+def test_what_is_not_a_checkpoint_is_refused(published, lab, change, words, capsys):
     path = published / "IB_PP_M_Proj" / "AV" / "best.pt"
     change(path)
     with pytest.raises(DataError, match=words) as caught:

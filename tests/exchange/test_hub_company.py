@@ -86,7 +86,7 @@ def test_all_files_of_a_bundle_go_there_and_back(bundle, hub, tmp_path, monkeypa
     assert pull("me/fused", out=tmp_path / "again").bundle.files == (PROJECTORS,)
 
 
-def test_weights_beside_a_bundle_stop_no_second_push(bundle, hub):  # noqa: F811
+def test_weights_beside_a_bundle_do_not_stop_a_second_push(bundle, hub):  # noqa: F811
     push(bundle, "me/fused")
     theirs = add(hub, "extra.safetensors")
     push(bundle, "me/fused")
@@ -104,7 +104,7 @@ def test_the_card_of_another_model_is_not_replaced(bundle, hub, name):  # noqa: 
 
 
 @pytest.mark.parametrize("sha", ["../../x", "main", "", None, "C" * 40])
-def test_a_commit_that_is_none_is_not_filed(bundle, hub, tmp_path, sha, monkeypatch):  # noqa: F811
+def test_an_invalid_commit_is_not_filed(bundle, hub, tmp_path, sha, monkeypatch):  # noqa: F811
     push(bundle, "me/fused")
     real = hub.model_info
 

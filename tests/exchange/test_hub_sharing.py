@@ -143,7 +143,7 @@ def test_a_dry_run_needs_no_network_and_no_library(bundle, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("name", ["me", "me/a/b", "me/fu sed", "../fused", "me/..", "/x", ""])
-def test_a_name_that_is_none_is_refused(name):
+def test_an_invalid_repository_name_is_refused(name):
     with pytest.raises(UsageError, match="names no repository"):
         check_repo(name)
 
@@ -172,7 +172,7 @@ def test_more_than_a_bundle_is_not_pulled(bundle, hub, name, tmp_path):
     assert not (tmp_path / "got").exists()
 
 
-def test_no_bundle_is_not_pulled(hub, tmp_path):
+def test_a_repository_without_a_bundle_is_not_pulled(hub, tmp_path):
     hub.create_repo("me/fused")
     with pytest.raises(BundleError, match=r"holds no bundle\n.*no bundle\.json"):
         pull("me/fused", out=tmp_path / "got")
@@ -200,14 +200,14 @@ def test_a_folder_of_something_else_is_not_replaced(bundle, hub, tmp_path):
     assert hub.calls[-1][0] == "upload"
 
 
-def test_a_place_that_cannot_be_written_to_is_told(bundle, hub, tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_reported(bundle, hub, tmp_path):
     push(bundle, "me/fused")
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write to"):
         pull("me/fused", out=tmp_path / "file" / "got")
 
 
-def test_what_the_hub_says_is_told(bundle, hub):
+def test_what_the_hub_says_is_reported(bundle, hub):
     with pytest.raises(MissingError, match=r"RepositoryNotFoundError: 404 Client Error\."):
         pull("me/fussed")
     push(bundle, "me/fused")

@@ -27,7 +27,7 @@ def test_passwords_are_refused_unrepeated():
     ["storage_options", "endpoint_url", "endpoint", "token", "client_kwargs", "key", "secret"],
 )
 @pytest.mark.parametrize("value", ['"x"', '{ endpoint_url = "https://example.org" }'])
-def test_no_option_reaches_whoever_opens_an_address(key, value):
+def test_no_option_reaches_the_file_system_of_an_address(key, value):
     refused(
         f'[corpora.text]\npath = "s3://bucket/a.txt"\n{key} = {value}\n', f"unknown key .*{key}"
     )

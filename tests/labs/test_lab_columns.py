@@ -48,7 +48,7 @@ def test_tables_without_names():
         ("header = false\nid = 'key'", r"header = false none has a name.*id = 0"),
     ],
 )
-def test_wrong_values_are_told(text, words):
+def test_wrong_values_are_refused(text, words):
     refused(f"[corpora.text]\npath = 'x.csv'\n{text}", words)
 
 

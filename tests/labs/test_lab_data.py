@@ -107,7 +107,7 @@ def test_the_paper_lab_decodes_every_file_before_it_embeds_any():
     assert checks == {"image": ["full"], "audio": ["full"]}
 
 
-def test_progress_of_scans_is_told(folder):
+def test_progress_of_scans_is_reported(folder):
     seen = []
     lab(on_progress=lambda *report: seen.append(report)).corpus("image")
     assert seen[-1] == ("photos", 2, 2)
@@ -174,7 +174,7 @@ def test_an_inventory(folder):
     assert json.dumps([holding.to_json() for holding in found.values()])
 
 
-def test_an_inventory_tells_of_what_is_broken(folder, tmp_path):
+def test_an_inventory_reports_what_is_broken(folder, tmp_path):
     put(tmp_path / "captions.txt", "")
     found = {h.name: h for h in inventory(lab())}
     assert "no captions" in found["text"].problem
@@ -216,7 +216,7 @@ def test_an_audit_needs_no_media_of_evaluation_sets(folder, tmp_path):
     assert [f.task for f in audit(lab()) if f.kind == "leakage"] == ["audiocaps"]
 
 
-def test_an_audit_tells_damaged_captions_from_absent_ones(folder, tmp_path):
+def test_an_audit_distinguishes_damaged_and_absent_captions(folder, tmp_path):
     put(tmp_path / "sets/coco/dataset_coco.json", '{"images": [')
     unchecked = [f.message for f in audit(lab()) if f.kind == "unchecked"]
     assert len(unchecked) == 2
@@ -244,7 +244,7 @@ def comparisons(monkeypatch) -> list[list[str]]:
     return seen
 
 
-def test_leaks_are_told_and_remembered(folder, tmp_path, comparisons):
+def test_leaks_are_reported_and_remembered(folder, tmp_path, comparisons):
     for path in (tmp_path / "sets/audiocaps/audio").iterdir():
         path.unlink()  # captions will do
     labels = tmp_path / "sets/audiocaps/test.csv"
@@ -287,7 +287,7 @@ def test_leaks_raise_what_is_wrong_with_the_corpus(folder, tmp_path):
         leaks(lab())
 
 
-def test_an_audit_tells_what_is_wrong_with_a_corpus(folder, tmp_path):
+def test_an_audit_says_what_is_wrong_with_a_corpus(folder, tmp_path):
     put(tmp_path / "captions.txt", "")
     (found,) = [one for one in audit(lab()) if one.kind == "unusable"]
     assert found.corpus.endswith(" text")
@@ -317,7 +317,7 @@ def test_the_example_lab_file_is_valid():
     }
 
 
-def test_a_slip_in_a_modality_is_told_and_a_modality_of_ones_own_is_not(tmp_path):
+def test_a_misspelt_modality_is_refused_and_a_custom_one_is_not(tmp_path):
     for name, near in (("txet", "text"), ("images", "image"), ("Audio", "audio")):
         with pytest.raises(UsageError, match=rf"unknown modality '{name}'.*\n.*'{near}'"):
             lab_of(tmp_path, f'[corpora.{name}]\npath = "x"\n')
@@ -325,7 +325,7 @@ def test_a_slip_in_a_modality_is_told_and_a_modality_of_ones_own_is_not(tmp_path
 
 
 @pytest.mark.parametrize("slip", ["urii", "pth", "adaptor"])
-def test_a_slip_in_a_key_of_a_space_is_told(tmp_path, slip):
+def test_a_misspelt_key_of_a_space_is_refused(tmp_path, slip):
     with pytest.raises(UsageError, match=rf"unknown key spaces\.X\.{slip}\n.*did you mean"):
         lab_of(tmp_path, f'[spaces.X]\n{slip} = "x"\n')
 

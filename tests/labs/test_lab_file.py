@@ -222,7 +222,7 @@ def test_a_source_beside_the_lab_file_is_found_from_anywhere(tmp_path):
     assert load_lab(str(path)).catalogue.by_name("Mine").source == str(tmp_path / "labs/model.bin")
 
 
-def test_weights_without_a_digest_are_told_apart(tmp_path):
+def test_weights_without_a_digest_are_distinguished(tmp_path):
     def identity(source: str, revision: str = "") -> object:
         text = SPACE.replace("org/model", source) + f'\nrevision = "{revision}"'
         path = write(text, "labs/own.toml")

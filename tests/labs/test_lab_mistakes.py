@@ -101,7 +101,7 @@ def test_unknown_keys_get_a_suggestion(text, words):
         ("x = " + "[" * 5000, "is not valid TOML"),
     ],
 )
-def test_wrong_values_are_told(text, words):
+def test_wrong_values_are_refused(text, words):
     refused(text, words)
 
 
@@ -110,7 +110,7 @@ def test_messages_name_the_file():
         assert str(Path("molspace.toml").absolute()) in refused(text, "").what
 
 
-def test_a_file_that_is_no_text():
+def test_a_file_that_is_not_text():
     Path("molspace.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="is not valid TOML"):
         load_lab()

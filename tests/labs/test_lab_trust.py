@@ -148,7 +148,7 @@ def test_a_link_is_judged_by_where_it_leads(tmp_path):
 
 
 @pytest.mark.parametrize("record", [b"", b"[]", b"{", b"[" * 60_000, b"\xff", b'{"digest": 3}'])
-def test_a_damaged_record_is_no_agreement(record):
+def test_a_damaged_record_is_not_an_agreement(record):
     write(REMOTE)
     trust.allow(read_chain(find_lab()))
     (path,) = Path(os.environ["XDG_DATA_HOME"], "molspace", "labs").iterdir()
@@ -189,13 +189,13 @@ def test_every_adapter_of_ours_is_judged():
 
 
 @pytest.mark.parametrize("target", ["nowhere.toml", "molspace.toml"])
-def test_a_link_that_leads_nowhere_is_no_reason_to_use_another_lab(target):
+def test_a_broken_link_never_selects_another_lab(target):
     Path("molspace.toml").symlink_to(target)
     with pytest.raises(MolspaceError, match=r"nowhere\.toml|molspace\.toml"):
         load_lab()
 
 
-def test_a_folder_of_that_name_is_no_reason_to_use_another_lab():
+def test_a_folder_of_that_name_never_selects_another_lab():
     Path("molspace.toml").mkdir()
     with pytest.raises(MolspaceError, match=r"molspace\.toml"):
         load_lab()

@@ -134,7 +134,7 @@ def test_folders_without_ids_cannot_supply_named_items(here):
         planned('[corpora.text]\nmanifest = "m.jsonl"\n')
 
 
-def test_a_world_that_is_made_up_is_no_corpus_of_folders(here):
+def test_a_made_up_world_is_not_a_corpus_of_folders(here):
     found, notices = planned("[corpora.text]\nworld = 100\n")
     assert found["text"] == ids("t")
     assert any("the text corpus of lab" in n and "not used" in n for n in notices)
@@ -159,7 +159,7 @@ def test_the_lab_file_is_the_one_in_the_working_directory(here):
     assert load_lab().corpora["text"].sources
 
 
-def test_made_up_corpora_are_told_in_one_sentence():
+def test_made_up_corpora_are_named_in_one_sentence():
     assert made_up_notices("mini", {"ib": ["audio", "image", "text"], "clap": ["text"]}) == [
         "the audio, image and text corpora of lab 'mini' are made up, and not used: the rows of "
         "'ib' are",
@@ -167,7 +167,7 @@ def test_made_up_corpora_are_told_in_one_sentence():
     ]
 
 
-def test_lines_of_other_modalities_are_told(here):
+def test_lines_of_other_modalities_are_reported(here):
     put(here / "m.jsonl", lines(of=[{"id": "t1", "text": "a"}, {"id": "i1", "image": None}]))
     found, notices = planned('[corpora.text]\nmanifest = "m.jsonl"\n')
     assert found["text"] == ["t1"]

@@ -79,7 +79,7 @@ def test_doctor_examines_a_space(other):
     assert "Traceback" not in shown.stderr
 
 
-def test_react_tells_what_it_leaves_out_and_lists_it(molspace):
+def test_react_says_what_it_leaves_out_and_lists_it(molspace):
     said = molspace.env["MESSAGES"]
     assert said.startswith("lab: paper (tiny)") or "\nlab: paper (tiny)" in said
     assert "mini" not in said

@@ -140,7 +140,7 @@ def test_no_finished_shard_is_lost_to_an_item_that_is_left_out(folder, monkeypat
     assert sorted(decoded) == sorted(f"{id}.flac" for id in both * 2 + one)
 
 
-def test_what_an_evaluation_set_leaves_out_is_told(folder):
+def test_what_an_evaluation_set_leaves_out_is_reported(folder):
     broken = folder / "sets/esc50/audio/5-9032-A-0.wav"
     assert broken.exists()
     put(broken, b"RIFF of nothing")
