@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError
 from reactions.core.types import Waveform
-from reactions.modalities.base import VIDEO_FILES, Modality, UndecodedKind, endings
+from reactions.modalities.base import Modality
+from reactions.modalities.undecoded import VIDEO_FILES, UndecodedKind, endings
 
 if TYPE_CHECKING:
     from reactions.modalities.encoded import Source

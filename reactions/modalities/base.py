@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
 from reactions.core.errors import DataError
 from reactions.core.types import Modality as Name
+from reactions.modalities.undecoded import UndecodedKind
 from reactions.modalities.values import value_digest, value_size_bytes
 
 if TYPE_CHECKING:
@@ -23,37 +24,6 @@ CHECK_DEPTHS: tuple[CheckDepth, ...] = ("header", "full")
 def at_least(depth: CheckDepth) -> tuple[CheckDepth, ...]:
     """Return the depths whose verdicts hold at this one, too: the deepest first, itself last."""
     return CHECK_DEPTHS[CHECK_DEPTHS.index(depth) :][::-1]
-
-
-@dataclass(frozen=True, slots=True)
-class UndecodedKind:
-    """A kind of files that hold a modality and are not decoded.
-
-    Attributes:
-        name: of the kind, for people.
-        suffixes: their endings, lower case, with the full stop.
-        fix: how to make them usable.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    fix: str
-
-
-def endings(names: str) -> tuple[str, ...]:
-    """Return the endings that a text of names, such as ``"jpg png"``, stands for."""
-    return tuple(f".{name}" for name in names.split())
-
-
-VIDEO_FILES = UndecodedKind(
-    "a video",
-    endings(
-        "3g2 3gp asf avi divx f4v flv m2ts m2v m4v mk3d mkv mov mp4 mpeg mpg mts mxf ogm ogv ogx "
-        "qt rmvb ts vob weba webm wmv wtv"
-    ),
-    "take out its sound (ffmpeg -i IN OUT.flac) or a picture (ffmpeg -i IN OUT.png)",
-)
-"""They hold images and sounds."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeAlias, cast
+from typing import BinaryIO, TypeAlias, cast
 
 from reactions.core.errors import MediaError
 from reactions.core.storage import Blob
+from reactions.modalities.undecoded import UndecodedKind
 
 Source: TypeAlias = Path | Blob | bytes
 """Where encoded media are read from."""
@@ -28,18 +29,6 @@ MAX_HELD_BYTES = 1 << 30
 """Encoded items that are read from tars and servers, and image files."""
 
 _STREAM = re.compile(r"<_io\.[^>]*>")
-
-
-class HasFix(Protocol):
-    """A kind of files that are not decoded."""
-
-    @property
-    def name(self) -> str:
-        """Of the kind, for people."""
-
-    @property
-    def fix(self) -> str:
-        """How to make them usable."""
 
 
 def place(source: Source) -> str:
@@ -96,7 +85,7 @@ def in_memory(stream: BinaryIO, whole_bytes: int) -> BinaryIO:
 
 
 def undecodable(
-    modality: str, path: str, error: Exception, undecoded: Mapping[str, HasFix]
+    modality: str, path: str, error: Exception, undecoded: Mapping[str, UndecodedKind]
 ) -> MediaError:
     """Return the error for an item that a decoder failed on.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from reactions.modalities.base import VIDEO_FILES, Modality, UndecodedKind, endings
+from reactions.modalities.base import Modality
+from reactions.modalities.undecoded import VIDEO_FILES, UndecodedKind, endings
 from reactions.modalities.values import other_array
 
 if TYPE_CHECKING:

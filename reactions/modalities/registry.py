@@ -24,12 +24,13 @@ from reactions.core.plugins import load_plugin, package_of, plugins
 from reactions.core.types import Item
 from reactions.core.types import Modality as Name
 from reactions.modalities.audio import AUDIO
-from reactions.modalities.base import CheckDepth, Modality, UndecodedKind
+from reactions.modalities.base import CheckDepth, Modality
 from reactions.modalities.depth import DEPTH
 from reactions.modalities.image import IMAGE
 from reactions.modalities.once import decoded
 from reactions.modalities.text import TEXT
 from reactions.modalities.thermal import THERMAL
+from reactions.modalities.undecoded import UndecodedKind
 
 if TYPE_CHECKING:
     from reactions.core.file_digests import DigestCache

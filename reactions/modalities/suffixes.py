@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from reactions.core.types import Modality
 from reactions.modalities import registry
-from reactions.modalities.base import UndecodedKind
+from reactions.modalities.undecoded import UndecodedKind
 
 _COMPANIONS = (
     # texts and tables beside media

@@ -1,0 +1,36 @@
+"""Kinds of files that hold media and are not decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodedKind:
+    """A kind of files that hold a modality and are not decoded.
+
+    Attributes:
+        name: of the kind, for people.
+        suffixes: their endings, lower case, with the full stop.
+        fix: how to make them usable.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    fix: str
+
+
+def endings(names: str) -> tuple[str, ...]:
+    """Return the endings that a text of names, such as ``"jpg png"``, stands for."""
+    return tuple(f".{name}" for name in names.split())
+
+
+VIDEO_FILES = UndecodedKind(
+    "a video",
+    endings(
+        "3g2 3gp asf avi divx f4v flv m2ts m2v m4v mk3d mkv mov mp4 mpeg mpg mts mxf ogm ogv ogx "
+        "qt rmvb ts vob weba webm wmv wtv"
+    ),
+    "take out its sound (ffmpeg -i IN OUT.flac) or a picture (ffmpeg -i IN OUT.png)",
+)
+"""They hold images and sounds."""
