@@ -48,7 +48,8 @@ class Section(BaseModel):
             if key in cls.ELSEWHERE:
                 what, fix = cls.ELSEWHERE[key]
                 raise mistake("", what, fix)
-            raise mistake("unknown key ", f".{key}", suggestion(key, [*known, *cls.ELSEWHERE]))
+            near = dict.fromkeys([*known, *cls.ELSEWHERE])  # a slip may be of either
+            raise mistake("unknown key ", f".{key}", suggestion(key, list(near)))
 
     @classmethod
     def missing(cls, name: str) -> PydanticCustomError:

@@ -26,6 +26,12 @@ def test_unknown_keys_get_a_suggestion(text, words):
     assert str(Path("molspace.toml").absolute()) in refused(text, words).what
 
 
+def test_keys_that_are_possible_are_listed_once():
+    fix = refused("[corpora.text]\npath = 'x'\nzzzzzz = 1", "unknown key").fix
+    keys = fix.removeprefix("one of: ").split(", ")
+    assert len(keys) == len(set(keys)) > 9
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
