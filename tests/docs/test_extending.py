@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from installed import install
 from media_files import image_bytes, put
 
 ROOT = Path(__file__).parents[2]
@@ -32,14 +33,10 @@ def commands_of(text):
             yield from (line.removeprefix("$ ") for line in body.splitlines())
 
 
-def install(folder, files):
+def install_files(folder, files):
     """Write a section's modules, and the metadata that installing its package would leave."""
-    points = tomllib.loads(files.pop("pyproject.toml"))["project"]["entry-points"]
-    lines = []
-    for group, entries in points.items():
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
-    put(folder / "mine-1.0.dist-info/entry_points.txt", "\n".join(lines) + "\n")
-    put(folder / "mine-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    project = tomllib.loads(files.pop("pyproject.toml"))["project"]
+    install(folder, "mine", project["entry-points"])
     for name, body in files.items():
         put(folder / name, body)
 
@@ -55,7 +52,7 @@ def data(folder):
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_example_works_as_it_stands(section, tmp_path):
     files = {**files_of(INTRODUCTION), **files_of(SECTIONS[section])}
-    install(tmp_path, files)
+    install_files(tmp_path, files)
     data(tmp_path)
     commands = list(commands_of(SECTIONS[section]))
     assert commands

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from installed import install, install_example, installing
 from media_files import image_bytes, put
 
 from molspace_cli import complete
@@ -24,34 +24,21 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_task"
 
 
-def install(site: Path, package: str, points: dict[str, str], module: str = "") -> None:
-    """Write what installing a package leaves: its metadata, and the module."""
-    lines = ["[molspace.tasks]", *(f"{name} = {value}" for name, value in points.items())]
-    info = site / f"{package}-1.0.dist-info"
-    put(info / "entry_points.txt", "\n".join(lines) + "\n")
-    put(info / "METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    if module:
-        put(site / f"{package}.py", module)
+def install_set(site: Path, package: str, points: dict[str, str], module: str = "") -> None:
+    """Install a package of evaluation sets."""
+    install(site, package, {registry.GROUP: points}, module)
 
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """A folder where packages of this test are installed; they are forgotten afterwards."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    before = set(sys.modules)
-    yield folder
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
-            del sys.modules[name]
+    with installing(tmp_path / "site", monkeypatch) as folder:
+        yield folder
 
 
 @pytest.fixture
 def postcards(site):
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    module = (EXAMPLE / "molspace_postcards.py").read_text()
-    install(site, "molspace_postcards", project["entry-points"]["molspace.tasks"], module)
+    install_example(site, ROOT / "examples" / "own_task")
     return site
 
 
@@ -131,7 +118,7 @@ def test_names_are_known_without_importing_it(postcards):
     ],
 )
 def test_a_package_that_cannot_be_imported_is_named(site, module, words):
-    install(site, "broken", {"birds": "broken:SET"}, module)
+    install_set(site, "broken", {"birds": "broken:SET"}, module)
     with pytest.raises(MissingError, match="cannot load the evaluation set 'birds'") as caught:
         registry.get_task("birds")
     assert words in caught.value.why
@@ -142,7 +129,7 @@ def test_a_package_that_cannot_be_imported_is_named(site, module, words):
 
 
 def test_a_broken_package_is_listed_and_stops_nothing_else(site, sets):
-    install(site, "broken", {"birds": "broken:SET"}, "import no_such_package")
+    install_set(site, "broken", {"birds": "broken:SET"}, "import no_such_package")
     shown = molspace(site, "data", "list", "--lab", "paper", "--data", sets)
     assert shown.returncode == 0, shown.stderr
     assert "cannot load the evaluation set 'birds'" in shown.stdout
@@ -160,14 +147,16 @@ def test_a_broken_package_is_listed_and_stops_nothing_else(site, sets):
     ],
 )
 def test_what_is_not_an_evaluation_set_of_its_name_is_refused(site, module, words):
-    install(site, "odd", {"birds": "odd:SET"}, module)
+    install_set(site, "odd", {"birds": "odd:SET"}, module)
     with pytest.raises(UsageError, match="the entry point 'birds' of odd is") as caught:
         registry.get_task("birds")
     assert words in caught.value.what
 
 
 def test_a_name_that_is_taken_is_refused(site):
-    install(site, "rival", {"ESC_50": "rival:SET"}, "from reactions.eval.tasks.esc50 import SET")
+    install_set(
+        site, "rival", {"ESC_50": "rival:SET"}, "from reactions.eval.tasks.esc50 import SET"
+    )
     for ask in (lambda: registry.get_task("esc50"), registry.all_tasks):
         with pytest.raises(UsageError, match="several evaluation sets are called") as caught:
             ask()
@@ -176,7 +165,7 @@ def test_a_name_that_is_taken_is_refused(site):
 
 
 def test_two_packages_with_one_name_are_refused(postcards):
-    install(postcards, "second", {"postcards": "second:SET"})
+    install_set(postcards, "second", {"postcards": "second:SET"})
     with pytest.raises(
         UsageError, match="several evaluation sets are called 'postcards'"
     ) as caught:
@@ -187,6 +176,6 @@ def test_two_packages_with_one_name_are_refused(postcards):
 
 def test_an_alias_that_is_taken_is_refused(site):
     module = (EXAMPLE / "molspace_postcards.py").read_text().replace('"cards"', '"MS COCO"')
-    install(site, "molspace_postcards", {"postcards": "molspace_postcards:SET"}, module)
+    install_set(site, "molspace_postcards", {"postcards": "molspace_postcards:SET"}, module)
     with pytest.raises(UsageError, match="are both called 'mscoco'"):
         registry.all_tasks()

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import install, install_example, installing
 from media_files import put
 
 from reactions import Item, react
@@ -20,8 +20,6 @@ from reactions.labs.lab_file import load_lab
 from reactions.modalities import registry
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "own_modality"
-POINTS = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["entry-points"]
 
 LAB = """
 [lab]
@@ -36,38 +34,18 @@ max_bad = 0.05
 """
 
 
-def install(
-    site: Path, package: str, groups: dict[str, dict[str, str]], module: str | None = None
-) -> None:
-    """Write what installing a package leaves: its metadata, and the module."""
-    lines = []
-    for group, points in groups.items():
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
-    info = site / f"{package}-1.0.dist-info"
-    put(info / "entry_points.txt", "\n".join(lines) + "\n")
-    put(info / "METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    if module is not None:
-        put(site / f"{package}.py", module)
-
-
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """A folder where packages of this test are installed; they are forgotten afterwards."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    before = set(sys.modules)
     registry.forget_installed()
-    yield folder
+    with installing(tmp_path / "site", monkeypatch) as folder:
+        yield folder
     registry.forget_installed()
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
-            del sys.modules[name]
 
 
 @pytest.fixture
 def palettes(site):
-    install(site, "molspace_swatches", POINTS, (EXAMPLE / "molspace_swatches.py").read_text())
+    install_example(site, ROOT / "examples" / "own_modality")
     return site
 
 

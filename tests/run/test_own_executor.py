@@ -4,15 +4,14 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+from installed import install_example
 from media_files import put
 from toy import contents
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "own_executor"
 LAB = """
 [lab]
 extends = "mini"
@@ -30,16 +29,8 @@ audio = { world = 60 }
 
 @pytest.fixture
 def site(tmp_path):
-    """What installing the package leaves: its metadata, and the module."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    lines = []
-    for group, points in project["entry-points"].items():
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
-    info = tmp_path / "site" / "molspace_processes-0.1.0.dist-info"
-    put(info / "entry_points.txt", "\n".join(lines) + "\n")
-    put(info / "METADATA", "Metadata-Version: 2.1\nName: molspace-processes\nVersion: 0.1.0\n")
-    put(info.parent / "molspace_processes.py", (EXAMPLE / "molspace_processes.py").read_text())
-    return info.parent
+    install_example(tmp_path / "site", ROOT / "examples" / "own_executor")
+    return tmp_path / "site"
 
 
 @pytest.mark.slow
