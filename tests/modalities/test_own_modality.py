@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from installed import install, install_example, installing
-from media_files import put
+from media_files import image_bytes, put, put_tar
 
 from reactions import Item, react
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.data.manifest import Problem, read_items
 from reactions.data.path_like import path_reason
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
+from reactions.data.sources.corpus import open_corpus
 from reactions.dsl.parser import parse
 from reactions.labs.lab_file import load_lab
 from reactions.modalities import registry
@@ -81,6 +84,19 @@ def test_a_corpus_of_it_is_scanned(palettes, lab):
     assert "fromhex" in bad.why
     (item,) = corpus.items(0, 1)
     assert registry.load(item).value.shape == (3, 3)
+
+
+def test_shards_are_looked_at_anew_once_it_is_installed(site, tmp_path):
+    good, bad = "ff0000", "no colour"
+    tar = put_tar(tmp_path / "x.tar", {"a.png": image_bytes(), "a.pal": good, "b.pal": bad})
+    source, tables = Source((str(tar),), max_bad=0.5), TableCache(tmp_path / "cache")
+    assert open_corpus("x", "image", [source], tables=tables).ids() == ["a"]
+    install_example(site, ROOT / "examples" / "own_modality")
+    registry.forget_installed()
+    corpus = open_corpus("x", "palette", [source], tables=tables)
+    assert corpus.ids() == ["a"]
+    assert [bad.id for bad in corpus.bad()] == ["b"]
+    assert open_corpus("x", "image", [source], tables=tables).ids() == ["a"]
 
 
 def test_it_takes_part_in_a_mixture_and_is_embedded(palettes, lab, tmp_path):
