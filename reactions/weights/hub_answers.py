@@ -66,7 +66,7 @@ def check_etag(etag: object, repo: str) -> str:
 
 @contextmanager
 def checked_answers(repo: str) -> Iterator[None]:
-    """Hold what the hub's library hears within this block against the same rules.
+    """Check what the hub's library receives within this block by the same rules.
 
     The library asks and files in one call; between its two halves only its own functions stand.
 

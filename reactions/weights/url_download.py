@@ -146,7 +146,7 @@ def _keep(tag_file: Path, tag: str) -> None:
 
 
 def _tag(headers: Message) -> str:
-    """Return what tells a version of a file: its strong ETag, or its date; "" for neither."""
+    """Return what identifies a version of a file: its strong ETag, or its date; "" for neither."""
     etag = headers.get("ETag") or ""
     weak = etag.startswith("W/")  # of files that only mean the same
     return etag if etag and not weak else headers.get("Last-Modified") or ""

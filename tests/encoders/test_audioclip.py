@@ -74,9 +74,9 @@ def test_the_audio_tower_gives_the_repositorys_numbers(samples):
     # The transform computed anew, or once and for all: both must give them.
     model = hearer().freeze() if samples == 220_500 else hearer()
     with torch.inference_mode():
-        found = model(torch.from_numpy(heard)[None])[0].numpy()
+        actual = model(torch.from_numpy(heard)[None])[0].numpy()
     # Its angles, up to 3200 radians, are single precision on both sides.
-    np.testing.assert_allclose(found, GOLDEN[samples], atol=1e-3)
+    np.testing.assert_allclose(actual, GOLDEN[samples], atol=1e-3)
 
 
 def test_the_transform_has_a_row_for_each_frequency():
@@ -113,7 +113,7 @@ def test_full_scale_stays_within_one():
     np.testing.assert_allclose([heard.min(), heard.max()], [-1.0, 1.0], atol=4e-5)  # a 16-bit step
 
 
-def test_what_is_no_sound_is_told():
+def test_what_is_not_a_sound_is_reported():
     with pytest.raises(MediaError):
         adapter.samples_of(None)
 
@@ -165,9 +165,9 @@ def test_it_embeds_all_three(encoder, parts, tmp_path):
     images = [item(path, "image") for path in save_pictures(tmp_path)]
     texts = [item(text, "text") for text in ("a dog barks", "", "rain " * 100)]
     for modality, items in (("audio", sounds), ("image", images), ("text", texts)):
-        found = encoder.embed(modality, items)
-        assert found.shape == (len(items), 1024)
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+        actual = encoder.embed(modality, items)
+        assert actual.shape == (len(items), 1024)
+        np.testing.assert_allclose(np.linalg.norm(actual, axis=1), 1, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the package's tokenizer
@@ -185,10 +185,10 @@ def test_images_and_texts_are_clips(encoder, parts, tmp_path):
         seen = torch.nn.functional.normalize(clip.encode_image(pixels), dim=-1).numpy()
         ids = open_clip.SimpleTokenizer()(texts)
         read = torch.nn.functional.normalize(clip.encode_text(ids), dim=-1).numpy()
-    found = encoder.embed("image", [item(path, "image") for path in paths])
-    np.testing.assert_allclose(found, seen, atol=1e-4)
-    found = encoder.embed("text", [item(text, "text") for text in texts])
-    np.testing.assert_allclose(found, read, atol=1e-5)
+    actual = encoder.embed("image", [item(path, "image") for path in paths])
+    np.testing.assert_allclose(actual, seen, atol=1e-4)
+    actual = encoder.embed("text", [item(text, "text") for text in texts])
+    np.testing.assert_allclose(actual, read, atol=1e-5)
 
 
 def test_missing_extra_and_mis_shaped_weights_are_one_error(parts, weights):
@@ -204,7 +204,7 @@ def test_missing_extra_and_mis_shaped_weights_are_one_error(parts, weights):
 
 
 @pytest.mark.parametrize("name", ["audio.fc.weight", "text_projection", "audio.layer4.0.bn1.bias"])
-def test_what_is_no_audioclip_is_told(parts, weights, name):
+def test_what_is_not_an_audioclip_is_reported(parts, weights, name):
     state = {k: v for k, v in parts[1].items() if not k.startswith(name.partition(".0.")[0])}
     with pytest.raises(DataError):
         adapter.build("x", weights, state)
@@ -221,7 +221,7 @@ def test_a_file_is_described(weights):
     ADAPTER.check(spec)
 
 
-def test_changed_weights_are_told(weights, parts, tmp_path):
+def test_changed_weights_are_reported(weights, parts, tmp_path):
     path = tmp_path / "mine.pt"
     path.write_bytes(weights.read_bytes())
     spec = ADAPTER.resolve(f"audioclip:{path}")

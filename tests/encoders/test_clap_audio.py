@@ -59,8 +59,8 @@ def test_a_tone_is_loudest_in_its_band():
     samples = np.sin(2 * np.pi * hertz / 48_000 * np.arange(48_000)).astype(np.float32)
     mel = ClapAudioConfig(fused=False, samples=48_000).spectrogram(samples)
     filters = mel_filters(48_000, 1024, 64, 50.0, 14_000.0, "slaney")
-    wanted = filters[round(hertz / 24_000 * 512)].argmax()
-    assert np.abs(mel[5:-5].argmax(axis=1) - wanted).max() <= 1  # the window spreads it
+    expected = filters[round(hertz / 24_000 * 512)].argmax()
+    assert np.abs(mel[5:-5].argmax(axis=1) - expected).max() <= 1  # the window spreads it
 
 
 def test_silence_is_the_floor():
@@ -207,6 +207,6 @@ def test_overshoot_is_clipped_before_it_wraps_around():
         Waveform(np.zeros(100, np.float32), 10_000_000),
     ],
 )
-def test_unusable_sounds_are_told(value):
+def test_unusable_sounds_are_reported(value):
     with pytest.raises(MediaError, match="cannot embed audio"):
         features(value, small(fused=False))

@@ -101,13 +101,13 @@ def test_no_items_give_no_rows(encoder):
 
 
 @pytest.mark.parametrize("value", [None, 3, "\ud800"])
-def test_what_is_no_text_is_told(encoder, value):
+def test_what_is_not_a_text_is_reported(encoder, value):
     with pytest.raises(MediaError) as caught:
         encoder.embed("text", [item(value, "text")])
     assert caught.value.fields["id"] == "one"
 
 
-def test_another_modality_is_told(encoder):
+def test_another_modality_is_reported(encoder):
     with pytest.raises(DataError, match="does not embed image"):
         encoder.embed("image", [item(None, "image")])
 
@@ -214,7 +214,7 @@ def test_missing_extra_and_mis_shaped_weights_are_one_error(checkpoint, tmp_path
 @pytest.mark.parametrize(
     "needle", ["audio_branch.patch_embed.proj.weight", "text_branch.embeddings.word_embeddings"]
 )
-def test_other_towers_are_told(checkpoint, tmp_path, needle):
+def test_other_towers_are_reported(checkpoint, tmp_path, needle):
     def change(tensors):
         for name in [name for name in tensors if name.startswith(needle)]:
             del tensors[name]
@@ -224,7 +224,7 @@ def test_other_towers_are_told(checkpoint, tmp_path, needle):
     assert needle in caught.value.why
 
 
-def test_another_spectrogram_is_told(checkpoint, tmp_path):
+def test_another_spectrogram_is_reported(checkpoint, tmp_path):
     def change(tensors):
         filters = mel_filters(48_000, 1024, 64, 0.0, 14_000.0, "slaney")
         tensors["audio_branch.logmel_extractor.melW"] = torch.from_numpy(filters)
@@ -252,8 +252,8 @@ def test_safetensors_serve_as_well(checkpoint, encoder, tmp_path):
     tensors = {k: v.contiguous() for k, v in laion_tensors(checkpoint.model).items()}
     save_file(tensors, tmp_path / "toy.safetensors")
     one = [item(CLIPS["short"])]
-    found = ADAPTER.load(spec_of(tmp_path / "toy.safetensors")).embed("audio", one)
-    np.testing.assert_array_equal(found, encoder.embed("audio", one))
+    actual = ADAPTER.load(spec_of(tmp_path / "toy.safetensors")).embed("audio", one)
+    np.testing.assert_array_equal(actual, encoder.embed("audio", one))
 
 
 def test_the_file_may_change_after_loading(checkpoint, tmp_path):
@@ -273,7 +273,7 @@ def test_the_description_must_fit(checkpoint):
         ADAPTER.load(spec_of(checkpoint.path, weights_digest="0" * 64))
 
 
-def test_another_tokenizer_is_told(checkpoint, tmp_path):
+def test_another_tokenizer_is_reported(checkpoint, tmp_path):
     spec = saved(checkpoint, tmp_path, lambda tensors: None)
     (tmp_path / "vocab.json").write_text('{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}')
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
@@ -281,7 +281,7 @@ def test_another_tokenizer_is_told(checkpoint, tmp_path):
         ADAPTER.load(spec)
 
 
-def test_a_missing_tokenizer_is_told(checkpoint, tmp_path, monkeypatch):
+def test_a_missing_tokenizer_is_reported(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     spec = saved(checkpoint, tmp_path, lambda tensors: None)
     (tmp_path / "vocab.json").unlink()
@@ -322,7 +322,7 @@ def test_published_files_go_by_name(tmp_path, monkeypatch):
     assert files == [file, ("vocab.json", "merges.txt")]
 
 
-def test_a_published_name_with_other_bytes_is_told(tmp_path):
+def test_a_published_name_with_other_bytes_is_reported(tmp_path):
     (file,) = [f for f in laion.PUBLISHED.values() if f.filename.endswith("89.98.pt")]
     path = tmp_path / file.filename
     path.write_bytes(b"not it")

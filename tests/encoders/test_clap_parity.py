@@ -128,8 +128,8 @@ LENGTHS = (1, 100, 4000, 240_001, 480_000, 480_300, 480_480, 480_960, 700_000, 1
 def test_sounds_embed_as_in_the_package(reference, samples):
     clip = sound(samples)
     expected = published(reference, clip.samples)
-    found = reference.encoder.embed("audio", [item(clip)])[0]
-    np.testing.assert_allclose(found, expected, atol=1e-5)  # single precision, another order
+    actual = reference.encoder.embed("audio", [item(clip)])[0]
+    np.testing.assert_allclose(actual, expected, atol=1e-5)  # single precision, another order
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_files_embed_as_in_the_package(reference, tmp_path, rate_hz, channels):
     # seconds would then fit four times into ten, and be followed by two of silence.
     assert len(samples) == 96_000 + (rate_hz == 44_100)
     expected = published(reference, samples[:96_000])
-    found = reference.encoder.embed("audio", [item(path)])[0]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    actual = reference.encoder.embed("audio", [item(path)])[0]
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_texts_embed_as_in_the_package(reference):
@@ -157,8 +157,8 @@ def test_texts_embed_as_in_the_package(reference):
     ids = {name: padded[name] for name in ("input_ids", "attention_mask")}
     with torch.inference_mode():
         expected = reference.model.get_text_embedding(ids).numpy()
-    found = reference.encoder.embed("text", [item(text, "text") for text in TEXTS])
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    actual = reference.encoder.embed("text", [item(text, "text") for text in TEXTS])
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
     assert np.abs(expected @ expected.T - np.eye(len(TEXTS))).max() < 0.999  # no two alike
 
 

@@ -54,7 +54,7 @@ def test_threads_may_share_it(folder):
     )
 
 
-def test_damaged_files_are_told(folder, tmp_path):
+def test_damaged_files_are_reported(folder, tmp_path):
     (tmp_path / "vocab.json").write_text("{")
     (tmp_path / "merges.txt").write_text("")
     with pytest.raises(DataError, match="cannot read the tokenizer"):
@@ -93,7 +93,7 @@ def test_the_hubs_cache_serves(tmp_path, repo, commit):
     assert find("x", tmp_path, WeightLocator(hub=tmp_path)) == folder / "snapshots" / commit
 
 
-def test_half_a_tokenizer_is_none(tmp_path):
+def test_half_a_tokenizer_does_not_count(tmp_path):
     tokenizer(tmp_path)
     (tmp_path / "merges.txt").unlink()
     with pytest.raises(MissingError):

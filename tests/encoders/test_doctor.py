@@ -17,9 +17,9 @@ def samples(n=8):
 
 def verdicts(encoder, **options):
     """(check, modality) to verdict."""
-    found = examine(encoder, samples(), **options)
-    assert all(f.advice for f in found if f.verdict == "failed")
-    return {(f.check, f.modality): f.verdict for f in found}
+    actual = examine(encoder, samples(), **options)
+    assert all(f.advice for f in actual if f.verdict == "failed")
+    return {(f.check, f.modality): f.verdict for f in actual}
 
 
 class Changed(Encoder):
@@ -35,9 +35,9 @@ class Changed(Encoder):
 
 
 def test_a_healthy_space_passes(tmp_path):
-    found = verdicts(Encoder(CG.spec), goldens=tmp_path)
-    assert set(found.values()) == {"ok"}
-    checks = {check for check, modality in found if modality == "text"}
+    actual = verdicts(Encoder(CG.spec), goldens=tmp_path)
+    assert set(actual.values()) == {"ok"}
+    checks = {check for check, modality in actual if modality == "text"}
     assert checks == {
         "dimensions",
         "unit norms",
@@ -47,8 +47,8 @@ def test_a_healthy_space_passes(tmp_path):
         "speed",
         "stored outputs",
     }
-    assert found["long sounds", "audio"] == "ok"
-    assert not [modality for check, modality in found if check == "long sounds"][1:]
+    assert actual["long sounds", "audio"] == "ok"
+    assert not [modality for check, modality in actual if check == "long sounds"][1:]
 
 
 class Cropping(Encoder):
@@ -77,9 +77,9 @@ class Cropping(Encoder):
 
 def test_crops_at_random_show_in_long_sounds():
     for by_chance, verdict in ((True, "failed"), (False, "ok")):
-        found = verdicts(Cropping(CG.spec, by_chance=by_chance))
-        assert found["long sounds", "audio"] == verdict
-        assert found["same again", "audio"] == "ok"
+        actual = verdicts(Cropping(CG.spec, by_chance=by_chance))
+        assert actual["long sounds", "audio"] == verdict
+        assert actual["same again", "audio"] == "ok"
 
 
 def test_long_sounds_differ_throughout():
@@ -99,11 +99,11 @@ def test_long_sounds_differ_throughout():
 
 def test_long_sounds_are_among_the_stored_outputs(tmp_path):
     verdicts(Encoder(CG.spec), goldens=tmp_path)
-    found = {}
+    actual = {}
     for path in tmp_path.iterdir():
         record = json.loads(path.read_text())
-        found[record["modality"]] = len(record["rows"])
-    assert found == {"audio": 8 + len(LONG_SECONDS), "text": 8}
+        actual[record["modality"]] = len(record["rows"])
+    assert actual == {"audio": 8 + len(LONG_SECONDS), "text": 8}
 
 
 def chance():
@@ -137,10 +137,10 @@ def by_batch(rows):
         (collapse, "spread"),
     ],
 )
-def test_what_is_wrong_is_told_of_the_tower_alone(change, check):
-    found = verdicts(Changed(change))
-    assert found[check, "text"] == "failed"
-    assert "failed" not in {v for (_, modality), v in found.items() if modality == "audio"}
+def test_what_is_wrong_is_reported_of_the_tower_alone(change, check):
+    actual = verdicts(Changed(change))
+    assert actual[check, "text"] == "failed"
+    assert "failed" not in {v for (_, modality), v in actual.items() if modality == "audio"}
 
 
 def rounded_by_batch(rows):
@@ -175,27 +175,27 @@ def test_outputs_that_changed_since_they_were_stored(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"rows": [1]}', '{"rows": [[1], [1, 2]]}', None])
-def test_a_damaged_record_is_told_and_kept(tmp_path, content):
+def test_a_damaged_record_is_reported_and_kept(tmp_path, content):
     verdicts(Encoder(CG.spec), goldens=tmp_path)
     for path in tmp_path.iterdir():
         path.unlink()
         path.mkdir() if content is None else path.write_text(content)
     for _ in range(2):
-        found = examine(Encoder(CG.spec), samples(), goldens=tmp_path)
-        stored = [one for one in found if one.check == "stored outputs"]
+        actual = examine(Encoder(CG.spec), samples(), goldens=tmp_path)
+        stored = [one for one in actual if one.check == "stored outputs"]
         assert [one.verdict for one in stored] == ["failed", "failed"]
         assert all("--renew" in one.advice and "cannot read" in one.value for one in stored)
     for path in tmp_path.iterdir():
         assert path.is_dir() if content is None else path.read_text() == content
     if content is not None:
-        found = verdicts(Encoder(CG.spec), goldens=tmp_path, renew=True)
-        assert found["stored outputs", "text"] == "ok"
+        actual = verdicts(Encoder(CG.spec), goldens=tmp_path, renew=True)
+        assert actual["stored outputs", "text"] == "ok"
         assert verdicts(Encoder(CG.spec), goldens=tmp_path)["stored outputs", "text"] == "ok"
 
 
 def speeds(**options):
-    found = examine(Encoder(CG.spec), samples(), **options)
-    return [one.value for one in found if one.check == "speed"]
+    actual = examine(Encoder(CG.spec), samples(), **options)
+    return [one.value for one in actual if one.check == "speed"]
 
 
 @pytest.fixture
@@ -232,8 +232,8 @@ class Timed(Encoder):
 )
 def test_speed_is_a_median_with_its_spread_in_bounded_time(clock, seconds, words):
     encoder = Timed(clock, seconds)
-    (found,) = [one for one in examine(encoder, samples()) if one.check == "speed"]
-    assert words in found.value
+    (actual,) = [one for one in examine(encoder, samples()) if one.check == "speed"]
+    assert words in actual.value
     assert clock[0] <= seconds[0] + 41
 
 
@@ -243,8 +243,8 @@ def test_whatever_a_broken_model_raises_is_a_finding(error):
         def embed(self, modality, items):
             raise error
 
-    found = examine(Broken(CG.spec), samples())
-    failed = [one for one in found if one.check == "embeds"]
+    actual = examine(Broken(CG.spec), samples())
+    failed = [one for one in actual if one.check == "embeds"]
     assert [one.verdict for one in failed] == ["failed"] * 2
     assert failed[0].value == f"{type(error).__name__}: {' '.join(str(error).split())}"
     assert failed[0].advice
@@ -287,8 +287,8 @@ def test_an_item_that_cannot_be_embedded_and_modalities_without_samples():
                 raise MediaError("cannot decode", fix="repair it")
             return super().embed(modality, items)
 
-    found = verdicts(Refusing(CG.spec))
-    assert found["embeds", "audio"] == "failed"
-    assert found["spread", "text"] == "ok"
-    found = examine(Encoder(CG.spec), {"text": samples()["text"]})
-    assert [f.verdict for f in found if f.modality == "audio"] == ["skipped"]
+    actual = verdicts(Refusing(CG.spec))
+    assert actual["embeds", "audio"] == "failed"
+    assert actual["spread", "text"] == "ok"
+    actual = examine(Encoder(CG.spec), {"text": samples()["text"]})
+    assert [f.verdict for f in actual if f.modality == "audio"] == ["skipped"]

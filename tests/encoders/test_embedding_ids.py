@@ -198,8 +198,8 @@ def test_names_in_another_unicode_form(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", X)
     for stored, asked in (("NFC", "NFD"), ("NFD", "NFC")):
         write_lines(tmp_path / "text.ids.txt", [unicodedata.normalize(stored, n) for n in names])
-        found = embed(tmp_path, [unicodedata.normalize(asked, n) for n in names[::-1]])
-        np.testing.assert_allclose(found, UNIT[::-1], atol=1e-6)
+        actual = embed(tmp_path, [unicodedata.normalize(asked, n) for n in names[::-1]])
+        np.testing.assert_allclose(actual, UNIT[::-1], atol=1e-6)
     both = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
     write_lines(tmp_path / "text.ids.txt", [*both, "a", "b", "c"])
     np.testing.assert_allclose(embed(tmp_path, both[::-1]), UNIT[[1, 0]], atol=1e-6)
@@ -313,7 +313,7 @@ def test_an_index_that_pandas_wrote_is_ids(column: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["valid", "label", "caption", "grid", "paid"])
-def test_other_columns_are_told_where_there_are_no_ids(column: str, tmp_path: Path) -> None:
+def test_other_columns_are_reported_where_there_are_no_ids(column: str, tmp_path: Path) -> None:
     put_parquet(tmp_path / "text.parquet", **{column: NAMES})
     note = unread_files(resolve(tmp_path))
     assert "have no ids; not read beside them in 'text.parquet': " + column in note
@@ -321,7 +321,7 @@ def test_other_columns_are_told_where_there_are_no_ids(column: str, tmp_path: Pa
     assert unread_files(resolve(tmp_path)) == ""
 
 
-def test_other_tensors_are_told_where_there_are_no_ids(tmp_path: Path) -> None:
+def test_other_tensors_are_reported_where_there_are_no_ids(tmp_path: Path) -> None:
     tensors = {"text": X, "image": X}
     safetensors.numpy.save_file(tensors, tmp_path / "text.safetensors")
     note = unread_files(resolve(tmp_path))
@@ -377,7 +377,7 @@ def test_ids_of_parts_are_not_overlooked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["captions.txt", "sentences.json", "labels.txt"])
-def test_lists_beside_rows_are_told(name: str, tmp_path: Path) -> None:
+def test_lists_beside_rows_are_reported(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", X)
     put(tmp_path / name, b"x\n")
     assert name in unread_files(resolve(tmp_path))

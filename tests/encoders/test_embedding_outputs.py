@@ -53,10 +53,10 @@ def test_outputs_round_trip_by_modality(format: str, stem: str, tmp_path: Path) 
     }
     encoder = load(spec)
     for item, row in zip(ITEMS, UNIT, strict=True):
-        found = encoder.embed(item.modality, [item])
-        np.testing.assert_allclose(found, row[None], atol=1e-6)
-    found = encoder.embed("text", [ITEMS[2], ITEMS[0], ITEMS[2]])
-    np.testing.assert_allclose(found, UNIT[[2, 0, 2]], atol=1e-6)
+        actual = encoder.embed(item.modality, [item])
+        np.testing.assert_allclose(actual, row[None], atol=1e-6)
+    actual = encoder.embed("text", [ITEMS[2], ITEMS[0], ITEMS[2]])
+    np.testing.assert_allclose(actual, UNIT[[2, 0, 2]], atol=1e-6)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -55,15 +55,15 @@ def clip_retrieval(folder: Path, sizes=(3, 2), names=("img_emb", "text_emb"), **
             put(folder / name / f"{name}_{number}.npy", npy(rows(10 * seed + number, n)))
     start = 0
     for number, n in enumerate(sizes):
-        found = {name: values[start : start + n] for name, values in columns.items()}
+        actual = {name: values[start : start + n] for name, values in columns.items()}
         if not columns:
-            found = {
+            actual = {
                 "image_path": [f"00000/{start + i:09d}" for i in range(n)],
                 "caption": [f"caption {start + i}" for i in range(n)],
             }
         path = folder / "metadata" / f"metadata_{number}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table(found), path)
+        pq.write_table(pa.table(actual), path)
         start += n
     return folder
 

@@ -48,10 +48,10 @@ def test_halves_are_normalised_in_single_precision(dtype: str, tmp_path: Path) -
     put_tar(tmp_path / "image.tar", {f"{i}.npy": npy(x[i]) for i in range(len(x))})
     ids = [str(i) for i in range(len(x))]
     for modality in ("text", "image"):
-        found = embed(tmp_path, ids, modality)
-        assert found.dtype == np.float32
+        actual = embed(tmp_path, ids, modality)
+        assert actual.dtype == np.float32
         # float32 division and norm: a few units in the last place of values below 1.
-        np.testing.assert_allclose(found, unit(x), atol=3e-7)
+        np.testing.assert_allclose(actual, unit(x), atol=3e-7)
 
 
 def test_joined_doubles_stay_doubles(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def pictures(tmp_path_factory):
 @torch.no_grad()
 def features(model, **inputs):
     kind = "text" if "input_ids" in inputs else "image"
-    found = getattr(model, f"get_{kind}_features")(**inputs)
-    return torch.nn.functional.normalize(getattr(found, "pooler_output", found), dim=-1).numpy()
+    actual = getattr(model, f"get_{kind}_features")(**inputs)
+    return torch.nn.functional.normalize(getattr(actual, "pooler_output", actual), dim=-1).numpy()
 
 
 def processor_of(folder, **given):
@@ -212,9 +212,9 @@ class TestDescription:
         assert half.identity("image") != before.identity("image")
 
     def test_what_has_to_be_fetched(self):
-        (wanted,) = registry.requirements("hf:maker/clip-tiny@v2")
-        assert (wanted.repo, wanted.revision) == ("maker/clip-tiny", "v2")
-        assert wanted.weights[0] == "model*.safetensors"
+        (requirement,) = registry.requirements("hf:maker/clip-tiny@v2")
+        assert (requirement.repo, requirement.revision) == ("maker/clip-tiny", "v2")
+        assert requirement.weights[0] == "model*.safetensors"
         assert registry.requirements("hf:./folder") == ()
 
 
@@ -273,8 +273,8 @@ class TestEncoder:
             model.save_pretrained(split, max_shard_size="20KB")
         assert len(list(split.glob("model-*.safetensors"))) > 1
         for place in (pickled, split):
-            found = opened(f"hf:{place}").embed("text", items("text", CAPTIONS))
-            np.testing.assert_array_equal(found, expected)
+            actual = opened(f"hf:{place}").embed("text", items("text", CAPTIONS))
+            np.testing.assert_array_equal(actual, expected)
         next(split.glob("model-00002*")).unlink()
         with pytest.raises(MissingError, match="weights files of space 'split' are missing"):
             registry.resolve_uri(f"hf:{split}")
@@ -282,16 +282,16 @@ class TestEncoder:
         with pytest.raises(DataError, match=r"index\.json"):
             registry.resolve_uri(f"hf:{split}")
 
-    def test_position_numbers_of_older_versions_are_no_mistake(self, hf_copied):
+    def test_position_numbers_of_older_versions_are_accepted(self, hf_copied):
         folder = hf_copied()
         state = load_file(folder / "model.safetensors")
         state["text_model.embeddings.position_ids"] = torch.arange(12)[None]
         save_file(state, folder / "model.safetensors", {"format": "pt"})
         opened(f"hf:{folder}")
-        found = ADAPTER.locate(ADAPTER.request(f"hf:{folder}"))
+        actual = ADAPTER.locate(ADAPTER.request(f"hf:{folder}"))
         reported = {
             "unexpected_keys": {"a.position_ids"},
             "missing_keys": (),
             "mismatched_keys": (),
         }
-        repository.refuse_unfit(found, reported)  # as versions that do not ignore it tell it
+        repository.refuse_unfit(actual, reported)  # as versions that do not ignore it tell it

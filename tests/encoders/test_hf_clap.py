@@ -90,8 +90,8 @@ def theirs(toy, clip, monkeypatch):
 def test_sounds_embed_as_with_their_processor(toy, encoder, monkeypatch, samples):
     clip = sound(samples)
     expected = theirs(toy, clip, monkeypatch)
-    found = encoder.embed("audio", [item(clip)])[0]
-    np.testing.assert_allclose(found, expected, atol=1e-5)  # theirs transforms in double precision
+    actual = encoder.embed("audio", [item(clip)])[0]
+    np.testing.assert_allclose(actual, expected, atol=1e-5)  # theirs transforms in double precision
 
 
 def test_a_single_short_sound_is_not_longer_by_chance(toy, encoder, monkeypatch):
@@ -114,8 +114,8 @@ def test_texts_embed_as_with_their_processor(toy, encoder):
         out = toy.model.text_model(**ids)
         expected = toy.model.text_projection(out.pooler_output)
         expected = torch.nn.functional.normalize(expected, dim=-1).numpy()
-    found = encoder.embed("text", [item(text, "text") for text in TEXTS])
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    actual = encoder.embed("text", [item(text, "text") for text in TEXTS])
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_it_embeds_as_the_same_weights_in_laions_format(toy, encoder, tmp_path):
@@ -185,8 +185,8 @@ def test_the_older_layout_serves_as_well(toy, encoder, tmp_path):
     files = {"processor_config.json": None, "preprocessor_config.json": settings_of(toy)}
     spec = registry.resolve_uri(copied(toy, tmp_path, **files))
     one = [item(sound(5000))]
-    found = registry.load(spec).embed("audio", one)
-    np.testing.assert_array_equal(found, encoder.embed("audio", one))
+    actual = registry.load(spec).embed("audio", one)
+    np.testing.assert_array_equal(actual, encoder.embed("audio", one))
 
 
 def test_its_own_settings_are_heeded(tmp_path):
@@ -195,8 +195,8 @@ def test_its_own_settings_are_heeded(tmp_path):
     heard = toy.processor.feature_extractor(
         clip.samples, sampling_rate=48_000, return_tensors="pt"
     )["input_features"][0]
-    found = registry.load(registry.resolve_uri(toy.uri)).preprocess("audio", item(clip))
-    np.testing.assert_allclose(found, heard, atol=2e-3)  # dB
+    actual = registry.load(registry.resolve_uri(toy.uri)).preprocess("audio", item(clip))
+    np.testing.assert_allclose(actual, heard, atol=2e-3)  # dB
 
 
 # --- models that cannot be used ------------------------------------------------------
@@ -225,8 +225,8 @@ def test_buffers_that_only_count_may_come_or_not(toy, encoder, tmp_path):
     uri = copied(toy, tmp_path, **{"model.safetensors": None})
     save_file(kept, tmp_path / "model.safetensors")
     one = [item(sound(5000))]
-    found = registry.load(registry.resolve_uri(uri)).embed("audio", one)
-    np.testing.assert_array_equal(found, encoder.embed("audio", one))
+    actual = registry.load(registry.resolve_uri(uri)).embed("audio", one)
+    np.testing.assert_array_equal(actual, encoder.embed("audio", one))
 
 
 def test_truncation_must_suit_the_model(toy, tmp_path):
@@ -241,13 +241,13 @@ def test_truncation_must_suit_the_model(toy, tmp_path):
     [{"hop_length": 0}, {"padding": "twice"}, {"sampling_rate": "fast"}, {"max_length_s": 0.01},
      {"frequency_max": 30_000}],
 )  # fmt: skip
-def test_settings_that_cannot_be_are_told(toy, tmp_path, change):
+def test_settings_that_cannot_be_are_reported(toy, tmp_path, change):
     changed = {"feature_extractor": settings_of(toy) | change}
     with pytest.raises(DataError, match="cannot use the preprocessing"):
         registry.resolve_uri(copied(toy, tmp_path, **{"processor_config.json": changed}))
 
 
-def test_missing_preprocessing_is_told(toy, tmp_path):
+def test_missing_preprocessing_is_reported(toy, tmp_path):
     with pytest.raises(MissingError, match="no preprocessing"):
         registry.resolve_uri(copied(toy, tmp_path, **{"processor_config.json": None}))
 
@@ -257,14 +257,14 @@ def test_half_precision_is_refused(toy):
         registry.resolve_uri(f"{toy.uri}?precision=bf16")
 
 
-def test_another_family_is_told(toy, tmp_path):
+def test_another_family_is_reported(toy, tmp_path):
     with pytest.raises(DataError, match="no CLAP model"):
         transformers.HfClapAdapter().resolve(
             copied(toy, tmp_path, **{"config.json": {"model_type": "bert"}})
         )
 
 
-def test_changed_weights_are_told(toy, tmp_path):
+def test_changed_weights_are_reported(toy, tmp_path):
     spec = registry.resolve_uri(copied(toy, tmp_path))
     tensors = load_file(tmp_path / "model.safetensors")
     save_file({k: v + 1 for k, v in tensors.items()}, tmp_path / "model.safetensors")

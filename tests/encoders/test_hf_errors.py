@@ -44,13 +44,13 @@ class TestErrors:
         folder = hf_copied()
         (folder / "evil.py").write_text("raise SystemExit('ran')\n")
         for name in ("config.json", "tokenizer_config.json"):
-            found = json.loads((folder / name).read_text())
-            found["auto_map"] = {
+            actual = json.loads((folder / name).read_text())
+            actual["auto_map"] = {
                 "AutoConfig": "evil.X",
                 "AutoModel": "evil.X",
                 "AutoTokenizer": ["evil.X", "evil.X"],
             }
-            (folder / name).write_text(json.dumps(found))
+            (folder / name).write_text(json.dumps(actual))
         rows = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
         assert rows.shape == (4, 24)
 
@@ -62,7 +62,7 @@ class TestErrors:
         with pytest.raises(DataError, match="cannot read the weights"):
             opened(f"hf:{folder}")
 
-    def test_weights_that_are_not_finite_are_told(self, hf_copied):
+    def test_weights_that_are_not_finite_are_reported(self, hf_copied):
         folder = hf_copied()
         state = load_file(folder / "model.safetensors")
         state["text_projection.weight"][:] = float("nan")

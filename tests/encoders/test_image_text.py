@@ -43,13 +43,13 @@ def test_rows_become_unit_length_and_keep_their_order():
 
 
 @pytest.mark.parametrize("bad", [[0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]])
-def test_rows_without_a_direction_are_told(bad):
+def test_rows_without_a_direction_are_reported(bad):
     with pytest.raises(DataError, match="1 of 2 are zero or not finite") as caught:
         encoder([[1.0, 2.0], bad]).embed("text", captions(2))
     assert "spaces doctor X" in caught.value.fix
 
 
-def test_rows_of_another_width_are_told():
+def test_rows_of_another_width_are_reported():
     with pytest.raises(DataError, match=r"\(1, 3\)"):
         encoder([[1.0, 2.0, 3.0]]).forward("text", [np.array([0])])
 
@@ -82,8 +82,8 @@ def test_a_tokeniser_is_never_entered_twice():
 
     one = locked(tokenise)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(one, ["a" * i for i in range(16)]))
-    assert [int(row[0]) for row in found] == list(range(16))
+        actual = list(pool.map(one, ["a" * i for i in range(16)]))
+    assert [int(row[0]) for row in actual] == list(range(16))
 
 
 def test_tokens_are_padded_at_the_end():

@@ -28,7 +28,7 @@ def test_every_shape_comes_out_at_the_size_wanted(shape, resize):
     assert fitted.flags["C_CONTIGUOUS"]
 
 
-def test_margins_are_cut_evenly_and_odd_ones_as_told():
+def test_margins_are_cut_evenly_and_odd_ones_as_chosen():
     pixels = np.arange(35, dtype=np.uint8)[None, :, None].repeat(32, 0).repeat(3, 2)
     cut = ImageTransform((32, 32), "none", (0, 0)).fit(pixels)
     assert cut[0, 0, 0] == 2  # 1.5 to even

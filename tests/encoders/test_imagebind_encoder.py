@@ -94,8 +94,8 @@ class TestEmbeddings:
         prepared = rng.normal(0, 1, (3, 1, 128, 204)).astype(np.float32)
         each = [np.repeat(clip[None], 3, axis=0) for clip in prepared]
         mean = encoder.forward("audio", each).mean(axis=0)
-        found = encoder.forward("audio", [prepared])[0]
-        np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+        actual = encoder.forward("audio", [prepared])[0]
+        np.testing.assert_allclose(actual, mean / np.linalg.norm(mean), atol=1e-5)
 
     @pytest.mark.parametrize(
         ("adapter", "close"), [("imagebind_float16", 3e-3), ("imagebind_bfloat16", 3e-2)]
@@ -103,12 +103,12 @@ class TestEmbeddings:
     def test_half_precision_is_near(self, encoder, path, adapter, close):
         rows = encoder.embed("audio", items("audio"))
         half = registry.load(toy.spec(path, "audio", adapter=adapter))
-        found = half.embed("audio", items("audio"))
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+        actual = half.embed("audio", items("audio"))
+        assert actual.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(actual, axis=1), 1, atol=1e-5)
         # About ten roundings of 11 and of 8 bits.
-        np.testing.assert_allclose(found, rows, atol=close)
-        assert not np.array_equal(found, rows)
+        np.testing.assert_allclose(actual, rows, atol=close)
+        assert not np.array_equal(actual, rows)
 
 
 class TestFiles:
@@ -171,7 +171,7 @@ class TestFiles:
             encoder.embed("depth", [Item("x", "depth", tmp_path / "x.npy")])
         assert caught.value.fields["id"] == "x"
 
-    def test_a_text_that_is_no_utf8(self, reader, tmp_path):
+    def test_a_text_that_is_not_utf8(self, reader, tmp_path):
         (tmp_path / "x.txt").write_bytes(b"\xff\xfe\xff")
         with pytest.raises(MediaError) as caught:
             reader.embed("text", [Item("x", "text", tmp_path / "x.txt")])
@@ -202,7 +202,7 @@ class TestFiles:
         assert caught.value.fields["id"] == "bad"
         assert caught.value.why
 
-    def test_a_text_that_is_no_string(self, reader):
+    def test_a_text_that_is_not_a_string(self, reader):
         with pytest.raises(MediaError, match="cannot embed text 'bad'"):
             reader.embed("text", [Item("bad", "text", 3)])
 
@@ -258,6 +258,6 @@ class TestLoading:
 @pytest.mark.parametrize("modality", sorted(VALUES))
 def test_cuda_gives_the_same(encoder, path, modality):
     there = ADAPTER.load(dataclasses.replace(encoder.spec), device="cuda:0")
-    found = there.embed(modality, items(modality))
+    actual = there.embed(modality, items(modality))
     # Single precision, other kernels; convolutions may use TF32.
-    np.testing.assert_allclose(found, encoder.embed(modality, items(modality)), atol=5e-3)
+    np.testing.assert_allclose(actual, encoder.embed(modality, items(modality)), atol=5e-3)

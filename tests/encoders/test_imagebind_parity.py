@@ -103,9 +103,9 @@ class TestNetworks:
                 text_num_heads=16,
                 out_embed_dim=1024,
             ).state_dict()
-            found = ImageBind(HUGE).state_dict()
-        wanted = {key: value.shape for key, value in theirs.items() if ".imu." not in key}
-        assert {key: value.shape for key, value in found.items()} == wanted
+            actual = ImageBind(HUGE).state_dict()
+        expected = {key: value.shape for key, value in theirs.items() if ".imu." not in key}
+        assert {key: value.shape for key, value in actual.items()} == expected
 
     @pytest.mark.parametrize("modality", ["audio", "depth", "image", "thermal"])
     def test_equal_outputs(self, model, modality):
@@ -114,21 +114,21 @@ class TestNetworks:
         shape = {"audio": (1, 128, 204), "image": (3, 224, 224)}.get(modality, (1, 224, 224))
         inputs = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
         with torch.inference_mode():
-            wanted = model({PUBLISHED[modality]: inputs})[PUBLISHED[modality]]
-            found = mine(modality, inputs)
+            expected = model({PUBLISHED[modality]: inputs})[PUBLISHED[modality]]
+            actual = mine(modality, inputs)
         # Single precision; the image's two equal frames are summed in another order.
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
     def test_equal_outputs_for_text_without_the_padding(self, model, loaders):
         mine = ImageBind(toy.SIZES)
         mine.load_state_dict({k: v for k, v in toy.state().items() if ".imu." not in k})
         padded = loaders.load_and_transform_text(["a dog barks", "rain " * 90, ""], "cpu")
         with torch.inference_mode():
-            wanted = model({"text": padded})["text"]
-            torch.testing.assert_close(mine("text", padded), wanted, atol=1e-5, rtol=1e-4)
+            expected = model({"text": padded})["text"]
+            torch.testing.assert_close(mine("text", padded), expected, atol=1e-5, rtol=1e-4)
             longest = len(clip_bpe.tokenize("a dog barks"))
             short = mine("text", padded[[0, 2], :longest])
-        torch.testing.assert_close(short, wanted[[0, 2]], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(short, expected[[0, 2]], atol=1e-5, rtol=1e-4)
 
 
 def prepared(modality, path):
@@ -142,46 +142,46 @@ class TestSound:
     @pytest.mark.parametrize("seconds", [0.3, 2.0, 5.11])
     def test_equal_spectrograms(self, loaders, tmp_path, rate_hz, seconds):
         path = write_sound(tmp_path / "x.wav", seconds, rate_hz)
-        wanted = loaders.load_and_transform_audio_data([path], "cpu")[0].numpy()
-        found = prepared("audio", path)
-        assert found.shape == wanted.shape
+        expected = loaders.load_and_transform_audio_data([path], "cpu")[0].numpy()
+        actual = prepared("audio", path)
+        assert actual.shape == expected.shape
         # Bands above what a slowly sampled sound can hold are filled by rounding alone.
-        heard = np.full(found.shape, rate_hz >= 16000) | (wanted > -0.75)
-        np.testing.assert_allclose(found[heard], wanted[heard], atol=1e-4)
-        np.testing.assert_allclose(found, wanted, atol=5e-3)
+        heard = np.full(actual.shape, rate_hz >= 16000) | (expected > -0.75)
+        np.testing.assert_allclose(actual[heard], expected[heard], atol=1e-4)
+        np.testing.assert_allclose(actual, expected, atol=5e-3)
 
     @pytest.mark.parametrize("seconds", [1.0, 5.0, 40.0])
     def test_stereo_and_long(self, loaders, tmp_path, seconds):
         path = write_sound(tmp_path / "x.wav", seconds, 44100, channels=2)
-        wanted = loaders.load_and_transform_audio_data([path], "cpu")[0].numpy()
-        found = prepared("audio", path)
+        expected = loaders.load_and_transform_audio_data([path], "cpu")[0].numpy()
+        actual = prepared("audio", path)
         # Where clips overlap, the step that they leave in one another comes from the mean of
         # both channels in the published code. A band with next to nothing shows rounding.
-        apart = np.abs(found - wanted)
+        apart = np.abs(actual - expected)
         assert (apart <= 1e-4).mean() > (0.998 if seconds == 5.0 else 0.9995)
         assert apart.max() < 5e-3
 
     @pytest.mark.parametrize("rate_hz", [8000, 11025, 44100, 96000])
     def test_equal_resampling(self, rate_hz):
         samples = np.random.default_rng(rate_hz).normal(0, 1, rate_hz // 10).astype(np.float32)
-        wanted = reference.torchaudio().functional.resample(
+        expected = reference.torchaudio().functional.resample(
             torch.from_numpy(samples), rate_hz, sound.RATE_HZ
         )
         n = sound.resampled_length(len(samples), rate_hz)
-        assert n == len(wanted)
+        assert n == len(expected)
         # Sums of some thirty products in single precision.
         np.testing.assert_allclose(
-            sound.resample(samples, rate_hz, 0, n), wanted.numpy(), atol=5e-6
+            sound.resample(samples, rate_hz, 0, n), expected.numpy(), atol=5e-6
         )
 
     def test_equal_lengths_where_single_precision_rounds(self):
         # 480,037 samples and a little more, which rounds away.
-        wanted = reference.torchaudio().functional.resample(torch.zeros(1_323_102), 44100, 16000)
-        assert sound.resampled_length(1_323_102, 44100) == len(wanted) == 480_037
+        expected = reference.torchaudio().functional.resample(torch.zeros(1_323_102), 44100, 16000)
+        assert sound.resampled_length(1_323_102, 44100) == len(expected) == 480_037
 
     def test_equal_filter_bank(self):
         samples = torch.randn(1, 8000, generator=torch.Generator().manual_seed(3)) / 10
-        wanted = reference.torchaudio().compliance.kaldi.fbank(
+        expected = reference.torchaudio().compliance.kaldi.fbank(
             samples,
             htk_compat=True,
             sample_frequency=16000,
@@ -192,7 +192,7 @@ class TestSound:
             frame_length=25,
             frame_shift=10,
         )
-        torch.testing.assert_close(sound.log_mel(samples[0]), wanted, atol=1e-4, rtol=0)
+        torch.testing.assert_close(sound.log_mel(samples[0]), expected, atol=1e-4, rtol=0)
 
     @settings(deadline=None)  # the first example loads the reference
     @given(st.integers(sound.MIN_SAMPLES, 2_000_000))
@@ -218,16 +218,16 @@ class TestPictures:
     )
     def test_equal_pixels(self, loaders, tmp_path, width, height):
         path = write_image(tmp_path / "x.png", width, height)
-        (wanted,) = loaders.load_and_transform_vision_data([path], "cpu").numpy()
-        np.testing.assert_allclose(prepared("image", path), wanted, atol=1e-6)
+        (expected,) = loaders.load_and_transform_vision_data([path], "cpu").numpy()
+        np.testing.assert_allclose(prepared("image", path), expected, atol=1e-6)
 
     @pytest.mark.parametrize(
         ("mode", "suffix"), [("L", "png"), ("P", "png"), ("1", "png"), ("CMYK", "jpg")]
     )
     def test_equal_pixels_of_other_modes(self, loaders, tmp_path, mode, suffix):
         path = write_image(tmp_path / f"x.{suffix}", 300, 400, mode)
-        (wanted,) = loaders.load_and_transform_vision_data([path], "cpu").numpy()
-        np.testing.assert_allclose(prepared("image", path), wanted, atol=1e-6)
+        (expected,) = loaders.load_and_transform_vision_data([path], "cpu").numpy()
+        np.testing.assert_allclose(prepared("image", path), expected, atol=1e-6)
 
     def test_one_channel_is_cropped_alike(self, loaders):
         transforms = loaders.transforms
@@ -271,28 +271,28 @@ TEXTS = (
 class TestTexts:
     @pytest.mark.parametrize("text", TEXTS)
     def test_equal_tokens(self, loaders, text):
-        (wanted,) = loaders.load_and_transform_text([text], "cpu").tolist()
-        found = clip_bpe.tokenize(text).tolist()
-        assert found == wanted[: len(found)]
-        assert not any(wanted[len(found) :])
+        (expected,) = loaders.load_and_transform_text([text], "cpu").tolist()
+        actual = clip_bpe.tokenize(text).tolist()
+        assert actual == expected[: len(actual)]
+        assert not any(expected[len(actual) :])
 
     @settings(deadline=None)  # the first example loads the reference
     @given(st.text(max_size=60))
     def test_equal_tokens_of_anything(self, text):
-        wanted = tokenizer()(text).tolist()
+        expected = tokenizer()(text).tolist()
         # A letter newer than Python's tables is not a letter to us; it is one to the reference.
         mended = html.unescape(html.unescape(ftfy().fix_text(text)))
         assume(all(unicodedata.category(character) != "Cn" for character in mended))
-        found = clip_bpe.tokenize(text).tolist()
-        assert found == wanted[: len(found)]
-        assert not any(wanted[len(found) :])
+        actual = clip_bpe.tokenize(text).tolist()
+        assert actual == expected[: len(actual)]
+        assert not any(expected[len(actual) :])
 
     @settings(deadline=None)  # the first example loads the reference
     @given(st.text(st.characters(max_codepoint=0x7F), max_size=80))
     def test_equal_tokens_of_ascii(self, text):
-        wanted = tokenizer()(text).tolist()
-        found = clip_bpe.tokenize(text).tolist()
-        assert found == wanted[: len(found)]
+        expected = tokenizer()(text).tolist()
+        actual = clip_bpe.tokenize(text).tolist()
+        assert actual == expected[: len(actual)]
 
     def test_equal_vocabularies(self):
         theirs = tokenizer()
@@ -320,20 +320,22 @@ class TestFilesToEmbeddings:
                 [(5, 44100, 2), (1.3, 16000, 1), (12, 22050, 1)]
             )
         ]
-        wanted = published_rows(model, "audio", loaders.load_and_transform_audio_data(paths, "cpu"))
-        found = ours.embed("audio", [Item(p.name, "audio", p) for p in paths])
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        expected = published_rows(
+            model, "audio", loaders.load_and_transform_audio_data(paths, "cpu")
+        )
+        actual = ours.embed("audio", [Item(p.name, "audio", p) for p in paths])
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
 
     def test_images(self, ours, model, loaders, tmp_path):
         paths = [write_image(tmp_path / f"{w}.png", w, h) for w, h in ((300, 200), (90, 400))]
-        wanted = published_rows(
+        expected = published_rows(
             model, "vision", loaders.load_and_transform_vision_data(paths, "cpu")
         )
-        found = ours.embed("image", [Item(p.name, "image", p) for p in paths])
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        actual = ours.embed("image", [Item(p.name, "image", p) for p in paths])
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
 
     def test_texts(self, ours, model, loaders):
         texts = [text for text in TEXTS if "\ud800" not in text]
-        wanted = published_rows(model, "text", loaders.load_and_transform_text(texts, "cpu"))
-        found = ours.embed("text", [Item(str(i), "text", t) for i, t in enumerate(texts)])
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        expected = published_rows(model, "text", loaders.load_and_transform_text(texts, "cpu"))
+        actual = ours.embed("text", [Item(str(i), "text", t) for i, t in enumerate(texts)])
+        np.testing.assert_allclose(actual, expected, atol=1e-4)

@@ -17,13 +17,13 @@ def pixels(height, width, seed=0):
 class TestColour:
     @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (223, 225), (480, 640)])
     def test_any_size(self, shape):
-        found = images.colour(pixels(*shape))
-        assert (found.shape, found.dtype) == ((3, 224, 224), np.float32)
+        actual = images.colour(pixels(*shape))
+        assert (actual.shape, actual.dtype) == ((3, 224, 224), np.float32)
 
     def test_statistics(self):
         flat = np.full((224, 224, 3), (255, 0, 51), np.uint8)
-        wanted = (np.array([1.0, 0.0, 0.2]) - MEAN) / STD
-        np.testing.assert_allclose(images.colour(flat)[:, 0, 0], wanted, rtol=1e-6)
+        expected = (np.array([1.0, 0.0, 0.2]) - MEAN) / STD
+        np.testing.assert_allclose(images.colour(flat)[:, 0, 0], expected, rtol=1e-6)
 
     def test_the_middle_is_kept(self):
         wide = pixels(224, 724)
@@ -51,9 +51,9 @@ class TestColour:
 
 class TestOthers:
     def test_grey(self):
-        found = images.grey(np.full((300, 250, 3), 51, np.uint8))
-        assert (found.shape, found.dtype) == ((1, 224, 224), np.float32)
-        np.testing.assert_allclose(found, 0.2, rtol=1e-6)
+        actual = images.grey(np.full((300, 250, 3), 51, np.uint8))
+        assert (actual.shape, actual.dtype) == ((1, 224, 224), np.float32)
+        np.testing.assert_allclose(actual, 0.2, rtol=1e-6)
         red = np.zeros((224, 224, 3), np.uint8)
         red[..., 0] = 255
         weight = np.asarray(Image.fromarray(red).convert("L"))[0, 0] / 255
@@ -61,9 +61,9 @@ class TestOthers:
 
     def test_disparity(self):
         values = np.linspace(-1, 3, 224 * 300).reshape(224, 300)
-        found = images.disparity(values)
-        assert (found.shape, found.dtype) == ((1, 224, 224), np.float32)
-        np.testing.assert_allclose(found[0], values[:, 38:262], rtol=1e-5, atol=1e-6)
+        actual = images.disparity(values)
+        assert (actual.shape, actual.dtype) == ((1, 224, 224), np.float32)
+        np.testing.assert_allclose(actual[0], values[:, 38:262], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

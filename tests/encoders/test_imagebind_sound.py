@@ -15,19 +15,19 @@ def noise(n, seed=0):
 class TestClips:
     @pytest.mark.parametrize("rate_hz", [100, 8000, 16000, 44100, 47_999, 384_000])
     def test_shape_at_any_rate(self, rate_hz):
-        found = sound.clips(noise(rate_hz), rate_hz)
-        assert (found.shape, found.dtype) == ((3, 1, 128, 204), np.float32)
-        assert np.isfinite(found).all()
+        actual = sound.clips(noise(rate_hz), rate_hz)
+        assert (actual.shape, actual.dtype) == ((3, 1, 128, 204), np.float32)
+        assert np.isfinite(actual).all()
 
     def test_a_short_sound_is_heard_three_times_and_padded(self):
-        found = sound.clips(noise(16000), 16000)
+        actual = sound.clips(noise(16000), 16000)
         # Its mean, once taken away, is no longer quite zero in single precision.
-        np.testing.assert_allclose(found[1], found[0], atol=1e-4)
-        np.testing.assert_allclose(found[2], found[0], atol=1e-4)
+        np.testing.assert_allclose(actual[1], actual[0], atol=1e-4)
+        np.testing.assert_allclose(actual[2], actual[0], atol=1e-4)
         frames = 1 + (16000 - 400) // 160
         silence = np.float32(4.268 / 9.138)
-        np.testing.assert_allclose(found[..., frames:], silence, rtol=1e-6)
-        assert not np.isclose(found[..., frames - 1], silence).all()
+        np.testing.assert_allclose(actual[..., frames:], silence, rtol=1e-6)
+        assert not np.isclose(actual[..., frames - 1], silence).all()
 
     def test_samples_outside_every_clip_do_not_matter(self):
         long = noise(16000 * 30)
@@ -55,9 +55,9 @@ class TestClips:
         assert (np.abs(apart) < 1e-2).mean() > 0.98
 
     def test_silence(self):
-        found = sound.clips(np.zeros(32000, np.float32), 16000)
+        actual = sound.clips(np.zeros(32000, np.float32), 16000)
         floor = (np.log(np.finfo(np.float32).eps) + 4.268) / 9.138
-        np.testing.assert_allclose(found[..., :198], floor, rtol=1e-5)
+        np.testing.assert_allclose(actual[..., :198], floor, rtol=1e-5)
 
     @pytest.mark.parametrize(
         ("n", "rate_hz", "filled"),
@@ -66,11 +66,11 @@ class TestClips:
     def test_a_click_is_followed_by_silence(self, n, rate_hz, filled):
         click = noise(n)
         padded = np.concatenate([click, np.zeros(filled - n, np.float32)])
-        found = sound.clips(click, rate_hz)
-        np.testing.assert_array_equal(found, sound.clips(padded, rate_hz))
-        assert np.isfinite(found).all()
+        actual = sound.clips(click, rate_hz)
+        np.testing.assert_array_equal(actual, sound.clips(padded, rate_hz))
+        assert np.isfinite(actual).all()
         if n > 100:  # the window is zero at its ends
-            assert np.abs(found - sound.clips(padded * 0, rate_hz)).max() > 1
+            assert np.abs(actual - sound.clips(padded * 0, rate_hz)).max() > 1
 
     def test_no_samples(self):
         with pytest.raises(Unusable, match="no samples"):
@@ -106,16 +106,16 @@ class TestResampling:
     @pytest.mark.parametrize("rate_hz", [8000, 44100, 96000])
     def test_a_tone_stays_what_it_is(self, rate_hz):
         tone = np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz).astype(np.float32)
-        found = sound.resample(tone, rate_hz, 1000, 15000)
-        wanted = np.sin(2 * np.pi * 440 * np.arange(1000, 15000) / 16000)
+        actual = sound.resample(tone, rate_hz, 1000, 15000)
+        expected = np.sin(2 * np.pi * 440 * np.arange(1000, 15000) / 16000)
         # A window of six zero crossings lets through a little of what it should not.
-        np.testing.assert_allclose(found, wanted, atol=5e-3)
+        np.testing.assert_allclose(actual, expected, atol=5e-3)
 
     def test_the_same_rate_is_a_copy(self):
         samples = noise(1000)
-        found = sound.resample(samples, 16000, 10, 20)
-        np.testing.assert_array_equal(found, samples[10:20])
-        assert not np.shares_memory(found, samples)
+        actual = sound.resample(samples, 16000, 10, 20)
+        np.testing.assert_array_equal(actual, samples[10:20])
+        assert not np.shares_memory(actual, samples)
 
 
 class TestFilterBank:
@@ -123,8 +123,8 @@ class TestFilterBank:
         tone = torch.sin(2 * torch.pi * 1000 * torch.arange(4000) / 16000)
         loudest = sound.log_mel(tone).argmax(dim=1)
         mel = [1127 * np.log(1 + hertz / 700) for hertz in (20, 1000, 8000)]
-        wanted = (mel[1] - mel[0]) / (mel[2] - mel[0]) * 129 - 1
-        assert (loudest - wanted).abs().max() <= 1
+        expected = (mel[1] - mel[0]) / (mel[2] - mel[0]) * 129 - 1
+        assert (loudest - expected).abs().max() <= 1
 
     def test_frames(self):
         assert sound.log_mel(torch.randn(400)).shape == (1, 128)

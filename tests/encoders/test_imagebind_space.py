@@ -38,7 +38,7 @@ class TestDescription:
         path = toy.write(tmp_path / "x.safetensors")
         assert space.describe(path, modalities=["audio"]).hub is None
 
-    def test_a_folder_is_told_by_its_file(self, tmp_path):
+    def test_a_folder_means_the_file_in_it(self, tmp_path):
         toy.write(tmp_path / "model.safetensors")
         spec = space.describe(tmp_path, modalities=["image"])
         assert spec.source == str(tmp_path / "model.safetensors")

@@ -12,9 +12,9 @@ PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_chara
 
 
 def test_known_ids():
-    found = clip_bpe.tokenize("a photo of a cat")
-    assert found.dtype == np.int64
-    assert found.tolist() == [49406, 320, 1125, 539, 320, 2368, 49407]
+    actual = clip_bpe.tokenize("a photo of a cat")
+    assert actual.dtype == np.int64
+    assert actual.tolist() == [49406, 320, 1125, 539, 320, 2368, 49407]
 
 
 def test_nothing_is_start_and_end():
@@ -23,16 +23,16 @@ def test_nothing_is_start_and_end():
 
 @pytest.mark.parametrize("words", [74, 75, 76, 500])
 def test_a_long_text_keeps_its_end(words):
-    found = clip_bpe.tokenize("cat " * words).tolist()
-    assert found == [clip_bpe.START, *[2368] * min(words, 75), clip_bpe.END]
-    assert len(found) <= clip_bpe.CONTEXT
+    actual = clip_bpe.tokenize("cat " * words).tolist()
+    assert actual == [clip_bpe.START, *[2368] * min(words, 75), clip_bpe.END]
+    assert len(actual) <= clip_bpe.CONTEXT
 
 
 def test_an_endless_word_is_encoded_soon():
     # Merging a million letters takes hours; what is kept is decided long before.
-    found = clip_bpe.tokenize("xq" * 500_000)
-    assert found.tolist() == clip_bpe.tokenize("xq" * 2000).tolist()
-    assert len(found) == clip_bpe.CONTEXT
+    actual = clip_bpe.tokenize("xq" * 500_000)
+    assert actual.tolist() == clip_bpe.tokenize("xq" * 2000).tolist()
+    assert len(actual) == clip_bpe.CONTEXT
 
 
 @given(PLAIN)
@@ -44,20 +44,20 @@ def test_case_and_spaces_do_not_matter(text):
 @given(st.text())
 def test_ids_are_in_range(text):
     pytest.importorskip("ftfy")
-    found = clip_bpe.tokenize(text)
-    assert found[0] == clip_bpe.START
-    assert found[-1] == clip_bpe.END
-    assert 2 <= len(found) <= clip_bpe.CONTEXT
-    assert found.min() >= 0
+    actual = clip_bpe.tokenize(text)
+    assert actual[0] == clip_bpe.START
+    assert actual[-1] == clip_bpe.END
+    assert 2 <= len(actual) <= clip_bpe.CONTEXT
+    assert actual.min() >= 0
 
 
 @given(PLAIN)
-def test_plain_text_needs_no_mending(text):
+def test_plain_text_needs_no_repair(text):
     ftfy = pytest.importorskip("ftfy")
     assert ftfy.fix_text(text) == text
 
 
-def test_curly_quotes_are_mended():
+def test_curly_quotes_are_straightened():
     pytest.importorskip("ftfy")
     np.testing.assert_array_equal(
         clip_bpe.tokenize("a cat\u2019s \u201cnap\u201d"), clip_bpe.tokenize('a cat\'s "nap"')

@@ -52,13 +52,13 @@ class TestSources:
     @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
     def test_both_formats_give_the_same(self, tmp_path, suffix):
         encoder = open_toy(toy.write(tmp_path / f"x{suffix}"))
-        wanted = ImageBind(toy.SIZES)
-        wanted.load_state_dict({k: v for k, v in toy.state().items() if ".imu." not in k})
+        expected = ImageBind(toy.SIZES)
+        expected.load_state_dict({k: v for k, v in toy.state().items() if ".imu." not in k})
         features = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
-            rows = torch.nn.functional.normalize(wanted("image", features), dim=-1)
-        found = encoder.forward("image", list(features.numpy()))
-        torch.testing.assert_close(torch.from_numpy(found), rows)
+            rows = torch.nn.functional.normalize(expected("image", features), dim=-1)
+        actual = encoder.forward("image", list(features.numpy()))
+        torch.testing.assert_close(torch.from_numpy(actual), rows)
 
     def test_the_format_before_archives(self, tmp_path):
         torch.save(toy.state(), tmp_path / "x.pth", _use_new_zipfile_serialization=False)
@@ -72,7 +72,7 @@ class TestSources:
         toy.write(tmp_path / "imagebind_huge.pth")
         open_toy(tmp_path)
 
-    def test_heads_are_told_by_the_file(self, tmp_path):
+    def test_heads_are_reported_by_the_file(self, tmp_path):
         ADAPTER.load(toy.spec(toy.write(tmp_path / "x.safetensors")))
 
     def test_sixteen_bit_weights_are_widened(self, tmp_path):

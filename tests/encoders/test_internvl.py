@@ -119,7 +119,7 @@ class TestDescription:
         assert tags["text"].endswith("-truncate80-1-bf16")
         assert not [name for name in sys.modules if name.startswith("transformers_modules")]
 
-    def test_its_cost_is_told_by_its_configuration(self, repository):
+    def test_its_cost_follows_from_its_configuration(self, repository):
         path = repository / "config.json"
         config = json.loads(path.read_text())
         config["force_image_size"] = 32
@@ -136,18 +136,18 @@ class TestDescription:
             "num_hidden_layers": 3,
         }
         path.write_text(json.dumps(config))
-        found = dict(registry.resolve_uri(PINNED).flops_per_item)
+        actual = dict(registry.resolve_uri(PINNED).flops_per_item)
         # A layer: 4 matrices of attention, 2 of the perceptron, or 3 where it is gated.
         image, text = 4 * 32**2 + 2 * 32 * 96, 4 * 16**2 + 3 * 16 * 48
         patches, tokens = 4 * 4 + 1, 80
-        assert found["image"] == 2 * 5 * patches * (image + 2 * patches * 32)
-        assert found["text"] == 2 * 3 * tokens * (text + 2 * tokens * 16)
+        assert actual["image"] == 2 * 5 * patches * (image + 2 * patches * 32)
+        assert actual["text"] == 2 * 3 * tokens * (text + 2 * tokens * 16)
 
     def test_what_the_configuration_leaves_out_is_as_published(self, repository):
-        found = dict(registry.resolve_uri(PINNED).flops_per_item)
+        actual = dict(registry.resolve_uri(PINNED).flops_per_item)
         # 32 pixels and patches of 14 here; else InternViT-6B, and LLaMA-7B's shape.
-        assert found["image"] == transformer_flops(layers=48, width=3200, tokens=5)
-        assert found["text"] == pytest.approx(2 * 80 * 6.5e9, rel=0.02)
+        assert actual["image"] == transformer_flops(layers=48, width=3200, tokens=5)
+        assert actual["text"] == pytest.approx(2 * 80 * 6.5e9, rel=0.02)
 
     def test_its_code_is_part_of_what_it_is(self, repository):
         before = registry.resolve_uri(f"hf:{repository}")
@@ -274,7 +274,7 @@ class TestErrors:
             registry.load(registry.resolve_uri(PINNED))
         assert message in str(caught.value)
 
-    def test_what_the_code_prints_is_no_data(self, repository, monkeypatch, capsys):
+    def test_what_the_code_prints_stays_off_stdout(self, repository, monkeypatch, capsys):
         monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         with (repository / "modeling_tinyvl.py").open("a") as stream:
             stream.write("print('FlashAttention is not installed.')\n")

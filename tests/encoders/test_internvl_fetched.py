@@ -37,8 +37,8 @@ def bring(uri, monkeypatch, original, name=""):
     monkeypatch.setattr(fetching, "_hub", lambda space: Hub(original))
     locator = WeightLocator.of_environment()
     needs = registry.requirements(uri)
-    (found,) = fetching.fetch(name or uri, needs, locator, DigestCache())
-    return found
+    (actual,) = fetching.fetch(name or uri, needs, locator, DigestCache())
+    return actual
 
 
 @pytest.fixture
@@ -91,16 +91,16 @@ def test_naming_the_commit_in_a_lab(original, lab, monkeypatch, tmp_path):
 def test_the_commit_alone_is_enough(original, monkeypatch):
     """Fetched by commit, no branch is known: the variable still finds it."""
     monkeypatch.setenv(internvl.TRUST_VARIABLE, f"{REPO}@{COMMIT}")
-    found = bring(f"hf:{REPO}", monkeypatch, original)
-    assert not (found.path.parents[1] / "refs").exists()
+    actual = bring(f"hf:{REPO}", monkeypatch, original)
+    assert not (actual.path.parents[1] / "refs").exists()
     spec = registry.resolve_uri(f"hf:{REPO}")
     registry.check(spec)
     assert spec.source == PINNED
 
 
 def test_a_fetch_without_code_is_repaired(original, monkeypatch):
-    found = bring(PINNED, monkeypatch, original)
-    (found.path / "modeling_tinyvl.py").unlink()
+    actual = bring(PINNED, monkeypatch, original)
+    (actual.path / "modeling_tinyvl.py").unlink()
     with pytest.raises(MissingError, match="not all in its repository") as caught:
         registry.resolve_uri(PINNED)
     assert caught.value.fix == f'molspace spaces fetch "{PINNED}"'

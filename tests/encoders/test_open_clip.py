@@ -234,13 +234,13 @@ class TestDescription:
         np.testing.assert_array_equal(rows, like)
 
     def test_what_has_to_be_fetched(self):
-        (wanted,) = registry.requirements("open_clip:Tiny-16/two_b")
-        assert wanted.repo == "maker/tiny-two"
-        assert wanted.weights[0] == "open_clip_model.safetensors"
-        (wanted,) = registry.requirements("open_clip:hf-hub:maker/whole@v2")
-        assert (wanted.repo, wanted.revision) == ("maker/whole", "v2")
-        (wanted,) = registry.requirements("open_clip:ViT-B-16-SigLIP/webli")
-        assert wanted.repo == "timm/ViT-B-16-SigLIP"
+        (requirement,) = registry.requirements("open_clip:Tiny-16/two_b")
+        assert requirement.repo == "maker/tiny-two"
+        assert requirement.weights[0] == "open_clip_model.safetensors"
+        (requirement,) = registry.requirements("open_clip:hf-hub:maker/whole@v2")
+        assert (requirement.repo, requirement.revision) == ("maker/whole", "v2")
+        (requirement,) = registry.requirements("open_clip:ViT-B-16-SigLIP/webli")
+        assert requirement.repo == "timm/ViT-B-16-SigLIP"
         weights, tower = registry.requirements(
             "open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
         )
@@ -305,7 +305,7 @@ class TestEncoder:
         with pytest.raises(DataError, match="does not embed audio"):
             encoder.embed("audio", [])
 
-    def test_weights_that_are_not_finite_are_told(self, state, tmp_path):
+    def test_weights_that_are_not_finite_are_reported(self, state, tmp_path):
         broken = {k: v.clone() for k, v in state.items()}
         broken["visual.proj"][0, 0] = float("nan")
         path = tmp_path / "nan.safetensors"

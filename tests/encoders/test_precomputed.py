@@ -24,10 +24,10 @@ def test_rows_come_back_normalised_and_in_the_order_asked(tmp_path: Path, suffix
     x = rows()
     ids = ["f", "e", "d", "c", "b", "a", "a b"]
     write(tmp_path, "audio", x, suffix, ids)
-    found = embed(tmp_path, "audio", ["a b", "f", "c", "c"])
-    assert found.dtype == np.float32
+    actual = embed(tmp_path, "audio", ["a b", "f", "c", "c"])
+    assert actual.dtype == np.float32
     # float32 division and norm: a few units in the last place of values below 1.
-    np.testing.assert_allclose(found, unit(x)[[6, 0, 3, 3]], atol=3e-7)
+    np.testing.assert_allclose(actual, unit(x)[[6, 0, 3, 3]], atol=3e-7)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -43,7 +43,7 @@ def test_without_ids_items_are_row_numbers(tmp_path: Path, suffix: str) -> None:
             embed(tmp_path, "text", ["0", bad])
 
 
-def test_without_ids_a_row_number_is_no_name_for_other_contents(tmp_path: Path) -> None:
+def test_without_ids_a_row_number_does_not_name_other_contents(tmp_path: Path) -> None:
     write(tmp_path, "text", rows(), FORMATS[0])
     encoder = load(resolve(tmp_path))
     # Line 1 of some file, or prompt 1 of a task: not row 1 of this table.

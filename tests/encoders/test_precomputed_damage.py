@@ -59,7 +59,7 @@ def test_arrays_that_are_no_tables(tmp_path: Path, suffix: str, x: np.ndarray, w
         ({"embeddings": [[1.0]]}, "no column 'embedding'"),
     ],
 )
-def test_parquet_that_is_no_table_of_embeddings(
+def test_parquet_that_is_not_a_table_of_embeddings(
     tmp_path: Path, table: dict[str, object], words: str
 ) -> None:
     if "wide" in words or table == {"embedding": [[], []]}:

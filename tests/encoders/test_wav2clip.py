@@ -46,8 +46,8 @@ def test_sounds_embed_as_in_the_package(weights, samples):
         expected = theirs(torch.from_numpy(heard)[None]).numpy()
     model = wav2clip.build("x", weights, checkpoint())
     with torch.inference_mode():
-        found = model(torch.from_numpy(wav2clip.features(clip))[None]).numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)  # values reach 5
+        actual = model(torch.from_numpy(wav2clip.features(clip))[None]).numpy()
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)  # values reach 5
 
 
 def test_a_spectrogram_is_standardised():
@@ -82,7 +82,7 @@ def test_more_than_a_minute_is_cut_to_its_middle():
     np.testing.assert_array_equal(wav2clip.features(clip), wav2clip.features(middle))
 
 
-def test_what_is_no_sound_is_told():
+def test_what_is_not_a_sound_is_reported():
     with pytest.raises(MediaError):
         wav2clip.features("a string")
 
@@ -158,14 +158,14 @@ def test_it_embeds_all_three(spec, clip_folder, tmp_path):
         encoder.embed("video", [item(None, "video")])
 
 
-def test_a_clip_of_another_width_is_told(weights, tmp_path):
+def test_a_clip_of_another_width_is_reported(weights, tmp_path):
     pytest.importorskip("transformers")
     save_clip(tmp_path)
     with pytest.raises(DimensionMismatch, match="is not the model"):
         ADAPTER.resolve(f"wav2clip:{weights}?clip=hf:{tmp_path}")
 
 
-def test_changed_weights_are_told(spec, clip_folder, tmp_path):
+def test_changed_weights_are_reported(spec, clip_folder, tmp_path):
     path = tmp_path / "Wav2CLIP.pt"
     torch.save(checkpoint(), path)
     spec = ADAPTER.resolve(f"wav2clip:{path}?clip=hf:{clip_folder}")

@@ -100,8 +100,8 @@ def test_what_models_are_saved_as_is_read(zipped, tmp_path):
         "half": torch.zeros(3, dtype=torch.bfloat16),
     }
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    found = read_tensors(path)
-    assert all(torch.equal(found[name], value) for name, value in state.items())
+    actual = read_tensors(path)
+    assert all(torch.equal(actual[name], value) for name, value in state.items())
 
 
 def test_every_prefix_of_a_checkpoint_is_refused_in_words(tmp_path):
@@ -115,7 +115,7 @@ def test_every_prefix_of_a_checkpoint_is_refused_in_words(tmp_path):
                 read_tensors(path)
 
 
-def test_a_plain_pickle_is_no_checkpoint(tmp_path):
+def test_a_plain_pickle_is_not_a_checkpoint(tmp_path):
     path = tmp_path / "x.pt"
     path.write_bytes(pickle.dumps({"a": [1, 2]}, protocol=2))
     with pytest.raises(DataError):

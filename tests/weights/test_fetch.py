@@ -27,12 +27,12 @@ class Handler(BaseHTTPRequestHandler):
     asked: ClassVar[list] = []
 
     def do_GET(self):
-        wanted = self.headers.get("Range")
-        self.asked.append(wanted)
+        byte_range = self.headers.get("Range")
+        self.asked.append(byte_range)
         if "gone" in self.path:
             self.send_error(404, "not here")
             return
-        start = int(wanted[6:-1]) if wanted and self.ranges else 0
+        start = int(byte_range[6:-1]) if byte_range and self.ranges else 0
         known = self.headers.get("If-Range")
         if known and self.checks and known not in self.tags.values():
             start = 0
@@ -79,22 +79,22 @@ def file(server, name="model.bin", **changes):
 
 
 def test_a_file_is_downloaded_checked_and_found_again(server, tmp_path):
-    wanted = file(server, sha256=SHA, size_bytes=len(BYTES), licence="MIT")
+    requirement = file(server, sha256=SHA, size_bytes=len(BYTES), licence="MIT")
     reported = []
     for was_there in (False, True):
-        (found,) = fetch(
+        (fetched,) = fetch(
             "My Space",
-            [wanted],
+            [requirement],
             locator(tmp_path),
             DigestCache(),
             on_progress=lambda *progress: reported.append(progress),
         )
-        assert found.path == tmp_path / "weights" / "my-space" / "model.bin"
-        assert found.path.read_bytes() == BYTES
-        assert (found.was_there, found.licence, found.sha256) == (was_there, "MIT", SHA)
+        assert fetched.path == tmp_path / "weights" / "my-space" / "model.bin"
+        assert fetched.path.read_bytes() == BYTES
+        assert (fetched.was_there, fetched.licence, fetched.sha256) == (was_there, "MIT", SHA)
     assert reported[-1] == ("model.bin", len(BYTES), len(BYTES))
     assert len(Handler.asked) == 1
-    assert [p.name for p in found.path.parent.iterdir()] == ["model.bin"]
+    assert [p.name for p in fetched.path.parent.iterdir()] == ["model.bin"]
 
 
 def test_a_stopped_download_goes_on(server, tmp_path, monkeypatch):
@@ -241,9 +241,9 @@ def test_what_the_server_does_not_have(server, tmp_path):
 
 
 def test_no_server(tmp_path):
-    wanted = WeightsFile("m.bin", url="http://127.0.0.1:9/m.bin")
+    requirement = WeightsFile("m.bin", url="http://127.0.0.1:9/m.bin")
     with pytest.raises(MissingError, match="cannot download"):
-        download(wanted, tmp_path / "m.bin", lambda *_: None)
+        download(requirement, tmp_path / "m.bin", lambda *_: None)
 
 
 def test_a_place_that_cannot_be_written(server, tmp_path):
@@ -254,17 +254,17 @@ def test_a_place_that_cannot_be_written(server, tmp_path):
 
 def test_offline_mode_is_honoured_but_what_is_there_is_used(server, tmp_path):
     offline = locator(tmp_path, offline="MOLSPACE_OFFLINE=1")
-    for wanted in (file(server), WeightsRepo("org/repo", weights=("*.safetensors",))):
+    for requirement in (file(server), WeightsRepo("org/repo", weights=("*.safetensors",))):
         with pytest.raises(MissingError) as caught:
-            fetch("S", [wanted], offline, DigestCache())
+            fetch("S", [requirement], offline, DigestCache())
         assert "MOLSPACE_OFFLINE=1" in caught.value.why
     assert Handler.asked == []
     (tmp_path / "weights" / "s").mkdir(parents=True)
     (tmp_path / "weights" / "s" / "model.bin").write_bytes(BYTES)
-    (found,) = fetch("S", [file(server)], offline, DigestCache())
-    assert found.was_there
+    (fetched,) = fetch("S", [file(server)], offline, DigestCache())
+    assert fetched.was_there
 
 
-def test_a_file_that_is_nowhere_to_be_had(tmp_path):
+def test_a_file_that_nothing_offers(tmp_path):
     with pytest.raises(MissingError, match="no weights for space 'S'"):
         fetch("S", [WeightsFile("x.bin")], locator(tmp_path), DigestCache())

@@ -46,13 +46,13 @@ class Hub:
 def test_a_repository_comes_by_the_hubs_own_library(tmp_path, monkeypatch):
     hub = Hub(["config.json", "model.safetensors", "pytorch_model.bin", "flax.msgpack"])
     monkeypatch.setattr(module, "_hub", lambda space: hub)
-    wanted = WeightsRepo(
+    requirement = WeightsRepo(
         "org/repo", "v1", ("*.json",), ("*.safetensors", "*.bin"), licence="Apache-2.0"
     )
-    (found,) = fetch("S", [wanted], locator(tmp_path), DigestCache())
-    assert not found.was_there
+    (fetched,) = fetch("S", [requirement], locator(tmp_path), DigestCache())
+    assert not fetched.was_there
     assert hub.calls == [("org/repo", "v1", ["*.json", "*.safetensors"])]
-    assert found.licence == "Apache-2.0"
+    assert fetched.licence == "Apache-2.0"
 
 
 CARD = b"---\nlicense: cc-by-nc-4.0\n---\n"
@@ -61,12 +61,12 @@ CARD = b"---\nlicense: cc-by-nc-4.0\n---\n"
 def test_the_licence_of_a_repository_is_read_from_its_card(tmp_path, monkeypatch):
     hub = Hub(["config.json", "README.md", "model.safetensors"], {"README.md": CARD})
     monkeypatch.setattr(module, "_hub", lambda space: hub)
-    wanted = WeightsRepo("org/repo", files=("*.json", "README.md"), weights=("*.safetensors",))
+    requirement = WeightsRepo("org/repo", files=("*.json", "README.md"), weights=("*.safetensors",))
     for was_there in (False, True):
-        (found,) = fetch("S", [wanted], locator(tmp_path), DigestCache())
-        assert (found.was_there, found.licence) == (was_there, "cc-by-nc-4.0")
-    (found,) = fetch("S", [replace(wanted, licence="MIT")], locator(tmp_path), DigestCache())
-    assert found.licence == "MIT"
+        (fetched,) = fetch("S", [requirement], locator(tmp_path), DigestCache())
+        assert (fetched.was_there, fetched.licence) == (was_there, "cc-by-nc-4.0")
+    (fetched,) = fetch("S", [replace(requirement, licence="MIT")], locator(tmp_path), DigestCache())
+    assert fetched.licence == "MIT"
 
 
 INDEX = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
@@ -93,15 +93,15 @@ def test_what_a_stopped_or_an_older_fetch_left_out_is_brought(tmp_path, monkeypa
     }
     hub = Hub(list(files), files)
     monkeypatch.setattr(module, "_hub", lambda space: hub)
-    (wanted,) = registry.requirements("hf:org/repo")
-    (first,) = fetch("S", [wanted], locator(tmp_path), DigestCache())
-    assert fetch("S", [wanted], locator(tmp_path), DigestCache())[0].was_there
+    (requirement,) = registry.requirements("hf:org/repo")
+    (first,) = fetch("S", [requirement], locator(tmp_path), DigestCache())
+    assert fetch("S", [requirement], locator(tmp_path), DigestCache())[0].was_there
     (first.path / gone).unlink()
-    assert not fetch("S", [wanted], locator(tmp_path), DigestCache())[0].was_there
+    assert not fetch("S", [requirement], locator(tmp_path), DigestCache())[0].was_there
     assert (first.path / gone).is_file()
     # What was not asked for is not missed.
     (first.path / "net.py").unlink()
-    asked = replace(wanted, files=("*.json",))
+    asked = replace(requirement, files=("*.json",))
     assert fetch("S", [asked], locator(tmp_path), DigestCache())[0].was_there
 
 
@@ -110,8 +110,8 @@ def test_code_is_brought_at_the_commit_that_is_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_hub", lambda space: hub)
     monkeypatch.setenv("MOLSPACE_TRUST_REMOTE_CODE", f"org/other@{'a' * 40} org/repo@{'b' * 40}")
     for revision in ("", "v1"):
-        wanted = WeightsRepo("org/repo", revision, weights=("*.safetensors",))
-        fetch("S", [wanted], locator(tmp_path), DigestCache())
+        requirement = WeightsRepo("org/repo", revision, weights=("*.safetensors",))
+        fetch("S", [requirement], locator(tmp_path), DigestCache())
     assert [revision for _, revision, _ in hub.calls] == ["b" * 40, "v1"]
 
 
@@ -131,13 +131,16 @@ def test_a_repository_without_usable_weights(tmp_path, monkeypatch):
         fetch("S", [WeightsRepo("org/repo", weights=("*.bin",))], locator(tmp_path), DigestCache())
 
 
-def test_what_the_hub_raises_is_told(tmp_path, monkeypatch):
+def test_what_the_hub_raises_is_reported(tmp_path, monkeypatch):
     def refuse(*args, **options):
         raise RuntimeError("401 Client Error\nmore")
 
     hub = SimpleNamespace(list_repo_files=refuse, snapshot_download=refuse)
     monkeypatch.setattr(module, "_hub", lambda space: hub)
-    for wanted in (WeightsRepo("org/repo", weights=("*.bin",)), WeightsFile("m", repo="org/repo")):
+    for requirement in (
+        WeightsRepo("org/repo", weights=("*.bin",)),
+        WeightsFile("m", repo="org/repo"),
+    ):
         with pytest.raises(MissingError) as caught:
-            fetch("S", [wanted], locator(tmp_path), DigestCache())
+            fetch("S", [requirement], locator(tmp_path), DigestCache())
         assert caught.value.why == "RuntimeError: 401 Client Error"

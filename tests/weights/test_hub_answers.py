@@ -85,7 +85,7 @@ def library(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sha", "commit_hash", "etag"])
-def test_what_the_library_hears_is_checked_before_it_files(library, name):
+def test_what_the_library_receives_is_checked_before_it_is_filed(library, name):
     says, downloads, api = library
     setattr(says, name, "../../../tmp/x")
     with checked_answers("r"), pytest.raises(DataError, match="cannot be used"):
@@ -114,8 +114,8 @@ def test_the_real_library_has_what_is_checked():
     pytest.importorskip("huggingface_hub")
     from reactions.weights.hub_answers import _functions
 
-    found = {name for holder, name in _functions() if hasattr(holder, name)}
-    assert {"get_hf_file_metadata", "repo_info"} <= found
+    actual = {name for holder, name in _functions() if hasattr(holder, name)}
+    assert {"get_hf_file_metadata", "repo_info"} <= actual
 
 
 @pytest.mark.parametrize("name", ["../../x.json", "/tmp/x.json", "a\\..\\x.json"])
@@ -128,9 +128,9 @@ def test_a_hostile_listing_is_refused_before_anything_is_brought(tmp_path, monke
         snapshot_download=reached,
     )
     monkeypatch.setattr(fetching, "_hub", lambda space: hub)
-    wanted = WeightsRepo("org/repo", files=("*.json",), weights=("*.safetensors",))
+    requirement = WeightsRepo("org/repo", files=("*.json",), weights=("*.safetensors",))
     with pytest.raises(DataError, match="cannot be used"):
-        fetching.fetch("S", [wanted], WeightLocator(hub=tmp_path), DigestCache())
+        fetching.fetch("S", [requirement], WeightLocator(hub=tmp_path), DigestCache())
 
 
 # --- redirects ---

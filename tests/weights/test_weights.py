@@ -108,7 +108,7 @@ def test_missing_weights_say_where_was_looked_why_and_what_to_do(locator, tmp_pa
     assert caught.value.exit_code == 3
 
 
-def test_a_file_cut_short_is_told(locator, tmp_path):
+def test_a_file_cut_short_is_reported(locator, tmp_path):
     put(tmp_path / "cache" / "x" / "a.pt", b"12345")
     assert find_file("X", WeightsFile("a.pt", size_bytes=5), locator).name == "a.pt"
     with pytest.raises(DataError, match="5 of 9 bytes"):
@@ -147,8 +147,8 @@ def test_snapshots_are_found_by_branch_tag_and_commit(tmp_path):
 def test_snapshots_lie_where_the_hubs_own_package_puts_them(tmp_path):
     hub_package = pytest.importorskip("huggingface_hub")
     snapshot = put_snapshot(tmp_path, "org/name", "config.json")
-    found = hub_package.snapshot_download("org/name", cache_dir=tmp_path, local_files_only=True)
-    assert Path(found) == snapshot == hub.hub_snapshot("org/name", "", tmp_path)
+    actual = hub_package.snapshot_download("org/name", cache_dir=tmp_path, local_files_only=True)
+    assert Path(actual) == snapshot == hub.hub_snapshot("org/name", "", tmp_path)
 
 
 def test_folders_of_repositories(locator, tmp_path):
@@ -171,12 +171,12 @@ def test_folders_of_repositories(locator, tmp_path):
 def test_the_environment_says_where_to_look(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLSPACE_WEIGHTS", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    found = WeightLocator.of_environment({"X": tmp_path})
-    assert found.overrides == {"X": tmp_path}
+    actual = WeightLocator.of_environment({"X": tmp_path})
+    assert actual.overrides == {"X": tmp_path}
     own = tmp_path / "xdg" / "molspace" / "weights"
-    assert found.folders == (tmp_path / "a", tmp_path / "b", own)
-    assert found.own_folder("Open CLIP:B/32") == own / "open-clip-b-32"
-    assert found.hub == tmp_path / "xdg" / "huggingface" / "hub"
+    assert actual.folders == (tmp_path / "a", tmp_path / "b", own)
+    assert actual.own_folder("Open CLIP:B/32") == own / "open-clip-b-32"
+    assert actual.hub == tmp_path / "xdg" / "huggingface" / "hub"
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     assert WeightLocator.of_environment().hub == tmp_path / "home" / "hub"
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -1,4 +1,4 @@
-"""What CLAP hears: ten seconds at 48 kHz, or four views of a longer sound.
+"""The input of CLAP's audio tower: ten seconds at 48 kHz, or four views of a longer sound.
 
 The published code crops longer sounds at random, so that one clip gets many embeddings. Here
 every position is fixed: the middle, or the middles of three thirds.
@@ -101,7 +101,7 @@ def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
 
     Returns:
         (views, frames, mels) float32 in dB: one view, or four for a sound that a fused
-        model hears as longer: all of it shrunk, then crops from its first, middle and last
+        model treats as longer: all of it shrunk, then crops from its first, middle and last
         third.
 
     Raises:

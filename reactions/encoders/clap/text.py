@@ -1,4 +1,4 @@
-"""What CLAP reads: RoBERTa's byte-pair tokens, at most 77 of them.
+"""The input of CLAP's text tower: RoBERTa's byte-pair tokens, at most 77 of them.
 
 The tokenizer's files lie beside a checkpoint or in the hub's cache on this machine.
 """

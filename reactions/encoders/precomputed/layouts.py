@@ -74,7 +74,7 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
 
     Raises:
         DataError: it holds nothing, or a modality in two ways, or something whose modality
-            cannot be told.
+            is not clear.
     """
     sets: dict[Modality, EmbeddingSet] = {}
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())

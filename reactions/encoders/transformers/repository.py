@@ -115,7 +115,7 @@ class Repository:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a folder of someone's own: nothing can be fetched into it."""
+        """Whether it is a folder of the user's: nothing can be fetched into it."""
         return Path(self.uri.partition(":")[2]).is_absolute()
 
     @cached_property
