@@ -61,7 +61,7 @@ class Modality:
     suffixes: tuple[str, ...] = ()
     undecoded: tuple[UndecodedKind, ...] = ()
     inline: bool = False
-    form: str = "a value"
+    form: str = "a string, an array or a Waveform"
     decode: Callable[[BinaryIO, str], Any] | None = None
     buffered: bool = True
     proves_whole: Callable[[BinaryIO, str], bool] = lambda stream, path: False

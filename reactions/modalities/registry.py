@@ -222,11 +222,12 @@ def content_digest(item: Item, digests: DigestCache) -> str:
         return value.tag or f"file:{bytes_digest(value.read())}"
     if isinstance(value, bytes):
         return f"file:{bytes_digest(value)}"
-    if tag := get(item.modality).digest(value):
+    modality = get(item.modality)
+    if tag := modality.digest(value):
         return tag
     raise DataError(
         f"cannot use a value of type {type(value).__name__} as {item.modality}",
-        fix="give a path, a string, an (h, w, 3) uint8 array or a Waveform",
+        fix=f"give {modality.takes}",
         id=item.id,
     )
 

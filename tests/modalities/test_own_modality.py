@@ -166,8 +166,9 @@ def test_without_the_package_only_its_name_is_left(site, lab):
     assert (modality.decode, modality.suffixes) == (None, ())
     with pytest.raises(UsageError, match="cannot tell which files hold palette"):
         load_lab(str(lab)).corpus("palette")
-    with pytest.raises(DataError, match="cannot use a value of type object as palette"):
+    with pytest.raises(DataError, match="cannot use a value of type object as palette") as caught:
         registry.content_digest(Item("x", "palette", object()), None)
+    assert caught.value.fix == "give a path or a string, an array or a Waveform"
 
 
 @pytest.mark.parametrize(
