@@ -24,10 +24,10 @@ from reactions.store.reuse import reuse_rows
 
 _LOOK_EVERY_S = 0.05
 _LOOK_EVERY_MOST_S = 0.5
-"""How often to look for what other processes make: ever less often while nothing changes."""
+"""How often to look for what other processes make; less often while nothing changes."""
 
 _PATIENCE_S = 1.0
-"""Another process verifies what is there, or joins shards: soon over, unless it takes longer."""
+"""How long another process may verify or join shards before it is reported as waited for."""
 
 _ENTRY = "entry"
 
@@ -38,11 +38,11 @@ class Job:
     A step that is not made by rows is claimed whole, by a lock. One that is made by rows is
     claimed shard by shard, so that processes share it:
 
-    - The entry's lock is shared by all that take part. Who comes first holds it alone for a
-      moment, to verify what a killed run left and to take over rows made for other corpora.
+    - The entry's lock is shared by all processes that take part. The first holds it alone for
+      a moment, to verify what a killed run left and to take over rows made for other corpora.
     - Each shard has a lock of its own, held while it is made. Finished shards are on the disk.
-    - The claim of the last shard is kept until the one to join all of them is taken, so only
-      one process does that: others wait for a shard that is claimed before they try.
+    - The process that finishes the last shard joins them. It keeps the claim of that shard until
+      it has the claim to join, and others first wait for every shard that they saw claimed.
 
     The locks are the kernel's: those of a process that died are free at once. All methods
     are called in one thread.
@@ -132,7 +132,7 @@ class Job:
 
     def lacking(self) -> list[Rows]:
         """Return the shards that are neither finished nor in progress here."""
-        if None in self._claims:  # they are being joined here, and then go
+        if None in self._claims:  # they are being joined here, and then removed
             return []
         finished = self._partial.finished
         self._rows_stored = sum(b - a for a, b in finished if (a, b) not in self._claims)
@@ -144,7 +144,7 @@ class Job:
             self._elsewhere.add(rows)
             return False
         self._elsewhere.discard(rows)
-        # In this order: shards go once the entry is there.
+        # In this order: shards are removed once the entry is there.
         if rows not in self._partial.missing() or self._store.has(self.step.key):
             self._claims.pop(rows).close()
             return False
@@ -158,7 +158,7 @@ class Job:
             return True
         if self._claims or self.lacking():
             return False
-        for rows in sorted(self._elsewhere):  # whoever made the last one joins them
+        for rows in sorted(self._elsewhere):  # the process that made the last one joins them
             if not self._claim(rows):
                 return False
             self._claims.pop(rows).close()
@@ -208,7 +208,7 @@ class Job:
 
         Args:
             rows: of the work.
-            is_whole: False where shards could not be joined, for some have to be made again.
+            is_whole: False where shards could not be joined: some have to be made again.
 
         Raises:
             StepError: what was stored is gone already.
@@ -274,7 +274,7 @@ class Job:
 
     def _report_rows(self) -> None:
         done = self._rows_stored + sum(self._rows_made.values())
-        if done > self._rows_reported:  # shards go when they have been joined
+        if done > self._rows_reported:  # shards are removed when they have been joined
             self._rows_reported = done
             self._events(StepProgress(*self._name, done, self.step.n_rows or 0, self._unit))
 

@@ -67,14 +67,14 @@ class Worker:
     # --- what the dispatcher asks for ------------------------------------------------
 
     def perform(self, work: Work, report: Report) -> bool:
-        """Do a unit of work: what it makes is in the store afterwards.
+        """Do a unit of work; what it makes is then in the store.
 
         Args:
             work: what to do.
             report: called with its progress.
 
         Returns:
-            False when shards could not be joined, for some were missing or damaged.
+            False when shards could not be joined: some were missing or damaged.
 
         Raises:
             Stopped: the run ends early.

@@ -295,8 +295,8 @@ def locked(
     Args:
         path: made when missing, removed by the last process that holds it.
         on_busy: called with the holder's process id, if known, when another holds it.
-        shared: hold it beside others that share it; who comes first holds it alone until it
-            calls ``Lock.share``.
+        shared: hold it beside others that share it; the first to take it holds it alone until
+            it calls ``Lock.share``.
 
     Yields:
         The lock (also where locks do not work), or None when another process has it.
@@ -320,7 +320,7 @@ def locked(
                 try:
                     yield lock
                 finally:
-                    # Removed while held: who opened it meanwhile finds another file at the name.
+                    # Removed while held: a process that opened it before looks at the name again.
                     if lock.is_last():
                         with suppress(OSError):
                             path.unlink()

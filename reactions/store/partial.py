@@ -14,7 +14,7 @@ from reactions.core.errors import StepError
 from reactions.core.hashing import canonical
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
-from reactions.store.files import link, publish, temporary_folder, write_json
+from reactions.store.files import disk_errors, link, publish, temporary_folder, write_json
 from reactions.store.manifest import ArrayRecord, Manifest, ShardFile, write_arrays
 
 SHARD_JSON = "shard.json"
@@ -138,7 +138,7 @@ class Partial:
         """Link all shards into ``folder`` and return the manifest of the whole entry.
 
         Raises:
-            Incomplete: a shard is missing, or not what its record says.
+            Incomplete: a shard is missing or damaged.
             StepError: the shards do not fit each other.
             OSError: one cannot be linked.
         """
@@ -175,7 +175,7 @@ class Partial:
     def _ranges(self) -> list[Range]:
         """Return the rows of all shards on disk, usable or not, ascending."""
         ranges: list[Range] = []
-        with suppress(FileNotFoundError):
+        with disk_errors(self._temp.parent, "read"), suppress(FileNotFoundError):
             for name in os.listdir(self._folder):  # noqa: PTH208  (a thousand names, often)
                 first, _, last = name.partition("-")
                 if first.isdecimal() and last.isdecimal():

@@ -121,7 +121,7 @@ def test_the_others_finish_what_a_killed_process_began(store, start):
     assert list(store.verify()) == []
 
 
-def test_who_has_nothing_to_do_says_whom_it_waits_for(store):
+def test_a_process_with_nothing_to_do_says_which_one_it_waits_for(store):
     """The first shard is made here; a process that has the other one is waited for."""
     step, seen, elsewhere = by_rows([], 4, 2), [], ExitStack()
     other = Store(store.root)
@@ -347,7 +347,7 @@ def test_a_shard_as_earlier_versions_left_it_is_resumed(store):
     assert rows.to_array().ravel().tolist() == [0, 1, 2, 3]
 
 
-def test_what_a_killed_run_left_damaged_is_found_by_who_comes_first(store):
+def test_what_a_killed_run_left_damaged_is_found_by_the_first_process(store):
     """Its bytes are hashed once, before anything is added; not by those who join in later."""
     ran, seen, step = [], [], by_rows([], 6, 2)
     shards = store.partial(step)

@@ -303,3 +303,10 @@ def test_unreadable_stores_say_so(store, monkeypatch):
     with pytest.raises(StoreError, match="cannot read the store") as caught:
         store.lookup(step().key)
     assert "permission denied" in caught.value.why
+
+
+def test_shards_that_cannot_be_listed_are_a_store_error(store, monkeypatch):
+    shards = store.partial(step(n_rows=8, shard_rows=4))
+    monkeypatch.setattr(os, "listdir", _failing(os.listdir, errno.EIO, 0))
+    with pytest.raises(StoreError, match="cannot read the store"):
+        shards.missing()

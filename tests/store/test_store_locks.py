@@ -23,7 +23,7 @@ def left(store):
     return sorted(path.name for path in (store.root / "locks").iterdir())
 
 
-def test_who_comes_first_holds_a_shared_lock_alone_until_it_shares_it(store):
+def test_the_first_holds_a_shared_lock_alone_until_it_shares_it(store):
     with ExitStack() as first, ExitStack() as second:
         lock = first.enter_context(store.lock(KEY, shared=True))
         assert lock.is_alone
@@ -91,7 +91,7 @@ def test_what_is_shared_is_in_use_for_gc(store):
     assert store.gc().debris == (shards,)
 
 
-def test_without_locks_everybody_holds_them(store, monkeypatch):
+def test_without_locks_all_hold_them(store, monkeypatch):
     monkeypatch.setattr(files, "_fcntl", None)
     with store.lock(KEY, shared=True) as lock:
         assert lock.is_alone
