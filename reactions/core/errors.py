@@ -182,7 +182,7 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> list[str
         return "".join(c for c in text.casefold() if c.isalnum())
 
     folded: dict[str, list[str]] = {}
-    for candidate in known:
+    for candidate in dict.fromkeys(known):
         folded.setdefault(fold(candidate), []).append(candidate)
     if fold(name) in folded:  # only case or punctuation is off: nothing else is meant
         return folded[fold(name)][:limit]
@@ -192,7 +192,7 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> list[str
 
 def suggestion(name: str, known: Iterable[str], *, see: str = "") -> str:
     """Return a ``fix`` line: the nearest known names, and where to see all of them."""
-    known = list(known)
+    known = list(dict.fromkeys(known))
     near = did_you_mean(name, known)
     parts = []
     if near:

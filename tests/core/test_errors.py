@@ -135,6 +135,8 @@ def test_suggestion_names_near_ones_or_all():
     assert suggestion("audoi", known) == "did you mean 'audio'?"
     assert suggestion("zzz", ["text", "audio"]) == "one of: audio, text"
     assert suggestion("zzz", []) == ""
+    assert suggestion("colum", ["column", "id", "column"]) == "did you mean 'column'?"
+    assert suggestion("zzz", ["text", "audio", "text"]) == "one of: audio, text"
     assert (
         suggestion("audoi", ["audio"], see="molspace spaces")
         == "did you mean 'audio'?  (all: molspace spaces)"
