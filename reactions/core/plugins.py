@@ -49,6 +49,22 @@ def load_plugin(point: EntryPoint, what: str) -> Any:
         ) from error
 
 
+def unusable_plugin(point: EntryPoint, what: str, why: str) -> UsageError:
+    """Return the error for what an entry point names and molspace cannot use.
+
+    Args:
+        point: from ``plugins``.
+        what: "the executor", "the adapter".
+        why: what is wrong with it.
+    """
+    return UsageError(
+        f"cannot use {what} '{point.name}'",
+        why=f"{package_of(point)}, {point.value}: {why}",
+        fix="fix or uninstall the package that provides it",
+        name=point.name,
+    )
+
+
 def refuse_namesakes(
     name: str, points: Iterable[EntryPoint], what: str, *, is_built_in: bool
 ) -> None:

@@ -23,9 +23,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from reactions.core.errors import MissingError
+from reactions.core.errors import MissingError, UsageError
 from reactions.core.file_digests import DigestCache
-from reactions.core.plugins import load_plugin, plugins
+from reactions.core.plugins import load_plugin, plugins, refuse_namesakes, unusable_plugin
 from reactions.core.types import Encoder, SpaceSpec
 from reactions.encoders.base import Adapter, SpaceRequest
 from reactions.weights.locate import WeightLocator
@@ -87,6 +87,7 @@ def adapter_for_uris(scheme: str) -> Adapter[Any] | None:
 
     Raises:
         MissingError: it cannot be imported.
+        UsageError: it is not an adapter, or several packages have one of this name.
     """
     resolve = _registered(URIS_GROUP, scheme)
     if resolve is not None and not _is_adapter(resolve):
@@ -100,6 +101,7 @@ def adapter_for_spaces(name: str) -> Adapter[Any] | None:
 
     Raises:
         MissingError: it cannot be imported.
+        UsageError: it is not an adapter, or several packages have one of this name.
     """
     registered = _registered(SPACES_GROUP, name)
     return None if registered is None else as_adapter(registered)
@@ -109,7 +111,7 @@ def schemes() -> list[str]:
     """Return the schemes of the URIs that packages understand; those that can be imported."""
     names = {point.name for point in plugins(URIS_GROUP)}
     for name in space_adapters():
-        with suppress(MissingError):
+        with suppress(MissingError, UsageError):
             if name not in names and adapter_for_uris(name) is not None:
                 names.add(name)
     return sorted(names)
@@ -122,8 +124,15 @@ def space_adapters() -> list[str]:
 
 def _registered(group: str, name: str) -> Any:
     """Return what a package registers under a name; None where none does."""
-    points = {point.name: point for point in plugins(group)}
-    return load_plugin(points[name], "the adapter") if name in points else None
+    points = [point for point in plugins(group) if point.name == name]
+    if not points:
+        return None
+    refuse_namesakes(name, points, "adapters", is_built_in=False)
+    registered = load_plugin(points[0], "the adapter")
+    if not callable(registered):
+        why = f"it is of type {type(registered).__name__}, and neither an Adapter nor a function"
+        raise unusable_plugin(points[0], "the adapter", why)
+    return registered
 
 
 def _is_adapter(registered: Any) -> bool:

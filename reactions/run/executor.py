@@ -14,15 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from reactions.core.errors import UsageError, suggestion
-from reactions.core.plugins import load_plugin, plugins, refuse_namesakes
+from reactions.core.errors import MolspaceError, UsageError, suggestion
+from reactions.core.plugins import load_plugin, plugins, refuse_namesakes, unusable_plugin
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
 from reactions.run.events import EventSink, ignore
 from reactions.run.worker import LoadEncoder
 from reactions.store import Store
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 DEFAULT = "local"
 GROUP = "molspace.executors"
@@ -103,19 +106,39 @@ def make_executor(
     """Return an executor by its name; see ``ExecutorFactory`` for the arguments.
 
     Raises:
-        UsageError: there is no such executor, or ``device`` cannot mean anything.
+        UsageError: there is no such executor, what a package calls so makes none, or ``device``
+            cannot mean anything.
         MissingError: the package that has it cannot be imported.
     """
     check_executor(name)
+    options: dict[str, Any] = {
+        "device": device,
+        "load_encoder": load_encoder,
+        "check_space": check_space,
+        "events": events,
+    }
     factory = _FACTORIES.get(name)
+    if factory is None:
+        points = [point for point in plugins(GROUP) if point.name == name]
+        refuse_namesakes(name, points, "executors", is_built_in=False)
+        return _of_package(points[0], store, options)
     if isinstance(factory, str):
         module, _, attribute = factory.partition(":")
         factory = getattr(import_module(module), attribute)
-    elif factory is None:
-        points = [point for point in plugins(GROUP) if point.name == name]
-        refuse_namesakes(name, points, "executors", is_built_in=False)
-        factory = load_plugin(points[0], "the executor")
-    executor: Executor = factory(
-        store, device=device, load_encoder=load_encoder, check_space=check_space, events=events
-    )
+    executor: Executor = factory(store, **options)
+    return executor
+
+
+def _of_package(point: EntryPoint, store: Store, options: Mapping[str, Any]) -> Executor:
+    factory = load_plugin(point, "the executor")
+    try:
+        executor: Executor = factory(store, **options)
+    except MolspaceError:
+        raise
+    except Exception as error:  # it is somebody else's code: any error may come of it
+        why = f"{type(error).__name__}: " + " ".join(str(error).split())
+        raise unusable_plugin(point, "the executor", why) from error
+    if not callable(getattr(executor, "run", None)):
+        why = f"it makes objects of type {type(executor).__name__}, which have no method run"
+        raise unusable_plugin(point, "the executor", why)
     return executor

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from reactions.core.errors import DataError, MissingError
+from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.core.paths import cache_root
 from reactions.core.types import SpaceSpec
@@ -171,6 +171,30 @@ def test_modules_with_functions_are_given_what_they_ask_for(
     registry.check(spec)
     assert registry.requirements("some:thing") == ()
     assert registry.load(spec, "cpu") == ("encoder", spec, "cpu")
+
+
+def test_odd_entry_points_and_names_of_two_packages_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points = [
+        EntryPoint("odd", "reactions.encoders.plugins:SPACES_GROUP", plugins.SPACES_GROUP),
+        EntryPoint("two", "a:X", plugins.SPACES_GROUP),
+        EntryPoint("two", "b:X", plugins.SPACES_GROUP),
+    ]
+    monkeypatch.setattr(
+        plugins, "plugins", lambda group: [point for point in points if point.group == group]
+    )
+    for act in (
+        lambda name: registry.resolve_uri(f"{name}:3"),
+        lambda name: registry.load(replace(SPEC, adapter=name)),
+    ):
+        with pytest.raises(UsageError, match="cannot use the adapter 'odd'") as caught:
+            act("odd")
+        assert "of type str, and neither an Adapter nor a function" in caught.value.why
+        with pytest.raises(UsageError, match="several adapters are called 'two'"):
+            act("two")
+    with pytest.raises(MissingError, match="starts with none of"):  # the others are listed
+        registry.resolve_uri("nothing:3")
 
 
 def test_a_loader_alone_understands_no_uris(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,30 @@ def test_one_that_cannot_be_imported_or_that_two_packages_have(store, monkeypatc
         make_executor("two", store, load_encoder=no_encoder)
 
 
+def fails(store, **options):
+    raise ValueError("no nodes are left")
+
+
+def makes_nothing(store, **options):
+    return None
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("reactions.run.executor:GROUP", "TypeError: 'str' object is not callable"),
+        (f"{__name__}:fails", "ValueError: no nodes are left"),
+        (f"{__name__}:makes_nothing", "it makes objects of type NoneType, which have no method"),
+    ],
+)
+def test_what_a_package_gives_in_place_of_one_is_refused(store, monkeypatch, place, why):
+    install(monkeypatch, ("odd", place))
+    with pytest.raises(UsageError, match="cannot use the executor 'odd'") as caught:
+        make_executor("odd", store, load_encoder=no_encoder)
+    assert why in caught.value.why
+    assert place in caught.value.why
+
+
 @pytest.mark.parametrize(
     ("name", "fix"), [("Locla", "did you mean 'local'?"), ("cluster", "one of: local")]
 )
