@@ -198,11 +198,11 @@ def _check_type(position: int, modality: Modality, value: Any) -> None:
         if isinstance(value, str) and not value.strip():
             raise UsageError(f"{modality} {position} is empty", position=position)
         return
-    given = type(value).__name__
+    got = type(value).__name__
     if isinstance(value, np.ndarray):
-        given = f"an array of shape {value.shape}, {value.dtype}"
+        got = f"an array of shape {value.shape}, {value.dtype}"
     raise UsageError(
-        f"{modality} {position} is {given}",
+        f"{modality} {position} is {got}",
         why=f"{modality} takes {record.takes}",
         position=position,
     )

@@ -69,8 +69,8 @@ def start_items(flops_per_item: float) -> int:
     """
     if flops_per_item <= 0:
         return UNKNOWN_ITEMS
-    wanted = int(min(MOST_ITEMS, max(LEAST_ITEMS, START_FLOPS / flops_per_item)))
-    return 1 << (wanted.bit_length() - 1)
+    n_items = int(min(MOST_ITEMS, max(LEAST_ITEMS, START_FLOPS / flops_per_item)))
+    return 1 << (n_items.bit_length() - 1)
 
 
 def double_fits(peak_bytes: int, free_bytes: int) -> bool:

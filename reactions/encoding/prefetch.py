@@ -65,7 +65,7 @@ def ahead(
     weigh: Callable[[_R], int],
     brief_s: float = BRIEF_S,
 ) -> Generator[list[_R]]:
-    """Do tasks in threads, ahead of whoever takes their results.
+    """Do tasks in threads, before their results are taken.
 
     A single thread works at a time until results prove to take longer than ``brief_s`` of a
     core, or ten times that of waiting: for brief ones threads would mostly fight over the

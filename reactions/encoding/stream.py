@@ -145,7 +145,7 @@ class Stream:
         return self._sizes[modality]
 
     def prepared(self, items: Iterable[Item]) -> Generator[list[Entry]]:
-        """Prepare items, ahead of whoever takes them; close the iterator to stop the threads.
+        """Prepare items before they are taken; close the iterator to stop the threads.
 
         Args:
             items: see ``encode``.

@@ -38,7 +38,7 @@ def most_restrictive(licences: Iterable[str]) -> str:
     Not for commercial use binds more than no derivatives, that more than share alike. Of
     equals the first is returned.
     """
-    return max((one for one in licences if is_known(one)), key=_restriction, default="")
+    return max((licence for licence in licences if is_known(licence)), key=_restriction, default="")
 
 
 def hub_id(licence: str) -> str:

@@ -113,7 +113,7 @@ def _spaces(bundle: Bundle) -> str:
 def _licences(bundle: Bundle) -> str:
     specs = bundle.record["spaces"]
     binding = most_restrictive(str(spec["licence"]) for spec in specs)
-    lines = ["Whoever uses this product uses the spaces above, and is bound by all their terms."]
+    lines = ["Using this product means using the spaces above, under the terms of all of them."]
     if binding:
         holders = [spec["name"] for spec in specs if spec["licence"] == binding]
         lines.append(f"The most restrictive is **{_cell(binding)}** ({_listed(holders)}).")
@@ -125,7 +125,7 @@ def _licences(bundle: Bundle) -> str:
     unknown = [spec["name"] for spec in specs if not is_known(str(spec["licence"]))]
     if unknown:
         lines.append(
-            f"The terms of {_listed(unknown)} are not known here: ask whoever published the "
+            f"The terms of {_listed(unknown)} are not known here: ask the publishers of the "
             "weights before you use them."
         )
     return " ".join(lines)

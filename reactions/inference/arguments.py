@@ -27,10 +27,10 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
     for text in inputs:
         if text == "-" or not text.strip() or text.lstrip().startswith("{"):
             continue
-        found = file_of_lines(text, base)
-        if isinstance(found, Path):
+        path_or_reason = file_of_lines(text, base)
+        if isinstance(path_or_reason, Path):
             continue
-        if reason := found or _reason(text, base):
+        if reason := path_or_reason or _reason(text, base):
             refused.append((text, reason))
     if refused:
         text, reason = refused[0]

@@ -67,14 +67,14 @@ def choose_items(
         )
         if (first := next(entries, None)) is not None:
             return chain([first], entries), 0
-    found = [item for item in samples() if item.modality in modalities]
-    if not found:
+    chosen = [item for item in samples() if item.modality in modalities]
+    if not chosen:
         raise UsageError(
             "no input",
             why=f"{why}; this lab has no sample items that the space embeds",
             fix='molspace infer "a dog barks" photo.png   or   molspace infer < queries.jsonl',
         )
-    return found, len(found)
+    return chosen, len(chosen)
 
 
 def reading_never_waits(
@@ -131,19 +131,19 @@ def read_inputs(
                 )
         elif literal:
             yield _argument(text, position, base, modalities, by_id, literal=True)
-        elif isinstance(found := file_of_lines(text, base), Path):
+        elif isinstance(path_or_reason := file_of_lines(text, base), Path):
             try:
-                stream = found.open("rb")
+                stream = path_or_reason.open("rb")
             except OSError as error:
                 raise _unreadable(f"'{text}'", error) from error
             with stream:
                 # A pipe, as of <(command), has no folder of its own.
-                folder = found.parent if found.is_file() else base
+                folder = path_or_reason.parent if path_or_reason.is_file() else base
                 yield from read_stream(
                     stream, base=folder, modalities=modalities, name=f"'{text}'", by_id=by_id
                 )
-        elif found:
-            yield Problem(position, text, found, is_path=True)
+        elif path_or_reason:
+            yield Problem(position, text, path_or_reason, is_path=True)
         else:
             yield _argument(text, position, base, modalities, by_id)
 
@@ -212,10 +212,10 @@ def _argument(
         lines = [*[""] * (position - 1), text]
         return next(read_items(lines, base=base, modalities=modalities, by_id=by_id))
     entries = read_items([text], base=base, modalities=modalities, literal=literal)
-    found = next(entries, None)
-    if found is None:
+    entry = next(entries, None)
+    if entry is None:
         return Problem(position, str(position), "an empty text")
-    return replace(found, id=text)  # which is not an id of its own: see Item
+    return replace(entry, id=text)  # which is not an id of its own: see Item
 
 
 def _unreadable(name: str, error: OSError) -> DataError:

@@ -42,7 +42,7 @@ def embed_stream(
         embedder: loads encoders when an item first needs them.
         items: from ``read_inputs``, ``read_stream``, or anywhere; ids may repeat.
         batch_items: at most so many are embedded together.
-        on_problem: told of each item that is left out, in order; ``line_number`` is 0
+        on_problem: called for each item that is left out, in order; ``line_number`` is 0
             where the item was read but could not be embedded.
         read_ahead: whether items are read and decoded while earlier ones are embedded. Otherwise
             no item is read before a window is full and embedded: right where reading may wait.

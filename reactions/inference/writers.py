@@ -132,7 +132,7 @@ class _Lines(Writer):
         try:
             self._stream.write(json_lines(items, rows, self._lab))
             self._stream.flush()
-        except BrokenPipeError:  # no failure: whoever reads has enough
+        except BrokenPipeError:  # not a failure: the reader has enough
             raise
         except OSError as error:
             raise StoreError(

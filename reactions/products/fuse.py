@@ -128,7 +128,7 @@ def embed_product(
         stop: row after the last; all of them by default.
         chunk_rows: rows at once; ``CHUNK_ROWS`` by default.
         device: where to compute.
-        on_rows: told how many of how many rows are done.
+        on_rows: called with how many rows are done, and of how many.
 
     Returns:
         (stop - start, space.dim) float32, unit-norm rows.

@@ -43,12 +43,12 @@ def sweep(data_root: Path, folders: tuple[Path, ...], *, dry_run: bool) -> tuple
     if not dry_run:
         for place in places:
             restore_all(place)
-    found = [*_pointers(data_root), *_outputs(data_root)]
+    paths = [*_pointers(data_root), *_outputs(data_root)]
     for place in places:
-        found += [*_outputs(place), *_staging(place, own=place == bundles)]
+        paths += [*_outputs(place), *_staging(place, own=place == bundles)]
     size_bytes = 0
     removed = []
-    for path in dict.fromkeys(found):
+    for path in dict.fromkeys(paths):
         with suppress(OSError):  # gone meanwhile, or not ours to remove: then it stays
             freed = size_of(path) if path.is_dir() else path.lstat().st_size
             if not dry_run:

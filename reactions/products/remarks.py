@@ -48,10 +48,10 @@ def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
             f"{worse['mean']:+.1f} [{worse['low']:+.1f}, {worse['high']:+.1f}]{chance}"
         )
     if better:
-        found = rows["better factors"]
+        row = rows["better factors"]
         yield (
             f"{'  fix' if worse else f'note: {name}'}: {options(better)} gives R@1 "
-            f"{found['R@1']:.1f}, R@10 {found['R@10']:.1f}, at eval and infer, without training"
+            f"{row['R@1']:.1f}, R@10 {row['R@10']:.1f}, at eval and infer, without training"
         )
     elif worse:
         yield "  fix: no factor that was tried gains a point; try other spaces, or more rows"

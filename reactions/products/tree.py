@@ -51,8 +51,8 @@ class Adjustment:
         Raises:
             UsageError: the factors given do not fit the shared modalities.
         """
-        given = self.lambda_ if op == "dr" else self.sigma
-        chosen = given.get(expert.label, given.get(""))
+        by_expert = self.lambda_ if op == "dr" else self.sigma
+        chosen = by_expert.get(expert.label, by_expert.get(""))
         shared = shared_modalities(fusion.base, expert.space)
         if chosen is None:
             return dict(expert.factors)
@@ -87,26 +87,26 @@ def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> di
         missing = [m for m in shared if m not in factors]
         if missing:
             raise UsageError(f"{option}: no factor for {', '.join(missing)}")
-        found = {m: float(factors[m]) for m in shared}
+        by_modality = {m: float(factors[m]) for m in shared}
     elif isinstance(factors, tuple | list):  # Python callers write either
         if len(factors) == 1:
-            found = dict.fromkeys(shared, float(factors[0]))
+            by_modality = dict.fromkeys(shared, float(factors[0]))
         elif len(factors) == len(shared):
-            found = dict(zip(shared, map(float, factors), strict=True))
+            by_modality = dict(zip(shared, map(float, factors), strict=True))
         else:
             raise UsageError(
                 f"{option}: {len(factors)} factors for {len(shared)} shared modalities",
                 fix=f"give one number, or one for each of {', '.join(shared)} in this order",
             )
     else:
-        found = dict.fromkeys(shared, float(factors))
-    for modality, value in found.items():
+        by_modality = dict.fromkeys(shared, float(factors))
+    for modality, value in by_modality.items():
         if not is_factor(value):
             raise UsageError(
                 f"{option}: the factor {value:g} for {modality} is outside 0 to 1",
                 why="it is the expert's share of a weighted average",
             )
-    return found
+    return by_modality
 
 
 def coefficients(
@@ -146,22 +146,22 @@ def embedded_by(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> frozens
     """Return the modalities a space embeds with the experts that are kept."""
     if not isinstance(space, Fusion) or adjustment.experts is None:
         return frozenset(space.modalities)
-    found = embedded_by(space.base, adjustment)
+    modalities = embedded_by(space.base, adjustment)
     for expert in space.experts:
         if adjustment.keeps(expert):
-            found |= embedded_by(expert.space, adjustment)
-    return found
+            modalities |= embedded_by(expert.space, adjustment)
+    return modalities
 
 
 def needed_leaves(
     space: Space, modality: Modality, adjustment: Adjustment = NO_ADJUSTMENT
 ) -> tuple[Leaf, ...]:
     """Return the leaves with a share in one modality, in order of first appearance."""
-    found: dict[Leaf, None] = {}
+    needed: dict[Leaf, None] = {}
 
     def walk(node: Space) -> None:
         if isinstance(node, Leaf):
-            found[node] = None
+            needed[node] = None
         elif isinstance(node, Fusion):
             base, shares = coefficients(node, modality, adjustment)
             if base > 0:
@@ -171,7 +171,7 @@ def needed_leaves(
                     walk(expert.space)
 
     walk(space)
-    return tuple(found)
+    return tuple(needed)
 
 
 def nodes(space: Space) -> Iterator[tuple[str, Space]]:
@@ -260,16 +260,16 @@ def effective_factors(
 
     An expert that takes part twice is told apart by its turn: ``"sigma CLAP_m (2)"``.
     """
-    found: dict[str, dict[Modality, float]] = {}
+    by_name: dict[str, dict[Modality, float]] = {}
     for fusion, i in mixtures(space):
         expert = fusion.experts[i]
         if adjustment.keeps(expert) and expert.factors:  # none where nothing is shared
             name = f"{'lambda' if fusion.op == 'dr' else 'sigma'} {expert.label}"
-            again = sum(known == name or known.startswith(f"{name} (") for known in found)
-            found[f"{name} ({again + 1})" if again else name] = adjustment.factors(
+            again = sum(known == name or known.startswith(f"{name} (") for known in by_name)
+            by_name[f"{name} ({again + 1})" if again else name] = adjustment.factors(
                 fusion.op, fusion, expert
             )
-    return found
+    return by_name
 
 
 # --- JSON ----------------------------------------------------------------------------

@@ -142,16 +142,16 @@ def current_bundle(lab: OfLab | None = None, *, naming: str = _NAMING) -> Curren
     root = data_root()
     for above in (folder, *folder.parents):
         keys = (lab.key, _ANY_LAB) if lab else None
-        if found := _newest(root, above, keys):
-            whose = f", lab: {found.lab}" if found.lab else ""
-            reason = f"the last one made in {found.folder}{whose}"
-            if not _is_bundle(found.directory):
+        if pointer := _newest(root, above, keys):
+            whose = f", lab: {pointer.lab}" if pointer.lab else ""
+            reason = f"the last one made in {pointer.folder}{whose}"
+            if not _is_bundle(pointer.directory):
                 raise MissingError(
-                    f"the current bundle is gone: {found.directory}",
+                    f"the current bundle is gone: {pointer.directory}",
                     why=f"it was {reason}",
                     fix=_fix(naming),
                 )
-            return Current(found.directory, reason, above == folder)
+            return Current(pointer.directory, reason, above == folder)
     if legacy := _legacy(root, lab, naming):
         return legacy
     raise _none(root, folder, lab, naming)
@@ -165,10 +165,10 @@ def _place(root: Path, folder: Path, lab_key: str) -> Path:
 def _newest(root: Path, folder: Path, keys: tuple[str, ...] | None) -> _Pointer | None:
     """Return the newest pointer of a folder; keys of None are those of all labs."""
     if keys is None:
-        found = [pointer for pointer in _all(root) if pointer.folder == folder]
+        pointers = [pointer for pointer in _all(root) if pointer.folder == folder]
     else:
-        found = [p for key in keys if (p := _read(_place(root, folder, key)))]
-    return max(found, key=lambda pointer: pointer.time_ns, default=None)
+        pointers = [p for key in keys if (p := _read(_place(root, folder, key)))]
+    return max(pointers, key=lambda pointer: pointer.time_ns, default=None)
 
 
 def _all(root: Path) -> Iterator[_Pointer]:
@@ -218,13 +218,13 @@ def _legacy(root: Path, lab: OfLab | None, naming: str) -> Current | None:
 
 def _none(root: Path, folder: Path, lab: OfLab | None, naming: str) -> MissingError:
     """Say which bundles there are, of other labs or in other folders."""
-    found = sorted(_all(root), key=lambda pointer: pointer.time_ns, reverse=True)
-    found = [pointer for pointer in found if _is_bundle(pointer.directory)]
-    near = [pointer for pointer in found if pointer.folder in (folder, *folder.parents)]
+    pointers = sorted(_all(root), key=lambda pointer: pointer.time_ns, reverse=True)
+    pointers = [pointer for pointer in pointers if _is_bundle(pointer.directory)]
+    near = [pointer for pointer in pointers if pointer.folder in (folder, *folder.parents)]
     whose = f" of lab '{lab.name}'" if lab and near else ""
     why, fix = "", _fix(naming)
-    if near or found:
-        other = (near or found)[0]
+    if near or pointers:
+        other = (near or pointers)[0]
         label = f" (lab: {other.lab})" if other.lab else ""
         why = f"the last one was made in {other.folder}{label}: {other.directory}"
         option = f"--lab {other.lab}   or   " if near else ""
@@ -233,7 +233,7 @@ def _none(root: Path, folder: Path, lab: OfLab | None, naming: str) -> MissingEr
         f"there is no current bundle{whose} here",
         why=why,
         fix=fix,
-        bundles=[str(pointer.directory) for pointer in found[:20]],
+        bundles=[str(pointer.directory) for pointer in pointers[:20]],
     )
 
 

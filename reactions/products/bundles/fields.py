@@ -34,9 +34,9 @@ def load_means(path: Path, space: Space, device: str) -> dict[tuple[Leaf, Modali
         BundleError: one is misshapen, not finite, or longer than 1; a centred leaf has none.
     """
     centred = [leaf for leaf in leaves(space) if leaf.spec.centre]
-    found: dict[tuple[Leaf, Modality], Tensor] = {}
+    means: dict[tuple[Leaf, Modality], Tensor] = {}
     if not centred:
-        return found
+        return means
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -52,13 +52,13 @@ def load_means(path: Path, space: Space, device: str) -> dict[tuple[Leaf, Modali
                         # A NaN is not within any bound.
                         if mean.shape != (leaf.dim,) or not length <= 1 + _NORM_SLACK:
                             raise BundleError(f"{path}: tensor {name} is not a mean of embeddings")
-                        found[leaf, modality] = mean.float().to(device)
+                        means[leaf, modality] = mean.float().to(device)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"cannot read {path}", why=str(error)) from None
     for leaf in centred:
-        if not any((leaf, modality) in found for modality in leaf.modalities):
+        if not any((leaf, modality) in means for modality in leaf.modalities):
             raise BundleError(f"{path} lacks the means of space '{leaf.label}', which is centred")
-    return found
+    return means
 
 
 def mean_sizes(space: Space) -> dict[str, int]:
@@ -90,10 +90,10 @@ def check_fields(record: Mapping[str, Any]) -> None:
     for count in record.get("rows", ()):
         _texts(count, "modality", "corpus")
         _counts(count, "rows", "held_out")
-    for one in record.get("projectors", ()):
-        _texts(one, "pair", "subset")
-        _counts(one, "rows", "hidden_dim", "batch_size", "epochs")
-        for name in one["chosen"]:
+    for projector in record.get("projectors", ()):
+        _texts(projector, "pair", "subset")
+        _counts(projector, "rows", "hidden_dim", "batch_size", "epochs")
+        for name in projector["chosen"]:
             _text(name)
     report = record.get("quality")
     if report is None:
@@ -141,8 +141,8 @@ def _check_cross(entry: Mapping[str, Any]) -> None:
         _check_factors(better)
 
 
-def _check_factors(given: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    for option, experts in given.items():
+def _check_factors(by_option: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    for option, experts in by_option.items():
         if option not in ("sigma", "lambda"):
             raise ValueError(f"{option!r} is not a factor")
         for factors in experts.values():
