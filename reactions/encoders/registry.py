@@ -156,7 +156,7 @@ def _imported(name: str, place: str) -> Adapter[Any]:
         raise MissingError(
             f"cannot load the adapter '{name}'",
             why=" ".join(str(error).split()),
-            fix="install what it needs (README, 'Install')",
+            fix="install what it needs (docs/install.md)",
             adapter=name,
         ) from error
 

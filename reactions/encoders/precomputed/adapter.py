@@ -153,7 +153,7 @@ def _refuse_given_ids(spec: SpaceSpec, modality: Modality, items: Sequence[Item]
             f"no id to look {modality} up by in space '{spec.name}'",
             why="its embeddings lie in a folder and are found by ids alone, "
             'which the input has to give: {"id": "...", "modality": "' + modality + '"}',
-            fix="give ids (README, 'Your own embeddings'), or a space that has an encoder",
+            fix="give ids (docs/own-data.md), or a space that has an encoder",
             space=spec.name,
             modality=modality,
             id=stranger.id,
