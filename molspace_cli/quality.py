@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from reactions.products.remarks import options, remarks
 
-__all__ = ["Table", "aligned", "remarks", "row_line", "tables"]
+__all__ = ["QualityTable", "aligned", "remarks", "row_line", "tables"]
 
 
-class Table(NamedTuple):
+class QualityTable(NamedTuple):
     """A table of a report.
 
     Attributes:
@@ -34,10 +34,10 @@ def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def tables(report: Mapping[str, Any]) -> Iterator[Table]:
+def tables(report: Mapping[str, Any]) -> Iterator[QualityTable]:
     """Yield the tables of a quality report."""
     found = report["found_again"]
-    yield Table(
+    yield QualityTable(
         "held-out items, projected and looked for among those of the other space (%, there / back)",
         ("projected", "into", "modality", "n", "R@1", "R@10"),
         [
@@ -51,7 +51,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         ],
     )
     for cross in report["cross"]:
-        yield Table(
+        yield QualityTable(
             f"{'-'.join(cross['modalities'])}, {cross['n']:,} held-out pairs "
             "(%, mean of both directions)",
             ("by", "R@1", "R@10"),
@@ -72,7 +72,7 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"no training: cosines {shares}{bare}"
 
 
-def aligned(table: Table) -> Iterator[str]:
+def aligned(table: QualityTable) -> Iterator[str]:
     """Yield a table's lines for stderr in a pipe: a title, and columns as wide as they must be."""
     yield table.title
     lines = [table.columns, *table.rows]

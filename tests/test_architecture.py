@@ -188,3 +188,23 @@ def test_a_cached_result_needs_no_torch():
     loaded = loaded_by("\n".join(f"import {module}" for module in light))
     assert set(light) <= loaded
     assert "torch" not in loaded
+
+
+def test_no_file_is_longer_than_400_lines():
+    files = [*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    counts = {str(path.relative_to(ROOT)): len(path.read_bytes().splitlines()) for path in files}
+    assert {name: n for name, n in counts.items() if n > 400} == {}
+
+
+def test_words_that_mean_many_things_name_one_class_each(trees):
+    places = {}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module_of(path))
+    assert {word: places.get(word, []) for word in ("Head", "Layout", "Table", "Task")} == {
+        "Head": ["reactions.ops.projector"],
+        "Layout": ["reactions.eval.published"],
+        "Table": [],
+        "Task": ["reactions.eval.task"],
+    }

@@ -29,7 +29,7 @@ from reactions.core.local_files import exists, is_dir, is_file
 from reactions.core.types import Space
 from reactions.dsl.check import check
 from reactions.dsl.parser import parse
-from reactions.exchange.published_heads import Head, batch_norm, linear, read_head
+from reactions.exchange.published_heads import PublishedHead, batch_norm, linear, read_head
 from reactions.labs.lab import Lab
 from reactions.products.bundles.bundle import (
     Bundle,
@@ -279,7 +279,7 @@ def import_freebind(
     products, left_out = find_products(folder, name)
     for remark in left_out:
         on_notice(remark)
-    heads: dict[str, Mapping[str, Head]] = {}
+    heads: dict[str, Mapping[str, PublishedHead]] = {}
     made = []
     for product in products:
         on_notice(f"{product.name}: {product.expression}")
@@ -304,7 +304,7 @@ def import_freebind(
     ]
 
 
-def _read_mixture(folder: Path, part: str) -> Iterator[tuple[str, Head]]:
+def _read_mixture(folder: Path, part: str) -> Iterator[tuple[str, PublishedHead]]:
     paths = {subset: folder / part / subset / FILE for subset in SUBSETS}
     missing = [f"{subset}/{FILE}" for subset, path in paths.items() if not is_file(path)]
     if missing:
@@ -320,7 +320,7 @@ def _read_mixture(folder: Path, part: str) -> Iterator[tuple[str, Head]]:
 
 
 def _assemble(
-    product: Product, heads: Mapping[str, Mapping[str, Head]], lab: Lab, folder: Path
+    product: Product, heads: Mapping[str, Mapping[str, PublishedHead]], lab: Lab, folder: Path
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
     """Return the record and the tensors of a bundle."""
     for name in ("ImageBind", "InternVL", "CLAP_m", "CLAP_g"):
@@ -355,7 +355,7 @@ def _assemble(
     return record, tensors
 
 
-def _check_widths(part: str, heads: Mapping[str, Head], space: Space, index: int) -> None:
+def _check_widths(part: str, heads: Mapping[str, PublishedHead], space: Space, index: int) -> None:
     """Check that every projector leads from one space of the lab into the other."""
     fusion, i = list(mixtures(space))[index]
     ends = (fusion.base, fusion.experts[i].space)

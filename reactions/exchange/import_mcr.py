@@ -26,7 +26,13 @@ from reactions.core.types import Expert, Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl.check import check
 from reactions.dsl.parser import parse
 from reactions.dsl.values import quoted
-from reactions.exchange.published_heads import Head, Layout, batch_norm, linear, read_head
+from reactions.exchange.published_heads import (
+    PublishedHead,
+    TensorLayout,
+    batch_norm,
+    linear,
+    read_head,
+)
 from reactions.labs.lab import Lab
 from reactions.products.bundles.bundle import Bundle, describe, load_bundle, write_bundle
 from reactions.products.bundles.current import default_directory
@@ -47,7 +53,7 @@ _SUBSET = "TVA"
 """Neither method has a mixture: one projector was trained on all pseudo-pairs."""
 
 
-def _mlp(name: str, n_in: str, hidden: str, n_out: str) -> Layout:
+def _mlp(name: str, n_in: str, hidden: str, n_out: str) -> TensorLayout:
     return {
         **linear(f"{name}.net1.0", n_in, hidden),
         **batch_norm(f"{name}.net1.1", hidden),
@@ -56,7 +62,7 @@ def _mlp(name: str, n_in: str, hidden: str, n_out: str) -> Layout:
     }
 
 
-LAYOUTS: Mapping[str, Layout] = {
+LAYOUTS: Mapping[str, TensorLayout] = {
     "cmcr": {
         **_mlp("Head_A", "expert", "hidden of Head_A", "new"),
         **_mlp("Head_B", "base", "hidden of Head_B", "new"),
@@ -171,7 +177,7 @@ def _find(recipe: str, path: Path) -> Path:
     )
 
 
-def _read(recipe: str, path: Path) -> Head:
+def _read(recipe: str, path: Path) -> PublishedHead:
     try:
         head = read_head(path, LAYOUTS[recipe], _NAMES[recipe])
     except DataError as error:
@@ -207,7 +213,7 @@ def _through_new_space(space: Space, dim: int, weights_digest: str) -> Fusion:
     return Fusion("cr", displaced, space.experts)
 
 
-def _check_widths(head: Head, space: Space) -> None:
+def _check_widths(head: PublishedHead, space: Space) -> None:
     assert isinstance(space, Fusion)
     base, expert = space.base, space.experts[0].space
     if "new" in head.widths and isinstance(base, Fusion):
@@ -225,7 +231,7 @@ def _check_widths(head: Head, space: Space) -> None:
             )
 
 
-def _tensors(recipe: str, head: Head) -> dict[str, NDArray[np.float32]]:
+def _tensors(recipe: str, head: PublishedHead) -> dict[str, NDArray[np.float32]]:
     """Return the tensors by the bundle's names: C-MCR's base comes before its expert."""
     order = ("Head_B", "Head_A") if recipe == "cmcr" else ("Head",)
     return {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Layout = Mapping[str, tuple[int | str, ...]]
+TensorLayout = Mapping[str, tuple[int | str, ...]]
 """Tensor name to shape: numbers, and names of widths that the file itself decides."""
 
 _COUNTER = "num_batches_tracked"
@@ -25,7 +25,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Head:
+class PublishedHead:
     """A projector as published.
 
     Attributes:
@@ -42,18 +42,18 @@ class Head:
     tensors: Mapping[str, NDArray[np.float32]] = field(repr=False)
 
 
-def linear(name: str, n_in: int | str, n_out: int | str) -> Layout:
+def linear(name: str, n_in: int | str, n_out: int | str) -> TensorLayout:
     """Return the layout of a linear layer."""
     return {f"{name}.weight": (n_out, n_in), f"{name}.bias": (n_out,)}
 
 
-def batch_norm(name: str, width: int | str) -> Layout:
+def batch_norm(name: str, width: int | str) -> TensorLayout:
     """Return the layout of a batch normalisation."""
     vectors = ("weight", "bias", "running_mean", "running_var")
     return {**{f"{name}.{key}": (width,) for key in vectors}, f"{name}.{_COUNTER}": ()}
 
 
-def read_head(path: Path, layout: Layout, kind: str) -> Head:
+def read_head(path: Path, layout: TensorLayout, kind: str) -> PublishedHead:
     """Read a projector file and check everything in it.
 
     Args:
@@ -78,11 +78,11 @@ def read_head(path: Path, layout: Layout, kind: str) -> Head:
             _check_values(path, name, stored[name], kind)
             # Copied: the file must not stay mapped, or be needed, once it is read.
             tensors[name] = stored[name].float().contiguous().numpy().copy()
-    return Head(path, file_digest(path), widths, tensors)
+    return PublishedHead(path, file_digest(path), widths, tensors)
 
 
 def _check_shapes(
-    path: Path, stored: Mapping[str, Tensor], layout: Layout, kind: str
+    path: Path, stored: Mapping[str, Tensor], layout: TensorLayout, kind: str
 ) -> dict[str, int]:
     """Return the widths that the tensors agree on."""
     widths: dict[str, int] = {}

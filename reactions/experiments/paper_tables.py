@@ -93,7 +93,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PaperTable:
     """A table of the paper.
 
     Attributes:
@@ -131,8 +131,8 @@ def _figures(text: str) -> dict[str, tuple[float | None, ...]]:
     }
 
 
-TABLES: Mapping[str, Table] = {
-    "table3": Table(
+TABLES: Mapping[str, PaperTable] = {
+    "table3": PaperTable(
         3,
         "zero-shot classification",
         (
@@ -159,7 +159,7 @@ TABLES: Mapping[str, Table] = {
             InternVL_IB†++ Ver.  | 87.70 19.23 81.42
         """),
     ),
-    "table4": Table(
+    "table4": PaperTable(
         4,
         "zero-shot retrieval",
         tuple(

@@ -21,7 +21,7 @@ from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.experiments.findings import SETTINGS
-from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, Column, Row, Table
+from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, Column, PaperTable, Row
 from reactions.planning.plan import Plan, ReactionPlan, joined
 from reactions.products.refusals import refuse_unsupported
 from reactions.products.tree import Factors
@@ -87,7 +87,7 @@ class MeasuredTable:
         notes: how the figures must be read.
     """
 
-    table: Table
+    table: PaperTable
     lab: str
     seed: int
     items: Mapping[str, TaskItems]
@@ -174,7 +174,7 @@ class MeasuredTable:
 
 
 def measure(
-    table: Table,
+    table: PaperTable,
     session: Session,
     rows: Sequence[Row] = ROWS,
     *,
@@ -305,7 +305,7 @@ def _factors(given: Mapping[str, Factors]) -> list[float] | None:
     return [float(value) for value in factors] if isinstance(factors, tuple) else None
 
 
-def _notes(table: Table, session: Session, lab: str) -> tuple[str, ...]:
+def _notes(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
     """Say what keeps ours from being the paper's figure, as far as it is known beforehand."""
     notes = []
     if re.search(r"(?<!\w)mini(?!\w)", lab):

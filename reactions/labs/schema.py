@@ -24,7 +24,7 @@ from reactions.labs.section import Factor, Section, check_table, for_editors
 # --- [lab], [reaction], [factors] --------------------------------------------------------
 
 
-class Head(Section):
+class LabHeader(Section):
     """The lab itself."""
 
     name: str | None = Field(None, description="Its name; the file's or folder's by default.")
@@ -152,7 +152,7 @@ class LabFile(Section):
 
     model_config = ConfigDict(json_schema_extra=_own_tasks)
 
-    lab: Head = _table()
+    lab: LabHeader = _table()
     reaction: Reaction = _table()
     factors: DefaultFactors = _table()
     spaces: Annotated[dict[str, Space], BeforeValidator(check_table)] = Field(

@@ -18,7 +18,7 @@ from typing import Any
 from reactions.core.hashing import digest
 from reactions.core.types import Digest
 from reactions.store.files import replace_text
-from reactions.store.layout import MANIFEST_JSON, Layout, children
+from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
 from reactions.store.manifest import Manifest
 from reactions.store.partial import SHARD_JSON
 
@@ -45,7 +45,7 @@ class Index:
         layout: of the store.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StoreLayout) -> None:
         self._layout = layout
 
     def add(self, key: Digest, kind: str, preimage: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ MANIFEST_JSON = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class StoreLayout:
     """Paths under a store's root."""
 
     root: Path
@@ -83,7 +83,7 @@ class Layout:
         return self.locks / f"{key}.{part}.lock" if part else self.locks / f"{key}.lock"
 
 
-def check_format(layout: Layout) -> bool:
+def check_format(layout: StoreLayout) -> bool:
     """Refuse a store of another version.
 
     Returns:

@@ -16,7 +16,7 @@ from reactions.core.types import Digest
 from reactions.store import leases
 from reactions.store.files import is_idle, locked, try_lock
 from reactions.store.index import Index
-from reactions.store.layout import MANIFEST_JSON, Layout, children
+from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
 from reactions.store.manifest import Manifest
 
 # A maker takes its lock at once; an hour is generous. Where locks do not work, a day.
@@ -82,14 +82,14 @@ class Freed:
     in_use: tuple[EntryInfo, ...] = ()
 
 
-def manifests(layout: Layout) -> Iterator[tuple[Manifest, Path]]:
+def manifests(layout: StoreLayout) -> Iterator[tuple[Manifest, Path]]:
     """Yield the manifest and folder of every readable entry, in order of keys."""
     for folder in layout.entry_folders():
         with suppress(OSError, ValueError):
             yield Manifest.read(folder / MANIFEST_JSON), folder
 
 
-def entries(layout: Layout) -> Iterator[EntryInfo]:
+def entries(layout: StoreLayout) -> Iterator[EntryInfo]:
     """Yield every readable entry, in order of keys."""
     for manifest, folder in manifests(layout):
         path = folder / MANIFEST_JSON
@@ -105,7 +105,7 @@ def entries(layout: Layout) -> Iterator[EntryInfo]:
             )
 
 
-def verify(layout: Layout) -> Iterator[Problem]:
+def verify(layout: StoreLayout) -> Iterator[Problem]:
     """Yield what is wrong with the entries, hashing every file."""
     for folder in layout.entry_folders():
         label = ""
@@ -124,7 +124,7 @@ def verify(layout: Layout) -> Iterator[Problem]:
             yield from [Problem(folder.name, label, what, folder) for what in problems]
 
 
-def sweep(layout: Layout) -> list[Path]:
+def sweep(layout: StoreLayout) -> list[Path]:
     """Remove temporary folders that no living process holds, and return them."""
     stale = [path for path in children(layout.tmp) if _is_debris(path)]
     for path in stale:
@@ -133,7 +133,7 @@ def sweep(layout: Layout) -> list[Path]:
 
 
 def gc(
-    layout: Layout,
+    layout: StoreLayout,
     keep: set[Digest] | None,
     older_than_s: float | None,
     max_bytes: int | None,
@@ -177,7 +177,7 @@ def _chosen(
     return chosen
 
 
-def _remove_entry(layout: Layout, key: Digest, dry_run: bool) -> bool | None:
+def _remove_entry(layout: StoreLayout, key: Digest, dry_run: bool) -> bool | None:
     """Remove an entry unless a living process uses it.
 
     Returns:
@@ -203,7 +203,7 @@ def _remove_entry(layout: Layout, key: Digest, dry_run: bool) -> bool | None:
 
 
 def _debris(
-    layout: Layout, keep: set[Digest] | None, older_than_s: float | None, dry_run: bool
+    layout: StoreLayout, keep: set[Digest] | None, older_than_s: float | None, dry_run: bool
 ) -> tuple[list[Path], int]:
     """Remove what no run will use again; return the folders and files, and their bytes."""
     size_bytes = 0
@@ -235,7 +235,7 @@ def _debris(
     return removed, size_bytes
 
 
-def _left_over_files(layout: Layout, dry_run: bool) -> Iterator[Path]:
+def _left_over_files(layout: StoreLayout, dry_run: bool) -> Iterator[Path]:
     """Remove and yield the locks, leases and unfinished records of killed processes."""
     names = (layout.store_json.name, layout.index.name)
     for path in sorted(path for name in names for path in layout.root.glob(f".{name}-*")):
@@ -260,7 +260,7 @@ def _left_over_files(layout: Layout, dry_run: bool) -> Iterator[Path]:
                 yield path
 
 
-def _move_aside(layout: Layout, folder: Path) -> Path | None:
+def _move_aside(layout: StoreLayout, folder: Path) -> Path | None:
     """Move a folder away, so that no process sees it half removed; None if it is gone already."""
     layout.tmp.mkdir(exist_ok=True)
     aside = layout.tmp / uuid.uuid4().hex

@@ -22,7 +22,7 @@ from reactions.core.step import Artifact, Step
 from reactions.core.types import Corpus, Digest, ScannedCorpus
 from reactions.store.files import disk_errors
 from reactions.store.index import CORPUS, without_corpus
-from reactions.store.layout import MANIFEST_JSON, Layout, children
+from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
 from reactions.store.manifest import Manifest, ShardFile
 from reactions.store.partial import SHARD_JSON, Partial
 
@@ -196,7 +196,7 @@ def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int
     Raises:
         StoreError: the store cannot be read or written.
     """
-    known = _ItemDigests(Layout(store.root).corpora)
+    known = _ItemDigests(StoreLayout(store.root).corpora)
     if (items := known.of(corpus)) is None:
         return 0
     missing = shards.missing()
@@ -212,7 +212,7 @@ def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int
 
 def _pieces(store: Store, step: Step, known: _ItemDigests) -> Iterator[_Piece]:
     """Yield what equal steps of other corpora have made, whole or in part."""
-    layout = Layout(store.root)
+    layout = StoreLayout(store.root)
     keys = store.index.keys(step.kind, step.preimage)
     if step.key in keys:
         keys.remove(step.key)

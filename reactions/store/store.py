@@ -38,7 +38,7 @@ from reactions.store.files import (
     write_json,
 )
 from reactions.store.index import Index
-from reactions.store.layout import FORMAT, MANIFEST_JSON, Layout, check_format
+from reactions.store.layout import FORMAT, MANIFEST_JSON, StoreLayout, check_format
 from reactions.store.leases import Hold, Leases
 from reactions.store.manifest import Manifest, write_arrays
 from reactions.store.partial import Incomplete, Partial
@@ -65,7 +65,7 @@ class Store:
     def __init__(self, root: Path | None = None, *, warn: Callable[[str], None] = _ignore) -> None:
         self.root = (root or cache_root()).absolute()
         self.warn = warn
-        self._layout = Layout(self.root)
+        self._layout = StoreLayout(self.root)
         self.index = Index(self._layout)
         self._leases = Leases(self._layout.leases)
         self._checked = False

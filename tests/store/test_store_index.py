@@ -14,7 +14,7 @@ from reactions.core.step import Artifact, Step
 from reactions.data.scan_cache import ScanTable, TableCache
 from reactions.store import Store
 from reactions.store.index import Index
-from reactions.store.layout import Layout
+from reactions.store.layout import StoreLayout
 from reactions.store.manifest import Manifest
 from reactions.store.reuse import reuse_rows
 
@@ -83,7 +83,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def publish_unlisted(store: Store, step: Step) -> None:
     """Publish an entry without an index, as earlier versions do."""
-    folder = Layout(store.root).entry(step.key)
+    folder = StoreLayout(store.root).entry(step.key)
     folder.mkdir(parents=True)
     manifest = Manifest(step.key, step.kind, step.label, step.preimage, {}, {})
     (folder / "manifest.json").write_text(json.dumps(manifest.to_json()))
@@ -113,7 +113,7 @@ def test_a_large_store_opens_only_the_manifests_concerned(store, opened):
 def test_what_is_put_is_listed(store, opened):
     for step in others(20):
         store.put(step, Artifact({"x": np.zeros((1, 1), np.float32)}))
-    assert Index(Layout(store.root)).keys("embed", step_of(Numbers(1, 2)).preimage) == []
+    assert Index(StoreLayout(store.root)).keys("embed", step_of(Numbers(1, 2)).preimage) == []
     assert opened == []
 
 
@@ -138,7 +138,7 @@ def test_entries_that_another_version_adds_are_found(store, opened):
     embed(other, Numbers(6, 7), "CLAP")
     key = step_of(corpus).key
     for folder in (other.root / "entries").glob("*/*"):
-        shutil.copytree(folder, Layout(store.root).entry(folder.name))
+        shutil.copytree(folder, StoreLayout(store.root).entry(folder.name))
     for file in (other.root / "corpora").iterdir():
         shutil.copy(file, store.root / "corpora")
     assert key not in (store.root / "entries.index").read_text()
@@ -185,7 +185,7 @@ def test_many_add_to_the_index_at_once(store):
     steps = others(400)
     with ThreadPoolExecutor(8) as pool:
         for step in steps:
-            index = Index(Layout(store.root))  # as in processes of their own
+            index = Index(StoreLayout(store.root))  # as in processes of their own
             pool.submit(index.add, step.key, step.kind, step.preimage)
     lines = (store.root / "entries.index").read_text().splitlines()
     assert sorted(line.split()[0] for line in lines) == sorted(step.key for step in steps)
