@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from reactions.core.errors import MissingError
 from reactions.core.file_digests import DigestCache
+from reactions.core.local_files import expand_user, is_file
 from reactions.core.types import Digest, SpaceSpec
 from reactions.encoders.base import Adapter, SpaceRequest
-from reactions.weights.locate import Requirement, WeightsFile, verify
-from reactions.weights.safe_load import find, require
+from reactions.weights.locate import Requirement, WeightsFile, find_file, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class CheckpointAdapter(Adapter[Checkpoint]):
     def locate_again(self, spec: SpaceSpec) -> Checkpoint:
         """Find the file that a description names."""
         path = Path(spec.source)
-        require(path, spec.name, f"restore it, or {self.scheme}:FILE with another path")
+        _require(path, spec.name, f"restore it, or {self.scheme}:FILE with another path")
         return Checkpoint(spec.name, path)
 
     def digest(self, files: Checkpoint, digests: DigestCache) -> Digest:
@@ -83,7 +84,25 @@ def find_checkpoint(
         MissingError: there is no such file.
         DataError: a published file is not whole.
     """
-    file = request.rest or default
+    file, locator = request.rest or default, request.locator
     space = request.name or Path(file).stem
-    path, known = find(scheme, file, space, published, request.locator)
+    known = published.get(Path(file).name)
+    path = expand_user(file).absolute()
+    if space in locator.overrides or (Path(file).name == file and not is_file(path)):
+        if known is not None:
+            path = find_file(space, known, locator, fetch=f"{scheme}:{file}")
+            return Checkpoint(space, path, known)
+        path = locator.overrides.get(space, path)
+    _require(path, space, f"{scheme}:FILE with a path, or one of {', '.join(published)}")
     return Checkpoint(space, path, known)
+
+
+def _require(path: Path, space: str, fix: str) -> None:
+    if not is_file(path):
+        raise MissingError(
+            f"no weights for space '{space}'",
+            why=f"there is no file '{path}'",
+            fix=fix,
+            space=space,
+            path=str(path),
+        )

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.errors import DataError, MissingError, guarded
-from reactions.core.local_files import expand_user, is_file
 from reactions.weights.checkpoint_sizes import check_archive, check_tensors
-from reactions.weights.locate import WeightLocator, WeightsFile, find_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,48 +28,6 @@ _KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)")
 _SHAPES = re.compile(
     r"size mismatch for (\S+): .*?torch\.Size\(\[(.*?)\]\).*?torch\.Size\(\[(.*?)\]\)"
 )
-
-
-def find(
-    scheme: str,
-    file: str,
-    space: str,
-    published: Mapping[str, WeightsFile],
-    locator: WeightLocator,
-) -> tuple[Path, WeightsFile | None]:
-    """Return the checkpoint that a URI names, and what is known of it if it is a published one.
-
-    Args:
-        scheme: of the URI.
-        file: its rest: a path, or the bare name of a published file.
-        space: what the space is called.
-        published: file name to what is known of it.
-        locator: where weights lie.
-
-    Raises:
-        MissingError: there is no such file.
-        DataError: a published file is not whole.
-    """
-    known = published.get(Path(file).name)
-    path = expand_user(file).absolute()
-    if space in locator.overrides or (Path(file).name == file and not is_file(path)):
-        if known is not None:
-            return find_file(space, known, locator, fetch=f"{scheme}:{file}"), known
-        path = locator.overrides.get(space, path)
-    require(path, space, f"{scheme}:FILE with a path, or one of {', '.join(published)}")
-    return path, known
-
-
-def require(path: Path, space: str, fix: str) -> None:
-    """Raise a MissingError unless a space's file is there."""
-    if not is_file(path):
-        raise MissingError(
-            f"no weights for space '{space}'",
-            why=f"there is no file '{path}'",
-            fix=fix,
-            space=space,
-            path=str(path),
-        )
 
 
 def check_shapes(

@@ -6,24 +6,23 @@ The published model is under CC-BY-NC-SA 4.0: not for commercial use.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
-from reactions.core.types import Digest, Modality, SpaceSpec
-from reactions.encoders.base import Adapter, SpaceRequest, misfit
+from reactions.core.types import Modality, SpaceSpec
+from reactions.encoders.base import SpaceRequest, misfit
 from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, Sizes, flops
 from reactions.encoders.preprocessing.clip_bpe import require_ftfy
+from reactions.encoders.published import Checkpoint, CheckpointAdapter
 from reactions.weights.locate import (
-    Requirement,
     WeightLocator,
     WeightsFile,
     find_file,
     missing,
-    verify,
 )
 
 if TYPE_CHECKING:
@@ -58,20 +57,7 @@ FORMS: tuple[WeightsFile, ...] = (
 """Forms of it that serve equally, the best first."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageBindFile:
-    """A checkpoint on this machine.
-
-    Attributes:
-        space: what the space is called.
-        path: of the file.
-    """
-
-    space: str
-    path: Path
-
-
-class ImageBindAdapter(Adapter[ImageBindFile]):
+class ImageBindAdapter(CheckpointAdapter):
     """``imagebind:FILE``: a path, or the bare name of the published file.
 
     The file is the published ``imagebind_huge.pth``, the same weights as safetensors, or a
@@ -83,49 +69,42 @@ class ImageBindAdapter(Adapter[ImageBindFile]):
     """
 
     scheme = "imagebind"
+    published: ClassVar[Mapping[str, WeightsFile]] = {WEIGHTS.filename: WEIGHTS}
     dtype: ClassVar[str] = "float32"
     """Of weights and activations."""
 
     def __init__(self, heads: Mapping[Modality, int] | None = None) -> None:
         self._heads = heads
 
-    def locate(self, request: SpaceRequest) -> ImageBindFile:
+    def locate(self, request: SpaceRequest) -> Checkpoint:
         """Find the file that a URI names."""
         space = request.name or "ImageBind"
         path = expand_user(request.rest).absolute()
         by_name = request.rest == WEIGHTS.filename and not exists(path)
         if by_name or space in request.locator.overrides:
             path = find_file(space, FORMS, request.locator, fetch=request.uri)
-        return ImageBindFile(space, locate(path, space))
+        return Checkpoint(space, locate(path, space))
 
-    def locate_again(self, spec: SpaceSpec) -> ImageBindFile:
+    def locate_again(self, spec: SpaceSpec) -> Checkpoint:
         """Find the file that a description names."""
-        return ImageBindFile(spec.name, locate(Path(spec.source), spec.name))
+        return Checkpoint(spec.name, locate(Path(spec.source), spec.name))
 
-    def describe(self, files: ImageBindFile, digests: DigestCache) -> SpaceSpec:
+    def describe(self, files: Checkpoint, digests: DigestCache) -> SpaceSpec:
         """Describe the space of a checkpoint; the published one is known without opening it."""
-        digest = self.digest(files, digests)
+        digest = files.digest(digests)
         if files.path.name == WEIGHTS.filename:
             spec = _spec(files.path, files.space, MODALITIES, HUGE, digest)
         else:
             spec = describe(files.path, name=files.space, heads=self._heads, digest=digest)
         return replace(spec, adapter=self.scheme)
 
-    def digest(self, files: ImageBindFile, digests: DigestCache) -> Digest:
-        """Return the SHA-256 of the file."""
-        return verify(files.space, WeightsFile(files.path.name), files.path, digests)
-
-    def requirements(self, uri: str) -> tuple[Requirement, ...]:
-        """Return the published file, where a URI names it by its name alone."""
-        return (WEIGHTS,) if uri.partition(":")[2] == WEIGHTS.filename else ()
-
-    def require(self, spec: SpaceSpec, files: ImageBindFile) -> None:
+    def require(self, spec: SpaceSpec, files: Checkpoint) -> None:
         """Check that ImageBind has the modalities, and that texts can be cleaned."""
         _require_known(spec.modalities)
         if "text" in spec.modalities:
             require_ftfy()
 
-    def open(self, spec: SpaceSpec, files: ImageBindFile, device: str) -> TowerEncoder:
+    def open(self, spec: SpaceSpec, files: Checkpoint, device: str) -> TowerEncoder:
         """Map the file, and compare what it holds with what the towers need."""
         import torch
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reactions.core.errors import DataError, MissingError
-from reactions.core.file_digests import DigestCache
 from reactions.core.types import Digest, Modality, Prepared, SpaceSpec
-from reactions.encoders.base import Adapter, misfit
+from reactions.encoders.base import misfit
 from reactions.encoders.mini.features import (
     audio_features,
     buckets,
@@ -24,7 +22,9 @@ from reactions.encoders.mini.features import (
     square,
 )
 from reactions.encoders.mini.towers import Towers
+from reactions.encoders.published import Checkpoint, CheckpointAdapter
 from reactions.encoders.tower import Tower, TowerEncoder
+from reactions.weights.locate import WeightsFile
 
 SHIPPED = Path(__file__).parents[2] / "labs" / "weights"
 """Where relative sources lie."""
@@ -32,23 +32,13 @@ SHIPPED = Path(__file__).parents[2] / "labs" / "weights"
 BATCH_ROWS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class MiniFile:
-    """Mini weights.
-
-    Attributes:
-        path: of the safetensors file.
-    """
-
-    path: Path
-
-
-class MiniAdapter(Adapter[MiniFile]):
+class MiniAdapter(CheckpointAdapter):
     """Spaces whose ``source`` is a file of mini weights, absolute or one of those shipped."""
 
     scheme = "mini"
+    published: ClassVar[Mapping[str, WeightsFile]] = {}
 
-    def locate_again(self, spec: SpaceSpec) -> MiniFile:
+    def locate_again(self, spec: SpaceSpec) -> Checkpoint:
         """Find the file that a description names."""
         path = SHIPPED / spec.source  # an absolute source stays what it is
         if not path.is_file():
@@ -59,11 +49,7 @@ class MiniAdapter(Adapter[MiniFile]):
                 space=spec.name,
                 path=str(path),
             )
-        return MiniFile(path)
-
-    def digest(self, files: MiniFile, digests: DigestCache) -> Digest:
-        """Return the SHA-256 of the file."""
-        return digests.of(files.path)
+        return Checkpoint(spec.name, path)
 
     def changed(self, spec: SpaceSpec, path: Path, digest: Digest) -> DataError:
         """Return the error for weights that are not those that a lab names."""
@@ -77,7 +63,7 @@ class MiniAdapter(Adapter[MiniFile]):
             found=digest,
         )
 
-    def open(self, spec: SpaceSpec, files: MiniFile, device: str) -> TowerEncoder:
+    def open(self, spec: SpaceSpec, files: Checkpoint, device: str) -> TowerEncoder:
         """Read the towers."""
         towers = Towers.open(files.path)
         if towers.dim != spec.dim or tuple(towers.shape) != spec.modalities:
