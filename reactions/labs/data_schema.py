@@ -14,7 +14,17 @@ from reactions.core.errors import did_you_mean, suggestion
 from reactions.data.sources.config import MAX_BAD
 from reactions.eval.registry import task_names
 from reactions.labs.mistakes import mistake
-from reactions.labs.section import Column, Columns, Delimiter, Section, Share, Texts, for_editors
+from reactions.labs.section import (
+    Column,
+    Columns,
+    Delimiter,
+    Section,
+    Share,
+    SomeColumns,
+    SomeTexts,
+    Texts,
+    for_editors,
+)
 from reactions.modalities import registry
 from reactions.modalities.base import CheckDepth
 
@@ -48,7 +58,7 @@ class _TableFormat(Section):
 class Files(_Items):
     """Files, folders with all below them, and shards."""
 
-    path: Texts = Field(
+    path: SomeTexts = Field(
         description="A path, URL or pattern, or several. Relative paths start beside the lab file; "
         "$MOLSPACE_DATA is the folder of data."
     )
@@ -166,7 +176,7 @@ class OwnTask(_Items, _TableFormat):
     """An evaluation set of one's own: a table of files (path), or folders."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_any_modality)
-    __pydantic_extra__: dict[str, Columns]
+    __pydantic_extra__: dict[str, SomeColumns]
 
     kind: Literal["retrieval", "classification", "multilabel"] = Field(
         description="Pairs to be found in both directions, or items of one class, or of several."

@@ -112,6 +112,12 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _check_some(values: list[Any]) -> list[Any]:
+    if not values:
+        raise mistake("", " is an empty list")
+    return values
+
+
 _FROM_0_TO_1 = Field(json_schema_extra=for_editors(ge=0, le=1))
 Text: TypeAlias = Annotated[
     str, AfterValidator(_check_not_blank), Field(json_schema_extra={"pattern": r"\S"})
@@ -119,7 +125,16 @@ Text: TypeAlias = Annotated[
 Texts: TypeAlias = Annotated[
     list[Text], BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])
 ]
-"""One or several."""
+"""One or several; an empty list is none."""
+
+SomeTexts: TypeAlias = Annotated[
+    list[Text],
+    AfterValidator(_check_some),
+    BeforeValidator(
+        _as_list, json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)]
+    ),
+]
+"""One or several, and not none."""
 
 Factor: TypeAlias = Annotated[float, _share("0 to 1"), _FROM_0_TO_1]
 Share: TypeAlias = Annotated[float, _share("a share from 0 to 1"), _FROM_0_TO_1]
@@ -129,7 +144,17 @@ Columns: TypeAlias = Annotated[
     list[Column],
     BeforeValidator(_as_list, json_schema_input_type=_NameOrNumber | list[_NameOrNumber]),
 ]
-"""One or several."""
+"""One or several; an empty list is none."""
+
+SomeColumns: TypeAlias = Annotated[
+    list[Column],
+    AfterValidator(_check_some),
+    BeforeValidator(
+        _as_list,
+        json_schema_input_type=_NameOrNumber | Annotated[list[_NameOrNumber], Field(min_length=1)],
+    ),
+]
+"""One or several, and not none."""
 
 Delimiter: TypeAlias = Annotated[
     str,

@@ -324,6 +324,12 @@ def test_a_misspelt_modality_is_refused_and_a_custom_one_is_not(tmp_path):
     lab_of(tmp_path, '[corpora.smell]\npath = "x"\n')
 
 
+@pytest.mark.parametrize("table", ["[corpora.image]", "[corpora.text]", "[[corpora.text]]"])
+def test_a_corpus_of_no_files_is_refused(tmp_path, table):
+    with pytest.raises(UsageError, match=r"path is an empty list"):
+        lab_of(tmp_path, f"{table}\npath = []\n")
+
+
 @pytest.mark.parametrize("slip", ["urii", "pth", "adaptor"])
 def test_a_misspelt_key_of_a_space_is_refused(tmp_path, slip):
     with pytest.raises(UsageError, match=rf"unknown key spaces\.X\.{slip}\n.*did you mean"):

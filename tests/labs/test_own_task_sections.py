@@ -25,6 +25,7 @@ FOLDER = '[tasks.x]\nkind = "classification"\nimage = "photos"\n'
         (TABLE + 'colunm = "x"', "unknown key tasks.x.colunm"),
         (TABLE + 'imag = "x"', "unknown key tasks.x.imag.*did you mean 'image'"),
         (TABLE.replace('text = "b"', ""), r"names 1 modalities \(audio\); retrieval takes 2"),
+        (TABLE.replace('text = "b"', "text = []"), r"tasks\.x\.text is an empty list"),
         (FOLDER + 'audio = "y"', r"names 2 modalities \(image, audio\); classification takes 1"),
         (FOLDER + 'class = "y"', "tasks.x.class goes with path, a table"),
         (FOLDER + 'id = "y"', "tasks.x.id goes with path"),

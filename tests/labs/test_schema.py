@@ -62,6 +62,9 @@ def test_what_a_lab_may_say_is_valid(text):
     "text",
     [
         "[lap]",
+        "[corpora.text]\npath = []",
+        "[corpora.image]\npath = []",
+        "[tasks.x]\nkind = 'retrieval'\npath = 'x.csv'\naudio = 'a'\ntext = []",
         "lab = 1",
         "[lab]\nsed = 1",
         "[lab]\nseed = -1",
