@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 class Mailbox:
     """Calls for the thread that made the mailbox.
 
-    So the state of a run, and whoever receives its events, only ever runs in that one thread.
+    So the state of a run changes, and its events are received, in that one thread alone.
     """
 
     def __init__(self) -> None:

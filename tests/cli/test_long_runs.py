@@ -26,17 +26,17 @@ def answers(monkeypatch):
     return asked, says
 
 
-class Bench:
+class LongRun:
     """What a run would take, as a session reports it."""
 
     lab = SimpleNamespace(leaks=("3 of 9 texts are captions of coco",))
 
     def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13, corpus="audio"):
         cost = Cost(flops=flops, size_bytes=size_bytes)
-        self._outlook = Estimate(3, cost, free_bytes, ((corpus, 1200, 1234),), ("Huge",))
+        self._estimate = Estimate(3, cost, free_bytes, ((corpus, 1200, 1234),), ("Huge",))
 
     def estimate(self, plan):
-        return self._outlook
+        return self._estimate
 
     def seconds(self, estimate):
         return 7500.0
@@ -47,12 +47,12 @@ def ask(session, *, yes, quiet=False):
 
 
 def test_short_runs_ask_nothing(answers, capsys):
-    ask(Bench(LONG_FLOPS, LONG_BYTES), yes=False)
+    ask(LongRun(LONG_FLOPS, LONG_BYTES), yes=False)
     assert answers[0] == []
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("long", [Bench(2 * LONG_FLOPS), Bench(0, 2 * LONG_BYTES)])
+@pytest.mark.parametrize("long", [LongRun(2 * LONG_FLOPS), LongRun(0, 2 * LONG_BYTES)])
 def test_long_runs_ask_unless_yes_is_given(answers, long, capsys):
     asked, says = answers
     ask(long, yes=True)
@@ -71,10 +71,10 @@ def test_long_runs_ask_unless_yes_is_given(answers, long, capsys):
 
 
 def test_leaks_are_reported_where_texts_are_embedded(answers, capsys):
-    ask(Bench(), yes=True)
-    ask(Bench(corpus="text"), yes=True, quiet=True)
+    ask(LongRun(), yes=True)
+    ask(LongRun(corpus="text"), yes=True, quiet=True)
     assert capsys.readouterr().err == ""
-    ask(Bench(corpus="text"), yes=True)
+    ask(LongRun(corpus="text"), yes=True)
     assert capsys.readouterr().err == "note: 3 of 9 texts are captions of coco\n"
 
 
@@ -82,13 +82,13 @@ def test_in_a_script_nobody_is_asked(answers, monkeypatch):
     monkeypatch.undo()
     assert not confirm._somebody_is_there()
     monkeypatch.setattr(typer, "confirm", None)
-    ask(Bench(2 * LONG_FLOPS), yes=False)
+    ask(LongRun(2 * LONG_FLOPS), yes=False)
     assert answers[0] == []
 
 
 def test_what_does_not_fit_on_the_disk_is_refused(answers):
     with pytest.raises(StoreError, match="do not fit on the disk"):
-        ask(Bench(size_bytes=2, free_bytes=1), yes=True)
+        ask(LongRun(size_bytes=2, free_bytes=1), yes=True)
 
 
 def test_time_is_estimated_from_the_speed_of_the_devices(tmp_path, monkeypatch):
