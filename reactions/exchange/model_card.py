@@ -1,4 +1,8 @@
-"""The model card of a bundle: what it is, of what, under which terms, and how to use it."""
+"""The model card of a bundle: what it is, of what, under which terms, and how to use it.
+
+Its front matter is not made by ``huggingface_hub.ModelCardData``: ``push --dry-run`` shows the card
+without that package, which is an extra.
+"""
 
 from __future__ import annotations
 
