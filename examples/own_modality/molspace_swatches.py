@@ -3,7 +3,7 @@
 import numpy as np
 
 from reactions.core.types import SpaceSpec
-from reactions.modalities import registry
+from reactions.encoders.base import Adapter
 from reactions.modalities.base import Modality
 
 
@@ -29,32 +29,33 @@ PALETTE = Modality(
 )
 
 
-def resolve(uri):
-    """Describe ``swatches:8`` before anything is loaded."""
-    dim = int(uri.partition(":")[2])
-    tags = (("image", "mean-colour-1"), ("palette", "mean-colour-1"))
-    modalities, digest = ("image", "palette"), f"{dim:064x}"
-    return SpaceSpec(
-        f"swatches-{dim}",
-        dim,
-        modalities,
-        "swatches",
-        uri,
-        weights_digest=digest,
-        preprocessing=tags,
-    )
+class SwatchesAdapter(Adapter):
+    """Spaces that know nothing but mean colours: ``swatches:DIM``."""
+
+    scheme = "swatches"
+
+    def describe(self, request, digests):
+        dim = int(request.rest)
+        known = {"weights_digest": f"{dim:064x}", "preprocessing": TAGS}
+        modalities = ("image", "palette")
+        return SpaceSpec(f"swatches-{dim}", dim, modalities, "swatches", request.uri, **known)
+
+    def open(self, spec, request, device):
+        import torch  # only here: describing a space should cost no seconds
+
+        from reactions.encoders.tower import Tower, TowerEncoder
+
+        projection = torch.from_numpy(np.random.default_rng(0).normal(size=(4, spec.dim)))
+
+        def project(colours):
+            return torch.from_numpy(np.stack(colours)) @ projection
+
+        return TowerEncoder(spec, {m: Tower(mean_colour, project) for m, _ in TAGS})
 
 
-class Swatches:
-    def __init__(self, spec):
-        self.spec = spec
-        self.projection = np.random.default_rng(0).normal(size=(4, spec.dim))
-
-    def embed(self, modality, items):
-        colours = [registry.load(item).value.reshape(-1, 3).mean(0) / 255 for item in items]
-        rows = np.c_[colours, np.full(len(items), 0.1)] @ self.projection
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+TAGS = (("image", "mean-colour-1"), ("palette", "mean-colour-1"))
 
 
-def load(spec, *, device="cpu"):
-    return Swatches(spec)
+def mean_colour(value):
+    """Return the mean of an image's pixels, or of a palette's colours, and a constant."""
+    return np.append(value.reshape(-1, 3).mean(0) / 255, 0.1)
