@@ -118,8 +118,10 @@ def infer(
         literal=text,
     )
     if embedder.by_id and not quiet:
+        *first, last = sorted(embedder.by_id)
+        listed = " and ".join([", ".join(first), last] if first else [last])
         say(
-            f"note: {' and '.join(sorted(embedder.by_id))} items are looked up by the ids that the "
+            f"note: {listed} items are looked up by the ids that the "
             "input gives, in folders of embeddings; texts and files are not read"
         )
     if samples:

@@ -299,6 +299,8 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if modalities is not None:
         for key in keys:
             if key not in (*modalities, record.get("modality")):
+                if key in registry.names():
+                    raise _Bad(_not_taken(key, modalities))
                 near = did_you_mean(key, [*modalities, *registry.KEYS])
                 hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(modalities)
                 raise _Bad(f"unknown key '{key}'; {hint}")
@@ -329,8 +331,12 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if keys and keys[0] != modality:
         raise _Bad(f"it holds {keys[0]}, but its modality is {modality}")
     if modalities is not None and modality not in modalities:
-        raise _Bad(f"cannot take {modality}; known: {', '.join(modalities)}")
+        raise _Bad(_not_taken(modality, modalities))
     return modality
+
+
+def _not_taken(modality: str, modalities: Collection[Modality]) -> str:
+    return f"the space does not embed {modality}; it embeds {', '.join(modalities)}"
 
 
 def _value(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reactions.core.errors import UsageError
 from reactions.core.file_names import as_stored
-from reactions.data.path_like import never_a_file, not_decoded, path_reason
-from reactions.modalities.suffixes import modality_of
+from reactions.data.path_like import never_a_file, path_reason
+from reactions.modalities.suffixes import COMPANIONS, modality_of, other_kind
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
@@ -23,7 +23,7 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
     Raises:
         UsageError: some do.
     """
-    refused: list[tuple[str, str]] = []
+    refused: list[tuple[str, str, bool]] = []
     for text in inputs:
         if text == "-" or not text.strip() or text.lstrip().startswith("{"):
             continue
@@ -31,17 +31,33 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
         if isinstance(path_or_reason, Path):
             continue
         if reason := path_or_reason or _reason(text, base):
-            refused.append((text, reason))
+            refused.append((text, reason, _is_there(text, base)))
     if refused:
-        text, reason = refused[0]
-        more = f", nor are {len(refused) - 1} more" if refused[1:] else ""
+        text, reason, is_there = refused[0]
+        n = len(refused) - 1
+        as_text = 'say that it is a text: --text (of all arguments), or \'{"text": "..."}\''
+        if is_there:
+            what = f"'{text}' cannot be embedded" + (f", nor can {n} more" if n else "")
+            fix = f"if its name is meant, {as_text}"
+        else:
+            more = f", nor {'are' if n > 1 else 'is'} {n} more" if n else ""
+            what = f"'{text}' is not taken for a text{more}"
+            fix = f"correct the path; or {as_text}"
         raise UsageError(
-            f"'{text}' is not taken for a text{more}",
+            what,
             why=reason,
-            fix="correct the path; or say that it is a text: --text (of all arguments), or "
-            '\'{"text": "..."}\'',
-            inputs=[text for text, _ in refused[:20]],
+            fix=fix,
+            inputs=[text for text, _, _ in refused[:20]],
         )
+
+
+def _is_there(text: str, base: Path) -> bool:
+    """Return whether an argument is the name of a file or folder."""
+    try:
+        path = as_stored(base / text)
+        return path.is_file() or path.is_dir()
+    except (OSError, ValueError):  # longer than any file's name, or with a null in it
+        return False
 
 
 def _reason(text: str, base: Path) -> str:
@@ -74,9 +90,11 @@ def file_of_lines(text: str, base: Path) -> Path | str:
         if suffix in MANIFEST_SUFFIXES and len(text.split()) == 1:
             return f"it is not a regular file: {path}" if path.exists() else f"no such file: {path}"
         if modality_of(text) is None and path.is_file():
-            undecoded = not_decoded(suffix.removeprefix("."))
-            fix = undecoded or f'; write {{"image": "{text}"}}, or audio'
-            return f"its name does not say what it holds{fix}"
+            if kind := other_kind(path.name):
+                return f"{kind.name} is not decoded here: {kind.fix}"
+            if suffix in COMPANIONS:
+                return f"lines are read from {', '.join(MANIFEST_SUFFIXES)} files alone"
+            return f'its name does not say what it holds; write {{"image": "{text}"}}, or audio'
     except (OSError, ValueError):  # longer than any file's name, or with a null in it
         pass
     return ""

@@ -36,7 +36,8 @@ def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
         (tmp_path / f"missing.{suffix}").write_bytes(b"x")
     out, err = run("a dog", f"missing.{suffix}", code=2)
     assert out == []
-    assert f"error: 'missing.{suffix}' is not taken for a text" in err
+    what = "cannot be embedded" if exists else "is not taken for a text"
+    assert f"error: 'missing.{suffix}' {what}" in err
     assert "--text" in err
     out, _ = run("--text", "a dog", f"missing.{suffix}")
     assert [(row["id"], row["modality"]) for row in out] == [
@@ -53,7 +54,17 @@ def test_arguments_that_lead_nowhere(run, tmp_path, argument):
     (tmp_path / "sub").mkdir()
     out, err = run("a dog", argument, "other.m4a", code=2)
     assert out == []
-    assert f"error: '{argument}' is not taken for a text, nor are 1 more" in err
+    what = "cannot be embedded, nor can" if argument == "sub" else "is not taken for a text, nor is"
+    assert f"error: '{argument}' {what} 1 more" in err
+
+
+def test_what_is_there_is_refused_with_what_helps(run, tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
+    _, err = run("IMG_1.HEIC", code=2)
+    assert "why: a HEIF image is not decoded here: convert it to PNG or JPEG\n" in err
+    assert "correct the path" not in err
+    (tmp_path / "a.csv").write_bytes(b"x")
+    assert "why: lines are read from .jsonl, .ndjson, .txt files alone" in run("a.csv", code=2)[1]
 
 
 def test_lines_are_left_out_and_counted(run):

@@ -54,7 +54,10 @@ def test_lines_that_name_their_modality(base: Path) -> None:
     known = ("audio", "text")
     problem = read(depth, base, modalities=known)
     assert isinstance(problem, Problem)
-    assert problem.message == "cannot take depth; known: audio, text"
+    assert problem.message == "the space does not embed depth; it embeds audio, text"
+    problem = read('{"image": "cat.JPG"}', base, modalities=known)
+    assert isinstance(problem, Problem)
+    assert problem.message == "the space does not embed image; it embeds audio, text"
     assert read('{"id": "r", "path": "sounds/rain.wav"}', base, modalities=known) == rain
 
 
@@ -149,7 +152,7 @@ def test_known_modalities_make_other_keys_unknown(base: Path) -> None:
     assert "known: audio, text" in problem.message
     problem = read("cat.JPG", base, modalities=known)
     assert isinstance(problem, Problem)
-    assert "cannot take image" in problem.message
+    assert "does not embed image" in problem.message
     assert isinstance(read("rain", base, modalities=known), Item)
 
 
