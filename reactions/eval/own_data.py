@@ -88,6 +88,8 @@ class _Scan:
         if side.others:
             notices.append(describe_others(side.others, side.modality))
         facts: dict[str, Any] = {"notices": notices} if notices else {}
+        if side.others:
+            facts["others"] = side.others
         table = self.reader.table
         if get(side.modality).inline:
             assert table is not None  # inline items are columns

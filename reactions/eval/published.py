@@ -195,7 +195,10 @@ class PublishedSet:
         """
         dropped = part.ids(np.flatnonzero(part.good & ~kept))
         source = Source(skip=frozenset(dropped), max_bad=1.0)
-        return SourceCorpus(part.name, modality, [(part, source)], tables=self.tables)
+        section = f"data.{self.task.name}"
+        return SourceCorpus(
+            part.name, modality, [(part, source)], tables=self.tables, section=section
+        )
 
     # --- reading labels ---
 

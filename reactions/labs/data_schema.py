@@ -215,9 +215,10 @@ class OwnTask(_Items, _TableFormat):
         needed = 2 if self.kind == "retrieval" else 1
         if len(self.media) != needed:
             named = ", ".join(self.media) or "none"
+            n = "1 modality" if len(self.media) == 1 else f"{len(self.media)} modalities"
             raise mistake(
                 "",
-                f" names {len(self.media)} modalities ({named}); {self.kind} takes {needed}",
+                f" names {n} ({named}); {self.kind} takes {needed}",
                 'audio = "COLUMN" with path = "TABLE.csv", or audio = "FOLDER" without path',
             )
         for modality, columns in self.media.items():

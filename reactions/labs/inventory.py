@@ -270,6 +270,7 @@ def _task(lab: Lab, task: Task) -> InventoryEntry:
         found=len(sides[0]),
         expected=data.expected,
         bad=sum(side.skipped.n_bad for side in real),
+        others=sum(sum(side.others.values()) for side in real),
         size_bytes=sum(side.size_bytes for side in real),
     )
 

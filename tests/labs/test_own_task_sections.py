@@ -24,7 +24,7 @@ FOLDER = '[tasks.x]\nkind = "classification"\nimage = "photos"\n'
         ('[tasks.x]\nkind = "retreival"', "tasks.x.kind is 'retreival'.*did you mean 'retrieval'"),
         (TABLE + 'colunm = "x"', "unknown key tasks.x.colunm"),
         (TABLE + 'imag = "x"', "unknown key tasks.x.imag.*did you mean 'image'"),
-        (TABLE.replace('text = "b"', ""), r"names 1 modalities \(audio\); retrieval takes 2"),
+        (TABLE.replace('text = "b"', ""), r"names 1 modality \(audio\); retrieval takes 2"),
         (TABLE.replace('text = "b"', "text = []"), r"tasks\.x\.text is an empty list"),
         (FOLDER + 'audio = "y"', r"names 2 modalities \(image, audio\); classification takes 1"),
         (FOLDER + 'class = "y"', "tasks.x.class goes with path, a table"),
@@ -108,13 +108,14 @@ def test_eval_says_how_many_items_are_listed(lab):
     )
     result = CliRunner().invoke(app, ["eval", "--task", "x", "--space", "ImageBind"])
     assert "n: 3   listed: 4" in result.stdout
-    assert "note: x: audio corpus: 1 of 4 items are left out" in result.stderr
+    assert "note: x: audio: 1 of 4 items are left out" in result.stderr
 
 
 def test_lists_count_them_and_checks_compare_their_captions(lab):
+    put(next(lab.glob("photos/*")) / "phone.heic", b"x")
     entries = {e["name"]: e for e in json.loads(run("data", "list", "--json"))["data"]}
     assert (entries["x"]["found"], entries["x"]["expected"]) == (4, 4)
-    assert entries["photos"]["kind"] == "task"
+    assert (entries["photos"]["kind"], entries["photos"]["others"]) == ("task", 1)
     findings = json.loads(run("data", "check", "--json"))["findings"]
     assert [(f["task"], f["count"]) for f in findings if f["kind"] == "leakage"] == [("x", 1)]
 

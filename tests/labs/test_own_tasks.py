@@ -119,8 +119,8 @@ def test_what_cannot_be_used_is_left_out_with_its_partners_and_counted(tmp_path)
     assert ids(data.left) == ["birds/sounds/0.wav", "birds/sounds/3.wav"]
     assert (values(data.right), data.owner.tolist()) == (["zero", "three"], [0, 1])
     (left,), (right,) = data.left.notices, data.right.notices
-    assert left.startswith("audio corpus: 4 of 7 items are left out")
-    assert right.startswith("text corpus: 1 of 5 items are left out")
+    assert left.startswith("audio: 4 of 7 items are left out")
+    assert right.startswith("text: 1 of 5 items are left out")
     listed = Path(left.rpartition("; all: ")[2]).read_text()
     assert [json.loads(line)["id"].removeprefix("birds/") for line in listed.splitlines()] == [
         "sounds/1.wav",
@@ -182,7 +182,8 @@ def test_two_folders_are_joined_by_name(tmp_path):
         ids(data.left) == ids(data.right) == [f"pairs/{n}" for n in ("0", "1", "2", "3", "below/5")]
     )
     assert [p.stem for p in values(data.left)] == [p.stem for p in values(data.right)]
-    assert "1 file of another kind" in data.right.notices[0]
+    assert data.right.notices[0].startswith("image: 1 file of another kind is left out")
+    assert data.right.others == {".heic": 1}
 
 
 def test_files_without_a_partner_are_counted(tmp_path):

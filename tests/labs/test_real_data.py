@@ -147,7 +147,7 @@ def test_what_an_evaluation_set_leaves_out_is_reported(folder):
     own, (result, other) = scores(folder, "esc50", "vggss")
     assert (result.record["n"], other.record["n"]) == (3, 3)
     (notice,) = result.record["notices"]
-    assert notice.startswith("esc50: audio corpus: 1 of 4 items are left out")
+    assert notice.startswith("esc50: audio: 1 of 4 items are left out")
     assert broken.name in notice
     listed = Path(notice.rpartition("; all: ")[2])
     assert [json.loads(line)["id"] for line in listed.read_text().splitlines()] == [

@@ -143,8 +143,11 @@ class SourceCorpus:
     @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know before it is embedded; empty if all is used."""
+        # A side of an evaluation set is read like a corpus, but nobody calls it one.
+        is_corpus = self._section.startswith("corpora.")
+        what = f"{self.modality} corpus" if is_corpus else self.modality
         remarks = tuple(
-            f"{self.modality} corpus: {remark}"
+            f"{what}: {remark}"
             for part in self._parts
             for remark in part.table.facts.get("notices", ())
         )
@@ -153,7 +156,7 @@ class SourceCorpus:
         first = "; ".join(reasons(skipped.first[:2]))
         more = f"; all: {skipped.listed}" if skipped.listed else ""
         return (
-            f"{self.modality} corpus: {skipped.n_bad} of {skipped.n_rows} items are left out, "
+            f"{what}: {skipped.n_bad} of {skipped.n_rows} items are left out, "
             f"for they cannot be used: {first}{more}",
             *remarks,
         )
