@@ -177,7 +177,7 @@ def gc(
     verb = "would free" if dry_run else "freed"
     say(
         f"{store.root}: {verb} {human_bytes(freed.size_bytes + scan_bytes + left_bytes)}: "
-        f"{len(freed.entries)} entries, {len(freed.debris) + len(left)} left-overs"
+        f"{len(freed.entries)} entries, {len(freed.debris) + len(left)} leftovers"
         + (f", {scans} scans of corpora" if scans else "")
     )
     if freed.in_use:

@@ -41,7 +41,7 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
     from reactions.labs import trust
     from reactions.labs.lab_file import read_chain
 
-    files = read_chain(_own_lab(file))
+    files = read_chain(_own_lab(file, "allow"))
     mentions = trust.mentions(files)
     trust.allow(files)
     if as_json:
@@ -58,7 +58,7 @@ def deny(file: Own = None, as_json: options.Json = False) -> None:
     """Undo `lab allow`: the file is not used unless `--lab` names it, whatever it holds."""
     from reactions.labs import trust
 
-    path = _own_lab(file)
+    path = _own_lab(file, "deny")
     trust.deny(path)
     if as_json:
         print_json("lab_deny", {"path": str(path)})
@@ -66,7 +66,7 @@ def deny(file: Own = None, as_json: options.Json = False) -> None:
     say(f"denied: {path}")
 
 
-def _own_lab(file: Path | None) -> Path:
+def _own_lab(file: Path | None, command: str) -> Path:
     """Return the lab file that is meant: the working folder's, if none is named.
 
     Raises:
@@ -80,7 +80,7 @@ def _own_lab(file: Path | None) -> Path:
         raise MissingError(
             f"there is no {OWN_LAB} in this folder",
             why="agreements are for lab files that are found by themselves",
-            fix="go to its folder, or name it: molspace lab allow FILE",
+            fix=f"go to its folder, or name it: molspace lab {command} FILE",
         )
     return find_lab(str(file or OWN_LAB))
 

@@ -179,7 +179,7 @@ def _check_foreign(repo: str, names: Sequence[str]) -> None:
     weights = sorted(n for n in names if n.lower().endswith(_WEIGHTS) and not _is_bundles(n))
     if weights:
         raise BundleError(
-            f"{repo} holds something else than a bundle",
+            f"{repo} holds something other than a bundle",
             why=f"there is {_listed(weights)}, and no {RECORD}",
             fix="choose another repository, or remove these from it first",
             files=weights,

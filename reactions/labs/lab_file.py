@@ -60,6 +60,8 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
         path = path / OWN_LAB
     if exists(path):
         return path.resolve()
+    if path.suffix.lower() == ".toml" or len(path.parts) > 1:
+        raise MissingError(f"no lab '{name}'", why=f"there is no file '{path.absolute()}'")
     known = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
     raise MissingError(
         f"no lab '{name}'", fix=f"{suggestion(name, known)}   or give the path of a file"

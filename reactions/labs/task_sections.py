@@ -63,7 +63,8 @@ def _check_name(name: str, taken: Mapping[str, str], path: Path) -> None:
     if (published := taken.get(folded(name))) is not None:
         raise UsageError(
             f"{path}: [tasks.{name}] has the name of a published evaluation set, '{published}'",
-            fix=f"choose another name; where that set lies, [data.{published}] with path says",
+            fix="choose another name; or say where the published set lies: "
+            f"path in [data.{published}]",
         )
 
 

@@ -229,6 +229,7 @@ def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
             raise UsageError(
                 f"{option} has no effect on this product",
                 why=f"it has no {'combination (Cr)' if op == 'cr' else 'displacement (Dr)'}",
+                fix=f"leave {option} out",
             )
         for label in given:
             if label and label not in labels[op]:
@@ -237,7 +238,11 @@ def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
                 )
     for label in adjustment.experts or ():
         if label not in everyone:
-            raise UsageError(f"--experts: no expert '{label}'", fix=suggestion(label, everyone))
+            raise UsageError(
+                f"--experts: no expert '{label}'",
+                why="" if everyone else "it is a space by itself, which has no experts",
+                fix=suggestion(label, everyone) if everyone else "leave --experts out",
+            )
     for fusion, i in pairs:
         adjustment.factors(fusion.op, fusion, fusion.experts[i])
     if adjustment.experts is None:

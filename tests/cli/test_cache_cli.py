@@ -70,7 +70,7 @@ def test_gc_looks_beside_the_store_too(store, tmp_path):
     assert set(body["debris"]) == {str(left), str(output)}
     assert body["size_bytes"] == 3
     done = run("gc")
-    assert "0 entries, 2 left-overs" in done.stderr
+    assert "0 entries, 2 leftovers" in done.stderr
     assert not left.exists()
     assert not output.exists()
 

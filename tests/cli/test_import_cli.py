@@ -65,7 +65,7 @@ def test_mistakes_get_their_exit_code_and_their_fix(published, tmp_path):
         (("import", "freebind", published, "--lab", "papr"), 3, "did you mean 'paper'"),
         ((*good, "--weights", "CLAP_g"), 2, "NAME=PATH"),
         ((*good, "--out", lab), 4, "cannot write the bundle"),
-        ((*good, "--product", "IB_PP", "--out", tmp_path), 4, "something else than a bundle"),
+        ((*good, "--product", "IB_PP", "--out", tmp_path), 4, "something other than a bundle"),
     ]:
         done = molspace(*arguments)
         assert words in done.stderr, done.stderr

@@ -78,6 +78,13 @@ def test_no_shell_command_of_a_reference_file_runs(molspace, tmp_path):
     assert not proof.exists()
 
 
+def test_without_a_lab_file_each_command_says_how_to_name_one(molspace):
+    for command in ("allow", "deny"):
+        code, _, err = molspace("lab", command)
+        assert code == 3
+        assert f"molspace lab {command} FILE" in err
+
+
 def test_allow_lists_what_a_lab_names_and_deny_takes_it_back(molspace):
     Path("molspace.toml").write_text(
         REMOTE + '[spaces.X]\nuri = "hf:org/name"\n[spaces.Y]\nuri = "laion_clap:./a.pt"\n'

@@ -98,7 +98,7 @@ def test_the_card_of_another_model_is_not_replaced(bundle, hub, name):  # noqa: 
     hub.create_repo("me/fused")
     add(hub, name)
     card = add(hub, "README.md")
-    with pytest.raises(BundleError, match="something else than a bundle"):
+    with pytest.raises(BundleError, match="something other than a bundle"):
         push(bundle, "me/fused")
     assert card.read_text() == "theirs"
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,8 +130,10 @@ def test_unknown_labs():
     with pytest.raises(MissingError, match="no lab 'mimi'") as caught:
         load_lab("mimi")
     assert caught.value.fix == "did you mean 'mini'?   or give the path of a file"
-    with pytest.raises(MissingError, match=r"no lab 'x/y.toml'"):
-        load_lab("x/y.toml")
+    for name in ("x/y.toml", "mimi.toml"):
+        with pytest.raises(MissingError, match=f"no lab '{name}'") as caught:
+            load_lab(name)
+        assert caught.value.why == f"there is no file '{Path.cwd() / name}'"
 
 
 # --- what a lab says ---

@@ -55,7 +55,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path, names):
     for name in names:
         (tmp_path / name).write_text("mine")
     space = cr(IB, CG)
-    with pytest.raises(BundleError, match="something else than a bundle"):
+    with pytest.raises(BundleError, match="something other than a bundle"):
         write_bundle(tmp_path, record_of(space), tensors_of(space))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
 
@@ -63,7 +63,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path, names):
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("mine")
     space = cr(IB, CG)
-    with pytest.raises(BundleError, match="something else"):
+    with pytest.raises(BundleError, match="is a file, and a bundle is a folder"):
         write_bundle(tmp_path / "file", record_of(space), tensors_of(space))
     assert (tmp_path / "file").read_text() == "mine"
     with pytest.raises(StoreError, match="cannot write the bundle"):

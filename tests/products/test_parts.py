@@ -269,7 +269,7 @@ def test_a_bundle_of_many_files_may_be_replaced(written):
     write_bundle(written, record_of(SPACE), tensors_of(SPACE))
     assert sorted(path.name for path in written.iterdir()) == [RECORD, PROJECTORS]
     (written / "part-x.safetensors").write_bytes(b"")
-    with pytest.raises(BundleError, match="something else than a bundle"):
+    with pytest.raises(BundleError, match="something other than a bundle"):
         check_replaceable(written)
 
 

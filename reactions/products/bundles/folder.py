@@ -63,11 +63,16 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 def check_replaceable(directory: Path) -> None:
     """Refuse to replace what is not ours: it would be deleted (BundleError)."""
-    present = {path.name for path in directory.iterdir()} if directory.is_dir() else {"a file"}
+    if not directory.is_dir():
+        raise BundleError(
+            f"{directory} is a file, and a bundle is a folder",
+            fix="choose another name, or an empty or new folder",
+        )
+    present = {path.name for path in directory.iterdir()}
     foreign = sorted(name for name in present - {RECORD, PROJECTORS} if not is_part_file(name))
     if foreign or (present and RECORD not in present):
         raise BundleError(
-            f"{directory} holds something else than a bundle",
+            f"{directory} holds something other than a bundle",
             why=f"there is {', '.join(foreign[:3])}" if foreign else f"there is no {RECORD}",
             fix="choose an empty or new directory",
         )

@@ -41,7 +41,7 @@ def check_place(directory: Path) -> None:
 
     Raises:
         StoreError: its parent cannot be made or written to.
-        BundleError: something else than a bundle is there.
+        BundleError: something other than a bundle is there.
     """
     try:
         restore(directory)
