@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -57,8 +57,7 @@ class CorpusRange:
             yield rows, partial(load, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A prepared item.
 
     Attributes:
@@ -115,7 +114,9 @@ def windows(
     for entries in prepared:
         for entry in entries:
             window.append(entry)
-            n_bytes += size_bytes(entry.value)
+            text = entry.item.value
+            # Adding up a text's arrays of tokens would take longer than all else here.
+            n_bytes += len(text) if isinstance(text, str) else size_bytes(entry.value)
             if len(window) >= most_items or n_bytes >= most_bytes:
                 yield window
                 window, n_bytes = [], 0
@@ -125,8 +126,10 @@ def windows(
 
 def size_bytes(value: Any) -> int:
     """Return how much memory an item's value takes, prepared or not."""
+    if isinstance(value, np.ndarray):  # first: most are, and each item is asked for its size
+        return value.nbytes
     if isinstance(value, tuple):
-        return sum(map(size_bytes, value))
+        return sum([size_bytes(part) for part in value])
     if isinstance(value, Item):
         return registry.get(value.modality).size_bytes(value.value)
     return value_size_bytes(value)
@@ -137,7 +140,9 @@ def n_tokens(entry: Entry) -> int:
     value = entry.value
     if isinstance(value, tuple) and value and isinstance(value[0], tuple):
         value = value[0]  # of a product: as its first encoder has it, which says enough
-    arrays = value if isinstance(value, tuple) else (value,)
-    if all(isinstance(a, np.ndarray) and a.ndim == 1 and a.dtype.kind in "iu" for a in arrays):
-        return sum(map(len, arrays))
-    return 0
+    n = 0
+    for array in value if isinstance(value, tuple) else (value,):
+        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "iu":
+            return 0
+        n += len(array)
+    return n

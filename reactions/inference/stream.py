@@ -83,12 +83,16 @@ class _SkippingStream(Stream):
 
     def _readable(self, items: Iterable[Item | Problem]) -> Iterator[Item]:
         """Load what items need; what gives no item takes its place, and has no modality."""
+        usable: set[Modality] = set()
         for item in items:
             if isinstance(item, Problem):
                 yield Item(item.id, "", item)
+            elif item.modality in usable:
+                yield item
             elif refusal := self._refusal(item.modality):
                 yield Item(item.id, "", Problem(0, item.id, refusal))
             else:
+                usable.add(item.modality)
                 yield item
 
     def size(self, modality: Modality) -> BatchSize:
