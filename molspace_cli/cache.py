@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import options
+from molspace_cli.amounts import counted
 from molspace_cli.console import human_bytes, is_terminal, print_json, print_table, say
 from molspace_cli.groups import grouped
 from molspace_cli.plan import planned_states
@@ -52,7 +53,7 @@ def list_entries(as_json: options.Json = False) -> None:
     if is_terminal():  # whose lines are short: labels begin with the kind
         del columns["kind"], columns["made"]
     size = human_bytes(sum(entry.size_bytes for entry in entries))
-    count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
+    count = _entries(len(entries))
     print_table(
         f"{store.root}: {count}, {size}",
         tuple(columns),
@@ -177,7 +178,7 @@ def gc(
     verb = "would free" if dry_run else "freed"
     say(
         f"{store.root}: {verb} {human_bytes(freed.size_bytes + scan_bytes + left_bytes)}: "
-        f"{len(freed.entries)} entries, {len(freed.debris) + len(left)} leftovers"
+        f"{_entries(len(freed.entries))}, {counted(len(freed.debris) + len(left), 'leftover')}"
         + (f", {scans} scans of corpora" if scans else "")
     )
     if freed.in_use:
@@ -190,6 +191,10 @@ def _refuse_endless(option: str, value: float | None) -> None:
 
     if value is not None and not math.isfinite(value):
         raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
+
+
+def _entries(n: int) -> str:
+    return "1 entry" if n == 1 else f"{n} entries"
 
 
 def _entry(info: EntryInfo) -> dict[str, Any]:

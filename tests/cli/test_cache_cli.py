@@ -73,6 +73,10 @@ def test_gc_looks_beside_the_store_too(store, tmp_path):
     assert "0 entries, 2 leftovers" in done.stderr
     assert not left.exists()
     assert not output.exists()
+    output.write_bytes(b"123")
+    os.utime(output, (0, 0))
+    assert "0 entries, 1 leftover" in (shown := run("gc").stderr)
+    assert "leftovers" not in shown
 
 
 def test_gc_in_a_folder_that_is_gone(store, tmp_path, monkeypatch):
