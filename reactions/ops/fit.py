@@ -13,7 +13,7 @@ from reactions.ops.heads import make_head
 from reactions.ops.pairs import PseudoSet, PseudoTable
 from reactions.ops.precision import Precision, full_float32
 from reactions.ops.projector import Head
-from reactions.ops.recipe import PAPER, Job
+from reactions.ops.recipe import PAPER, TrainingJob
 from reactions.ops.recipes import recipe_of
 from reactions.ops.training_settings import TrainingSettings
 
@@ -83,7 +83,7 @@ def fit(
     dims = pairs.source_dim, pairs.target_dim
     projector = make_head(recipe, *dims, settings.hidden_dim, seed=settings.seed)
     projector.to(pairs.device)
-    job = Job(recipe, settings, *pairs.modalities, shared, batch_size, pairs.dtype)
+    job = TrainingJob(recipe, settings, *pairs.modalities, shared, batch_size, pairs.dtype)
     trainer = recipe_of(recipe).make_trainer(projector, job)
     generator = torch.Generator().manual_seed(settings.seed)
     steps = n // batch_size

@@ -43,7 +43,7 @@ from torch import Tensor
 from reactions.ops.architectures import CONSTANTS
 from reactions.ops.losses import info_nce
 from reactions.ops.projector import Head
-from reactions.ops.recipe import Job
+from reactions.ops.recipe import TrainingJob
 from reactions.ops.tensors import unit
 
 Pairs: TypeAlias = Sequence[tuple[int, int]]
@@ -197,7 +197,7 @@ class McrTrainer:
         return cmcr_loss(projected, y, self._shared)
 
 
-def trainer(head: Head, job: Job) -> McrTrainer:
+def trainer(head: Head, job: TrainingJob) -> McrTrainer:
     """Return the trainer of ``cmcr`` and ``exmcr``; see ``recipe.Recipe``."""
     settings = job.settings
     return McrTrainer(

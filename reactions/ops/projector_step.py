@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from reactions.ops.losses import InfoNCEGradient
 from reactions.ops.projector import Head
-from reactions.ops.recipe import Job
+from reactions.ops.recipe import TrainingJob
 
 
-def trainer(head: Head, job: Job) -> ProjectorTrainer:
+def trainer(head: Head, job: TrainingJob) -> ProjectorTrainer:
     """Return the paper's trainer; see ``recipe.Recipe``."""
     return ProjectorTrainer(
         head,

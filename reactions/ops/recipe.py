@@ -38,7 +38,7 @@ class Trainer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """What a trainer needs to know beside the head.
 
     Attributes:
@@ -87,7 +87,7 @@ class Recipe:
     is_mixture: bool = False
     notice: str = ""
 
-    def make_trainer(self, head: Head, job: Job) -> Trainer:
+    def make_trainer(self, head: Head, job: TrainingJob) -> Trainer:
         """Return what trains a head."""
         module, _, function = self.trainer.partition(":")
         trainer: Trainer = getattr(import_module(module), function)(head, job)
