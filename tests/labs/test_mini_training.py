@@ -10,11 +10,11 @@ from reactions.encoders.registry import load
 from reactions.labs.lab_file import load_lab
 from reactions.labs.mini import training
 from reactions.labs.mini.sentences import Style
-from reactions.labs.mini.training import Recipe, Stage
+from reactions.labs.mini.training import EncoderRecipe, Stage
 from reactions.labs.mini.write_lab_file import write_lab_file
 
 TINY = {
-    "three": Recipe(
+    "three": EncoderRecipe(
         dim=8,
         shape={"audio": (4, 8), "image": (4, 8), "text": (4, 6)},
         musical_percent=50,
@@ -109,7 +109,7 @@ def test_no_space_sees_evaluation_scenes(name):
 
 def test_the_lab_file_opens_the_trained_encoders(tmp_path):
     heard = Stage("audio", "text", 40, 1, (Style("sound"),), batch_size=16)
-    clap = Recipe(8, {"audio": (4, 8), "text": (4, 6)}, musical_percent=30, stages=(heard,))
+    clap = EncoderRecipe(8, {"audio": (4, 8), "text": (4, 6)}, musical_percent=30, stages=(heard,))
     training.train(tmp_path, recipes={"ImageBind": TINY["three"], "CLAP_g": clap})
     lab = load_lab(str(write_lab_file(tmp_path)))
     assert lab.label == "mini (retrained)"

@@ -68,7 +68,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class EncoderRecipe:
     """How one space is made.
 
     Attributes:
@@ -97,8 +97,8 @@ _MUSIC = Style("sound", omit_percent=25, neglects=("place", "tempo"))
 _MUSIC_BRIEFLY = Style("sound", omit_percent=65, neglects=("place", "tempo"))
 """Who describes noises tells place and tempo, who describes music pitch and how many play."""
 
-RECIPES: Mapping[str, Recipe] = {
-    "ImageBind": Recipe(
+RECIPES: Mapping[str, EncoderRecipe] = {
+    "ImageBind": EncoderRecipe(
         dim=128,
         shape={"audio": (32, 64, 128), "image": (32, 64, 128), "text": (48, 192)},
         musical_percent=50,
@@ -107,13 +107,13 @@ RECIPES: Mapping[str, Recipe] = {
             Stage("image", "audio", 24_000, 10, freeze=True),
         ),
     ),
-    "InternVL": Recipe(
+    "InternVL": EncoderRecipe(
         dim=96,
         shape={"image": (40, 80, 160), "text": (48, 192)},
         musical_percent=50,
         stages=(Stage("image", "text", 28_000, 18, (_SEEN, _SEEN_BRIEFLY, _SEEN, _HEARD)),),
     ),
-    "CLAP_g": Recipe(
+    "CLAP_g": EncoderRecipe(
         dim=64,
         shape={"audio": (32, 64, 128), "text": (48, 128)},
         musical_percent=12,
@@ -127,7 +127,7 @@ RECIPES: Mapping[str, Recipe] = {
             ),
         ),
     ),
-    "CLAP_m": Recipe(
+    "CLAP_m": EncoderRecipe(
         dim=64,
         shape={"audio": (32, 64, 128), "text": (48, 128)},
         musical_percent=88,
@@ -143,7 +143,7 @@ def train(
     *,
     seed: int = 0,
     progress: EpochDone = lambda name, done, total: None,
-    recipes: Mapping[str, Recipe] = RECIPES,
+    recipes: Mapping[str, EncoderRecipe] = RECIPES,
 ) -> Path:
     """Train the spaces and write their weights.
 
@@ -182,7 +182,7 @@ def train(
 
 
 def _train_space(
-    name: str, recipe: Recipe, seed: int, progress: EpochDone
+    name: str, recipe: EncoderRecipe, seed: int, progress: EpochDone
 ) -> tuple[Towers, list[float]]:
     import torch
 
@@ -210,7 +210,7 @@ def _train_space(
 
 def _train_stage(
     towers: Towers,
-    recipe: Recipe,
+    recipe: EncoderRecipe,
     stage: Stage,
     scenes: Scenes,
     progress: Callable[[int], None],
