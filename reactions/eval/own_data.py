@@ -15,7 +15,7 @@ from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.files import files_part
-from reactions.data.sources.parts import FilePart, Part, TextPart
+from reactions.data.sources.parts import CorpusPart, FilePart, TextPart
 from reactions.eval.own_items import ItemReader, Side
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
@@ -81,7 +81,7 @@ class _Scan:
         self._tables = tables
         self._on_progress = on_progress
 
-    def part(self, side: Side, remarks: Sequence[str] = ()) -> Part:
+    def part(self, side: Side, remarks: Sequence[str] = ()) -> CorpusPart:
         """Scan the files of a side, and add remarks for people; texts are scanned already."""
         name = f"{self.own.task.name} {side.modality}"
         notices = list(remarks)
@@ -126,7 +126,7 @@ class _Scan:
             )
         return np.array([id in named for id in ids], np.bool_)
 
-    def corpus(self, side: Side, part: Part, kept: NDArray[np.bool_]) -> SourceCorpus:
+    def corpus(self, side: Side, part: CorpusPart, kept: NDArray[np.bool_]) -> SourceCorpus:
         """Return the usable rows of a part among those that are kept."""
         left_out = frozenset(part.ids(np.flatnonzero(~kept)))
         return SourceCorpus(
@@ -157,7 +157,7 @@ def _retrieval(scan: _Scan) -> RetrievalData:
     )
 
 
-def _no_pairs(scan: _Scan, *parts: Part) -> DataError:
+def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
     task = scan.own.task
     faults = []
     for part, modality in zip(parts, (task.query, task.other), strict=True):

@@ -28,7 +28,7 @@ from reactions.eval.task_data import RetrievalData
 from reactions.planning.plan import ReactionPlan
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run.events import Event
-from reactions.run.parts import Part, follow
+from reactions.run.parts import RunPart, follow
 from reactions.run.schedule import schedule
 from reactions.session import Session
 
@@ -262,7 +262,7 @@ def _prospects(session: Session) -> Iterator[_Prospect]:
         yield _Prospect(session, space, plans[reaction])
 
 
-def _parts(prospects: Sequence[_Prospect]) -> list[Part]:
+def _parts(prospects: Sequence[_Prospect]) -> list[RunPart]:
     """Return what each seed and space is planned to take; spaces share what they train."""
     from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
@@ -278,7 +278,7 @@ def _parts(prospects: Sequence[_Prospect]) -> list[Part]:
             flops = sum(step.cost.flops for step in steps if step.key not in counted)
             counted |= {step.key for step in steps}
         label = f"seed {prospect.session.lab.seed}: {prospect.space}"
-        parts.append(Part(label, SCORING_S + flops / speed))
+        parts.append(RunPart(label, SCORING_S + flops / speed))
     return parts
 
 

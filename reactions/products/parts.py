@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reactions.ops.projector import Head
 
 
-class Part(Protocol):
+class TrainedPart(Protocol):
     """A trained part, loaded."""
 
     def apply(self, modality: Modality, rows: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ Place: TypeAlias = "tuple[Space, int | None]"
 """Where a part belongs: a node, and the index of the expert that it joins to the base; None for
 what acts on the node's own embeddings."""
 
-Parts: TypeAlias = Mapping[Place, Part]
+Parts: TypeAlias = Mapping[Place, TrainedPart]
 
 NO_PARTS: Parts = MappingProxyType({})
 
@@ -146,7 +146,9 @@ class PartKind(Protocol):
             ValueError: this kind of part cannot belong there.
         """
 
-    def load(self, node: Space, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Part:
+    def load(
+        self, node: Space, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> TrainedPart:
         """Return the part, on the device of its tensors."""
 
 
@@ -180,7 +182,7 @@ class PartFile:
         """
         return KINDS[self.kind].shapes(self.node, self.about)
 
-    def load(self, tensors: Mapping[str, Tensor]) -> Part:
+    def load(self, tensors: Mapping[str, Tensor]) -> TrainedPart:
         """Return the part."""
         return KINDS[self.kind].load(self.node, self.about, tensors)
 

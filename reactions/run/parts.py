@@ -13,7 +13,7 @@ OWN_WEIGHT = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RunPart:
     """One of several runs: its label, and how many seconds it is planned to take."""
 
     label: str
@@ -21,7 +21,7 @@ class Part:
 
 
 def follow(
-    parts: Sequence[Part], events: EventSink, clock: Callable[[], float] = time.monotonic
+    parts: Sequence[RunPart], events: EventSink, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[int]:
     """Yield the index of each part in turn, and report it with the time that is left.
 

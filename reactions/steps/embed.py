@@ -192,11 +192,11 @@ class EmbedProduct(Step):
     ) -> Artifact:
         """Project rows of each side by the mean of its heads, and mix the sides."""
         from reactions.products.fuse import embed_product
-        from reactions.products.parts import Part, Place, Stored, load_mixture
+        from reactions.products.parts import Place, Stored, TrainedPart, load_mixture
         from reactions.steps.train import tensors
 
         stored: dict[Space, Rows] = {}
-        parts: dict[Place, Part] = {}
+        parts: dict[Place, TrainedPart] = {}
         for name in self.sides:
             index = None if name == "base" else int(name.removeprefix("expert."))
             side = self.fusion.base if index is None else self.fusion.experts[index].space

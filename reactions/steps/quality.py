@@ -111,7 +111,7 @@ class MeasureProduct(Step):
         import torch
 
         from reactions.ops.tensors import load_rows
-        from reactions.products.parts import Part, Place, load_centring, load_mixture
+        from reactions.products.parts import Place, TrainedPart, load_centring, load_mixture
         from reactions.steps.train import tensors
 
         rows: dict[Modality, dict[Space, Tensor]] = {}
@@ -123,7 +123,7 @@ class MeasureProduct(Step):
                 rows.setdefault(modality, {})[leaf] = own
                 mean = np.array(inputs[f"mean.{leaf.label}.{modality}"].arrays["mean"][slice(None)])
                 means[leaf, modality] = torch.from_numpy(mean).to(context.device)
-        parts: dict[Place, Part] = {**load_centring(means)}
+        parts: dict[Place, TrainedPart] = {**load_centring(means)}
         for index, (fusion, i) in enumerate(mixtures(self.product)):
             states = [tensors(inputs[f"head.{index}.{subset}"]) for subset in self.heads[index]]
             recipe = fusion.experts[i].recipe

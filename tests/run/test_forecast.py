@@ -13,7 +13,7 @@ from reactions.run.events import (
     StepStarted,
 )
 from reactions.run.forecast import STEP_S, Forecast
-from reactions.run.parts import Part, follow
+from reactions.run.parts import RunPart, follow
 
 STEPS = tuple(Expected(f"s{i}", "train", 1e11) for i in range(10))
 
@@ -75,7 +75,7 @@ def test_at_the_end_nothing_is_left():
 
 def test_parts_say_what_is_left_and_correct_themselves():
     now, reported = [0.0], []
-    parts = [Part("a", 10.0), Part("b", 10.0), Part("c", 0.0)]
+    parts = [RunPart("a", 10.0), RunPart("b", 10.0), RunPart("c", 0.0)]
     for index in follow(parts, reported.append, lambda: now[0]):
         now[0] += 40.0 if index == 0 else 0.0
     assert reported[0] == PartStarted(1, 3, "a", 20.0)
@@ -86,7 +86,7 @@ def test_parts_say_what_is_left_and_correct_themselves():
 
 def test_parts_are_over_when_one_fails():
     reported = []
-    parts = follow([Part("a", 1.0), Part("b", 1.0)], reported.append)
+    parts = follow([RunPart("a", 1.0), RunPart("b", 1.0)], reported.append)
     next(parts)
     parts.close()  # as a failure of the loop around it does
     assert reported[-1] == PartsFinished()

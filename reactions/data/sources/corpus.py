@@ -32,7 +32,7 @@ from reactions.data.sources.files import (
     refuse_other_modalities,
 )
 from reactions.data.sources.manifests import manifest_part
-from reactions.data.sources.parts import Part, no_items, signature_of
+from reactions.data.sources.parts import CorpusPart, no_items, signature_of
 from reactions.data.sources.shards import shards_part
 from reactions.data.sources.skipped import BadItem, Skipped, reasons
 from reactions.modalities.registry import get
@@ -62,7 +62,7 @@ class SourceCorpus:
         self,
         name: str,
         modality: Modality,
-        parts: Sequence[tuple[Part, Source]],
+        parts: Sequence[tuple[CorpusPart, Source]],
         *,
         tables: TableCache,
         section: str = "",
@@ -303,7 +303,7 @@ def open_corpus(
         DataError: what is there cannot be used.
         UsageError: the modality can come from manifests only.
     """
-    parts: list[tuple[Part, Source]] = []
+    parts: list[tuple[CorpusPart, Source]] = []
     for source in sources:
         if source.manifest is not None:
             part = manifest_part(
@@ -317,7 +317,7 @@ def open_corpus(
 
 def _part(
     path: str, modality: Modality, source: Source, tables: TableCache, on_progress: OnProgress
-) -> Part:
+) -> CorpusPart:
     inline = get(modality).inline
     wild = any(c in path for c in "*?[") or expand(path) != [path]
     if (not wild or (not is_url(path) and is_dir(Path(path)))) and is_folder(path):

@@ -18,7 +18,7 @@ from reactions.data.manifest import Row, other_digest, read_manifest
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import files_part
-from reactions.data.sources.parts import FilePart, Part, TextPart
+from reactions.data.sources.parts import CorpusPart, FilePart, TextPart
 from reactions.modalities.values import text_tag
 
 
@@ -29,7 +29,7 @@ def manifest_part(
     *,
     tables: TableCache,
     on_progress: OnProgress = silent,
-) -> Part:
+) -> CorpusPart:
     """Read the items of one modality from a manifest, and scan their files.
 
     Lines that say what they hold, but not where a usable one is, are rows that cannot be used.

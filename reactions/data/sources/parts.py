@@ -19,7 +19,7 @@ from reactions.data.scan_cache import ScanTable
 from reactions.modalities.values import text_tag
 
 
-class Part(ABC):
+class CorpusPart(ABC):
     """Rows of one modality from one place.
 
     Args:
@@ -77,7 +77,7 @@ class Part(ABC):
         """Return where some rows come from, for messages."""
 
 
-class TextPart(Part):
+class TextPart(CorpusPart):
     """Texts; the table's column ``text`` holds them, ``place`` where each comes from.
 
     A usable row without a text has only its id.
@@ -96,7 +96,7 @@ class TextPart(Part):
         return self.table.strings("place").at(rows)
 
 
-class FilePart(Part):
+class FilePart(CorpusPart):
     """One file a row; columns ``url`` and ``tag``. A row without a file has only its id.
 
     A column ``place`` says where rows come from, if not from their files.
@@ -119,7 +119,7 @@ class FilePart(Part):
         return self.table.strings("place" if "place" in self.table.columns else "url").at(rows)
 
 
-class ShardPart(Part):
+class ShardPart(CorpusPart):
     """Members of tars; columns ``shard``, ``offset``, ``size``, ``member`` and ``tag``.
 
     The table's fact ``shards`` lists the tars.

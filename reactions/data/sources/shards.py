@@ -22,7 +22,7 @@ from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.captions import captions_in, check_options, parse_json
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import refuse_other_modalities
-from reactions.data.sources.parts import Part, ShardPart, TextPart, no_items, signature_of
+from reactions.data.sources.parts import CorpusPart, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.tar_index import index_shards, split_member
 from reactions.modalities.base import CheckDepth, at_least
 from reactions.modalities.registry import get
@@ -53,7 +53,7 @@ def shards_part(
     *,
     tables: TableCache,
     on_progress: OnProgress = silent,
-) -> Part:
+) -> CorpusPart:
     """Return the rows of one modality in WebDataset shards, one a sample.
 
     A row's id is its sample's key; where shards repeat keys, all are prefixed by their

@@ -49,7 +49,7 @@ class _Kind(NamedTuple):
 
 
 @dataclass
-class Part:
+class FrameBlock:
     """Frames that are decoded in one go.
 
     Attributes:
@@ -119,7 +119,7 @@ def begins_late(head: bytes) -> bool:
     return True
 
 
-def read_parts(data: bytes) -> tuple[list[Part], bool]:
+def read_parts(data: bytes) -> tuple[list[FrameBlock], bool]:
     """Find all frames.
 
     Args:
@@ -133,7 +133,7 @@ def read_parts(data: bytes) -> tuple[list[Part], bool]:
         Damage: the last frame is cut short, frames are missing inside, or a length header counts
             more than there are.
     """
-    parts: list[Part] = []
+    parts: list[FrameBlock] = []
     last: _Kind | None = None
     whole = True
     for start, stop, kind, gap in _frames(data):
@@ -141,7 +141,7 @@ def read_parts(data: bytes) -> tuple[list[Part], bool]:
         header = _length_header(data, start, stop, kind)
         if last != kind or header is not None or not parts:
             samples = {1: 384, 2: 1152, 3: 1152 if kind.version == 1 else 576}[kind.layer]
-            parts.append(Part(kind.rate_hz, 1 if kind.mono else 2, samples, []))
+            parts.append(FrameBlock(kind.rate_hz, 1 if kind.mono else 2, samples, []))
             last = kind
         if header is None:
             parts[-1].frames.append((start, stop))

@@ -12,7 +12,14 @@ from reactions.products.bundles.fields import load_means, mean_sizes
 from reactions.products.bundles.folder import PROJECTORS
 from reactions.products.bundles.record import head_places, read_parts
 from reactions.products.bundles.tensors import check_shapes, check_tensors, check_values
-from reactions.products.parts import Part, PartFile, Parts, Place, load_centring, load_mixture
+from reactions.products.parts import (
+    PartFile,
+    Parts,
+    Place,
+    TrainedPart,
+    load_centring,
+    load_mixture,
+)
 from reactions.products.tree import mixtures
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ def load_parts(directory: Path, record: Mapping[str, Any], space: Space, device:
         check_part_files(directory, record, space)
     except OSError as error:
         raise BundleError(f"cannot read {directory}", why=str(error)) from None
-    parts: dict[Place, Part] = {}
+    parts: dict[Place, TrainedPart] = {}
     tensors = _load_file(directory / PROJECTORS)
     for index, (fusion, i) in enumerate(mixtures(space)):
         states = []
@@ -71,7 +78,7 @@ def load_parts(directory: Path, record: Mapping[str, Any], space: Space, device:
     return parts
 
 
-def _load_part(directory: Path, part: PartFile, device: str) -> Part:
+def _load_part(directory: Path, part: PartFile, device: str) -> TrainedPart:
     tensors = _load_file(directory / part.file)
     for name, tensor in tensors.items():
         check_values(directory / part.file, name, tensor)
