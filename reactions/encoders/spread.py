@@ -37,6 +37,7 @@ def rms_cosine(rows: NDArray[np.floating]) -> float:
     if n < 2:
         return float("nan")
     wide = rows.astype(np.float64)
+    # (d, d) or (n, n), whichever is smaller.
     gram = wide.T @ wide if d < n else wide @ wide.T
     # The sum over all pairs is the squared norm of either product; each row meets itself once.
     return float(np.sqrt(max(0.0, (np.square(gram).sum() - n) / (n * (n - 1)))))

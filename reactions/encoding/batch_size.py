@@ -99,6 +99,7 @@ class BatchSize:
 
     def shrink(self, failed_items: int) -> None:
         """A batch did not fit: half of it from now on, and never again so many."""
+        # Of what failed, which may be less than the size: the last batch of a window is short.
         self.items = self._most = max(1, failed_items // 2)
 
     def grow(self, done_items: int, peak_bytes: int, free_bytes: int) -> None:

@@ -116,7 +116,9 @@ def ahead(
 
     def has_room(begun: int) -> bool:
         if begun == 0 or largest_bytes is None:
+            # Sizes are still unknown: one task a thread, but always one, or nothing would go on.
             return begun < min(workers, depth)
+        # Those that are done count as they are, those under way and one more as the largest so far.
         expected_bytes = sum(size for _, size in ready.values())
         expected_bytes += (begun - len(ready) + 1) * largest_bytes
         return begun < depth and expected_bytes <= limit_bytes
@@ -134,6 +136,7 @@ def ahead(
                     n_begun += 1
                 if turn == n_begun:
                     return
+                # All outcomes are looked at first: one may be an error, which ends this at once.
                 if turn in ready and outcomes.empty():
                     break
                 number, done = _next(outcomes)
@@ -177,6 +180,7 @@ class _Passage:
         """Note that a result was made; the first may have taken what all need."""
         if not self._holds:
             return
+        # This thread's time on a core: the clock alone would count waiting for the interpreter.
         core_s, clock_s = time.thread_time(), time.perf_counter()
         if self._n == 0:
             self._began = core_s, clock_s

@@ -94,6 +94,7 @@ def encode(
     window = 0
     with closing(stream.prepared(items)) as prepared, ExitStack() as lent:
         for number, entries in enumerate(prepared):
+            # Whether items are decoded shows only once the first are prepared.
             if number == 0 and stream.is_mostly_decoding:
                 lent.enter_context(_cores_for_decoding())
             waiting += entries
@@ -158,6 +159,7 @@ class Stream:
         """
         if isinstance(items, CorpusRange):
             corpus, first = items.corpus, items.start
+            # A single row, which is loaded again in its turn: loading may mean rendering.
             sample = corpus.items(first, min(items.stop, first + 1))
             most = CHUNK_ITEMS
         else:
@@ -192,6 +194,7 @@ class Stream:
         """Prepare the items of a piece one by one; runs in several threads."""
         places, load = piece
         for place, item in zip(places, load(), strict=True):
+            # Without a lock: threads only ever turn it on.
             self._decodes = self._decodes or isinstance(item.value, ENCODED)
             try:
                 value = self.prepare(item)
@@ -251,6 +254,7 @@ class Stream:
                 rows = self._try(modality, batch, size)
                 if rows is None:
                     size.shrink(len(batch))
+                    # Not while the error is handled: its traceback keeps the batch's tensors.
                     free_device_memory(self._device)
                     continue
                 places = [entry.place for entry in batch]
@@ -289,6 +293,7 @@ class Stream:
         before_bytes = memory.memory_allocated(self._device)
         rows = encoder.forward(modality, values)
         peak_bytes = memory.max_memory_allocated(self._device) - before_bytes
+        # What torch's allocator holds and does not use counts as taken on the device, and is ours.
         unused_bytes = memory.memory_reserved(self._device) - memory.memory_allocated(self._device)
         free_bytes = memory.mem_get_info(self._device)[0] + unused_bytes
         size.grow(len(values), peak_bytes, free_bytes)
@@ -302,6 +307,7 @@ def _cores_for_decoding() -> Iterator[None]:
     For encoders that are light by what they say of themselves, not by the clock: with the
     number of threads, rounding may change.
     """
+    # Light encoders may do without torch: it is not imported for this.
     if (torch := sys.modules.get("torch")) is None:
         yield
         return

@@ -24,6 +24,7 @@ _FREE_BYTES = 64 << 20
 _MAX_SHARED = 8
 """Weights may be tied: several tensors share numbers, and count once each."""
 
+# Magic number, protocol, system information, the saved object, keys of its storages.
 _LEGACY_PICKLES = 5
 
 
@@ -50,6 +51,7 @@ def check_archive(path: Path) -> None:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("its archive is compressed, which torch.save never does")
+        # Entries may overlap in a crafted archive, so that the same bytes are unpacked many times.
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise ValueError("its archive unpacks to more than the file holds")
         for entry in entries:
@@ -75,6 +77,7 @@ def check_tensors(tensors: Iterable[Tensor], size_bytes: int) -> None:
     stored: dict[int, int] = {}
     declared_bytes = 0
     for tensor in tensors:
+        # What follows counts numbers times their size, which says nothing of these.
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             raise ValueError("it holds a tensor that is sparse, quantised or without numbers")
         own_bytes = tensor.numel() * tensor.element_size()
@@ -84,6 +87,7 @@ def check_tensors(tensors: Iterable[Tensor], size_bytes: int) -> None:
                 f"a tensor of shape {tuple(tensor.shape)} declares {own_bytes:,} bytes, and has "
                 f"{storage.nbytes():,}"
             )
+        # By address: tensors that share a storage have its bytes once.
         stored[storage.data_ptr()] = storage.nbytes()
         declared_bytes += own_bytes
     if sum(stored.values()) > size_bytes + _SLACK_BYTES:
@@ -107,6 +111,7 @@ def _check_pickle(stream: IO[bytes]) -> None:
                 texts.append(argument)
     # The set is open: a damaged pickle breaks wherever its parser is.
     except Exception as error:
+        # pickletools' word for an argument longer than the file; torch would allocate it first.
         if "remain" in str(error):
             raise ValueError(f"it is cut short: {error}") from error
     for name in names:

@@ -159,6 +159,7 @@ def _from_hub(
     hub = _hub(space)
     try:
         names = hub.list_repo_files(repo, revision=revision or None)
+        # Before anything is written: the library creates files by the names that the server lists.
         check_names((n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns)), repo)
         with checked_answers(repo):
             folder = hub.snapshot_download(
@@ -169,7 +170,7 @@ def _from_hub(
             )
     except DataError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # no common base, as in _first_present
         raise _not_there(space, repo, error) from error
     return Path(folder)
 

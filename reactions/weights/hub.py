@@ -76,11 +76,13 @@ def hub_snapshot(repo: str, revision: str, hub: Path) -> Path | None:
     """
     folder = repo_folder(repo, hub)
     name = revision or "main"
+    # The name becomes a part of a path below, which must stay inside the cache.
     if not _REVISION.fullmatch(name) or ".." in name:
         raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
     try:
         commit = read_text_file(folder / "refs" / name, _REF_BYTES).strip()
     except (DataError, MissingError):
+        # Not a branch or tag that the cache knows, but it may be a commit.
         commit = name
     snapshot = folder / "snapshots" / commit
     return snapshot if re.fullmatch(r"[\w.-]*\w[\w.-]*", commit) and is_dir(snapshot) else None
@@ -128,6 +130,7 @@ def trust(pins: Sequence[str]) -> None:
                 "FOLDER@sha256:DIGEST, which is printed where the code is refused",
             )
     if pins:
+        # The empty last line marks even a single pin as lines: its folder may hold blanks.
         os.environ[TRUST_VARIABLE] = "\n".join([*trusted(), *pins, ""])
 
 
@@ -139,6 +142,7 @@ def code_digest(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
+        # rglob does not enter linked folders: code in one would run without being in the digest.
         if path.is_symlink() and path.is_dir():
             raise OSError(0, f"{path} is a link to another folder")
         if path.suffix.lower() in _WEIGHTS or "__pycache__" in path.parts or not path.is_file():
@@ -146,6 +150,7 @@ def code_digest(folder: Path) -> str:
         name = os.fsencode(path.relative_to(folder).as_posix())
         with path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").digest()
+        # The length keeps a name from running into what follows it.
         digest.update(len(name).to_bytes(8, "big") + name + content)
     return digest.hexdigest()
 
@@ -190,6 +195,7 @@ def licence_of(folder: Path) -> str:
             head = stream.read(4096)
     except OSError:
         return ""
+    # Within the YAML front matter only: the text below may name other licences.
     match = re.search(r"\A---\n(?:(?!---).*\n)*?licen[sc]e:[ \t]*([\w.+-]+)", head)
     return match.group(1) if match else ""
 

@@ -19,6 +19,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[\w+=-][\w.+=-]{0,199}")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MAX_NAME_BYTES = 255
+# The library's functions are replaced for the whole process, so for one repository at a time.
 _lock = threading.RLock()
 
 

@@ -50,6 +50,7 @@ def code_references(config: Mapping[str, Any]) -> list[str]:
 
 def code_file(reference: str) -> str:
     """Return the file of a class in a repository's code; "" where it lies in another's."""
+    # transformers writes code of another repository as ORG/NAME--MODULE.CLASS.
     return "" if "--" in reference else f"{reference.rpartition('.')[0]}.py"
 
 
@@ -85,6 +86,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
         raise MissingError(
             f"no file '{path}'", fix="fetch the whole repository", path=str(path)
         ) from None
+    # Deeply nested JSON exhausts the stack: a RecursionError, not a ValueError.
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
     return content

@@ -285,7 +285,7 @@ def find_folder(space: str, repo: WeightsRepo, locator: WeightLocator, *, fetch:
     if chosen is not None:
         candidates = [chosen]
     else:
-        # A revision is only told apart in the hub's cache, which files snapshots by commit.
+        # Only the hub's cache's cache, which files snapshots by commit.
         own = [] if repo.revision else [p / folder_name(space) for p in locator.folders]
         snapshot = hub_snapshot(repo.repo, repo.revision, locator.hub)
         candidates = [*own, snapshot or repo_folder(repo.repo, locator.hub) / "snapshots"]
@@ -316,6 +316,7 @@ def missing(
     else:
         why = "they have not been fetched to this machine"
     target = fetch or space
+    # The line is to be pasted into a shell, which would split or expand it.
     if re.search(r"[^\w./-]", target):
         target = f'"{target}"'
     return MissingError(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _SHOWN = 3
+# As torch's load_state_dict words what does not fit: it reports keys and shapes as text alone.
 _KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)")
 _SHAPES = re.compile(
     r"size mismatch for (\S+): .*?torch\.Size\(\[(.*?)\]\).*?torch\.Size\(\[(.*?)\]\)"
@@ -92,6 +93,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     with guarded(lambda error: _unreadable(path, error)):
         content = _safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
         if isinstance(content, Mapping):
+            # Tensors beside the state dictionary take memory as well, although they are not used.
             inner = content.get("state_dict")
             values = [*content.values(), *(inner.values() if isinstance(inner, Mapping) else ())]
             tensors = [value for value in values if isinstance(value, Tensor)]
@@ -134,6 +136,7 @@ def _unpickle(path: Path) -> Any:
     with torch.serialization.safe_globals(_numbers()), warnings.catch_warnings():
         # Torch warns of any pickle protocol but its own, whether or not it can read it.
         warnings.filterwarnings("ignore", message="Detected pickle protocol")
+        # Torch maps its zip format only, and raises for the legacy one.
         return torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
@@ -147,6 +150,7 @@ def _numbers() -> list[Any]:
         (scalar, "numpy.core.multiarray.scalar"),  # numpy 1
         (scalar, "numpy._core.multiarray.scalar"),  # numpy 2
         np.dtype,
+        # Each kind of dtype is a class, and torch restores the state of allowed classes only.
         *{type(np.dtype(kind)) for kind in kinds},
     ]
 

@@ -49,6 +49,7 @@ def download(file: WeightsFile, path: Path, on_progress: OnProgress) -> None:
         _check(file, part)
         part.replace(path)
         _tag_file(part).unlink(missing_ok=True)
+    # The network's errors first, most of which are OSErrors: those left are the disk's.
     except urllib.error.HTTPError as error:
         error.close()
         raise _unreachable(file, part, f"the server says {error.code} {error.reason}") from error
@@ -72,13 +73,14 @@ def _stream(file: WeightsFile, part: Path, have: int, name: str, on_progress: On
     try:
         response = _open(file.url, have, tag)
     except urllib.error.HTTPError as error:
-        if not have or error.code != 416:  # nothing beyond what we have
+        if not have or error.code != 416:  # 416: there is nothing after the bytes we have
             raise
         error.close()
         if _is_all(error.headers, have, tag, checked=bool(file.sha256)):
             return
         have = 0
         response = _open(file.url)
+    # Not every server heeds If-Range: it may go on in another version, or from another place.
     if response.status == 206 and not _continues(response.headers, have, tag):
         response.close()
         have = 0
@@ -96,7 +98,9 @@ def _stream(file: WeightsFile, part: Path, have: int, name: str, on_progress: On
                 have += len(chunk)
                 on_progress(name, have, total)
             stream.flush()
+            # Or the rename could reach the disk before the bytes, and a crash leave a damaged file.
             os.fsync(stream.fileno())
+        # read(n) returns b"" where a connection breaks off, as it does at the end of the body.
         if total and have != total:
             raise http.client.IncompleteRead(b"", total - have)
 
@@ -126,6 +130,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             raise urllib.error.URLError(f"the server sends on to an address by {scheme or 'none'}")
         following = super().redirect_request(req, fp, code, msg, headers, url)
         if following is not None and following.host != req.host:
+            # As urllib's Request spells header names: remove_header compares them exactly.
             for name in ("Authorization", "Cookie", "Proxy-authorization"):
                 following.remove_header(name)
         return following
@@ -148,7 +153,7 @@ def _keep(tag_file: Path, tag: str) -> None:
 def _tag(headers: Message) -> str:
     """Return what identifies a version of a file: its strong ETag, or its date; "" for neither."""
     etag = headers.get("ETag") or ""
-    weak = etag.startswith("W/")  # of files that only mean the same
+    weak = etag.startswith("W/")  # bytes may differ, so that If-Range does not take it
     return etag if etag and not weak else headers.get("Last-Modified") or ""
 
 

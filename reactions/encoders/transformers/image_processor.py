@@ -99,7 +99,7 @@ class Patches:
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return the rows and columns of patches for a picture: as many as are allowed.
 
-        The scale is repo by halving an interval, as the model's own code does, for its
+        The scale is found by halving an interval, as the model's own code does, for its
         last bit decides between two grids.
         """
 
