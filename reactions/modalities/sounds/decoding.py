@@ -181,7 +181,7 @@ def _pieces(stream: BinaryIO, limits: Limits) -> tuple[list[_Piece], bool]:
             return [_Piece()], False
         if mpeg_frames.is_mpeg(_after_tag(stream, head)) or _is_mpeg(stream):
             return _mpeg(_read(stream, 0, size_bytes), limits)
-    except (containers.Damage, ogg_pages.Damage, mpeg_frames.Damage) as error:
+    except (containers.Damage, ogg_pages.OggDamage, mpeg_frames.MpegDamage) as error:
         raise Refused(str(error)) from error
     return [_Piece()], False
 

@@ -35,7 +35,7 @@ MAX_LEAD_BYTES = 1 << 16
 """A stream may begin in the middle of a frame, or after padding; not after more than this."""
 
 
-class Damage(Exception):
+class MpegDamage(Exception):
     """Frames are missing; the message says how that shows, lower case, no full stop."""
 
 
@@ -150,7 +150,7 @@ def read_parts(data: bytes) -> tuple[list[FrameBlock], bool]:
     parts = [part for part in parts if part.frames or part.declared]
     for part in parts:
         if part.declared > len(part.frames) + 1:
-            raise Damage(
+            raise MpegDamage(
                 f"it is cut short: {len(part.frames)} frames, its header counts {part.declared}"
             )
     return [part for part in parts if part.frames], whole
@@ -163,7 +163,7 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
     place = _next_frame(data, 0, tries)
     if place < 0 or place > MAX_LEAD_BYTES + skip_tags(data, 0):
         if _frame(data, skip_tags(data, 0)) is not None:
-            raise Damage("it is cut short, in the middle of its first frame")
+            raise MpegDamage("it is cut short, in the middle of its first frame")
         return
     gap = place != skip_tags(data, 0)
     length = n = 0
@@ -172,23 +172,25 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
             kind, length = frame
             stop = place + length
             if stop > end:
-                raise Damage(f"it is cut short: its last frame lacks {stop - end} bytes")
+                raise MpegDamage(f"it is cut short: its last frame lacks {stop - end} bytes")
             if stop <= end - 128 or not data.startswith(b"TAG", end - 128) or end - 128 < place:
                 if (n := n + 1) > MAX_FRAMES:
-                    raise Damage(f"it has more than {MAX_FRAMES} frames")
+                    raise MpegDamage(f"it has more than {MAX_FRAMES} frames")
                 yield place, stop, kind, gap
                 place, gap = stop, False
                 continue
-            raise Damage(f"it is cut short: its last frame lacks {stop - end + 128} bytes")
+            raise MpegDamage(f"it is cut short: its last frame lacks {stop - end + 128} bytes")
         after = skip_tags(data, place)
         if after == place:
             if (after := _next_frame(data, place, tries)) < 0:  # what follows is not sound
                 if data[place : place + length].strip(b"\0") and _is_sync(data, place):
-                    raise Damage(f"its frames are damaged at byte {place}")
+                    raise MpegDamage(f"its frames are damaged at byte {place}")
                 return
             # Padding does not matter, but where a frame has room one is missing.
             if after - place >= length - _MAX_PADDING_BYTES and data[place:after].strip(b"\0"):
-                raise Damage(f"its frames are damaged at byte {place}, for {after - place} bytes")
+                raise MpegDamage(
+                    f"its frames are damaged at byte {place}, for {after - place} bytes"
+                )
             gap = True
         place = after
 
@@ -213,7 +215,7 @@ def _next_frame(data: bytes, place: int, tries: list[int]) -> int:
         place += 1
         tries[0] -= 1
         if tries[0] < 0:
-            raise Damage("what lies between its frames looks like frames but is not")
+            raise MpegDamage("what lies between its frames looks like frames but is not")
     return -1
 
 

@@ -13,7 +13,7 @@ _FIRST, _LAST = 2, 4
 _SEARCH_BYTES = 1 << 16
 
 
-class Damage(Exception):
+class OggDamage(Exception):
     """Pages are missing; the message says how that shows, lower case, no full stop."""
 
 
@@ -37,7 +37,7 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
     n_pages = 0
     while place < size_bytes:
         if (n_pages := n_pages + 1) > MAX_PAGES:
-            raise Damage(f"it has more than {MAX_PAGES} pages")
+            raise OggDamage(f"it has more than {MAX_PAGES} pages")
         stream.seek(place)
         head = stream.read(_HEADER_BYTES)
         if not head.startswith(_MAGIC):
@@ -47,7 +47,7 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
             place = after
             continue
         if len(head) < _HEADER_BYTES:
-            raise Damage("it is cut short: its last page is")
+            raise OggDamage("it is cut short: its last page is")
         flags, serial, n = head[5], head[14:18], head[26]
         if flags & _FIRST and began:
             links.append((start, place))
@@ -61,7 +61,7 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
         lengths = stream.read(n)
         stop = place + _HEADER_BYTES + n + sum(lengths)
         if len(lengths) < n or stop > size_bytes:
-            raise Damage(f"it is cut short: its last page lacks {stop - size_bytes} bytes")
+            raise OggDamage(f"it is cut short: its last page lacks {stop - size_bytes} bytes")
         place = stop
     _check_ended(running)
     return [*links, (start, place)]
@@ -69,7 +69,7 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
 
 def _check_ended(running: set[bytes]) -> None:
     if running:
-        raise Damage("it is cut short: the page that ends its stream is missing")
+        raise OggDamage("it is cut short: the page that ends its stream is missing")
 
 
 def _search(stream: BinaryIO, place: int, size_bytes: int) -> int:
