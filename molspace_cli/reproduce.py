@@ -14,7 +14,7 @@ from molspace_cli.console import print_json, print_note, print_table, print_text
 from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
-    from reactions.experiments.paper_tables import Row
+    from reactions.experiments.paper_tables import SpaceRow
     from reactions.experiments.reproduce import MeasuredRow, MeasuredTable
 
 app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_args_is_help=True)
@@ -187,7 +187,7 @@ def _measure(name: str, rows: str | None, running: options.RunOptions, as_json: 
         )
 
 
-def _definition(row: Row) -> str:
+def _definition(row: SpaceRow) -> str:
     """Return a row's name, and what it stands for unless that is a space of the same name."""
     return row.name if row.name == row.reaction else f"{row.name} = {row.reaction}"
 

@@ -54,7 +54,7 @@ class Dialect:
         return next(reader, [])
 
 
-class Row(NamedTuple):
+class DelimitedRow(NamedTuple):
     """A row, or a line that was lost.
 
     Attributes:
@@ -68,7 +68,9 @@ class Row(NamedTuple):
     why: str = ""
 
 
-def read_rows(lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int) -> Iterator[Row]:
+def read_rows(
+    lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int
+) -> Iterator[DelimitedRow]:
     """Yield rows in constant memory; blank lines between them give none.
 
     Args:
@@ -85,18 +87,20 @@ def read_rows(lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: in
         if not row.why and len(row.fields) != n_fields:
             fault = f"{len(row.fields)} fields, the header has {n_fields}"
             for number in row.line_numbers:
-                yield Row((number,), (), fault)
+                yield DelimitedRow((number,), (), fault)
         else:
             yield row
 
 
-def _plain(lines: Iterable[tuple[int, bytes]], dialect: Dialect) -> Iterator[Row]:
+def _plain(lines: Iterable[tuple[int, bytes]], dialect: Dialect) -> Iterator[DelimitedRow]:
     for number, line in lines:
         body = line.rstrip(b"\r\n")
         if len(body) > MAX_LINE_BYTES:
-            yield Row((number,), (), TOO_LONG)
+            yield DelimitedRow((number,), (), TOO_LONG)
         elif body.strip():
-            yield Row((number,), dialect.fields_of(body.decode("utf-8", "surrogateescape")))
+            yield DelimitedRow(
+                (number,), dialect.fields_of(body.decode("utf-8", "surrogateescape"))
+            )
 
 
 class _Feed(Iterator[str]):
@@ -117,7 +121,9 @@ class _Feed(Iterator[str]):
         return text
 
 
-def _quoted(lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int) -> Iterator[Row]:
+def _quoted(
+    lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int
+) -> Iterator[DelimitedRow]:
     feed = _Feed(lines)
     reader = csv.reader(
         feed, delimiter=dialect.delimiter, strict=True, skipinitialspace=dialect.skip_space
@@ -138,9 +144,9 @@ def _quoted(lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int)
             why = _swallowed(taken, dialect, n_fields)
         if why:
             for number, _ in taken:
-                yield Row((number,), (), why)
+                yield DelimitedRow((number,), (), why)
         else:
-            yield Row(tuple(number for number, _ in taken), fields)
+            yield DelimitedRow(tuple(number for number, _ in taken), fields)
 
 
 def _swallowed(taken: Sequence[tuple[int, str]], dialect: Dialect, n_fields: int) -> str:

@@ -56,7 +56,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ManifestRow:
     """A line of a manifest, good or bad.
 
     Attributes:
@@ -120,7 +120,7 @@ def read_items(
 
 def read_manifest(
     path: Path, modality: Modality, others: Counter[Modality] | None = None
-) -> list[Row]:
+) -> list[ManifestRow]:
     """Return the lines of one modality, in order; bad ones say why. No file is read yet.
 
     Args:
@@ -132,8 +132,8 @@ def read_manifest(
         MissingError: there is no such manifest.
         DataError: a line names no modality, an id is repeated, or no line has this modality.
     """
-    rows: list[Row] = []
-    broken: list[Row] = []
+    rows: list[ManifestRow] = []
+    broken: list[ManifestRow] = []
     try:
         with path.open("rb") as stream:
             # Longer by more than the break that is taken off, so that they stay too long.
@@ -174,7 +174,7 @@ def other_digest(expected: str, actual: str) -> str:
     return f"its digest is {actual[:12]}..., not {expected[:12]}... as the manifest says"
 
 
-def _held_to_digest(row: Row) -> str:
+def _held_to_digest(row: ManifestRow) -> str:
     """Say why a good line's value is not what its digest says."""
     if not row.sha256:
         return ""
@@ -207,19 +207,19 @@ def _rows(
     modalities: Collection[Modality] | None,
     by_id: Collection[Modality] = (),
     literal: bool = False,
-) -> Iterator[Row]:
+) -> Iterator[ManifestRow]:
     for number, raw in enumerate(lines, start=1):
         if len(raw) > MAX_LINE_BYTES + 2:  # with its break
-            yield Row(number, str(number), None, why=f"longer than {MAX_LINE_BYTES} bytes")
+            yield ManifestRow(number, str(number), None, why=f"longer than {MAX_LINE_BYTES} bytes")
             continue
         try:
             line = raw.decode() if isinstance(raw, bytes) else raw
         except UnicodeDecodeError:
-            yield Row(number, str(number), None, why=NOT_UTF8)
+            yield ManifestRow(number, str(number), None, why=NOT_UTF8)
             continue
         if "\0" in line:
             why = "it holds a NUL byte; is this UTF-16, or not text at all?"
-            yield Row(number, str(number), None, why=why)
+            yield ManifestRow(number, str(number), None, why=why)
             continue
         # Wherever files were joined, not at the start alone.
         line = line.removeprefix("\ufeff").strip()
@@ -234,7 +234,7 @@ def _row(
     modalities: Collection[Modality] | None,
     by_id: Collection[Modality],
     literal: bool,
-) -> Row:
+) -> ManifestRow:
     id = str(number)
     modality: Modality | None = None
     own_id = False
@@ -247,13 +247,13 @@ def _row(
         own_id = "id" in record
         modality = _modality(record, modalities)
         value = _value(record, modality, base, must_exist=not (own_id and modality in by_id))
-        return Row(number, id, modality, value, _digest(record, value), own_id=own_id)
+        return ManifestRow(number, id, modality, value, _digest(record, value), own_id=own_id)
     except _Bad as error:
         message = str(error).encode(errors="backslashreplace").decode()
         # A bare line may have meant a text; one that says what it holds does not.
         kinds = _PathLike if line.startswith("{") else (_PathLike, _NoFile)
         is_path = isinstance(error, kinds)
-        return Row(number, id, modality, why=message, is_path=is_path, own_id=own_id)
+        return ManifestRow(number, id, modality, why=message, is_path=is_path, own_id=own_id)
 
 
 def _object(line: str) -> dict[str, Any]:

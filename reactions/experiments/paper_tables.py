@@ -25,7 +25,7 @@ _EXPERTISE_BOTH = Adjustment(sigma=EXPERTISE, lambda_=DISPLACED)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SpaceRow:
     """A space of the tables.
 
     Attributes:
@@ -46,33 +46,33 @@ _EXPERT, _UNIFIED, _ENHANCED = (
     "Pre-trained Unified Space",
     "Enhanced Unified Space",
 )
-ROWS: tuple[Row, ...] = (
-    Row("InternVL", _EXPERT, "InternVL"),
-    Row("CLAP_g", _EXPERT, "CLAP_g"),
-    Row("CLAP_m", _EXPERT, "CLAP_m"),
-    Row("WAV2CLIP", _UNIFIED, "WAV2CLIP"),
-    Row("AudioCLIP", _UNIFIED, "AudioCLIP"),
-    Row("C-MCR", _UNIFIED, "C_MCR"),
-    Row("Ex-MCR", _UNIFIED, "Ex_MCR"),
-    Row("ImageBind", _UNIFIED, "ImageBind"),
-    Row("InternVL_IB", _ENHANCED, "ImageBind + Dr(InternVL)", Adjustment(lambda_=DISPLACED)),
-    Row("InternVL_IB†", _ENHANCED, _TUNED, Adjustment(lambda_=DISPLACED)),
-    Row(
+ROWS: tuple[SpaceRow, ...] = (
+    SpaceRow("InternVL", _EXPERT, "InternVL"),
+    SpaceRow("CLAP_g", _EXPERT, "CLAP_g"),
+    SpaceRow("CLAP_m", _EXPERT, "CLAP_m"),
+    SpaceRow("WAV2CLIP", _UNIFIED, "WAV2CLIP"),
+    SpaceRow("AudioCLIP", _UNIFIED, "AudioCLIP"),
+    SpaceRow("C-MCR", _UNIFIED, "C_MCR"),
+    SpaceRow("Ex-MCR", _UNIFIED, "Ex_MCR"),
+    SpaceRow("ImageBind", _UNIFIED, "ImageBind"),
+    SpaceRow("InternVL_IB", _ENHANCED, "ImageBind + Dr(InternVL)", Adjustment(lambda_=DISPLACED)),
+    SpaceRow("InternVL_IB†", _ENHANCED, _TUNED, Adjustment(lambda_=DISPLACED)),
+    SpaceRow(
         "ImageBind++ AT E.",
         _ENHANCED,
         "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)",
         Adjustment(sigma=EXPERTISE),
     ),
-    Row("InternVL_IB++ AT E.", _ENHANCED, _BOTH, _EXPERTISE_BOTH),
-    Row("InternVL_IB†++ AT E.", _ENHANCED, _TUNED_BOTH, _EXPERTISE_BOTH),
-    Row(
+    SpaceRow("InternVL_IB++ AT E.", _ENHANCED, _BOTH, _EXPERTISE_BOTH),
+    SpaceRow("InternVL_IB†++ AT E.", _ENHANCED, _TUNED_BOTH, _EXPERTISE_BOTH),
+    SpaceRow(
         "ImageBind++ Ver.",
         _ENHANCED,
         "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)",
         Adjustment(sigma=VERSATILE),
     ),
-    Row("InternVL_IB++ Ver.", _ENHANCED, _BOTH, _VERSATILE_BOTH),
-    Row("InternVL_IB†++ Ver.", _ENHANCED, _TUNED_BOTH, _VERSATILE_BOTH),
+    SpaceRow("InternVL_IB++ Ver.", _ENHANCED, _BOTH, _VERSATILE_BOTH),
+    SpaceRow("InternVL_IB†++ Ver.", _ENHANCED, _TUNED_BOTH, _VERSATILE_BOTH),
 )
 """Source: Molecule-Space, tables 2 to 4; the order is theirs."""
 
@@ -207,7 +207,7 @@ PUBLISHED = Catalogue(
 """The paper's spaces by description alone: what a reaction is made of, without any weights."""
 
 
-def parse_rows(text: str | None) -> tuple[Row, ...]:
+def parse_rows(text: str | None) -> tuple[SpaceRow, ...]:
     """Return the rows of a comma-separated list; None means all.
 
     Case and punctuation do not matter; ``ft`` stands for the dagger, ``pp`` for ``++``, and a
@@ -238,5 +238,5 @@ def _fold(name: str) -> str:
     return "".join(c for c in spelled if c.isalnum())
 
 
-def _product(row: Row) -> str:
+def _product(row: SpaceRow) -> str:
     return _fold(row.name.removesuffix(" AT E.").removesuffix(" Ver."))

@@ -21,7 +21,14 @@ from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.experiments.findings import SETTINGS
-from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, Column, PaperTable, Row
+from reactions.experiments.paper_tables import (
+    FACTORS,
+    PUBLISHED,
+    ROWS,
+    Column,
+    PaperTable,
+    SpaceRow,
+)
 from reactions.planning.plan import Plan, ReactionPlan, joined
 from reactions.products.refusals import refuse_unsupported
 from reactions.products.tree import Factors
@@ -68,7 +75,7 @@ class MeasuredRow:
         lack: why the row could not run, None if it could.
     """
 
-    row: Row
+    row: SpaceRow
     modalities: tuple[str, ...]
     records: Mapping[str, Mapping[str, Any]]
     lack: Missing | None = None
@@ -176,10 +183,10 @@ class MeasuredTable:
 def measure(
     table: PaperTable,
     session: Session,
-    rows: Sequence[Row] = ROWS,
+    rows: Sequence[SpaceRow] = ROWS,
     *,
     confirm: Callable[[Plan], None] = lambda plan: None,
-    started: Callable[[Row], None] = lambda row: None,
+    started: Callable[[SpaceRow], None] = lambda row: None,
 ) -> MeasuredTable:
     """Train and evaluate the rows of a table, as far as the lab has what they need.
 
@@ -216,14 +223,14 @@ def measure(
 class _Prospect:
     """A row before anything runs: what it lacks, or what it trains and is scored on."""
 
-    row: Row
+    row: SpaceRow
     modalities: tuple[str, ...]
     tasks: tuple[Task, ...] = ()
     plan: ReactionPlan | None = None
     lack: Missing | None = None
 
 
-def _published(row: Row) -> Space:
+def _published(row: SpaceRow) -> Space:
     """Return a row's space as the paper has it, whatever the lab has."""
     return check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
 
@@ -241,7 +248,7 @@ def _size(data: BenchmarkData) -> int:
 
 
 def _prospect(
-    session: Session, row: Row, items: Mapping[str, TaskItems], plans: dict[str, ReactionPlan]
+    session: Session, row: SpaceRow, items: Mapping[str, TaskItems], plans: dict[str, ReactionPlan]
 ) -> _Prospect:
     """Look ahead at a row; ``plans`` has those of earlier rows by reaction, and gets this one's."""
     space = _published(row)
@@ -279,7 +286,7 @@ def _absent(space: Space, names: Sequence[str]) -> Missing:
 
 
 def _measure_row(
-    session: Session, prospect: _Prospect, started: Callable[[Row], None]
+    session: Session, prospect: _Prospect, started: Callable[[SpaceRow], None]
 ) -> MeasuredRow:
     row, tasks = prospect.row, prospect.tasks
     if prospect.lack or not tasks:

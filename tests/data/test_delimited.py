@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactions.core.text_lines import MAX_LINE_BYTES, read_lines
-from reactions.data.delimited import Dialect, Row, read_rows
+from reactions.data.delimited import DelimitedRow, Dialect, read_rows
 
 CSV, TSV = Dialect(",", quoted=True), Dialect("\t", quoted=False)
 
 
-def read(text: str | bytes, dialect: Dialect = CSV, n_fields: int = 2) -> list[Row]:
+def read(text: str | bytes, dialect: Dialect = CSV, n_fields: int = 2) -> list[DelimitedRow]:
     data = text.encode() if isinstance(text, str) else text
     return list(read_rows(read_lines(io.BytesIO(data), keepends=True), dialect, n_fields))
 
 
-def n_lines(rows: list[Row]) -> int:
+def n_lines(rows: list[DelimitedRow]) -> int:
     return sum(len(row.line_numbers) for row in rows)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.types import Item
-from reactions.data.manifest import Problem, Row, other_digest, read_items, read_manifest
+from reactions.data.manifest import ManifestRow, Problem, other_digest, read_items, read_manifest
 
 OTHER = "0" * 64
 
@@ -208,11 +208,11 @@ def test_the_lines_of_one_modality_in_order(base: Path) -> None:
         {"id": "c", "audio": "gone.wav"},
     )
     assert read_manifest(path, "text") == [
-        Row(1, "b", "text", "rain"),
-        Row(3, "a", "text", "wind"),
+        ManifestRow(1, "b", "text", "rain"),
+        ManifestRow(3, "a", "text", "wind"),
     ]
     good, bad = read_manifest(path, "audio")
-    assert good == Row(2, "b", "audio", base / "sounds/rain.wav")
+    assert good == ManifestRow(2, "b", "audio", base / "sounds/rain.wav")
     assert (bad.line_number, bad.id, bad.value) == (4, "c", None)
     assert bad.why == f"no such file: {base / 'gone.wav'}"
 

@@ -14,7 +14,7 @@ from reactions.core.file_names import as_stored
 from reactions.core.local_files import is_file
 from reactions.core.storage import entry_of
 from reactions.core.types import Modality
-from reactions.data.manifest import Row, other_digest, read_manifest
+from reactions.data.manifest import ManifestRow, other_digest, read_manifest
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import files_part
@@ -99,11 +99,11 @@ def others_remark(manifest: Path, others: Mapping[Modality, int]) -> str:
     return f"'{manifest.name}': {counts} lines are of other modalities, and left out"
 
 
-def _place(manifest: Path, row: Row) -> str:
+def _place(manifest: Path, row: ManifestRow) -> str:
     return str(row.value) if isinstance(row.value, Path) else f"{manifest}:{row.line_number}"
 
 
-def _verdicts(rows: Sequence[Row], whys: Iterable[str], tags: Iterable[str]) -> Strings:
+def _verdicts(rows: Sequence[ManifestRow], whys: Iterable[str], tags: Iterable[str]) -> Strings:
     """Join what the lines, the scan and the digests say.
 
     Args:
