@@ -1,7 +1,7 @@
 """The content-addressed store: what steps made, on disk, by key."""
 
 from reactions.store.layout import FORMAT
-from reactions.store.maintenance import EntryInfo, Freed, Problem
+from reactions.store.maintenance import EntryInfo, EntryProblem, Freed
 from reactions.store.partial import Partial
 from reactions.store.rows import ShardedRows
 from reactions.store.store import Store

@@ -47,7 +47,7 @@ class EntryInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class EntryProblem:
     """Something wrong with one entry.
 
     Attributes:
@@ -105,7 +105,7 @@ def entries(layout: StoreLayout) -> Iterator[EntryInfo]:
             )
 
 
-def verify(layout: StoreLayout) -> Iterator[Problem]:
+def verify(layout: StoreLayout) -> Iterator[EntryProblem]:
     """Yield what is wrong with the entries, hashing every file."""
     for folder in layout.entry_folders():
         label = ""
@@ -121,7 +121,7 @@ def verify(layout: StoreLayout) -> Iterator[Problem]:
             problems = [str(error)]
         if problems and folder.exists():  # else gc was faster
             # All at once: the caller may move the folder after the first.
-            yield from [Problem(folder.name, label, what, folder) for what in problems]
+            yield from [EntryProblem(folder.name, label, what, folder) for what in problems]
 
 
 def sweep(layout: StoreLayout) -> list[Path]:

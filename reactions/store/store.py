@@ -152,7 +152,7 @@ class Store:
         with disk_errors(self.root, "read"):
             return sorted(maintenance.entries(self._layout), key=lambda e: (e.kind, e.label, e.key))
 
-    def verify(self, *, repair: bool = False) -> Iterator[maintenance.Problem]:
+    def verify(self, *, repair: bool = False) -> Iterator[maintenance.EntryProblem]:
         """Hash every file of every entry again and yield what is wrong.
 
         Args:
