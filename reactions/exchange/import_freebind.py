@@ -69,7 +69,7 @@ LAYOUT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class FreebindProduct:
     """What some of the folders make together.
 
     Attributes:
@@ -86,28 +86,28 @@ class Product:
 
 
 _DR = "ImageBind + Dr(InternVL)"
-PRODUCTS: tuple[Product, ...] = (
-    Product(
+PRODUCTS: tuple[FreebindProduct, ...] = (
+    FreebindProduct(
         "IB_PP",
         "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)",
         ("IB_PP_M_Proj", "IB_PP_G_Proj"),
         ("ImageBind++", "IB++"),
     ),
-    Product("IB_PP_M", "ImageBind + Cr(CLAP_m)", ("IB_PP_M_Proj",)),
-    Product("IB_PP_G", "ImageBind + Cr(CLAP_g)", ("IB_PP_G_Proj",)),
-    Product("InternVL_IB", _DR, ("InternVL_IB_Proj",)),
-    Product(
+    FreebindProduct("IB_PP_M", "ImageBind + Cr(CLAP_m)", ("IB_PP_M_Proj",)),
+    FreebindProduct("IB_PP_G", "ImageBind + Cr(CLAP_g)", ("IB_PP_G_Proj",)),
+    FreebindProduct("InternVL_IB", _DR, ("InternVL_IB_Proj",)),
+    FreebindProduct(
         "InternVL_IB_PP",
         f"{_DR} | Cr(CLAP_m) & Cr(CLAP_g)",
         ("InternVL_IB_Proj", "InternVL_IB_PP_M_Proj", "InternVL_IB_PP_G_Proj"),
         ("InternVL_IB++",),
     ),
-    Product(
+    FreebindProduct(
         "InternVL_IB_PP_M",
         f"{_DR} | Cr(CLAP_m)",
         ("InternVL_IB_Proj", "InternVL_IB_PP_M_Proj"),
     ),
-    Product(
+    FreebindProduct(
         "InternVL_IB_PP_G",
         f"{_DR} | Cr(CLAP_g)",
         ("InternVL_IB_Proj", "InternVL_IB_PP_G_Proj"),
@@ -126,14 +126,14 @@ class Imported:
         bundle: verified.
     """
 
-    product: Product
+    product: FreebindProduct
     bundle: Bundle
 
 
 # --- what there is -------------------------------------------------------------------
 
 
-def find_products(folder: Path, name: str | None = None) -> tuple[list[Product], list[str]]:
+def find_products(folder: Path, name: str | None = None) -> tuple[list[FreebindProduct], list[str]]:
     """Return the products that a folder's projectors make, and what is left out.
 
     Without a name, single experts are only products of their own where the other is missing.
@@ -191,12 +191,12 @@ def find_products(folder: Path, name: str | None = None) -> tuple[list[Product],
     return products, left_out
 
 
-def _is_part(product: Product, larger: Product) -> bool:
+def _is_part(product: FreebindProduct, larger: FreebindProduct) -> bool:
     """Return whether a product is a larger one with an expert left out; stages do not count."""
     return product.name in (f"{larger.name}_M", f"{larger.name}_G")
 
 
-def _named(name: str) -> Product:
+def _named(name: str) -> FreebindProduct:
     for product in PRODUCTS:
         if name.casefold() in (known.casefold() for known in (product.name, *product.also)):
             return product
@@ -320,7 +320,10 @@ def _read_mixture(folder: Path, part: str) -> Iterator[tuple[str, PublishedHead]
 
 
 def _assemble(
-    product: Product, heads: Mapping[str, Mapping[str, PublishedHead]], lab: Lab, folder: Path
+    product: FreebindProduct,
+    heads: Mapping[str, Mapping[str, PublishedHead]],
+    lab: Lab,
+    folder: Path,
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
     """Return the record and the tensors of a bundle."""
     for name in ("ImageBind", "InternVL", "CLAP_m", "CLAP_g"):
