@@ -18,7 +18,7 @@ from reactions.core.hashing import digest
 from reactions.core.local_files import exists
 from reactions.core.paths import data_root
 from reactions.exchange.model_card import model_card
-from reactions.exchange.results import Score
+from reactions.exchange.results import MetricScore
 from reactions.products.bundles.bundle import (
     PROJECTORS,
     RECORD,
@@ -89,7 +89,7 @@ def push(
     bundle: Bundle,
     repo: str,
     *,
-    results: Sequence[Score] = (),
+    results: Sequence[MetricScore] = (),
     private: bool = False,
     dry_run: bool = False,
 ) -> Pushed:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
-from reactions.exchange.results import Score
+from reactions.exchange.results import MetricScore
 from reactions.products.bundles.bundle import Bundle
 from reactions.products.tree import effective_factors
 
@@ -25,7 +25,7 @@ def is_rehearsal(bundle: Bundle) -> bool:
     return any(re.search(rf"(?<!\w){_REHEARSAL}(?!\w)", label) for label in labels)
 
 
-def model_card(bundle: Bundle, repo: str, results: Sequence[Score] = ()) -> str:
+def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -> str:
     """Return a bundle's ``README.md``: YAML front matter, then Markdown.
 
     Args:
@@ -143,7 +143,7 @@ def _factors(bundle: Bundle) -> str:
     return _table(("factor", "value"), rows)
 
 
-def _results(results: Sequence[Score]) -> list[str]:
+def _results(results: Sequence[MetricScore]) -> list[str]:
     if not results:
         return []
     rows = [

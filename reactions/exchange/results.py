@@ -17,7 +17,7 @@ _MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class MetricScore:
     """One metric of one task.
 
     Attributes:
@@ -39,7 +39,7 @@ class Score:
     conditions: str
 
 
-def read_results(path: Path, expression: str) -> tuple[Score, ...]:
+def read_results(path: Path, expression: str) -> tuple[MetricScore, ...]:
     """Read the results of one product.
 
     Args:
@@ -80,7 +80,7 @@ def read_results(path: Path, expression: str) -> tuple[Score, ...]:
     return scores
 
 
-def _scores(record: Mapping[str, Any]) -> Sequence[Score]:
+def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
     conditions = [
         f"{name}: " + ", ".join(f"{modality} {value:g}" for modality, value in values.items())
         for name, values in record["factors"].items()
@@ -95,7 +95,7 @@ def _scores(record: Mapping[str, Any]) -> Sequence[Score]:
         if not math.isfinite(value):
             raise ValueError(f"{record['task']} {name} is {value}")
         scores.append(
-            Score(
+            MetricScore(
                 task=str(record["task"]),
                 metric=str(name),
                 value=float(value),

@@ -7,7 +7,7 @@ from fakes import CG, CM, IB, VL, changed, cr, dr
 from reactions.core.errors import DataError, MissingError
 from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
 from reactions.exchange.model_card import is_rehearsal, model_card
-from reactions.exchange.results import Score, read_results
+from reactions.exchange.results import MetricScore, read_results
 from reactions.products.bundles.bundle import Bundle, describe
 
 NC = "CC-BY-NC-SA-4.0"
@@ -131,8 +131,8 @@ def test_tags_survive_yaml():
 
 def test_results_are_in_the_card():
     scores = (
-        Score("esc50", "accuracy", 81.256, True, 2000, "own", "sigma CLAP_m: audio 0.5"),
-        Score("esc50", "fold1", 80.0, False, 400, "own", ""),
+        MetricScore("esc50", "accuracy", 81.256, True, 2000, "own", "sigma CLAP_m: audio 0.5"),
+        MetricScore("esc50", "fold1", 80.0, False, 400, "own", ""),
     )
     card = model_card(bundle_of("MIT", "MIT", "MIT", "MIT"), "me/fused", scores)
     assert "## Results" in card
@@ -189,7 +189,7 @@ def test_results_are_read(tmp_path):
     conditions = (
         'sigma CLAP_m: audio 0.5; experts: CLAP_m; prompt: "This is a sound of {class}." and 1 more'
     )
-    assert score == Score("esc50", "accuracy", 81.25, True, 2000, "own", conditions)
+    assert score == MetricScore("esc50", "accuracy", 81.25, True, 2000, "own", conditions)
 
 
 @pytest.mark.parametrize(
