@@ -21,7 +21,7 @@ _MAX_FOOTER_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class DeclaredSizes:
     """What some columns of a file declare.
 
     Attributes:
@@ -35,7 +35,7 @@ class Sizes:
     unpacked_bytes: int
 
 
-def declared_sizes(path: Path, column: str) -> Sizes:
+def declared_sizes(path: Path, column: str) -> DeclaredSizes:
     """Return what a file declares of a column and all that lies in it.
 
     Args:
@@ -54,7 +54,7 @@ def declared_sizes(path: Path, column: str) -> Sizes:
             in_pages = _pages(stream, chunk, size_bytes)
             values += max(_number(chunk, 5), in_pages[0])
             unpacked_bytes += max(_number(chunk, 6), in_pages[1])
-    return Sizes(_number(footer, 3), values, unpacked_bytes)
+    return DeclaredSizes(_number(footer, 3), values, unpacked_bytes)
 
 
 def check_levels(stream: BinaryIO, levels: Sequence[tuple[int, int]]) -> None:

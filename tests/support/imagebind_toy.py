@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from reactions.core.types import SpaceSpec
-from reactions.encoders.imagebind.sizes import Sizes, TowerSize
+from reactions.encoders.imagebind.sizes import ImageBindSizes, TowerSize
 from reactions.encoders.imagebind.towers import ImageBind
 
-SIZES = Sizes(
+SIZES = ImageBindSizes(
     dim=24,
     towers={
         "audio": TowerSize(24, 2, 3),

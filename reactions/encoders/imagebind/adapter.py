@@ -15,7 +15,7 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
 from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.base import SpaceRequest, misfit
-from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, Sizes, flops
+from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, ImageBindSizes, flops
 from reactions.encoders.preprocessing.clip_bpe import require_ftfy
 from reactions.encoders.published import Checkpoint, CheckpointAdapter
 from reactions.weights.locate import (
@@ -171,7 +171,7 @@ def _spec(
     path: Path,
     name: str,
     modalities: tuple[Modality, ...],
-    sizes: Sizes,
+    sizes: ImageBindSizes,
     digest: str,
 ) -> SpaceSpec:
     return SpaceSpec(

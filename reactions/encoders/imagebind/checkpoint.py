@@ -20,7 +20,14 @@ from torch import Tensor
 
 from reactions.core.errors import DataError
 from reactions.core.types import Modality
-from reactions.encoders.imagebind.sizes import HUGE, PARTS, PUBLISHED, UNUSED, Sizes, TowerSize
+from reactions.encoders.imagebind.sizes import (
+    HUGE,
+    PARTS,
+    PUBLISHED,
+    UNUSED,
+    ImageBindSizes,
+    TowerSize,
+)
 from reactions.encoders.imagebind.towers import ImageBind
 from reactions.weights.safe_load import package_errors, read_tensors, shape_text, unfit
 
@@ -96,7 +103,7 @@ def sizes_of(
     heads: Mapping[Modality, int] | None = None,
     *,
     space: str = "ImageBind",
-) -> Sizes:
+) -> ImageBindSizes:
     """Read a model's sizes off its weights, and check that every weight is there.
 
     Weights do not show the number of attention heads: that of the published model is known,
@@ -118,7 +125,7 @@ def sizes_of(
         for key, (shape, _) in checkpoint.kinds.items()
         if key in _projections(needed) and len(shape) == 2
     )
-    sizes = Sizes(
+    sizes = ImageBindSizes(
         dim=rows.most_common(1)[0][0] if rows else HUGE.dim,
         towers={modality: _tower_size(checkpoint, modality, head_counts) for modality in needed},
     )
@@ -183,7 +190,7 @@ def _tower_of(key: str) -> str | None:
     return name if dot and first in _TOPS and name in known else None
 
 
-def _check(checkpoint: Checkpoint, sizes: Sizes, space: str) -> None:
+def _check(checkpoint: Checkpoint, sizes: ImageBindSizes, space: str) -> None:
     with torch.device("meta"):
         needed = {k: tuple(v.shape) for k, v in ImageBind(sizes).state_dict().items()}
     missing, wrong = [], []
@@ -221,7 +228,7 @@ class Towers:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, sizes: Sizes, *, device: str, dtype: torch.dtype
+        self, checkpoint: Checkpoint, sizes: ImageBindSizes, *, device: str, dtype: torch.dtype
     ) -> None:
         self.sizes, self.device, self.dtype = sizes, torch.device(device), dtype
         self._checkpoint = checkpoint

@@ -48,7 +48,7 @@ class TowerSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class ImageBindSizes:
     """The sizes of a model.
 
     Attributes:
@@ -60,7 +60,7 @@ class Sizes:
     towers: Mapping[Modality, TowerSize]
 
 
-HUGE = Sizes(
+HUGE = ImageBindSizes(
     dim=1024,
     towers={
         "audio": TowerSize(768, 12, 12),
@@ -106,7 +106,7 @@ FORMS: Mapping[Modality, Form] = {
 }
 
 
-def flops(modality: Modality, sizes: Sizes = HUGE) -> float:
+def flops(modality: Modality, sizes: ImageBindSizes = HUGE) -> float:
     """Return about how many floating-point operations one item takes, for estimates."""
     size = sizes.towers[modality]
     tokens = _TEXT_TOKENS if modality == "text" else 1 + FORMS[modality].patches

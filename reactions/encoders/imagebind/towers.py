@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reactions.core.types import Modality
-from reactions.encoders.imagebind.sizes import FORMS, HUGE, PUBLISHED, Form, Sizes, TowerSize
+from reactions.encoders.imagebind.sizes import (
+    FORMS,
+    HUGE,
+    PUBLISHED,
+    Form,
+    ImageBindSizes,
+    TowerSize,
+)
 from reactions.encoders.preprocessing.clip_bpe import CONTEXT, VOCABULARY
 
 _EPSILON = 1e-6
@@ -30,7 +37,7 @@ class ImageBind(nn.Module):
         modalities: the towers to build; all of ``sizes`` by default.
     """
 
-    def __init__(self, sizes: Sizes = HUGE, modalities: tuple[Modality, ...] = ()) -> None:
+    def __init__(self, sizes: ImageBindSizes = HUGE, modalities: tuple[Modality, ...] = ()) -> None:
         super().__init__()
         self.sizes = sizes
         built = {m: sizes.towers[m] for m in modalities or sizes.towers}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import DataError, DimensionMismatch, MissingError
-from reactions.data.parquet_sizes import Sizes, declared_sizes
+from reactions.data.parquet_sizes import DeclaredSizes, declared_sizes
 from reactions.encoders.precomputed.names import id_name
 from reactions.encoders.precomputed.tables import (
     check_unpacked,
@@ -51,7 +51,7 @@ class Parquet:
             self._file = parquet.ParquetFile(path, memory_map=True)
             self.shape = self._open(pa, sizes)
 
-    def _open(self, pa: Any, sizes: Sizes) -> tuple[int, int]:
+    def _open(self, pa: Any, sizes: DeclaredSizes) -> tuple[int, int]:
         """Hold what the file declares against its size, and return the table's shape."""
         path, schema = self.path, self._file.schema_arrow
         if COLUMN not in schema.names:
