@@ -12,7 +12,7 @@ from reactions.eval.task_data import ClassificationData, MultilabelData, Retriev
 from reactions.labs import mini
 from reactions.labs.mini.benchmarks import TASKS
 from reactions.labs.mini.corpora import Other, WorldCorpus
-from reactions.labs.mini.world import Stream
+from reactions.labs.mini.world import SceneStream
 from reactions.modalities.audio import load_audio
 from reactions.modalities.image import load_image
 
@@ -67,7 +67,7 @@ class TestCorpus:
         assert len({base, *others}) == 4
 
     def test_the_name_is_in_the_ids_and_so_in_the_digest(self):
-        one, two = (WorldCorpus(name, "image", Stream("s"), 3) for name in ("one", "two"))
+        one, two = (WorldCorpus(name, "image", SceneStream("s"), 3) for name in ("one", "two"))
         assert one.items(0, 1)[0].id != two.items(0, 1)[0].id
         assert one.digest != two.digest
 
@@ -141,7 +141,7 @@ class TestBenchmarks:
         assert data.targets.any(axis=0).all()
 
     def test_audioset_clips_hold_the_sources_they_are_labelled_with(self):
-        stream, second = Stream("first"), Stream("second")
+        stream, second = SceneStream("first"), SceneStream("second")
         mixed = WorldCorpus("m", "audio", stream, 30, others=(Other(second, 4, percent=50),))
         plain = WorldCorpus("p", "audio", stream, 30)
         _, heard = mixed.others[0].scenes(np.arange(30, dtype=np.uint64))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reactions.labs.mini import pixels, sentences, waveforms
 from reactions.labs.mini.sentences import Style, captions
-from reactions.labs.mini.world import CLASSES, GENERAL, MUSICAL, Stream, below, mix64
+from reactions.labs.mini.world import CLASSES, GENERAL, MUSICAL, SceneStream, below, mix64
 
 N = 64
 
@@ -36,7 +36,7 @@ def test_below_covers_its_range_evenly():
 class TestGolden:
     """Media and words are the same on every machine; a new world needs a new WORLD_VERSION."""
 
-    scenes = Stream("golden", 7).scenes(0, N)
+    scenes = SceneStream("golden", 7).scenes(0, N)
 
     def test_images(self):
         assert sha(pixels.images(self.scenes)) == "8a11ce02ecaa1885"
@@ -53,7 +53,7 @@ class TestGolden:
 
 
 def test_shapes_and_types():
-    scenes = Stream("shapes").scenes(0, 5)
+    scenes = SceneStream("shapes").scenes(0, 5)
     images, sounds = pixels.images(scenes), waveforms.sounds(scenes)
     assert (images.shape, images.dtype) == ((5, 32, 32, 3), np.uint8)
     assert (sounds.shape, sounds.dtype) == ((5, 4000), np.int16)
@@ -61,7 +61,7 @@ def test_shapes_and_types():
 
 @given(start=st.integers(0, 200), n=st.integers(1, 8))
 def test_random_access_equals_bulk(start, n):
-    stream = Stream("access", 1)
+    stream = SceneStream("access", 1)
     bulk, part = stream.scenes(0, 208), stream.scenes(start, start + n)
     rows = slice(start, start + n)
     np.testing.assert_array_equal(pixels.images(bulk[rows]), pixels.images(part))
@@ -70,7 +70,7 @@ def test_random_access_equals_bulk(start, n):
 
 
 def test_rendering_does_not_depend_on_chunks():
-    scenes = Stream("chunks").scenes(0, 1100)
+    scenes = SceneStream("chunks").scenes(0, 1100)
     np.testing.assert_array_equal(pixels.images(scenes)[1020:], pixels.images(scenes[1020:1100]))
     np.testing.assert_array_equal(
         waveforms.sounds(scenes)[500:], waveforms.sounds(scenes[500:1100])
@@ -78,27 +78,32 @@ def test_rendering_does_not_depend_on_chunks():
 
 
 def test_splits_and_seeds_are_disjoint():
-    streams = [Stream(s, seed) for s in ("corpus-image", "imagenet", "train") for seed in (0, 1)]
+    streams = [
+        SceneStream(s, seed) for s in ("corpus-image", "imagenet", "train") for seed in (0, 1)
+    ]
     identities = np.concatenate([stream.scenes(0, 2000).identity for stream in streams])
     assert len(np.unique(identities)) == len(identities)
 
 
 def test_balanced_kinds_come_in_turn_and_change_nothing_else():
-    plain, balanced = Stream("b").scenes(0, 120), Stream("b", balanced=True).scenes(0, 120)
+    plain, balanced = (
+        SceneStream("b").scenes(0, 120),
+        SceneStream("b", balanced=True).scenes(0, 120),
+    )
     assert balanced.kind.tolist() == [i % 50 for i in range(120)]
     np.testing.assert_array_equal(plain.size, balanced.size)
 
 
 @pytest.mark.parametrize("percent", [0, 30, 100])
 def test_musical_share(percent):
-    kind = Stream("share", musical_percent=percent).scenes(0, 4000).kind
+    kind = SceneStream("share", musical_percent=percent).scenes(0, 4000).kind
     # Five standard deviations of a binomial share of 4,000.
     assert abs((kind < len(MUSICAL)).mean() - percent / 100) < 0.04
     assert set(np.unique(kind)) <= set(range(50))
 
 
 def test_big_things_sound_deeper():
-    scenes = Stream("pitch").scenes(0, 3000)
+    scenes = SceneStream("pitch").scenes(0, 3000)
     means = [scenes.pitch[scenes.size == size].mean() for size in range(3)]
     assert means[0] > means[1] > means[2]
 
@@ -113,13 +118,13 @@ def test_classes_are_distinct_and_looked_and_sounded_unlike():
 
 
 def test_sounds_are_heard_and_do_not_clip():
-    sounds = waveforms.sounds(Stream("loud").scenes(0, 300)).astype(np.int64)
+    sounds = waveforms.sounds(SceneStream("loud").scenes(0, 300)).astype(np.int64)
     assert np.abs(sounds).max() < 32767
     assert (np.sqrt((sounds**2).mean(axis=1)) > 50).all()
 
 
 def test_overlay_adds_the_second_by_quarters():
-    scenes = Stream("overlay").scenes(0, 3)
+    scenes = SceneStream("overlay").scenes(0, 3)
     first, second = waveforms.sounds(scenes), waveforms.sounds(scenes)[::-1]
     mixed = waveforms.overlay(first, second, np.array([0, 2, 4]))
     np.testing.assert_array_equal(mixed[0], first[0])
@@ -128,7 +133,7 @@ def test_overlay_adds_the_second_by_quarters():
 
 
 class TestCaptions:
-    scenes = Stream("captions").scenes(0, 200)
+    scenes = SceneStream("captions").scenes(0, 200)
 
     def test_full_captions_name_what_the_sense_perceives(self):
         clean = Style("sight", omit_percent=0, mistake_percent=0, fillers=0)

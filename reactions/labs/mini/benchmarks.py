@@ -22,7 +22,7 @@ from reactions.eval.task_data import (
 )
 from reactions.labs.mini.corpora import Other, WorldCorpus
 from reactions.labs.mini.sentences import Style
-from reactions.labs.mini.world import CLASSES, N_CLASSES, Stream
+from reactions.labs.mini.world import CLASSES, N_CLASSES, SceneStream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def _classification(task: str, modality: Modality, seed: int) -> ClassificationD
     n = 2000
     index = np.arange(n)
     return ClassificationData(
-        queries=WorldCorpus(f"mini {task}", modality, Stream(task, seed, balanced=True), n),
+        queries=WorldCorpus(f"mini {task}", modality, SceneStream(task, seed, balanced=True), n),
         labels=index % N_CLASSES,
         classes=CLASSES,
         folds=index // N_CLASSES % _FOLDS if task == "esc50" else None,
@@ -85,10 +85,10 @@ def _classification(task: str, modality: Modality, seed: int) -> ClassificationD
 def _multilabel(task: str, seed: int) -> MultilabelData:
     """Return clips of one to three sources; all of them are labels."""
     n = 1000
-    stream = Stream(task, seed)
+    stream = SceneStream(task, seed)
     others = (
-        Other(Stream(f"{task}-second", seed), quarters=4, percent=70),
-        Other(Stream(f"{task}-third", seed), quarters=4, percent=35),
+        Other(SceneStream(f"{task}-second", seed), quarters=4, percent=70),
+        Other(SceneStream(f"{task}-third", seed), quarters=4, percent=35),
     )
     targets: NDArray[np.bool_] = np.zeros((n, N_CLASSES), np.bool_)
     rows = np.arange(n)
@@ -106,7 +106,7 @@ def _multilabel(task: str, seed: int) -> MultilabelData:
 
 def _captioned(task: str, modality: Modality, style: Style, seed: int) -> RetrievalData:
     n = 1000
-    stream = Stream(task, seed)
+    stream = SceneStream(task, seed)
     return RetrievalData(
         left=WorldCorpus(f"mini {task}", modality, stream, n),
         right=WorldCorpus(
@@ -119,8 +119,8 @@ def _captioned(task: str, modality: Modality, style: Style, seed: int) -> Retrie
 
 def _paired(task: str, quarters: int, seed: int) -> RetrievalData:
     n = 1000
-    stream = Stream(task, seed)
-    unseen = (Other(Stream(f"{task}-unseen", seed), quarters),) if quarters else ()
+    stream = SceneStream(task, seed)
+    unseen = (Other(SceneStream(f"{task}-unseen", seed), quarters),) if quarters else ()
     return RetrievalData(
         left=WorldCorpus(f"mini {task} sounds", "audio", stream, n, others=unseen),
         right=WorldCorpus(f"mini {task} images", "image", stream, n),

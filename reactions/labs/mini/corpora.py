@@ -13,7 +13,7 @@ from reactions.core.hashing import digest
 from reactions.core.types import Digest, Item, Modality, Waveform
 from reactions.labs.mini import pixels, waveforms
 from reactions.labs.mini.sentences import Style, captions
-from reactions.labs.mini.world import WORLD_VERSION, Scenes, Stream
+from reactions.labs.mini.world import WORLD_VERSION, Scenes, SceneStream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class Other:
         percent: how many of the recordings it is in.
     """
 
-    stream: Stream
+    stream: SceneStream
     quarters: int
     percent: int = 100
 
@@ -68,7 +68,7 @@ class WorldCorpus:
 
     name: str
     modality: Modality
-    stream: Stream
+    stream: SceneStream
     n_scenes: int
     writers: int = 1
     styles: tuple[Style, ...] = ()
@@ -151,7 +151,7 @@ def corpus(modality: Modality, *, n: int, seed: int) -> WorldCorpus:
     return WorldCorpus(
         name=f"mini {modality}",
         modality=modality,
-        stream=Stream(f"corpus-{modality}", seed),
+        stream=SceneStream(f"corpus-{modality}", seed),
         n_scenes=n,
         styles=CORPUS_STYLES if modality == "text" else (),
     )

@@ -11,7 +11,7 @@ from reactions.core.types import Item
 from reactions.labs.mini import pixels, waveforms
 from reactions.labs.mini.corpora import WorldCorpus
 from reactions.labs.mini.sentences import Style
-from reactions.labs.mini.world import CLASSES, Stream
+from reactions.labs.mini.world import CLASSES, SceneStream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 N_SAMPLES = 6
 
-_STREAM = Stream("sample")
+_STREAM = SceneStream("sample")
 _STYLES = (
     Style("sight", omit_percent=0, mistake_percent=0, fillers=0),
     Style("sound", omit_percent=0, mistake_percent=0, fillers=0),

@@ -29,7 +29,7 @@ import numpy as np
 from reactions.core.hashing import file_digest
 from reactions.labs.mini import pixels, waveforms
 from reactions.labs.mini.sentences import Style, captions
-from reactions.labs.mini.world import WORLD_VERSION, Scenes, Stream
+from reactions.labs.mini.world import WORLD_VERSION, Scenes, SceneStream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -197,7 +197,7 @@ def _train_space(
         towers = Towers(recipe.dim, recipe.shape)
         towers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in stubs
         for number, stage in enumerate(recipe.stages):
-            stream = Stream(f"train-{name}-{number}", seed, recipe.musical_percent)
+            stream = SceneStream(f"train-{name}-{number}", seed, recipe.musical_percent)
             scenes = stream.scenes(0, stage.scenes)
 
             def step(epoch: int, done: int = done) -> None:

@@ -72,7 +72,7 @@ def below(random: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class SceneStream:
     """An endless, random-access sequence of scenes.
 
     Attributes:
