@@ -11,7 +11,7 @@ from molspace_cli import opening, options
 from molspace_cli.console import human_bytes, print_json, print_note, print_table
 
 if TYPE_CHECKING:
-    from reactions.data.audit import Finding
+    from reactions.data.audit import DataFinding
     from reactions.encoders.precomputed.statistics import TableStatistics
 
 app = typer.Typer(
@@ -128,7 +128,7 @@ def _print_embeddings(tables: Sequence[TableStatistics]) -> None:
     )
 
 
-def _print(label: str, findings: Sequence[Finding]) -> None:
+def _print(label: str, findings: Sequence[DataFinding]) -> None:
     count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
     print_table(
         f"lab: {label}   {count}",

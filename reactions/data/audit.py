@@ -37,7 +37,7 @@ Kind: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DataFinding:
     """Something about a lab's data that its user should know.
 
     Attributes:
@@ -72,12 +72,12 @@ class Finding:
         return asdict(self)
 
 
-def undecodable(corpus: SourceCorpus) -> Finding | None:
+def undecodable(corpus: SourceCorpus) -> DataFinding | None:
     """Return what a corpus leaves out because it cannot be used."""
     skipped = corpus.skipped
     if not skipped.n_bad:
         return None
-    return Finding(
+    return DataFinding(
         "undecodable",
         corpus.name,
         corpus.notices[0],
@@ -88,13 +88,13 @@ def undecodable(corpus: SourceCorpus) -> Finding | None:
     )
 
 
-def others(corpus: SourceCorpus) -> Finding | None:
+def others(corpus: SourceCorpus) -> DataFinding | None:
     """Return what lies beside a corpus's files and is left out for its kind."""
     counts = corpus.others
     if not counts:
         return None
     n = sum(counts.values())
-    return Finding(
+    return DataFinding(
         "others",
         corpus.name,
         describe_others(counts, corpus.modality),
@@ -106,7 +106,7 @@ def others(corpus: SourceCorpus) -> Finding | None:
     )
 
 
-def duplicates(corpus: Corpus) -> Finding | None:
+def duplicates(corpus: Corpus) -> DataFinding | None:
     """Find rows whose content an earlier row has, by content digest.
 
     Items that are only ids have no content and are never duplicates.
@@ -132,7 +132,7 @@ def duplicates(corpus: Corpus) -> Finding | None:
         (again,) = corpus.items(other, other + 1)
         text = {"text": item.value} if isinstance(item.value, str) else {}
         examples.append({"ids": [item.id, again.id], "times": n, **text})
-    return Finding(
+    return DataFinding(
         "duplicates",
         corpus.name,
         f"{count} of {len(corpus)} {corpus.modality} items repeat an earlier one "
@@ -148,7 +148,7 @@ def leakage(
     evaluated: Mapping[str, Iterable[tuple[str, str]]],
     *,
     on_progress: OnProgress = silent,
-) -> list[Finding]:
+) -> list[DataFinding]:
     """Find the texts of a corpus that evaluation sets have as captions.
 
     Texts count as the same if they differ in case, punctuation and spacing only.
@@ -179,7 +179,7 @@ def leakage(
                     examples[task].append({"id": item.id, "caption": id, "text": item.value})
     on_progress("texts for leaks", len(corpus), len(corpus))
     return [
-        Finding(
+        DataFinding(
             "leakage",
             corpus.name,
             f"{count} of {len(corpus)} texts are captions of {task}, which is also evaluated "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.types import Modality, SpaceSpec
-from reactions.data.audit import Finding
+from reactions.data.audit import DataFinding
 from reactions.encoders.precomputed.folder import ADAPTER, open_table, unread_files
 from reactions.encoders.precomputed.ids import RowIndex
 from reactions.encoders.precomputed.layouts import find_sets
@@ -75,24 +75,24 @@ def shared_modalities(specs: Sequence[SpaceSpec]) -> dict[Modality, list[SpaceSp
     return {modality: owners for modality, owners in sorted(owners_of.items()) if len(owners) > 1}
 
 
-def examine(lab: Lab) -> tuple[list[TableStatistics], list[Finding]]:
+def examine(lab: Lab) -> tuple[list[TableStatistics], list[DataFinding]]:
     """Read the folders of embeddings of a lab, every row once.
 
     Returns:
         What was counted, and what is wrong; what cannot be used is reported, not raised.
     """
     counted: list[TableStatistics] = []
-    findings: list[Finding] = []
+    findings: list[DataFinding] = []
     specs = []
     for spec in folder_spaces(lab):
         if note := unread_files(spec):
-            findings.append(Finding("unread", spec.name, note))
+            findings.append(DataFinding("unread", spec.name, note))
         before = len(findings)
         for modality in spec.modalities:
             try:
                 counts = statistics(spec, modality)
             except (DataError, MissingError) as error:
-                findings.append(Finding("unusable", f"{spec.name} {modality}", _said(error)))
+                findings.append(DataFinding("unusable", f"{spec.name} {modality}", _said(error)))
                 continue
             counted.append(counts)
             findings += _faults(counts)
@@ -105,16 +105,16 @@ def examine(lab: Lab) -> tuple[list[TableStatistics], list[Finding]]:
     return counted, findings
 
 
-def _faults(table: TableStatistics) -> Iterator[Finding]:
+def _faults(table: TableStatistics) -> Iterator[DataFinding]:
     name = f"{table.space} {table.modality}"
     for n, what in ((table.n_not_finite, "not finite"), (table.n_zero, "zero")):
         if n:
             message = (
                 f"{n} of {table.n} rows are {what}, the first bad one is row {table.first_bad}"
             )
-            yield Finding("unusable", name, message, count=n, total=table.n)
+            yield DataFinding("unusable", name, message, count=n, total=table.n)
     if table.n_repeated:
-        yield Finding(
+        yield DataFinding(
             "duplicates",
             name,
             f"{table.n_repeated} of {table.n} rows are the same as an earlier one",
@@ -123,22 +123,22 @@ def _faults(table: TableStatistics) -> Iterator[Finding]:
         )
     if is_collapsed(table.cosine, table.n, table.dim):
         message = f"the tower has collapsed: root mean squared cosine {table.cosine:.4f}"
-        yield Finding("collapsed", name, message, count=table.n, total=table.n)
+        yield DataFinding("collapsed", name, message, count=table.n, total=table.n)
     if not table.ids_from:
         message = (
             "rows have no ids: they are paired by their numbers, and no input can look them up"
         )
-        yield Finding("no_ids", name, message, count=table.n, total=table.n)
+        yield DataFinding("no_ids", name, message, count=table.n, total=table.n)
 
 
-def _unmatched(specs: Sequence[SpaceSpec], modality: Modality) -> Finding | None:
+def _unmatched(specs: Sequence[SpaceSpec], modality: Modality) -> DataFinding | None:
     n_common, n_most, alone = common_ids(specs, modality)
     lacking = {name: ids for name, ids in alone.items() if ids}
     if not lacking:
         return None
     names = " and ".join(spec.name for spec in specs)
     parts = [f"{len(ids)} of {name} are not" for name, ids in lacking.items()]
-    return Finding(
+    return DataFinding(
         "unmatched",
         names,
         f"{n_common} {modality} ids are in all folders; " + ", ".join(parts),

@@ -13,7 +13,7 @@ from reactions.core.hashing import digest
 from reactions.core.protocols import NotLookedAt
 from reactions.core.storage import entry_of
 from reactions.core.types import Corpus, SpaceSpec
-from reactions.data.audit import VERSION, Finding, duplicates, leakage, others, undecodable
+from reactions.data.audit import VERSION, DataFinding, duplicates, leakage, others, undecodable
 from reactions.data.scan_cache import ScanTable
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.parts import signature_of
@@ -112,21 +112,21 @@ def _common(specs: Sequence[SpaceSpec], modality: str) -> InventoryEntry:
     return InventoryEntry("common ids", modality, title, n_common, n_most, problem=problem, fix=fix)
 
 
-def audit(lab: Lab) -> list[Finding]:
+def audit(lab: Lab) -> list[DataFinding]:
     """Look through a lab's corpora and embeddings; what cannot be used is reported, not raised."""
     return audit_corpora(lab) + examine(lab)[1]
 
 
-def audit_corpora(lab: Lab) -> list[Finding]:
+def audit_corpora(lab: Lab) -> list[DataFinding]:
     """Look through the corpora of a lab; one that cannot be used is reported, not raised."""
-    findings: list[Finding] = []
+    findings: list[DataFinding] = []
     for modality in sorted(lab.corpora):
         try:
             corpus = lab.corpus(modality)
         except (DataError, MissingError) as error:
             fields = error.fields
             findings.append(
-                Finding(
+                DataFinding(
                     "unusable",
                     f"{lab.name} {modality}",
                     f"{_said(error)}; {error.fix}" if error.fix else _said(error),
@@ -149,10 +149,10 @@ def audit_corpora(lab: Lab) -> list[Finding]:
     return findings
 
 
-def _leakage(lab: Lab, corpus: Corpus) -> list[Finding]:
+def _leakage(lab: Lab, corpus: Corpus) -> list[DataFinding]:
     evaluated: dict[str, list[tuple[str, str]]] = {}
     absent: list[str] = []
-    unreadable: list[Finding] = []
+    unreadable: list[DataFinding] = []
     sets, broken = loadable_sets()
     for task in [*_captioned(sets), *_captioned(lab.own_tasks.values())]:
         try:
@@ -201,7 +201,7 @@ def leaks(lab: Lab) -> tuple[str, ...]:
     if (table := lab.tables.get(cached, signature)) is not None:
         return tuple(table.facts["notices"])
     evaluated: dict[str, list[tuple[str, str]]] = {}
-    findings: list[Finding] = []
+    findings: list[DataFinding] = []
     for task in labels:
         try:
             evaluated[task] = lab.captions(task)
@@ -218,9 +218,9 @@ def _captioned(sets: Iterable[EvaluationSet | OwnSet]) -> list[str]:
     return [each.task.name for each in sets if each.task.has_captions]
 
 
-def _unchecked(corpus: Corpus, tasks: str, why: str) -> Finding:
+def _unchecked(corpus: Corpus, tasks: str, why: str) -> DataFinding:
     message = f"not compared with the captions of {tasks}: {why}"
-    return Finding("unchecked", corpus.name, message)
+    return DataFinding("unchecked", corpus.name, message)
 
 
 def _corpus(lab: Lab, modality: str) -> InventoryEntry:
