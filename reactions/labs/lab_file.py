@@ -24,7 +24,7 @@ from reactions.labs.data_sections import read_corpora, read_folders
 from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.schema import DefaultFactors, LabFile
-from reactions.labs.space_sections import Model, read_spaces
+from reactions.labs.space_sections import SpaceFromUri, read_spaces
 from reactions.labs.task_sections import read_tasks
 from reactions.labs.toml_files import TomlFile, read_toml
 from reactions.labs.trust import Mention, allow, mentions, refusal, verdict
@@ -174,7 +174,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     own = read_spaces(file.spaces, path, opened.digests, opened.locator)
     specs.update(own)
     uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
-    uris.update({name: space.uri for name, space in own.items() if isinstance(space, Model)})
+    uris.update({name: space.uri for name, space in own.items() if isinstance(space, SpaceFromUri)})
     corpora = {**(base.corpora if base else {}), **read_corpora(file.corpora, path, opened.root)}
     own_tasks = {
         **(base.own_tasks if base else {}),

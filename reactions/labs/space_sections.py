@@ -30,7 +30,7 @@ def read_spaces(
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class SpaceFromUri:
     """A space given by a URI; called to describe it, which needs its weights."""
 
     name: str
@@ -62,7 +62,7 @@ def _space(
 ) -> SpaceSpec | SpaceMaker:
     if isinstance(space, UriSpace):
         uri = _anchored(space.uri, path.parent)
-        return Model(name, uri, space.hub, path, digests, locator, space.centre)
+        return SpaceFromUri(name, uri, space.hub, path, digests, locator, space.centre)
     if isinstance(space, FolderSpace):
         own = path.parent / expand_user(space.path)
         folder = locator.overrides.get(name, own).resolve()

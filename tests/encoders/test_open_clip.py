@@ -179,7 +179,9 @@ class TestParity:
             open_clip.transform.PreprocessCfg(**settings), is_train=False
         )
         config = {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": size}}
-        transform = adapter._transform(model_names.Model("", "", config, preprocess=settings))
+        transform = adapter._transform(
+            model_names.OpenClipModel("", "", config, preprocess=settings)
+        )
         for path in pictures:
             image = Image.open(path).convert("RGB")
             fitted = torch.from_numpy(transform.fit(np.asarray(image)))

@@ -30,7 +30,7 @@ from reactions.encoders.open_clip.model_names import (
     EXTRA,
     OPTIONS,
     WEIGHTS,
-    Model,
+    OpenClipModel,
     parse,
 )
 from reactions.encoders.packages import import_package
@@ -77,7 +77,7 @@ class ModelFiles:
     """
 
     request: SpaceRequest
-    model: Model
+    model: OpenClipModel
     space: str
     path: Path
     tokeniser: Path | None
@@ -192,12 +192,12 @@ class OpenClipAdapter(Adapter[ModelFiles]):
 # --- the model -----------------------------------------------------------------------
 
 
-def _text(model: Model) -> Mapping[str, Any]:
+def _text(model: OpenClipModel) -> Mapping[str, Any]:
     found: Mapping[str, Any] = model.config["text_cfg"]
     return found
 
 
-def _transform(model: Model) -> ImageTransform:
+def _transform(model: OpenClipModel) -> ImageTransform:
     size = model.config["vision_cfg"].get("image_size", 224)
     height, width = (size, size) if isinstance(size, int) else size
     settings = model.preprocess
@@ -219,7 +219,7 @@ def _transform(model: Model) -> ImageTransform:
 
 
 def _tokeniser_folder(
-    model: Model, weights: Path, space: str, locator: WeightLocator
+    model: OpenClipModel, weights: Path, space: str, locator: WeightLocator
 ) -> Path | None:
     """Return the folder of a transformers tokeniser; None where open_clip's own serves."""
     repo = _text(model).get("hf_tokenizer_name", "")
@@ -237,7 +237,7 @@ def _tokeniser_folder(
     raise error
 
 
-def _text_tag(model: Model, folder: Path | None, digests: DigestCache) -> str:
+def _text_tag(model: OpenClipModel, folder: Path | None, digests: DigestCache) -> str:
     context = _text(model).get("context_length", CONTEXT)
     settings = {key: _text(model).get(key) for key in ("tokenizer_kwargs", "tokenizer_mode")}
     if folder is None and not any(settings.values()):
@@ -247,7 +247,7 @@ def _text_tag(model: Model, folder: Path | None, digests: DigestCache) -> str:
 
 
 def _tokens(
-    open_clip: Any, model: Model, folder: Path | None
+    open_clip: Any, model: OpenClipModel, folder: Path | None
 ) -> Callable[[str], NDArray[np.int64]]:
     text = _text(model)
     context = text.get("context_length", CONTEXT)
@@ -263,7 +263,7 @@ def _tokens(
     return locked(lambda caption: tokenise(caption)[0])
 
 
-def _network(open_clip: Any, model: Model, space: str, locator: WeightLocator) -> Any:
+def _network(open_clip: Any, model: OpenClipModel, space: str, locator: WeightLocator) -> Any:
     """Build the model with random weights, asking no hub for those of its towers."""
     config = {key: value for key, value in model.config.items() if key != "custom_text"}
     text = config["text_cfg"] = {**config["text_cfg"], "hf_model_pretrained": False}

@@ -34,7 +34,7 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 @dataclass(frozen=True)
-class Model:
+class OpenClipModel:
     """What a URI names, before its weights are looked for.
 
     Attributes:
@@ -56,7 +56,7 @@ class Model:
     folder: Path | None = None
 
 
-def parse(request: SpaceRequest) -> Model:
+def parse(request: SpaceRequest) -> OpenClipModel:
     """Return the model that an ``open_clip:`` URI names.
 
     Raises:
@@ -84,7 +84,7 @@ def parse(request: SpaceRequest) -> Model:
     return _from_tables(request.uri, rest, request.options)
 
 
-def _from_folder(uri: str, name: str, folder: Path) -> Model:
+def _from_folder(uri: str, name: str, folder: Path) -> OpenClipModel:
     path = folder / CONFIG
     try:
         settings = json.loads(read_text_file(path, _MAX_JSON_BYTES))
@@ -100,7 +100,7 @@ def _from_folder(uri: str, name: str, folder: Path) -> Model:
         ) from error
     for file in WEIGHTS:
         if is_file(folder / file):
-            return Model(uri, name, config, preprocess, path=folder / file, folder=folder)
+            return OpenClipModel(uri, name, config, preprocess, path=folder / file, folder=folder)
     raise MissingError(
         f"no weights for space '{name}'",
         why=f"there is neither {' nor '.join(WEIGHTS)}",
@@ -110,7 +110,7 @@ def _from_folder(uri: str, name: str, folder: Path) -> Model:
     )
 
 
-def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> Model:
+def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> OpenClipModel:
     tables = _tables(uri)
     configs, tags = tables["configs"], tables["tags"]
     arch, tag = _split(rest, configs, uri)
@@ -134,11 +134,11 @@ def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> Model:
         preprocess = known.get(like, {})
         config = _activated(config, preprocess)
         own = f"{ADAPTER}:{arch}/{path.absolute()}"
-        return Model(own, f"{arch}-{path.stem}", config, preprocess, path=path)
+        return OpenClipModel(own, f"{arch}-{path.stem}", config, preprocess, path=path)
     tag = tag.lower().replace("-", "_")
     repo, _, filename = published["hf_hub"].rpartition("/")
     names = (f"{filename.rpartition('.')[0]}.safetensors", filename) if filename else WEIGHTS
-    return Model(
+    return OpenClipModel(
         f"{ADAPTER}:{arch}/{tag}",
         f"{arch}-{tag}",
         _activated(config, published),
