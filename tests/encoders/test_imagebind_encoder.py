@@ -221,9 +221,9 @@ class TestLoading:
 
     def test_towers_are_brought_when_used(self, path, monkeypatch):
         brought = []
-        bring = checkpoint.Towers._bring
+        bring = checkpoint.LazyTowers._bring
         monkeypatch.setattr(
-            checkpoint.Towers, "_bring", lambda self, m: brought.append(m) or bring(self, m)
+            checkpoint.LazyTowers, "_bring", lambda self, m: brought.append(m) or bring(self, m)
         )
         fresh = ADAPTER.load(toy.spec(path, "audio", "image"))
         assert not brought

@@ -108,7 +108,7 @@ class ImageBindAdapter(CheckpointAdapter):
         """Map the file, and compare what it holds with what the towers need."""
         import torch
 
-        from reactions.encoders.imagebind.checkpoint import Towers, read, sizes_of
+        from reactions.encoders.imagebind.checkpoint import LazyTowers, read, sizes_of
         from reactions.encoders.imagebind.encoder import encoder
 
         checkpoint = read(files.path, space=spec.name)
@@ -117,7 +117,7 @@ class ImageBindAdapter(CheckpointAdapter):
             why = f"they embed in {sizes.dim} dimensions, not {spec.dim}"
             raise misfit(spec, files.path, why)
         dtype = getattr(torch, self.dtype)
-        return encoder(spec, Towers(checkpoint, sizes, device=device, dtype=dtype))
+        return encoder(spec, LazyTowers(checkpoint, sizes, device=device, dtype=dtype))
 
 
 class ImageBindFloat16Adapter(ImageBindAdapter):

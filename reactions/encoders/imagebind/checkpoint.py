@@ -49,7 +49,7 @@ _ELEMENTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class ImageBindCheckpoint:
     """An open file of weights.
 
     Attributes:
@@ -65,7 +65,7 @@ class Checkpoint:
     heads: Mapping[Modality, int]
 
 
-def read(path: Path, *, space: str = "ImageBind") -> Checkpoint:
+def read(path: Path, *, space: str = "ImageBind") -> ImageBindCheckpoint:
     """Open a file that ``torch.save`` or safetensors wrote.
 
     Raises:
@@ -81,10 +81,10 @@ def read(path: Path, *, space: str = "ImageBind") -> Checkpoint:
     for key, value in tensors.items():
         usable = value.layout == torch.strided and value.device.type == "cpu"
         kinds[key] = (tuple(value.shape), value.dtype if usable else _NO_FLOAT)
-    return Checkpoint(path, kinds, tensors.__getitem__, {})
+    return ImageBindCheckpoint(path, kinds, tensors.__getitem__, {})
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path) -> ImageBindCheckpoint:
     from safetensors import safe_open
 
     file: Any = safe_open(path, framework="pt")
@@ -94,11 +94,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
         kinds[key] = (tuple(part.get_shape()), _ELEMENTS.get(part.get_dtype(), _NO_FLOAT))
     heads = json.loads((file.metadata() or {}).get(METADATA, "{}")).get("heads", {})
     head_counts = {str(modality): int(n) for modality, n in heads.items()}
-    return Checkpoint(path, kinds, file.get_tensor, head_counts)
+    return ImageBindCheckpoint(path, kinds, file.get_tensor, head_counts)
 
 
 def sizes_of(
-    checkpoint: Checkpoint,
+    checkpoint: ImageBindCheckpoint,
     modalities: Iterable[Modality],
     heads: Mapping[Modality, int] | None = None,
     *,
@@ -139,7 +139,7 @@ def _projections(modalities: Iterable[Modality]) -> set[str]:
 
 
 def _tower_size(
-    checkpoint: Checkpoint, modality: Modality, heads: Mapping[Modality, int]
+    checkpoint: ImageBindCheckpoint, modality: Modality, heads: Mapping[Modality, int]
 ) -> TowerSize:
     name = PUBLISHED[modality]
     if not any(_tower_of(key) == name for key in checkpoint.kinds):
@@ -190,7 +190,7 @@ def _tower_of(key: str) -> str | None:
     return name if dot and first in _TOPS and name in known else None
 
 
-def _check(checkpoint: Checkpoint, sizes: ImageBindSizes, space: str) -> None:
+def _check(checkpoint: ImageBindCheckpoint, sizes: ImageBindSizes, space: str) -> None:
     with torch.device("meta"):
         needed = {k: tuple(v.shape) for k, v in ImageBind(sizes).state_dict().items()}
     missing, wrong = [], []
@@ -217,7 +217,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-class Towers:
+class LazyTowers:
     """A model whose towers are brought to the device when first used.
 
     Args:
@@ -228,7 +228,12 @@ class Towers:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, sizes: ImageBindSizes, *, device: str, dtype: torch.dtype
+        self,
+        checkpoint: ImageBindCheckpoint,
+        sizes: ImageBindSizes,
+        *,
+        device: str,
+        dtype: torch.dtype,
     ) -> None:
         self.sizes, self.device, self.dtype = sizes, torch.device(device), dtype
         self._checkpoint = checkpoint

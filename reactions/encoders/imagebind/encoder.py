@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reactions.core.types import Modality, Prepared, SpaceSpec, Waveform
 from reactions.encoders.imagebind import images, sound
-from reactions.encoders.imagebind.checkpoint import Towers
+from reactions.encoders.imagebind.checkpoint import LazyTowers
 from reactions.encoders.preprocessing import clip_bpe
 from reactions.encoders.preprocessing.tokens import pad_tokens
 from reactions.encoders.tower import Tower, TowerEncoder, parts_of
@@ -27,7 +27,7 @@ _OTHER_ROWS = 64
 """Items that are embedded at once, so that activations stay near a gigabyte."""
 
 
-def encoder(spec: SpaceSpec, towers: Towers) -> TowerEncoder:
+def encoder(spec: SpaceSpec, towers: LazyTowers) -> TowerEncoder:
     """Return an ImageBind space ready to embed.
 
     Items are paths, or values in memory: strings, waveforms, (h, w, 3) uint8 pixels (also of
@@ -49,7 +49,7 @@ def encoder(spec: SpaceSpec, towers: Towers) -> TowerEncoder:
     return TowerEncoder(spec, {modality: _tower(modality, towers) for modality in spec.modalities})
 
 
-def _tower(modality: Modality, towers: Towers) -> Tower:
+def _tower(modality: Modality, towers: LazyTowers) -> Tower:
     return Tower(
         _PREPARE[modality],
         partial(_project, towers, modality),
@@ -59,7 +59,7 @@ def _tower(modality: Modality, towers: Towers) -> Tower:
     )
 
 
-def _project(towers: Towers, modality: Modality, inputs: Sequence[Any]) -> Tensor:
+def _project(towers: LazyTowers, modality: Modality, inputs: Sequence[Any]) -> Tensor:
     # What follows a text's end token is not looked at.
     stacked = pad_tokens(inputs, 0) if modality == "text" else np.stack(inputs)
     features = torch.from_numpy(stacked)
