@@ -72,7 +72,7 @@ _ENCODER, _TRANSFORM = "audio_encoder.", "audio_transform."
 _WINDOW = "audio_encoder.spectrogram.window"
 
 
-class AudioEncoder(nn.Module):
+class Wav2ClipNetwork(nn.Module):
     """ResNet-18 over a spectrogram, then the two linear layers that lead into CLIP's space.
 
     Args:
@@ -267,7 +267,7 @@ def _opened(clip: SpaceSpec, device: str) -> Mapping[Modality, Tower]:
     return {modality: encoder.towers[modality] for modality in ("image", "text")}
 
 
-def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> AudioEncoder:
+def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Wav2ClipNetwork:
     """Return the audio encoder of a checkpoint, in single precision and eval mode.
 
     Args:
@@ -278,7 +278,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> AudioEncoder
     Raises:
         DataError: missing, extra or mis-shaped tensors.
     """
-    audio_encoder = AudioEncoder()
+    audio_encoder = Wav2ClipNetwork()
     used = (_ENCODER, _TRANSFORM)
     state = in_single_precision(
         {k: tensor for k, tensor in tensors.items() if k.startswith(used) and k != _WINDOW}

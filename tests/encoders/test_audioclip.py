@@ -10,7 +10,7 @@ from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders.audioclip import adapter
 from reactions.encoders.audioclip.adapter import AudioClipAdapter
-from reactions.encoders.audioclip.esresnext import AudioEncoder
+from reactions.encoders.audioclip.esresnext import ESResNeXt
 from reactions.weights.locate import WeightLocator
 
 ADAPTER = AudioClipAdapter()
@@ -59,7 +59,7 @@ def chirp(samples):
 
 
 def hearer():
-    model = AudioEncoder(BLOCKS, DIM)
+    model = ESResNeXt(BLOCKS, DIM)
     with torch.no_grad():
         fill(dict(model.state_dict()))
     return model.eval()
@@ -80,7 +80,7 @@ def test_the_audio_tower_gives_the_repositorys_numbers(samples):
 
 
 def test_the_transform_has_a_row_for_each_frequency():
-    model = AudioEncoder((1, 1, 1, 1), DIM)
+    model = ESResNeXt((1, 1, 1, 1), DIM)
     with torch.no_grad():  # as Fourier's: what training began with
         model.fbsp["m"].zero_()
         model.fbsp["fb"].fill_(1.0)
@@ -131,7 +131,7 @@ def clip_parts():
 
 @pytest.fixture(scope="module")
 def parts():
-    clip, ears = clip_parts(), AudioEncoder(BLOCKS, 1024)
+    clip, ears = clip_parts(), ESResNeXt(BLOCKS, 1024)
     state = dict(clip.state_dict())
     state |= {f"audio.{name}": tensor for name, tensor in ears.state_dict().items()}
     with torch.no_grad():

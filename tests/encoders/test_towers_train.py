@@ -13,7 +13,7 @@ from test_audioclip import BLOCKS, clip_parts, fill
 from reactions.core.errors import DataError
 from reactions.core.types import SpaceSpec, TrainableEncoder
 from reactions.encoders import registry
-from reactions.encoders.audioclip.esresnext import AudioEncoder
+from reactions.encoders.audioclip.esresnext import ESResNeXt
 from reactions.encoders.mini.towers import Towers
 from reactions.encoders.tower import Tower, TowerEncoder
 from reactions.labs import lab_file
@@ -150,7 +150,7 @@ def test_clap(fused, tmp_path):
 
 
 def test_audioclip(tmp_path):
-    ears, clip = AudioEncoder(BLOCKS, 1024), clip_parts()
+    ears, clip = ESResNeXt(BLOCKS, 1024), clip_parts()
     state = dict(clip.state_dict())
     state |= {f"audio.{name}": tensor for name, tensor in ears.state_dict().items()}
     with torch.no_grad():

@@ -17,7 +17,7 @@ ADAPTER = Wav2ClipAdapter()
 
 def checkpoint(seed=0):
     """Return weights by the published names, with what training left beside them."""
-    state = dict(scramble(wav2clip.AudioEncoder(), seed).state_dict())
+    state = dict(scramble(wav2clip.Wav2ClipNetwork(), seed).state_dict())
     state["audio_encoder.spectrogram.window"] = torch.hann_window(512)
     state["image_transform.sequential.0.weight"] = torch.zeros(512, 512)
     return state

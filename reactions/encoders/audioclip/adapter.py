@@ -21,7 +21,7 @@ from torch import Tensor
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
-from reactions.encoders.audioclip.esresnext import AudioEncoder
+from reactions.encoders.audioclip.esresnext import ESResNeXt
 from reactions.encoders.base import misfit
 from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.clip_bpe import CONTEXT, tokenize
@@ -137,7 +137,7 @@ class AudioClipAdapter(CheckpointAdapter):
         return TowerEncoder(spec, {"audio": audio, "image": image, "text": text})
 
 
-def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioEncoder, Any]:
+def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[ESResNeXt, Any]:
     """Return a checkpoint's audio tower, and its CLIP as open_clip's model.
 
     Args:
@@ -153,7 +153,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[AudioE
         {name: tensor for name, tensor in tensors.items() if not _UNUSED.fullmatch(name)}
     )
     try:
-        audio_encoder = AudioEncoder(
+        audio_encoder = ESResNeXt(
             _blocks(state, "audio.layer"), int(state["audio.fc.weight"].shape[0])
         )
         clip = _clip(path, state)

@@ -20,7 +20,7 @@ _WINDOW, _HOP, _FRAME = 1654, 561, 2048
 _ROWS, _BANDS = 1025, 3
 
 
-class AudioEncoder(nn.Module):
+class ESResNeXt(nn.Module):
     """Learnt spectrogram, ResNeXt-50 with attention, linear head.
 
     Args:
@@ -46,13 +46,13 @@ class AudioEncoder(nn.Module):
         self.register_buffer("window", _blackman_harris(_WINDOW), persistent=False)
         self.register_buffer("kernels", torch.zeros(0), persistent=False)
 
-    def freeze(self) -> AudioEncoder:
+    def freeze(self) -> ESResNeXt:
         """Compute the transform from its parameters once and for all; return the tower."""
         with torch.no_grad():
             self.register_buffer("kernels", self._wavelets(), persistent=False)
         return self.eval()
 
-    def unfreeze(self) -> AudioEncoder:
+    def unfreeze(self) -> ESResNeXt:
         """Compute the transform anew each time, so that its parameters can be trained."""
         self.register_buffer("kernels", torch.zeros(0), persistent=False)
         return self
