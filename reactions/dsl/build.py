@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactions.core.errors import LanguageError, UsageError, suggestion
 from reactions.dsl.program import Binding, Program
-from reactions.dsl.source import Source, Span
+from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.syntax import (
     Cr,
     Dr,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Node: TypeAlias = Token | Tree[Token]
 
 
-def build(source: Source, tree: Tree[Token]) -> Program:
+def build(source: ProgramText, tree: Tree[Token]) -> Program:
     """Return the program of a parsed text.
 
     Raises:
@@ -46,7 +46,7 @@ def build(source: Source, tree: Tree[Token]) -> Program:
 class _Builder:
     """Builds the nodes of one text."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ProgramText) -> None:
         self.source = source
 
     def program(self, tree: Tree[Token]) -> Program:

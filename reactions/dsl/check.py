@@ -15,7 +15,7 @@ from reactions.core.types import FactorDefaults
 from reactions.dsl.experts import Experts, shares_of
 from reactions.dsl.parser import parse
 from reactions.dsl.program import Program
-from reactions.dsl.source import Source, Span
+from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.syntax import (
     Cr,
     Dr,
@@ -96,7 +96,7 @@ class _Scope:
         later: names bound on this line or further down, with the place.
     """
 
-    source: Source
+    source: ProgramText
     bound: dict[str, _Value] = field(default_factory=dict)
     later: dict[str, Span] = field(default_factory=dict)
 
@@ -195,7 +195,7 @@ class _Checker:
         if name not in self.known:
             self.entered.append(name)
             program = parse(str(self.names[name]))
-            source = Source(program.source.text, f"in '{name}'", numbered=False)
+            source = ProgramText(program.source.text, f"in '{name}'", numbered=False)
             self.known[name] = self.value(_Scope(source), program.result)
             self.entered.pop()
         return self.known[name]

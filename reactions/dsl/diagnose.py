@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reactions.core.errors import LanguageError, did_you_mean
-from reactions.dsl.source import Source, Span
+from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.tokens import span_of
 from reactions.dsl.values import RESERVED
 
@@ -42,7 +42,7 @@ _WORDS = {
 
 
 def unexpected(
-    source: Source, tokens: Sequence[Token], position: int, accepts: frozenset[str]
+    source: ProgramText, tokens: Sequence[Token], position: int, accepts: frozenset[str]
 ) -> LanguageError:
     """Return the error for a token the parser could not take.
 
@@ -62,7 +62,7 @@ def unexpected(
 
 @dataclass(frozen=True)
 class _Mistake:
-    source: Source
+    source: ProgramText
     tokens: Sequence[Token]
     position: int
     accepts: frozenset[str]

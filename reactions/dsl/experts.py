@@ -9,7 +9,7 @@ from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import suggestion
 from reactions.core.types import FactorDefaults, Modality
-from reactions.dsl.source import Source, Span
+from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.syntax import Cr, Dr
 from reactions.dsl.values import print_factors, print_number
 from reactions.modalities.registry import letters
@@ -30,7 +30,12 @@ class Experts:
         self.defaults = defaults
 
     def expert(
-        self, source: Source, base: types.Space, node: Dr | Cr, expert: types.Space, weight: float
+        self,
+        source: ProgramText,
+        base: types.Space,
+        node: Dr | Cr,
+        expert: types.Space,
+        weight: float,
     ) -> types.Expert:
         """Return the typed expert.
 
@@ -93,7 +98,7 @@ class Experts:
 
     def _factors(
         self,
-        source: Source,
+        source: ProgramText,
         node: Dr | Cr,
         base: types.Space,
         expert: types.Space,
@@ -133,7 +138,7 @@ class Experts:
         return tuple(zip(shared, ordered, strict=True))
 
 
-def shares_of(source: Source, members: Sequence[Dr | Cr]) -> list[float]:
+def shares_of(source: ProgramText, members: Sequence[Dr | Cr]) -> list[float]:
     """Return the shares of a stage's experts, which sum to 1.
 
     Raises:

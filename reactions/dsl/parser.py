@@ -10,7 +10,7 @@ from reactions.core.local_files import read_small_file
 from reactions.dsl.build import build
 from reactions.dsl.diagnose import unexpected
 from reactions.dsl.program import Program
-from reactions.dsl.source import Source, Span
+from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.tokens import lark_parser, tokens_of
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def parse(text: str, *, origin: str = "") -> Program:
     Raises:
         LanguageError: it does not parse; the error points at the first mistake.
     """
-    source = Source(text, origin)
+    source = ProgramText(text, origin)
     if len(text) > MAX_CHARACTERS:
-        raise Source(text[:60] + " ...", origin).error(
+        raise ProgramText(text[:60] + " ...", origin).error(
             f"a reaction of {len(text):,} characters",
             Span(0, 1),
             why=f"at most {MAX_CHARACTERS:,} are read",
@@ -68,7 +68,9 @@ def parse_file(path: str | Path) -> Program:
     return parse(text, origin=str(path))
 
 
-def _tree(source: Source, tokens: list[Token], unreadable: LanguageError | None) -> Tree[Token]:
+def _tree(
+    source: ProgramText, tokens: list[Token], unreadable: LanguageError | None
+) -> Tree[Token]:
     from lark.exceptions import UnexpectedToken
 
     parser = lark_parser().parse_interactive("")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reactions.dsl.source import Source, Span
+from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.syntax import Expression, Space
 
 
@@ -29,7 +29,7 @@ class Program:
 
     bindings: tuple[Binding, ...]
     result: Expression
-    source: Source = field(default=Source(""), compare=False, repr=False)
+    source: ProgramText = field(default=ProgramText(""), compare=False, repr=False)
 
     def __str__(self) -> str:
         lines = [f"{binding.name} = {binding.expression}" for binding in self.bindings]

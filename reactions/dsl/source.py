@@ -18,7 +18,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ProgramText:
     """A text and where it came from.
 
     Attributes:

@@ -10,7 +10,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from reactions.core.errors import LanguageError
-from reactions.dsl.source import Source, Span
+from reactions.dsl.source import ProgramText, Span
 
 if TYPE_CHECKING:
     from lark import Lark, Token
@@ -48,7 +48,7 @@ def span_of(token: Token) -> Span:
     return Span(token.start_pos or 0, token.end_pos or 0)
 
 
-def unreadable(source: Source, offset: int) -> LanguageError:
+def unreadable(source: ProgramText, offset: int) -> LanguageError:
     """Return the error for a character that starts no token."""
     character = source.text[offset]
     if character in "\"'":
@@ -81,7 +81,7 @@ def lark_parser() -> Lark:
     return Lark(grammar, parser="lalr", lexer="basic", start="program", propagate_positions=True)
 
 
-def tokens_of(source: Source) -> tuple[list[Token], LanguageError | None]:
+def tokens_of(source: ProgramText) -> tuple[list[Token], LanguageError | None]:
     """Return the tokens up to the first unreadable character, and the error it makes."""
     from lark.exceptions import UnexpectedCharacters
 
