@@ -57,7 +57,7 @@ class CorpusRange:
             yield rows, partial(load, rows)
 
 
-class Entry(NamedTuple):
+class PreparedItem(NamedTuple):
     """A prepared item.
 
     Attributes:
@@ -100,8 +100,8 @@ def pieces_of(items: Iterable[Item], n_items: int) -> Iterator[Piece]:
 
 
 def windows(
-    prepared: Iterable[Sequence[Entry]], *, most_items: int, most_bytes: int
-) -> Iterator[list[Entry]]:
+    prepared: Iterable[Sequence[PreparedItem]], *, most_items: int, most_bytes: int
+) -> Iterator[list[PreparedItem]]:
     """Gather prepared items, in order, into windows of bounded size.
 
     Args:
@@ -109,7 +109,7 @@ def windows(
         most_items: a window has no more.
         most_bytes: a window closes with the item that reaches this.
     """
-    window: list[Entry] = []
+    window: list[PreparedItem] = []
     n_bytes = 0
     for entries in prepared:
         for entry in entries:
@@ -135,7 +135,7 @@ def size_bytes(value: Any) -> int:
     return value_size_bytes(value)
 
 
-def n_tokens(entry: Entry) -> int:
+def n_tokens(entry: PreparedItem) -> int:
     """Return how many token ids a prepared text has; 0 for whatever else it is."""
     value = entry.value
     if isinstance(value, tuple) and value and isinstance(value[0], tuple):

@@ -32,8 +32,8 @@ from reactions.encoding.items import (
     PIECE_ITEMS,
     Batch,
     CorpusRange,
-    Entry,
     Piece,
+    PreparedItem,
     n_tokens,
     pieces_of,
     size_bytes,
@@ -90,7 +90,7 @@ def encode(
         UsageError: $MOLSPACE_WORKERS is not a number.
     """
     stream = Stream(encoder, device=device, workers=workers)
-    waiting: list[Entry] = []
+    waiting: list[PreparedItem] = []
     window = 0
     with closing(stream.prepared(items)) as prepared, ExitStack() as lent:
         for number, entries in enumerate(prepared):
@@ -145,7 +145,7 @@ class Stream:
             self._sizes[modality] = size_for(self._encoder, modality)
         return self._sizes[modality]
 
-    def prepared(self, items: Iterable[Item]) -> Generator[list[Entry]]:
+    def prepared(self, items: Iterable[Item]) -> Generator[list[PreparedItem]]:
         """Prepare items before they are taken; close the iterator to stop the threads.
 
         Args:
@@ -190,7 +190,7 @@ class Stream:
             weigh=lambda entry: size_bytes(entry.value),
         )
 
-    def _entries(self, piece: Piece) -> Iterator[Entry]:
+    def _entries(self, piece: Piece) -> Iterator[PreparedItem]:
         """Prepare the items of a piece one by one; runs in several threads."""
         places, load = piece
         for place, item in zip(places, load(), strict=True):
@@ -210,7 +210,7 @@ class Stream:
                     ):
                         error.what += f": '{item.id}'"
                 raise
-            yield Entry(place, item, value)
+            yield PreparedItem(place, item, value)
 
     def prepare(self, item: Item) -> Any:
         """Return what the encoder takes of an item; runs in several threads.
@@ -235,14 +235,14 @@ class Stream:
                 id=item.id,
             ) from error
 
-    def forward(self, entries: Sequence[Entry]) -> Iterator[Batch]:
+    def forward(self, entries: Sequence[PreparedItem]) -> Iterator[Batch]:
         """Embed prepared items, a modality after the other, longest first where they have lengths.
 
         Raises:
             StepError: an item does not fit into memory even alone.
             Exception: whatever the encoder raises for a batch.
         """
-        by_modality: dict[Modality, list[Entry]] = {}
+        by_modality: dict[Modality, list[PreparedItem]] = {}
         for entry in entries:
             by_modality.setdefault(entry.item.modality, []).append(entry)
         for modality, own in by_modality.items():
@@ -262,7 +262,7 @@ class Stream:
                 first += len(batch)
 
     def _try(
-        self, modality: Modality, batch: Sequence[Entry], size: BatchSize
+        self, modality: Modality, batch: Sequence[PreparedItem], size: BatchSize
     ) -> NDArray[np.float32] | None:
         """Embed a batch; None if it does not fit into memory."""
         values = [entry.value for entry in batch]

@@ -17,7 +17,7 @@ from reactions.core.errors import DataError, MolspaceError, UsageError
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem
 from reactions.encoding.batch_size import MOST_ITEMS, BatchSize
-from reactions.encoding.items import Entry, windows
+from reactions.encoding.items import PreparedItem, windows
 from reactions.encoding.stream import Stream
 from reactions.inference.embedder import WINDOW_BYTES, Embedder
 
@@ -119,7 +119,7 @@ class _SkippingStream(Stream):
             return Problem(0, item.id, _message(error))
 
     def _embed_window(
-        self, window: Sequence[Entry]
+        self, window: Sequence[PreparedItem]
     ) -> Iterator[tuple[list[Item], NDArray[np.float32]]]:
         rows: dict[int, NDArray[np.float32]] = {}
         problems = {
@@ -134,7 +134,7 @@ class _SkippingStream(Stream):
 
     def _embed_entries(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[PreparedItem],
         rows: dict[int, NDArray[np.float32]],
         problems: dict[int, Problem],
     ) -> None:
