@@ -8,7 +8,7 @@ from typing import Any
 
 from reactions.core.hashing import canonical
 from reactions.core.step import Step
-from reactions.store.manifest import Manifest
+from reactions.store.manifest import EntryManifest
 
 _MAX_DIFFERENCES = 3
 _UNLIKE = 4
@@ -19,7 +19,7 @@ _DIGEST_CHARS = 8
 _ABSENT = object()
 
 
-def miss(step: Step, entries: Sequence[Manifest]) -> str:
+def miss(step: Step, entries: Sequence[EntryManifest]) -> str:
     """Return in one line why a step's result is not there.
 
     Args:
@@ -69,11 +69,11 @@ class _Lab:
         by_key: everything the store has.
     """
 
-    def __init__(self, by_key: Mapping[str, Manifest]) -> None:
+    def __init__(self, by_key: Mapping[str, EntryManifest]) -> None:
         self._by_key = by_key
         self._known: dict[tuple[str, str], bool] = {}
 
-    def made(self, entry: Manifest, step: Step) -> bool:
+    def made(self, entry: EntryManifest, step: Step) -> bool:
         """Return whether an entry may be an earlier version of a step."""
         pair = (entry.key, step.key)
         if pair not in self._known:
@@ -81,7 +81,7 @@ class _Lab:
             self._known[pair] = same and self._same_origin(entry, step)
         return self._known[pair]
 
-    def _same_origin(self, entry: Manifest, step: Step) -> bool:
+    def _same_origin(self, entry: EntryManifest, step: Step) -> bool:
         old, new = (preimage.get("params", {}) for preimage in (entry.preimage, _plain(step)))
         if isinstance(old, Mapping) and "space" in new and "corpus" in new:
             return any(old.get(name) == new[name] for name in ("space", "corpus"))
@@ -96,7 +96,9 @@ class _Lab:
         )
 
 
-def _differences(step: Step, entry: Manifest, by_key: Mapping[str, Manifest]) -> list[str]:
+def _differences(
+    step: Step, entry: EntryManifest, by_key: Mapping[str, EntryManifest]
+) -> list[str]:
     inputs = dict(step.inputs)
     lines = []
     for path, old, new in _walk(entry.preimage, _plain(step)):
@@ -111,7 +113,7 @@ def _differences(step: Step, entry: Manifest, by_key: Mapping[str, Manifest]) ->
     return lines
 
 
-def _cause(step: Step | None, old_key: str, by_key: Mapping[str, Manifest]) -> str:
+def _cause(step: Step | None, old_key: str, by_key: Mapping[str, EntryManifest]) -> str:
     """Return the first own difference up the chain of changed inputs, in brackets."""
     while step is not None and old_key in by_key:
         differences = list(_walk(by_key[old_key].preimage, _plain(step)))

@@ -19,7 +19,7 @@ from reactions.core.hashing import digest
 from reactions.core.types import Digest
 from reactions.store.files import replace_text
 from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
-from reactions.store.manifest import Manifest
+from reactions.store.manifest import EntryManifest
 from reactions.store.partial import SHARD_JSON
 
 CORPUS = "corpus"
@@ -82,7 +82,7 @@ class Index:
         yield from self._layout.entry_folders()
         yield from children(self._layout.partial)
 
-    def _unlisted(self, listed: Mapping[Digest, str]) -> Iterator[tuple[Digest, Manifest]]:
+    def _unlisted(self, listed: Mapping[Digest, str]) -> Iterator[tuple[Digest, EntryManifest]]:
         for folder in self._folders():
             if folder.name in listed:
                 continue
@@ -91,7 +91,7 @@ class Index:
             # Damaged, or moved by another run: perhaps next time.
             with suppress(OSError, ValueError, StopIteration):
                 path = finished if finished.exists() else next(shards)
-                yield folder.name, Manifest.read(path)
+                yield folder.name, EntryManifest.read(path)
 
     def _text(self) -> str:
         try:

@@ -17,7 +17,7 @@ from reactions.store import leases
 from reactions.store.files import is_idle, locked, try_lock
 from reactions.store.index import Index
 from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
-from reactions.store.manifest import Manifest
+from reactions.store.manifest import EntryManifest
 
 # A maker takes its lock at once; an hour is generous. Where locks do not work, a day.
 _GRACE_S = 3600.0
@@ -82,11 +82,11 @@ class Freed:
     in_use: tuple[EntryInfo, ...] = ()
 
 
-def manifests(layout: StoreLayout) -> Iterator[tuple[Manifest, Path]]:
+def manifests(layout: StoreLayout) -> Iterator[tuple[EntryManifest, Path]]:
     """Yield the manifest and folder of every readable entry, in order of keys."""
     for folder in layout.entry_folders():
         with suppress(OSError, ValueError):
-            yield Manifest.read(folder / MANIFEST_JSON), folder
+            yield EntryManifest.read(folder / MANIFEST_JSON), folder
 
 
 def entries(layout: StoreLayout) -> Iterator[EntryInfo]:
@@ -110,7 +110,7 @@ def verify(layout: StoreLayout) -> Iterator[EntryProblem]:
     for folder in layout.entry_folders():
         label = ""
         try:
-            manifest = Manifest.read(folder / MANIFEST_JSON)
+            manifest = EntryManifest.read(folder / MANIFEST_JSON)
             label = manifest.label
             problems = manifest.problems(folder, full=True)
             if layout.entry(manifest.key) != folder:

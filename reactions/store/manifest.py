@@ -77,7 +77,7 @@ class ArrayRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class EntryManifest:
     """The record of one entry, or of one finished shard of an entry in the making."""
 
     key: Digest
@@ -124,7 +124,7 @@ class Manifest:
         }
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
+    def read(cls, path: Path) -> EntryManifest:
         """Read and check a manifest.
 
         Raises:

@@ -15,7 +15,7 @@ from reactions.core.hashing import canonical
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store.files import disk_errors, link, publish, temporary_folder, write_json
-from reactions.store.manifest import ArrayRecord, Manifest, ShardFile, write_arrays
+from reactions.store.manifest import ArrayRecord, EntryManifest, ShardFile, write_arrays
 
 SHARD_JSON = "shard.json"
 
@@ -94,7 +94,7 @@ class Partial:
             warn: called with a sentence for every shard that is removed.
         """
         kept: list[Range] = []
-        model: Manifest | None = None
+        model: EntryManifest | None = None
         for rows in self._ranges():
             problem = self._misplaced(rows, kept)
             if not problem:
@@ -134,7 +134,7 @@ class Partial:
                 self._refuse_difference(self._model(), manifest, start, stop)
                 publish(temp, self._shard(start, stop))  # another's twin is as good
 
-    def assemble(self, folder: Path) -> Manifest:
+    def assemble(self, folder: Path) -> EntryManifest:
         """Link all shards into ``folder`` and return the manifest of the whole entry.
 
         Raises:
@@ -191,7 +191,7 @@ class Partial:
             return "the step has no such rows"
         return ""
 
-    def _read(self, start: int, stop: int, *, full: bool = False) -> Manifest:
+    def _read(self, start: int, stop: int, *, full: bool = False) -> EntryManifest:
         """Return the record of a shard whose files are there; ``full`` hashes them, too.
 
         Raises:
@@ -199,7 +199,7 @@ class Partial:
             ValueError: something is wrong with the shard; the message says what.
         """
         path = self._shard(start, stop)
-        manifest = Manifest.read(path / SHARD_JSON)
+        manifest = EntryManifest.read(path / SHARD_JSON)
         if manifest.key != self.key:
             raise ValueError("it belongs to another step")
         if any(record.shape[0] != stop - start for record in manifest.arrays.values()):
@@ -208,7 +208,7 @@ class Partial:
             raise ValueError("; ".join(problems))
         return manifest
 
-    def _model(self) -> Manifest | None:
+    def _model(self) -> EntryManifest | None:
         """Return the record of a finished shard, that others have to agree with."""
         for rows in self.finished:
             with suppress(OSError, ValueError):
@@ -216,7 +216,7 @@ class Partial:
         return None
 
     def _refuse_difference(
-        self, model: Manifest | None, manifest: Manifest, start: int, stop: int
+        self, model: EntryManifest | None, manifest: EntryManifest, start: int, stop: int
     ) -> None:
         if model is not None and (difference := _difference(model, manifest)):
             raise StepError(
@@ -227,11 +227,11 @@ class Partial:
             )
 
 
-def _manifest(step: Step, meta: Mapping[str, Any], arrays: dict[str, ArrayRecord]) -> Manifest:
-    return Manifest(step.key, step.kind, step.label, step.preimage, meta, arrays)
+def _manifest(step: Step, meta: Mapping[str, Any], arrays: dict[str, ArrayRecord]) -> EntryManifest:
+    return EntryManifest(step.key, step.kind, step.label, step.preimage, meta, arrays)
 
 
-def _difference(model: Manifest, other: Manifest) -> str:
+def _difference(model: EntryManifest, other: EntryManifest) -> str:
     """Return how two shards disagree in what they must share, or ""."""
     layouts = [
         {name: (record.dtype, record.shape[1:]) for name, record in manifest.arrays.items()}

@@ -23,7 +23,7 @@ from reactions.core.types import Corpus, Digest, ScannedCorpus
 from reactions.store.files import disk_errors
 from reactions.store.index import CORPUS, without_corpus
 from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
-from reactions.store.manifest import Manifest, ShardFile
+from reactions.store.manifest import EntryManifest, ShardFile
 from reactions.store.partial import SHARD_JSON, Partial
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _pieces_of(
     folder: Path, record: str, start: int, step: Step, known: _ItemDigests
 ) -> Iterator[_Piece]:
     try:
-        manifest = Manifest.read(folder / record)
+        manifest = EntryManifest.read(folder / record)
     except (OSError, ValueError):  # none, damaged, or another run has just moved it
         return
     shared = without_corpus(manifest.kind, manifest.preimage)

@@ -40,7 +40,7 @@ from reactions.store.files import (
 from reactions.store.index import Index
 from reactions.store.layout import FORMAT, MANIFEST_JSON, StoreLayout, check_format
 from reactions.store.leases import Hold, Leases
-from reactions.store.manifest import Manifest, write_arrays
+from reactions.store.manifest import EntryManifest, write_arrays
 from reactions.store.partial import Incomplete, Partial
 from reactions.store.shards import stored_rows
 
@@ -106,7 +106,7 @@ class Store:
                 lease = own
             del own
             try:
-                manifest = Manifest.read(path)
+                manifest = EntryManifest.read(path)
                 problems = manifest.problems(folder, full=False)
                 if manifest.key != key:
                     problems.append("it belongs to another step")
@@ -179,9 +179,11 @@ class Store:
             StoreError: it cannot be written; nothing of it is left visible.
         """
 
-        def fill(folder: Path) -> Manifest:
+        def fill(folder: Path) -> EntryManifest:
             arrays = write_arrays(folder, artifact)
-            return Manifest(step.key, step.kind, step.label, step.preimage, artifact.meta, arrays)
+            return EntryManifest(
+                step.key, step.kind, step.label, step.preimage, artifact.meta, arrays
+            )
 
         self._write_entry(step.key, fill)
 
@@ -336,7 +338,7 @@ class Store:
                 self._prepared = True
             yield
 
-    def _write_entry(self, key: Digest, fill: Callable[[Path], Manifest]) -> None:
+    def _write_entry(self, key: Digest, fill: Callable[[Path], EntryManifest]) -> None:
         with self._writing(), temporary_folder(self._layout.tmp) as folder:
             manifest = fill(folder)
             write_json(folder / MANIFEST_JSON, manifest.to_json())
@@ -368,7 +370,7 @@ class Store:
         self.warn(f"put aside {what}: {problems[0]}{more}")
         return True
 
-    def _manifests(self) -> list[Manifest]:
+    def _manifests(self) -> list[EntryManifest]:
         self._check_format()
         with disk_errors(self.root, "read"):
             return [manifest for manifest, _ in maintenance.manifests(self._layout)]

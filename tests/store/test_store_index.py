@@ -15,7 +15,7 @@ from reactions.data.scan_cache import ScanTable, TableCache
 from reactions.store import Store
 from reactions.store.index import Index
 from reactions.store.layout import StoreLayout
-from reactions.store.manifest import Manifest
+from reactions.store.manifest import EntryManifest
 from reactions.store.reuse import reuse_rows
 
 N_OTHERS = 2000
@@ -71,13 +71,13 @@ def store(tmp_path: Path) -> Store:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the manifests that are read, of entries and of shards."""
     names: list[str] = []
-    read = Manifest.read
+    read = EntryManifest.read
 
-    def counted(path: Path) -> Manifest:
+    def counted(path: Path) -> EntryManifest:
         names.append(str(path))
         return read(path)
 
-    monkeypatch.setattr(Manifest, "read", counted)
+    monkeypatch.setattr(EntryManifest, "read", counted)
     return names
 
 
@@ -85,7 +85,7 @@ def publish_unlisted(store: Store, step: Step) -> None:
     """Publish an entry without an index, as earlier versions do."""
     folder = StoreLayout(store.root).entry(step.key)
     folder.mkdir(parents=True)
-    manifest = Manifest(step.key, step.kind, step.label, step.preimage, {}, {})
+    manifest = EntryManifest(step.key, step.kind, step.label, step.preimage, {}, {})
     (folder / "manifest.json").write_text(json.dumps(manifest.to_json()))
 
 
