@@ -56,7 +56,7 @@ def _context_class(base: type[Any]) -> type[Any]:
         def write_dl(self, rows: Any, col_max: int = 30, col_spacing: int = 2) -> None:
             super().write_dl(rows, min(col_max, self.width // 3), col_spacing)
 
-    class Context(base):  # type: ignore[misc]
+    class HelpContext(base):  # type: ignore[misc]
         formatter_class = Formatter
 
-    return Context
+    return HelpContext

@@ -120,14 +120,14 @@ class Live(Plain):
 
         from molspace_cli.bars import Bars
 
-        class Display(Progress):
+        class BarsProgress(Progress):
             """Rows that are laid out as a whole, for the width there is."""
 
             def get_renderable(self) -> Bars:
                 return Bars(self)
 
         console = Console(file=self.stream, no_color=bool(os.environ.get("NO_COLOR")) or None)
-        self._bars = Display(
+        self._bars = BarsProgress(
             console=console,
             transient=True,
             redirect_stdout=False,  # stdout is data
