@@ -9,9 +9,9 @@ from reactions.store.store import Store
 __all__ = [
     "FORMAT",
     "EntryInfo",
+    "EntryProblem",
     "Freed",
     "Partial",
-    "Problem",
     "ShardedRows",
     "Store",
 ]
