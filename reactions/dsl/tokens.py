@@ -40,6 +40,7 @@ _CHARACTERS = {
     "}": "use parentheses",
     "@": "put a URI between quotes",
     "\\": "put a path between quotes",
+    ".": "put a path between quotes",
 }
 
 
@@ -63,7 +64,7 @@ def unreadable(source: ProgramText, offset: int) -> LanguageError:
     return source.error(
         f"unknown character '{shown}'",
         Span(offset, offset + 1),
-        why="names are made of letters, digits, _ and .",
+        why="names are made of the letters A to Z, digits, _ and ., and begin with a letter or _",
         fix=_CHARACTERS.get(character, "remove it, or put the name between quotes"),
     )
 

@@ -59,6 +59,9 @@ SYNTAX = [
     ("ImageBind + Cr(CLAP_m) «@» Cr(CLAP_g)", "unknown character '@'", "between quotes"),
     ("ImageBind«†» + Cr(CLAP_m)", "unknown character '†'", "Ft(audio~image)"),
     ("A + Cr(X, «\N{GREEK SMALL LETTER SIGMA}»=0.5)", "unknown character", "write sigma"),
+    ("A + Cr(«.»/folder)", "unknown character '.'", "put a path between quotes"),
+    ("A + Cr(«/»folder)", "unknown character '/'", "put a path or URI between quotes"),
+    ("K«ü»che + Cr(CLAP_m)", "unknown character 'ü'", "put the name between quotes"),
     ("e5«-»small + Cr(CLAP_m)", "unknown character '-'", "between quotes"),
     ("ImageBind«\0» + Cr(CLAP_m)", "unknown character 'U+0000'", "remove it"),
     ("ImageBind + «B» @", "B is a space, not a reaction", ""),  # the first mistake, not the @
