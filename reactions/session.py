@@ -142,7 +142,7 @@ class Session:
         if bundle is None:
             check_place(directory)  # now, not after minutes of training
             artifact = self.run([assembled])[assembled.key]
-            # Copied: a memory map of each tensor would be a descriptor of each.
+            # Copied: a memory map would hold a file descriptor for each tensor.
             arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
             write_bundle(directory, artifact.meta, arrays)
             bundle = load_bundle(directory)
@@ -321,7 +321,7 @@ class Session:
             if spec.name in named and spec.name in self.lab.catalogue:
                 sources[spec.name] = named_source(self.lab.catalogue.by_name(spec.name), spec)
             elif spec.name in self.lab.catalogue and not exists(Path(spec.source)):
-                with contextlib.suppress(MolspaceError):  # loading it tells what is missing
+                with contextlib.suppress(MolspaceError):  # loading it reports what is missing
                     own = self.lab.catalogue.by_name(spec.name)
                     same = all(own.identity(m) == spec.identity(m) for m in spec.modalities)
                     if spec.weights_digest and same:

@@ -91,6 +91,7 @@ class LoadedParts:
         if self.device.startswith("cuda"):
             import torch
 
+            # torch keeps freed blocks for itself, where other programs cannot use them.
             torch.cuda.empty_cache()
 
 
@@ -253,6 +254,7 @@ class Embedder:
 
         from reactions.products.fuse import fuse
 
+        # inputs: an item, its value for each tower -> a tower, its value for each item
         by_tower = zip(self._towers(modality), zip(*inputs, strict=True), strict=True)
         rows: dict[Space, Tensor] = {
             tower.leaf: torch.from_numpy(tower.forward(modality, list(values))).to(self.device)
@@ -279,7 +281,7 @@ class Embedder:
             DataError: one has not unit norm.
         """
         norms = np.linalg.norm(batch.rows.astype(np.float64), axis=1)
-        bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))  # NaN is not smaller either
+        bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))  # so written, NaN is bad, too
         if len(bad):
             raise DataError(
                 f"the product has no embedding of {batch.modality} '{batch.ids[bad[0]]}'",

@@ -194,6 +194,7 @@ def read_stream(
     entries = read_items(lines(), base=base, modalities=modalities, by_id=by_id, literal=literal)
     for entry in entries:
         if isinstance(entry, Problem) and entry.line_number in reasons:
+            # Removed, so that a stream of bad lines does not fill the memory.
             entry = replace(entry, message=reasons.pop(entry.line_number))
         yield entry
 

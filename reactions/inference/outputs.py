@@ -88,6 +88,7 @@ def refuse_overwriting(
     if stdin is not None:
         with suppress(OSError, ValueError):
             read.append(os.fstat(stdin.fileno()))
+    # By device and inode: a link is another path to the same file, and stdin has no path.
     for file, status in existing:
         if any(os.path.samestat(status, other) for other in read):
             raise UsageError(f"'{file}' would be overwritten, but is an input", fix="another --out")

@@ -60,6 +60,8 @@ def embed_stream(
         yield from stream.embed(items, batch_items)
         return
     rest = iter(items)
+    # Items are prepared ahead by threads, which would read past the window and, on a pipe, wait
+    # there: so each window's input ends with the window.
     for first in rest:
         yield from stream.embed(chain([first], islice(rest, batch_items - 1)), batch_items)
 
@@ -144,6 +146,7 @@ class _SkippingStream(Stream):
                 self._embedder.check(batch)
                 rows.update(zip(batch.places, batch.rows, strict=True))
         except DataError as error:
+            # Batches before the one that failed have filled in their rows.
             failed = [entry for entry in entries if entry.place not in rows]
             if len(failed) == 1:
                 problems[failed[0].place] = Problem(0, failed[0].item.id, _message(error))

@@ -145,6 +145,7 @@ class _Lines(Writer):
 
 def json_lines(items: Sequence[Item], rows: NDArray[np.float32], lab: str) -> bytes:
     """Return one JSON object a line; nine digits bring every float32 back exactly."""
+    # One format string for a whole row: n calls of the formatter, not n * dim.
     numbers = "[" + ",".join(["%.9g"] * rows.shape[1]) + "]"
     lab_text = _json(lab)
     return "".join(
@@ -180,7 +181,8 @@ class _Files(Writer):
                 temp = path.with_name(f".molspace-{uuid.uuid4().hex}")
                 self._temps.append(temp)
                 self._streams.append(temp.open("xb"))
-                try_lock(self._streams[-1].fileno())  # a living process writes it
+                # Lost with the process, even a killed one, so that its leftovers can be recognised.
+                try_lock(self._streams[-1].fileno())
             for folder in dict.fromkeys(path.parent for path in self._paths):
                 for left_over in left_over_outputs(folder):
                     with suppress(OSError):
@@ -204,6 +206,7 @@ class _Files(Writer):
             self._finish()
             for stream in self._streams:
                 stream.flush()
+                # Before the rename: a power cut could otherwise leave a name without its data.
                 os.fsync(stream.fileno())
                 stream.close()
             if not self._overwrite:
@@ -266,6 +269,7 @@ class _Matrix(_Files):
     def _header(self, n: int) -> bytes: ...
 
     def _write(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
+        # Both formats promise little-endian, row-major data; the buffer itself is not copied.
         self._streams[0].write(np.ascontiguousarray(rows, dtype="<f4").data)
         lines = "".join(
             f'{{"row":{row},{_identity(item)}}}\n' for row, item in enumerate(items, start=self.n)
@@ -282,6 +286,7 @@ class _Matrix(_Files):
         return {
             **self._about,
             "items": self._paths[1].name,
+            # As long at the start as at the end: only n changes the header's length.
             "items_sha256": self._sha.hexdigest(),
         }
 
@@ -294,7 +299,8 @@ class _Safetensors(_Matrix):
         facts = {k: v if isinstance(v, str) else _json(v) for k, v in self._facts().items()}
         tensor = {"dtype": "F32", "shape": [n, dim], "data_offsets": [0, 4 * n * dim]}
         text = json.dumps({"__metadata__": facts, "embeddings": tensor}).encode()
-        # The format lets a header end in spaces; a multiple of 8 aligns the rows.
+        # The format lets a header end in spaces; a multiple of 8 aligns the rows. The last header
+        # takes the room of the first: the rows already lie behind it.
         size_bytes = -(-len(text) // 8) * 8 if n == _MANY_ROWS else self._header_bytes - 8
         return struct.pack("<Q", size_bytes) + text.ljust(size_bytes)
 
@@ -305,7 +311,7 @@ class _Npy(_Matrix):
     def _header(self, n: int) -> bytes:
         shape = (n, self._about["dim"])
         text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
-        room = _NPY_HEADER_BYTES - 10
+        room = _NPY_HEADER_BYTES - 10  # less magic (6), version (2) and this length (2)
         return (
             b"\x93NUMPY\x01\x00" + struct.pack("<H", room) + text.ljust(room - 1).encode() + b"\n"
         )

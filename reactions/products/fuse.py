@@ -65,7 +65,7 @@ def fuse(
             [
                 (share, joined(space, index, modality, rows, parts, adjustment))
                 for index, share in ((None, base_share), *enumerate(shares))
-                if share > 0
+                if share > 0  # the rows of others are not there: see needed_leaves
             ]
         )
     else:
@@ -99,6 +99,8 @@ def joined(
     """
     space = fusion.base if index is None else fusion.experts[index].space
     own = fuse(space, modality, rows, parts, adjustment)
+    # Dr projects its base into the expert's space, Cr its experts into the base's. Dr has a single
+    # expert, so its projectors, too, are those of index 0.
     projected = (index is None) == (fusion.op == "dr")
     return parts[fusion, index or 0].apply(modality, own) if projected else own
 

@@ -1,6 +1,6 @@
 """What killed processes left outside the store: staging folders, pointers, embeddings half written.
 
-All of them are hidden, bear names that nothing else bears, and are locked or young while a living
+All of them are hidden, have names that nothing else has, and are locked or young while a living
 process works on them.
 """
 
@@ -40,7 +40,7 @@ def sweep(data_root: Path, folders: tuple[Path, ...], *, dry_run: bool) -> tuple
     """
     bundles = data_root / "bundles"
     places = dict.fromkeys((bundles, *folders))
-    if not dry_run:
+    if not dry_run:  # first, as what was moved aside may be a bundle's only copy
         for place in places:
             restore_all(place)
     paths = [*_pointers(data_root), *_outputs(data_root)]

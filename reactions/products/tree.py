@@ -243,7 +243,7 @@ def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
                 why="" if everyone else "it is a space by itself, which has no experts",
                 fix=suggestion(label, everyone) if everyone else "leave --experts out",
             )
-    for fusion, i in pairs:
+    for fusion, i in pairs:  # for what it raises, before anything is loaded
         adjustment.factors(fusion.op, fusion, fusion.experts[i])
     if adjustment.experts is None:
         return adjustment
@@ -263,7 +263,7 @@ def effective_factors(
 ) -> dict[str, dict[Modality, float]]:
     """Return ``{"sigma CLAP_m": {"audio": 0.5, ...}, ...}`` as they act, for reports.
 
-    An expert that takes part twice is told apart by its turn: ``"sigma CLAP_m (2)"``.
+    An expert that takes part twice is distinguished by its turn: ``"sigma CLAP_m (2)"``.
     """
     by_name: dict[str, dict[Modality, float]] = {}
     for fusion, i in mixtures(space):

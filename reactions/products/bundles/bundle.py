@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _QUICK_BYTES = 1 << 30
+"""Larger files are not hashed only to say what is wrong with their headers."""
 
 __all__ = [
     "FORMAT",
@@ -283,12 +284,14 @@ def load_bundle(path: str | Path) -> Bundle:
             _verify_size(directory / name, file.size_bytes)
         space = read_space(record)
         check_fields(record)
+        # Before the digests, for which every file is read whole. Where a header is bad, the
+        # digest shows whether the file was damaged or made like this.
         try:
             check_part_files(directory, record, space)
         except BundleError:
             for name, file in files.items():
                 if file.size_bytes <= _QUICK_BYTES:
-                    _verify_digest(directory / name, file.sha256)  # damaged, not made so
+                    _verify_digest(directory / name, file.sha256)
             raise
         for name, file in files.items():
             _verify_digest(directory / name, file.sha256)

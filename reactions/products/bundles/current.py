@@ -45,7 +45,7 @@ class OfLab(Protocol):
 
     @property
     def key(self) -> str:
-        """What tells it from other labs."""
+        """What distinguishes it from other labs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,7 @@ def current_bundle(lab: OfLab | None = None, *, naming: str = _NAMING) -> Curren
 
 
 def _place(root: Path, folder: Path, lab_key: str) -> Path:
+    # No path holds a NUL, so no two pairs give the same bytes.
     preimage = os.fsencode(folder) + b"\0" + os.fsencode(lab_key)
     return root / POINTERS / f"{bytes_digest(preimage)[:32]}.json"
 
@@ -242,5 +243,5 @@ def _fix(naming: str) -> str:
 
 
 def _is_bundle(directory: Path) -> bool:
-    restore(directory)  # a kill may have come while it was replaced
+    restore(directory)  # a process may have been killed while it replaced it
     return is_file(directory / RECORD)

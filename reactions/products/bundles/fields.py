@@ -159,7 +159,7 @@ def _recalls(entry: Mapping[str, Any]) -> None:
 def _counts(entry: Mapping[str, Any], *keys: str) -> None:
     for key in keys:
         if type(entry[key]) is not int or entry[key] < 0:
-            raise ValueError(f"{key} is {entry[key]!r}, no count")
+            raise ValueError(f"{key} is {entry[key]!r}, not a count")
 
 
 def _texts(entry: Mapping[str, Any], *keys: str) -> None:

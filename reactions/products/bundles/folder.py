@@ -31,6 +31,7 @@ PROJECTORS = "projectors.safetensors"
 NEW = ".molspace-new."
 OLD = ".molspace-old."
 
+# Windows has no fcntl: there folders are not locked.
 _fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 
 
@@ -40,6 +41,7 @@ def staging_folder(directory: Path) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=NEW, dir=directory.parent))
     with locked_folder(staging):
         try:
+            # mkdtemp lets only the owner in; others may read a bundle.
             staging.chmod(0o755)
             yield staging
         finally:
@@ -53,6 +55,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)
         if _fcntl is not None:
+            # The kernel releases it with the descriptor, also when the process is killed.
             _fcntl.flock(fd, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
     try:
         yield
@@ -88,17 +91,20 @@ def replace(staging: Path, directory: Path) -> None:
     """
     old: list[Path] = []
     try:
+        # Once more whenever another process has put its own there after ours made room.
         while True:
             try:
+                # Takes the place of nothing, or of an empty folder.
                 staging.rename(directory)
                 break
             except OSError as error:
+                # POSIX allows either for a folder that is not empty.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     if old and old[-1].exists():
                         old[-1].rename(directory)
                     raise
             if _exchange(staging, directory):
-                break
+                break  # what was there is in staging now, which our caller removes
             aside = Path(tempfile.mkdtemp(prefix=OLD, dir=directory.parent))
             old.append(aside / directory.name)
             with contextlib.suppress(FileNotFoundError):
@@ -154,7 +160,7 @@ def _flush_folder(path: Path) -> None:
             os.close(fd)
 
 
-_AT_FDCWD = {"linux": -100, "darwin": -2}
+_AT_FDCWD = {"linux": -100, "darwin": -2}  # stands for the working folder
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
 
@@ -163,6 +169,7 @@ def _exchange(one: Path, other: Path) -> bool:
     here = _AT_FDCWD.get(sys.platform)
     call = None
     with contextlib.suppress(OSError, AttributeError, TypeError):
+        # From the C library of this process: Python has no function for it.
         library = ctypes.CDLL(None, use_errno=True)
         call = library.renameat2 if sys.platform == "linux" else library.renameatx_np
     if call is None or here is None:

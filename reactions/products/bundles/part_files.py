@@ -46,7 +46,8 @@ def load_parts(directory: Path, record: Mapping[str, Any], space: Space, device:
         BundleError: a tensor is missing, misshapen or not finite.
     """
     try:
-        # Once more, as a file may be another by now: shapes cost memory.
+        # Checked again: a file may have been replaced since it was verified, and loading a tensor
+        # allocates what its shape says.
         check_part_files(directory, record, space)
     except OSError as error:
         raise BundleError(f"cannot read {directory}", why=str(error)) from None

@@ -61,6 +61,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except MALFORMED:
         what, fix = f"{path} is not a bundle record", "run the reaction again"
         raise BundleError(what, why="truncated or changed", fix=fix) from None
+    # Not isinstance: JSON's true is an int, and equals 1.
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise BundleError(
             f"{path} has bundle format {version!r:.40}",
@@ -84,6 +85,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def _check_depth(value: Any) -> None:
     """Raise ValueError where JSON is nested deeper than what walks it can follow."""
+    # Level by level: recursion would overflow on what it is meant to refuse.
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [
@@ -263,6 +265,7 @@ def _check_tree(data: Any, names: set[str], depth: int = 0) -> None:
 
 def _check_fusion(fusion: Fusion) -> None:
     """Check what the language would of a stage."""
+    # Shares are quotients, so their sum is 1 only up to rounding.
     total = math.fsum(expert.weight for expert in fusion.experts)
     if abs(total - 1.0) > 1e-6:
         raise ValueError(f"the experts' weights sum to {total:g}, not to 1")
@@ -281,6 +284,7 @@ def _check_fusion(fusion: Fusion) -> None:
         both = {*fusion.base.modalities, *expert.space.modalities}
         if expert.anchors is not None and not set(expert.anchors) <= both:
             raise ValueError(f"anchors {list(expert.anchors)!r:.200}, which nothing embeds")
+    # Called for what it raises.
     for modality in fusion.modalities:
         coefficients(fusion, modality)
 
@@ -327,6 +331,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if name in known and type(value) not in (int, float, str, list):
             raise ValueError(f"settings.{name} is {value!r:.40}")
+    # Made for the checks of its constructor.
     ReactionSettings(**{name: value for name, value in settings.items() if name in known})
 
 

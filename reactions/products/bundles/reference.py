@@ -30,7 +30,7 @@ def named_source(own: SpaceSpec, spec: SpaceSpec) -> str:
 def names_bundle(path: Path) -> bool:
     """Return whether a path is that of a bundle's directory or record."""
     try:
-        restore(path)  # a kill may have come while it was replaced
+        restore(path)  # a process may have been killed while it replaced it
         return (path / RECORD).is_file() or path.name == RECORD
     except OSError:  # a reaction longer than a file name may be
         return False
@@ -58,7 +58,7 @@ def check_place(directory: Path) -> None:
 
 
 def is_path(reference: str) -> bool:
-    """Tell whether what cannot be read as a reaction was rather meant as a bundle's path."""
+    """Return whether what is not a valid reaction was probably meant as a bundle's path."""
     if reference.startswith(("/", "./", "../", "~")):
         return True
     return "/" in reference and not any(sign in reference for sign in '"()+')

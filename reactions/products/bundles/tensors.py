@@ -55,6 +55,7 @@ def check_tensors(path: Path, places: Iterable[HeadPlace], means: Mapping[str, i
             if shape != (means[name],):
                 raise BundleError(f"{path}: {name} is {list(shape)}, should be [{means[name]}]")
             continue
+        # From the right: the name of a subset may have dots of its own.
         prefix = "".join(f"{part}." for part in name.rsplit(".", 2)[:-2])
         heads.setdefault(prefix, {})[name.removeprefix(prefix)] = shape
     for place in places:
@@ -98,7 +99,7 @@ def _check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None
     """Raise ValueError unless tensors are those of a head, between its two spaces."""
     first = shapes.get("0.weight")
     if first is None or len(first) != 2:
-        raise ValueError("0.weight is missing, or no matrix")
+        raise ValueError("0.weight is missing, or not a matrix")
     expected = dict(_expected(stored_layers(place.recipe, *place.widths, first[0])))
     last = shapes.get([name for name, shape in expected.items() if len(shape) == 2][-1])
     widths = (first[1], last[0]) if last is not None and len(last) == 2 else place.widths
@@ -121,7 +122,7 @@ def _expected(plan: Iterable[Layer]) -> Iterable[tuple[str, tuple[int, ...]]]:
         if layer.normalised:
             yield from ((f"{number}.{name}", (layer.n_out,)) for name in _NORM)
             number += 1
-        number += layer.activated
+        number += layer.activated  # has a number, but no tensors
 
 
 def _shown(shape: tuple[int, ...] | None) -> str:
@@ -145,6 +146,7 @@ def _parse_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         if len(head) < 8:
             raise ValueError("it ends within the first 8 bytes")
         (n_bytes,) = struct.unpack("<Q", head)
+        # Before it is read: these eight bytes could ask for any amount of memory.
         if n_bytes > min(MAX_HEADER_BYTES, size_bytes - 8):
             raise ValueError(f"a header of {n_bytes:,} bytes in a file of {size_bytes:,}")
         header: dict[str, Any] = json.loads(stream.read(n_bytes))
@@ -153,6 +155,7 @@ def _parse_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     for name, tensor in header.items():
         shape, (begin, end) = tensor["shape"], tensor["data_offsets"]
         numbers = [*shape, begin, end]
+        # Not isinstance: JSON's true is an int, too.
         if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):
             raise ValueError(f"{name!r} has a shape or an offset that is not a length")
         if tensor["dtype"] not in _SIZES:
