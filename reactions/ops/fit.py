@@ -85,13 +85,16 @@ def fit(
     projector.to(pairs.device)
     job = TrainingJob(recipe, settings, *pairs.modalities, shared, batch_size, pairs.dtype)
     trainer = recipe_of(recipe).make_trainer(projector, job)
+    # On the CPU, so that a seed gives the same order of rows on every device.
     generator = torch.Generator().manual_seed(settings.seed)
+    # Whole batches alone: a trainer allocates its memory for one size of batch.
     steps = n // batch_size
     history: list[float] = []
     # Losses stay on the device until the epoch ends: to read one is to wait for it.
     losses = torch.zeros(steps, device=pairs.device)
     made = pairs.batches(chosen, batch_size, settings.epochs, generator)
     parameters = sum(parameter.numel() for parameter in projector.parameters())
+    # A multiply-add a weight and row, three times: forward, and the gradients of input and weight.
     flops = 6.0 * parameters * batch_size * pairs.modalities[0]
     with closing(made) as batches, full_float32(), _fitting_threads(pairs.device, flops):
         for done, (x, y) in enumerate(batches):

@@ -32,6 +32,8 @@ def load_head(recipe: str, state: Mapping[str, Tensor]) -> Head:
         KeyError: a tensor is missing.
         RuntimeError: a tensor has a wrong shape or is unexpected.
     """
+    # Only linear layers have weights of two axes; BatchNorm's have one. Sorted as numbers:
+    # as text, "10" comes before "3".
     linears = sorted(
         (int(name.partition(".")[0]), tensor.shape)
         for name, tensor in state.items()

@@ -143,10 +143,12 @@ class InfoNCEGradient:
             self._queries[flat] = z
             weights = self._weights[flat]
             torch.mm(self._queries[flat], keys.T, out=weights)
+            # (tile rows, t * n) -> (modalities, rows of each, t, n), diagonal (modalities, t, rows)
             grid = weights.view(-1, inside.stop - inside.start, t, n)
             diagonal = grid[..., inside].diagonal(dim1=1, dim2=3)
             matched[modalities, :, inside] = diagonal
             weights.exp2_()
+            # Summed without the matched, the others give ``on_match`` below with nothing to cancel.
             diagonal.zero_()
             others_in_row[modalities, :, inside] = _sum(grid, 3).transpose(1, 2)
             others_in_column[modalities] += _sum(grid, 1)
@@ -176,7 +178,9 @@ class InfoNCEGradient:
             grid.mul_(factors)
             grid[..., inside].diagonal(dim1=1, dim2=3).copy_(match[modalities, :, inside])
             gradient = torch.mm(weights, keys, out=self._gradient[flat]).float()
+            # The unit rows again: the queries are these times log2(e) / temperature.
             z = self._queries[flat].float().mul_(self._temperature / _LOG2_E)
+            # Back through x / |x|: what points along the row drops out, the rest is divided by |x|.
             radial = (gradient * z).sum(dim=1, keepdim=True)
             gradient.addcmul_(z, radial, value=-1.0).mul_(scale / self._norms[flat])
             self._gradient[flat] = gradient

@@ -193,6 +193,7 @@ class McrTrainer:
         rows, (sources, n, _) = x.flatten(0, 1), x.shape
         projected = self._head(rows).view(sources, n, -1)
         if self._recipe == "exmcr":
+            # The linear layer runs a second time: a head only returns what leaves its last layer.
             return exmcr_loss(within(self._head, rows).view(x.shape), projected, y)
         return cmcr_loss(projected, y, self._shared)
 

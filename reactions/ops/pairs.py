@@ -151,6 +151,7 @@ class PseudoTable:
             for modalities, dim in zip(self.modalities, widths, strict=True)
         )
         batch = source, target
+        # A batch may span windows but not epochs: each epoch gives ``whole`` rows.
         whole = self.rows(chosen) // batch_size * batch_size
         left, filled = 0, 0
         with closing(self._windows(chosen, epochs, generator)) as windows:
@@ -178,6 +179,7 @@ class PseudoTable:
         plan = self._plan(chosen, epochs, generator)
         if loaded is not None:
             ends = list(accumulate((self._sizes[which] for which in sets), initial=0))
+            # ``ends`` is longer by one: it begins with 0, so a set is paired with its first row.
             firsts = dict(zip(sets, ends, strict=False))
             for begins_epoch, blocks, order in plan:
                 places = [torch.arange(a, b) + firsts[which] for which, a, b in blocks]
@@ -258,6 +260,7 @@ class PseudoTable:
         """Return one side's unit rows: (rows, modalities, dim) float32 on the device."""
         rows = sum(stop - start for _, start, stop in blocks)
         some = sets[blocks[0][0]]
+        # float16 travels to the device as it is, in half the bytes, and is converted there.
         half = all(array.dtype == np.float16 for which, _, _ in blocks for array in sets[which])
         # Pinned memory is copied from while the next piece is read; torch keeps and reuses it.
         staged = torch.empty(

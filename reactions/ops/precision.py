@@ -36,6 +36,7 @@ def gemm_dtype(
     if precision == "exact":
         return None
     if device.type == "cuda":
+        # Tensor cores multiply float16 from 7.0 (Volta) on, bfloat16 from 8.0 (Ampere) on.
         capability = torch.cuda.get_device_capability(device)
         if purpose == "retrieval":
             # Without fp32 results, float16 logits would lose what the shifts gain.

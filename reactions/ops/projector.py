@@ -39,6 +39,8 @@ class Head(nn.Module):
                 made.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*made)
         self.widths = plan[0].n_in, plan[-1].n_out
+        # nn.Linear has drawn from torch's global generator. These weights come from the seed alone,
+        # on the CPU, so that they are the same for every device.
         generator = torch.Generator().manual_seed(seed)
         linears = [module for module in self.layers if isinstance(module, nn.Linear)]
         for layer, linear in zip(plan, linears, strict=True):
@@ -72,6 +74,7 @@ class Head(nn.Module):
         Raises:
             RuntimeError: a tensor is missing, has a wrong shape or is unexpected.
         """
+        # Strict loading insists on the counters that ``state`` leaves out.
         counters = {n: v for n, v in self.layers.state_dict().items() if n.endswith(COUNTER)}
         self.layers.load_state_dict({**counters, **state})
         return self.eval()
@@ -107,6 +110,7 @@ def project(heads: Sequence[Head], x: Tensor) -> Tensor:
 
     Source: Molecule-Space, section 3.2.2 (mixture-of-projectors; mean pool).
     """
+    # A sum is enough: ``unit`` undoes the mean's division.
     total = heads[0](x)
     for head in heads[1:]:
         total = total + head(x)

@@ -71,6 +71,7 @@ class ProjectorTrainer:
         weights = torch.cat([parameter.detach().flatten() for parameter in trained.values()])
         weights.grad = torch.zeros_like(weights)
         shapes = {name: parameter.shape for name, parameter in trained.items()}
+        # The head sees every update, for its parameters share the buffer's memory.
         for name, view in _views(weights, shapes).items():
             trained[name].data = view
         self.gradients: Mapping[str, Tensor] = _views(weights.grad, shapes)
@@ -128,6 +129,7 @@ class ProjectorTrainer:
         gradient = self._denormalise(1, gradient, self._out, outer)
         self._product("3.weight", gradient.T, self._active)
         torch.mm(gradient, into_out, out=self._back)
+        # ReLU's output is positive exactly where its input was, so its input need not be kept.
         torch.ops.aten.threshold_backward(self._back, self._active, 0, grad_input=self._back)
         gradient = self._denormalise(0, self._back, self._hidden, inner)
         self._product("0.weight", gradient.T, x)
@@ -180,6 +182,7 @@ class ProjectorTrainer:
         if self._dtype == torch.float32:
             torch.mm(left, right, out=self.gradients[name])
         else:
+            # torch.mm writes only into a tensor of its operands' type, and gradients are float32.
             self.gradients[name].copy_(left @ right)
 
 

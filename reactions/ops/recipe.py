@@ -97,6 +97,6 @@ class Recipe:
         """Return the settings that enter a key: those that are used, and the recipe's own."""
         used = {k: v for k, v in settings.items() if k not in OURS or k in self.uses}
         if self.name == PAPER:
-            return used  # as before there were recipes
+            return used  # the key is older than recipes: stored results must be found by it
         versioned = {} if self.version == 1 else {"recipe_version": self.version}
         return {**used, "recipe": self.name, **versioned, **self.constants}

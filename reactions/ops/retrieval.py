@@ -132,6 +132,7 @@ def soft_retrieve(
             for output, mean in zip(outputs, means(start, stop), strict=True):
                 output[start:stop].copy_(unit(mean).to(dtype), non_blocking=cuda)
     if cuda:
+        # The copies into pinned memory were only queued: the caller must not read before their end.
         torch.cuda.current_stream(device).synchronize()
     return outputs
 

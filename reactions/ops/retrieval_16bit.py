@@ -10,6 +10,7 @@ from torch import Tensor
 from reactions.ops.tensors import unit
 from reactions.ops.tiles import Matrix, raw_rows
 
+# Runs of rows rather than single ones: arrays on disk are read by contiguous slices.
 _SAMPLE_RUNS, _RUN_ROWS = 32, 32
 _EXTRA = 8
 """Columns appended to queries and keys: four in use, eight to keep rows aligned."""
@@ -75,6 +76,8 @@ class ShiftedTiles:
         self._value_means = [samples[id(value)].mean(dim=0) for value in values]
         query_mean = queries.mean(dim=0)
         self._query_mean = query_mean * scale
+        # The columns behind the first ``dim``, which multiply those of the keys (see ``add``):
+        # [1, 1, shift, rest of shift, 0 ...] . [mean.k', rest of it, -1, -1 ...]
         self._queries = queries.new_ones((n, dim + _EXTRA), dtype=dtype)
         self._queries[:, :dim] = (queries - query_mean) * scale
         self._queries[:, dim + 4 :] = 0
@@ -123,16 +126,20 @@ class ShiftedTiles:
         while len(far := (totals > self._limit).nonzero().squeeze(1)):
             which = far + rows.start
             old = self._shift[which]
-            if self._dtype == torch.float16:  # infinite; their largest logits are not
+            if self._dtype == torch.float16:
+                # The weights overflowed, so their sum says nothing; the largest logit is finite.
                 step = _mm(queries[far], k.T).amax(dim=1).float() - self._base
                 step += _HEADROOM[self._dtype]
             else:
+                # The logarithm of an overflowed sum is infinite: the loop then takes steps of 100.
                 step = totals[far].log2().clamp(max=100.0) - self._base
             self._set_shift(which, old + step)
+            # What earlier tiles added was relative to the old shift.
             decay = torch.exp2(old - self._shift[which])
             self._total[which] *= decay
             for sums in self._sums:
                 sums[which] *= decay.unsqueeze(1)
+            # Not into the scratch memory: on a CPU that holds the weights of the other rows.
             weights[far], totals[far] = self._weights(self._queries[which], k)
         self._total[rows] += totals
         for sums, value in zip(self._sums, v, strict=True):
@@ -168,7 +175,7 @@ class ShiftedTiles:
 def _centre(rows: Tensor, mean: Tensor, out: Tensor, along: Tensor | None = None) -> Tensor:
     """Write unit(rows) - mean into a 16-bit matrix, and return its fp32 product with a vector.
 
-    Without a vector the product is empty.
+    Without a vector the product is zeros.
     """
     step = len(rows) if rows.is_cuda else _CONVERTED_ROWS
     offset = -mean
@@ -176,6 +183,7 @@ def _centre(rows: Tensor, mean: Tensor, out: Tensor, along: Tensor | None = None
     for start in range(0, len(rows), step):
         x = rows[start : start + step].float()
         norms = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=1e-12)
+        # x / norms - mean in one kernel.
         x = torch.addcdiv(offset, x, norms)
         out[start : start + step] = x
         products.append(x[:, :0].sum(dim=1) if along is None else x @ along)

@@ -64,9 +64,11 @@ def plan_tiles(
     block_rows, key_rows = (1 << 14, 1 << 14) if cuda else (1 << 11, 1 << 13)
     block_rows, key_rows = min(n, block_rows), min(m, key_rows)
     # Bytes a row: fp32 and converted copies; two raw tiles, as one is loaded ahead.
+    # dim + 8: ShiftedTiles appends eight columns to queries and keys.
     query_bytes = 4 * sum(widths) + 8 * (dim + 8)
     key_bytes = 16 * (dim + 8 + sum(widths))
     while True:
+        # Eight bytes a pair: a float32 logit, and the weight that is made of it.
         tile_bytes = key_rows * key_bytes + block_rows * key_rows * 8
         room = memory_bytes - tile_bytes
         least_bytes = tile_bytes + block_rows * query_bytes
@@ -101,6 +103,7 @@ def pinned_rows(rows: Matrix, start: int, stop: int) -> Tensor:
     part = rows[slice(start, stop)]
     if isinstance(part, Tensor):
         return part if part.is_cuda else part.pin_memory()
+    # torch has no public map from numpy's types to its own: an empty array carries one over.
     native = np.empty(0, part.dtype.newbyteorder("="))
     staged = torch.empty(part.shape, dtype=torch.from_numpy(native).dtype, pin_memory=True)
     staged.numpy()[...] = part

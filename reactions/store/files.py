@@ -31,6 +31,7 @@ from reactions.core.hashing import JSON
 if TYPE_CHECKING:
     from reactions.core.step import Rows
 
+# Windows has no fcntl: nothing is locked there.
 _fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 
 _CHUNK_BYTES = 8 << 20
@@ -138,6 +139,7 @@ def replace_text(path: Path, text: str) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Lend the name of a file that then takes the place of another."""
+    # ``maintenance`` recognises what a killed process leaves by this pattern.
     temp = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         yield temp
@@ -191,6 +193,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        # Unlocked after that, or another process could take it for debris meanwhile.
         if fd is not None:
             os.close(fd)
 
@@ -201,9 +204,11 @@ def publish(folder: Path, target: Path) -> bool:
     Returns:
         False when the name is taken: then nothing was moved.
     """
+    # The names within before the folder's own: after a power cut it is there whole or not at all.
     flush_folder(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        # Refused where the target is a folder with files in it: the first to publish wins.
         folder.rename(target)
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
@@ -226,8 +231,11 @@ def try_lock(fd: int, *, shared: bool = False) -> bool | None:
     if _fcntl is None:
         return None
     try:
+        # flock, not lockf: lockf's locks belong to the whole process, do not keep its threads
+        # apart, and go when any descriptor of the file is closed.
         _fcntl.flock(fd, (_fcntl.LOCK_SH if shared else _fcntl.LOCK_EX) | _fcntl.LOCK_NB)
     except OSError as error:
+        # Any other error (ENOLCK, EOPNOTSUPP) means that the file system has no locks.
         return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
     return True
 

@@ -64,6 +64,7 @@ class Index:
         self._append(fresh)
         listed.update(_parsed(fresh))
         name = _name(kind, preimage)
+        # Steps without a corpus are all listed under _NONE: they have nothing in common.
         return sorted(key for key, other in listed.items() if other == name != _NONE)
 
     def prune(self) -> None:

@@ -38,7 +38,8 @@ class Leases:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock = threading.RLock()  # a Hold may be released by the garbage collector
+        # Reentrant: the garbage collector may release a Hold in the thread that has the lock.
+        self._lock = threading.RLock()
         self._pid = 0
         self._fd = -1
         self._counts: dict[Digest, int] = {}
@@ -94,6 +95,7 @@ class Leases:
         with self._lock:
             if pid != os.getpid() or pid != self._pid:
                 return
+            # Without the mutex: that gc sees a key a moment too long does no harm.
             for key in keys:
                 self._counts[key] -= 1
                 if self._counts[key] == 0:

@@ -194,6 +194,7 @@ def _remove_entry(layout: StoreLayout, key: Digest, dry_run: bool) -> bool | Non
         try:
             if try_lock(fd) is False:  # who cannot write leases, and earlier versions, hold this
                 return False
+            # Only renamed here, deleted below: deleting takes long, and others wait for the mutex.
             aside = None if dry_run else _move_aside(layout, folder)
         finally:
             os.close(fd)

@@ -196,6 +196,7 @@ def _array(value: JSON) -> ArrayRecord:
         for shard in value["shards"]
     )
     dtype = np.dtype(_text(value["dtype"]))
+    # Objects could only be read by unpickling, which runs code.
     if dtype.hasobject or dtype.fields is not None or dtype.subdtype is not None:
         raise TypeError(f"no array is stored as {dtype}")
     record = ArrayRecord(dtype.str, tuple(map(_length, value["shape"])), shards)
@@ -203,6 +204,7 @@ def _array(value: JSON) -> ArrayRecord:
         raise ValueError("its shards do not add up to its shape")
     row_bytes = dtype.itemsize * math.prod(record.shape[1:])
     for shard in shards:
+        # A manifest from elsewhere must not name files outside of its folder.
         if Path(shard.file).name != shard.file:
             raise ValueError(f"{shard.file!r:.80} is not a plain file name")
         if shard.rows * row_bytes > shard.size_bytes:

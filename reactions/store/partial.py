@@ -19,7 +19,6 @@ from reactions.store.manifest import ArrayRecord, EntryManifest, ShardFile, writ
 
 SHARD_JSON = "shard.json"
 
-
 _ADDING = threading.Lock()
 
 Range: TypeAlias = tuple[int, int]
@@ -80,6 +79,7 @@ class Partial:
                 cursor = end
             cursor = stop
         if n_rows == 0 and not finished:
+            # Empty results are made too: the shard says which arrays there are, and their widths.
             ranges.append((0, 0))
         return ranges
 
@@ -129,7 +129,8 @@ class Partial:
         with temporary_folder(self._temp) as temp:
             manifest = _manifest(self._step, artifact.meta, write_arrays(temp, artifact))
             write_json(temp / SHARD_JSON, manifest.to_json())
-            # Two first shards must not miss each other; those of two processes meet at the end.
+            # Or two threads, each with a first shard, would both find nothing to agree with.
+            # Those of two processes are compared by ``assemble``.
             with _ADDING:
                 self._refuse_difference(self._model(), manifest, start, stop)
                 publish(temp, self._shard(start, stop))  # another's twin is as good

@@ -73,12 +73,14 @@ class _EarlierRows:
         self._pieces = list(pieces)
         self._begins = np.cumsum([0, *(len(piece.items) for piece in self._pieces)])
         items = np.concatenate([np.empty(0, np.uint64), *(p.items for p in self._pieces)])
+        # Stable: of rows made of equal items, ``take`` finds those of the first piece.
         self._order = np.argsort(items, kind="stable")
         self._ranked = items[self._order]
 
     def take(self, items: NDArray[np.uint64]) -> Artifact | None:
         """Return rows made of these items, in their order; None unless all are there."""
         while len(self._ranked):
+            # A digest above all others would rank one past the end; the comparison then rejects it.
             ranks = np.minimum(np.searchsorted(self._ranked, items), len(self._ranked) - 1)
             if not np.array_equal(self._ranked[ranks], items):
                 return None

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _OPEN_SHARDS = 8
 _OPEN_SHARDS_IN_ALL = 24
 
-# One for all arrays: a shard may have to go for that of another array.
+# One for all arrays: a shard may have to go for that of another array. Reentrant: __del__ takes
+# it too, and may run in the middle of ``_shard``.
 _lock = threading.RLock()
 _recent: OrderedDict[tuple[int, int], weakref.ref[ShardedRows]] = OrderedDict()
 """Open shards of all arrays, as (id of the array, shard), least recently read first."""
@@ -147,10 +148,12 @@ class ShardedRows:
             return opened
 
     def _close(self, index: int) -> None:
+        # A memory map is closed once no slice of it is in use any more.
         del self._opened[index]
         _recent.pop((id(self), index), None)
 
     def __del__(self) -> None:
         with _lock:
+            # Where __init__ raised there is no ``_opened``.
             for index in list(getattr(self, "_opened", ())):
                 self._close(index)

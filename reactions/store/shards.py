@@ -51,7 +51,9 @@ def open_shard(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], rows: i
     """
     expected = (rows, *shape[1:])
     try:
+        # Mapped first, so that a file of another shape is refused before it is read.
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    # numpy parses the header as a Python literal: hence the last two.
     except (OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise _unreadable(path, str(error)) from error
     if array.dtype != dtype or array.shape != expected:
@@ -59,6 +61,7 @@ def open_shard(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], rows: i
     if array.nbytes > _SMALL_BYTES:
         return array
     array = np.array(array)
+    # As the memory map of a large one is.
     array.flags.writeable = False
     return array
 

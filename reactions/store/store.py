@@ -104,6 +104,7 @@ class Store:
                 return None  # gc of an earlier version is removing it
             if lease is None:  # a store that is only read: a descriptor for each entry has to do
                 lease = own
+            # Closes its descriptor, unless the entry is held by that alone.
             del own
             try:
                 manifest = EntryManifest.read(path)
