@@ -107,6 +107,17 @@ def adapter_for_spaces(name: str) -> Adapter[Any] | None:
     return None if registered is None else as_adapter(registered)
 
 
+def refuse_claims_to(name: str) -> None:
+    """Refuse a package's adapter that has the name of one of ours, or its scheme.
+
+    Raises:
+        UsageError: there is one; the error names the package.
+    """
+    for group in (SPACES_GROUP, URIS_GROUP):
+        points = [point for point in plugins(group) if point.name == name]
+        refuse_namesakes(name, points, "adapters", is_built_in=True)
+
+
 def schemes() -> list[str]:
     """Return the schemes of the URIs that packages understand; those that can be imported."""
     names = {point.name for point in plugins(URIS_GROUP)}

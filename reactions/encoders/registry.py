@@ -53,6 +53,7 @@ def load(spec: SpaceSpec, device: str = "cpu") -> Encoder:
 
     Raises:
         MissingError: no adapter has this name, or the weights or a package are missing.
+        UsageError: an installed package has an adapter of the same name.
     """
     return _adapter(spec.adapter).load(spec, device=device)
 
@@ -62,7 +63,8 @@ def check(spec: SpaceSpec) -> None:
 
     Raises:
         MissingError: no adapter has this name, or the weights or a package are missing.
-        UsageError: the weights come with code, and running it was not allowed.
+        UsageError: the weights come with code, and running it was not allowed; or an installed
+            package has an adapter of the same name.
     """
     _adapter(spec.adapter).check(spec)
 
@@ -86,7 +88,7 @@ def resolve_uri(
     Raises:
         MissingError: nothing can open it.
         DataError: it was found, but is not a usable space.
-        UsageError: no path can have this name.
+        UsageError: no path can have this name, or an installed package claims one of our schemes.
     """
     if "\0" in uri:
         raise UsageError("a URI cannot hold a null character", uri=uri)
@@ -104,6 +106,7 @@ def requirements(uri: str) -> tuple[Requirement, ...]:
 
     Raises:
         MissingError: it names no known model.
+        UsageError: an installed package claims one of our schemes.
     """
     scheme, colon, _ = uri.partition(":")
     adapter = _uri_adapter(scheme) if colon else None
@@ -124,6 +127,8 @@ def _resolved(
 
 def _uri_adapter(scheme: str) -> Adapter[Any] | None:
     """Return what understands URIs of a scheme; None where nothing does."""
+    if scheme in (*_FOLDERS, *ADAPTERS):
+        plugins.refuse_claims_to(scheme)
     if scheme in _FOLDERS:
         return _adapter("precomputed")
     if scheme in MODELS:
@@ -134,6 +139,7 @@ def _uri_adapter(scheme: str) -> Adapter[Any] | None:
 def _adapter(name: str) -> Adapter[Any]:
     """Return what opens spaces whose ``adapter`` this is."""
     if name in ADAPTERS:
+        plugins.refuse_claims_to(name)
         return _imported(name, ADAPTERS[name])
     adapter = plugins.adapter_for_spaces(name)
     if adapter is None:

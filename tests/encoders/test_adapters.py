@@ -197,6 +197,34 @@ def test_odd_entry_points_and_names_of_two_packages_are_refused(
         registry.resolve_uri("nothing:3")
 
 
+@pytest.mark.parametrize("group", [plugins.SPACES_GROUP, plugins.URIS_GROUP])
+@pytest.mark.parametrize("name", ["hf", "mini", "precomputed"])
+def test_a_package_cannot_take_the_name_of_a_built_in_adapter(
+    group: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint(name, "greedy_models:Adapter", group)
+    monkeypatch.setattr(plugins, "plugins", lambda asked: [point] if asked == group else [])
+    spec = replace(SPEC, adapter=name)
+    for act in (
+        lambda: registry.resolve_uri(f"{name}:x"),
+        lambda: registry.requirements(f"{name}:x"),
+        lambda: registry.check(spec),
+        lambda: registry.load(spec),
+    ):
+        with pytest.raises(UsageError, match=f"several adapters are called '{name}'") as caught:
+            act()
+        assert caught.value.why == "they come from molspace itself and greedy_models"
+
+
+def test_a_package_cannot_take_the_scheme_of_folders(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, plugins.URIS_GROUP, resolve=lambda uri: SPEC)
+    monkeypatch.setattr(registry, "_FOLDERS", ("some",))
+    with pytest.raises(UsageError, match="molspace itself and some_models"):
+        registry.resolve_uri(f"some:{folder}")
+
+
 def test_a_loader_alone_understands_no_uris(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, plugins.SPACES_GROUP, load=lambda spec, *, device: "encoder")
     assert registry.load(replace(SPEC, adapter="some")) == "encoder"

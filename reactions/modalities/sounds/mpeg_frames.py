@@ -130,8 +130,8 @@ def read_parts(data: bytes) -> tuple[list[FrameBlock], bool]:
         each other without a gap.
 
     Raises:
-        Damage: the last frame is cut short, frames are missing inside, or a length header counts
-            more than there are.
+        MpegDamage: the last frame is cut short, frames are missing inside, or a length header
+            counts more than there are.
     """
     parts: list[FrameBlock] = []
     last: _Kind | None = None

@@ -28,7 +28,7 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
         (start, stop) of each, in order.
 
     Raises:
-        Damage: the file ends in the middle of a page, or before a stream's last page.
+        OggDamage: the file ends in the middle of a page, or before a stream's last page.
     """
     links: list[tuple[int, int]] = []
     start = place = 0
