@@ -30,7 +30,7 @@ class ProjectorTrainer:
     """A projector, its Adam, and the memory of one step.
 
     Against autograd over modules, this saves what makes a step slow on CPUs: copies between
-    types, fresh memory for every intermediate, and gradients nobody needs. Master weights,
+    types, fresh memory for every intermediate, and gradients that are not needed. Master weights,
     their gradients, statistics and Adam are float32; products and what lies between them
     are of ``dtype``. Compiling the same step buys nothing more (see benchmarks/README.md).
 

@@ -39,6 +39,7 @@ def draw(plan: Plan, states: Mapping[str, str], *, form: Literal["mermaid", "dot
 
 
 def _mermaid(text: str) -> str:
+    # Mermaid writes entities with # in place of &.
     return text.replace("&", "#amp;").replace('"', "#quot;")
 
 

@@ -48,6 +48,7 @@ def estimate(plan: Plan, store: Store) -> Estimate:
 
     pending = schedule(plan.targets, store.lookup).pending
     folder = store.root
+    # The store's folder appears with the first result; disk_usage wants one that is there.
     while not folder.exists():
         folder = folder.parent
     unknown = {

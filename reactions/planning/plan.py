@@ -80,6 +80,7 @@ def total_cost(steps: Iterable[Step]) -> Cost:
 
 def ordered(targets: Sequence[Step]) -> Iterator[Step]:
     """Yield the steps upstream of ``targets`` and themselves, each once, inputs first."""
+    # An explicit stack: plans may be deeper than Python's recursion limit.
     seen: set[str] = set()
     stack: list[tuple[Step, bool]] = [(step, False) for step in reversed(targets)]
     while stack:

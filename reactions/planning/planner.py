@@ -113,6 +113,7 @@ class Planner:
         self._begin(space)
         for leaf in leaves(space):
             self.notices.extend(notes(leaf.spec))
+        # First, because this notes the training rows that ``_mean`` averages.
         trained = {pair: self.mixture(*pair) for pair in mixtures(space)}
         heads = [mixture.heads for mixture in trained.values()]
         projectors = tuple(p for mixture in trained.values() for p in mixture.projectors)

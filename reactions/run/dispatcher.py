@@ -130,6 +130,7 @@ class Dispatcher:
         try:
             yield backend
         except BaseException as error:
+            # Ctrl-C and SIGTERM (a SystemExit) are not Exceptions; the error of a failed step is.
             interrupted = not isinstance(error, Exception)
             raise
         finally:
@@ -303,7 +304,8 @@ class _Run:
             wait(self._orders, _TICK_S, FIRST_COMPLETED)
         else:
             time.sleep(_TICK_S)
-        # Before the calls are made that came before: reports precede the end of the work.
+        # Listed before the mailbox is emptied: workers report first and then end, so that all
+        # reports on this work are delivered before ``_done``.
         finished = [future for future in self._orders if future.done()]
         self._mailbox.deliver()
         for future in finished:
@@ -336,6 +338,7 @@ class _Run:
         self._needed.subtract(job.needs)
         if job.artifact is not None and job.step.key in self._targets:
             self._artifacts[job.step.key] = job.artifact
+        # Its arrays are open files, and the job lives until the run ends.
         job.artifact = None
         if job in self._ready:
             self._ready.remove(job)

@@ -106,7 +106,7 @@ def make_executor(
     """Return an executor by its name; see ``ExecutorFactory`` for the arguments.
 
     Raises:
-        UsageError: there is no such executor, what a package calls so makes none, or ``device``
+        UsageError: there is no such executor, a package's makes something else, or ``device``
             cannot mean anything.
         MissingError: the package that has it cannot be imported.
     """

@@ -43,10 +43,11 @@ def step_failure(error: Exception, step: Step, device: str) -> MolspaceError:
 def sigterm_unwinds() -> Iterator[None]:
     """Let SIGTERM unwind the stack, as Ctrl-C does, so that temporary folders go.
 
-    Only in the main thread, and only where nobody else handles the signal.
+    Only in the main thread, and only where nothing else handles the signal.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        # As shells report a process that a signal ended.
         raise SystemExit(128 + number)
 
     ours = (

@@ -99,6 +99,7 @@ class Forecast:
         return took, planned
 
     def _seconds(self, step: Expected) -> float:
+        # Where no speed is known, any will do: ``_slower`` then scales by what was observed.
         return STEP_S + step.flops / (self._speed or 1e11)
 
     def _slower(self, kind: str, took: dict[str, float], planned: dict[str, float]) -> float:

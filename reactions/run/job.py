@@ -117,6 +117,7 @@ class Job:
                 lock = stack.enter_context(
                     self._store.lock(self.step.key, self._note_holder, shared=True)
                 )
+                # The lock is refused only while the first process prepares, which is soon over.
                 self._is_soon_free = True
                 if lock is None or self._is_there():
                     return False
@@ -144,7 +145,8 @@ class Job:
             self._elsewhere.add(rows)
             return False
         self._elsewhere.discard(rows)
-        # In this order: shards are removed once the entry is there.
+        # In this order: shards are removed once the entry is there, so rows that look missing
+        # because they were joined meanwhile are found out by the second question.
         if rows not in self._partial.missing() or self._store.has(self.step.key):
             self._claims.pop(rows).close()
             return False
@@ -163,6 +165,7 @@ class Job:
                 return False
             self._claims.pop(rows).close()
             self._elsewhere.discard(rows)
+        # Asked again under the lock: another process may have joined the shards just before.
         if self._is_there() or not self._claim(None, _ENTRY) or self._is_there():
             return False
         self._start()
@@ -245,6 +248,7 @@ class Job:
             if stack.enter_context(lock):
                 self._claims[rows] = stack.pop_all()
                 return True
+        # Joining only links files; making rows, or a whole step, can take hours.
         self._is_soon_free = part == _ENTRY
         return False
 
@@ -294,6 +298,7 @@ def claim_rows(jobs: Sequence[Job]) -> tuple[list[Job], Rows] | None:
     for job in sorted(jobs, key=lambda job: job.step.key):
         for rows in job.lacking():
             lacking.setdefault(rows, []).append(job)
+    # First a shard that no other process has begun; failing that, what others left of one.
     for in_order in (True, False) if len(jobs) > 1 else (False,):
         for rows, members in sorted(lacking.items(), key=lambda item: item[0]):
             claimed: list[Job] = []

@@ -179,7 +179,7 @@ class _Bar:
             MofNCompleteColumn(),
             BarColumn(bar_width=24),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False),  # brackets in labels stay
             console=console,
             transient=True,
             redirect_stdout=False,  # stdout is the program's

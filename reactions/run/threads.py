@@ -121,7 +121,7 @@ def _perform(worker: Worker, work: Work, report: Report, future: Future[bool]) -
     try:
         with current_device(worker.device):
             result = worker.perform(work, report)
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C in the calling thread, too: the dispatcher raises it
         future.set_exception(error)
         del future  # which the error's traceback would refer to: a cycle that keeps all alive
     else:

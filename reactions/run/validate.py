@@ -67,5 +67,6 @@ def _first_bad_row(rows: Rows) -> int | None:
         finite = np.isfinite(np.asarray(rows[start : start + block]))
         if not finite.all():
             by_row = finite.reshape(len(finite), -1).all(axis=1)
+            # argmin: the first of the smallest values, here the first False.
             return start + int(np.argmin(by_row))
     return None

@@ -140,7 +140,7 @@ class Worker:
         if self._encoder is None or self._encoder[0] != spec:
             self._free_encoder()
             with _LOADING:
-                self._check()
+                self._check()  # another worker's loading may have taken minutes
                 self._encoder = (spec, self._load_encoder(spec, self.device))
         return self._encoder[1]
 
@@ -149,6 +149,7 @@ class Worker:
         if "shares" not in dict(self._needs):
             return build()
         if self._shared is None:
+            # In a tuple, so that None counts as built, too.
             self._shared = (build(),)
         built: _T = self._shared[0]
         return built

@@ -62,6 +62,7 @@ class ModalityMean(Step):
         total = np.zeros(dim, np.float64)
         for first in range(0, n, _BLOCK_ROWS):
             block = np.asarray(rows[first : first + _BLOCK_ROWS], np.float64)
+            # Rows may be stored in half precision: their norms are one only up to rounding.
             total += (block / np.linalg.norm(block, axis=1, keepdims=True)).sum(axis=0)
             context.progress(min(n, first + _BLOCK_ROWS), n, "items")
         return Artifact({"mean": (total / n).astype(np.float32)}, {"rows": n})

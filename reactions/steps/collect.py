@@ -121,7 +121,8 @@ class Collect(Step):
             flops=2.0 * n * m * (key_dim + dim),
             shared_flops=2.0 * n * m * key_dim,
             size_bytes=n * dim * item_bytes,
-            # A shard of queries and of the column, and one tile of logits with its weights.
+            # A shard of queries and of the column, and one tile of logits with its weights, of
+            # the size that ``plan_tiles`` prefers on a CPU.
             memory_bytes=min(n, self.shard_rows) * (key_dim + dim) * (4 + item_bytes)
             + 2 * 4 * 2048 * 8192,
         )

@@ -94,6 +94,7 @@ class EmbedLeaf(Step):
         with closing(encode(encoder, items, device=context.device)) as batches:
             for batch in batches:
                 _check(batch, self.space, self.corpus.modality)
+                # Batches are sorted by length within a window, to pad little: out of order.
                 rows[np.array(batch.places) - start] = batch.rows
                 done += len(batch.places)
                 context.progress(done, stop - start, "items")

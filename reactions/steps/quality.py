@@ -55,6 +55,7 @@ def _tree_params(step: MeasureProduct) -> dict[str, Any]:
 
 
 def _pairs_param(step: MeasureProduct) -> dict[str, str]:
+    # Little-endian everywhere: keys do not depend on the machine.
     return {
         f"{first} {second}": bytes_digest(np.concatenate(rows).astype("<i8").tobytes())
         for (first, second), rows in step.pairs.items()
@@ -260,6 +261,8 @@ class _Measure:
         groups += [[pair] for pair in own] if len(own) > 1 else []
         groups += [[pair] for pair in inner]
         within = {(fusion.op, expert.label) for fusion, expert in inner}
+        # One group after the other, from the best so far: all combinations of factors would be
+        # 9 to the power of the number of experts.
         for group in groups:
             # A label may also stand within, which changes more than the last stage.
             is_last = not within & {(fusion.op, expert.label) for fusion, expert in group}

@@ -53,7 +53,7 @@ class Train(Step):
         dims: widths of base and expert.
         modalities: modalities of base and of expert that take part.
         precision: of the products.
-        settings: hyper-parameters. Each subset derives a seed of its own from the one given, for
+        settings: hyper-parameters. Each subset derives a seed of its own from the reaction's, for
             Dr and for Cr and for each pair of spaces, so that parallel experts of equal widths
             neither start from the same weights nor see rows in the same order.
         recipe: whose projector and loss; its ``params`` enter the key.
@@ -130,6 +130,8 @@ class Train(Step):
         recipe = recipe_of(self.recipe)
         head = recipe.layers(d_in, d_out, self.settings.hidden_dim)
         parameters = size(head)
+        # A multiply-add a weight, three times: forward, and the gradients of input and weight. Of
+        # the logits' products there are two, for the frozen side needs no gradient.
         per_row = 6.0 * parameters * sources + 4.0 * batch * sources * targets * d_out
         kept = 0 if recipe.name == PAPER else _kept_by_autograd(head, batch, sources, targets)
         return Cost(
@@ -137,7 +139,7 @@ class Train(Step):
             size_bytes=4 * parameters,
             memory_bytes=4 * n * (sources * d_in + targets * d_out)
             + 4 * batch * batch * sources * targets
-            + 16 * parameters
+            + 16 * parameters  # weights, gradients, Adam's two moments
             + kept,
         )
 
