@@ -20,7 +20,7 @@ SETTLED_NS = 2_000_000_000
 without a new time stamp; its digest is not remembered yet."""
 
 _Identity: TypeAlias = tuple[int, int, int, int]
-"""size_bytes, mtime_ns, inode."""
+"""size_bytes, mtime_ns, ctime_ns, inode."""
 
 
 class DigestCache:
@@ -59,6 +59,7 @@ class DigestCache:
             if known is not None and known[0] == identity:
                 return known[1]
             digest = file_digest(path)
+            # What was written to meanwhile may have been read half old, half new.
             steady = _identity(path) == identity
         except OSError as error:
             raise DataError(

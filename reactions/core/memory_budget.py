@@ -12,7 +12,7 @@ TABLE_SHARE = 0.8
 """Of a GPU's free memory, for what stays there through a whole mixture."""
 
 _MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP = Path("/sys/fs/cgroup")  # version 2: a container sees its own limit here
 
 
 def free_bytes(device: str) -> int:
@@ -25,6 +25,7 @@ def free_bytes(device: str) -> int:
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)
+    # The driver counts what torch keeps for reuse as taken.
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(free + cached)
 
@@ -53,6 +54,7 @@ def _container_bytes() -> float:
         most = int((_CGROUP / "memory.max").read_text())  # "max" is not a number: no limit
         used = int((_CGROUP / "memory.current").read_text())
         lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        # ``memory.current`` counts the page cache; the kernel gives these pages back first.
         files = next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
         return max(0, most - used + files)
     return float("inf")

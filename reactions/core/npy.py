@@ -41,6 +41,7 @@ def npy_header(
     if any(isinstance(n, bool) or n < 0 for n in shape):
         raise ValueError(f"its shape is {shape}")
     offset = stream.tell()
+    # Python's integers: in numpy's, a huge shape could wrap around to the right size.
     needed_bytes = math.prod(shape) * dtype.itemsize
     if needed_bytes != size_bytes - offset:
         raise ValueError(

@@ -68,6 +68,7 @@ class RemoteFiles:
         with _explained(url):
             fs, path = _open(url)
             end = None if size_bytes is None else start + size_bytes
+            # None, not 0: over HTTP any number asks for a range, which not every server allows.
             return bytes(fs.cat_file(path, start=start or None, end=end))
 
 
@@ -122,6 +123,7 @@ class _Raw(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
+        # bool() is False: what has no such method cannot seek.
         return bool(getattr(self._file, "seekable", bool)())
 
     def readinto(self, buffer: Any) -> int:

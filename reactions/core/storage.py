@@ -202,6 +202,7 @@ def _stored_pattern(pattern: str) -> str:
 
 def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:
     stat = Path(folder).stat()
+    # Ancestors only: a folder that is linked twice is listed twice, a circle once.
     if (own := (stat.st_dev, stat.st_ino)) in above:
         return
     with os.scandir(folder) as children:
@@ -229,6 +230,7 @@ def entry_of(path: Path) -> Entry:
 
 
 def _entry(name: str, path: str, stat: os.stat_result) -> Entry:
+    # What has just changed may change again under the same time; without a stamp it is not cached.
     steady = time.time_ns() - stat.st_mtime_ns > SETTLED_NS
     # With ctime, for `cp -p` keeps all the others.
     changed = f"{stat.st_mtime_ns}:{stat.st_ctime_ns}"

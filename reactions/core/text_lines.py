@@ -65,6 +65,7 @@ def read_lines(
         after_return = piece.endswith(b"\r") if piece else False
         for part in piece.splitlines(keepends=True):  # of bytes: \n, \r and \r\n alone
             body = part.rstrip(b"\r\n")
+            # One byte beyond the limit is kept, by which callers know a line that was too long.
             held += body[: max_bytes + 1 - len(held)]
             started = True
             n_bytes += len(body)

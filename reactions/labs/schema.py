@@ -120,8 +120,8 @@ class AdapterSpace(_Space):
 
 
 def _space_kind(table: Any) -> str:
-    given = table if isinstance(table, Mapping) else {}
-    return "#uri" if "uri" in given else "#path" if "path" in given else "#adapter"
+    keys = table.keys() if isinstance(table, Mapping) else ()
+    return "#uri" if "uri" in keys else "#path" if "path" in keys else "#adapter"
 
 
 Space: TypeAlias = Annotated[

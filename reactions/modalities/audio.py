@@ -98,6 +98,7 @@ def resample(waveform: Waveform, rate_hz: int) -> Waveform:
     import soxr
 
     samples = soxr.resample(waveform.samples, waveform.rate_hz, rate_hz, quality="HQ")
+    # A band-limited filter overshoots at steps.
     np.clip(samples, -1.0, 1.0, out=samples)
     # soxr's length may miss the rounded ratio by a sample, or be 0 for a click.
     n = max(1, round(len(waveform.samples) * rate_hz / waveform.rate_hz))

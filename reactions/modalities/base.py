@@ -91,6 +91,7 @@ class Modality:
         try:
             with encoded.open_encoded(source, buffered=self.buffered) as stream:
                 return self.decode(stream, path)
+        # Passed on as they are: a full memory says nothing about the file.
         except (DataError, MemoryError):
             raise
         # Decoders raise whatever their parsers meet (struct.error, KeyError, SyntaxError, ...);

@@ -55,6 +55,7 @@ def open_encoded(source: Source, *, buffered: bool = True) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     mode = source.stat().st_mode
+    # Folders go on to ``open``, whose error says what they are.
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe may wait forever, or never end
         raise OSError(errno.EINVAL, "not a regular file")
     # Unbuffered, it is a raw file, of which we use no more than a BinaryIO has.

@@ -73,8 +73,10 @@ def proves_whole(stream: BinaryIO, path: str) -> bool:
     stream.seek(0)
     with files.open_image(stream, path, MAX_PIXELS) as image:
         if image.format == "JPEG":
+            # The end marker, behind which some writers pad with zeros.
             return tail.rstrip(b"\0").endswith(b"\xff\xd9")
         if image.format == "WEBP":
+            # RIFF counts what follows its first 8 bytes.
             return bool(size_bytes >= struct.unpack("<I", head[4:])[0] + 8)
         if image.format == "PNG":
             image.verify()  # every chunk's checksum, up to the last

@@ -321,7 +321,7 @@ def test_a_file_just_written_is_not_trusted(tmp_path: Path) -> None:
 
 
 def test_progress_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captions, "_TOLD_ROWS", 2)
+    monkeypatch.setattr(captions, "_PROGRESS_ROWS", 2)
     seen: list[tuple[str, int, int]] = []
     path = put(tmp_path / "a.txt", "a\nb\nc\nd\ne\n")
     texts_part(

@@ -25,7 +25,7 @@ from reactions.modalities.text import TEXT
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 TABLES = (".csv", ".tsv")
 _VERSION = 2
-_TOLD_ROWS = 1 << 16
+_PROGRESS_ROWS = 1 << 16
 _SHOWN = 200
 _MOST_REMARKS = 5
 
@@ -105,7 +105,7 @@ def _read(name: str, files: Sequence[Entry], source: Source, on_progress: OnProg
                 texts.append(text)
                 places.append(row.place)
                 whys.append(why)
-                if len(ids) % _TOLD_ROWS == 0:
+                if len(ids) % _PROGRESS_ROWS == 0:
                     on_progress(name, len(ids), 0)
         if len(ids) == n_before:
             raise DataError(

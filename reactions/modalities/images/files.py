@@ -47,7 +47,8 @@ MAX_SCANS = 200
 
 _PLUGINS = {"DIB": "Bmp", "JPEG2000": "Jpeg2K", "WEBP": "WebP"}
 _PILLOW = re.compile(r"PIL\.")
-_UNHEARD = ("ignore", None, Warning, _PILLOW, 0)
+# What ``filterwarnings`` below puts into ``warnings.filters``: added once, not for each image.
+_PILLOW_FILTER = ("ignore", None, Warning, _PILLOW, 0)
 _BAND_PIXELS = 1 << 20
 _ORIENTATION = 0x0112
 _TILE_TAGS = (322, 323)
@@ -74,6 +75,7 @@ def formats() -> tuple[str, ...]:
     """Return those of ``FORMATS`` that this Pillow decodes."""
     from PIL import Image
 
+    # Plugins put themselves into Image.OPEN when they are imported.
     for name in FORMATS:
         try:
             importlib.import_module(f"PIL.{_PLUGINS.get(name, name.capitalize())}ImagePlugin")
@@ -118,7 +120,7 @@ def _silence() -> None:
 
     ``warnings.catch_warnings`` does not help here: images are decoded in several threads.
     """
-    if _UNHEARD not in warnings.filters:
+    if _PILLOW_FILTER not in warnings.filters:
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
@@ -174,6 +176,7 @@ def _check(image: PIL.Image.Image, stream: BinaryIO, path: str, max_pixels: int)
     if image.format == "JPEG" and image.info.get("progressive"):
         place = stream.tell()
         stream.seek(0)
+        # Starts of scans; a byte FF of the pixels themselves is always followed by 00.
         n = stream.read().count(b"\xff\xda")
         stream.seek(place)
         if n > MAX_SCANS:

@@ -26,8 +26,10 @@ MAX_PNM_HEADER_BYTES = 1 << 16
 
 _PNM = re.compile(rb"P[1-6fF7y0](?:(?:\s|#[^\n]*\n)+[^\s#]+){2}(?:(?:\s|#[^\n]*\n)+[^\s#]+)?")
 _PNG = b"\x89PNG\r\n\x1a\n"
+# Bytes of a value by TIFF's number of its type; BigTIFF adds 16 to 18.
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TYPE_BYTES |= {16: 8, 17: 8, 18: 8}
+# Markers without a length (TEM, RST0-7, SOI), and those that end the header (SOS, EOI).
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 _PIXELS = frozenset((0xDA, 0xD9))
 
@@ -105,6 +107,7 @@ def _check_tags(stream: BinaryIO, size_bytes: int, head: bytes) -> None:
     counted = stream.read(8 if big else 2)
     if len(counted) < (8 if big else 2):
         return
+    # BigTIFF counts its tags with 64 bits: a lie of that size is not believed.
     n = min(struct.unpack(f"{order}{'Q' if big else 'H'}", counted)[0], 1 << 16)
     entry = struct.Struct(f"{order}HH{'Q' if big else 'I'}")
     step = 20 if big else 12

@@ -19,6 +19,7 @@ _MAX_CHUNKS = 10_000
 _TAIL_BYTES = 512
 """After the samples of a file this many bytes of any kind do not matter."""
 
+# A chunk's name, or the start of a tag that programs append to any file.
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9_ ]{4}|\0?(ID3|TAG|APETAGEX)", re.DOTALL)
 _W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 
@@ -83,13 +84,15 @@ def _riff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
     samples: Samples | None = None
     for name, start, size in _chunks(stream, 12, order):
         if name == b"ds64":
+            # ds64: the file's size, then that of the samples, 8 bytes each.
             long_size, long_place = int.from_bytes(stream.read(16)[8:], "little"), start + 8
         elif name == b"fmt ":
             fields = stream.read(min(size, 40))
             tag = int.from_bytes(fields[:2], order)
+            # WAVE_FORMAT_EXTENSIBLE: the format's own tag begins the GUID at byte 24.
             if tag == 0xFFFE and len(fields) >= 26:
                 tag = int.from_bytes(fields[24:26], order)
-            mpeg = tag in (0x50, 0x55)
+            mpeg = tag in (0x50, 0x55)  # WAVE_FORMAT_MPEG, WAVE_FORMAT_MPEGLAYER3
         elif name == b"data":
             sized = (start - 4, (min(size_bytes - start, STREAMED_BYTES)).to_bytes(4, order))
             if head[:4] == b"RF64" and size == 0xFFFFFFFF:
@@ -106,6 +109,7 @@ def _riff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
     # One byte of slack: many writers count the pad byte without writing it.
     if head[:4] != b"RF64" and whole < STREAMED_BYTES and size_bytes + 1 < whole + 8:
         raise Damage(f"it is cut short: {size_bytes} of {whole + 8} bytes")
+    # Chunks are padded to even lengths. The file's own size may say otherwise: look at both.
     ends = {samples.start + samples.size_bytes + samples.size_bytes % 2}
     if head[:4] != b"RF64" and whole < STREAMED_BYTES:
         ends.add(8 + whole + whole % 2)
@@ -127,7 +131,7 @@ def _iff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
         if name == b"COMM":
             least = _aiff_bytes(stream.read(min(size, 26)), head[8:12])
         elif name in (b"SSND", b"BODY"):
-            extra = 8 if name == b"SSND" else 0
+            extra = 8 if name == b"SSND" else 0  # SSND begins with an offset and a block size
             if size >= STREAMED_BYTES or (size in (0, extra) and _is_streamed(whole, size_bytes)):
                 size = -1
             elif size - extra < least:
@@ -140,6 +144,7 @@ def _iff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
         if size_bytes + 1 < whole + 8:
             raise Damage(f"it is cut short: {size_bytes} of {whole + 8} bytes")
         if whole:
+            # Three letters, so that an AIFC behind an AIFF is seen.
             _check_alone(stream, {8 + whole + whole % 2}, b"FORM", head[8:11], 8)
         if samples.sized is None:
             _check_tail(stream, samples, size_bytes)
@@ -148,6 +153,7 @@ def _iff(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
 
 def _aiff_bytes(common: bytes, form: bytes) -> int:
     """Return how many bytes of samples an AIFF's header counts; 0 where they are compressed."""
+    # Not compressed: NONE, and samples in either byte order (sowt is little-endian).
     if len(common) < 18 or (form == b"AIFC" and common[18:22] not in (b"NONE", b"sowt", b"twos")):
         return 0
     channels = int.from_bytes(common[:2], "big")
@@ -156,7 +162,7 @@ def _aiff_bytes(common: bytes, form: bytes) -> int:
 
 
 def _w64(stream: BinaryIO, size_bytes: int) -> Samples | None:
-    place = 40
+    place = 40  # behind two GUIDs and the file's size
     for _ in range(_MAX_CHUNKS):
         stream.seek(place)
         head = stream.read(24)
@@ -174,7 +180,7 @@ def _w64(stream: BinaryIO, size_bytes: int) -> Samples | None:
             return samples
         if size < 24:
             return None
-        place += size + -size % 8
+        place += size + -size % 8  # chunks are aligned to 8 bytes
     return None
 
 
@@ -193,7 +199,7 @@ def _au(stream: BinaryIO, head: bytes, size_bytes: int) -> Samples | None:
 
 
 def _caf(stream: BinaryIO, size_bytes: int) -> Samples | None:
-    place = 8
+    place = 8  # behind magic, version and flags
     samples: Samples | None = None
     for _ in range(_MAX_CHUNKS):
         stream.seek(place)
@@ -248,7 +254,7 @@ def _chunks(
             return
         size = int.from_bytes(head[4:], order)
         yield head[:4], place + 8, size
-        place += 8 + size + size % 2
+        place += 8 + size + size % 2  # padded to an even length
 
 
 def _held(
@@ -276,6 +282,7 @@ def _check_tail(stream: BinaryIO, samples: Samples, size_bytes: int) -> None:
     end = samples.start + samples.size_bytes
     if size_bytes - end <= _TAIL_BYTES:
         return
+    # The next chunk, with or without the pad byte, which some writers leave out.
     for place in (end, end + end % 2):
         stream.seek(place)
         if _CHUNK_NAME.match(stream.read(8)):

@@ -42,6 +42,8 @@ _HEAD_BYTES = 1 << 13
 _UNKNOWN_FRAMES = 1 << 62
 """libsndfile's count of frames where a header does not say, such as a piped FLAC's, is above."""
 
+# Not the magic alone, which compressed samples may hold by chance: a STREAMINFO block of 34
+# bytes always follows it.
 _FLAC = b"fLaC\0\0\0\x22"
 
 
@@ -122,6 +124,7 @@ def decode(
         RuntimeError: libsndfile cannot decode it.
     """
     pieces, _ = _pieces(stream, limits)
+    # Grown in place and handed on without a copy; a list of blocks would hold the sound twice.
     samples: array[float] = array("f")
     rate_hz = 0
     for piece in pieces:
@@ -156,6 +159,7 @@ def is_whole(stream: BinaryIO, limits: Limits) -> bool:
         limits.check(n, sound.channels, sound.samplerate)
         if not sound.seekable():
             return False
+        # A file that was cut short has no last frame to give.
         sound.seek(n - 1)
         return len(sound.read(1, dtype="float32")) == 1
 
@@ -207,6 +211,7 @@ def _mpeg(data: bytes, limits: Limits) -> tuple[list[_Piece], bool]:
         )
         for part in parts
     ]
+    # decode() refuses sounds of several rates.
     return pieces, whole and len({part.rate_hz for part in parts}) == 1
 
 
@@ -231,6 +236,7 @@ def _check_alone(stream: BinaryIO, size_bytes: int) -> None:
     """Refuse several FLACs in one file: decoders read the first one."""
     place = 4
     while place < size_bytes:
+        # Blocks overlap, so that a marker across their border is found.
         offset = _read_part(stream, place, (1 << 20) + len(_FLAC) - 1).find(_FLAC)
         if offset >= 0:
             raise Refused(
@@ -273,6 +279,7 @@ def _decode_piece(
             mono = _mono(frames, channel)
             n += len(mono)
             left -= len(mono)
+            # Block by block, too: what declares no length could not be checked beforehand.
             limits.check(len(samples) + len(mono), channels, rate_hz)
             samples.frombytes(mono.tobytes())
     expected = declared if piece.frames is None else piece.frames
@@ -287,6 +294,7 @@ def _mono(frames: NDArray[np.float32], channel: int | None) -> NDArray[np.float3
         mono: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
     else:
         mono = frames[:, channel or 0]
+    # NaN passes through max, so that one number shows it as well as infinities.
     peak = float(np.abs(mono).max(initial=0.0))
     if not np.isfinite(peak):
         raise Refused("some samples are not finite")
@@ -318,6 +326,7 @@ def _open(stream: BinaryIO, piece: _Piece) -> Iterator[Any]:
         except soundfile.LibsndfileError:
             if not sized:
                 raise
+        # This copies the file, so only where libsndfile refuses the open size or sees no frames.
         if sound is None or (sized and sound.frames == 0):
             sound = stack.enter_context(open_sound(stream, _with_size(stream, piece)))
         yield sound

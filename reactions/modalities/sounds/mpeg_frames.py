@@ -20,9 +20,10 @@ _BITRATES = {
 }
 """kbit/s by (version, layer) and index; layers 2 and 3 of version 2 share a table."""
 
+# Side information by (version, is mono): a Xing header lies behind it.
 _SIDE_BYTES = {(1, False): 32, (1, True): 17, (2, False): 17, (2, True): 9}
 _RATES_HZ = (44100, 48000, 32000)
-_SURE_FRAMES = 4
+_SURE_FRAMES = 4  # eleven bits of sync are common by chance
 _MAX_PADDING_BYTES = 4
 MAX_FRAMES = 1 << 19
 """More than an hour of any kind has."""
@@ -159,7 +160,7 @@ def read_parts(data: bytes) -> tuple[list[FrameBlock], bool]:
 def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
     """Yield start, stop and kind of every frame, and whether a gap is before it."""
     end = len(data)
-    tries = [_MAX_TRIES]
+    tries = [_MAX_TRIES]  # a list, so that all searches share one count
     place = _next_frame(data, 0, tries)
     if place < 0 or place > MAX_LEAD_BYTES + skip_tags(data, 0):
         if _frame(data, skip_tags(data, 0)) is not None:
@@ -173,6 +174,7 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, _Kind, bool]]:
             stop = place + length
             if stop > end:
                 raise MpegDamage(f"it is cut short: its last frame lacks {stop - end} bytes")
+            # An ID3v1 tag takes the last 128 bytes: a frame that reaches into it was cut short.
             if stop <= end - 128 or not data.startswith(b"TAG", end - 128) or end - 128 < place:
                 if (n := n + 1) > MAX_FRAMES:
                     raise MpegDamage(f"it has more than {MAX_FRAMES} frames")
@@ -230,9 +232,11 @@ def _frame(data: bytes, place: int) -> tuple[_Kind, int] | None:
     if version_bits == 1 or layer == 4 or bitrate in (0, 15) or rate == 3:
         return None
     version = 1 if version_bits == 3 else 2
+    # MPEG 2 halves the rates of MPEG 1, MPEG 2.5 quarters them.
     rate_hz = _RATES_HZ[rate] >> {3: 0, 2: 1, 0: 2}[version_bits]
     rate_bps = 1000 * _BITRATES[version, layer if version == 1 else min(layer, 2)][bitrate]
     padding = b2 >> 1 & 1
+    # Bytes of 384 (layer 1, in slots of 4 bytes), 576 or 1152 samples at this bitrate.
     if layer == 1:
         length = (12 * rate_bps // rate_hz + padding) * 4
     else:
@@ -254,6 +258,7 @@ def _length_header(data: bytes, start: int, stop: int, kind: _Kind) -> tuple[byt
             counts = data[place + 7] & 1 and place + 12 <= stop
             n = int.from_bytes(data[place + 8 : place + 12], "big") if counts else 0
             return data[start:stop], n
+    # Unlike Xing, always 32 bytes behind the frame's header.
     if data.startswith(b"VBRI", start + 36):
         # Decoders do not go by it: a file without the frame is the same sound.
         return b"", int.from_bytes(data[start + 50 : start + 54], "big")
@@ -265,6 +270,7 @@ def skip_tags(data: bytes, place: int) -> int:
     for _ in range(_MAX_TAGS):
         head = data[place : place + 32]
         if head.startswith(b"ID3") and len(head) >= 10 and max(head[6:10]) < 0x80:
+            # Sizes have 7 bits a byte, so that none looks like a sync; 0x10 announces a footer.
             size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
             place += 10 + size + (10 if head[5] & 0x10 else 0)
         elif head.startswith(b"TAG+"):
@@ -272,6 +278,7 @@ def skip_tags(data: bytes, place: int) -> int:
         elif head.startswith(b"TAG") and place + 128 <= len(data):
             place += 128
         elif head.startswith(b"APETAGEX") and len(head) == 32:
+            # Its size leaves out the header but counts the footer, which may also stand alone.
             is_header = head[23] & 0x20
             place += 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
         else:

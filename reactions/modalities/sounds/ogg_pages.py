@@ -9,7 +9,7 @@ MAX_PAGES = 1 << 20
 
 _MAGIC = b"OggS"
 _HEADER_BYTES = 27
-_FIRST, _LAST = 2, 4
+_FIRST, _LAST = 2, 4  # flags of a page that begins or ends a stream
 _SEARCH_BYTES = 1 << 16
 
 
@@ -49,6 +49,7 @@ def read_links(stream: BinaryIO, size_bytes: int) -> list[tuple[int, int]]:
         if len(head) < _HEADER_BYTES:
             raise OggDamage("it is cut short: its last page is")
         flags, serial, n = head[5], head[14:18], head[26]
+        # Streams played together all begin before any goes on, so this one belongs to a new link.
         if flags & _FIRST and began:
             links.append((start, place))
             _check_ended(running)
@@ -76,6 +77,7 @@ def _search(stream: BinaryIO, place: int, size_bytes: int) -> int:
     """Return where the next page begins; -1 if none does."""
     while place < size_bytes:
         stream.seek(place)
+        # Blocks overlap, so that a magic across their border is found.
         offset = stream.read(_SEARCH_BYTES + len(_MAGIC) - 1).find(_MAGIC)
         if offset >= 0:
             return place + offset

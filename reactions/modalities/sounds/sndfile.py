@@ -59,6 +59,7 @@ def _source(stream: BinaryIO, data: bytes | None, stack: ExitStack) -> Any:
         handle = stack.enter_context(tempfile.TemporaryFile(buffering=0)).fileno()  # noqa: SIM115
         with open(handle, "wb", closefd=False) as copy:
             copy.write(data)
+    # Where /dev/fd duplicates a descriptor (macOS), or is not there, the offset is shared.
     os.lseek(handle, 0, os.SEEK_SET)
     path = Path(f"/dev/fd/{handle}")
     return str(path) if path.exists() else handle
