@@ -176,4 +176,5 @@ def _swallowed(taken: Sequence[tuple[int, str]], dialect: Dialect, n_fields: int
 def _like_a_row(line: str, dialect: Dialect, n_fields: int) -> bool:
     """Return whether a line has a row's fields, other than by the commas of a sentence."""
     fields = line.rstrip("\r\n").split(dialect.delimiter)
+    # A comma within a sentence has a space behind it, a delimiter usually has not.
     return len(fields) >= n_fields and any(field[:1].strip() for field in fields[1:])

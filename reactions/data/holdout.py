@@ -72,6 +72,7 @@ class SubsetCorpus:
         if not len(rows):
             return []
         items: list[Item] = []
+        # Most rows are kept, so they come in long runs, each of which is read in one go.
         for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
             items += self.whole.items(int(run[0]), int(run[-1]) + 1)
         return items
@@ -159,7 +160,7 @@ def in_common(corpora: Sequence[Corpus]) -> Corpus | None:
     first, *others = corpora
     shared = set(ids_of(first))
     for other in others:
-        if other.digest != first.digest:
+        if other.digest != first.digest:  # equal corpora have equal ids
             shared &= set(ids_of(other))
     if len(shared) == len(first):
         return first

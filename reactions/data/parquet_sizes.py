@@ -51,6 +51,7 @@ def declared_sizes(path: Path, column: str) -> DeclaredSizes:
         footer = _footer(stream, size_bytes)
         values = unpacked_bytes = 0
         for chunk in _chunks(footer, column):
+            # 5: num_values, 6: total_uncompressed_size.
             in_pages = _pages(stream, chunk, size_bytes)
             values += max(_number(chunk, 5), in_pages[0])
             unpacked_bytes += max(_number(chunk, 6), in_pages[1])
@@ -73,6 +74,7 @@ def check_levels(stream: BinaryIO, levels: Sequence[tuple[int, int]]) -> None:
         if len(chunks) != len(levels):
             raise ValueError(f"a row group has {len(chunks)} columns, the schema {len(levels)}")
         for chunk, highest in zip(chunks, levels, strict=True):
+            # 3: meta_data; in it 16: size_statistics, whose 2 and 3 are histograms of both levels.
             counted = chunk.get(3, {}).get(16, {}) if isinstance(chunk.get(3), dict) else None
             if not isinstance(counted, dict):
                 raise ValueError("the metadata of a column are damaged, or encrypted")
@@ -99,6 +101,7 @@ def page_sizes(stream: BinaryIO, start: int, size_bytes: int) -> Iterator[int]:
     while place < end:
         try:
             page, n_bytes = read_struct(stream, place, end)
+            # 2: uncompressed_page_size, 3: compressed_page_size.
             unpacked, packed = _number(page, 2), _number(page, 3)
         except ValueError as error:
             raise ValueError(f"the header of the page at byte {place}: {error}") from None
@@ -153,6 +156,7 @@ def _number(record: dict[int, Any], field: int) -> int:
 
 def _pages(stream: BinaryIO, chunk: dict[int, Any], size_bytes: int) -> tuple[int, int]:
     """Return values and bytes that the headers of a chunk's pages declare."""
+    # 9: data_page_offset, 11: dictionary_page_offset, 7: total_compressed_size.
     place = min(_number(chunk, 9), chunk[11] if isinstance(chunk.get(11), int) else size_bytes)
     # Some writers give a dictionary page that is not there the offset 0.
     place = place if place >= len(_MAGIC) else _number(chunk, 9)
@@ -162,6 +166,7 @@ def _pages(stream: BinaryIO, chunk: dict[int, Any], size_bytes: int) -> tuple[in
     while place < stop and values < _number(chunk, 5):
         page, n_bytes = read_struct(stream, place, size_bytes)
         unpacked_bytes += _number(page, 2)
+        # Data pages of version 1 (5) or 2 (8), with num_values first; dictionaries do not count.
         header = next((page[key] for key in (5, 8) if isinstance(page.get(key), dict)), None)
         values += 0 if header is None else _number(header, 1)
         place += n_bytes + _number(page, 3)

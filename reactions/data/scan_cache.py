@@ -175,10 +175,12 @@ class TableCache:
             _write(fresh, signature, table)
             if target.exists() and _read(target, signature) is None:
                 shutil.rmtree(target, ignore_errors=True)  # damaged
+            # Last and in one move: a table that a killed run left half written is never read.
             fresh.rename(target)
         except OSError:  # a full or read-only disk, or another process was faster
             shutil.rmtree(fresh, ignore_errors=True)
             return table
+        # Processes that have mapped their columns keep them until they end (POSIX).
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
         return _read(target, signature) or table

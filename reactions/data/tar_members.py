@@ -57,6 +57,7 @@ def tar_members(stream: BinaryIO, url: str, size_bytes: int) -> Iterator[TarMemb
     try:
         with tarfile.open(fileobj=cast(IO[bytes], _Headers(stream)), mode="r:") as tar:
             while (member := tar.next()) is not None:
+                # At least a header lies between two members; one that points back would never end.
                 if member.size < 0 or member.offset_data < end + _BLOCK:
                     raise damaged_tar(url, f"at byte {end} a member lies before its header")
                 end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK

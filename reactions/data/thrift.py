@@ -59,6 +59,7 @@ class Compact:
         self._data = data
         self.place = 0
         self._readers: dict[int, Callable[[int], Any]] = {
+            # By type: true, false, i8, i16, i32, i64, double, binary, list, set, map, struct.
             1: lambda depth: True,
             2: lambda depth: False,
             3: lambda depth: self._byte(),
@@ -84,6 +85,7 @@ class Compact:
         field = 0
         while head := self._byte():
             delta = head >> 4
+            # Ids are written as differences of 1 to 15; any other id follows as a number.
             field = field + delta if delta else self._zigzag()
             values[field] = self._value(head & 15, depth)
         return values
@@ -114,6 +116,7 @@ class Compact:
         return self._byte() == 1 if kind in (1, 2) else self._value(kind, depth)
 
     def _check_count(self, n: int) -> None:
+        # An entry takes a byte at least: a count beyond that would only fill the memory.
         if n > len(self._data) - self.place:
             raise CutShort(f"its metadata declares {n} entries in {len(self._data)} bytes")
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reactions.core.errors import DimensionMismatch
 
-_DRAWS_AT_ONCE = 1 << 22
+_DRAWS_AT_ONCE = 1 << 22  # 32 MB of int64
 
 
 class Interval(NamedTuple):
@@ -193,6 +193,7 @@ def _resampled_means(
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     n = len(sums)
+    # Clusters of one size weigh the same however they are drawn, which saves half the look-ups.
     even = bool((sizes == sizes[0]).all())
     means = np.empty(n_resamples)
     step = max(1, _DRAWS_AT_ONCE // n)

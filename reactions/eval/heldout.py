@@ -38,6 +38,7 @@ class Ranking:
     @classmethod
     def of(cls, scores: NDArray[np.float32]) -> Ranking:
         """Rank the diagonal of (n, n) scores within its rows and its columns."""
+        # The right answer is above itself less TIE, so that counting begins at 1.
         right = np.diagonal(scores) - TIE
         return cls((scores > right[:, None]).sum(axis=1), (scores > right[None]).sum(axis=0))
 

@@ -70,6 +70,7 @@ class MediaIndex:
         return self._videos.get(id)
 
 
+# Ids have 11 characters, hyphens and underscores among them: whole names are tried first.
 _VIDEOS = tuple(map(re.compile, (r"(.{11})", r"(.{11})[_+ -][-_.+ \d]*", r"Y(.{11})([_+ -].*)?")))
 
 

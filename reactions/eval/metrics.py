@@ -104,6 +104,7 @@ def class_average_precisions(
     _same_width(queries, classes)
     n, c = targets.shape
     precisions = np.empty(c)
+    # A ranking needs all scores of its class at once: hold (n, step), as many classes as fit.
     step = max(1, TILE_BYTES // (4 * n))
     for first in range(0, c, step):
         block = classes[first : first + step]
@@ -155,6 +156,7 @@ def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
     """
     _same_width(left, right)
     answers = _whole(right)
+    # by_owner: (m,) right rows, grouped by owner; starts: (n + 1,) where each group begins.
     by_owner = np.argsort(owner, kind="stable")
     starts = np.searchsorted(owner[by_owner], np.arange(len(left) + 1))
     strict, lenient = (np.empty(len(left), np.int32) for _ in range(2))
@@ -165,8 +167,10 @@ def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
         mine = by_owner[starts[start] : starts[stop]]
         rows = owner[mine] - start
         own = scores[rows, mine]
+        # reduceat gives nonsense for empty groups; here every left row owns a right one.
         best = np.maximum.reduceat(own, starts[start:stop] - starts[start])  # (t,)
         ahead = (scores > best[:, None] - TIE).sum(axis=1)
+        # A query's own positives do not compete with its best one.
         ahead -= np.bincount(rows[own > best[rows] - TIE], minlength=len(scores))
         strict[start:stop] = ahead + 1
         # None of a query's positives scores above the best of them.

@@ -118,6 +118,7 @@ def content_digest(files: Sequence[TomlFile]) -> str:
     digest = hashlib.sha256()
     for file in files:
         for part in (os.fsencode(file.path), file.raw):
+            # Lengths first: without them bytes could move from one part to the next unnoticed.
             digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
 
@@ -147,6 +148,7 @@ def verdict(files: Sequence[TomlFile]) -> str:
         if record.get("denied") is True:
             return "denied"
         return "allowed" if record["digest"] == content_digest(files) else "changed"
+    # A record that is missing or damaged allows nothing: the user is asked again.
     except (MolspaceError, ValueError, KeyError, AttributeError, RecursionError):
         return "new"
 

@@ -201,9 +201,9 @@ def test_bad_json_lines(tmp_path: Path) -> None:
     assert [text for _, text in rows(corpus)] == ["rain", "wind"]
     found = bad(corpus)
     assert list(found) == ["2", "3", "4", "5", "6", "8"]
-    assert "no JSON" in found["2"]
+    assert "not JSON" in found["2"]
     assert found["4"] == "'5' is not text"
-    assert "no JSON" in found["8"]
+    assert "not JSON" in found["8"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl", "b.csv", "c.txt"])

@@ -75,6 +75,7 @@ def read_parquet(
         leaves = _leaves(table, names)
         stored = [table.schema.column(i) for i in range(len(table.schema.names))]
         levels = [(column.max_repetition_level, column.max_definition_level) for column in stored]
+        # Before any row group's metadata are asked for: Arrow aborts the process on damaged ones.
         check_levels(stream, levels)
         _check_sizes(file, table, leaves)
         if not is_url(file.url) or file.size_bytes <= _READ_TWICE_BYTES:
@@ -84,6 +85,7 @@ def read_parquet(
             budget -= sum(map(_size, values.values()))
             if budget < 0:
                 raise _too_large(file, "its texts are far longer than it is")
+            # ``names`` ends with the column of ids, if there is one.
             id_value = values[names[-1]] if ids else None
             yield id_value, [values[name] for name in names[: len(columns)]]
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -166,6 +168,7 @@ def _values(
             if chunk.physical_type == "BYTE_ARRAY":
                 path = table.schema.column(leaf).path
                 encodings.setdefault(path, set()).update(chunk.encodings)
+    # Left as dictionaries, so that a value which a page repeats a million times is held once.
     repeated = [p for p, used in encodings.items() if {"RLE_DICTIONARY", "PLAIN_DICTIONARY"} & used]
     prefixed = any("DELTA_BYTE_ARRAY" in used for used in encodings.values())
     stream.seek(0)

@@ -323,7 +323,7 @@ def parse_json(data: bytes) -> tuple[Any, str]:
     except UnicodeDecodeError:
         return None, NOT_UTF8
     except (ValueError, RecursionError) as error:
-        return None, f"no JSON ({error})"
+        return None, f"not JSON ({error})"
     return (value, "") if value is not None else (None, _EMPTY)
 
 

@@ -129,6 +129,7 @@ def files_part(
         check_ids(name, modality, [id for id, _ in files])
         table = _scan(name, files, modality, names, tables, depth, on_progress)
         table = tables.put(cached, signature, table)
+        # Without a signature the table was not kept, and the journal is all that remembers.
         if signature:
             tables.journal(cached).drop()
     return FilePart(name, table, signature, size_bytes)

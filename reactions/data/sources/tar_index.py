@@ -108,6 +108,7 @@ def _index(shard: Entry, depth: CheckDepth) -> ScanTable:
             for tag, why in look_at_all(pool, look, batch):
                 tags.append(tag)
                 whys.append(why)
+            # The names of millions of members fit in memory, their bytes do not.
             members += (member._replace(data=b"") for member in batch)
     return ScanTable(
         {

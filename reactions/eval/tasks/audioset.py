@@ -68,6 +68,7 @@ def _segments(published: PublishedSet) -> dict[str, list[str]]:
             raise published.damaged(published.labels, f"{error}: {line[:60]}") from None
         if fields[0] == "YTID":
             continue
+        # Published as one quoted field; without the quotes its commas separate fields.
         labels = [mid.strip() for mid in ",".join(fields[3:]).split(",") if mid.strip()]
         if len(fields) < 4 or not labels:
             raise published.damaged(

@@ -165,6 +165,7 @@ def _truth(
     for line in lines:  # "ILSVRC2012_val_00000001.JPEG 65", or with a WordNet id
         name, _, label = line.replace(",", " ").rpartition(" ")
         label = label.strip()
+        # val.txt counts classes from 0 by WordNet id, unlike the devkit, which counts its own way.
         if label.isdecimal() and int(label) < len(wnids):
             label = wnids[int(label)]
         if not _WNID.fullmatch(label):

@@ -24,6 +24,7 @@ def read(published: PublishedSet) -> RetrievalData:
             name: str = entry["file"]
             video, _, second = name.rpartition("_")
             start_ms = int(second) * 1000
+            # All clips of VGGSound last ten seconds.
             items[name] = (name, f"{video}_{start_ms}_{start_ms + 10_000}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise published.damaged(

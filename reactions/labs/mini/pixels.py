@@ -59,11 +59,13 @@ def _render(scenes: Scenes) -> NDArray[np.uint8]:
     paint = np.array(_COLOURS, np.int16)[scenes.colour]
     paint = paint + np.stack([scenes.draw(f"paint-{c}", 51) - 25 for c in range(3)], 1)
     paint = np.clip(paint, 0, 255).astype(np.int16)[:, :, None, None]
+    # image += (paint - image) * cover / 64, in place; 255 * 64 fits int16.
     layer = paint - image
     layer *= cover
     layer >>= 6
     image += layer
     ink = np.array(_MARKINGS, np.int16)[scenes.colour][:, None, None, None]
+    # Markings likewise, at three quarters.
     np.subtract(ink, image, out=layer)
     layer *= mark
     layer >>= 6
@@ -71,6 +73,7 @@ def _render(scenes: Scenes) -> NDArray[np.uint8]:
     layer >>= 2
     image += layer
     # Light: each channel is dimmed on its own, so colours are a little uncertain.
+    # In 64ths.
     light = np.stack([40 + scenes.draw(f"light-{c}", 25) for c in range(3)], 1)
     light = (light * (75 + scenes.draw("exposure", 26))[:, None] // 100).astype(np.int16)
     image *= light[:, :, None, None]
@@ -95,7 +98,7 @@ def _coverage(scenes: Scenes) -> NDArray[np.uint8]:
     rows = np.arange(n)
     for thing in range(3):
         shown = rows[scenes.count >= thing]
-        part = slice(None) if thing == 0 else shown
+        part = slice(None) if thing == 0 else shown  # all scenes: a slice copies nothing
         span = (high - low)[scenes.size]
         side = low[scenes.size] + scenes.draw(f"side-{thing}", 1 << 16) % span
         x, y = np.array(_LAYOUT)[scenes.count, thing].T
@@ -128,6 +131,7 @@ def _grain(scenes: Scenes, n: int) -> NDArray[np.int16]:
     words = SIDE * SIDE * 3 // 8
     counter = np.arange(words, dtype=np.uint64)[None, :]
     noise = bits(key_of("grain"), scenes.identity[:, None] + counter)
+    # One byte order, so that all machines see the same bytes.
     noise8 = noise.astype("<u8").view(np.int8).reshape(n, SIDE, SIDE, 3).astype(np.int16)
     strength = (2 + scenes.draw("grain-strength", 12)).astype(np.int16)
     return (noise8 * strength[:, None, None, None]) >> 6
@@ -166,6 +170,7 @@ def _fields() -> NDArray[np.bool_]:
     rest = cell_size - part
     rows = coarse[:, :, cell] * rest[:, None] + coarse[:, :, cell + 1] * part[:, None]
     field = rows[..., cell] * rest + rows[..., cell + 1] * part  # bilinear, scaled
+    # Doubled, since the centre lies between two cells.
     offset = 2 * step - _FINE + 1
     radius = offset[:, None] ** 2 + offset[None, :] ** 2
     hill = 28000 * cell_size**2 * (1700 - radius) // 1700  # above zero in the middle only
@@ -173,6 +178,7 @@ def _fields() -> NDArray[np.bool_]:
     marked = (field[:, 1] > 0) & shape
     flat = np.stack([shape, marked], 1).reshape(candidates, -1).astype(np.int64)
     area = flat.sum(axis=1)
+    # Cells in which two differ: |a| + |b| - 2 |a and b|.
     distance = area[:, None] + area[None, :] - 2 * (flat @ flat.T)
     chosen = [0]
     while len(chosen) < N_CLASSES:

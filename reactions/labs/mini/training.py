@@ -193,6 +193,7 @@ def _train_space(
     done = 0
     progress(name, 0, total)
     with torch.random.fork_rng(devices=[]):
+        # Not hash(name), which Python salts anew in every process.
         torch.manual_seed(seed * 1000 + sum(name.encode()))
         towers = Towers(recipe.dim, recipe.shape)
         towers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in stubs
@@ -200,6 +201,7 @@ def _train_space(
             stream = SceneStream(f"train-{name}-{number}", seed, recipe.musical_percent)
             scenes = stream.scenes(0, stage.scenes)
 
+            # The default binds ``done`` as it is now; the loop changes it.
             def step(epoch: int, done: int = done) -> None:
                 progress(name, done + epoch, total)
 
@@ -240,6 +242,7 @@ def _train_stage(
     for epoch in range(stage.epochs):
         order = torch.randperm(n)
         losses = []
+        # Whole batches only: a small one has fewer negatives, and the schedule counts steps.
         for batch in torch.split(order[: steps * batch_size], batch_size):
             if frozen is None:
                 left = towers(stage.left, _pick(data[stage.left], batch))
@@ -297,6 +300,7 @@ def flops_per_item(towers: Towers) -> dict[str, float]:
 
     out = {}
     for modality, tower in towers.towers.items():
+        # Pixels, or 32 mel bands by 33 frames.
         height, width = (32, 32) if modality == "image" else (32, 33)
         flops = 0.0
         for module in tower.modules():

@@ -58,6 +58,7 @@ def _soundings(scenes: Scenes) -> NDArray[np.int32]:
     """Return the things' own sounds: one sounding a thing, (n, 4000) int32."""
     n = len(scenes)
     rows = np.arange(n)
+    # Room behind the end, so that late notes need no clipping; it is cut off again.
     canvas = np.zeros((n, SAMPLES + _NOTE), np.int32)
     windows = np.lib.stride_tricks.sliding_window_view(canvas, _NOTE, axis=1, writeable=True)
     start = scenes.draw("start", 240)
@@ -69,6 +70,7 @@ def _soundings(scenes: Scenes) -> NDArray[np.int32]:
         onset = start + thing * spacing + scenes.draw(f"onset-{thing}", 80)
         notes = _notes()[scenes.kind[shown], scenes.pitch[shown], scenes.tempo[shown]]
         note = notes[np.arange(len(shown)), variant[shown]].astype(np.int32)
+        # No scene is twice in ``shown``: numpy would add only one of several to the same place.
         windows[shown, onset[shown]] += (note * loudness[shown, None]) >> 8
     return canvas[:, :SAMPLES]
 
@@ -99,6 +101,8 @@ def _decay() -> NDArray[np.int32]:
 
 def _wave(millihertz: NDArray[np.int64]) -> NDArray[np.int32]:
     """Return (k, _NOTE) sines of the given frequencies, scaled by 2^12."""
+    # Phases are 32-bit fractions of a period: the mask drops whole periods, the top bits look up
+    # the sine, and nothing depends on how a machine rounds.
     step = (millihertz << 32) // (RATE_HZ * 1000)
     phase = (step[:, None] * np.arange(_NOTE, dtype=np.int64)) & 0xFFFFFFFF
     wave: NDArray[np.int32] = _sine()[phase >> (32 - _SINE_BITS)]
@@ -134,7 +138,7 @@ def _notes() -> NDArray[np.int16]:
     for pitch in range(N_PITCHES):
         for variant in range(_VARIANTS):
             detune = 970 + trait(f"detune-{variant}", 61)
-            tone = np.zeros((N_CLASSES, _NOTE), np.int64)
+            tone = np.zeros((N_CLASSES, _NOTE), np.int64)  # (kinds, samples)
             for partial in range(partials):
                 order = 1000 * (1 + partial * step) + stretch * partial * partial
                 frequency = base * _PITCH_PERMILLE[pitch] // 1000 * detune // 1000 * order // 1000
@@ -165,6 +169,7 @@ def _noise_colours() -> NDArray[np.int64]:
     white = (bits(key_of("noise"), counter) >> np.uint64(51)).astype(np.int64) - 4096
     white = white.reshape(3, _NOTE + 64)
     total = np.cumsum(white, axis=1)
+    # Differences of a running sum are moving sums, which keep the low frequencies.
     low = (total[:, 8:] - total[:, :-8]) // 3
     high = white[:, 1:] - white[:, :-1]
     return np.stack([low[:, :_NOTE], white[:, :_NOTE], high[:, :_NOTE]])

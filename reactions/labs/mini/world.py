@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WORLD_VERSION = "mini-world-1"
 """Changes whenever any scene, pixel, sample or sentence of any stream does."""
 
-_GAMMA = 0x9E3779B97F4A7C15
+_GAMMA = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, splitmix64's increment
 _MASK = (1 << 64) - 1
 
 MUSICAL = (
