@@ -221,6 +221,7 @@ class PseudoTable:
             return self._load(blocks)
         with torch.cuda.stream(self._aside):
             sides = self._load(blocks)
+            # Waited for in this thread, so that training need not wait for the copy.
             self._aside.synchronize()
         return sides
 

@@ -14,6 +14,7 @@ Precision: TypeAlias = Literal["fast", "exact"]
 
 Purpose: TypeAlias = Literal["retrieval", "training"]
 
+# torch.mm is a builtin whose signature cannot be inspected, but its docstring has it.
 WRITES_FP32 = "out_dtype" in (torch.mm.__doc__ or "")
 """Whether 16-bit products can come out in fp32 on CUDA (torch 2.8)."""
 

@@ -36,6 +36,7 @@ class Head(nn.Module):
             if layer.normalised:
                 made.append(nn.BatchNorm1d(layer.n_out))
             if layer.activated:
+                # In place: backward, neither Linear nor BatchNorm needs the output that is lost.
                 made.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*made)
         self.widths = plan[0].n_in, plan[-1].n_out

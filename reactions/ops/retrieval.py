@@ -165,6 +165,7 @@ class ExactTiles:
             rows = slice(start, start + self._block_rows)
             weights = self._queries[rows] @ k.T  # (block, tile) base-2 logits
             old = self._peak[rows]
+            # Exponents relative to the largest logit so far are at most 0, and cannot overflow.
             new = torch.maximum(old, weights.amax(dim=1, keepdim=True))
             weights.sub_(new).exp2_()
             decay = torch.exp2(old - new)  # 0 at the first tile, where old is -inf

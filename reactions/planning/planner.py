@@ -188,6 +188,7 @@ class Planner:
         """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not."""
         step = self.embed(Leaf(replace(leaf.spec, centre=False)), corpus)
         assert isinstance(step, EmbedLeaf), "a leaf that is not centred is only encoded"
+        # ``purpose`` is in the label, not in the key: the rows are the same for every purpose.
         return replace(step, purpose=purpose)
 
     def embed(self, space: Space, corpus: Corpus) -> Step:

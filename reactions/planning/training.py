@@ -133,6 +133,7 @@ def choices_notices(projectors: Sequence[PlannedProjector]) -> tuple[str, ...]:
             for name, value in (
                 ("hidden width", "hidden_dim" in training.chosen and training.hidden_dim),
                 ("batch", "batch_size" in training.chosen and training.batch_size),
+                # ``choose`` lists epochs last, as dr_epochs or cr_epochs.
                 ("epochs", training.chosen[-1].endswith("epochs") and training.epochs),
             )
             if value

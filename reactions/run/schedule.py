@@ -96,5 +96,7 @@ def _encoders_first(steps: list[Step]) -> list[Step]:
     rank: dict[str, int] = {}
     for name in filter(None, names):
         rank.setdefault(name, len(rank))
+    # Sorting is stable, so the rest keep their order. Steps that load encoders have no inputs,
+    # and so may come first.
     order = sorted(range(len(steps)), key=lambda i: rank.get(names[i], len(rank)))
     return [steps[i] for i in order]

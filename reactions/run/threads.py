@@ -132,6 +132,7 @@ def _raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
     """Let a thread meet an exception when it next runs Python code."""
     import ctypes
 
+    # c_ulong, as in C: ctypes would cut a plain number down to an int, and idents are longer.
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error)
     )

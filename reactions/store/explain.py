@@ -71,6 +71,7 @@ class _Lab:
 
     def __init__(self, by_key: Mapping[str, EntryManifest]) -> None:
         self._by_key = by_key
+        # Steps share inputs: unless remembered, a pair is compared once for every path to it.
         self._known: dict[tuple[str, str], bool] = {}
 
     def made(self, entry: EntryManifest, step: Step) -> bool:
@@ -140,6 +141,7 @@ def _walk(
         for name in sorted({*old, *new}, key=lambda n: (n == "inputs", n)):
             yield from _walk(old.get(name, _ABSENT), new.get(name, _ABSENT), (*path, name))
         return
+    # 1 == 1.0 == True in Python, but not in JSON, of which keys are made.
     if old != new or type(old) is not type(new):
         yield path, old, new
 

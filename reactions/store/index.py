@@ -101,6 +101,7 @@ class Index:
             return ""
 
     def _append(self, lines: str) -> None:
+        # Appended, so that lines which other processes add at the same time stay.
         if lines:
             with suppress(OSError), self._layout.index.open("a", encoding="utf-8") as stream:
                 stream.write(lines)

@@ -96,6 +96,7 @@ def check_format(layout: StoreLayout) -> bool:
     root, path = layout.root, layout.store_json
     fix = f"set MOLSPACE_CACHE to another folder, or remove {path} and {layout.entries}"
     try:
+        # The file has a few bytes: one this large is not ours, and is not read into memory.
         if path.stat().st_size > _MAX_RECORD_BYTES:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")
         version = json.loads(path.read_text(encoding="utf-8"))["format"]

@@ -141,6 +141,7 @@ class _ItemDigests:
             return None
         items = self.known(corpus.digest)
         if items is None or len(items) != len(corpus):
+            # Ids may be names of files that are not UTF-8: Python makes lone surrogates of those.
             digests = (
                 hashlib.blake2b(
                     f"{id}\0{tag}".encode("utf-8", "surrogatepass"), digest_size=8

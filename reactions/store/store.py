@@ -108,6 +108,7 @@ class Store:
             del own
             try:
                 manifest = EntryManifest.read(path)
+                # Sizes alone: to hash every file of every hit would take long; ``verify`` does it.
                 problems = manifest.problems(folder, full=False)
                 if manifest.key != key:
                     problems.append("it belongs to another step")
@@ -356,6 +357,7 @@ class Store:
         Returns:
             Whether it is out of the way.
         """
+        # A random suffix, for an entry may be damaged again once it has been made anew.
         aside = self._layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         what = f"the damaged entry {folder.name[:12]}"
