@@ -130,6 +130,7 @@ def compare(
         n / times.seconds("in turn"),
         n / times.seconds("ahead"),
         times.speed("ahead", "in turn"),
+        # The first share of each is the warm-up's.
         f"{statistics.median(shares[0][-rounds:]):.0%}",
         f"{statistics.median(shares[workers][-rounds:]):.0%}",
         len(some) / times.seconds("forward"),
@@ -148,11 +149,11 @@ def sources(modality: str, n: int, folder: Path) -> Iterator[tuple[str, Corpus]]
     if modality != "text":
         for source, write, count in (("files", small, n), (LARGE[modality], large, n // 4)):
             places = [folder / f"{modality}-{source}-{i}" for i in range(count)]
-            found = [
+            written = [
                 Item(item.id, modality, write(item, place))
                 for item, place in zip(items, places, strict=False)
             ]
-            yield source, ListCorpus(source, modality, found)
+            yield source, ListCorpus(source, modality, written)
 
 
 LARGE = {"image": "photos", "audio": "clips"}

@@ -31,11 +31,12 @@ def run(arguments: list[str], env: dict[str, str], stdin: Path | None = None) ->
         )
         assert process.stderr is not None
         messages = process.stderr.read().decode()
+        # wait4 for this child's own peak: getrusage has only the largest of all children.
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
     if code := os.waitstatus_to_exitcode(status):
         sys.exit(f"{' '.join(arguments)} failed with {code}:\n{messages}")
-    return seconds, usage.ru_maxrss * 1024
+    return seconds, usage.ru_maxrss * 1024  # Linux counts in kilobytes
 
 
 def measure(folder: Path, device: str, lines: int, repeats: int) -> Table:
@@ -49,9 +50,9 @@ def measure(folder: Path, device: str, lines: int, repeats: int) -> Table:
 
     def row(name: str, arguments: list[str], *, times: int = 1, stdin: Path | None = None) -> float:
         progress(name)
-        found = [run([*MOLSPACE, *arguments], env, stdin) for _ in range(times)]
-        seconds = statistics.median(seconds for seconds, _ in found)
-        peak = max(peak for _, peak in found)
+        runs = [run([*MOLSPACE, *arguments], env, stdin) for _ in range(times)]
+        seconds = statistics.median(seconds for seconds, _ in runs)
+        peak = max(peak for _, peak in runs)
         rows.append((name, seconds, peak / 1e6, f"median of {times}" if times > 1 else ""))
         return seconds
 

@@ -95,10 +95,10 @@ class Scaled:
 
     def passes(self, stage: int) -> list[list[Step]]:
         """Return a stage's collect steps, those together that share their similarities."""
-        found: dict[str, list[Step]] = {}
+        groups: dict[str, list[Step]] = {}
         for step in self.of("collect", stage):
-            found.setdefault(step.together or step.key, []).append(step)
-        return list(found.values())
+            groups.setdefault(step.together or step.key, []).append(step)
+        return list(groups.values())
 
     def flops(self, kind: str, stage: int) -> float:
         """Return the operations of a stage; what is shared is counted once."""
@@ -114,7 +114,7 @@ def pass_flops(group: Sequence[Step]) -> float:
 
 
 def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
-    """Plan the reaction for a share of the paper's rows, and its epochs unless told otherwise."""
+    """Plan the reaction for a share of the paper's rows, and its epochs unless others are given."""
     specs = {
         name: SpaceSpec(
             name=name,
@@ -171,7 +171,7 @@ class Lender:
         self._shares = step.shares
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Nobody listens."""
+        """Show nothing."""
 
     def shared(self, build: Callable[[], Any]) -> Any:
         if not self._held:
@@ -280,7 +280,7 @@ def width(step: Step) -> int:
 def measure(kind: str, stage: int, device: str, limit_s: float) -> list[Measured]:
     """Run a stage's collecting or training, or two parts of it.
 
-    A small run warms up and tells the rate. If the whole then fits the time and half of the
+    A small run warms up and gives the rate. If the whole then fits the time and half of the
     host's free memory, that is run; else a part that takes SPENT of the time and a quarter of it.
     A part of training is one projector, on the rows of all anchors, for one epoch: batches stay
     full.
@@ -295,7 +295,7 @@ def measure(kind: str, stage: int, device: str, limit_s: float) -> list[Measured
     )
     small = 2e14 if device.startswith("cuda") else 2e11
     if kind == "collect":
-        largest, power, copies, least = plan.flops(kind, stage), 2, 1, 0.0
+        largest, power, copies, least = plan.flops(kind, stage), 2, 1, 0.0  # FLOP ~ rows ** 2
 
         def run_part(scale: float) -> Measured:
             return collect(scaled(scale), stage, scale, device)
@@ -314,6 +314,7 @@ def measure(kind: str, stage: int, device: str, limit_s: float) -> list[Measured
     fits = free_bytes("cpu") / 2 / (copies * held)
 
     def scale_of(flops: float) -> float:
+        # Never 1, which stands for the whole in run_part.
         return min(fits, 0.99, max(least, (flops / largest) ** (1 / power)))
 
     trial = run_part(scale_of(small))
@@ -338,9 +339,9 @@ def main() -> None:
         for stage, name in enumerate(STAGES):
             what = f"{verb}, {name}"
             progress(what)
-            found = measure(kind, stage, chosen.device, limit_s)
-            runs += [(what, *part.cells()) for part in found]
-            whole, last = plan.flops(kind, stage), found[-1]
+            measured = measure(kind, stage, chosen.device, limit_s)
+            runs += [(what, *part.cells()) for part in measured]
+            whole, last = plan.flops(kind, stage), measured[-1]
             hours = last.seconds * (whole / last.flops) / 3600
             how = "measured" if last.scale == 1 else "extrapolated"
             totals.append((what, whole / 1e15, hours, how, PAPER_HOURS[kind][stage]))

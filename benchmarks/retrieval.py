@@ -236,7 +236,7 @@ def mapped(n: int, m: int, device: torch.device) -> Table:
                 forget(keys, other)
                 table = np.load(keys, mmap_mode="r")
                 inputs = (table, [table, np.load(other, mmap_mode="r")])
-            found: list[torch.Tensor] = []
+            results: list[torch.Tensor] = []
             with peak_bytes(device) as peak:
                 call = partial(
                     soft_retrieve,
@@ -246,11 +246,11 @@ def mapped(n: int, m: int, device: torch.device) -> Table:
                     device=device,
                     memory_bytes=budget,
                 )
-                took = seconds(lambda call=call, found=found: found.extend(call()), device=device)
+                took = seconds(lambda call=call, out=results: out.extend(call()), device=device)
             if share is None:
-                first = found
+                first = results
             difference = max(
-                float((one - two).abs().max()) for one, two in zip(first, found, strict=True)
+                float((a - b).abs().max()) for a, b in zip(first, results, strict=True)
             )
             rows.append(
                 (
@@ -273,7 +273,7 @@ def forget(*paths: Path) -> None:
     """Drop files from the page cache, where the system lets us."""
     for path in paths:
         with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+            os.fsync(stream.fileno())  # pages that are not on the disk yet would stay
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 

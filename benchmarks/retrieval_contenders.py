@@ -127,9 +127,9 @@ class Reference:
             means.append(normalize(total))
         return cls(which, torch.cat(means, dim=1).cpu())
 
-    def error(self, found: Sequence[Tensor]) -> float:
+    def error(self, results: Sequence[Tensor]) -> float:
         """Return the norm of the difference relative to that of the truth."""
-        rows = [part[self.rows.to(part.device)].double().cpu() for part in found]
+        rows = [part[self.rows.to(part.device)].double().cpu() for part in results]
         return float((torch.cat(rows, dim=1) - self.truth).norm() / self.truth.norm())
 
 
@@ -168,7 +168,7 @@ def attention(problem: Problem, dtype: torch.dtype) -> Call:
                 [
                     normalize(
                         scaled_dot_product_attention(
-                            part[None, None],
+                            part[None, None],  # (n, d) -> (1, 1, n, d): one batch, one head
                             k[None, None],
                             padded[None, None],
                             scale=1 / problem.temperature,
@@ -213,6 +213,7 @@ def mean_of_found(logits: Tensor, ids: Tensor, values: Sequence[Tensor]) -> list
     """Average the values of (n, k) neighbours; places without one have id -1."""
     # As an index, -1 would be the last key.
     weights = torch.softmax(logits.masked_fill(ids < 0, -torch.inf), dim=1).unsqueeze(1)
+    # (b, 1, k) @ (b, k, d) -> (b, 1, d) for each block of b rows
     ids = ids.clamp(min=0)
     blocks = range(0, len(ids), 64)  # what is gathered is k times as large as the result
     return [

@@ -177,6 +177,7 @@ def _chunk(column: Column, index: int, seed: int, device: torch.device) -> Tenso
     # Axes: the content's, the noise's alone, the gap of each modality, the cone.
     known = table[:, :CONTENT_DIM]
     known.mul_(math.sqrt(1 - CONTENT)).add_(item[:, : known.shape[1]], alpha=math.sqrt(CONTENT))
+    # The scales of the last axes are 0: they hold nothing but the gap and the cone.
     table.mul_(scales)
     gap = column.dim - 1 - len(MODALITIES) + MODALITIES.index(column.modality)
     table[:, gap] = math.sqrt(GAP)
@@ -198,6 +199,7 @@ def _spectrum(size: int) -> Tensor:
     """Return falling variances that sum to 1, with a participation ratio of EFFECTIVE_DIM."""
     axes = torch.arange(size, dtype=torch.float64)
     low, high = 1.0, 1e5
+    # Bisection over the knee's logarithm: the later the knee, the flatter the spectrum.
     for _ in range(60):
         knee = math.sqrt(low * high)
         variances = (1 + axes / knee) ** -2
@@ -213,6 +215,7 @@ def _concepts(seed: int, device: torch.device) -> Tensor:
 
 @cache
 def _frequencies(device: torch.device) -> Tensor:
+    # Shifted (Zipf-Mandelbrot): unshifted, the first concept alone would have 11 % of the rows.
     return 1 / (torch.arange(CONCEPTS, device=device) + 50.0)
 
 
@@ -221,5 +224,6 @@ def _normal(shape: tuple[int, ...], device: torch.device, *purpose: str | int) -
 
 
 def _generator(device: torch.device, *purpose: str | int) -> torch.Generator:
+    # Seven bytes: the seed fits into a signed 64-bit integer.
     seed = hashlib.sha256(repr(purpose).encode()).digest()[:7]
     return torch.Generator(device).manual_seed(int.from_bytes(seed, "big"))

@@ -125,7 +125,7 @@ def machine(device: str | torch.device = "cpu") -> dict[str, str | int]:
     # Only now: what is timed in other processes must not inherit torch's memory as its peak.
     import torch
 
-    found: dict[str, str | int] = {
+    facts: dict[str, str | int] = {
         "device": str(device),
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
@@ -134,13 +134,13 @@ def machine(device: str | torch.device = "cpu") -> dict[str, str | int]:
         "python": platform.python_version(),
     }
     if str(device).startswith("cuda"):
-        found["gpu"] = torch.cuda.get_device_name(device)
-        found["cuda"] = str(torch.version.cuda)
-    return found
+        facts["gpu"] = torch.cuda.get_device_name(device)
+        facts["cuda"] = str(torch.version.cuda)
+    return facts
 
 
 def cpu_name() -> str:
-    """Return the processor's name, as far as the system tells."""
+    """Return the processor's name, as far as the system says."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -186,11 +186,11 @@ def publish(
 
 
 def progress(message: str) -> None:
-    """Tell on stderr what is being done."""
+    """Report on stderr what is being done."""
     print(message, file=sys.stderr, flush=True)
 
 
-def _about(found: Mapping[str, str | int]) -> str:
+def _about(facts: Mapping[str, str | int]) -> str:
     templates = {
         "gpu": "{}",
         "cpu": "{}",
@@ -200,8 +200,8 @@ def _about(found: Mapping[str, str | int]) -> str:
         "cuda": "CUDA {}",
         "python": "Python {}",
     }
-    known = [text.format(found[key]) for key, text in templates.items() if key in found]
-    rest = [f"{key} {found[key]}" for key in found.keys() - templates.keys() - {"device"}]
+    known = [text.format(facts[key]) for key, text in templates.items() if key in facts]
+    rest = [f"{key} {facts[key]}" for key in facts.keys() - templates.keys() - {"device"}]
     return ", ".join(known + sorted(rest))
 
 

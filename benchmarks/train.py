@@ -109,7 +109,7 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
         with warnings.catch_warnings(), nothing_compiled():
             warnings.simplefilter("ignore")
             compiling = seconds(call, device=device)
-    except Exception as error:  # no compiler, or none that torch can use: told below the table
+    except Exception as error:  # no compiler, or none that torch can use: reported below the table
         progress(f"torch.compile failed: {type(error).__name__}")
     else:
         contenders[fused] = call
@@ -190,6 +190,7 @@ def grown(measured: Sequence[tuple[Problem, Timings]]) -> Table:
             problem.flops / 1e9,
             timings.speed(EXACT, NAIVE),
             timings.speed(FAST, NAIVE) if FAST in timings.rounds else None,
+            # compare() puts the bound last but one, before the peak.
             f"{100 * timings.speed(_best(timings), list(timings.rounds)[-2]):.0f} %",
         )
         for problem, timings in measured
@@ -211,7 +212,7 @@ def curves(device: torch.device, *, seeds: int, epochs: int) -> Table:
     }
     if not fast_half(device, "training"):
         del made[FAST]  # it would be exact once more
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in made}
+    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in made}
     problem = Problem(512, 3, 2, (256, 512, 256), device, rows=16_384)
     steps = problem.rows // problem.n
     for seed in range(seeds):
@@ -221,10 +222,10 @@ def curves(device: torch.device, *, seeds: int, epochs: int) -> Table:
             batches = endless(problem, "fast" if name == FAST else "exact", seed=100 * seed)
             losses = [float(step(*next(batches))) for _ in range(epochs * steps)]
             means = [statistics.fmean(losses[i : i + steps]) for i in range(0, len(losses), steps)]
-            found[name].append((means[0], means[-1], 100 * recall_at_1(projector, problem)))
+            results[name].append((means[0], means[-1], 100 * recall_at_1(projector, problem)))
     rows = [
         (name, *(_spread([run[i] for run in runs]) for i in range(3)))
-        for name, runs in found.items()
+        for name, runs in results.items()
     ]
     return Table(
         f"The same training, {problem.label}, {problem.rows:,} pairs, {epochs} epochs",

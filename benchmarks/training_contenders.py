@@ -150,6 +150,7 @@ def ours(projector: Projector, problem: Problem, precision: Precision) -> Step:
 def compiled(projector: Projector) -> Step:
     """The product's arithmetic as one function, fused by torch.compile; the first call compiles."""
     layers = projector.layers
+    # Without the linear layers' biases: batch norm subtracts them, so their gradient is zero.
     names = ("0.weight", "1.weight", "1.bias", "3.weight", "4.weight", "4.bias")
     parameters = [layers.get_parameter(name).detach() for name in names]
     optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
@@ -163,7 +164,7 @@ def compiled(projector: Projector) -> Step:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         optimiser.step()
-        torch._foreach_lerp_(statistics, batch, 0.1)
+        torch._foreach_lerp_(statistics, batch, 0.1)  # batch norm's momentum
         return loss
 
     return step
@@ -175,7 +176,7 @@ def _gradients(
     """Return loss, gradients and batch statistics."""
     (s, n, _), t, dtype = x.shape, len(y), x.dtype
     rows = s * n
-    x, keys = x.flatten(0, 1), y.flatten(0, 1)
+    x, keys = x.flatten(0, 1), y.flatten(0, 1)  # -> (s * n, d_in), (t * n, d_out)
     h1, h2 = w1.to(dtype), w2.to(dtype)
     a1 = x @ h1.T
     mean1, var1, inv1 = _moments(a1)
@@ -185,22 +186,26 @@ def _gradients(
     normed = (a2 - mean2) * (inv2 * g2) + b2
     inverse = normed.norm(dim=1, keepdim=True).reciprocal()
     z = normed * inverse
+    # Logits in base 2 save exp's multiplication. No maximum is subtracted: a cosine is at most 1,
+    # so exp2 stays below 2 ** 73, and float32 reaches 2 ** 128.
     scale = math.log2(math.e) / TEMPERATURE
-    logits = ((z * scale).to(dtype) @ keys.T).view(s, n, t, n)
-    matched = logits.diagonal(dim1=1, dim2=3).float()
+    logits = ((z * scale).to(dtype) @ keys.T).view(s, n, t, n)  # (s * n, t * n) -> (s, n, t, n)
+    matched = logits.diagonal(dim1=1, dim2=3).float()  # (s, t, n)
     weights = torch.exp2(logits.float())
-    by_row, by_column = weights.sum(3), weights.sum(1)
+    by_row, by_column = weights.sum(3), weights.sum(1)  # (s, n, t), (s, t, n)
     nats = 0.5 * (by_row.log2().sum() + by_column.log2().sum()) - matched.sum()
     slopes = weights * (by_row.reciprocal().unsqueeze(3) + by_column.reciprocal().unsqueeze(1))
+    # Gradient of both directions' log-sums, less the matched keys, which count once in each.
     dz = (slopes.to(dtype).view(rows, t * n) @ keys).float() - 2 * y.float().sum(0).repeat(s, 1)
     dz = dz * (0.5 / (n * TEMPERATURE))
     dv = (dz - z * (z * dz).sum(1, keepdim=True)) * inverse
     da2, dg2, db2 = _through_norm(dv, (a2 - mean2) * inv2, g2 * inv2, dtype)
     back = torch.where(active > 0, (da2 @ h2).float(), 0.0)
     da1, dg1, db1 = _through_norm(back, (a1 - mean1) * inv1, g1 * inv1, dtype)
-    found = (da1.T @ x).float(), dg1, db1, (da2.T @ active).float(), dg2, db2
+    gradients = (da1.T @ x).float(), dg1, db1, (da2.T @ active).float(), dg2, db2
+    # Batch norm normalises with the biased variance, and keeps the unbiased one.
     unbiased = rows / (rows - 1)
-    return nats * (math.log(2) / n), found, [mean1, var1 * unbiased, mean2, var2 * unbiased]
+    return nats * (math.log(2) / n), gradients, [mean1, var1 * unbiased, mean2, var2 * unbiased]
 
 
 def _moments(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    gc.disable()  # what is imported stays
+    gc.disable()  # while importing: what is imported stays, so there is nothing to collect
     try:
         import typer.main
 
@@ -140,6 +140,7 @@ def _wants_json() -> bool:
 
 def _closed_pipe() -> None:
     """Leave quietly when the reader of our output has enough of it."""
+    # The interpreter flushes stdout once more at its end, and would report the closed pipe.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(EXIT_OK)
 

@@ -27,7 +27,7 @@ def elide(text: str, width: int) -> str:
     """
     if len(text) <= width:
         return text
-    for start, end in reversed(_brackets(text)):
+    for start, end in reversed(_brackets(text)):  # from the right: other places stay valid
         inner = text[start + 1 : end - 1].rstrip(")")
         room = max(1, len(inner) - (len(text) - width) + (end - 1 - start - 1 - len(inner)))
         text = f"{text[: start + 1]}{_middle(inner, room)}{text[end - 1 :]}"
@@ -47,7 +47,7 @@ def _middle(text: str, width: int) -> str:
 
 def _brackets(text: str) -> list[tuple[int, int]]:
     """Return where outermost brackets of products begin and end: not those of ``Cr(...)``."""
-    found = []
+    spans = []
     depth = start = 0
     for i, sign in enumerate(text):
         if sign == "(":
@@ -56,8 +56,8 @@ def _brackets(text: str) -> list[tuple[int, int]]:
         elif sign == ")" and depth:
             depth -= 1
             if not depth and not re.match(r"\w", text[start - 1 : start]):
-                found.append((start, i + 1))
-    return found
+                spans.append((start, i + 1))
+    return spans
 
 
 class Bars:

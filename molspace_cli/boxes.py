@@ -61,7 +61,7 @@ def _boxed(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     ]
     room = width - len(columns) - 1  # without the lines
     padding = 1
-    wrapped = _wrapped(natural, room - 2 * len(columns), _ROOMY)
+    wrapped = _wrapped(natural, room - 2 * len(columns), _ROOMY)  # a blank on either side
     if wrapped is None:
         padding = 0
         wrapped = _wrapped(natural, room, _LEAST)
@@ -83,14 +83,14 @@ def _boxed(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
 
 def _wrapped(natural: Sequence[int], room: int, least: int) -> set[int] | None:
     """Return which columns to wrap, the widest first; None where all of them do not suffice."""
-    found: set[int] = set()
+    chosen: set[int] = set()
     taken = sum(natural)
     for i in sorted(range(len(natural)), key=lambda i: -natural[i]):
         if taken <= room or natural[i] <= least:
             break
-        found.add(i)
+        chosen.add(i)
         taken -= natural[i] - least
-    return found if taken <= room else None
+    return chosen if taken <= room else None
 
 
 def _print_fields(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

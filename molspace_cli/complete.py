@@ -15,7 +15,7 @@ import typer
 
 _LABS = Path(__file__).parents[1] / "reactions" / "labs"
 _TASKS = Path(__file__).parents[1] / "reactions" / "eval" / "tasks"
-_MAX_DEPTH = 8
+_MAX_DEPTH = 8  # of labs that extend labs: they may do so in a circle
 _RECORD = "bundle.json"
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
@@ -36,7 +36,7 @@ def weights(context: typer.Context, incomplete: str) -> list[str]:
     name, equals, path = incomplete.partition("=")
     if not equals:
         return _starting((f"{space}=" for space in _spaces_of(context.params.get("lab"))), name)
-    return [f"{name}={found}" for found in _paths(path, "*")]
+    return [f"{name}={file}" for file in _paths(path, "*")]
 
 
 def targets(context: typer.Context, incomplete: str) -> list[str]:
@@ -148,14 +148,14 @@ def _paths(incomplete: str, pattern: str) -> list[str]:
         folder = expand_user(head + slash) if slash else Path()
     except UsageError:
         return []
-    found = []
+    matching = []
     for path in _glob(folder, "*"):
         if path.name.startswith(last) and not path.name.startswith("."):
             if path.is_dir():
-                found.append(f"{head}{slash}{path.name}/")
+                matching.append(f"{head}{slash}{path.name}/")
             elif path.match(pattern):
-                found.append(f"{head}{slash}{path.name}")
-    return found
+                matching.append(f"{head}{slash}{path.name}")
+    return matching
 
 
 def _glob(folder: Path, pattern: str) -> Iterator[Path]:

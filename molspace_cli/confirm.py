@@ -44,7 +44,7 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
         f"{estimate.steps} steps, {human_flops(estimate.cost.flops)}: about {took} at the speed of "
         f"this device, not counting {without}; {disk}"
     )
-    # In a script nobody could answer: it goes on.
+    # A script cannot answer, so it goes on without being asked.
     if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
         say("interrupted; nothing was run")
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -84,6 +84,7 @@ def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
+    # U+DC80 to U+DCFF stand for bytes of a file's name that are not UTF-8 (surrogateescape).
     spelled = b"".join(
         bytes([ord(sign) - 0xDC00])
         if 0xDC80 <= ord(sign) <= 0xDCFF

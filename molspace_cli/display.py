@@ -100,10 +100,10 @@ class Display(ABC):
         share = f"{100 * event.done // event.total} %" if event.total else text
         began, done = self._began.get(event.key, (self.clock(), 0))
         elapsed_s = self.clock() - began
-        made = event.done - done
-        if elapsed_s <= 0 or made < max(1, event.total // 100):
+        made_here = event.done - done  # without the rows of earlier runs
+        if elapsed_s <= 0 or made_here < max(1, event.total // 100):
             return text, share, share  # the time that loading takes says nothing about the rate
-        rate = made / elapsed_s
+        rate = made_here / elapsed_s
         left = f"{duration((event.total - event.done) / rate)} left"
         return f"{text}, {pace_of(rate)}/s, {left}", f"{share}, {left}", f"{share}, {left}"
 

@@ -57,6 +57,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             values[name] = group(**{p.name: values.pop(p.name) for p in _parameters(group)})
         command(**values)
 
+    # typer reads both: names and defaults from the one, types from the other.
     run.__signature__ = spread  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in flat}
     return run

@@ -244,8 +244,9 @@ def _binary(stream: Any) -> IO[bytes] | None:
     """Return the bytes behind a standard stream, or None if it is closed."""
     if stream is None or stream.closed:
         return None
-    found: IO[bytes] | None = getattr(stream, "buffer", None)
-    return found
+    # Not there where something else stands in for the stream.
+    buffer: IO[bytes] | None = getattr(stream, "buffer", None)
+    return buffer
 
 
 def _is_path(item: Item) -> bool:

@@ -134,7 +134,8 @@ def train(
         say("lab: mini (stand-ins for the published encoders)")
     began_s = time.monotonic()
     events = progress(quiet=quiet)
-    # Scenes are drawn, embedded and learned from once an epoch.
+    # Scenes are drawn, embedded and learned from once an epoch. No speed is known, so these
+    # operations only divide the time among the encoders.
     work = {
         name: float(sum(stage.scenes * stage.epochs for stage in recipe.stages))
         for name, recipe in RECIPES.items()

@@ -36,7 +36,6 @@ def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def tables(report: Mapping[str, Any]) -> Iterator[QualityTable]:
     """Yield the tables of a quality report."""
-    found = report["found_again"]
     yield QualityTable(
         "held-out items, projected and looked for among those of the other space (%, there / back)",
         ("projected", "into", "modality", "n", "R@1", "R@10"),
@@ -47,7 +46,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[QualityTable]:
                 str(e["n"]),
                 *(f"{e['there'][k]:.1f} / {e['back'][k]:.1f}" for k in ("R@1", "R@10")),
             )
-            for e in found
+            for e in report["found_again"]
         ],
     )
     for cross in report["cross"]:

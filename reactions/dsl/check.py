@@ -72,6 +72,7 @@ def check(
     Raises:
         LanguageError: the reaction cannot mean anything; the error points at the place.
     """
+    # An expression is printed and parsed, so that errors have a text to point at.
     program = reaction if isinstance(reaction, Program) else parse(str(reaction))
     return _Checker(catalogue, factors, names or {}).program(program)
 

@@ -87,6 +87,8 @@ class _Mistake:
         """Whether the statement ends here: end of text, separator, or the next binding."""
         if self.kind() in ("$END", "SEP"):
             return True
+        # Within parentheses newlines are no tokens: a new line that begins as a statement does
+        # shows that the parenthesis before it was never closed.
         if "\n" not in self.source.text[self.before : self.span.start]:
             return False
         if self.kind() == "NAME" and self.kind(1) == "EQUAL":
@@ -111,7 +113,7 @@ class _Mistake:
             if token.type == "LPAR":
                 spans.append(span_of(token))
             elif token.type == "RPAR":
-                spans.pop()
+                spans.pop()  # never empty: the parser took these tokens
         return spans
 
     @property
@@ -346,6 +348,7 @@ def _stray(m: _Mistake) -> LanguageError | None:
     return None
 
 
+# The first that returns an error wins, so their order matters.
 _RULES: tuple[Rule, ...] = (
     _empty,
     _reserved,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lark import Token, Tree
 
 MAX_CHARACTERS = 20_000
-LIMIT_BYTES = 4 * MAX_CHARACTERS
+LIMIT_BYTES = 4 * MAX_CHARACTERS  # UTF-8 takes at most four bytes a character
 """Of a ``.rxn`` file: no more could be read."""
 
 
@@ -51,6 +51,7 @@ def parse_file(path: str | Path) -> Program:
     """
     path = Path(path)
     try:
+        # -sig drops the byte-order mark that some editors put first.
         text = read_small_file(path, LIMIT_BYTES).decode("utf-8-sig")
     except (DataError, MissingError) as error:
         raise UsageError(
@@ -78,7 +79,7 @@ def _tree(
     try:
         for position, token in enumerate(tokens):  # noqa: B007  # read after the loop
             parser.feed_token(token)
-        if unreadable is not None:
+        if unreadable is not None:  # a mistake before it has been raised already
             raise unreadable
         position = len(tokens)
         tree: Tree[Token] = parser.feed_eof()  # type: ignore[no-untyped-call]

@@ -99,6 +99,7 @@ def tokens_of(source: ProgramText) -> tuple[list[Token], LanguageError | None]:
                 continue
             if token.type in ("PLUS", "BAR", "AMP") and tokens and tokens[-1] == "\n":
                 tokens.pop()
+            # An unmatched ')' is left to the parser, which can say where it is.
             depth = max(0, depth + (token.type == "LPAR") - (token.type == "RPAR"))
             if depth > MAX_PARENTHESES:
                 raise source.error(

@@ -33,6 +33,7 @@ def is_identifier(text: str) -> bool:
 
 def number_of(value: object) -> float | None:
     """Return a real number as a float, None for anything else."""
+    # To Python a bool is a Real.
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     return float(value)

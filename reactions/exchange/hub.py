@@ -75,6 +75,7 @@ def check_repo(repo: str) -> str:
     Raises:
         UsageError: it is not of the form ``ORG/NAME``.
     """
+    # The hub allows neither; its cache writes ORG/NAME as ORG--NAME in a folder's name.
     if _REPO.fullmatch(repo) and ".." not in repo and "--" not in repo:
         return repo
     address = _ADDRESS.fullmatch(repo)
@@ -95,8 +96,8 @@ def push(
 ) -> Pushed:
     """Send a bundle to a repository on the hub, with a model card.
 
-    Where the spaces' weights lie on this machine is nobody's business: paths are cut to
-    their last part, which gives the published record a digest of its own.
+    Where the spaces' weights lie on this machine stays private: paths are cut to their last
+    part, which gives the published record a digest of its own.
 
     Args:
         bundle: verified.
@@ -239,8 +240,8 @@ def _download(repo: str, revision: str) -> tuple[Path, list[str], str]:
     commit = check_commit(info.sha, repo)
     names = _bundle_files(repo, names)
     with _explained(f"cannot pull {repo}"), checked_answers(repo):
-        # By commit: between the look at the files and the download it must not move. Nothing
-        # but a bundle's files is brought, whatever else is there.
+        # By commit: a branch could move between the look at the files and the download. Only a
+        # bundle's files are downloaded, whatever else is there.
         folder = library.snapshot_download(
             repo,
             revision=commit,

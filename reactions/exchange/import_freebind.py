@@ -347,7 +347,7 @@ def _assemble(
     record = describe(
         checked.expression,
         checked.space,
-        # No seed of ours: who trained these heads did not say theirs.
+        # The seed that these heads were trained with was not published.
         lab={"name": lab.name, "label": lab.label, "seed": None},
         subsets=[list(SUBSETS.values()) for _ in product.folders],
         settings={"hidden_dim": max(hidden)},

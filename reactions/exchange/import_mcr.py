@@ -76,7 +76,7 @@ LAYOUTS: Mapping[str, TensorLayout] = {
 """Published tensors; widths are named after the space they belong to."""
 
 
-_PLACES = {"net1.0": 0, "net1.1": 1, "net2.0": 3, "net2.1": 4}
+_PLACES = {"net1.0": 0, "net1.1": 1, "net2.0": 3, "net2.1": 4}  # 2 is ReLU, without tensors
 """A published MLP's layers to their places in ours."""
 
 _LINEAR = ("weight", "bias")
@@ -136,6 +136,7 @@ def import_mcr(
         StoreError: the bundle cannot be written.
     """
     head = _read(recipe, _find(recipe, path))
+    # sigma is the expert's share of text, which both embed: as published, CLIP has all of it.
     reaction = f"{quoted(base)} + Cr({quoted(expert)}, sigma=0, recipe={recipe})"
     checked = check(parse(reaction), lab.catalogue, factors=lab.factors)
     refuse_centred(checked.space)

@@ -288,6 +288,7 @@ def _measure_space(prospect: _Prospect, strata: Strata) -> None:
     adjustment = SPACES[space][1]
     for family, names in FAMILIES.items():
         tasks = [get_task(name) for name in names]
+        # All tasks of a family have the same two modalities.
         if not {tasks[0].query, tasks[0].other} <= set(target.space.modalities):
             continue
         for task, result in zip(tasks, session.evaluate(target, tasks, adjustment), strict=True):
@@ -316,6 +317,7 @@ def judge(contrast: Comparison, strata: Strata, n_seeds: int) -> Verdict:
     )
     differences = [100 * (x - y) for x, y in pairs]
     over_items = bootstrap_strata(differences)
+    # (seeds * tasks,) -> (seeds, tasks) -> (seeds,)
     per_seed = np.reshape([d.mean() for d in differences], (n_seeds, -1)).mean(axis=1)
     over_seeds = student_interval(per_seed)
     interval = max(over_items, over_seeds, key=lambda x: x.high - x.low)
