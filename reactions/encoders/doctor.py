@@ -1,4 +1,4 @@
-"""Examining a space before anybody trusts it: what it promises, held against what it does."""
+"""Examining a space before it is used: what it promises, compared with what it does."""
 
 from __future__ import annotations
 
@@ -144,6 +144,7 @@ def rising_sound(seconds: int) -> Item:
     """Return a tone that rises throughout, so that no two crops of it are alike."""
     t = np.arange(seconds * _LONG_RATE_HZ) / _LONG_RATE_HZ
     octaves = np.log(_HIGH_HZ / _LOW_HZ) / seconds
+    # The integral of a frequency that rises exponentially from _LOW_HZ to _HIGH_HZ.
     phase = 2 * np.pi * _LOW_HZ * np.expm1(octaves * t) / octaves
     samples = (0.5 * np.sin(phase)).astype(np.float32)
     return Item(f"rising-{seconds}s", "audio", Waveform(samples, _LONG_RATE_HZ))

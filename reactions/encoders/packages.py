@@ -16,6 +16,7 @@ def need_package(package: str, uri: str, extra: str) -> None:
     Raises:
         MissingError: it is not; the fix names our optional dependencies that bring it.
     """
+    # What is loaded first: find_spec raises ValueError over a module without a spec.
     if package not in sys.modules and importlib.util.find_spec(package) is None:
         raise _no_package(package, uri, extra, f"{package} is not installed")
 

@@ -88,6 +88,7 @@ def find_checkpoint(
     space = request.name or Path(file).stem
     known = published.get(Path(file).name)
     path = expand_user(file).absolute()
+    # A bare name is that of a published file, unless a file of that name lies here.
     if space in locator.overrides or (Path(file).name == file and not is_file(path)):
         if known is not None:
             path = find_file(space, known, locator, fetch=f"{scheme}:{file}")

@@ -90,6 +90,7 @@ def resolve_uri(
         DataError: it was found, but is not a usable space.
         UsageError: no path can have this name, or an installed package claims one of our schemes.
     """
+    # Python's file functions raise a bare ValueError over it.
     if "\0" in uri:
         raise UsageError("a URI cannot hold a null character", uri=uri)
     try:

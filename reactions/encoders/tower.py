@@ -36,7 +36,7 @@ class Tower:
         batch_items: how many ``TowerEncoder.embed`` projects at once.
         record: of the modality, where its items are decoded unlike others of it.
         parts: returns what ``project`` runs through, for training; None where that cannot be
-            told apart from the rest of a model.
+            separated from the rest of a model.
     """
 
     prepare: Callable[[Any], Prepared]
@@ -118,8 +118,8 @@ class TowerEncoder:
         encoder's own: what is trained is what ``embed`` uses from then on.
 
         Raises:
-            DataError: the space does not embed this modality, or its network cannot be told
-                apart from the rest of a model.
+            DataError: the space does not embed this modality, or its network cannot be
+                separated from the rest of a model.
         """
         tower = self._tower(modality)
         if tower.parts is None:
@@ -155,6 +155,7 @@ class TowerEncoder:
                 why=f"its description promises {(len(inputs), self.spec.dim)}",
                 space=self.spec.name,
             )
+        # Rows of zeros as well: unit_rows made them NaN.
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(bad):
             fix = f"check its weights: molspace spaces doctor {self.spec.name}"
@@ -229,6 +230,7 @@ def image_tower(
     dtype = element_type(precision)
 
     def project(inputs: Sequence[Any]) -> Tensor:
+        # Still bytes, a quarter of what floats would take on the way to the device.
         pixels = torch.from_numpy(np.stack(inputs)).to(device)
         out: Tensor = encode(transform.normalise(pixels).to(dtype))
         return out
@@ -283,6 +285,7 @@ def parts_of(network: nn.Module, *prefixes: str, but: tuple[str, ...] = ()) -> C
         return {
             name: part
             for name, part in children.items()
+            # Every name starts with "", and none with (): without prefixes and `but` all are taken.
             if name.startswith(prefixes or "") and not name.startswith(but)
         }
 
@@ -305,6 +308,7 @@ def by_shape(network: nn.Module, inputs: Sequence[NDArray[np.float32]], device: 
         for rows in groups.values()
     ]
     order = torch.tensor([i for rows in groups.values() for i in rows])
+    # Sorting a permutation gives its inverse: rows return to the order of the inputs.
     return torch.cat(outputs)[torch.argsort(order).to(device)]
 
 

@@ -1,4 +1,4 @@
-"""WAV2CLIP: a ResNet-18 that hears sounds into the space of CLIP ViT-B/32.
+"""WAV2CLIP: a ResNet-18 that embeds sounds in the space of CLIP ViT-B/32.
 
     wav2clip:Wav2CLIP.pt            the published checkpoint, wherever weights lie
     wav2clip:./FILE?clip=URI        another file, or the image-text model from elsewhere
@@ -69,6 +69,7 @@ FLOPS_PER_ITEM = 8.7e9
 """Counted for ten seconds; it grows with the length."""
 
 _ENCODER, _TRANSFORM = "audio_encoder.", "audio_transform."
+# The checkpoint's Hann window, which is computed here.
 _WINDOW = "audio_encoder.spectrogram.window"
 
 
@@ -162,7 +163,7 @@ class JoinedFiles:
         )
         if clip.dim != DIM or not {"image", "text"} <= set(clip.modalities):
             raise DimensionMismatch(
-                f'"{self.clip_uri}" is not the model that WAV2CLIP hears into',
+                f'"{self.clip_uri}" is not the model that WAV2CLIP was trained beside',
                 why=f"it embeds {', '.join(clip.modalities)} in {clip.dim} dimensions, "
                 f"not image and text in {DIM}",
                 fix=f"leave clip=... out, for {CLIP}",
@@ -245,7 +246,7 @@ def _describer(clip_uri: str) -> Adapter[Any]:
     adapter = _CLIPS[scheme]() if scheme in _CLIPS else adapter_for_uris(scheme)
     if adapter is None:
         raise MissingError(
-            f'"{clip_uri}" is not the model that WAV2CLIP hears into',
+            f'"{clip_uri}" is not the model that WAV2CLIP was trained beside',
             why=f"it begins with none of {', '.join(f'{name}:' for name in _CLIPS)}",
             fix=f"leave clip=... out, for {CLIP}",
             uri=clip_uri,

@@ -285,7 +285,7 @@ def find_folder(space: str, repo: WeightsRepo, locator: WeightLocator, *, fetch:
     if chosen is not None:
         candidates = [chosen]
     else:
-        # Only the hub's cache's cache, which files snapshots by commit.
+        # Only the hub's cache tells revisions apart: it keeps snapshots by commit.
         own = [] if repo.revision else [p / folder_name(space) for p in locator.folders]
         snapshot = hub_snapshot(repo.repo, repo.revision, locator.hub)
         candidates = [*own, snapshot or repo_folder(repo.repo, locator.hub) / "snapshots"]

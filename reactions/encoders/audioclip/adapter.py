@@ -122,6 +122,7 @@ class AudioClipAdapter(CheckpointAdapter):
             samples_of,
             lambda inputs: by_shape(audio_encoder, inputs, device),
             batch_items=8,
+            # Unfrozen only for training, which needs the transform's parameters in the graph.
             parts=lambda: parts_of(audio_encoder.unfreeze())(),
         )
         image = image_tower(
@@ -131,6 +132,7 @@ class AudioClipAdapter(CheckpointAdapter):
             tokenize,
             clip.encode_text,
             device=device,
+            # open_clip adds its positions to texts of full length only.
             length=CONTEXT,
             parts=parts_of(clip, but=("visual", "logit")),
         )
@@ -182,6 +184,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> tuple[ESResN
 
 def _clip(path: Path, state: Mapping[str, Tensor]) -> Any:
     open_clip = import_package("open_clip.model", str(path), EXTRA)
+    # A position for each cell of the last grid, 32 pixels wide, and one for their mean.
     side = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
     width = int(state["ln_final.weight"].shape[0])
     vision = {
@@ -197,6 +200,7 @@ def _clip(path: Path, state: Mapping[str, Tensor]) -> Any:
         "layers": len({k.split(".")[2] for k in state if k.startswith("transformer.resblocks.")}),
     }
     dim = int(state["text_projection"].shape[1])
+    # As in OpenAI's CLIP, from which it was trained: an activation leaves no weights to see.
     return open_clip.CLIP(dim, vision_cfg=vision, text_cfg=text, quick_gelu=True)
 
 

@@ -1,4 +1,4 @@
-"""AudioCLIP's ear: a ResNeXt-50 over a spectrogram whose transform was learnt as well.
+"""AudioCLIP's audio tower: a ResNeXt-50 over a spectrogram whose transform was learnt as well.
 
 Frequency B-spline wavelets, one for each of 1025 rows, take the place of a Fourier transform;
 three bands of rows stand for the colours of a picture; attention sits between the stages.

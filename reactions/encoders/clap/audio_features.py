@@ -4,8 +4,8 @@ The published code crops longer sounds at random, so that one clip gets many emb
 every position is fixed: the middle, or the middles of three thirds.
 
 It also resamples with librosa, whose lengths are one sample too long at 44.1 kHz: five seconds
-no longer fit twice into ten, and half of what the model hears of an ESC-50 clip is silence.
-Here lengths are exact, and such a clip is heard twice.
+no longer fit twice into ten, and half of the model's input for an ESC-50 clip is silence.
+Here lengths are exact, and such a clip fits twice.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
         start = (len(samples) - audio_config.samples) // 2
         samples = samples[start : start + audio_config.samples]
     mel = audio_config.spectrogram(samples)
+    # Less than a hop over the length adds no frame: such a sound is not longer, as published.
     if len(mel) == audio_config.frames:
         return mel[None]
     crops = [
@@ -127,6 +128,7 @@ def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
 
 def quantise(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return samples in [-1, 1] after the round trip through 16-bit integers."""
+    # astype cuts towards zero, as laion_clap's own conversion does.
     return ((samples * np.float32(32767.0)).astype(np.int16) / 32767.0).astype(np.float32)
 
 
@@ -157,6 +159,7 @@ def _shrink(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
 
 def _fill(samples: NDArray[np.float32], audio_config: ClapAudioConfig) -> NDArray[np.float32]:
     if audio_config.padding == "repeat":
+        # np.resize repeats what is there; the method of arrays would add zeros.
         return np.resize(samples, audio_config.samples)
     out = np.zeros(audio_config.samples, np.float32)
     times = audio_config.samples // len(samples) if audio_config.padding == "repeatpad" else 1

@@ -51,19 +51,22 @@ def encoder(
         longer = torch.tensor([len(view) > 1 for view in views])
         # A fused model looks at the crops of longer sounds only: others need none.
         n = 4 if bool(longer.any()) else 1
+        # (n, 1 or 4, frames, mels)
         batch = np.stack([np.broadcast_to(view, (n, *view.shape[1:])) for view in views])
-        heard = model.audio_model(
+        encoded = model.audio_model(
             input_features=torch.from_numpy(batch).to(device), is_longer=longer.to(device)
         )
-        out: Tensor = model.audio_projection(heard.pooler_output)
+        out: Tensor = model.audio_projection(encoded.pooler_output)
         return out
 
     def project_texts(ids: Sequence[NDArray[np.int64]]) -> Tensor:
         padded = torch.from_numpy(pad_tokens(ids, _PAD))
         # By length, not by token: a text may spell out the padding token.
         mask = torch.arange(padded.shape[1]) < torch.tensor([[len(row)] for row in ids])
-        read = model.text_model(input_ids=padded.to(device), attention_mask=mask.long().to(device))
-        out: Tensor = model.text_projection(read.pooler_output)
+        encoded = model.text_model(
+            input_ids=padded.to(device), attention_mask=mask.long().to(device)
+        )
+        out: Tensor = model.text_projection(encoded.pooler_output)
         return out
 
     audio = Tower(
@@ -94,6 +97,7 @@ def _check(spec: SpaceSpec, model: Any, tokens: Tokens) -> None:
             space=spec.name,
             path=str(tokens.folder),
         )
+    # RoBERTa counts positions from the one after the padding id.
     if int(text.max_position_embeddings) < MAX_TOKENS + _PAD + 1:
         raise DataError(
             f"the weights of space '{spec.name}' cannot read {MAX_TOKENS} tokens",

@@ -21,6 +21,7 @@ from reactions.weights.safe_load import check_shapes
 EXTRA = "clap"
 """Our optional dependencies that bring transformers."""
 
+# All are applied, in order: a name may fit two, and the narrower one comes first.
 _RENAMED = (
     (r"text_model\.", "text_branch."),
     (r"audio_model\.audio_encoder\.batch_norm\.", "audio_branch.bn0."),
@@ -28,6 +29,7 @@ _RENAMED = (
     (r"_projection\.linear1\.", "_projection.0."),
     (r"_projection\.linear2\.", "_projection.2."),
 )
+# Only the first that fits is applied; the narrower one comes first here, too.
 _RENAMED_IN_BLOCKS = (
     (r"layernorm_before\.", "norm1."),
     (r"layernorm_after\.", "norm2."),
@@ -90,6 +92,7 @@ def config(path: Path, tensors: Mapping[str, Tensor]) -> Any:
             "depths": depths,
             "num_hidden_layers": len(depths),
             "num_attention_heads": [heads for _, heads in tables],
+            # Its table has a row for each of the (2 * window - 1)**2 offsets within a window.
             "window_size": (round(tables[0][0] ** 0.5) + 1) // 2,
             "mlp_ratio": shapes[block.format(0) + "mlp.fc1.weight"][0] / width,
             "num_mel_bins": shapes["audio_branch.bn0.weight"][0],
@@ -100,6 +103,7 @@ def config(path: Path, tensors: Mapping[str, Tensor]) -> Any:
             "vocab_size": vocabulary,
             "hidden_size": text_width,
             "num_hidden_layers": _count(shapes, r"text_branch\.encoder\.layer\.(\d+)\."),
+            # Weights do not show the number of heads; RoBERTa's are 64 wide.
             "num_attention_heads": max(1, text_width // 64),
             "intermediate_size": inner,
             "max_position_embeddings": shapes["text_branch.embeddings.position_embeddings.weight"][
@@ -149,6 +153,7 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Any:
             n = tensor.shape[-1]
             ids = torch.arange(n) if counted[1] == "position_ids" else torch.zeros(n).long()
             state[name] = ids.expand(tensor.shape).contiguous()
+    # Meta tensors have no memory to copy into, so that parameters are replaced.
     model.load_state_dict(state, assign=True)
     return model.eval()
 

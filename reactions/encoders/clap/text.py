@@ -33,7 +33,7 @@ ROBERTA = WeightsRepo(
 
 _FOLDER = "roberta-base"
 _OLDER_NAME = "roberta-base"
-"""The repository's name before it moved; caches filled then still bear it."""
+"""The repository's name before it moved; caches filled then still use it."""
 
 _START, _PAD, _END, _UNKNOWN, _MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
 
@@ -51,6 +51,7 @@ class Tokens:
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = _open(folder)
+        # A tokenizer.json may bring padding, and a length, of its own.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self.folder = folder

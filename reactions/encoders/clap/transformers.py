@@ -166,6 +166,7 @@ def _audio_config(repo: Repository) -> ClapAudioConfig:
             low_hz=float(settings.get("frequency_min", 0)),
             high_hz=float(settings.get("frequency_max", 14_000)),
             padding=settings.get("padding", "repeatpad"),
+            # The round trip through integers is laion_clap's: ClapFeatureExtractor makes none.
             quantised=False,
         )
     except (TypeError, ValueError) as error:

@@ -74,6 +74,7 @@ def read(path: Path, *, space: str = "ImageBind") -> ImageBindCheckpoint:
     with package_errors(space, path):
         with path.open("rb") as stream:
             start = stream.read(9)
+        # safetensors begins with the length of its header in eight bytes, then the header, JSON.
         if start[8:] == b"{":
             return _read_safetensors(path)
         tensors = read_tensors(path)
@@ -90,6 +91,7 @@ def _read_safetensors(path: Path) -> ImageBindCheckpoint:
     file: Any = safe_open(path, framework="pt")
     kinds = {}
     for key in file.keys():  # noqa: SIM118
+        # A slice gives shape and type, and reads no numbers.
         part = file.get_slice(key)
         kinds[key] = (tuple(part.get_shape()), _ELEMENTS.get(part.get_dtype(), _NO_FLOAT))
     heads = json.loads((file.metadata() or {}).get(METADATA, "{}")).get("heads", {})
@@ -120,6 +122,7 @@ def sizes_of(
     """
     needed = tuple(modalities)
     head_counts = {**checkpoint.heads, **(heads or {})}
+    # What most heads agree on, so that one that differs is reported as the wrong key.
     rows = Counter(
         shape[0]
         for key, (shape, _) in checkpoint.kinds.items()
@@ -263,5 +266,7 @@ class LazyTowers:
             for key in model.state_dict()
             if key not in _OPTIONAL
         }
+        # Not strict for the mask's sake alone: sizes_of has checked all other keys. Assigned, as
+        # meta tensors have no memory to copy into.
         model.load_state_dict(state, strict=False, assign=True)
         return model.eval().requires_grad_(False)

@@ -55,6 +55,7 @@ def _tower(modality: Modality, towers: LazyTowers) -> Tower:
         partial(_project, towers, modality),
         batch_items=_ROWS.get(modality, _OTHER_ROWS),
         record=_FIRST_CHANNEL if modality == "audio" else None,
+        # Called late: asking for the network brings its weights to the device.
         parts=lambda: parts_of(towers.model(modality))(),
     )
 
@@ -65,6 +66,7 @@ def _project(towers: LazyTowers, modality: Modality, inputs: Sequence[Any]) -> T
     features = torch.from_numpy(stacked)
     if modality != "audio":
         return towers(modality, features)
+    # (n, clips, 1, mels, frames) -> (n * clips, dim) -> (n, dim)
     rows = towers(modality, features.flatten(0, 1))
     return rows.view(len(inputs), -1, rows.shape[1]).mean(dim=1)
 

@@ -1,4 +1,4 @@
-"""Sound as ImageBind hears it: three clips of two seconds, each a log-mel spectrogram.
+"""Sound as ImageBind takes it: three clips of two seconds, each a log-mel spectrogram.
 
 The published preprocessing runs on torchaudio, in single precision. This is the same
 arithmetic in the same precision, which shows in quiet bands; it looks only at the samples
@@ -124,6 +124,7 @@ def resample(
     before = max(0, -first)
     padded = np.pad(inside, (before, max(0, last - first - before - len(inside))))
     taps = np.lib.stride_tricks.sliding_window_view(padded, filters.shape[1])
+    # (stop - start, taps): what is around each output, with the filter of its phase.
     out: NDArray[np.float32] = np.einsum(
         "ij,ij->i", taps[centres - reach - first], filters[positions % phases]
     )
@@ -143,6 +144,7 @@ def _filters(rate_hz: int) -> tuple[NDArray[np.float32], int]:
     # Seconds between sample and tap, as a difference of two rounded times: where rates share
     # little, the rounding is audible in the published features.
     t = taps.astype(single) / single(step) - phase.astype(single) / single(phases)
+    # Beyond the last zero crossing the Hann window, below, is 0.
     t = np.clip(t * single(cutoff_hz), single(-_ZERO_CROSSINGS), single(_ZERO_CROSSINGS))
     window = np.cos(t * single(math.pi / (2 * _ZERO_CROSSINGS))) ** 2
     angle = t * single(math.pi)
@@ -162,6 +164,7 @@ def log_mel(samples: Tensor) -> Tensor:
     """
     frames = samples.unfold(0, _WINDOW, _HOP)
     frames = frames - frames.mean(dim=1, keepdim=True)
+    # Kaldi takes a frame's first sample also for the one before it.
     before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
     window = torch.hann_window(_WINDOW, periodic=False)
     spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * window, _FFT)

@@ -121,9 +121,11 @@ class _Still(nn.Module):
     def __init__(self, form: Form, width: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(form.channels, width, form.kernel, form.stride, bias=False)
+        # With torch's own epsilon, as published; all other norms have _EPSILON.
         self.norm_layer = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        # (n, width, rows, columns) -> (n, patches, width)
         out: Tensor = self.norm_layer(self.proj(x).flatten(2).transpose(1, 2))
         return out
 

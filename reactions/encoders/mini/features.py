@@ -145,7 +145,7 @@ def half_second(sound: Waveform) -> NDArray[np.float32]:
 def buckets(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hash a text: at most 64 words and 320 letter trigrams to numbers >= 1."""
     hashed = [_hash_word(word) for word in _WORD.findall(text.casefold())[:MAX_WORDS]]
-    grams = [gram for _, found in hashed for gram in found][:MAX_GRAMS]
+    grams = [gram for _, word_grams in hashed for gram in word_grams][:MAX_GRAMS]
     return np.array([word for word, _ in hashed], np.int64), np.array(grams, np.int64)
 
 
@@ -155,6 +155,7 @@ def _hash_word(word: str) -> tuple[int, tuple[int, ...]]:
     edged = f"<{word}>"
     grams = (edged[i : i + 3] for i in range(len(edged) - 2))
     return (
+        # Not Python's hash(), which differs from process to process.
         1 + zlib.crc32(word.encode("utf-8", "surrogatepass")) % (WORD_BUCKETS - 1),
         tuple(
             1 + zlib.crc32(gram.encode("utf-8", "surrogatepass")) % (GRAM_BUCKETS - 1)

@@ -124,6 +124,7 @@ class Towers(nn.Module):
             if about.get("format") != FORMAT:
                 raise ValueError(f"format is {about.get('format')!r}, not {FORMAT!r}")
             towers = cls(about["dim"], about["shape"])
+            # Counters of training, which save leaves out, and loading asks for.
             for key, value in towers.state_dict().items():
                 if key.endswith("num_batches_tracked"):
                     tensors.setdefault(key, torch.zeros_like(value))

@@ -193,8 +193,8 @@ class OpenClipAdapter(Adapter[ModelFiles]):
 
 
 def _text(model: OpenClipModel) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = model.config["text_cfg"]
-    return found
+    text_config: Mapping[str, Any] = model.config["text_cfg"]
+    return text_config
 
 
 def _transform(model: OpenClipModel) -> ImageTransform:

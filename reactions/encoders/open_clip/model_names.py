@@ -115,6 +115,7 @@ def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> OpenClipMod
     configs, tags = tables["configs"], tables["tags"]
     arch, tag = _split(rest, configs, uri)
     known = tags.get(arch, {})
+    # Tags in any spelling that open_clip takes.
     published = known.get(tag.lower().replace("-", "_"))
     like = options.get("like", "")
     if like and like not in known:

@@ -182,6 +182,7 @@ def _rows(
     n = table.shape[0]
     if row_of is None:
         numbers = [int(id) if id.isascii() and id.isdigit() else -1 for id in ids]
+        # Numbers as they are written here: 07 is not the id of row 7.
         row_numbers = [
             row if row < n and str(row) == id else -1 for row, id in zip(numbers, ids, strict=True)
         ]

@@ -83,6 +83,7 @@ def _mapped(
 
 # --- safetensors ---------------------------------------------------------------------
 
+# numpy has no bfloat16: its bits are read as integers, and widened after reading.
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _INTEGERS = {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
@@ -104,6 +105,7 @@ class _Safetensors:
             if len(names) > _MAX_TENSORS:
                 raise ValueError(f"it holds {len(names):,} tensors")
             with path.open("rb") as stream:
+                # Read again, as the library does not say where in the file a tensor lies.
                 header_bytes = int.from_bytes(stream.read(8), "little")
                 self._header = json.loads(stream.read(header_bytes))
         except (OSError, SafetensorError, ValueError, RecursionError) as error:
@@ -177,7 +179,7 @@ class _Safetensors:
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
         dtype = _FLOATS[self._header[self._name]["dtype"]]
-        found = gather(self._mapped(self._name, dtype), rows)
+        values = gather(self._mapped(self._name, dtype), rows)
         if self._bfloat16:  # the upper half of a float32
-            return (found.astype(np.uint32) << 16).view(np.float32)
-        return found
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values

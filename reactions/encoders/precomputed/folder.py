@@ -47,7 +47,9 @@ def folder_of(uri: str | Path) -> Path:
         )
     try:
         folder = folder.resolve()
+        # A folder that may not be listed opens only here.
         os.scandir(folder).close()
+    # RuntimeError: links in a circle, on older versions of Python.
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise DataError(

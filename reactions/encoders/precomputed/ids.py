@@ -167,6 +167,7 @@ def _array(path: Path) -> NDArray[Any]:
             fix="write whole numbers or strings, one a row",
             path=str(path),
         )
+    # At most one side is not 1, which makes it n long whatever its shape.
     return np.memmap(path, dtype, "r", offset, (max(shape, default=1),))
 
 

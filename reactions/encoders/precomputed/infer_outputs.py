@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,10 +146,10 @@ def _facts(path: Path, table: EmbeddingFile) -> dict[str, Any]:
     if path.suffix != ".npy" or not beside.is_file():
         return {}
     try:
-        found = json.loads(read_text_file(beside, _MAX_FACTS_BYTES))
+        facts = json.loads(read_text_file(beside, _MAX_FACTS_BYTES))
     except (DataError, ValueError, RecursionError):  # whatever it is, infer did not write it
         return {}
-    return found if isinstance(found, dict) and found.get("format") == OWN_FORMAT else {}
+    return facts if isinstance(facts, dict) and facts.get("format") == OWN_FORMAT else {}
 
 
 # --- lines ---------------------------------------------------------------------------
@@ -162,6 +162,7 @@ _Groups = dict[Modality, tuple[NDArray[np.int64], list[str], int]]
 class _Group:
     """What ``_Groups`` holds, while lines are read."""
 
+    # Eight bytes a row, where a list of integers takes several times that.
     rows: array[int] = field(default_factory=lambda: array("q"))
     ids: list[str] = field(default_factory=list)
     n_numbered: int = 0
@@ -266,6 +267,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, int]]:
     place = 0
     try:
         with path.open("rb") as stream:
+            # A longer line is cut, so that it cannot fill the memory, and its parts are not JSON.
             while line := stream.readline(_MAX_LINE_BYTES):
                 yield line, place
                 place += len(line)
@@ -284,10 +286,12 @@ def _record(path: Path, line: bytes, row: int) -> dict[str, Any]:
 
 
 def _vector(path: Path, record: dict[str, Any], row: int) -> list[float]:
-    found = record.get("embedding")
-    if not isinstance(found, list) or not found or any(type(x) not in (int, float) for x in found):
+    vector = record.get("embedding")
+    # By their very type: to isinstance, JSON's true and false are integers.
+    is_numbers = isinstance(vector, list) and all(type(x) in (int, float) for x in vector)
+    if not vector or not is_numbers:
         raise _bad_line(path, row, "its 'embedding' is not a list of numbers")
-    return found
+    return cast("list[float]", vector)
 
 
 def _group(groups: dict[Modality, _Group], path: Path, record: dict[str, Any], row: int) -> None:

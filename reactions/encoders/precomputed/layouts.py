@@ -155,11 +155,11 @@ def all_ids(
     return ids, place
 
 
-def _refuse_unread_ids(folder: Path, modality: Modality, one: EmbeddingSet) -> None:
+def _refuse_unread_ids(folder: Path, modality: Modality, part: EmbeddingSet) -> None:
     sets = find_sets(folder)
     used = {path for other in sets.values() for path in other.paths}
     used |= {path for other in sets for path in sidecars(folder, other)}
-    unread = possible_ids(folder, modality, [*used, *one.paths])
+    unread = possible_ids(folder, modality, [*used, *part.paths])
     if unread:
         raise DataError(
             f"the {modality} embeddings in '{folder}' have no ids that are read",
@@ -174,7 +174,8 @@ def _refuse_unread_ids(folder: Path, modality: Modality, one: EmbeddingSet) -> N
 def unread(folder: Path) -> list[Path]:
     """Return the files of a folder that look like embeddings or lists, and are not read."""
     sets = find_sets(folder)
-    used = {path for one in sets.values() for path in one.paths}
+    used = {path for part in sets.values() for path in part.paths}
+    # infer describes its npy files in JSON beside them.
     used |= {path.with_suffix(".json") for path in used if path.suffix.lower() == ".npy"}
     used |= {path for modality in sets for path in sidecars(folder, modality)}
     return sorted(

@@ -32,7 +32,7 @@ acid aid android avoid bid covid fluid grid grids humid hybrid invalid kid kids 
 paid rapid rigid skid solid squid stupid valid vivid void
 """
 _NO_IDS = frozenset(_NO_ID_WORDS.split())
-"""Words that end as ``docid`` does, and are no ids."""
+"""Words that end as ``docid`` does, and do not mean ids."""
 
 _NAME_WORDS = re.compile(r"[A-Z]?[^\W\d_A-Z]+[0-9]*|[A-Z]+(?![^\W\d_A-Z])[0-9]*")
 

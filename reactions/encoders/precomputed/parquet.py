@@ -76,6 +76,7 @@ class Parquet:
         if n < 0 or n != int(self._group_starts[-1]) or (np.diff(self._group_starts) < 0).any():
             raise unreadable(path, f"it declares {n} rows, its groups {self._group_starts[-1]}")
         item_bytes = kind.value_type.bit_width // 8 if is_float else 8
+        # Values as well as pages: a dictionary can repeat a value for a few bits.
         declared_bytes = max(sizes.values * item_bytes, sizes.unpacked_bytes)
         check_unpacked(path, declared_bytes, "its column 'embedding' declares this much")
         row_bytes = max(1, sizes.values // max(1, n)) * item_bytes
@@ -92,6 +93,7 @@ class Parquet:
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
         """Return the given rows, in the given order."""
         out = np.empty((len(rows), self.shape[1]), self._batch.dtype)
+        # In the file's order, as it is only read forward.
         order = np.argsort(rows, kind="stable")
         done = 0
         while done < len(rows):
@@ -116,6 +118,7 @@ class Parquet:
                     row_groups=range(group, self._file.num_row_groups),
                     columns=[COLUMN],
                 )
+                # Emptied, not dropped: its width is the one that all batches must have.
                 self._start, self._batch = first, self._batch[:0]
             while row >= self._start + len(self._batch):
                 self._start += len(self._batch)
@@ -134,10 +137,10 @@ class Parquet:
         d = self._batch.shape[1] or max(0, int(widths[0]))
         if (widths != d).any():
             row = int(np.argmax(widths != d))
-            found = "null" if widths[row] < 0 else f"{widths[row]} wide, the first is {d} wide"
+            other = "null" if widths[row] < 0 else f"{widths[row]} wide, the first is {d} wide"
             raise DimensionMismatch(
                 f"ragged embeddings in '{self.path}'",
-                why=f"row {self._start + row} is {found}",
+                why=f"row {self._start + row} is {other}",
                 fix="write rows of one width",
                 path=str(self.path),
                 row=self._start + row,
@@ -181,8 +184,8 @@ def read_id_column(path: Path, modality: str, besides: tuple[str, ...] = ()) -> 
                         len(column) * (column.chunk(0).dictionary.nbytes // max(1, n_different)),
                         f"its column '{name}' repeats ids",
                     )
-            found: list[Any] = column.to_pylist()
-    return found
+            ids: list[Any] = column.to_pylist()
+    return ids
 
 
 def check_rows(path: Path, n: int) -> None:

@@ -116,8 +116,9 @@ def _sampled(table: EmbeddingFile) -> float:
 def _marks(raw: NDArray[Any]) -> NDArray[np.uint64]:
     """Return 64 bits of each row: among millions of rows no two different ones share them."""
     words = np.ascontiguousarray(raw).view(f"u{min(8, raw.dtype.itemsize)}").astype(np.uint64)
+    # A factor for each place. Odd ones lose no bits modulo 2**64; + 1 makes zeros count.
     factors = np.random.default_rng(0).integers(0, 1 << 64, words.shape[1], np.uint64)
     mixed = (words + np.uint64(1)) * (factors | np.uint64(1))
     mixed ^= mixed >> np.uint64(29)
-    found: NDArray[np.uint64] = (mixed * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
-    return found
+    marks: NDArray[np.uint64] = (mixed * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
+    return marks

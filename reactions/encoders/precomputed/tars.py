@@ -143,6 +143,7 @@ class TarEmbeddings:
         if dtype.kind != "f":
             raise self._bad(path, row, "it holds no floats")
         n = math.prod(shape)
+        # (d,), or (1, d) and the like.
         if n == 0 or n != shape[-1]:
             raise self._bad(path, row, f"its shape is {shape}, not one vector")
         return np.frombuffer(data, dtype, n, start)

@@ -78,6 +78,7 @@ def _clean(text: str) -> str:
         require_ftfy()
         from ftfy import fix_text
 
+        # Unescaped twice, as in OpenAI's code.
         text = html.unescape(html.unescape(fix_text(text)))
     return _SPACE.sub(" ", text).strip().lower()
 
@@ -125,6 +126,7 @@ def _vocabulary() -> _Vocabulary:
     letters = {b: chr(b) for b in printing} | {b: chr(256 + i) for i, b in enumerate(others)}
     lines = gzip.decompress(_MERGES.read_bytes()).decode("utf-8").splitlines()
     merges = [(first, second) for first, second in (line.split(" ") for line in lines)]
+    # A symbol's place in this list is its token id: the order is OpenAI's.
     symbols = [letters[b] for b in (*printing, *others)]
     symbols += [symbol + "</w>" for symbol in symbols]
     symbols += [first + second for first, second in merges]

@@ -123,6 +123,7 @@ class ImageTransform:
             return self.to
         if self.resize == "shortest":
             short, long = sorted((height, width))
+            # Cut, not rounded, as torchvision does.
             other = int(self.to[0] * long / short)
             return (other, self.to[0]) if width <= height else (self.to[0], other)
         pick = min if self.resize == "cover" else max

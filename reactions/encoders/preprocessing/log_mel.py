@@ -51,6 +51,7 @@ def log_mel(
     Returns:
         (n // hop + 1, mels) float32, >= -100.
     """
+    # Mirrored here, not by stft: a block must not be mirrored at ends that are not the sound's.
     padded = torch.from_numpy(np.pad(samples, fft // 2, mode="reflect"))
     window = torch.hann_window(fft)
     filters = torch.from_numpy(mel_filters(rate_hz, fft, mels, low_hz, high_hz, scale))
@@ -94,6 +95,7 @@ _BREAK_HZ, _HZ_PER_MEL, _LOG_STEP = 1000.0, 200.0 / 3.0, float(np.log(6.4)) / 27
 def _to_mel(hertz: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
     if scale == "htk":
         return 2595.0 * np.log10(1.0 + hertz / 700.0)
+    # np.where evaluates both branches: the maximum avoids the logarithm of 0.
     above = _BREAK_HZ / _HZ_PER_MEL + np.log(np.maximum(hertz, 1.0) / _BREAK_HZ) / _LOG_STEP
     return np.where(hertz < _BREAK_HZ, hertz / _HZ_PER_MEL, above)
 

@@ -231,6 +231,7 @@ def _pooled(features: Any) -> Tensor:
 
 
 def _loaded(kind: Any, repo: Repository) -> Any:
+    # So that transformers reads the very form that was hashed and checked.
     safe = repo.weights[0].suffix == ".safetensors"
     for path in repo.weights:
         refuse_code(path)

@@ -104,6 +104,7 @@ class Patches:
         """
 
         def at(scale: float) -> tuple[int, int]:
+            # -(-x // 1) rounds up.
             rows, columns = (
                 max(1, -int(-(side * scale / self.patch) // 1)) for side in (height, width)
             )
@@ -125,12 +126,14 @@ class Patches:
         size = (rows * self.patch, columns * self.patch)
         fitted = replace(self.transform, size=size, to=size).fit(pixels)
         shaped = fitted.reshape(3, rows, self.patch, columns, self.patch)
+        # (3, rows, patch, columns, patch) -> (rows * columns, patch * patch * 3)
         patches = shaped.transpose(1, 3, 2, 4, 0).reshape(rows * columns, -1)
         return np.ascontiguousarray(patches), np.array([rows, columns], np.int64)
 
     def normalise(self, patches: Tensor) -> Tensor:
         """Turn (n, m, patch * patch * 3) uint8 into float32 of the same shape."""
         n, m, width = patches.shape
+        # (n, m, patch * patch * 3) -> (n * m, 3, patch * patch, 1), and back
         pixels = patches.reshape(n * m, -1, 1, 3).permute(0, 3, 1, 2)
         return self.transform.normalise(pixels).permute(0, 2, 3, 1).reshape(n, m, width)
 

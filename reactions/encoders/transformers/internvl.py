@@ -247,6 +247,7 @@ def _flops(repo: Repository) -> tuple[tuple[Modality, float], ...]:
 def _model(repo: Repository, dtype: Any) -> Any:
     transformers = import_package("transformers", repo.uri, EXTRA)
     version = transformers.__version__
+    # Renamed between these versions: all of 4 know torch_dtype, all of 5 dtype.
     named = "dtype" if int(version.split(".")[0]) >= 5 else "torch_dtype"
     try:
         # The real code prints when flash attention is missing, but stdout is for data.
