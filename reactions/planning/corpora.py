@@ -37,6 +37,7 @@ class ReactionCorpora:
         """
         specs = [leaf.spec for leaf in leaves(space) if modality in leaf.modalities]
         folders = [spec for spec in specs if spec.adapter == "precomputed"]
+        # The ids in folders may be the corpus: other folders, another corpus.
         key = (modality, tuple(spec.source for spec in folders))
         if key not in self._opened:
             corpus = self._opened[key] = self._open(specs, folders, modality)

@@ -51,6 +51,7 @@ def estimate(plan: Plan, store: Store) -> Estimate:
     # The store's folder appears with the first result; disk_usage wants one that is there.
     while not folder.exists():
         folder = folder.parent
+    # Folders of embeddings take no operations; other spaces without any do not say how many.
     unknown = {
         step.space.name: None
         for step in pending

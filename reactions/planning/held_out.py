@@ -51,6 +51,7 @@ def plan_quality(
         for leaf in leaves(space):
             if modality in leaf.modalities:
                 held.setdefault(leaf.label, {})[modality] = encode(leaf, corpus, "held back")
+                # Of the training rows, as in the bundle: what is measured must not enter the mean.
                 means.setdefault(leaf.label, {})[modality] = mean(leaf, modality)
     pairs, reason = paired(corpora)
     return MeasureProduct(

@@ -251,6 +251,7 @@ class Planner:
     def mixture(self, fusion: Fusion, index: int) -> Mixture:
         """Plan the projectors that join one expert to its base."""
         if (fusion, index) not in self._mixtures:
+            # Joined to the base by itself: parallel experts are trained without each other.
             self._mixtures[fusion, index] = self._mixture(_pair(fusion, index))
         return self._mixtures[fusion, index]
 

@@ -116,6 +116,7 @@ def shared_cpu(workers: int) -> Iterator[int]:
     import torch
 
     before = torch.get_num_threads()
+    # With all threads for each worker there would be more of them than cores.
     share = max(1, before // workers)
     torch.set_num_threads(share)
     try:

@@ -142,6 +142,7 @@ class Dispatcher:
     def _store_warnings(self, mailbox: Mailbox) -> Iterator[None]:
         """Turn the store's warnings into events while a run lasts."""
         before = self._store.warn
+        # Workers use the store in threads of their own, and events belong to this one.
         self._store.warn = lambda text: mailbox.call(self._events, StoreWarning(text))
         try:
             yield

@@ -59,6 +59,7 @@ def _fault(step: Step, why: str) -> StepError:
 
 def _first_bad_row(rows: Rows) -> int | None:
     """Return the first row with a value that is not finite, reading block by block."""
+    # Only floats and complex numbers can be NaN or infinite.
     if np.dtype(rows.dtype).kind not in "fc":
         return None
     n, width = len(rows), int(np.prod(rows.shape[1:], dtype=np.int64))

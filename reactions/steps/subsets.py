@@ -38,6 +38,7 @@ def subsets(anchors: Sequence[Modality], choice: Subsets = "all") -> list[Anchor
     Source: Molecule-Space, section 4.1 (T, V, A, TV, TA, VA, TVA: seven projectors).
     """
     letters = list(LETTERS.values())
+    # The papers' modalities as in T, V, A; behind them (9) all others by name.
     ordered = sorted(anchors, key=lambda m: (letters.index(m) if m in letters else 9, m))
     if not isinstance(choice, str):
         _check_named(choice, ordered)

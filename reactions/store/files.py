@@ -96,6 +96,8 @@ def write_rows(path: Path, rows: Rows) -> tuple[int, str]:
     row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
     chunk = max(1, _CHUNK_BYTES // max(1, row_bytes))
     sha, size_bytes = hashlib.sha256(), 0
+    # The format of np.save, which would need the whole array in memory; here rows are read,
+    # written and hashed by chunks.
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header,

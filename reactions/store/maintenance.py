@@ -101,6 +101,7 @@ def entries(layout: StoreLayout) -> Iterator[EntryInfo]:
                 label=manifest.label,
                 size_bytes=manifest.size_bytes + stat.st_size,
                 created=datetime.fromisoformat(manifest.created),
+                # ``Store.lookup`` touches the manifest.
                 last_used=datetime.fromtimestamp(stat.st_mtime, UTC),
             )
 
@@ -219,6 +220,7 @@ def _debris(
     for path in children(layout.partial):
         key = path.name
         try:
+            # A folder's time changes when a shard is moved into it.
             idle_s = time.time() - path.stat().st_mtime
         except FileNotFoundError:  # its run has just finished it
             continue

@@ -171,6 +171,7 @@ def _text(value: JSON) -> str:
 
 
 def _length(value: JSON) -> int:
+    # Not isinstance: True is an int as well.
     if type(value) is not int or not 0 <= value < 1 << 62:
         raise TypeError(f"{value!r:.40} is not a length")
     return value
