@@ -39,6 +39,7 @@ def expand(pattern: str) -> list[str]:
             raise _too_many(pattern)
         pieces.append([f"{number:0{width}d}" for number in span])
     pieces.append([pattern[end:]])
+    # Counted first, for the names themselves may not fit in memory.
     n = 1
     for piece in pieces:
         n *= len(piece)

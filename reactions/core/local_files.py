@@ -81,6 +81,7 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
         with open(handle, "rb") as stream:  # noqa: PTH123
             state = os.fstat(handle)
             check_regular(path, state.st_mode)
+            # One byte beyond the limit: files in /proc have a size of 0, and others grow.
             data = b"" if state.st_size > limit_bytes else stream.read(limit_bytes + 1)
             size_bytes = max(state.st_size, len(data))
     except (FileNotFoundError, NotADirectoryError):

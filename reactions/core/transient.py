@@ -83,6 +83,7 @@ def look_at_all(
     Raises:
         TransientError: one of them cannot be looked at even alone, once all others are done.
     """
+    # list(): all others are done, and have let go of their memory, before one is tried alone.
     for thing, result in zip(
         things, list(pool.map(partial(_or_nothing, look), things)), strict=True
     ):

@@ -161,6 +161,7 @@ def leakage(
     Returns:
         One finding for each task that shares a text with the corpus.
     """
+    # The sets' captions are few and held; the corpus may have millions of rows and is streamed.
     owners: dict[str, dict[str, str]] = {}
     for task, captions in evaluated.items():
         for id, caption in captions:

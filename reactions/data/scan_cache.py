@@ -304,6 +304,7 @@ def _load(path: Path) -> NDArray[Any]:
 
 def _reference(array: NDArray[Any]) -> NDArray[Any] | Path:
     """Return what stands for an array in a pickle: the path of a file that is mapped whole."""
+    # A slice has the file's name, too, but its base is the array it was taken from.
     whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
     return Path(array.filename) if whole and array.filename else array  # type: ignore[attr-defined]
 

@@ -151,6 +151,7 @@ def _retrieval(scan: _Scan) -> RetrievalData:
     # What is damaged stays, to be counted; what lost its partner alone is only left out.
     lefts = scan.corpus(left, left_part, (paired_left | ~left_part.good) & unskipped)
     rights = scan.corpus(right, right_part, (paired_right | ~right_part.good) & unskipped[owners])
+    # (n,) where each left item stands among those that are kept.
     new_row = np.cumsum(paired_left) - 1
     return RetrievalData(
         left=lefts, right=rights, owner=new_row[owners[paired_right]], expected=len(left.ids)

@@ -279,6 +279,7 @@ def captioned(
         entry = media_index.get(item.names)
         if entry is None and item.video:
             entry = media_index.get_video(item.video)
+        # Never for YouTube ids: they may differ in case and punctuation alone.
         if entry is None and not item.video:
             entry = media_index.get_folded(item.names[0])
         if entry is not None:

@@ -73,6 +73,7 @@ def choose(settings: ReactionSettings, op: Op, n_rows: int) -> Training:
         batch_size = max(_LEAST_BATCH, 4 * round(_BATCH_PER_ROOT * n**0.5 / 4))
     epochs = said_epochs
     if epochs is None:
+        # As training counts them: an epoch leaves out the rows that fill no batch.
         steps = max(1, n_rows // min(batch_size, n_rows))
         epochs = max(PAPER_EPOCHS[op], math.ceil(LEAST_STEPS / steps))
     said = {

@@ -103,6 +103,7 @@ _ONE_OF_THREE = (
     'path = "captions.txt", a folder, "shards-{0000..0009}.tar", or a list of them',
 )
 _OF_TEXTS = [key for key in TextFiles.model_fields if key not in Files.model_fields]
+# Set afterwards: each kind of table has to know the keys of the others.
 World.ELSEWHERE = dict.fromkeys(
     [*TextFiles.model_fields, "manifest"], (" takes nothing beside world", "remove the rest")
 )

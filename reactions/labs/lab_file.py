@@ -215,6 +215,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
 def _settings(file: LabFile, base: Lab | None, path: Path) -> ReactionSettings:
     settings = base.settings if base else ReactionSettings()
     try:
+        # Only what the file says itself: the rest is as in the lab that it extends.
         return replace(settings, **file.reaction.model_dump(exclude_unset=True))
     except UsageError as error:
         raise UsageError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None

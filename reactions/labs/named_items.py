@@ -57,6 +57,7 @@ def named_items(lab: Lab, modality: Modality, folders: Sequence[SpaceSpec]) -> I
     for spec in folders:
         absent.update(dict.fromkeys(_absent(spec, modality, ids), spec.name))
     share = max(source.max_bad for source in lab.corpora[modality].sources)
+    # Floats: 0.29 * 100 is less than 29.
     if len(absent) > share * len(ids) + 1e-6:
         raise _without_rows(
             name,

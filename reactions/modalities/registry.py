@@ -181,6 +181,7 @@ def check(name: Name, source: Source, depth: CheckDepth = "header") -> str:
     except MemoryError as error:
         raise run_again(place(source), error) from error
     except MediaError as error:
+        # Libraries report a full memory or a failing disk by errors of their own.
         if is_transient(error.__cause__):
             raise run_again(place(source), error.__cause__ or error) from error
         return error.why or error.what

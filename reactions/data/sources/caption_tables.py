@@ -163,6 +163,7 @@ def _other_column(column: str, header: Sequence[str], named: bool) -> str:
 
 def caption_column(header: Sequence[str]) -> int | None:
     """Return the column whose name is a usual one for captions, the likeliest; None without."""
+    # Reversed, so that the first of several equal names counts.
     known = {name.casefold(): i for i, name in reversed(list(enumerate(header)))}
     return next((known[name] for name in COLUMNS if name in known), None)
 

@@ -320,6 +320,7 @@ def _part(
 ) -> CorpusPart:
     inline = get(modality).inline
     wild = any(c in path for c in "*?[") or expand(path) != [path]
+    # A folder may have brackets or braces in its name: what is there comes before the pattern.
     if (not wild or (not is_url(path) and is_dir(Path(path)))) and is_folder(path):
         if inline:
             raise no_items(

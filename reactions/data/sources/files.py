@@ -164,6 +164,7 @@ def _signature(files: Iterable[tuple[str, Entry | None]]) -> str:
         elif entry.stamp:
             sha.update(f"{id}\0{entry.url}\0{entry.stamp}\n".encode("utf-8", "surrogatepass"))
         else:
+            # This file may still change unnoticed: the table as a whole must not be kept.
             return ""
     return sha.hexdigest()
 

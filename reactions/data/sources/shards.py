@@ -181,6 +181,7 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
         rest = _file_called(sample, member)
         return (rest, "") if rest else ("", why)
     fitting = [rest for rest in sample.files if modality_of(f"x.{rest}") == modality]
+    # KEY.jpg comes before KEY.left.jpg.
     plain = [rest for rest in fitting if "." not in rest]
     chosen = plain if len(plain) == 1 else fitting
     if len(chosen) == 1:

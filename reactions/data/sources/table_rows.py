@@ -60,6 +60,7 @@ def read_table_rows(file: Entry, source: Source, remarks: list[str]) -> Iterator
         except TransientError:
             raise
         except MolspaceError as error:
+            # The readers are those of captions, and say so; here only their reason fits.
             if not error.what.startswith("cannot read captions from"):
                 raise
             raise _unusable(file, error.why, error.fix) from error

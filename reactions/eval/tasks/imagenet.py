@@ -181,6 +181,7 @@ def _add(published: PublishedSet, path: Path, truth: dict[str, str], name: str, 
 
 def _numbered(published: PublishedSet, path: Path) -> dict[int, str]:
     """Return the devkit's own numbers of the classes."""
+    # _NAMES[3:6]: where map_clsloc.txt may lie.
     places = (path.with_name("map_clsloc.txt"), *(published.folder / name for name in _NAMES[3:6]))
     numbers = next((place for place in places if place.is_file()), None)
     if numbers is None:

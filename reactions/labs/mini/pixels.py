@@ -163,6 +163,7 @@ def _fields() -> NDArray[np.bool_]:
     """
     candidates, knots, cell_size = 400, 5, _FINE // 4
     counter = np.arange(candidates * 2 * knots * knots, dtype=np.uint64)
+    # 16 bits: -32768 to 32767.
     coarse = (bits(key_of("glyph"), counter) >> np.uint64(48)).astype(np.int64) - 32768
     coarse = coarse.reshape(candidates, 2, knots, knots)
     step = np.arange(_FINE)

@@ -151,11 +151,13 @@ def _notes() -> NDArray[np.int16]:
             tone = tone // 1000  # at most 6 x 2^12
             tone = tone * (4096 - noise_share[:, None]) >> 12
             tone += (noise[noise_colour, variant, :_NOTE] * noise_share[:, None]) >> 10
+            # 1 - depth (1 + sin) / 2.
             warble = 4096 - (warble_depth[:, None] * (4096 + _wave(warble_rate)) >> 13)
             tone = tone * warble >> 12
             rise = np.minimum(4096, (time[None, :] << 12) // attack[:, None])
             for tempo in range(N_TEMPOS):
                 fall_time = ring * _LENGTH_PERMILLE[tempo] // 1000
+                # exp(-time / fall_time), which the table has in steps of 1/256.
                 fall = _decay()[np.minimum(2047, time[None, :] * 256 // fall_time[:, None])]
                 note = ((tone * rise) >> 12) * fall >> 12
                 out[:, pitch, tempo, variant] = np.clip(note, -32767, 32767)
@@ -166,6 +168,7 @@ def _notes() -> NDArray[np.int16]:
 def _noise_colours() -> NDArray[np.int64]:
     """Return noises: (3, 3, _NOTE) low, flat and high, of three variants, about 2^12 high."""
     counter = np.arange(3 * (_NOTE + 64), dtype=np.uint64)
+    # 13 bits: -4096 to 4095.
     white = (bits(key_of("noise"), counter) >> np.uint64(51)).astype(np.int64) - 4096
     white = white.reshape(3, _NOTE + 64)
     total = np.cumsum(white, axis=1)
@@ -181,6 +184,7 @@ def _loops() -> NDArray[np.int16]:
     n = _LOOP + SAMPLES
     time = np.arange(n, dtype=np.int64)
     counter = np.arange(n + 64, dtype=np.uint64)
+    # 13 bits: -4096 to 4095.
     white = (bits(key_of("ambience"), counter) >> np.uint64(51)).astype(np.int64) - 4096
     total = np.cumsum(white)
 

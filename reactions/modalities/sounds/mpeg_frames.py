@@ -245,6 +245,7 @@ def _frame(data: bytes, place: int) -> tuple[_Kind, int] | None:
 
 
 def _is_sync(data: bytes, place: int) -> bool:
+    # A frame's header begins with eleven set bits.
     return place + 2 <= len(data) and data[place] == 0xFF and data[place + 1] & 0xE0 == 0xE0
 
 
