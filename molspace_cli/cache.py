@@ -189,6 +189,7 @@ def _refuse_endless(option: str, value: float | None) -> None:
     """Refuse a number that is infinite or NaN."""
     from reactions.core.errors import UsageError
 
+    # Python, and so typer, reads 'inf' and 'nan' as numbers.
     if value is not None and not math.isfinite(value):
         raise UsageError(f"{option}: '{value}' is not a number that can be used", fix=f"{option} 5")
 

@@ -90,6 +90,7 @@ def downloads(*, quiet: bool = False) -> Callable[[str, int, int], None]:
     def moving(what: str, done: int, total: int) -> None:
         share = f"{100 * done // total} % of {human_bytes(total)}" if total else human_bytes(done)
         ends = bool(total) and done >= total
+        # The blanks cover the end of a line that was longer.
         _write(f"\r{printable_cell(what)}: {share}   ", end="\n" if ends else "")
 
     def on_progress(what: str, done: int, total: int) -> None:

@@ -213,6 +213,7 @@ def _by_expert(
 ) -> Mapping[str, Factors]:
     if given is None:
         return {}
+    # A mapping is by expert where all its keys are experts' names, else by modality.
     if isinstance(given, Mapping) and given and all(key in names for key in given):
         return dict(given)
     return {"": given}  # type: ignore[dict-item]  # one for all experts

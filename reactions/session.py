@@ -138,6 +138,7 @@ class Session:
         (assembled,) = plan.targets
         name = plan.checked.name or product_name(plan.checked.space)
         directory = out or default_directory(name, assembled.key)
+        # The default directory is named after the plan's key: a bundle there is this reaction's.
         bundle = None if out else existing_bundle(directory)
         if bundle is None:
             check_place(directory)  # now, not after minutes of training

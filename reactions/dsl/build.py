@@ -95,7 +95,7 @@ class _Builder:
             else:
                 (joining,) = stages_of(members)
                 stages = joined(stages, joining, opens=_is(operator, "BAR"))
-        if clash:
+        if clash:  # raised only now, as the fix shows the whole product
             span, reaction = clash
             raise self.source.error(
                 f"'&' around {type(reaction).__name__}",

@@ -40,6 +40,7 @@ _REVISION = re.compile(r"\w[\w./-]*")
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+).*")
 _SHOWN = 3
 _WEIGHTS = (".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors")
+# re.S: a file's name may have line breaks, and must not pass because of them.
 _CODE = re.compile(r".*\.(py|pyc|so|dll|dylib|pkl|pickle|joblib|npz|bin|ckpt|pt|pth)", re.I | re.S)
 """Files that can run, or whose readers run what they hold: a bundle never comes with them."""
 
@@ -214,6 +215,7 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
     snapshot, names, commit = _download(repo, revision)
     with _staging(out.parent if out is not None else None) as folder:
         for name in names:
+            # Copied: a snapshot's files are mostly links into the hub's cache.
             shutil.copyfile(snapshot / name, folder / name)
         digest_ = load_bundle(folder).digest
         directory = out or default_directory(repo.rpartition("/")[2], digest_)

@@ -1,6 +1,6 @@
 """Which licence of several binds most.
 
-A guide for people, read off the names of the licences; no legal advice.
+A guide for people, read off the names of the licences; not legal advice.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _FREE = {"afl", "apache", "artistic", "bsd", "bsl", "by", "cc0", "isc", "mit", "
 
 def is_non_commercial(licence: str) -> bool:
     """Return whether a licence's name says that commercial use is not allowed."""
+    # "nc" as a word of its own: "licence" holds it, too.
     return bool(re.search(r"non.?commercial|(?<![a-z])nc(?![a-z])|research.only", licence.lower()))
 
 

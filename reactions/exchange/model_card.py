@@ -198,6 +198,7 @@ def _cell(value: object) -> str:
 
 
 def _fenced(text: str, language: str = "") -> str:
+    # As many backticks within the text would close the fence.
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
@@ -209,6 +210,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _yaml(text: str) -> str:
     """Return a YAML scalar that reads back as this very string."""
+    # YAML 1.1 reads these as booleans or null.
     words = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
     if _PLAIN.fullmatch(text) and text not in words:
         return text

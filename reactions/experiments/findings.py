@@ -321,6 +321,7 @@ def judge(contrast: Comparison, strata: Strata, n_seeds: int) -> Verdict:
     per_seed = np.reshape([d.mean() for d in differences], (n_seeds, -1)).mean(axis=1)
     over_seeds = student_interval(per_seed)
     interval = max(over_items, over_seeds, key=lambda x: x.high - x.low)
+    # The low end decides: a claim has to hold for the whole interval.
     holds = {
         "beats": interval.low > 0,
         "lifts a lot": interval.low > A_LOT,

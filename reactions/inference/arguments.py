@@ -84,6 +84,7 @@ def file_of_lines(text: str, base: Path) -> Path | str:
         if path.is_dir():
             hint = "manifest.jsonl" if (path / "manifest.jsonl").is_file() else "*"
             return f"it is a folder; give its files: {path / hint}"
+        # A pipe, as of <(command), has no name that could say what it holds.
         if path.is_fifo() or (suffix in MANIFEST_SUFFIXES and path.is_file()):
             return path
         # Embedding the name of a file as a text would hide a mistake.

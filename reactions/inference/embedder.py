@@ -235,7 +235,7 @@ class Embedder:
             MediaError: the item cannot be decoded; ``fields["id"]`` names it.
         """
         towers = self._towers(modality)
-        if not isinstance(item.value, ENCODED):
+        if not isinstance(item.value, ENCODED):  # nothing to decode, so nothing to share
             return tuple([tower.preprocess(item) for tower in towers])
         with decode_once():
             return tuple([tower.preprocess(item) for tower in towers])

@@ -194,6 +194,7 @@ def part_file(position: int) -> str:
 
 def is_part_file(name: str) -> bool:
     """Return whether a file is named as a bundle's part."""
+    # No leading zeros: each position has one name.
     return re.fullmatch(r"part-(0|[1-9][0-9]{0,2})\.safetensors", name) is not None
 
 

@@ -53,6 +53,7 @@ def read_record(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
     """
     try:
+        # Bounded in size and depth before anything walks it: it may come from anyone.
         record = json.loads(read_small_file(path, MAX_RECORD_BYTES))
         _check_depth(record)
         version = record["format"]
