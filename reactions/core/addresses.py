@@ -20,7 +20,7 @@ class Entry:
         name: relative to the folder it was found in; its last part otherwise.
         url: absolute path or URL.
         size_bytes: its size.
-        stamp: changes when the file changes; "" where nothing tells.
+        stamp: changes when the file changes; "" where that cannot be known.
     """
 
     name: str

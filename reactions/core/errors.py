@@ -43,7 +43,7 @@ class MolspaceError(Exception):
         return [self.what, *self._remarks()]
 
     def _remarks(self) -> list[str]:
-        """Return where was searched (field ``looked_in``, a list), why, and the fix."""
+        """Return where we looked (field ``looked_in``, a list), why, and the fix."""
         looked_in = ", ".join(self.fields.get("looked_in", ()))
         remarks = {"looked in": looked_in, "why": self.why, "fix": self.fix}
         return [f"  {label}: {text}" for label, text in remarks.items() if text]
@@ -108,6 +108,7 @@ class LanguageError(UsageError):
         offset = self.column - start
         width = max(1, min(self.width, max(1, len(source) - offset)))
         head = f"{self.what} ({self.origin})" if self.origin else self.what
+        # Tabs stay tabs, so that the caret stands under its character however wide they are.
         indent = "".join("\t" if c == "\t" else " " for c in source[:offset])
         return [head, f"  {source}", f"  {indent}{'^' * width}", *self._remarks()]
 

@@ -30,7 +30,7 @@ def expand_user(text: str | os.PathLike[str]) -> Path:
     except RuntimeError:
         raise UsageError(
             f"cannot tell where '{text}' is",
-            why="this machine knows no home folder of that name",
+            why="no user of this machine has that name",
             fix="give the whole path; a name that begins with ~ is written ./~NAME",
             path=os.fspath(text),
         ) from None

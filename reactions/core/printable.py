@@ -54,5 +54,6 @@ def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x10000:
         return f"\\u{code:04x}"
+    # JSON's escapes have 16 bits: beyond them, a pair of surrogates.
     code -= 0x10000
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"

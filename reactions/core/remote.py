@@ -95,7 +95,7 @@ def stamp(info: Mapping[str, Any]) -> str:
     """Return what changes when the object changes: its size and its checksum, or a date.
 
     Returns:
-        "" where the file system tells nothing of the kind.
+        "" where the file system gives none of these.
     """
     for key in _STAMPS:
         if info.get(key):

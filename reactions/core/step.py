@@ -286,6 +286,7 @@ class Step(ABC):
 
 def _inputs(step: Step) -> Iterator[tuple[str, Step]]:
     for entry in fields(step):
+        # ``inputs``, ``preimage`` and ``key`` are made of the others.
         if not entry.init:
             continue
         if "inputs" in entry.metadata:

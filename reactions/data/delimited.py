@@ -125,6 +125,7 @@ def _quoted(
     lines: Iterable[tuple[int, bytes]], dialect: Dialect, n_fields: int
 ) -> Iterator[DelimitedRow]:
     feed = _Feed(lines)
+    # strict: what follows a closing quote is an error; by default it is joined to the field.
     reader = csv.reader(
         feed, delimiter=dialect.delimiter, strict=True, skipinitialspace=dialect.skip_space
     )

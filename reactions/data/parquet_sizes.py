@@ -114,6 +114,7 @@ def page_sizes(stream: BinaryIO, start: int, size_bytes: int) -> Iterator[int]:
 def _footer(stream: BinaryIO, size_bytes: int) -> dict[int, Any]:
     if size_bytes < 12:
         raise ValueError("it is cut short")
+    # A file ends with the length of its footer, 4 bytes, and the magic it began with.
     stream.seek(-8, 2)
     n_bytes, magic = struct.unpack("<I4s", stream.read(8))
     if magic != _MAGIC or not 0 < n_bytes <= size_bytes - 12:

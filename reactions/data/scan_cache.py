@@ -145,6 +145,7 @@ class TableCache:
         """Return the table of this name if it has this signature; "" never matches."""
         if self.folder is None or not signature:
             return None
+        # Half a signature keeps names short; all of it is in the record, and compared there.
         path = self.folder / f"{name}-{signature[:32]}"
         table = _read(path, signature)
         if table is not None:

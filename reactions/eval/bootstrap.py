@@ -182,6 +182,7 @@ def recall_by_item(
     backward = np.asarray(rank_backward).ravel() <= k
     n, m = len(backward), len(forward)
     hits = np.bincount(np.asarray(owner).ravel(), weights=forward, minlength=n)  # (n,)
+    # n / m, so that the mean over left items is the share of right ones that are hits.
     contributions: NDArray[np.float64] = (hits * (n / m) + backward) / 2
     return contributions
 

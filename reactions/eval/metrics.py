@@ -196,6 +196,7 @@ def _tile_rows(width: int) -> int:
 
 
 def _tile(rows: Rows, start: int, step: int) -> NDArray[np.float32]:
+    # Rows may be stored as float16; products are taken in float32.
     return np.asarray(rows[start : min(start + step, len(rows))], dtype=np.float32)
 
 

@@ -55,6 +55,7 @@ def class_embeddings(prompts: Rows, n_templates: int) -> NDArray[np.float32]:
     n = len(prompts)
     if n_templates < 1 or n % n_templates:
         raise DimensionMismatch(f"{n} prompt embeddings do not fit {n_templates} templates")
+    # Rows that were stored as float16 have unit norm only to about 1e-4.
     rows = _unit(np.asarray(prompts[0:n], dtype=np.float32), "prompt")
     means = rows.reshape(n // n_templates, n_templates, -1).mean(axis=1)  # (c, d)
     return _unit(means, "class")

@@ -145,6 +145,7 @@ def score(
                 task=task.name,
                 name=name,
             )
+        # No score is greater than NaN: a query that holds it would come first, and count as a hit.
         _check_finite(task, name, rows)
     if isinstance(data, RetrievalData):
         return _retrieval(task, data, embeddings["left"], embeddings["right"], ties)

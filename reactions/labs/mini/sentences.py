@@ -216,6 +216,7 @@ def _draws(scenes: Scenes, style: Style, variant: int) -> dict[str, NDArray[np.i
     names += [f"{what}-{slot}" for slot in _SLOTS for what in ("omit", "word", "mistake", "wrong")]
     key = key_of("caption", sense=style.sense, variant=variant)
     return {
+        # 31 bits, which are never negative as int64.
         name: (bits(key ^ key_of(name), scenes.identity) >> np.uint64(33)).astype(np.int64)
         for name in names
     }
