@@ -145,12 +145,13 @@ class Partial:
         """
         if self.missing():
             raise Incomplete
+        finished = self.finished  # once: it is read from the disk, where others may add to it
         try:
-            shards = [(start, self._read(start, stop)) for start, stop in self.finished]
+            shards = [(start, self._read(start, stop)) for start, stop in finished]
             first = shards[0][1]
         except (FileNotFoundError, IndexError, ValueError) as error:
             raise Incomplete from error
-        for (start, stop), (_, manifest) in zip(self.finished, shards, strict=True):
+        for (start, stop), (_, manifest) in zip(finished, shards, strict=True):
             self._refuse_difference(first, manifest, start, stop)
         arrays: dict[str, ArrayRecord] = {}
         for number, (name, record) in enumerate(sorted(first.arrays.items())):
