@@ -122,6 +122,7 @@ def schemes() -> list[str]:
     """Return the schemes of the URIs that packages understand; those that can be imported."""
     names = {point.name for point in plugins(URIS_GROUP)}
     for name in space_adapters():
+        # A package that cannot be imported must not hide the schemes of the others.
         with suppress(MissingError, UsageError):
             if name not in names and adapter_for_uris(name) is not None:
                 names.add(name)

@@ -324,6 +324,7 @@ def features(sound: Any) -> NDArray[np.float32]:
         pad_mode="reflect",
         return_complex=True,
     )
+    # The small numbers here and below are those of the package.
     loudness = (spectrum.real.square() + spectrum.imag.square() + 1e-7).log()
     spread, mean = torch.std_mean(loudness)
     if float(spread) < 1e-5:

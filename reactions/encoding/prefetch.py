@@ -187,6 +187,7 @@ class _Passage:
         limit_s = max(self._n, _TRIES) * self._turnstile.brief_s
         took_s = max(core_s - self._began[0], (clock_s - self._began[1]) / _WAITING)
         if took_s > limit_s:
+            # Opened before the lock is released, so that those who wait for it pass at once.
             self._turnstile.is_open = True
             self._release()
         self._n += 1

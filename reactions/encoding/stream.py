@@ -246,6 +246,7 @@ class Stream:
         for entry in entries:
             by_modality.setdefault(entry.item.modality, []).append(entry)
         for modality, own in by_modality.items():
+            # Longest first: a number that fits into memory once also fits for the shorter texts.
             own.sort(key=n_tokens, reverse=True)  # stable: others keep their order
             first = 0
             while first < len(own):

@@ -112,7 +112,8 @@ class NamedWeights(dict[str, Path]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a space's path, and note that it was asked for."""
-        if name not in self:  # which notes it, too
+        # dict's own get calls neither __getitem__ nor __contains__.
+        if name not in self:
             return default
         return super().get(name)
 

@@ -79,6 +79,7 @@ class ESResNeXt(nn.Module):
         real, imaginary = kernels if kernels.numel() else self._wavelets()
         power = (frames @ real.T).square() + (frames @ imaginary.T).square()
         height = _ROWS // _BANDS  # the two rows at the top are left over
+        # (n, frames, 1025) -> (n, 3, 341, frames)
         bands = power.transpose(1, 2)[:, : _BANDS * height]
         bands = bands.reshape(len(samples), _BANDS, height, -1)
         # Exactly zero only for digital silence.

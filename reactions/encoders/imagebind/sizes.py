@@ -109,6 +109,7 @@ FORMS: Mapping[Modality, Form] = {
 def flops(modality: Modality, sizes: ImageBindSizes = HUGE) -> float:
     """Return about how many floating-point operations one item takes, for estimates."""
     size = sizes.towers[modality]
+    # The class token, and the patches.
     tokens = _TEXT_TOKENS if modality == "text" else 1 + FORMS[modality].patches
     once = transformer_flops(layers=size.depth, width=size.width, tokens=tokens)
     return once * (CLIPS if modality == "audio" else 1)

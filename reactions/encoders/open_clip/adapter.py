@@ -278,6 +278,7 @@ def _network(open_clip: Any, model: OpenClipModel, space: str, locator: WeightLo
         text["hf_model_name"] = str(snapshot)
     else:
         del text["hf_model_pretrained"]
+    # The class that open_clip's create_model would choose.
     if "multimodal_cfg" in config:
         kind = open_clip.CoCa
     elif model.config.get("custom_text") or "hf_model_name" in text:

@@ -231,6 +231,7 @@ class _Lines:
     """
 
     def __init__(self, path: Path, places: NDArray[np.int64], d: int, groups: _Groups) -> None:
+        # Taken so that what _embedded returns can be passed on whole.
         del groups
         self.path = path
         self.shape = shape_of(path, (len(places), d), "float32", True)

@@ -46,6 +46,7 @@ from reactions.encoders.precomputed.tars import tar_sets
 
 _METADATA = "metadata"
 _NUMBER = re.compile(r"(\d+)$")
+# image_3, or image-00003-of-00010.
 _PART = re.compile(r"(?P<stem>.*?)[-_.](?P<number>\d+)(?:[-_.]of[-_.](?P<count>\d+))?")
 _EMBEDDED = (
     *(*SUFFIXES, ".npz", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".hdf5", ".arrow", ".feather"),

@@ -34,11 +34,12 @@ paid rapid rigid skid solid squid stupid valid vivid void
 _NO_IDS = frozenset(_NO_ID_WORDS.split())
 """Words that end as ``docid`` does, and do not mean ids."""
 
+# imdbId is imdb and Id, HTMLId is HTML and Id; digits belong to the word before: sha256.
 _NAME_WORDS = re.compile(r"[A-Z]?[^\W\d_A-Z]+[0-9]*|[A-Z]+(?![^\W\d_A-Z])[0-9]*")
 
 
 def looks_like_ids(name: str) -> bool:
-    """Tell whether a column or tensor may hold ids by its name: ``docid``, ``imdbId``, ``sha256``.
+    """Return whether a column or tensor may hold ids, by name: ``docid``, ``imdbId``, ``sha256``.
 
     Args:
         name: in any style of writing names.
@@ -82,6 +83,7 @@ def id_name(names: Sequence[str], modality: Modality, where: str) -> str:
     for name in names:
         folded.setdefault(name.casefold(), name)
     own = [f"{modality}{end}" for end in ("_id", "_ids", "_key", "_keys")] if modality else []
+    # Plain 'id' and 'ids', the first two, count before 'image_id' and the like.
     for name in (*NAMES[:2], *own, *NAMES[2:]):
         if name in folded:
             return folded[name]

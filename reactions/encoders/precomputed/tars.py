@@ -188,6 +188,7 @@ def tar_sets(folder: Path) -> list[tuple[Modality, _Tars]]:
     """
     groups: dict[tuple[Modality, bool], list[Path]] = {}
     for path in sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")]):
+        # image/0000.tar and image-0000.tar are both of images.
         own = path.parent.name if path.parent != folder else re.split(r"[-_.\d]", path.stem)[0]
         inside = _named_inside(path)
         for modality in inside or [modality_of(own)]:

@@ -131,9 +131,11 @@ class ImageTransform:
         return max(1, round(height / ratio)), max(1, round(width / ratio))
 
     def _cropped(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        missing = [max(0, want - have) for want, have in zip(self.size, pixels.shape, strict=False)]
-        if any(missing):
-            margins = [(n // 2, n - n // 2) for n in missing]
+        # Not strict: colours, where there are any, are left out.
+        lacking = [max(0, n - side) for n, side in zip(self.size, pixels.shape, strict=False)]
+        if any(lacking):
+            # The larger half of an odd margin goes below or to the right, as in torchvision.
+            margins = [(n // 2, n - n // 2) for n in lacking]
             margins += [(0, 0)] * (pixels.ndim - 2)
             pixels = np.pad(pixels, margins, constant_values=self.fill)
         (height, width), spare = self.size, np.subtract(pixels.shape[:2], self.size) / 2

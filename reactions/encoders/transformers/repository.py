@@ -83,6 +83,7 @@ class Repository:
         """Return a whole number above 0 of a tower's configuration ("" for the top)."""
         value = (self.part(part) if part else self.config).get(key)
         value = default if value is None else value
+        # Not isinstance, by which true is a number.
         if type(value) is not int or value < 1:
             raise self.damaged(f"{part + '.' if part else ''}{key} is {value!r}")
         return value
@@ -187,6 +188,7 @@ def find(request: SpaceRequest) -> Repository:
                 why="it should hold the files of a repository: config.json and what goes with it",
                 path=str(folder),
             )
+        # Resolved: .. is called like the folder that it leads to.
         return _read(request, str(folder), name or folder.resolve().name, folder)
     repo, revision = split_repo(rest)
     name = name or repo.rpartition("/")[2]
@@ -234,6 +236,7 @@ class RepositoryAdapter(Adapter[Repository]):
 
     def require(self, spec: SpaceSpec, files: Repository) -> None:
         """Check that all weights are here."""
+        # Looking for them raises where one is missing.
         _ = files.weights
 
     def precision_of(self, repo: Repository) -> str:
