@@ -308,7 +308,7 @@ def by_shape(network: nn.Module, inputs: Sequence[NDArray[np.float32]], device: 
         for rows in groups.values()
     ]
     order = torch.tensor([i for rows in groups.values() for i in rows])
-    # Sorting a permutation gives its inverse: rows return to the order of the inputs.
+    # argsort of a permutation is its inverse: rows return to the order of the inputs.
     return torch.cat(outputs)[torch.argsort(order).to(device)]
 
 

@@ -132,7 +132,7 @@ class AudioClipAdapter(CheckpointAdapter):
             tokenize,
             clip.encode_text,
             device=device,
-            # open_clip adds its positions to texts of full length only.
+            # open_clip's CLIP adds the positions of all 77 tokens, which fits no shorter text.
             length=CONTEXT,
             parts=parts_of(clip, but=("visual", "logit")),
         )

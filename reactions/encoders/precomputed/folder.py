@@ -47,7 +47,7 @@ def folder_of(uri: str | Path) -> Path:
         )
     try:
         folder = folder.resolve()
-        # A folder that may not be listed opens only here.
+        # Only listing it shows whether it may be listed.
         os.scandir(folder).close()
     # RuntimeError: links in a circle, on older versions of Python.
     except (OSError, RuntimeError) as error:

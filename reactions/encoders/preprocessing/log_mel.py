@@ -69,6 +69,7 @@ def _decibels(part: Tensor, window: Tensor, filters: Tensor, hop: int) -> Tensor
         part, len(window), hop, window=window, center=False, return_complex=True
     )  # (fft / 2 + 1, frames)
     power = spectrum.real.square() + spectrum.imag.square()
+    # (fft / 2 + 1, frames) -> (frames, mels)
     return (power.T @ filters).clamp_min_(_FLOOR).log10_().mul_(10.0)
 
 
