@@ -57,7 +57,7 @@ def test_training_leaves_the_callers_random_state_alone(tmp_path):
 
 
 def test_it_learns():
-    scenes = training.Stream("learn").scenes(0, 64)
+    scenes = training.SceneStream("learn").scenes(0, 64)
     recipe = TINY["three"]
     losses = []
     for epochs in (1, 15):
@@ -69,7 +69,7 @@ def test_it_learns():
 
 
 def test_frozen_side_does_not_move():
-    scenes = training.Stream("frozen").scenes(0, 32)
+    scenes = training.SceneStream("frozen").scenes(0, 32)
     torch.manual_seed(0)
     towers = Towers(8, TINY["three"].shape)
     before = {k: v.clone() for k, v in towers.state_dict().items()}
@@ -101,7 +101,7 @@ def test_recipes_are_the_four_stand_ins():
 def test_no_space_sees_evaluation_scenes(name):
     recipe = training.RECIPES[name]
     streams = {
-        training.Stream(f"train-{name}-{i}", 0, recipe.musical_percent)
+        training.SceneStream(f"train-{name}-{i}", 0, recipe.musical_percent)
         for i in range(len(recipe.stages))
     }
     assert all(stream.split.startswith("train-") for stream in streams)
