@@ -323,7 +323,7 @@ def test_out_is_the_bundle_or_holds_them_all(published, lab, tmp_path):
     assert made.bundle.path == tmp_path / "one"
     made = import_freebind(published, lab, out=tmp_path / "all")
     assert [entry.bundle.path.name for entry in made] == ["IB_PP", "InternVL_IB", "InternVL_IB_PP"]
-    with pytest.raises(BundleError, match="something else"):
+    with pytest.raises(BundleError, match="something other than a bundle"):
         import_freebind(published, lab, name="IB_PP", out=published)
     shutil.rmtree(tmp_path / "all" / "IB_PP")
     (tmp_path / "all" / "InternVL_IB_PP" / "notes").write_text("mine")
