@@ -301,9 +301,9 @@ def measure(kind: str, stage: int, device: str, limit_s: float) -> list[Measured
             return collect(scaled(scale), stage, scale, device)
 
     else:
-        one = scaled(1.0, epochs=1).of(kind, stage)[-1]
+        projector = scaled(1.0, epochs=1).of(kind, stage)[-1]
         # Where training runs on the host, its rows may be held in float32 as well.
-        largest, power, copies = one.cost.flops, 1, 1 if device.startswith("cuda") else 3
+        largest, power, copies = projector.cost.flops, 1, 1 if device.startswith("cuda") else 3
         least = 2 * BATCH_ROWS / sum(PAPER_ROWS.values())  # two full batches
 
         def run_part(scale: float) -> Measured:
