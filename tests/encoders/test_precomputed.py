@@ -38,7 +38,7 @@ def test_without_ids_items_are_row_numbers(tmp_path: Path, suffix: str) -> None:
     assert embed(tmp_path, "text", []).shape == (0, DIM)
     corpus = corpora.corpus(resolve(tmp_path), "text")
     assert [item.id for item in corpus.items(0, N)] == [str(row) for row in range(N)]
-    for bad in ("7", "-1", "01", "+1", "row", "\u00b2", "\u0663"):
+    for bad in ("7", "-1", "01", "+1", "row", "\u00b2", "\u0663", "9" * 5000):
         with pytest.raises(DataError, match="items are 0 to 6"):
             embed(tmp_path, "text", ["0", bad])
 

@@ -181,7 +181,10 @@ def _rows(
 ) -> NDArray[np.int64]:
     n = table.shape[0]
     if row_of is None:
-        numbers = [int(id) if id.isascii() and id.isdigit() else -1 for id in ids]
+        digits = len(str(n))  # Python refuses to read numbers of thousands of digits
+        numbers = [
+            int(id) if id.isascii() and id.isdigit() and len(id) <= digits else -1 for id in ids
+        ]
         # Numbers as they are written here: 07 is not the id of row 7.
         row_numbers = [
             row if row < n and str(row) == id else -1 for row, id in zip(numbers, ids, strict=True)
