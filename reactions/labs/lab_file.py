@@ -60,7 +60,7 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
         path = path / OWN_LAB
     if exists(path):
         return path.resolve()
-    if path.suffix.lower() == ".toml" or len(path.parts) > 1:
+    if path.suffix.lower() == ".toml" or len(expand_user(name).parts) > 1:
         raise MissingError(f"no lab '{name}'", why=f"there is no file '{path.absolute()}'")
     known = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
     raise MissingError(
@@ -150,7 +150,8 @@ def read_chain(path: Path) -> list[TomlFile]:
         try:
             files.append(read_toml(find_lab(head.extends, folder=path.parent)))
         except MissingError as error:
-            raise MissingError(f"{path}: lab.extends: {error.what}", fix=error.fix) from None
+            what = f"{path}: lab.extends: {error.what}"
+            raise MissingError(what, why=error.why, fix=error.fix) from None
 
 
 def _check_trust(files: Sequence[TomlFile], agree: Agree) -> None:
