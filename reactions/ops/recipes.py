@@ -71,13 +71,15 @@ def recipe_of(name: str) -> Recipe:
         UsageError: none has this name, several have it, or what has it is not a ``Recipe``.
         MissingError: the package that provides it cannot be imported.
     """
+    if name == PAPER:
+        return BUILT_IN[name]  # what nobody has to write: no look at what is installed
+    points = [point for point in plugins(GROUP) if point.name == name]
+    refuse_namesakes(name, points, "recipes", is_built_in=name in BUILT_IN)
     if name in BUILT_IN:
         return BUILT_IN[name]
-    points = [point for point in plugins(GROUP) if point.name == name]
     if not points:
         names = recipe_names()
         raise UsageError(f"unknown recipe '{name}'", fix=suggestion(name, names))
-    refuse_namesakes(name, points, "recipes", is_built_in=False)
     recipe = load_plugin(points[0], "the recipe")
     if not isinstance(recipe, Recipe) or recipe.name != name:
         raise UsageError(

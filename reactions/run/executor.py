@@ -86,8 +86,10 @@ def check_executor(name: str) -> None:
     """Check that there is an executor of a name, without importing it.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or several have the name.
     """
+    points = [point for point in plugins(GROUP) if point.name == name]
+    refuse_namesakes(name, points, "executors", is_built_in=name in _FACTORIES)
     if name not in _FACTORIES and name not in (names := executor_names()):
         raise UsageError(
             f"unknown executor '{name}'", fix=suggestion(name, names), executor=name, known=names
@@ -120,7 +122,6 @@ def make_executor(
     factory = _FACTORIES.get(name)
     if factory is None:
         points = [point for point in plugins(GROUP) if point.name == name]
-        refuse_namesakes(name, points, "executors", is_built_in=False)
         return _of_package(points[0], store, options)
     if isinstance(factory, str):
         module, _, attribute = factory.partition(":")

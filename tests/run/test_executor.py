@@ -82,6 +82,13 @@ def test_one_that_cannot_be_imported_or_that_two_packages_have(store, monkeypatc
         make_executor("two", store, load_encoder=no_encoder)
 
 
+def test_the_name_of_a_built_in_one_is_taken(store, monkeypatch):
+    install(monkeypatch, ("local", "a:X"))
+    with pytest.raises(UsageError, match="several executors are called 'local'") as caught:
+        make_executor("local", store, load_encoder=no_encoder)
+    assert "molspace itself" in caught.value.why
+
+
 def fails(store, **options):
     raise ValueError("no nodes are left")
 
