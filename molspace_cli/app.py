@@ -28,8 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: importing rich would take a third of its time
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Fuse pre-trained multimodal embedding spaces with one-line reactions.",
-    # The mark keeps the command on a line of its own, where it can be copied.
-    epilog='\b\nStart with:\n  molspace react "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"',
+    # A paragraph of its own: whole at 80 columns, where it can be copied, wrapped below.
+    epilog='Start with:\n\nmolspace react "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"',
 )
 
 
