@@ -66,7 +66,7 @@ class Files(_Items):
 
     @classmethod
     def missing(cls, name: str) -> PydanticCustomError:
-        """Return the error for a table of which nobody knows what kind it is."""
+        """Return the error for a table whose kind is unknown."""
         return mistake("", *_ONE_OF_THREE)
 
 

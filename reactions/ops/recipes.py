@@ -72,7 +72,7 @@ def recipe_of(name: str) -> Recipe:
         MissingError: the package that provides it cannot be imported.
     """
     if name == PAPER:
-        return BUILT_IN[name]  # what nobody has to write: no look at what is installed
+        return BUILT_IN[name]  # the default: not worth looking up what is installed
     points = [point for point in plugins(GROUP) if point.name == name]
     refuse_namesakes(name, points, "recipes", is_built_in=name in BUILT_IN)
     if name in BUILT_IN:

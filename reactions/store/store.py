@@ -295,7 +295,7 @@ class Store:
         """Remove debris and, if asked, entries. What a living process uses stays.
 
         Without criteria only debris goes: folders that killed processes left, damaged
-        entries, and unfinished work nobody touched for a week.
+        entries, and unfinished work that was not touched for a week.
 
         Args:
             keep: keys that stay in any case; with no other criterion, all others go.

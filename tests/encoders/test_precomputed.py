@@ -47,7 +47,9 @@ def test_without_ids_a_row_number_does_not_name_other_contents(tmp_path: Path) -
     write(tmp_path, "text", rows(), FORMATS[0])
     encoder = load(resolve(tmp_path))
     # Line 1 of some file, or prompt 1 of a task: not row 1 of this table.
-    with pytest.raises(DataError, match="text '1' cannot be told by a number") as caught:
+    with pytest.raises(
+        DataError, match="a number alone does not say which row is text '1'"
+    ) as caught:
         encoder.embed("text", [Item("0", "text", None), Item("1", "text", "rain")])
     assert "text.ids.txt" in caught.value.fix
     (tmp_path / "text.ids.txt").write_text("\n".join("abcdefg"))

@@ -143,7 +143,7 @@ class SourceCorpus:
     @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know before it is embedded; empty if all is used."""
-        # A side of an evaluation set is read like a corpus, but nobody calls it one.
+        # A side of an evaluation set is read like a corpus, but users do not know it by that name.
         is_corpus = self._section.startswith("corpora.")
         what = f"{self.modality} corpus" if is_corpus else self.modality
         remarks = tuple(

@@ -169,7 +169,7 @@ def _refuse_strangers(table: EmbeddingFile, modality: Modality, items: Sequence[
     if stranger is not None:
         raise DataError(
             f"no ids in '{table.path}'",
-            why=f"which row is {modality} '{stranger}' cannot be told by a number alone",
+            why=f"a number alone does not say which row is {modality} '{stranger}'",
             fix=f"give the ids used when embedding, as {modality}.ids.txt beside the file",
             path=str(table.path),
             id=stranger,
