@@ -170,8 +170,9 @@ class Lender:
             self._held.clear()
         self._shares = step.shares
 
-    def progress(self, done: int, total: int, unit: str) -> None:
-        """Show nothing."""
+    def progress(self, done: int, total: int, unit: str) -> None: ...
+
+    def measure(self, name: str, value: float, position: int) -> None: ...
 
     def shared(self, build: Callable[[], Any]) -> Any:
         if not self._held:

@@ -63,6 +63,15 @@ class Context(Protocol):
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report work done within this step; also where a pending Ctrl-C takes effect."""
 
+    def measure(self, name: str, value: float, position: int) -> None:
+        """Report one point of a curve, such as the loss of an epoch; it is kept nowhere.
+
+        Args:
+            name: of the curve, such as ``"loss"``; unique within the step.
+            value: any number, not necessarily finite.
+            position: on the curve, such as the number of epochs done; it never goes back.
+        """
+
     def shared(self, build: Callable[[], _T]) -> _T:
         """Return what ``build`` makes, or made for an earlier step with the same ``shares``.
 

@@ -20,6 +20,9 @@ from reactions.ops.training_settings import TrainingSettings
 __all__ = ["PseudoSet", "PseudoTable", "TrainingSettings", "fit"]
 
 
+LOSS_EVERY_STEPS = 100
+"""How often the loss is reported within an epoch: to read it is to wait for the device."""
+
 LEAST_FLOPS_FOR_THREADS = 1e9
 """A smaller step is over before threads have met; on a busy machine they wait for each other."""
 
@@ -49,6 +52,7 @@ def fit(
     recipe: str = PAPER,
     shared: Sequence[tuple[int, int]] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    measure: Callable[[str, float, int], None] = lambda name, value, position: None,
 ) -> tuple[Head, list[float]]:
     """Train one projector on the union of pseudo sets.
 
@@ -63,6 +67,9 @@ def fit(
         recipe: name of the recipe whose projector and loss; see ``recipe.Recipe``.
         shared: places of the modalities that source and target both have.
         progress: called with (steps done, steps in all).
+        measure: called with ("loss", the mean loss of the epoch in nats, epochs done); in epochs
+            of at least twice ``LOSS_EVERY_STEPS`` steps also, every so many of them, with
+            ("loss by step", the mean loss since, steps done).
 
     Returns:
         The projector in eval mode, and the mean loss of each epoch in nats.
@@ -98,10 +105,15 @@ def fit(
     flops = 6.0 * parameters * batch_size * pairs.modalities[0]
     with closing(made) as batches, full_float32(), _fitting_threads(pairs.device, flops):
         for done, (x, y) in enumerate(batches):
-            losses[done % steps] = trainer.step(x, y)
+            place = done % steps
+            losses[place] = trainer.step(x, y)
             progress(done + 1, settings.epochs * steps)
-            if (done + 1) % steps == 0:
+            if steps >= 2 * LOSS_EVERY_STEPS and (place + 1) % LOSS_EVERY_STEPS == 0:
+                latest = losses[place + 1 - LOSS_EVERY_STEPS : place + 1]
+                measure("loss by step", float(latest.mean()), done + 1)
+            if place + 1 == steps:
                 history.append(float(losses.mean()))
+                measure("loss", history[-1], len(history))
                 if not np.isfinite(history[-1]):
                     raise DataError("training diverged: the loss is not finite", epoch=len(history))
     return projector.eval(), history

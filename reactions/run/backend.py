@@ -57,7 +57,19 @@ class Progress:
     unit: str
 
 
-Report: TypeAlias = Callable[[Progress | StoreWarning], None]
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A point of a curve: ``value`` at ``position`` of ``name``."""
+
+    name: str
+    value: float
+    position: int
+
+
+Signal: TypeAlias = Progress | Measured | StoreWarning
+"""What happens while work is done: plain data, so that it can come from another process."""
+
+Report: TypeAlias = Callable[[Signal], None]
 """Takes what happens while work is done; may be called in any thread."""
 
 

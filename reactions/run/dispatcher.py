@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
-from reactions.run.backend import Backend, Progress, Rows, Work
+from reactions.run.backend import Backend, Rows, Signal, Work
 from reactions.run.events import (
     EventSink,
     Expected,
@@ -312,7 +312,7 @@ class _Run:
         for future in finished:
             self._done(self._orders.pop(future), future)
 
-    def _take_note(self, order: _Order, signal: Progress | StoreWarning) -> None:
+    def _take_note(self, order: _Order, signal: Signal) -> None:
         if isinstance(signal, StoreWarning):
             self._events(signal)
             return

@@ -127,6 +127,21 @@ class StepProgress(StepEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class StepMeasured(StepEvent):
+    """A running step has measured something, such as the loss of an epoch.
+
+    Attributes:
+        name: of the curve; unique within the step.
+        value: of the point, not necessarily finite.
+        position: of the point, such as the number of epochs done.
+    """
+
+    name: str
+    value: float
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished(StepEvent):
     """A step is done and stored, in ``seconds``."""
 

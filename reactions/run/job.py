@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from reactions.core.errors import StepError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
-from reactions.run.backend import Progress, Rows
+from reactions.run.backend import Measured, Progress, Rows
 from reactions.run.events import (
     EventSink,
     StepFinished,
     StepHit,
+    StepMeasured,
     StepProgress,
     StepStarted,
     Waiting,
@@ -196,8 +197,12 @@ class Job:
 
     # --- what workers report ---------------------------------------------------------
 
-    def follow(self, rows: Rows | None, progress: Progress) -> None:
-        """Take note of the progress of a call that makes rows, or all."""
+    def follow(self, rows: Rows | None, signal: Progress | Measured) -> None:
+        """Take note of how far a call that makes rows, or all, has come, or what it measured."""
+        if isinstance(signal, Measured):
+            self._events(StepMeasured(*self._name, signal.name, signal.value, signal.position))
+            return
+        progress = signal
         if rows is None:
             self._events(StepProgress(*self._name, progress.done, progress.total, progress.unit))
             return

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from reactions.core.errors import StepError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, Encoder, SpaceSpec
-from reactions.run.backend import Progress, Report, Work
+from reactions.run.backend import Measured, Progress, Report, Work
 from reactions.run.device import free_device_memory
 from reactions.run.schedule import Needs, needs_of
 from reactions.run.validate import check_result
@@ -165,6 +165,10 @@ class Worker:
         if done >= total or now_s - self._reported_s >= _PROGRESS_EVERY_S:
             self._reported_s = now_s
             self._report(Progress(done, total, unit))
+
+    def measure(self, name: str, value: float, position: int) -> None:
+        """Report one point of a curve."""
+        self._report(Measured(name, value, position))
 
     # --- within ----------------------------------------------------------------------
 

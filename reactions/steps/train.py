@@ -195,6 +195,7 @@ class Train(Step):
             recipe=self.recipe,
             shared=[(i, frozen.index(m)) for i, m in enumerate(projected) if m in frozen],
             progress=lambda done, total: context.progress(done, total, "steps"),
+            measure=context.measure,
         )
         arrays = {name: np.asarray(value) for name, value in projector.state().items()}
         products = str(table.dtype).removeprefix("torch.")

@@ -179,6 +179,29 @@ def test_progress_counts_every_step_also_when_streamed(monkeypatch):
     assert calls == [(i + 1, 6 * (240 // 33)) for i in range(6 * (240 // 33))]
 
 
+def test_each_epochs_loss_is_reported_and_in_long_epochs_that_of_every_few_steps(monkeypatch):
+    settings = replace(SETTINGS, batch_size=20, epochs=2)
+
+    def points(n: int) -> tuple[list[tuple[str, float, int]], list[float]]:
+        seen: list[tuple[str, float, int]] = []
+        _, history = fit(rotation_sets((n,)), settings, measure=lambda *point: seen.append(point))
+        return seen, history
+
+    seen, history = points(140)
+    assert seen == [("loss", history[0], 1), ("loss", history[1], 2)]
+    monkeypatch.setattr("reactions.ops.fit.LOSS_EVERY_STEPS", 3)
+    seen, again = points(140)  # 7 steps: two of 3, and one that counts in the epoch's alone
+    assert again == history
+    assert [(name, at) for name, _, at in seen] == [
+        *[("loss by step", 3), ("loss by step", 6), ("loss", 1)],
+        *[("loss by step", 10), ("loss by step", 13), ("loss", 2)],
+    ]
+    assert seen[0][1] > seen[1][1] > seen[3][1]  # the loss falls
+    seen, history = points(120)
+    assert np.mean([value for name, value, at in seen if at in (3, 6)]) == pytest.approx(history[0])
+    assert [name for name, _, _ in points(100)[0]] == ["loss", "loss"]  # 5 steps: a short epoch
+
+
 @pytest.mark.parametrize("wanted", ["exact", "fast"])
 def test_divergence_is_an_error_not_a_result(bfloat16, wanted):
     sets = rotation_sets((80,))

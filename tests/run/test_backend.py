@@ -107,6 +107,8 @@ def test_fresh_processes_make_the_same_as_threads(store, dispatcher, backends, t
     columns = ["times 0.5", "times 2.0", "times 3.0"]
     together = [rows for labels, rows in backend.works if sorted(labels) == columns]
     assert together == [(0, 2), (2, 4), (4, 5)]
+    points = [(e.label, e.name, e.value, e.position) for e in seen if type(e) is ev.StepMeasured]
+    assert points == [("total", "loss", 438.0, 1), ("total", "loss", 219.0, 2)]
     rows = [event.done for event in seen if isinstance(event, ev.StepProgress)]
     assert max(rows) == 5
     assert isinstance(seen[-1], ev.PlanFinished)

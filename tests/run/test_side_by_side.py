@@ -73,11 +73,18 @@ def test_a_step_waits_for_all_its_inputs(store):
 
 
 def test_events_are_passed_on_in_the_calling_thread(store):
-    threads = set()
-    sink = Sink(lambda event: threads.add(threading.current_thread()))
+    threads, points = set(), []
+
+    def follow(event):
+        threads.add(threading.current_thread())
+        if isinstance(event, ev.StepMeasured):
+            points.append((event.label, event.name, event.value, event.position))
+
+    measured = whole("m", lambda context: [context.measure("loss", 1 / i, i) for i in (1, 2)])
     steps = [by_rows([], 6, 1, seed=seed) for seed in range(4)]
-    executor(store, sink, device=TWO).run(steps)
+    executor(store, Sink(follow), device=TWO).run([*steps, measured])
     assert threads == {threading.current_thread()}
+    assert points == [("m", "loss", 1.0, 1), ("m", "loss", 0.5, 2)]
 
 
 def test_a_mailbox_calls_in_its_own_thread():

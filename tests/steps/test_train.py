@@ -89,7 +89,9 @@ def initial_projection(seed, d_in, d_out, rows):
 @pytest.mark.parametrize("anchors", [("text",), ("audio", "image", "text")])
 def test_the_first_loss_is_the_papers(op, anchors):
     step, inputs = build(op, anchors, epochs=1, batch_size=1000)
-    meta = step.run(Context(), inputs, 0, 1).meta
+    context = Context()
+    meta = step.run(context, inputs, 0, 1).meta
+    assert context.measured == [("loss", meta["loss"][0], 1)]
     rows = {
         name: np.concatenate([column(inputs, anchor, name) for anchor in anchors])
         for name in ("base.text", "base.image", "base.audio", "expert.text", "expert.audio")

@@ -90,12 +90,16 @@ class Context:
         self._make = encoder
         self.encoders = {}
         self.reports = []
+        self.measured = []
 
     def encoder(self, spec):
         return self.encoders.setdefault(spec, self._make(spec))
 
     def progress(self, done, total, unit):
         self.reports.append((done, total, unit))
+
+    def measure(self, name, value, position):
+        self.measured.append((name, value, position))
 
     def shared(self, build):
         return build()

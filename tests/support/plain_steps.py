@@ -81,6 +81,8 @@ class Total(Step):
 
     def run(self, context, inputs, start, stop):
         total = sum(artifact.arrays["x"][:].sum() for artifact in inputs.values())
+        for position in (1, 2):
+            context.measure("loss", total / position, position)
         return Artifact({"total": np.array([total])}, {"of": sorted(inputs)})
 
 
