@@ -25,6 +25,7 @@ from reactions.eval.bootstrap import (
 )
 from reactions.eval.registry import get_task
 from reactions.eval.task_data import RetrievalData
+from reactions.experiments.paper.spaces import EXPERTISE, VERSATILE
 from reactions.planning.plan import ReactionPlan
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run.events import Event
@@ -54,15 +55,6 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "image classification": ("imagenet",),
 }
 """Tasks whose per-item scores (R@1 of both directions, or accuracy) are averaged."""
-
-VERSATILE = {"": (0.5, 0.1)}
-EXPERTISE = {"": (0.8, 0.5)}
-
-SETTINGS = (
-    '"Ver." is the versatile setting: sigma 0.5 for audio, 0.1 for text',
-    '"AT E." is the audio-text expertise: sigma 0.8 for audio, 0.5 for text',
-)
-"""The paper's names for these two settings, explained wherever they are printed."""
 
 _DR = "ImageBind + Dr(InternVL)"
 _PP = "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)"

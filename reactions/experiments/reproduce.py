@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from reactions.core.errors import (
     DataError,
@@ -13,6 +13,7 @@ from reactions.core.errors import (
     MolspaceError,
     NotSupportedYet,
     StoreError,
+    UsageError,
 )
 from reactions.core.settings import PAPER_SETTINGS
 from reactions.core.types import Leaf, Space, leaves
@@ -20,214 +21,231 @@ from reactions.dsl import check, parse
 from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.experiments.findings import SETTINGS
-from reactions.experiments.paper_tables import (
-    FACTORS,
-    PUBLISHED,
-    ROWS,
-    Column,
-    PaperTable,
-    SpaceRow,
-)
+from reactions.experiments.measured import Lack, MeasuredRow, MeasuredTable, TaskItems
+from reactions.experiments.paper.spaces import FACTORS, PUBLISHED, SETTINGS
+from reactions.experiments.paper.table import PaperTable, SpaceRow, rows_called
 from reactions.planning.plan import Plan, ReactionPlan, joined
+from reactions.products.bundles.bundle import load_bundle
 from reactions.products.refusals import refuse_unsupported
-from reactions.products.tree import Factors
+from reactions.products.target import Target
+from reactions.products.tree import fit_adjustment
 from reactions.session import Session
 from reactions.weights.locate import NamedWeights
 
-State: TypeAlias = Literal["measured", "no modality", "no data", "not run"]
+MCR = {"C_MCR": "cmcr", "Ex_MCR": "exmcr"}
+"""Spaces of the paper that are imported heads, with what imports them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """Why something could not be measured."""
-
-    what: str
-    why: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskItems:
-    """What a lab has of a task.
-
-    Attributes:
-        task: the task.
-        n: items found; 0 without data.
-        expected: items of the lab's whole set; of the published one if the lab has no data.
-        lack: why there are no data, None if there are.
-    """
-
-    task: Task
-    n: int
-    expected: int
-    lack: Missing | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredRow:
-    """A row with what the lab measured.
-
-    Attributes:
-        row: what was asked for.
-        modalities: that the space embeds.
-        records: task name to the result's record.
-        lack: why the row could not run, None if it could.
-    """
-
-    row: SpaceRow
-    modalities: tuple[str, ...]
-    records: Mapping[str, Mapping[str, Any]]
-    lack: Missing | None = None
-
-
-@dataclass(frozen=True)
-class MeasuredTable:
-    """A table with the lab's figures.
-
-    Attributes:
-        table: the paper's.
-        lab: label of the lab, with any that its spaces bring along.
-        seed: the lab's.
-        items: task name to what the lab has of it.
-        rows: those asked for, in order.
-        notes: how the figures must be read.
-    """
-
-    table: PaperTable
-    lab: str
-    seed: int
-    items: Mapping[str, TaskItems]
-    rows: tuple[MeasuredRow, ...]
-    notes: tuple[str, ...]
-
-    def state(self, measured: MeasuredRow, task: str) -> State:
-        """Return why a cell has a figure, or has none."""
-        if task in measured.records:
-            return "measured"
-        available = self.items[task]
-        if not {available.task.query, available.task.other} <= set(measured.modalities):
-            return "no modality"
-        return "no data" if available.lack else "not run"
-
-    def ours(self, measured: MeasuredRow, column: Column) -> float | None:
-        """Return the lab's figure, per cent; None if there is none."""
-        record = measured.records.get(column.task)
-        return None if record is None else float(record["metrics"][column.metric])
-
-    @property
-    def n_measured(self) -> int:
-        """How many cells have a figure of the lab."""
-        tasks = [column.task for column in self.table.columns]
-        return sum(task in row.records for row in self.rows for task in tasks)
-
-    def paper_n(self, task: str) -> int:
-        """Return how many items the paper says it evaluates."""
-        return self.items[task].task.paper_items
-
-    def lacking(self) -> dict[Missing, list[str]]:
-        """Return why rows could not run, each reason once, with the rows' names."""
-        reasons: dict[Missing, list[str]] = {}
-        for measured in self.rows:
-            if measured.lack:
-                reasons.setdefault(measured.lack, []).append(measured.row.name)
-        return reasons
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as a JSON object."""
-        return {
-            "table": self.table.number,
-            "title": self.table.title,
-            "lab": self.lab,
-            "seed": self.seed,
-            "measured": self.n_measured,
-            "tasks": [
-                {
-                    "task": entry.task.name,
-                    "title": entry.task.title,
-                    "n": entry.n,
-                    "expected": entry.expected,
-                    "paper_n": self.paper_n(entry.task.name),
-                    "prompts": list(entry.task.templates),
-                    "lack": entry.lack and asdict(entry.lack),
-                }
-                for entry in self.items.values()
-            ],
-            "rows": [self._row_json(measured) for measured in self.rows],
-            "notes": list(self.notes),
-        }
-
-    def _row_json(self, measured: MeasuredRow) -> dict[str, Any]:
-        row = measured.row
-        return {
-            "name": row.name,
-            "group": row.group,
-            "reaction": row.reaction,
-            "sigma": _factors(row.adjustment.sigma),
-            "lambda": _factors(row.adjustment.lambda_),
-            "lack": measured.lack and asdict(measured.lack),
-            "cells": [
-                {
-                    "task": column.task,
-                    "metric": column.metric,
-                    "ours": self.ours(measured, column),
-                    "paper": self.table.paper(row.name, column),
-                    "state": self.state(measured, column.task),
-                }
-                for column in self.table.columns
-            ],
-            "results": [dict(record) for record in measured.records.values()],
-        }
-
-
-def measure(
-    table: PaperTable,
-    session: Session,
-    rows: Sequence[SpaceRow] = ROWS,
-    *,
-    confirm: Callable[[Plan], None] = lambda plan: None,
-    started: Callable[[SpaceRow], None] = lambda row: None,
-) -> MeasuredTable:
-    """Train and evaluate the rows of a table, as far as the lab has what they need.
-
-    What the lab lacks (a space, weights, corpora, a task's data) is reported in the result, and the
-    other cells are measured all the same. The factors are the paper's, whatever the lab's are.
-
-    Args:
-        table: one of ``TABLES``.
-        session: where to work; results are taken from its store where it has them.
-        rows: which rows.
-        confirm: called once with all that is to be trained, before anything runs.
-        started: called before each row that can run.
-
-    Raises:
-        MolspaceError: a step failed, or the store cannot be used.
-    """
-    session = replace(session, lab=replace(session.lab, factors=FACTORS))
-    items = {name: _items_of(session, get_task(name)) for name in table.tasks}
-    plans: dict[str, ReactionPlan] = {}
-    prospects = [_prospect(session, row, items, plans) for row in rows]
-    confirm(joined(list(plans.values())))
-    spaces = [leaf.label for row in rows for leaf in leaves(_published(row))]
-    session.lab.refuse_unused_weights(spaces)
-    # Each row alone need not use all weights that were named.
-    session = replace(session, lab=replace(session.lab, weights=NamedWeights()))
-    measured = tuple(_measure_row(session, prospect, started) for prospect in prospects)
-    labels = [str(r["lab"]) for row in measured for r in row.records.values()]
-    parts = [part for label in (session.lab.label, *labels) for part in label.split(", ")]
-    lab = ", ".join(dict.fromkeys(parts))
-    return MeasuredTable(table, lab, session.lab.seed, items, measured, _notes(table, session, lab))
-
-
-@dataclass(frozen=True, slots=True)
-class _Prospect:
+class Prospect:
     """A row before anything runs: what it lacks, or what it trains and is scored on."""
 
     row: SpaceRow
     modalities: tuple[str, ...]
     tasks: tuple[Task, ...] = ()
     plan: ReactionPlan | None = None
-    lack: Missing | None = None
+    lack: Lack | None = None
+    bundle: Target | None = None
+
+    @property
+    def can_run(self) -> bool:
+        """Whether it has what it needs, and something to be scored on."""
+        return self.lack is None and bool(self.tasks)
+
+
+@dataclass(frozen=True)
+class PreparedTable:
+    """A table before anything runs.
+
+    Attributes:
+        table: the paper's.
+        session: where to work, with the paper's factors.
+        items: task name to what the lab has of it.
+        prospects: the rows asked for, in order.
+    """
+
+    table: PaperTable
+    session: Session
+    items: Mapping[str, TaskItems]
+    prospects: tuple[Prospect, ...]
+
+    @property
+    def plans(self) -> list[ReactionPlan]:
+        """What has to be trained, each reaction once."""
+        plans = {id(entry.plan): entry.plan for entry in self.prospects if entry.plan}
+        return list(plans.values())
+
+    def spaces(self) -> Iterator[str]:
+        """Yield the names of the spaces that the rows are made of."""
+        for prospect in self.prospects:
+            for leaf in leaves(_published(prospect.row)):
+                yield leaf.label
+
+    def measure(self, started: Callable[[SpaceRow], None] = lambda row: None) -> MeasuredTable:
+        """Train and evaluate the rows, as far as the lab has what they need.
+
+        Args:
+            started: called before each row that can run.
+
+        Raises:
+            MolspaceError: a step failed, or the store cannot be used.
+        """
+        # Each row alone need not use all weights that were named.
+        lab = replace(self.session.lab, weights=NamedWeights())
+        session = replace(self.session, lab=lab)
+        measured = tuple(_measure_row(session, entry, started) for entry in self.prospects)
+        label = label_of(session, (r for row in measured for r in row.records.values()))
+        notes = _notes(self.table, session, label)
+        return MeasuredTable(self.table, label, lab.seed, self.items, measured, notes)
+
+
+@dataclass
+class Preparation:
+    """What the tables of one run have in common: plans by reaction, and bundles by row.
+
+    Args:
+        session: where to work; results are taken from its store where it has them. The factors
+            are the paper's, whatever the lab's are.
+        bundles: row name, as ``--rows`` takes it, to the directory of a bundle that stands for it.
+    """
+
+    session: Session
+    bundles: Mapping[str, Path] = field(default_factory=dict)
+    plans: dict[str, ReactionPlan] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.session = replace(self.session, lab=replace(self.session.lab, factors=FACTORS))
+
+    def prepare(self, table: PaperTable, rows: Sequence[SpaceRow] | None = None) -> PreparedTable:
+        """Look ahead at the rows of a table.
+
+        What the lab lacks (a space, weights, corpora, a task's data) is reported in the result,
+        and the other cells are measured all the same.
+
+        Args:
+            table: one of ``TABLES``.
+            rows: which; None takes all.
+        """
+        session = self.session
+        items = {name: _items_of(session, get_task(name)) for name in table.tasks}
+        chosen = self._bundles_of(table.rows)
+        prospects = tuple(
+            self._prospect(row, items, chosen.get(row.name))
+            for row in (table.rows if rows is None else rows)
+        )
+        return PreparedTable(table, session, items, prospects)
+
+    def refuse_unknown_rows(self, tables: Sequence[PaperTable]) -> None:
+        """Refuse bundles for rows that none of the tables has.
+
+        Raises:
+            UsageError: a name is no row's.
+        """
+        rows = [row for table in tables for row in table.rows]
+        for name in self.bundles:
+            rows_called(name, rows, option="--bundle")
+
+    def _bundles_of(self, rows: Sequence[SpaceRow]) -> dict[str, Path]:
+        chosen: dict[str, Path] = {}
+        for name, path in self.bundles.items():
+            try:
+                matching = rows_called(name, rows, option="--bundle")
+            except UsageError:
+                continue  # it is of another table: refuse_unknown_rows has looked
+            chosen |= {row.name: path for row in matching}
+        return chosen
+
+    def plan(self, reaction: str) -> tuple[Space, ReactionPlan | None]:
+        """Return the space of a reaction in this lab, and its training unless it is a leaf.
+
+        Raises:
+            MolspaceError: it cannot be planned here.
+        """
+        checked = self.session.check(reaction)
+        refuse_unsupported(checked.space)
+        if isinstance(checked.space, Leaf):
+            return checked.space, None
+        if reaction not in self.plans:
+            self.plans[reaction] = self.session.plan(checked)
+        return checked.space, self.plans[reaction]
+
+    def _prospect(
+        self, row: SpaceRow, items: Mapping[str, TaskItems], bundle: Path | None
+    ) -> Prospect:
+        space = _published(row)
+        try:
+            if bundle is not None:
+                target = self._target(bundle)
+                fit_adjustment(target.space, row.adjustment)
+                tasks = _tasks_of(target.space, items)
+                return Prospect(row, target.space.modalities, tasks, bundle=target)
+            refuse_unsupported(space)  # before anybody fetches weights for it
+            names = [leaf.label for leaf in leaves(space)]
+            if absent := [name for name in names if name not in self.session.lab.catalogue]:
+                return Prospect(row, space.modalities, lack=_absent(space, absent))
+            space = self.session.check(row.reaction).space
+            tasks = _tasks_of(space, items)
+            if not tasks:  # then nothing is trained either
+                return Prospect(row, space.modalities)
+            return Prospect(row, space.modalities, tasks, self.plan(row.reaction)[1])
+        except StoreError:
+            raise
+        except MolspaceError as error:  # what cannot even be planned, the lab does not have
+            if bundle is not None:  # a person named it
+                raise
+            return Prospect(row, space.modalities, lack=lack_of(error))
+
+    def _target(self, bundle: Path) -> Target:
+        """Open a bundle, with those of the weights that were named which it uses."""
+        lab = self.session.lab
+        names = {leaf.label for leaf in leaves(load_bundle(bundle).space)}
+        weights = NamedWeights({name: lab.weights[name] for name in lab.weights if name in names})
+        return replace(self.session, lab=replace(lab, weights=weights)).target(bundle)
+
+
+def measure(
+    table: PaperTable,
+    session: Session,
+    rows: Sequence[SpaceRow] | None = None,
+    *,
+    bundles: Mapping[str, Path] | None = None,
+    confirm: Callable[[Plan], None] = lambda plan: None,
+    started: Callable[[SpaceRow], None] = lambda row: None,
+) -> MeasuredTable:
+    """Train and evaluate the rows of a table; see ``Preparation`` and ``PreparedTable``.
+
+    Args:
+        table: one of ``TABLES``.
+        session: where to work.
+        rows: which rows; None takes all.
+        bundles: row name to the directory of a bundle that stands for it.
+        confirm: called once with all that is to be trained, before anything runs.
+        started: called before each row that can run.
+
+    Raises:
+        UsageError: a bundle is named for a row that the table does not have.
+        MolspaceError: a step failed, or the store cannot be used.
+    """
+    preparation = Preparation(session, bundles or {})
+    preparation.refuse_unknown_rows([table])
+    prepared = preparation.prepare(table, rows)
+    confirm(joined(prepared.plans))
+    session.lab.refuse_unused_weights(prepared.spaces())
+    return prepared.measure(started)
+
+
+def label_of(session: Session, records: Iterator[Mapping[str, object]]) -> str:
+    """Return the label of the lab, with any that the spaces of results bring along."""
+    labels = [session.lab.label, *(str(record["lab"]) for record in records)]
+    return ", ".join(dict.fromkeys(part for label in labels for part in label.split(", ")))
+
+
+def _tasks_of(space: Space, items: Mapping[str, TaskItems]) -> tuple[Task, ...]:
+    return tuple(
+        entry.task
+        for entry in items.values()
+        if entry.lack is None and {entry.task.query, entry.task.other} <= set(space.modalities)
+    )
 
 
 def _published(row: SpaceRow) -> Space:
@@ -239,7 +257,7 @@ def _items_of(session: Session, task: Task) -> TaskItems:
     try:
         data = session.lab.benchmark(task.name)
     except (MissingError, DataError) as error:
-        return TaskItems(task, 0, task.expected, _lack(error))
+        return TaskItems(task, 0, task.expected, lack_of(error))
     return TaskItems(task, _size(data), data.expected)
 
 
@@ -247,69 +265,48 @@ def _size(data: BenchmarkData) -> int:
     return len(data.left if isinstance(data, RetrievalData) else data.queries)
 
 
-def _prospect(
-    session: Session, row: SpaceRow, items: Mapping[str, TaskItems], plans: dict[str, ReactionPlan]
-) -> _Prospect:
-    """Look ahead at a row; ``plans`` has those of earlier rows by reaction, and gets this one's."""
-    space = _published(row)
-    try:
-        refuse_unsupported(space)  # before anybody fetches weights for it
-        names = [leaf.label for leaf in leaves(space)]
-        if absent := [name for name in names if name not in session.lab.catalogue]:
-            return _Prospect(row, space.modalities, lack=_absent(space, absent))
-        checked = session.check(row.reaction)
-        space = checked.space
-        tasks = tuple(
-            entry.task
-            for entry in items.values()
-            if entry.lack is None and {entry.task.query, entry.task.other} <= set(space.modalities)
+def _absent(space: Space, names: Sequence[str]) -> Lack:
+    what = f"{', '.join(names)} not in this lab"
+    if not isinstance(space, Leaf):
+        return Lack(what, fix=_named_space(names[0]))
+    if space.label in MCR:
+        row = space.label.replace("_", "-")
+        importing = f"molspace import {MCR[space.label]} FILE"
+        return Lack(
+            "its published head is not imported",
+            fix=f'{importing}   then   --bundle "{row}=DIR" with the path that it prints',
         )
-        if not tasks or isinstance(space, Leaf):  # without a task nothing is trained either
-            return _Prospect(row, space.modalities, tasks)
-        if row.reaction not in plans:
-            plans[row.reaction] = session.plan(checked)
-        return _Prospect(row, space.modalities, tasks, plans[row.reaction])
-    except StoreError:
-        raise
-    except MolspaceError as error:  # what cannot even be planned, the lab does not have
-        return _Prospect(row, space.modalities, lack=_lack(error))
+    return Lack("not in this lab", fix=_named_space(space.label))
 
 
-def _absent(space: Space, names: Sequence[str]) -> Missing:
-    alone = isinstance(space, Leaf)
-    return Missing(
-        "not in this lab" if alone else f"{', '.join(names)} not in this lab",
-        fix="its published head: molspace import cmcr|exmcr FILE, then molspace eval --space BUNDLE"
-        if set(names) & {"C_MCR", "Ex_MCR", "C-MCR", "Ex-MCR"}
-        else f'a lab file names spaces: [spaces.{names[0]}] with uri = "..."',
-    )
+def _named_space(name: str) -> str:
+    return f'a lab file names spaces: [spaces.{name}] with uri = "..."'
 
 
 def _measure_row(
-    session: Session, prospect: _Prospect, started: Callable[[SpaceRow], None]
+    session: Session, prospect: Prospect, started: Callable[[SpaceRow], None]
 ) -> MeasuredRow:
     row, tasks = prospect.row, prospect.tasks
-    if prospect.lack or not tasks:
+    if not prospect.can_run:
         return MeasuredRow(row, prospect.modalities, {}, prospect.lack)
     started(row)
+    notices = () if prospect.plan is None else prospect.plan.notices
     try:
-        target = session.target(prospect.plan or row.reaction)
+        target = prospect.bundle or session.target(prospect.plan or row.reaction)
         results = session.evaluate(target, tasks, row.adjustment)
     except MissingError as error:  # weights are looked for when they are first needed
-        return MeasuredRow(row, prospect.modalities, {}, _lack(error))
+        return MeasuredRow(row, prospect.modalities, {}, lack_of(error))
     records = {task.name: result.record for task, result in zip(tasks, results, strict=True)}
-    return MeasuredRow(row, prospect.modalities, records)
+    named = prospect.bundle and prospect.bundle.bundle
+    bundle = str(named.path) if named else ""
+    return MeasuredRow(row, prospect.modalities, records, None, notices, bundle)
 
 
-def _lack(error: MolspaceError) -> Missing:
+def lack_of(error: MolspaceError) -> Lack:
+    """Return why something is not there."""
     # Every tuned row of the paper lacks the same: one wording for all.
     fix = "" if isinstance(error, NotSupportedYet) else error.fix
-    return Missing(error.what, error.why, fix)
-
-
-def _factors(given: Mapping[str, Factors]) -> list[float] | None:
-    factors = given.get("")
-    return [float(value) for value in factors] if isinstance(factors, tuple) else None
+    return Lack(error.what, error.why, fix)
 
 
 def _notes(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
@@ -320,7 +317,8 @@ def _notes(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
             "lab: mini is a rehearsal: miniature encoders in a procedural world. Its figures "
             "cannot be compared with the paper's."
         )
-    notes += [f"{line}." for line in SETTINGS]
+    if table.number in (3, 4, 6, 7):
+        notes += [f"{line}." for line in SETTINGS]
     published = PAPER_SETTINGS.to_json()
     own = [
         f"{name} {'by rows' if value is None else value} ({published[name]})"
@@ -329,7 +327,7 @@ def _notes(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
     ]
     if own:
         notes.append(f"settings other than the paper's (in brackets): {', '.join(own)}.")
-    if table.number == 4:
+    if any("R@" in column.metric for column in table.columns):
         notes.append(
             "ours is the mean of both directions' R@k; the paper does not say which direction "
             "its figures are. Both directions: --json."

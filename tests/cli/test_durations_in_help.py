@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from molspace_cli import reproduce
-from reactions.experiments.findings import EXPERTISE, SETTINGS, VERSATILE
+from molspace_cli import findings
+from reactions.experiments.paper.spaces import EXPERTISE, SETTINGS, VERSATILE
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 SECONDS_A_SEED = "about 150 seconds a seed on two cores"
 
 
 def test_findings_take_as_long_in_the_help_as_on_their_page():
-    assert SECONDS_A_SEED in " ".join(reproduce.findings.__doc__.split())
+    assert SECONDS_A_SEED in " ".join(findings.findings.__doc__.split())
     assert SECONDS_A_SEED in " ".join(PAGE.read_text(encoding="utf-8").split())
 
 

@@ -4,10 +4,12 @@ import pytest
 
 from reactions.dsl import check, parse
 from reactions.eval.registry import all_tasks, get_task
-from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, TABLES
+from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
+from reactions.experiments.paper.tables import TABLES
 
 T3, T4 = TABLES["table3"], TABLES["table4"]
 SAMPLES = {task.name: task.paper_items for task in all_tasks() if task.paper_items}
+ROWS = T3.rows
 BY_NAME = {row.name: row for row in ROWS}
 
 
@@ -35,7 +37,7 @@ BY_NAME = {row.name: row for row in ROWS}
 )
 def test_figures_of_the_paper(row, column, figure):
     (found,) = (
-        table.paper(row, c)
+        table.paper(BY_NAME[row], c)
         for table in (T3, T4)
         for c in table.columns
         if f"{c.task} {c.metric}" == column
@@ -59,7 +61,7 @@ def test_the_paper_has_a_dash_just_where_the_space_lacks_a_modality(name):
         space = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
         able = {task.query, task.other} <= set(space.modalities)
         for column in table.columns_of(name):
-            assert (table.paper(row.name, column) is not None) is able
+            assert (table.paper(row, column) is not None) is able
 
 
 def test_recall_at_5_is_above_recall_at_1():

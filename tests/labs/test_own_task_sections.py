@@ -148,7 +148,7 @@ def test_shells_complete_them(lab):
 
 
 def test_the_paper_s_tables_are_not_theirs(lab):
-    from reactions.experiments.paper_tables import TABLES
+    from reactions.experiments.paper.tables import TABLES
 
     assert not {"x", "photos"} & {task for table in TABLES.values() for task in table.tasks}
     shown = CliRunner().invoke(app, ["reproduce", "table4", "--rows", "ImageBind", "--json"])
