@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
+from reactions.core.paired import PairedCorpora
 from reactions.core.settings import ReactionSettings
 from reactions.core.types import Corpus, FactorDefaults, Item, Modality
 from reactions.data.sources.config import OnProgress, silent
@@ -18,6 +19,7 @@ from reactions.eval.registry import Folders, find_set, parse_tasks
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, captions_in_data
 from reactions.labs.data_sections import CorpusSource
+from reactions.labs.pairs_sections import PairsSource, choose_pairs
 from reactions.modalities.base import CheckDepth
 from reactions.weights.locate import NamedWeights
 
@@ -41,6 +43,7 @@ class Lab:
         settings: hyper-parameters.
         factors: combining factors where a reaction gives none.
         corpora: modality to source.
+        pairs: items of two modalities that belong together, by name of their section.
         data: where published evaluation sets may lie.
         own_tasks: evaluation sets that the lab file describes, by name.
         world_tasks: whether the mini world's evaluation sets belong to it.
@@ -59,6 +62,7 @@ class Lab:
     settings: ReactionSettings = field(default_factory=ReactionSettings)
     factors: FactorDefaults = field(default_factory=FactorDefaults)
     corpora: Mapping[Modality, CorpusSource] = field(default_factory=dict)
+    pairs: Mapping[str, PairsSource] = field(default_factory=dict)
     data: Folders = field(default_factory=Folders)
     own_tasks: Mapping[str, OwnSet] = field(default_factory=dict, repr=False)
     world_tasks: bool = False
@@ -190,6 +194,39 @@ class Lab:
         from reactions.labs import mini
 
         return mini.corpus(modality, n=source.world_rows, seed=self.seed)
+
+    def pairs_of(self, tuned: Modality, paired: Modality, name: str | None = None) -> PairedCorpora:
+        """Return the pairs on which one modality is tuned against another.
+
+        Args:
+            tuned: whose encoder is tuned.
+            paired: what it is tuned against.
+            name: of a section ``[pairs.NAME]``; None takes the only one that has both
+                modalities, or the one that is the default.
+
+        Raises:
+            MissingError: the lab has no pairs of these modalities, or they are not where it says.
+            UsageError: there are none of this name, they lack a modality, or several fit.
+            DataError: they cannot be used.
+        """
+        source = choose_pairs(self.pairs, (tuned, paired), name, self.name)
+        key = ("pairs", self.name, source, self.seed, self.digests.folder)
+        if key not in self.opened:
+            self.opened[key] = self._open_pairs(source)
+        pairs: PairedCorpora = self.opened[key]
+        return pairs
+
+    def _open_pairs(self, source: PairsSource) -> PairedCorpora:
+        from reactions.labs import mini
+
+        if source.seen_by:
+            return mini.pairs_seen_by(
+                source.seen_by,
+                source.name,
+                n=source.world_scenes,
+                training_seed=source.training_seed,
+            )
+        return mini.pairs(source.name, n=source.world_scenes, seed=self.seed)
 
     def benchmark(self, task: str) -> BenchmarkData:
         """Return the data of an evaluation task: the published set where the lab says where.

@@ -23,6 +23,7 @@ from reactions.eval.registry import Folders
 from reactions.labs.data_sections import read_corpora, read_folders
 from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
+from reactions.labs.pairs_sections import read_pairs
 from reactions.labs.schema import DefaultFactors, LabFile
 from reactions.labs.space_sections import SpaceFromUri, read_spaces
 from reactions.labs.task_sections import read_tasks
@@ -177,6 +178,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
     uris.update({name: space.uri for name, space in own.items() if isinstance(space, SpaceFromUri)})
     corpora = {**(base.corpora if base else {}), **read_corpora(file.corpora, path, opened.root)}
+    pairs = read_pairs(file.pairs, base.pairs if base else {}, path)
     own_tasks = {
         **(base.own_tasks if base else {}),
         **read_tasks(file.tasks, path, opened.root),
@@ -188,7 +190,11 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         seed = base.seed if base else 0
     # A result made with stand-ins says so, whatever the lab is called.
     label = head.label or name
-    rehearsal = world_tasks or any(source.world_rows for source in corpora.values())
+    rehearsal = (
+        world_tasks
+        or any(source.world_rows for source in corpora.values())
+        or any(source.world_scenes for source in pairs.values())
+    )
     for word in (base.label if base else "", "mini" if rehearsal else ""):
         if word and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", label):
             label = f"{word} ({label})"
@@ -203,6 +209,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         settings=_settings(file, base, path),
         factors=_factors(file.factors, base),
         corpora=corpora,
+        pairs=pairs,
         data=read_folders(
             file.data, base.data if base else Folders(), path, opened.root, own_tasks
         ),

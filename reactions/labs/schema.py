@@ -19,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from reactions.core.settings import ReactionSettings
 from reactions.eval.registry import task_names
 from reactions.labs.data_schema import Corpora, Data, OwnTask
+from reactions.labs.pairs_schema import Pairs
 from reactions.labs.section import Factor, Section, check_table, for_editors
 
 # --- [lab], [reaction], [factors] --------------------------------------------------------
@@ -159,6 +160,9 @@ class LabFile(Section):
         {}, description="Space by name."
     )
     corpora: Corpora = _table()
+    pairs: Annotated[dict[str, Pairs], BeforeValidator(check_table)] = Field(
+        {}, description="Items of two modalities that belong together, by name: Ft tunes on them."
+    )
     data: Data = _table()
     tasks: Annotated[dict[str, OwnTask], BeforeValidator(check_table)] = Field(
         {}, description="Evaluation sets of one's own, by name."

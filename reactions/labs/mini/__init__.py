@@ -2,6 +2,7 @@
 
 from reactions.labs.mini.benchmarks import TASKS, benchmark
 from reactions.labs.mini.corpora import MODALITIES, WorldCorpus, corpus
+from reactions.labs.mini.pairs import WorldPairs, pairs, pairs_seen_by
 from reactions.labs.mini.sample_items import sample_items, write_sample
 from reactions.labs.mini.world import WORLD_VERSION
 
@@ -10,8 +11,11 @@ __all__ = [
     "TASKS",
     "WORLD_VERSION",
     "WorldCorpus",
+    "WorldPairs",
     "benchmark",
     "corpus",
+    "pairs",
+    "pairs_seen_by",
     "sample_items",
     "write_sample",
 ]

@@ -181,6 +181,21 @@ def train(
     return summary
 
 
+def training_stream(
+    name: str, stage: int, seed: int, recipe: EncoderRecipe | None = None
+) -> SceneStream:
+    """Return the stream from whose start one stage of a space's training takes its scenes.
+
+    Args:
+        name: of the space.
+        stage: number of the stage, from 0.
+        seed: of the training.
+        recipe: of the space; ours by default.
+    """
+    recipe = recipe or RECIPES[name]
+    return SceneStream(f"train-{name}-{stage}", seed, recipe.musical_percent)
+
+
 def _train_space(
     name: str, recipe: EncoderRecipe, seed: int, progress: EpochDone
 ) -> tuple[Towers, list[float]]:
@@ -198,8 +213,7 @@ def _train_space(
         towers = Towers(recipe.dim, recipe.shape)
         towers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in stubs
         for number, stage in enumerate(recipe.stages):
-            stream = SceneStream(f"train-{name}-{number}", seed, recipe.musical_percent)
-            scenes = stream.scenes(0, stage.scenes)
+            scenes = training_stream(name, number, seed, recipe).scenes(0, stage.scenes)
 
             # The default binds ``done`` as it is now; the loop changes it.
             def step(epoch: int, done: int = done) -> None:

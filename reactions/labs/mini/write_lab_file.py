@@ -38,6 +38,15 @@ def write_lab_file(folder: Path) -> Path:
         ]
         if name == "ImageBind":  # all else was bound to its images
             lines.append('hub = "image"')
+    if "ImageBind" in record["spaces"]:
+        lines += [
+            "",
+            "[pairs.scenes]",
+            f"world = {record['spaces']['ImageBind']['scenes'][-1]}",
+            'seen_by = "ImageBind"',
+            f"training_seed = {record['seed']}",
+            "default = true",
+        ]
     path = folder / "molspace.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
