@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from reactions.baselines import obstacle, run_baselines
 from reactions.core.errors import (
     LanguageError,
     MolspaceError,
@@ -19,10 +20,13 @@ from reactions.core.step import Artifact, Step
 from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.values import quoted
+from reactions.eval.baselines import Baseline, NoScore
 from reactions.eval.metrics import Ties
+from reactions.eval.result import Result
 from reactions.eval.task import Task
 from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.labs.lab import Lab
+from reactions.planning.baselines import plan_baselines
 from reactions.planning.estimate import Estimate, estimate, seconds
 from reactions.planning.plan import Plan, ReactionPlan
 from reactions.planning.planner import Planner
@@ -48,22 +52,7 @@ from reactions.run.events import Event, PlanFinished, PlanStarted, StoreWarning,
 from reactions.store import Store
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Result:
-    """One task's score, as stored.
-
-    Attributes:
-        record: metrics, n, expected, prompts, factors, notices (what of the task's data was
-            left out, and why); JSON-able.
-        arrays: per-item results, for resampling.
-    """
-
-    record: Mapping[str, Any]
-    arrays: Mapping[str, NDArray[np.generic]] = field(repr=False)
+    pass
 
 
 _URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
@@ -240,25 +229,56 @@ class Session:
         scorings = plan_scores(self.lab, target, tasks, adjustment, ties)
         confirm(whole(scorings))
         artifacts = self.run([scoring.step for scoring in scorings])
-        lab = self._label(target.space) or target.lab
-        return [
-            Result(
-                {
-                    "space": target.name,
-                    "lab": lab,
-                    "seed": self.lab.seed,
-                    "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
-                    "bundle_products": target.products,
-                    **artifacts[scoring.step.key].meta,
-                    "notices": [*scoring.plan.notices, *target.score_notices()],
-                },
-                {
-                    name: rows[slice(None)]
-                    for name, rows in artifacts[scoring.step.key].arrays.items()
-                },
-            )
-            for scoring in scorings
-        ]
+        return [self._result(target, s.plan, artifacts[s.step.key]) for s in scorings]
+
+    def _result(self, target: Target, plan: Plan, artifact: Artifact) -> Result:
+        """Return a score with what is known of the target and of the task's data."""
+        return Result(
+            {
+                "space": target.name,
+                "lab": self._label(target.space) or target.lab,
+                "seed": self.lab.seed,
+                "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
+                "bundle_products": target.products,
+                **artifact.meta,
+                "notices": [*plan.notices, *target.score_notices()],
+            },
+            {name: rows[slice(None)] for name, rows in artifact.arrays.items()},
+        )
+
+    def baselines(
+        self,
+        target: Target,
+        tasks: Sequence[Task],
+        adjustment: Adjustment = NO_ADJUSTMENT,
+        ties: Ties = "strict",
+        *,
+        within_s: float | None = None,
+        confirm: Callable[[Plan], None] = lambda plan: None,
+    ) -> list[Baseline]:
+        """Score what trains nothing on tasks, to stand beside a product.
+
+        Args:
+            target: a product; a space by itself has no such rows.
+            tasks: which.
+            adjustment: of the product.
+            ties: as for ``evaluate``.
+            within_s: leave out, with the reason, each row that is expected to take longer; None
+                leaves out none.
+            confirm: called with all that is to be run, before it runs.
+
+        Returns:
+            One a name of ``BASELINES``, in order; [] for a space by itself.
+        """
+        planned = plan_baselines(self.lab, target, tasks, adjustment, ties)
+
+        def in_the_way(plan: Plan) -> NoScore | None:
+            expected = self.estimate(plan)
+            return obstacle(expected, check_space, self.seconds, within_s)
+
+        return run_baselines(
+            planned, run=self.run, result=self._result, obstacle=in_the_way, confirm=confirm
+        )
 
     # --- infer -----------------------------------------------------------------------
 

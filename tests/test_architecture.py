@@ -20,7 +20,7 @@ FLOORS = (
     ("labs", "steps"),
     ("inference", "exchange"),
     ("planning",),
-    ("session",),
+    ("baselines", "session"),
     ("experiments", "api", "__init__"),
     ("molspace_cli",),
 )

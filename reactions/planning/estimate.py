@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 
 from reactions.core.step import Cost
+from reactions.core.types import SpaceSpec
 from reactions.planning.plan import Plan, total_cost
 from reactions.store import Store
 
@@ -23,6 +24,7 @@ class Estimate:
         free_bytes: free disk space where results go.
         corpora: what is embedded: (name, usable items, items found or expected) of each.
         uncounted: spaces whose encoders' operations are unknown, and not in ``cost``.
+        spaces: those whose encoders have to be loaded.
     """
 
     steps: int
@@ -30,6 +32,7 @@ class Estimate:
     free_bytes: int
     corpora: tuple[tuple[str, int, int], ...] = ()
     uncounted: tuple[str, ...] = ()
+    spaces: tuple[SpaceSpec, ...] = ()
 
     @property
     def is_long(self) -> bool:
@@ -66,6 +69,7 @@ def estimate(plan: Plan, store: Store) -> Estimate:
         shutil.disk_usage(folder).free,
         plan.corpora,
         tuple(unknown),
+        tuple(dict.fromkeys(step.space for step in pending if step.space is not None)),
     )
 
 

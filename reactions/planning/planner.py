@@ -113,13 +113,13 @@ class Planner:
         self._begin(space)
         for leaf in leaves(space):
             self.notices.extend(notes(leaf.spec))
-        # First, because this notes the training rows that ``_mean`` averages.
+        # First, because this notes the training rows that ``mean`` averages.
         trained = {pair: self.mixture(*pair) for pair in mixtures(space)}
         heads = [mixture.heads for mixture in trained.values()]
         projectors = tuple(p for mixture in trained.values() for p in mixture.projectors)
         splits = {pair: mixture.splits for pair, mixture in trained.items()}
         rows = row_counts(splits)
-        quality = plan_quality(space, splits, heads, encode=self.encode, mean=self._mean)
+        quality = plan_quality(space, splits, heads, encode=self.encode, mean=self.mean)
         if self.settings.holdout and quality is None:
             n = ", ".join(f"{count.rows} {count.modality}" for count in rows)
             self.notices.append(
@@ -129,7 +129,7 @@ class Planner:
             record=self._record(expression, space, heads),
             mixtures=heads,
             means={
-                f"{leaf.label}.{modality}": self._mean(leaf, modality)
+                f"{leaf.label}.{modality}": self.mean(leaf, modality)
                 for leaf, modality in self._averaged
                 if leaf.spec.centre
             },
@@ -143,6 +143,20 @@ class Planner:
         return Plan(
             (assembled,), tuple(dict.fromkeys(notices)), self.corpora.counts, rows, projectors
         )
+
+    def heads(self, space: Fusion) -> list[Mapping[str, Step]]:
+        """Plan the projectors of a product without its bundle.
+
+        Returns:
+            Subset to train step of each mixture, in the order of ``tree.mixtures``.
+
+        Raises:
+            DataError: see ``react``.
+        """
+        refuse_unsupported(space)
+        refuse_namesakes(space)
+        self._begin(space)
+        return [self.mixture(*pair).heads for pair in mixtures(space)]
 
     def _record(
         self, expression: str, space: Fusion, heads: Sequence[Mapping[str, Step]]
@@ -209,7 +223,7 @@ class Planner:
                 modality=corpus.modality,
                 dim=space.dim,
                 rows=self.encode(space, corpus),
-                mean=self._mean(space, corpus.modality),
+                mean=self.mean(space, corpus.modality),
                 **stored,
             )
         if isinstance(space, Leaf):
@@ -238,7 +252,11 @@ class Planner:
             **stored,
         )
 
-    def _mean(self, leaf: Leaf, modality: Modality) -> Step:
+    def averages(self, leaf: Leaf, modality: Modality) -> bool:
+        """Return whether ``mean`` has rows: whether the mixtures planned so far train on them."""
+        return (leaf, modality) in self._averaged
+
+    def mean(self, leaf: Leaf, modality: Modality) -> Step:
         """Plan the mean of the training rows that the reaction's first use of a leaf has."""
         if (leaf, modality) not in self._averaged:
             raise UsageError(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reactions.core.errors import MissingError
 from reactions.core.step import Step
+from reactions.core.types import Corpus
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
 from reactions.eval.task import Task
+from reactions.eval.task_data import BenchmarkData
 from reactions.labs.lab import Lab
 from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
@@ -53,7 +55,7 @@ def plan_scores(
     refuse_unsupported(target.space)
     adjustment = fit_adjustment(target.space, adjustment)
     planner = Planner(lab)
-    return [_plan(planner, target, task, adjustment, ties) for task in tasks]
+    return [plan_score(planner, target, task, adjustment, ties) for task in tasks]
 
 
 def whole(scorings: Sequence[Scoring]) -> Plan:
@@ -61,9 +63,21 @@ def whole(scorings: Sequence[Scoring]) -> Plan:
     return joined([scoring.plan for scoring in scorings])
 
 
-def _plan(
+def plan_score(
     planner: Planner, target: Target, task: Task, adjustment: Adjustment, ties: Ties
 ) -> Scoring:
+    """Plan the evaluation of a target on one task.
+
+    Args:
+        planner: of the lab.
+        target: what is scored.
+        task: which.
+        adjustment: from ``fit_adjustment``.
+        ties: whether they count against the target or for it.
+
+    Raises:
+        MissingError: the lab has no data for the task, or the target lacks a modality.
+    """
     for modality in (task.query, task.other):
         if modality not in target.space.modalities:
             raise MissingError(
@@ -71,27 +85,57 @@ def _plan(
                 why=f"{target.name} embeds {', '.join(target.space.modalities)}",
                 fix="choose a task or a space that fit; --task all leaves out what does not",
             )
-    data = planner.lab.benchmark(task.name)
-    held = corpora(task, data)
+    rows = task_rows(planner, task)
     embedded = {
         f"{name}/{leaf.label}": planner.encode(leaf, corpus)
-        for name, corpus in held.items()
+        for name, corpus in rows.corpora.items()
         for leaf in needed_leaves(target.space, corpus.modality, adjustment)
     }
     step = ScoreTask(
         name=target.name,
         task=task,
-        data=data,
+        data=rows.data,
         ties=ties,
         scored=target.space,
         embedded=embedded,
         trained=target.trained,
         adjustment=adjustment,
     )
+    return Scoring(task, score_plan(target, rows, step))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRows:
+    """What a task scores.
+
+    Attributes:
+        task: which.
+        data: labels and corpora.
+        corpora: what is embedded, by the names of the protocol.
+    """
+
+    task: Task
+    data: BenchmarkData
+    corpora: Mapping[str, Corpus]
+
+
+def task_rows(planner: Planner, task: Task) -> TaskRows:
+    """Return a task's data in a planner's lab.
+
+    Raises:
+        MissingError: the lab has none.
+    """
+    data = planner.lab.benchmark(task.name)
+    return TaskRows(task, data, corpora(task, data))
+
+
+def score_plan(target: Target, rows: TaskRows, step: Step) -> Plan:
+    """Return the plan of one step that scores, with what its data leave out."""
+    name = rows.task.name
     notices = target.notices + tuple(
-        f"{task.name}: {notice}"
-        for corpus in held.values()
+        f"{name}: {notice}"
+        for corpus in rows.corpora.values()
         for notice in getattr(corpus, "notices", ())
     )
-    n = len(next(iter(held.values())))
-    return Scoring(task, Plan((step,), notices, ((task.name, n, data.expected or n),)))
+    n = len(next(iter(rows.corpora.values())))
+    return Plan((step,), notices, ((name, n, rows.data.expected or n),))

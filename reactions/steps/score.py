@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reactions.core.hashing import digest
-from reactions.core.step import NOT_IN_KEY, Artifact, Context, Step, entering, inputs_from
-from reactions.core.types import Space
+from reactions.core.step import NOT_IN_KEY, Artifact, Context, Rows, Step, entering, inputs_from
+from reactions.core.types import Modality, Space
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.products.bundles.trained import Trained
-from reactions.products.parts import NO_PARTS
+from reactions.products.parts import NO_PARTS, Parts
 from reactions.products.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ScoreTask(Step):
-    """Scores a space on a task.
+class ScoreRows(Step):
+    """Scores embeddings on a task; subclasses say whose.
 
-    Its artifact holds the per-item results as arrays, and the metrics, prompts and factors
+    Its artifact holds the per-item results as arrays, and the metrics, prompts and ``facts``
     in ``meta``.
 
     Attributes:
-        name: of the space, for people.
+        name: of what is scored, for people.
         task: the protocol.
         data: labels and corpora.
         ties: whether ties count against the model or for it.
-        scored: a product or a leaf.
-        embedded: ``<corpus>/<leaf>`` to embed step, for every leaf with a share.
-        trained: where the product's trained parts are; None for a leaf.
-        adjustment: factors and experts.
+        embedded: ``<corpus>/<leaf>`` to embed step, for every leaf that takes part.
     """
 
     KIND = "score"
@@ -46,12 +47,7 @@ class ScoreTask(Step):
     task: Task = field(metadata=entering(by=lambda step: step.identity))
     data: BenchmarkData = field(metadata=NOT_IN_KEY)  # in the task's identity, as are ties
     ties: Ties = field(default="strict", metadata=NOT_IN_KEY)
-    scored: Space = field(metadata=entering("tree", lambda step: tree_to_json(step.scored)))
     embedded: Mapping[str, Step] = field(metadata=inputs_from())
-    trained: Trained | None = field(
-        metadata=entering("heads", lambda step: step.trained.digest if step.trained else "")
-    )
-    adjustment: Adjustment = field(metadata=entering("", lambda step: step.effective))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -59,13 +55,33 @@ class ScoreTask(Step):
         return identity(self.task, self.data, self.ties)
 
     @property
-    def effective(self) -> dict[str, Any]:
-        """Factors and experts as they act."""
-        experts = self.adjustment.experts
-        return {
-            "factors": effective_factors(self.scored, self.adjustment),
-            "experts": None if experts is None else sorted(experts),
-        }
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What the record says of how the embeddings were made."""
+
+    @abstractmethod
+    def parts(self, inputs: Mapping[str, Artifact], device: str) -> Parts:
+        """Load what was trained or averaged onto a device."""
+
+    @abstractmethod
+    def rows(
+        self,
+        modality: Modality,
+        stored: Mapping[str, Rows],
+        parts: Parts,
+        *,
+        device: str,
+        on_rows: Callable[[int, int], None],
+    ) -> NDArray[np.float32]:
+        """Return the (n, d) unit-norm rows of one of the task's corpora.
+
+        Args:
+            modality: of its items.
+            stored: name of a leaf to the embeddings that its encoder gives.
+            parts: from ``parts``.
+            device: where to compute.
+            on_rows: called with how many rows are done, and of how many.
+        """
 
     @cached_property
     def label(self) -> str:
@@ -75,31 +91,81 @@ class ScoreTask(Step):
     def run(
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
     ) -> Artifact:
-        """Fuse the embeddings of each corpus and hold them to the protocol."""
-        from reactions.products.fuse import embed_product
-
-        parts = self.trained.load(context.device) if self.trained else NO_PARTS
-        embeddings = {
-            name: embed_product(
-                self.scored,
+        """Embed each corpus and hold the rows to the protocol."""
+        parts = self.parts(inputs, context.device)
+        embeddings = {}
+        for name, corpus in corpora(self.task, self.data).items():
+            stored = {
+                path.removeprefix(f"{name}/"): artifact.arrays["embeddings"]
+                for path, artifact in inputs.items()
+                if path.startswith(f"{name}/")
+            }
+            embeddings[name] = self.rows(
                 corpus.modality,
-                {
-                    leaf: inputs[f"{name}/{leaf.label}"].arrays["embeddings"]
-                    for leaf in needed_leaves(self.scored, corpus.modality, self.adjustment)
-                },
+                stored,
                 parts,
-                self.adjustment,
                 device=context.device,
                 on_rows=lambda done, total: context.progress(done, total, "items"),
             )
-            for name, corpus in corpora(self.task, self.data).items()
-        }
         result = score(self.task, self.data, embeddings, self.ties)
         # A class without a positive item has no average precision; what is stored is finite.
         arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
-        meta: dict[str, Any] = {"prompts": list(self.task.templates), **self.effective}
+        meta: dict[str, Any] = {"prompts": list(self.task.templates), **self.facts}
         if not isinstance(self.data, RetrievalData):
             # Names of classes are prompts too: this says which ones were used.
             named = digest("classes", list(self.data.classes))
             meta["classes"] = {"n": len(self.data.classes), "digest": named[:12]}
         return Artifact(arrays, {**meta, **result.to_json()})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScoreTask(ScoreRows):
+    """Scores a space on a task.
+
+    Attributes:
+        scored: a product or a leaf.
+        trained: where the product's trained parts are; None for a leaf.
+        adjustment: factors and experts.
+    """
+
+    scored: Space = field(metadata=entering("tree", lambda step: tree_to_json(step.scored)))
+    trained: Trained | None = field(
+        metadata=entering("heads", lambda step: step.trained.digest if step.trained else "")
+    )
+    adjustment: Adjustment = field(metadata=entering("", lambda step: step.facts))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Factors and experts as they act."""
+        experts = self.adjustment.experts
+        return {
+            "factors": effective_factors(self.scored, self.adjustment),
+            "experts": None if experts is None else sorted(experts),
+        }
+
+    def parts(self, inputs: Mapping[str, Artifact], device: str) -> Parts:
+        """Load the trained parts; a leaf has none."""
+        return self.trained.load(device) if self.trained else NO_PARTS
+
+    def rows(
+        self,
+        modality: Modality,
+        stored: Mapping[str, Rows],
+        parts: Parts,
+        *,
+        device: str,
+        on_rows: Callable[[int, int], None],
+    ) -> NDArray[np.float32]:
+        """Fuse the embeddings of the leaves."""
+        from reactions.products.fuse import embed_product
+
+        needed = needed_leaves(self.scored, modality, self.adjustment)
+        return embed_product(
+            self.scored,
+            modality,
+            {leaf: stored[leaf.label] for leaf in needed},
+            parts,
+            self.adjustment,
+            device=device,
+            on_rows=on_rows,
+        )

@@ -1,0 +1,113 @@
+"""Running training-free rows: those that can be scored are, of the others it is said why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from reactions.core.errors import MolspaceError
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest, SpaceSpec
+from reactions.eval.baselines import BASELINES, Baseline, NoScore
+from reactions.eval.result import Result
+from reactions.planning.baselines import PlannedBaseline
+from reactions.planning.estimate import Estimate
+from reactions.planning.plan import Plan, joined
+from reactions.products.target import Target
+
+
+def run_baselines(
+    rows: Sequence[PlannedBaseline],
+    *,
+    run: Callable[[Sequence[Step]], Mapping[Digest, Artifact]],
+    result: Callable[[Target, Plan, Artifact], Result],
+    obstacle: Callable[[Plan], NoScore | None],
+    confirm: Callable[[Plan], None],
+) -> list[Baseline]:
+    """Score the rows.
+
+    Args:
+        rows: from ``plan_baselines``.
+        run: runs steps, or takes their results from the store.
+        result: makes a score of a step's artifact.
+        obstacle: says why a plan is not to be run; None where it is.
+        confirm: called with all that is to be run, before it runs.
+
+    Returns:
+        One a name, in the order of ``BASELINES``. A row that fails is lacking, with the reason.
+    """
+    rows = [row if row.lacks else row.unless(obstacle(row.plan)) for row in rows]
+    if plans := [row.plan for row in rows if not row.lacks]:
+        confirm(joined(plans))
+    artifacts: dict[Digest, Artifact] = {}
+    try:
+        artifacts |= run([step for plan in plans for step in plan.targets]) if plans else {}
+    except MolspaceError:
+        # One by one: a row that fails must not take the others along.
+        rows = [_attempted(row, run, artifacts) for row in rows]
+    baselines: list[Baseline] = []
+    for name in (name for name in BASELINES if any(row.name == name for row in rows)):
+        own = [row for row in rows if row.name == name]
+        baselines.append(
+            Baseline(
+                name,
+                {row.task.name: _best(row, artifacts, result) for row in own if not row.lacks},
+                {row.task.name: row.lacks for row in own if row.lacks},
+            )
+        )
+    return baselines
+
+
+def _attempted(
+    row: PlannedBaseline,
+    run: Callable[[Sequence[Step]], Mapping[Digest, Artifact]],
+    artifacts: dict[Digest, Artifact],
+) -> PlannedBaseline:
+    """Run a row by itself."""
+    if row.lacks:
+        return row
+    try:
+        artifacts.update(run(row.plan.targets))
+    except MolspaceError as error:
+        return row.unless(NoScore.of(error))
+    return row
+
+
+def _best(
+    row: PlannedBaseline,
+    artifacts: Mapping[Digest, Artifact],
+    result: Callable[[Target, Plan, Artifact], Result],
+) -> Result:
+    """Return the best of a row's choices by the main metric; of equals, the first."""
+    results = [result(target, plan, artifacts[plan.targets[0].key]) for target, plan in row.choices]
+    return max(results, key=lambda one: float(one.record["metrics"][one.record["main"]]))
+
+
+def obstacle(
+    expected: Estimate,
+    check_space: Callable[[SpaceSpec], None],
+    seconds: Callable[[Estimate], float],
+    within_s: float | None,
+) -> NoScore | None:
+    """Say why a row is not to be scored; None where nothing stands in the way.
+
+    Args:
+        expected: what its plan would take, apart from what the store has.
+        check_space: raises what is missing of a space.
+        seconds: estimates how long a run takes.
+        within_s: how long it may take; None for any time.
+    """
+    try:
+        for spec in expected.spaces:
+            check_space(spec)
+    except MolspaceError as error:
+        return NoScore.of(error)
+    if within_s is None or not expected.steps:
+        return None
+    if expected.uncounted:
+        return NoScore(f"{', '.join(expected.uncounted)} would embed training items", _HOW)
+    if (needed_s := seconds(expected)) > within_s:
+        return NoScore(f"it would take about {needed_s:.0f} s", _HOW)
+    return None
+
+
+_HOW = "--baselines makes it"

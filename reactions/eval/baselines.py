@@ -1,0 +1,139 @@
+"""Rows of what trains nothing, beside a reaction's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reactions.core.errors import MolspaceError
+from reactions.eval.result import Result
+
+BEST_PART = "best part"
+SUM = "sum of cosines"
+CENTRED_SUM = "centred sum of cosines"
+PROCRUSTES = "Procrustes"
+
+BASELINES = (BEST_PART, SUM, CENTRED_SUM)
+"""Names of the rows, in the order of tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoScore:
+    """Why a row is not there.
+
+    Attributes:
+        reason: for people.
+        fix: what to do about it; "" if nothing can be done.
+    """
+
+    reason: str
+    fix: str = ""
+
+    @classmethod
+    def of(cls, error: MolspaceError) -> NoScore:
+        """Return what an error says."""
+        return cls(f"{error.what}: {error.why}" if error.why else error.what, error.fix)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A row of what trains nothing.
+
+    Every task is in exactly one of the mappings.
+
+    Attributes:
+        name: one of ``BASELINES``.
+        results: name of the task to its score. The record has the fields of a reaction's;
+            ``space`` names the best part, and ``weights`` the parts of a sum.
+        lacks: name of the task to why there is no score.
+    """
+
+    name: str
+    results: Mapping[str, Result]
+    lacks: Mapping[str, NoScore]
+
+    def heading(self, task: str) -> str:
+        """Return the row's name in a table of one task: that of the best part is in it."""
+        if self.name != BEST_PART or task not in self.results:
+            return self.name
+        return f"{self.name} ({self.results[task].record['space']})"
+
+    def to_json(self, task: str) -> dict[str, Any]:
+        """Return the row of one task as a JSON object."""
+        if task in self.lacks:
+            missing = self.lacks[task]
+            return {"name": self.name, "lacks": missing.reason, "fix": missing.fix}
+        record = self.results[task].record
+        own = {key: record[key] for key in ("weights", "factors") if record.get(key)}
+        return {
+            "name": self.name,
+            "space": record["space"],
+            "main": record["main"],
+            "metrics": dict(record["metrics"]),
+            **own,
+        }
+
+
+def baselines_json(baselines: Sequence[Baseline], task: str) -> list[dict[str, Any]]:
+    """Return all rows of one task as JSON objects, in order."""
+    return [baseline.to_json(task) for baseline in baselines]
+
+
+def baseline_cells(
+    baselines: Sequence[Baseline], task: str, metric: str, digits: int = 2
+) -> list[tuple[str, str]]:
+    """Return (heading, text) of every row for one metric of one task; "-" where it is lacking."""
+    return [
+        (
+            baseline.heading(task),
+            f"{baseline.results[task].record['metrics'][metric]:.{digits}f}"
+            if task in baseline.results
+            else "-",
+        )
+        for baseline in baselines
+    ]
+
+
+def lacking(baselines: Sequence[Baseline], task: str) -> list[str]:
+    """Say of each row that is not there why, in a sentence."""
+    return [
+        f"{baseline.name}: {missing.reason}" + (f"; {missing.fix}" if missing.fix else "")
+        for baseline in baselines
+        if (missing := baseline.lacks.get(task)) is not None
+    ]
+
+
+def beaten(record: Mapping[str, Any], baselines: Sequence[Baseline]) -> str:
+    """Say in a sentence which row beats a reaction on a task by its main metric, and by how much.
+
+    Args:
+        record: the reaction's result.
+        baselines: its training-free rows.
+
+    Returns:
+        "" where none does.
+    """
+    task, main = record["task"], record["main"]
+    own = record["metrics"][main]
+    scores = {
+        baseline.name: (baseline.results[task].record["metrics"][main], baseline)
+        for baseline in baselines
+        if task in baseline.results
+    }
+    if not scores or max(value for value, _ in scores.values()) <= own:
+        return ""
+    best, baseline = max(scores.values(), key=lambda pair: pair[0])
+    subject = {
+        BEST_PART: f"{baseline.results[task].record['space']} alone scores",
+        SUM: "the sum of cosines, which trains nothing, scores",
+        CENTRED_SUM: "the centred sum of cosines, which trains nothing, scores",
+        PROCRUSTES: "the same reaction by recipe=procrustes, which trains nothing, scores",
+    }[baseline.name]
+    sentence = f"{subject} higher: {main} {best:.2f} against {own:.2f}"
+    if baseline.name == CENTRED_SUM and best > scores.get(SUM, (best, baseline))[0]:
+        sentence += (
+            "; centre = true under [spaces.NAME] in the lab file, or Cr(NAME, centre=true), takes "
+            "the means off in a reaction, too"
+        )
+    return sentence

@@ -1,0 +1,62 @@
+"""A lab of two folders of embeddings, whose held-out ids are an evaluation set."""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+from twin_folders import ids, is_held, twins, write_space
+
+from reactions.data.corpora import IdCorpus
+from reactions.eval.task_data import RetrievalData
+from reactions.labs.lab import Lab
+from reactions.labs.lab_file import load_lab
+from reactions.session import Session
+
+N, SHARE = 400, 0.25
+HELD = np.array([is_held(id, 0, SHARE) for id in ids(N)])
+TEXT = """
+[spaces.A]
+path = "a"
+{extra}
+[spaces.B]
+path = "b"
+{extra}
+[reaction]
+hidden_dim = 32
+batch_size = 64
+dr_epochs = 3
+cr_epochs = 3
+holdout = 0.25
+dtype = "float32"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinLab(Lab):
+    """A lab whose one evaluation set, called coco, is what is held back from training."""
+
+    scored: RetrievalData = field(repr=False, default=None)
+
+    def benchmark(self, task):
+        return self.scored
+
+
+def twin_session(where, *, extra="", seed=None, **world):
+    """Write the folders and open the lab.
+
+    Returns:
+        The session, and modality to (N, d) rows of each folder.
+    """
+    spaces = twins(N, **{"noise": (1.8, 1.4), "means": 0.6, **world})
+    if not (where / "molspace.toml").exists():
+        for name, embeddings in zip(("a", "b"), spaces, strict=True):
+            write_space(where / name, embeddings, ids(N))
+        (where / "molspace.toml").write_text(TEXT.format(extra=extra), encoding="utf-8")
+    lab = load_lab(str(where / "molspace.toml"), seed=seed)
+    held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
+    data = RetrievalData(
+        IdCorpus("held images", "image", held),
+        IdCorpus("held texts", "text", held),
+        np.arange(len(held)),
+    )
+    own = {entry.name: getattr(lab, entry.name) for entry in fields(Lab) if entry.init}
+    return Session(TwinLab(**own, scored=data), device="cpu"), spaces
