@@ -136,6 +136,7 @@ def _print(record: Mapping[str, Any], whole: str) -> None:
         facts.append("experts: " + ", ".join(record["experts"]))
     for name, values in record["factors"].items():
         facts.append(name + ": " + ", ".join(f"{m} {v:g}" for m, v in values.items()))
+    facts += [f"mean of {stage}: {mean}" for stage, mean in record.get("means", {}).items()]
     if record["prompts"]:
         more = len(record["prompts"]) - 1
         facts.append(f'prompt: "{record["prompts"][0]}"' + (f" and {more} more" if more else ""))

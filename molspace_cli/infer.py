@@ -193,6 +193,7 @@ def _print(table: Similarities, about: Mapping[str, Any]) -> None:
     ]
     for name, factors in about["factors"].items():
         title.append(f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in factors.items()))
+    title += [f"mean of {stage}: {mean}" for stage, mean in about.get("means", {}).items()]
     # In a pipe all columns go out whole; a terminal gets as many as it can show.
     narrow = is_terminal()
 

@@ -30,7 +30,7 @@ def show(
     """Verify a bundle and say what it is."""
     from reactions.products.bundles.bundle import load_bundle
     from reactions.products.bundles.current import current_bundle
-    from reactions.products.tree import effective_factors
+    from reactions.products.tree import effective_factors, effective_means
 
     directory: str | Path | None = bundle
     if directory is None:
@@ -51,6 +51,10 @@ def show(
     rows += [
         (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
         for name, values in effective_factors(loaded.space).items()
+    ]
+    rows += [
+        (f"mean of {stage}", f"{mean}: rescaled to unit norm before it is weighted")
+        for stage, mean in effective_means(loaded.space).items()
     ]
     rows += [
         (

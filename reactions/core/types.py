@@ -27,6 +27,9 @@ Op: TypeAlias = Literal["dr", "cr"]
 Anchors: TypeAlias = tuple[Modality, ...]
 """A subset of the pseudo sets, named by its anchor modalities, sorted."""
 
+Mean: TypeAlias = Literal["eq10", "unit"]
+"""How parallel experts are averaged: their mean as it is (equation 10), or at unit norm."""
+
 
 # --- media ---------------------------------------------------------------------------
 
@@ -212,6 +215,7 @@ class FactorDefaults:
     Attributes:
         displacement: (modality, lambda) pairs; ``other_displacement`` for the rest.
         combination: (modality, sigma) pairs; ``other_combination`` for the rest.
+        mean: how parallel experts are averaged.
 
     Source: Molecule-Space, section 4.2, footnote 1 (lambda 0.9; sigma 0.5 audio, 0.1 text).
     """
@@ -220,6 +224,7 @@ class FactorDefaults:
     other_displacement: float = 0.9
     combination: tuple[tuple[Modality, float], ...] = (("audio", 0.5), ("text", 0.1))
     other_combination: float = 0.1
+    mean: Mean = "eq10"
 
     def of(self, op: Op, modality: Modality) -> float:
         """Return the default factor of the expert for one shared modality."""
@@ -290,11 +295,18 @@ class Fusion:
 
     Displacement has exactly one expert and takes its dimension; combination keeps the
     base's. The product embeds every modality that the base or an expert embeds.
+
+    Attributes:
+        op: displacement or combination.
+        base: what the experts join.
+        experts: at least one.
+        mean: how the experts are averaged (``ops.mixing``); ``"eq10"`` for one expert.
     """
 
     op: Op
     base: Space
     experts: tuple[Expert, ...]
+    mean: Mean = "eq10"
 
     @property
     def dim(self) -> int:

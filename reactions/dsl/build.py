@@ -159,7 +159,7 @@ class _Builder:
         for option in (child for child in rest if _is(child, "option")):
             name_token, _, value = _children(option)
             name = str(name_token)
-            if name not in (factor_name, "data", "recipe", "centre"):
+            if name not in kind.option_names:
                 raise self.unknown_option(kind, name, _span(name_token))
             if name in options:
                 raise self.source.error(
@@ -181,7 +181,6 @@ class _Builder:
             return kind(space, **options, span=_span(node), spans=spans)
 
     def unknown_option(self, kind: type[Dr | Cr], name: str, span: Span) -> LanguageError:
-        options = (kind.factor_option, "data", "recipe", "centre")
         other = Cr if kind is Dr else Dr
         if name == other.factor_option:
             return self.source.error(
@@ -190,11 +189,18 @@ class _Builder:
                 why=f"{name} is the expert's share in {other.__name__}",
                 fix=f"{kind.factor_option}=...",
             )
+        if name == "mean":
+            return self.source.error(
+                f"{kind.__name__} takes no {name}",
+                span,
+                why="it says how parallel experts are averaged, and a displacement has one expert",
+                fix="leave it out",
+            )
         return self.source.error(
             f"unknown option '{name}' of {kind.__name__}",
             span,
-            fix=suggestion(name, options),
-            known=list(options),
+            fix=suggestion(name, kind.option_names),
+            known=list(kind.option_names),
         )
 
     def factors(self, option: str, value: Node) -> FactorsLike:

@@ -12,7 +12,7 @@ from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.types import FactorDefaults
-from reactions.dsl.experts import Experts, shares_of
+from reactions.dsl.experts import Experts, mean_of_stage, shares_of
 from reactions.dsl.parser import parse
 from reactions.dsl.program import Program
 from reactions.dsl.source import ProgramText, Span
@@ -224,6 +224,7 @@ class _Checker:
         depth = max(getattr(value.expression, "nesting", 0) for value in values)
         self.limit(scope, members[0].span or _HERE, stages, reactions, depth)
         shares = shares_of(scope.source, members)
+        mean = mean_of_stage(scope.source, members, self.experts.defaults.mean)
         experts: list[types.Expert] = []
         for member, value, share in zip(members, values, shares, strict=True):
             if any(value.space == expert.space for expert in experts):
@@ -242,7 +243,7 @@ class _Checker:
         )
         return _Value(
             product(base.expression, expanded),
-            types.Fusion(members[0].op, base.space, tuple(experts)),
+            types.Fusion(members[0].op, base.space, tuple(experts), mean),
             stages,
             reactions,
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lark import Token
 
 KEYWORDS = {"DR": "Dr", "CR": "Cr", "FT": "Ft", "LCL": "Lcl"}
-OPTIONS = ("sigma", "lambda", "data", "recipe", "centre")
+OPTIONS = ("sigma", "lambda", "data", "recipe", "centre", "mean")
 _NAMES = ("NAME", "STRING")
 _WORDS = {
     **{kind: f"{word}(...)" for kind, word in KEYWORDS.items()},

@@ -8,7 +8,7 @@ from dataclasses import replace
 from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import suggestion
-from reactions.core.types import FactorDefaults, Modality
+from reactions.core.types import FactorDefaults, Mean, Modality
 from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.syntax import Cr, Dr
 from reactions.dsl.values import print_factors, print_number
@@ -166,6 +166,43 @@ def shares_of(source: ProgramText, members: Sequence[Dr | Cr]) -> list[float]:
     largest = max(weighed)  # the sum of huge weights could overflow
     total = sum(weight / largest for weight in weighed)
     return [weight / largest / total for weight in weighed]
+
+
+def mean_of_stage(source: ProgramText, members: Sequence[Dr | Cr], default: Mean) -> Mean:
+    """Return how the experts of a stage are averaged.
+
+    Args:
+        source: the text that the spans of ``members`` refer to.
+        members: of the stage.
+        default: where they do not say.
+
+    Raises:
+        LanguageError: a lone expert says so, or only some do, or they differ.
+    """
+    combinations = [member for member in members if isinstance(member, Cr)]
+    chosen = [member for member in combinations if member.mean is not None]
+    if len(members) == 1:
+        if chosen:
+            raise source.error(
+                "mean on a lone Cr",
+                chosen[0].spans.get("mean", chosen[0].span or _HERE),
+                why="it says how the experts of a stage are averaged, and this stage has one",
+                fix="leave it out",
+            )
+        return "eq10"  # the same either way, and should have the same keys
+    if not chosen:
+        return default
+    first = chosen[0]
+    others = [member for member in combinations if member.mean != first.mean]
+    if others:
+        other = others[0]
+        raise source.error(
+            "two means in one stage" if other.mean else "a Cr without mean beside one with",
+            other.spans.get("mean", other.span or _HERE),
+            why="the experts of a stage are averaged together, so all of them say how, or none",
+            fix=str(other.changed(mean=first.mean)),
+        )
+    return first.mean or default
 
 
 def _list(names: Sequence[str]) -> str:

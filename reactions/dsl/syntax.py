@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 
 from reactions.core.errors import UsageError
-from reactions.core.types import Anchors, Modality, Op
+from reactions.core.types import Anchors, Mean, Modality, Op
+from reactions.dsl import refusals
 from reactions.dsl.source import Span
 from reactions.dsl.values import (
     MAX_NESTING,
@@ -54,11 +55,7 @@ class _Expression(_Node):
         if isinstance(other, Cr | Parallel) and isinstance(self, Product):
             return Product(self.base, (*self.stages[:-1], self.stages[-1] & other))
         if isinstance(other, _Node):
-            raise UsageError(
-                f"'&' cannot join {other} to {self}",
-                why="'&' joins combinations (Cr) within one stage",
-                fix="use + or | instead",
-            )
+            raise refusals.not_parallel(self, other)
         return NotImplemented
 
 
@@ -129,18 +126,10 @@ class _Reaction(_Member):
     __slots__ = ()
 
     def __or__(self, other: Any) -> NoReturn:
-        raise UsageError(
-            f"no base for {self}",
-            why="a reaction starts from a space",
-            fix=f'begin with one, as in Space("ImageBind") + {self}',
-        )
+        raise refusals.no_base(self)
 
     def __mul__(self, weight: float) -> Any:
-        raise UsageError(
-            f"a weight on {self}",
-            why="only parallel combinations (Cr) are averaged, so only they take weights",
-            fix="remove the weight",
-        )
+        raise refusals.no_weight(self)
 
     __rmul__ = __mul__
 
@@ -160,6 +149,7 @@ class _Fusing(_Reaction):
 
     op: ClassVar[Op]
     factor_option: ClassVar[str]
+    option_names: ClassVar[tuple[str, ...]]
 
     space: Expression
     factors: Factors | None
@@ -171,8 +161,8 @@ class _Fusing(_Reaction):
 
     def __str__(self) -> str:
         space = str(self.space) if isinstance(self.space, Space) else f"({self.space})"
-        options: dict[str, Any] = {self.factor_option: self.factors, "data": self.anchors}
-        options |= {"recipe": self.recipe, "centre": self.centre}
+        fields = {self.factor_option: "factors", "data": "anchors"}
+        options = {name: getattr(self, fields.get(name, name)) for name in self.option_names}
         return f"{type(self).__name__}({space}{print_options(options)})"
 
     def changed(self, **changes: Any) -> Self:
@@ -194,6 +184,7 @@ class Dr(_Fusing):
 
     op = "dr"
     factor_option = "lambda"
+    option_names = ("lambda", "data", "recipe", "centre")
 
     def __init__(
         self,
@@ -214,6 +205,7 @@ class Cr(_Fusing):
     """Combination: the expert is projected into the base's space; factors are sigma.
 
     Attributes:
+        mean: how the experts of its stage are averaged, the same in each; None as the lab says.
         weight: share among the parallel experts, > 0, not normalised; None for equal.
 
     Raises:
@@ -222,7 +214,9 @@ class Cr(_Fusing):
 
     op = "cr"
     factor_option = "sigma"
+    option_names = ("sigma", "data", "recipe", "centre", "mean")
 
+    mean: Mean | None
     weight: float | None
 
     def __init__(
@@ -233,11 +227,13 @@ class Cr(_Fusing):
         data: str | Iterable[Modality] | None = None,
         recipe: str = "paper",
         centre: bool | str | None = None,
+        mean: Mean | None = None,
         weight: float | None = None,
         span: Span | None = None,
         spans: Mapping[str, Span] | None = None,
     ) -> None:
         _fill(self, space, sigma, data, recipe, centre, span=span, spans=spans or {})
+        object.__setattr__(self, "mean", option_of("mean", mean))
         object.__setattr__(self, "weight", None if weight is None else weight_of(weight))
 
     def __str__(self) -> str:
@@ -354,10 +350,7 @@ def _fill(
 ) -> None:
     space = Space(space) if isinstance(space, str) else space
     if not isinstance(space, _Expression):
-        raise UsageError(
-            f"{type(node).__name__} takes a space or a product, not {space!r}",
-            fix=f'name the space, as in {type(node).__name__}("CLAP_g")',
-        )
+        raise refusals.no_space(type(node).__name__, space)
     if isinstance(space, Product) and space.nesting >= MAX_NESTING:
         raise UsageError("products nested too deep", why=f"at most {MAX_NESTING} in each other")
     values = {
@@ -373,11 +366,7 @@ def _fill(
 
 def _react(left: Any, right: Any, *, opens: bool) -> Product:
     if isinstance(right, _Expression):
-        raise UsageError(
-            f"{right} is a space, not a reaction",
-            why="a space joins another by displacement (Dr) or combination (Cr)",
-            fix=f'{left} + Cr("{right}")   or   {left} + Dr("{right}")',
-        )
+        raise refusals.no_reaction(left, right)
     stage = Parallel((right,)) if isinstance(right, Cr) else right
     base, before = (left, ()) if isinstance(left, Space) else (left.base, left.stages)
     return Product(base, joined(before, stage, opens=opens))

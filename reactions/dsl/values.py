@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast, get_args
 
-from reactions.core.errors import UsageError
-from reactions.core.types import Anchors, Modality
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.types import Anchors, Mean, Modality
 from reactions.modalities import registry
 from reactions.ops.recipe import PAPER
 from reactions.ops.recipes import recipe_of
@@ -124,7 +124,7 @@ def option_of(option: str, value: Any) -> Any:
     """Return the value of an option of Dr or Cr as their nodes hold it.
 
     Args:
-        option: ``"sigma"``, ``"lambda"``, ``"data"``, ``"recipe"`` or ``"centre"``.
+        option: ``"sigma"``, ``"lambda"``, ``"data"``, ``"recipe"``, ``"centre"`` or ``"mean"``.
         value: as written, or as Python code gives it; None for an option left out, which a
             recipe cannot be.
 
@@ -140,6 +140,8 @@ def option_of(option: str, value: Any) -> Any:
         return anchors_of(value)
     if option == "centre":
         return centre_of(value)
+    if option == "mean":
+        return mean_of(value)
     return factors_of(option, value)
 
 
@@ -154,6 +156,21 @@ def centre_of(value: bool | str) -> bool:
     if value not in ("true", "false"):
         raise UsageError(f"centre is true or false, not {value!r}", fix="centre=true")
     return value == "true"
+
+
+def mean_of(value: object) -> Mean:
+    """Return how parallel experts are averaged.
+
+    Raises:
+        UsageError: in no way that is known.
+    """
+    if value not in get_args(Mean):
+        raise UsageError(
+            f"mean is {value!r}",
+            why="the experts' mean is taken as it is (eq10), or rescaled to unit norm (unit)",
+            fix=suggestion(str(value), get_args(Mean)),
+        )
+    return cast("Mean", value)
 
 
 def check_recipe(recipe: str) -> None:
@@ -243,7 +260,7 @@ def print_options(options: Mapping[str, Any]) -> str:
             # TVA letters where every anchor has one, else names.
             letters = [letter for letter, modality in registry.LETTERS.items() if modality in value]
             written = "".join(letters) if len(letters) == len(value) else _tuple(value)
-        elif name in ("recipe", "centre"):
+        elif name in ("recipe", "centre", "mean"):
             written = str(value).lower()
         else:
             written = print_factors(value)

@@ -86,10 +86,12 @@ class FreebindProduct:
 
 
 _DR = "ImageBind + Dr(InternVL)"
+# The published code rescales the mean of parallel experts to unit norm, whatever a lab does.
+_CR = "Cr(CLAP_m, mean=unit) & Cr(CLAP_g, mean=unit)"
 PRODUCTS: tuple[FreebindProduct, ...] = (
     FreebindProduct(
         "IB_PP",
-        "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)",
+        f"ImageBind + {_CR}",
         ("IB_PP_M_Proj", "IB_PP_G_Proj"),
         ("ImageBind++", "IB++"),
     ),
@@ -98,7 +100,7 @@ PRODUCTS: tuple[FreebindProduct, ...] = (
     FreebindProduct("InternVL_IB", _DR, ("InternVL_IB_Proj",)),
     FreebindProduct(
         "InternVL_IB_PP",
-        f"{_DR} | Cr(CLAP_m) & Cr(CLAP_g)",
+        f"{_DR} | {_CR}",
         ("InternVL_IB_Proj", "InternVL_IB_PP_M_Proj", "InternVL_IB_PP_G_Proj"),
         ("InternVL_IB++",),
     ),

@@ -13,7 +13,7 @@ from typing import Any
 from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
 from reactions.exchange.results import MetricScore
 from reactions.products.bundles.bundle import Bundle
-from reactions.products.tree import effective_factors
+from reactions.products.tree import effective_factors, effective_means
 
 _REHEARSAL = "mini"
 _PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
@@ -140,7 +140,12 @@ def _factors(bundle: Bundle) -> str:
         (name, ", ".join(f"{modality} {value:g}" for modality, value in values.items()))
         for name, values in effective_factors(bundle.space).items()
     ]
-    return _table(("factor", "value"), rows)
+    means = [
+        f"The mean of {_cell(stage)} is rescaled to unit norm before it is weighted (mean = "
+        f'"{mean}"), as FreeBind\'s published code does.'
+        for stage, mean in effective_means(bundle.space).items()
+    ]
+    return "\n\n".join([_table(("factor", "value"), rows), *means])
 
 
 def _results(results: Sequence[MetricScore]) -> list[str]:

@@ -85,6 +85,7 @@ def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
         f"{name}: " + ", ".join(f"{modality} {value:g}" for modality, value in values.items())
         for name, values in record["factors"].items()
     ]
+    conditions += [f"mean of {stage}: {mean}" for stage, mean in record.get("means", {}).items()]
     if record["experts"] is not None:
         conditions.append("experts: " + ", ".join(map(str, record["experts"])))
     if prompts := record["prompts"]:

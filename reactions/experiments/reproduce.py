@@ -114,7 +114,9 @@ class Preparation:
     plans: dict[str, ReactionPlan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.session = replace(self.session, lab=replace(self.session.lab, factors=FACTORS))
+        # The paper's factors; how parallel experts are averaged is the lab's choice.
+        factors = replace(FACTORS, mean=self.session.lab.factors.mean)
+        self.session = replace(self.session, lab=replace(self.session.lab, factors=factors))
 
     def prepare(self, table: PaperTable, rows: Sequence[SpaceRow] | None = None) -> PreparedTable:
         """Look ahead at the rows of a table.

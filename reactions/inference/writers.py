@@ -31,7 +31,12 @@ from reactions.core.types import Item
 from reactions.inference.outputs import Format, files_of, refuse_replacing
 from reactions.products.leftovers import left_over_outputs
 from reactions.products.target import Target
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, effective_factors
+from reactions.products.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    effective_factors,
+    effective_means,
+)
 from reactions.store.files import flush_folder, try_lock
 
 if TYPE_CHECKING:
@@ -45,12 +50,14 @@ _NPY_HEADER_BYTES = 128
 
 def describe(target: Target, adjustment: Adjustment = NO_ADJUSTMENT) -> dict[str, Any]:
     """Return what a file of embeddings says of itself; JSON-able."""
+    means = effective_means(target.space, adjustment)
     return {
         "format": VERSION,
         "lab": target.lab,
         "expression": target.name,
         "factors": effective_factors(target.space, adjustment),
         "experts": None if adjustment.experts is None else sorted(adjustment.experts),
+        **({"means": means} if means else {}),
         "dim": target.space.dim,
     }
 

@@ -231,7 +231,7 @@ def _settings(file: LabFile, base: Lab | None, path: Path) -> ReactionSettings:
 
 def _factors(section: DefaultFactors, base: Lab | None) -> FactorDefaults:
     factors = base.factors if base else FactorDefaults()
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {} if section.mean is None else {"mean": section.mean}
     for key in ("displacement", "combination"):
         table = dict(getattr(section, key))
         if "other" in table:

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, cre
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from reactions.core.settings import ReactionSettings
+from reactions.core.types import Mean
 from reactions.eval.registry import task_names
 from reactions.labs.data_schema import Corpora, Data, OwnTask
 from reactions.labs.pairs_schema import Pairs
@@ -70,13 +71,18 @@ Factors: TypeAlias = Annotated[dict[str, Factor], BeforeValidator(check_table)]
 
 
 class DefaultFactors(Section):
-    """The experts' combining factors where a reaction gives none, by shared modality."""
+    """Combining factors where a reaction gives none, by shared modality, and how experts mix."""
 
     displacement: Factors = Field(
         {}, alias="lambda", description="Of Dr: modality = factor; other = for all the rest."
     )
     combination: Factors = Field(
         {}, alias="sigma", description="Of Cr: modality = factor; other = for all the rest."
+    )
+    mean: Mean | None = Field(
+        None,
+        description="Of parallel experts: eq10 takes their mean as it is, unit rescales it to unit "
+        "norm, as FreeBind's published code does.",
     )
 
 

@@ -112,26 +112,25 @@ def project(heads: Sequence[Head], x: Tensor) -> Tensor:
     Source: Molecule-Space, section 3.2.2 (mixture-of-projectors; mean pool).
     """
     # A sum is enough: ``unit`` undoes the mean's division.
-    total = heads[0](x)
-    for head in heads[1:]:
-        total = total + head(x)
-    return unit(total)
+    return unit(_total(heads, x))
 
 
 @torch.inference_mode()
-def mix(terms: Sequence[tuple[float, Tensor]]) -> Tensor:
-    """Weighted sum of representations of one modality, rescaled to unit norm.
+def project_mean(heads: Sequence[Head], x: Tensor) -> Tensor:
+    """Return the mean of projectors' unit outputs at its own length, as ``project`` takes it.
 
     Args:
-        terms: (coefficient, (n, d) unit-norm rows) pairs; at least one.
+        heads: at least one, in eval mode.
+        x: (n, in_dim) unit-norm rows.
 
     Returns:
-        (n, d) unit-norm rows.
-
-    Source: Molecule-Space, eq. 3 and 10.
+        (n, out_dim) rows, no longer than 1.
     """
-    (coefficient, rows), *rest = terms
-    total = rows * coefficient
-    for coefficient, rows in rest:
-        total = total + rows * coefficient
-    return unit(total)
+    return _total(heads, x) / len(heads)
+
+
+def _total(heads: Sequence[Head], x: Tensor) -> Tensor:
+    total: Tensor = heads[0](x)
+    for head in heads[1:]:
+        total = total + head(x)
+    return total

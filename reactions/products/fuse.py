@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from reactions.core.errors import NotSupportedYet
-from reactions.core.types import Fusion, Leaf, Modality, Space
-from reactions.ops.projector import mix
+from reactions.core.types import Fusion, Leaf, Mean, Modality, Space
+from reactions.ops.mixing import mix_experts
 from reactions.ops.tensors import load_rows, unit
-from reactions.products.parts import NO_PARTS, Centring, Parts
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, coefficients
+from reactions.products.parts import NO_PARTS, Centring, Parts, ProjectorMixture
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment, acting_mean, coefficients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,8 @@ def fuse(
 
     Every representation is rescaled to unit norm before it is weighted: leaf embeddings
     (less their mean, where a leaf is centred), each head's output, the mean over heads, and
-    the weighted sum.
+    the weighted sum. Where the stage's mean is ``"unit"``, the mean over heads is taken of all
+    parallel experts at once.
 
     Args:
         space: the product.
@@ -61,13 +62,16 @@ def fuse(
         own = unit(rows[space])
     elif isinstance(space, Fusion):
         base_share, shares = coefficients(space, modality, adjustment)
-        own = mix(
+        mean = acting_mean(space, shares)
+        base, experts = (
             [
-                (share, joined(space, index, modality, rows, parts, adjustment))
-                for index, share in ((None, base_share), *enumerate(shares))
+                (share, joined(space, index, modality, rows, parts, adjustment, mean=mean))
+                for index, share in sides
                 if share > 0  # the rows of others are not there: see needed_leaves
             ]
+            for sides in ([(None, base_share)], enumerate(shares))
         )
+        own = mix_experts(base, experts, mean)
     else:
         raise NotSupportedYet(f"{space.label} cannot be evaluated in this version")
     part = parts.get((space, None))
@@ -83,6 +87,8 @@ def joined(
     rows: Mapping[Space, Tensor],
     parts: Parts = NO_PARTS,
     adjustment: Adjustment = NO_ADJUSTMENT,
+    *,
+    mean: Mean = "eq10",
 ) -> Tensor:
     """Embed rows in the base or in one expert, projected to where the product is.
 
@@ -93,16 +99,22 @@ def joined(
         rows: see ``fuse``, as are the others.
         parts: what was trained.
         adjustment: of what is within the base or the expert.
+        mean: for what ``ops.mixing.mix_experts`` is to mix the rows.
 
     Returns:
-        (n, fusion.dim) unit-norm rows.
+        (n, fusion.dim) unit-norm rows; those of an expert for ``"unit"``, no longer than 1.
     """
     space = fusion.base if index is None else fusion.experts[index].space
     own = fuse(space, modality, rows, parts, adjustment)
     # Dr projects its base into the expert's space, Cr its experts into the base's. Dr has a single
     # expert, so its projectors, too, are those of index 0.
     projected = (index is None) == (fusion.op == "dr")
-    return parts[fusion, index or 0].apply(modality, own) if projected else own
+    if not projected:
+        return own
+    part = parts[fusion, index or 0]
+    if mean == "unit" and isinstance(part, ProjectorMixture):
+        return part.mean(own)
+    return part.apply(modality, own)
 
 
 def embed_product(

@@ -63,6 +63,12 @@ class ProjectorMixture(tuple["Head", ...]):
 
         return project(self, rows)
 
+    def mean(self, rows: Tensor) -> Tensor:
+        """Return the mean of the projectors' outputs before it is rescaled to unit norm."""
+        from reactions.ops.projector import project_mean
+
+        return project_mean(self, rows)
+
 
 @dataclass(frozen=True)
 class Centring:

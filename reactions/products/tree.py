@@ -6,7 +6,7 @@ tensors come in ``reactions.products.fuse``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from reactions.core.types import (
     Expert,
     Fusion,
     Leaf,
+    Mean,
     Modality,
     Op,
     Space,
@@ -23,7 +24,7 @@ from reactions.core.types import (
     Tuned,
     shared_modalities,
 )
-from reactions.dsl.values import is_factor
+from reactions.dsl.values import is_factor, mean_of
 
 Factors = float | tuple[float, ...] | list[float] | Mapping[Modality, float]
 """One factor for all shared modalities, one each in alphabetical order, or by name."""
@@ -140,6 +141,11 @@ def coefficients(
         shares[i] = expert.weight / total * factor
         base_share += expert.weight / total * (1.0 - factor)
     return base_share, tuple(shares)
+
+
+def acting_mean(fusion: Fusion, shares: Sequence[float]) -> Mean:
+    """Return how the experts are averaged; ``"eq10"`` where one alone has a share."""
+    return fusion.mean if sum(share > 0 for share in shares) > 1 else "eq10"
 
 
 def embedded_by(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> frozenset[Modality]:
@@ -277,6 +283,16 @@ def effective_factors(
     return by_name
 
 
+def effective_means(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> dict[str, Mean]:
+    """Return ``{"CLAP_m & CLAP_g": "unit"}`` for each stage that does not follow equation 10."""
+    by_stage: dict[str, Mean] = {}
+    for fusion in dict.fromkeys(fusion for fusion, _ in mixtures(space)):
+        kept = [expert.label for expert in fusion.experts if adjustment.keeps(expert)]
+        if fusion.mean != "eq10" and len(kept) > 1:
+            by_stage[" & ".join(kept)] = fusion.mean
+    return by_stage
+
+
 # --- JSON ----------------------------------------------------------------------------
 
 
@@ -288,6 +304,7 @@ def tree_to_json(space: Space) -> dict[str, Any]:
         return {space.op: tree_to_json(space.base), "arguments": list(space.arguments)}
     return {
         "op": space.op,
+        **({} if space.mean == "eq10" else {"mean": space.mean}),
         "base": tree_to_json(space.base),
         "experts": [
             {
@@ -330,7 +347,8 @@ def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> S
     )
     if data["op"] not in ("dr", "cr") or not experts or (data["op"] == "dr" and len(experts) > 1):
         raise ValueError(f"no reaction is a {data['op']!r} with {len(experts)} experts")
-    return Fusion(data["op"], tree_from_json(data["base"], specs), experts)
+    mean = mean_of(data.get("mean", "eq10"))
+    return Fusion(data["op"], tree_from_json(data["base"], specs), experts, mean)
 
 
 def _anchors(value: list[str] | None) -> Anchors | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from reactions.core.step import (
 from reactions.core.types import Corpus, Fusion, Leaf, Modality, Space, SpaceSpec
 from reactions.encoding.items import Batch, CorpusRange
 from reactions.encoding.stream import encode
-from reactions.products.tree import coefficients
+from reactions.products.tree import acting_mean, coefficients
 
 UNIT_SLACK = 1e-2
 """Norms may be this far from one: half precision leaves 1e-3, a mistake far more."""
@@ -146,9 +147,7 @@ class EmbedProduct(Step):
     KIND = "embed"
     VERSION = 1
 
-    fusion: Fusion = field(
-        metadata=entering("", lambda step: {"op": step.fusion.op, "shares": step.side_shares})
-    )
+    fusion: Fusion = field(metadata=entering("", lambda step: step.mixing))
     modality: Modality = field(metadata=NOT_IN_KEY)
     sides: Mapping[str, Step] = field(metadata=inputs_from())
     heads: Mapping[str, Mapping[str, Step]] = field(
@@ -164,6 +163,17 @@ class EmbedProduct(Step):
         base_share, expert_shares = coefficients(self.fusion, self.modality)
         shares = {"base": base_share, **{f"expert.{i}": s for i, s in enumerate(expert_shares)}}
         return {name: shares[name] for name in sorted(self.sides)}
+
+    @property
+    def mixing(self) -> dict[str, Any]:
+        """What of the fusion can change the rows, given both sides."""
+        shares = self.side_shares
+        mean = acting_mean(self.fusion, [shares[name] for name in shares if name != "base"])
+        return {
+            "op": self.fusion.op,
+            "shares": shares,
+            **({} if mean == "eq10" else {"mean": mean}),
+        }
 
     @property
     def side_heads(self) -> dict[str, Mapping[str, Step]]:

@@ -310,7 +310,7 @@ class _LastStage:
         places += [(i, expert.space) for i, expert in enumerate(self.space.experts)]
         self.terms = {
             modality: {
-                index: joined(self.space, index, modality, own, measure.parts)
+                index: joined(self.space, index, modality, own, measure.parts, mean=self.space.mean)
                 for index, side in places
                 if modality in side.modalities
             }
@@ -319,11 +319,12 @@ class _LastStage:
 
     def ranking(self, adjustment: Adjustment) -> Ranking:
         """Rank with other factors."""
-        from reactions.ops.projector import mix
+        from reactions.ops.mixing import mix_experts
 
         sides = []
         for modality, terms in self.terms.items():
             base, shares = coefficients(self.space, modality, adjustment)
-            weighted = [(base, None), *((share, i) for i, share in enumerate(shares))]
-            sides.append(mix([(share, terms[i]) for share, i in weighted if share > 0]))
+            own = [(base, terms[None])] if base > 0 else []
+            experts = [(share, terms[i]) for i, share in enumerate(shares) if share > 0]
+            sides.append(mix_experts(own, experts, self.space.mean))
         return Ranking.of(_cosines(*sides))

@@ -19,7 +19,13 @@ from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS, Parts
-from reactions.products.tree import Adjustment, effective_factors, needed_leaves, tree_to_json
+from reactions.products.tree import (
+    Adjustment,
+    effective_factors,
+    effective_means,
+    needed_leaves,
+    tree_to_json,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,11 +142,13 @@ class ScoreTask(ScoreRows):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Factors and experts as they act."""
+        """Factors, experts and the means that are not equation 10's, as they act."""
         experts = self.adjustment.experts
+        means = effective_means(self.scored, self.adjustment)
         return {
             "factors": effective_factors(self.scored, self.adjustment),
             "experts": None if experts is None else sorted(experts),
+            **({"means": means} if means else {}),
         }
 
     def parts(self, inputs: Mapping[str, Artifact], device: str) -> Parts:

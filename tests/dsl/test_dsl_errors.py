@@ -109,6 +109,10 @@ SYNTAX = [
     ("A + Cr(X, recipe=«(a, b)»)", "recipe takes one name", ""),
     ("A + Cr(X, centre=«yes»)", "centre is true or false, not 'yes'", "centre=true"),
     ("A + Cr(X, «center»=true)", "unknown option 'center' of Cr", "centre"),
+    ("A + Cr(X, mean=«units»)", "mean is 'units'", "'unit'"),
+    ("A + Cr(X, mean=«1»)", "mean is '1'", "eq10, unit"),
+    ("A + Cr(X, «maen»=unit)", "unknown option 'maen' of Cr", "'mean'"),
+    ("A + Dr(X, «mean»=unit)", "Dr takes no mean", "leave it out"),
     ("A + Ft(audio«)»", "unexpected ')'", "Ft(audio~image)"),
     ("A + Ft(audio«,» image)", "unexpected ','", "Ft(audio~image)"),
     ("A + «Ft(audio~audio)»", "Ft pairs 'audio' with itself", "Ft(audio~image)"),
@@ -135,6 +139,17 @@ MEANING = [
     ("ImageBind + Cr(CLAP_m) & «Cr(CLAP_m)»", "CLAP_m twice in one stage", "2*Cr(CLAP_m)"),
     ("ImageBind + 0.7*«Cr(CLAP_m)»", "a weight on a lone Cr", "sigma=0.7"),
     ("ImageBind + 0.7*Cr(CLAP_m) & «Cr(CLAP_g)»", "a Cr without a weight", "0.7*Cr(CLAP_g)"),
+    ("ImageBind + Cr(CLAP_m, mean=«unit»)", "mean on a lone Cr", "leave it out"),
+    (
+        "ImageBind + Cr(CLAP_m, mean=unit) & «Cr(CLAP_g)»",
+        "a Cr without mean beside one with",
+        "Cr(CLAP_g, mean=unit)",
+    ),
+    (
+        "ImageBind + 2*Cr(CLAP_m, mean=unit) & 3*Cr(CLAP_g, mean=«eq10»)",
+        "two means in one stage",
+        "3*Cr(CLAP_g, mean=unit)",
+    ),
     (
         "ImageBind + Cr(CLAP_m, sigma=«(0.5)»)",
         "sigma has 1 value for 2 shared modalities",

@@ -360,6 +360,8 @@ def nested(depth):
         (lambda: Cr("X", data=()), "data is empty", "leave it out"),
         (lambda: Cr("X", data="TT"), "data names 'text' twice", ""),
         (lambda: Cr("X", recipe="exmrc"), "unknown recipe 'exmrc'", "'exmcr'"),
+        (lambda: Cr("X", mean="untit"), "mean is 'untit'", "'unit'"),
+        (lambda: Cr("X", mean=10), "mean is 10", "'eq10'"),
         (lambda: Cr(3), "Cr takes a space", 'Cr("CLAP_g")'),
         (lambda: Ft("audio", "audio"), "Ft pairs 'audio' with itself", "two modalities"),
         (lambda: Space(""), "the name of a space is empty", ""),

@@ -85,6 +85,8 @@ def test_a_checked_expression_is_canonical_and_typed(expression):
     for fusion in fusions(checked.space):
         assert math.fsum(e.weight for e in fusion.experts) == pytest.approx(1, abs=1e-12)
         assert fusion.dim == (fusion.experts[0].space.dim if fusion.op == "dr" else fusion.base.dim)
+        lone = len(fusion.experts) == 1
+        assert fusion.mean in (("eq10",) if lone else ("eq10", "unit"))
         for expert in fusion.experts:
             shared = types.shared_modalities(fusion.base, expert.space)
             assert tuple(name for name, _ in expert.factors) == shared

@@ -113,6 +113,14 @@ def test_an_imported_bundle_says_whose_it_is():
     assert "imported from the files that freebind published (2," in model_card(bundle, "me/fused")
 
 
+def test_a_card_says_which_means_are_rescaled():
+    plain = bundle_of("MIT", "MIT", "MIT", "MIT")
+    space = replace(plain.space, mean="unit")
+    card = model_card(Bundle("nowhere", plain.record, space), "me/fused")
+    assert "The mean of CLAP_m & CLAP_g is rescaled to unit norm" in card
+    assert "rescaled" not in model_card(plain, "me/fused")
+
+
 def test_a_record_cannot_bring_markup_of_its_own():
     bundle = bundle_of("MIT", "MIT | x", "<b>", "MIT", expression="A + Cr('```\n# B')")
     card = model_card(bundle, "me/fused")

@@ -3,8 +3,7 @@ import shutil
 
 import pytest
 import torch
-from fakes import unit_rows
-from published_heads import SPACES, SUBSETS, WIDTHS, freebind_state, lab_file, write_freebind
+from published_heads import SPACES, WIDTHS, freebind_state, lab_file, write_freebind
 
 from reactions.core.errors import (
     BundleError,
@@ -16,12 +15,9 @@ from reactions.core.errors import (
 )
 from reactions.core.hashing import file_digest
 from reactions.core.paths import data_root
-from reactions.core.types import leaves
 from reactions.exchange.import_freebind import PRODUCTS, find_products, import_freebind
 from reactions.labs.lab_file import load_lab
-from reactions.products.bundles.bundle import RECORD, load_bundle
-from reactions.products.fuse import fuse
-from reactions.products.parts import ProjectorMixture
+from reactions.products.bundles.bundle import RECORD
 from reactions.products.tree import mixtures
 
 # All different, so that a projector in the wrong place cannot fit.
@@ -51,56 +47,6 @@ def damage(path, change):
 
 
 # --- what comes out ---
-
-
-def by_hand(published, part, x):
-    """What a folder's seven projectors make of unit rows, written out in double precision."""
-    rows = []
-    for subset in SUBSETS:
-        state = torch.load(published / part / subset / "best.pt", weights_only=True)
-        s = {name.removeprefix("Head2.mlps."): value.double() for name, value in state.items()}
-        y = x
-        for layer, norm in (("0", "1"), ("3", "4")):
-            y = y @ s[f"{layer}.weight"].T + s[f"{layer}.bias"]
-            scale = s[f"{norm}.weight"] / (s[f"{norm}.running_var"] + 1e-5).sqrt()
-            y = (y - s[f"{norm}.running_mean"]) * scale + s[f"{norm}.bias"]
-            if layer == "0":
-                y = y.clamp(min=0)
-        rows.append(y / y.norm(dim=1, keepdim=True))
-    mean = torch.stack(rows).mean(0)
-    return mean / mean.norm(dim=1, keepdim=True)
-
-
-def unit(x):
-    return x / x.norm(dim=1, keepdim=True)
-
-
-def test_the_headline_product_embeds_as_its_projectors_say(published, lab):
-    (made,) = import_freebind(published, lab, name="InternVL_IB_PP")
-    bundle = load_bundle(made.bundle.path)
-    assert bundle.expression == "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
-    rows = {
-        leaf: unit(torch.from_numpy(unit_rows(5, leaf.dim, seed)).double())
-        for seed, leaf in enumerate(leaves(bundle.space))
-    }
-    x = {leaf.spec.name: value for leaf, value in rows.items()}
-    base = by_hand(published, "InternVL_IB_Proj", x["ImageBind"])
-    clap_m = by_hand(published, "InternVL_IB_PP_M_Proj", x["CLAP_m"])
-    clap_g = by_hand(published, "InternVL_IB_PP_G_Proj", x["CLAP_g"])
-    image = unit(0.1 * base + 0.9 * x["InternVL"])
-    expected = {
-        "image": image,
-        "text": unit(0.9 * image + 0.1 * (clap_m + clap_g) / 2),
-        "audio": unit(0.5 * base + 0.5 * (clap_m + clap_g) / 2),
-    }
-    heads = {
-        key: ProjectorMixture(head.double() for head in projectors)
-        for key, projectors in bundle.parts().items()
-    }
-    for modality, wanted in expected.items():
-        found = fuse(bundle.space, modality, rows, heads)
-        # Both in double precision: only the order of operations differs.
-        assert torch.allclose(found, wanted, rtol=0, atol=1e-12), modality
 
 
 def test_a_record_says_where_it_came_from(published, lab):

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,15 @@ def test_the_sidecar_names_each_row_and_the_facts_name_the_sidecar(tmp_path, for
     assert (facts["lab"], facts["expression"]) == ("mini", "A + Cr(B)")
     assert facts["items"] == "emb.items.jsonl"
     assert facts["items_sha256"] == hashlib.sha256(sidecar).hexdigest()
+
+
+def test_files_say_which_means_are_rescaled():
+    experts = tuple(
+        Expert(Leaf(replace(CLAP.spec, name=name)), 0.5, (("text", 0.1),)) for name in "BC"
+    )
+    product = Fusion("cr", BASE, experts, "unit")
+    assert describe(Target("x", product, "mini"))["means"] == {"B & C": "unit"}
+    assert "means" not in describe(Target("x", replace(product, mean="eq10"), "mini"))
 
 
 def test_rows_are_aligned(tmp_path):

@@ -20,6 +20,8 @@ def test_a_lab_extends_another():
         [reaction]
         hidden_dim = 64
         batch_size = 32
+        [factors]
+        mean = "unit"
         [factors.sigma]
         audio = 0.3
         text = 0.2
@@ -47,6 +49,8 @@ def test_a_lab_extends_another():
     assert (lab.seed, lab.world_tasks) == (3, True)
     assert lab.settings == ReactionSettings(hidden_dim=64, batch_size=16)
     assert (lab.factors.of("cr", "audio"), lab.factors.of("cr", "text")) == (0.9, 0.2)
+    assert lab.factors.mean == "unit"
+    assert load('[lab]\nextends = "base.toml"\n[factors]\nmean = "eq10"').factors.mean == "eq10"
     assert {m: c.world_rows for m, c in lab.corpora.items()} == {"text": 11, "image": 20}
     assert lab.catalogue.names() == ("Mine", "Other")
 

@@ -37,6 +37,9 @@ def test_keys_that_are_possible_are_listed_once():
     [
         ("lab = 1", "'lab' is not a table"),
         ("reaction = []", "'reaction' is not a table"),
+        ("[factors]\nmean = 'untit'", r"factors\.mean is 'untit'.*'unit'"),
+        ("[factors]\nmaen = 'unit'", r"unknown key factors\.maen.*'mean'"),
+        ("[factors]\nmean = 10", r"factors\.mean is '10'.*eq10"),
         ("factors = 1", "'factors' is not a table"),
         ("spaces = 1", "'spaces' is not a table"),
         ("[spaces]\nX = 1", r"'spaces\.X' is not a table"),

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from reactions.ops.heads import load_head
-from reactions.ops.projector import Projector, mix, project
+from reactions.ops.projector import Projector, project, project_mean
 from reactions.ops.tensors import unit
 
 
@@ -42,8 +42,10 @@ def test_project_is_the_renormalised_mean_of_unit_heads():
     torch.testing.assert_close(project(heads, x).norm(dim=1), torch.ones(7))
 
 
-def test_mix_weights_and_normalises():
-    a, b = torch.eye(3), torch.eye(3).roll(1, 0)
-    torch.testing.assert_close(mix([(1.0, a)]), a)
-    mixed = mix([(0.9, a), (0.1, b)])
-    torch.testing.assert_close(mixed, unit(0.9 * a + 0.1 * b))
+def test_the_mean_of_projectors_keeps_its_length():
+    heads = [Projector(5, 3, 4, seed=s).eval() for s in range(3)]
+    x = unit(torch.randn(7, 5, generator=torch.Generator().manual_seed(1)))
+    mean = project_mean(heads, x)
+    torch.testing.assert_close(mean, torch.stack([head(x) for head in heads]).mean(0))
+    assert (mean.norm(dim=1) < 0.999).all()
+    torch.testing.assert_close(unit(mean), project(heads, x))

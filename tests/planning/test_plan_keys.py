@@ -81,6 +81,23 @@ def test_factors_of_the_last_stage_and_weights_of_experts_train_nothing_anew():
     assert affected(cr(dr(IB, VL), CM, CG, weights=[0.7, 0.3])) == {"assemble the bundle"}
 
 
+def test_how_experts_are_averaged_trains_nothing_anew():
+    product = replace(cr(dr(IB, VL), CM, CG), mean="unit")
+    assert affected(product) == {"assemble the bundle"}
+
+
+def test_how_experts_of_an_earlier_stage_are_averaged_changes_what_stands_on_it():
+    inner = cr(IB, CM, CG)
+    before = keys(plan(dr(inner, VL)))
+    after = keys(plan(dr(replace(inner, mean="unit"), VL)))
+    changed = {label for label in before if before[label] != after[label]}
+    embeds = {m: f"embed {inner.label} {m}" for m in MODALITIES}
+    # Neither its images, which have no expert, nor how the experts themselves are trained.
+    assert changed & set(embeds.values()) == {embeds["audio"], embeds["text"]}
+    assert not any("Cr(CLAP_m) on" in label for label in changed)
+    assert any("Dr(InternVL) on" in label for label in changed)
+
+
 def test_factors_of_an_earlier_stage_change_what_stands_on_it():
     space = cr(dr(IB, VL, factors={"image": 0.8, "text": 0.8}), CM, CG)
     product = "(ImageBind + Dr(InternVL))"  # whose audio the factors leave alone

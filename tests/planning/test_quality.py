@@ -183,6 +183,23 @@ def test_the_better_factors_do_at_inference_what_the_report_says(combined):
     assert recalls == pytest.approx({k: row[k] for k in recalls}, abs=1e-6)
 
 
+def test_better_factors_of_experts_whose_mean_is_rescaled(tmp_path):
+    a, _ = folders(tmp_path, noise=(2.5, 1.4))
+    _, c = twins(N, noise=(1.8, 1.4), seed=1)
+    write_space(tmp_path / "c", c, ids(N))
+    lab = tmp_path / "molspace.toml"
+    text = lab.read_text() + '[spaces.C]\npath = "c"\n[factors]\nmean = "unit"\n'
+    lab.write_text(text, encoding="utf-8")
+    session, bundle = made(tmp_path, "A + Cr(B) & Cr(C)")
+    better = bundle.record["quality"]["cross"][0]["better"]
+    embedder = session.embedder(session.target(bundle.path), Adjustment(sigma=better["sigma"]))
+    held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
+    sides = [embedder.embed(m, [Item(id, m, None) for id in held]) for m in a]
+    (row,) = rows_of(bundle.record["quality"], "better factors")
+    recalls = recall(sides[0].astype(np.float64) @ sides[1].T.astype(np.float64))
+    assert recalls == pytest.approx({k: row[k] for k in recalls}, abs=1e-6)
+
+
 def test_displacement_into_a_weaker_space(tmp_path):
     folders(tmp_path, noise=(1.0, 2.2))
     _, bundle = made(tmp_path, "A + Dr(B)")

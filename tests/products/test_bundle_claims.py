@@ -57,6 +57,16 @@ CHANGES = {
     "no anchors": lambda r: experts(r)[0].update(anchors=[]),
     "anchors twice": lambda r: experts(r)[0].update(anchors=["audio", "audio"]),
     "anchors as text": lambda r: experts(r)[0].update(anchors="audio"),
+    "a mean of another kind": lambda r: r.update(
+        format=2, parts=[], tree={**r["tree"], "mean": "x"}
+    ),
+    "a mean that is a list": lambda r: r.update(format=2, parts=[], tree={**r["tree"], "mean": []}),
+    "a mean that goes without saying": lambda r: r["tree"].update(mean="eq10"),
+    "a mean in format 1": lambda r: r["tree"].update(mean="unit"),
+    "a mean of one expert": lambda r: (
+        r.update(format=2, parts=[]),
+        r["tree"]["base"].update(mean="unit"),
+    ),
     "the same expert twice": lambda r: experts(r)[1].update(space=experts(r)[0]["space"]),
     "the base as its expert": lambda r: experts(r)[1].update(space=r["tree"]["base"]),
     "a tuned product": lambda r: r.update(tree={"ft": r["tree"], "arguments": ["a", "b"]}),

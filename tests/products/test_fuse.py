@@ -1,5 +1,7 @@
 """``fuse`` against equations 1-3, 9 and 10 written out in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,52 @@ def test_weighted_experts():
     psi_m, psi_g = heads.values()
     found, x = both(product, "audio", heads)
     close(found, unit(0.4 * x[IB] + 0.42 * psi(psi_m, x[CM]) + 0.18 * psi(psi_g, x[CG])))
+
+
+def outputs(heads, x):
+    """The unit-norm outputs of the heads, each by itself."""
+    return np.stack([psi([one], x) for one in heads])
+
+
+@pytest.mark.parametrize("weights", [None, [0.7, 0.3]])
+def test_the_mean_of_all_projectors_at_unit_norm(weights):
+    product = replace(cr(IB, CM, CG, weights=weights), mean="unit")
+    heads = make_heads(product)
+    psi_m, psi_g = heads.values()
+    m, g = weights or (0.5, 0.5)
+    for modality, sigma in (("audio", 0.5), ("text", 0.1)):
+        found, x = both(product, modality, heads)
+        # No expert's own mean is rescaled first.
+        mean = m * outputs(psi_m, x[CM]).mean(0) + g * outputs(psi_g, x[CG]).mean(0)
+        close(found, unit((1 - sigma) * x[IB] + sigma * unit(mean)))
+    equal = replace(product, mean="eq10")
+    found, x = both(product, "audio", heads)
+    other, _ = both(equal, "audio", {(equal, i): part for (_, i), part in heads.items()})
+    assert np.abs(found - other).max() > 1e-2
+
+
+def test_unit_means_of_experts_with_factors_of_their_own():
+    product = replace(cr(IB, CM, CG), mean="unit")
+    heads = make_heads(product)
+    psi_m, psi_g = heads.values()
+    chosen = Adjustment(sigma={"CLAP_m": 0.8, "CLAP_g": 0.2})
+    found, x = both(product, "audio", heads, chosen)
+    mean = 0.4 * outputs(psi_m, x[CM]).mean(0) + 0.1 * outputs(psi_g, x[CG]).mean(0)
+    close(found, unit(0.5 * x[IB] + 0.5 * unit(mean)))
+
+
+def test_of_one_expert_the_means_are_the_same_to_the_bit():
+    product = replace(cr(IB, CM, CG), mean="unit")
+    heads = make_heads(product)
+    equal = replace(product, mean="eq10")
+    others = {(equal, i): part for (_, i), part in heads.items()}
+    for chosen in (
+        Adjustment(experts=frozenset({"CLAP_g"})),
+        Adjustment(sigma={"CLAP_m": 0.0, "CLAP_g": 0.5}),
+        Adjustment(experts=frozenset()),
+    ):
+        found, _ = both(product, "audio", heads, chosen)
+        np.testing.assert_array_equal(found, both(equal, "audio", others, chosen)[0])
 
 
 def test_a_product_as_an_expert():

@@ -2,12 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from bundles import heads_of, record_of, rewrite, tensors_of
-from fakes import CG, IB, VL, changed, cr, dr, headline, unit_rows
+from fakes import CG, CM, IB, VL, changed, cr, dr, headline, unit_rows
 from safetensors.numpy import load_file, save
 
 from reactions.core.errors import BundleError, UsageError
@@ -238,7 +239,7 @@ def test_damaged_parts_are_refused(written, damage, words, fix):
         (lambda r: r["parts"][0].update(about={"of": "columns"}), "a turn of 'columns'"),
         (lambda r: r["parts"][0].pop("about"), "about"),
         (lambda r: r["parts"].pop(), "it names the files"),
-        (lambda r: r.update(parts=[]), "0 parts, not 1"),
+        (lambda r: r.update(parts=[]), "it names the files"),
         (lambda r: r.pop("parts"), "parts"),
         (lambda r: r.update(format=1), "format 1 has no parts"),
         (lambda r: r["files"].update({"../part-1.safetensors": r["files"].pop(PARTS[1])}), "names"),
@@ -271,6 +272,15 @@ def test_a_bundle_of_many_files_may_be_replaced(written):
     (written / "part-x.safetensors").write_bytes(b"")
     with pytest.raises(BundleError, match="something other than a bundle"):
         check_replaceable(written)
+
+
+def test_a_mean_other_than_equation_10s_needs_format_2(tmp_path):
+    space = replace(cr(IB, CM, CG), mean="unit")
+    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    record = json.loads((made / RECORD).read_text())
+    assert (record["format"], record["parts"], record["tree"]["mean"]) == (2, [], "unit")
+    assert load_bundle(made).space == space != cr(IB, CM, CG)
+    assert load_bundle(made).parts().keys() == {(space, 0), (space, 1)}
 
 
 def test_format_1_is_written_where_there_are_no_parts(tmp_path):

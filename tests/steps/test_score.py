@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from fakes import CG, IB, Context, Encoder, changed, cr, ready, run
+from fakes import CG, CM, IB, Context, Encoder, changed, cr, ready, run
 
 from reactions.core.errors import UsageError
 from reactions.data.corpora import IdCorpus, TextCorpus
@@ -94,6 +94,21 @@ def test_adjustments_act_and_are_recorded():
     assert artifact.meta["factors"] == {"sigma CLAP_g": {"audio": 0.9, "text": 0.8}}
     plain = run(build(PAIRS, "audiocaps")).arrays["rank_forward"]
     assert (plain != artifact.arrays["rank_forward"]).any()
+
+
+def test_which_means_are_rescaled_is_recorded():
+    space = cr(IB, CG, CM)
+    heads = {
+        (space, i): ProjectorMixture([Projector(dim, 8, 4).eval()]) for i, dim in enumerate((5, 4))
+    }
+    records = {}
+    for mean in ("eq10", "unit"):
+        product = replace(space, mean=mean)
+        trained = Parts({(product, i): part for (_, i), part in heads.items()})
+        step = replace(build(PAIRS, "audiocaps", product), trained=trained)
+        records[mean] = run(step).meta
+    assert records["unit"]["means"] == {"CLAP_g & CLAP_m": "unit"}
+    assert "means" not in records["eq10"]
 
 
 def test_a_centred_leaf_is_scored_less_its_means():

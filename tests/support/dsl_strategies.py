@@ -33,6 +33,7 @@ factor_options = st.one_of(
 anchors = st.one_of(st.none(), st.sets(modalities, min_size=1))
 recipes = st.sampled_from(sorted(BUILT_IN))
 centres = st.sampled_from([None, True, False])
+means = st.sampled_from([None, "eq10", "unit"])
 
 
 def expressions(experts=spaces, bases=spaces, *, depth=2):
@@ -46,6 +47,7 @@ def expressions(experts=spaces, bases=spaces, *, depth=2):
         data=anchors,
         recipe=recipes,
         centre=centres,
+        mean=means,
         weight=st.one_of(st.none(), weights),
     )
     stages = st.one_of(
@@ -77,12 +79,14 @@ def parallels(draw, products):
     if products is not None and draw(st.booleans()):
         members.append(draw(products))
     weighted = len(members) > 1 and draw(st.booleans())
+    mean = draw(means) if len(members) > 1 else None
     return Parallel(
         tuple(
             Cr(
                 member,
                 sigma=draw(st.one_of(st.none(), factors)),
                 data=draw(st.sampled_from([None, "T", ["text"]])),
+                mean=mean,
                 weight=draw(weights) if weighted else None,
             )
             for member in members
@@ -109,13 +113,28 @@ def valid_products(base="ImageBind", tuning=("audio", "image"), *, depth=1):
 
 WORDS = [
     *("ImageBind", "InternVL", "CLAP_m", "Dr", "Cr", "Ft", "Lcl", "dr", "P", "kb", "sigma"),
-    *("lambda", "data", "recipe", "TVA", "audio", "image", "exmcr", "0.5", "1", "-1", "1e999"),
+    *(
+        "lambda",
+        "data",
+        "recipe",
+        "mean",
+        "unit",
+        "TVA",
+        "audio",
+        "image",
+        "exmcr",
+        "0.5",
+        "1",
+        "-1",
+        "1e999",
+    ),
     *("+", "|", "&", "*", "~", "=", ",", "(", ")", ";", "\n", "#", '"', "'", "†", ".", "-", '"u"'),
 ]
 PIECES = [
     "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)",
     "P = ImageBind + Dr(InternVL)\nP + 0.7*Cr(CLAP_m) + 0.3*Cr(CLAP_g, sigma=(0.5, 0.1))",
     "ImageBind + Cr((InternVL + Cr(CLAP_m, data=(text, audio), recipe=cmcr))) | Ft(audio~image)",
+    "ImageBind + Cr(CLAP_m, mean=unit) & Cr(CLAP_g, mean=unit) | Dr(InternVL)",
     'ImageBind + Cr("open_clip:x", sigma=(image=0.5, text=0.1)) # why\n | Lcl("kb.parquet")',
 ]
 salads = st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join)

@@ -5,7 +5,8 @@ each file beside it; ``projectors.safetensors`` the trained heads and means;
 ``part-0.safetensors``, ... a trained part of another kind each. No base weights, and nothing
 pickled.
 
-Format 1 has no parts of other kinds, and is written wherever there are none; format 2 has some.
+Format 1 is written wherever a product has no parts of other kinds and averages its experts by
+equation 10: what format 2 adds, versions that do not know it must refuse.
 """
 
 from __future__ import annotations
@@ -150,8 +151,9 @@ def describe(
         parts: kind, node (its path, as in ``tree.nodes``) and description ("about") of each trained
             part in a file of its own.
     """
+    newer = bool(parts) or any(fusion.mean != "eq10" for fusion, _ in mixtures(space))
     return {
-        "format": 2 if parts else 1,
+        "format": 2 if newer else 1,
         "expression": expression,
         "dim": space.dim,
         "modalities": list(space.modalities),
@@ -165,7 +167,7 @@ def describe(
         "settings": dict(settings),
         "steps": dict(step_keys),
         "molspace": version,
-        **({"parts": [dict(part) for part in parts]} if parts else {}),
+        **({"parts": [dict(part) for part in parts]} if newer else {}),
     }
 
 

@@ -22,7 +22,14 @@ from reactions.core.local_files import read_small_file
 from reactions.core.settings import MAX_SUBSETS, ReactionSettings
 from reactions.core.types import Fusion, Space, SpaceSpec, leaves, shared_modalities
 from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
-from reactions.dsl.values import anchors_of, check_modality, check_recipe, factor_of, weight_of
+from reactions.dsl.values import (
+    anchors_of,
+    check_modality,
+    check_recipe,
+    factor_of,
+    mean_of,
+    weight_of,
+)
 from reactions.products.bundles.folder import PROJECTORS
 from reactions.products.bundles.tensors import HeadPlace
 from reactions.products.parts import PartFile, part_file, read_part
@@ -120,6 +127,8 @@ def read_space(record: Mapping[str, Any]) -> Space:
         raise ValueError(f"more than {MAX_REACTIONS} reactions")
     for fusion, _ in pairs:
         _check_fusion(fusion)
+        if fusion.mean != "eq10" and record["format"] == 1:
+            raise ValueError("format 1 has no mean but that of equation 10")
     if (record["dim"], record["modalities"]) != (space.dim, list(space.modalities)):
         raise ValueError(
             f"it says {record['dim']!r:.40} dimensions of {record['modalities']!r:.200}; the "
@@ -195,8 +204,8 @@ def _parts(record: Mapping[str, Any]) -> list[Any]:
             raise ValueError("format 1 has no parts of other kinds")
         return []
     parts = _a_list("parts", record["parts"])
-    if not 0 < len(parts) <= MAX_PARTS:
-        raise ValueError(f"{len(parts)} parts, not 1 to {MAX_PARTS}")
+    if len(parts) > MAX_PARTS:
+        raise ValueError(f"{len(parts)} parts, not at most {MAX_PARTS}")
     return parts
 
 
@@ -249,6 +258,8 @@ def _check_tree(data: Any, names: set[str], depth: int = 0) -> None:
         return
     if "op" not in data:
         raise ValueError("products of this version are reactions of Dr and Cr alone")
+    if "mean" in data and mean_of(data["mean"]) == "eq10":
+        raise ValueError("a mean that is always left out: eq10")
     _check_tree(data["base"], names, depth + 1)
     for item in _a_list("experts", data["experts"]):
         _check_tree(item["space"], names, depth + 1)
@@ -273,6 +284,8 @@ def _check_fusion(fusion: Fusion) -> None:
     experts = [expert.space for expert in fusion.experts]
     if any(experts.index(space) < i for i, space in enumerate(experts)):
         raise ValueError(f"an expert stands twice in {fusion.label}")
+    if fusion.mean != "eq10" and len(experts) < 2:
+        raise ValueError(f"a mean of one expert in {fusion.label}")
     if fusion.base in experts:
         raise ValueError(f"{fusion.base.label} is the base and the expert")
     for expert in fusion.experts:

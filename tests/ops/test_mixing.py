@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from reactions.ops.mixing import expert_gain, mix, mix_experts
+from reactions.ops.tensors import unit
+
+N, D = 9, 6
+
+
+def rows(seed, length=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    return length * unit(torch.randn(N, D, generator=generator, dtype=torch.float64))
+
+
+def test_mix_weights_and_normalises():
+    a, b = torch.eye(3), torch.eye(3).roll(1, 0)
+    torch.testing.assert_close(mix([(1.0, a)]), a)
+    mixed = mix([(0.9, a), (0.1, b)])
+    torch.testing.assert_close(mixed, unit(0.9 * a + 0.1 * b))
+
+
+def test_equation_10_takes_the_mean_as_it_is():
+    base, x, y = rows(0), rows(1), rows(2)
+    mixed = mix_experts([(0.5, base)], [(0.25, x), (0.25, y)], "eq10")
+    torch.testing.assert_close(mixed, unit(0.5 * base + 0.5 * (x + y) / 2))
+    torch.testing.assert_close(mix_experts([(1.0, base)], [], "eq10"), base)
+
+
+def test_unit_gives_the_experts_their_whole_share():
+    base, x, y = rows(0), rows(1, 0.9), rows(2, 0.8)
+    mixed = mix_experts([(0.5, base)], [(0.25, x), (0.25, y)], "unit")
+    torch.testing.assert_close(mixed, unit(0.5 * base + 0.5 * unit((x + y) / 2)))
+    # Of other shares, the direction is weighted by each, and the length is their sum.
+    mixed = mix_experts([(0.4, base)], [(0.45, x), (0.15, y)], "unit")
+    torch.testing.assert_close(mixed, unit(0.4 * base + 0.6 * unit(0.45 * x + 0.15 * y)))
+
+
+def test_of_one_expert_both_are_the_same():
+    base, x = rows(0), rows(1)
+    one = [(0.3, x)]
+    torch.testing.assert_close(
+        mix_experts([(0.7, base)], one, "unit"), mix_experts([(0.7, base)], one, "eq10")
+    )
+    torch.testing.assert_close(
+        mix_experts([(0.7, base)], [(0.3, 0.9 * x)], "unit"), mix([(0.7, base), (0.3, x)])
+    )
+    torch.testing.assert_close(mix_experts([], [(1.0, x)], "unit"), x)
+    torch.testing.assert_close(mix_experts([(1.0, base)], [], "unit"), base)
+
+
+@pytest.mark.parametrize("shares", [(0.25, 0.25), (0.5, 0.1), (0.3, 0.0), (0.0, 1.0)])
+def test_the_gain_stands_for_the_rescaling(shares):
+    base, x, y = rows(0), rows(1, 0.95), rows(2, 0.8)
+    stacked = torch.stack([x, y], dim=1)
+    gain = expert_gain(shares, stacked @ stacked.mT)
+    own = 1 - sum(shares)
+    by_hand = own * base + gain[:, None] * (shares[0] * x + shares[1] * y)
+    taking_part = [(share, v) for share, v in zip(shares, (x, y), strict=True) if share > 0]
+    mixed = mix_experts([(own, base)] if own else [], taking_part, "unit")
+    np.testing.assert_allclose(unit(by_hand), mixed, atol=1e-12)
