@@ -236,7 +236,7 @@ class Session:
         return Result(
             {
                 "space": target.name,
-                "lab": self._label(target.space) or target.lab,
+                "lab": self.label(target),
                 "seed": self.lab.seed,
                 "bundle_seed": target.bundle.record["lab"]["seed"] if target.bundle else None,
                 "bundle_products": target.products,
@@ -352,6 +352,10 @@ class Session:
 
     def _refuse_unused_weights(self, space: Space) -> None:
         self.lab.refuse_unused_weights(leaf.spec.name for leaf in leaves(space))
+
+    def label(self, target: Target) -> str:
+        """Return the label of results with a target: the lab's, and any its spaces bring along."""
+        return self._label(target.space) or target.lab
 
     def _label(self, space: Space) -> str:
         """Return the label of results: the lab's, and any that a space brings along."""

@@ -15,10 +15,12 @@ from reactions.eval.task_data import BenchmarkData
 from reactions.labs.lab import Lab
 from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
+from reactions.products.acting import reachable_leaves
 from reactions.products.refusals import refuse_unsupported
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, needed_leaves
 from reactions.steps.score import ScoreTask
+from reactions.steps.sweep import CellCorpus, SweepTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,63 @@ def plan_scores(
     return [plan_score(planner, target, task, adjustment, ties) for task in tasks]
 
 
+def plan_sweep(
+    lab: Lab,
+    target: Target,
+    task: Task,
+    adjustments: Sequence[Adjustment],
+    ties: Ties = "strict",
+) -> Scoring:
+    """Plan the evaluation of a target on one task at many settings.
+
+    Args:
+        lab: where the task's data are.
+        target: what is scored.
+        task: which.
+        adjustments: fitted to the target's space; a row of the step each.
+        ties: as for ``plan_scores``.
+
+    Raises:
+        MissingError: the lab has no data for the task, or the target lacks a modality.
+        MolspaceError: the target cannot be evaluated.
+    """
+    refuse_unsupported(target.space)
+    check_modalities(target, task)
+    planner = Planner(lab)
+    rows = task_rows(planner, task)
+    embedded = {
+        f"{name}/{leaf.label}": planner.encode(leaf, corpus)
+        for name, corpus in rows.corpora.items()
+        for leaf in reachable_leaves(target.space, corpus.modality)
+    }
+    step = SweepTask(
+        name=target.name,
+        task=task,
+        data=rows.data,
+        ties=ties,
+        scored=target.space,
+        embedded=embedded,
+        trained=target.trained,
+        cells=CellCorpus(target.space, adjustments),
+    )
+    return Scoring(task, score_plan(target, rows, step))
+
+
+def check_modalities(target: Target, task: Task) -> None:
+    """Refuse a task of which a target does not embed both sides.
+
+    Raises:
+        MissingError: it lacks a modality.
+    """
+    for modality in (task.query, task.other):
+        if modality not in target.space.modalities:
+            raise MissingError(
+                f"task '{task.name}' needs {modality}, which this space does not embed",
+                why=f"{target.name} embeds {', '.join(target.space.modalities)}",
+                fix="choose a task or a space that fit; --task all leaves out what does not",
+            )
+
+
 def whole(scorings: Sequence[Scoring]) -> Plan:
     """Return one plan for several tasks."""
     return joined([scoring.plan for scoring in scorings])
@@ -78,13 +137,7 @@ def plan_score(
     Raises:
         MissingError: the lab has no data for the task, or the target lacks a modality.
     """
-    for modality in (task.query, task.other):
-        if modality not in target.space.modalities:
-            raise MissingError(
-                f"task '{task.name}' needs {modality}, which this space does not embed",
-                why=f"{target.name} embeds {', '.join(target.space.modalities)}",
-                fix="choose a task or a space that fit; --task all leaves out what does not",
-            )
+    check_modalities(target, task)
     rows = task_rows(planner, task)
     embedded = {
         f"{name}/{leaf.label}": planner.encode(leaf, corpus)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +13,18 @@ from reactions.core.errors import NotSupportedYet
 from reactions.core.types import Fusion, Leaf, Mean, Modality, Space
 from reactions.ops.mixing import mix_experts
 from reactions.ops.tensors import load_rows, unit
+from reactions.products.acting import acting_shares
 from reactions.products.parts import NO_PARTS, Centring, Parts, ProjectorMixture
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, acting_mean, coefficients
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
 
     from reactions.core.step import Rows
+
+    Projected: TypeAlias = MutableMapping[Hashable, Tensor]
 
 CHUNK_ROWS = 8192
 """Stored rows fused at once."""
@@ -31,6 +36,7 @@ def fuse(
     rows: Mapping[Space, Tensor],
     parts: Parts = NO_PARTS,
     adjustment: Adjustment = NO_ADJUSTMENT,
+    projected: Projected | None = None,
 ) -> Tensor:
     """Embed rows of one modality in a product.
 
@@ -47,6 +53,9 @@ def fuse(
             in half precision may have left them a little off unit norm.
         parts: what was trained, on the rows' device.
         adjustment: factors and experts to use instead of the trained defaults.
+        projected: what earlier calls have projected of the same rows by the same parts; what this
+            one projects is added. Most of the time goes there, and other factors of the outermost
+            stage change nothing about it.
 
     Returns:
         (n, space.dim) unit-norm rows.
@@ -65,7 +74,10 @@ def fuse(
         mean = acting_mean(space, shares)
         base, experts = (
             [
-                (share, joined(space, index, modality, rows, parts, adjustment, mean=mean))
+                (
+                    share,
+                    joined(space, index, modality, rows, parts, adjustment, projected, mean=mean),
+                )
                 for index, share in sides
                 if share > 0  # the rows of others are not there: see needed_leaves
             ]
@@ -87,6 +99,7 @@ def joined(
     rows: Mapping[Space, Tensor],
     parts: Parts = NO_PARTS,
     adjustment: Adjustment = NO_ADJUSTMENT,
+    projected: Projected | None = None,
     *,
     mean: Mean = "eq10",
 ) -> Tensor:
@@ -99,22 +112,29 @@ def joined(
         rows: see ``fuse``, as are the others.
         parts: what was trained.
         adjustment: of what is within the base or the expert.
+        projected: see ``fuse``.
         mean: for what ``ops.mixing.mix_experts`` is to mix the rows.
 
     Returns:
         (n, fusion.dim) unit-norm rows; those of an expert for ``"unit"``, no longer than 1.
     """
     space = fusion.base if index is None else fusion.experts[index].space
-    own = fuse(space, modality, rows, parts, adjustment)
     # Dr projects its base into the expert's space, Cr its experts into the base's. Dr has a single
     # expert, so its projectors, too, are those of index 0.
-    projected = (index is None) == (fusion.op == "dr")
-    if not projected:
-        return own
+    if (index is None) != (fusion.op == "dr"):
+        return fuse(space, modality, rows, parts, adjustment, projected)
     part = parts[fusion, index or 0]
+    key = id(part), mean, modality, acting_shares(space, modality, adjustment)
+    if projected is not None and key in projected:
+        return projected[key]
+    own = fuse(space, modality, rows, parts, adjustment, projected)
     if mean == "unit" and isinstance(part, ProjectorMixture):
-        return part.mean(own)
-    return part.apply(modality, own)
+        own = part.mean(own)
+    else:
+        own = part.apply(modality, own)
+    if projected is not None:
+        projected[key] = own
+    return own
 
 
 def embed_product(
@@ -129,6 +149,7 @@ def embed_product(
     chunk_rows: int | None = None,
     device: str = "cpu",
     on_rows: Callable[[int, int], None] = lambda done, total: None,
+    projected: MutableMapping[int, Projected] | None = None,
 ) -> NDArray[np.float32]:
     """Embed stored embeddings in a product, a chunk of rows at a time.
 
@@ -143,6 +164,8 @@ def embed_product(
         chunk_rows: rows at once; ``CHUNK_ROWS`` by default.
         device: where to compute.
         on_rows: called with how many rows are done, and of how many.
+        projected: what earlier calls with the same stored rows, parts and chunks have projected, by
+            the first row of each chunk; see ``fuse``.
 
     Returns:
         (stop - start, space.dim) float32, unit-norm rows.
@@ -154,7 +177,8 @@ def embed_product(
         for first in range(start, stop, chunk_rows):
             last = min(stop, first + chunk_rows)
             rows = {node: load_rows(source, first, last, device) for node, source in stored.items()}
-            fused = fuse(space, modality, rows, parts, adjustment)
+            kept = None if projected is None else projected.setdefault(first, {})
+            fused = fuse(space, modality, rows, parts, adjustment, kept)
             out[first - start : last - start] = fused.cpu().numpy()
             on_rows(last - start, stop - start)
     return out

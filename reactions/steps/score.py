@@ -17,15 +17,10 @@ from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.products.acting import acting_adjustment
 from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS, Parts
-from reactions.products.tree import (
-    Adjustment,
-    effective_factors,
-    effective_means,
-    needed_leaves,
-    tree_to_json,
-)
+from reactions.products.tree import Adjustment, needed_leaves, tree_to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,12 +111,18 @@ class ScoreRows(Step):
         result = score(self.task, self.data, embeddings, self.ties)
         # A class without a positive item has no average precision; what is stored is finite.
         arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
-        meta: dict[str, Any] = {"prompts": list(self.task.templates), **self.facts}
-        if not isinstance(self.data, RetrievalData):
-            # Names of classes are prompts too: this says which ones were used.
-            named = digest("classes", list(self.data.classes))
-            meta["classes"] = {"n": len(self.data.classes), "digest": named[:12]}
-        return Artifact(arrays, {**meta, **result.to_json()})
+        known = score_context(self.task, self.data)
+        return Artifact(arrays, {**known, **self.facts, **result.to_json()})
+
+
+def score_context(task: Task, data: BenchmarkData) -> dict[str, Any]:
+    """Return what a score was made with besides embeddings: prompts, and which classes."""
+    known: dict[str, Any] = {"prompts": list(task.templates)}
+    if not isinstance(data, RetrievalData):
+        # Names of classes are prompts too: this says which ones were used.
+        named = digest("classes", list(data.classes))
+        known["classes"] = {"n": len(data.classes), "digest": named[:12]}
+    return known
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,13 +144,7 @@ class ScoreTask(ScoreRows):
     @property
     def facts(self) -> dict[str, Any]:
         """Factors, experts and the means that are not equation 10's, as they act."""
-        experts = self.adjustment.experts
-        means = effective_means(self.scored, self.adjustment)
-        return {
-            "factors": effective_factors(self.scored, self.adjustment),
-            "experts": None if experts is None else sorted(experts),
-            **({"means": means} if means else {}),
-        }
+        return acting_adjustment(self.scored, self.adjustment)
 
     def parts(self, inputs: Mapping[str, Artifact], device: str) -> Parts:
         """Load the trained parts; a leaf has none."""

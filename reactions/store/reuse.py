@@ -204,7 +204,8 @@ def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int
         return 0
     missing = shards.missing()
     with disk_errors(store.root, "read"):
-        earlier = _EarlierRows(list(_pieces(store, step, known)) if missing else [])
+        others = _other_keys(store, step) if missing else []
+        earlier = _EarlierRows(list(_pieces(store, step, others, known)))
     n_reused = 0
     for start, stop in missing:
         if (rows := earlier.take(items[start:stop])) is not None:
@@ -213,14 +214,37 @@ def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int
     return n_reused
 
 
-def _pieces(store: Store, step: Step, known: _ItemDigests) -> Iterator[_Piece]:
-    """Yield what equal steps of other corpora have made, whole or in part."""
+def made_rows(store: Store, step: Step, corpus: Corpus) -> NDArray[np.bool_]:
+    """Return which rows of a step are there: its own, and those ``reuse_rows`` would find.
+
+    Args:
+        store: where they are.
+        step: as for ``reuse_rows``.
+        corpus: row i is made of item i.
+
+    Returns:
+        (len(corpus),) bool; rows that prove damaged when they are taken count as there.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    known = _ItemDigests(StoreLayout(store.root).corpora)
+    if (items := known.of(corpus)) is None:
+        return np.zeros(len(corpus), np.bool_)
+    with disk_errors(store.root, "read"):
+        keys = store.index.keys(step.kind, step.preimage)
+        pieces = list(_pieces(store, step, keys, known))
+    made: NDArray[np.bool_] = np.isin(
+        items, np.concatenate([np.empty(0, np.uint64), *(piece.items for piece in pieces)])
+    )
+    return made
+
+
+def _pieces(
+    store: Store, step: Step, keys: Sequence[Digest], known: _ItemDigests
+) -> Iterator[_Piece]:
+    """Yield what equal steps, of these keys, have made, whole or in part."""
     layout = StoreLayout(store.root)
-    keys = store.index.keys(step.kind, step.preimage)
-    if step.key in keys:
-        keys.remove(step.key)
-    else:  # its shards are found by others from now on
-        store.index.add(step.key, step.kind, step.preimage)
     for key in keys:
         yield from _pieces_of(layout.entry(key), MANIFEST_JSON, 0, step, known)
     for key in keys:
@@ -228,6 +252,16 @@ def _pieces(store: Store, step: Step, known: _ItemDigests) -> Iterator[_Piece]:
             start, _, stop = folder.name.partition("-")
             if start.isdecimal() and stop.isdecimal():
                 yield from _pieces_of(folder, SHARD_JSON, int(start), step, known)
+
+
+def _other_keys(store: Store, step: Step) -> list[Digest]:
+    """Return the keys of equal steps of other corpora; they find this one's from now on."""
+    keys = store.index.keys(step.kind, step.preimage)
+    if step.key in keys:
+        keys.remove(step.key)
+    else:
+        store.index.add(step.key, step.kind, step.preimage)
+    return keys
 
 
 def _pieces_of(

@@ -1,0 +1,170 @@
+"""sweep: one task on one product at many factors, a row for each cell of a grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from reactions.core.hashing import canonical, digest
+from reactions.core.step import NOT_IN_KEY, Artifact, Context, Step, entering, inputs_from
+from reactions.core.types import Item, Space
+from reactions.eval.metrics import Ties
+from reactions.eval.protocol import Score, corpora, identity, score
+from reactions.eval.task import Task
+from reactions.eval.task_data import BenchmarkData
+from reactions.products.acting import acting_adjustment, reachable_leaves
+from reactions.products.bundles.trained import Trained
+from reactions.products.components import Components
+from reactions.products.parts import NO_PARTS
+from reactions.products.tree import Adjustment, tree_to_json
+from reactions.steps.score import score_context
+
+SHARD_CELLS = 128
+
+
+class CellCorpus:
+    """Cells of a grid as what a step's rows are made of, one cell each.
+
+    A cell is known by its factors and experts as they act, so that rows made for one grid serve
+    every other grid that has the same cell.
+
+    Args:
+        space: the product.
+        adjustments: factors and experts of each cell.
+    """
+
+    name = "cells"
+    modality = "cell"
+
+    def __init__(self, space: Space, adjustments: Sequence[Adjustment]) -> None:
+        self.adjustments = tuple(adjustments)
+        self._tags = [canonical(acting_adjustment(space, each)) for each in self.adjustments]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of what acts in each cell, in order."""
+        return digest("cells", self._tags)
+
+    def __len__(self) -> int:
+        return len(self.adjustments)
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """Return the cells ``start`` to ``stop`` (exclusive)."""
+        return [Item(tag, self.modality, json.loads(tag)) for tag in self._tags[start:stop]]
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """Yield what acts in each cell, twice: it is the id and the content."""
+        yield from zip(self._tags, self._tags, strict=True)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SweepTask(Step):
+    """Scores a product on a task at the factors of many cells.
+
+    Its artifact holds, for each cell, ``metrics``: (cells, metrics) float64 in per cent, as
+    ``ScoreTask`` at these factors has them, ``meta["metrics"]`` being their names; and ``tied``:
+    (cells, directions) int64, the queries whose right answer ties with a wrong one, of as many as
+    ``meta["tied"]`` says for each direction.
+
+    Attributes:
+        name: of the product, for people.
+        task: the protocol.
+        data: labels and corpora.
+        ties: whether ties count against the model or for it.
+        scored: the product.
+        embedded: ``<corpus>/<leaf>`` to embed step, for every leaf that may have a share.
+        trained: where the product's trained parts are.
+        cells: factors and experts of each row.
+        shard_rows: cells a shard: what a killed run may lose. What the cells have in common is
+            computed once a shard.
+    """
+
+    KIND = "sweep"
+    VERSION = 1
+
+    name: str = field(metadata=NOT_IN_KEY)
+    task: Task = field(metadata=entering(by=lambda step: step.identity))
+    data: BenchmarkData = field(metadata=NOT_IN_KEY)  # in the task's identity, as are ties
+    ties: Ties = field(default="strict", metadata=NOT_IN_KEY)
+    scored: Space = field(metadata=entering("tree", lambda step: tree_to_json(step.scored)))
+    embedded: Mapping[str, Step] = field(metadata=inputs_from())
+    trained: Trained | None = field(
+        metadata=entering("heads", lambda step: step.trained.digest if step.trained else "")
+    )
+    cells: CellCorpus = field(metadata=entering("corpus", lambda step: step.cells.digest))
+    shard_rows: int = field(default=SHARD_CELLS, metadata=NOT_IN_KEY)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the task, its data and the rule for ties can change the score."""
+        return identity(self.task, self.data, self.ties)
+
+    @property
+    def corpus(self) -> CellCorpus:
+        """The cells: rows that another grid had made are not made again."""
+        return self.cells
+
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return f"sweep {self.name} on {self.task.name}"
+
+    @cached_property
+    def n_rows(self) -> int:
+        """One a cell."""
+        return len(self.cells)
+
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Fuse the embeddings at the factors of each cell, and hold them to the protocol."""
+        parts = self.trained.load(context.device) if self.trained else NO_PARTS
+        sides = {
+            name: Components(
+                self.scored,
+                corpus.modality,
+                {
+                    leaf: inputs[f"{name}/{leaf.label}"].arrays["embeddings"]
+                    for leaf in reachable_leaves(self.scored, corpus.modality)
+                },
+                parts,
+                device=context.device,
+            )
+            for name, corpus in corpora(self.task, self.data).items()
+        }
+        scores = []
+        for done, adjustment in enumerate(self.cells.adjustments[start:stop]):
+            context.progress(done, stop - start, "cells")
+            rows = {name: side.rows(adjustment) for name, side in sides.items()}
+            scores.append(score(self.task, self.data, rows, self.ties))
+        context.progress(stop - start, stop - start, "cells")
+        return _artifact(self.task, self.data, scores)
+
+
+def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score]) -> Artifact:
+    """Return the rows of some cells; what ``meta`` says is the same for all of them."""
+    first = scores[0]
+    names, directions = list(first.metrics), list(first.tied)
+    metrics = [[each.metrics[name] for name in names] for each in scores]
+    tied = [[each.tied[name][1] for name in directions] for each in scores]
+    meta = {
+        "task": first.task,
+        "main": first.main,
+        "metrics": names,
+        "n": first.n,
+        "n_other": first.n_other,
+        "expected": first.expected,
+        "ties": first.ties,
+        "tied": {name: of for name, (of, _) in first.tied.items()},
+        **score_context(task, data),
+    }
+    arrays = {
+        "metrics": np.array(metrics, np.float64),
+        "tied": np.array(tied, np.int64).reshape(len(scores), len(directions)),
+    }
+    return Artifact(arrays, meta)
