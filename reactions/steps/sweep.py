@@ -80,8 +80,6 @@ class SweepTask(Step):
         embedded: ``<corpus>/<leaf>`` to embed step, for every leaf that may have a share.
         trained: where the product's trained parts are.
         cells: factors and experts of each row.
-        shard_rows: cells a shard: what a killed run may lose. What the cells have in common is
-            computed once a shard.
     """
 
     KIND = "sweep"
@@ -97,7 +95,6 @@ class SweepTask(Step):
         metadata=entering("heads", lambda step: step.trained.digest if step.trained else "")
     )
     cells: CellCorpus = field(metadata=entering("corpus", lambda step: step.cells.digest))
-    shard_rows: int = field(default=SHARD_CELLS, metadata=NOT_IN_KEY)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -118,6 +115,14 @@ class SweepTask(Step):
     def n_rows(self) -> int:
         """One a cell."""
         return len(self.cells)
+
+    @cached_property
+    def shard_rows(self) -> int:
+        """Cells a shard: what a killed run may lose.
+
+        What cells have in common is computed once a shard, so that many are better than few.
+        """
+        return SHARD_CELLS
 
     def run(
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int

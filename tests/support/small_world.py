@@ -1,0 +1,40 @@
+"""The mini lab, small: a product that trains in seconds, and the first items of its tasks."""
+
+from small_sets import load_small_lab
+
+from reactions.session import Session
+from reactions.store import Store
+
+EXPRESSION = "ImageBind + Dr(InternVL, data=TVA) | Cr(CLAP_m, data=TVA) & Cr(CLAP_g, data=TVA)"
+"""One projector each."""
+
+LAB = """
+[lab]
+name = "small"
+extends = "mini"
+
+[reaction]
+hidden_dim = 32
+batch_size = 64
+dr_epochs = 1
+cr_epochs = 1
+shard_rows = 200
+
+[corpora]
+text = { world = 300 }
+image = { world = 200 }
+audio = { world = 200 }
+"""
+
+
+def small_session(folder, seed=None):
+    """Return a session with a store of its own in a folder."""
+    path = folder / "molspace.toml"
+    path.write_text(LAB)
+    return Session(load_small_lab(path).with_seed(seed), Store(folder / "cache"), "cpu")
+
+
+def small_target(session, folder, expression=EXPRESSION):
+    """Train a product and return it as a target."""
+    bundle = session.react(session.check(expression), out=folder / "bundle", current=False)
+    return session.target(bundle.path)
