@@ -16,8 +16,7 @@ from reactions.products.tree import (
 )
 
 Shares: TypeAlias = "tuple[object, ...]"
-"""Nested tuples of the shares within a space, and of how experts are averaged: equal ones give equal
-embeddings of equal rows."""
+"""Shares within a space and how its experts are averaged, nested: equal ones give equal embeddings."""
 
 
 def acting_shares(
