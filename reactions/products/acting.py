@@ -16,7 +16,7 @@ from reactions.products.tree import (
 )
 
 Shares: TypeAlias = "tuple[object, ...]"
-"""Shares within a space and how its experts are averaged, nested: equal ones give equal embeddings."""
+"""Nested shares, and how experts are averaged: equal ones give equal embeddings."""
 
 
 def acting_shares(
