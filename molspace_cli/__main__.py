@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from molspace_cli import streams
+from molspace_cli import opening, streams
 from molspace_cli.console import error_json, ready_streams, say
 from reactions.core.errors import (
     EXIT_BUG,
@@ -72,7 +72,7 @@ def _run() -> int:
         gc.enable()
     try:
         refuse_empty(command, sys.argv[1:])
-        with command.make_context(PROGRAM, sys.argv[1:]) as context:
+        with opening.left_open, command.make_context(PROGRAM, sys.argv[1:]) as context:
             command.invoke(context)
     except typer.Exit as ended:
         return _ended(int(ended.exit_code))

@@ -56,7 +56,7 @@ def evaluate(
 ) -> None:
     """Score a space on tasks: zero-shot classification and retrieval in both directions."""
     chosen = used.adjustment()
-    session, quiet = running.open(), running.quiet
+    session, quiet = running.open(command="eval"), running.quiet
     tasks = session.lab.parse_tasks(task)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)

@@ -28,6 +28,7 @@ def findings(
     precision: options.Precision = None,
     device: options.Device = "auto",
     executor: options.Executor = "local",
+    track: options.Track = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -44,7 +45,15 @@ def findings(
 
     sessions = [
         opening.open_session(
-            lab, seed=seed, precision=precision, device=device, executor=executor, quiet=quiet
+            lab,
+            seed=seed,
+            precision=precision,
+            device=device,
+            executor=executor,
+            quiet=quiet,
+            track=track if seed == first else None,
+            command="reproduce findings",
+            has_rows=True,
         )
         for seed in range(first, first + seeds)
     ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reactions.labs.lab import Lab
-    from reactions.run.events import Event
     from reactions.session import Session
+
+left_open = ExitStack()
+"""What commands leave open, to be closed when they end, however they do."""
 
 
 def open_lab(
@@ -108,22 +111,47 @@ def open_session(
     executor: str = "local",
     quiet: bool = False,
     online: bool = True,
+    track: str | None = None,
+    command: str = "molspace",
+    has_rows: bool = False,
 ) -> Session:
-    """Open the lab and the store, with progress on stderr."""
+    """Open the lab and the store, with progress on stderr.
+
+    Args:
+        lab_name: the lab's name or file; None for the default.
+        seed: instead of the lab's.
+        weights: ``NAME=PATH`` texts.
+        data: where evaluation sets lie.
+        trust: pins of code that may run.
+        precision: instead of the lab's.
+        device: where to run.
+        executor: what runs the steps.
+        quiet: show warnings only.
+        online: look at remote places.
+        track: where losses and scores go; see ``open_tracker``.
+        command: what is running, for what is tracked.
+        has_rows: the command makes a table, whose rows are tracked one by one.
+    """
     from molspace_cli.progress import progress
     from reactions.run.device import check_device
     from reactions.run.executor import check_executor
     from reactions.session import Session
     from reactions.store import Store
+    from reactions.tracking.follower import tracking
+    from reactions.tracking.trackers import open_tracker
 
     check_device(device)
     check_executor(executor)
+    tracker = None if track is None else open_tracker(track)
     store = Store()
     allow_remote_code(trust)
     lab = open_lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
     lab = lab.with_precision(precision)
     speed = partial(_speed, device, lab.settings.precision)
-    events: Callable[[Event], None] = progress(quiet=quiet, speed=speed)
+    events = progress(quiet=quiet, speed=speed)
+    if tracker is not None:
+        group = command.split()[-1] if has_rows else ""
+        events = left_open.enter_context(tracking(tracker, events, command=command, group=group))
     return Session(lab, store, device, events, executor)
 
 

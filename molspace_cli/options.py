@@ -85,6 +85,15 @@ Precision = Annotated[
         "float32 throughout.  [default: the lab's, else fast]",
     ),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        metavar="DIR|URI",
+        help="Write losses and scores as they come: to a folder, for TensorBoard, or to "
+        "trackio:PROJECT or wandb:PROJECT.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 Quiet = Annotated[
     bool,
@@ -166,6 +175,7 @@ class RunOptions(LabOptions):
     precision: Precision = None
     device: Device = "auto"
     executor: Executor = "local"
+    track: Track = None
     yes: Yes = False
     quiet: Quiet = False
 

@@ -46,7 +46,7 @@ def react(
     What an earlier run has done is not done again; a run that was stopped goes on where it
     was. The bundle becomes the one that eval and infer use in this folder and lab.
     """
-    session, quiet = running.open(), running.quiet
+    session, quiet = running.open(command="react"), running.quiet
     planned = plan_of(session, expression)
     if not quiet:
         say(f"lab: {session.lab.label}   {planned.checked.expression}")

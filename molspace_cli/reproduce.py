@@ -107,7 +107,8 @@ def _measure(
 
     table = TABLES[name]
     chosen, bundles = parse_rows(rows, table.rows), _bundles(bundle)
-    session, quiet = running.open(), running.quiet
+    session = running.open(command=f"reproduce {name}", has_rows=True)
+    quiet = running.quiet
     results = measure(
         table,
         session,

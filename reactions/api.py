@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +31,8 @@ from reactions.products.tree import Adjustment, Factors
 from reactions.run.events import EventSink
 from reactions.run.logs import log_notices, log_quality, log_scans, watch
 from reactions.session import Session
+from reactions.tracking.follower import tracking
+from reactions.tracking.trackers import open_tracker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +56,7 @@ class FusedSpace:
     def __init__(self, bundle: Bundle, session: Session) -> None:
         self._bundle = bundle
         self._session = session
-        self._target = Target(bundle.expression, bundle.space, bundle.lab, bundle)
+        self._target = Target.of_bundle(bundle)
         self.expression = bundle.expression
         self.dim = bundle.space.dim
         self.modalities = bundle.space.modalities
@@ -228,6 +232,7 @@ def react(
     device: str = "auto",
     executor: str = "local",
     out: str | os.PathLike[str] | None = None,
+    track: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     events: EventSink | None = None,
 ) -> FusedSpace:
@@ -242,6 +247,8 @@ def react(
         device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
         executor: name of what runs the steps: ``"local"``, or what a package adds.
         out: the bundle's directory; by default one in the user's data folder.
+        track: where to write losses as they come: a folder, for TensorBoard, or
+            ``"trackio:PROJECT"`` or ``"wandb:PROJECT"``.
         progress: whether to show progress on stderr; None shows it on a terminal alone.
             Either way it is logged, by the logger ``reactions``: steps as INFO, what is to be
             known of the result as WARNING.
@@ -253,17 +260,22 @@ def react(
     Raises:
         MolspaceError: whatever stands in the way, with the fix.
     """
-    session = Session(
-        load_lab(lab, seed=seed, on_progress=log_scans()).with_precision(precision),
-        device=device,
-        executor=executor,
-        events=watch(progress, events),
-    )
-    plan = session.plan(session.check(reaction))
-    log_notices(plan.notices)
-    bundle = session.react(plan, out=Path(out) if out else None, current=False)
+    tracker = None if track is None else open_tracker(os.fspath(track))
+    sink = watched = watch(progress, events)
+    with ExitStack() as open_boards:
+        if tracker is not None:
+            sink = open_boards.enter_context(tracking(tracker, sink, command="react"))
+        session = Session(
+            load_lab(lab, seed=seed, on_progress=log_scans()).with_precision(precision),
+            device=device,
+            executor=executor,
+            events=sink,
+        )
+        plan = session.plan(session.check(reaction))
+        log_notices(plan.notices)
+        bundle = session.react(plan, out=Path(out) if out else None, current=False)
     log_quality(bundle.record.get("quality"))
-    return FusedSpace(bundle, session)
+    return FusedSpace(bundle, replace(session, events=watched))
 
 
 def load(

@@ -48,7 +48,7 @@ from reactions.products.bundles.reference import (
 )
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
-from reactions.run.events import Event, PlanFinished, PlanStarted, StoreWarning, ignore
+from reactions.run import events as ev
 from reactions.store import Store
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Session:
     lab: Lab
     store: Store = field(default_factory=Store)
     device: str = "auto"
-    events: Callable[[Event], None] = ignore
+    events: ev.EventSink = ev.ignore
     executor: str = "local"
 
     # --- react -----------------------------------------------------------------------
@@ -126,6 +126,9 @@ class Session:
         plan = reaction if isinstance(reaction, ReactionPlan) else self.plan(reaction)
         (assembled,) = plan.targets
         name = plan.checked.name or product_name(plan.checked.space)
+        self.events(
+            ev.ReactionStarted(name, plan.checked.expression, self.lab.label, self.lab.seed)
+        )
         directory = out or default_directory(name, assembled.key)
         # The default directory is named after the plan's key: a bundle there is this reaction's.
         bundle = None if out else existing_bundle(directory)
@@ -137,13 +140,14 @@ class Session:
             write_bundle(directory, artifact.meta, arrays)
             bundle = load_bundle(directory)
         else:
-            self.events(PlanStarted(steps=0, hits=1))
-            self.events(PlanFinished(executed=0, seconds=0.0))
+            self.events(ev.PlanStarted(steps=0, hits=1))
+            self.events(ev.PlanFinished(executed=0, seconds=0.0))
+        self.events(ev.ReactionFinished(plan.losses(bundle.record)))
         if current:
             try:
                 set_current(directory, self.lab)
             except StoreError as error:
-                self.events(StoreWarning(f"{error.what}: {error.why}"))
+                self.events(ev.StoreWarning(f"{error.what}: {error.why}"))
         return bundle
 
     # --- evaluate --------------------------------------------------------------------
@@ -169,10 +173,10 @@ class Session:
         """
         if reference is None:
             current = current_bundle(self.lab)
-            target = _bundle_target(self.open_bundle(current.directory))
+            target = Target.of_bundle(self.open_bundle(current.directory))
             return replace(target, reason=current.reason, is_guess=not current.is_own)
         if isinstance(reference, str | Path) and names_bundle(Path(reference)):
-            return replace(_bundle_target(self.open_bundle(reference)), reason="as given")
+            return replace(Target.of_bundle(self.open_bundle(reference)), reason="as given")
         if isinstance(reference, str) and _URI.fullmatch(reference.strip()):
             reference = quoted(reference.strip())
         if isinstance(reference, ReactionPlan):
@@ -185,12 +189,12 @@ class Session:
             raise
         self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):
-            return _leaf_target(checked.expression, checked.space, self._label(checked.space))
+            return Target.of_leaf(checked.expression, checked.space, self._label(checked.space))
         return self._trained(self.plan(checked), confirm)
 
     def _trained(self, plan: ReactionPlan, confirm: Callable[[Plan], None]) -> Target:
         confirm(plan)
-        target = _bundle_target(self.react(plan, current=False))
+        target = Target.of_bundle(self.react(plan, current=False))
         return replace(target, reason="of the reaction given")
 
     def scores(
@@ -229,7 +233,10 @@ class Session:
         scorings = plan_scores(self.lab, target, tasks, adjustment, ties)
         confirm(whole(scorings))
         artifacts = self.run([scoring.step for scoring in scorings])
-        return [self._result(target, s.plan, artifacts[s.step.key]) for s in scorings]
+        results = [self._result(target, s.plan, artifacts[s.step.key]) for s in scorings]
+        for result in results:
+            self.events(ev.TaskScored(product_name(target.space), result.record))
+        return results
 
     def _result(self, target: Target, plan: Plan, artifact: Artifact) -> Result:
         """Return a score with what is known of the target and of the task's data."""
@@ -377,18 +384,3 @@ def check_space(spec: SpaceSpec) -> None:
     from reactions.encoders.registry import check
 
     check(spec)
-
-
-def _leaf_target(name: str, leaf: Leaf, label: str) -> Target:
-    """Return a space to act on as its encoder gives it: means belong to reactions."""
-    if not leaf.spec.centre:
-        return Target(name, leaf, label)
-    notice = (
-        f"{leaf.label} is taken as it is, not centred: means are those of a reaction's training "
-        "rows, and a space alone has none"
-    )
-    return Target(name, Leaf(replace(leaf.spec, centre=False)), label, notices=(notice,))
-
-
-def _bundle_target(bundle: Bundle) -> Target:
-    return Target(bundle.expression, bundle.space, bundle.lab, bundle)

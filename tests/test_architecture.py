@@ -18,7 +18,7 @@ FLOORS = (
     ("data", "encoding", "products"),
     ("encoders", "eval", "run"),
     ("labs", "steps"),
-    ("inference", "exchange"),
+    ("inference", "exchange", "tracking"),
     ("planning",),
     ("baselines", "session"),
     ("experiments", "api", "__init__"),

@@ -10,7 +10,7 @@ from typing import Any
 from reactions.core.errors import MissingError
 
 
-def need_package(package: str, uri: str, extra: str) -> None:
+def need_package(package: str, uri: str, extra: str = "") -> None:
     """Check that a package is installed, without importing it.
 
     Raises:
@@ -21,13 +21,13 @@ def need_package(package: str, uri: str, extra: str) -> None:
         raise _no_package(package, uri, extra, f"{package} is not installed")
 
 
-def import_package(package: str, uri: str, extra: str) -> Any:
+def import_package(package: str, uri: str, extra: str = "") -> Any:
     """Import what a model needs.
 
     Args:
         package: module to import.
         uri: the model, for the message.
-        extra: our optional dependencies that bring it.
+        extra: our optional dependencies that bring it; "" where it is installed by itself.
 
     Raises:
         MissingError: it is not installed, or what is installed does not fit together.
@@ -42,6 +42,5 @@ def import_package(package: str, uri: str, extra: str) -> Any:
 
 
 def _no_package(package: str, uri: str, extra: str, why: str) -> MissingError:
-    return MissingError(
-        f"cannot run '{uri}'", why=why, fix=f'pip install "molspace[{extra}]"', package=package
-    )
+    fix = f'pip install "molspace[{extra}]"' if extra else f"pip install {package}"
+    return MissingError(f"cannot run '{uri}'", why=why, fix=fix, package=package)

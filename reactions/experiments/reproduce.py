@@ -29,6 +29,7 @@ from reactions.products.bundles.bundle import load_bundle
 from reactions.products.refusals import refuse_unsupported
 from reactions.products.target import Target
 from reactions.products.tree import fit_adjustment
+from reactions.run.events import RowStarted
 from reactions.session import Session
 from reactions.weights.locate import NamedWeights
 
@@ -292,6 +293,7 @@ def _measure_row(
     if not prospect.can_run:
         return MeasuredRow(row, prospect.modalities, {}, prospect.lack)
     started(row)
+    session.events(RowStarted(row.name))
     notices = () if prospect.plan is None else prospect.plan.notices
     try:
         target = prospect.bundle or session.target(prospect.plan or row.reaction)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reactions.core.step import Cost, Step
 from reactions.dsl import Checked
 from reactions.planning.training import PlannedProjector, RowCount
+from reactions.run.events import Curve
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ class ReactionPlan(Plan):
     """
 
     checked: Checked
+
+    def losses(self, record: Mapping[str, Any]) -> tuple[Curve, ...]:
+        """Return the losses that the bundle's record has, with the steps that they are of."""
+        losses = record.get("losses", {})
+        return tuple(
+            Curve(step.key, step.kind, step.label, "loss", tuple(losses[name]))
+            for assembled in self.targets
+            for name, step in assembled.inputs
+            if name in losses
+        )
 
 
 def joined(plans: Sequence[Plan]) -> Plan:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
-from reactions.core.types import Space
+from reactions.core.types import Leaf, Space
 from reactions.ops.recipes import recipe_of
 from reactions.products.bundles.bundle import Bundle
 from reactions.products.bundles.trained import TrainedFile
@@ -36,6 +36,22 @@ class Target:
     reason: str = ""
     is_guess: bool = False
     notices: tuple[str, ...] = ()
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> Self:
+        """Return a trained product to act on."""
+        return cls(bundle.expression, bundle.space, bundle.lab, bundle)
+
+    @classmethod
+    def of_leaf(cls, name: str, leaf: Leaf, label: str) -> Self:
+        """Return a space to act on as its encoder gives it: means belong to reactions."""
+        if not leaf.spec.centre:
+            return cls(name, leaf, label)
+        notice = (
+            f"{leaf.label} is taken as it is, not centred: means are those of a reaction's "
+            "training rows, and a space alone has none"
+        )
+        return cls(name, Leaf(replace(leaf.spec, centre=False)), label, notices=(notice,))
 
     @property
     def products(self) -> tuple[str, ...]:

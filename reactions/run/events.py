@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,69 @@ class PartStarted(Event):
 @dataclass(frozen=True, slots=True)
 class PartsFinished(Event):
     """The last of several runs that belong together is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowStarted(Event):
+    """A row of a table begins: what follows belongs to it; ``label`` is its name."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionStarted(Event):
+    """A reaction is about to be trained, or to be found trained.
+
+    Attributes:
+        name: of its product, for files.
+        expression: the canonical reaction.
+        lab: label of the lab.
+        seed: of the lab.
+    """
+
+    name: str
+    expression: str
+    lab: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve as a step's result has it: value i lies at position i + 1.
+
+    Attributes:
+        key: of the step.
+        kind: of the step.
+        label: of the step.
+        name: of the curve.
+        values: whatever run measured them.
+    """
+
+    key: str
+    kind: str
+    label: str
+    name: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionFinished(Event):
+    """A reaction's bundle is there; ``curves`` has the losses of all that was trained for it."""
+
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScored(Event):
+    """A task's score is there, computed now or before.
+
+    Attributes:
+        name: of the space that was scored, for files.
+        record: that of the result; JSON-able.
+    """
+
+    name: str
+    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,150 @@
+"""``--track`` as a user types it, on a small copy of the mini lab."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from boards import boards
+from toy import contents
+
+import reactions
+
+EXPRESSION = "ImageBind + Cr(CLAP_m, data=T)"
+SMALL = """
+[lab]
+name = "small"
+extends = "mini"
+
+[reaction]
+hidden_dim = 32
+batch_size = 64
+cr_epochs = 3
+shard_rows = 100
+
+[corpora]
+text = { world = 350 }
+image = { world = 250 }
+audio = { world = 250 }
+"""
+CURVE = "train/ImageBind + Cr(CLAP_m) on T/loss"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """A machine on which the reaction was run once, with and without tracking."""
+    root = tmp_path_factory.mktemp("machine")
+    (root / "molspace.toml").write_text(SMALL)
+    env = {**os.environ, "MOLSPACE_CACHE": str(root / "cache"), "XDG_DATA_HOME": str(root / "data")}
+    tracked = molspace(root, env, "react", EXPRESSION, "--track", "boards", "--json")
+    assert tracked.returncode == 0, tracked.stderr
+    plain = molspace(
+        root,
+        {**env, "MOLSPACE_CACHE": str(root / "cache 2")},
+        *("react", EXPRESSION, "--json", "--out", "plain"),
+    )
+    assert plain.returncode == 0, plain.stderr
+    return root, env, json.loads(tracked.stdout), json.loads(plain.stdout)
+
+
+def molspace(root, env, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "molspace_cli", *arguments],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=root,
+        timeout=120,
+    )
+
+
+def test_what_is_tracked_is_what_was_trained(machine):
+    root, _, report, _ = machine
+    (board,) = [board for board in boards(root / "boards") if board.facts["command"] == "react"][:1]
+    record = json.loads(Path(report["bundle"], "bundle.json").read_text())
+    (losses,) = record["losses"].values()
+    assert list(board.curves) == [CURVE]
+    assert board.curves[CURVE] == [(i, pytest.approx(loss)) for i, loss in enumerate(losses, 1)]
+    assert board.name.startswith("ImageBind-CLAP_m-2")
+    assert board.facts["lab"] == "mini (small)"
+    assert board.facts["expression"] == EXPRESSION
+    assert "cached" not in board.texts
+    assert board.status == 1
+
+
+def test_tracking_changes_neither_keys_nor_results(machine):
+    root, _, tracked, plain = machine
+    assert tracked["digest"] == plain["digest"]
+    without, with_ = contents(root / "cache 2"), contents(root / "cache")
+    assert without
+    assert without.items() <= with_.items()
+
+
+def test_a_second_run_has_a_board_of_its_own_with_the_cached_losses(machine):
+    root, env, *_ = machine
+    before = {board.name for board in boards(root / "boards")}
+    done = molspace(root, env, "react", EXPRESSION, "--track", "boards")
+    assert done.returncode == 0, done.stderr
+    (new,) = [board for board in boards(root / "boards") if board.name not in before]
+    (first,) = [board for board in boards(root / "boards") if board.name == min(before)]
+    assert new.curves == first.curves
+    assert f"- {CURVE}: 3 of 3 points" in new.texts["cached"]
+
+
+def test_scores_are_tracked_and_stdout_stays_json(machine):
+    root, env, *_ = machine
+    done = molspace(
+        root, env, "eval", "--task", "esc50", "--sigma", "0.8,0.5", "--track", "scores", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    (board,) = boards(root / "scores")
+    assert board.curves == {
+        f"score/esc50/{metric}": [(0, pytest.approx(value))]
+        for metric, value in result["metrics"].items()
+    }
+    assert "sigma CLAP_m: audio 0.8, text 0.5" in board.texts["score/esc50"]
+    assert (board.facts["lab"], board.facts["seed"]) == ("mini (small)", 0)
+
+
+def test_rows_of_a_table_lie_in_one_folder(machine):
+    root, env, *_ = machine
+    done = molspace(
+        *(root, env, "reproduce", "table3", "--rows", "ImageBind,CLAP_m", "--track", "table"),
+    )
+    assert done.returncode == 0, done.stderr
+    groups = {board.name.partition("/")[::2] for board in boards(root / "table")}
+    assert {row for _, row in groups} == {"ImageBind", "CLAP_m"}
+    assert len({group for group, _ in groups}) == 1
+    for board in boards(root / "table"):
+        assert board.name.startswith("table3-2")
+        assert "score/esc50/accuracy" in board.curves
+
+
+def test_a_place_that_cannot_be_is_refused_before_anything_runs(machine):
+    root, env, *_ = machine
+    for place, code, words in [
+        ("molspace.toml", 4, "it is a file"),
+        ("wandbb:x", 2, "did you mean 'wandb'?"),
+        ("", 2, "--track is empty"),
+    ]:
+        done = molspace(root, env, "react", EXPRESSION, "--seed", "5", "--track", place)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert words in done.stderr
+        assert "steps to run" not in done.stderr
+
+
+def test_python_tracks_too(machine, monkeypatch):
+    root, env, *_ = machine
+    monkeypatch.chdir(root)
+    for name in ("MOLSPACE_CACHE", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, env[name])
+    fused = reactions.react(
+        EXPRESSION, lab="molspace.toml", device="cpu", track=root / "python", progress=False
+    )
+    assert fused.expression == EXPRESSION
+    (board,) = boards(root / "python")
+    assert len(board.curves[CURVE]) == 3
+    assert board.facts["command"] == "react"
