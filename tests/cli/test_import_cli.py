@@ -31,7 +31,7 @@ def test_all_products_are_imported_and_shown(published, tmp_path):
     paths = done.stdout.splitlines()
     assert len(paths) == 3
     assert "InternVL_IB_FTPP_G_Proj is left out" in done.stderr
-    assert "IB_PP: ImageBind + Cr(CLAP_m) & Cr(CLAP_g)" in done.stderr
+    assert "IB_PP: ImageBind + Cr(CLAP_m, mean=unit) & Cr(CLAP_g, mean=unit)" in done.stderr
     assert molspace("show").returncode == 3  # none of three is the current one
     shown = molspace("show", paths[2])
     assert "imported from\tfreebind, 21 files" in shown.stdout
