@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import options
-from molspace_cli.amounts import counted
+from molspace_cli.amounts import counted, duration
 from molspace_cli.console import human_bytes, is_terminal, print_json, print_table, say
 from molspace_cli.groups import grouped
 from molspace_cli.plan import planned_states
@@ -48,10 +48,11 @@ def list_entries(as_json: options.Json = False) -> None:
         "label": [entry.label for entry in entries],
         "size": [human_bytes(entry.size_bytes) for entry in entries],
         "made": [when(entry.created) for entry in entries],
+        "took": ["?" if entry.seconds is None else duration(entry.seconds) for entry in entries],
         "used": [when(entry.last_used) for entry in entries],
     }
     if is_terminal():  # whose lines are short: labels begin with the kind
-        del columns["kind"], columns["made"]
+        del columns["kind"], columns["made"], columns["took"]
     size = human_bytes(sum(entry.size_bytes for entry in entries))
     count = _entries(len(entries))
     print_table(
@@ -206,4 +207,5 @@ def _entry(info: EntryInfo) -> dict[str, Any]:
         "size_bytes": info.size_bytes,
         "created": info.created.isoformat(),
         "last_used": info.last_used.isoformat(),
+        "seconds": info.seconds,
     }

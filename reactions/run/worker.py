@@ -101,18 +101,21 @@ class Worker:
         start, stop = work.rows or (0, 1)
         inputs = self._read_inputs(work)
         first, *others = work.steps
+        began_s = time.monotonic()
         if others:
             artifacts = type(first).run_together(self, work.steps, inputs, start, stop)
         else:
             artifacts = [first.run(self, inputs[0], start, stop)]
+        # Steps that were made in one pass share its time.
+        seconds = round((time.monotonic() - began_s) / len(work.steps), 3)
         for step, artifact in zip(work.steps, artifacts, strict=True):
             if work.rows is None:
                 check_result(step, artifact, 0, None)
-                self._store.put(step, artifact)
+                self._store.put(step, artifact, seconds=seconds)
             else:
                 check_result(step, artifact, start, stop)
                 shards = self._store.partial(step, verify=False)
-                self._store.add_shard(shards, start, stop, artifact)
+                self._store.add_shard(shards, start, stop, artifact, seconds=seconds)
 
     def _read_inputs(self, work: Work) -> list[Mapping[str, Artifact]]:
         """Return the inputs of each step; those that the last work had too are not read again."""

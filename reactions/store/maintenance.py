@@ -36,6 +36,7 @@ class EntryInfo:
         size_bytes: of its files.
         created: when it was finished.
         last_used: when it was last looked up.
+        seconds: that making it took; None where that is not known.
     """
 
     key: Digest
@@ -44,6 +45,7 @@ class EntryInfo:
     size_bytes: int
     created: datetime
     last_used: datetime
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def entries(layout: StoreLayout) -> Iterator[EntryInfo]:
                 created=datetime.fromisoformat(manifest.created),
                 # ``Store.lookup`` touches the manifest.
                 last_used=datetime.fromtimestamp(stat.st_mtime, UTC),
+                seconds=manifest.seconds,
             )
 
 

@@ -78,7 +78,11 @@ class ArrayRecord:
 
 @dataclass(frozen=True, slots=True)
 class EntryManifest:
-    """The record of one entry, or of one finished shard of an entry in the making."""
+    """The record of one entry, or of one finished shard of an entry in the making.
+
+    Attributes:
+        seconds: that making it took; None where that is not known, as in earlier versions.
+    """
 
     key: Digest
     kind: str
@@ -87,6 +91,7 @@ class EntryManifest:
     meta: Mapping[str, Any]
     arrays: Mapping[str, ArrayRecord]
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    seconds: float | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -118,6 +123,7 @@ class EntryManifest:
             "kind": self.kind,
             "label": self.label,
             "created": self.created,
+            **({} if self.seconds is None else {"seconds": self.seconds}),
             "preimage": self.preimage,
             "meta": self.meta,
             "arrays": {name: record.to_json() for name, record in self.arrays.items()},
@@ -147,6 +153,7 @@ class EntryManifest:
                 meta=dict(value["meta"]),
                 arrays=arrays,
                 created=datetime.fromisoformat(value["created"]).isoformat(timespec="seconds"),
+                seconds=_seconds(value.get("seconds")),
             )
             # Entries of earlier versions have none.
             if "digest" in value and value["digest"] != manifest.digest:
@@ -167,6 +174,12 @@ class EntryManifest:
 def _text(value: JSON) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.40} is not text")
+    return value
+
+
+def _seconds(value: JSON) -> float | None:
+    if value is not None and (type(value) not in (int, float) or not 0 <= value < math.inf):
+        raise TypeError(f"{value!r:.40} is not a time")
     return value
 
 

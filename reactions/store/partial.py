@@ -114,20 +114,21 @@ class Partial:
             model = model or manifest
             kept.append(rows)
 
-    def add(self, start: int, stop: int, artifact: Artifact) -> None:
+    def add(self, start: int, stop: int, artifact: Artifact, seconds: float | None = None) -> None:
         """Keep a finished shard; safe to call from several threads and processes.
 
         Args:
             start: first row.
             stop: row after the last.
             artifact: (stop - start, ...) arrays.
+            seconds: that making it took, if known.
 
         Raises:
             StepError: names, types, widths or record differ from earlier shards of the step.
             OSError: it cannot be written.
         """
         with temporary_folder(self._temp) as temp:
-            manifest = _manifest(self._step, artifact.meta, write_arrays(temp, artifact))
+            manifest = _manifest(self._step, artifact.meta, write_arrays(temp, artifact), seconds)
             write_json(temp / SHARD_JSON, manifest.to_json())
             # Or two threads, each with a first shard, would both find nothing to agree with.
             # Those of two processes are compared by ``assemble``.
@@ -163,7 +164,11 @@ class Partial:
                 files.append(ShardFile(file, part.rows, part.size_bytes, part.sha256))
             n_rows = sum(shard.rows for shard in files)
             arrays[name] = ArrayRecord(record.dtype, (n_rows, *record.shape[1:]), tuple(files))
-        return _manifest(self._step, first.meta, arrays)
+        times = [manifest.seconds for _, manifest in shards]
+        known = [seconds for seconds in times if seconds is not None]
+        return _manifest(
+            self._step, first.meta, arrays, sum(known) if len(known) == len(times) else None
+        )
 
     def discard(self) -> None:
         """Remove the finished shards; they lie in an entry now."""
@@ -229,8 +234,15 @@ class Partial:
             )
 
 
-def _manifest(step: Step, meta: Mapping[str, Any], arrays: dict[str, ArrayRecord]) -> EntryManifest:
-    return EntryManifest(step.key, step.kind, step.label, step.preimage, meta, arrays)
+def _manifest(
+    step: Step,
+    meta: Mapping[str, Any],
+    arrays: dict[str, ArrayRecord],
+    seconds: float | None = None,
+) -> EntryManifest:
+    return EntryManifest(
+        step.key, step.kind, step.label, step.preimage, meta, arrays, seconds=seconds
+    )
 
 
 def _difference(model: EntryManifest, other: EntryManifest) -> str:

@@ -209,7 +209,7 @@ def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int
     n_reused = 0
     for start, stop in missing:
         if (rows := earlier.take(items[start:stop])) is not None:
-            store.add_shard(shards, start, stop, rows)
+            store.add_shard(shards, start, stop, rows, seconds=0.0)
             n_reused += stop - start
     return n_reused
 

@@ -174,8 +174,8 @@ class Store:
 
     # --- writing ---------------------------------------------------------------------
 
-    def put(self, step: Step, artifact: Artifact) -> None:
-        """Store what a step made, unless an entry is there already.
+    def put(self, step: Step, artifact: Artifact, *, seconds: float | None = None) -> None:
+        """Store what a step made, and in how many seconds, unless an entry is there already.
 
         Raises:
             StoreError: it cannot be written; nothing of it is left visible.
@@ -183,9 +183,8 @@ class Store:
 
         def fill(folder: Path) -> EntryManifest:
             arrays = write_arrays(folder, artifact)
-            return EntryManifest(
-                step.key, step.kind, step.label, step.preimage, artifact.meta, arrays
-            )
+            names = (step.key, step.kind, step.label, step.preimage)
+            return EntryManifest(*names, artifact.meta, arrays, seconds=seconds)
 
         self._write_entry(step.key, fill)
 
@@ -206,7 +205,15 @@ class Store:
                 shards.verify(self.warn)
             return shards
 
-    def add_shard(self, shards: Partial, start: int, stop: int, artifact: Artifact) -> None:
+    def add_shard(
+        self,
+        shards: Partial,
+        start: int,
+        stop: int,
+        artifact: Artifact,
+        *,
+        seconds: float | None = None,
+    ) -> None:
         """Keep rows ``start`` to ``stop`` of a step for this run or a later one.
 
         Raises:
@@ -214,7 +221,7 @@ class Store:
             StoreError: it cannot be written; nothing of it is left visible.
         """
         with self._writing():
-            shards.add(start, stop, artifact)
+            shards.add(start, stop, artifact, seconds)
 
     def complete(self, shards: Partial) -> bool:
         """Make an entry of all shards of a step, unless it is there already.
