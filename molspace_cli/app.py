@@ -16,6 +16,7 @@ from molspace_cli import (
     lab,
     plan,
     react,
+    report,
     reproduce,
     show,
     spaces,
@@ -56,6 +57,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("infer")(infer.infer)
 app.command("plan")(plan.plan)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")
 app.add_typer(lab.app, name="lab")

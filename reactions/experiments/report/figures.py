@@ -1,0 +1,94 @@
+"""What the page draws: plain lists and numbers, made of a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.core.types import Space
+from reactions.experiments.report.gather import Report, record_losses
+from reactions.experiments.report.maps import Method, flatten
+from reactions.products.tree import mixtures
+
+_PROJECTOR = re.compile(r"(\d+)\.(.+)")
+
+
+def loss_groups(record: Mapping[str, Any], space: Space) -> list[dict[str, Any]]:
+    """Return the loss curves, those of one pair of spaces together.
+
+    Returns:
+        Groups with a ``title`` and ``curves``; a curve has a ``name`` and ``losses``, the mean of
+        each epoch in nats.
+    """
+    titles = {}
+    for index, (fusion, i) in enumerate(mixtures(space)):
+        expert = fusion.experts[i]
+        titles[index] = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
+    groups: dict[str, list[dict[str, Any]]] = {title: [] for title in titles.values()}
+    for name, losses in record_losses(record).items():
+        match = _PROJECTOR.fullmatch(name)
+        if match is not None and int(match[1]) in titles:
+            groups[titles[int(match[1])]].append({"name": match[2], "losses": losses})
+        else:
+            groups.setdefault("tuned parts", []).append({"name": name, "losses": losses})
+    return [
+        {"title": title, "curves": sorted(curves, key=lambda c: (len(c["name"]), c["name"]))}
+        for title, curves in groups.items()
+        if curves
+    ]
+
+
+def map_figure(report: Report, method: Method) -> dict[str, Any] | None:
+    """Return the map: places of the same items before and after, with modality and class.
+
+    Each space is projected by itself, all its items together.
+    """
+    if not report.samples:
+        return None
+    panels = []
+    for side, view in enumerate(report.views):
+        shown = [
+            (sample, pair[side])
+            for sample, pair in zip(report.samples, report.places, strict=True)
+            if pair[side] is not None
+        ]
+        if not shown:
+            continue
+        rows = np.concatenate([own for _, own in shown if own is not None])
+        if len(rows) < 3:
+            continue
+        places, shares = flatten(rows, method)
+        panels.append(
+            {
+                "title": view.name,
+                "x": _short(places[:, 0]),
+                "y": _short(places[:, 1]),
+                "shares": [round(100 * share, 1) for share in shares],
+                "modality": [s.modality for s, _ in shown for _ in s.rows],
+                "class": [label for s, _ in shown for label in s.labels],
+                "prompt": [int(s.is_prompt) for s, _ in shown for _ in s.rows],
+                "set": [s.task for s, _ in shown for _ in s.rows],
+            }
+        )
+    return {"method": method, "panels": panels} if panels else None
+
+
+def _short(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
+def gap_rows(report: Report) -> list[dict[str, Any]]:
+    """Return the modality gaps as rows of a table."""
+    return [
+        {
+            "task": task,
+            "modalities": modalities,
+            "before": before,
+            "after": after,
+        }
+        for (task, modalities), (before, after) in report.gaps.items()
+    ]

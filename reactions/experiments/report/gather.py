@@ -1,0 +1,428 @@
+"""Everything that a report shows, computed or looked up; and what is missing, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from reactions.core.errors import MissingError, MolspaceError, StoreError, UsageError
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Leaf
+from reactions.eval.task import Task
+from reactions.eval.task_data import BenchmarkData
+from reactions.experiments.paper_tables import SpaceRow
+from reactions.experiments.report.costs import StepCost, step_costs
+from reactions.experiments.report.hops import MeasuredHop, PlannedHop, measured_hops, plan_hops
+from reactions.experiments.report.maps import (
+    Gap,
+    Method,
+    Rows,
+    Sample,
+    SpaceView,
+    before_and_after,
+    check_method,
+    gap,
+    map_samples,
+    pair_samples,
+    plan_sample,
+    sampled_rows,
+)
+from reactions.experiments.report.scores import TaskScore, paper_row, task_score
+from reactions.experiments.report.surfaces import ScoreSurface
+from reactions.planning.plan import Plan, ReactionPlan, joined
+from reactions.planning.planner import Planner
+from reactions.planning.scoring import plan_scores
+from reactions.run.events import ignore
+
+if TYPE_CHECKING:
+    from reactions.products.bundles.bundle import Bundle
+    from reactions.products.target import Target
+    from reactions.session import Result, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """Something that a report does not show.
+
+    Attributes:
+        section: where it would be.
+        what: is not shown.
+        why: the reason.
+        fix: what to do about it; "" for nothing.
+    """
+
+    section: str
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+@dataclass
+class Report:
+    """What is shown of a product.
+
+    Attributes:
+        target: the product.
+        bundle: where it is.
+        lab: label of all that was measured.
+        seed: of the lab that measured.
+        row: the paper's, if it has the product.
+        scores: one a task.
+        hops: how peaked each hop is.
+        views: the base and the product.
+        samples: what is on the map.
+        places: embeddings of each sample, in the base and in the product; None where the base
+            does not embed the modality.
+        gaps: (task, modalities) to the gap in the base (None if it lacks one) and in the product.
+        costs: one a step.
+        surfaces: scores over factors.
+        lacks: what is missing.
+        notices: what the reader should know of the scores.
+    """
+
+    target: Target
+    bundle: Bundle
+    lab: str
+    seed: int
+    row: SpaceRow | None = None
+    scores: list[TaskScore] = field(default_factory=list)
+    hops: list[MeasuredHop] = field(default_factory=list)
+    views: tuple[SpaceView, ...] = ()
+    samples: list[Sample] = field(default_factory=list)
+    places: list[tuple[Rows | None, Rows]] = field(default_factory=list)
+    gaps: dict[tuple[str, str], tuple[Gap | None, Gap]] = field(default_factory=dict)
+    costs: list[StepCost] = field(default_factory=list)
+    surfaces: list[ScoreSurface] = field(default_factory=list)
+    lacks: list[Omission] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def lack(self, section: str, what: str, why: str = "", fix: str = "") -> None:
+        """Note that something is missing, once."""
+        entry = Omission(section, what, why, fix)
+        if entry not in self.lacks:
+            self.lacks.append(entry)
+
+    def lacking(self, section: str) -> list[Omission]:
+        """Return what a section lacks."""
+        return [entry for entry in self.lacks if entry.section == section]
+
+
+def gather(
+    session: Session,
+    target: Target,
+    tasks: Sequence[Task],
+    *,
+    method: Method = "pca",
+    cached: bool = False,
+    confirm: Callable[[Plan], None] = lambda plan: None,
+) -> Report:
+    """Collect what a report shows.
+
+    Nothing is trained, and no corpus of the training is embedded again: what the store no longer
+    has of that is missing. Evaluation sets are embedded and scored.
+
+    Args:
+        session: where to work.
+        target: the product.
+        tasks: to score it on; those that do not fit are missing.
+        method: of the map.
+        cached: compute nothing, and show what the store has.
+        confirm: called with all that is to be run, before it runs.
+
+    Raises:
+        UsageError: the target is a space, not a product.
+        MissingError: the package that draws the map is not installed.
+        StoreError: the store cannot be used.
+    """
+    if isinstance(target.space, Leaf) or target.bundle is None:
+        raise UsageError(
+            f"'{target.name}' is a space, not a reaction",
+            why="a report shows what a reaction made of its spaces",
+            fix=f'molspace report "{target.name} + Cr(...)"   or   molspace eval --space ...',
+        )
+    check_method(method)
+    report = Report(target, target.bundle, target.lab, session.lab.seed)
+    report.row, why = paper_row(target.space)
+    if report.row is None:
+        report.lack("paper", "no figures of the paper beside the scores", why)
+    if cached:
+        session = replace(session, events=ignore)
+    gathering = _Gathering(session, target, target.bundle, report, cached)
+    _note_record(report)
+    gathering.plan(tasks)
+    if not cached:
+        confirm(joined([Plan(tuple(gathering.steps()))]))
+    gathering.run()
+    return report
+
+
+@dataclass
+class _Gathering:
+    """A report on its way."""
+
+    session: Session
+    target: Target
+    bundle: Bundle
+    report: Report
+    cached: bool
+    sets: list[tuple[Task, BenchmarkData]] = field(default_factory=list)
+    score_steps: dict[str, Step] = field(default_factory=dict)
+    hops: list[PlannedHop] = field(default_factory=list)
+    map_steps: list[tuple[Step | None, Step]] = field(default_factory=list)
+    pair_steps: dict[tuple[str, str], list[tuple[Step, Step] | None]] = field(default_factory=dict)
+
+    # --- planning --------------------------------------------------------------------
+
+    def plan(self, tasks: Sequence[Task]) -> None:
+        """Plan all that may be computed, and look at what the store has of the training."""
+        self._plan_training()
+        self._plan_scores(tasks)
+        try:
+            self._plan_samples()
+        except MolspaceError as error:
+            self._lack("map", "no map and no modality gaps", error)
+
+    def steps(self) -> Iterable[Step]:
+        """Yield the steps whose results are wanted."""
+        yield from self.score_steps.values()
+        yield from (hop.step for hop in self.hops)
+        for pair in self.map_steps:
+            yield from filter(None, pair)
+        for pairs in self.pair_steps.values():
+            for sides in pairs:
+                yield from sides or ()
+
+    def _plan_training(self) -> None:
+        """Find the steps that the bundle was made of, if this lab still plans the same."""
+        planned = self._own_plan()
+        if planned is None:
+            return
+        self.report.costs = step_costs(planned, self.session.store)
+        has = self.session.store.has
+        for hop in plan_hops(planned.steps()):
+            inputs = (hop.step.queries.key, hop.step.keys.key)
+            if has(hop.step.key) or (not self.cached and all(map(has, inputs))):
+                self.hops.append(hop)
+                continue
+            self.report.lack(
+                "hops",
+                "some hops of pseudo-pair collection could not be measured",
+                "not measured yet, and --cached computes nothing"
+                if self.cached and all(map(has, inputs))
+                else "the cache no longer has the embeddings of the training",
+                "molspace report without --cached"
+                if self.cached and all(map(has, inputs))
+                else "molspace react again makes them",
+            )
+
+    def _own_plan(self) -> ReactionPlan | None:
+        record = self.bundle.record
+        if record.get("imported"):
+            self._no_training("its projectors were trained elsewhere and imported")
+            return None
+        lab = self.session.lab.with_seed(record["lab"]["seed"])
+        own = replace(
+            self.session, lab=lab.with_precision(record["settings"].get("precision")), events=ignore
+        )
+        try:
+            planned = own.plan(own.check(self.bundle.expression))
+        except StoreError:
+            raise
+        except MolspaceError as error:
+            self._no_training(f"the lab cannot plan its training: {error.what}", error.fix)
+            return None
+        keys = {step.key for step in planned.steps()}
+        if not set(record["steps"].values()) <= keys:
+            self._no_training(
+                "the lab plans other steps than those it was made of: other spaces, corpora, "
+                "settings or another version",
+                "--lab with the lab that it was made in",
+            )
+            return None
+        return planned
+
+    def _no_training(self, why: str, fix: str = "") -> None:
+        self.report.lack("hops", "how peaked retrieval is", why, fix)
+        self.report.lack("costs", "costs and times of its steps", why, fix)
+
+    def _plan_scores(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            if not {task.query, task.other} <= set(self.target.space.modalities):
+                self.report.lack(
+                    "scores",
+                    f"{task.name} is left out",
+                    f"it needs {task.query} and {task.other}; the product embeds "
+                    + ", ".join(self.target.space.modalities),
+                )
+                continue
+            try:
+                data = self.session.lab.benchmark(task.name)
+                (scoring,) = plan_scores(self.session.lab, self.target, [task])
+            except StoreError:
+                raise
+            except MolspaceError as error:
+                self._lack("scores", f"{task.name} is left out", error)
+                continue
+            if self.cached and not self.session.store.has(scoring.step.key):
+                self.report.lack(
+                    "scores",
+                    f"{task.name} is left out",
+                    "its score is not in the cache",
+                    "molspace report without --cached",
+                )
+                continue
+            self.sets.append((task, data))
+            self.score_steps[task.name] = scoring.step
+            self.report.notices += scoring.plan.notices
+
+    def _plan_samples(self) -> None:
+        planner = Planner(self.session.lab)
+        before, after = self.report.views = before_and_after(self.target)
+
+        def both(sample: Sample) -> tuple[Step | None, Step]:
+            known = sample.modality in before.space.modalities
+            return (
+                plan_sample(planner, before, sample) if known else None,
+                plan_sample(planner, after, sample),
+            )
+
+        for sample in map_samples(self.sets):
+            steps = both(sample)
+            if self._available(steps):
+                self.report.samples.append(sample)
+                self.map_steps.append(steps)
+        if not self.report.samples:
+            self.report.lack(
+                "map",
+                "no map",
+                "it shows items of evaluation sets with one class an item, and none is available",
+            )
+        for task, data in self.sets:
+            pairs = pair_samples(task, data)
+            if pairs is None:
+                continue
+            (base_left, left), (base_right, right) = map(both, pairs)
+            in_base = (base_left, base_right) if base_left and base_right else None
+            if self._available((*(in_base or ()), left, right)):
+                name = (task.name, f"{task.query}-{task.other}")
+                self.pair_steps[name] = [in_base, (left, right)]
+        if not self.pair_steps:
+            self.report.lack(
+                "gap", "no modality gaps", "they are measured on retrieval sets; none is available"
+            )
+
+    def _available(self, steps: Iterable[Step | None]) -> bool:
+        if not self.cached:
+            return True
+        has = self.session.store.has
+        return all(has(step.key) for step in steps if step is not None)
+
+    def _lack(self, section: str, what: str, error: MolspaceError) -> None:
+        why = f"{error.what}: {error.why}" if error.why else error.what
+        self.report.lack(section, what, why, error.fix)
+
+    # --- running ---------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Compute what was planned, and put it into the report."""
+        # All in one run; where something of it is missing, section by section.
+        with suppress(MissingError):
+            self.session.run(list(self.steps()))
+            self.session = replace(self.session, events=ignore)
+        hops = self._run("hops", [hop.step for hop in self.hops])
+        self.report.hops = measured_hops(self.hops, hops)
+        self._score()
+        wanted = [step for pair in self.map_steps for step in pair if step is not None]
+        artifacts = self._run("map", wanted)
+        shown = [
+            (sample, pair)
+            for sample, pair in zip(self.report.samples, self.map_steps, strict=True)
+            if all(step is None or step.key in artifacts for step in pair)
+        ]
+        self.report.samples = [sample for sample, _ in shown]
+        self.report.places = [
+            (
+                None if before is None else sampled_rows(artifacts[before.key]),
+                sampled_rows(artifacts[after.key]),
+            )
+            for _, (before, after) in shown
+        ]
+        self._measure_gaps()
+
+    def _score(self) -> None:
+        done = self._results()
+        for task, data in self.sets:
+            if task.name not in done:
+                continue
+            result = done[task.name]
+            self.report.lab = str(result.record["lab"])
+            self.report.notices += result.record["notices"]
+            self.report.scores.append(task_score(task, result, data, self.report.row, {}))
+        self.report.notices = list(dict.fromkeys(self.report.notices))
+        if not self.report.scores:
+            self.report.lack("scores", "no scores", "no task is left to be scored")
+
+    def _results(self) -> dict[str, Result]:
+        """Score all tasks in one run; one by one where something is missing for some of them."""
+        tasks = [task for task, _ in self.sets]
+        results: dict[str, Result] = {}
+        try:
+            scored = self.session.evaluate(self.target, tasks) if tasks else []
+            return {task.name: result for task, result in zip(tasks, scored, strict=True)}
+        except MissingError:  # weights are looked for when they are first needed
+            for task in tasks:
+                try:
+                    (results[task.name],) = self.session.evaluate(self.target, [task])
+                except MissingError as error:
+                    self._lack("scores", f"{task.name} is left out", error)
+        return results
+
+    def _measure_gaps(self) -> None:
+        steps = [s for pairs in self.pair_steps.values() for sides in pairs for s in sides or ()]
+        artifacts = self._run("gap", steps)
+        for name, (in_base, in_product) in self.pair_steps.items():
+            gaps = [
+                None
+                if sides is None or any(step.key not in artifacts for step in sides)
+                else gap(*(sampled_rows(artifacts[step.key]) for step in sides))
+                for sides in (in_base, in_product)
+            ]
+            if gaps[1] is not None:
+                self.report.gaps[name] = (gaps[0], gaps[1])
+
+    def _run(self, section: str, steps: Sequence[Step]) -> Mapping[str, Artifact]:
+        """Run steps; what lacks weights is missing from the section."""
+        if not steps:
+            return {}
+        try:
+            return self.session.run(steps)
+        except MissingError as error:
+            self._lack(section, "it could not be computed", error)
+            return {}
+
+
+def _note_record(report: Report) -> None:
+    """Note what the bundle's record does not have."""
+    record = report.bundle.record
+    if record.get("quality") is None:
+        report.lack(
+            "quality",
+            "no quality on held-out items",
+            "nothing was held back from its training, or an earlier version made it",
+            "holdout = 0.05 under [reaction] in the lab file, and molspace react again",
+        )
+    if not record_losses(record):
+        why = "it was imported" if record.get("imported") else "the bundle does not record them"
+        report.lack("losses", "no loss curves", why)
+
+
+def record_losses(record: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return the loss curves of a record that are such: it may come from anyone."""
+    curves: dict[str, list[float]] = {}
+    losses = record.get("losses")
+    for name, values in losses.items() if isinstance(losses, dict) else ():
+        if isinstance(values, list) and values and all(type(v) in (int, float) for v in values):
+            curves[str(name)] = [float(value) for value in values]
+    return curves

@@ -1,0 +1,149 @@
+"""Scores over combining factors: what the sliders of a report move on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from reactions.core.types import Space
+from reactions.products.tree import effective_factors, mixtures
+
+Option: TypeAlias = Literal["sigma", "lambda"]
+
+OPTIONS: Mapping[Option, tuple[str, str]] = {
+    "sigma": ("\u03c3", "cr"),
+    "lambda": ("\u03bb", "dr"),
+}
+"""Sign and operation of each kind of factor."""
+
+FINE, COARSE = "0:1:0.1", "0:1:0.25"
+"""Values of an axis: coarser where there are more than two of them."""
+
+MOST_AXES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FactorAxis:
+    """A factor that a slider moves.
+
+    Attributes:
+        name: as the sweep calls it, such as ``sigma audio``.
+        modality: whose factor it is.
+        values: that were measured, ascending.
+        default: the bundle's, if all experts have the same and it is a measured one.
+    """
+
+    name: str
+    modality: str
+    values: tuple[float, ...]
+    default: float | None
+
+
+@dataclass(frozen=True)
+class ScoreSurface:
+    """Every task's metrics at every combination of some factors, the others at their defaults.
+
+    Attributes:
+        option: which kind of factors.
+        axes: one a shared modality.
+        fixed: the other factors, by name and modality.
+        tables: task to metric to scores in per cent, the last axis fastest.
+    """
+
+    option: Option
+    axes: tuple[FactorAxis, ...]
+    fixed: Mapping[str, Mapping[str, float]]
+    tables: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the page needs, as a JSON object; scores with two decimals."""
+        return {
+            "option": self.option,
+            "axes": [
+                {
+                    "label": f"{OPTIONS[self.option][0]} {axis.modality}",
+                    "values": list(axis.values),
+                    "default": axis.default,
+                }
+                for axis in self.axes
+            ],
+            "tables": {
+                task: {metric: [round(v, 2) for v in values] for metric, values in own.items()}
+                for task, own in self.tables.items()
+            },
+        }
+
+
+def swept_modalities(space: Space, option: Option) -> tuple[str, ...]:
+    """Return the modalities that a kind of factor acts on, sorted; () without such a reaction."""
+    op = OPTIONS[option][1]
+    return tuple(
+        sorted(
+            {
+                modality
+                for fusion, i in mixtures(space)
+                if fusion.op == op
+                for modality, _ in fusion.experts[i].factors
+            }
+        )
+    )
+
+
+def axis_text(modalities: Sequence[str]) -> str:
+    """Return the values of all axes, as ``--sigma`` and ``--lambda`` of a sweep take them."""
+    values = FINE if len(modalities) <= 2 else COARSE
+    return ",".join(f"{modality}={values}" for modality in modalities)
+
+
+def surface(
+    space: Space,
+    option: Option,
+    axes: Mapping[str, Sequence[float]],
+    rows: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, Sequence[str]],
+) -> ScoreSurface:
+    """Arrange the rows of a sweep.
+
+    Args:
+        space: the product.
+        option: which factors were swept.
+        axes: name of each axis to its values.
+        rows: of the sweep: ``task``, the value of each axis, and metrics in per cent.
+        metrics: task to the metrics that are kept.
+    """
+    own = {f"{option} {modality}": modality for modality in swept_modalities(space, option)}
+    named = {name: tuple(sorted(axes[name])) for name in own}
+    factors = effective_factors(space)
+    prefix = f"{option} "
+    shown = tuple(
+        FactorAxis(name, modality, named[name], _default(factors, prefix, modality, named[name]))
+        for name, modality in own.items()
+    )
+    cells = {
+        (row["task"], tuple(round(float(row[name]), 9) for name in named)): row for row in rows
+    }
+    tables: dict[str, dict[str, tuple[float, ...]]] = {}
+    for task, kept in metrics.items():
+        places = itertools.product(*named.values())
+        found = [cells[task, tuple(round(v, 9) for v in place)] for place in places]
+        tables[task] = {metric: tuple(float(row[metric]) for row in found) for metric in kept}
+    fixed = {name: values for name, values in factors.items() if not name.startswith(prefix)}
+    return ScoreSurface(option, shown, fixed, tables)
+
+
+def _default(
+    factors: Mapping[str, Mapping[str, float]],
+    prefix: str,
+    modality: str,
+    values: Sequence[float],
+) -> float | None:
+    """Return the value that all experts have, if it is one of those measured."""
+    own = {
+        by[modality] for name, by in factors.items() if name.startswith(prefix) and modality in by
+    }
+    if len(own) != 1:
+        return None
+    (value,) = own
+    return next((measured for measured in values if abs(measured - value) < 1e-9), None)
