@@ -9,7 +9,6 @@ from functools import cached_property
 from reactions.core.step import NOT_IN_KEY, Artifact, Context, Cost, Step
 from reactions.steps.sample import choose_rows, take
 
-
 SAMPLE = 512
 """Queries of a hop that are measured, at most."""
 

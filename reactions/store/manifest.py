@@ -180,7 +180,7 @@ def _text(value: JSON) -> str:
 def _seconds(value: JSON) -> float | None:
     if value is not None and (type(value) not in (int, float) or not 0 <= value < math.inf):
         raise TypeError(f"{value!r:.40} is not a time")
-    return value
+    return None if value is None else float(value)
 
 
 def _length(value: JSON) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 from reactions.experiments.report.costs import by_kind
 from reactions.experiments.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw_reaction
 from reactions.experiments.report.figures import gap_rows, loss_groups, map_figure
-from reactions.experiments.report.gather import Report
 from reactions.experiments.report.maps import ITEMS_A_CLASS, PAIRS, Method
+from reactions.experiments.report.product_report import ProductReport
 from reactions.products.quality_tables import tables
 from reactions.products.remarks import remarks
 from reactions.steps.peaks import SAMPLE
@@ -28,7 +28,7 @@ MARKS = (
 """Signs of training-free rows, around (0, 0)."""
 
 
-def contents(report: Report, method: Method) -> dict[str, Any]:
+def contents(report: ProductReport, method: Method) -> dict[str, Any]:
     """Return what the templates show, by name."""
     record, space = report.bundle.record, report.target.space
     quality = record.get("quality")
@@ -55,7 +55,7 @@ def contents(report: Report, method: Method) -> dict[str, Any]:
     }
 
 
-def page_data(report: Report, shown: Mapping[str, Any]) -> dict[str, Any]:
+def page_data(report: ProductReport, shown: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page's script draws."""
     return {
         "lab": report.lab,
@@ -66,18 +66,18 @@ def page_data(report: Report, shown: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _scores(report: Report) -> dict[str, Any]:
+def _scores(report: ProductReport) -> dict[str, Any]:
     names = list(dict.fromkeys(name for score in report.scores for name in score.baselines))
     compared = [(score.main.mean, score.baselines) for score in report.scores]
     return {
         "baseline_names": names,
         "mark_paths": MARKS,
         "n_compared": sum(len(own) for _, own in compared),
-        "n_above": sum(value > main for main, own in compared for value in own.values()),
+        "n_above": sum(row.value > main for main, own in compared for row in own.values()),
     }
 
 
-def _hops(report: Report) -> dict[str, Any]:
+def _hops(report: ProductReport) -> dict[str, Any]:
     end = max([10.0, *(float(hop.keys) for hop in report.hops)])
 
     def place(items: float) -> float:
@@ -87,7 +87,7 @@ def _hops(report: Report) -> dict[str, Any]:
     return {"hop_ends": end, "place": place, "hop_sample": SAMPLE}
 
 
-def _gaps(report: Report) -> dict[str, Any]:
+def _gaps(report: ProductReport) -> dict[str, Any]:
     distances = [
         side.distance for pair in report.gaps.values() for side in pair if side is not None
     ]
@@ -96,6 +96,6 @@ def _gaps(report: Report) -> dict[str, Any]:
     return {"gaps": gap_rows(report), "gap_end": end, "gap_pairs": PAIRS}
 
 
-def _costs(report: Report) -> dict[str, Any]:
+def _costs(report: ProductReport) -> dict[str, Any]:
     times = [cost.seconds for cost in report.costs if cost.seconds is not None]
     return {"kinds": by_kind(report.costs), "n_timed": len(times), "total_s": sum(times)}

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.types import Space
-from reactions.experiments.report.gather import Report, record_losses
 from reactions.experiments.report.maps import Method, flatten
+from reactions.experiments.report.product_report import ProductReport, record_losses
 from reactions.products.tree import mixtures
 
 _PROJECTOR = re.compile(r"(\d+)\.(.+)")
@@ -42,7 +42,7 @@ def loss_groups(record: Mapping[str, Any], space: Space) -> list[dict[str, Any]]
     ]
 
 
-def map_figure(report: Report, method: Method) -> dict[str, Any] | None:
+def map_figure(report: ProductReport, method: Method) -> dict[str, Any] | None:
     """Return the map: places of the same items before and after, with modality and class.
 
     Each space is projected by itself, all its items together.
@@ -81,7 +81,7 @@ def _short(values: NDArray[np.float64]) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def gap_rows(report: Report) -> list[dict[str, Any]]:
+def gap_rows(report: ProductReport) -> list[dict[str, Any]]:
     """Return the modality gaps as rows of a table."""
     return [
         {

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reactions.core.errors import MissingError, MolspaceError, StoreError, UsageError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Leaf
+from reactions.eval.baselines import Baseline, NoScore, beaten
+from reactions.eval.result import Result
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData
-from reactions.experiments.paper_tables import SpaceRow
-from reactions.experiments.report.costs import StepCost, step_costs
-from reactions.experiments.report.hops import MeasuredHop, PlannedHop, measured_hops, plan_hops
+from reactions.experiments.report.costs import step_costs
+from reactions.experiments.report.hops import PlannedHop, measured_hops, plan_hops
 from reactions.experiments.report.maps import (
-    Gap,
     Method,
-    Rows,
     Sample,
-    SpaceView,
     before_and_after,
     check_method,
     gap,
@@ -29,8 +27,8 @@ from reactions.experiments.report.maps import (
     plan_sample,
     sampled_rows,
 )
-from reactions.experiments.report.scores import TaskScore, paper_row, task_score
-from reactions.experiments.report.surfaces import ScoreSurface
+from reactions.experiments.report.product_report import ProductReport, note_record
+from reactions.experiments.report.scores import baseline_scores, paper_product, task_score
 from reactions.planning.plan import Plan, ReactionPlan, joined
 from reactions.planning.planner import Planner
 from reactions.planning.scoring import plan_scores
@@ -39,74 +37,10 @@ from reactions.run.events import ignore
 if TYPE_CHECKING:
     from reactions.products.bundles.bundle import Bundle
     from reactions.products.target import Target
-    from reactions.session import Result, Session
+    from reactions.session import Session
 
-
-@dataclass(frozen=True, slots=True)
-class Omission:
-    """Something that a report does not show.
-
-    Attributes:
-        section: where it would be.
-        what: is not shown.
-        why: the reason.
-        fix: what to do about it; "" for nothing.
-    """
-
-    section: str
-    what: str
-    why: str = ""
-    fix: str = ""
-
-
-@dataclass
-class Report:
-    """What is shown of a product.
-
-    Attributes:
-        target: the product.
-        bundle: where it is.
-        lab: label of all that was measured.
-        seed: of the lab that measured.
-        row: the paper's, if it has the product.
-        scores: one a task.
-        hops: how peaked each hop is.
-        views: the base and the product.
-        samples: what is on the map.
-        places: embeddings of each sample, in the base and in the product; None where the base
-            does not embed the modality.
-        gaps: (task, modalities) to the gap in the base (None if it lacks one) and in the product.
-        costs: one a step.
-        surfaces: scores over factors.
-        lacks: what is missing.
-        notices: what the reader should know of the scores.
-    """
-
-    target: Target
-    bundle: Bundle
-    lab: str
-    seed: int
-    row: SpaceRow | None = None
-    scores: list[TaskScore] = field(default_factory=list)
-    hops: list[MeasuredHop] = field(default_factory=list)
-    views: tuple[SpaceView, ...] = ()
-    samples: list[Sample] = field(default_factory=list)
-    places: list[tuple[Rows | None, Rows]] = field(default_factory=list)
-    gaps: dict[tuple[str, str], tuple[Gap | None, Gap]] = field(default_factory=dict)
-    costs: list[StepCost] = field(default_factory=list)
-    surfaces: list[ScoreSurface] = field(default_factory=list)
-    lacks: list[Omission] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-
-    def lack(self, section: str, what: str, why: str = "", fix: str = "") -> None:
-        """Note that something is missing, once."""
-        entry = Omission(section, what, why, fix)
-        if entry not in self.lacks:
-            self.lacks.append(entry)
-
-    def lacking(self, section: str) -> list[Omission]:
-        """Return what a section lacks."""
-        return [entry for entry in self.lacks if entry.section == section]
+BASELINES_WITHIN_S = 120.0
+"""A training-free row that needs longer is left out, and named."""
 
 
 def gather(
@@ -117,7 +51,7 @@ def gather(
     method: Method = "pca",
     cached: bool = False,
     confirm: Callable[[Plan], None] = lambda plan: None,
-) -> Report:
+) -> ProductReport:
     """Collect what a report shows.
 
     Nothing is trained, and no corpus of the training is embedded again: what the store no longer
@@ -143,14 +77,14 @@ def gather(
             fix=f'molspace report "{target.name} + Cr(...)"   or   molspace eval --space ...',
         )
     check_method(method)
-    report = Report(target, target.bundle, target.lab, session.lab.seed)
-    report.row, why = paper_row(target.space)
-    if report.row is None:
+    report = ProductReport(target, target.bundle, target.lab, session.lab.seed)
+    report.paper, why = paper_product(target.space)
+    if report.paper is None:
         report.lack("paper", "no figures of the paper beside the scores", why)
     if cached:
         session = replace(session, events=ignore)
-    gathering = _Gathering(session, target, target.bundle, report, cached)
-    _note_record(report)
+    gathering = _Gathering(session, target, target.bundle, report, cached, confirm)
+    note_record(report)
     gathering.plan(tasks)
     if not cached:
         confirm(joined([Plan(tuple(gathering.steps()))]))
@@ -165,13 +99,18 @@ class _Gathering:
     session: Session
     target: Target
     bundle: Bundle
-    report: Report
+    report: ProductReport
     cached: bool
+    confirm: Callable[[Plan], None]
+    reading: Session = field(init=False)
     sets: list[tuple[Task, BenchmarkData]] = field(default_factory=list)
     score_steps: dict[str, Step] = field(default_factory=dict)
     hops: list[PlannedHop] = field(default_factory=list)
     map_steps: list[tuple[Step | None, Step]] = field(default_factory=list)
     pair_steps: dict[tuple[str, str], list[tuple[Step, Step] | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.reading = self.session
 
     # --- planning --------------------------------------------------------------------
 
@@ -330,7 +269,7 @@ class _Gathering:
         # All in one run; where something of it is missing, section by section.
         with suppress(MissingError):
             self.session.run(list(self.steps()))
-            self.session = replace(self.session, events=ignore)
+            self.reading = replace(self.session, events=ignore)  # all that follows is there
         hops = self._run("hops", [hop.step for hop in self.hops])
         self.report.hops = measured_hops(self.hops, hops)
         self._score()
@@ -353,28 +292,54 @@ class _Gathering:
 
     def _score(self) -> None:
         done = self._results()
+        beside = self._baselines([task for task, _ in self.sets if task.name in done])
         for task, data in self.sets:
             if task.name not in done:
                 continue
             result = done[task.name]
             self.report.lab = str(result.record["lab"])
             self.report.notices += result.record["notices"]
-            self.report.scores.append(task_score(task, result, data, self.report.row, {}))
+            rows = baseline_scores(beside, task)
+            self.report.scores.append(task_score(task, result, data, self.report.paper, rows))
+            if sentence := beaten(result.record, beside):
+                self.report.beaten.append((task.title, sentence))
         self.report.notices = list(dict.fromkeys(self.report.notices))
         if not self.report.scores:
             self.report.lack("scores", "no scores", "no task is left to be scored")
+
+    def _baselines(self, tasks: Sequence[Task]) -> list[Baseline]:
+        """Score the training-free rows, but for what would take long; note what is not there."""
+        rows = self.session.baselines(
+            self.target,
+            tasks,
+            # Less than nothing: what would run at all is left out.
+            within_s=-1.0 if self.cached else BASELINES_WITHIN_S,
+            confirm=self.confirm,
+        )
+        reasons: dict[NoScore, list[str]] = {}
+        for row in rows:
+            for task, missing in row.lacks.items():
+                reasons.setdefault(missing, []).append(f"{row.name} on {task}")
+        for missing, names in reasons.items():
+            why, fix = missing.reason, missing.fix
+            if self.cached and fix.startswith("--"):
+                why, fix = "not in the cache", "molspace report without --cached"
+            elif fix.startswith("--"):
+                fix = f"molspace eval {fix}"
+            self.report.lack("baselines", f"training-free: {', '.join(names)}", why, fix)
+        return rows
 
     def _results(self) -> dict[str, Result]:
         """Score all tasks in one run; one by one where something is missing for some of them."""
         tasks = [task for task, _ in self.sets]
         results: dict[str, Result] = {}
         try:
-            scored = self.session.evaluate(self.target, tasks) if tasks else []
+            scored = self.reading.evaluate(self.target, tasks) if tasks else []
             return {task.name: result for task, result in zip(tasks, scored, strict=True)}
         except MissingError:  # weights are looked for when they are first needed
             for task in tasks:
                 try:
-                    (results[task.name],) = self.session.evaluate(self.target, [task])
+                    (results[task.name],) = self.reading.evaluate(self.target, [task])
                 except MissingError as error:
                     self._lack("scores", f"{task.name} is left out", error)
         return results
@@ -397,32 +362,7 @@ class _Gathering:
         if not steps:
             return {}
         try:
-            return self.session.run(steps)
+            return self.reading.run(steps)
         except MissingError as error:
             self._lack(section, "it could not be computed", error)
             return {}
-
-
-def _note_record(report: Report) -> None:
-    """Note what the bundle's record does not have."""
-    record = report.bundle.record
-    if record.get("quality") is None:
-        report.lack(
-            "quality",
-            "no quality on held-out items",
-            "nothing was held back from its training, or an earlier version made it",
-            "holdout = 0.05 under [reaction] in the lab file, and molspace react again",
-        )
-    if not record_losses(record):
-        why = "it was imported" if record.get("imported") else "the bundle does not record them"
-        report.lack("losses", "no loss curves", why)
-
-
-def record_losses(record: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return the loss curves of a record that are such: it may come from anyone."""
-    curves: dict[str, list[float]] = {}
-    losses = record.get("losses")
-    for name, values in losses.items() if isinstance(losses, dict) else ():
-        if isinstance(values, list) and values and all(type(v) in (int, float) for v in values):
-            curves[str(name)] = [float(value) for value in values]
-    return curves

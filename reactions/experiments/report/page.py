@@ -16,8 +16,8 @@ from reactions.core.local_files import replace_file
 from reactions.core.printable import printable
 from reactions.encoders.packages import import_package
 from reactions.experiments.report.contents import contents, page_data
-from reactions.experiments.report.gather import Report
 from reactions.experiments.report.maps import Method
+from reactions.experiments.report.product_report import ProductReport
 
 SECTIONS: Mapping[str, str] = {
     "reaction": "The reaction",
@@ -47,7 +47,7 @@ def check_packages() -> None:
         import_package(package, _PURPOSE, _EXTRA)
 
 
-def render(report: Report, *, method: Method = "pca") -> str:
+def render(report: ProductReport, *, method: Method = "pca") -> str:
     """Return the page.
 
     Everything is escaped where it stands, for names come from bundles and labs of anyone. The

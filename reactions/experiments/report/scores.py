@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reactions.core.types import Expert, Fusion, Leaf, Space
 from reactions.dsl import check, parse
+from reactions.eval.baselines import BEST_PART, Baseline
 from reactions.eval.bootstrap import Interval, bootstrap_mean, recall_by_item
+from reactions.eval.result import Result
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.experiments.paper_tables import FACTORS, PUBLISHED, ROWS, TABLES, SpaceRow
+from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
+from reactions.experiments.paper.table import PaperTable, SpaceRow
+from reactions.experiments.paper.tables import TABLES
 from reactions.products.tree import effective_factors
-
-if TYPE_CHECKING:
-    from reactions.session import Result
 
 _RECALL = re.compile(r"(.+) R@(\d+)")
 
@@ -64,6 +65,19 @@ def _percent(values: Interval) -> Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class BaselineScore:
+    """A training-free row's main score on a task.
+
+    Attributes:
+        value: per cent.
+        of: the part that it is the score of, "" for a sum.
+    """
+
+    value: float
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskScore:
     """A task's score, ready to be shown.
 
@@ -73,14 +87,14 @@ class TaskScore:
         intervals: metric to its 95 % interval, per cent; those of the main score and of the
             paper's.
         paper: metric to the paper's figure, per cent.
-        baselines: name of a training-free row to its main score, per cent.
+        baselines: name of a training-free row to its main score.
     """
 
     task: Task
     record: Mapping[str, Any]
     intervals: Mapping[str, Interval]
     paper: Mapping[str, float]
-    baselines: Mapping[str, float]
+    baselines: Mapping[str, BaselineScore]
 
     @property
     def main(self) -> Interval:
@@ -94,8 +108,8 @@ def task_score(
     task: Task,
     result: Result,
     data: BenchmarkData,
-    row: SpaceRow | None,
-    baselines: Mapping[str, float],
+    product: PaperProduct | None,
+    baselines: Mapping[str, BaselineScore],
 ) -> TaskScore:
     """Put a result beside the paper's figures and the training-free rows.
 
@@ -103,10 +117,10 @@ def task_score(
         task: which.
         result: of the product.
         data: the task's.
-        row: the paper's, if it has the product.
+        product: the paper's, if it has the product.
         baselines: name to main score.
     """
-    paper = {} if row is None else paper_figures(row, task.name)
+    paper = {} if product is None else product.of(task.name)
     shown = dict.fromkeys([task.main_score, *paper])
     intervals = {
         metric: estimated
@@ -116,36 +130,61 @@ def task_score(
     return TaskScore(task, result.record, intervals, paper, baselines)
 
 
-def paper_figures(row: SpaceRow, task: str) -> dict[str, float]:
-    """Return the paper's figures of a row on a task, by metric; empty where it has none."""
-    figures: dict[str, float] = {}
-    for table in TABLES.values():
-        if row.name not in table.figures:
-            continue
-        for column in table.columns_of(task):
-            value = table.paper(row.name, column)
-            if value is not None:
-                figures[column.metric] = value
-    return figures
+def baseline_scores(rows: Sequence[Baseline], task: Task) -> dict[str, BaselineScore]:
+    """Return the training-free rows that have a score on a task, by name."""
+    scores = {}
+    for row in rows:
+        if (result := row.results.get(task.name)) is not None:
+            of = str(result.record["space"]) if row.name == BEST_PART else ""
+            scores[row.name] = BaselineScore(float(result.record["metrics"][task.main_score]), of)
+    return scores
 
 
-def paper_row(space: Space) -> tuple[SpaceRow | None, str]:
-    """Return the row of the paper's tables that a product is, or why it is none.
+@dataclass(frozen=True, slots=True)
+class PaperProduct:
+    """A product of the paper.
+
+    Attributes:
+        name: as in the paper.
+        figures: (task, metric) to the paper's figure, per cent.
+    """
+
+    name: str
+    figures: Mapping[tuple[str, str], float]
+
+    def of(self, task: str) -> dict[str, float]:
+        """Return the figures of a task, by metric."""
+        return {metric: value for (own, metric), value in self.figures.items() if own == task}
+
+
+def paper_product(space: Space) -> tuple[PaperProduct | None, str]:
+    """Return the paper's figures of a product, or why it has none.
 
     Spaces are compared by name, reactions by operation, anchors and recipe, factors by value.
     """
+    same: list[tuple[PaperTable, SpaceRow]] = []
     alike: list[str] = []
-    for row in ROWS:
-        published = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
-        if _shape(published) != _shape(space):
-            continue
-        if _rounded(effective_factors(published, row.adjustment)) == _rounded(
-            effective_factors(space)
-        ):
-            return row, ""
-        alike.append(row.name)
+    for table in TABLES.values():
+        for row in table.rows:
+            published = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
+            if row.adjustment.experts is not None or _shape(published) != _shape(space):
+                continue
+            if _rounded(effective_factors(published, row.adjustment)) == _rounded(
+                effective_factors(space)
+            ):
+                same.append((table, row))
+            else:
+                alike.append(row.paper_name or row.name)
+    if same:
+        figures: dict[tuple[str, str], float] = {}
+        for table, row in same:
+            for column in table.columns:
+                if (value := table.paper(row, column)) is not None:
+                    figures.setdefault((column.task, column.metric), value)
+        return PaperProduct(same[0][1].paper_name or same[0][1].name, figures), ""
     if alike:
-        return None, f"the paper has this reaction with other factors: {', '.join(alike)}"
+        names = ", ".join(dict.fromkeys(alike))
+        return None, f"the paper has this reaction with other factors: {names}"
     return None, "the product is none of the paper's"
 
 
