@@ -1,9 +1,10 @@
 """What a report shows, before it is drawn."""
 
-
 import fakes
 import numpy as np
 import pytest
+from report_lab import Numbers, report_of, tiny_session, use_fakes
+from toy_steps import make_step
 
 from reactions.core.errors import MissingError, UsageError
 from reactions.core.step import Artifact, Cost
@@ -23,8 +24,6 @@ from reactions.experiments.report.scores import interval, paper_product
 from reactions.experiments.report.surfaces import axis_text, surface, swept_modalities
 from reactions.planning.plan import Plan
 from reactions.store import Store
-from report_lab import Numbers, report_of, tiny_session, use_fakes
-from toy_steps import make_step
 
 SPACE = fakes.headline()
 RECORD = {"mixtures": [{"subsets": ["A", "T"]}, {"subsets": ["A"]}, {"subsets": ["A"]}]}
@@ -112,8 +111,8 @@ def test_a_drawing_has_every_space_and_reaction_once_and_nothing_overlaps():
     words = {line.words for line in drawing.lines}
     assert words == {
         ("2 projectors",),
-        ("λ image 0.9, text 0.9",),
-        ("1 projector", "σ audio 0.5, text 0.1"),
+        ("\u03bb image 0.9, text 0.9",),
+        ("1 projector", "\u03c3 audio 0.5, text 0.1"),
         (),
     }
     projected = [line.is_projected for line in drawing.lines]
@@ -238,7 +237,7 @@ def test_cells_are_arranged_by_their_factors():
     assert [(axis.modality, axis.default) for axis in made.axes] == [("audio", 0.5), ("text", None)]
     assert set(made.fixed) == {"lambda InternVL"}
     body = made.to_json()
-    assert [axis["label"] for axis in body["axes"]] == ["σ audio", "σ text"]
+    assert [axis["label"] for axis in body["axes"]] == ["\u03c3 audio", "\u03c3 text"]
 
 
 def test_a_cell_that_is_not_there_is_an_error():

@@ -29,7 +29,14 @@ from reactions.experiments.report.maps import (
 )
 from reactions.experiments.report.product_report import ProductReport, note_record
 from reactions.experiments.report.scores import baseline_scores, paper_product, task_score
-from reactions.planning.plan import Plan, ReactionPlan, joined
+from reactions.experiments.report.surfaces import (
+    MOST_AXES,
+    OPTIONS,
+    measure_surface,
+    swept_modalities,
+)
+from reactions.experiments.report.training import NotPlanned, own_plan
+from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
 from reactions.planning.scoring import plan_scores
 from reactions.run.events import ignore
@@ -92,6 +99,10 @@ def gather(
     return report
 
 
+class _NotCachedError(Exception):
+    """Something would have to be computed."""
+
+
 @dataclass
 class _Gathering:
     """A report on its way."""
@@ -135,8 +146,10 @@ class _Gathering:
 
     def _plan_training(self) -> None:
         """Find the steps that the bundle was made of, if this lab still plans the same."""
-        planned = self._own_plan()
-        if planned is None:
+        planned = own_plan(self.session, self.bundle)
+        if isinstance(planned, NotPlanned):
+            for section, what in (("hops", "how peaked retrieval is"), ("costs", "costs of steps")):
+                self.report.lack(section, what, planned.why, planned.fix)
             return
         self.report.costs = step_costs(planned, self.session.store)
         has = self.session.store.has
@@ -155,36 +168,6 @@ class _Gathering:
                 if self.cached and all(map(has, inputs))
                 else "molspace react again makes them",
             )
-
-    def _own_plan(self) -> ReactionPlan | None:
-        record = self.bundle.record
-        if record.get("imported"):
-            self._no_training("its projectors were trained elsewhere and imported")
-            return None
-        lab = self.session.lab.with_seed(record["lab"]["seed"])
-        own = replace(
-            self.session, lab=lab.with_precision(record["settings"].get("precision")), events=ignore
-        )
-        try:
-            planned = own.plan(own.check(self.bundle.expression))
-        except StoreError:
-            raise
-        except MolspaceError as error:
-            self._no_training(f"the lab cannot plan its training: {error.what}", error.fix)
-            return None
-        keys = {step.key for step in planned.steps()}
-        if not set(record["steps"].values()) <= keys:
-            self._no_training(
-                "the lab plans other steps than those it was made of: other spaces, corpora, "
-                "settings or another version",
-                "--lab with the lab that it was made in",
-            )
-            return None
-        return planned
-
-    def _no_training(self, why: str, fix: str = "") -> None:
-        self.report.lack("hops", "how peaked retrieval is", why, fix)
-        self.report.lack("costs", "costs and times of its steps", why, fix)
 
     def _plan_scores(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -289,6 +272,7 @@ class _Gathering:
             for _, (before, after) in shown
         ]
         self._measure_gaps()
+        self._sweep()
 
     def _score(self) -> None:
         done = self._results()
@@ -343,6 +327,38 @@ class _Gathering:
                 except MissingError as error:
                     self._lack("scores", f"{task.name} is left out", error)
         return results
+
+    def _sweep(self) -> None:
+        """Score over each kind of factor, the others at their defaults."""
+        tasks = [score.task for score in self.report.scores]
+        for option, (sign, _) in OPTIONS.items():
+            modalities = swept_modalities(self.target.space, option)
+            if not modalities or not tasks:
+                continue
+            what = f"no surface over {sign} of {', '.join(modalities)}"
+            if len(modalities) > MOST_AXES:
+                self.report.lack("surfaces", what, f"more than {MOST_AXES} factors")
+                continue
+            try:
+                self.report.surfaces.append(
+                    measure_surface(
+                        self.session, self.target, tasks, option, confirm=self._confirm_sweep
+                    )
+                )
+            except _NotCachedError:
+                self.report.lack(
+                    "surfaces", what, "not in the cache", "molspace report without --cached"
+                )
+            except MissingError as error:
+                self._lack("surfaces", what, error)
+        if not self.report.surfaces:
+            self.report.lack("surfaces", "no factor surfaces", "" if tasks else "no task is scored")
+
+    def _confirm_sweep(self, plan: Plan) -> None:
+        if not self.cached:
+            self.confirm(plan)
+        elif self.session.estimate(plan).steps:
+            raise _NotCachedError
 
     def _measure_gaps(self) -> None:
         steps = [s for pairs in self.pair_steps.values() for sides in pairs for s in sides or ()]

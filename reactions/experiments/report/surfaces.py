@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from reactions.core.types import Space
+from reactions.eval.task import Task
+from reactions.experiments.sweep import make_grid, sweep
+from reactions.planning.plan import Plan
 from reactions.products.tree import effective_factors, mixtures
+
+if TYPE_CHECKING:
+    from reactions.products.target import Target
+    from reactions.session import Session
 
 Option: TypeAlias = Literal["sigma", "lambda"]
 
@@ -97,6 +104,36 @@ def axis_text(modalities: Sequence[str]) -> str:
     return ",".join(f"{modality}={values}" for modality in modalities)
 
 
+def kept_metrics(task: Task) -> list[str]:
+    """Return the metrics that sliders move: the main score, and the means of both directions."""
+    means = [metric for metric in task.metrics if metric.startswith("mean ")]
+    return list(dict.fromkeys([task.main_score, *means]))
+
+
+def measure_surface(
+    session: Session,
+    target: Target,
+    tasks: Sequence[Task],
+    option: Option,
+    *,
+    confirm: Callable[[Plan], None],
+) -> ScoreSurface:
+    """Sweep one kind of factor, the others at the product's defaults.
+
+    Args:
+        session: where to work.
+        target: a product with such factors.
+        tasks: which.
+        option: which factors.
+        confirm: called with what is to be run, before it runs.
+    """
+    text = axis_text(swept_modalities(target.space, option))
+    named = {"sigma": text} if option == "sigma" else {"lambda_": text}
+    table = sweep(session, target, tasks, make_grid(target.space, **named), confirm=confirm)
+    metrics = {task.name: kept_metrics(task) for task in tasks}
+    return surface(target.space, option, table.axes, table.rows, metrics)
+
+
 def surface(
     space: Space,
     option: Option,
@@ -121,16 +158,38 @@ def surface(
         FactorAxis(name, modality, named[name], _default(factors, prefix, modality, named[name]))
         for name, modality in own.items()
     )
-    cells = {
-        (row["task"], tuple(round(float(row[name]), 9) for name in named)): row for row in rows
-    }
+    cells: dict[tuple[str, tuple[float | None, ...]], Mapping[str, Any]] = {}
+    for row in rows:
+        # A factor that does not act in a cell is not in its row: the cell stands for all values.
+        values = [row.get(name) for name in named]
+        place = tuple(None if value is None else round(float(value), 9) for value in values)
+        cells[row["task"], place] = row
     tables: dict[str, dict[str, tuple[float, ...]]] = {}
     for task, kept in metrics.items():
         places = itertools.product(*named.values())
-        found = [cells[task, tuple(round(v, 9) for v in place)] for place in places]
+        found = [_cell(cells, task, tuple(round(v, 9) for v in place)) for place in places]
         tables[task] = {metric: tuple(float(row[metric]) for row in found) for metric in kept}
     fixed = {name: values for name, values in factors.items() if not name.startswith(prefix)}
     return ScoreSurface(option, shown, fixed, tables)
+
+
+def _cell(
+    cells: Mapping[tuple[str, tuple[float | None, ...]], Mapping[str, Any]],
+    task: str,
+    place: tuple[float, ...],
+) -> Mapping[str, Any]:
+    """Return the row of a cell.
+
+    Raises:
+        LookupError: there is none.
+    """
+    if (row := cells.get((task, place))) is not None:
+        return row
+    for kept in itertools.product((True, False), repeat=len(place)):
+        partial = tuple(v if keep else None for v, keep in zip(place, kept, strict=True))
+        if (row := cells.get((task, partial))) is not None:
+            return row
+    raise LookupError(f"the sweep has no cell {place} of {task}")
 
 
 def _default(
