@@ -42,6 +42,10 @@ class Catalogue:
         """Yield names with what stands for them: to extend a lab."""
         return iter(self._specs.items())
 
+    def extended(self, specs: Mapping[str, SpaceSpec | SpaceMaker]) -> Catalogue:
+        """Return a catalogue with more spaces; one of a name that is known takes its place."""
+        return Catalogue({**self._specs, **specs}, self._resolve_uri)
+
     def __contains__(self, name: object) -> bool:
         return name in self._specs
 

@@ -363,7 +363,15 @@ class TestLoad:
         with pytest.raises(MissingError, match="no weights"):
             ADAPTER.load(spec, device="cpu")
 
-    @pytest.mark.parametrize("change", [{"dim": 9}, {"modalities": ("text",)}])
+    def test_fewer_modalities_than_the_weights_hold(self, spec):
+        items = mini.corpus("text", n=3, seed=0).items(0, 3)
+        one = ADAPTER.load(dataclasses.replace(spec, modalities=("text",)), device="cpu")
+        both = ADAPTER.load(spec, device="cpu")
+        np.testing.assert_array_equal(one.embed("text", items), both.embed("text", items))
+        with pytest.raises(DataError, match="does not embed image"):
+            one.embed("image", [])
+
+    @pytest.mark.parametrize("change", [{"dim": 9}, {"modalities": ("audio", "text")}])
     def test_description_that_does_not_fit(self, spec, change):
         with pytest.raises(DataError, match="do not fit"):
             ADAPTER.load(dataclasses.replace(spec, **change), device="cpu")

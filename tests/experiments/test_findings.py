@@ -1,16 +1,21 @@
 import numpy as np
 import pytest
 
+from reactions.core.errors import UsageError
 from reactions.dsl import parse
-from reactions.experiments.findings import (
+from reactions.experiments.findings.contrasts import (
     CONTRASTS,
+    CONTROLS,
+    FAMILIES,
+    MEANS,
     SPACES,
     STATEMENTS,
     TOLERANCE,
     Comparison,
-    Findings,
-    judge,
+    parse_findings,
 )
+from reactions.experiments.findings.judge import judge
+from reactions.experiments.findings.measure import Findings
 
 RNG = np.random.default_rng(0)
 
@@ -33,6 +38,13 @@ def strata(gain: float, n: int = 400) -> dict[tuple[str, str], list[np.ndarray]]
         ("costs a little", -0.02, True),
         ("costs a little", -0.06, False),
         ("costs a little", 0.01, False),
+        ("gains a little", 0.001, True),
+        ("gains a little", 0.049, True),
+        ("gains a little", 0.0, False),
+        ("gains a little", 0.051, False),
+        ("equals", 0.0, True),
+        ("equals", 1e-9, False),
+        ("differs", 0.3, None),
     ],
 )
 def test_a_claim_holds_only_with_its_whole_interval(claim, gain, holds):
@@ -89,9 +101,10 @@ def test_one_seed_shows_nothing():
 
 def test_every_finding_has_contrasts_between_known_spaces():
     assert {contrast.finding for contrast in CONTRASTS} == set(STATEMENTS)
-    for contrast in CONTRASTS:
-        assert contrast.space in SPACES
-        assert contrast.other in SPACES
+    for contrast in (*CONTRASTS, *CONTROLS, *MEANS):
+        assert set(contrast.spaces) <= set(SPACES)
+        assert contrast.family in FAMILIES
+    assert not {contrast.claim for contrast in CONTRASTS} & {"differs"}
 
 
 def test_reactions_are_canonical():
@@ -105,3 +118,50 @@ def test_a_finding_holds_only_if_all_its_contrasts_do():
     assert Findings("mini", (0, 1), {}, (good,)).holds(1)
     assert not Findings("mini", (0, 1), {}, (good, bad)).holds(1)
     assert Findings("mini", (0, 1), {}, (good,)).to_json()["findings"][0]["holds"]
+
+
+def test_equal_on_average_is_not_equal():
+    swapped = {("x", "f"): [np.array([1.0, 0.0])], ("y", "f"): [np.array([0.0, 1.0])]}
+    verdict = judge(Comparison(10, "x", "equals", "y", "f"), swapped, 1)
+    assert verdict.difference.mean == 0
+    assert not verdict.holds
+
+
+def test_a_gain_beyond_a_control_is_the_difference_of_two_gains():
+    found = {
+        (name, "f"): [np.full(50, score), np.full(50, score)]
+        for name, score in {"x": 0.5, "y": 0.3, "control": 0.45, "untuned": 0.4}.items()
+    }
+    beyond = Comparison(10, "x", "beats", "y", "f", ("control", "untuned"))
+    verdict = judge(beyond, found, 2)
+    assert verdict.difference.mean == pytest.approx(15)
+    assert verdict.by_seed == pytest.approx((15, 15))
+    assert verdict.holds
+    assert verdict.to_json()["beyond"] == ["control", "untuned"]
+    assert not judge(Comparison(10, "y", "beats", "x", "f", ("control", "untuned")), found, 2).holds
+
+
+def test_controls_and_means_decide_nothing():
+    good = judge(Comparison(10, "x", "beats", "y", "f"), strata(0.1), 2)
+    bad = judge(Comparison(10, "x", "beats", "y", "f"), strata(-0.1), 2)
+    found = Findings("mini", (0, 1), {}, (good,), controls=(bad,), means=(bad,))
+    assert found.holds(10)
+    assert [row["holds"] for row in found.to_json()["controls"]] == [False]
+    assert found.to_json()["findings"] == [
+        {"finding": 10, "statement": STATEMENTS[10], "holds": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [(None, tuple(range(1, 11))), ("7", (7,)), ("8, 7,7", (7, 8)), ("10,1", (1, 10))],
+)
+def test_findings_by_number(text, numbers):
+    assert parse_findings(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["0", "11", "x", "-1", "1.5", "\u0663", " , "])
+def test_findings_that_are_not_there(text):
+    with pytest.raises(UsageError, match="--only") as caught:
+        parse_findings(text)
+    assert "7,8" in caught.value.fix

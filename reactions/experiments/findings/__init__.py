@@ -1,0 +1,1 @@
+"""The paper's findings, rehearsed on the mini lab: contrasts with confidence intervals."""

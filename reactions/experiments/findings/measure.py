@@ -1,0 +1,194 @@
+"""The findings on a lab: every space trained and scored for each seed, every contrast judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from reactions.core.types import Leaf
+from reactions.eval.bootstrap import recall_by_item
+from reactions.eval.registry import get_task
+from reactions.eval.task_data import RetrievalData
+from reactions.experiments.findings.contrasts import (
+    A_LITTLE,
+    A_LOT,
+    CONTRASTS,
+    CONTROLS,
+    FAMILIES,
+    MEANS,
+    OWN_SPACE,
+    SPACES,
+    STATEMENTS,
+    TOLERANCE,
+)
+from reactions.experiments.findings.judge import Strata, Verdict, judge
+from reactions.planning.plan import ReactionPlan
+from reactions.run.events import Event, ignore
+from reactions.run.parts import RunPart, follow
+from reactions.run.schedule import schedule
+from reactions.session import Session
+
+SCORING_S = 1.5
+"""Seconds that scoring one space takes on two cores: what the first estimate begins with."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All verdicts, and the mean scores they rest on.
+
+    Attributes:
+        lab: label of the lab.
+        seeds: seeds of corpora, projectors and evaluation data.
+        scores: space to family to mean score in per cent.
+        verdicts: in the order of ``CONTRASTS``.
+        controls: in the order of ``CONTROLS``; no finding hangs on them.
+        means: in the order of ``MEANS``, likewise.
+    """
+
+    lab: str
+    seeds: tuple[int, ...]
+    scores: Mapping[str, Mapping[str, float]]
+    verdicts: tuple[Verdict, ...]
+    controls: tuple[Verdict, ...] = ()
+    means: tuple[Verdict, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The findings that were measured."""
+        return tuple(sorted({verdict.contrast.finding for verdict in self.verdicts}))
+
+    def holds(self, finding: int) -> bool:
+        """Return whether every contrast of a finding holds."""
+        return all(v.holds for v in self.verdicts if v.contrast.finding == finding)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as a JSON object."""
+        return {
+            "lab": self.lab,
+            "seeds": list(self.seeds),
+            "margins": {"reaches": TOLERANCE, "a lot": A_LOT, "a little": A_LITTLE},
+            "scores": {space: dict(row) for space, row in self.scores.items()},
+            "findings": [
+                {"finding": number, "statement": STATEMENTS[number], "holds": self.holds(number)}
+                for number in self.numbers
+            ],
+            "contrasts": [verdict.to_json() for verdict in self.verdicts],
+            "controls": [verdict.to_json() for verdict in self.controls],
+            "means": [verdict.to_json() for verdict in self.means],
+        }
+
+
+def measure(
+    sessions: Sequence[Session],
+    only: Collection[int] = tuple(STATEMENTS),
+    *,
+    events: Callable[[Event], None] = ignore,
+) -> Findings:
+    """Train and evaluate the spaces of findings for each seed, and judge their contrasts.
+
+    Args:
+        sessions: one for each seed; their labs differ only in it.
+        only: numbers of the findings to measure.
+        events: called as each space begins, with an estimate of the time left.
+    """
+    strata: Strata = {}
+    sessions = [_with_own_space(session) for session in sessions]
+    groups = [[c for c in group if c.finding in only] for group in (CONTRASTS, CONTROLS, MEANS)]
+    needed = {space for group in groups for contrast in group for space in contrast.spaces}
+    spaces = [space for space in SPACES if space in needed]
+    prospects = [prospect for session in sessions for prospect in _prospects(session, spaces)]
+    for index in follow(_parts(prospects), events):
+        _measure_space(prospects[index], strata)
+    verdicts, controls, means = (
+        tuple(judge(contrast, strata, len(sessions)) for contrast in group) for group in groups
+    )
+    return Findings(
+        lab=sessions[0].lab.label,
+        seeds=tuple(session.lab.seed for session in sessions),
+        scores={
+            space: {
+                family: 100 * float(np.mean([x.mean() for x in strata[space, family]]))
+                for family in FAMILIES
+                if (space, family) in strata
+            }
+            for space in spaces
+        },
+        verdicts=verdicts,
+        controls=controls,
+        means=means,
+    )
+
+
+def _with_own_space(session: Session) -> Session:
+    """Return a session whose lab also knows ``OWN_SPACE``."""
+    lab = session.lab
+    base = lab.catalogue.by_name("ImageBind")
+    own = replace(base, name=OWN_SPACE, modalities=("image", "text"))
+    return replace(session, lab=replace(lab, catalogue=lab.catalogue.extended({OWN_SPACE: own})))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prospect:
+    """A space at one seed, before anything runs."""
+
+    session: Session
+    space: str
+    plan: ReactionPlan | None
+
+    @property
+    def reaction(self) -> str:
+        return SPACES[self.space][0]
+
+
+def _prospects(session: Session, spaces: Sequence[str]) -> Iterator[_Prospect]:
+    """Yield the spaces at one seed, each reaction planned once."""
+    plans: dict[str, ReactionPlan | None] = {}
+    for space in spaces:
+        reaction, _ = SPACES[space]
+        if reaction not in plans:
+            checked = session.check(reaction)
+            plans[reaction] = None if isinstance(checked.space, Leaf) else session.plan(checked)
+        yield _Prospect(session, space, plans[reaction])
+
+
+def _parts(prospects: Sequence[_Prospect]) -> list[RunPart]:
+    """Return what each seed and space is planned to take; spaces share what they train."""
+    from reactions.planning.throughput import pace
+    from reactions.run.device import resolve_devices
+
+    first = prospects[0].session
+    speed = pace(resolve_devices(first.device), first.lab.settings.precision)
+    counted: set[str] = set()  # keys differ between seeds
+    parts = []
+    for prospect in prospects:
+        flops = 0.0
+        if prospect.plan is not None:
+            steps = schedule(prospect.plan.targets, prospect.session.store.lookup).pending
+            flops = sum(step.cost.flops for step in steps if step.key not in counted)
+            counted |= {step.key for step in steps}
+        label = f"seed {prospect.session.lab.seed}: {prospect.space}"
+        parts.append(RunPart(label, SCORING_S + flops / speed))
+    return parts
+
+
+def _measure_space(prospect: _Prospect, strata: Strata) -> None:
+    session, space = prospect.session, prospect.space
+    target = session.target(prospect.plan or prospect.reaction)
+    adjustment = SPACES[space][1]
+    for family, names in FAMILIES.items():
+        tasks = [get_task(name) for name in names]
+        # All tasks of a family have the same two modalities.
+        if not {tasks[0].query, tasks[0].other} <= set(target.space.modalities):
+            continue
+        for task, result in zip(tasks, session.evaluate(target, tasks, adjustment), strict=True):
+            data = session.lab.benchmark(task.name)
+            if isinstance(data, RetrievalData):
+                items = recall_by_item(
+                    result.arrays["rank_forward"], result.arrays["rank_backward"], data.owner, 1
+                )
+            else:
+                items = np.asarray(result.arrays["correct"], dtype=np.float64).ravel()
+            strata.setdefault((space, family), []).append(items)
