@@ -29,7 +29,7 @@ def print_paper_table(results: MeasuredTable) -> None:
             ("space", *(head for column in columns for head in (column.title, "paper")), "remark"),
             [_cells(results, measured, name) for measured in results.rows],
         )
-        _print_facts(results, entry)
+        print_facts(entry, results.lab, results.seed)
     for measured in results.rows:
         if measured.records:
             print_note(definition(measured.row))
@@ -48,18 +48,16 @@ def print_paper_table(results: MeasuredTable) -> None:
         print_note(note)
 
 
-def _print_facts(results: MeasuredTable, entry: TaskItems) -> None:
+def print_facts(entry: TaskItems, lab: str, seed: int) -> None:
     """Print how a task was scored, and what of it is missing."""
-    facts = [
-        f"n: {entry.n} of {entry.expected}",
-        f"the paper's: {results.paper_n(entry.task.name)}",
-    ]
-    if prompts := entry.task.templates:
+    task = entry.task
+    facts = [f"n: {entry.n} of {entry.expected}", f"the paper's: {task.paper_items}"]
+    if prompts := task.templates:
         more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
         facts.append(f'prompt: "{prompts[0]}"{more}')
     else:
-        facts.append(f"mean of {' and '.join(entry.task.directions)}")
-    print_note("   ".join((*facts, f"lab: {results.lab}", f"seed: {results.seed}")))
+        facts.append(f"mean of {' and '.join(task.directions)}")
+    print_note("   ".join((*facts, f"lab: {lab}", f"seed: {seed}")))
     if entry.lack:
         print_lack(entry.lack)
 

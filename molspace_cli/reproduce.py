@@ -10,13 +10,16 @@ import typer
 
 from molspace_cli import findings, options
 from molspace_cli.confirm import confirm
-from molspace_cli.console import print_json, say
+from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
+from molspace_cli.paper_figure import print_figure
 from molspace_cli.paper_table import definition, print_paper_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from reactions.experiments.paper.table import SpaceRow
+    from reactions.experiments.surfaces import MeasuredFigure
     from reactions.session import Session
 
 app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_args_is_help=True)
@@ -43,6 +46,19 @@ Bundles = Annotated[
         help="A bundle that stands for a row: C-MCR=DIR, Ex-MCR=DIR (molspace import cmcr|exmcr), "
         "or for any other, 'InternVL_IB++=DIR'. Repeatable.",
     ),
+]
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Write figureN.png, .svg, .parquet and .csv there, in place of earlier ones.",
+    ),
+]
+Grid = Annotated[
+    str,
+    typer.Option("--grid", metavar="VALUES", help="Values of both factors: 0:1:0.1, 0/0.5/1."),
 ]
 
 _MISSING = "Exits with 3 if the lab has nothing that could be measured."
@@ -91,7 +107,127 @@ def _add_table(name: str, about: str) -> None:
 for _name, _about in _ABOUT.items():
     _add_table(_name, _about)
 
+_SURFACES = {
+    "figure3": """The paper's Figure 3: what CLAPs add to the tuned InternVL_IB, by their sigma.""",
+    "figure4": """The paper's Figure 4: what CLAPs add to InternVL_IB, by their sigma.""",
+    "figure5": """The paper's Figure 5: what CLAPs add to ImageBind, by their sigma.""",
+    "figure6": """The paper's Figure 6: what displacing ImageBind gains, by InternVL's lambda.""",
+}
+_SURFACE = """
+
+    Points of mean R@1 over the space without them, for audio-text, audio-image and image-text."""
+
+
+def _add_figure(name: str, about: str) -> None:
+    @app.command(name, help=f"{about}{_SURFACE} {_MISSING}")
+    @grouped
+    def figure(
+        out: Out = None,
+        grid: Grid = "0:1:0.1",
+        *,
+        running: options.RunOptions,
+        as_json: options.Json = False,
+    ) -> None:
+        _measure_figure(name, out, grid, running, as_json)
+
+
+for _name, _about in _SURFACES.items():
+    _add_figure(_name, _about)
+
+
+@app.command("all")
+@grouped
+def everything(
+    bundle: Bundles = None,
+    out: Out = None,
+    grid: Grid = "0:1:0.1",
+    *,
+    running: options.RunOptions,
+    as_json: options.Json = False,
+) -> None:
+    """The paper's Tables 3 to 9 and Figures 3 to 6, in one run.
+
+    One estimate and one question for all; what tables and figures share is trained once, and a
+    run that was stopped goes on where it was. Figures are written, with --out, as they are ready.
+    Exits with 3 if the lab has nothing that could be measured.
+    """
+    from reactions.experiments.whole import measure_all
+
+    _need(out)
+    session, quiet = running.open(), running.quiet
+    results = measure_all(
+        session,
+        bundles=_bundles(bundle),
+        grid=grid,
+        confirm=partial(confirm, session, yes=running.yes, quiet=quiet),
+        events=session.events,
+        ready=lambda figure: _write_early(figure, out, quiet),
+    )
+    if as_json:
+        print_json("all", results.to_json())
+    else:
+        for table in results.tables:
+            print_paper_table(table)
+        for figure in results.figures:
+            print_figure(figure)
+    if results.is_empty:
+        _refuse_nothing(session)
+
+
 app.command("findings")(findings.findings)
+
+
+def _measure_figure(
+    name: str, out: Path | None, grid: str, running: options.RunOptions, as_json: bool
+) -> None:
+    from reactions.experiments.paper.figures import FIGURES
+    from reactions.experiments.reproduce import Preparation
+    from reactions.experiments.surfaces import prepare_figure
+    from reactions.planning.plan import joined
+
+    _need(out)
+    session, quiet = running.open(), running.quiet
+    preparation = Preparation(session)
+    prepared = prepare_figure(FIGURES[name], preparation, grid)
+    confirm(session, joined(prepared.plans), yes=running.yes, quiet=quiet)
+    results = prepared.measure(_announced(session, quiet))
+    paths = _write(results, out)
+    if as_json:
+        print_json(name, results.to_json())
+    elif paths:
+        for path in paths:
+            print_path(path)
+    else:
+        print_figure(results)
+    if not results.surfaces:
+        _refuse_nothing(session)
+
+
+def _need(out: Path | None) -> None:
+    """Check before anything runs that figures can be written."""
+    if out is not None:
+        from reactions.experiments.drawing import check_folder, need_drawing
+
+        need_drawing()
+        check_folder(out)
+
+
+def _write(figure: MeasuredFigure, out: Path | None) -> tuple[Path, ...]:
+    if out is None or not figure.surfaces:
+        return ()
+    from reactions.experiments.drawing import write_figure
+
+    return write_figure(figure, out)
+
+
+def _write_early(figure: MeasuredFigure, out: Path | None, quiet: bool) -> None:
+    for path in _write(figure, out):
+        if not quiet:
+            say(f"wrote {path}")
+
+
+def _announced(session: Session, quiet: bool) -> Callable[[SpaceRow], None]:
+    return lambda row: None if quiet else say(f"lab: {session.lab.label}   {definition(row)}")
 
 
 def _measure(

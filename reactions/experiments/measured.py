@@ -38,6 +38,18 @@ class TaskItems:
     expected: int
     lack: Lack | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "task": self.task.name,
+            "title": self.task.title,
+            "n": self.n,
+            "expected": self.expected,
+            "paper_n": self.task.paper_items,
+            "prompts": list(self.task.templates),
+            "lack": self.lack and asdict(self.lack),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
@@ -100,10 +112,6 @@ class MeasuredTable:
         tasks = [column.task for column in self.table.columns]
         return sum(task in row.records for row in self.rows for task in tasks)
 
-    def paper_n(self, task: str) -> int:
-        """Return how many items the paper says it evaluates."""
-        return self.items[task].task.paper_items
-
     def lacking(self) -> dict[Lack, list[str]]:
         """Return why rows could not run, each reason once, with the rows' names."""
         reasons: dict[Lack, list[str]] = {}
@@ -128,18 +136,7 @@ class MeasuredTable:
             "lab": self.lab,
             "seed": self.seed,
             "measured": self.n_measured,
-            "tasks": [
-                {
-                    "task": entry.task.name,
-                    "title": entry.task.title,
-                    "n": entry.n,
-                    "expected": entry.expected,
-                    "paper_n": self.paper_n(entry.task.name),
-                    "prompts": list(entry.task.templates),
-                    "lack": entry.lack and asdict(entry.lack),
-                }
-                for entry in self.items.values()
-            ],
+            "tasks": [entry.to_json() for entry in self.items.values()],
             "rows": [self._row_json(measured) for measured in self.rows],
             "notes": list(self.notes),
         }

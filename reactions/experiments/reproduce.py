@@ -130,7 +130,7 @@ class Preparation:
             rows: which; None takes all.
         """
         session = self.session
-        items = {name: _items_of(session, get_task(name)) for name in table.tasks}
+        items = {name: items_of(session, get_task(name)) for name in table.tasks}
         chosen = self._bundles_of(table.rows)
         prospects = tuple(
             self._prospect(row, items, chosen.get(row.name))
@@ -158,19 +158,18 @@ class Preparation:
             chosen |= {row.name: path for row in matching}
         return chosen
 
-    def plan(self, reaction: str) -> tuple[Space, ReactionPlan | None]:
-        """Return the space of a reaction in this lab, and its training unless it is a leaf.
+    def plan(self, reaction: str) -> ReactionPlan | None:
+        """Return the training of a reaction in this lab; None for a space that is no product.
 
         Raises:
             MolspaceError: it cannot be planned here.
         """
-        checked = self.session.check(reaction)
-        refuse_unsupported(checked.space)
-        if isinstance(checked.space, Leaf):
-            return checked.space, None
         if reaction not in self.plans:
+            checked = self.session.check(reaction)
+            if isinstance(checked.space, Leaf):
+                return None
             self.plans[reaction] = self.session.plan(checked)
-        return checked.space, self.plans[reaction]
+        return self.plans[reaction]
 
     def _prospect(
         self, row: SpaceRow, items: Mapping[str, TaskItems], bundle: Path | None
@@ -182,15 +181,13 @@ class Preparation:
                 fit_adjustment(target.space, row.adjustment)
                 tasks = _tasks_of(target.space, items)
                 return Prospect(row, target.space.modalities, tasks, bundle=target)
-            refuse_unsupported(space)  # before anybody fetches weights for it
-            names = [leaf.label for leaf in leaves(space)]
-            if absent := [name for name in names if name not in self.session.lab.catalogue]:
-                return Prospect(row, space.modalities, lack=_absent(space, absent))
+            if lack := lack_of_spaces(self.session, row):
+                return Prospect(row, space.modalities, lack=lack)
             space = self.session.check(row.reaction).space
             tasks = _tasks_of(space, items)
             if not tasks:  # then nothing is trained either
                 return Prospect(row, space.modalities)
-            return Prospect(row, space.modalities, tasks, self.plan(row.reaction)[1])
+            return Prospect(row, space.modalities, tasks, self.plan(row.reaction))
         except StoreError:
             raise
         except MolspaceError as error:  # what cannot even be planned, the lab does not have
@@ -256,7 +253,8 @@ def _published(row: SpaceRow) -> Space:
     return check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
 
 
-def _items_of(session: Session, task: Task) -> TaskItems:
+def items_of(session: Session, task: Task) -> TaskItems:
+    """Return what a lab has of a task, or why it has nothing."""
     try:
         data = session.lab.benchmark(task.name)
     except (MissingError, DataError) as error:
@@ -266,6 +264,19 @@ def _items_of(session: Session, task: Task) -> TaskItems:
 
 def _size(data: BenchmarkData) -> int:
     return len(data.left if isinstance(data, RetrievalData) else data.queries)
+
+
+def lack_of_spaces(session: Session, row: SpaceRow) -> Lack | None:
+    """Return which spaces of a row the lab does not have; None if it has them all.
+
+    Raises:
+        NotSupportedYet: it has a reaction that this version cannot run.
+    """
+    space = _published(row)
+    refuse_unsupported(space)  # before anybody fetches weights for it
+    names = [leaf.label for leaf in leaves(space)]
+    absent = [name for name in names if name not in session.lab.catalogue]
+    return _absent(space, absent) if absent else None
 
 
 def _absent(space: Space, names: Sequence[str]) -> Lack:
@@ -313,14 +324,19 @@ def lack_of(error: MolspaceError) -> Lack:
     return Lack(error.what, error.why, fix)
 
 
+def rehearsal_note(lab: str) -> str:
+    """Return what must be said of figures of the mini lab; "" for other labels."""
+    if not re.search(r"(?<!\w)mini(?!\w)", lab):
+        return ""
+    return (
+        "lab: mini is a rehearsal: miniature encoders in a procedural world. Its figures "
+        "cannot be compared with the paper's."
+    )
+
+
 def _notes(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
     """Say what keeps ours from being the paper's figure, as far as it is known beforehand."""
-    notes = []
-    if re.search(r"(?<!\w)mini(?!\w)", lab):
-        notes.append(
-            "lab: mini is a rehearsal: miniature encoders in a procedural world. Its figures "
-            "cannot be compared with the paper's."
-        )
+    notes = list(filter(None, (rehearsal_note(lab),)))
     if table.number in (3, 4, 6, 7):
         notes += [f"{line}." for line in SETTINGS]
     published = PAPER_SETTINGS.to_json()

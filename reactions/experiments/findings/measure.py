@@ -25,14 +25,11 @@ from reactions.experiments.findings.contrasts import (
     TOLERANCE,
 )
 from reactions.experiments.findings.judge import Strata, Verdict, judge
+from reactions.experiments.parts import SCORING_S, parts_of
 from reactions.planning.plan import ReactionPlan
 from reactions.run.events import Event, ignore
-from reactions.run.parts import RunPart, follow
-from reactions.run.schedule import schedule
+from reactions.run.parts import follow
 from reactions.session import Session
-
-SCORING_S = 1.5
-"""Seconds that scoring one space takes on two cores: what the first estimate begins with."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,11 @@ def measure(
     needed = {space for group in groups for contrast in group for space in contrast.spaces}
     spaces = [space for space in SPACES if space in needed]
     prospects = [prospect for session in sessions for prospect in _prospects(session, spaces)]
-    for index in follow(_parts(prospects), events):
+    planned = [
+        (f"seed {p.session.lab.seed}: {p.space}", SCORING_S, [p.plan] if p.plan else [])
+        for p in prospects
+    ]
+    for index in follow(parts_of(sessions[0], planned), events):
         _measure_space(prospects[index], strata)
     verdicts, controls, means = (
         tuple(judge(contrast, strata, len(sessions)) for contrast in group) for group in groups
@@ -152,26 +153,6 @@ def _prospects(session: Session, spaces: Sequence[str]) -> Iterator[_Prospect]:
             checked = session.check(reaction)
             plans[reaction] = None if isinstance(checked.space, Leaf) else session.plan(checked)
         yield _Prospect(session, space, plans[reaction])
-
-
-def _parts(prospects: Sequence[_Prospect]) -> list[RunPart]:
-    """Return what each seed and space is planned to take; spaces share what they train."""
-    from reactions.planning.throughput import pace
-    from reactions.run.device import resolve_devices
-
-    first = prospects[0].session
-    speed = pace(resolve_devices(first.device), first.lab.settings.precision)
-    counted: set[str] = set()  # keys differ between seeds
-    parts = []
-    for prospect in prospects:
-        flops = 0.0
-        if prospect.plan is not None:
-            steps = schedule(prospect.plan.targets, prospect.session.store.lookup).pending
-            flops = sum(step.cost.flops for step in steps if step.key not in counted)
-            counted |= {step.key for step in steps}
-        label = f"seed {prospect.session.lab.seed}: {prospect.space}"
-        parts.append(RunPart(label, SCORING_S + flops / speed))
-    return parts
 
 
 def _measure_space(prospect: _Prospect, strata: Strata) -> None:
