@@ -31,7 +31,9 @@ def print_paper_table(results: MeasuredTable) -> None:
         )
         print_facts(entry, results.lab, results.seed)
     for measured in results.rows:
-        if measured.records:
+        if measured.headings:  # they have no reaction of their own
+            print_note(f"{measured.row.name}: {measured.row.group}")
+        elif measured.records:
             print_note(definition(measured.row))
     for measured in results.rows:
         if measured.row.remark:
@@ -70,13 +72,13 @@ def print_lack(lack: Lack) -> None:
 
 
 def _cells(results: MeasuredTable, measured: MeasuredRow, task: str) -> list[str]:
-    state, lack = results.state(measured, task), measured.lack
+    state = results.state(measured, task)
     blank = {"no modality": "-", "no data": "no data"}.get(state, "")
-    cells = [measured.row.name]
+    cells = [measured.heading(task)]
     for column in results.table.columns_of(task):
         ours, paper = results.ours(measured, column), results.table.paper(measured.row, column)
         cells += [
             blank if ours is None else f"{ours:.2f}",
             "-" if paper is None else f"{paper:.2f}",
         ]
-    return [*cells, lack.what if lack and state != "no modality" else ""]
+    return [*cells, "" if state in ("no modality", "measured") else measured.remark(task)]

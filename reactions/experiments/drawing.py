@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,21 +52,16 @@ def write_figure(measured: MeasuredFigure, folder: Path) -> tuple[Path, ...]:
     table = measured.to_arrow()
     parquet = import_package("pyarrow.parquet", "the table of a figure", "report")
     csv = import_package("pyarrow.csv", "the table of a figure", "report")
-    drawn = _drawn(measured)
-    contents: Mapping[str, Callable[[io.BytesIO], None]] = {
-        "png": lambda out: out.write(drawn["png"]) and None,
-        "svg": lambda out: out.write(drawn["svg"]) and None,
-        "parquet": lambda out: parquet.write_table(table, out),
-        "csv": lambda out: csv.write_csv(table, out),
-    }
-    paths = []
-    check_folder(folder)
-    for suffix, write in contents.items():
+    contents = _drawn(measured)
+    for suffix, write in (("parquet", parquet.write_table), ("csv", csv.write_csv)):
         buffer = io.BytesIO()
-        write(buffer)
-        path = folder / f"{measured.figure.name}.{suffix}"
-        _replace(path, buffer.getvalue())
-        paths.append(path)
+        write(table, buffer)
+        contents[suffix] = buffer.getvalue()
+    check_folder(folder)
+    paths = []
+    for suffix, data in contents.items():
+        paths.append(folder / f"{measured.figure.name}.{suffix}")
+        _replace(paths[-1], data)
     return tuple(paths)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from reactions.eval.task import Task
@@ -62,6 +62,8 @@ class MeasuredRow:
         lack: why the row could not run, None if it could.
         notices: of its training.
         bundle: the bundle that stood for it; "" if none was named.
+        headings: task name to the row's name in its table, where that is not the row's.
+        reasons: task name to why there is no figure, where other tasks have one.
     """
 
     row: SpaceRow
@@ -70,6 +72,16 @@ class MeasuredRow:
     lack: Lack | None = None
     notices: tuple[str, ...] = ()
     bundle: str = ""
+    headings: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def heading(self, task: str) -> str:
+        """Return the row's name in the table of a task."""
+        return self.headings.get(task, self.row.name)
+
+    def remark(self, task: str) -> str:
+        """Return why there is no figure for a task; "" if there is one."""
+        return self.reasons.get(task, self.lack.what if self.lack else "")
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,7 @@ def _named(row: SpaceRow, measured: MeasuredRow) -> dict[str, Any]:
         "remark": row.remark,
         "bundle": measured.bundle,
         "notices": list(measured.notices),
+        "reasons": dict(measured.reasons),
     }
     return {name: value for name, value in fields.items() if value}
 

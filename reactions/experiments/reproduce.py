@@ -76,6 +76,12 @@ class PreparedTable:
         plans = {id(entry.plan): entry.plan for entry in self.prospects if entry.plan}
         return list(plans.values())
 
+    @property
+    def free_of(self) -> Prospect | None:
+        """The row beside which rows of what trains nothing are to stand, if it can run."""
+        named = (p for p in self.prospects if p.row.name == self.table.free_of and p.can_run)
+        return next(named, None)
+
     def spaces(self) -> Iterator[str]:
         """Yield the names of the spaces that the rows are made of."""
         for prospect in self.prospects:
@@ -94,10 +100,13 @@ class PreparedTable:
         # Each row alone need not use all weights that were named.
         lab = replace(self.session.lab, weights=NamedWeights())
         session = replace(self.session, lab=lab)
-        measured = tuple(_measure_row(session, entry, started) for entry in self.prospects)
+        measured = [_measure_row(session, entry, started) for entry in self.prospects]
+        if self.free_of is not None:
+            started(_free(self.free_of.row, "training-free rows"))
+            measured += _training_free(session, self.free_of)
         label = label_of(session, (r for row in measured for r in row.records.values()))
         notes = _notes(self.table, session, label)
-        return MeasuredTable(self.table, label, lab.seed, self.items, measured, notes)
+        return MeasuredTable(self.table, label, lab.seed, self.items, tuple(measured), notes)
 
 
 @dataclass
@@ -315,6 +324,30 @@ def _measure_row(
     named = prospect.bundle and prospect.bundle.bundle
     bundle = str(named.path) if named else ""
     return MeasuredRow(row, prospect.modalities, records, None, notices, bundle)
+
+
+def _free(row: SpaceRow, name: str) -> SpaceRow:
+    """Return the row of what trains nothing with the parts of another row's space."""
+    return SpaceRow(name, f"Training-free, of the parts of {row.name}", row.reaction)
+
+
+def _training_free(session: Session, prospect: Prospect) -> Iterator[MeasuredRow]:
+    """Score what trains nothing, to stand beside a row."""
+    row, tasks = prospect.row, prospect.tasks
+    try:
+        target = prospect.bundle or session.target(prospect.plan or row.reaction)
+        baselines = session.baselines(target, tasks, row.adjustment)
+    except MissingError as error:  # as for the row itself
+        yield MeasuredRow(_free(row, "training-free"), prospect.modalities, {}, lack_of(error))
+        return
+    for baseline in baselines:
+        yield MeasuredRow(
+            _free(row, baseline.name),
+            prospect.modalities,
+            {name: result.record for name, result in baseline.results.items()},
+            headings={task.name: baseline.heading(task.name) for task in tasks},
+            reasons={name: missing.reason for name, missing in baseline.lacks.items()},
+        )
 
 
 def lack_of(error: MolspaceError) -> Lack:

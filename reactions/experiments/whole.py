@@ -19,8 +19,11 @@ from reactions.run.events import Event, ignore
 from reactions.run.parts import follow
 from reactions.session import Session
 
+FREE_S = 10.0
+"""Seconds that the training-free rows of a table take on two cores."""
+
 SURFACE_S = 10.0
-"""Seconds that the cells of one figure take, likewise."""
+"""Seconds that the cells of one figure take on two cores."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def measure_all(
     preparation.refuse_unknown_rows(list(TABLES.values()))
     tables = [preparation.prepare(table) for table in TABLES.values()]
     figures = [prepare_figure(figure, preparation, grid) for figure in FIGURES.values()]
-    confirm(joined([plan for prepared in (*tables, *figures) for plan in prepared.plans]))
+    training = [plan for table in tables for plan in table.plans]
+    training += [plan for figure in figures for plan in figure.plans]
+    confirm(joined(training))
     session.lab.refuse_unused_weights(name for table in tables for name in table.spaces())
     parts = parts_of(session, [*_table_parts(tables), *_figure_parts(figures)])
     measured_figures: list[MeasuredFigure] = []
@@ -96,6 +101,8 @@ def _table_parts(tables: Sequence[PreparedTable]) -> Iterator[PartPlan]:
             if prospect.can_run:
                 plans = [prospect.plan] if prospect.plan else []
                 yield f"Table {table.table.number}: {prospect.row.name}", SCORING_S, plans
+        if table.free_of is not None:
+            yield f"Table {table.table.number}: training-free rows", FREE_S, []
 
 
 def _figure_parts(figures: Sequence[PreparedFigure]) -> Iterator[PartPlan]:

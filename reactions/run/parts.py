@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from reactions.run.events import EventSink, PartsFinished, PartStarted
@@ -22,7 +22,7 @@ class RunPart:
 
 def follow(
     parts: Sequence[RunPart], events: EventSink, clock: Callable[[], float] = time.monotonic
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Yield the index of each part in turn, and report it with the time that is left.
 
     Args:

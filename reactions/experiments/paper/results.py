@@ -58,6 +58,9 @@ _ROWS: tuple[SpaceRow, ...] = (
 )
 """Source: Molecule-Space, tables 2 to 4; the order is theirs."""
 
+_LARGEST = "InternVL_IB++ Ver."
+"""The untuned product of all four spaces."""
+
 CLASSIFICATION_TABLE = PaperTable(
     3,
     "zero-shot classification",
@@ -85,6 +88,7 @@ CLASSIFICATION_TABLE = PaperTable(
         InternVL_IB++ Ver.   | 88.30 18.93 81.49
         InternVL_IB†++ Ver.  | 87.70 19.23 81.42
     """),
+    free_of=_LARGEST,
 )
 
 RETRIEVAL_TABLE = PaperTable(
@@ -110,4 +114,5 @@ RETRIEVAL_TABLE = PaperTable(
   InternVL_IB++ Ver.   | 29.11 62.30 12.66 32.75 14.40 36.78 7.74 21.85 61.07 82.00 89.30 98.09
   InternVL_IB†++ Ver.  | 29.42 62.10 13.48 33.69 15.48 39.14 8.32 22.40 61.13 82.05 89.33 98.11
     """),
+    free_of=_LARGEST,
 )

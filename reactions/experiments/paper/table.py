@@ -55,6 +55,7 @@ class PaperTable:
         columns: from left to right.
         rows: from top to bottom.
         figures: row name to the paper's figures, per cent; None where it has a dash.
+        free_of: the row beside which rows of what trains nothing stand; "" for none.
     """
 
     number: int
@@ -62,6 +63,7 @@ class PaperTable:
     columns: tuple[Column, ...]
     rows: tuple[SpaceRow, ...] = field(repr=False)
     figures: Mapping[str, tuple[float | None, ...]] = field(repr=False)
+    free_of: str = ""
 
     @property
     def name(self) -> str:
