@@ -2,30 +2,18 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import fakes
-import numpy as np
 import pytest
 
 from reactions import session
-from reactions.core.catalogue import Catalogue
 from reactions.core.errors import DataError, MissingError, StepError, UsageError
-from reactions.core.settings import ReactionSettings
-from reactions.core.types import FactorDefaults, Item, leaves
-from reactions.data.corpora import TextCorpus
+from reactions.core.types import FactorDefaults, leaves
 from reactions.dsl import check, parse
-from reactions.eval.registry import get_task
-from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.experiments.paper.table import parse_rows as chosen_rows
 from reactions.experiments.paper.tables import TABLES
 from reactions.experiments.reproduce import measure
-from reactions.labs.lab import Lab
-from reactions.run.events import PlanFinished
-from reactions.session import Session
-from reactions.store import Store
 
 T3, T4 = TABLES["table3"], TABLES["table4"]
 ROWS = T3.rows
@@ -39,8 +27,9 @@ def parse_rows(text):
 # --- the rows --------------------------------------------------------------------------
 
 
-def test_reactions_are_canonical_and_of_the_papers_spaces():
-    for row in ROWS:
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_reactions_are_canonical_and_of_the_papers_spaces(table):
+    for row in table.rows:
         assert str(parse(row.reaction).result) == row.reaction
         space = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
         assert {leaf.label for leaf in leaves(space)} <= set(PUBLISHED.names())
@@ -82,85 +71,6 @@ def test_no_rows_means_all_and_a_typo_gets_near_names():
 
 
 # --- on a lab of fakes -----------------------------------------------------------------
-
-
-def corpus(name, modality, n):
-    if modality == "text":
-        return TextCorpus(
-            name, [f"{name} {i}" for i in range(n)], [f"{name}/{i}" for i in range(n)]
-        )
-    return FakeMedia(name, modality, n)
-
-
-class FakeMedia:
-    """Items of which only the id matters."""
-
-    def __init__(self, name, modality, n):
-        self.name, self.modality = name, modality
-        self._ids = [f"{name}/{i}" for i in range(n)]
-        self.digest = f"{name}-{modality}-{n}".encode().hex().ljust(64, "0")[:64]
-
-    def __len__(self):
-        return len(self._ids)
-
-    def items(self, start, stop):
-        return [Item(id, self.modality, None) for id in self._ids[start:stop]]
-
-
-@dataclass(frozen=True)
-class FakeLab(Lab):
-    """Forty items a modality and ten a task; ``absent`` tasks have no data."""
-
-    absent: dict = field(default_factory=dict)
-
-    def corpus(self, modality):
-        return corpus(f"fake {modality}", modality, 40)
-
-    def benchmark(self, task):
-        if task in self.absent:
-            raise self.absent[task]
-        known, n = get_task(task), 10
-        queries = corpus(task, known.query, n)
-        if known.kind == "classification":
-            return ClassificationData(queries, np.arange(n) % 3, ("a", "b", "c"), expected=12)
-        if known.kind == "multilabel":
-            return MultilabelData(queries, np.eye(n, 3, dtype=bool), ("a", "b", "c"), expected=12)
-        right = corpus(f"{task} right", known.other, n)
-        return RetrievalData(queries, right, np.arange(n), expected=n)
-
-
-class Counting:
-    """Counts the steps that ran."""
-
-    def __init__(self):
-        self.executed = 0
-
-    def __call__(self, event):
-        if isinstance(event, PlanFinished):
-            self.executed += event.executed
-
-
-@pytest.fixture
-def open_session(tmp_path, monkeypatch):
-    """A function that makes a session on fakes; spaces by name."""
-    monkeypatch.setattr(session, "load_encoder", lambda spec, device: fakes.Encoder(spec))
-    monkeypatch.setattr(session, "check_space", lambda spec: None)
-
-    def make(*spaces, **changes):
-        spaces = spaces or (fakes.IB, fakes.VL, fakes.CG, fakes.CM)
-        settings = ReactionSettings(hidden_dim=4, batch_size=16, dr_epochs=1, cr_epochs=1)
-        lab = FakeLab(
-            "fake",
-            changes.pop("label", "fake"),
-            Path("fake.toml"),
-            0,
-            Catalogue({leaf.spec.name: leaf.spec for leaf in spaces}),
-            settings=settings,
-            **changes,
-        )
-        return Session(lab, Store(tmp_path / "store"), "cpu", Counting())
-
-    return make
 
 
 def states(found, name):
