@@ -33,7 +33,7 @@ def print_paper_table(results: MeasuredTable) -> None:
     for measured in results.rows:
         if measured.headings:  # they have no reaction of their own
             print_note(f"{measured.row.name}: {measured.row.group}")
-        elif measured.records:
+        elif measured.records and measured.row.name != measured.row.reaction:
             print_note(definition(measured.row))
     for measured in results.rows:
         if measured.row.remark:
