@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.errors import StoreError
-from reactions.core.local_files import is_dir
 from reactions.encoders.packages import import_package
 from reactions.experiments.paper.figures import SYMBOLS
 from reactions.experiments.surfaces import MeasuredFigure, Surface
@@ -86,9 +85,11 @@ def check_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        why = "a file has this name" if not is_dir(folder) else str(error)
+        is_taken = isinstance(error, FileExistsError | NotADirectoryError)
         raise StoreError(
-            f"cannot use '{folder}' for figures", why=why, fix="name another folder with --out"
+            f"cannot use '{folder}' for figures",
+            why="a file has this name" if is_taken else error.strerror or str(error),
+            fix="name another folder with --out",
         ) from None
 
 
@@ -101,7 +102,9 @@ def _replace(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         raise StoreError(
-            f"cannot write '{path}'", why=str(error), fix="name another folder with --out"
+            f"cannot write '{path}'",
+            why=error.strerror or str(error),
+            fix="name another folder with --out",
         ) from None
 
 
