@@ -63,7 +63,10 @@ OF_THEIR_OWN = {
     "--dry-run": {"push"},
     "--lab": {"reproduce findings", "import freebind", "import cmcr", "import exmcr"},
     "--seed": {"lab train"},
-    "--out": {"infer", "import freebind", "lab sample", "lab train"},
+    "--out": {
+        *("infer", "import freebind", "lab sample", "lab train"),
+        *(f"reproduce {name}" for name in ("all", *(f"figure{n}" for n in range(3, 7)))),
+    },
 }
 """Commands that mean something else by an option than the others do."""
 

@@ -50,7 +50,7 @@ def test_each_says_what_it_is_and_how_it_ends(molspace, name):
     [
         ("figure7", "molspace reproduce has no command 'figure7'", "figure"),
         ("table10", "molspace reproduce has no command 'table10'", "table"),
-        ("table9 --rows DrOur", "--rows: unknown row 'DrOur'", "did you mean 'Dr Ours'?"),
+        ("table9 --rows DrOur", "--rows: unknown row 'DrOur'", "did you mean 'Dr Ours'"),
         ("table8 --rows ,", "--rows names none", "--rows"),
         ("table4 --bundle C-MRC=x", "--bundle: unknown row 'C-MRC'", "did you mean 'C-MCR'?"),
         ("table4 --bundle C-MCR", "--bundle 'C-MCR' is not ROW=DIR", '--bundle "C-MCR=DIR"'),
