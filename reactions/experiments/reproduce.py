@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,14 +14,14 @@ from reactions.core.errors import (
     StoreError,
     UsageError,
 )
-from reactions.core.settings import PAPER_SETTINGS
 from reactions.core.types import Leaf, Space, leaves
 from reactions.dsl import check, parse
 from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.experiments.measured import Lack, MeasuredRow, MeasuredTable, TaskItems
-from reactions.experiments.paper.spaces import FACTORS, PUBLISHED, SETTINGS
+from reactions.experiments.notes import notes_of
+from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.experiments.paper.table import PaperTable, SpaceRow, rows_called
 from reactions.planning.plan import Plan, ReactionPlan, joined
 from reactions.products.bundles.bundle import load_bundle
@@ -105,7 +104,7 @@ class PreparedTable:
             started(_free(self.free_of.row, "training-free rows"))
             measured += _training_free(session, self.free_of)
         label = label_of(session, (r for row in measured for r in row.records.values()))
-        notes = _notes(self.table, session, label)
+        notes = notes_of(self.table, session, label)
         return MeasuredTable(self.table, label, lab.seed, self.items, tuple(measured), notes)
 
 
@@ -355,48 +354,3 @@ def lack_of(error: MolspaceError) -> Lack:
     # Every tuned row of the paper lacks the same: one wording for all.
     fix = "" if isinstance(error, NotSupportedYet) else error.fix
     return Lack(error.what, error.why, fix)
-
-
-def rehearsal_note(lab: str) -> str:
-    """Return what must be said of figures of the mini lab; "" for other labels."""
-    if not re.search(r"(?<!\w)mini(?!\w)", lab):
-        return ""
-    return (
-        "lab: mini is a rehearsal: miniature encoders in a procedural world. Its figures "
-        "cannot be compared with the paper's."
-    )
-
-
-def _notes(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
-    """Say what keeps ours from being the paper's figure, as far as it is known beforehand."""
-    notes = list(filter(None, (rehearsal_note(lab),)))
-    if table.number in (3, 4, 6, 7):
-        notes += [f"{line}." for line in SETTINGS]
-    published = PAPER_SETTINGS.to_json()
-    own = [
-        f"{name} {'by rows' if value is None else value} ({published[name]})"
-        for name, value in session.lab.settings.to_json().items()
-        if name != "shard_rows" and value != published[name]
-    ]
-    if own:
-        notes.append(f"settings other than the paper's (in brackets): {', '.join(own)}.")
-    if any("R@" in column.metric for column in table.columns):
-        notes.append(
-            "ours is the mean of both directions' R@k; the paper does not say which direction "
-            "its figures are. Both directions: --json."
-        )
-    if "esc50" in table.tasks:
-        notes.append(
-            "ESC-50: all 2,000 clips. The paper's Table 1 says 400 samples, but its scores are "
-            "multiples of 1/2000."
-        )
-        if not session.lab.world_tasks and {"CLAP_g", "CLAP_m"} & set(
-            session.lab.catalogue.names()
-        ):
-            notes.append(
-                "CLAP hears a clip of 5 s twice in its 10 s; laion_clap does so only where "
-                "resampling does not round the clip up (at 44.1 kHz it does: once, then silence)."
-            )
-    if "imagenet" in table.tasks:
-        notes.append("ImageNet: the paper does not name its prompt templates; these are ours.")
-    return tuple(notes)

@@ -13,6 +13,7 @@ from reactions.core.errors import MissingError, MolspaceError, StoreError
 from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.experiments.measured import Lack, TaskItems, factors_text
+from reactions.experiments.notes import rehearsal_note
 from reactions.experiments.paper.figures import FAMILIES, GRID, PaperFigure
 from reactions.experiments.paper.table import SpaceRow
 from reactions.experiments.reproduce import (
@@ -21,7 +22,6 @@ from reactions.experiments.reproduce import (
     label_of,
     lack_of,
     lack_of_spaces,
-    rehearsal_note,
 )
 from reactions.experiments.sweep import SweepTable, make_grid, sweep
 from reactions.experiments.sweep.texts import read_values
