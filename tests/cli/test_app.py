@@ -14,6 +14,7 @@ COMMANDS = (
     "infer",
     "plan",
     "show",
+    "report",
     "spaces",
     "data",
     "lab",
@@ -179,6 +180,7 @@ def test_help_imports_little_of_the_library():
         "reactions.core.printable",
         "reactions.core.errors",
         "reactions.products",
+        "reactions.products.quality_tables",
         "reactions.products.remarks",
     }
     assert set(shown.stderr.split()) <= cheap
