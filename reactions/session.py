@@ -16,6 +16,7 @@ from reactions.core.errors import (
     StoreError,
 )
 from reactions.core.local_files import exists
+from reactions.core.settings import read_heads
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
@@ -91,7 +92,12 @@ class Session:
             reaction = parse_file(reaction)
         elif isinstance(reaction, str):
             reaction = parse(reaction)
-        return check(reaction, self.lab.catalogue, factors=self.lab.factors)
+        return check(
+            reaction,
+            self.lab.catalogue,
+            factors=self.lab.factors,
+            heads=read_heads(self.lab.tuning.heads),
+        )
 
     def plan(self, checked: Checked) -> ReactionPlan:
         """Plan the training of a checked reaction."""

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 from reactions.core.errors import UsageError, suggestion
-from reactions.core.step import UNLESS_DEFAULT
+from reactions.core.step import NOT_IN_KEY, UNLESS_DEFAULT
+from reactions.core.tuning_options import Heads
 
 MAX_HOLDOUT = 0.5
 """More than half held back would measure a product that hardly anything was learnt for."""
@@ -162,19 +163,7 @@ class ReactionSettings(Hyperparameters):
     shard_rows: int = setting(1 << 16, "Rows a shard: what a killed run may lose.", gt=0)
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if "read" in entry.metadata:
-                object.__setattr__(self, entry.name, entry.metadata["read"](value))
-                continue
-            choices = [choice for choice in get_args(entry.type) if isinstance(choice, str)]
-            if choices and value not in choices:
-                raise UsageError(
-                    f"reaction.{entry.name} is '{value}'", fix=suggestion(str(value), choices)
-                )
-            if not choices and value is not None:
-                what, limits = entry.metadata["description"], entry.metadata["limits"]
-                _check_range(f"reaction.{entry.name}", value, what, **limits)
+        _check_settings(self, "reaction")
 
     @property
     def stored_dtype(self) -> str:
@@ -186,6 +175,100 @@ class ReactionSettings(Hyperparameters):
     def to_json(self) -> dict[str, Any]:
         """Return all settings as they act, as a JSON object."""
         return {**asdict(self), "dtype": self.stored_dtype}
+
+
+def read_heads(value: Any) -> Heads:
+    """Return what ``Ft`` tunes: the encoder and copies of the projectors, or one of the two.
+
+    Args:
+        value: true, false or "only"; the first two also as text, as the language has them.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    # Not by ``in``: 1 equals True.
+    for text, heads in _HEADS.items():
+        if value is heads or value == text:
+            return heads
+    fix = suggestion(str(value), list(_HEADS))
+    raise UsageError(f"heads is {value!r:.80}", why="it is true, false or only", fix=fix)
+
+
+_HEADS: Mapping[str, Heads] = {"true": True, "false": False, "only": "only"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningSettings:
+    """Hyper-parameters of ``Ft``, which a lab file gives under ``[tuning]``.
+
+    Raises:
+        UsageError: a value is outside of its range, or not one of its choices.
+
+    Source: Molecule-Space, section 3.3, names InfoNCE on pairs and no numbers: these are our own
+    (docs/tuning.md).
+    """
+
+    heads: bool | str = setting(
+        True,
+        "What Ft tunes where a reaction says nothing: true, the encoder and copies of the "
+        'projectors behind it; false, the encoder alone; "only", the copies alone.',
+        metadata={"read": read_heads, "schema": {"enum": list(_HEADS.values())}},
+    )
+    epochs: int = setting(10, "Passes over the pairs.", gt=0, le=1_000_000)
+    learning_rate: float = setting(3e-3, "Peak learning rate of the projectors.", gt=0, le=10)
+    encoder_learning_rate: float = setting(1e-3, "Peak learning rate of the encoder.", gt=0, le=10)
+    batch_size: int = setting(512, "Pairs an optimiser step.", ge=2, le=1 << 20)
+    micro_batch: int = setting(
+        64, "Items that go through the encoder at once; a batch is made of several.", gt=0
+    )
+    temperature: float = setting(1 / 20, "Temperature of the InfoNCE loss.", gt=0)
+    weight_decay: float = setting(0.02, "AdamW's weight decay.", ge=0)
+    warm_up: float = setting(
+        0.2, "Share of the steps in which the learning rate rises to its peak.", ge=0, le=1
+    )
+    lora_rank: int | None = setting(
+        None, "Rank of LoRA updates of the encoder; none: its weights are tuned.", gt=0, le=4096
+    )
+    checkpoint_minutes: float = setting(
+        10.0, "How much work a killed run may lose within a tuning.", ge=0, metadata=NOT_IN_KEY
+    )
+
+    def __post_init__(self) -> None:
+        _check_settings(self, "tuning")
+
+
+def _check_settings(settings: Any, table: str) -> None:
+    """Check every field of a dataclass of settings against its own declaration.
+
+    Raises:
+        UsageError: a value is outside of its range, or not one of its choices.
+    """
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if "read" in entry.metadata:
+            object.__setattr__(settings, entry.name, entry.metadata["read"](value))
+            continue
+        choices = [choice for choice in get_args(entry.type) if isinstance(choice, str)]
+        if choices and value not in choices:
+            raise UsageError(
+                f"{table}.{entry.name} is '{value}'", fix=suggestion(str(value), choices)
+            )
+        if not choices and value is not None:
+            check_setting(entry, value, f"{table}.{entry.name}")
+
+
+def check_setting(entry: Any, value: float, name: str) -> None:
+    """Check a number against the range that a setting declares.
+
+    Args:
+        entry: the field of the setting.
+        value: the number.
+        name: what the error calls it.
+
+    Raises:
+        UsageError: it is outside.
+    """
+    _check_range(name, value, entry.metadata["description"], **entry.metadata["limits"])
 
 
 def _check_range(

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from reactions.core.tuning_options import NO_OPTIONS, TuningOptions
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -84,17 +86,6 @@ class Corpus(Protocol):
         """Return the items of rows ``start`` to ``stop`` (exclusive), in order."""
 
 
-@runtime_checkable
-class ScannedCorpus(Protocol):
-    """What a corpus adds that knows the contents of its items without opening them.
-
-    Rows that were made of its items are found again in other corpora.
-    """
-
-    def tags(self) -> Iterator[tuple[str, str]]:
-        """Yield id and tagged content digest of every item, in order."""
-
-
 # --- spaces --------------------------------------------------------------------------
 
 
@@ -119,6 +110,8 @@ class SpaceSpec:
         lab: label printed with every result made with this space ("" for none).
         centre: whether a product takes its embeddings less their modality's mean over the
             training rows. What an encoder gives is the same: ``identity`` leaves it out.
+        tuned: tells the space with an encoder that an ``Ft`` tuned from the space as it is
+            (``products.tree.tuned_leaf``); "" for that one.
     """
 
     name: str
@@ -134,6 +127,7 @@ class SpaceSpec:
     flops_per_item: tuple[tuple[Modality, float], ...] = ()
     lab: str = ""
     centre: bool = False
+    tuned: str = ""
 
     def identity(self, modality: Modality) -> dict[str, Any]:
         """Return what can change this space's embeddings of ``modality``, for step keys.
@@ -142,12 +136,13 @@ class SpaceSpec:
         checkpoint must not recompute anything. Only without a digest do place and
         revision stand for the weights, so that two models never share their results.
         """
-        return {
+        own = {
             "adapter": self.adapter,
             "weights": self.weights_digest or f"{self.source}@{self.revision}",
             "preprocessing": dict(self.preprocessing).get(modality, ""),
             "dim": self.dim,
         }
+        return {**own, "tuned": self.tuned} if self.tuned else own
 
 
 class Encoder(Protocol):
@@ -260,7 +255,7 @@ class Leaf:
     @property
     def label(self) -> str:
         """Short name for messages."""
-        return self.spec.name
+        return f"{self.spec.name} ({self.spec.tuned})" if self.spec.tuned else self.spec.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,17 +330,19 @@ class Fusion:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A product to be tuned by ``Ft`` (audio-image pairs) or ``Lcl`` (a knowledge base).
+    """A product tuned by ``Ft`` (audio-image pairs) or ``Lcl`` (a knowledge base).
 
     Attributes:
         op: ``"ft"`` or ``"lcl"``.
         base: what is tuned.
         arguments: ``("audio", "image")`` for Ft, ``(knowledge base,)`` for Lcl.
+        options: of Ft.
     """
 
     op: Literal["ft", "lcl"]
     base: Space
     arguments: tuple[str, ...]
+    options: TuningOptions = NO_OPTIONS
 
     @property
     def dim(self) -> int:

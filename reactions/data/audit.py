@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from reactions.core.file_digests import DigestCache
-from reactions.core.types import Corpus, ScannedCorpus
+from reactions.core.scanned import ScannedCorpus
+from reactions.core.types import Corpus
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.modalities.registry import content_digest

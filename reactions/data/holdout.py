@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from reactions.core.errors import DataError
 from reactions.core.hashing import bytes_digest, digest
-from reactions.core.types import Corpus, Digest, Item, Modality, ScannedCorpus
+from reactions.core.scanned import ScannedCorpus
+from reactions.core.types import Corpus, Digest, Item, Modality
 
 MOST_MEASURED = 2000
 """Held-out items of a modality that are measured: those with the lowest hashes."""

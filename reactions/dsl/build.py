@@ -25,6 +25,7 @@ from reactions.dsl.syntax import (
     stages_of,
 )
 from reactions.dsl.tokens import span_of
+from reactions.dsl.tuning_options import TUNING_OPTIONS, tuning_option_of
 from reactions.dsl.values import FactorsLike, factor_of, option_of
 from reactions.modalities.registry import letters
 
@@ -143,12 +144,50 @@ class _Builder:
 
     def reaction(self, node: Node) -> Reaction:
         children = _children(node)
-        with self.located(_span(node)):
-            if _is(node, "tuning"):
-                return Ft(_text(children[2]), _text(children[4]), _span(node))
-            if _is(node, "learning"):
+        if _is(node, "tuning"):
+            return self.tuning(node, children)
+        if _is(node, "learning"):
+            with self.located(_span(node)):
                 return Lcl(_text(children[2]), _span(node))
         return self.fusing(node, children)
+
+    def tuning(self, node: Node, children: list[Node]) -> Ft:
+        options: dict[str, Any] = {}
+        spans: dict[str, Span] = {}
+        for name, value in self.options(children, Ft, tuple(TUNING_OPTIONS)):
+            (word, *more) = _children(value)
+            with self.located(_span(value)):
+                if more:
+                    raise UsageError(f"{name} takes one value", fix="write it without parentheses")
+                written = float(_text(word)) if _is(word, "NUMBER") else _text(word)
+                if name == "pairs":
+                    written = _text(word)
+                options[name] = tuning_option_of(name, written)
+            spans[name] = _span(value)
+        with self.located(_span(node)):
+            pair = _text(children[2]), _text(children[4])
+            return Ft(*pair, **options, span=_span(node), spans=spans)
+
+    def options(
+        self, children: list[Node], kind: type[Dr | Cr | Ft], known: tuple[str, ...]
+    ) -> Iterator[tuple[str, Node]]:
+        """Yield name and value of each option of a reaction.
+
+        Raises:
+            LanguageError: it has no such option, or it is given twice.
+        """
+        seen: set[str] = set()
+        for option in (child for child in children if _is(child, "option")):
+            name_token, _, value = _children(option)
+            name = str(name_token)
+            if name not in known:
+                raise self.unknown_option(kind, name, known, _span(name_token))
+            if name in seen:
+                raise self.source.error(
+                    f"'{name}' is given twice", _span(name_token), fix="give it once"
+                )
+            seen.add(name)
+            yield name, value
 
     def fusing(self, node: Node, children: list[Node]) -> Dr | Cr:
         word, _, expert, *rest = children
@@ -156,15 +195,7 @@ class _Builder:
         factor_name = kind.factor_option
         options: dict[str, Any] = {}
         spans: dict[str, Span] = {}
-        for option in (child for child in rest if _is(child, "option")):
-            name_token, _, value = _children(option)
-            name = str(name_token)
-            if name not in kind.option_names:
-                raise self.unknown_option(kind, name, _span(name_token))
-            if name in options:
-                raise self.source.error(
-                    f"'{name}' is given twice", _span(name_token), fix="give it once"
-                )
+        for name, value in self.options(rest, kind, kind.option_names):
             with self.located(_span(value)):
                 if name == factor_name:
                     options[name] = self.factors(name, value)
@@ -180,9 +211,11 @@ class _Builder:
                 options["lambda_"] = options.pop("lambda")
             return kind(space, **options, span=_span(node), spans=spans)
 
-    def unknown_option(self, kind: type[Dr | Cr], name: str, span: Span) -> LanguageError:
+    def unknown_option(
+        self, kind: type[Dr | Cr | Ft], name: str, known: tuple[str, ...], span: Span
+    ) -> LanguageError:
         other = Cr if kind is Dr else Dr
-        if name == other.factor_option:
+        if not issubclass(kind, Ft) and name == other.factor_option:
             return self.source.error(
                 f"{kind.__name__} takes {kind.factor_option}, not {name}",
                 span,
@@ -199,8 +232,8 @@ class _Builder:
         return self.source.error(
             f"unknown option '{name}' of {kind.__name__}",
             span,
-            fix=suggestion(name, kind.option_names),
-            known=list(kind.option_names),
+            fix=suggestion(name, known),
+            known=list(known),
         )
 
     def factors(self, option: str, value: Node) -> FactorsLike:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import DataError, MissingError, UsageError, suggestion
+from reactions.core.tuning_options import Heads, TuningOptions
 from reactions.core.types import FactorDefaults
 from reactions.dsl.experts import Experts, mean_of_stage, shares_of
 from reactions.dsl.parser import parse
@@ -28,6 +29,7 @@ from reactions.dsl.syntax import (
     product,
     stages_of,
 )
+from reactions.dsl.tuning import check_tuned
 from reactions.dsl.values import MAX_NESTING, is_identifier
 
 MAX_STAGES = 64
@@ -60,6 +62,7 @@ def check(
     *,
     factors: FactorDefaults,
     names: Mapping[str, Expression] | None = None,
+    heads: Heads = True,
 ) -> Checked:
     """Resolve and check every name, modality and option of a reaction.
 
@@ -68,13 +71,14 @@ def check(
         catalogue: the spaces that can be named.
         factors: combining factors where a reaction gives none.
         names: products known by name from elsewhere; the program's own hide them.
+        heads: what Ft tunes where a reaction does not say.
 
     Raises:
         LanguageError: the reaction cannot mean anything; the error points at the place.
     """
     # An expression is printed and parsed, so that errors have a text to point at.
     program = reaction if isinstance(reaction, Program) else parse(str(reaction))
-    return _Checker(catalogue, factors, names or {}).program(program)
+    return _Checker(catalogue, factors, names or {}, heads).program(program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,16 @@ _HERE = Span(0, 1)
 
 class _Checker:
     def __init__(
-        self, catalogue: Catalogue, factors: FactorDefaults, names: Mapping[str, Expression]
+        self,
+        catalogue: Catalogue,
+        factors: FactorDefaults,
+        names: Mapping[str, Expression],
+        heads: Heads,
     ) -> None:
         self.catalogue = catalogue
         self.experts = Experts(catalogue, factors)
         self.names = names
+        self.heads = heads
         self.known: dict[str, _Value] = {}
         self.entered: list[str] = []
         self.notices: list[str] = []
@@ -265,20 +274,18 @@ class _Checker:
         stages, reactions = base.stages + 1, base.reactions + 1
         self.limit(scope, span, stages, reactions)
         if isinstance(node, Ft):
-            for name in (node.tuned, node.paired):
-                if name not in base.space.modalities:
-                    raise scope.source.error(
-                        f"no modality '{name}' in {base.space.label}",
-                        span,
-                        why=f"{base.space.label} embeds {', '.join(base.space.modalities)}",
-                        fix=suggestion(name, base.space.modalities),
-                    )
+            given = {name: value for name, value in node.options.items() if value is not None}
+            options = TuningOptions(**{"heads": self.heads, **given})
+            space = types.Tuned("ft", base.space, (node.tuned, node.paired), options)
+            try:
+                check_tuned(space)
+            except UsageError as error:
+                raise scope.source.error(error.what, span, why=error.why, fix=error.fix) from None
             if node.tuned in ("image", "text"):
                 self.notices.append(
                     f"Ft({node.tuned}~{node.paired}) tunes the {node.tuned} encoder; the paper "
                     "tunes neither image nor text, to keep their alignment"
                 )
-            space = types.Tuned("ft", base.space, (node.tuned, node.paired))
         else:
             space = types.Tuned("lcl", base.space, (node.knowledge,))
         return _Value(product(base.expression, (node,)), space, stages, reactions)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from reactions.core.errors import LanguageError, did_you_mean
 from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.tokens import span_of
+from reactions.dsl.tuning_options import TUNING_OPTIONS
 from reactions.dsl.values import RESERVED
 
 if TYPE_CHECKING:
     from lark import Token
 
 KEYWORDS = {"DR": "Dr", "CR": "Cr", "FT": "Ft", "LCL": "Lcl"}
-OPTIONS = ("sigma", "lambda", "data", "recipe", "centre", "mean")
+OPTIONS = ("sigma", "lambda", "data", "recipe", "centre", "mean", *TUNING_OPTIONS)
 _NAMES = ("NAME", "STRING")
 _WORDS = {
     **{kind: f"{word}(...)" for kind, word in KEYWORDS.items()},
@@ -108,13 +109,25 @@ class _Mistake:
 
     @functools.cached_property
     def open_parentheses(self) -> list[Span]:
-        spans: list[Span] = []
+        return [span for span, _ in self._open]
+
+    @property
+    def is_in_ft(self) -> bool:
+        """Whether the innermost open parenthesis is that of an Ft."""
+        return bool(self._open) and self._open[-1][1] == "FT"
+
+    @functools.cached_property
+    def _open(self) -> list[tuple[Span, str]]:
+        """The open parentheses, each with the kind of the token before it."""
+        pairs: list[tuple[Span, str]] = []
+        kind = ""
         for token in self.tokens[: self.position]:
             if token.type == "LPAR":
-                spans.append(span_of(token))
+                pairs.append((span_of(token), kind))
             elif token.type == "RPAR":
-                spans.pop()  # never empty: the parser took these tokens
-        return spans
+                pairs.pop()  # never empty: the parser took these tokens
+            kind = token.type
+        return pairs
 
     @property
     def expected(self) -> str:
@@ -310,15 +323,21 @@ def _arguments(m: _Mistake) -> LanguageError | None:
         return m.error(
             f"'{m.word(-1)}' is not an option",
             span=span_of(m.tokens[m.position - 1]),
-            why="Dr and Cr take one space, then options",
-            fix=f"for a second expert: & Cr({m.word(-1)})   for an option: {m.word(-1)}=...",
+            why="Ft takes two modalities, then options"
+            if m.is_in_ft
+            else "Dr and Cr take one space, then options",
+            fix=f"for an option: {m.word(-1)}=..."
+            if m.is_in_ft
+            else f"for a second expert: & Cr({m.word(-1)})   for an option: {m.word(-1)}=...",
         )
     if m.kind(-1) == "COMMA" and m.accepts == {"NAME"}:
         if m.kind() == "RPAR":
             return m.error("nothing after the ','", fix="remove the ',' or add an option")
         return m.error(
             f"expected an option, found '{m.text}'",
-            fix="name it: sigma=(0.5, 0.1), lambda=0.9, data=TVA, recipe=exmcr",
+            fix="name it: heads=only, epochs=10, lr=0.001, batch=512"
+            if m.is_in_ft
+            else "name it: sigma=(0.5, 0.1), lambda=0.9, data=TVA, recipe=exmcr",
         )
     if m.kind() == "EQUAL" and m.kind(-2) == "LPAR" and "COMMA" in m.accepts:
         return m.error(

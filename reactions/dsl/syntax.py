@@ -17,11 +17,11 @@ from reactions.core.errors import UsageError
 from reactions.core.types import Anchors, Mean, Modality, Op
 from reactions.dsl import refusals
 from reactions.dsl.source import Span
+from reactions.dsl.tuning_options import TuningFields
 from reactions.dsl.values import (
     MAX_NESTING,
     Factors,
     FactorsLike,
-    check_pair,
     check_writable,
     number_of,
     option_of,
@@ -247,27 +247,15 @@ class Cr(_Fusing):
     __rmul__ = __mul__
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ft(_Reaction):
-    """Tune the product's encoder of one modality on pairs with another.
-
-    Attributes:
-        tuned: the modality whose encoder is tuned.
-        paired: the modality it is paired with.
+@dataclass(frozen=True, repr=False)
+class Ft(TuningFields, _Reaction):
+    """Tune the product's encoder of one modality on pairs with another; see ``TuningFields``.
 
     Raises:
-        UsageError: not two different modality names.
+        UsageError: not two different modality names, or a value out of range or of the wrong kind.
     """
 
-    tuned: Modality
-    paired: Modality
-    span: Span | None = field(default=None, compare=False)
-
-    def __post_init__(self) -> None:
-        check_pair(self.tuned, self.paired)
-
-    def __str__(self) -> str:
-        return f"Ft({self.tuned}~{self.paired})"
+    __str__ = TuningFields.__str__
 
 
 @dataclass(frozen=True, slots=True, repr=False)

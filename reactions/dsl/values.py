@@ -207,7 +207,7 @@ def factors_of(option: str, value: object) -> Factors:
     raise UsageError(f"{option} is empty", fix="leave it out for the default factors")
 
 
-def check_writable(name: str, what: Literal["space", "knowledge base"]) -> None:
+def check_writable(name: str, what: Literal["space", "knowledge base", "set of pairs"]) -> None:
     """Refuse a name that cannot be written in a reaction, quoted or not.
 
     Raises:

@@ -29,7 +29,7 @@ from reactions.products.bundles.bundle import (
 )
 from reactions.products.bundles.current import default_directory
 from reactions.products.bundles.folder import locked_folder
-from reactions.products.parts import is_part_file
+from reactions.products.part_kinds import is_part_file
 from reactions.weights.hub import hub_cache, hub_snapshot
 from reactions.weights.hub_answers import check_commit, checked_answers
 from reactions.weights.locate import offline

@@ -11,7 +11,7 @@ from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.paired import PairedCorpora
-from reactions.core.settings import ReactionSettings
+from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import Corpus, FactorDefaults, Item, Modality
 from reactions.data.sources.config import OnProgress, silent
 from reactions.eval.own_set import OwnSet
@@ -41,6 +41,7 @@ class Lab:
         seed: of corpora that are generated, of projectors, of evaluation data.
         catalogue: its spaces.
         settings: hyper-parameters.
+        tuning: those of Ft.
         factors: combining factors where a reaction gives none.
         corpora: modality to source.
         pairs: items of two modalities that belong together, by name of their section.
@@ -60,6 +61,7 @@ class Lab:
     seed: int
     catalogue: Catalogue = field(repr=False)
     settings: ReactionSettings = field(default_factory=ReactionSettings)
+    tuning: TuningSettings = field(default_factory=TuningSettings)
     factors: FactorDefaults = field(default_factory=FactorDefaults)
     corpora: Mapping[Modality, CorpusSource] = field(default_factory=dict)
     pairs: Mapping[str, PairsSource] = field(default_factory=dict)

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
 from reactions.core.paths import cache_root, evaluation_root
-from reactions.core.settings import ReactionSettings
+from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import FactorDefaults
 from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
@@ -25,6 +25,7 @@ from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.pairs_sections import read_pairs
 from reactions.labs.schema import DefaultFactors, LabFile
+from reactions.labs.section import Section
 from reactions.labs.space_sections import SpaceFromUri, read_spaces
 from reactions.labs.task_sections import read_tasks
 from reactions.labs.toml_files import TomlFile, read_toml
@@ -33,6 +34,8 @@ from reactions.weights.locate import NamedWeights, WeightLocator
 
 Agree = Callable[[Path, Sequence[Mention]], bool]
 """Asks a person whether to use a lab file that was found by itself; gets what it names."""
+
+_Settings = TypeVar("_Settings", ReactionSettings, TuningSettings)
 
 OWN_LAB = "molspace.toml"
 _BUILT_IN = Path(__file__).parent
@@ -206,7 +209,8 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         catalogue=Catalogue(
             specs, partial(resolve_uri, digest_cache=opened.digests, locator=opened.locator)
         ),
-        settings=_settings(file, base, path),
+        settings=_settings(base.settings if base else ReactionSettings(), file.reaction, path),
+        tuning=_settings(base.tuning if base else TuningSettings(), file.tuning, path),
         factors=_factors(file.factors, base),
         corpora=corpora,
         pairs=pairs,
@@ -220,11 +224,10 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     )
 
 
-def _settings(file: LabFile, base: Lab | None, path: Path) -> ReactionSettings:
-    settings = base.settings if base else ReactionSettings()
+def _settings(settings: _Settings, table: Section, path: Path) -> _Settings:
+    """Return settings with what a table of the file says itself; the rest is as it was."""
     try:
-        # Only what the file says itself: the rest is as in the lab that it extends.
-        return replace(settings, **file.reaction.model_dump(exclude_unset=True))
+        return replace(settings, **table.model_dump(exclude_unset=True))
     except UsageError as error:
         raise UsageError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from reactions.core.settings import ReactionSettings
+from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import Mean
 from reactions.eval.registry import task_names
 from reactions.labs.data_schema import Corpora, Data, OwnTask
 from reactions.labs.pairs_schema import Pairs
 from reactions.labs.section import Factor, Section, check_table, for_editors
 
-# --- [lab], [reaction], [factors] --------------------------------------------------------
+# --- [lab], [reaction], [tuning], [factors] -----------------------------------------------
 
 
 class LabHeader(Section):
@@ -44,7 +44,7 @@ class LabHeader(Section):
     )
 
 
-def _reaction() -> Any:
+def _settings(name: str, declared: type[Any], what: str) -> Any:
     settings: dict[str, Any] = {
         setting.name: (
             Any if "schema" in setting.metadata else setting.type,
@@ -55,17 +55,20 @@ def _reaction() -> Any:
                 or for_editors(**setting.metadata["limits"]),
             ),
         )
-        for setting in fields(ReactionSettings)
+        for setting in fields(declared)
     }
-    doc = "Hyper-parameters; where it is silent, those of the lab that is extended."
-    return create_model("Reaction", __base__=Section, __doc__=doc, **settings)
+    doc = f"{what}; where it is silent, those of the lab that is extended."
+    return create_model(name, __base__=Section, __doc__=doc, **settings)
 
 
 if TYPE_CHECKING:
     Reaction = Section
+    Tuning = Section
 else:
-    Reaction = _reaction()
-"""What ``ReactionSettings`` declares; it checks the ranges, and what has a schema of its own."""
+    Reaction = _settings("Reaction", ReactionSettings, "Hyper-parameters")
+    Tuning = _settings("Tuning", TuningSettings, "Hyper-parameters of Ft")
+"""What ``ReactionSettings`` and ``TuningSettings`` declare; they check the ranges, and what has a
+schema of its own."""
 
 Factors: TypeAlias = Annotated[dict[str, Factor], BeforeValidator(check_table)]
 
@@ -161,6 +164,7 @@ class LabFile(Section):
 
     lab: LabHeader = _table()
     reaction: Reaction = _table()
+    tuning: Tuning = _table()
     factors: DefaultFactors = _table()
     spaces: Annotated[dict[str, Space], BeforeValidator(check_table)] = Field(
         {}, description="Space by name."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reactions.core.step import Step
-from reactions.core.types import Corpus, Fusion, Leaf, Modality, leaves
+from reactions.core.types import Corpus, Leaf, Modality, Space, leaves
 from reactions.data.holdout import has_own_ids, ids_of, in_common
 from reactions.planning.training import Splits
 from reactions.steps.quality import MeasureProduct, PairRows
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def plan_quality(
-    space: Fusion,
+    space: Space,
     splits: Splits,
     heads: Sequence[Mapping[str, Step]],
+    tuned: Sequence[Step],
     *,
     encode: Callable[[Leaf, Corpus, str], Step],
     mean: Callable[[Leaf, Modality], Step],
@@ -32,6 +33,7 @@ def plan_quality(
         space: the product.
         splits: the corpora of each pair of spaces, divided.
         heads: subset to train step of each mixture.
+        tuned: what each Ft trained.
         encode: plans embeddings as a leaf's encoder gives them, with what they are for.
         mean: plans the mean of a leaf's training rows.
     """
@@ -55,7 +57,7 @@ def plan_quality(
                 means.setdefault(leaf.label, {})[modality] = mean(leaf, modality)
     pairs, reason = paired(corpora)
     return MeasureProduct(
-        product=space, held=held, means=means, heads=heads, pairs=pairs, reason=reason
+        product=space, held=held, means=means, heads=heads, tuned=tuned, pairs=pairs, reason=reason
     )
 
 

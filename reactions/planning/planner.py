@@ -32,12 +32,19 @@ from reactions.planning.held_out import plan_quality
 from reactions.planning.plan import Plan
 from reactions.planning.space_notices import notes
 from reactions.planning.training import (
+    Mixture,
     PlannedProjector,
     choices_notices,
     many_subsets,
     row_counts,
     settings_for,
     settings_record,
+)
+from reactions.planning.tuning import (
+    PlannedTuning,
+    plan_embedding,
+    plan_tuning,
+    planned_tunings,
 )
 from reactions.products.bundles.bundle import describe
 from reactions.products.refusals import refuse_namesakes, refuse_unsupported
@@ -49,21 +56,6 @@ from reactions.steps.embed import EmbedLeaf, EmbedProduct
 from reactions.steps.routing import Side, Slot, route
 from reactions.steps.subsets import MANY, subset_name, subsets
 from reactions.steps.train import Train
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """The projectors that join one expert to its base.
-
-    Attributes:
-        heads: subset name to train step.
-        projectors: what each is trained with.
-        splits: the corpora that take part, divided into rows to train on and rows held back.
-    """
-
-    heads: Mapping[str, Step]
-    projectors: tuple[PlannedProjector, ...]
-    splits: Mapping[Modality, Split]
 
 
 @dataclass
@@ -81,6 +73,7 @@ class Planner:
     lab: Lab
     _embeds: dict[tuple[Space, str], Step] = field(default_factory=dict)
     _mixtures: dict[tuple[Fusion, int], Mixture] = field(default_factory=dict)
+    _tunings: dict[Tuned, PlannedTuning] = field(default_factory=dict)
     _averaged: dict[tuple[Leaf, Modality], Corpus] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,7 +91,8 @@ class Planner:
         Raises:
             UsageError: it is a space, not a reaction.
             DataError: a corpus is missing or does not fit, or nothing is left to train on.
-            NotSupportedYet: the reaction uses Ft or Lcl.
+            NotSupportedYet: the reaction uses Lcl.
+            MissingError: the lab has no pairs that an Ft needs.
             UsageError: two of its spaces have the same name.
         """
         if isinstance(space, Leaf):
@@ -109,7 +103,6 @@ class Planner:
             )
         refuse_unsupported(space)
         refuse_namesakes(space)
-        assert isinstance(space, Fusion), "what is neither a leaf nor refused is a fusion"
         self._begin(space)
         for leaf in leaves(space):
             self.notices.extend(notes(leaf.spec))
@@ -118,16 +111,19 @@ class Planner:
         heads = [mixture.heads for mixture in trained.values()]
         projectors = tuple(p for mixture in trained.values() for p in mixture.projectors)
         splits = {pair: mixture.splits for pair, mixture in trained.items()}
+        tunings = planned_tunings(self, space)
         rows = row_counts(splits)
-        quality = plan_quality(space, splits, heads, encode=self.encode, mean=self.mean)
-        if self.settings.holdout and quality is None:
+        tuned = [tuning.step for tuning in tunings.values()]
+        quality = plan_quality(space, splits, heads, tuned, encode=self.encode, mean=self.mean)
+        if self.settings.holdout and rows and quality is None:
             n = ", ".join(f"{count.rows} {count.modality}" for count in rows)
             self.notices.append(
                 f"nothing is held back: of {n} rows no id falls to {self.settings.holdout:.0%}"
             )
         assembled = Assemble(
-            record=self._record(expression, space, heads),
+            record=self._record(expression, space, heads, tunings),
             mixtures=heads,
+            parts=tuned,
             means={
                 f"{leaf.label}.{modality}": self.mean(leaf, modality)
                 for leaf, modality in self._averaged
@@ -159,7 +155,11 @@ class Planner:
         return [self.mixture(*pair).heads for pair in mixtures(space)]
 
     def _record(
-        self, expression: str, space: Fusion, heads: Sequence[Mapping[str, Step]]
+        self,
+        expression: str,
+        space: Space,
+        heads: Sequence[Mapping[str, Step]],
+        tunings: Mapping[str, PlannedTuning],
     ) -> dict[str, Any]:
         return describe(
             expression,
@@ -171,11 +171,13 @@ class Planner:
                 f"{index}.{name}": step.key
                 for index, mixture in enumerate(heads)
                 for name, step in mixture.items()
-            },
+            }
+            | {f"part.{i}": tuning.step.key for i, tuning in enumerate(tunings.values())},
             version=metadata.version("molspace"),
+            parts=[tuning.part(path) for path, tuning in tunings.items()],
         )
 
-    def _begin(self, space: Fusion) -> None:
+    def _begin(self, space: Space) -> None:
         """Forget what an earlier reaction's settings or means decided; keys say what is equal."""
         settings = settings_for(self.lab, space)
         if settings.holdout:
@@ -195,6 +197,7 @@ class Planner:
         if settings != self.settings or any(leaf.spec.centre for leaf in leaves(space)):
             self._embeds.clear()
             self._mixtures.clear()
+            self._tunings.clear()
             self._averaged.clear()
         self.settings = settings
 
@@ -229,8 +232,7 @@ class Planner:
         if isinstance(space, Leaf):
             return EmbedLeaf(space=space.spec, corpus=corpus, **stored)
         if isinstance(space, Tuned):
-            refuse_unsupported(space)
-            return self.embed(space.base, corpus)
+            return plan_embedding(self, space, corpus, **stored)
         base_share, shares = coefficients(space, corpus.modality)
         sides: dict[str, Step] = {}
         heads: dict[str, Mapping[str, Step]] = {}
@@ -265,6 +267,12 @@ class Planner:
             )
         rows = self.encode(leaf, self._averaged[leaf, modality])
         return ModalityMean(name=leaf.label, modality=modality, dim=leaf.dim, rows=rows)
+
+    def tuning(self, node: Tuned) -> PlannedTuning:
+        """Plan an Ft."""
+        if node not in self._tunings:
+            self._tunings[node] = plan_tuning(self, node)
+        return self._tunings[node]
 
     def mixture(self, fusion: Fusion, index: int) -> Mixture:
         """Plan the projectors that join one expert to its base."""

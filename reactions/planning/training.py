@@ -61,6 +61,21 @@ class PlannedProjector:
         return {"pair": self.pair, "subset": self.subset, "rows": self.rows, **chosen}
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """The projectors that join one expert to its base.
+
+    Attributes:
+        heads: subset name to train step.
+        projectors: what each is trained with.
+        splits: the corpora that take part, divided into rows to train on and rows held back.
+    """
+
+    heads: Mapping[str, Step]
+    projectors: tuple[PlannedProjector, ...]
+    splits: Mapping[Modality, Split]
+
+
 def settings_for(lab: Lab, space: Space) -> ReactionSettings:
     """Return the settings of a reaction: the lab's, but for folders in a lab of ours.
 

@@ -9,13 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.core.encoder_paths import path_of
 from reactions.core.errors import NotSupportedYet
-from reactions.core.types import Fusion, Leaf, Mean, Modality, Space
+from reactions.core.types import Fusion, Leaf, Mean, Modality, Space, Tuned
 from reactions.ops.mixing import mix_experts
 from reactions.ops.tensors import load_rows, unit
 from reactions.products.acting import acting_shares
 from reactions.products.parts import NO_PARTS, Centring, Parts, ProjectorMixture
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, acting_mean, coefficients
+from reactions.products.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    acting_mean,
+    coefficients,
+    tuned_leaf,
+    tunes,
+)
+from reactions.products.tuned import TunedPath
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -65,11 +74,13 @@ def fuse(
 
     Source: Molecule-Space, eq. 1-3, 9, 10.
     """
-    if isinstance(space, Fusion) and space in rows:
+    if not isinstance(space, Leaf) and space in rows:
         return unit(rows[space])
+    if isinstance(space, Tuned):
+        return _tuned(space, modality, rows, parts, adjustment)
     if isinstance(space, Leaf):
         own = unit(rows[space])
-    elif isinstance(space, Fusion):
+    else:
         base_share, shares = coefficients(space, modality, adjustment)
         mean = acting_mean(space, shares)
         base, experts = (
@@ -84,12 +95,33 @@ def fuse(
             for sides in ([(None, base_share)], enumerate(shares))
         )
         own = mix_experts(base, experts, mean)
-    else:
-        raise NotSupportedYet(f"{space.label} cannot be evaluated in this version")
     part = parts.get((space, None))
     if part is None and isinstance(space, Leaf) and space.spec.centre:
         part = Centring(space.label, {})  # which says what is missing
     return own if part is None else part.apply(modality, own)
+
+
+def _tuned(
+    node: Tuned,
+    modality: Modality,
+    rows: Mapping[Space, Tensor],
+    parts: Parts,
+    adjustment: Adjustment,
+) -> Tensor:
+    """Embed rows in what an Ft tuned: as its base does, but for the encoder and its way."""
+    if node.op == "lcl":
+        raise NotSupportedYet(f"{node.label} cannot be evaluated in this version")
+    if node.arguments[0] != modality:
+        return fuse(node.base, modality, rows, parts, adjustment)
+    part = parts[node, None]
+    assert isinstance(part, TunedPath), "parts are checked when they are loaded"
+    # Rows of inner products were made without this node's projectors.
+    own: dict[Space, Tensor] = {
+        space: stored for space, stored in rows.items() if isinstance(space, Leaf)
+    }
+    if tunes(node, modality):
+        own[path_of(node).leaf] = rows[tuned_leaf(node)]
+    return fuse(node.base, modality, own, {**parts, **part.heads}, adjustment)
 
 
 def joined(

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from reactions.core.errors import NotSupportedYet, UsageError
-from reactions.core.types import Leaf, Space, Tuned, leaves
+from reactions.core.types import Fusion, Leaf, Space, Tuned, leaves
 
 
 def refuse_unsupported(space: Space) -> None:
     """Refuse what the language can say and this version cannot run.
 
     Raises:
-        NotSupportedYet: Ft or Lcl.
+        NotSupportedYet: Lcl.
     """
     if isinstance(space, Leaf):
         return
-    if isinstance(space, Tuned):
-        name, purpose = {
-            "ft": ("Ft", "tuning on paired data"),
-            "lcl": ("Lcl", "contrastive learning on a knowledge base"),
-        }[space.op]
+    if isinstance(space, Tuned) and space.op == "lcl":
         raise NotSupportedYet(
-            f"{name} cannot run in this version",
-            why=f"{purpose} is parsed and checked, but not implemented yet",
-            fix=f"leave out {name}({'~'.join(space.arguments)})",
+            "Lcl cannot run in this version",
+            why="contrastive learning on a knowledge base is parsed and checked, but not "
+            "implemented yet",
+            fix=f"leave out Lcl({space.arguments[0]})",
         )
     refuse_unsupported(space.base)
-    for expert in space.experts:
-        refuse_unsupported(expert.space)
+    if isinstance(space, Fusion):
+        for expert in space.experts:
+            refuse_unsupported(expert.space)
 
 
 def refuse_namesakes(space: Space) -> None:

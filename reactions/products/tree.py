@@ -1,6 +1,6 @@
 """The arithmetic of a product: who contributes how much to which modality.
 
-A product is a tree of ``Fusion`` nodes over leaves. These functions are pure; the
+A product is a tree of ``Fusion`` and ``Tuned`` nodes over leaves. These functions are pure; the
 tensors come in ``reactions.products.fuse``.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from reactions.core.encoder_paths import path_of
 from reactions.core.errors import UsageError, suggestion
+from reactions.core.hashing import digest
 from reactions.core.types import (
-    Anchors,
     Expert,
     Fusion,
     Leaf,
@@ -20,11 +20,11 @@ from reactions.core.types import (
     Modality,
     Op,
     Space,
-    SpaceSpec,
     Tuned,
     shared_modalities,
 )
-from reactions.dsl.values import is_factor, mean_of
+from reactions.dsl.values import is_factor
+from reactions.products.tree_json import tree_to_json
 
 Factors = float | tuple[float, ...] | list[float] | Mapping[Modality, float]
 """One factor for all shared modalities, one each in alphabetical order, or by name."""
@@ -150,8 +150,10 @@ def acting_mean(fusion: Fusion, shares: Sequence[float]) -> Mean:
 
 def embedded_by(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> frozenset[Modality]:
     """Return the modalities a space embeds with the experts that are kept."""
-    if not isinstance(space, Fusion) or adjustment.experts is None:
+    if isinstance(space, Leaf) or adjustment.experts is None:
         return frozenset(space.modalities)
+    if isinstance(space, Tuned):
+        return embedded_by(space.base, adjustment)
     modalities = embedded_by(space.base, adjustment)
     for expert in space.experts:
         if adjustment.keeps(expert):
@@ -162,7 +164,10 @@ def embedded_by(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> frozens
 def needed_leaves(
     space: Space, modality: Modality, adjustment: Adjustment = NO_ADJUSTMENT
 ) -> tuple[Leaf, ...]:
-    """Return the leaves with a share in one modality, in order of first appearance."""
+    """Return the leaves with a share in one modality, in order of first appearance.
+
+    Where an ``Ft`` tuned the encoder, it is the ``tuned_leaf``.
+    """
     needed: dict[Leaf, None] = {}
 
     def walk(node: Space) -> None:
@@ -175,9 +180,37 @@ def needed_leaves(
             for expert, share in zip(node.experts, shares, strict=True):
                 if share > 0:
                     walk(expert.space)
+        else:
+            inner = needed_leaves(node.base, modality, adjustment)
+            needed.update(dict.fromkeys((tuned_leaf(node),) if tunes(node, modality) else inner))
 
     walk(space)
     return tuple(needed)
+
+
+def tunes(node: Tuned, modality: Modality) -> bool:
+    """Return whether a node has an encoder of its own for a modality."""
+    return node.op == "ft" and node.arguments[0] == modality and node.options.tunes_encoder
+
+
+def tuned_leaf(node: Tuned) -> Leaf:
+    """Return the leaf that stands for the encoder that an ``Ft`` tuned.
+
+    It is told from the leaf with the encoder as it is by ``SpaceSpec.tuned``; records name that
+    one alone.
+    """
+    leaf = path_of(node).leaf
+    marker = digest("tuned", tree_to_json(node))[:8]
+    return Leaf(replace(leaf.spec, tuned=f"tuned {marker}"))
+
+
+def tuned_nodes(space: Space) -> Iterator[tuple[str, Tuned]]:
+    """Yield every distinct node that an ``Ft`` tuned with its path, inner ones first."""
+    seen: set[Space] = set()
+    for path, node in reversed(list(nodes(space))):
+        if isinstance(node, Tuned) and node.op == "ft" and node not in seen:
+            seen.add(node)
+            yield path, node
 
 
 def nodes(space: Space) -> Iterator[tuple[str, Space]]:
@@ -200,6 +233,8 @@ def mixtures(space: Space) -> Iterator[tuple[Fusion, int]]:
     seen: set[Fusion] = set()
 
     def walk(node: Space) -> Iterator[tuple[Fusion, int]]:
+        if isinstance(node, Tuned):
+            yield from walk(node.base)
         if not isinstance(node, Fusion) or node in seen:
             return
         seen.add(node)
@@ -291,65 +326,3 @@ def effective_means(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> dic
         if fusion.mean != "eq10" and len(kept) > 1:
             by_stage[" & ".join(kept)] = fusion.mean
     return by_stage
-
-
-# --- JSON ----------------------------------------------------------------------------
-
-
-def tree_to_json(space: Space) -> dict[str, Any]:
-    """Return a typed reaction as a JSON object; leaves are referred to by name."""
-    if isinstance(space, Leaf):
-        return {"leaf": space.spec.name}
-    if isinstance(space, Tuned):
-        return {space.op: tree_to_json(space.base), "arguments": list(space.arguments)}
-    return {
-        "op": space.op,
-        **({} if space.mean == "eq10" else {"mean": space.mean}),
-        "base": tree_to_json(space.base),
-        "experts": [
-            {
-                "space": tree_to_json(expert.space),
-                "weight": expert.weight,
-                "factors": dict(expert.factors),
-                "anchors": None if expert.anchors is None else list(expert.anchors),
-                "recipe": expert.recipe,
-            }
-            for expert in space.experts
-        ],
-    }
-
-
-def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> Space:
-    """Rebuild a typed reaction.
-
-    Args:
-        data: what ``tree_to_json`` returned.
-        specs: leaf name to spec.
-
-    Raises:
-        KeyError: a leaf or a field is missing.
-        ValueError: a reaction of no known kind, or with a wrong number of experts.
-    """
-    if "leaf" in data:
-        return Leaf(specs[data["leaf"]])
-    if "op" not in data:
-        op: Any = "ft" if "ft" in data else "lcl"
-        return Tuned(op, tree_from_json(data[op], specs), tuple(data["arguments"]))
-    experts = tuple(
-        Expert(
-            space=tree_from_json(item["space"], specs),
-            weight=float(item["weight"]),
-            factors=tuple(sorted((m, float(f)) for m, f in item["factors"].items())),
-            anchors=_anchors(item["anchors"]),
-            recipe=item["recipe"],
-        )
-        for item in data["experts"]
-    )
-    if data["op"] not in ("dr", "cr") or not experts or (data["op"] == "dr" and len(experts) > 1):
-        raise ValueError(f"no reaction is a {data['op']!r} with {len(experts)} experts")
-    mean = mean_of(data.get("mean", "eq10"))
-    return Fusion(data["op"], tree_from_json(data["base"], specs), experts, mean)
-
-
-def _anchors(value: list[str] | None) -> Anchors | None:
-    return None if value is None else tuple(value)

@@ -14,12 +14,14 @@ from reactions.core.step import NOT_IN_KEY, Artifact, Context, Cost, Rows, Step,
 class Assemble(Step):
     """Gathers all heads of a product.
 
-    Its artifact has the tensors ``<mixture>.<subset>.<tensor>`` and ``mean.<space>.<modality>``,
-    and the bundle's record as ``meta``: what ``bundle.write_bundle`` takes.
+    Its artifact has the tensors ``<mixture>.<subset>.<tensor>``, ``mean.<space>.<modality>`` and
+    ``part.<position>.<tensor>``, and the bundle's record as ``meta``: what
+    ``bundle.write_bundle`` takes.
 
     Attributes:
         record: from ``bundle.describe``.
         mixtures: subset to train step of each mixture, in the record's order.
+        parts: what trained each part in a file of its own, in the record's order.
         means: ``<space>.<modality>`` to the mean of each modality of each centred space.
         quality: measures the product on what was held back, if anything was.
         facts: fields of the record that follow from the inputs.
@@ -30,6 +32,7 @@ class Assemble(Step):
 
     record: Mapping[str, Any]
     mixtures: Sequence[Mapping[str, Step]] = field(metadata=inputs_from())
+    parts: Sequence[Step] = field(default=(), metadata=inputs_from("part"))
     means: Mapping[str, Step] = field(default_factory=dict, metadata=inputs_from("mean"))
     quality: Step | None = field(default=None, metadata=inputs_from("quality"))
     facts: Mapping[str, Any] = field(default_factory=dict, metadata=NOT_IN_KEY)
@@ -50,6 +53,11 @@ class Assemble(Step):
     ) -> Artifact:
         """Gather the tensors and complete the record."""
         record = {**self.record, **self.facts}
+        if self.parts:
+            record["parts"] = [
+                {**part, "about": {**part["about"], **_facts(inputs[f"part.{i}"])}}
+                for i, part in enumerate(record["parts"])
+            ]
         arrays: dict[str, Rows] = {}
         losses = {}
         products: set[str] = set()
@@ -66,3 +74,11 @@ class Assemble(Step):
         if products:
             record["products"] = sorted(products)
         return Artifact(arrays, {**record, "losses": losses})
+
+
+def _facts(artifact: Artifact) -> dict[str, Any]:
+    """Return what a record says of a trained part once it is there."""
+    # The record has the losses of all that was trained in one place.
+    about = {name: value for name, value in artifact.meta.items() if name not in ("loss", "pairs")}
+    shapes = {name: list(map(int, rows.shape)) for name, rows in artifact.arrays.items()}
+    return {**about, "shapes": shapes}

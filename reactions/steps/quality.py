@@ -30,8 +30,9 @@ from reactions.products.tree import (
     Adjustment,
     coefficients,
     mixtures,
-    tree_to_json,
+    tuned_nodes,
 )
+from reactions.products.tree_json import tree_to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,6 +74,7 @@ class MeasureProduct(Step):
         held: leaf's label and modality to held-out embeddings, as the leaf's encoder gives them.
         means: of the training rows, for each entry of ``held``.
         heads: subset to train step of each mixture, in the order of ``tree.mixtures``.
+        tuned: what each Ft trained, in the order of ``tree.tuned_nodes``.
         pairs: held-out items that are in two modalities.
         reason: why there are no pairs; "" where there are.
     """
@@ -80,10 +82,11 @@ class MeasureProduct(Step):
     KIND = "quality"
     VERSION = 1
 
-    product: Fusion = field(metadata=entering("", _tree_params))
+    product: Space = field(metadata=entering("", _tree_params))
     held: Mapping[str, Mapping[Modality, Step]] = field(metadata=inputs_from("held"))
     means: Mapping[str, Mapping[Modality, Step]] = field(metadata=inputs_from("mean"))
     heads: Sequence[Mapping[str, Step]] = field(metadata=inputs_from("head"))
+    tuned: Sequence[Step] = field(default=(), metadata=inputs_from("tuned"))
     pairs: Mapping[tuple[Modality, Modality], PairRows] = field(metadata=entering(by=_pairs_param))
     reason: str = field(metadata=NOT_IN_KEY)
 
@@ -113,6 +116,7 @@ class MeasureProduct(Step):
 
         from reactions.ops.tensors import load_rows
         from reactions.products.parts import Place, TrainedPart, load_centring, load_mixture
+        from reactions.products.tuned import load_tuned
         from reactions.steps.train import tensors
 
         rows: dict[Modality, dict[Space, Tensor]] = {}
@@ -129,6 +133,10 @@ class MeasureProduct(Step):
             states = [tensors(inputs[f"head.{index}.{subset}"]) for subset in self.heads[index]]
             recipe = fusion.experts[i].recipe
             parts[fusion, i] = load_mixture(recipe, states, context.device)
+        for index, (_, node) in enumerate(tuned_nodes(self.product)):
+            artifact = inputs[f"tuned.{index}"]
+            trained = {name: t.to(context.device) for name, t in tensors(artifact).items()}
+            parts[node, None] = load_tuned(node, trained, artifact.meta["lora"])
         measure = _Measure(self.product, rows, parts, means)
         with torch.inference_mode():
             found_again = list(measure.found_again())
@@ -144,7 +152,7 @@ class MeasureProduct(Step):
 class _Measure:
     """What there is to measure with, on one device."""
 
-    space: Fusion
+    space: Space
     rows: Mapping[Modality, Mapping[Space, Tensor]]
     parts: Parts
     means: Mapping[tuple[Leaf, Modality], Tensor]
@@ -251,7 +259,7 @@ class _Measure:
     ) -> tuple[Adjustment, Ranking]:
         """Search factors: the last stage's experts together, then every expert by itself."""
         best, best_ranking = Adjustment(), default
-        last = _LastStage(self, rows)
+        last = _LastStage(self, self.space, rows) if isinstance(self.space, Fusion) else None
         own: list[tuple[Fusion, Expert]] = []
         inner: list[tuple[Fusion, Expert]] = []
         for fusion, i in mixtures(self.space):
@@ -265,13 +273,14 @@ class _Measure:
         # 9 to the power of the number of experts.
         for group in groups:
             # A label may also stand within, which changes more than the last stage.
-            is_last = not within & {(fusion.op, expert.label) for fusion, expert in group}
+            alone = not within & {(fusion.op, expert.label) for fusion, expert in group}
+            quick = last if alone else None
             start = best
             for value in GRID:
                 tried = start
                 for fusion, expert in group:
                     tried = _with_factor(tried, fusion.op, expert, value, rows)
-                ranking = last.ranking(tried) if is_last else Ranking.of(self._product(rows, tried))
+                ranking = quick.ranking(tried) if quick else Ranking.of(self._product(rows, tried))
                 if ranking.merit() > best_ranking.merit():
                     best, best_ranking = tried, ranking
         return best, best_ranking
@@ -302,10 +311,15 @@ def _cosines(left: Tensor, right: Tensor) -> NDArray[np.float32]:
 class _LastStage:
     """A product whose factors change in the last stage alone: its terms are made once."""
 
-    def __init__(self, measure: _Measure, rows: Mapping[Modality, Mapping[Space, Tensor]]) -> None:
+    def __init__(
+        self,
+        measure: _Measure,
+        space: Fusion,
+        rows: Mapping[Modality, Mapping[Space, Tensor]],
+    ) -> None:
         from reactions.products.fuse import joined
 
-        self.space = measure.space
+        self.space = space
         places: list[tuple[int | None, Any]] = [(None, self.space.base)]
         places += [(i, expert.space) for i, expert in enumerate(self.space.experts)]
         self.terms = {

@@ -23,7 +23,8 @@ from reactions.core.step import (
 from reactions.core.types import Modality, Space
 from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS
-from reactions.products.tree import needed_leaves, tree_to_json
+from reactions.products.tree import needed_leaves
+from reactions.products.tree_json import tree_to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,8 @@ from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.products.acting import acting_adjustment
 from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS, Parts
-from reactions.products.tree import Adjustment, needed_leaves, tree_to_json
+from reactions.products.tree import Adjustment, needed_leaves
+from reactions.products.tree_json import tree_to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

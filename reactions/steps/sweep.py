@@ -21,7 +21,8 @@ from reactions.products.acting import acting_adjustment, reachable_leaves
 from reactions.products.bundles.trained import Trained
 from reactions.products.components import Components
 from reactions.products.parts import NO_PARTS
-from reactions.products.tree import Adjustment, tree_to_json
+from reactions.products.tree import Adjustment
+from reactions.products.tree_json import tree_to_json
 from reactions.steps.score import score_context
 
 SHARD_CELLS = 128

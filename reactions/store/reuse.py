@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.scanned import ScannedCorpus
 from reactions.core.step import Artifact, Step
-from reactions.core.types import Corpus, Digest, ScannedCorpus
+from reactions.core.types import Corpus, Digest
 from reactions.store.files import disk_errors
 from reactions.store.index import CORPUS, without_corpus
 from reactions.store.layout import MANIFEST_JSON, StoreLayout, children

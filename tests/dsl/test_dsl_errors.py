@@ -115,6 +115,18 @@ SYNTAX = [
     ("A + Dr(X, «mean»=unit)", "Dr takes no mean", "leave it out"),
     ("A + Ft(audio«)»", "unexpected ')'", "Ft(audio~image)"),
     ("A + Ft(audio«,» image)", "unexpected ','", "Ft(audio~image)"),
+    ("A + Ft(audio~image, «hedas»=only)", "unknown option 'hedas' of Ft", "did you mean 'heads'?"),
+    ("A + Ft(audio~image, heads=«onyl»)", "heads is 'onyl'", "did you mean 'only'?"),
+    ("A + Ft(audio~image, epochs=«0»)", "epochs is 0", ""),
+    ("A + Ft(audio~image, epochs=«1.5»)", "epochs is 1.5", "epochs=10"),
+    ("A + Ft(audio~image, lr=«-1»)", "lr is -1", ""),
+    ("A + Ft(audio~image, lora=«high»)", "lora is 'high'", "lora=8"),
+    ("A + Ft(audio~image, batch=«(2, 3)»)", "batch takes one value", "without parentheses"),
+    ("A + Ft(audio~image, lr=1, «lr»=2)", "'lr' is given twice", "once"),
+    ("A + Ft(audio~image, «heads»)", "'heads' is not an option", "heads=..."),
+    ("A + Ft(audio~image, «5»)", "expected an option, found '5'", "heads=only"),
+    ("A + Ft(audio~image, «sigma»=1)", "unknown option 'sigma' of Ft", ""),
+    ("A + «Ft(audio~image, heads=only, lora=4)»", "Ft with heads=only and lora=4", "leave one"),
     ("A + «Ft(audio~audio)»", "Ft pairs 'audio' with itself", "Ft(audio~image)"),
     ("(" * 64 + "«(»A" + ")" * 65, "parentheses nested too deep", "name the inner"),
 ]
@@ -165,6 +177,23 @@ MEANING = [
     ("ImageBind + Cr(CLAP_m, data=«tva»)", "no modality 'tva'", "data=TVA"),
     ("ImageBind + «Ft(audio~radar)»", "no modality 'radar' in ImageBind", "audio, image, text"),
     ("InternVL | «Ft(audio~image)»", "no modality 'audio' in InternVL", "image, text"),
+    ("Bound + «Ft(image~text)»", "Ft cannot tune image, the hub of Bound", "Ft(audio~image)"),
+    (
+        "ImageBind + Dr(InternVL) | «Ft(text~image)»",
+        "Ft cannot tune text, which InternVL",
+        "Ft(audio~",
+    ),
+    (
+        "ImageBind + Cr(CLAP_m) | «Ft(audio~image)»",
+        "Ft cannot tune audio of (ImageBind",
+        "before the Cr",
+    ),
+    (
+        "ImageBind + Ft(audio~image) | Dr(InternVL) | «Ft(audio~text)»",
+        "audio is tuned twice",
+        "leave one",
+    ),
+    ("ImageBind + «Ft(audio~image, heads=only)»", "nothing to tune", "heads=true"),
     ("ImageBind" + " + Dr(CLAP_m)" * 64 + " + «Dr(CLAP_g)»", "too large a reaction", ""),
 ]
 

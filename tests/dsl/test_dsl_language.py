@@ -9,6 +9,7 @@ from dsl_catalogue import CATALOGUE
 
 from reactions.core import types
 from reactions.core.errors import LanguageError, UsageError
+from reactions.core.tuning_options import TuningOptions
 from reactions.core.types import FactorDefaults
 from reactions.dsl import (
     Cr,
@@ -273,12 +274,15 @@ def test_centre():
 def test_tuning():
     space = checked("ImageBind + Dr(InternVL) | Ft(audio~image)").space
     assert (space.op, space.arguments, space.dim) == ("ft", ("audio", "image"), 96)
+    assert space.options == TuningOptions()
+    space = checked("ImageBind + Dr(InternVL) | Ft(audio~image, heads=only, lr=1e-3)").space
+    assert space.options == TuningOptions(heads="only", lr=0.001)
     space = checked("ImageBind + Lcl('kb.parquet')").space
     assert (space.op, space.arguments) == ("lcl", ("kb.parquet",))
 
 
 def test_tuning_image_or_text_is_remarked_on():
-    assert "neither image nor text" in checked("ImageBind + Ft(image~text)").notices[0]
+    assert "neither image nor text" in checked("ImageBind + Ft(text~image)").notices[0]
 
 
 def test_uris_are_spaces():

@@ -11,7 +11,7 @@ from test_hub_sharing import bundle  # noqa: F401
 from reactions.core.errors import BundleError, DataError
 from reactions.exchange.hub import CARD, pull, push
 from reactions.products.bundles.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
-from reactions.products.parts import KINDS
+from reactions.products.part_kinds import KINDS
 
 COMPANY = [
     "LICENSE",

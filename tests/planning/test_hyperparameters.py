@@ -16,7 +16,7 @@ WITH_ONE_MORE = """
 
     # The module as it would be with one more field.
     source = Path({path!r}).read_text()
-    field = "    learning_rate: float = setting("
+    field = "    learning_rate: float = setting(1e-3"
     assert source.count(field) == 1
     new = '    weight_decay: float = setting(0.0, "Of Adam.", ge=0, metadata=UNLESS_DEFAULT)'
     source = source.replace(field, new + chr(10) + field)

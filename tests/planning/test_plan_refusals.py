@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from embedding_folder import resolve
-from fakes import CG, CM, IB, VL, changed, cr, dr, spec
+from fakes import CG, CM, IB, changed, cr, spec
 from planning import SETTINGS, corpora, keys, lab, plan
 
 from reactions.core.errors import DataError, NotSupportedYet, UsageError
@@ -23,12 +23,8 @@ def test_a_space_is_no_reaction():
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        (
-            Tuned("ft", dr(IB, VL), ("audio", "image")),
-            r"Ft cannot run.*leave out Ft\(audio~image\)",
-        ),
         (Tuned("lcl", IB, ("kb",)), r"Lcl cannot run.*leave out Lcl\(kb\)"),
-        (cr(Tuned("ft", dr(IB, VL), ("audio", "image")), CM), "Ft cannot run"),
+        (Tuned("ft", Tuned("lcl", IB, ("kb",)), ("audio", "image")), "Lcl cannot run"),
         (cr(IB, Tuned("lcl", CG, ("kb",))), "Lcl cannot run"),
     ],
 )

@@ -7,9 +7,8 @@ from reactions.products.tree import (
     Adjustment,
     acting_mean,
     effective_means,
-    tree_from_json,
-    tree_to_json,
 )
+from reactions.products.tree_json import tree_from_json, tree_to_json
 
 
 def test_how_experts_are_averaged_is_reported_where_it_acts():

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save
 from reactions.core.errors import BundleError, UsageError
 from reactions.core.hashing import bytes_digest
 from reactions.core.types import leaves
-from reactions.products import parts
+from reactions.products import part_kinds
 from reactions.products.bundles.bundle import (
     PROJECTORS,
     RECORD,
@@ -52,7 +52,7 @@ class TurnKind:
 
 @pytest.fixture(autouse=True)
 def turns(monkeypatch):
-    monkeypatch.setitem(parts.KINDS, "turn", TurnKind())
+    monkeypatch.setitem(part_kinds.KINDS, "turn", TurnKind())
 
 
 def turn(dim, seed):
@@ -252,10 +252,10 @@ def test_records_of_parts_that_cannot_be_are_refused(written, change, words):
 
 
 def test_a_part_of_a_kind_that_only_a_later_version_knows(written, monkeypatch):
-    monkeypatch.delitem(parts.KINDS, "turn")
+    monkeypatch.delitem(part_kinds.KINDS, "turn")
     with pytest.raises(BundleError) as caught:
         load_bundle(written)
-    assert caught.value.why == "this version of molspace knows none"
+    assert caught.value.why == "this version of molspace knows ft"
     assert "upgrade molspace" in caught.value.fix
 
 

@@ -1,13 +1,10 @@
-import json
-from dataclasses import replace
-
 import pytest
-from fakes import CG, CM, IB, VL, changed, cr, dr, fusion, headline, spec
+from fakes import CG, CM, IB, VL, changed, cr, dr, headline, spec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reactions.core.errors import UsageError
-from reactions.core.types import Expert, Fusion, Leaf, Tuned, leaves
+from reactions.core.types import Expert, Fusion, Leaf, leaves
 from reactions.products.tree import (
     NO_ADJUSTMENT,
     Adjustment,
@@ -17,8 +14,6 @@ from reactions.products.tree import (
     mixtures,
     needed_leaves,
     spread,
-    tree_from_json,
-    tree_to_json,
 )
 
 POINT = Leaf(spec("ULIP", 3, "point", "text"))
@@ -295,69 +290,6 @@ def test_mixtures_come_bases_first_and_once():
     twice = cr(dr(inner, CG), inner)
     assert [f for f, _ in mixtures(twice)].count(inner) == 1
     assert list(mixtures(IB)) == []
-
-
-# --- JSON ---
-
-SPECS = {leaf.spec.name: leaf.spec for leaf in (IB, VL, CG, CM, POINT)}
-leaf_spaces = st.sampled_from([IB, VL, CG, CM])
-
-
-@st.composite
-def products(draw, children):
-    op = draw(st.sampled_from(["dr", "cr"]))
-    count = 1 if op == "dr" else draw(st.integers(1, 3))
-    experts = [draw(children) for _ in range(count)]
-    made = fusion(op, draw(children), *experts, recipe=draw(st.sampled_from(["paper", "cmcr"])))
-    anchors = draw(st.none() | st.sampled_from([("audio",), ("audio", "text")]))
-    return replace(made, experts=tuple(replace(e, anchors=anchors) for e in made.experts))
-
-
-spaces = st.recursive(
-    leaf_spaces,
-    lambda s: products(s) | st.builds(Tuned, st.just("ft"), s, st.just(("audio", "image"))),
-    max_leaves=6,
-)
-
-
-@given(spaces)
-def test_trees_survive_json(space):
-    text = json.dumps(tree_to_json(space))
-    assert tree_from_json(json.loads(text), SPECS) == space
-
-
-def test_the_json_of_a_product():
-    assert tree_to_json(cr(IB, CG, anchors=("audio", "text"))) == {
-        "op": "cr",
-        "base": {"leaf": "ImageBind"},
-        "experts": [
-            {
-                "space": {"leaf": "CLAP_g"},
-                "weight": 1.0,
-                "factors": {"audio": 0.5, "text": 0.1},
-                "anchors": ["audio", "text"],
-                "recipe": "paper",
-            }
-        ],
-    }
-    tuned = Tuned("lcl", IB, ("kb",))
-    assert tree_to_json(tuned) == {"lcl": {"leaf": "ImageBind"}, "arguments": ["kb"]}
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ({"op": "xr"}, ValueError),
-        ({"experts": []}, ValueError),
-        ({"op": "dr"}, ValueError),
-        ({"base": {"leaf": "gone"}}, KeyError),
-        ({"base": {}}, KeyError),
-    ],
-)
-def test_trees_that_are_none(change, error):
-    data = {**tree_to_json(cr(IB, CM, CG)), **change}
-    with pytest.raises(error):
-        tree_from_json(data, SPECS)
 
 
 def test_every_leaf_is_found_once():

@@ -5,8 +5,9 @@ from reactions.core.errors import MissingError
 from reactions.core.types import SpaceSpec
 
 
-def spec(name, dim, *modalities):
-    return SpaceSpec(name, dim, tuple(sorted(modalities)), adapter="mini", source="/nowhere")
+def spec(name, dim, *modalities, **more):
+    known = {"adapter": "mini", "source": "/nowhere", **more}
+    return SpaceSpec(name, dim, tuple(sorted(modalities)), **known)
 
 
 def _resolve(uri):
@@ -20,6 +21,7 @@ CATALOGUE = Catalogue(
         s.name: s
         for s in [
             spec("ImageBind", 128, "audio", "image", "text"),
+            spec("Bound", 128, "audio", "image", "text", hub="image"),
             spec("InternVL", 96, "image", "text"),
             spec("CLAP_g", 64, "audio", "text"),
             spec("CLAP_m", 64, "audio", "text"),

@@ -36,6 +36,22 @@ centres = st.sampled_from([None, True, False])
 means = st.sampled_from([None, "eq10", "unit"])
 
 
+@st.composite
+def tunings(draw):
+    pair = draw(st.lists(modalities, min_size=2, max_size=2, unique=True))
+    heads = draw(st.sampled_from([None, True, False, "only"]))
+    counts = st.none() | st.integers(2, 4096)
+    return Ft(
+        *pair,
+        heads=heads,
+        epochs=draw(counts),
+        lr=draw(st.none() | st.floats(0, 10, exclude_min=True)),
+        batch=draw(counts),
+        lora=None if heads == "only" else draw(counts),
+        pairs=draw(st.one_of(st.none(), identifiers, quoted)),
+    )
+
+
 def expressions(experts=spaces, bases=spaces, *, depth=2):
     """Spaces and products; experts are products down to ``depth``."""
     inner = expressions(experts, bases, depth=depth - 1) if depth else experts
@@ -55,7 +71,7 @@ def expressions(experts=spaces, bases=spaces, *, depth=2):
             Dr, reactants, lambda_=factor_options, data=anchors, recipe=recipes, centre=centres
         ),
         st.builds(Parallel, st.lists(combinations, min_size=1, max_size=3).map(tuple)),
-        st.lists(modalities, min_size=2, max_size=2, unique=True).map(lambda pair: Ft(*pair)),
+        tunings(),
         st.builds(Lcl, st.one_of(identifiers, quoted)),
     )
     return st.one_of(bases, st.builds(product, bases, st.lists(stages, min_size=1, max_size=4)))
@@ -106,9 +122,13 @@ def valid_products(base="ImageBind", tuning=("audio", "image"), *, depth=1):
             recipe=recipes,
         ),
         parallels(inner),
-        st.just(Ft(*tuning)),
     )
-    return st.builds(product, st.just(Space(base)), st.lists(stages, min_size=1, max_size=4))
+    # First, where the modality comes from the base's encoder alone.
+    first = st.sampled_from([[], [Ft(*tuning)], [Ft(*tuning, heads=False, lr=0.5)]])
+    rest = st.lists(stages, min_size=1, max_size=4)
+    return st.builds(
+        product, st.just(Space(base)), st.builds(lambda first, rest: first + rest, first, rest)
+    )
 
 
 WORDS = [

@@ -41,8 +41,10 @@ from reactions.products.bundles.record import (
     read_space,
     read_spec,
 )
-from reactions.products.parts import Parts, is_part_file, part_file
-from reactions.products.tree import mixtures, tree_from_json, tree_to_json
+from reactions.products.part_kinds import is_part_file, part_file
+from reactions.products.parts import Parts
+from reactions.products.tree import mixtures
+from reactions.products.tree_json import tree_from_json, tree_to_json
 
 if TYPE_CHECKING:
     import numpy as np

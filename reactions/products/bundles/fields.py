@@ -74,6 +74,7 @@ def mean_sizes(space: Space) -> dict[str, int]:
 def spec_record(spec: SpaceSpec) -> dict[str, Any]:
     """Return a space's fields; ``centre`` only where it is on, as earlier records lack it."""
     record = asdict(spec)
+    del record["tuned"]  # records name spaces with the encoders as they are
     if not spec.centre:
         del record["centre"]
     return record

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import BundleError
-from reactions.products.parts import is_part_file
+from reactions.products.part_kinds import is_part_file
 
 RECORD = "bundle.json"
 PROJECTORS = "projectors.safetensors"

@@ -12,8 +12,8 @@ from reactions.products.bundles.fields import load_means, mean_sizes
 from reactions.products.bundles.folder import PROJECTORS
 from reactions.products.bundles.record import head_places, read_parts
 from reactions.products.bundles.tensors import check_shapes, check_tensors, check_values
+from reactions.products.part_kinds import PartFile
 from reactions.products.parts import (
-    PartFile,
     Parts,
     Place,
     TrainedPart,

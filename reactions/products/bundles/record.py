@@ -20,20 +20,20 @@ from reactions.core.errors import BundleError, DataError
 from reactions.core.hashing import digest
 from reactions.core.local_files import read_small_file
 from reactions.core.settings import MAX_SUBSETS, ReactionSettings
-from reactions.core.types import Fusion, Space, SpaceSpec, leaves, shared_modalities
+from reactions.core.types import Space, SpaceSpec, leaves
 from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
+from reactions.dsl.tuning import check_tuned
 from reactions.dsl.values import (
-    anchors_of,
     check_modality,
-    check_recipe,
-    factor_of,
-    mean_of,
-    weight_of,
 )
 from reactions.products.bundles.folder import PROJECTORS
+from reactions.products.bundles.json_values import a_list, a_mapping, a_text
 from reactions.products.bundles.tensors import HeadPlace
-from reactions.products.parts import PartFile, part_file, read_part
-from reactions.products.tree import coefficients, mixtures, tree_from_json
+from reactions.products.bundles.tree_checks import check_fusion, check_tree
+from reactions.products.part_kinds import PartFile, part_file, read_part
+from reactions.products.tree import mixtures, tuned_nodes
+from reactions.products.tree_json import tree_from_json
+from reactions.products.tuned import FT
 
 FORMAT = 2
 """The newest that is read."""
@@ -44,7 +44,6 @@ MAX_DIM = 1 << 20
 _MAX_DEPTH = 4 * MAX_STAGES
 """Of nested JSON: a stage of a tree is three levels."""
 
-_MAX_CHARS = 4096
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUBSET = re.compile(r"[^\x00-\x20]{1,1000}")
 
@@ -114,11 +113,11 @@ def read_space(record: Mapping[str, Any]) -> Space:
         ValueError, UsageError: a field is not what this version could have written.
         MALFORMED: the same, of the wrong make.
     """
-    specs = [read_spec(item) for item in _a_list("spaces", record["spaces"])]
+    specs = [read_spec(item) for item in a_list("spaces", record["spaces"])]
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
         raise ValueError(f"a space is described twice: {_doubled(names)}")
-    _check_tree(record["tree"], set(names))
+    check_tree(record["tree"], set(names))
     space = tree_from_json(record["tree"], {spec.name: spec for spec in specs})
     if [leaf.spec for leaf in leaves(space)] != specs:
         raise ValueError("the spaces described are not those of the reaction, in its order")
@@ -126,9 +125,11 @@ def read_space(record: Mapping[str, Any]) -> Space:
     if len(pairs) > MAX_REACTIONS:
         raise ValueError(f"more than {MAX_REACTIONS} reactions")
     for fusion, _ in pairs:
-        _check_fusion(fusion)
+        check_fusion(fusion)
         if fusion.mean != "eq10" and record["format"] == 1:
             raise ValueError("format 1 has no mean but that of equation 10")
+    for _, tuned in tuned_nodes(space):
+        check_tuned(tuned)
     if (record["dim"], record["modalities"]) != (space.dim, list(space.modalities)):
         raise ValueError(
             f"it says {record['dim']!r:.40} dimensions of {record['modalities']!r:.200}; the "
@@ -167,7 +168,7 @@ def read_files(record: Mapping[str, Any]) -> dict[str, FileEntry]:
     Raises:
         ValueError: it names others, or not so.
     """
-    files = _a_mapping("files", record["files"])
+    files = a_mapping("files", record["files"])
     names = [PROJECTORS, *(part_file(i) for i in range(len(_parts(record))))]
     if set(files) != set(names):
         raise ValueError(f"it names the files {sorted(files)!r:.200}, not {', '.join(names)}")
@@ -175,7 +176,7 @@ def read_files(record: Mapping[str, Any]) -> dict[str, FileEntry]:
 
 
 def _file_entry(name: str, entry: Any) -> FileEntry:
-    entry = _a_mapping(name, entry)
+    entry = a_mapping(name, entry)
     size_bytes, sha256 = entry["size_bytes"], entry["sha256"]
     if type(size_bytes) is not int or size_bytes < 0:
         raise ValueError(f"{name} has {size_bytes!r:.40} bytes")
@@ -195,6 +196,9 @@ def read_parts(record: Mapping[str, Any], space: Space) -> list[PartFile]:
     nodes = [part.node for part in parts]
     if len(set(nodes)) < len(nodes):
         raise ValueError("two parts belong to one node")
+    for _, tuned in tuned_nodes(space):
+        if (FT, tuned) not in ((part.kind, part.node) for part in parts):
+            raise ValueError(f"nothing of what {tuned.label} tuned is there")
     return parts
 
 
@@ -203,7 +207,7 @@ def _parts(record: Mapping[str, Any]) -> list[Any]:
         if "parts" in record:
             raise ValueError("format 1 has no parts of other kinds")
         return []
-    parts = _a_list("parts", record["parts"])
+    parts = a_list("parts", record["parts"])
     if len(parts) > MAX_PARTS:
         raise ValueError(f"{len(parts)} parts, not at most {MAX_PARTS}")
     return parts
@@ -215,30 +219,32 @@ def read_spec(item: Mapping[str, Any]) -> SpaceSpec:
     Raises:
         ValueError, UsageError, MALFORMED: it is not what this version could have written.
     """
-    _a_mapping("a space", item)
-    name = _text("a space's name", item["name"], least=1)
-    modalities = _a_list(f"modalities of {name}", item["modalities"])
+    a_mapping("a space", item)
+    name = a_text("a space's name", item["name"], least=1)
+    modalities = a_list(f"modalities of {name}", item["modalities"])
     for modality in modalities:
         check_modality(modality)
     if sorted(set(modalities)) != modalities:
         raise ValueError(f"the modalities of {name} are not sorted, or one stands there twice")
     pairs: dict[str, tuple[tuple[str, Any], ...]] = {}
     for key in ("preprocessing", "flops_per_item"):
-        pairs[key] = tuple((m, value) for m, value in _a_list(key, item[key]))
+        pairs[key] = tuple((m, value) for m, value in a_list(key, item[key]))
         named = [m for m, _ in pairs[key]]
         if not set(named) <= set(modalities) or len(set(named)) < len(named):
             raise ValueError(f"{key} of {name} names other modalities than it embeds")
     for _, tag in pairs["preprocessing"]:
-        _text(f"preprocessing of {name}", tag)
+        a_text(f"preprocessing of {name}", tag)
     for _, flops in pairs["flops_per_item"]:
         if type(flops) not in (int, float) or not 0 <= flops < math.inf:
             raise ValueError(f"flops_per_item of {name} is {flops!r:.40}")
     for key in ("adapter", "source", "revision", "licence", "weights_digest", "lab"):
-        _text(f"{key} of {name}", item[key])
+        a_text(f"{key} of {name}", item[key])
     if item["hub"] is not None and item["hub"] not in modalities:
         raise ValueError(f"{name} does not embed its hub")
     if type(item["dim"]) is not int or not 1 <= item["dim"] <= MAX_DIM:
         raise ValueError(f"dimension {item['dim']!r:.40} of {name}")
+    if item.get("tuned", ""):
+        raise ValueError(f"{name} is a space that an Ft tuned")
     if type(item.get("centre", False)) is not bool:
         raise ValueError(f"centre of {name} is {item['centre']!r:.40}")
     return SpaceSpec(**{**item, "modalities": tuple(modalities), **pairs})
@@ -247,64 +253,8 @@ def read_spec(item: Mapping[str, Any]) -> SpaceSpec:
 # --- within --------------------------------------------------------------------------
 
 
-def _check_tree(data: Any, names: set[str], depth: int = 0) -> None:
-    """Check the values of a tree that ``tree_from_json`` would convert."""
-    if depth > MAX_STAGES:
-        raise ValueError(f"more than {MAX_STAGES} stages")
-    _a_mapping("a reaction", data)
-    if "leaf" in data:
-        if set(data) != {"leaf"} or data["leaf"] not in names:
-            raise ValueError(f"no space {data['leaf']!r:.80} is described")
-        return
-    if "op" not in data:
-        raise ValueError("products of this version are reactions of Dr and Cr alone")
-    if "mean" in data and mean_of(data["mean"]) == "eq10":
-        raise ValueError("a mean that is always left out: eq10")
-    _check_tree(data["base"], names, depth + 1)
-    for item in _a_list("experts", data["experts"]):
-        _check_tree(item["space"], names, depth + 1)
-        if type(item["weight"]) not in (int, float):
-            raise ValueError(f"weight {item['weight']!r:.40}")
-        weight_of(item["weight"])
-        for modality, factor in _a_mapping("factors", item["factors"]).items():
-            factor_of(f"the factor of {modality}", factor)
-        if item["anchors"] is not None:
-            anchors = _a_list("anchors", item["anchors"])
-            if list(anchors_of(anchors)) != anchors:
-                raise ValueError(f"anchors {anchors!r:.80} are not sorted")
-        check_recipe(item["recipe"])
-
-
-def _check_fusion(fusion: Fusion) -> None:
-    """Check what the language would of a stage."""
-    # Shares are quotients, so their sum is 1 only up to rounding.
-    total = math.fsum(expert.weight for expert in fusion.experts)
-    if abs(total - 1.0) > 1e-6:
-        raise ValueError(f"the experts' weights sum to {total:g}, not to 1")
-    experts = [expert.space for expert in fusion.experts]
-    if any(experts.index(space) < i for i, space in enumerate(experts)):
-        raise ValueError(f"an expert stands twice in {fusion.label}")
-    if fusion.mean != "eq10" and len(experts) < 2:
-        raise ValueError(f"a mean of one expert in {fusion.label}")
-    if fusion.base in experts:
-        raise ValueError(f"{fusion.base.label} is the base and the expert")
-    for expert in fusion.experts:
-        shared = shared_modalities(fusion.base, expert.space)
-        if tuple(modality for modality, _ in expert.factors) != shared:
-            raise ValueError(
-                f"factors of {expert.label} for {[m for m, _ in expert.factors]!r:.200}; it "
-                f"shares {list(shared)}"
-            )
-        both = {*fusion.base.modalities, *expert.space.modalities}
-        if expert.anchors is not None and not set(expert.anchors) <= both:
-            raise ValueError(f"anchors {list(expert.anchors)!r:.200}, which nothing embeds")
-    # Called for what it raises.
-    for modality in fusion.modalities:
-        coefficients(fusion, modality)
-
-
 def _check_mixtures(value: Any, space: Space) -> None:
-    described = _a_list("mixtures", value)
+    described = a_list("mixtures", value)
     pairs = list(mixtures(space))
     if len(described) != len(pairs):
         raise ValueError(f"{len(pairs)} mixtures in the reaction, {len(described)} described")
@@ -312,7 +262,7 @@ def _check_mixtures(value: Any, space: Space) -> None:
         expert = fusion.experts[i].label
         if (mixture["expert"], mixture["op"]) != (expert, fusion.op):
             raise ValueError(f"a mixture says it is of {mixture['expert']!r:.80}, not {expert}")
-        subsets = _a_list("subsets", mixture["subsets"])
+        subsets = a_list("subsets", mixture["subsets"])
         if not subsets or len(subsets) > MAX_SUBSETS or len(set(subsets)) < len(subsets):
             raise ValueError(f"the mixture of {expert} has no, too many or equal subsets")
         if not all(isinstance(name, str) and _SUBSET.fullmatch(name) for name in subsets):
@@ -321,22 +271,22 @@ def _check_mixtures(value: Any, space: Space) -> None:
 
 def _check_rest(record: Mapping[str, Any]) -> None:
     """Check what is shown to people."""
-    _text("expression", record["expression"], least=1, most=1 << 20)
-    lab = _a_mapping("lab", record["lab"])
-    _text("lab.name", lab["name"])
-    _text("lab.label", lab["label"])
+    a_text("expression", record["expression"], least=1, most=1 << 20)
+    lab = a_mapping("lab", record["lab"])
+    a_text("lab.name", lab["name"])
+    a_text("lab.label", lab["label"])
     seed = lab["seed"]
     if seed is not None and (type(seed) is not int or not 0 <= seed < 1 << 64):
         raise ValueError(f"seed {seed!r:.40}")
-    _check_settings(_a_mapping("settings", record["settings"]))
-    for label, key in _a_mapping("steps", record["steps"]).items():
-        _text(f"step {label!r:.80}", key)
-    _text("molspace", record["molspace"])
+    _check_settings(a_mapping("settings", record["settings"]))
+    for label, key in a_mapping("steps", record["steps"]).items():
+        a_text(f"step {label!r:.80}", key)
+    a_text("molspace", record["molspace"])
     if (origin := record.get("imported")) is not None:
-        _text("imported.from", _a_mapping("imported", origin)["from"])
-        _text("imported.product", origin["product"])
-        for file, sha256 in _a_mapping("imported.files", origin["files"]).items():
-            _text(f"imported file {file!r:.80}", sha256)
+        a_text("imported.from", a_mapping("imported", origin)["from"])
+        a_text("imported.product", origin["product"])
+        for file, sha256 in a_mapping("imported.files", origin["files"]).items():
+            a_text(f"imported file {file!r:.80}", sha256)
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
@@ -347,24 +297,6 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"settings.{name} is {value!r:.40}")
     # Made for the checks of its constructor.
     ReactionSettings(**{name: value for name, value in settings.items() if name in known})
-
-
-def _a_list(what: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{what} is {type(value).__name__}, not a list")
-    return value
-
-
-def _a_mapping(what: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is {type(value).__name__}, not an object")
-    return value
-
-
-def _text(what: str, value: Any, *, least: int = 0, most: int = _MAX_CHARS) -> str:
-    if not isinstance(value, str) or not least <= len(value) <= most:
-        raise ValueError(f"{what} is {value!r:.40}, not a text of {least} to {most:,} characters")
-    return value
 
 
 def _doubled(names: list[str]) -> str:

@@ -60,7 +60,7 @@ def check_tensors(path: Path, places: Iterable[HeadPlace], means: Mapping[str, i
         heads.setdefault(prefix, {})[name.removeprefix(prefix)] = shape
     for place in places:
         try:
-            _check_head(heads.pop(place.prefix, {}), place)
+            check_head(heads.pop(place.prefix, {}), place)
         except ValueError as error:
             raise BundleError(
                 f"{path.parent}: projector {place.prefix.rstrip('.')} is not whole", why=str(error)
@@ -95,8 +95,13 @@ def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
             )
 
 
-def _check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None:
-    """Raise ValueError unless tensors are those of a head, between its two spaces."""
+def check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None:
+    """Raise ValueError unless tensors are those of a head, between its two spaces.
+
+    Args:
+        shapes: name within the head to shape.
+        place: where the head is.
+    """
     first = shapes.get("0.weight")
     if first is None or len(first) != 2:
         raise ValueError("0.weight is missing, or not a matrix")

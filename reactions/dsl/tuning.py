@@ -1,0 +1,90 @@
+"""What may be tuned: the checks of Ft, for reactions and for the records of bundles."""
+
+from __future__ import annotations
+
+from reactions.core.encoder_paths import EncoderPath, encoder_paths
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.types import Modality, Space, Tuned
+
+PAPER = (
+    "the paper, section 4.2: tuning the image or text encoder 'potentially compromises the "
+    "foundation of the unified space', so it 'is only suitable for modalities other than image or "
+    "text'"
+)
+
+
+def check_tuned(node: Tuned) -> EncoderPath:
+    """Check that what an ``Ft`` asks for can be tuned.
+
+    Returns:
+        The way from the base to the encoder of the tuned modality.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    base, options = node.base, node.options
+    tuned, paired = node.arguments
+    for name in (tuned, paired):
+        if name not in base.modalities:
+            raise UsageError(
+                f"no modality '{name}' in {base.label}",
+                why=f"{base.label} embeds {', '.join(base.modalities)}",
+                fix=suggestion(name, base.modalities),
+            )
+    if tuned == base.hub:
+        raise UsageError(
+            f"Ft cannot tune {tuned}, the hub of {base.label}",
+            why=f"all other modalities are bound to it; {PAPER}",
+            fix=_instead(base, tuned),
+        )
+    paths = list(encoder_paths(base, tuned))
+    for path in paths:
+        for fusion, _ in path.hops:
+            expert = fusion.experts[0].space
+            both = tuned in fusion.base.modalities and tuned in expert.modalities
+            if fusion.op == "dr" and both:
+                raise UsageError(
+                    f"Ft cannot tune {tuned}, which {expert.label} brings as well",
+                    why=f"Dr({expert.label}) displaced it to have the expert's; {PAPER}",
+                    fix=_instead(base, tuned),
+                )
+    path = paths[0]
+    if len(paths) > 1:
+        labels = dict.fromkeys(other.leaf.label for other in paths)
+        raise UsageError(
+            f"Ft cannot tune {tuned} of {base.label}",
+            why=f"it comes from several encoders: {', '.join(labels)}",
+            fix=f"put Ft({tuned}~{paired}) before the Cr that adds the others",
+        )
+    if any(inner.op == "ft" and inner.arguments[0] == tuned for inner in path.tuned):
+        raise UsageError(
+            f"{tuned} is tuned twice",
+            why="an Ft before this one tunes the same encoder",
+            fix="leave one of them out; epochs=N trains longer",
+        )
+    if options.heads == "only" and not path.projected:
+        raise UsageError(
+            f"nothing to tune: no projector follows the {tuned} encoder of {base.label}",
+            why="heads=only tunes copies of projectors, and leaves the encoder as it is",
+            fix=f"Ft({tuned}~{paired}, heads=true)",
+        )
+    if options.heads == "only" and options.lora is not None:
+        raise UsageError(
+            f"lora={options.lora} where only projectors are tuned",
+            why="lora=RANK tunes the encoder, which heads=only leaves as it is",
+            fix=f"Ft({tuned}~{paired}, heads=true, lora={options.lora})",
+        )
+    if options.tunes_encoder and path.leaf.spec.centre:
+        raise UsageError(
+            f"the {tuned} encoder of {path.leaf.label} cannot be tuned: the space is centred",
+            why="its means are those of the encoder as it is",
+            fix=f"Ft({tuned}~{paired}, heads=only)   or   centre=false",
+        )
+    return path
+
+
+def _instead(base: Space, tuned: Modality) -> str:
+    """Return an Ft that the base allows, or that it be left out."""
+    others = [m for m in base.modalities if m not in (tuned, base.hub, "text", "image")]
+    paired = base.hub or tuned
+    return f"tune another: Ft({others[0]}~{paired})" if others else "leave the Ft out"

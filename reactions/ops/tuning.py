@@ -1,0 +1,318 @@
+"""Tuning what lies between items and a product, against frozen embeddings of their pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reactions.core.errors import DataError
+from reactions.ops.losses import info_nce
+from reactions.ops.precision import full_float32
+from reactions.ops.projector import Head
+from reactions.ops.tensors import unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FIRST_RATE = 1 / 25
+LAST_RATE = FIRST_RATE / 1e4
+"""Shares of the peak learning rate at the first and the last step: those of torch's OneCycleLR."""
+
+Hop = Sequence[Head]
+"""The projectors of one mixture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningRun:
+    """How a tuning runs.
+
+    Attributes:
+        epochs: passes over the pairs.
+        batch_size: pairs a step.
+        micro_batch: pairs that go through ``TunedItems.embed`` at once.
+        temperature: of InfoNCE.
+        weight_decay: AdamW's.
+        warm_up: share of the steps in which the learning rate rises.
+        seed: of the order of pairs.
+    """
+
+    epochs: int
+    batch_size: int
+    micro_batch: int
+    temperature: float
+    weight_decay: float
+    warm_up: float
+    seed: int
+
+
+class TunedItems(Protocol):
+    """The items that are tuned, and what embeds them."""
+
+    def batches(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[Any]:
+        """Yield what ``embed`` takes for each batch of rows, in order; slices give its rows."""
+
+    def embed(self, batch: Any) -> Tensor:
+        """Return (n, d) unit-norm rows with gradients to what is tuned."""
+
+
+class EmbeddedRows:
+    """Stored embeddings on their way through the projectors that follow their encoder.
+
+    Args:
+        rows: (n, d_in), of any float type; where they are, they stay.
+        hops: the mixtures that they go through, innermost first.
+        device: where the projectors are.
+    """
+
+    def __init__(self, rows: Tensor, hops: Sequence[Hop], device: str) -> None:
+        self._rows = rows
+        self._hops = hops
+        self._device = device
+
+    def batches(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """Yield the chosen rows as float32 of unit norm, on the device."""
+        for chosen in rows:
+            yield unit(taken(self._rows, chosen, self._device))
+
+    def embed(self, batch: Tensor) -> Tensor:
+        """Project rows."""
+        return through(self._hops, batch)
+
+
+def through(hops: Sequence[Hop], rows: Tensor) -> Tensor:
+    """Project rows by one mixture after another, with gradients.
+
+    Args:
+        hops: innermost first; heads in eval mode.
+        rows: (n, d) unit-norm rows.
+
+    Returns:
+        (n, d') unit-norm rows, those of ``projector.project`` for each hop.
+    """
+    for heads in hops:
+        total = heads[0](rows)
+        for head in heads[1:]:
+            total = total + head(rows)
+        rows = unit(total)
+    return rows
+
+
+def taken(rows: Tensor, chosen: NDArray[np.int64], device: str) -> Tensor:
+    """Return chosen rows as float32 on a device."""
+    index = torch.from_numpy(chosen).to(rows.device)
+    return rows.index_select(0, index).to(device).float()
+
+
+def one_cycle(step: int, steps: int, warm_up: float) -> float:
+    """Return the learning rate of a step as a share of its peak.
+
+    Cosines from ``FIRST_RATE`` up to 1 and down to ``LAST_RATE``, as torch's OneCycleLR has them;
+    in closed form, so that a run that goes on in the middle needs no history.
+
+    Args:
+        step: from 0.
+        steps: in all.
+        warm_up: share of them in which it rises.
+    """
+    top = max(0.0, warm_up * steps - 1)
+    if step <= top:
+        begin, end, share = FIRST_RATE, 1.0, step / top if top else 1.0
+    else:
+        begin, end, share = 1.0, LAST_RATE, (step - top) / (steps - 1 - top)
+    return end + (begin - end) / 2 * (math.cos(math.pi * share) + 1)
+
+
+class Tuner:
+    """Tunes parameters by AdamW and symmetric InfoNCE, one batch at a time.
+
+    The gradient of a batch is that of all its negatives, however few items fit into memory at
+    once: micro-batches are embedded without gradients, the loss gives the gradient of every
+    embedding, and each micro-batch is embedded again to pass its own on. So nothing may differ
+    between two passes: dropout and batch statistics are off.
+
+    Args:
+        source: what is tuned.
+        groups: (peak learning rate, parameters) pairs.
+        targets: (n, d) frozen unit-norm rows; row i belongs to item i of the source.
+        run: how.
+        device: where embeddings are.
+        half: 16-bit type of the forward pass on CUDA; None computes in float32.
+
+    Attributes:
+        done: steps so far.
+        steps: in all.
+        losses: (steps,) of each step so far, nats.
+    """
+
+    def __init__(
+        self,
+        source: TunedItems,
+        groups: Sequence[tuple[float, Sequence[nn.Parameter]]],
+        targets: Tensor,
+        run: TuningRun,
+        *,
+        device: str = "cpu",
+        half: torch.dtype | None = None,
+    ) -> None:
+        n = len(targets)
+        self._batch = min(run.batch_size, n)
+        if self._batch < 2:
+            raise DataError(f"{n} pairs are too few to tune on", why="each needs others to differ")
+        self._source = source
+        self._targets = targets
+        self._run = run
+        self._device = device
+        self._half = half
+        self._scaler = torch.amp.GradScaler("cuda", enabled=half is torch.float16)
+        self._peaks = [rate for rate, _ in groups]
+        self._parameters = [parameter for _, own in groups for parameter in own]
+        self._optimiser = torch.optim.AdamW(
+            [{"params": list(own), "lr": rate} for rate, own in groups],
+            weight_decay=run.weight_decay,
+        )
+        # Whole batches alone: a batch of a few rows would have few negatives.
+        self.steps_per_epoch = n // self._batch
+        self.steps = run.epochs * self.steps_per_epoch
+        self.done = 0
+        self.losses = torch.zeros(self.steps, device=device)
+
+    def run(
+        self,
+        *,
+        on_step: Callable[[], None] = lambda: None,
+        on_epoch: Callable[[float, int], None] = lambda loss, epoch: None,
+    ) -> list[float]:
+        """Go on from where it stands to the end.
+
+        Args:
+            on_step: called after each step.
+            on_epoch: called with the mean loss of an epoch, and epochs done.
+
+        Returns:
+            The mean loss of each epoch in nats.
+
+        Raises:
+            DataError: the loss is not finite.
+        """
+        # On the CPU, so that a seed gives the same order on every device.
+        generator = torch.Generator().manual_seed(self._run.seed)
+        history: list[float] = []
+        with full_float32():
+            for epoch in range(self._run.epochs):
+                order = torch.randperm(len(self._targets), generator=generator).numpy()
+                begin, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
+                rows = [
+                    order[first : first + self._batch]
+                    for first in range(0, self.steps_per_epoch * self._batch, self._batch)
+                ][max(0, self.done - begin) :]
+                for chosen, batch in zip(rows, self._source.batches(rows), strict=True):
+                    self._step(batch, taken(self._targets, chosen, self._device))
+                    on_step()
+                history.append(float(self.losses[begin:end].mean()))
+                if not np.isfinite(history[-1]):
+                    raise DataError(
+                        "tuning diverged: the loss is not finite",
+                        fix="a lower learning rate: lr=0.0003",
+                        epoch=len(history),
+                    )
+                if rows:
+                    on_epoch(history[-1], len(history))
+        return history
+
+    def _step(self, batch: Any, targets: Tensor) -> None:
+        share = one_cycle(self.done, self.steps, self._run.warm_up)
+        for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * share
+        self._optimiser.zero_grad(set_to_none=True)
+        self.losses[self.done] = self._backward(batch, unit(targets))
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self.done += 1
+
+    def _backward(self, batch: Any, targets: Tensor) -> Tensor:
+        """Add the gradient of a batch to the parameters; return its loss."""
+        n, micro = len(targets), self._run.micro_batch
+        temperature = self._run.temperature
+        if n <= micro:
+            loss = info_nce(self._embed(batch), targets, temperature=temperature)
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+        places = range(0, n, micro)
+        with torch.no_grad():
+            rows = torch.cat([self._embed(batch[first : first + micro]) for first in places])
+        rows.requires_grad_()
+        loss = info_nce(rows, targets, temperature=temperature)
+        (gradient,) = torch.autograd.grad(self._scaler.scale(loss), rows)
+        for first in places:
+            part = self._embed(batch[first : first + micro])
+            part.backward(gradient[first : first + micro])  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _embed(self, batch: Any) -> Tensor:
+        casting: AbstractContextManager[Any] = nullcontext()
+        if self._half is not None:
+            casting = torch.autocast("cuda", dtype=self._half)
+        with casting:
+            return self._source.embed(batch).float()
+
+    # --- going on after an interruption ----------------------------------------------
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that the next step depends on, as arrays of its own."""
+        arrays: dict[str, NDArray[Any]] = {
+            "done": np.array([self.done]),
+            "losses": _array(self.losses),
+        }
+        if self._scaler.is_enabled():
+            scaler = self._scaler.state_dict()
+            arrays["scaler"] = np.array([scaler["scale"], scaler["_growth_tracker"]], np.float64)
+        for number, parameter in enumerate(self._parameters):
+            arrays[f"parameter.{number}"] = _array(parameter.detach())
+            for name, value in self._optimiser.state.get(parameter, {}).items():
+                arrays[f"{name}.{number}"] = _array(value.reshape(-1))
+        return arrays
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what ``state`` returned.
+
+        Raises:
+            LookupError, RuntimeError, ValueError: it is of another tuning.
+        """
+        losses = torch.from_numpy(np.array(arrays["losses"]))
+        self.losses.copy_(losses.view(self.losses.shape))
+        self.done = int(arrays["done"][0])
+        if self._scaler.is_enabled():
+            scale, growth = arrays["scaler"]
+            self._scaler.load_state_dict(
+                {**self._scaler.state_dict(), "scale": scale, "_growth_tracker": int(growth)}
+            )
+        with torch.no_grad():
+            for number, parameter in enumerate(self._parameters):
+                own = torch.from_numpy(np.array(arrays[f"parameter.{number}"]))
+                parameter.copy_(own.view(parameter.shape))
+                moments = {
+                    name: torch.from_numpy(np.array(arrays[f"{name}.{number}"]))
+                    for name in ("step", "exp_avg", "exp_avg_sq")
+                    if f"{name}.{number}" in arrays
+                }
+                if moments:
+                    self._optimiser.state[parameter] = {
+                        # AdamW counts its steps on the CPU, whatever the device.
+                        "step": moments["step"].reshape(()),
+                        "exp_avg": moments["exp_avg"].view(parameter.shape).to(parameter.device),
+                        "exp_avg_sq": moments["exp_avg_sq"]
+                        .view(parameter.shape)
+                        .to(parameter.device),
+                    }
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().cpu().clone().numpy()
+    return array

@@ -1,0 +1,162 @@
+"""How an Ft is planned: pairs, targets, and what is tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from reactions.core.encoder_paths import path_of
+from reactions.core.errors import NotSupportedYet
+from reactions.core.settings import TuningSettings
+from reactions.core.step import Step, parameters
+from reactions.core.types import Leaf, Tuned
+from reactions.products.tree import tuned_nodes
+from reactions.products.tuned import FT
+from reactions.steps.embed_tuned import EmbedTuned
+from reactions.steps.tune import Tune
+
+if TYPE_CHECKING:
+    from reactions.core.paired import PairedCorpora
+    from reactions.core.types import Corpus, Fusion, Space
+    from reactions.labs.lab import Lab
+    from reactions.planning.training import Mixture
+
+
+class Planning(Protocol):
+    """What plans all that an Ft stands on; see ``planner.Planner``."""
+
+    lab: Lab
+    notices: list[str]
+
+    def embed(self, space: Space, corpus: Corpus) -> Step:
+        """Plan a corpus's embedding in a leaf or a product."""
+
+    def mixture(self, fusion: Fusion, index: int) -> Mixture:
+        """Plan the projectors that join one expert to its base."""
+
+    def tuning(self, node: Tuned) -> PlannedTuning:
+        """Plan an Ft."""
+
+
+@dataclass(frozen=True)
+class PlannedTuning:
+    """An Ft, planned.
+
+    Attributes:
+        node: the tuned product.
+        step: tunes.
+        pairs: what on.
+        settings: how: the lab's, but for what the reaction says.
+    """
+
+    node: Tuned
+    step: Tune
+    pairs: PairedCorpora
+    settings: TuningSettings
+
+    def about(self) -> dict[str, Any]:
+        """Return what a bundle's record says of it; what follows from its result is added then."""
+        path, options = path_of(self.node), self.node.options
+        spec = path.leaf.spec
+        return {
+            "modality": self.node.arguments[0],
+            "paired": self.node.arguments[1],
+            "heads": options.heads,
+            "space": spec.name,
+            "weights_digest": spec.weights_digest,
+            "licence": spec.licence,
+            "pairs": {
+                "name": self.pairs.name,
+                "digest": self.pairs.digest,
+                "rows": len(self.pairs),
+            },
+            "settings": {k: v for k, v in parameters(self.settings).items() if k != "heads"},
+            "subsets": [sorted(heads) for heads in reversed(self.step.heads) if self.step.tuned],
+        }
+
+    def part(self, path: str) -> dict[str, Any]:
+        """Return the entry of a bundle's record, for the node at a path of its tree."""
+        return {"kind": FT, "node": path, "about": self.about()}
+
+
+def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
+    """Plan an Ft.
+
+    Raises:
+        MissingError: the lab has no pairs of the two modalities.
+        DataError: they are too few, or a folder of embeddings lacks some.
+        UsageError: there are several, and the reaction names none; or the encoder cannot be tuned.
+    """
+    tuned, paired = node.arguments
+    lab, options, path = planner.lab, node.options, path_of(node)
+    if options.tunes_encoder:
+        raise NotSupportedYet(
+            f"the {tuned} encoder of {path.leaf.label} cannot be tuned in this version",
+            why="only projectors are",
+            fix=f"Ft({tuned}~{paired}, heads=only)",
+        )
+    pairs = lab.pairs_of(tuned, paired, options.pairs)
+    settings = tuning_settings(lab.tuning, node)
+    mixtures = [planner.mixture(fusion, index) for fusion, index in reversed(path.projected)]
+    rows = _encoded(planner, path.leaf, pairs.corpus(tuned))
+    step = Tune(
+        of=node.base.label,
+        pair=(tuned, paired),
+        targets=planner.embed(node.base, pairs.corpus(paired)),
+        rows=rows,
+        heads=[mixture.heads for mixture in mixtures],
+        recipes=[fusion.experts[index].recipe for fusion, index in reversed(path.projected)],
+        tuned=options.heads,
+        settings=settings,
+        seed=lab.seed,
+    )
+    planner.notices.extend(pairs.notices)
+    return PlannedTuning(node, step, pairs, settings)
+
+
+def tuning_settings(lab: TuningSettings, node: Tuned) -> TuningSettings:
+    """Return what an Ft is tuned with: what the reaction says, the lab's for the rest."""
+    options = node.options
+    given: dict[str, Any] = {
+        "epochs": options.epochs,
+        "batch_size": options.batch,
+        "learning_rate": options.lr,
+        "encoder_learning_rate": options.lr,
+        "lora_rank": options.lora,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return replace(lab, heads=options.heads, **chosen)
+
+
+def plan_embedding(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any) -> Step:
+    """Plan the embedding of a corpus in what an Ft tuned.
+
+    Args:
+        planner: plans what it is made of.
+        node: the tuned product.
+        corpus: of any of its modalities.
+        stored: type and shard size of the result.
+    """
+    if corpus.modality != node.arguments[0]:
+        return planner.embed(node.base, corpus)
+    planned = planner.tuning(node)
+    frozen: tuple[Mapping[str, Step], ...] = ()
+    if not node.options.heads:
+        frozen = tuple(reversed(planned.step.heads))
+    return EmbedTuned(
+        node=node,
+        rows=_encoded(planner, path_of(node).leaf, corpus),
+        tune=planned.step,
+        heads=frozen,
+        **stored,
+    )
+
+
+def _encoded(planner: Planning, leaf: Leaf, corpus: Corpus) -> Step:
+    return planner.embed(leaf, corpus)
+
+
+def planned_tunings(planner: Planning, space: Space) -> dict[str, PlannedTuning]:
+    """Return every Ft of a product, planned, by the path of its node; inner ones first."""
+    return {path: planner.tuning(node) for path, node in tuned_nodes(space)}

@@ -1,0 +1,172 @@
+"""What an Ft trained: copies of the projectors on the way from an encoder, and the encoder.
+
+Its tensors are ``head.<hop>.<subset>.<tensor>``, with hops counted from the outermost, and
+``encoder.<name>`` for those weights of the encoder's tower that were changed; with LoRA, the
+low-rank factors alone, not merged into the weights. Base weights that were not changed are
+never among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reactions.core.encoder_paths import path_of
+from reactions.core.types import Fusion, Modality, Space, Tuned
+from reactions.products.bundles.tensors import HeadPlace, check_head
+from reactions.products.parts import Place, ProjectorMixture, TrainedPart, load_mixture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FT = "ft"
+"""The kind of part, in records."""
+
+HEAD, ENCODER = "head.", "encoder."
+
+MAX_TENSORS = 20_000
+MAX_AXES = 8
+_MAX_LENGTH = 1 << 40
+_MAX_NAME = 500
+
+
+@dataclass(frozen=True)
+class TunedPath:
+    """What an Ft trained, loaded.
+
+    Attributes:
+        heads: the tuned copies of mixtures, by the places of those that they replace.
+        encoder: name to tensor of the tower's changed weights, or its LoRA factors; empty where
+            the encoder is as it was.
+        rank: of LoRA; None for changed weights.
+    """
+
+    heads: Mapping[Place, TrainedPart]
+    encoder: Mapping[str, Tensor]
+    rank: int | None
+
+    def apply(self, modality: Modality, rows: Tensor) -> Tensor:
+        """Return the rows: what was tuned acts within the node (``fuse``), not on what it gives."""
+        return rows
+
+
+class TunedKind:
+    """The kind of part that an Ft leaves in a bundle; see ``PartKind``."""
+
+    def shapes(self, node: Space, about: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
+        """Return name and shape of each tensor, as the record says, once they can be true.
+
+        Raises:
+            ValueError: the record describes what this Ft cannot have trained.
+        """
+        if not isinstance(node, Tuned) or node.op != "ft":
+            raise ValueError("a part of kind 'ft' belongs to what an Ft tuned")
+        path, options = path_of(node), node.options
+        claims = (about["heads"], about["weights_digest"])
+        expected = (options.heads, path.leaf.spec.weights_digest)
+        # By type as well: 1 equals True.
+        if claims != expected or type(claims[0]) is not type(expected[0]):
+            raise ValueError(f"it tuned {claims!r:.200}; the reaction says {expected!r:.200}")
+        rank = about["lora"]
+        if rank is not None and (type(rank) is not int or rank < 1 or not options.tunes_encoder):
+            raise ValueError(f"LoRA of rank {rank!r:.40}")
+        shapes = _shapes(about["shapes"])
+        heads: dict[str, dict[str, tuple[int, ...]]] = {}
+        encoder = 0
+        for name, shape in shapes.items():
+            if name.startswith(ENCODER):
+                encoder += 1
+                if rank is not None and not _is_lora(name, shape, rank):
+                    raise ValueError(f"{name!r:.80} is not a factor of LoRA of rank {rank}")
+            else:
+                prefix = "".join(f"{part}." for part in name.rsplit(".", 2)[:-2])
+                heads.setdefault(prefix, {})[name.removeprefix(prefix)] = shape
+        if bool(encoder) != options.tunes_encoder:
+            raise ValueError(f"{encoder} tensors of the encoder, where heads is {options.heads}")
+        self._check_heads(node, about["subsets"], heads)
+        return shapes
+
+    def _check_heads(
+        self, node: Tuned, subsets: Any, heads: dict[str, dict[str, tuple[int, ...]]]
+    ) -> None:
+        """Raise ValueError unless tensors are those of the mixtures on the way."""
+        hops = path_of(node).projected if node.options.heads else ()
+        if not isinstance(subsets, list) or len(subsets) != len(hops):
+            raise ValueError(f"mixtures of {subsets!r:.80}, where {len(hops)} are tuned")
+        for hop, ((fusion, index), names) in enumerate(zip(hops, subsets, strict=True)):
+            if not isinstance(names, list) or not names or len(set(names)) < len(names):
+                raise ValueError(f"a mixture of the projectors {names!r:.80}")
+            for name in names:
+                prefix = f"{HEAD}{hop}.{name}."
+                place = HeadPlace(prefix, fusion.experts[index].recipe, widths_of(fusion, index))
+                check_head(heads.pop(prefix, {}), place)
+        if heads:
+            raise ValueError(f"tensors {next(iter(heads))!r:.80} of no projector")
+
+    def load(
+        self, node: Space, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> TrainedPart:
+        """Return the part, on the device of its tensors."""
+        assert isinstance(node, Tuned), "shapes has refused others"
+        return load_tuned(node, tensors, about["lora"])
+
+
+def load_tuned(node: Tuned, tensors: Mapping[str, Tensor], rank: int | None) -> TunedPath:
+    """Return what an Ft trained, projectors in eval mode, on the device of its tensors.
+
+    Args:
+        node: that it belongs to.
+        tensors: see the module.
+        rank: of LoRA; None for none.
+
+    Raises:
+        LookupError, RuntimeError, ValueError: a projector is not whole.
+    """
+    states: dict[tuple[int, str], dict[str, Tensor]] = {}
+    encoder: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(ENCODER):
+            encoder[name.removeprefix(ENCODER)] = tensor
+            continue
+        place, layer, kind = name.removeprefix(HEAD).rsplit(".", 2)
+        hop, _, subset = place.partition(".")
+        states.setdefault((int(hop), subset), {})[f"{layer}.{kind}"] = tensor
+    heads: dict[Place, ProjectorMixture] = {}
+    for number, (fusion, index) in enumerate(path_of(node).projected):
+        own = [state for (hop, _), state in sorted(states.items()) if hop == number]
+        if own:
+            device = str(next(iter(own[0].values())).device)
+            heads[fusion, index] = load_mixture(fusion.experts[index].recipe, own, device)
+    return TunedPath(heads, encoder, rank)
+
+
+def widths_of(fusion: Fusion, index: int) -> tuple[int, int]:
+    """Return the dimensions that enter and leave the projectors of one expert of a fusion."""
+    base, expert = fusion.base.dim, fusion.experts[index].space.dim
+    return (base, expert) if fusion.op == "dr" else (expert, base)
+
+
+def _shapes(value: Any) -> dict[str, tuple[int, ...]]:
+    """Return shapes that a record names.
+
+    Raises:
+        ValueError: too many, or a name or a length that none of ours has.
+    """
+    if not isinstance(value, dict) or not 0 < len(value) <= MAX_TENSORS:
+        raise ValueError(f"shapes of {len(value) if isinstance(value, dict) else 0} tensors")
+    shapes = {}
+    for name, shape in value.items():
+        if not name.startswith((HEAD, ENCODER)) or len(name) > _MAX_NAME or name.count(".") < 1:
+            raise ValueError(f"a tensor is called {name!r:.80}")
+        if not isinstance(shape, list) or not 0 < len(shape) <= MAX_AXES:
+            raise ValueError(f"{name!r:.80} has the shape {shape!r:.80}")
+        if not all(type(length) is int and 0 < length < _MAX_LENGTH for length in shape):
+            raise ValueError(f"{name!r:.80} has the shape {shape!r:.80}")
+        shapes[name] = tuple(shape)
+    return shapes
+
+
+def _is_lora(name: str, shape: tuple[int, ...], rank: int) -> bool:
+    axis = {"lora_A": 0, "lora_B": 1}.get(name.split(".")[-2] if name.count(".") > 1 else "")
+    return axis is not None and len(shape) == 2 and shape[axis] == rank

@@ -1,0 +1,107 @@
+"""embed: a corpus into what an Ft tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from reactions.core.encoder_paths import path_of
+from reactions.core.step import (
+    ITEM_BYTES,
+    NOT_IN_KEY,
+    Artifact,
+    Context,
+    Cost,
+    Rows,
+    Step,
+    inputs_from,
+)
+from reactions.core.types import Space, Tuned
+from reactions.products.tree import tuned_leaf, tunes
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmbedTuned(Step):
+    """Brings embeddings of the tuned modality from their encoder into a tuned product.
+
+    Its artifact is ``embeddings``: (rows of ``rows``, node.dim), unit-norm.
+
+    Attributes:
+        node: the tuned product.
+        rows: embeddings of a corpus by the encoder, tuned or as it is; of a centred space, less
+            their mean.
+        tune: what was tuned.
+        heads: where the projectors on the way are not tuned, they, outermost mixture first: subset
+            to train step.
+        dtype: as stored.
+        shard_rows: rows a shard.
+    """
+
+    KIND = "embed"
+    VERSION = 1
+
+    node: Tuned = field(metadata=NOT_IN_KEY)  # the way is in the keys of the inputs
+    rows: Step
+    tune: Step
+    heads: tuple[Mapping[str, Step], ...] = field(default=(), metadata=inputs_from("head"))
+    dtype: str
+    shard_rows: int = field(metadata=NOT_IN_KEY)
+
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return f"embed {self.node.label} {self.node.arguments[0]}"
+
+    @cached_property
+    def n_rows(self) -> int:
+        """Those of the embeddings."""
+        return self.rows.n_rows or 0
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Estimates: two operations for each parameter, of four bytes, and row."""
+        trained = [self.tune, *(step for own in self.heads for step in own.values())]
+        head_bytes = sum(step.cost.size_bytes for step in trained)
+        dim = self.node.dim
+        return Cost(
+            flops=self.n_rows * head_bytes / 2,
+            size_bytes=self.n_rows * dim * ITEM_BYTES[self.dtype],
+            memory_bytes=min(self.n_rows, self.shard_rows) * dim * 16 + head_bytes,
+        )
+
+    def run(
+        self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
+    ) -> Artifact:
+        """Project rows by what was tuned, as ``products.fuse`` does."""
+        from reactions.products.fuse import embed_product
+        from reactions.products.parts import Place, Stored, TrainedPart, load_mixture
+        from reactions.products.tuned import load_tuned
+        from reactions.steps.train import tensors
+
+        modality, path = self.node.arguments[0], path_of(self.node)
+        leaf = tuned_leaf(self.node) if tunes(self.node, modality) else path.leaf
+        trained = {n: t.to(context.device) for n, t in tensors(inputs["tune"]).items()}
+        parts: dict[Place, TrainedPart] = {
+            (self.node, None): load_tuned(self.node, trained, inputs["tune"].meta["lora"])
+        }
+        if leaf.spec.centre:
+            parts[leaf, None] = Stored()
+        for hop, heads in enumerate(self.heads):
+            fusion, index = path.projected[hop]
+            states = [tensors(inputs[f"head.{hop}.{subset}"]) for subset in heads]
+            recipe = fusion.experts[index].recipe
+            parts[fusion, index] = load_mixture(recipe, states, context.device)
+        stored: dict[Space, Rows] = {leaf: inputs["rows"].arrays["embeddings"]}
+        embeddings = embed_product(
+            self.node,
+            modality,
+            stored,
+            parts,
+            start=start,
+            stop=stop,
+            chunk_rows=max(1, stop - start),
+            device=context.device,
+        )
+        context.progress(stop - start, stop - start, "items")
+        return Artifact({"embeddings": embeddings.astype(self.dtype)})

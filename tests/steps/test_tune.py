@@ -1,0 +1,170 @@
+"""Ft with heads=only, end to end on a lab of rows."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from fakes import IB, VL, dr
+from planning import SETTINGS, FakeLab, corpora, lab, plan
+
+from reactions.core.catalogue import Catalogue
+from reactions.core.errors import DataError
+from reactions.core.settings import TuningSettings
+from reactions.core.tuning_options import TuningOptions
+from reactions.core.types import Tuned, leaves
+from reactions.data.corpora import IdCorpus
+from reactions.ops import tuning
+from reactions.ops.heads import make_head
+from reactions.ops.losses import info_nce
+from reactions.ops.projector import project
+from reactions.ops.tensors import unit
+
+
+def rows(n, d, seed):
+    return unit(torch.from_numpy(np.random.default_rng(seed).normal(size=(n, d))).float())
+
+
+def run(**changes):
+    given = {
+        "epochs": 3,
+        "batch_size": 8,
+        "micro_batch": 8,
+        "temperature": 0.05,
+        "weight_decay": 0.02,
+        "warm_up": 0.2,
+        "seed": 1,
+    }
+    return tuning.TuningRun(**{**given, **changes})
+
+
+def tuner(heads, n=20, micro_batch=8, **changes):
+    hops = [heads]
+    source = tuning.EmbeddedRows(rows(n, 6, 1), hops, "cpu")
+    parameters = [p for head in heads for p in head.parameters()]
+    settings = run(micro_batch=micro_batch, **changes)
+    return tuning.Tuner(source, [(1e-2, parameters)], rows(n, 4, 2), settings)
+
+
+def heads():
+    return [make_head("paper", 6, 4, 5, seed=seed).eval() for seed in (1, 2)]
+
+
+def test_rows_go_through_as_they_do_in_a_product():
+    first, x = heads(), rows(7, 6, 3)
+    second = [make_head("paper", 4, 3, 5, seed=3).eval()]
+    found = tuning.through([first, second], x)
+    np.testing.assert_array_equal(
+        found.detach().numpy(), project(second, project(first, x)).numpy()
+    )
+
+
+def test_the_learning_rate_is_that_of_torch():
+    for steps, warm_up in ((50, 0.2), (7, 0.5), (10, 0.9)):
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        optimiser = torch.optim.SGD([parameter], lr=1.0)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, 1.0, total_steps=steps, pct_start=warm_up, cycle_momentum=False
+        )
+        for step in range(steps):
+            expected = optimiser.param_groups[0]["lr"]
+            assert tuning.one_cycle(step, steps, warm_up) == pytest.approx(expected, rel=1e-9)
+            optimiser.step()
+            cycle.step()
+    assert tuning.one_cycle(0, 1, 0.2) == 1.0
+
+
+def test_small_micro_batches_give_the_gradient_of_the_whole_batch():
+    whole, parts = heads(), heads()
+    losses = [tuner(own, micro_batch=micro).run() for own, micro in ((whole, 8), (parts, 3))]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    for one, other in zip(whole, parts, strict=True):
+        for name, value in one.state().items():
+            np.testing.assert_allclose(value, other.state()[name], atol=2e-5, err_msg=name)
+    x, y = rows(20, 6, 1), rows(20, 4, 2)
+    before = info_nce(tuning.through([heads()], x), y, temperature=0.05)
+    assert info_nce(tuning.through([whole], x), y, temperature=0.05) < before
+
+
+def test_a_tuning_that_goes_on_ends_as_one_that_was_not_interrupted():
+    whole = heads()
+    expected = tuner(whole).run()
+    for stop in (1, 2, 4, 6):
+        first, states = tuner(heads()), {}
+        interrupted(first, stop, states)
+        own = heads()
+        second = tuner(own)
+        second.restore(states)
+        assert second.done == stop
+        assert second.run() == expected
+        for one, other in zip(whole, own, strict=True):
+            for name, value in one.state().items():
+                np.testing.assert_array_equal(value, other.state()[name], err_msg=name)
+
+
+def interrupted(running, stop, states):
+    def on_step():
+        if running.done == stop:
+            states.update(running.state())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        running.run(on_step=on_step)
+
+
+def test_pairs_that_are_too_few():
+    with pytest.raises(DataError, match="1 pairs are too few"):
+        tuner(heads(), n=1)
+
+
+# --- the step, planned and run ---
+
+
+@dataclass(frozen=True)
+class Pairs:
+    name: str = "pairs"
+    modalities: tuple = ("audio", "image")
+    digest: str = "d" * 64
+    notices: tuple = ("of the pairs 2 were skipped",)
+
+    def __len__(self):
+        return 30
+
+    def corpus(self, modality):
+        return IdCorpus(f"pairs {modality}", modality, [f"{modality}{i}" for i in range(30)])
+
+
+@dataclass(frozen=True)
+class PairedLab(FakeLab):
+    def pairs_of(self, tuned, paired, name=None):
+        return Pairs()
+
+
+def paired_lab(**changes):
+    made = lab()
+    return PairedLab(
+        made.name,
+        made.label,
+        made.path,
+        made.seed,
+        Catalogue({}),
+        SETTINGS,
+        replace(TuningSettings(heads="only", epochs=2, batch_size=8), **changes),
+        held=corpora(),
+    )
+
+
+TUNED = Tuned("ft", dr(IB, VL), ("audio", "image"), TuningOptions(heads="only"))
+
+
+def test_a_plan_names_what_is_tuned_and_on_what():
+    made = plan(TUNED, paired_lab())
+    (step,) = (step for step in made.steps() if step.kind == "tune")
+    assert step.label == "tune audio of (ImageBind + Dr(InternVL)) on image"
+    assert "of the pairs 2 were skipped" in made.notices
+    assert step.cost.flops > 0
+    assert [leaf.label for leaf in leaves(TUNED)] == ["ImageBind", "InternVL"]
+    longer = plan(TUNED, paired_lab(epochs=3))
+    assert step.key not in {other.key for other in longer.steps()}
+    same = plan(TUNED, paired_lab(encoder_learning_rate=0.5, checkpoint_minutes=1, micro_batch=2))
+    assert step.key in {other.key for other in same.steps()}
