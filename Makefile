@@ -8,7 +8,7 @@ DEMO := .venv
 TEST := .venv-test
 FULL := .venv-full
 
-.PHONY: demo lint test test-full fuzz format bench clean
+.PHONY: demo lint test test-full browser fuzz format bench clean
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh
@@ -25,6 +25,10 @@ test: lint
 # are checked against the newest numpy, which those packages do not all take: see lint.
 test-full: $(FULL)/.installed
 	$(FULL)/bin/pytest
+
+# A browser for the tests of pages, which are skipped without one.
+browser: $(TEST)/.installed
+	.ci/browser $(TEST)
 
 # Damaged bundles, expressions, lab files, embeddings, media and tables: the same seeds as in
 # the tests, but many more of them.
@@ -62,7 +66,7 @@ $(FULL)/.installed: pyproject.toml
 	$(FULL)/bin/pip install --quiet torch===2.13.0 torchvision==0.28.0 torchaudio==2.11.0
 	$(FULL)/bin/pip install --quiet --editable ".[test,paper,lora,map]" "numpy<2.3" faiss-cpu \
 		librosa torchlibrosa h5py einops timm regex iopath \
-		braceexpand webdataset wget pandas tqdm progressbar scikit-learn
+		braceexpand webdataset wget pandas tqdm progressbar scikit-learn trackio
 	$(FULL)/bin/pip install --quiet --no-deps \
 		laion-clap wav2clip imagebind-unofficial pytorchvideo
 	touch $@
