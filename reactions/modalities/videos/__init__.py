@@ -1,0 +1,1 @@
+"""Video files: the sound and a picture of a clip."""

@@ -1,0 +1,137 @@
+"""Video files, opened within limits: by known readers, and no file but the one that was named."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from reactions.core.errors import MediaError, MissingError
+from reactions.core.transient import is_transient, run_again
+from reactions.modalities.image import MAX_PIXELS
+from reactions.modalities.undecoded import VIDEO_FILES
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+
+SUFFIXES = VIDEO_FILES.suffixes
+"""Endings of video files."""
+
+_FORMATS = "asf,avi,dv,flv,matroska,mov,mp4,mpeg,mpegts,mxf,ogg,rm,webm,wtv"
+"""Readers that are tried. Playlists and lists of files, which name others, are not among them."""
+
+_MICROSECONDS = 1_000_000
+
+
+def need_av(what: str) -> None:
+    """Check that PyAV is installed, without importing it.
+
+    Args:
+        what: is to be read, for the message.
+
+    Raises:
+        MissingError: it is not.
+    """
+    if "av" not in sys.modules and importlib.util.find_spec("av") is None:
+        raise MissingError(
+            f"cannot read {what}",
+            why="videos are read by PyAV, which is not installed",
+            fix='pip install "molspace[video]"',
+            package="av",
+        )
+
+
+def refused(path: str, why: str, fix: str = "") -> MediaError:
+    """Return the error for a video that cannot be used."""
+    return MediaError(f"cannot use the video '{path}'", why=why, fix=fix, path=path)
+
+
+@contextmanager
+def open_video(stream: BinaryIO, path: str) -> Iterator[InputContainer]:
+    """Open a video from its start, and turn what its readers raise into errors of ours.
+
+    Args:
+        stream: of the file, seekable.
+        path: for messages.
+
+    Raises:
+        MediaError: it is no video of a known kind, or is damaged.
+        TransientError: memory or a disk gave way, which says nothing about the video.
+        MissingError: PyAV is not installed.
+    """
+    need_av(f"'{path}'")
+    import av
+
+    if stream.seek(0, os.SEEK_END) == 0:
+        raise refused(path, "it is empty")
+    stream.seek(0)
+    try:
+        with av.open(
+            stream,
+            metadata_errors="ignore",  # titles in any encoding
+            options={"format_whitelist": _FORMATS},
+            io_open=_refuse_other_files,
+        ) as container:
+            yield container
+    except (MemoryError, OSError, av.FFmpegError) as error:
+        if isinstance(error, MemoryError) or is_transient(error):
+            raise run_again(path, error) from error
+        words = (getattr(error, "strerror", None) or str(error)).replace("'<none>'", "")
+        raise refused(path, f"it cannot be decoded: {' '.join(words.split()).lower()}") from error
+
+
+def _refuse_other_files(url: str, *_: object) -> Any:
+    raise PermissionError(f"it names another file, '{url}'")
+
+
+def sound_track(container: InputContainer, path: str) -> av.AudioStream:
+    """Return the first track of sound.
+
+    Raises:
+        MediaError: there is none, or none that is decoded.
+    """
+    for track in container.streams.audio:
+        if _is_decoded(track):
+            return track
+    kinds = "its sound is of a kind that is not decoded" if container.streams.audio else ""
+    raise refused(path, kinds or "it has no sound")
+
+
+def picture_track(container: InputContainer, path: str) -> av.VideoStream:
+    """Return the first track of pictures; a cover that is attached to a sound is none.
+
+    Raises:
+        MediaError: there is none, none that is decoded, or its pictures are too large.
+    """
+    from av.stream import Disposition
+
+    tracks = [t for t in container.streams.video if not t.disposition & Disposition.attached_pic]
+    for track in tracks:
+        if not _is_decoded(track):
+            continue
+        context = track.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            size = f"{context.width} x {context.height}"
+            raise refused(path, f"its pictures have {size} pixels, more than {MAX_PIXELS}")
+        # Frames may be larger than the header says; the decoder must not allocate them either.
+        context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+        return track
+    kinds = "its pictures are of a kind that is not decoded" if tracks else ""
+    raise refused(path, kinds or "it has no pictures")
+
+
+def _is_decoded(track: Any) -> bool:
+    if track.codec_context is None:
+        return False
+    track.codec_context.thread_count = 1  # many files are decoded side by side already
+    return True
+
+
+def microseconds(ticks: int, time_base: Fraction) -> int:
+    """Return a time in whole microseconds, rounded down."""
+    return int(ticks * time_base * _MICROSECONDS // 1)
