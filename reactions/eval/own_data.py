@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import DataError
 from reactions.core.file_names import nfc
-from reactions.data.scan_cache import ScanTable, Strings, TableCache
+from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
-from reactions.data.sources.files import files_part
-from reactions.data.sources.parts import CorpusPart, FilePart, TextPart
-from reactions.eval.own_items import ItemReader, Side
+from reactions.data.sources.parts import CorpusPart
+from reactions.data.sources.sides import Side, side_part
+from reactions.eval.own_items import ItemReader
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
 from reactions.eval.task_data import (
@@ -25,8 +24,6 @@ from reactions.eval.task_data import (
     MultilabelData,
     RetrievalData,
 )
-from reactions.modalities.registry import get
-from reactions.modalities.suffixes import describe_others
 
 
 def read_own(
@@ -84,35 +81,17 @@ class _Scan:
     def part(self, side: Side, remarks: Sequence[str] = ()) -> CorpusPart:
         """Scan the files of a side, and add remarks for people; texts are scanned already."""
         name = f"{self.own.task.name} {side.modality}"
-        notices = list(remarks)
-        if side.others:
-            notices.append(describe_others(side.others, side.modality))
-        facts: dict[str, Any] = {"notices": notices} if notices else {}
-        if side.others:
-            facts["others"] = side.others
         table = self.reader.table
-        if get(side.modality).inline:
-            assert table is not None  # inline items are columns
-            columns = {"id": side.ids, "text": side.texts, "place": side.places, "why": side.whys}
-            packed = {key: Strings.pack(values) for key, values in columns.items()}
-            return TextPart(name, ScanTable(packed, facts), table.stamp, table.size_bytes)
-        part = files_part(
+        return side_part(
             name,
-            list(zip(side.ids, side.entries, strict=True)),
-            side.modality,
+            side,
             key=f"{name} {table.url if table else self.own.base}",
+            size_bytes=table.size_bytes if table else 0,
             tables=self._tables,
             depth=self.own.source.check,
             on_progress=self._on_progress,
+            remarks=remarks,
         )
-        whys = zip(side.whys, part.table.strings("why"), strict=True)
-        scanned = {
-            **part.table.columns,
-            "place": Strings.pack(side.places),
-            "why": Strings.pack(why or fault for why, fault in whys),
-        }
-        facts = {**part.table.facts, **facts}
-        return FilePart(name, ScanTable(scanned, facts), part.signature, part.size_bytes)
 
     def skipped(self, side: Side) -> NDArray[np.bool_]:
         """Return which rows the lab file leaves out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from reactions.core.addresses import Entry
@@ -13,58 +13,12 @@ from reactions.core.local_files import is_dir, is_file
 from reactions.core.storage import entry_of, walk
 from reactions.core.types import Modality
 from reactions.data.sources.captions import captions_in
+from reactions.data.sources.sides import Side, file_name, set_apart
 from reactions.data.sources.table_rows import SUFFIXES, TableRow, read_table_rows
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
 from reactions.modalities.registry import get
 from reactions.modalities.suffixes import count_others, modality_of
-
-
-@dataclass(slots=True)
-class Side:
-    """Items of one modality, good and bad, by rows.
-
-    Attributes:
-        modality: of all of them.
-        ids: of each, unique.
-        places: where each comes from.
-        texts: of inline items; "" for files.
-        entries: of the files; None where there is none, and for inline items.
-        whys: why it cannot be used; "" for good ones.
-        owners: of right items: the id of the left one.
-        labels: the classes of each.
-        others: files of other kinds that lie beside.
-    """
-
-    modality: Modality
-    ids: list[str] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    entries: list[Entry | None] = field(default_factory=list)
-    whys: list[str] = field(default_factory=list)
-    owners: list[str] = field(default_factory=list)
-    labels: list[list[str]] = field(default_factory=list)
-    others: dict[str, int] = field(default_factory=dict)
-
-    def add(
-        self,
-        id: str,
-        place: str,
-        *,
-        text: str = "",
-        entry: Entry | None = None,
-        why: str = "",
-        owner: str = "",
-        labels: Sequence[str] = (),
-    ) -> None:
-        """Add a row."""
-        self.ids.append(id)
-        self.places.append(place)
-        self.texts.append(text)
-        self.entries.append(entry)
-        self.whys.append(why)
-        self.owners.append(owner)
-        self.labels.append(list(labels))
 
 
 class ItemReader:
@@ -136,7 +90,7 @@ class ItemReader:
         for number, row in enumerate(rows, start=1):
             name, why = "", row.why
             if not why:
-                name, why = _file_name(row.values[0])
+                name, why = file_name(row.values[0])
             yield self.id_of(row.id or name or f"row {number}"), name, why, row
 
     def _table_pairs(self) -> tuple[Side, Side]:
@@ -149,7 +103,7 @@ class ItemReader:
             if not why and names.setdefault(id, name) != name:
                 why = f"its id is that of '{names[id]}', which is another file"
             if why:
-                left.add(_apart(id, row), row.place, why=why)
+                left.add(set_apart(id, row), row.place, why=why)
                 continue
             if id not in n_right:
                 n_right[id] = 0
@@ -184,7 +138,7 @@ class ItemReader:
                     continue
                 why = f"'{name}' is listed twice"
             if why:
-                side.add(_apart(id, row), row.place, why=why)
+                side.add(set_apart(id, row), row.place, why=why)
                 continue
             row_of[id] = len(side.ids)
             entry, why = self._file(name)
@@ -277,17 +231,3 @@ class ItemReader:
                 fix=f"correct [tasks.{self._own.task.name}] in the lab file",
                 task=self._own.task.name,
             )
-
-
-def _file_name(value: object) -> tuple[str, str]:
-    """Return the name of a file that a field holds, and why it holds none."""
-    names = captions_in(value)
-    if len(names) > 1:
-        return "", f"it names {len(names)} files"
-    name, why = names[0]
-    return name, f"the name of its file: {why}" if why else ""
-
-
-def _apart(id: str, row: TableRow) -> str:
-    """Return an id for a row that cannot be used, which no other row has."""
-    return f"{id} (line {row.place.rpartition(':')[2]})"

@@ -173,11 +173,25 @@ def _any_modality(schema: JsonSchemaValue) -> None:
     schema["additionalProperties"] = False
 
 
-class OwnTask(_Items, _TableFormat):
-    """An evaluation set of one's own: a table of files (path), or folders."""
+class NamedMedia(_Items, _TableFormat):
+    """Items of several modalities, each of which is a key."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_any_modality)
     __pydantic_extra__: dict[str, SomeColumns]
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return keys and modalities."""
+        return [*super().known_keys(), *registry.names()]
+
+    @property
+    def media(self) -> Mapping[str, list[str | int]]:
+        """Modalities, as they stand in the file, with their columns or folders."""
+        return self.__pydantic_extra__
+
+
+class OwnTask(NamedMedia):
+    """An evaluation set of one's own: a table of files (path), or folders."""
 
     kind: Literal["retrieval", "classification", "multilabel"] = Field(
         description="Pairs to be found in both directions, or items of one class, or of several."
@@ -198,18 +212,6 @@ class OwnTask(_Items, _TableFormat):
     id: Column | None = Field(None, description="Column of the ids; else files' names are ids.")
 
     MISSING_FIX = 'kind = "retrieval", "classification" or "multilabel"'
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Refuse what is neither a key nor a modality."""
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        if key not in (names := [*known, *registry.names()]):
-            raise mistake("unknown key ", f".{key}", suggestion(key, names))
-
-    @property
-    def media(self) -> Mapping[str, list[str | int]]:
-        """Modalities, as they stand in the file, with their columns or folders."""
-        return self.__pydantic_extra__
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:

@@ -89,12 +89,21 @@ def _source(table: Files | Manifest, where: str, path: Path, root: Path) -> Sour
             "delimiter": table.delimiter,
             "quoted": table.quoted,
         }
-    places = (_absolute(rooted(text, root), path, f"{where}.path") for text in table.path)
+    places = (absolute_place(rooted(text, root), path, f"{where}.path") for text in table.path)
     return Source(paths=tuple(places), member=table.member.lower(), **common)
 
 
-def _absolute(text: str, path: Path, where: str) -> str:
-    """Return an absolute path or URL; an address that is never opened is refused here already."""
+def absolute_place(text: str, path: Path, where: str) -> str:
+    """Return an absolute path or URL; an address that is never opened is refused here already.
+
+    Args:
+        text: a path, URL or pattern.
+        path: the lab file; relative paths start beside it.
+        where: the key it stands at, for errors.
+
+    Raises:
+        UsageError: it is such an address.
+    """
     place = absolute(text, path.parent)
     if is_url(place):
         try:

@@ -142,7 +142,7 @@ class Lab:
         return replace(self, settings=replace(self.settings, precision=cast(Any, precision)))
 
     def with_check(self, depth: CheckDepth | None) -> Lab:
-        """Return this lab with another depth of looking for damage in its corpora.
+        """Return this lab with another depth of looking for damage in corpora and pairs.
 
         What ``"full"`` finds is left out for as long as the lab file says so, too.
         """
@@ -154,7 +154,8 @@ class Lab:
             )
             for modality, corpus in self.corpora.items()
         }
-        return replace(self, corpora=corpora)
+        pairs = {name: source.with_check(depth) for name, source in self.pairs.items()}
+        return replace(self, corpora=corpora, pairs=pairs)
 
     @property
     def tables(self) -> TableCache:
@@ -219,6 +220,16 @@ class Lab:
         return pairs
 
     def _open_pairs(self, source: PairsSource) -> PairedCorpora:
+        if source.places is not None:
+            from reactions.data.pairs.corpora import open_pairs
+
+            return open_pairs(
+                f"{self.name} pairs {source.name}",
+                f"pairs.{source.name}",
+                source.places,
+                tables=self.tables,
+                on_progress=self.on_progress,
+            )
         from reactions.labs import mini
 
         if source.seen_by:

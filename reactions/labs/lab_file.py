@@ -181,7 +181,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
     uris.update({name: space.uri for name, space in own.items() if isinstance(space, SpaceFromUri)})
     corpora = {**(base.corpora if base else {}), **read_corpora(file.corpora, path, opened.root)}
-    pairs = read_pairs(file.pairs, base.pairs if base else {}, path)
+    pairs = read_pairs(file.pairs, base.pairs if base else {}, path, opened.root)
     own_tasks = {
         **(base.own_tasks if base else {}),
         **read_tasks(file.tasks, path, opened.root),

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reactions.core.addresses import is_url
 from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.types import Modality
-from reactions.labs.pairs_schema import Pairs
-from reactions.modalities.audio import AUDIO
-from reactions.modalities.image import IMAGE
-
-WORLD_MODALITIES: tuple[Modality, ...] = (AUDIO.name, IMAGE.name)
-"""Of the pairs of the mini world, sorted."""
+from reactions.data.pairs.config import VIDEO, VIDEO_MODALITIES, PairPlaces
+from reactions.data.sources.config import Source
+from reactions.labs.data_sections import absolute_place, rooted
+from reactions.labs.pairs_schema import MediaPairs, Pairs, WorldScenes
+from reactions.modalities.base import CheckDepth
+from reactions.modalities.videos.choice import ClipChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class PairsSource:
         name: of the section.
         modalities: what belongs together, sorted.
         default: whether they are used where no pairs are named.
+        places: of real items; None for the mini world's.
         world_scenes: scenes of the mini world; 0 for real items.
         seen_by: a space of the mini lab whose training scenes these are; "" for scenes that
             nothing else uses.
@@ -33,9 +35,17 @@ class PairsSource:
     name: str
     modalities: tuple[Modality, ...]
     default: bool = False
+    places: PairPlaces | None = None
     world_scenes: int = 0
     seen_by: str = ""
     training_seed: int = 0
+
+    def with_check(self, depth: CheckDepth) -> PairsSource:
+        """Return the same pairs, with another depth of looking for damage."""
+        if self.places is None:
+            return self
+        places = replace(self.places, source=replace(self.places.source, check=depth))
+        return replace(self, places=places)
 
     def joins(self, *modalities: Modality) -> bool:
         """Whether each item has all of these modalities."""
@@ -43,7 +53,7 @@ class PairsSource:
 
 
 def read_pairs(
-    pairs: Mapping[str, Pairs], base: Mapping[str, PairsSource], path: Path
+    pairs: Mapping[str, Pairs], base: Mapping[str, PairsSource], path: Path, root: Path
 ) -> dict[str, PairsSource]:
     """Return the pairs of a lab, by name.
 
@@ -52,12 +62,14 @@ def read_pairs(
         base: what the lab says that this one extends. None of its pairs stay the default where
             the file has pairs of the same modalities.
         path: the file; relative paths start beside it.
+        root: what ``$MOLSPACE_DATA`` stands for in paths.
 
     Raises:
         DataError: pairs of the mini world without scenes.
-        UsageError: several are the default for the same modalities.
+        UsageError: several are the default for the same modalities, or an address is one that is
+            never opened.
     """
-    own = {name: _source(name, section, path) for name, section in pairs.items()}
+    own = {name: _source(name, section, path, root) for name, section in pairs.items()}
     for source in own.values():
         for other in own.values():
             if source is other or not (source.default and other.default):
@@ -80,7 +92,10 @@ def _rivalled(source: PairsSource, own: Mapping[str, PairsSource]) -> bool:
     )
 
 
-def _source(name: str, section: Pairs, path: Path) -> PairsSource:
+def _source(name: str, section: Pairs, path: Path, root: Path) -> PairsSource:
+    if not isinstance(section, WorldScenes):
+        places = _places(name, section, path, root)
+        return PairsSource(name, places.modalities, section.default, places=places)
     if section.world < 1:
         raise DataError(f"{path}: pairs.{name} are empty (world = {section.world})")
     if section.training_seed < 0:
@@ -90,11 +105,43 @@ def _source(name: str, section: Pairs, path: Path) -> PairsSource:
         )
     return PairsSource(
         name,
-        WORLD_MODALITIES,
-        default=section.default,
+        VIDEO_MODALITIES,
+        section.default,
         world_scenes=section.world,
         seen_by=section.seen_by,
         training_seed=section.training_seed,
+    )
+
+
+def _places(name: str, section: MediaPairs, path: Path, root: Path) -> PairPlaces:
+    where = f"{path}: pairs.{name}"
+    media = dict(section.media)
+    is_video = VIDEO in media
+    names = tuple(sorted((m, columns[0]) for m, columns in media.items())) if section.path else ()
+    key = "path" if section.path else VIDEO
+    texts = section.path or [str(text) for text in media[VIDEO]]
+    if is_url(section.folder):
+        raise UsageError(
+            f"{where}.folder is the address '{section.folder}'",
+            why="a table names files of the machine that it lies on",
+            fix="download them, and give their folder; or give shards",
+        )
+    source = Source(
+        paths=tuple(absolute_place(rooted(t, root), path, f"{where}.{key}") for t in texts),
+        id_column="" if section.id is None else section.id,
+        header=section.header,
+        delimiter=section.delimiter,
+        quoted=section.quoted,
+        skip=frozenset(section.skip),
+        max_bad=section.max_bad,
+        check=section.check,
+    )
+    return PairPlaces(
+        source,
+        names,
+        folder=absolute_place(rooted(section.folder, root), path, where) if section.folder else "",
+        clip=ClipChoice(section.seconds, section.clip_at, section.picture_at) if is_video else None,
+        by_id=section.by_id,
     )
 
 

@@ -41,9 +41,14 @@ class Section(BaseModel):
         return table
 
     @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return the keys that the table may have."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+    @classmethod
     def check_key(cls, key: str) -> None:
         """Refuse a key that the table does not have; the error has no place yet."""
-        known = [field.alias or name for name, field in cls.model_fields.items()]
+        known = cls.known_keys()
         if key not in known:
             if key in cls.ELSEWHERE:
                 what, fix = cls.ELSEWHERE[key]

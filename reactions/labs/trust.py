@@ -59,19 +59,24 @@ def mentions(files: Sequence[TomlFile]) -> list[Mention]:
     """Return what a lab file, with all that it extends, names beyond local data."""
     named = []
     for file in files:
-        for kind, key, value in (*_corpora(file.data), *_spaces(file.data)):
+        for kind, key, value in (*_places(file.data), *_spaces(file.data)):
             named.append(Mention(kind, key, value, file.path))
     return named
 
 
-def _corpora(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    for modality, entry in _table(data, "corpora").items():
-        for source in entry if isinstance(entry, list) else [entry]:
-            paths = source.get("path") if isinstance(source, Mapping) else None
-            for text in paths if isinstance(paths, list) else [paths]:
-                if isinstance(text, str) and is_url(text) and not text.startswith("file://"):
-                    place = without_password(text)
-                    yield f"remote place {host_of(place)}", f"corpora.{modality}.path", place
+def _places(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for table, keys in (("corpora", ("path",)), ("pairs", ("path", "video"))):
+        for name, entry in _table(data, table).items():
+            for source in entry if isinstance(entry, list) else [entry]:
+                for key in keys if isinstance(source, Mapping) else ():
+                    for place in _remote(source.get(key)):
+                        yield f"remote place {host_of(place)}", f"{table}.{name}.{key}", place
+
+
+def _remote(paths: Any) -> Iterator[str]:
+    for text in paths if isinstance(paths, list) else [paths]:
+        if isinstance(text, str) and is_url(text) and not text.startswith("file://"):
+            yield without_password(text)
 
 
 def _spaces(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -12,7 +12,8 @@ from reactions.modalities import registry
 from reactions.modalities.audio import load_audio, of_channel
 from reactions.modalities.image import load_image
 from reactions.modalities.videos import clips, files
-from reactions.modalities.videos.clips import Clip, ClipChoice, ClipHalf, find_clip
+from reactions.modalities.videos.choice import ClipChoice
+from reactions.modalities.videos.clips import Clip, ClipHalf, find_clip
 
 pytest.importorskip("av")
 

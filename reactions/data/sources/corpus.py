@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.core.addresses import Entry, is_url, label
-from reactions.core.braces import expand
+from reactions.core.addresses import Entry, label
 from reactions.core.errors import DataError, MissingError, suggestion
 from reactions.core.file_names import nfc
 from reactions.core.hashing import bytes_digest, digest
-from reactions.core.local_files import is_dir
-from reactions.core.storage import find, is_folder
+from reactions.core.storage import find
 from reactions.core.text_lines import NOT_UTF8, RECODE
 from reactions.core.types import Digest, Item, Modality
 from reactions.data.corpora import rows_digest
@@ -29,6 +27,8 @@ from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import (
     files_part,
     folder_part,
+    named,
+    names_folder,
     refuse_other_modalities,
 )
 from reactions.data.sources.manifests import manifest_part
@@ -52,6 +52,7 @@ class SourceCorpus:
             from 1.
         tables: where digests and lists of bad items are kept.
         section: of the lab file that names it, for errors; "" means ``corpora.MODALITY``.
+        rows_are: what messages call the rows; items of the modality by default.
 
     Raises:
         DataError: nothing is usable, more than ``max_bad`` of a source is not, or an id to
@@ -66,8 +67,10 @@ class SourceCorpus:
         *,
         tables: TableCache,
         section: str = "",
+        rows_are: str = "",
     ) -> None:
         self._section = section or f"corpora.{modality}"
+        self._rows_are = rows_are or f"{modality} items"
         self.name = name
         self.modality = modality
         self._tables = tables
@@ -84,7 +87,7 @@ class SourceCorpus:
             first = "".join(f": {bad.place}: {bad.why}" for bad in self.skipped.first[:1])
             raise DataError(
                 f"corpus '{name}' is empty",
-                why=f"none of its {self.skipped.n_rows} {modality} items can be used{first}",
+                why=f"none of its {self.skipped.n_rows} {self._rows_are} can be used{first}",
                 fix="molspace data check   says what is wrong with them",
                 corpus=name,
             )
@@ -146,20 +149,14 @@ class SourceCorpus:
         # A side of an evaluation set is read like a corpus, but users do not know it by that name.
         is_corpus = self._section.startswith("corpora.")
         what = f"{self.modality} corpus" if is_corpus else self.modality
-        remarks = tuple(
-            f"{what}: {remark}"
-            for part in self._parts
-            for remark in part.table.facts.get("notices", ())
-        )
-        if not (skipped := self.skipped).n_bad:
-            return remarks
-        first = "; ".join(reasons(skipped.first[:2]))
-        more = f"; all: {skipped.listed}" if skipped.listed else ""
-        return (
-            f"{what}: {skipped.n_bad} of {skipped.n_rows} items are left out, "
-            f"for they cannot be used: {first}{more}",
-            *remarks,
-        )
+        remarks = tuple(f"{what}: {remark}" for remark in self.remarks)
+        left_out = self.skipped.told("items")
+        return (f"{what}: {left_out}", *remarks) if left_out else remarks
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What its parts have to say of how they were read."""
+        return tuple(r for part in self._parts for r in part.table.facts.get("notices", ()))
 
     @property
     def reading(self) -> tuple[str, ...]:
@@ -269,7 +266,7 @@ class SourceCorpus:
         recode = f"{RECODE}; or " if NOT_UTF8 in whys else ""
         listed = f"; all of them: {self.skipped.listed}" if self.skipped.listed else ""
         raise DataError(
-            f"{len(bad)} of {len(part)} {self.modality} items cannot be used: corpus '{self.name}'",
+            f"{len(bad)} of {len(part)} {self._rows_are} cannot be used: corpus '{self.name}'",
             why="; ".join(lines) + listed,
             fix=f"{recode}fix or remove them, name them in skip, or raise max_bad "
             f"(now {source.max_bad:g}) under [{self._section}]",
@@ -319,9 +316,7 @@ def _part(
     path: str, modality: Modality, source: Source, tables: TableCache, on_progress: OnProgress
 ) -> CorpusPart:
     inline = get(modality).inline
-    wild = any(c in path for c in "*?[") or expand(path) != [path]
-    # A folder may have brackets or braces in its name: what is there comes before the pattern.
-    if (not wild or (not is_url(path) and is_dir(Path(path)))) and is_folder(path):
+    if names_folder(path):
         if inline:
             raise no_items(
                 modality,
@@ -343,7 +338,7 @@ def _part(
     if kinds == {modality}:
         return files_part(
             label(path),
-            _named(files),
+            named(files),
             modality,
             key=path,
             tables=tables,
@@ -376,15 +371,3 @@ def _kind(file: Entry, modality: Modality) -> str:
     if get(modality).inline:
         return "captions" if name.endswith(captions.SUFFIXES) else ""
     return modality_of(name) or ""
-
-
-def _named(files: Sequence[Entry]) -> list[tuple[str, Entry | None]]:
-    """Name files by their last part, or, where that is not enough, by what differs."""
-    names = [file.name for file in files]
-    if len(set(names)) < len(names):
-        parts = [file.url.split("/") for file in files]
-        shared = 0
-        while shared < len(parts[0]) and len({tuple(path[: shared + 1]) for path in parts}) == 1:
-            shared += 1
-        names = ["/".join(path[shared:]) for path in parts]
-    return list(zip(names, files, strict=True))

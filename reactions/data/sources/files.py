@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from reactions.core.addresses import Entry, is_url, label
+from reactions.core.braces import expand
 from reactions.core.errors import UsageError
 from reactions.core.hashing import bytes_digest, digest, file_digest
-from reactions.core.storage import read, walk
+from reactions.core.local_files import is_dir
+from reactions.core.storage import is_folder, read, walk
 from reactions.core.transient import TransientError, is_transient, look_at_all, run_again
 from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
@@ -32,6 +35,10 @@ from reactions.modalities.suffixes import (
     other_kind,
     suffix_of,
 )
+
+Look: TypeAlias = Callable[[Entry, CheckDepth], tuple[str, str]]
+"""Looks at a file: its tagged digest, and why it cannot be used, or "". Raises what ``read`` does,
+and ``TransientError`` where it could not be looked at just now."""
 
 _BLOCK_ROWS = 2048
 """Files looked at between two notes in the journal: what a killed scan may lose."""
@@ -100,6 +107,7 @@ def files_part(
     tables: TableCache,
     depth: CheckDepth = "header",
     on_progress: OnProgress = silent,
+    look: Look | None = None,
 ) -> FilePart:
     """Scan a list of files.
 
@@ -112,6 +120,7 @@ def files_part(
             again, and a scan that was killed goes on where it was.
         depth: how hard to look for damage; a harder look is not forgotten.
         on_progress: of the progress.
+        look: at a file; what it decides by is part of ``key``. By default the modality's checks.
 
     Raises:
         DataError: an id is repeated, or a remote place cannot be read.
@@ -127,12 +136,36 @@ def files_part(
             break
     else:
         check_ids(name, modality, [id for id, _ in files])
-        table = _scan(name, files, modality, names, tables, depth, on_progress)
+        look = look or partial(_look, modality=modality)
+        table = _scan(name, files, names, tables, (look, depth), on_progress)
         table = tables.put(cached, signature, table)
         # Without a signature the table was not kept, and the journal is all that remembers.
         if signature:
             tables.journal(cached).drop()
     return FilePart(name, table, signature, size_bytes)
+
+
+def names_folder(path: str) -> bool:
+    """Return whether a path, URL or pattern is that of a folder.
+
+    Raises:
+        DataError: a remote place cannot be reached.
+    """
+    wild = any(c in path for c in "*?[") or expand(path) != [path]
+    # A folder may have brackets or braces in its name: what is there comes before the pattern.
+    return (not wild or (not is_url(path) and is_dir(Path(path)))) and is_folder(path)
+
+
+def named(files: Sequence[Entry]) -> list[tuple[str, Entry | None]]:
+    """Name files by their last part, or, where that is not enough, by what differs."""
+    names = [file.name for file in files]
+    if len(set(names)) < len(names):
+        parts = [file.url.split("/") for file in files]
+        shared = 0
+        while shared < len(parts[0]) and len({tuple(path[: shared + 1]) for path in parts}) == 1:
+            shared += 1
+        names = ["/".join(path[shared:]) for path in parts]
+    return list(zip(names, files, strict=True))
 
 
 def looking() -> ThreadPoolExecutor:
@@ -172,10 +205,9 @@ def _signature(files: Iterable[tuple[str, Entry | None]]) -> str:
 def _scan(
     name: str,
     files: Sequence[tuple[str, Entry | None]],
-    modality: Modality,
     names: Sequence[str],
     tables: TableCache,
-    depth: CheckDepth,
+    looking_at: tuple[Look, CheckDepth],
     on_progress: OnProgress,
 ) -> ScanTable:
     known = _known(names, tables, files)
@@ -190,7 +222,7 @@ def _scan(
             tags[row], whys[row] = known[id]
         else:
             todo.append(row)
-    look = partial(_look, modality=modality, depth=depth)
+    look, depth = looking_at
     with looking() as pool:
         for start in range(0, len(todo), _BLOCK_ROWS):
             on_progress(name, start, len(todo))
@@ -198,7 +230,7 @@ def _scan(
             entries = [entry for row in rows if (entry := files[row][1]) is not None]
             fresh = []
             try:
-                verdicts = look_at_all(pool, look, entries)
+                verdicts = look_at_all(pool, lambda entry: look(entry, depth), entries)
                 for row, entry, (tag, why) in zip(rows, entries, verdicts, strict=True):
                     tags[row], whys[row] = tag, why
                     if entry.stamp:
@@ -249,7 +281,7 @@ def _noted(cached: str, tables: TableCache) -> Iterator[tuple[str, str, str, str
             yield id, stamp, tag, why
 
 
-def _look(entry: Entry, *, modality: Modality, depth: CheckDepth) -> tuple[str, str]:
+def _look(entry: Entry, depth: CheckDepth, *, modality: Modality) -> tuple[str, str]:
     """Return a file's tagged digest, and why it cannot be used.
 
     Raises:

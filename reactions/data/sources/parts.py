@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from reactions.core.errors import MissingError
 from reactions.core.hashing import digest
 from reactions.core.storage import Blob
 from reactions.core.types import Modality
-from reactions.data.scan_cache import ScanTable
+from reactions.data.scan_cache import ScanTable, Strings
 from reactions.modalities.values import text_tag
 
 
@@ -57,6 +58,12 @@ class CorpusPart(ABC):
         if isinstance(self._own_ids, bool):
             return [self._own_ids] * len(rows)
         return list(self._own_ids[rows].tolist())
+
+    def with_verdicts(self, whys: Iterable[str]) -> Self:
+        """Return the same rows with other reasons why they cannot be used, "" for good ones."""
+        part = copy(self)
+        part.table = ScanTable({**self.table.columns, "why": Strings.pack(whys)}, self.table.facts)
+        return part
 
     @property
     def good(self) -> NDArray[np.bool_]:

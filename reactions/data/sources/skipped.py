@@ -42,6 +42,21 @@ class Skipped:
     first: tuple[BadItem, ...] = ()
     listed: Path | None = None
 
+    def told(self, rows_are: str) -> str:
+        """Return a sentence on what cannot be used; "" if all can.
+
+        Args:
+            rows_are: what the rows are called, in the plural.
+        """
+        if not self.n_bad:
+            return ""
+        first = "; ".join(reasons(self.first[:2]))
+        more = f"; all: {self.listed}" if self.listed else ""
+        return (
+            f"{self.n_bad} of {self.n_rows} {rows_are} are left out, "
+            f"for they cannot be used: {first}{more}"
+        )
+
 
 def reasons(bad: Sequence[BadItem]) -> list[str]:
     """Return where and why items cannot be used; long reasons that they share only once."""

@@ -8,10 +8,10 @@ from functools import cached_property
 from reactions.core.errors import DataError, suggestion
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality
+from reactions.data.pairs.config import VIDEO_MODALITIES
 from reactions.labs.mini.corpora import WorldCorpus
 from reactions.labs.mini.training import RECIPES, training_stream
 from reactions.labs.mini.world import SceneStream
-from reactions.labs.pairs_sections import WORLD_MODALITIES
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class WorldPairs:
     name: str
     stream: SceneStream
     n_scenes: int
-    modalities: tuple[Modality, ...] = field(default=WORLD_MODALITIES, init=False)
+    modalities: tuple[Modality, ...] = field(default=VIDEO_MODALITIES, init=False)
     notices: tuple[str, ...] = field(default=(), init=False)
 
     @cached_property
     def digest(self) -> Digest:
         """Digest of both sides; nothing is rendered."""
-        return digest("mini-pairs", [self.corpus(modality).digest for modality in WORLD_MODALITIES])
+        return digest("mini-pairs", [self.corpus(modality).digest for modality in VIDEO_MODALITIES])
 
     def __len__(self) -> int:
         return self.n_scenes
@@ -46,10 +46,10 @@ class WorldPairs:
         Raises:
             DataError: scenes are neither heard nor seen by this modality.
         """
-        if modality not in WORLD_MODALITIES:
+        if modality not in VIDEO_MODALITIES:
             raise DataError(
                 f"the pairs '{self.name}' have no {modality}",
-                why=f"they are of {' and '.join(WORLD_MODALITIES)}",
+                why=f"they are of {' and '.join(VIDEO_MODALITIES)}",
                 modality=modality,
             )
         return WorldCorpus(f"{self.name} {modality}", modality, self.stream, self.n_scenes)
@@ -99,5 +99,5 @@ def _paired_stage(space: str) -> int | None:
     """Return the number of the stage of a space's training that pairs sounds with pictures."""
     stages = enumerate(RECIPES[space].stages)
     return next(
-        (i for i, stage in stages if {stage.left, stage.right} == set(WORLD_MODALITIES)), None
+        (i for i, stage in stages if {stage.left, stage.right} == set(VIDEO_MODALITIES)), None
     )

@@ -15,6 +15,7 @@ from reactions.core.hashing import digest
 from reactions.core.storage import Blob, open_binary
 from reactions.core.types import Digest
 from reactions.modalities.audio import MAX_RATE_HZ, MAX_SAMPLES, MIN_RATE_HZ
+from reactions.modalities.videos.choice import CLIP_VERSION, ClipChoice
 from reactions.modalities.videos.files import (
     microseconds,
     open_video,
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from numpy.typing import NDArray
-
-CLIP_VERSION = 1
-"""Raise it whenever a change can change a clip's sound, its picture, or the verdict on a file."""
-
-MAX_CLIP_SECONDS = 3600.0
 
 Half: TypeAlias = Literal["sound", "picture"]
 
@@ -47,26 +43,6 @@ _SLACK_US, _SLACK_SHARE = _SECOND_US, 0.02
 
 _WITH_LENGTHS = frozenset(("avi", "matroska", "mov"))
 """Readers whose headers state lengths; others estimate them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClipChoice:
-    """Which part of a video is its clip.
-
-    Attributes:
-        seconds: length of the clip; a shorter video is taken whole.
-        at: where it lies: 0 at the start, 0.5 in the middle, 1 at the end.
-        picture_at: where in the clip the picture is taken, from 0 to 1.
-    """
-
-    seconds: float = 10.0
-    at: float = 0.5
-    picture_at: float = 0.5
-
-    @property
-    def key(self) -> str:
-        """What tells scans of one choice from those of another, and of another version."""
-        return digest("clip", [CLIP_VERSION, self.seconds, self.at, self.picture_at])[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +239,7 @@ def _planar(frame: av.AudioFrame) -> NDArray[np.float32]:
 
     # One for each frame: it holds nothing back, so that times stay those of the frame.
     (converted,) = AudioResampler(format="fltp").resample(frame) or (frame,)
-    values: NDArray[np.float32] = converted.to_ndarray()
-    return values
+    return converted.to_ndarray().astype(np.float32, copy=False)
 
 
 def picture_bytes(stream: BinaryIO, path: str, clip: Clip) -> bytes:

@@ -73,6 +73,7 @@ def open_video(stream: BinaryIO, path: str) -> Iterator[InputContainer]:
     try:
         with av.open(
             stream,
+            mode="r",
             metadata_errors="ignore",  # titles in any encoding
             options={"format_whitelist": _FORMATS},
             io_open=_refuse_other_files,

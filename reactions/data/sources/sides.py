@@ -1,0 +1,141 @@
+"""Items of one modality that a table or folders name, good and bad, and their scan as a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reactions.core.addresses import Entry
+from reactions.core.hashing import digest
+from reactions.core.types import Modality
+from reactions.data.scan_cache import ScanTable, Strings, TableCache
+from reactions.data.sources.captions import captions_in
+from reactions.data.sources.config import OnProgress
+from reactions.data.sources.files import Look, files_part
+from reactions.data.sources.parts import CorpusPart, FilePart, TextPart
+from reactions.data.sources.table_rows import TableRow
+from reactions.modalities.base import CheckDepth
+from reactions.modalities.registry import get
+from reactions.modalities.suffixes import describe_others
+
+
+@dataclass(slots=True)
+class Side:
+    """Items of one modality, good and bad, by rows.
+
+    Attributes:
+        modality: of all of them.
+        ids: of each, unique.
+        places: where each comes from.
+        texts: of inline items; "" for files.
+        entries: of the files; None where there is none, and for inline items.
+        whys: why it cannot be used; "" for good ones.
+        owners: of right items: the id of the left one.
+        labels: the classes of each.
+        others: files of other kinds that lie beside.
+    """
+
+    modality: Modality
+    ids: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    entries: list[Entry | None] = field(default_factory=list)
+    whys: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    labels: list[list[str]] = field(default_factory=list)
+    others: dict[str, int] = field(default_factory=dict)
+
+    def add(
+        self,
+        id: str,
+        place: str,
+        *,
+        text: str = "",
+        entry: Entry | None = None,
+        why: str = "",
+        owner: str = "",
+        labels: Sequence[str] = (),
+    ) -> None:
+        """Add a row."""
+        self.ids.append(id)
+        self.places.append(place)
+        self.texts.append(text)
+        self.entries.append(entry)
+        self.whys.append(why)
+        self.owners.append(owner)
+        self.labels.append(list(labels))
+
+
+def side_part(
+    name: str,
+    side: Side,
+    *,
+    key: str,
+    size_bytes: int = 0,
+    tables: TableCache,
+    depth: CheckDepth,
+    on_progress: OnProgress,
+    remarks: Sequence[str] = (),
+    look: Look | None = None,
+) -> CorpusPart:
+    """Scan the files of a side; texts are read already.
+
+    Args:
+        name: of the part.
+        side: the items.
+        key: what to remember the scan under.
+        size_bytes: of what holds the texts.
+        tables: remembers scans.
+        depth: how hard to look for damage.
+        on_progress: of the progress.
+        remarks: for people, about how the items were read.
+        look: see ``files_part``.
+
+    Raises:
+        DataError: an id is repeated, or nothing is there.
+    """
+    notices = list(remarks)
+    if side.others:
+        notices.append(describe_others(side.others, side.modality))
+    facts: dict[str, Any] = {"notices": notices} if notices else {}
+    if side.others:
+        facts["others"] = side.others
+    columns = {"id": side.ids, "text": side.texts, "place": side.places, "why": side.whys}
+    if get(side.modality).inline:
+        packed = {key: Strings.pack(values) for key, values in columns.items()}
+        # Not the table's own stamp: other columns of one table are other texts.
+        signature = digest("texts", [side.ids, side.texts])
+        return TextPart(name, ScanTable(packed, facts), signature, size_bytes)
+    part = files_part(
+        name,
+        list(zip(side.ids, side.entries, strict=True)),
+        side.modality,
+        key=key,
+        tables=tables,
+        depth=depth,
+        on_progress=on_progress,
+        look=look,
+    )
+    whys = zip(side.whys, part.table.strings("why"), strict=True)
+    scanned = {
+        **part.table.columns,
+        "place": Strings.pack(side.places),
+        "why": Strings.pack(why or fault for why, fault in whys),
+    }
+    facts = {**part.table.facts, **facts}
+    return FilePart(name, ScanTable(scanned, facts), part.signature, part.size_bytes)
+
+
+def file_name(value: object) -> tuple[str, str]:
+    """Return the name of a file that a field of a table holds, and why it holds none."""
+    names = captions_in(value)
+    if len(names) > 1:
+        return "", f"it names {len(names)} files"
+    name, why = names[0]
+    return name, f"the name of its file: {why}" if why else ""
+
+
+def set_apart(id: str, row: TableRow) -> str:
+    """Return an id that no other row of a table has."""
+    return f"{id} (line {row.place.rpartition(':')[2]})"
