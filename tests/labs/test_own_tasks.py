@@ -11,6 +11,7 @@ from media_files import image_bytes, put, sound_bytes
 from reading_sets import ids, values
 
 from reactions.core.errors import DataError, MissingError
+from reactions.core.file_digests import DigestCache
 from reactions.eval.protocol import check
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
 from reactions.labs.lab_file import load_lab
@@ -47,6 +48,15 @@ def read(text, name="birds"):
 
 
 # --- retrieval ---
+
+
+def test_captions_of_another_column_are_other_texts(tmp_path):
+    table("birds.csv", "file,caption,other", "sounds/2.wav,song of two,a dog")
+    digests = [
+        load(text, digests=DigestCache(tmp_path / "cache")).benchmark("birds").right.digest
+        for text in (BIRDS, BIRDS.replace('"caption"', '"other"'), BIRDS)
+    ]
+    assert digests[0] == digests[2] != digests[1]
 
 
 def test_rows_of_one_file_are_captions_of_one_item():

@@ -71,7 +71,7 @@ def clip_look(choice: ClipChoice) -> Look:
     return partial(_look, choice=choice)
 
 
-def _look(entry: Entry, depth: CheckDepth, *, choice: ClipChoice) -> tuple[str, str]:
+def _look(entry: Entry, *, depth: CheckDepth, choice: ClipChoice) -> tuple[str, str]:
     try:
         if is_url(entry.url) and (why := too_large(entry.size_bytes)) is not None:
             return "file:", why

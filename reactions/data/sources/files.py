@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 
@@ -36,14 +36,19 @@ from reactions.modalities.suffixes import (
     suffix_of,
 )
 
-Look: TypeAlias = Callable[[Entry, CheckDepth], tuple[str, str]]
-"""Looks at a file: its tagged digest, and why it cannot be used, or "". Raises what ``read`` does,
-and ``TransientError`` where it could not be looked at just now."""
-
 _BLOCK_ROWS = 2048
 """Files looked at between two notes in the journal: what a killed scan may lose."""
 
 _MAX_THREADS = 16
+
+
+class Look(Protocol):
+    """Looks at a file: its tagged digest, and why it cannot be used, or "".
+
+    Raises ``TransientError`` where it could not be looked at just now.
+    """
+
+    def __call__(self, entry: Entry, *, depth: CheckDepth) -> tuple[str, str]: ...
 
 
 def folder_part(
@@ -230,7 +235,7 @@ def _scan(
             entries = [entry for row in rows if (entry := files[row][1]) is not None]
             fresh = []
             try:
-                verdicts = look_at_all(pool, lambda entry: look(entry, depth), entries)
+                verdicts = look_at_all(pool, partial(look, depth=depth), entries)
                 for row, entry, (tag, why) in zip(rows, entries, verdicts, strict=True):
                     tags[row], whys[row] = tag, why
                     if entry.stamp:
@@ -281,7 +286,7 @@ def _noted(cached: str, tables: TableCache) -> Iterator[tuple[str, str, str, str
             yield id, stamp, tag, why
 
 
-def _look(entry: Entry, depth: CheckDepth, *, modality: Modality) -> tuple[str, str]:
+def _look(entry: Entry, *, modality: Modality, depth: CheckDepth) -> tuple[str, str]:
     """Return a file's tagged digest, and why it cannot be used.
 
     Raises:
