@@ -203,12 +203,16 @@ class Tracking:
             board.close(complete=self._is_complete)
 
     def _tag(self, curve: Curve) -> str:
-        """Return ``train/ImageBind + Dr(InternVL) on TVA/loss``; another step's gets a number."""
+        """Return ``train/ImageBind + Dr(InternVL)/loss on TVA``; another step's gets a number.
+
+        What tells curves apart comes last: boards cut long tags short in the middle.
+        """
         label = curve.label.removeprefix(f"{curve.kind} ").replace("/", "-")
+        what, on, subset = label.rpartition(" on ")
         number = 1
         while True:
-            part = label if number == 1 else f"{label} ({number})"
-            tag = f"{curve.kind}/{part}/{curve.name}"
+            count = "" if number == 1 else f" ({number})"
+            tag = f"{curve.kind}/{what or subset}/{curve.name}{on}{subset if on else ''}{count}"
             owner = curve.key, curve.name
             if self._tags.setdefault(tag, owner) == owner:
                 return tag

@@ -29,7 +29,7 @@ text = { world = 350 }
 image = { world = 250 }
 audio = { world = 250 }
 """
-CURVE = "train/ImageBind + Cr(CLAP_m) on T/loss"
+CURVE = "train/ImageBind + Cr(CLAP_m)/loss on T"
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ def test_losses_and_scores_of_a_command_are_on_one_board(follow):
         command="eval",
     )
     assert board.curves == {
-        "train/A + Cr(B) on TVA/loss": [(1, 5.0), (2, 4.0)],
+        "train/A + Cr(B)/loss on TVA": [(1, 5.0), (2, 4.0)],
         "score/esc50/accuracy": [(0, 50.0)],
         "score/esc50/fold_0": [(0, 25.0)],
     }
@@ -112,10 +112,10 @@ def test_losses_of_earlier_runs_are_written_and_marked(follow):
             (ev.Curve(*STEP, "loss", (5.0, 4.0)), ev.Curve(*other, "loss", (7.0, 6.0)))
         ),
     )
-    assert sorted(board.curves["train/A + Cr(B) on TVA/loss"]) == [(1, 5.0), (2, 4.0)]
-    assert board.curves["train/A + Cr(B) on T/loss"] == [(1, 7.0), (2, 6.0)]
-    assert "- train/A + Cr(B) on TVA/loss: 1 of 2 points" in board.texts["cached"]
-    assert "- train/A + Cr(B) on T/loss: 2 of 2 points" in board.texts["cached"]
+    assert sorted(board.curves["train/A + Cr(B)/loss on TVA"]) == [(1, 5.0), (2, 4.0)]
+    assert board.curves["train/A + Cr(B)/loss on T"] == [(1, 7.0), (2, 6.0)]
+    assert "- train/A + Cr(B)/loss on TVA: 1 of 2 points" in board.texts["cached"]
+    assert "- train/A + Cr(B)/loss on T: 2 of 2 points" in board.texts["cached"]
 
 
 def test_two_steps_of_one_label_have_a_curve_each(follow):
@@ -127,8 +127,8 @@ def test_two_steps_of_one_label_have_a_curve_each(follow):
         ev.StepMeasured(*STEP, "loss", 4.0, 2),
     )
     assert board.curves == {
-        "train/A + Cr(B) on TVA/loss": [(1, 5.0), (2, 4.0)],
-        "train/A + Cr(B) on TVA (2)/loss": [(1, 7.0)],
+        "train/A + Cr(B)/loss on TVA": [(1, 5.0), (2, 4.0)],
+        "train/A + Cr(B)/loss on TVA (2)": [(1, 7.0)],
     }
 
 
@@ -180,7 +180,7 @@ def test_a_tracker_that_fails_is_a_warning_and_ends_nothing(follow, tracker, war
     points = [ev.StepMeasured(*STEP, "loss", 1.0 / i, i) for i in (1, 2, 3)]
     follow(STARTED, *points)
     assert warnings == ["what follows is not tracked: no space left on device"]
-    assert tracker[0].curves == {"train/A + Cr(B) on TVA/loss": [(1, 1.0)]}
+    assert tracker[0].curves == {"train/A + Cr(B)/loss on TVA": [(1, 1.0)]}
 
 
 def test_events_are_passed_on_and_warnings_with_them(tracker):
