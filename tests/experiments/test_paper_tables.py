@@ -118,6 +118,11 @@ def test_the_factors_are_the_papers_whatever_the_lab_says(open_session):
     other = open_session(factors=FactorDefaults(other_displacement=0.2, combination=()))
     assert measure(T4, other, rows).to_json() == papers
     assert other.events.executed == 0
+    rescaled = open_session(factors=FactorDefaults(mean="unit"))
+    first, *training_free = measure(T4, rescaled, rows).rows
+    assert all(r["means"] == {"CLAP_m & CLAP_g": "unit"} for r in first.records.values())
+    assert not any("means" in r for row in training_free for r in row.records.values())
+    assert rescaled.events.executed > 0
 
 
 def test_retrieval_has_both_directions_and_their_mean(open_session):
