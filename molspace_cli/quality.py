@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactions.products.quality_tables import QualityTable, tables
 from reactions.products.remarks import remarks
+from reactions.products.tree import mixtures
 
-__all__ = ["QualityTable", "aligned", "remarks", "row_line", "tables"]
+if TYPE_CHECKING:
+    from reactions.products.bundles.bundle import Bundle
+
+__all__ = ["QualityTable", "aligned", "rank_lines", "remarks", "row_line", "tables"]
 
 
 def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -19,6 +23,18 @@ def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
         + f" ({count['corpus']})"
         for count in rows
     )
+
+
+def rank_lines(bundle: Bundle) -> Iterator[tuple[str, str, bool]]:
+    """Yield spaces, rank and whether it is full of each map that was solved for."""
+    ranks = bundle.record.get("ranks", {})
+    for index, (fusion, i) in enumerate(mixtures(bundle.space)):
+        expert = fusion.experts[i]
+        spaces = f"{fusion.base.label} + {fusion.op.capitalize()}({expert.label})"
+        most = min(fusion.base.dim, expert.space.dim)
+        for subset in bundle.record["mixtures"][index]["subsets"]:
+            if (rank := ranks.get(f"{index}.{subset}")) is not None:
+                yield spaces, f"{subset}: closed form, rank {rank} of {most}", rank >= most
 
 
 def aligned(table: QualityTable) -> Iterator[str]:

@@ -14,7 +14,7 @@ from molspace_cli.boxes import show_table
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
-from molspace_cli.quality import aligned, remarks, row_line, tables
+from molspace_cli.quality import aligned, rank_lines, remarks, row_line, tables
 
 if TYPE_CHECKING:
     from reactions.planning.plan import ReactionPlan
@@ -55,6 +55,10 @@ def react(
         say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
     confirm(session, planned, yes=running.yes, quiet=quiet)
     bundle = session.react(planned, out=out)
+    if not quiet:
+        for spaces, line, is_full in rank_lines(bundle):
+            if not is_full:
+                say(f"note: {spaces} on {line}: the pairs fix no more, the rest is left out")
     say_quality(bundle.record.get("quality"), quiet=quiet)
     if as_json:
         print_json(

@@ -11,7 +11,7 @@ import typer
 from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_note, print_table
 from molspace_cli.current import say_current
-from molspace_cli.quality import remarks, row_line, tables
+from molspace_cli.quality import rank_lines, remarks, row_line, tables
 
 
 def show(
@@ -73,6 +73,7 @@ def show(
             for count in loaded.record.get("rows", ())
         ] or [("rows", "not recorded by the version that made it")]
         rows += _projectors(loaded.record.get("projectors", ()))
+        rows += [(f"solved {spaces}", line) for spaces, line, _ in rank_lines(loaded)]
     report = loaded.record.get("quality")
     if report is None:
         rows.append(("held back", "nothing: not measured when it was made"))
@@ -89,6 +90,8 @@ def _projectors(projectors: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]
     """Say what projectors were trained with, those with equal numbers in one line."""
     subsets: dict[tuple[str, str], list[str]] = {}
     for projector in projectors:
+        if "chosen" not in projector:  # solved for, with no numbers to choose
+            continue
         numbers = (
             f"hidden width {projector['hidden_dim']}, batch {projector['batch_size']}, "
             f"{projector['epochs']} epochs" + (" (chosen by rows)" if projector["chosen"] else "")

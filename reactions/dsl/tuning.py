@@ -5,6 +5,7 @@ from __future__ import annotations
 from reactions.core.encoder_paths import EncoderPath, encoder_paths
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.types import Modality, Space, Tuned
+from reactions.ops.recipes import recipe_of
 
 PAPER = (
     "the paper, section 4.2: tuning the image or text encoder 'potentially compromises the "
@@ -68,6 +69,14 @@ def check_tuned(node: Tuned) -> EncoderPath:
             why="heads=only tunes copies of projectors, and leaves the encoder as it is",
             fix=f"Ft({tuned}~{paired}, heads=true)",
         )
+    for fusion, index in path.projected:
+        joined = fusion.experts[index]
+        if recipe_of(joined.recipe).solver:
+            raise UsageError(
+                f"Ft cannot tune {tuned} through {joined.label}, whose recipe is {joined.recipe}",
+                why="its map is solved for in closed form, and is not trained any further",
+                fix=f"another recipe for {joined.label}, or leave the Ft out",
+            )
     if options.heads == "only" and options.lora is not None:
         raise UsageError(
             f"lora={options.lora} where only projectors are tuned",

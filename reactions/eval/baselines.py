@@ -14,7 +14,7 @@ SUM = "sum of cosines"
 CENTRED_SUM = "centred sum of cosines"
 PROCRUSTES = "Procrustes"
 
-BASELINES = (BEST_PART, SUM, CENTRED_SUM)
+BASELINES = (BEST_PART, SUM, CENTRED_SUM, PROCRUSTES)
 """Names of the rows, in the order of tables."""
 
 

@@ -85,3 +85,19 @@ def size(plan: tuple[Layer, ...]) -> int:
     return sum(
         layer.n_in * layer.n_out + layer.n_out * (5 if layer.normalised else 1) for layer in plan
     )
+
+
+def map_shapes(in_dim: int, out_dim: int, n_modalities: int) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of the tensors of a map that is solved for in closed form.
+
+    Args:
+        in_dim: width of the space that is mapped.
+        out_dim: width of the space it is mapped into.
+        n_modalities: how many the mapped space embeds.
+    """
+    return {
+        "map.matrix": (in_dim, out_dim),
+        "map.source": (n_modalities, in_dim),
+        "map.target": (n_modalities, out_dim),
+        "map.known": (n_modalities,),
+    }

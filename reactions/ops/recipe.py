@@ -61,15 +61,23 @@ class TrainingJob:
     dtype: torch.dtype
 
 
+def _no_layers(in_dim: int, out_dim: int, hidden_dim: int) -> tuple[Layer, ...]:
+    raise TypeError("a recipe that is solved for in closed form has no layers")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How projectors are built and trained.
+    """How projectors are built and trained, or solved for in closed form.
 
     Attributes:
         name: as written in ``recipe=NAME``.
         layers: ``layers(in_dim, out_dim, hidden_dim)`` of a projector, first to last.
         trainer: ``"module:function"``, imported when training begins:
             ``function(head, job) -> Trainer``. The head is in train mode, on the device.
+        solver: ``"module:function"`` instead of layers and a trainer:
+            ``function(cross) -> (matrix, rank)``, where ``cross`` is the (in_dim, out_dim) float64
+            cross-covariance of the pseudo-pairs, less their means, and ``matrix`` maps rows of the
+            one side to the other. No setting of training changes it: none enters its key.
         uses: which of ``OURS`` it uses; the others do not change its results.
         constants: numbers of its own that change results: they are part of the cache key.
         version: raised whenever its code changes results; part of the cache key, too.
@@ -79,13 +87,28 @@ class Recipe:
     """
 
     name: str
-    layers: Callable[[int, int, int], tuple[Layer, ...]]
-    trainer: str
+    layers: Callable[[int, int, int], tuple[Layer, ...]] = _no_layers
+    trainer: str = ""
+    solver: str = ""
     uses: tuple[str, ...] = ()
     constants: Mapping[str, float] = field(default_factory=dict)
     version: int = 1
     is_mixture: bool = False
     notice: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.solver) == bool(self.trainer) or (self.layers is _no_layers) == (
+            not self.solver
+        ):
+            raise TypeError(f"recipe '{self.name}' has either layers and a trainer, or a solver")
+        if self.solver and (self.uses or self.is_mixture):
+            raise TypeError(f"recipe '{self.name}' is solved for: it has no settings, no mixture")
+
+    def solve(self, cross: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Solve for the matrix of a closed form; returns it and its rank."""
+        module, _, function = self.solver.partition(":")
+        solution: tuple[torch.Tensor, int] = getattr(import_module(module), function)(cross)
+        return solution
 
     def make_trainer(self, head: Head, job: TrainingJob) -> Trainer:
         """Return what trains a head."""
@@ -96,6 +119,8 @@ class Recipe:
     def params(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings that enter a key: those that are used, and the recipe's own."""
         used = {k: v for k, v in settings.items() if k not in OURS or k in self.uses}
+        if self.solver:
+            used = {}
         if self.name == PAPER:
             return used  # the key is older than recipes: stored results must be found by it
         versioned = {} if self.version == 1 else {"recipe_version": self.version}

@@ -4,6 +4,7 @@
 and the learning objective of C-MCR and Ex-MCR in its place. Which side is projected, the
 pseudo-pairs and the optimiser stay as they are; those methods train one projector, on all
 pseudo-pairs, so there is no mixture. (Table 9 does not say whether its rows had one.)
+``procrustes`` trains nothing: one orthogonal matrix, solved for on the same pseudo-pairs.
 
 Installed packages add recipes (see docs/extending.md):
 
@@ -54,6 +55,7 @@ BUILT_IN: Mapping[str, Recipe] = {
             constants=asdict(CONSTANTS["exmcr"]),
             notice=_FROM_MEMORY,
         ),
+        Recipe(name="procrustes", solver="reactions.ops.closed_form:procrustes"),
     )
 }
 

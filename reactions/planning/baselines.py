@@ -12,6 +12,7 @@ from reactions.core.types import Fusion, Leaf, Modality, Space, Tuned, leaves
 from reactions.eval.baselines import (
     BEST_PART,
     CENTRED_SUM,
+    PROCRUSTES,
     SUM,
     NoScore,
 )
@@ -20,10 +21,11 @@ from reactions.eval.task import Task
 from reactions.labs.lab import Lab
 from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
-from reactions.planning.scoring import plan_score, score_plan, task_rows
+from reactions.planning.scoring import leaf_rows, plan_score, score_plan, task_rows
 from reactions.products.shares import cosine_weights, leaves_of_both
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment
+from reactions.steps.score import ScoreTask
 from reactions.steps.score_sum import ScoreSum
 
 Means: TypeAlias = Mapping[str, Mapping[Modality, Step]]
@@ -83,25 +85,7 @@ class _Rows:
     def __init__(self, lab: Lab, target: Target, adjustment: Adjustment, ties: Ties) -> None:
         self.target, self.adjustment, self.ties = target, adjustment, ties
         self.planner = Planner(lab)
-        self.means = self._means(lab)
-
-    def _means(self, lab: Lab) -> Means | NoScore:
-        """Plan the means of the training rows of every leaf, or say why there are none."""
-        reaction = without_tuning(self.target.space)
-        assert isinstance(reaction, Fusion), "a leaf has no rows"
-        planner = Planner(lab)
-        try:
-            planner.heads(reaction)
-        except MolspaceError as error:
-            return NoScore.of(error)
-        return {
-            leaf.label: {
-                modality: planner.mean(leaf, modality)
-                for modality in leaf.modalities
-                if planner.averages(leaf, modality)
-            }
-            for leaf in leaves(reaction)
-        }
+        self.solved = _solved(lab, target.space)
 
     def of(self, task: Task) -> list[PlannedBaseline]:
         """Return the rows of one task."""
@@ -109,6 +93,7 @@ class _Rows:
             self._best_part(task),
             self._sum(task),
             self._centred_sum(task),
+            self._procrustes(task),
         ]
 
     def _best_part(self, task: Task) -> PlannedBaseline:
@@ -160,19 +145,85 @@ class _Rows:
         return PlannedBaseline(name, task, ((target, score_plan(target, rows, step)),))
 
     def _centred_sum(self, task: Task) -> PlannedBaseline:
-        if isinstance(self.means, NoScore):
-            return PlannedBaseline(CENTRED_SUM, task, lacks=self.means)
-        return self._sum(task, CENTRED_SUM, self.means)
+        if isinstance(self.solved, NoScore):
+            return PlannedBaseline(CENTRED_SUM, task, lacks=self.solved)
+        return self._sum(task, CENTRED_SUM, self.solved.means)
+
+    def _procrustes(self, task: Task) -> PlannedBaseline:
+        if isinstance(self.solved, NoScore):
+            return PlannedBaseline(PROCRUSTES, task, lacks=self.solved)
+        space = self.solved.space
+        try:
+            adjustment = fit_adjustment(space, self.adjustment)
+        except MolspaceError as error:  # it names what is tuned, which is not in this one
+            return PlannedBaseline(PROCRUSTES, task, lacks=NoScore.of(error))
+        target = Target(PROCRUSTES, space, self.target.lab)
+        rows = task_rows(self.planner, task)
+        step = ScoreTask(
+            name=PROCRUSTES,
+            task=task,
+            data=rows.data,
+            ties=self.ties,
+            scored=space,
+            embedded=leaf_rows(self.planner, space, rows, adjustment),
+            trained=None,
+            heads=self.solved.heads,
+            means={
+                leaf.label: self.solved.means[leaf.label]
+                for leaf in leaves(space)
+                if leaf.spec.centre
+            },
+            adjustment=adjustment,
+        )
+        return PlannedBaseline(PROCRUSTES, task, ((target, score_plan(target, rows, step)),))
 
 
-def without_tuning(space: Space) -> Space:
-    """Return a product without what tunes it."""
+@dataclass(frozen=True, slots=True)
+class SolvedReaction:
+    """A reaction whose projectors are all orthogonal maps, planned.
+
+    Attributes:
+        space: the product.
+        heads: what makes its maps, as ``Planner.heads`` gives them.
+        means: of the training rows, by leaf and modality, of every leaf whether it is centred.
+    """
+
+    space: Fusion
+    heads: Sequence[Mapping[str, Step]]
+    means: Means
+
+
+def _solved(lab: Lab, space: Space) -> SolvedReaction | NoScore:
+    """Plan a product by ``recipe=procrustes``, or say why the lab cannot make it."""
+    reaction = with_recipe(space, "procrustes")
+    assert isinstance(reaction, Fusion), "a leaf has no rows"
+    planner = Planner(lab)
+    try:
+        heads = planner.heads(reaction)
+        means = {
+            leaf.label: {
+                modality: planner.mean(leaf, modality)
+                for modality in leaf.modalities
+                if planner.averages(leaf, modality)
+            }
+            for leaf in leaves(reaction)
+        }
+    except MolspaceError as error:
+        return NoScore.of(error)
+    return SolvedReaction(reaction, heads, means)
+
+
+def with_recipe(space: Space, recipe: str) -> Space:
+    """Return a product whose projectors are all made by one recipe, without what tunes it."""
     if isinstance(space, Tuned):
-        return without_tuning(space.base)
+        return with_recipe(space.base, recipe)
     if isinstance(space, Leaf):
         return space
-    experts = tuple(replace(expert, space=without_tuning(expert.space)) for expert in space.experts)
-    return replace(space, base=without_tuning(space.base), experts=experts)
+    experts = tuple(
+        replace(expert, space=with_recipe(expert.space, recipe), recipe=recipe)
+        for expert in space.experts
+    )
+    return replace(space, base=with_recipe(space.base, recipe), experts=experts)
 
 
 def _no_part(task: Task) -> NoScore:

@@ -24,7 +24,7 @@ from reactions.core.types import (
     shared_modalities,
 )
 from reactions.data.holdout import LEAST_HELD, Split, split
-from reactions.labs.choices import choose, training_settings
+from reactions.labs.choices import choose
 from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
 from reactions.planning.corpora import ReactionCorpora
@@ -35,7 +35,9 @@ from reactions.planning.training import (
     Mixture,
     PlannedProjector,
     choices_notices,
+    few_pairs,
     many_subsets,
+    projector_step,
     row_counts,
     settings_for,
     settings_record,
@@ -55,7 +57,6 @@ from reactions.steps.collect import pseudo_set
 from reactions.steps.embed import EmbedLeaf, EmbedProduct
 from reactions.steps.routing import Side, Slot, route
 from reactions.steps.subsets import MANY, subset_name, subsets
-from reactions.steps.train import Train
 
 
 @dataclass
@@ -299,24 +300,25 @@ class Planner:
         }
         label = f"{base.label} + {pair.op.capitalize()}({expert.label})"
         projectors = tuple(
-            PlannedProjector(label, subset_name(subset), n, choose(settings, pair.op, n))
+            PlannedProjector(
+                label,
+                subset_name(subset),
+                n,
+                None if recipe.solver else choose(settings, pair.op, n),
+            )
             for subset in chosen
             for n in (sum(len(corpora[anchor]) for anchor in subset),)
         )
+        self.notices.extend(few_pairs(pair, corpora, projectors))
         heads = {
-            projector.subset: Train(
-                spaces=label,
-                op=pair.op,
+            projector.subset: projector_step(
+                pair,
+                projector,
+                settings,
+                self.lab.seed,
                 anchors=subset,
                 pseudo_sets=pseudo_sets,
-                dims=(base.dim, expert.space.dim),
-                modalities=(
-                    [m for m in sorted(corpora) if m in base.modalities],
-                    [m for m in sorted(corpora) if m in expert.space.modalities],
-                ),
-                precision=settings.precision,
-                settings=training_settings(settings, projector.training, self.lab.seed),
-                recipe=expert.recipe,
+                corpora=corpora,
             )
             for subset, projector in zip(chosen, projectors, strict=True)
         }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reactions.core.errors import MissingError
 from reactions.core.step import Step
-from reactions.core.types import Corpus
+from reactions.core.types import Corpus, Space
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
 from reactions.eval.task import Task
@@ -139,18 +139,13 @@ def plan_score(
     """
     check_modalities(target, task)
     rows = task_rows(planner, task)
-    embedded = {
-        f"{name}/{leaf.label}": planner.encode(leaf, corpus)
-        for name, corpus in rows.corpora.items()
-        for leaf in needed_leaves(target.space, corpus.modality, adjustment)
-    }
     step = ScoreTask(
         name=target.name,
         task=task,
         data=rows.data,
         ties=ties,
         scored=target.space,
-        embedded=embedded,
+        embedded=leaf_rows(planner, target.space, rows, adjustment),
         trained=target.trained,
         adjustment=adjustment,
     )
@@ -180,6 +175,17 @@ def task_rows(planner: Planner, task: Task) -> TaskRows:
     """
     data = planner.lab.benchmark(task.name)
     return TaskRows(task, data, corpora(task, data))
+
+
+def leaf_rows(
+    planner: Planner, space: Space, rows: TaskRows, adjustment: Adjustment
+) -> dict[str, Step]:
+    """Plan a task's embeddings: ``<corpus>/<leaf>`` to step, for every leaf with a share."""
+    return {
+        f"{name}/{leaf.label}": planner.encode(leaf, corpus)
+        for name, corpus in rows.corpora.items()
+        for leaf in needed_leaves(space, corpus.modality, adjustment)
+    }
 
 
 def score_plan(target: Target, rows: TaskRows, step: Step) -> Plan:

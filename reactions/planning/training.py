@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reactions.core.settings import ReactionSettings
 from reactions.core.step import Step, parameters
-from reactions.core.types import Fusion, Modality, Space, leaves
+from reactions.core.types import (
+    Anchors,
+    Fusion,
+    Modality,
+    Space,
+    leaves,
+    shared_modalities,
+)
 from reactions.data.holdout import Split
-from reactions.labs.choices import RULE, Training
+from reactions.labs.choices import RULE, Training, training_settings
 from reactions.labs.lab import Lab
+from reactions.products.tree import projected_side
+from reactions.steps.fit_map import FitMap
+from reactions.steps.routing import Slot
 from reactions.steps.subsets import subset_name, subsets
+from reactions.steps.train import Train
 
 Splits = Mapping[tuple[Fusion, int], Mapping[Modality, Split]]
 """The divided corpora of each (fusion, index of expert)."""
@@ -47,16 +58,19 @@ class PlannedProjector:
         pair: the two spaces, as ``A + Cr(B)``.
         subset: name of the pseudo sets it is trained on.
         rows: pseudo-pairs in them.
-        training: the numbers, and which of them the plan chose.
+        training: the numbers, and which of them the plan chose; None for a closed form, which has
+            none.
     """
 
     pair: str
     subset: str
     rows: int
-    training: Training
+    training: Training | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a flat JSON object."""
+        if self.training is None:
+            return {"pair": self.pair, "subset": self.subset, "rows": self.rows}
         chosen = {**asdict(self.training), "chosen": list(self.training.chosen)}
         return {"pair": self.pair, "subset": self.subset, "rows": self.rows, **chosen}
 
@@ -115,6 +129,72 @@ def row_counts(splits: Splits) -> tuple[RowCount, ...]:
     return tuple(counts.values())
 
 
+def projector_step(
+    pair: Fusion,
+    projector: PlannedProjector,
+    settings: ReactionSettings,
+    seed: int,
+    *,
+    anchors: Anchors,
+    pseudo_sets: Mapping[Modality, Mapping[Slot, Step]],
+    corpora: Collection[Modality],
+) -> Step:
+    """Return the step that makes one projector: trained, or solved for in closed form.
+
+    Args:
+        pair: a base with one expert, whose recipe says which.
+        projector: what it is made with.
+        settings: the reaction's.
+        seed: the lab's, of which a closed form knows nothing.
+        anchors: the subset.
+        pseudo_sets: of the whole mixture.
+        corpora: modalities that take part.
+    """
+    base, expert = pair.base, pair.experts[0]
+    modalities = (
+        [m for m in sorted(corpora) if m in base.modalities],
+        [m for m in sorted(corpora) if m in expert.space.modalities],
+    )
+    dims = base.dim, expert.space.dim
+    if projector.training is None:
+        return FitMap(
+            spaces=projector.pair,
+            op=pair.op,
+            anchors=anchors,
+            pseudo_sets=pseudo_sets,
+            dims=dims,
+            modalities=modalities,
+            recipe=expert.recipe,
+            embeds=projected_side(pair, 0).modalities,
+        )
+    return Train(
+        spaces=projector.pair,
+        op=pair.op,
+        anchors=anchors,
+        pseudo_sets=pseudo_sets,
+        dims=dims,
+        modalities=modalities,
+        precision=settings.precision,
+        settings=training_settings(settings, projector.training, seed),
+        recipe=expert.recipe,
+    )
+
+
+def few_pairs(
+    pair: Fusion, corpora: Collection[Modality], projectors: Sequence[PlannedProjector]
+) -> Iterator[str]:
+    """Say which closed forms have fewer pseudo-pairs than their maps have dimensions."""
+    shared = [m for m in shared_modalities(pair.base, pair.experts[0].space) if m in corpora]
+    least = min(pair.base.dim, pair.experts[0].space.dim)
+    for projector in projectors:
+        if projector.training is None and projector.rows * len(shared) < least:
+            yield (
+                f"{projector.pair}: {projector.rows:,} pseudo-pairs of {', '.join(shared)} fix at "
+                f"most {projector.rows * len(shared):,} of {least:,} dimensions; the map leaves "
+                "the others out"
+            )
+
+
 def many_subsets(label: str, anchors: Sequence[Modality], mixture: Mapping[str, Step]) -> str:
     """Return a notice on a mixture of all subsets of many modalities.
 
@@ -137,7 +217,7 @@ def choices_notices(projectors: Sequence[PlannedProjector]) -> tuple[str, ...]:
     """Say which numbers were chosen, and why; empty where the lab says all of them."""
     groups: dict[tuple[str, int, Training], list[str]] = {}
     for projector in projectors:
-        if projector.training.chosen:
+        if projector.training is not None and projector.training.chosen:
             groups.setdefault((projector.pair, projector.rows, projector.training), []).append(
                 projector.subset
             )

@@ -14,7 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reactions.core.errors import UsageError
-from reactions.core.types import Leaf, Modality, Space
+from reactions.core.types import Fusion, Leaf, Modality, Space
+from reactions.ops.recipes import recipe_of
+from reactions.products.tree import projected_side
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,18 +108,26 @@ class Stored:
 
 
 def load_mixture(
-    recipe: str, states: Iterable[Mapping[str, Tensor]], device: str
-) -> ProjectorMixture:
-    """Return a mixture of projectors on a device.
+    fusion: Fusion, index: int, states: Iterable[Mapping[str, Tensor]], device: str
+) -> TrainedPart:
+    """Return what joins an expert to its base on a device: a mixture of projectors, or a map.
 
     Args:
-        recipe: name of the recipe that they were trained by.
-        states: the tensors of each.
+        fusion: the stage.
+        index: of the expert, whose recipe says which it is.
+        states: the tensors of each projector; of the one map, where it is in closed form.
         device: where they go.
 
     Raises:
         LookupError, RuntimeError, ValueError: one is not whole.
     """
+    recipe = fusion.experts[index].recipe
+    if recipe_of(recipe).solver:
+        from reactions.ops.closed_form import AffineMap
+
+        (state,) = states
+        name = f"{fusion.base.label} + {fusion.op.capitalize()}({fusion.experts[index].label})"
+        return AffineMap.load(name, projected_side(fusion, index).modalities, state, device)
     from reactions.ops.heads import load_head
 
     return ProjectorMixture(load_head(recipe, state).to(device) for state in states)

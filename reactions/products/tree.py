@@ -246,6 +246,11 @@ def mixtures(space: Space) -> Iterator[tuple[Fusion, int]]:
     yield from walk(space)
 
 
+def projected_side(fusion: Fusion, index: int) -> Space:
+    """Return which of an expert and its base is projected: Dr projects the base, Cr the expert."""
+    return fusion.base if fusion.op == "dr" else fusion.experts[index].space
+
+
 def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
     """Fit an adjustment to a product, refusing what names something it does not have.
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reactions.core.encoder_paths import path_of
-from reactions.core.types import Fusion, Modality, Space, Tuned
+from reactions.core.types import Modality, Space, Tuned
 from reactions.products.bundles.tensors import HeadPlace, check_head
-from reactions.products.parts import Place, ProjectorMixture, TrainedPart, load_mixture
+from reactions.products.parts import Place, TrainedPart, load_mixture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,8 +99,7 @@ class TunedKind:
                 raise ValueError(f"a mixture of the projectors {names!r:.80}")
             for name in names:
                 prefix = f"{HEAD}{hop}.{name}."
-                place = HeadPlace(prefix, fusion.experts[index].recipe, widths_of(fusion, index))
-                check_head(heads.pop(prefix, {}), place)
+                check_head(heads.pop(prefix, {}), HeadPlace.of(prefix, fusion, index))
         if heads:
             raise ValueError(f"tensors {next(iter(heads))!r:.80} of no projector")
 
@@ -132,19 +131,13 @@ def load_tuned(node: Tuned, tensors: Mapping[str, Tensor], rank: int | None) -> 
         place, layer, kind = name.removeprefix(HEAD).rsplit(".", 2)
         hop, _, subset = place.partition(".")
         states.setdefault((int(hop), subset), {})[f"{layer}.{kind}"] = tensor
-    heads: dict[Place, ProjectorMixture] = {}
+    heads: dict[Place, TrainedPart] = {}
     for number, (fusion, index) in enumerate(path_of(node).projected):
         own = [state for (hop, _), state in sorted(states.items()) if hop == number]
         if own:
             device = str(next(iter(own[0].values())).device)
-            heads[fusion, index] = load_mixture(fusion.experts[index].recipe, own, device)
+            heads[fusion, index] = load_mixture(fusion, index, own, device)
     return TunedPath(heads, encoder, rank)
-
-
-def widths_of(fusion: Fusion, index: int) -> tuple[int, int]:
-    """Return the dimensions that enter and leave the projectors of one expert of a fusion."""
-    base, expert = fusion.base.dim, fusion.experts[index].space.dim
-    return (base, expert) if fusion.op == "dr" else (expert, base)
 
 
 def _shapes(value: Any) -> dict[str, tuple[int, ...]]:

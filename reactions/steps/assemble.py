@@ -60,6 +60,7 @@ class Assemble(Step):
             ]
         arrays: dict[str, Rows] = {}
         losses = {}
+        ranks = {}
         products: set[str] = set()
         for name, artifact in inputs.items():
             if name.startswith("mean."):
@@ -69,10 +70,14 @@ class Assemble(Step):
             else:
                 arrays |= {f"{name}.{tensor}": rows for tensor, rows in artifact.arrays.items()}
                 losses[name] = artifact.meta["loss"]
+                if "rank" in artifact.meta:  # solved for in closed form
+                    ranks[name] = artifact.meta["rank"]
                 # Results of earlier versions do not say it.
                 products.update(filter(None, (artifact.meta.get("products"),)))
         if products:
             record["products"] = sorted(products)
+        if ranks:
+            record["ranks"] = ranks
         return Artifact(arrays, {**record, "losses": losses})
 
 

@@ -217,8 +217,8 @@ class EmbedProduct(Step):
             if name in self.side_heads:
                 # Displacement has one expert, and projects the base by its recipe.
                 states = [tensors(inputs[f"head.{name}.{s}"]) for s in self.side_heads[name]]
-                recipe = self.fusion.experts[index or 0].recipe
-                parts[self.fusion, index or 0] = load_mixture(recipe, states, context.device)
+                place = self.fusion, index or 0
+                parts[place] = load_mixture(*place, states, context.device)
         embeddings = embed_product(
             self.fusion,
             self.modality,

@@ -90,8 +90,7 @@ class EmbedTuned(Step):
         for hop, heads in enumerate(self.heads):
             fusion, index = path.projected[hop]
             states = [tensors(inputs[f"head.{hop}.{subset}"]) for subset in heads]
-            recipe = fusion.experts[index].recipe
-            parts[fusion, index] = load_mixture(recipe, states, context.device)
+            parts[fusion, index] = load_mixture(fusion, index, states, context.device)
         stored: dict[Space, Rows] = {leaf: inputs["rows"].arrays["embeddings"]}
         embeddings = embed_product(
             self.node,

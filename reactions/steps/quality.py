@@ -33,6 +33,7 @@ from reactions.products.tree import (
     tuned_nodes,
 )
 from reactions.products.tree_json import tree_to_json
+from reactions.steps.planned_parts import load_planned_means, load_planned_mixtures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,24 +116,20 @@ class MeasureProduct(Step):
         import torch
 
         from reactions.ops.tensors import load_rows
-        from reactions.products.parts import Place, TrainedPart, load_centring, load_mixture
+        from reactions.products.parts import Place, TrainedPart, load_centring
         from reactions.products.tuned import load_tuned
         from reactions.steps.train import tensors
 
         rows: dict[Modality, dict[Space, Tensor]] = {}
-        means: dict[tuple[Leaf, Modality], Tensor] = {}
         for leaf in leaves(self.product):
             for modality in self.held.get(leaf.label, ()):
                 stored = inputs[f"held.{leaf.label}.{modality}"].arrays["embeddings"]
                 own = load_rows(stored, 0, len(stored), context.device)
                 rows.setdefault(modality, {})[leaf] = own
-                mean = np.array(inputs[f"mean.{leaf.label}.{modality}"].arrays["mean"][slice(None)])
-                means[leaf, modality] = torch.from_numpy(mean).to(context.device)
-        parts: dict[Place, TrainedPart] = {**load_centring(means)}
-        for index, (fusion, i) in enumerate(mixtures(self.product)):
-            states = [tensors(inputs[f"head.{index}.{subset}"]) for subset in self.heads[index]]
-            recipe = fusion.experts[i].recipe
-            parts[fusion, i] = load_mixture(recipe, states, context.device)
+        held = {label: list(own) for label, own in self.held.items()}
+        means = load_planned_means(leaves(self.product), held, inputs, context.device)
+        mixed = load_planned_mixtures(self.product, self.heads, inputs, context.device)
+        parts: dict[Place, TrainedPart] = {**load_centring(means), **mixed}
         for index, (_, node) in enumerate(tuned_nodes(self.product)):
             artifact = inputs[f"tuned.{index}"]
             trained = {name: t.to(context.device) for name, t in tensors(artifact).items()}

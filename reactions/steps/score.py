@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from reactions.core.hashing import digest
 from reactions.core.step import NOT_IN_KEY, Artifact, Context, Rows, Step, entering, inputs_from
-from reactions.core.types import Modality, Space
+from reactions.core.types import Modality, Space, leaves
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora, identity, score
 from reactions.eval.task import Task
@@ -22,6 +22,7 @@ from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS, Parts
 from reactions.products.tree import Adjustment, needed_leaves
 from reactions.products.tree_json import tree_to_json
+from reactions.steps.planned_parts import load_planned_means, load_planned_mixtures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,13 +133,20 @@ class ScoreTask(ScoreRows):
 
     Attributes:
         scored: a product or a leaf.
-        trained: where the product's trained parts are; None for a leaf.
+        trained: where the product's trained parts are; None for a leaf, and where ``heads`` are.
+        heads: steps of the plan that make the product's projectors, by subset, one mapping a
+            mixture; none where they are made already.
+        means: leaf's label and modality to the mean of each centred leaf, beside ``heads``.
         adjustment: factors and experts.
     """
 
     scored: Space = field(metadata=entering("tree", lambda step: tree_to_json(step.scored)))
     trained: Trained | None = field(
         metadata=entering("heads", lambda step: step.trained.digest if step.trained else "")
+    )
+    heads: Sequence[Mapping[str, Step]] = field(default=(), metadata=inputs_from("head"))
+    means: Mapping[str, Mapping[Modality, Step]] = field(
+        default_factory=dict, metadata=inputs_from("mean")
     )
     adjustment: Adjustment = field(metadata=entering("", lambda step: step.facts))
 
@@ -149,7 +157,15 @@ class ScoreTask(ScoreRows):
 
     def parts(self, inputs: Mapping[str, Artifact], device: str) -> Parts:
         """Load the trained parts; a leaf has none."""
-        return self.trained.load(device) if self.trained else NO_PARTS
+        if self.trained is not None:
+            return self.trained.load(device)
+        if not self.heads:
+            return NO_PARTS
+        from reactions.products.parts import load_centring
+
+        means = load_planned_means(leaves(self.scored), self.means, inputs, device)
+        mixtures = load_planned_mixtures(self.scored, self.heads, inputs, device)
+        return {**load_centring(means), **mixtures}
 
     def rows(
         self,

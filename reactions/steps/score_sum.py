@@ -12,6 +12,7 @@ import numpy as np
 from reactions.core.step import Artifact, Rows, Step, entering, inputs_from
 from reactions.core.types import Leaf, Modality
 from reactions.products.parts import Parts
+from reactions.steps.planned_parts import load_planned_means
 from reactions.steps.score import ScoreRows
 
 if TYPE_CHECKING:
@@ -54,18 +55,9 @@ class ScoreSum(ScoreRows):
 
     def parts(self, inputs: Mapping[str, Artifact], device: str) -> Parts:
         """Load the means."""
-        import torch
-
         from reactions.products.parts import load_centring
 
-        means = {
-            (leaf, modality): torch.from_numpy(
-                np.array(inputs[f"mean.{leaf.label}.{modality}"].arrays["mean"][slice(None)])
-            ).to(device)
-            for leaf in self.terms
-            for modality in self.means.get(leaf.label, ())
-        }
-        return load_centring(means)
+        return load_centring(load_planned_means(self.terms, self.means, inputs, device))
 
     def rows(
         self,

@@ -16,18 +16,15 @@ from reactions.core.step import (
     Artifact,
     Context,
     Cost,
-    Rows,
     Step,
     entering,
-    inputs_from,
     parameters,
 )
-from reactions.core.types import Anchors, Modality, Op
 from reactions.ops.architectures import Layer, size
 from reactions.ops.recipe import PAPER
 from reactions.ops.recipes import recipe_of
 from reactions.ops.training_settings import TrainingSettings
-from reactions.steps.routing import Side, Slot
+from reactions.steps.projector import ProjectorStep
 from reactions.steps.subsets import subset_name
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Train(Step):
+class Train(ProjectorStep):
     """Trains one projector.
 
     Its artifact holds the projector's tensors by their state-dict names, and in ``meta``
@@ -45,13 +42,6 @@ class Train(Step):
     modalities).
 
     Attributes:
-        spaces: names the two spaces.
-        op: ``"dr"`` projects the base, ``"cr"`` the expert.
-        anchors: the subset.
-        pseudo_sets: anchor to the columns of its pseudo set: those of the subset, which are the
-            inputs, and those of the mixture's other projectors, with which it shares a table.
-        dims: widths of base and expert.
-        modalities: modalities of base and of expert that take part.
         precision: of the products.
         settings: hyper-parameters. Each subset derives a seed of its own from the reaction's, for
             Dr and for Cr and for each pair of spaces, so that parallel experts of equal widths
@@ -64,14 +54,6 @@ class Train(Step):
     KIND = "train"
     VERSION = 3
 
-    spaces: str = field(metadata=NOT_IN_KEY)
-    op: Op
-    anchors: Anchors
-    pseudo_sets: Mapping[Modality, Mapping[Slot, Step]] = field(
-        metadata=inputs_from(by=lambda step: step.pairs)
-    )
-    dims: tuple[int, int] = field(metadata=NOT_IN_KEY)
-    modalities: tuple[Sequence[Modality], Sequence[Modality]]
     precision: Precision = field(metadata=entering(by=lambda step: step.acting_precision))
     settings: TrainingSettings = field(
         metadata=entering("", lambda step: recipe_of(step.recipe).params(parameters(step.settings)))
@@ -88,29 +70,6 @@ class Train(Step):
         """The precision asked for, where the recipe has more than one."""
         return self.precision if "precision" in recipe_of(self.recipe).uses else "exact"
 
-    @property
-    def columns(self) -> list[Slot]:
-        """Columns of each pseudo set, the base's first."""
-        base, expert = self.modalities
-        return [*(("base", m) for m in base), *(("expert", m) for m in expert)]
-
-    @property
-    def pairs(self) -> dict[str, Step]:
-        """``<anchor>.<side>.<modality>`` to the columns that it is trained on."""
-        return {
-            f"{anchor}.{side}.{modality}": self.pseudo_sets[anchor][side, modality]
-            for anchor in self.anchors
-            for side, modality in self.columns
-        }
-
-    @cached_property
-    def rows(self) -> dict[Modality, int]:
-        """Rows of each anchor, in the order in which they lie in the table that is shared."""
-        return {
-            anchor: next(iter(columns.values())).n_rows or 0
-            for anchor, columns in sorted(self.pseudo_sets.items())
-        }
-
     @cached_property
     def own_seed(self) -> int:
         """The seed of this projector, which depends on its two spaces, its subset and ``op``."""
@@ -121,10 +80,7 @@ class Train(Step):
     @cached_property
     def cost(self) -> Cost:
         """Estimates: forward and backward of the head, and the logits of every batch."""
-        (base_dim, expert_dim), (base, expert) = self.dims, self.modalities
-        d_in, d_out, sources, targets = base_dim, expert_dim, len(base), len(expert)
-        if self.op == "cr":
-            d_in, d_out, sources, targets = d_out, d_in, targets, sources
+        (d_in, d_out), (sources, targets) = self.widths, map(len, self.sides)
         n = sum(self.rows[anchor] for anchor in self.anchors)
         batch = min(self.settings.batch_size, max(n, 1))
         recipe = recipe_of(self.recipe)
@@ -161,18 +117,9 @@ class Train(Step):
         Raises:
             DataError: there are fewer than two pairs, or the loss is not finite.
         """
-        from reactions.ops.fit import PseudoSet, PseudoTable, fit
+        from reactions.ops.fit import PseudoTable, fit
 
-        def side(name: Side, anchor: Modality) -> list[Rows]:
-            modalities = self.modalities[0] if name == "base" else self.modalities[1]
-            return [inputs[f"{anchor}.{name}.{m}"].arrays["embeddings"] for m in modalities]
-
-        source: Side = "base" if self.op == "dr" else "expert"
-        target: Side = "expert" if self.op == "dr" else "base"
-        projected, frozen = self.modalities if self.op == "dr" else self.modalities[::-1]
-        sets = {
-            anchor: PseudoSet(side(source, anchor), side(target, anchor)) for anchor in self.anchors
-        }
+        sets = self.pseudo_pairs(inputs)
         # The projectors of one mixture read the same pairs: the first of them makes the table,
         # and each brings the anchors that are not in it yet.
         table = context.shared(
@@ -185,6 +132,7 @@ class Train(Step):
                 ),
             )
         )
+        projected, frozen = self.sides
         places = {anchor: place for place, anchor in enumerate(self.rows)}
         for anchor, pairs in sets.items():
             table.provide(places[anchor], pairs)

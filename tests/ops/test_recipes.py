@@ -22,7 +22,7 @@ def install(monkeypatch, *points):
 
 def test_one_of_a_package_is_known_by_its_name(monkeypatch):
     install(monkeypatch, ("mine", f"{__name__}:MINE"))
-    assert recipe_names() == ("paper", "cmcr", "exmcr", "mine")
+    assert recipe_names() == ("paper", "cmcr", "exmcr", "procrustes", "mine")
     assert recipe_of("mine") is MINE
     # Its name and version enter keys; of our settings only what it uses.
     settings = {"hidden_dim": 8, "temperature": 0.1, "batch_size": 4}

@@ -19,6 +19,7 @@ RECORD = {
             "chosen": ["hidden_dim"],
         }
     ],
+    "ranks": {"0.T": 5},
     "quality": {
         "found_again": [
             {"base": "A", "expert": "B", "op": "cr", "modality": "text", "n": 3, **ROW}
@@ -58,6 +59,11 @@ def test_what_molspace_writes_is_read():
         (("rows", 0), "text"),
         (("projectors", 0, "chosen"), [3]),
         (("projectors", 0, "epochs"), "9"),
+        (("projectors", 0), {"pair": "A + Cr(B)", "subset": "T", "rows": -1}),
+        (("projectors", 0), {"pair": "A + Cr(B)", "subset": "T", "rows": 5, "chosen": []}),
+        (("ranks",), [5]),
+        (("ranks", "0.T"), -5),
+        (("ranks", "0.T"), True),
         (("quality",), []),
         (("quality", "cross_reason"), 1),
         (("quality", "found_again", 0, "op"), "ft"),

@@ -71,6 +71,7 @@ def test_every_kind_has_a_version():
         "mean": 1,
         "collect": 2,
         "train": 3,
+        "fit": 1,
         "quality": 1,
         "assemble": 1,
         "score": 3,

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from reactions.core.step import NOT_IN_KEY, Cost, Step, entering, inputs_from
 from reactions.core.types import Corpus, SpaceSpec
-from reactions.steps import assemble, centre, collect, embed, quality, score, train
+from reactions.steps import assemble, centre, collect, embed, fit_map, quality, score, train
 
 VERSIONS = {
     own.KIND: own.VERSION
-    for module in (assemble, centre, collect, embed, quality, score, train)
+    for module in (assemble, centre, collect, embed, fit_map, quality, score, train)
     for own in vars(module).values()
-    if isinstance(own, type) and issubclass(own, Step) and own is not Step
+    if isinstance(own, type) and issubclass(own, Step) and hasattr(own, "KIND")
 }
 """Those of the library's own steps, by kind."""
 

@@ -93,9 +93,14 @@ def check_fields(record: Mapping[str, Any]) -> None:
         _counts(count, "rows", "held_out")
     for projector in record.get("projectors", ()):
         _texts(projector, "pair", "subset")
-        _counts(projector, "rows", "hidden_dim", "batch_size", "epochs")
+        _counts(projector, "rows")
+        if "chosen" not in projector:  # solved for in closed form, with no numbers to choose
+            continue
+        _counts(projector, "hidden_dim", "batch_size", "epochs")
         for name in projector["chosen"]:
             _text(name)
+    ranks = record.get("ranks", {})
+    _counts(ranks, *ranks.keys())
     report = record.get("quality")
     if report is None:
         return

@@ -67,7 +67,7 @@ def load_parts(directory: Path, record: Mapping[str, Any], space: Space, device:
             for name, tensor in states[-1].items():
                 check_values(directory, f"{prefix}{name}", tensor)
         try:
-            parts[fusion, i] = load_mixture(fusion.experts[i].recipe, states, device)
+            parts[fusion, i] = load_mixture(fusion, i, states, device)
         except (LookupError, RuntimeError, ValueError) as error:
             raise BundleError(
                 f"{directory}: a projector of mixture {index} is not whole",

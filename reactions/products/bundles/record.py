@@ -26,6 +26,7 @@ from reactions.dsl.tuning import check_tuned
 from reactions.dsl.values import (
     check_modality,
 )
+from reactions.ops.recipes import recipe_of
 from reactions.products.bundles.folder import PROJECTORS
 from reactions.products.bundles.json_values import a_list, a_mapping, a_text
 from reactions.products.bundles.tensors import HeadPlace
@@ -145,10 +146,8 @@ def head_places(record: Mapping[str, Any], space: Space) -> list[HeadPlace]:
     """Return where each projector lies, in the order of the record."""
     places = []
     for index, (fusion, i) in enumerate(mixtures(space)):
-        base, expert = fusion.base.dim, fusion.experts[i].space.dim
-        widths = (base, expert) if fusion.op == "dr" else (expert, base)
         places += [
-            HeadPlace(f"{index}.{subset}.", fusion.experts[i].recipe, widths)
+            HeadPlace.of(f"{index}.{subset}.", fusion, i)
             for subset in record["mixtures"][index]["subsets"]
         ]
     return places
@@ -265,6 +264,8 @@ def _check_mixtures(value: Any, space: Space) -> None:
         subsets = a_list("subsets", mixture["subsets"])
         if not subsets or len(subsets) > MAX_SUBSETS or len(set(subsets)) < len(subsets):
             raise ValueError(f"the mixture of {expert} has no, too many or equal subsets")
+        if len(subsets) > 1 and recipe_of(fusion.experts[i].recipe).solver:
+            raise ValueError(f"{expert} has several maps, where one is solved for")
         if not all(isinstance(name, str) and _SUBSET.fullmatch(name) for name in subsets):
             raise ValueError(f"the mixture of {expert} has a subset without a name")
 

@@ -8,11 +8,13 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from reactions.core.errors import BundleError
-from reactions.ops.architectures import Layer
-from reactions.ops.recipes import stored_layers
+from reactions.core.types import Fusion
+from reactions.ops.architectures import Layer, map_shapes
+from reactions.ops.recipes import recipe_of, stored_layers
+from reactions.products.tree import projected_side
 
 MAX_HEADER_BYTES = 16 << 20
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -29,11 +31,20 @@ class HeadPlace:
         prefix: of its tensors' names, with the dot: ``"0.TVA."``.
         recipe: of its training, which determines its layers.
         widths: dimensions that enter and leave.
+        n_modalities: how many the projected space embeds.
     """
 
     prefix: str
     recipe: str
     widths: tuple[int, int]
+    n_modalities: int
+
+    @classmethod
+    def of(cls, prefix: str, fusion: Fusion, index: int) -> Self:
+        """Return the place of a projector of one expert of a fusion."""
+        projected = projected_side(fusion, index)
+        widths = projected.dim, fusion.dim
+        return cls(prefix, fusion.experts[index].recipe, widths, len(projected.modalities))
 
 
 def check_tensors(path: Path, places: Iterable[HeadPlace], means: Mapping[str, int]) -> None:
@@ -102,6 +113,9 @@ def check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None:
         shapes: name within the head to shape.
         place: where the head is.
     """
+    if recipe_of(place.recipe).solver:
+        _check_same(shapes, map_shapes(*place.widths, place.n_modalities))
+        return
     first = shapes.get("0.weight")
     if first is None or len(first) != 2:
         raise ValueError("0.weight is missing, or not a matrix")
@@ -110,6 +124,12 @@ def check_head(shapes: Mapping[str, tuple[int, ...]], place: HeadPlace) -> None:
     widths = (first[1], last[0]) if last is not None and len(last) == 2 else place.widths
     if widths != place.widths:
         raise ValueError(f"it takes {widths} dimensions, its spaces {place.widths}")
+    _check_same(shapes, expected)
+
+
+def _check_same(
+    shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> None:
     for name in sorted(expected.keys() | shapes.keys()):
         if shapes.get(name) != expected.get(name):
             raise ValueError(
