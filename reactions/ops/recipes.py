@@ -55,7 +55,7 @@ BUILT_IN: Mapping[str, Recipe] = {
             constants=asdict(CONSTANTS["exmcr"]),
             notice=_FROM_MEMORY,
         ),
-        Recipe(name="procrustes", solver="reactions.ops.closed_form:procrustes"),
+        Recipe(name="procrustes", solver="reactions.ops.procrustes:procrustes"),
     )
 }
 

@@ -6,8 +6,9 @@ import torch
 from fakes import unit_rows
 
 from reactions.core.errors import DataError, UsageError
-from reactions.ops.closed_form import AffineMap, fit_map, moments, procrustes
+from reactions.ops.closed_form import AffineMap, fit_map, moments
 from reactions.ops.pairs import PseudoSet
+from reactions.ops.procrustes import procrustes
 from reactions.ops.recipe import Recipe
 
 SHARED = ("image", "text")
