@@ -14,7 +14,7 @@ from reactions.core.hashing import bytes_digest
 from reactions.core.step import Rows
 from reactions.core.types import Corpus, Modality
 from reactions.eval import metrics
-from reactions.eval.metrics import Ranks, Ties
+from reactions.eval.metrics import Ties
 from reactions.eval.prompts import class_embeddings, class_prompts
 from reactions.eval.task import CUTOFFS, Task
 from reactions.eval.task_data import (
@@ -241,19 +241,38 @@ def _multilabel(
 
 
 def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: Ties) -> Score:
-    both: dict[str, Ranks] = dict(
-        zip(
-            task.directions,
-            (
-                metrics.ranks_of_owner(left, right, data.owner),
-                metrics.ranks_of_best(left, right, data.owner),
-            ),
-            strict=True,
-        )
+    both = (
+        metrics.ranks_of_owner(left, right, data.owner),
+        metrics.ranks_of_best(left, right, data.owner),
     )
-    forward, backward = (ranks.by(ties) for ranks in both.values())
+    forward, backward = (ranks.by(ties) for ranks in both)
+    tied = {
+        name: (len(ranks.strict), ranks.n_tied)
+        for name, ranks in zip(task.directions, both, strict=True)
+    }
+    return retrieval_score(task, data, forward, backward, ties, tied)
+
+
+def retrieval_score(
+    task: Task,
+    data: RetrievalData,
+    forward: NDArray[np.int32],
+    backward: NDArray[np.int32],
+    ties: Ties,
+    tied: Mapping[str, tuple[int, int]],
+) -> Score:
+    """Score retrieval by ranks.
+
+    Args:
+        task: its directions name the metrics.
+        data: of the task.
+        forward: (right items,) ranks of their owners.
+        backward: (left items,) ranks of the best of their right items.
+        ties: by which rule the ranks are.
+        tied: of the score; empty if ties were not counted.
+    """
     scores: dict[str, float] = {}
-    for direction, ranks in zip(both, (forward, backward), strict=True):
+    for direction, ranks in zip(task.directions, (forward, backward), strict=True):
         for k in CUTOFFS:
             scores[f"{direction} R@{k}"] = 100 * metrics.recall_at(ranks, k)
     for k in CUTOFFS:
@@ -266,7 +285,7 @@ def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: T
         n_other=len(forward),
         expected=data.expected,
         ties=ties,
-        tied={name: (len(ranks.strict), ranks.n_tied) for name, ranks in both.items()},
+        tied=tied,
         arrays={"rank_forward": forward[:, None], "rank_backward": backward[:, None]},
     )
 

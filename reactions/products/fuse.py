@@ -181,7 +181,6 @@ def embed_product(
     chunk_rows: int | None = None,
     device: str = "cpu",
     on_rows: Callable[[int, int], None] = lambda done, total: None,
-    projected: MutableMapping[int, Projected] | None = None,
 ) -> NDArray[np.float32]:
     """Embed stored embeddings in a product, a chunk of rows at a time.
 
@@ -196,8 +195,6 @@ def embed_product(
         chunk_rows: rows at once; ``CHUNK_ROWS`` by default.
         device: where to compute.
         on_rows: called with how many rows are done, and of how many.
-        projected: what earlier calls with the same stored rows, parts and chunks have projected, by
-            the first row of each chunk; see ``fuse``.
 
     Returns:
         (stop - start, space.dim) float32, unit-norm rows.
@@ -209,8 +206,7 @@ def embed_product(
         for first in range(start, stop, chunk_rows):
             last = min(stop, first + chunk_rows)
             rows = {node: load_rows(source, first, last, device) for node, source in stored.items()}
-            kept = None if projected is None else projected.setdefault(first, {})
-            fused = fuse(space, modality, rows, parts, adjustment, kept)
+            fused = fuse(space, modality, rows, parts, adjustment)
             out[first - start : last - start] = fused.cpu().numpy()
             on_rows(last - start, stop - start)
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from reactions.core.types import Item, Space
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import Score, corpora, identity, score
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData
+from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.products.acting import acting_adjustment, reachable_leaves
 from reactions.products.bundles.trained import Trained
 from reactions.products.components import Components
@@ -24,6 +24,7 @@ from reactions.products.parts import NO_PARTS
 from reactions.products.tree import Adjustment
 from reactions.products.tree_json import tree_to_json
 from reactions.steps.score import score_context
+from reactions.steps.sweep_ranks import retrieval_scores
 
 SHARD_CELLS = 128
 
@@ -67,10 +68,8 @@ class CellCorpus:
 class SweepTask(Step):
     """Scores a product on a task at the factors of many cells.
 
-    Its artifact holds, for each cell, ``metrics``: (cells, metrics) float64 in per cent, as
-    ``ScoreTask`` at these factors has them, ``meta["metrics"]`` being their names; and ``tied``:
-    (cells, directions) int64, the queries whose right answer ties with a wrong one, of as many as
-    ``meta["tied"]`` says for each direction.
+    Its artifact holds ``metrics``: (cells, metrics) float64 in per cent, as ``ScoreTask`` at these
+    factors has them, ``meta["metrics"]`` being their names.
 
     Attributes:
         name: of the product, for people.
@@ -143,21 +142,43 @@ class SweepTask(Step):
             )
             for name, corpus in corpora(self.task, self.data).items()
         }
-        scores = []
-        for done, adjustment in enumerate(self.cells.adjustments[start:stop]):
+        adjustments = self.cells.adjustments[start:stop]
+
+        def on_cells(done: int) -> None:
             context.progress(done, stop - start, "cells")
-            rows = {name: side.rows(adjustment) for name, side in sides.items()}
-            scores.append(score(self.task, self.data, rows, self.ties))
-        context.progress(stop - start, stop - start, "cells")
+
+        if isinstance(self.data, RetrievalData):
+            scores = retrieval_scores(
+                *(self.task, self.data, sides["left"], sides["right"]),
+                *(adjustments, self.ties, on_cells),
+            )
+        else:
+            scores = self._scores(sides, adjustments, on_cells)
+        on_cells(stop - start)
         return _artifact(self.task, self.data, scores)
+
+    def _scores(
+        self,
+        sides: Mapping[str, Components],
+        adjustments: Sequence[Adjustment],
+        on_cells: Callable[[int], None],
+    ) -> list[Score]:
+        """Hold the rows at the factors of each cell to the protocol; those that act alike once."""
+        scores: dict[object, Score] = {}
+        keys = [tuple(side.shares(each) for side in sides.values()) for each in adjustments]
+        for done, (key, adjustment) in enumerate(zip(keys, adjustments, strict=True)):
+            on_cells(done)
+            if key not in scores:
+                rows = {name: side.rows(adjustment) for name, side in sides.items()}
+                scores[key] = score(self.task, self.data, rows, self.ties)
+        return [scores[key] for key in keys]
 
 
 def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score]) -> Artifact:
     """Return the rows of some cells; what ``meta`` says is the same for all of them."""
     first = scores[0]
-    names, directions = list(first.metrics), list(first.tied)
+    names = list(first.metrics)
     metrics = [[each.metrics[name] for name in names] for each in scores]
-    tied = [[each.tied[name][1] for name in directions] for each in scores]
     meta = {
         "task": first.task,
         "main": first.main,
@@ -166,11 +187,6 @@ def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score]) -> Artif
         "n_other": first.n_other,
         "expected": first.expected,
         "ties": first.ties,
-        "tied": {name: of for name, (of, _) in first.tied.items()},
         **score_context(task, data),
     }
-    arrays = {
-        "metrics": np.array(metrics, np.float64),
-        "tied": np.array(tied, np.int64).reshape(len(scores), len(directions)),
-    }
-    return Artifact(arrays, meta)
+    return Artifact({"metrics": np.array(metrics, np.float64)}, meta)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import CG, CM, IB, VL, Encoder, cr, dr, ready, run
@@ -21,10 +23,13 @@ SETS = {
     "audioset": MultilabelData(SOUNDS, TARGETS, ("dog", "rain", "sea")),
 }
 STAGED = cr(dr(IB, VL), CM, CG)
+UNIT = replace(STAGED, mean="unit")
 INNER = cr(IB, cr(CG, CM))
 CELLS = [
     Adjustment(),
     *(Adjustment(sigma={"": (a, t)}) for a in (0.0, 0.4, 1.0) for t in (0.0, 0.7)),
+    *(Adjustment(lambda_={"": t}, sigma={"": (a, t)}) for a in (0.2, 0.9) for t in (0.3, 0.5)),
+    *(Adjustment(sigma={"CLAP_m": t, "CLAP_g": 0.7}) for t in (0.0, 0.4, 0.8)),
     Adjustment(sigma={"CLAP_m": 0.3}, experts=frozenset({"CLAP_m"})),
     Adjustment(experts=frozenset()),
 ]
@@ -87,11 +92,14 @@ def score_step(name, space, adjustment, parts, **options):
 
 
 @pytest.mark.parametrize("ties", ["strict", "lenient"])
-@pytest.mark.parametrize("space", [STAGED, INNER], ids=["stages", "a product as expert"])
+@pytest.mark.parametrize(
+    "space", [STAGED, UNIT, INNER], ids=["stages", "unit mean", "a product as expert"]
+)
 @pytest.mark.parametrize("name", SETS)
 def test_cells_have_the_scores_of_single_evaluations(name, space, ties):
     parts = trained(space)
-    cells = CELLS if space is STAGED else [*CELLS[:-2], Adjustment(sigma={"CLAP_m": 0.9})]
+    inner = [Adjustment(sigma={"CLAP_m": t, "": 0.4}) for t in (0.0, 0.2, 0.9)]
+    cells = [*CELLS[:7], *inner] if space is INNER else CELLS
     artifact = run(sweep_step(name, space, cells, parts, ties=ties))
     for row, adjustment in enumerate(cells):
         alone = run(score_step(name, space, adjustment, parts, ties=ties)).meta
@@ -99,10 +107,6 @@ def test_cells_have_the_scores_of_single_evaluations(name, space, ties):
         np.testing.assert_allclose(
             artifact.arrays["metrics"][row], list(alone["metrics"].values()), rtol=0, atol=1e-6
         )
-        assert list(artifact.meta["tied"]) == list(alone["tied"])
-        for name_of, counts in alone["tied"].items():
-            assert artifact.meta["tied"][name_of] == counts["of"]
-        assert list(artifact.arrays["tied"][row]) == [c["n"] for c in alone["tied"].values()]
         same = ("task", "main", "n", "n_other", "expected", "ties", "prompts")
         assert {k: artifact.meta[k] for k in same} == {k: alone[k] for k in same}
 
