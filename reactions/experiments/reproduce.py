@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from reactions.core.errors import (
     DataError,
@@ -16,6 +17,7 @@ from reactions.core.errors import (
 )
 from reactions.core.types import Leaf, Space, leaves
 from reactions.dsl import check, parse
+from reactions.eval.baselines import beaten
 from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
@@ -102,7 +104,8 @@ class PreparedTable:
         measured = [_measure_row(session, entry, started) for entry in self.prospects]
         if self.free_of is not None:
             started(_free(self.free_of.row, "training-free rows"))
-            measured += _training_free(session, self.free_of)
+            beside = next(row for row in measured if row.row == self.free_of.row)
+            measured += _training_free(session, self.free_of, beside.records)
         label = label_of(session, (r for row in measured for r in row.records.values()))
         notes = notes_of(self.table, session, label)
         return MeasuredTable(self.table, label, lab.seed, self.items, tuple(measured), notes)
@@ -330,8 +333,10 @@ def _free(row: SpaceRow, name: str) -> SpaceRow:
     return SpaceRow(name, f"Training-free, of the parts of {row.name}", row.reaction)
 
 
-def _training_free(session: Session, prospect: Prospect) -> Iterator[MeasuredRow]:
-    """Score what trains nothing, to stand beside a row."""
+def _training_free(
+    session: Session, prospect: Prospect, records: Mapping[str, Mapping[str, Any]]
+) -> Iterator[MeasuredRow]:
+    """Score what trains nothing, to stand beside a row with these records."""
     row, tasks = prospect.row, prospect.tasks
     try:
         target = prospect.bundle or session.target(prospect.plan or row.reaction)
@@ -340,10 +345,16 @@ def _training_free(session: Session, prospect: Prospect) -> Iterator[MeasuredRow
         yield MeasuredRow(_free(row, "training-free"), prospect.modalities, {}, lack_of(error))
         return
     for baseline in baselines:
+        higher = (
+            f"{task.title}, beside {row.name}: {sentence}"
+            for task in tasks
+            if task.name in records and (sentence := beaten(records[task.name], [baseline]))
+        )
         yield MeasuredRow(
             _free(row, baseline.name),
             prospect.modalities,
             {name: result.record for name, result in baseline.results.items()},
+            notices=tuple(higher),
             headings={task.name: baseline.heading(task.name) for task in tasks},
             reasons={name: missing.reason for name, missing in baseline.lacks.items()},
         )
