@@ -2,12 +2,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import fakes
 import pytest
 
 from reactions import session
 from reactions.core.errors import DataError, MissingError, StepError, UsageError
+from reactions.core.settings import TuningSettings
 from reactions.core.types import FactorDefaults, leaves
 from reactions.dsl import check, parse
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
@@ -137,10 +139,6 @@ def test_retrieval_has_both_directions_and_their_mean(open_session):
 
 
 def test_rows_that_cannot_run_are_there_and_say_why(open_session):
-    ft = measure(T3, open_session(), parse_rows("InternVL_IB_ft, InternVL_IB_ft_pp"))
-    assert [row.lack.what for row in ft.rows] == ["Ft cannot run in this version"] * 3
-    assert ft.n_measured == 0
-    assert ft.lacking() == {ft.rows[0].lack: [row.row.name for row in ft.rows]}
     found = measure(T3, open_session(fakes.IB, fakes.CM, fakes.CG))
     reported = {row.row.name: row.lack.what for row in found.rows if row.lack}
     assert reported["WAV2CLIP"] == reported["InternVL"] == "not in this lab"
@@ -148,6 +146,23 @@ def test_rows_that_cannot_run_are_there_and_say_why(open_session):
     assert reported["InternVL_IB"] == "InternVL not in this lab"
     assert states(found, "InternVL") == ["no modality", "no modality", "not run"]
     assert states(found, "ImageBind++ Ver.") == ["measured"] * 3
+
+
+def test_rows_with_a_dagger_are_tuned(open_session):
+    found = measure(T3, open_session(), parse_rows("InternVL_IB, InternVL_IB_ft"))
+    plain, tuned = (row.records for row in found.rows)
+    assert plain["imagenet"]["metrics"] == tuned["imagenet"]["metrics"]  # its side is frozen
+    assert plain["audioset"]["metrics"] != tuned["audioset"]["metrics"]
+
+
+def test_rows_that_cannot_be_tuned_say_why(open_session):
+    session = open_session()
+    lab = replace(session.lab, tuning=TuningSettings(heads=True))
+    rows = parse_rows("InternVL_IB_ft, InternVL_IB_ft_pp")
+    found = measure(T3, replace(session, lab=lab), rows)
+    assert len(found.lacking()) == 1
+    assert found.n_measured == 0
+    assert found.lacking() == {found.rows[0].lack: [row.row.name for row in found.rows]}
 
 
 def test_a_baseline_that_the_lab_knows_is_measured(open_session):
@@ -229,7 +244,7 @@ def molspace(folder, *arguments):
 
 @pytest.mark.slow
 def test_the_command_prints_a_table_a_task_and_runs_nothing_the_second_time(tmp_path):
-    rows = "CLAP_g,InternVL,InternVL_IB_ft,WAV2CLIP"
+    rows = "CLAP_g,InternVL,AudioCLIP,WAV2CLIP"
     first = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--device", "cpu")
     assert first.returncode == 0, first.stderr
     lines = first.stdout.splitlines()
@@ -240,7 +255,7 @@ def test_the_command_prints_a_table_a_task_and_runs_nothing_the_second_time(tmp_
     assert lines[head + 3].startswith("CLAP_g\t")
     assert lines[head + 3].endswith("\t90.95\t")
     assert "WAV2CLIP\t\t17.40\tnot in this lab" in lines
-    assert "InternVL_IB†\t\t66.75\tFt cannot run in this version" in lines
+    assert "AudioCLIP\t\t11.45\tnot in this lab" in lines
     assert any(line.startswith("# n: 2000 of 2000   the paper's: 400   prompt: ") for line in lines)
     assert any("rehearsal" in line for line in lines)
     again = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--device", "cpu")

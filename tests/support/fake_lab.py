@@ -7,7 +7,7 @@ import fakes
 import numpy as np
 
 from reactions.core.catalogue import Catalogue
-from reactions.core.settings import ReactionSettings
+from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import Item
 from reactions.data.corpora import TextCorpus
 from reactions.eval.registry import get_task
@@ -41,6 +41,23 @@ class FakeMedia:
         return [Item(id, self.modality, None) for id in self._ids[start:stop]]
 
 
+class FakePairs:
+    """Forty pairs of which only the ids matter."""
+
+    notices = ()
+
+    def __init__(self, *modalities):
+        self.name, self.modalities = "fake pairs", tuple(sorted(modalities))
+        self._sides = {m: corpus(f"pairs {m}", m, 40) for m in modalities}
+        self.digest = "ab" * 32
+
+    def __len__(self):
+        return 40
+
+    def corpus(self, modality):
+        return self._sides[modality]
+
+
 @dataclass(frozen=True)
 class FakeLab(Lab):
     """Forty items a modality and ten a task; ``absent`` tasks have no data."""
@@ -49,6 +66,9 @@ class FakeLab(Lab):
 
     def corpus(self, modality):
         return corpus(f"fake {modality}", modality, 40)
+
+    def pairs_of(self, tuned, paired, name=None):
+        return FakePairs(tuned, paired)
 
     def benchmark(self, task):
         if task in self.absent:
@@ -85,6 +105,7 @@ def fake_session(folder, *spaces, **changes):
         0,
         Catalogue({leaf.spec.name: leaf.spec for leaf in spaces}),
         settings=settings,
+        tuning=TuningSettings(heads="only", epochs=1, batch_size=16),
         **changes,
     )
     return Session(lab, Store(folder / "store"), "cpu", Counting())

@@ -31,6 +31,8 @@ from reactions.run.events import Event, ignore
 from reactions.run.parts import follow
 from reactions.session import Session
 
+_OWN_MODALITIES = ("image", "text")
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -127,7 +129,13 @@ def _with_own_space(session: Session) -> Session:
     """Return a session whose lab also knows ``OWN_SPACE``."""
     lab = session.lab
     base = lab.catalogue.by_name("ImageBind")
-    own = replace(base, name=OWN_SPACE, modalities=("image", "text"))
+    own = replace(
+        base,
+        name=OWN_SPACE,
+        modalities=_OWN_MODALITIES,
+        preprocessing=tuple((m, tag) for m, tag in base.preprocessing if m in _OWN_MODALITIES),
+        flops_per_item=tuple((m, n) for m, n in base.flops_per_item if m in _OWN_MODALITIES),
+    )
     return replace(session, lab=replace(lab, catalogue=lab.catalogue.extended({OWN_SPACE: own})))
 
 

@@ -1,0 +1,89 @@
+"""Findings as measured, on a lab of fakes: the same seed gives the same figures."""
+
+from dataclasses import replace
+
+import fakes
+import pytest
+from fake_lab import fake_session
+
+from reactions import session
+from reactions.experiments.findings.contrasts import CONTRASTS, CONTROLS, MEANS
+from reactions.experiments.findings.measure import measure
+from reactions.run.events import PartStarted
+
+ONLY = (4, 7, 10)
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory):
+    """A function that makes sessions of two seeds on a store by name."""
+    folder = tmp_path_factory.mktemp("stores")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        patch.setattr(session, "load_encoder", lambda spec, device: fakes.Encoder(spec))
+        patch.setattr(session, "check_space", lambda spec: None)
+
+        def make(store):
+            patch.setenv("XDG_DATA_HOME", str(folder / store / "data"))
+            one = fake_session(folder / store)
+            return [replace(one, lab=replace(one.lab, seed=seed)) for seed in (0, 1)]
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def measured(sessions):
+    return measure(sessions("first"), ONLY)
+
+
+def test_the_same_seeds_give_the_same_figures(sessions, measured):
+    assert measure(sessions("other"), ONLY).to_json() == measured.to_json()
+
+
+def test_the_second_time_nothing_runs(sessions, measured):
+    again, seen = sessions("first"), []
+    assert measure(again, ONLY, events=seen.append).to_json() == measured.to_json()
+    assert again[0].events.executed == 0
+    labels = [event.label for event in seen if isinstance(event, PartStarted)]
+    assert labels[0] == "seed 0: ImageBind"
+    assert len(labels) == len(set(labels)) == 2 * len(measured.scores)
+
+
+def test_each_seed_is_another_measurement(sessions, measured):
+    assert any(len(set(verdict.by_seed)) == 2 for verdict in measured.verdicts)
+
+
+def test_only_what_was_asked_for_is_measured_and_judged(measured):
+    assert measured.numbers == ONLY
+    assert [v.contrast for v in measured.verdicts] == [c for c in CONTRASTS if c.finding in ONLY]
+    assert [v.contrast for v in measured.controls] == list(CONTROLS)
+    assert [v.contrast for v in measured.means] == list(MEANS)
+    assert "only sequential" not in measured.scores
+    body = measured.to_json()
+    assert [entry["finding"] for entry in body["findings"]] == list(ONLY)
+    assert len(body["means"]) == len(MEANS)
+
+
+def test_tuning_leaves_image_text_untouched_and_changes_audio(measured):
+    (untouched,) = (v for v in measured.verdicts if v.contrast.claim == "equals")
+    assert untouched.holds
+    assert untouched.by_seed == (0.0, 0.0)
+    assert measured.scores["InternVL_IB†"]["audio-image"] != pytest.approx(
+        measured.scores["InternVL_IB"]["audio-image"]
+    )
+
+
+def test_in_its_own_space_imagebind_stays_itself_but_for_audio(measured):
+    own, base = measured.scores["own space"], measured.scores["ImageBind"]
+    for family in ("image-text", "image classification"):
+        assert own[family] == base[family]
+        assert measured.scores["own space†"][family] == base[family]
+    assert own["audio-image"] != base["audio-image"]
+
+
+def test_the_unit_mean_changes_nothing_but_the_mixing_of_two_experts(measured):
+    shifts = [v for v in measured.means if v.contrast.claim == "differs"]
+    assert {v.holds for v in shifts} == {None}
+    assert any(v.difference.mean for v in shifts)
+    alone = {v.contrast.other for v in measured.means} & {"ImageBind + Cr(CLAP_g)"}
+    assert alone  # experts alone are the same either way, and measured once
