@@ -19,7 +19,7 @@ def print_figure(measured: MeasuredFigure) -> None:
     for surface in measured.surfaces:
         _print_surface(measured, surface)
     for entry in measured.items:
-        print_facts(entry, measured.lab, measured.seed)
+        print_facts(entry, measured.lab, measured.seed, name=entry.task.title)
     for family, lack in measured.lacks.items():
         print_note(f"{measured.figure.name}{f', {family}' if family else ''}:")
         print_lack(lack)
@@ -37,17 +37,22 @@ def _print_surface(measured: MeasuredFigure, surface: Surface) -> None:
         f"seed: {measured.seed}",
         (f"{y_axis} \\ {x_axis}", *(f"{surface.x[i]:g}" for i in columns)),
         [
-            (f"{surface.y[row]:g}", *(f"{surface.gains[row, i] + 0.0:+.1f}" for i in columns))
+            (f"{surface.y[row]:g}", *(_points(surface.gains[row, i]) for i in columns))
             for row in reversed(rows)
         ],
     )
     x, y, gain = surface.best()
-    facts = [f"largest: {gain + 0.0:+.1f} at {x_axis} {x:g}, {y_axis} {y:g}"]
+    facts = [f"largest: {_points(gain)} at {x_axis} {x:g}, {y_axis} {y:g}"]
     if surface.plane is not None:
-        facts.append(f"{figure.plane.name}: {surface.plane + 0.0:+.1f}")
+        facts.append(f"{figure.plane.name}: {_points(surface.plane)}")
     if len(columns) < len(surface.x) or len(rows) < len(surface.y):
         facts.append("every value: --json, --out, or in a pipe")
     print_note("   ".join(facts))
+
+
+def _points(gain: float) -> str:
+    """Return a gain with its sign; what rounds to nothing is +0.0."""
+    return f"{round(gain, 1) + 0.0:+.1f}"
 
 
 def _shown(n: int) -> list[int]:

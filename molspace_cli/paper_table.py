@@ -50,10 +50,18 @@ def print_paper_table(results: MeasuredTable) -> None:
         print_note(note)
 
 
-def print_facts(entry: TaskItems, lab: str, seed: int) -> None:
-    """Print how a task was scored, and what of it is missing."""
+def print_facts(entry: TaskItems, lab: str, seed: int, *, name: str = "") -> None:
+    """Print how a task was scored, and what of it is missing.
+
+    Args:
+        entry: what the lab has of it.
+        lab: label of the lab.
+        seed: the lab's.
+        name: of the task, where no table of its own has it.
+    """
     task = entry.task
-    facts = [f"n: {entry.n} of {entry.expected}", f"the paper's: {task.paper_items}"]
+    facts = [name] if name else []
+    facts += [f"n: {entry.n} of {entry.expected}", f"the paper's: {task.paper_items}"]
     if prompts := task.templates:
         more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
         facts.append(f'prompt: "{prompts[0]}"{more}')

@@ -202,7 +202,9 @@ def _draw_map(axes: Axes, surface: Surface, measured: MeasuredFigure, norm: Norm
     x_label, y_label = _labels(measured)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.set_title(f"{_title(surface)}: best {best + 0.0:+.1f} at ({best_x:g}, {best_y:g})")
+    axes.set_title(
+        f"{_title(surface)}: best {round(best, 1) + 0.0:+.1f} at ({best_x:g}, {best_y:g})"
+    )
     axes.set_aspect("equal")
     return drawn
 

@@ -203,7 +203,10 @@ class PreparedFigure:
         figure = self.figure
         tasks = [task for own in self.tasks.values() for task in own]
         reference = self._scores(session, figure.reference, tasks, started)
-        plane = self._scores(session, figure.plane, self.tasks[figure.plane_family], started)
+        plane = reference
+        if figure.plane != figure.reference:
+            own = self.tasks[figure.plane_family]
+            plane = self._scores(session, figure.plane, own, started)
         started(figure.product)
         target = session.target(self.training[figure.product.reaction])
         text = ",".join(f"{modality}={self.grid}" for modality in (figure.x, figure.y))
