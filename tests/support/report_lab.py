@@ -18,7 +18,7 @@ from reactions.session import Session
 from reactions.store import Store
 
 HEADLINE = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
-HOSTILE = '</script><img src=x onerror="document.title=1">'
+HOSTILE = "</script><img src=x onerror=document.title=1>"
 """A name that would run a script, were it written into a page as it is."""
 
 TASKS = "esc50,imagenet,audiocaps,vggss,coco"

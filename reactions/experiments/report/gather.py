@@ -32,7 +32,7 @@ from reactions.experiments.report.scores import baseline_scores, paper_product, 
 from reactions.experiments.report.surfaces import (
     MOST_AXES,
     OPTIONS,
-    measure_surface,
+    measure_surfaces,
     swept_modalities,
 )
 from reactions.experiments.report.training import NotPlanned, own_plan
@@ -331,28 +331,25 @@ class _Gathering:
     def _sweep(self) -> None:
         """Score over each kind of factor, the others at their defaults."""
         tasks = [score.task for score in self.report.scores]
-        for option, (sign, _) in OPTIONS.items():
-            modalities = swept_modalities(self.target.space, option)
-            if not modalities or not tasks:
-                continue
-            what = f"no surface over {sign} of {', '.join(modalities)}"
-            if len(modalities) > MOST_AXES:
-                self.report.lack("surfaces", what, f"more than {MOST_AXES} factors")
-                continue
-            try:
-                self.report.surfaces.append(
-                    measure_surface(
-                        self.session, self.target, tasks, option, confirm=self._confirm_sweep
-                    )
-                )
-            except _NotCachedError:
-                self.report.lack(
-                    "surfaces", what, "not in the cache", "molspace report without --cached"
-                )
-            except MissingError as error:
-                self._lack("surfaces", what, error)
-        if not self.report.surfaces:
-            self.report.lack("surfaces", "no factor surfaces", "" if tasks else "no task is scored")
+        options = [option for option in OPTIONS if swept_modalities(self.target.space, option)]
+        what = "no factor surfaces"
+        for option in list(options):
+            if (n := len(swept_modalities(self.target.space, option))) > MOST_AXES:
+                options.remove(option)
+                why = f"{n} factors, more than {MOST_AXES}"
+                self.report.lack("surfaces", f"no surface over {option}", why)
+        if not tasks or not options:
+            self.report.lack("surfaces", what, "" if tasks else "no task is scored")
+            return
+        try:
+            self.report.surfaces = measure_surfaces(
+                self.session, self.target, tasks, options, confirm=self._confirm_sweep
+            )
+        except _NotCachedError:
+            why = "not in the cache for these tasks"
+            self.report.lack("surfaces", what, why, "molspace report without --cached")
+        except MissingError as error:
+            self._lack("surfaces", what, error)
 
     def _confirm_sweep(self, plan: Plan) -> None:
         if not self.cached:

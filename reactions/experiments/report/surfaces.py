@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from reactions.core.types import Space
 from reactions.eval.task import Task
-from reactions.experiments.sweep import make_grid, sweep
+from reactions.experiments.sweep import Grid, make_grid, sweep
 from reactions.planning.plan import Plan
 from reactions.products.tree import effective_factors, mixtures
 
@@ -110,28 +110,40 @@ def kept_metrics(task: Task) -> list[str]:
     return list(dict.fromkeys([task.main_score, *means]))
 
 
-def measure_surface(
+def measure_surfaces(
     session: Session,
     target: Target,
     tasks: Sequence[Task],
-    option: Option,
+    options: Sequence[Option],
     *,
     confirm: Callable[[Plan], None],
-) -> ScoreSurface:
-    """Sweep one kind of factor, the others at the product's defaults.
+) -> list[ScoreSurface]:
+    """Sweep kinds of factors, each with the others at the product's defaults, in one run.
 
     Args:
         session: where to work.
         target: a product with such factors.
         tasks: which.
-        option: which factors.
+        options: which factors.
         confirm: called with what is to be run, before it runs.
     """
-    text = axis_text(swept_modalities(target.space, option))
-    named = {"sigma": text} if option == "sigma" else {"lambda_": text}
-    table = sweep(session, target, tasks, make_grid(target.space, **named), confirm=confirm)
+    grids: list[Grid] = []
+    for option in options:
+        text = axis_text(swept_modalities(target.space, option))
+        named = {"sigma": text} if option == "sigma" else {"lambda_": text}
+        grids.append(make_grid(target.space, **named))
+    cells = tuple(cell for grid in grids for cell in grid.cells)
+    axes = {name: values for grid in grids for name, values in grid.axes.items()}
+    table = sweep(session, target, tasks, Grid(cells, axes), confirm=confirm)
+    by_task = {task.name: [row for row in table.rows if row["task"] == task.name] for task in tasks}
     metrics = {task.name: kept_metrics(task) for task in tasks}
-    return surface(target.space, option, table.axes, table.rows, metrics)
+    surfaces, start = [], 0
+    for option, grid in zip(options, grids, strict=True):
+        stop = start + len(grid.cells)
+        rows = [row for own in by_task.values() for row in own[start:stop]]
+        surfaces.append(surface(target.space, option, grid.axes, rows, metrics))
+        start = stop
+    return surfaces
 
 
 def surface(

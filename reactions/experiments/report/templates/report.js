@@ -175,13 +175,17 @@
       for (const card of cards) {
         const table = surface.tables[card.dataset.task][metricOf(surface.tables, card.dataset.task)];
         const plot = card.querySelector(".plot");
-        const ring = { type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false, marker: { symbol: "circle-open", size: 13, color: "#ffffff", line: { width: 2.2 } } };
-        const cross = { type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false, marker: { symbol: "x-thin", size: 11, color: "#ffffff", line: { width: 2.6, color: "#ffffff" } } };
+        // Twice at one place: a dark sign with a light one on it is seen on any colour.
+        const sign = (symbol, size, x, y) => ({
+          type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false, x: [x, x], y: [y, y],
+          marker: { symbol, size, color: ["#000000", "#ffffff"], line: { width: [4.6, 2], color: ["#000000", "#ffffff"] } },
+        });
+        const ring = (x, y) => sign("circle-open", 15, x, y);
+        const cross = (x, y) => sign("x-thin", 9, x, y);
         if (!y) {
           const traces = [{ type: "scatter", mode: "lines+markers", x: x.values, y: table, line: { color: colours.series[0] }, hovertemplate: `${plain(x.label)} %{x}: %{y:.2f}<extra></extra>` }];
-          cross.marker.line.color = cross.marker.color = ring.marker.color = colours.ink;
-          traces.push(hasHome ? { ...ring, x: [home[0]], y: [scoreAt(surface.axes, table, home)] } : { ...ring, x: [], y: [] });
-          traces.push({ ...cross, x: [at[0]], y: [scoreAt(surface.axes, table, at)] });
+          traces.push(hasHome ? ring(home[0], scoreAt(surface.axes, table, home)) : ring(null, null));
+          traces.push(cross(at[0], scoreAt(surface.axes, table, at)));
           Plotly.react(plot, traces, layout(colours, { xaxis: axis(colours, plain(x.label), {}), yaxis: axis(colours, "%", {}) }), CONFIG);
           continue;
         }
@@ -195,8 +199,8 @@
         const tick = { tickvals: [0, 0.5, 1], zeroline: false, showgrid: false };
         Plotly.react(plot, [
           heat,
-          hasHome ? { ...ring, x: [home[0]], y: [home[1]] } : { ...ring, x: [], y: [] },
-          { ...cross, x: [at[0]], y: [at[1]] },
+          hasHome ? ring(home[0], home[1]) : ring(null, null),
+          cross(at[0], at[1]),
         ], layout(colours, { margin: { l: 40, r: 4, t: 6, b: 34 }, xaxis: axis(colours, plain(x.label), tick), yaxis: axis(colours, plain(y.label), tick) }), CONFIG);
       }
     }
@@ -233,7 +237,7 @@
         for (const card of cards) {
           const table = surface.tables[card.dataset.task][metricOf(surface.tables, card.dataset.task)];
           const y = surface.axes.length > 1 ? at[1] : scoreAt(surface.axes, table, at);
-          Plotly.restyle(card.querySelector(".plot"), { x: [[at[0]]], y: [[y]] }, [2]);
+          Plotly.restyle(card.querySelector(".plot"), { x: [[at[0], at[0]]], y: [[y, y]] }, [2]);
         }
       });
     }
