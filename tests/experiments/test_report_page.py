@@ -9,7 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from report_lab import HEADLINE, HOSTILE, report_of, tiny_session, use_fakes
+from report_lab import HEADLINE, HOSTILE, hostile_report, report_of, tiny_session, use_fakes
 
 from reactions.core.errors import MissingError, StoreError, UsageError
 from reactions.experiments.report import page
@@ -53,14 +53,8 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A report of the headline reaction, one of whose spaces has a hostile name, and its page."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("report")
-        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
-        use_fakes(patch)
-        session = tiny_session(folder / "store", rename={"CLAP_g": HOSTILE})
-        report = report_of(session, HEADLINE.replace("CLAP_g", json.dumps(HOSTILE)))
-        return report, render(report), session
+    with hostile_report(tmp_path_factory.mktemp("report")) as (report, session):
+        yield report, render(report), session
 
 
 def test_everything_is_there(made):

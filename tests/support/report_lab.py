@@ -1,10 +1,13 @@
 """A tiny lab, and reports of what is trained in it: a second for all that a report shows."""
 
+import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fakes
 import numpy as np
+import pytest
 
 from reactions import session as module
 from reactions.core.catalogue import Catalogue
@@ -82,6 +85,16 @@ def use_fakes(monkeypatch):
     """Let sessions load fake encoders."""
     monkeypatch.setattr(module, "load_encoder", lambda spec, device: fakes.Encoder(spec))
     monkeypatch.setattr(module, "check_space", lambda spec: None)
+
+
+@contextmanager
+def hostile_report(folder):
+    """A report of the headline reaction, one of whose spaces has a hostile name; and a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        use_fakes(patch)
+        session = tiny_session(folder / "store", rename={"CLAP_g": HOSTILE})
+        yield report_of(session, HEADLINE.replace("CLAP_g", json.dumps(HOSTILE))), session
 
 
 def report_of(session, reaction=HEADLINE, tasks=TASKS, **options):

@@ -16,7 +16,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const print = matchMedia("print");
   let printing = false;
-  const theme = () => (dark.matches && !printing && !print.matches ? DARK : LIGHT);
+  const theme = () => (dark.matches && !printing ? DARK : LIGHT);
 
   // plotly reads some HTML in texts: names are no markup.
   const plain = (text) =>
@@ -32,8 +32,10 @@
     }, more);
   }
 
-  function layout(colours, more) {
-    return Object.assign({
+  function layout(place, colours, more) {
+    // A window that is printed has no size of its own yet: what the page has on paper is told.
+    const size = printing ? { autosize: false, width: place.clientWidth, height: place.clientHeight } : { autosize: true };
+    return Object.assign(size, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
       font: { family: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif", color: colours.ink, size: 12 },
       margin: { l: 44, r: 8, t: 8, b: 38 }, hoverlabel: { font: { size: 12 } }, dragmode: false,
@@ -56,7 +58,7 @@
         hovertemplate: "%{fullData.name}, epoch %{x}: %{y:.4f}<extra></extra>",
       }));
       const low = Math.min(...group.curves.flatMap((curve) => curve.losses));
-      Plotly.react(place, traces, layout(colours, {
+      Plotly.react(place, traces, layout(place, colours, {
         showlegend: true, legend: { orientation: "h", y: -0.28, font: { size: 11 } }, margin: { l: 44, r: 8, t: 8, b: 60 },
         xaxis: axis(colours, "epoch", { dtick: group.curves.every((c) => c.losses.length < 13) ? 1 : undefined }),
         yaxis: axis(colours, "loss (nats)", low > 0 ? { type: "log", tickvals: TICKS } : {}),
@@ -99,7 +101,7 @@
         },
       }));
       const bare = { showticklabels: false, zeroline: false, showline: true, mirror: true, showgrid: false };
-      Plotly.react(place, traces, layout(colours, {
+      Plotly.react(place, traces, layout(place, colours, {
         margin: { l: 24, r: 6, t: 6, b: 26 }, hovermode: "closest",
         xaxis: axis(colours, data.map.method === "pca" ? "first axis" : "", bare),
         yaxis: axis(colours, data.map.method === "pca" ? "second axis" : "", { ...bare, scaleanchor: "x" }),
@@ -186,7 +188,7 @@
           const traces = [{ type: "scatter", mode: "lines+markers", x: x.values, y: table, line: { color: colours.series[0] }, hovertemplate: `${plain(x.label)} %{x}: %{y:.2f}<extra></extra>` }];
           traces.push(hasHome ? ring(home[0], scoreAt(surface.axes, table, home)) : ring(null, null));
           traces.push(cross(at[0], scoreAt(surface.axes, table, at)));
-          Plotly.react(plot, traces, layout(colours, { xaxis: axis(colours, plain(x.label), {}), yaxis: axis(colours, "%", {}) }), CONFIG);
+          Plotly.react(plot, traces, layout(plot, colours, { xaxis: axis(colours, plain(x.label), {}), yaxis: axis(colours, "%", {}) }), CONFIG);
           continue;
         }
         const z = y.values.map((v) => x.values.map((u) => scoreAt(surface.axes, table, [u, v, ...at.slice(2)])));
@@ -201,7 +203,7 @@
           heat,
           hasHome ? ring(home[0], home[1]) : ring(null, null),
           cross(at[0], at[1]),
-        ], layout(colours, { margin: { l: 40, r: 4, t: 6, b: 34 }, xaxis: axis(colours, plain(x.label), tick), yaxis: axis(colours, plain(y.label), tick) }), CONFIG);
+        ], layout(plot, colours, { margin: { l: 40, r: 4, t: 6, b: 34 }, xaxis: axis(colours, plain(x.label), tick), yaxis: axis(colours, plain(y.label), tick) }), CONFIG);
       }
     }
 
@@ -272,8 +274,8 @@
   // Paper has another width than the window, and no dark.
   function forPaper(on) {
     printing = on;
+    document.documentElement.classList.toggle("paper", on);
     draw();
-    document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot));
   }
   dark.addEventListener("change", draw);
   print.addEventListener("change", (event) => forPaper(event.matches));

@@ -1,0 +1,289 @@
+"""The page in a real browser, from a file, without any network."""
+
+import re
+import shutil
+
+import pytest
+from report_lab import hostile_report
+
+from reactions.experiments.report.page import render
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=path)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    with hostile_report(folder) as (report, _):
+        path = folder / "report.html"
+        path.write_text(render(report), encoding="utf-8")
+        yield report, path
+
+
+class Seen:
+    """What a page asked for, and what it complained of."""
+
+    def __init__(self, page):
+        self.requests, self.complaints = [], []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+
+
+@pytest.fixture
+def open_page(browser, made):
+    """A function that opens the report with options of a browser's context."""
+    contexts = []
+
+    def open_it(**options):
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        seen = Seen(page)
+        page.goto(made[1].as_uri())
+        page.wait_for_selector("html[data-drawn=yes]")
+        return page, seen
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+def score_at(report, option, task, *indices):
+    surface = next(own for own in report.surfaces if own.option == option)
+    width = len(surface.axes[1].values)
+    metric = next(s.task.main_score for s in report.scores if s.task.name == task)
+    return surface.tables[task][metric][indices[0] * width + indices[1]]
+
+
+def shown(page, surface, task):
+    card = f'[data-surface="{surface}"] [data-task="{task}"]'
+    return page.inner_text(f"{card} .now")
+
+
+def slide(page, name, value):
+    page.locator(f"#{name}").evaluate(
+        "(own, value) => { own.value = value; own.dispatchEvent(new Event('input')); }", str(value)
+    )
+
+
+def test_it_opens_from_a_file_without_a_word_or_a_request(made, open_page):
+    page, seen = open_page()
+    page.wait_for_timeout(300)
+    assert seen.complaints == []
+    assert seen.requests == [made[1].as_uri()]
+    assert page.title().endswith("molspace report")  # no hostile name has run
+    assert page.locator("main img").count() == 0
+    # Three curves, two maps, and a panel a task and kind of factor.
+    assert page.locator(".js-plotly-plot").count() == 3 + 2 + 2 * len(made[0].scores)
+
+
+def test_the_network_is_out_of_reach(open_page):
+    page, seen = open_page()
+    refused = page.evaluate(
+        "fetch('http://127.0.0.1:9/').then(() => 'reached', (error) => String(error))"
+    )
+    assert "TypeError" in refused
+    assert any("Content Security Policy" in text for text in seen.complaints)
+
+
+def test_no_other_script_runs(open_page):
+    page, seen = open_page()
+    page.evaluate(
+        """document.body.insertAdjacentHTML(
+             "beforeend", '<img src="x:" onerror="window.ran = 1">')"""
+    )
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.ran === undefined")
+    assert any("Content Security Policy" in text for text in seen.complaints)
+
+
+def test_sliders_show_the_sweeps_figures_at_grid_points(made, open_page):
+    report, _ = made
+    page, seen = open_page()
+    for audio, text in ((0, 0), (7, 3), (10, 10)):
+        slide(page, "s0-0", audio / 10)
+        slide(page, "s0-1", text / 10)
+        for score in report.scores:
+            expected = score_at(report, "sigma", score.task.name, audio, text)
+            assert shown(page, 0, score.task.name) == f"{expected:.2f}"
+        assert page.inner_text('[data-surface="0"] .controls .state') == "measured"
+    assert seen.complaints == []
+
+
+def test_between_grid_points_they_interpolate_and_say_so(made, open_page):
+    report, _ = made
+    page, _ = open_page()
+    slide(page, "s0-0", 0.75)
+    slide(page, "s0-1", 0.32)
+    corners = {(a, t): score_at(report, "sigma", "audiocaps", a, t) for a in (7, 8) for t in (3, 4)}
+    expected = sum(0.5 * (0.8 if t == 3 else 0.2) * value for (_, t), value in corners.items())
+    number = shown(page, 0, "audiocaps")
+    assert number.startswith("\u2248")
+    # The page has scores with two decimals.
+    assert float(number[1:]) == pytest.approx(expected, abs=0.011)
+    assert "interpolated" in page.inner_text('[data-surface="0"] .controls .state')
+    page.click('[data-surface="0"] [data-snap]')
+    assert page.inner_text('[data-surface="0"] .controls .state') == "measured"
+    page.click('[data-surface="0"] [data-reset]')
+    assert float(shown(page, 0, "audiocaps")) == pytest.approx(
+        next(s.main.mean for s in report.scores if s.task.name == "audiocaps"), abs=0.006
+    )
+
+
+def test_sliders_move_the_marks_in_the_figures(open_page):
+    page, _ = open_page()
+    slide(page, "s1-0", 0.2)
+    slide(page, "s1-1", 0.7)
+    page.wait_for_timeout(200)
+    marks = page.evaluate(
+        """[...document.querySelectorAll('[data-surface="1"] .plot')]
+             .map((plot) => [plot.data[2].x[0], plot.data[2].y[0]])"""
+    )
+    assert set(map(tuple, marks)) == {(0.2, 0.7)}
+
+
+def test_other_metrics_can_be_chosen(made, open_page):
+    report, _ = made
+    page, _ = open_page()
+    page.select_option("#metric", "mean R@10")
+    surface = report.surfaces[0]
+    places = [axis.values.index(axis.default) for axis in surface.axes]
+    at = places[0] * len(surface.axes[1].values) + places[1]
+    assert shown(page, 0, "coco") == f"{surface.tables['coco']['mean R@10'][at]:.2f}"
+    assert page.inner_text('[data-surface="0"] [data-task="esc50"] .metric') == "accuracy"
+
+
+def test_it_works_by_keyboard(open_page):
+    page, _ = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(outline) == "solid"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.focus("#s0-0")
+    before = shown(page, 0, "esc50"), page.input_value("#s0-0")
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    assert float(page.input_value("#s0-0")) == pytest.approx(float(before[1]) + 0.1)
+    assert page.inner_text('[data-surface="0"] output') == f"{float(before[1]) + 0.1:.2f}"
+    assert page.evaluate(outline) == "solid"
+    # Everything that can be used has a name, and what scrolls can be reached.
+    names = page.evaluate(
+        """[...document.querySelectorAll('input, select, button, summary, [tabindex="0"]')]
+           .map((own) => (own.labels && own.labels[0] && own.labels[0].innerText)
+             || own.innerText || own.getAttribute('aria-label') || '')"""
+    )
+    assert all(name.strip() for name in names)
+    assert page.locator("main, nav, header, footer").count() == 4
+
+
+def luminance(colour):
+    numbers = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in numbers]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrasts(page):
+    """Contrast of every text with what is behind it, by the text."""
+    pairs = page.evaluate(
+        """[...document.querySelectorAll('body *')]
+           .filter((own) => own.getClientRects().length && !own.closest('svg')
+             && [...own.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+           .map((own) => {
+             let back = own;
+             const clear = (node) => getComputedStyle(node).backgroundColor === 'rgba(0, 0, 0, 0)';
+             while (clear(back) && back.parentElement) back = back.parentElement;
+             return [own.innerText.slice(0, 40), getComputedStyle(own).color,
+                     getComputedStyle(back).backgroundColor];
+           })"""
+    )
+    found = {}
+    for text, fore, back in pairs:
+        light, dark = sorted((luminance(fore), luminance(back)), reverse=True)
+        found[text, fore, back] = (light + 0.05) / (dark + 0.05)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_contrast_in_the_light_and_in_the_dark(open_page, scheme):
+    page, seen = open_page(color_scheme=scheme)
+    ratios = contrasts(page)
+    assert len(ratios) > 100
+    assert {place: ratio for place, ratio in ratios.items() if ratio < 4.5} == {}  # WCAG AA
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(back) < 0.1) == (scheme == "dark")
+    texts = page.evaluate(
+        """[...document.querySelectorAll('.js-plotly-plot text')]
+             .map((text) => getComputedStyle(text).fill)"""
+    )
+    assert texts
+    assert all((luminance(fill) > 0.2) == (scheme == "dark") for fill in texts)
+    assert seen.complaints == []
+
+
+def test_the_theme_follows_while_it_is_open(open_page):
+    page, _ = open_page()
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(200)
+    fill = page.evaluate("getComputedStyle(document.querySelector('.js-plotly-plot text')).fill")
+    assert luminance(fill) > 0.2
+
+
+def test_print_is_light_and_still(open_page, tmp_path):
+    page, seen = open_page(color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_timeout(300)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for place in ("nav", ".controls", ".choice", ".skip"):
+        assert not page.locator(place).first.is_visible()
+    assert page.locator(".value .now").first.is_visible()
+    fill = page.evaluate("getComputedStyle(document.querySelector('.js-plotly-plot text')).fill")
+    assert luminance(fill) < 0.2
+    overlaps = page.evaluate(
+        """[...document.querySelectorAll('.card')].filter((card) => {
+             const plot = card.querySelector('.main-svg').getBoundingClientRect();
+             return plot.right > card.getBoundingClientRect().right + 1; }).length"""
+    )
+    assert overlaps == 0
+    page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("width", [375, 768, 1440])
+def test_it_fits_narrow_and_wide_windows(open_page, width):
+    page, _ = open_page(viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    inside = page.evaluate(
+        """[...document.querySelectorAll('.js-plotly-plot .main-svg')].map((plot) =>
+             plot.getBoundingClientRect().right)"""
+    )
+    assert max(inside) <= width
+
+
+def test_the_map_can_be_coloured_by_modality(open_page):
+    page, _ = open_page()
+    assert page.inner_text("#map-legend").split("\n")[0] != "audio"
+    page.check("input[name=colour][value=modality]")
+    assert page.locator("#map-legend > span").all_inner_texts() == ["audio", "image", "text"]
+    names = page.evaluate(
+        "[...new Set(document.querySelector('[data-map]').data.map((trace) => trace.name))].sort()"
+    )
+    assert names == ["audio", "image", "text"]
