@@ -43,12 +43,14 @@ _MAX_THREADS = 16
 
 
 class Look(Protocol):
-    """Looks at a file: its tagged digest, and why it cannot be used, or "".
+    """What looks at a file."""
 
-    Raises ``TransientError`` where it could not be looked at just now.
-    """
+    def __call__(self, entry: Entry, *, depth: CheckDepth) -> tuple[str, str]:
+        """Return a file's tagged digest, and why it cannot be used, or "".
 
-    def __call__(self, entry: Entry, *, depth: CheckDepth) -> tuple[str, str]: ...
+        Raises:
+            TransientError: it could not be looked at just now.
+        """
 
 
 def folder_part(
