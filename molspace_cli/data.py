@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     rich_markup_mode=None,
-    help="The corpora and evaluation sets of a lab: what is there, and what is wrong with it.",
+    help="The corpora, pairs and evaluation sets of a lab: what is there, what is wrong with it.",
     no_args_is_help=True,
 )
 
 
 @app.callback()
 def _group() -> None:
-    """The corpora and evaluation sets of a lab: what is there, and what is wrong with it."""
+    """The corpora, pairs and evaluation sets of a lab: what is there, what is wrong with it."""
 
 
 @app.command("list")
@@ -80,7 +80,7 @@ def check(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Look for unusable items, duplicates, and captions of evaluation sets in the corpora.
+    """Look for unusable items, duplicates, and items of evaluation sets, in corpora and pairs.
 
     In folders of embeddings: rows that are zero or not finite, repeated rows and ids, ids that
     not all folders have, collapsed towers.
@@ -88,10 +88,11 @@ def check(
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.labs.folders import examine
     from reactions.labs.inventory import audit_corpora
+    from reactions.labs.pairs_audit import audit_pairs
 
     opened = opening.open_lab(lab, data=data, quiet=quiet).with_check("full" if full else None)
     tables, findings = examine(opened)
-    findings = audit_corpora(opened) + findings
+    findings = audit_corpora(opened) + audit_pairs(opened) + findings
     if as_json:
         body = {
             "lab": opened.label,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reactions.core.file_digests import DigestCache
 from reactions.core.scanned import ScannedCorpus
@@ -45,12 +46,13 @@ class DataFinding:
         kind: ``unusable`` is a corpus that cannot be opened,
             ``undecodable`` items are left out, ``others`` are files of other kinds that lie
             beside a corpus's own and are left out, ``duplicates`` are rows whose content an
-            earlier row has, ``leakage`` are texts that an evaluation set has as captions,
-            ``unchecked`` says which sets were not there to compare with. Of folders of
-            embeddings, ``unusable`` rows are zero or not finite, ``duplicates`` the same as
-            another, a ``collapsed`` tower says the same of everything, ``no_ids`` are rows that
-            only have numbers, ``unmatched`` ids are not in all folders, ``unread`` are files.
-        corpus: name of the corpus; "" if it concerns none.
+            earlier row has, ``leakage`` are texts that an evaluation set has as captions, and
+            pairs whose files or names it has, ``unchecked`` says which sets were not there to
+            compare with. Of folders of embeddings, ``unusable`` rows are zero or not finite,
+            ``duplicates`` the same as another, a ``collapsed`` tower says the same of everything,
+            ``no_ids`` are rows that only have numbers, ``unmatched`` ids are not in all folders,
+            ``unread`` are files.
+        corpus: name of the corpus, or of the pairs; "" if it concerns none.
         message: one line, for people.
         count: rows concerned.
         total: rows of the corpus.
@@ -112,7 +114,7 @@ def duplicates(corpus: Corpus) -> DataFinding | None:
 
     Items that are only ids have no content and are never duplicates.
     """
-    marks = np.fromiter((_mark(tag) for _, tag in _tags(corpus)), np.uint64, len(corpus))
+    marks = content_marks(corpus)
     values, first, counts = np.unique(marks, return_index=True, return_counts=True)
     held = (counts > 1) & (values != 0)
     count = int((counts[held] - 1).sum())
@@ -215,6 +217,11 @@ def _tags(corpus: Corpus) -> Iterator[tuple[str, str]]:
     for start in range(0, len(corpus), _BLOCK_ROWS):
         for item in corpus.items(start, start + _BLOCK_ROWS):
             yield item.id, content_digest(item, digests)
+
+
+def content_marks(corpus: Corpus) -> NDArray[np.uint64]:
+    """Return (len(corpus),) marks of contents; 0 for items that have none but their ids."""
+    return np.fromiter((_mark(tag) for _, tag in _tags(corpus)), np.uint64, len(corpus))
 
 
 def _mark(tag: str) -> int:

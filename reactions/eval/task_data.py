@@ -79,3 +79,8 @@ def captions_in_data(data: BenchmarkData) -> Iterator[tuple[str, str]]:
     if isinstance(data, RetrievalData) and data.right.modality == TEXT.name:
         for item in data.right.items(0, len(data.right)):
             yield item.id, item.value
+
+
+def sides_of(data: BenchmarkData) -> tuple[Corpus, ...]:
+    """Return the corpora of a set: both sides of retrieval, else what is classified."""
+    return (data.left, data.right) if isinstance(data, RetrievalData) else (data.queries,)

@@ -14,6 +14,7 @@ from reactions.core.protocols import NotLookedAt
 from reactions.core.storage import entry_of
 from reactions.core.types import Corpus, SpaceSpec
 from reactions.data.audit import VERSION, DataFinding, duplicates, leakage, others, undecodable
+from reactions.data.pairs.corpora import SourcePairs
 from reactions.data.scan_cache import ScanTable
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.parts import signature_of
@@ -22,7 +23,7 @@ from reactions.eval.own_set import OwnSet
 from reactions.eval.published import EvaluationSet
 from reactions.eval.registry import find_set, loadable_sets
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.eval.task_data import sides_of
 from reactions.labs.folders import (
     common_ids,
     examine,
@@ -31,19 +32,21 @@ from reactions.labs.folders import (
     size_bytes,
 )
 from reactions.labs.lab import Lab
+from reactions.labs.pairs_audit import audit_pairs, described, unopened
 from reactions.modalities.text import TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryEntry:
-    """A corpus or an evaluation set, counted.
+    """A corpus, pairs or an evaluation set, counted.
 
     Attributes:
         kind: which of these; a space is a folder of embeddings.
-        name: the modality, the task, or the space and its modality.
-        title: the corpus's name, the set's, or what rows have: width and ids.
+        name: the modality, the pairs' section, the task, or the space and its modality.
+        title: the corpus's name, the pairs' modalities, the set's name, or what rows have: width
+            and ids.
         found: usable items; 0 if there are none or they cannot be read.
-        expected: items of the published set; of a corpus, all that were found, good and bad.
+        expected: items of the published set; of others, all that were found, good and bad.
         bad: items that cannot be used.
         skipped: items that the lab file leaves out.
         others: files of other kinds that lie beside a corpus's own and are left out.
@@ -54,7 +57,7 @@ class InventoryEntry:
         reading: what was guessed, or is odd, about how a corpus's tables are read.
     """
 
-    kind: Literal["corpus", "task", "space", "common ids"]
+    kind: Literal["corpus", "pairs", "task", "space", "common ids"]
     name: str
     title: str
     found: int = 0
@@ -74,8 +77,9 @@ class InventoryEntry:
 
 
 def inventory(lab: Lab) -> list[InventoryEntry]:
-    """Count the corpora of a lab, its embeddings, and the evaluation sets it has or should have."""
+    """Count a lab's corpora, pairs and embeddings, and evaluation sets it has or should have."""
     entries = [_corpus(lab, modality) for modality in sorted(lab.corpora)]
+    entries += [_pairs(lab, name) for name in lab.pairs]
     specs = list(folder_spaces(lab))
     entries += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
     entries += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
@@ -83,7 +87,7 @@ def inventory(lab: Lab) -> list[InventoryEntry]:
     entries += [_task(lab, each.task) for each in sets if lab.may_have(each.task.name)]
     entries += [_task(lab, own.task) for own in lab.own_tasks.values()]
     return entries + [
-        InventoryEntry("task", name, "", problem=_said(error), fix=error.fix)
+        InventoryEntry("task", name, "", problem=described(error), fix=error.fix)
         for name, error in broken.items()
         if lab.may_have(name)
     ]
@@ -95,7 +99,7 @@ def _folder(spec: SpaceSpec, modality: str) -> InventoryEntry:
         table, _, where = open_table(spec, modality)
         n_bytes = size_bytes(spec, modality)
     except MolspaceError as error:
-        return InventoryEntry("space", name, "", problem=_said(error), fix=error.fix)
+        return InventoryEntry("space", name, "", problem=described(error), fix=error.fix)
     n, dim = table.shape
     title = f"{dim} dimensions, " + (f"ids: {where}" if where else "no ids")
     return InventoryEntry("space", name, title, n, n, size_bytes=n_bytes)
@@ -113,8 +117,8 @@ def _common(specs: Sequence[SpaceSpec], modality: str) -> InventoryEntry:
 
 
 def audit(lab: Lab) -> list[DataFinding]:
-    """Look through a lab's corpora and embeddings; what cannot be used is reported, not raised."""
-    return audit_corpora(lab) + examine(lab)[1]
+    """Look through a lab's corpora, pairs and embeddings; what is unusable is not raised."""
+    return audit_corpora(lab) + audit_pairs(lab) + examine(lab)[1]
 
 
 def audit_corpora(lab: Lab) -> list[DataFinding]:
@@ -124,17 +128,7 @@ def audit_corpora(lab: Lab) -> list[DataFinding]:
         try:
             corpus = lab.corpus(modality)
         except (DataError, MissingError) as error:
-            fields = error.fields
-            findings.append(
-                DataFinding(
-                    "unusable",
-                    f"{lab.name} {modality}",
-                    f"{_said(error)}; {error.fix}" if error.fix else _said(error),
-                    count=int(fields.get("n_bad", 0)),
-                    total=int(fields.get("n_rows", 0)),
-                    listed=str(fields.get("listed", "")),
-                )
-            )
+            findings.append(unopened(f"{lab.name} {modality}", error))
             continue
         if corpus is None:
             continue
@@ -160,9 +154,9 @@ def _leakage(lab: Lab, corpus: Corpus) -> list[DataFinding]:
         except MissingError:
             absent.append(task)
         except DataError as error:
-            unreadable.append(_unchecked(corpus, task, _said(error)))
+            unreadable.append(_unchecked(corpus, task, described(error)))
     for task, failure in broken.items():
-        unreadable.append(_unchecked(corpus, task, _said(failure)))
+        unreadable.append(_unchecked(corpus, task, described(failure)))
     findings = leakage(corpus, evaluated, on_progress=lab.on_progress) + unreadable
     if absent:
         findings.append(_unchecked(corpus, ", ".join(absent), "they are not there"))
@@ -206,7 +200,7 @@ def leaks(lab: Lab) -> tuple[str, ...]:
         try:
             evaluated[task] = lab.captions(task)
         except (DataError, MissingError) as error:
-            findings.append(_unchecked(corpus, task, _said(error)))
+            findings.append(_unchecked(corpus, task, described(error)))
     findings = leakage(corpus, evaluated, on_progress=lab.on_progress) + findings
     notices = [f"text corpus: {finding.message}" for finding in findings]
     lab.tables.put(cached, signature, ScanTable(facts={"notices": notices}))
@@ -229,7 +223,7 @@ def _corpus(lab: Lab, modality: str) -> InventoryEntry:
     except MolspaceError as error:
         seen = not isinstance(error, NotLookedAt)
         return InventoryEntry(
-            "corpus", modality, "", problem=_said(error), fix=error.fix, looked_at=seen
+            "corpus", modality, "", problem=described(error), fix=error.fix, looked_at=seen
         )
     assert corpus is not None  # the lab names it
     if not isinstance(corpus, SourceCorpus):
@@ -249,6 +243,32 @@ def _corpus(lab: Lab, modality: str) -> InventoryEntry:
     )
 
 
+def _pairs(lab: Lab, name: str) -> InventoryEntry:
+    source = lab.pairs[name]
+    title = " & ".join(source.modalities) + (", the default" if source.default else "")
+    try:
+        pairs = lab.open_pairs(source)
+    except MolspaceError as error:
+        seen = not isinstance(error, NotLookedAt)
+        return InventoryEntry(
+            "pairs", name, title, problem=described(error), fix=error.fix, looked_at=seen
+        )
+    if not isinstance(pairs, SourcePairs):
+        return InventoryEntry("pairs", name, title, len(pairs), len(pairs))
+    return InventoryEntry(
+        "pairs",
+        name,
+        title,
+        found=len(pairs),
+        expected=pairs.skipped.n_rows,
+        bad=pairs.skipped.n_bad,
+        skipped=pairs.skipped.n_skipped,
+        others=sum(pairs.others.values()),
+        size_bytes=pairs.size_bytes,
+        reading=pairs.reading,
+    )
+
+
 def _task(lab: Lab, task: Task) -> InventoryEntry:
     try:
         data = lab.benchmark(task.name)
@@ -258,10 +278,10 @@ def _task(lab: Lab, task: Task) -> InventoryEntry:
             task.name,
             task.title,
             expected=task.expected,
-            problem=_said(error),
+            problem=described(error),
             fix=error.fix,
         )
-    sides = _sides(data)
+    sides = sides_of(data)
     real = [side for side in sides if isinstance(side, SourceCorpus)]
     return InventoryEntry(
         "task",
@@ -273,11 +293,3 @@ def _task(lab: Lab, task: Task) -> InventoryEntry:
         others=sum(sum(side.others.values()) for side in real),
         size_bytes=sum(side.size_bytes for side in real),
     )
-
-
-def _sides(data: BenchmarkData) -> list[Corpus]:
-    return [data.left, data.right] if isinstance(data, RetrievalData) else [data.queries]
-
-
-def _said(error: MolspaceError) -> str:
-    return f"{error.what}: {error.why}" if error.why else error.what

@@ -212,14 +212,23 @@ class Lab:
             UsageError: there are none of this name, they lack a modality, or several fit.
             DataError: they cannot be used.
         """
-        source = choose_pairs(self.pairs, (tuned, paired), name, self.name)
+        return self.open_pairs(choose_pairs(self.pairs, (tuned, paired), name, self.name))
+
+    def open_pairs(self, source: PairsSource) -> PairedCorpora:
+        """Return the pairs of a section; what is new or changed is scanned.
+
+        Raises:
+            MissingError: they are not where the lab says, or a package is missing.
+            UsageError: the lab says of a table what it does not have.
+            DataError: they cannot be used.
+        """
         key = ("pairs", self.name, source, self.seed, self.digests.folder)
         if key not in self.opened:
-            self.opened[key] = self._open_pairs(source)
+            self.opened[key] = self._scan_pairs(source)
         pairs: PairedCorpora = self.opened[key]
         return pairs
 
-    def _open_pairs(self, source: PairsSource) -> PairedCorpora:
+    def _scan_pairs(self, source: PairsSource) -> PairedCorpora:
         if source.places is not None:
             from reactions.data.pairs.corpora import open_pairs
 

@@ -90,16 +90,23 @@ class SourcePairs:
         return max(sizes) if self.clips else sum(sizes)
 
     @property
+    def others(self) -> dict[str, int]:
+        """How many files of other kinds lie beside its own and are left out, by their ending."""
+        # Both halves of videos come from one folder; sides of shards have the same loose members.
+        return self.sides[0].others
+
+    @property
     def reading(self) -> tuple[str, ...]:
-        """What was guessed, or is odd, about how tables are read."""
-        return tuple(dict.fromkeys(r for corpus in self.sides for r in corpus.remarks))
+        """What was guessed, or is odd, about how its tables are read."""
+        return tuple(dict.fromkeys(r for corpus in self.sides for r in corpus.reading))
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know before they are used; empty if all of them are."""
+        remarks = dict.fromkeys(remark for corpus in self.sides for remark in corpus.remarks)
         left_out = self.skipped.told("pairs")
-        remarks = [left_out, *self.reading] if left_out else self.reading
-        return tuple(f"{self.name}: {remark}" for remark in remarks)
+        told = [left_out, *remarks] if left_out else remarks
+        return tuple(f"{self.name}: {remark}" for remark in told)
 
     def __len__(self) -> int:
         return len(self.sides[0])
