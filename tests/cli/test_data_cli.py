@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from media_files import image_bytes, put, sound_bytes
 
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
 
@@ -27,6 +28,32 @@ def test_what_a_lab_of_ones_own_has(molspace, tmp_path):
     assert body["schema"] == "molspace.data_check/1"
     assert {"duplicates", "unchecked"} <= {one["kind"] for one in body["findings"]}
     assert "duplicates" in molspace("data", "check", "--full").stdout
+
+
+def test_pairs_of_ones_own(molspace, tmp_path):
+    for i in range(3):
+        put(tmp_path / f"{i}.wav", sound_bytes(i))
+        put(tmp_path / f"{i}.png", image_bytes(i))
+    put(tmp_path / "pairs.csv", "wav,jpg\n0.wav,0.png\n1.wav,1.png\n2.wav,9.png\n0.wav,0.png\n")
+    (tmp_path / "molspace.toml").write_text(
+        '[pairs.mine]\npath = "pairs.csv"\naudio = "wav"\nimage = "jpg"\nmax_bad = 0.5\n'
+    )
+    shown = molspace("data", "list")
+    assert shown.returncode == 0, shown.stderr
+    row = "pairs\tmine\t3\t4\t1\t"
+    assert row in shown.stdout
+    assert shown.stdout.splitlines()[2].endswith("\taudio & image")
+    checked = molspace("data", "check", "--json")
+    assert checked.returncode == 0, checked.stderr
+    found = {one["kind"]: one for one in json.loads(checked.stdout)["findings"]}
+    assert found["undecodable"]["count"] == found["duplicates"]["count"] == 1
+    assert "9.png" in found["undecodable"]["message"]
+    assert "molspace data" not in checked.stderr
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "0.png").unlink()
+    checked = molspace("data", "check")
+    assert checked.returncode == 4
+    assert "4 of 4 pairs cannot be used" in checked.stdout
 
 
 def test_what_is_missing_is_counted_as_nothing_and_named(molspace, tmp_path):

@@ -17,6 +17,12 @@ extends = "mini"
 path = "{url}/captions.txt"
 [corpora.image]
 path = "simplecache::{url}/photos-{{0..3}}.tar"
+[pairs.shards]
+path = "{url}/pairs-{{0..3}}.tar"
+audio = "wav"
+image = "jpg"
+[pairs.clips]
+video = "{url}/clip.mp4"
 """
 PLAN = "ImageBind + Cr(CLAP_m)"
 
@@ -74,6 +80,8 @@ def test_data_list_says_what_it_did_not_look_at(molspace, server):
     assert "corpus\ttext\tnot looked at" in done.stdout
     assert "corpus\timage\tnot looked at" in done.stdout
     assert "corpus\taudio\t" in done.stdout
+    assert "pairs\tshards\tnot looked at" in done.stdout
+    assert "pairs\tclips\tnot looked at" in done.stdout
     assert "fix: --online" in done.stdout
     body = {
         one["name"]: one for one in json.loads(molspace("data", "list", "--json").stdout)["data"]

@@ -65,6 +65,24 @@ path = "birds.csv"
 folder = "embeddings"
 audio = "file"
 text = ["one", 1]
+[pairs.mine]
+path = "birds.csv"
+audio = "file"
+image = "one"
+id = "key"
+folder = "."
+default = true
+[pairs.clips]
+video = ["embeddings", "x-{0..3}.mp4"]
+seconds = 0.5
+clip_at = 0.1
+[pairs.ids]
+path = "birds.csv"
+audio = "one"
+image = "two"
+by_id = true
+[pairs.scenes]
+world = 3
 [spaces.A]
 path = "embeddings"
 hub = "text"
@@ -176,6 +194,10 @@ def use(data: bytes) -> object:
                 usable_or_refused(lambda name=name: lab.catalogue.by_name(name))
             for name in lab.own_tasks:
                 usable_or_refused(lambda name=name: lab.benchmark(name))
+            for name, source in lab.pairs.items():
+                if source.world_scenes < 1000:
+                    usable_or_refused(lambda source=source: lab.open_pairs(source))
+                usable_or_refused(lambda name=name: lab.pairs_of("audio", "image", name))
             if all(source.world_rows < 1000 for source in lab.corpora.values()):
                 with suppress(MolspaceError):
                     usable_or_refused(lambda: [lab.corpus(modality) for modality in lab.corpora])

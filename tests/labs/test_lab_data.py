@@ -185,7 +185,7 @@ def test_an_inventory_of_the_mini_lab():
     found = inventory(load_lab("mini"))
     assert [h.found for h in found[:3]] == [6000, 6000, 12000]
     assert all(h.found and not h.problem and not h.size_bytes for h in found)
-    assert len(found) == 12
+    assert len(found) == 14
 
 
 def test_without_data_only_corpora_are_counted(folder, tmp_path):
@@ -309,6 +309,9 @@ def test_the_example_lab_file_is_valid():
     lab = load_lab(str(Path(__file__).parents[2] / "examples" / "own_data.toml"))
     assert sorted(lab.corpora) == ["audio", "image", "text"]
     assert len(lab.corpora["audio"].sources) == 2
+    assert {
+        name: pairs.modalities for name, pairs in lab.pairs.items() if pairs.places
+    } == dict.fromkeys(("field", "web", "clips"), ("audio", "image"))
     assert lab.data.of("coco")[0] == Path("/data/coco")
     assert {name: own.task.kind for name, own in lab.own_tasks.items()} == {
         "birds": "retrieval",

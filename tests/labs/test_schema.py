@@ -52,6 +52,10 @@ def test_our_labs_and_examples_are_valid(path):
         "[tasks.x]\nkind = 'retrieval'\npath = 'x.csv'\naudio = 'a'\ntext = ['b', 'c']",
         "[tasks.x]\nkind = 'multilabel'\npath = 'x.csv'\nimage = 0\nclass = 1\nseparator = ';'",
         "[tasks.x]\nkind = 'classification'\nimage = 'x'\n[data.x]\npath = 'y'",
+        "[pairs.x]\nworld = 3\nseen_by = 'ImageBind'\ndefault = true",
+        "[pairs.x]\npath = 'x.csv'\naudio = 'a'\nimage = 1\nid = 'b'\nskip = 'c'\nmax_bad = 0.5",
+        "[pairs.x]\npath = ['x.tar', 's3://y.tar']\naudio = 'flac'\nthermal = 'png'",
+        "[pairs.x]\nvideo = ['x', 'y']\nseconds = 3.5\nclip_at = 0\npicture_at = 1\ncheck = 'full'",
     ],
 )
 def test_what_a_lab_may_say_is_valid(text):
@@ -66,6 +70,12 @@ def test_what_a_lab_may_say_is_valid(text):
         "[corpora.image]\npath = []",
         "[tasks.x]\nkind = 'retrieval'\npath = 'x.csv'\naudio = 'a'\ntext = []",
         "lab = 1",
+        "[pairs.x]\nworld = 0",
+        "[pairs.x]\nworld = 3\npath = 'x'",
+        "[pairs.x]\npath = 'x.csv'\naudoi = 'a'\nimage = 'b'",
+        "[pairs.x]\nvideo = 'x'\nseconds = 0",
+        "[pairs.x]\nvideo = 'x'\nclip_at = 1.5",
+        "[[pairs.x]]\nworld = 3",
         "[lab]\nsed = 1",
         "[lab]\nseed = -1",
         "[lab]\nseed = 1.5",
