@@ -80,7 +80,7 @@ def report(
     check_place(out, overwrite=overwrite)
     check_packages()
     check_method(drawn_by)
-    session, quiet = running.open(), running.quiet
+    session, quiet = running.open(command="report"), running.quiet
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     tasks = session.lab.parse_tasks(task)
     target = _target(session, bundle, cached=cached, running=running)

@@ -154,7 +154,8 @@ def everything(
     from reactions.experiments.whole import measure_all
 
     _need(out)
-    session, quiet = running.open(), running.quiet
+    session = running.open(command="reproduce all", has_rows=True)
+    quiet = running.quiet
     results = measure_all(
         session,
         bundles=_bundles(bundle),
@@ -186,7 +187,7 @@ def _measure_figure(
     from reactions.planning.plan import joined
 
     _need(out)
-    session, quiet = running.open(), running.quiet
+    session, quiet = running.open(command=f"reproduce {name}"), running.quiet
     preparation = Preparation(session)
     prepared = prepare_figure(FIGURES[name], preparation, grid)
     confirm(session, joined(prepared.plans), yes=running.yes, quiet=quiet)
@@ -206,10 +207,11 @@ def _measure_figure(
 def _need(out: Path | None) -> None:
     """Check before anything runs that figures can be written."""
     if out is not None:
-        from reactions.experiments.drawing import check_folder, need_drawing
+        from reactions.core.local_files import writable_folder
+        from reactions.experiments.drawing import need_drawing
 
         need_drawing()
-        check_folder(out)
+        writable_folder(out, "figures", "name another folder with --out")
 
 
 def _write(figure: MeasuredFigure, out: Path | None) -> tuple[Path, ...]:

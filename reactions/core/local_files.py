@@ -13,7 +13,7 @@ import stat
 import uuid
 from pathlib import Path
 
-from reactions.core.errors import DataError, MissingError, MolspaceError, UsageError
+from reactions.core.errors import DataError, MissingError, MolspaceError, StoreError, UsageError
 from reactions.core.transient import is_transient, run_again
 
 
@@ -142,6 +142,30 @@ def replace_file(path: Path, text: str, *, folder: Path | None = None, prefix: s
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def writable_folder(folder: Path, purpose: str, fix: str) -> None:
+    """Make a folder for files, or find out whether the one that is there can be written to.
+
+    Args:
+        folder: where; parents are made, too.
+        purpose: for the error: "figures".
+        fix: likewise.
+
+    Raises:
+        StoreError: it cannot be made or written to, or is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(folder, os.W_OK | os.X_OK) else "it may not be written to"
+    except FileExistsError:
+        why = "a file has this name"
+    except NotADirectoryError:
+        why = "a part of the path is a file"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+    if why:
+        raise StoreError(f"cannot use '{folder}' for {purpose}", why=why, fix=fix, path=str(folder))
 
 
 _BINARY = getattr(os, "O_BINARY", 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.errors import StoreError
+from reactions.core.local_files import writable_folder
 from reactions.encoders.packages import import_package
 from reactions.experiments.paper.figures import SYMBOLS
 from reactions.experiments.surfaces import MeasuredFigure, Surface
@@ -56,7 +57,7 @@ def write_figure(measured: MeasuredFigure, folder: Path) -> tuple[Path, ...]:
         buffer = io.BytesIO()
         write(table, buffer)
         contents[suffix] = buffer.getvalue()
-    check_folder(folder)
+    writable_folder(folder, "figures", "name another folder with --out")
     paths = []
     for suffix, data in contents.items():
         paths.append(folder / f"{measured.figure.name}.{suffix}")
@@ -74,23 +75,6 @@ def need_drawing() -> None:
 
     need_package("matplotlib", "--out", "report")
     need_package("pyarrow", "--out", "report")
-
-
-def check_folder(folder: Path) -> None:
-    """Make a folder for files, or check that there is one.
-
-    Raises:
-        StoreError: it cannot be made, or is a file.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        is_taken = isinstance(error, FileExistsError | NotADirectoryError)
-        raise StoreError(
-            f"cannot use '{folder}' for figures",
-            why="a file has this name" if is_taken else error.strerror or str(error),
-            fix="name another folder with --out",
-        ) from None
 
 
 def _replace(path: Path, data: bytes) -> None:

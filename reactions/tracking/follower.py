@@ -85,7 +85,7 @@ class Tracking:
         self._time = datetime.fromtimestamp(clock()).strftime("%Y%m%d-%H%M%S")
         self._group = f"{group}-{self._time}" if group else ""
         self._warn = warn
-        self._row = ""
+        self._row, self._is_part = "", False
         self._is_complete = True
         self._begin()
 
@@ -110,12 +110,15 @@ class Tracking:
 
     def _follow(self, event: Event) -> None:
         match event:
-            case PartStarted(label=label) | RowStarted(label=label):
+            case PartStarted(label=label):
                 self._close()
-                self._row = label
+                self._row, self._is_part = label, True
             case PartsFinished():
                 self._close()
-                self._row = ""
+                self._row, self._is_part = "", False
+            case RowStarted(label=label) if not self._is_part:  # parts are named after rows
+                self._close()
+                self._row = label
             case PlanStarted():
                 self._is_complete = True
             case PlanStopped():

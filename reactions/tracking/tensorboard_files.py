@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reactions.core.local_files import expand_user
+from reactions.core.local_files import expand_user, writable_folder
 from reactions.encoders.packages import need_package
 from reactions.tracking.board import BoardName, Fact
-from reactions.tracking.places import check_folder
 
 _FLUSH_EVERY_S = 1
 """The writer's thread does it: a killed run loses no more than the last second."""
@@ -43,7 +42,7 @@ class EventFiles:
     def __init__(self, folder: str) -> None:
         need_package("tensorboard", f"--track {folder}", "track")
         self._folder = expand_user(folder)
-        check_folder(self._folder, f"--track {folder}")
+        writable_folder(self._folder, "what is tracked", "name another folder with --track")
 
     def open(self, name: BoardName, facts: Mapping[str, Fact]) -> EventFile:
         """Open a file in a folder that is named after the run, within that of the group."""

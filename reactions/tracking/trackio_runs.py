@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import MissingError
+from reactions.core.local_files import writable_folder
 from reactions.core.protocols import offline
 from reactions.encoders.packages import import_package
 from reactions.tracking.board import BoardName, Fact
-from reactions.tracking.places import check_folder, messages_on_stderr, project_name
+from reactions.tracking.projects import messages_on_stderr, project_name
 
 _REMOTE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")
 """Its own settings of the environment, by which runs leave this machine."""
@@ -43,7 +44,8 @@ class TrackioRuns:
         self._is_local = not remote
         self._trackio = import_package("trackio", f"--track trackio:{project}")
         if self._is_local:
-            check_folder(Path(self._trackio.TRACKIO_DIR), f"$TRACKIO_DIR ({project})")
+            folder = Path(self._trackio.TRACKIO_DIR)
+            writable_folder(folder, "runs of trackio", "name another folder with TRACKIO_DIR")
 
     def open(self, name: BoardName, facts: Mapping[str, Fact]) -> TrackioRun:
         """Open a run."""

@@ -10,7 +10,7 @@ from reactions.core.errors import MissingError
 from reactions.core.protocols import offline
 from reactions.encoders.packages import import_package
 from reactions.tracking.board import BoardName, Fact
-from reactions.tracking.places import messages_on_stderr, project_name
+from reactions.tracking.projects import messages_on_stderr, project_name
 
 _POSITION = "position"
 

@@ -126,7 +126,7 @@ def test_rows_of_a_table_lie_in_one_folder(machine):
 def test_a_place_that_cannot_be_is_refused_before_anything_runs(machine):
     root, env, *_ = machine
     for place, code, words in [
-        ("molspace.toml", 4, "it is a file"),
+        ("molspace.toml", 4, "a file has this name"),
         ("wandbb:x", 2, "did you mean 'wandb'?"),
         ("", 2, "--track is empty"),
     ]:

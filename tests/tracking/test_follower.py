@@ -135,6 +135,7 @@ def test_two_steps_of_one_label_have_a_curve_each(follow):
 def test_rows_and_parts_have_boards_of_their_own_in_one_group(follow, tracker):
     follow(
         ev.PartStarted(1, 2, "seed 10: ImageBind"),
+        ev.RowStarted("ImageBind"),
         scored(),
         ev.PartStarted(2, 2, "seed 11: ImageBind"),
         STARTED,

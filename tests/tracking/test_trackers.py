@@ -91,11 +91,14 @@ def test_files_need_no_torch(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_an_error_at_once(tmp_path):
     (tmp_path / "file").touch()
-    for place, why in [("file", "it is a file"), ("file/x", "a part of the path is a file")]:
+    for place, why in [
+        ("file", "a file has this name"),
+        ("file/x", "a part of the path is a file"),
+    ]:
         with pytest.raises(StoreError) as caught:
             open_tracker(str(tmp_path / place))
         assert caught.value.why == why
-    with pytest.raises(StoreError, match="cannot write to the folder"):
+    with pytest.raises(StoreError, match="for what is tracked"):
         open_tracker(str(tmp_path / ("x" * 300)))
 
 
