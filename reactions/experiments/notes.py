@@ -20,6 +20,17 @@ def rehearsal_note(lab: str) -> str:
     )
 
 
+def mean_note(session: Session) -> str:
+    """Say how parallel experts are averaged, where the paper and its code differ."""
+    if session.lab.factors.mean == "unit":
+        return 'parallel experts: their mean at unit norm, as the published code has it ("unit").'
+    return (
+        'parallel experts: their mean as equation 10 writes it ("eq10"); the published code, which '
+        'the paper\'s figures came from, rescales it to unit norm: mean = "unit" under [factors] '
+        "in a lab file."
+    )
+
+
 def notes_of(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
     """Say what keeps ours from being the paper's figure, as far as it is known beforehand."""
     notes = list(filter(None, (rehearsal_note(lab),)))
@@ -33,6 +44,8 @@ def notes_of(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
     ]
     if own:
         notes.append(f"settings other than the paper's (in brackets): {', '.join(own)}.")
+    if any("&" in row.reaction for row in table.rows):
+        notes.append(mean_note(session))
     if any("R@" in column.metric for column in table.columns):
         notes.append(
             "ours is the mean of both directions' R@k; the paper does not say which direction "

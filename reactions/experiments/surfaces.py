@@ -13,7 +13,7 @@ from reactions.core.errors import MissingError, MolspaceError, StoreError
 from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.experiments.measured import Lack, TaskItems, factors_text
-from reactions.experiments.notes import rehearsal_note
+from reactions.experiments.notes import mean_note, rehearsal_note
 from reactions.experiments.paper.figures import FAMILIES, GRID, PaperFigure
 from reactions.experiments.paper.table import SpaceRow
 from reactions.experiments.reproduce import (
@@ -266,6 +266,8 @@ class PreparedFigure:
             f"percentage points over {figure.reference.name}; the values of the factors are ours "
             f"({self.grid})."
         )
+        if "&" in figure.product.reaction:
+            yield mean_note(session)
         if figure.remark:
             yield f"{figure.name}: {figure.remark}."
 

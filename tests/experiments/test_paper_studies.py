@@ -8,6 +8,7 @@ import torch
 from published_heads import mcr_state
 
 from reactions.core.errors import MissingError, UsageError
+from reactions.core.types import FactorDefaults
 from reactions.dsl import check, parse
 from reactions.exchange.import_mcr import LAYOUTS, import_mcr
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
@@ -170,6 +171,17 @@ def test_only_parallel_gives_each_expert_its_factors(open_session):
     }
     row = found.to_json()["rows"][0]
     assert row["sigma"] == {"InternVL": [0.1, 0.1], "CLAP_m": [0.5, 0.1], "CLAP_g": [0.5, 0.1]}
+
+
+@pytest.mark.parametrize(("mean", "words"), [("eq10", "as equation 10"), ("unit", "at unit norm")])
+def test_how_parallel_experts_are_averaged_is_the_labs_and_said(open_session, mean, words):
+    session = open_session(factors=FactorDefaults(mean=mean))
+    found = measure(TABLES["table7"], session, chosen("table7", "+Cr(CLAP_g)+Cr(CLAP_m)"))
+    record = records(found, "+Cr(CLAP_g)+Cr(CLAP_m)")["esc50"]
+    assert record.get("means", {}) == ({"CLAP_m & CLAP_g": "unit"} if mean == "unit" else {})
+    assert any(words in note for note in found.notes)
+    alone = measure(TABLES["table5"], session, chosen("table5", "ImageBind"))
+    assert not any("parallel experts" in note for note in alone.notes)
 
 
 def test_modules_are_chosen_from_one_product(open_session):

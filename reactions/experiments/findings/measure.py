@@ -126,7 +126,7 @@ def measure(
 
 
 def _with_own_space(session: Session) -> Session:
-    """Return a session whose lab also knows ``OWN_SPACE``."""
+    """Return a session whose lab also knows ``OWN_SPACE``, and averages by equation 10."""
     lab = session.lab
     base = lab.catalogue.by_name("ImageBind")
     own = replace(
@@ -136,7 +136,9 @@ def _with_own_space(session: Session) -> Session:
         preprocessing=tuple((m, tag) for m, tag in base.preprocessing if m in _OWN_MODALITIES),
         flops_per_item=tuple((m, n) for m, n in base.flops_per_item if m in _OWN_MODALITIES),
     )
-    return replace(session, lab=replace(lab, catalogue=lab.catalogue.extended({OWN_SPACE: own})))
+    catalogue = lab.catalogue.extended({OWN_SPACE: own})
+    factors = replace(lab.factors, mean="eq10")
+    return replace(session, lab=replace(lab, catalogue=catalogue, factors=factors))
 
 
 @dataclass(frozen=True, slots=True)
