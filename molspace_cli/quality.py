@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from reactions.products.quality_tables import QualityTable, tables
 from reactions.products.remarks import remarks
-from reactions.products.tree import mixtures
 
 if TYPE_CHECKING:
     from reactions.products.bundles.bundle import Bundle
@@ -27,6 +26,8 @@ def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def rank_lines(bundle: Bundle) -> Iterator[tuple[str, str, bool]]:
     """Yield spaces, rank and whether it is full of each map that was solved for."""
+    from reactions.products.tree import mixtures
+
     ranks = bundle.record.get("ranks", {})
     for index, (fusion, i) in enumerate(mixtures(bundle.space)):
         expert = fusion.experts[i]
