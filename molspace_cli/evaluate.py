@@ -16,9 +16,17 @@ from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
 
 if TYPE_CHECKING:
+    from reactions.eval.baselines import Baseline
     from reactions.eval.task import Task
     from reactions.products.target import Target
     from reactions.session import Session
+
+
+WITHIN_S = 30
+"""Longer than an evaluation of cached embeddings should take because of what stands beside it."""
+
+_SHORT = {"sum of cosines": "sum", "centred sum of cosines": "centred sum"}
+"""Headings that fit a terminal of 80 columns."""
 
 
 class TieRule(StrEnum):
@@ -51,6 +59,15 @@ def evaluate(
             "twice do: strict, as a miss; lenient, as a hit.",
         ),
     ] = TieRule.STRICT,
+    beside: Annotated[
+        bool | None,
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Rows of what trains nothing beside a reaction's: its best part, sums of cosines, "
+            f"orthogonal maps.  [default: those that take less than {WITHIN_S} s]",
+            show_default=False,
+        ),
+    ] = None,
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
@@ -65,14 +82,18 @@ def evaluate(
         tasks = _possible(session, target, tasks, quiet)
     results = [
         result.record
-        for result in session.evaluate(
+        for result in session.evaluate(target, tasks, chosen, ties=ties.value, confirm=asked)
+    ]
+    baselines: list[Baseline] = []
+    if beside is not False:
+        baselines = session.baselines(
             target,
             tasks,
             chosen,
-            ties=ties.value,
+            ties.value,
+            within_s=None if beside else WITHIN_S,
             confirm=asked,
         )
-    ]
     if not quiet:
         for notice in (text for record in results for text in record["notices"]):
             say(f"note: {notice}")
@@ -82,13 +103,21 @@ def evaluate(
             {
                 "lab": results[0]["lab"] if results else "",
                 "bundle": str(target.bundle.path) if target.bundle else None,
-                "results": results,
+                "results": [_with_baselines(record, baselines) for record in results],
             },
         )
         return
     for record in results:
         whole = "listed" if record["task"] in session.lab.own_tasks else "published set"
-        _print(record, whole)
+        _print(record, whole, baselines)
+
+
+def _with_baselines(record: Mapping[str, Any], baselines: Sequence[Baseline]) -> Mapping[str, Any]:
+    from reactions.eval.baselines import baselines_json
+
+    if not baselines:
+        return record
+    return {**record, "baselines": baselines_json(baselines, record["task"])}
 
 
 def _possible(
@@ -124,8 +153,16 @@ def _possible(
     return tuple(possible)
 
 
-def _print(record: Mapping[str, Any], whole: str) -> None:
-    """Print a result; ``whole`` names what has all of the items, found or not."""
+def _print(record: Mapping[str, Any], whole: str, baselines: Sequence[Baseline]) -> None:
+    """Print a result, and what trains nothing beside it.
+
+    Args:
+        record: of the space.
+        whole: names what has all of the items, found or not.
+        baselines: rows beside a reaction.
+    """
+    from reactions.eval.baselines import baseline_cells, beaten, lacking
+
     metrics = record["metrics"]
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
@@ -142,12 +179,23 @@ def _print(record: Mapping[str, Any], whole: str) -> None:
         facts.append(f'prompt: "{record["prompts"][0]}"' + (f" and {more} more" if more else ""))
     if classes := record.get("classes"):
         facts.append(f"classes: {classes['n']} ({classes['digest']})")
+    beside = {name: baseline_cells(baselines, record["task"], name) for name in metrics}
     rows = [
-        (("* " if name == record["main"] else "") + name, f"{value:.2f}")
+        (
+            ("* " if name == record["main"] else "") + name,
+            f"{value:.2f}",
+            *(text for _, text in beside[name]),
+        )
         for name, value in metrics.items()
     ]
-    print_table(f"{record['task']}   {record['space']}", ("metric", "%"), rows)
+    headings = [_SHORT.get(heading, heading) for heading, _ in beside[record["main"]]]
+    columns = ("metric (%)", "reaction", *headings) if headings else ("metric", "%")
+    print_table(f"{record['task']}   {record['space']}", columns, rows)
     print_note("   ".join(facts))
+    if sentence := beaten(record, baselines):
+        print_note(sentence)
+    for sentence in lacking(baselines, record["task"]):
+        print_note(f"- {sentence}")
     for name, counts in record["tied"].items():
         if counts["n"]:
             strict = record["ties"] == "strict"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from reactions.core.errors import MolspaceError
 from reactions.core.step import Artifact, Step
@@ -15,11 +16,21 @@ from reactions.planning.plan import Plan, joined
 from reactions.products.target import Target
 
 
+class Run(Protocol):
+    """Runs steps, or takes their results from the store."""
+
+    def __call__(
+        self, targets: Sequence[Step], *, silent: bool = False
+    ) -> Mapping[Digest, Artifact]:
+        """Return artifacts by key; ``silent`` reports no events."""
+
+
 def run_baselines(
     rows: Sequence[PlannedBaseline],
     *,
-    run: Callable[[Sequence[Step]], Mapping[Digest, Artifact]],
+    run: Run,
     result: Callable[[Target, Plan, Artifact], Result],
+    estimate: Callable[[Plan], Estimate],
     obstacle: Callable[[Plan], NoScore | None],
     confirm: Callable[[Plan], None],
 ) -> list[Baseline]:
@@ -28,6 +39,7 @@ def run_baselines(
     Args:
         rows: from ``plan_baselines``.
         run: runs steps, or takes their results from the store.
+        estimate: what a plan would take, apart from what the store has.
         result: makes a score of a step's artifact.
         obstacle: says why a plan is not to be run; None where it is.
         confirm: called with all that is to be run, before it runs.
@@ -36,11 +48,14 @@ def run_baselines(
         One a name, in the order of ``BASELINES``. A row that fails is lacking, with the reason.
     """
     rows = [row if row.lacks else row.unless(obstacle(row.plan)) for row in rows]
-    if plans := [row.plan for row in rows if not row.lacks]:
-        confirm(joined(plans))
+    plan = joined([row.plan for row in rows if not row.lacks])
     artifacts: dict[Digest, Artifact] = {}
+    # What the cache has is only read: no run is shown beside the reaction's own.
+    is_there = not estimate(plan).steps
+    if not is_there:
+        confirm(plan)
     try:
-        artifacts |= run([step for plan in plans for step in plan.targets]) if plans else {}
+        artifacts |= run(plan.targets, silent=is_there)
     except MolspaceError:
         # One by one: a row that fails must not take the others along.
         rows = [_attempted(row, run, artifacts) for row in rows]
@@ -59,7 +74,7 @@ def run_baselines(
 
 def _attempted(
     row: PlannedBaseline,
-    run: Callable[[Sequence[Step]], Mapping[Digest, Artifact]],
+    run: Run,
     artifacts: dict[Digest, Artifact],
 ) -> PlannedBaseline:
     """Run a row by itself."""

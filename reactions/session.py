@@ -21,7 +21,7 @@ from reactions.core.step import Artifact, Step
 from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
 from reactions.dsl.values import quoted
-from reactions.eval.baselines import Baseline, NoScore
+from reactions.eval.baselines import Baseline
 from reactions.eval.metrics import Ties
 from reactions.eval.result import Result
 from reactions.eval.task import Task
@@ -283,14 +283,15 @@ class Session:
         Returns:
             One a name of ``BASELINES``, in order; [] for a space by itself.
         """
-        planned = plan_baselines(self.lab, target, tasks, adjustment, ties)
-
-        def in_the_way(plan: Plan) -> NoScore | None:
-            expected = self.estimate(plan)
-            return obstacle(expected, check_space, self.seconds, within_s)
-
         return run_baselines(
-            planned, run=self.run, result=self._result, obstacle=in_the_way, confirm=confirm
+            plan_baselines(self.lab, target, tasks, adjustment, ties),
+            run=self.run,
+            result=self._result,
+            estimate=self.estimate,
+            obstacle=lambda plan: obstacle(
+                self.estimate(plan), check_space, self.seconds, within_s
+            ),
+            confirm=confirm,
         )
 
     # --- infer -----------------------------------------------------------------------
@@ -326,8 +327,8 @@ class Session:
 
     # --- running ---------------------------------------------------------------------
 
-    def run(self, targets: Sequence[Step]) -> Mapping[str, Artifact]:
-        """Run steps, or take their results from the store."""
+    def run(self, targets: Sequence[Step], *, silent: bool = False) -> Mapping[str, Artifact]:
+        """Run steps, or take their results from the store; ``silent`` calls no events."""
         from reactions.run.executor import make_executor  # of no use where nothing has to run
 
         executor = make_executor(
@@ -336,7 +337,7 @@ class Session:
             device=self.device,
             load_encoder=load_encoder,
             check_space=check_space,
-            events=self.events,
+            events=ev.ignore if silent else self.events,
         )
         return executor.run(targets)
 

@@ -1,19 +1,27 @@
 """Training-free rows beside a reaction, against the same written anew in numpy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from twin_folders import unit
 from twin_lab import HELD, twin_session
 
+from reactions.baselines import obstacle, run_baselines
+from reactions.core.errors import MissingError, StepError
 from reactions.eval.baselines import (
     BASELINES,
     CENTRED_SUM,
+    NoScore,
     baseline_cells,
     baselines_json,
     beaten,
     lacking,
 )
 from reactions.eval.registry import parse_tasks
+from reactions.eval.result import Result
+from reactions.planning.baselines import PlannedBaseline
+from reactions.planning.plan import Plan
 from reactions.products.tree import Adjustment
 from reactions.run.events import PlanFinished
 
@@ -87,7 +95,7 @@ def test_rows_come_from_the_cache(made):
     session.events = lambda event: isinstance(event, PlanFinished) and finished.append(event)
     again = session.baselines(target, TASKS)
     session.events = lambda event: None
-    assert [event.executed for event in finished] == [0]
+    assert finished == []  # nothing was run, so no run is shown
     assert all("coco" in baseline.results for baseline in again)
 
 
@@ -117,3 +125,50 @@ def test_texts_of_tables(made):
     entries = baselines_json(rows, "coco")
     assert [entry["name"] for entry in entries] == list(BASELINES)
     assert entries[1]["weights"].keys() == {"A", "B"}
+
+
+# --- rows that fail ---
+
+
+def planned(name, key):
+    step = SimpleNamespace(key=key, inputs=())
+    plan = Plan((step,))
+    return PlannedBaseline(name, COCO, ((None, plan),))
+
+
+def test_a_row_that_fails_does_not_take_the_others_along():
+    def run(targets, *, silent=False):
+        if any(step.key == "bad" for step in targets):
+            raise StepError("a step failed", why="bad rows", fix="good rows")
+        return {step.key: step.key for step in targets}
+
+    rows = [planned("best part", "good"), planned("Procrustes", "bad")]
+    made = run_baselines(
+        [*rows, PlannedBaseline("sum of cosines", COCO, lacks=NoScore("no part"))],
+        run=run,
+        result=lambda target, plan, artifact: Result({"metrics": {"m": 1}, "main": "m"}, {}),
+        estimate=lambda plan: SimpleNamespace(steps=len(plan.targets)),
+        obstacle=lambda plan: None,
+        confirm=lambda plan: None,
+    )
+    assert [baseline.name for baseline in made] == ["best part", "sum of cosines", "Procrustes"]
+    assert list(made[0].results) == ["coco"]
+    assert made[1].lacks == {"coco": NoScore("no part")}
+    assert made[2].lacks == {"coco": NoScore("a step failed: bad rows", "good rows")}
+    assert made[2].results == {}
+
+
+def test_what_stands_in_the_way_of_a_row():
+    def missing(spec):
+        raise MissingError("no weights for space 'A'", fix="fetch them")
+
+    def way(check=lambda spec: None, seconds=3.0, within_s=None, **changes):
+        facts = {"steps": 1, "spaces": (), "uncounted": (), **changes}
+        return obstacle(SimpleNamespace(**facts), check, lambda expected: seconds, within_s)
+
+    assert way() is None
+    assert way(within_s=4) is None
+    assert way(within_s=2, steps=0) is None  # the cache has it
+    assert way(within_s=2) == NoScore("it would take about 3 s", "--baselines makes it")
+    assert way(within_s=2, uncounted=("A",)).reason == "A would embed training items"
+    assert way(missing, spaces=("A",)) == NoScore("no weights for space 'A'", "fetch them")
