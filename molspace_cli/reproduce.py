@@ -187,7 +187,7 @@ def _measure_figure(
     from reactions.planning.plan import joined
 
     _need(out)
-    session, quiet = running.open(command=f"reproduce {name}"), running.quiet
+    session, quiet = running.open(command=f"reproduce {name}", has_rows=True), running.quiet
     preparation = Preparation(session)
     prepared = prepare_figure(FIGURES[name], preparation, grid)
     confirm(session, joined(prepared.plans), yes=running.yes, quiet=quiet)

@@ -26,6 +26,7 @@ from reactions.experiments.reproduce import (
 from reactions.experiments.sweep import SweepTable, make_grid, sweep
 from reactions.experiments.sweep.texts import read_values
 from reactions.planning.plan import ReactionPlan
+from reactions.run.events import RowStarted
 from reactions.session import Session
 from reactions.weights.locate import NamedWeights
 
@@ -179,9 +180,14 @@ class PreparedFigure:
         surfaces: list[Surface] = []
         rows: list[dict[str, Any]] = []
         notices: tuple[str, ...] = ()
+
+        def begin(row: SpaceRow) -> None:
+            started(row)
+            session.events(RowStarted(row.name))
+
         if self.can_run:
             try:
-                surfaces, rows, notices = self._surfaces(session, started)
+                surfaces, rows, notices = self._surfaces(session, begin)
             except MissingError as error:  # weights are looked for when they are first needed
                 lacks[""] = lack_of(error)
         label = label_of(session, iter(rows))

@@ -124,6 +124,7 @@ class Tracking:
             case PlanStopped():
                 self._is_complete = False
             case ReactionStarted():
+                self._turn_to(event.expression)
                 self._name = event.name
                 self._facts |= {
                     "expression": event.expression,
@@ -158,7 +159,13 @@ class Tracking:
             lines += [f"- {line}" for line in cached]
             self._open().text("cached", "\n".join(lines))
 
+    def _turn_to(self, expression: str) -> None:
+        """Begin another board where this one is of another space; a row's board stays the row's."""
+        if not self._row and self._facts.get("expression", expression) != expression:
+            self._close()
+
     def _score(self, name: str, record: Mapping[str, Any]) -> None:
+        self._turn_to(record["space"])
         self._name = self._name or name
         for fact in ("lab", "seed"):
             self._facts.setdefault(fact, record[fact])

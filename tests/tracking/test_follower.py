@@ -166,6 +166,17 @@ def test_another_score_of_a_task_does_not_overwrite_the_first(follow, tracker):
     assert [board.facts["expression"] for board in tracker] == ["A + Cr(B)", "A"]
 
 
+def test_spaces_do_not_mix(follow, tracker):
+    curve = ev.Curve(*STEP, "loss", (7.0,))
+    follow(scored(space="A"), scored("coco", space="B"), STARTED, ev.ReactionFinished((curve,)))
+    assert [board.facts["expression"] for board in tracker] == ["A", "B", "A + Cr(B)"]
+    assert [sorted(board.texts) for board in tracker] == [
+        ["score/esc50"],
+        ["score/coco"],
+        ["cached"],
+    ]
+
+
 def test_nothing_to_track_opens_no_board(follow, tracker):
     follow(STARTED, ev.PlanStarted(0, 1), ev.PlanFinished(0, 0.0), ev.ReactionFinished(()))
     assert tracker == []
