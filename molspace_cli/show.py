@@ -74,6 +74,7 @@ def show(
         ] or [("rows", "not recorded by the version that made it")]
         rows += _projectors(loaded.record.get("projectors", ()))
         rows += [(f"solved {spaces}", line) for spaces, line, _ in rank_lines(loaded)]
+        rows += _tuned(loaded.record.get("parts", ()))
     report = loaded.record.get("quality")
     if report is None:
         rows.append(("held back", "nothing: not measured when it was made"))
@@ -101,3 +102,23 @@ def _projectors(projectors: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]
         (f"trained {pair}", f"{', '.join(names)}: {numbers}")
         for (pair, numbers), names in subsets.items()
     ]
+
+
+def _tuned(parts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Say what each Ft tuned, on what and with which numbers."""
+    rows = []
+    for about in (part["about"] for part in parts if part["kind"] == "ft"):
+        encoder = f"the encoder of {about['space']}"
+        if about["lora"]:
+            encoder += f" (LoRA of rank {about['lora']})"
+        what = {True: f"{encoder} and the projectors behind it", False: encoder}
+        pairs, settings = about["pairs"], about["settings"]
+        rows.append(
+            (
+                f"tuned {about['modality']}",
+                f"{what.get(about['heads'], 'the projectors alone')} on {pairs['rows']:,} pairs "
+                f"with {about['paired']} ({pairs['name']}): batch {settings['batch_size']}, "
+                f"{settings['epochs']} epochs",
+            )
+        )
+    return rows

@@ -57,8 +57,22 @@ class Context(Protocol):
 
     device: str
 
-    def encoder(self, spec: SpaceSpec) -> Encoder:
-        """Return the loaded space; the executor loads each once and frees it."""
+    def encoder(self, spec: SpaceSpec, prepare: Callable[[Encoder], None] | None = None) -> Encoder:
+        """Return the loaded space; the executor loads each once and frees it.
+
+        Args:
+            spec: which. Encoders whose weights are changed have a ``tuned`` of their own.
+            prepare: changes the encoder once it is loaded, before its first use.
+        """
+
+    def saved(self) -> Mapping[str, NDArray[Any]] | None:
+        """Return what an interrupted run of this very step saved last, or None."""
+
+    def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what a later run of this step can go on from, instead of what was saved before.
+
+        It is removed once the step is done.
+        """
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report work done within this step; also where a pending Ctrl-C takes effect."""

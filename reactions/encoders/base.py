@@ -72,6 +72,7 @@ class Adapter(ABC, Generic[Files]):
         precision: of ``uri.PRECISIONS``, where a URI names none.
         packages: that loading needs.
         extra: our optional dependencies that bring them.
+        trains: whether its encoders have towers that can be tuned (``TrainableEncoder``).
     """
 
     scheme: ClassVar[str]
@@ -79,6 +80,7 @@ class Adapter(ABC, Generic[Files]):
     precision: ClassVar[str] = "fp32"
     packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    trains: ClassVar[bool] = False
 
     # --- what a family implements ---
 

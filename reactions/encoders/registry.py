@@ -69,6 +69,16 @@ def check(spec: SpaceSpec) -> None:
     _adapter(spec.adapter).check(spec)
 
 
+def trains(spec: SpaceSpec) -> bool:
+    """Return whether the encoders of a space's family can be tuned.
+
+    Raises:
+        MissingError: no adapter has this name.
+    """
+    # Adapters of other packages may be older than the question.
+    return bool(getattr(_adapter(spec.adapter), "trains", False))
+
+
 def resolve_uri(
     uri: str,
     *,

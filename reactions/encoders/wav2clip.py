@@ -179,6 +179,7 @@ class Wav2ClipAdapter(Adapter[JoinedFiles]):
     """``wav2clip:FILE``; see the module."""
 
     scheme = "wav2clip"
+    trains = True
     options = ("clip",)
 
     def locate(self, request: SpaceRequest) -> JoinedFiles:

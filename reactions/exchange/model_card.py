@@ -14,6 +14,7 @@ from reactions.exchange.licences import hub_id, is_known, is_non_commercial, mos
 from reactions.exchange.results import MetricScore
 from reactions.products.bundles.bundle import Bundle
 from reactions.products.tree import effective_factors, effective_means
+from reactions.products.tuned import FT
 
 _REHEARSAL = "mini"
 _PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
@@ -42,8 +43,9 @@ def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -
         _fenced(bundle.expression),
         f"Made with molspace {_cell(bundle.record.get('molspace', '?'))} in lab: "
         f"{_cell(bundle.lab)}. This repository holds the trained projectors and a record of "
-        "what they belong to; it holds no weights of the spaces.",
+        f"what they belong to; it holds no weights of the spaces{_changed(bundle)}.",
         _origin(bundle),
+        _tuned(bundle),
         "## Spaces",
         _spaces(bundle),
         "## Licences",
@@ -96,6 +98,29 @@ def _origin(bundle: Bundle) -> str:
         f"The projectors were not trained by molspace: they were imported from the files that "
         f"{_cell(origin['from'])} published ({len(origin['files'])}, with their SHA-256 in "
         "`bundle.json`)."
+    )
+
+
+def _tunings(bundle: Bundle) -> list[Mapping[str, Any]]:
+    return [part["about"] for part in bundle.record.get("parts", ()) if part["kind"] == FT]
+
+
+def _changed(bundle: Bundle) -> str:
+    """Say which weights of spaces are there after all: those that a tuning changed."""
+    names = [
+        f"{_cell(about['space'])} ({_cell(about['licence'] or 'licence unknown')})"
+        for about in _tunings(bundle)
+        if about["heads"] != "only"
+    ]
+    return f" but what tuning changed in the encoder of {' and '.join(names)}" if names else ""
+
+
+def _tuned(bundle: Bundle) -> str:
+    """Say what was tuned, and on what."""
+    return " ".join(
+        f"Its {_cell(about['modality'])} was tuned on {about['pairs']['rows']:,} pairs with "
+        f"{_cell(about['paired'])} ({_cell(about['pairs']['name'])})."
+        for about in _tunings(bundle)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -34,7 +34,11 @@ from reactions.products.tree import (
     Adjustment,
     fit_adjustment,
     needed_leaves,
+    tuned_leaf,
+    tuned_nodes,
+    tunes,
 )
+from reactions.products.tuned import TunedPath
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,8 +77,22 @@ class LoadedParts:
         """Return the encoder of a leaf."""
         with self._lock:
             if leaf not in self._encoders:
-                self._encoders[leaf] = self._load_encoder(leaf.spec, self.device)
+                spec = replace(leaf.spec, tuned="")
+                encoder = self._load_encoder(spec, self.device)
+                if leaf.spec.tuned:
+                    self._give_tuned(leaf, encoder)
+                self._encoders[leaf] = encoder
             return self._encoders[leaf]
+
+    def _give_tuned(self, leaf: Leaf, encoder: Encoder) -> None:
+        """Give an encoder of its own the weights that an Ft left."""
+        from reactions.encoders.tuned_towers import give_weights
+
+        for _, node in tuned_nodes(self._target.space):
+            if tunes(node, node.arguments[0]) and tuned_leaf(node) == leaf:
+                part = self.trained()[node, None]
+                assert isinstance(part, TunedPath), "parts are checked when they are loaded"
+                give_weights(encoder, node.arguments[0], part.encoder, rank=part.rank)
 
     def trained(self) -> Parts:
         """Return the trained parts."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from reactions.core.errors import DataError
 from reactions.ops.losses import info_nce
-from reactions.ops.precision import full_float32
+from reactions.ops.precision import full_float32, gemm_dtype
 from reactions.ops.projector import Head
 from reactions.ops.tensors import unit
 
@@ -50,6 +50,22 @@ class TuningRun:
     weight_decay: float
     warm_up: float
     seed: int
+
+
+def half_type(device: str, precision: str) -> torch.dtype | None:
+    """Return the 16-bit type of an encoder's forward pass, or None for float32.
+
+    bfloat16 where the device multiplies it fast, else float16 with scaled losses; on CUDA alone.
+
+    Args:
+        device: where it runs.
+        precision: ``"exact"`` always gives None.
+    """
+    if precision == "exact" or not device.startswith("cuda"):
+        return None
+    if (dtype := gemm_dtype(device, "training")) is not None:
+        return dtype
+    return torch.float16 if torch.cuda.get_device_capability(device) >= (7, 0) else None
 
 
 class TunedItems(Protocol):

@@ -84,7 +84,7 @@ class _Rows:
 
     def __init__(self, lab: Lab, target: Target, adjustment: Adjustment, ties: Ties) -> None:
         self.target, self.adjustment, self.ties = target, adjustment, ties
-        self.planner = Planner(lab)
+        self.planner = Planner(lab, target.towers)
         self.solved = _solved(lab, target.space)
 
     def of(self, task: Task) -> list[PlannedBaseline]:

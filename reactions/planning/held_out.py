@@ -12,6 +12,7 @@ from reactions.core.step import Step
 from reactions.core.types import Corpus, Leaf, Modality, Space, leaves
 from reactions.data.holdout import has_own_ids, ids_of, in_common
 from reactions.planning.training import Splits
+from reactions.products.tree import tuned_leaf, tuned_nodes, tunes
 from reactions.steps.quality import MeasureProduct, PairRows
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def plan_quality(
                 held.setdefault(leaf.label, {})[modality] = encode(leaf, corpus, "held back")
                 # Of the training rows, as in the bundle: what is measured must not enter the mean.
                 means.setdefault(leaf.label, {})[modality] = mean(leaf, modality)
+    for _, node in tuned_nodes(space):
+        modality = node.arguments[0]
+        if tunes(node, modality) and modality in corpora:
+            leaf = tuned_leaf(node)
+            held.setdefault(leaf.label, {})[modality] = encode(leaf, corpora[modality], "held back")
     pairs, reason = paired(corpora)
     return MeasureProduct(
         product=space, held=held, means=means, heads=heads, tuned=tuned, pairs=pairs, reason=reason

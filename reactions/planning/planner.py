@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
@@ -45,10 +45,13 @@ from reactions.planning.training import (
 from reactions.planning.tuning import (
     PlannedTuning,
     plan_embedding,
+    plan_tuned_leaf,
     plan_tuning,
     planned_tunings,
+    refuse_untrainable,
 )
 from reactions.products.bundles.bundle import describe
+from reactions.products.bundles.trained import TunedFile
 from reactions.products.refusals import refuse_namesakes, refuse_unsupported
 from reactions.products.tree import coefficients, mixtures
 from reactions.steps.assemble import Assemble
@@ -65,6 +68,7 @@ class Planner:
 
     Args:
         lab: corpora, hyper-parameters and seed.
+        towers: where the encoders are that a bundle's Ft tuned, as ``Target.towers`` has them.
 
     Attributes:
         settings: those of the reaction that is planned.
@@ -72,6 +76,7 @@ class Planner:
     """
 
     lab: Lab
+    towers: Mapping[Leaf, TunedFile] = field(default_factory=dict)
     _embeds: dict[tuple[Space, str], Step] = field(default_factory=dict)
     _mixtures: dict[tuple[Fusion, int], Mixture] = field(default_factory=dict)
     _tunings: dict[Tuned, PlannedTuning] = field(default_factory=dict)
@@ -104,6 +109,7 @@ class Planner:
             )
         refuse_unsupported(space)
         refuse_namesakes(space)
+        refuse_untrainable(space)
         self._begin(space)
         for leaf in leaves(space):
             self.notices.extend(notes(leaf.spec))
@@ -230,6 +236,8 @@ class Planner:
                 mean=self.mean(space, corpus.modality),
                 **stored,
             )
+        if isinstance(space, Leaf) and space.spec.tuned:
+            return plan_tuned_leaf(self, space, corpus, **stored)
         if isinstance(space, Leaf):
             return EmbedLeaf(space=space.spec, corpus=corpus, **stored)
         if isinstance(space, Tuned):
@@ -268,6 +276,11 @@ class Planner:
             )
         rows = self.encode(leaf, self._averaged[leaf, modality])
         return ModalityMean(name=leaf.label, modality=modality, dim=leaf.dim, rows=rows)
+
+    @property
+    def tunings(self) -> Iterable[PlannedTuning]:
+        """Every Ft planned so far."""
+        return self._tunings.values()
 
     def tuning(self, node: Tuned) -> PlannedTuning:
         """Plan an Ft."""

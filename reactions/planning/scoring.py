@@ -56,7 +56,7 @@ def plan_scores(
     """
     refuse_unsupported(target.space)
     adjustment = fit_adjustment(target.space, adjustment)
-    planner = Planner(lab)
+    planner = Planner(lab, target.towers)
     return [plan_score(planner, target, task, adjustment, ties) for task in tasks]
 
 
@@ -82,7 +82,7 @@ def plan_sweep(
     """
     refuse_unsupported(target.space)
     check_modalities(target, task)
-    planner = Planner(lab)
+    planner = Planner(lab, target.towers)
     rows = task_rows(planner, task)
     embedded = {
         f"{name}/{leaf.label}": planner.encode(leaf, corpus)

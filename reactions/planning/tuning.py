@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reactions.core.encoder_paths import path_of
-from reactions.core.errors import NotSupportedYet
-from reactions.core.settings import TuningSettings
+from reactions.core.errors import UsageError
+from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.step import Step, parameters
 from reactions.core.types import Leaf, Tuned
-from reactions.products.tree import tuned_nodes
+from reactions.encoders.registry import trains
+from reactions.products.tree import tuned_leaf, tuned_nodes, tunes
 from reactions.products.tuned import FT
-from reactions.steps.embed_tuned import EmbedTuned
+from reactions.steps.embed_tuned import EmbedTuned, EmbedTunedLeaf
 from reactions.steps.tune import Tune
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from reactions.core.types import Corpus, Fusion, Space
     from reactions.labs.lab import Lab
     from reactions.planning.training import Mixture
+    from reactions.products.bundles.trained import TunedFile
 
 
 class Planning(Protocol):
@@ -28,6 +30,12 @@ class Planning(Protocol):
 
     lab: Lab
     notices: list[str]
+    settings: ReactionSettings
+    towers: Mapping[Leaf, TunedFile]
+
+    @property
+    def tunings(self) -> Iterable[PlannedTuning]:
+        """Every Ft planned so far."""
 
     def embed(self, space: Space, corpus: Corpus) -> Step:
         """Plan a corpus's embedding in a leaf or a product."""
@@ -80,6 +88,26 @@ class PlannedTuning:
         return {"kind": FT, "node": path, "about": self.about()}
 
 
+def refuse_untrainable(space: Space) -> None:
+    """Refuse to tune encoders that have no towers to train.
+
+    Raises:
+        UsageError: there is one.
+        MissingError: an adapter is not there.
+    """
+    for _, node in tuned_nodes(space):
+        path, (tuned, paired) = path_of(node), node.arguments
+        spec = path.leaf.spec
+        if node.options.tunes_encoder and not trains(spec):
+            raise UsageError(
+                f"the {tuned} encoder of {path.leaf.label} cannot be tuned",
+                why=f"the adapter '{spec.adapter}' has no towers to train",
+                fix=f"tune the projectors alone, on embeddings: Ft({tuned}~{paired}, heads=only)"
+                if path.projected
+                else f"another space for {tuned}",
+            )
+
+
 def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     """Plan an Ft.
 
@@ -90,21 +118,19 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     """
     tuned, paired = node.arguments
     lab, options, path = planner.lab, node.options, path_of(node)
-    if options.tunes_encoder:
-        raise NotSupportedYet(
-            f"the {tuned} encoder of {path.leaf.label} cannot be tuned in this version",
-            why="only projectors are",
-            fix=f"Ft({tuned}~{paired}, heads=only)",
-        )
     pairs = lab.pairs_of(tuned, paired, options.pairs)
     settings = tuning_settings(lab.tuning, node)
     mixtures = [planner.mixture(fusion, index) for fusion, index in reversed(path.projected)]
-    rows = _encoded(planner, path.leaf, pairs.corpus(tuned))
+    items = pairs.corpus(tuned)
+    what: dict[str, Any] = {"rows": planner.embed(path.leaf, items)}
+    if options.tunes_encoder:
+        precision = planner.settings.precision
+        what = {"items": items, "space": path.leaf.spec, "precision": precision}
     step = Tune(
         of=node.base.label,
         pair=(tuned, paired),
         targets=planner.embed(node.base, pairs.corpus(paired)),
-        rows=rows,
+        **what,
         heads=[mixture.heads for mixture in mixtures],
         recipes=[fusion.experts[index].recipe for fusion, index in reversed(path.projected)],
         tuned=options.heads,
@@ -140,21 +166,40 @@ def plan_embedding(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any
     """
     if corpus.modality != node.arguments[0]:
         return planner.embed(node.base, corpus)
-    planned = planner.tuning(node)
+    planned, leaf = planner.tuning(node), path_of(node).leaf
     frozen: tuple[Mapping[str, Step], ...] = ()
     if not node.options.heads:
         frozen = tuple(reversed(planned.step.heads))
     return EmbedTuned(
         node=node,
-        rows=_encoded(planner, path_of(node).leaf, corpus),
+        rows=planner.embed(tuned_leaf(node) if tunes(node, corpus.modality) else leaf, corpus),
         tune=planned.step,
         heads=frozen,
         **stored,
     )
 
 
-def _encoded(planner: Planning, leaf: Leaf, corpus: Corpus) -> Step:
-    return planner.embed(leaf, corpus)
+def plan_tuned_leaf(planner: Planning, leaf: Leaf, corpus: Corpus, **stored: Any) -> Step:
+    """Plan the encoding of a corpus by a tuned encoder: a bundle's, or that of a planned Ft.
+
+    Args:
+        planner: knows both.
+        leaf: from ``tree.tuned_leaf``.
+        corpus: of the tuned modality.
+        stored: type and shard size of the result.
+    """
+    file, tune = planner.towers.get(leaf), None
+    if file is None:
+        tune = next(t.step for t in planner.tunings if tuned_leaf(t.node) == leaf)
+    marker = tune.key if tune is not None else file.digest if file is not None else ""
+    return EmbedTunedLeaf(
+        name=f"{leaf.spec.name} as tuned",
+        space=replace(leaf.spec, tuned=marker),
+        corpus=corpus,
+        tune=tune,
+        file=file,
+        **stored,
+    )
 
 
 def planned_tunings(planner: Planning, space: Space) -> dict[str, PlannedTuning]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from reactions.core.types import Fusion, Leaf, Modality, Space
+from reactions.core.types import Fusion, Leaf, Modality, Space, Tuned
 from reactions.products.tree import (
     NO_ADJUSTMENT,
     Adjustment,
@@ -13,6 +13,8 @@ from reactions.products.tree import (
     coefficients,
     effective_factors,
     effective_means,
+    tuned_leaf,
+    tunes,
 )
 
 Shares: TypeAlias = "tuple[object, ...]"
@@ -64,6 +66,9 @@ def reachable_leaves(space: Space, modality: Modality) -> tuple[Leaf, ...]:
             return
         if isinstance(node, Leaf):
             yield node
+            return
+        if isinstance(node, Tuned) and tunes(node, modality):
+            yield tuned_leaf(node)
             return
         yield from walk(node.base)
         if isinstance(node, Fusion):

@@ -77,7 +77,7 @@ def fuse(
     if not isinstance(space, Leaf) and space in rows:
         return unit(rows[space])
     if isinstance(space, Tuned):
-        return _tuned(space, modality, rows, parts, adjustment)
+        return _tuned(space, modality, rows, parts, adjustment, projected)
     if isinstance(space, Leaf):
         own = unit(rows[space])
     else:
@@ -107,12 +107,13 @@ def _tuned(
     rows: Mapping[Space, Tensor],
     parts: Parts,
     adjustment: Adjustment,
+    projected: Projected | None,
 ) -> Tensor:
     """Embed rows in what an Ft tuned: as its base does, but for the encoder and its way."""
     if node.op == "lcl":
         raise NotSupportedYet(f"{node.label} cannot be evaluated in this version")
     if node.arguments[0] != modality:
-        return fuse(node.base, modality, rows, parts, adjustment)
+        return fuse(node.base, modality, rows, parts, adjustment, projected)
     part = parts[node, None]
     assert isinstance(part, TunedPath), "parts are checked when they are loaded"
     # Rows of inner products were made without this node's projectors.
@@ -121,7 +122,9 @@ def _tuned(
     }
     if tunes(node, modality):
         own[path_of(node).leaf] = rows[tuned_leaf(node)]
-    return fuse(node.base, modality, own, {**parts, **part.heads}, adjustment)
+    # Kept by projector: one that is not this node's own has also projected other rows.
+    kept = projected if node.options.heads else None
+    return fuse(node.base, modality, own, {**parts, **part.heads}, adjustment, kept)
 
 
 def joined(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from reactions.core.types import Leaf, Space
 from reactions.ops.recipes import recipe_of
 from reactions.products.bundles.bundle import Bundle
-from reactions.products.bundles.trained import TrainedFile
+from reactions.products.bundles.trained import TrainedFile, TunedFile
 from reactions.products.tree import mixtures
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class Target:
     def parts(self, device: str) -> Parts:
         """Load the trained parts onto a device; a leaf has none."""
         return self.bundle.parts(device) if self.bundle else {}
+
+    @property
+    def towers(self) -> Mapping[Leaf, TunedFile]:
+        """Where the encoders are that were tuned, by the leaves that stand for them."""
+        return TunedFile.all_of(self.bundle) if self.bundle else {}
 
     @property
     def trained(self) -> TrainedFile | None:

@@ -204,6 +204,11 @@ def tuned_leaf(node: Tuned) -> Leaf:
     return Leaf(replace(leaf.spec, tuned=f"tuned {marker}"))
 
 
+def tuned_leaves(space: Space) -> list[Leaf]:
+    """Return the leaves that stand for the encoders that a product's ``Ft`` tuned."""
+    return [tuned_leaf(node) for _, node in tuned_nodes(space) if tunes(node, node.arguments[0])]
+
+
 def tuned_nodes(space: Space) -> Iterator[tuple[str, Tuned]]:
     """Yield every distinct node that an ``Ft`` tuned with its path, inner ones first."""
     seen: set[Space] = set()

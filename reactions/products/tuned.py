@@ -9,11 +9,13 @@ never among them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from reactions.core.encoder_paths import path_of
+from reactions.core.settings import TuningSettings
 from reactions.core.types import Modality, Space, Tuned
+from reactions.products.bundles.json_values import a_mapping, a_text
 from reactions.products.bundles.tensors import HeadPlace, check_head
 from reactions.products.parts import Place, TrainedPart, load_mixture
 
@@ -68,6 +70,7 @@ class TunedKind:
         # By type as well: 1 equals True.
         if claims != expected or type(claims[0]) is not type(expected[0]):
             raise ValueError(f"it tuned {claims!r:.200}; the reaction says {expected!r:.200}")
+        _check_claims(node, about)
         rank = about["lora"]
         if rank is not None and (type(rank) is not int or rank < 1 or not options.tunes_encoder):
             raise ValueError(f"LoRA of rank {rank!r:.40}")
@@ -138,6 +141,30 @@ def load_tuned(node: Tuned, tensors: Mapping[str, Tensor], rank: int | None) -> 
             device = str(next(iter(own[0].values())).device)
             heads[fusion, index] = load_mixture(fusion, index, own, device)
     return TunedPath(heads, encoder, rank)
+
+
+def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
+    """Check what is shown to people.
+
+    Raises:
+        ValueError, UsageError: it is not what this version could have written.
+    """
+    spec = path_of(node).leaf.spec
+    said = about["modality"], about["paired"], about["space"], about["licence"]
+    if said != (*node.arguments, spec.name, spec.licence):
+        raise ValueError(f"it tuned {said!r:.200}, and not what the reaction says")
+    pairs = a_mapping("pairs", about["pairs"])
+    a_text("the name of the pairs", pairs["name"])
+    a_text("the digest of the pairs", pairs["digest"])
+    for name, count in (("pairs", pairs["rows"]), ("steps", about["steps"])):
+        if type(count) is not int or count < 0:
+            raise ValueError(f"{count!r:.40} {name}")
+    settings = a_mapping("settings", about["settings"])
+    known = {entry.name for entry in fields(TuningSettings)}
+    for name, value in settings.items():
+        if name in known and value is not None and type(value) not in (int, float, str):
+            raise ValueError(f"settings.{name} is {value!r:.40}")
+    TuningSettings(**{name: value for name, value in settings.items() if name in known})
 
 
 def _shapes(value: Any) -> dict[str, tuple[int, ...]]:

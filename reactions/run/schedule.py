@@ -92,11 +92,11 @@ def needs_of(step: Step) -> Needs:
 
 
 def _encoders_first(steps: list[Step]) -> list[Step]:
-    names = [step.encoder for step in steps]
+    names = ["" if step.inputs else step.encoder for step in steps]
     rank: dict[str, int] = {}
     for name in filter(None, names):
         rank.setdefault(name, len(rank))
-    # Sorting is stable, so the rest keep their order. Steps that load encoders have no inputs,
-    # and so may come first.
+    # Sorting is stable, so the rest keep their order, after their inputs: those that come first
+    # have none.
     order = sorted(range(len(steps)), key=lambda i: rank.get(names[i], len(rank)))
     return [steps[i] for i in order]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactions.core.errors import StepError
 from reactions.core.step import Artifact, Step
@@ -15,6 +15,10 @@ from reactions.run.device import free_device_memory
 from reactions.run.schedule import Needs, needs_of
 from reactions.run.validate import check_result
 from reactions.store import Store
+from reactions.store.checkpoints import Checkpoint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LoadEncoder = Callable[[SpaceSpec, str], Encoder]
 """Opens a space on a device. Called in one thread at a time, while others may run steps."""
@@ -63,6 +67,8 @@ class Worker:
         self._encoder: tuple[SpaceSpec, Encoder] | None = None
         self._shared: tuple[Any] | None = None
         self._inputs: dict[Digest, Artifact] = {}
+        self._checkpoint: Checkpoint | None = None
+        self._has_saved = False
 
     # --- what the dispatcher asks for ------------------------------------------------
 
@@ -102,6 +108,8 @@ class Worker:
         inputs = self._read_inputs(work)
         first, *others = work.steps
         began_s = time.monotonic()
+        self._has_saved = False
+        self._checkpoint = None if others or work.rows else self._store.checkpoint(first.key)
         if others:
             artifacts = type(first).run_together(self, work.steps, inputs, start, stop)
         else:
@@ -112,6 +120,8 @@ class Worker:
             if work.rows is None:
                 check_result(step, artifact, 0, None)
                 self._store.put(step, artifact, seconds=seconds)
+                if self._has_saved and self._checkpoint is not None:
+                    self._checkpoint.discard()
             else:
                 check_result(step, artifact, start, stop)
                 shards = self._store.partial(step, verify=False)
@@ -138,13 +148,16 @@ class Worker:
 
     # --- what steps ask for ----------------------------------------------------------
 
-    def encoder(self, spec: SpaceSpec) -> Encoder:
+    def encoder(self, spec: SpaceSpec, prepare: Callable[[Encoder], None] | None = None) -> Encoder:
         """Return the loaded space; the last one is freed before another is loaded."""
         if self._encoder is None or self._encoder[0] != spec:
             self._free_encoder()
             with _LOADING:
                 self._check()  # another worker's loading may have taken minutes
-                self._encoder = (spec, self._load_encoder(spec, self.device))
+                encoder = self._load_encoder(spec, self.device)
+                if prepare is not None:
+                    prepare(encoder)
+                self._encoder = (spec, encoder)
         return self._encoder[1]
 
     def shared(self, build: Callable[[], _T]) -> _T:
@@ -156,6 +169,25 @@ class Worker:
             self._shared = (build(),)
         built: _T = self._shared[0]
         return built
+
+    def saved(self) -> Mapping[str, NDArray[Any]] | None:
+        """Return what an interrupted run of the present step saved."""
+        arrays = None if self._checkpoint is None else self._checkpoint.read(self._store.warn)
+        self._has_saved = self._has_saved or arrays is not None
+        return arrays
+
+    def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what a later run of the present step can go on from.
+
+        Raises:
+            StepError: the step is made by rows, or together with others.
+            StoreError: it cannot be written.
+        """
+        if self._checkpoint is None:
+            raise StepError("only steps that are made whole can save what they have done")
+        self._store.prepare()
+        self._has_saved = True
+        self._checkpoint.write(arrays)
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report how much of the present call is done, at most ten times a second.

@@ -22,7 +22,7 @@ from reactions.core.step import (
     entering,
     inputs_from,
 )
-from reactions.core.types import Corpus, Fusion, Leaf, Modality, Space, SpaceSpec
+from reactions.core.types import Corpus, Encoder, Fusion, Leaf, Modality, Space, SpaceSpec
 from reactions.encoding.items import Batch, CorpusRange
 from reactions.encoding.stream import encode
 from reactions.products.tree import acting_mean, coefficients
@@ -88,7 +88,7 @@ class EmbedLeaf(Step):
             DimensionMismatch: the encoder gave embeddings of another shape.
             DataError: it gave one that is zero, not finite or not of unit norm.
         """
-        encoder = context.encoder(self.space)
+        encoder = self.load(context, inputs)
         rows = np.empty((stop - start, self.space.dim), dtype=self.dtype)
         done = 0
         items = CorpusRange(self.corpus, start, stop)
@@ -100,6 +100,10 @@ class EmbedLeaf(Step):
                 done += len(batch.places)
                 context.progress(done, stop - start, "items")
         return Artifact({"embeddings": rows})
+
+    def load(self, context: Context, inputs: Mapping[str, Artifact]) -> Encoder:
+        """Return the encoder."""
+        return context.encoder(self.space)
 
 
 def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:

@@ -17,8 +17,54 @@ from reactions.core.step import (
     Step,
     inputs_from,
 )
-from reactions.core.types import Space, Tuned
+from reactions.core.types import Encoder, Space, Tuned
+from reactions.products.bundles.trained import TunedFile
 from reactions.products.tree import tuned_leaf, tunes
+from reactions.steps.embed import EmbedLeaf
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmbedTunedLeaf(EmbedLeaf):
+    """Encodes a corpus with an encoder that an Ft tuned.
+
+    Its ``space`` tells what was tuned by ``tuned``: the key of the step, or the digest of the file.
+
+    Attributes:
+        name: of the encoder, for people.
+        tune: what tuned it; None where a file has the result.
+        file: that file.
+    """
+
+    name: str = field(metadata=NOT_IN_KEY)
+    tune: Step | None = None
+    file: TunedFile | None = field(default=None, metadata=NOT_IN_KEY)  # its digest is in space
+
+    @cached_property
+    def label(self) -> str:
+        """What progress lines call it."""
+        return " ".join(filter(None, ("embed", self.name, self.corpus.modality, self.purpose)))
+
+    def load(self, context: Context, inputs: Mapping[str, Artifact]) -> Encoder:
+        """Return the encoder with what was tuned.
+
+        Raises:
+            BundleError: the file is another one by now, or does not fit the encoder.
+        """
+        return context.encoder(self.space, lambda encoder: self._give(encoder, inputs))
+
+    def _give(self, encoder: Encoder, inputs: Mapping[str, Artifact]) -> None:
+        from reactions.encoders.tuned_towers import give_weights
+        from reactions.products.tuned import ENCODER
+        from reactions.steps.train import tensors
+
+        if self.file is not None:
+            part = self.file.load("cpu")
+            weights, rank = part.encoder, part.rank
+        else:
+            own = tensors(inputs["tune"])
+            weights = {n.removeprefix(ENCODER): t for n, t in own.items() if n.startswith(ENCODER)}
+            rank = inputs["tune"].meta["lora"]
+        give_weights(encoder, self.corpus.modality, weights, rank=rank)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

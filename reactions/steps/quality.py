@@ -30,6 +30,7 @@ from reactions.products.tree import (
     Adjustment,
     coefficients,
     mixtures,
+    tuned_leaves,
     tuned_nodes,
 )
 from reactions.products.tree_json import tree_to_json
@@ -121,7 +122,7 @@ class MeasureProduct(Step):
         from reactions.steps.train import tensors
 
         rows: dict[Modality, dict[Space, Tensor]] = {}
-        for leaf in leaves(self.product):
+        for leaf in [*leaves(self.product), *tuned_leaves(self.product)]:
             for modality in self.held.get(leaf.label, ()):
                 stored = inputs[f"held.{leaf.label}.{modality}"].arrays["embeddings"]
                 own = load_rows(stored, 0, len(stored), context.device)

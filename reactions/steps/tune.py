@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from reactions.core.hashing import digest
 from reactions.core.memory_budget import TABLE_SHARE, budget_bytes
 from reactions.core.settings import TuningSettings
 from reactions.core.step import (
     NOT_IN_KEY,
+    UNLESS_DEFAULT,
     Artifact,
     Context,
     Cost,
@@ -23,13 +24,14 @@ from reactions.core.step import (
     parameters,
 )
 from reactions.core.tuning_options import Heads
-from reactions.core.types import Modality
+from reactions.core.types import Corpus, Encoder, Modality, SpaceSpec
+from reactions.products.tuned import ENCODER, HEAD
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from reactions.ops.projector import Head
-    from reactions.ops.tuning import TunedItems
+    from reactions.ops.tuning import Tuner, TuningRun
 
 _OF_ENCODERS = ("encoder_learning_rate", "micro_batch", "lora_rank")
 """Settings without effect where the projectors alone are tuned."""
@@ -47,10 +49,13 @@ class Tune(Step):
         pair: the modality that is tuned, and that of the targets.
         targets: embeddings of the pairs' other halves in the product, which stays as it is.
         rows: embeddings of the tuned halves by the encoder as it is; None where it is tuned.
+        items: the tuned halves themselves, where the encoder is tuned; else None.
+        space: whose encoder is tuned; None where it is not.
         heads: the projectors on the way, innermost mixture first: subset to train step.
         recipes: whose projectors they are.
         tuned: what is tuned.
         settings: hyper-parameters.
+        precision: of the forward pass on CUDA: ``"fast"`` computes in 16 bits.
         seed: the lab's.
     """
 
@@ -61,10 +66,21 @@ class Tune(Step):
     pair: tuple[Modality, Modality]
     targets: Step
     rows: Step | None = None
+    items: Corpus | None = field(
+        default=None,
+        metadata=entering(by=lambda step: "" if step.items is None else step.items.digest),
+    )
+    space: SpaceSpec | None = field(
+        default=None,
+        metadata=entering(
+            by=lambda step: {} if step.space is None else step.space.identity(step.pair[0])
+        ),
+    )
     heads: Sequence[Mapping[str, Step]] = field(metadata=inputs_from("head"))
     recipes: Sequence[str]
     tuned: Heads
     settings: TuningSettings = field(metadata=entering("", lambda step: step.acting))
+    precision: str = field(default="exact", metadata=UNLESS_DEFAULT)
     seed: int
 
     @property
@@ -95,7 +111,11 @@ class Tune(Step):
         head_bytes = sum(step.cost.size_bytes for own in self.heads for step in own.values())
         n, batch = self.pairs, min(self.settings.batch_size, max(self.pairs, 1))
         width = max((step.cost.size_bytes // max(n, 1) for step in self._tables), default=0)
-        per_row = 6.0 * head_bytes / 4 + 6.0 * batch * width / 2
+        # The encoder runs forward twice and backward, which is twice as much as forward.
+        encoder = 0.0
+        if self.space is not None:
+            encoder = 4 * dict(self.space.flops_per_item).get(self.pair[0], 0.0)
+        per_row = encoder + 6.0 * head_bytes / 4 + 6.0 * batch * width / 2
         return Cost(
             flops=per_row * n * self.settings.epochs,
             size_bytes=head_bytes if self.tuned else 0,
@@ -111,54 +131,84 @@ class Tune(Step):
     def run(
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
     ) -> Artifact:
-        """Tune on all pairs.
+        """Tune on all pairs, from where an interrupted run of this step had come.
 
         Raises:
-            DataError: there are fewer than two pairs, or the loss is not finite.
+            DataError: there are fewer than two pairs, or the loss is not finite; or the encoder
+                cannot be tuned.
+            MediaError: an item cannot be decoded.
         """
-        from reactions.ops.tuning import EmbeddedRows, Tuner, TuningRun
+        from reactions.encoders.tuned_towers import changed_weights
+        from reactions.ops.tuning import EmbeddedRows, TunedItems, Tuner, half_type
+        from reactions.steps.tuned_items import CorpusItems
 
+        settings, tower = self.settings, None
         hops = self._load_heads(inputs, context.device)
-        tables = [_table(inputs[name], self.pairs, context.device) for name in ("targets", "rows")]
-        targets, rows = tables
-        settings = self.settings
-        groups: list[tuple[float, list[nn.Parameter]]] = []
+        way = [list(heads.values()) for heads in hops]
+        targets = _table(inputs["targets"], self.pairs, context.device)
+        groups = []
         if self.tuned:
-            own = [p for heads in hops for head in heads.values() for p in head.parameters()]
+            own = [p for heads in way for head in heads for p in head.parameters()]
             groups.append((settings.learning_rate, own))
-        source: TunedItems = EmbeddedRows(
-            rows, [list(hop.values()) for hop in hops], context.device
-        )
-        tuner = Tuner(
-            source,
-            groups,
-            targets,
-            TuningRun(
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                # Rows through projectors are small: a batch goes through at once.
-                micro_batch=settings.batch_size,
-                temperature=settings.temperature,
-                weight_decay=settings.weight_decay,
-                warm_up=settings.warm_up,
-                seed=self.own_seed,
-            ),
-            device=context.device,
-        )
+        if self.space is None or self.items is None:
+            rows = _table(inputs["rows"], self.pairs, context.device)
+            source: TunedItems = EmbeddedRows(rows, way, context.device)
+        else:
+            encoder, tower = self._tower(context, self.space)
+            source = CorpusItems(encoder, tower, way, self.items, context.device)
+            weights = [p for p in tower.parameters() if p.requires_grad]
+            groups.append((settings.encoder_learning_rate, weights))
+        half = half_type(context.device, self.precision)
+        tuner = Tuner(source, groups, targets, self._how, device=context.device, half=half)
+        if (saved := context.saved()) is not None:
+            tuner.restore(saved)
+        saves = _Saves(context, tuner, 60 * settings.checkpoint_minutes)
         history = tuner.run(
-            on_step=lambda: context.progress(tuner.done, tuner.steps, "steps"),
+            on_step=saves.step,
             on_epoch=lambda loss, epoch: context.measure("loss", loss, epoch),
         )
         # Hops of an artifact are counted from the outermost.
         arrays = {
-            f"head.{hop}.{subset}.{name}": np.asarray(value)
+            f"{HEAD}{hop}.{subset}.{name}": value.numpy()
             for hop, heads in enumerate(reversed(hops))
             for subset, head in heads.items()
             for name, value in head.state().items()
             if self.tuned
         }
-        meta = {"pairs": self.pairs, "steps": tuner.steps, "lora": None, "loss": history}
+        rank = settings.lora_rank if tower is not None else None
+        if tower is not None:
+            changed = changed_weights(tower, rank=rank)
+            arrays |= {f"{ENCODER}{name}": value.numpy() for name, value in changed.items()}
+        meta = {"pairs": self.pairs, "steps": tuner.steps, "lora": rank, "loss": history}
         return Artifact(arrays, meta)
+
+    @property
+    def _how(self) -> TuningRun:
+        from reactions.ops.tuning import TuningRun
+
+        settings = self.settings
+        return TuningRun(
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            # Rows through projectors are small: a batch goes through at once.
+            micro_batch=settings.batch_size if self.space is None else settings.micro_batch,
+            temperature=settings.temperature,
+            weight_decay=settings.weight_decay,
+            warm_up=settings.warm_up,
+            seed=self.own_seed,
+        )
+
+    def _tower(self, context: Context, space: SpaceSpec) -> tuple[Encoder, nn.Module]:
+        """Load an encoder that nobody else uses, and return it with the tower to tune."""
+        from reactions.encoders.tuned_towers import tower_to_tune
+
+        # A name of its own each time: what a failed run left of the weights is not gone on from.
+        alone = replace(space, tuned=f"being tuned {uuid.uuid4().hex}")
+        encoder = context.encoder(alone)
+        tower = tower_to_tune(
+            encoder, self.pair[0], rank=self.settings.lora_rank, seed=self.own_seed
+        )
+        return encoder, tower
 
     def _load_heads(self, inputs: Mapping[str, Artifact], device: str) -> list[dict[str, Head]]:
         """Return the projectors of each hop, innermost first, to be tuned or to be passed."""
@@ -175,6 +225,24 @@ class Tune(Step):
             }
             for hop, (heads, recipe) in enumerate(zip(self.heads, self.recipes, strict=True))
         ]
+
+
+class _Saves:
+    """Reports steps, and saves the state of a tuning every few minutes."""
+
+    def __init__(self, context: Context, tuner: Tuner, every_s: float) -> None:
+        self._context = context
+        self._tuner = tuner
+        self._every_s = every_s
+        self._saved_s = time.monotonic()
+
+    def step(self) -> None:
+        """Take note of a step that is done."""
+        tuner = self._tuner
+        if tuner.done < tuner.steps and time.monotonic() - self._saved_s >= self._every_s:
+            self._context.save(tuner.state())
+            self._saved_s = time.monotonic()
+        self._context.progress(tuner.done, tuner.steps, "steps")
 
 
 def _table(artifact: Artifact, n: int, device: str) -> Tensor:

@@ -6,6 +6,7 @@ Layout under the root::
     entries/<2 hex>/<key>/        manifest.json, written last, and .npy files
     entries.index                 entries by what made them but the corpus
     partial/<key>/<start>-<stop>/ finished shards of entries in the making
+    partial/<key>/checkpoint.npz  what a step that is made whole has saved on its way
     locks/<key>.lock              held while a process makes the entry, or several share it
     locks/<key>.<part>.lock       held while a process makes a shard of it, or joins the shards
     leases/<process>.lease        keys of the entries that a living process uses
@@ -27,6 +28,7 @@ from reactions.core.paths import cache_root
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
+from reactions.store.checkpoints import Checkpoint
 from reactions.store.files import (
     Lease,
     Lock,
@@ -204,6 +206,10 @@ class Store:
             if verify:
                 shards.verify(self.warn)
             return shards
+
+    def checkpoint(self, key: Digest) -> Checkpoint:
+        """Return where a running step saves what it has done so far."""
+        return Checkpoint(self._layout.partial / key, self.root)
 
     def add_shard(
         self,

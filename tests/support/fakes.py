@@ -91,9 +91,20 @@ class Context:
         self.encoders = {}
         self.reports = []
         self.measured = []
+        self.checkpoint = None
 
-    def encoder(self, spec):
-        return self.encoders.setdefault(spec, self._make(spec))
+    def encoder(self, spec, prepare=None):
+        if spec not in self.encoders:
+            self.encoders[spec] = self._make(spec)
+            if prepare is not None:
+                prepare(self.encoders[spec])
+        return self.encoders[spec]
+
+    def saved(self):
+        return self.checkpoint
+
+    def save(self, arrays):
+        self.checkpoint = dict(arrays)
 
     def progress(self, done, total, unit):
         self.reports.append((done, total, unit))

@@ -90,6 +90,7 @@ class AudioClipAdapter(CheckpointAdapter):
     """``audioclip:FILE``; see the module."""
 
     scheme = "audioclip"
+    trains = True
     packages = ("open_clip",)
     extra = EXTRA
     published = PUBLISHED

@@ -74,6 +74,7 @@ class LaionClapAdapter(CheckpointAdapter):
     """
 
     scheme = "laion_clap"
+    trains = True
     packages = ("transformers", "tokenizers")
     extra = keys.EXTRA
     published = PUBLISHED

@@ -49,6 +49,7 @@ class HfClapAdapter(RepositoryAdapter):
     """``hf:ORG/REPO[@REVISION]`` and ``hf:./FOLDER`` of CLAP models; see the module."""
 
     scheme = "hf_clap"
+    trains = True
     packages = ("transformers", "tokenizers")
     extra = EXTRA
 

@@ -69,6 +69,7 @@ class ImageBindAdapter(CheckpointAdapter):
     """
 
     scheme = "imagebind"
+    trains = True
     published: ClassVar[Mapping[str, WeightsFile]] = {WEIGHTS.filename: WEIGHTS}
     dtype: ClassVar[str] = "float32"
     """Of weights and activations."""
@@ -127,6 +128,7 @@ class ImageBindFloat16Adapter(ImageBindAdapter):
     """
 
     scheme = "imagebind_float16"
+    trains = False  # updates would be lost in rounding
     dtype = "float16"
 
 
@@ -134,6 +136,7 @@ class ImageBindBfloat16Adapter(ImageBindAdapter):
     """``imagebind_bfloat16:FILE``: as in float16, with the range of float32."""
 
     scheme = "imagebind_bfloat16"
+    trains = False  # updates would be lost in rounding
     dtype = "bfloat16"
 
 

@@ -36,6 +36,7 @@ class MiniAdapter(CheckpointAdapter):
     """Spaces whose ``source`` is a file of mini weights, absolute or one of those shipped."""
 
     scheme = "mini"
+    trains = True
     published: ClassVar[Mapping[str, WeightsFile]] = {}
 
     def locate_again(self, spec: SpaceSpec) -> Checkpoint:

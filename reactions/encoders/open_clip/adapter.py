@@ -87,6 +87,7 @@ class OpenClipAdapter(Adapter[ModelFiles]):
     """``open_clip:...``; see the module."""
 
     scheme = ADAPTER
+    trains = True
     options = OPTIONS
     packages = ("open_clip",)
     extra = EXTRA

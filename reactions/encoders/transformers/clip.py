@@ -63,6 +63,7 @@ class HfAdapter(RepositoryAdapter):
     """``hf:ORG/REPO[@REVISION]`` and ``hf:./FOLDER``; see the module."""
 
     scheme = "hf"
+    trains = True
 
     def accept(self, repo: Repository) -> Repository:
         """Return a repository of a family that can be run, by this adapter or by its own."""

@@ -200,7 +200,7 @@ class _Gathering:
             self.report.notices += scoring.plan.notices
 
     def _plan_samples(self) -> None:
-        planner = Planner(self.session.lab)
+        planner = Planner(self.session.lab, self.target.towers)
         before, after = self.report.views = before_and_after(self.target)
 
         def both(sample: Sample) -> tuple[Step | None, Step]:

@@ -75,11 +75,16 @@ def load_parts(directory: Path, record: Mapping[str, Any], space: Space, device:
             ) from None
     parts |= load_centring(load_means(directory / PROJECTORS, space, device))
     for part in read_parts(record, space):
-        parts[part.node, None] = _load_part(directory, part, device)
+        parts[part.node, None] = load_part(directory, part, device)
     return parts
 
 
-def _load_part(directory: Path, part: PartFile, device: str) -> TrainedPart:
+def load_part(directory: Path, part: PartFile, device: str) -> TrainedPart:
+    """Load one part that has a file of its own onto a device.
+
+    Raises:
+        BundleError: it cannot be read, or a tensor is not finite.
+    """
     tensors = _load_file(directory / part.file)
     for name, tensor in tensors.items():
         check_values(directory / part.file, name, tensor)

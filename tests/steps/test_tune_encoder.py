@@ -1,0 +1,256 @@
+"""Ft that tunes an encoder: the mini lab's, small; killed and run again; in bundles and infer."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from bundles import rewrite
+
+from reactions.core.errors import BundleError, UsageError
+from reactions.core.types import leaves
+from reactions.encoders import registry
+from reactions.encoders.tuned_towers import changed_weights, give_weights, tower_to_tune
+from reactions.labs.lab_file import load_lab
+from reactions.ops.tuning import Tuner
+from reactions.products.bundles.bundle import load_bundle
+from reactions.products.tree import needed_leaves, tuned_leaves
+from reactions.run.events import StoreWarning
+from reactions.session import Session
+from reactions.store import Store
+
+LAB = """
+[lab]
+name = "small"
+extends = "mini"
+
+[reaction]
+hidden_dim = 16
+batch_size = 32
+dr_epochs = 1
+cr_epochs = 1
+holdout = {holdout}
+
+[tuning]
+heads = true
+epochs = 3
+batch_size = 16
+micro_batch = 8
+checkpoint_minutes = 0
+
+[corpora.text]
+world = 60
+[corpora.image]
+world = 60
+[corpora.audio]
+world = 60
+
+[pairs.scenes]
+world = 64
+default = true
+"""
+REACTION = "ImageBind + Dr(InternVL) | Ft(audio~image)"
+RUN = """
+import sys
+from pathlib import Path
+from reactions.labs.lab_file import load_lab
+from reactions.session import Session
+from reactions.store import Store
+lab, store, out, reaction = sys.argv[1:]
+session = Session(load_lab(lab), Store(Path(store)), "cpu")
+session.react(session.check(reaction), out=Path(out), current=False)
+"""
+
+
+def write_lab(folder, holdout=0.0):
+    path = folder / "lab.toml"
+    path.write_text(LAB.format(holdout=holdout))
+    return str(path)
+
+
+def session(folder, name="store", **changes):
+    lab = load_lab(write_lab(folder, **changes))
+    return Session(lab, Store(folder / name), "cpu")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tuned")
+    own = session(folder)
+    return own, own.react(own.check(REACTION), out=folder / "bundle", current=False)
+
+
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(made, tmp_path, monkeypatch):
+    _, undisturbed = made
+    lab, store, out = write_lab(tmp_path), tmp_path / "store", tmp_path / "bundle"
+    child = subprocess.Popen([sys.executable, "-c", RUN, lab, store, out, REACTION])
+    try:
+        deadline = time.monotonic() + 120
+        while not (saved := list(store.glob("partial/*/checkpoint.npz"))):
+            assert child.poll() is None, "it ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.kill(child.pid, signal.SIGKILL)
+    finally:
+        child.wait(30)
+    assert saved
+    assert not out.exists()
+    resumed = []
+    whole = Tuner.restore
+
+    def restore(self, arrays):
+        whole(self, arrays)
+        resumed.append(self.done)
+
+    monkeypatch.setattr(Tuner, "restore", restore)
+    own = session(tmp_path)
+    bundle = own.react(own.check(REACTION), out=out, current=False)
+    assert resumed
+    assert 0 < resumed[0] < 12
+    assert (out / "part-0.safetensors").read_bytes() == (
+        undisturbed.path / "part-0.safetensors"
+    ).read_bytes()
+    assert bundle.record["losses"]["part.0"] == undisturbed.record["losses"]["part.0"]
+    assert not list(store.glob("partial/*"))
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(made, tmp_path):
+    own = session(tmp_path)
+    plan = own.plan(own.check(REACTION))
+    (step,) = (step for step in plan.steps() if step.kind == "tune")
+    place = own.store.checkpoint(step.key)
+    place.write({"done": np.array([1])})
+    place.path.write_bytes(place.path.read_bytes()[:40])
+    events = []
+    own.events = events.append
+    bundle = own.react(plan, out=tmp_path / "bundle", current=False)
+    (warned,) = (event for event in events if isinstance(event, StoreWarning))
+    assert "it is damaged" in warned.message
+    assert bundle.record["losses"]["part.0"] == made[1].record["losses"]["part.0"]
+
+
+def test_the_bundle_holds_what_changed_and_nothing_else(made):
+    _, bundle = made
+    (part,) = bundle.record["parts"]
+    about = part["about"]
+    assert (part["node"], about["heads"], about["space"]) == ("", True, "ImageBind")
+    assert about["pairs"]["rows"] == 64
+    assert about["weights_digest"] == next(leaves(bundle.space)).spec.weights_digest
+    names = about["shapes"]
+    tower = registry.load(next(leaves(bundle.space)).spec).tower("audio")
+    own = {f"encoder.{name}" for name, _ in tower.named_parameters()}
+    assert {name for name in names if name.startswith("encoder.")} == own
+    assert [leaf.spec.tuned for leaf in leaves(bundle.space)] == ["", ""]
+    assert "tuned" not in bundle.record["spaces"][0]
+    losses = bundle.record["losses"]["part.0"]
+    assert losses[-1] < losses[0]
+
+
+def test_embedding_by_a_plan_and_by_the_bundle_are_the_same(made):
+    own, bundle = made
+    target = own.target(bundle.path)
+    (leaf,) = needed_leaves(bundle.space, "audio")
+    assert [leaf] == tuned_leaves(bundle.space)
+    pairs = own.lab.pairs_of("audio", "image")
+    items = pairs.corpus("audio").items(0, 20)
+    rows = own.embedder(target).embed("audio", items)
+    untuned = own.target("ImageBind + Dr(InternVL)")
+    before = own.embedder(untuned).embed("audio", items)
+    assert np.abs(rows - before).max() > 1e-3
+    np.testing.assert_array_equal(
+        own.embedder(target).embed("image", pairs.corpus("image").items(0, 5)),
+        own.embedder(untuned).embed("image", pairs.corpus("image").items(0, 5)),
+    )
+    from reactions.planning.planner import Planner
+
+    planner = Planner(own.lab)
+    planner.react(bundle.expression, bundle.space)
+    step = planner.embed(bundle.space, pairs.corpus("audio"))
+    planned = own.run([step])[step.key].arrays["embeddings"][slice(0, 20)]
+    np.testing.assert_allclose(planned.astype(np.float32), rows, atol=2e-3)
+
+
+def test_it_is_scored_and_stands_under_a_later_stage(made, tmp_path):
+    own, _ = made
+    target = own.target(f"{REACTION} | Cr(CLAP_m)")
+    (result,) = own.evaluate(target, own.lab.parse_tasks("esc50"))
+    assert result.record["n"] == 2000
+    assert target.bundle.record["parts"][0]["node"] == "base"
+
+
+def test_held_back_items_are_measured_with_the_tuned_encoder(tmp_path):
+    own = session(tmp_path, holdout=0.3)
+    bundle = own.react(own.check(REACTION), out=tmp_path / "bundle", current=False)
+    assert bundle.record["quality"]["found_again"]
+
+
+def test_a_bundle_that_claims_other_weights_is_refused(made, tmp_path):
+    _, bundle = made
+    for change, words in (
+        ({"weights_digest": "0" * 64}, "the reaction says"),
+        ({"heads": "only"}, "the reaction says"),
+        ({"lora": 4}, "not a factor of LoRA"),
+        ({"subsets": []}, "mixtures of"),
+        ({"licence": "MIT"}, "not what the reaction says"),
+        ({"shapes": {}}, "shapes of 0 tensors"),
+        ({"steps": -1}, "steps"),
+        ({"settings": {"epochs": 0}}, "tuning.epochs is 0"),
+    ):
+        folder = shutil.copytree(bundle.path, tmp_path / next(iter(change)))
+        rewrite(folder, lambda record, new=change: record["parts"][0]["about"].update(new))
+        with pytest.raises(BundleError, match="incoherent") as caught:
+            load_bundle(folder)
+        assert words in caught.value.why
+
+
+def test_weights_of_another_encoder_are_refused():
+    spec = load_lab("mini").catalogue.by_name("ImageBind")
+    with pytest.raises(BundleError, match="do not fit the audio encoder"):
+        give_weights(registry.load(spec), "audio", {"audio.x": torch.zeros(2)}, rank=None)
+
+
+def test_a_space_without_towers(tmp_path):
+    own = session(tmp_path)
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for modality, dim in (("audio", 4), ("image", 4)):
+        np.save(folder / f"{modality}.npy", np.random.default_rng(dim).normal(size=(30, dim)))
+    with pytest.raises(UsageError, match="cannot be tuned") as caught:
+        own.plan(own.check(f'"{folder}" + Dr(InternVL) | Ft(audio~image)'))
+    assert "heads=only" in caught.value.fix
+
+
+def test_lora_tunes_factors_alone():
+    pytest.importorskip("peft")
+    spec = load_lab("mini").catalogue.by_name("ImageBind")
+    items = load_lab("mini").pairs_of("audio", "image").corpus("audio").items(0, 6)
+    states = []
+    for _ in range(2):
+        encoder = registry.load(spec)
+        before = encoder.embed("audio", items)
+        tower = tower_to_tune(encoder, "audio", rank=2, seed=3)
+        inputs = [encoder.preprocess("audio", item) for item in items]
+        np.testing.assert_allclose(tower(inputs).detach().numpy(), before, atol=1e-6)
+        for parameter in tower.parameters():
+            parameter.grad = None
+        (1 - tower(inputs)[:, 0]).sum().backward()
+        with torch.no_grad():
+            for parameter in tower.parameters():
+                if parameter.requires_grad:
+                    parameter -= 0.5 * parameter.grad
+        states.append(changed_weights(tower, rank=2))
+        after = encoder.embed("audio", items)
+    assert all(".lora_A." in name or ".lora_B." in name for name in states[0])
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert np.abs(after - before).max() > 1e-4
+    other = registry.load(replace(spec, tuned="other"))
+    give_weights(other, "audio", states[0], rank=2)
+    np.testing.assert_allclose(other.embed("audio", items), after, atol=1e-6)
+    with pytest.raises(BundleError, match="not among them"):
+        give_weights(registry.load(spec), "audio", {}, rank=2)
