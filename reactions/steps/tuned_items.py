@@ -13,11 +13,12 @@ from reactions.core.types import Corpus, Encoder, Item
 from reactions.encoding.batch_size import is_out_of_memory
 from reactions.encoding.items import size_bytes
 from reactions.encoding.stream import Stream
-from reactions.ops.tuning import Hop, through
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
+
+    from reactions.ops.tuning import Hop
 
 KEPT_BYTES = 2 << 30
 """Prepared items up to so much are kept from one epoch to the next, instead of decoded again."""
@@ -72,6 +73,8 @@ class CorpusItems:
         Raises:
             StepError: they do not fit into memory.
         """
+        from reactions.ops.tuning import through
+
         try:
             rows: Tensor = self._tower(batch)
         except (MemoryError, RuntimeError) as error:
