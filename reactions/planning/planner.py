@@ -9,12 +9,10 @@ from importlib import metadata
 from typing import Any
 
 from reactions.core.errors import DataError, UsageError
-from reactions.core.settings import ReactionSettings, Subsets
+from reactions.core.settings import ReactionSettings
 from reactions.core.step import Step
 from reactions.core.types import (
-    Anchors,
     Corpus,
-    Expert,
     Fusion,
     Leaf,
     Modality,
@@ -35,6 +33,7 @@ from reactions.planning.training import (
     Mixture,
     PlannedProjector,
     choices_notices,
+    chosen_subsets,
     few_pairs,
     many_subsets,
     projector_step,
@@ -59,7 +58,7 @@ from reactions.steps.centre import CentreRows, ModalityMean
 from reactions.steps.collect import pseudo_set
 from reactions.steps.embed import EmbedLeaf, EmbedProduct
 from reactions.steps.routing import Side, Slot, route
-from reactions.steps.subsets import MANY, subset_name, subsets
+from reactions.steps.subsets import MANY, subset_name
 
 
 @dataclass
@@ -306,7 +305,7 @@ class Planner:
         recipe = recipe_of(expert.recipe)
         if recipe.notice:
             self.notices.append(f"recipe {recipe.name}: {recipe.notice}")
-        chosen = _subsets(expert, sorted(corpora), settings.subsets)
+        chosen = chosen_subsets(expert, sorted(corpora), settings.subsets)
         pseudo_sets = {
             anchor: self._pseudo_set(pair, corpora, anchor)
             for anchor in sorted({anchor for subset in chosen for anchor in subset})
@@ -388,14 +387,3 @@ class Planner:
 def _pair(fusion: Fusion, index: int) -> Fusion:
     """Return the fusion of a base with one of its experts alone."""
     return Fusion(fusion.op, fusion.base, (fusion.experts[index],))
-
-
-def _subsets(expert: Expert, anchors: Sequence[Modality], choice: Subsets) -> list[Anchors]:
-    """Return the subsets of the anchors to train a projector on, by the expert's options."""
-    if expert.anchors is not None:
-        missing = sorted(set(expert.anchors) - set(anchors))
-        if missing:
-            raise DataError(f"data={subset_name(expert.anchors)}: no {missing[0]} corpus")
-        return [tuple(sorted(expert.anchors))]
-    is_mixture = recipe_of(expert.recipe).is_mixture
-    return subsets(anchors, choice) if is_mixture else [tuple(anchors)]

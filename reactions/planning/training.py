@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reactions.core.settings import ReactionSettings
+from reactions.core.errors import DataError
+from reactions.core.settings import ReactionSettings, Subsets
 from reactions.core.step import Step, parameters
 from reactions.core.types import (
     Anchors,
+    Expert,
     Fusion,
     Modality,
     Space,
@@ -19,6 +21,7 @@ from reactions.core.types import (
 from reactions.data.holdout import Split
 from reactions.labs.choices import RULE, Training, training_settings
 from reactions.labs.lab import Lab
+from reactions.ops.recipes import recipe_of
 from reactions.products.tree import projected_side
 from reactions.steps.fit_map import FitMap
 from reactions.steps.routing import Slot
@@ -117,6 +120,17 @@ def settings_record(settings: ReactionSettings) -> dict[str, Any]:
         for name, value in record.items()
         if value is not None and (name, value) != ("holdout", 0)
     }
+
+
+def chosen_subsets(expert: Expert, anchors: Sequence[Modality], choice: Subsets) -> list[Anchors]:
+    """Return the subsets of the anchors to train a projector on, by the expert's options."""
+    if expert.anchors is not None:
+        missing = sorted(set(expert.anchors) - set(anchors))
+        if missing:
+            raise DataError(f"data={subset_name(expert.anchors)}: no {missing[0]} corpus")
+        return [tuple(sorted(expert.anchors))]
+    is_mixture = recipe_of(expert.recipe).is_mixture
+    return subsets(anchors, choice) if is_mixture else [tuple(anchors)]
 
 
 def row_counts(splits: Splits) -> tuple[RowCount, ...]:

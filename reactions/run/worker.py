@@ -15,7 +15,7 @@ from reactions.run.device import free_device_memory
 from reactions.run.schedule import Needs, needs_of
 from reactions.run.validate import check_result
 from reactions.store import Store
-from reactions.store.checkpoints import Checkpoint
+from reactions.store.saved_state import SavedState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class Worker:
         self._encoder: tuple[SpaceSpec, Encoder] | None = None
         self._shared: tuple[Any] | None = None
         self._inputs: dict[Digest, Artifact] = {}
-        self._checkpoint: Checkpoint | None = None
+        self._checkpoint: SavedState | None = None
         self._has_saved = False
 
     # --- what the dispatcher asks for ------------------------------------------------

@@ -28,7 +28,6 @@ from reactions.core.paths import cache_root
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
-from reactions.store.checkpoints import Checkpoint
 from reactions.store.files import (
     Lease,
     Lock,
@@ -44,6 +43,7 @@ from reactions.store.layout import FORMAT, MANIFEST_JSON, StoreLayout, check_for
 from reactions.store.leases import Hold, Leases
 from reactions.store.manifest import EntryManifest, write_arrays
 from reactions.store.partial import Incomplete, Partial
+from reactions.store.saved_state import SavedState
 from reactions.store.shards import stored_rows
 
 
@@ -207,9 +207,9 @@ class Store:
                 shards.verify(self.warn)
             return shards
 
-    def checkpoint(self, key: Digest) -> Checkpoint:
+    def checkpoint(self, key: Digest) -> SavedState:
         """Return where a running step saves what it has done so far."""
-        return Checkpoint(self._layout.partial / key, self.root)
+        return SavedState(self._layout.partial / key, self.root)
 
     def add_shard(
         self,

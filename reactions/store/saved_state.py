@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE = "checkpoint.npz"
 
 
-class Checkpoint:
+class SavedState:
     """The last state that a step saved: one file, replaced as a whole.
 
     It lies where the shards of steps made by rows do, so that a cleaning counts and removes it as
