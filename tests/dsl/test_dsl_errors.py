@@ -194,6 +194,11 @@ MEANING = [
         "leave one",
     ),
     ("ImageBind + «Ft(audio~image, heads=only)»", "nothing to tune", "heads=true"),
+    (
+        "ImageBind + Dr(InternVL, recipe=procrustes) | «Ft(audio~image, heads=only)»",
+        "Ft cannot tune audio through InternVL, whose recipe is procrustes",
+        "another recipe for InternVL",
+    ),
     ("ImageBind" + " + Dr(CLAP_m)" * 64 + " + «Dr(CLAP_g)»", "too large a reaction", ""),
 ]
 

@@ -6,6 +6,7 @@ import torch
 from fakes import unit_rows
 
 from reactions.core.errors import DataError, UsageError
+from reactions.ops import closed_form
 from reactions.ops.closed_form import AffineMap, fit_map, moments
 from reactions.ops.pairs import PseudoSet
 from reactions.ops.procrustes import procrustes
@@ -27,8 +28,10 @@ def around(mean, n, seed, spread=0.3):
 
 def fit(source, target, *, sources=SHARED, targets=SHARED, modalities=None, splits=1, **options):
     """Fit rows of modalities; ``splits`` divides them into as many anchors."""
-    parts = np.array_split(np.arange(len(source[0])), splits)
-    sets = [PseudoSet([x[rows] for x in source], [y[rows] for y in target]) for rows in parts]
+    sets = [PseudoSet(source, target)]
+    if splits > 1:
+        parts = np.array_split(np.arange(len(source[0])), splits)
+        sets = [PseudoSet([x[rows] for x in source], [y[rows] for y in target]) for rows in parts]
     return fit_map(
         sets,
         sources,
@@ -139,6 +142,27 @@ def test_streamed_equals_whole(tile_rows):
             getattr(whole, name), getattr(streamed, name), rtol=1e-12, atol=1e-11
         )
     assert (whole.n, streamed.n, reports[-1]) == (341, 341, (341, 341))
+
+
+class Stored:
+    """Rows on disk, which notes how many are read at once."""
+
+    def __init__(self, rows, read):
+        self.rows, self.read, self.shape = rows, read, rows.shape
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, part):
+        self.read.append(len(self.rows[part]))
+        return self.rows[part]
+
+
+def test_no_more_than_a_tile_is_read_at_once(monkeypatch):
+    monkeypatch.setattr(closed_form, "TILE_ROWS", 32)
+    read = []
+    fit(*([Stored(rows, read) for rows in side] for side in pairs()))
+    assert (max(read), sum(read)) == (32, 4 * 300)
 
 
 def test_the_cross_covariance_is_that_of_the_shared_modalities():

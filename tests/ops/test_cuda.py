@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from reactions.ops import pairs
+from reactions.ops.closed_form import fit_map
 from reactions.ops.fit import PseudoSet, TrainingSettings, fit
 from reactions.ops.losses import InfoNCEGradient
 from reactions.ops.projector import project
@@ -51,6 +52,24 @@ def test_memory_stays_within_the_budget():
     before = torch.cuda.memory_allocated()
     soft_retrieve(q, k, [k, k], temperature=0.01, device="cuda", memory_bytes=budget)
     assert torch.cuda.max_memory_allocated() - before <= budget
+
+
+def test_a_closed_form_agrees_with_the_cpu():
+    sets = [PseudoSet([unit_rows(900, 48, s)], [unit_rows(900, 32, s + 5)]) for s in range(2)]
+    maps = [
+        fit_map(
+            sets,
+            ["text"],
+            ["text"],
+            recipe="procrustes",
+            name="A + Dr(B)",
+            modalities=["text"],
+            device=device,
+        )[0]
+        for device in ("cpu", "cuda")
+    ]
+    for name, tensor in maps[0].state().items():
+        torch.testing.assert_close(maps[1].state()[name], tensor, rtol=0, atol=1e-5)
 
 
 def test_training_agrees_with_the_cpu():

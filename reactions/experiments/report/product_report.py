@@ -98,7 +98,11 @@ def note_record(report: ProductReport) -> None:
             "holdout = 0.05 under [reaction] in the lab file, and molspace react again",
         )
     if not record_losses(record):
-        why = "it was imported" if record.get("imported") else "the bundle does not record them"
+        why = "the bundle does not record them"
+        if record.get("imported"):
+            why = "it was imported"
+        elif record.get("ranks"):
+            why = "its maps are solved for in closed form, and nothing was trained"
         report.lack("losses", "no loss curves", why)
 
 
