@@ -20,6 +20,7 @@ from molspace_cli import (
     reproduce,
     show,
     spaces,
+    sweep,
 )
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("infer")(infer.infer)
 app.command("plan")(plan.plan)
 app.command("show")(show.show)
+app.command("sweep")(sweep.sweep)
 app.command("report")(report.report)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")

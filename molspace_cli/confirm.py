@@ -50,6 +50,39 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
+MANY_CELLS = 100_000
+"""Settings times tasks that are scored without a question."""
+
+_CELL_S = 0.005
+"""About what one setting takes on an evaluation set of 1,000 items with five captions each."""
+
+
+def agree_to_cells(n_cells: int, n_tasks: int, *, yes: bool) -> None:
+    """Ask before a sweep of very many settings.
+
+    Raises:
+        UsageError: nobody is there to be asked.
+    """
+    from molspace_cli.amounts import duration
+    from reactions.core.errors import EXIT_INTERRUPTED, UsageError
+
+    if n_cells * n_tasks <= MANY_CELLS or yes:
+        return
+    took = duration(_CELL_S * n_cells * n_tasks)
+    what = f"{n_cells:,} settings x {n_tasks} {'task' if n_tasks == 1 else 'tasks'}"
+    if not _somebody_is_there():
+        raise UsageError(
+            f"{what} are many",
+            why=f"about {took} at 1,000 items a task, and in proportion to the items",
+            fix="larger steps, or --yes",
+            cells=n_cells,
+        )
+    say(f"{what}: about {took} at 1,000 items a task, and in proportion to the items")
+    if not typer.confirm("go on?", default=True, err=True):
+        say("interrupted; nothing was run")
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
 def agree(path: Path, mentions: Sequence[Mention]) -> bool:
     """Ask a person on a terminal whether to use a lab file that was found by itself."""
     from reactions.labs.trust import listing

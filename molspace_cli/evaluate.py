@@ -79,7 +79,7 @@ def evaluate(
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)
     if task.strip().casefold() == "all":
-        tasks = _possible(session, target, tasks, quiet)
+        tasks = possible_tasks(session, target, tasks, quiet)
     results = [
         result.record
         for result in session.evaluate(target, tasks, chosen, ties=ties.value, confirm=asked)
@@ -120,7 +120,7 @@ def _with_baselines(record: Mapping[str, Any], baselines: Sequence[Baseline]) ->
     return {**record, "baselines": baselines_json(baselines, record["task"])}
 
 
-def _possible(
+def possible_tasks(
     session: Session, target: Target, tasks: Sequence[Task], quiet: bool
 ) -> tuple[Task, ...]:
     """Return the tasks that a space can do and whose data are there; name the others in notes.

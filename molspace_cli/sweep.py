@@ -1,0 +1,244 @@
+"""``molspace sweep``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molspace_cli import complete, options
+from molspace_cli.confirm import agree_to_cells, confirm
+from molspace_cli.console import is_terminal, print_json, print_note, print_table, print_text, say
+from molspace_cli.current import say_bundle
+from molspace_cli.evaluate import TieRule, possible_tasks
+from molspace_cli.groups import Group, grouped
+
+if TYPE_CHECKING:
+    from reactions.eval.baselines import Baseline
+    from reactions.eval.task import Task
+    from reactions.experiments.sweep import SweepTable
+    from reactions.products.target import Target
+    from reactions.session import Session
+
+_BEST = 5
+"""Cells of each task that a terminal shows."""
+
+SigmaGrid = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sigma",
+        metavar="VALUES",
+        help="Shares of combined experts to try: 0:1:0.1,0:1:0.1 (from, to, step) in the order of "
+        "the shared modalities (audio,text); 0/0.25/0.5 are three values; 0:1:0.1 alone is for "
+        "all modalities together; audio=0:1:0.5; for one expert CLAP_m:0:1:0.5,0.1. Repeatable.",
+    ),
+]
+LambdaGrid = Annotated[
+    list[str] | None,
+    typer.Option("--lambda", metavar="VALUES", help="Shares of displacing experts, likewise."),
+]
+ExpertsGrid = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--experts",
+        metavar="NAME,...|all-subsets",
+        autocompletion=complete.experts,
+        help="Experts to keep. Repeatable: a subset each; all-subsets tries every one.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class GridOptions(Group):
+    """Which settings are compared."""
+
+    sigma: SigmaGrid = None
+    lambda_: LambdaGrid = None
+    experts: ExpertsGrid = None
+
+
+@grouped
+def sweep(
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            metavar="TASK[,TASK...]|all",
+            autocompletion=complete.tasks,
+            help="Evaluation sets to score every setting on.",
+            show_default=False,
+        ),
+    ],
+    space: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BUNDLE|EXPR",
+            autocompletion=complete.targets,
+            help="What to sweep.  [default: the bundle of the last react in this folder and lab]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    tried: GridOptions,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="N,...",
+            help="Of a reaction: train and sweep a product with each of these seeds.",
+        ),
+    ] = None,
+    ties: Annotated[
+        TieRule, typer.Option("--ties", help="How a tie with a wrong answer counts, as for eval.")
+    ] = TieRule.STRICT,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write all rows to a .parquet, .csv or .json."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file of --out.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="On a terminal, show every setting, not the best.")
+    ] = False,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines", help="Score what trains nothing, too, to compare with."
+        ),
+    ] = True,
+    running: options.RunOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Score a product at many factors and with many choices of experts, for little more than one.
+
+    Prints the best settings of each task beside the product's own; in a pipe, every row as csv.
+    Settings that were scored before are not computed again, and a sweep that is killed goes on.
+    """
+    from reactions.experiments.sweep import SweepTable
+    from reactions.experiments.sweep.files import check_out, to_csv, to_json, write_table
+
+    if out is not None:
+        check_out(out, overwrite=overwrite)
+    session, quiet = running.open(), running.quiet
+    tasks = session.lab.parse_tasks(task)
+    tables: list[SweepTable] = []
+    trivial: list[Baseline] = []
+    for seeded in _sessions(session, seeds, space, running.seed):
+        asked = partial(confirm, seeded, yes=running.yes, quiet=quiet)
+        target = seeded.target(space, confirm=asked)
+        say_bundle(target, quiet=quiet)
+        if task.strip().casefold() == "all":
+            tasks = possible_tasks(seeded, target, tasks, quiet)
+        tables.append(_table(seeded, target, tasks, tried, ties, running, asked))
+        if baselines and not trivial:
+            trivial = seeded.baselines(target, tasks, ties=ties.value, confirm=asked)
+    table = SweepTable.joined(tables)
+    if not quiet:
+        for notice in table.notices:
+            say(f"note: {notice}")
+    if out is not None:
+        write_table(table, out)
+    if as_json:
+        from reactions.eval.baselines import baselines_json
+
+        rows = {each.name: baselines_json(trivial, each.name) for each in tasks}
+        print_json("sweep", {**to_json(table), "baselines": rows})
+    elif is_terminal():
+        _show(table, trivial, everything)
+    elif out is None:
+        print_text(to_csv(table), end="")
+    if out is not None and not as_json:
+        say(f"{len(table.rows):,} rows: {out}")
+
+
+def _sessions(
+    session: Session, seeds: str | None, space: str | None, seed: int | None
+) -> Sequence[Session]:
+    """Return a session a seed, all with one display.
+
+    Raises:
+        UsageError: these are no seeds, or what is swept has been trained with one.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.products.bundles.reference import names_bundle
+
+    if seeds is None:
+        return [session]
+    if seed is not None:
+        raise UsageError("--seed and --seeds exclude each other", fix="leave --seed out")
+    if space is None or names_bundle(Path(space)):
+        raise UsageError(
+            "--seeds takes a reaction, and a bundle was trained with one seed",
+            fix='molspace sweep "ImageBind + Cr(CLAP_m)" --seeds 0,1,2',
+        )
+    try:
+        chosen = list(dict.fromkeys(int(part) for part in seeds.split(",")))
+    except ValueError:
+        raise UsageError(
+            f"--seeds: '{seeds}' is not a list of seeds", fix="--seeds 0,1,2"
+        ) from None
+    return [replace(session, lab=session.lab.with_seed(each)) for each in chosen]
+
+
+def _table(
+    session: Session,
+    target: Target,
+    tasks: Sequence[Task],
+    tried: GridOptions,
+    ties: TieRule,
+    running: options.RunOptions,
+    asked: Any,
+) -> SweepTable:
+    from reactions.experiments.sweep import plan_grid, sweep
+
+    planned = plan_grid(
+        target.space, sigma=tried.sigma, lambda_=tried.lambda_, experts=tried.experts
+    )
+    agree_to_cells(planned.size, len(tasks), yes=running.yes)
+    return sweep(session, target, tasks, planned.grid(), ties=ties.value, confirm=asked)
+
+
+def _show(table: SweepTable, trivial: Sequence[Baseline], everything: bool) -> None:
+    from reactions.eval.baselines import baseline_cells, lacking
+
+    for seed in table.seeds:
+        for task in table.tasks:
+            rows = [row for row in table.rows if (row["seed"], row["task"]) == (seed, task)]
+            own = next(row for row in table.defaults if (row["seed"], row["task"]) == (seed, task))
+            rows.sort(key=lambda row: -row["score"])
+            shown = rows if everything else rows[:_BEST]
+            print_table(
+                f"{task}   {own['space']}",
+                ("", *table.axes, "experts", own["main"]),
+                [
+                    _cells(table, own, "own factors"),
+                    *(_cells(table, row, str(i + 1)) for i, row in enumerate(shown)),
+                ],
+            )
+            facts = [f"lab: {own['lab']}", f"seed: {seed}", f"n: {own['n']}"]
+            facts.append(
+                f"{len(shown)} of {len(rows)} settings" + ("" if everything else ", best first")
+            )
+            print_note("   ".join(facts))
+            if seed == table.seeds[0]:
+                beside = baseline_cells(trivial, task, own["main"])
+                if beside:
+                    print_note(
+                        "training-free: " + "   ".join(f"{name} {text}" for name, text in beside)
+                    )
+                for line in lacking(trivial, task):
+                    print_note(line)
+    print_note(
+        "the best of many settings is flattered by the items that it was chosen on: "
+        "molspace tune chooses on others"
+    )
+
+
+def _cells(table: SweepTable, row: Mapping[str, Any], head: str) -> list[str]:
+    values = [f"{row[axis]:g}" if axis in row else "-" for axis in table.axes]
+    return [head, *values, row["experts"] or "all", f"{row['score']:.2f}"]
