@@ -66,6 +66,7 @@ def plan_sweep(
     task: Task,
     adjustments: Sequence[Adjustment],
     ties: Ties = "strict",
+    folds: int = 0,
 ) -> Scoring:
     """Plan the evaluation of a target on one task at many settings.
 
@@ -75,6 +76,7 @@ def plan_sweep(
         task: which.
         adjustments: fitted to the target's space; a row of the step each.
         ties: as for ``plan_scores``.
+        folds: random parts of the items, to be scored each; 0 for none.
 
     Raises:
         MissingError: the lab has no data for the task, or the target lacks a modality.
@@ -98,6 +100,7 @@ def plan_sweep(
         embedded=embedded,
         trained=target.trained,
         cells=CellCorpus(target.space, adjustments),
+        folds=folds,
     )
     return Scoring(task, score_plan(target, rows, step))
 

@@ -11,8 +11,17 @@ from typing import Any
 import numpy as np
 
 from reactions.core.hashing import canonical, digest
-from reactions.core.step import NOT_IN_KEY, Artifact, Context, Step, entering, inputs_from
+from reactions.core.step import (
+    NOT_IN_KEY,
+    UNLESS_DEFAULT,
+    Artifact,
+    Context,
+    Step,
+    entering,
+    inputs_from,
+)
 from reactions.core.types import Item, Space
+from reactions.eval.contributions import contributions, fold_means
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import Score, corpora, identity, score
 from reactions.eval.task import Task
@@ -69,7 +78,8 @@ class SweepTask(Step):
     """Scores a product on a task at the factors of many cells.
 
     Its artifact holds ``metrics``: (cells, metrics) float64 in per cent, as ``ScoreTask`` at these
-    factors has them, ``meta["metrics"]`` being their names.
+    factors has them, ``meta["metrics"]`` being their names; and with ``folds`` the main one of each
+    random part of the items as ``folds``: (cells, folds) float64.
 
     Attributes:
         name: of the product, for people.
@@ -80,6 +90,7 @@ class SweepTask(Step):
         embedded: ``<corpus>/<leaf>`` to embed step, for every leaf that may have a share.
         trained: where the product's trained parts are.
         cells: factors and experts of each row.
+        folds: random parts of the items, to be scored each; 0 for none.
     """
 
     KIND = "sweep"
@@ -95,6 +106,7 @@ class SweepTask(Step):
         metadata=entering("heads", lambda step: step.trained.digest if step.trained else "")
     )
     cells: CellCorpus = field(metadata=entering("corpus", lambda step: step.cells.digest))
+    folds: int = field(default=0, metadata=UNLESS_DEFAULT)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -155,7 +167,7 @@ class SweepTask(Step):
         else:
             scores = self._scores(sides, adjustments, on_cells)
         on_cells(stop - start)
-        return _artifact(self.task, self.data, scores)
+        return _artifact(self.task, self.data, scores, self.folds)
 
     def _scores(
         self,
@@ -174,7 +186,7 @@ class SweepTask(Step):
         return [scores[key] for key in keys]
 
 
-def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score]) -> Artifact:
+def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score], folds: int) -> Artifact:
     """Return the rows of some cells; what ``meta`` says is the same for all of them."""
     first = scores[0]
     names = list(first.metrics)
@@ -189,4 +201,8 @@ def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score]) -> Artif
         "ties": first.ties,
         **score_context(task, data),
     }
-    return Artifact({"metrics": np.array(metrics, np.float64)}, meta)
+    arrays = {"metrics": np.array(metrics, np.float64)}
+    if folds:
+        parts = [fold_means(contributions(task, data, each), folds) for each in scores]
+        arrays["folds"] = np.array(parts, np.float64)
+    return Artifact(arrays, meta)

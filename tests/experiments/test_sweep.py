@@ -58,7 +58,7 @@ def test_the_products_own_factors_are_beside(made):
     for row, result in zip(table.defaults, session.evaluate(target, TASKS), strict=True):
         assert row["score"] == pytest.approx(result.record["metrics"][row["main"]], abs=1e-6)
         assert (row["lab"], row["seed"], row["space"]) == ("mini (small)", 0, target.name)
-        assert "sigma audio" not in row
+        assert (row["sigma audio"], row["sigma text"]) == (0.5, 0.1)
 
 
 def test_known_cells_are_not_scored_again(made):

@@ -13,10 +13,10 @@ from reactions.core.step import Artifact
 from reactions.core.types import Digest
 from reactions.eval.metrics import Ties
 from reactions.eval.task import Task
-from reactions.experiments.sweep.grid import DEFAULT_CELL, Cell, Grid
+from reactions.experiments.sweep.grid import Cell, Grid, own_cell
 from reactions.experiments.sweep.table import SweepTable
 from reactions.planning.plan import Plan, joined
-from reactions.planning.scoring import plan_sweep
+from reactions.planning.scoring import Scoring, plan_sweep
 from reactions.products.target import Target
 from reactions.products.tree import embedded_by
 from reactions.run.events import Event
@@ -33,6 +33,7 @@ def sweep(
     grid: Grid,
     *,
     ties: Ties = "strict",
+    folds: int = 0,
     confirm: Callable[[Plan], None] = lambda plan: None,
     events: Callable[[Event], None] | None = None,
 ) -> SweepTable:
@@ -47,6 +48,7 @@ def sweep(
         tasks: which.
         grid: from ``make_grid`` of the target's space.
         ties: as for ``Session.evaluate``.
+        folds: random parts of each task's items; rows then have ``folds``, the main metric of each.
         confirm: called with all that is to be run, before it runs.
         events: called with what happens, instead of the session's own sink.
 
@@ -55,7 +57,7 @@ def sweep(
         MolspaceError: whatever a step raises.
     """
     session = session if events is None else replace(session, events=events)
-    prospects = [_Prospect(session, target, task, grid, ties) for task in tasks]
+    prospects = [_Prospect(session, target, task, grid, ties, folds) for task in tasks]
     confirm(joined([plan for prospect in prospects for plan in prospect.plans]))
     artifacts = session.run([step for prospect in prospects for step in prospect.steps])
     rows: list[dict[str, Any]] = []
@@ -77,7 +79,13 @@ class _Prospect:
     """One task, before anything runs: the cells that it has, and the steps that score them."""
 
     def __init__(
-        self, session: Session, target: Target, task: Task, grid: Grid, ties: Ties
+        self,
+        session: Session,
+        target: Target,
+        task: Task,
+        grid: Grid,
+        ties: Ties,
+        folds: int,
     ) -> None:
         self._task = task
         self._common = {
@@ -88,23 +96,21 @@ class _Prospect:
         }
         modalities = {task.query, task.other}
         self._cells = [
-            DEFAULT_CELL,
+            own_cell(target.space, grid.axes),
             *(c for c in grid.cells if modalities <= embedded_by(target.space, c.adjustment)),
         ]
-        whole = plan_sweep(
-            session.lab, target, task, [cell.adjustment for cell in self._cells], ties
-        )
+
+        def plan(part: NDArray[np.intp]) -> Scoring:
+            chosen = [self._cells[i].adjustment for i in part]
+            return plan_sweep(session.lab, target, task, chosen, ties, folds)
+
+        every = np.arange(len(self._cells))
+        whole = plan(every)
         made = _made(session.store, whole.step)
-        self.plans = [whole.plan]
-        self._parts = [np.arange(len(self._cells))]
+        self.plans, self._parts = [whole.plan], [every]
         if made.any() and not made.all():
             self._parts = [np.flatnonzero(made), np.flatnonzero(~made)]
-            self.plans = [
-                plan_sweep(
-                    session.lab, target, task, [self._cells[i].adjustment for i in part], ties
-                ).plan
-                for part in self._parts
-            ]
+            self.plans = [plan(part).plan for part in self._parts]
         left_out = 1 + len(grid.cells) - len(self._cells)
         self.notices = list(whole.plan.notices)
         if left_out:
@@ -122,10 +128,13 @@ class _Prospect:
         rows: list[dict[str, Any]] = [{} for _ in self._cells]
         for step, part in zip(self.steps, self._parts, strict=True):
             artifact = artifacts[step.key]
-            meta, values = artifact.meta, np.asarray(artifact.arrays["metrics"][slice(None)])
-            for i, figures in zip(part, values, strict=True):
+            meta, scores = artifact.meta, np.asarray(artifact.arrays["metrics"][slice(None)])
+            for i, figures in zip(part, scores, strict=True):
                 metrics = dict(zip(meta["metrics"], map(float, figures), strict=True))
                 rows[i] = self._row(self._cells[i], meta, metrics)
+            if "folds" in artifact.arrays:
+                for i, values in zip(part, artifact.arrays["folds"][slice(None)], strict=True):
+                    rows[i]["folds"] = tuple(map(float, values))
         return rows
 
     def _row(

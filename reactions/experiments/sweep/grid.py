@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -13,7 +13,13 @@ from reactions.core.hashing import canonical
 from reactions.core.types import Modality, Op, Space, shared_modalities
 from reactions.experiments.sweep.texts import FactorText, read_factors, read_subsets
 from reactions.products.acting import acting_adjustment
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, mixtures
+from reactions.products.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    effective_factors,
+    fit_adjustment,
+    mixtures,
+)
 
 Texts: TypeAlias = str | Sequence[str] | None
 """What an option was given: nothing, once, or several times."""
@@ -155,8 +161,21 @@ def make_grid(
     return plan_grid(space, sigma=sigma, lambda_=lambda_, experts=experts).grid()
 
 
-DEFAULT_CELL = Cell(NO_ADJUSTMENT, {})
-"""A product as it is, with the factors of its own."""
+def own_cell(space: Space, axes: Iterable[str]) -> Cell:
+    """Return a product as it is, with the factors of its own.
+
+    Args:
+        space: the product.
+        axes: names of the factors to show, where all experts that share one have the same.
+    """
+    own: dict[str, set[float]] = {}
+    for name, factors in effective_factors(space).items():
+        word, _, label = name.partition(" ")
+        for modality, value in factors.items():
+            for axis in (f"{word} {modality}", f"{word} {label} {modality}"):
+                own.setdefault(axis, set()).add(value)
+    values = {axis: own[axis].pop() for axis in axes if len(own.get(axis, ())) == 1}
+    return Cell(NO_ADJUSTMENT, values)
 
 
 def _listed(texts: Texts) -> list[str]:

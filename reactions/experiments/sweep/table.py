@@ -29,7 +29,7 @@ class SweepTable:
         rows: dicts of ``space``, ``lab``, ``seed``, ``task``; the value of each axis that acts in
             the cell, by the axis's name; ``experts``, names with commas between, None for all;
             ``n``; ``main``, the name of the task's main metric, and ``score``, its value; and every
-            metric by its own name, in per cent.
+            metric by its own name, in per cent; ``folds`` if they were asked for.
         defaults: likewise, a row for each task and seed, of the product with its own factors.
         axes: names of the grid's factors, in order, and the values that were tried.
         notices: what a reader should know.
@@ -67,7 +67,7 @@ class SweepTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns, in order; a row has those that its task and its cell have."""
-        known = {*FIXED, *self.axes, "experts", *MEASURED}
+        known = {*FIXED, *self.axes, "experts", *MEASURED, "folds"}
         metrics = dict.fromkeys(name for row in self.rows for name in row if name not in known)
         return (*FIXED, *self.axes, "experts", *MEASURED, *metrics)
 

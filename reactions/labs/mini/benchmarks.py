@@ -44,12 +44,13 @@ _UNSEEN_QUARTERS = {"vggss": 0, "flickrnet": 1}
 TASKS = ("esc50", "audioset", *_STYLES, *_UNSEEN_QUARTERS, "imagenet")
 
 
-def benchmark(task: str, *, seed: int) -> BenchmarkData:
+def benchmark(task: str, *, seed: int, part: str = "") -> BenchmarkData:
     """Return the miniature of an evaluation set.
 
     Args:
         task: its name.
         seed: another seed is another set of the same kind.
+        part: "" for the set itself; "validation" for as many other scenes, to choose by.
 
     Raises:
         MissingError: the mini lab has no such task.
@@ -61,23 +62,25 @@ def benchmark(task: str, *, seed: int) -> BenchmarkData:
             task=task,
         )
     published = get_task(task)
+    # Scenes of a name of their own: streams of different names have none in common.
+    name = f"{task} {part}" if part else task
     if published.kind == "multilabel":
-        return _multilabel(task, seed)
+        return _multilabel(name, seed)
     if published.kind == "classification":
-        return _classification(task, published.query, seed)
+        return _classification(name, published.query, seed, folds=task == "esc50")
     if published.other == "text":
-        return _captioned(task, published.query, _STYLES[task], seed)
-    return _paired(task, _UNSEEN_QUARTERS[task], seed)
+        return _captioned(name, published.query, _STYLES[task], seed)
+    return _paired(name, _UNSEEN_QUARTERS[task], seed)
 
 
-def _classification(task: str, modality: Modality, seed: int) -> ClassificationData:
+def _classification(task: str, modality: Modality, seed: int, *, folds: bool) -> ClassificationData:
     n = 2000
     index = np.arange(n)
     return ClassificationData(
         queries=WorldCorpus(f"mini {task}", modality, SceneStream(task, seed, balanced=True), n),
         labels=index % N_CLASSES,
         classes=CLASSES,
-        folds=index // N_CLASSES % _FOLDS if task == "esc50" else None,
+        folds=index // N_CLASSES % _FOLDS if folds else None,
         expected=n,
     )
 

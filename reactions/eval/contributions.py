@@ -1,0 +1,59 @@
+"""A task's main score as a mean over items, so that parts of them can be compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reactions.eval.bootstrap import recall_by_item
+from reactions.eval.protocol import Score
+from reactions.eval.task import Task
+from reactions.eval.task_data import BenchmarkData, RetrievalData
+
+
+def contributions(task: Task, data: BenchmarkData, score: Score) -> NDArray[np.float64]:
+    """Split the main score into contributions whose mean it is.
+
+    Args:
+        task: its main score is the one to split.
+        data: of the task.
+        score: with its arrays.
+
+    Returns:
+        (n,) in per cent: one for each left item, query, or, for mAP, class that is present.
+    """
+    arrays: dict[str, NDArray[Any]] = {k: np.asarray(v).ravel() for k, v in score.arrays.items()}
+    if isinstance(data, RetrievalData):
+        direction, _, k = task.main_score.rpartition(" R@")
+        forward, backward = arrays["rank_forward"], arrays["rank_backward"]
+        n, m = len(backward), len(forward)
+        if direction == "mean":
+            return 100 * recall_by_item(forward, backward, data.owner, int(k))
+        if direction == task.directions[1]:
+            return 100.0 * (backward <= int(k))
+        hits = np.bincount(data.owner, weights=forward <= int(k), minlength=n)
+        return np.asarray(100 * hits * (n / m), np.float64)
+    if "correct" in arrays:
+        return np.asarray(100.0 * arrays["correct"], np.float64)
+    values = 100.0 * arrays["average_precision"]
+    return values[np.isfinite(values)]
+
+
+def fold_means(values: NDArray[np.float64], folds: int) -> NDArray[np.float64]:
+    """Return the mean of each of several random parts of contributions.
+
+    The parts are as equal as they can be, and the same for as many values.
+
+    Args:
+        values: (n,), n >= folds.
+        folds: how many.
+
+    Returns:
+        (folds,).
+    """
+    places = np.random.default_rng(0).permutation(len(values)) % folds
+    sums = np.bincount(places, weights=values, minlength=folds)
+    means: NDArray[np.float64] = sums / np.bincount(places, minlength=folds)
+    return means
