@@ -21,6 +21,7 @@ from molspace_cli import (
     show,
     spaces,
     sweep,
+    tune,
 )
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ app.command("infer")(infer.infer)
 app.command("plan")(plan.plan)
 app.command("show")(show.show)
 app.command("sweep")(sweep.sweep)
+app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")

@@ -30,9 +30,10 @@ def contributions(task: Task, data: BenchmarkData, score: Score) -> NDArray[np.f
         forward, backward = arrays["rank_forward"], arrays["rank_backward"]
         n, m = len(backward), len(forward)
         if direction == "mean":
-            return 100 * recall_by_item(forward, backward, data.owner, int(k))
+            shares = recall_by_item(forward, backward, data.owner, int(k))
+            return np.asarray(100 * shares, np.float64)
         if direction == task.directions[1]:
-            return 100.0 * (backward <= int(k))
+            return np.asarray(100.0 * (backward <= int(k)), np.float64)
         hits = np.bincount(data.owner, weights=forward <= int(k), minlength=n)
         return np.asarray(100 * hits * (n / m), np.float64)
     if "correct" in arrays:

@@ -42,12 +42,12 @@ class Board:
     Attributes:
         objective: (settings, folds).
         kept: for each thing to keep, (settings, folds) of what it has above its least value.
-        own: position of the product's present factors.
+        choices: positions of the settings to choose from; the others are there to compare with.
     """
 
     objective: NDArray[np.float64]
     kept: tuple[NDArray[np.float64], ...]
-    own: int = 0
+    choices: tuple[int, ...]
 
     @property
     def allowed(self) -> NDArray[np.bool_]:
@@ -80,7 +80,7 @@ class Board:
         columns = np.stack([x.mean(axis=1) for x in (self.objective, *self.kept)], axis=1)
         order = np.lexsort(tuple(-columns.T[::-1]))
         frontier: list[int] = []
-        for i in order:
+        for i in order[np.isin(order, self.choices)]:
             beaten = [(columns[j] >= columns[i]).all() for j in frontier]
             if not any(beaten):
                 frontier.append(int(i))
@@ -95,7 +95,8 @@ class Board:
         return allowed
 
     def _best(self, folds: NDArray[np.bool_]) -> int | None:
-        allowed = np.flatnonzero(self._allowed(folds))
+        choices = np.array(self.choices)
+        allowed = choices[self._allowed(folds)[choices]]
         if not len(allowed):
             return None
         # Of equal ones the first, which has the smallest factors.
@@ -115,7 +116,9 @@ def make_board(
     keeps: Sequence[Keep],
     folds: Mapping[str, NDArray[np.float64]],
     base: Mapping[str, NDArray[np.float64]],
-    own: int = 0,
+    *,
+    own: int,
+    choices: Sequence[int],
 ) -> Board:
     """Return the values of all settings.
 
@@ -125,6 +128,7 @@ def make_board(
         folds: task to (settings, folds).
         base: task to (folds,) of the last reaction's base, for the tasks that need it.
         own: position of the product's present factors.
+        choices: see ``Board``.
     """
     kept = []
     for keep in keeps:
@@ -135,7 +139,7 @@ def make_board(
             alone = {task: base[task][None] for task in keep.quantity.tasks}
             values = values - values_of(keep.quantity, alone)
         kept.append(values - keep.least)
-    return Board(values_of(objective, folds), tuple(kept), own)
+    return Board(values_of(objective, folds), tuple(kept), tuple(choices))
 
 
 def summary(board: Board, keeps: Sequence[Keep], setting: int, chosen: int) -> dict[str, Any]:

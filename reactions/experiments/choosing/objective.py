@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from reactions.core.errors import UsageError, suggestion
 from reactions.eval.task import Task, folded
-from reactions.experiments.findings import FAMILIES
+from reactions.experiments.findings.contrasts import FAMILIES
 
 Reference: TypeAlias = Literal["", "base", "own"]
 

@@ -13,7 +13,8 @@ from reactions.dsl.syntax import Cr, Dr, Expression, Parallel, Product
 from reactions.dsl.syntax import Space as Name
 from reactions.products.bundles.bundle import Bundle, write_bundle
 from reactions.products.bundles.fields import spec_record
-from reactions.products.tree import Adjustment, mixtures, tree_to_json
+from reactions.products.tree import Adjustment, mixtures
+from reactions.products.tree_json import tree_to_json
 
 
 def write_retuned(
@@ -121,7 +122,6 @@ def expression_with(text: str, adjustment: Adjustment) -> str:
 def _rewritten(expression: Expression, adjustment: Adjustment) -> Expression:
     if not isinstance(expression, Product):
         return expression
-    base = _rewritten(expression.base, adjustment)
     stages: list[Any] = []
     for stage in expression.stages:
         members = stage.members if isinstance(stage, Parallel) else (stage,)
@@ -136,7 +136,7 @@ def _rewritten(expression: Expression, adjustment: Adjustment) -> Expression:
             stages.append(kept[0])
         elif kept:
             stages.append(Parallel(tuple(kept)))
-    return Product(base, tuple(stages)) if stages else base
+    return Product(expression.base, tuple(stages)) if stages else expression.base
 
 
 def _keeps(member: Cr | Dr, adjustment: Adjustment) -> bool:
@@ -156,4 +156,5 @@ def _reaction(member: Any, adjustment: Adjustment) -> Any:
     factors = given.get(member.space.name, given.get(""))
     if factors is None:
         return member
-    return member.changed(factors=factors)
+    written = tuple(factors.items()) if isinstance(factors, Mapping) else factors
+    return member.changed(factors=written)

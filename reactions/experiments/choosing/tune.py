@@ -17,11 +17,12 @@ from reactions.eval.task import Task
 from reactions.experiments.choosing.choice import Board, Figure, make_board, summary
 from reactions.experiments.choosing.data import FOLDS, TuningData, tuning_data
 from reactions.experiments.choosing.objective import Keep, Quantity, read_keep, read_quantity
-from reactions.experiments.findings import EXPERTISE, VERSATILE
+from reactions.experiments.paper.spaces import EXPERTISE, VERSATILE
 from reactions.experiments.sweep import Cell, Grid, sweep
+from reactions.experiments.sweep.grid import own_cell
 from reactions.planning.plan import Plan
 from reactions.products.target import Target
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, effective_factors, fit_adjustment
+from reactions.products.tree import Adjustment, effective_factors, fit_adjustment
 from reactions.session import Session
 
 PRESETS: Mapping[str, Adjustment] = {
@@ -113,9 +114,8 @@ def tune(
     tasks = _tasks(session, target)
     wanted = read_quantity(objective, tasks, option="--objective")
     limits = tuple(read_keep(text, tasks) for text in keeps)
-    names = dict.fromkeys(
-        [*wanted.tasks, *(name for keep in limits for name in keep.quantity.tasks)]
-    )
+    quantities = [wanted, *(keep.quantity for keep in limits)]
+    names = {name for quantity in quantities for name in quantity.tasks}
     used = [task for task in tasks if task.name in names]
     data = tuning_data(session.lab, used, seed)
     choosing = replace(session, lab=data.choose)
@@ -128,17 +128,17 @@ def tune(
         )
         for task in used
     }
-    every = [Cell(NO_ADJUSTMENT, table.defaults[0]), *cells.cells]
+    every = [own_cell(target.space, grid.axes), *cells.cells]
     _refuse_gaps(folds, len(every))
     base_name, base = _base(choosing, target, limits, confirm)
-    board = make_board(wanted, limits, folds, base)
+    choices = range(1 + len(presets), len(every))
+    board = make_board(wanted, limits, folds, base, own=0, choices=choices)
     best = board.best()
     if best is None:
         raise _nothing_kept(board, limits)
     places = {"chosen": best, "own": 0, **{name: 1 + i for i, name in enumerate(presets)}}
-    scored = _scores(
-        replace(session, lab=data.score), target, used, [every[i] for i in places.values()]
-    )
+    elsewhere = replace(session, lab=data.score)
+    scored = _scores(elsewhere, target, used, [every[i] for i in places.values()])
     contenders = [
         Contender(
             name,
@@ -153,14 +153,14 @@ def tune(
         Contender(f"frontier {n}", every[i], summary(board, limits, i, best))
         for n, i in enumerate(board.frontier(), 1)
     ]
-    beside = replace(session, lab=data.score).baselines(target, used, confirm=confirm)
+    beside = elsewhere.baselines(target, used, confirm=confirm)
     return Choice(
         wanted,
         limits,
         data,
         tuple(contenders),
         board.expected(),
-        len(every),
+        len(choices),
         tuple(beside),
         base_name,
         table.notices,
@@ -195,12 +195,11 @@ def _presets(target: Target) -> dict[str, Cell]:
             fitted = fit_adjustment(target.space, adjustment)
         except UsageError:
             continue
-        sigmas = [
-            f for key, f in effective_factors(target.space, fitted).items() if key[:5] == "sigma"
-        ]
+        acting_factors = effective_factors(target.space, fitted)
+        sigmas = [f for key, f in acting_factors.items() if key.startswith("sigma ")]
         if all(set(factors) == {"audio", "text"} for factors in sigmas):
-            audio, text = adjustment.sigma[""]  # type: ignore[misc]  # both are pairs
-            presets[name] = Cell(fitted, {"sigma audio": audio, "sigma text": text})
+            values = {f"sigma {modality}": value for modality, value in sigmas[0].items()}
+            presets[name] = Cell(fitted, values)
     return presets
 
 
@@ -208,9 +207,8 @@ def _base(
     session: Session, target: Target, limits: Sequence[Keep], confirm: Callable[[Plan], None]
 ) -> tuple[str, dict[str, NDArray[np.float64]]]:
     """Return what "base" stands for, and the folds' scores of its tasks."""
-    names = dict.fromkeys(
-        n for keep in limits if keep.reference == "base" for n in keep.quantity.tasks
-    )
+    held = [keep.quantity for keep in limits if keep.reference == "base"]
+    names = dict.fromkeys(name for quantity in held for name in quantity.tasks)
     if not names:
         return "", {}
     space = target.space
@@ -255,11 +253,9 @@ def _refuse_gaps(folds: Mapping[str, NDArray[np.float64]], n: int) -> None:
 def _nothing_kept(board: Board, limits: Sequence[Keep]) -> UsageError:
     lines = []
     for keep, values in zip(limits, board.kept, strict=True):
-        means = values.mean(axis=1)
-        nearest = Figure.of(values[int(np.argmax(means))])
-        lines.append(
-            f"'{keep.text}' is met by at most {nearest.mean:+.2f} (error {nearest.error:.2f})"
-        )
+        own = values[list(board.choices)]
+        nearest = Figure.of(own[int(np.argmax(own.mean(axis=1)))])
+        lines.append(f"'{keep.text}' is met by {nearest.mean:+.2f} ± {nearest.error:.2f} at most")
     return UsageError(
         "no setting keeps what is to be kept",
         why="; ".join(lines) + "; it must be met one standard error down",

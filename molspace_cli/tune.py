@@ -1,0 +1,236 @@
+"""``molspace tune``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molspace_cli import complete, options
+from molspace_cli.confirm import agree_to_cells, confirm
+from molspace_cli.console import print_json, print_note, print_path, print_table, say
+from molspace_cli.current import say_bundle
+from molspace_cli.groups import grouped
+from molspace_cli.sweep import GridOptions
+
+if TYPE_CHECKING:
+    from reactions.core.types import Space
+    from reactions.experiments.choosing import Choice
+    from reactions.experiments.choosing.tune import Contender
+    from reactions.products.bundles.bundle import Bundle
+
+_FRONTIER = 8
+"""Settings of the frontier that are shown."""
+
+
+@grouped
+def tune(
+    objective: Annotated[
+        str,
+        typer.Option(
+            "--objective",
+            metavar="SUM",
+            help="What to tune for: audio-text, esc50, '0.5*audio-text + audio-image'.",
+            show_default=False,
+        ),
+    ],
+    bundle: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BUNDLE",
+            autocompletion=complete.bundles,
+            help="What to tune.  [default: the bundle of the last react in this folder and lab]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="LEAST",
+            help="What must be kept: 'image-text >= base - 0.5' (base: what the last reaction's "
+            "experts were added to; own: the bundle as it is), 'esc50 >= 85'. Repeatable.",
+        ),
+    ] = None,
+    tried: GridOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where the tuned bundle goes."),
+    ] = None,
+    running: options.RunOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Choose a bundle's factors, and experts, on data that it is not scored on.
+
+    Sweeps the settings on scenes of their own (mini lab) or on half of each evaluation set, chooses
+    by ten-fold cross-validation, scores the choice, the bundle's own factors and the paper's
+    settings on the rest, and writes a bundle with the chosen factors.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.experiments.choosing import tune as choose
+    from reactions.experiments.sweep import plan_grid
+
+    session, quiet = running.open(), running.quiet
+    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
+    target = session.target(bundle, confirm=asked)
+    say_bundle(target, quiet=quiet)
+    if target.bundle is None:
+        raise UsageError(f"{target.name} is a space by itself", why="it has no factors to choose")
+    given = tried if _says_something(tried) else _usual(target.space)
+    planned = plan_grid(
+        target.space, sigma=given.sigma, lambda_=given.lambda_, experts=given.experts
+    )
+    agree_to_cells(planned.size, 1, yes=running.yes)
+    choice = choose(
+        *(session, target, planned.grid(), objective, keep or []),
+        seed=session.lab.seed,
+        confirm=asked,
+    )
+    if not quiet:
+        for notice in choice.notices:
+            say(f"note: {notice}")
+    directory = _write(target.bundle, choice, out, session.lab.seed)
+    if as_json:
+        print_json("tune", {"bundle": str(directory), **_record(choice)})
+        return
+    _print(choice, session.label(target))
+    print_path(directory)
+
+
+def _says_something(tried: GridOptions) -> bool:
+    return any((tried.sigma, tried.lambda_, tried.experts))
+
+
+def _usual(space: Space) -> GridOptions:
+    """Return what is tried where nothing is given: tenths of the last stage's factors."""
+    from reactions.core.types import Fusion, Tuned
+
+    while isinstance(space, Tuned):
+        space = space.base
+    assert isinstance(space, Fusion), "a bundle's product has stages"
+    n = max(len(expert.factors) for expert in space.experts)
+    steps = "0:1:0.1" if n <= 2 else "0:1:0.25"
+    texts = [",".join([steps] * max(1, n))]
+    return GridOptions(sigma=texts) if space.op == "cr" else GridOptions(lambda_=texts)
+
+
+def _write(bundle: Bundle, choice: Choice, out: Path | None, seed: int) -> Path:
+    from reactions.core.hashing import digest
+    from reactions.experiments.choosing.retuned import write_retuned
+    from reactions.products.tree import fit_adjustment
+
+    chosen = choice.chosen
+    record = {
+        "objective": choice.objective.text,
+        "keep": [keep.text for keep in choice.keeps],
+        "data": dict(choice.data.origins),
+        "seed": seed,
+        "settings": choice.n_settings,
+        "factors": dict(chosen.cell.values),
+        "experts": None if chosen.cell.experts is None else list(chosen.cell.experts),
+    }
+    key = digest("tuned", {**record, "from": bundle.digest})[:12]
+    directory = out or bundle.path.parent / f"{bundle.path.name}-tuned-{key}"
+    adjustment = fit_adjustment(bundle.space, chosen.cell.adjustment)
+    return write_retuned(bundle, adjustment, directory, record)
+
+
+def _record(choice: Choice) -> dict[str, Any]:
+    from reactions.eval.baselines import baselines_json
+
+    tasks = list(choice.chosen.scores)
+    return {
+        "objective": {"text": choice.objective.text, "tasks": dict(choice.objective.tasks)},
+        "keep": [keep.text for keep in choice.keeps],
+        "base": choice.base_name,
+        "data": dict(choice.data.origins),
+        "settings": choice.n_settings,
+        "expected": choice.expected and choice.expected.to_json(),
+        "contenders": [_contender(each) for each in choice.contenders],
+        "baselines": {task: baselines_json(choice.baselines, task) for task in tasks},
+        "notices": list(choice.notices),
+    }
+
+
+def _contender(contender: Contender) -> dict[str, Any]:
+    return {
+        "name": contender.name,
+        "factors": dict(contender.cell.values),
+        "experts": contender.cell.experts,
+        "tuning": dict(contender.tuning),
+        "scores": dict(contender.scores),
+        "objective": contender.objective,
+    }
+
+
+def _print(choice: Choice, lab: str) -> None:
+    axes = list(dict.fromkeys(axis for each in choice.contenders for axis in each.cell.values))
+    named = [each for each in choice.contenders if each.scores]
+    frontier = [each for each in choice.contenders if not each.scores]
+    kept = [keep.text for keep in choice.keeps]
+    print_table(
+        f"where it was chosen: points of {choice.objective.text}, ± one standard error",
+        ("setting", *axes, "experts", "objective", "loss", *kept),
+        [_tuning_cells(each, axes) for each in (*named, *frontier[:_FRONTIER])],
+    )
+    facts = [f"lab: {lab}", f"{choice.n_settings} settings"]
+    if len(frontier) > _FRONTIER:
+        facts.append(f"{_FRONTIER} of {len(frontier)} on the frontier")
+    print_note("   ".join(facts))
+    if kept:
+        print_note(
+            "what is kept: points above its least value; ! where an error down it is not kept"
+        )
+    if choice.base_name:
+        print_note(f"base: {choice.base_name}")
+    if choice.expected is not None:
+        print_note(
+            f"chosen without the items it is scored on: {choice.expected.mean:.2f} "
+            f"± {choice.expected.error:.2f}"
+        )
+    for task, origin in choice.data.origins.items():
+        print_note(f"{task}: chosen on {origin}")
+    tasks = list(choice.chosen.scores)
+    print_table(
+        "on data that nothing was chosen by, %",
+        ("setting", *tasks, "objective"),
+        [
+            (each.name, *(f"{each.scores[task]:.2f}" for task in tasks), f"{each.objective:.2f}")
+            for each in named
+        ],
+    )
+    print_note(f"lab: {lab}")
+    for baseline in choice.baselines:
+        cells = [
+            f"{task} {baseline.results[task].record['metrics'][main]:.2f}"
+            for task in tasks
+            if task in baseline.results and (main := baseline.results[task].record["main"])
+        ]
+        if cells:
+            print_note(f"training-free, {baseline.name}: {'   '.join(cells)}")
+
+
+def _tuning_cells(contender: Contender, axes: list[str]) -> list[str]:
+    values: Mapping[str, float] = contender.cell.values
+    tuning, experts = contender.tuning, contender.cell.experts
+    return [
+        contender.name,
+        *(f"{values[axis]:g}" if axis in values else "-" for axis in axes),
+        "all" if experts is None else ",".join(experts),
+        _figure(tuning["objective"]),
+        _figure(tuning["loss"]),
+        *(
+            _figure(each["margin"], signed=True)
+            + ("" if each["margin"]["mean"] - each["margin"]["standard_error"] >= -1e-9 else " !")
+            for each in tuning["kept"]
+        ),
+    ]
+
+
+def _figure(figure: Mapping[str, float], *, signed: bool = False) -> str:
+    mean = f"{figure['mean'] + 0.0:+.2f}" if signed else f"{figure['mean'] + 0.0:.2f}"
+    return f"{mean} ± {figure['standard_error']:.2f}"

@@ -1,0 +1,67 @@
+import pytest
+from small_world import small_session, small_target
+
+from reactions.core.errors import UsageError
+from reactions.eval.registry import parse_tasks
+from reactions.experiments.choosing.retuned import expression_with, with_factors, write_retuned
+from reactions.products.bundles.bundle import load_bundle
+from reactions.products.tree import Adjustment, effective_factors, fit_adjustment
+
+TASKS = parse_tasks("audiocaps,esc50")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    session = small_session(folder)
+    return session, small_target(session, folder)
+
+
+@pytest.mark.parametrize(
+    "adjustment",
+    [
+        Adjustment(sigma={"": (0.7, 0.2)}),
+        Adjustment(sigma={"CLAP_g": {"audio": 0.3, "text": 0.6}}, lambda_={"": 0.4}),
+        Adjustment(sigma={"": 0.4}, experts=frozenset({"InternVL", "CLAP_g"})),
+        Adjustment(experts=frozenset({"InternVL"})),
+    ],
+    ids=["sigma", "one expert", "fewer experts", "a stage less"],
+)
+def test_it_scores_as_the_adjustment_does(made, tmp_path, adjustment):
+    session, target = made
+    fitted = fit_adjustment(target.space, adjustment)
+    path = write_retuned(target.bundle, fitted, tmp_path / "tuned", {"objective": "x"})
+    bundle = load_bundle(path)
+    assert bundle.record["tuned"] == {"objective": "x", "from": target.bundle.digest}
+    assert "quality" not in bundle.record
+    other = session.target(path)
+    tasks = [t for t in TASKS if {t.query, t.other} <= set(other.space.modalities)]
+    expected = session.evaluate(target, tasks, fitted)
+    for own, result in zip(session.evaluate(other, tasks), expected, strict=True):
+        for name, value in result.record["metrics"].items():
+            assert own.record["metrics"][name] == pytest.approx(value, abs=0.3)
+    for name, factors in effective_factors(target.space, fitted).items():
+        assert effective_factors(bundle.space)[name] == factors
+
+
+def test_the_same_parts_are_in_it(made, tmp_path):
+    target = made[1]
+    fitted = fit_adjustment(target.space, Adjustment(sigma={"": 0.4}))
+    bundle = load_bundle(write_retuned(target.bundle, fitted, tmp_path / "tuned", {}))
+    assert bundle.record["files"] == target.bundle.record["files"]
+
+
+def test_the_reaction_says_so():
+    text = "A + Dr(B) | 0.5*Cr(C) & 0.5*Cr(D, sigma=(0.1, 0.2))"
+    assert (
+        expression_with(text, Adjustment(sigma={"C": {"audio": 0.7, "text": 0.2}, "D": 0.4}))
+        == "A + Dr(B) | 0.5*Cr(C, sigma=(audio=0.7, text=0.2)) & 0.5*Cr(D, sigma=0.4)"
+    )
+    dropped = Adjustment(lambda_={"": 0.3}, experts=frozenset({"B", "D"}))
+    assert expression_with(text, dropped) == "A + Dr(B, lambda=0.3) | Cr(D, sigma=(0.1, 0.2))"
+    assert expression_with("InternVL_IB++ of FreeBind", dropped) == "InternVL_IB++ of FreeBind"
+
+
+def test_a_displacement_keeps_its_expert(made):
+    with pytest.raises(UsageError, match="InternVL cannot be dropped"):
+        with_factors(made[1].space, Adjustment(experts=frozenset({"CLAP_m"})))
