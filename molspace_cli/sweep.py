@@ -204,7 +204,7 @@ def _table(
 
 
 def _show(table: SweepTable, trivial: Sequence[Baseline], everything: bool) -> None:
-    from reactions.eval.baselines import baseline_cells, lacking
+    from reactions.eval.baselines import baseline_cells, beaten, lacking
 
     for seed in table.seeds:
         for task in table.tasks:
@@ -231,7 +231,8 @@ def _show(table: SweepTable, trivial: Sequence[Baseline], everything: bool) -> N
                     print_note(
                         "training-free: " + "   ".join(f"{name} {text}" for name, text in beside)
                     )
-                for line in lacking(trivial, task):
+                best = {"task": task, "main": own["main"], "metrics": rows[0] if rows else own}
+                for line in filter(None, (beaten(best, trivial), *lacking(trivial, task))):
                     print_note(line)
     print_note(
         "the best of many settings is flattered by the items that it was chosen on: "

@@ -212,6 +212,20 @@ def _print(choice: Choice, lab: str) -> None:
         ]
         if cells:
             print_note(f"training-free, {baseline.name}: {'   '.join(cells)}")
+    for task in tasks:
+        if sentence := _beaten(choice, task):
+            print_note(f"{task}: {sentence}")
+
+
+def _beaten(choice: Choice, task: str) -> str:
+    from reactions.eval.baselines import beaten
+
+    for baseline in choice.baselines:
+        if task in baseline.results:
+            main = baseline.results[task].record["main"]
+            scores = {main: choice.chosen.scores[task]}
+            return beaten({"task": task, "main": main, "metrics": scores}, choice.baselines)
+    return ""
 
 
 def _tuning_cells(contender: Contender, axes: list[str]) -> list[str]:

@@ -13,6 +13,8 @@ COMMANDS = (
     "eval",
     "infer",
     "plan",
+    "sweep",
+    "tune",
     "show",
     "report",
     "spaces",

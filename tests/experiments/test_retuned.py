@@ -1,13 +1,15 @@
 import pytest
+from bundles import rewrite
 from small_world import small_session, small_target
 
-from reactions.core.errors import UsageError
+from reactions.core.errors import BundleError, UsageError
 from reactions.eval.registry import parse_tasks
 from reactions.experiments.choosing.retuned import expression_with, with_factors, write_retuned
 from reactions.products.bundles.bundle import load_bundle
 from reactions.products.tree import Adjustment, effective_factors, fit_adjustment
 
 TASKS = parse_tasks("audiocaps,esc50")
+TUNED = {"objective": "x", "keep": ["coco >= base"], "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,9 @@ def made(tmp_path_factory):
 def test_it_scores_as_the_adjustment_does(made, tmp_path, adjustment):
     session, target = made
     fitted = fit_adjustment(target.space, adjustment)
-    path = write_retuned(target.bundle, fitted, tmp_path / "tuned", {"objective": "x"})
+    path = write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)
     bundle = load_bundle(path)
-    assert bundle.record["tuned"] == {"objective": "x", "from": target.bundle.digest}
+    assert bundle.record["tuned"] == {**TUNED, "from": target.bundle.digest}
     assert "quality" not in bundle.record
     other = session.target(path)
     tasks = [t for t in TASKS if {t.query, t.other} <= set(other.space.modalities)]
@@ -47,8 +49,20 @@ def test_it_scores_as_the_adjustment_does(made, tmp_path, adjustment):
 def test_the_same_parts_are_in_it(made, tmp_path):
     target = made[1]
     fitted = fit_adjustment(target.space, Adjustment(sigma={"": 0.4}))
-    bundle = load_bundle(write_retuned(target.bundle, fitted, tmp_path / "tuned", {}))
+    bundle = load_bundle(write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED))
     assert bundle.record["files"] == target.bundle.record["files"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"objective": 3}, {"keep": "all"}, {"keep": [1]}, {"seed": "0"}], ids=repr
+)
+def test_records_of_anyone_are_checked(made, tmp_path, change):
+    target = made[1]
+    fitted = fit_adjustment(target.space, Adjustment(sigma={"": 0.4}))
+    path = write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)
+    rewrite(path, lambda record: record["tuned"].update(change))
+    with pytest.raises(BundleError, match="incoherent"):
+        load_bundle(path)
 
 
 def test_the_reaction_says_so():

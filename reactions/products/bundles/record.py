@@ -283,6 +283,12 @@ def _check_rest(record: Mapping[str, Any]) -> None:
     for label, key in a_mapping("steps", record["steps"]).items():
         a_text(f"step {label!r:.80}", key)
     a_text("molspace", record["molspace"])
+    if (tuned := record.get("tuned")) is not None:
+        a_text("tuned.objective", a_mapping("tuned", tuned)["objective"])
+        for text in a_list("tuned.keep", tuned["keep"]):
+            a_text("tuned.keep", text)
+        if type(tuned["seed"]) is not int:
+            raise ValueError(f"tuned.seed {tuned['seed']!r:.40}")
     if (origin := record.get("imported")) is not None:
         a_text("imported.from", a_mapping("imported", origin)["from"])
         a_text("imported.product", origin["product"])
