@@ -36,38 +36,43 @@ class TieRule(StrEnum):
     LENIENT = "lenient"
 
 
+TaskNames = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        metavar="TASK[,TASK...]|all",
+        autocompletion=complete.tasks,
+        help=f"{', '.join(complete.built_in_tasks())}, or one that an installed package adds; "
+        "all takes those the space can do.",
+        show_default=False,
+    ),
+]
+Ties = Annotated[
+    TieRule,
+    typer.Option(
+        "--ties",
+        help="How a right answer that ties with a wrong one counts, as items that are there "
+        "twice do: strict, as a miss; lenient, as a hit.",
+    ),
+]
+Beside = Annotated[
+    bool | None,
+    typer.Option(
+        "--baselines/--no-baselines",
+        help="Rows of what trains nothing beside a reaction's: its best part, sums of cosines, "
+        f"orthogonal maps.  [default: those that take less than {WITHIN_S} s]",
+        show_default=False,
+    ),
+]
+
+
 @grouped
 def evaluate(
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            metavar="TASK[,TASK...]|all",
-            autocompletion=complete.tasks,
-            help=f"{', '.join(complete.built_in_tasks())}, or one that an installed package adds; "
-            "all takes those the space can do.",
-            show_default=False,
-        ),
-    ],
+    task: TaskNames,
     *,
     used: options.TargetOptions,
-    ties: Annotated[
-        TieRule,
-        typer.Option(
-            "--ties",
-            help="How a right answer that ties with a wrong one counts, as items that are there "
-            "twice do: strict, as a miss; lenient, as a hit.",
-        ),
-    ] = TieRule.STRICT,
-    beside: Annotated[
-        bool | None,
-        typer.Option(
-            "--baselines/--no-baselines",
-            help="Rows of what trains nothing beside a reaction's: its best part, sums of cosines, "
-            f"orthogonal maps.  [default: those that take less than {WITHIN_S} s]",
-            show_default=False,
-        ),
-    ] = None,
+    ties: Ties = TieRule.STRICT,
+    beside: Beside = None,
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:

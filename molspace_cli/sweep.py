@@ -14,7 +14,7 @@ from molspace_cli import complete, options
 from molspace_cli.confirm import agree_to_cells, confirm
 from molspace_cli.console import is_terminal, print_json, print_note, print_table, print_text, say
 from molspace_cli.current import say_bundle
-from molspace_cli.evaluate import TieRule, possible_tasks
+from molspace_cli.evaluate import WITHIN_S, Beside, TaskNames, TieRule, Ties, possible_tasks
 from molspace_cli.groups import Group, grouped
 
 if TYPE_CHECKING:
@@ -63,16 +63,7 @@ class GridOptions(Group):
 
 @grouped
 def sweep(
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            metavar="TASK[,TASK...]|all",
-            autocompletion=complete.tasks,
-            help="Evaluation sets to score every setting on.",
-            show_default=False,
-        ),
-    ],
+    task: TaskNames,
     space: Annotated[
         str | None,
         typer.Argument(
@@ -92,9 +83,7 @@ def sweep(
             help="Of a reaction: train and sweep a product with each of these seeds.",
         ),
     ] = None,
-    ties: Annotated[
-        TieRule, typer.Option("--ties", help="How a tie with a wrong answer counts, as for eval.")
-    ] = TieRule.STRICT,
+    ties: Ties = TieRule.STRICT,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write all rows to a .parquet, .csv or .json."),
@@ -105,12 +94,7 @@ def sweep(
     everything: Annotated[
         bool, typer.Option("--all", help="On a terminal, show every setting, not the best.")
     ] = False,
-    baselines: Annotated[
-        bool,
-        typer.Option(
-            "--baselines/--no-baselines", help="Score what trains nothing, too, to compare with."
-        ),
-    ] = True,
+    beside: Beside = None,
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
@@ -135,8 +119,11 @@ def sweep(
         if task.strip().casefold() == "all":
             tasks = possible_tasks(seeded, target, tasks, quiet)
         tables.append(_table(seeded, target, tasks, tried, ties, running, asked))
-        if baselines and not trivial:
-            trivial = seeded.baselines(target, tasks, ties=ties.value, confirm=asked)
+        if beside is not False and not trivial:
+            within_s = None if beside else WITHIN_S
+            trivial = seeded.baselines(
+                target, tasks, ties=ties.value, within_s=within_s, confirm=asked
+            )
     table = SweepTable.joined(tables)
     if not quiet:
         for notice in table.notices:

@@ -60,11 +60,14 @@ def test_an_argument_that_nobody_declared_is_refused():
 
 
 OF_THEIR_OWN = {
+    **{option: {"sweep", "tune"} for option in ("--sigma", "--lambda", "--experts")},
+    **{option: {"sweep"} for option in ("--all", "--seeds", "--overwrite")},
+    "--keep": {"tune"},
     "--dry-run": {"push"},
     "--lab": {"reproduce findings", "import freebind", "import cmcr", "import exmcr"},
     "--seed": {"lab train"},
     "--out": {
-        *("infer", "import freebind", "lab sample", "lab train"),
+        *("sweep", "tune", "infer", "import freebind", "lab sample", "lab train"),
         *(f"reproduce {name}" for name in ("all", *(f"figure{n}" for n in range(3, 7)))),
     },
 }

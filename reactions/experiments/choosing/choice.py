@@ -36,7 +36,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Board:
+class FoldScores:
     """The folds' values of settings.
 
     Attributes:
@@ -119,7 +119,7 @@ def make_board(
     *,
     own: int,
     choices: Sequence[int],
-) -> Board:
+) -> FoldScores:
     """Return the values of all settings.
 
     Args:
@@ -128,7 +128,7 @@ def make_board(
         folds: task to (settings, folds).
         base: task to (folds,) of the last reaction's base, for the tasks that need it.
         own: position of the product's present factors.
-        choices: see ``Board``.
+        choices: see ``FoldScores``.
     """
     kept = []
     for keep in keeps:
@@ -139,10 +139,10 @@ def make_board(
             alone = {task: base[task][None] for task in keep.quantity.tasks}
             values = values - values_of(keep.quantity, alone)
         kept.append(values - keep.least)
-    return Board(values_of(objective, folds), tuple(kept), tuple(choices))
+    return FoldScores(values_of(objective, folds), tuple(kept), tuple(choices))
 
 
-def summary(board: Board, keeps: Sequence[Keep], setting: int, chosen: int) -> dict[str, Any]:
+def summary(board: FoldScores, keeps: Sequence[Keep], setting: int, chosen: int) -> dict[str, Any]:
     """Return what is known of a setting beside the chosen one, JSON-able."""
     difference = board.objective[setting] - board.objective[chosen]
     return {

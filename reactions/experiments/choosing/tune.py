@@ -14,7 +14,7 @@ from reactions.core.types import Fusion, Tuned
 from reactions.eval.baselines import Baseline
 from reactions.eval.registry import all_tasks
 from reactions.eval.task import Task
-from reactions.experiments.choosing.choice import Board, Figure, make_board, summary
+from reactions.experiments.choosing.choice import Figure, FoldScores, make_board, summary
 from reactions.experiments.choosing.data import FOLDS, TuningData, tuning_data
 from reactions.experiments.choosing.objective import Keep, Quantity, read_keep, read_quantity
 from reactions.experiments.paper.spaces import EXPERTISE, VERSATILE
@@ -250,7 +250,7 @@ def _refuse_gaps(folds: Mapping[str, NDArray[np.float64]], n: int) -> None:
             )
 
 
-def _nothing_kept(board: Board, limits: Sequence[Keep]) -> UsageError:
+def _nothing_kept(board: FoldScores, limits: Sequence[Keep]) -> UsageError:
     lines = []
     for keep, values in zip(limits, board.kept, strict=True):
         own = values[list(board.choices)]
