@@ -8,16 +8,6 @@ from molspace_cli.console import print_note, print_table
 
 if TYPE_CHECKING:
     from reactions.experiments.measured import Lack, MeasuredRow, MeasuredTable, TaskItems
-    from reactions.experiments.paper.table import SpaceRow
-
-
-def definition(row: SpaceRow) -> str:
-    """Return a row's name, and what it stands for unless that is a space of the same name."""
-    from reactions.experiments.measured import factors_text
-
-    if row.name == row.reaction:
-        return row.name
-    return ", ".join(filter(None, (f"{row.name} = {row.reaction}", factors_text(row.adjustment))))
 
 
 def print_paper_table(results: MeasuredTable) -> None:
@@ -31,15 +21,11 @@ def print_paper_table(results: MeasuredTable) -> None:
         )
         print_facts(entry, results.lab, results.seed)
     for measured in results.rows:
-        if measured.headings:  # they have no reaction of their own
-            print_note(f"{measured.row.name}: {measured.row.group}")
-        elif measured.records and measured.row.name != measured.row.reaction:
-            print_note(definition(measured.row))
+        if measured.records and measured.definition:
+            print_note(f"{measured.row.name} = {measured.definition}")
     for measured in results.rows:
         if measured.row.remark:
             print_note(f"{measured.row.name}: {measured.row.remark}.")
-        if measured.bundle:
-            print_note(f"{measured.row.name}: the bundle {measured.bundle}")
     for notice, names in results.notices().items():
         print_note(f"{', '.join(names)}: {notice}")
     for lack, names in results.lacking().items():

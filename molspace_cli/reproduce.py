@@ -13,7 +13,7 @@ from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
 from molspace_cli.paper_figure import print_figure
-from molspace_cli.paper_table import definition, print_paper_table
+from molspace_cli.paper_table import print_paper_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -229,7 +229,14 @@ def _write_early(figure: MeasuredFigure, out: Path | None, quiet: bool) -> None:
 
 
 def _announced(session: Session, quiet: bool) -> Callable[[SpaceRow], None]:
-    return lambda row: None if quiet else say(f"lab: {session.lab.label}   {definition(row)}")
+    from reactions.experiments.measured import definition
+
+    def announce(row: SpaceRow) -> None:
+        if not quiet:
+            made = definition(row)
+            say(f"lab: {session.lab.label}   {row.name}{f' = {made}' if made else ''}")
+
+    return announce
 
 
 def _measure(
@@ -253,7 +260,7 @@ def _measure(
         chosen,
         bundles=bundles,
         confirm=partial(confirm, session, yes=running.yes, quiet=quiet),
-        started=lambda row: None if quiet else say(f"lab: {session.lab.label}   {definition(row)}"),
+        started=_announced(session, quiet),
     )
     if as_json:
         print_json(name, results.to_json())

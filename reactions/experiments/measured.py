@@ -79,6 +79,17 @@ class MeasuredRow:
         """Return the row's name in the table of a task."""
         return self.headings.get(task, self.row.name)
 
+    @property
+    def definition(self) -> str:
+        """What was measured, in words; "" for a space of the row's name."""
+        if self.headings:  # what trains nothing has no reaction of its own
+            return self.row.group
+        if not self.bundle:
+            return definition(self.row)
+        reaction = next((str(record["space"]) for record in self.records.values()), "")
+        known = (f"the bundle {self.bundle}", reaction, factors_text(self.row.adjustment))
+        return ", ".join(filter(None, known))
+
     def remark(self, task: str) -> str:
         """Return why there is no figure for a task; "" if there is one."""
         return self.reasons.get(task, self.lack.what if self.lack else "")
@@ -199,6 +210,13 @@ def _named(row: SpaceRow, measured: MeasuredRow) -> dict[str, Any]:
         "reasons": dict(measured.reasons),
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def definition(row: SpaceRow) -> str:
+    """Return what a row stands for; "" if that is a space of the same name."""
+    if row.name == row.reaction:
+        return ""
+    return ", ".join(filter(None, (row.reaction, factors_text(row.adjustment))))
 
 
 def factors_text(adjustment: Adjustment) -> str:

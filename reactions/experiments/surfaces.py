@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reactions.core.errors import MissingError, MolspaceError, StoreError
 from reactions.eval.registry import get_task
 from reactions.eval.task import Task
-from reactions.experiments.measured import Lack, TaskItems, factors_text
+from reactions.experiments.measured import Lack, TaskItems, definition
 from reactions.experiments.notes import mean_note, rehearsal_note
 from reactions.experiments.paper.figures import FAMILIES, GRID, PaperFigure
 from reactions.experiments.paper.table import SpaceRow
@@ -263,10 +263,8 @@ class PreparedFigure:
             yield note
         figure = self.figure
         for row in (figure.product, figure.reference):
-            if row.name != row.reaction:
-                yield ", ".join(
-                    filter(None, (f"{row.name} = {row.reaction}", factors_text(row.adjustment)))
-                )
+            if made := definition(row):
+                yield f"{row.name} = {made}"
         yield (
             f"gains are of the mean of both directions' R@1 over the two sets of a family, in "
             f"percentage points over {figure.reference.name}; the values of the factors are ours "
