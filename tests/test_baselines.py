@@ -9,6 +9,7 @@ from twin_lab import HELD, twin_session
 
 from reactions.baselines import obstacle, run_baselines
 from reactions.core.errors import MissingError, StepError
+from reactions.core.types import Tuned
 from reactions.eval.baselines import (
     BASELINES,
     CENTRED_SUM,
@@ -20,8 +21,9 @@ from reactions.eval.baselines import (
 )
 from reactions.eval.registry import parse_tasks
 from reactions.eval.result import Result
-from reactions.planning.baselines import PlannedBaseline
+from reactions.planning.baselines import PlannedBaseline, plan_baselines
 from reactions.planning.plan import Plan
+from reactions.products.target import Target
 from reactions.products.tree import Adjustment
 from reactions.run.events import PlanFinished
 
@@ -125,6 +127,17 @@ def test_texts_of_tables(made):
     entries = baselines_json(rows, "coco")
     assert [entry["name"] for entry in entries] == list(BASELINES)
     assert entries[1]["weights"].keys() == {"A", "B"}
+
+
+def test_what_is_tuned_has_the_rows_of_what_it_was(made):
+    session, target, _ = made
+    tuned = Target("x", Tuned("ft", target.space, ("image", "text")), "lab")
+    rows, bare = (plan_baselines(session.lab, one, TASKS) for one in (tuned, target))
+    assert [row.plan.targets[0].key for row in rows] == [row.plan.targets[0].key for row in bare]
+    alone = Target("x", Tuned("ft", session.target("A").space, ("image", "text")), "lab")
+    rows = plan_baselines(session.lab, alone, TASKS)
+    assert [row.lacks is None for row in rows] == [True, True, False, False]
+    assert rows[3].lacks.reason == "without its Ft it is A alone, which joins no spaces"
 
 
 # --- rows that fail ---

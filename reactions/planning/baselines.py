@@ -196,7 +196,8 @@ class SolvedReaction:
 def _solved(lab: Lab, space: Space) -> SolvedReaction | NoScore:
     """Plan a product by ``recipe=procrustes``, or say why the lab cannot make it."""
     reaction = with_recipe(space, "procrustes")
-    assert isinstance(reaction, Fusion), "a leaf has no rows"
+    if not isinstance(reaction, Fusion):
+        return NoScore(f"without its Ft it is {reaction.label} alone, which joins no spaces")
     planner = Planner(lab)
     try:
         heads = planner.heads(reaction)
