@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from reactions.core.errors import MolspaceError
@@ -31,7 +31,7 @@ def run_baselines(
     run: Run,
     result: Callable[[Target, Plan, Artifact], Result],
     estimate: Callable[[Plan], Estimate],
-    obstacle: Callable[[Plan], NoScore | None],
+    obstacle: Callable[[Estimate], NoScore | None],
     confirm: Callable[[Plan], None],
 ) -> list[Baseline]:
     """Score the rows.
@@ -41,13 +41,16 @@ def run_baselines(
         run: runs steps, or takes their results from the store.
         estimate: what a plan would take, apart from what the store has.
         result: makes a score of a step's artifact.
-        obstacle: says why a plan is not to be run; None where it is.
+        obstacle: says why what is estimated is not to be run; None where it is.
         confirm: called with all that is to be run, before it runs.
 
     Returns:
         One a name, in the order of ``BASELINES``. A row that fails is lacking, with the reason.
     """
-    rows = [row if row.lacks else row.unless(obstacle(row.plan)) for row in rows]
+    # Asked once for rows that differ in their tasks alone: to find out how fast a device is takes
+    # time.
+    ways: dict[Hashable, NoScore | None] = {}
+    rows = [row if row.lacks else row.unless(_way(row, estimate, obstacle, ways)) for row in rows]
     plan = joined([row.plan for row in rows if not row.lacks])
     artifacts: dict[Digest, Artifact] = {}
     # What the cache has is only read: no run is shown beside the reaction's own.
@@ -70,6 +73,20 @@ def run_baselines(
             )
         )
     return baselines
+
+
+def _way(
+    row: PlannedBaseline,
+    estimate: Callable[[Plan], Estimate],
+    obstacle: Callable[[Estimate], NoScore | None],
+    ways: dict[Hashable, NoScore | None],
+) -> NoScore | None:
+    """Return what stands in a row's way, which is noted in ``ways``."""
+    expected = estimate(row.plan)
+    key = (row.name, expected.cost.flops, expected.spaces, expected.uncounted, bool(expected.steps))
+    if key not in ways:
+        ways[key] = obstacle(expected)
+    return ways[key]
 
 
 def _attempted(
@@ -120,9 +137,14 @@ def obstacle(
         return None
     if expected.uncounted:
         return NoScore(f"{', '.join(expected.uncounted)} would embed training items", _HOW)
+    if expected.cost.flops <= within_s * _LEAST_FLOPS_A_SECOND:
+        return None
     if (needed_s := seconds(expected)) > within_s:
         return NoScore(f"it would take about {needed_s:.0f} s", _HOW)
     return None
 
 
 _HOW = "--baselines makes it"
+
+_LEAST_FLOPS_A_SECOND = 1e9
+"""No device is slower; to find out how fast it is takes longer than such rows."""

@@ -288,9 +288,7 @@ class Session:
             run=self.run,
             result=self._result,
             estimate=self.estimate,
-            obstacle=lambda plan: obstacle(
-                self.estimate(plan), check_space, self.seconds, within_s
-            ),
+            obstacle=lambda expected: obstacle(expected, check_space, self.seconds, within_s),
             confirm=confirm,
         )
 

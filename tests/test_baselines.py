@@ -1,5 +1,6 @@
 """Training-free rows beside a reaction, against the same written anew in numpy."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from twin_lab import HELD, twin_session
 
 from reactions.baselines import obstacle, run_baselines
 from reactions.core.errors import MissingError, StepError
+from reactions.core.step import Cost
 from reactions.core.types import Tuned
 from reactions.eval.baselines import (
     BASELINES,
@@ -22,6 +24,7 @@ from reactions.eval.baselines import (
 from reactions.eval.registry import parse_tasks
 from reactions.eval.result import Result
 from reactions.planning.baselines import PlannedBaseline, plan_baselines
+from reactions.planning.estimate import Estimate
 from reactions.planning.plan import Plan
 from reactions.products.target import Target
 from reactions.products.tree import Adjustment
@@ -160,7 +163,7 @@ def test_a_row_that_fails_does_not_take_the_others_along():
         [*rows, PlannedBaseline("sum of cosines", COCO, lacks=NoScore("no part"))],
         run=run,
         result=lambda target, plan, artifact: Result({"metrics": {"m": 1}, "main": "m"}, {}),
-        estimate=lambda plan: SimpleNamespace(steps=len(plan.targets)),
+        estimate=lambda plan: Estimate(len(plan.targets), Cost(), 0),
         obstacle=lambda plan: None,
         confirm=lambda plan: None,
     )
@@ -175,13 +178,31 @@ def test_what_stands_in_the_way_of_a_row():
     def missing(spec):
         raise MissingError("no weights for space 'A'", fix="fetch them")
 
-    def way(check=lambda spec: None, seconds=3.0, within_s=None, **changes):
-        facts = {"steps": 1, "spaces": (), "uncounted": (), **changes}
-        return obstacle(SimpleNamespace(**facts), check, lambda expected: seconds, within_s)
+    def way(check=lambda spec: None, within_s=None, flops=3e12, **changes):
+        facts = {"steps": 1, "cost": Cost(flops=flops), "free_bytes": 0, **changes}
+        return obstacle(Estimate(**facts), check, lambda e: e.cost.flops / 1e12, within_s)
 
     assert way() is None
     assert way(within_s=4) is None
     assert way(within_s=2, steps=0) is None  # the cache has it
     assert way(within_s=2) == NoScore("it would take about 3 s", "--baselines makes it")
+    assert way(within_s=2, flops=0) is None
     assert way(within_s=2, uncounted=("A",)).reason == "A would embed training items"
     assert way(missing, spaces=("A",)) == NoScore("no weights for space 'A'", "fetch them")
+
+
+def test_speed_is_measured_once_for_rows_of_several_tasks():
+    asked = []
+    rows = [
+        replace(planned("Procrustes", key), task=task)
+        for key, task in zip("abc", parse_tasks("coco,flickr30k,imagenet"), strict=True)
+    ]
+    run_baselines(
+        rows,
+        run=lambda targets, silent=False: {step.key: step.key for step in targets},
+        result=lambda target, plan, artifact: Result({"metrics": {"m": 1}, "main": "m"}, {}),
+        estimate=lambda plan: Estimate(4, Cost(flops=5.0), 0),
+        obstacle=asked.append,
+        confirm=lambda plan: None,
+    )
+    assert len(asked) == 1
