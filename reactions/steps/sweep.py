@@ -94,7 +94,7 @@ class SweepTask(Step):
     """
 
     KIND = "sweep"
-    VERSION = 1
+    VERSION = 2
 
     name: str = field(metadata=NOT_IN_KEY)
     task: Task = field(metadata=entering(by=lambda step: step.identity))

@@ -5,6 +5,7 @@ import pytest
 from fakes import CG, CM, IB, VL, Encoder, cr, dr, ready, run
 from test_score import CLIPS, PAIRS, SOUNDS, Parts
 
+from reactions.core.types import Tuned
 from reactions.eval.protocol import corpora
 from reactions.eval.registry import get_task
 from reactions.eval.task_data import MultilabelData
@@ -12,6 +13,7 @@ from reactions.ops.projector import Projector
 from reactions.products.acting import reachable_leaves
 from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import Adjustment, mixtures, needed_leaves
+from reactions.products.tuned import TunedPath
 from reactions.steps.score import ScoreTask
 from reactions.steps.sweep import CellCorpus, SweepTask
 
@@ -24,6 +26,8 @@ SETS = {
 }
 STAGED = cr(dr(IB, VL), CM, CG)
 UNIT = replace(STAGED, mean="unit")
+REPAIRED = Tuned("ft", dr(IB, VL), ("audio", "image"))
+TUNED = cr(REPAIRED, CM, CG)
 INNER = cr(IB, cr(CG, CM))
 CELLS = [
     Adjustment(),
@@ -36,21 +40,22 @@ CELLS = [
 
 
 def trained(space):
-    return Parts(
-        {
-            (fusion, i): ProjectorMixture(
-                Projector(
-                    *(fusion.base.dim, fusion.experts[i].space.dim)[
-                        :: 1 if fusion.op == "dr" else -1
-                    ],
-                    4,
-                    seed=7 * i + k,
-                ).eval()
-                for k in range(2)
-            )
-            for fusion, i in mixtures(space)
-        }
-    )
+    heads = mixtures_of(space)
+    if space is TUNED:  # the audio encoder has been tuned, and so has its projector
+        copies = mixtures_of(REPAIRED.base, seed=50)
+        heads[REPAIRED, None] = TunedPath(copies, {}, None)
+    return Parts(heads)
+
+
+def mixtures_of(space, seed=0):
+    heads = {}
+    for fusion, i in mixtures(space):
+        widths = (fusion.base.dim, fusion.experts[i].space.dim)
+        d_in, d_out = widths if fusion.op == "dr" else widths[::-1]
+        heads[fusion, i] = ProjectorMixture(
+            Projector(d_in, d_out, 4, seed=seed + 7 * i + k).eval() for k in range(2)
+        )
+    return heads
 
 
 def embedded(task, data, leaves_of):
@@ -93,7 +98,9 @@ def score_step(name, space, adjustment, parts, **options):
 
 @pytest.mark.parametrize("ties", ["strict", "lenient"])
 @pytest.mark.parametrize(
-    "space", [STAGED, UNIT, INNER], ids=["stages", "unit mean", "a product as expert"]
+    "space",
+    [STAGED, UNIT, TUNED, INNER],
+    ids=["stages", "unit mean", "tuned", "a product as expert"],
 )
 @pytest.mark.parametrize("name", SETS)
 def test_cells_have_the_scores_of_single_evaluations(name, space, ties):
