@@ -122,13 +122,16 @@ def test_a_drawing_has_every_space_and_reaction_once_and_nothing_overlaps():
 def test_losses_are_grouped_by_pair_and_what_is_no_loss_is_dropped():
     record = {
         **RECORD,
-        "losses": {"0.T": [2.0, 1.0], "0.A": [3, 2], "2.A": [1.0], "part": [0.5], "0.V": ["<b>"]},
+        "losses": {"0.T": [2.0, 1.0], "0.A": [3, 2], "2.A": [1.0], "part.7": [0.5]}
+        | {"part.0": [0.1], "0.V": ["<b>"]},
+        "parts": [{"about": {"modality": "audio", "paired": "image"}}],
     }
     groups = loss_groups(record, SPACE)
     assert [(g["title"], [c["name"] for c in g["curves"]]) for g in groups] == [
         ("ImageBind + Dr(InternVL)", ["A", "T"]),
         ("(ImageBind + Dr(InternVL)) + Cr(CLAP_g)", ["A"]),
-        ("tuned parts", ["part"]),
+        ("part.7", ["tuned"]),
+        ("Ft(audio~image)", ["tuned"]),
     ]
     assert record_losses({"losses": [1, 2]}) == record_losses({}) == {}
     assert record_losses({"losses": {"a": [float("nan")], "b": [True], "c": []}}) == {}

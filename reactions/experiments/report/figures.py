@@ -15,6 +15,7 @@ from reactions.experiments.report.product_report import ProductReport, record_lo
 from reactions.products.tree import mixtures
 
 _PROJECTOR = re.compile(r"(\d+)\.(.+)")
+_PART = re.compile(r"part\.(\d+)")
 
 
 def loss_groups(record: Mapping[str, Any], space: Space) -> list[dict[str, Any]]:
@@ -34,12 +35,23 @@ def loss_groups(record: Mapping[str, Any], space: Space) -> list[dict[str, Any]]
         if match is not None and int(match[1]) in titles:
             groups[titles[int(match[1])]].append({"name": match[2], "losses": losses})
         else:
-            groups.setdefault("tuned parts", []).append({"name": name, "losses": losses})
+            title = _tuned_title(record, name)
+            groups.setdefault(title, []).append({"name": "tuned", "losses": losses})
     return [
         {"title": title, "curves": sorted(curves, key=lambda c: (len(c["name"]), c["name"]))}
         for title, curves in groups.items()
         if curves
     ]
+
+
+def _tuned_title(record: Mapping[str, Any], name: str) -> str:
+    """Return what a tuned part is called: ``Ft(audio~image)``, or its own name."""
+    match = _PART.fullmatch(name)
+    parts = record.get("parts", [])
+    if match is None or int(match[1]) >= len(parts):
+        return name
+    about = parts[int(match[1])]["about"]
+    return f"Ft({about.get('modality', '?')}~{about.get('paired', '?')})"
 
 
 def map_figure(report: ProductReport, method: Method) -> dict[str, Any] | None:
