@@ -1,7 +1,7 @@
 """What installed packages add, by entry points: found by name, imported when first used.
 
 One group for each kind: ``molspace.spaces``, ``molspace.uris``, ``molspace.modalities``,
-``molspace.tasks``, ``molspace.executors``, ``molspace.recipes``.
+``molspace.tasks``, ``molspace.executors``, ``molspace.recipes``, ``molspace.trackers``.
 """
 
 from __future__ import annotations
