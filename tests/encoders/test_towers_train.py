@@ -1,6 +1,7 @@
 """Towers for training: what they give is what ``embed`` gives, with gradients to their weights."""
 
 import json
+from dataclasses import replace
 
 import imagebind_toy as toy
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from clap_toys import clap_model, item, laion_tensors, sound, spec_of, tokenizer
 from hf_tiny import CAPTIONS, save_pictures
 from test_audioclip import BLOCKS, clip_parts, fill
+from tuned_toys import check_tuning
 
 from reactions.core.errors import DataError
 from reactions.core.types import SpaceSpec, TrainableEncoder
@@ -73,8 +75,30 @@ def clip_folder(hf_copied):
     return hf_copied("clip")
 
 
+def check_tuned(spec, folder, *ranks):
+    """Tune every tower by Ft, and by LoRA of the given ranks."""
+    for modality in spec.modalities:
+        items = [replace(one, id=str(n)) for n, one in enumerate(values(modality, folder)[:2])]
+        for rank in (None, *ranks):
+            check_tuning(lambda: registry.load(spec), modality, items, rank)
+
+
 def test_mini(tmp_path):
-    check(registry.load(lab_file.load_lab("mini").catalogue.by_name("ImageBind")), tmp_path)
+    spec = lab_file.load_lab("mini").catalogue.by_name("ImageBind")
+    check(registry.load(spec), tmp_path)
+    check_tuned(spec, tmp_path)
+
+
+def test_lora_of_mini(tmp_path):
+    pytest.importorskip("peft")
+    check_tuned(lab_file.load_lab("mini").catalogue.by_name("ImageBind"), tmp_path, 2)
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_lora_of_transformers(family, hf_copied, tmp_path):
+    pytest.importorskip("transformers")
+    pytest.importorskip("peft")
+    check_tuned(registry.resolve_uri(f"hf:{hf_copied(family)}"), tmp_path, 2)
 
 
 def test_mini_rows_are_normalised_as_its_own_network_does(tmp_path):
@@ -97,6 +121,7 @@ def test_imagebind(tmp_path):
     # A tower that was brought while nothing could be trained can be trained all the same.
     encoder.embed("image", values("image", tmp_path))
     check(encoder, tmp_path)
+    check_tuned(spec, tmp_path)
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip", "siglip2"])
@@ -131,6 +156,7 @@ def test_open_clip(tmp_path, monkeypatch):
         torch.save(network.state_dict(), tmp_path / f"{name}.pt")
         spec = registry.resolve_uri(f"open_clip:{name}/{tmp_path / name}.pt")
         check(registry.load(spec), tmp_path)
+        check_tuned(spec, tmp_path)
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -147,6 +173,7 @@ def test_clap(fused, tmp_path):
         assert all(p.grad is not None for n, p in tower.named_parameters() if n not in UNUSED)
     else:
         check(encoder, tmp_path)
+        check_tuned(spec_of(tmp_path / "toy.pt"), tmp_path)
 
 
 def test_audioclip(tmp_path):
