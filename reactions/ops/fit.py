@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from reactions.ops.precision import Precision, full_float32
 from reactions.ops.projector import Head
 from reactions.ops.recipe import PAPER, TrainingJob
 from reactions.ops.recipes import recipe_of
+from reactions.ops.threads import fitting_threads
 from reactions.ops.training_settings import TrainingSettings
 
 __all__ = ["PseudoSet", "PseudoTable", "TrainingSettings", "fit"]
@@ -22,23 +23,6 @@ __all__ = ["PseudoSet", "PseudoTable", "TrainingSettings", "fit"]
 
 LOSS_EVERY_STEPS = 100
 """How often the loss is reported within an epoch: to read it is to wait for the device."""
-
-LEAST_FLOPS_FOR_THREADS = 1e9
-"""A smaller step is over before threads have met; on a busy machine they wait for each other."""
-
-
-@contextmanager
-def _fitting_threads(device: torch.device, flops: float) -> Iterator[None]:
-    """Let one thread do small steps on a CPU: as fast alone, and not slowed by neighbours."""
-    before = torch.get_num_threads()
-    if device.type != "cpu" or flops >= LEAST_FLOPS_FOR_THREADS or before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fit(
@@ -103,7 +87,7 @@ def fit(
     parameters = sum(parameter.numel() for parameter in projector.parameters())
     # A multiply-add a weight and row, three times: forward, and the gradients of input and weight.
     flops = 6.0 * parameters * batch_size * pairs.modalities[0]
-    with closing(made) as batches, full_float32(), _fitting_threads(pairs.device, flops):
+    with closing(made) as batches, full_float32(), fitting_threads(pairs.device, flops):
         for done, (x, y) in enumerate(batches):
             place = done % steps
             losses[place] = trainer.step(x, y)

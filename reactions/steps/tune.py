@@ -138,7 +138,10 @@ class Tune(Step):
                 cannot be tuned.
             MediaError: an item cannot be decoded.
         """
+        import torch
+
         from reactions.encoders.tuned_towers import changed_weights
+        from reactions.ops.threads import fitting_threads
         from reactions.ops.tuning import EmbeddedRows, TunedItems, Tuner, half_type
         from reactions.steps.tuned_items import CorpusItems
 
@@ -163,10 +166,12 @@ class Tune(Step):
         if (saved := context.saved()) is not None:
             tuner.restore(saved)
         saves = _Saves(context, tuner, 60 * settings.checkpoint_minutes)
-        history = tuner.run(
-            on_step=saves.step,
-            on_epoch=lambda loss, epoch: context.measure("loss", loss, epoch),
-        )
+        # Results then depend on no number of threads where projectors are small.
+        with fitting_threads(torch.device(context.device), self._flops_together(way)):
+            history = tuner.run(
+                on_step=saves.step,
+                on_epoch=lambda loss, epoch: context.measure("loss", loss, epoch),
+            )
         # Hops of an artifact are counted from the outermost.
         arrays = {
             f"{HEAD}{hop}.{subset}.{name}": value.numpy()
@@ -181,6 +186,15 @@ class Tune(Step):
             arrays |= {f"{ENCODER}{name}": value.numpy() for name, value in changed.items()}
         meta = {"pairs": self.pairs, "steps": tuner.steps, "lora": rank, "loss": history}
         return Artifact(arrays, meta)
+
+    def _flops_together(self, way: Sequence[Sequence[Head]]) -> float:
+        """Return the operations of a step that run one after the other by projector."""
+        if self.space is not None:
+            return float("inf")
+        largest = max(
+            (sum(p.numel() for p in head.parameters()) for h in way for head in h), default=0
+        )
+        return 6.0 * largest * min(self.settings.batch_size, self.pairs)
 
     @property
     def _how(self) -> TuningRun:

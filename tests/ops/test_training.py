@@ -225,7 +225,7 @@ def test_stopping_a_streamed_run_stops_its_thread(monkeypatch):
 @pytest.mark.parametrize(("least", "seen"), [(0.0, 2), (1e30, 1)])
 def test_small_steps_are_left_to_one_thread(monkeypatch, least, seen):
     threads = []
-    monkeypatch.setattr("reactions.ops.fit.LEAST_FLOPS_FOR_THREADS", least)
+    monkeypatch.setattr("reactions.ops.threads.LEAST_FLOPS_FOR_THREADS", least)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
