@@ -171,29 +171,35 @@ def _print(choice: Choice, lab: str) -> None:
     axes = list(dict.fromkeys(axis for each in choice.contenders for axis in each.cell.values))
     named = [each for each in choice.contenders if each.scores]
     frontier = [each for each in choice.contenders if not each.scores]
-    kept = [keep.text for keep in choice.keeps]
+    shown = [*named, *frontier[:_FRONTIER]]
+    # Columns that say the same in every row would make the table too wide for a terminal.
+    with_experts = any(each.cell.experts is not None for each in shown)
+    kept = [f"keep {number}" for number in range(1, 1 + len(choice.keeps))]
     print_table(
-        f"where it was chosen: points of {choice.objective.text}, ± one standard error",
-        ("setting", *axes, "experts", "objective", "loss", *kept),
-        [_tuning_cells(each, axes) for each in (*named, *frontier[:_FRONTIER])],
+        f"where it was chosen: points of {choice.objective.text}, with standard errors",
+        ("setting", *axes, *(["experts"] * with_experts), "objective", "loss", *kept),
+        [_tuning_cells(each, axes, with_experts) for each in shown],
     )
     facts = [f"lab: {lab}", f"{choice.n_settings} settings"]
     if len(frontier) > _FRONTIER:
         facts.append(f"{_FRONTIER} of {len(frontier)} on the frontier")
     print_note("   ".join(facts))
-    if kept:
+    for name, keep in zip(kept, choice.keeps, strict=True):
+        base = f", base being {choice.base_name}" if keep.reference == "base" else ""
         print_note(
-            "what is kept: points above its least value; ! where an error down it is not kept"
+            f"{name}: points above the least value of {keep.text}{base}; !: not kept one standard "
+            "error down"
         )
-    if choice.base_name:
-        print_note(f"base: {choice.base_name}")
     if choice.expected is not None:
         print_note(
             f"chosen without the items it is scored on: {choice.expected.mean:.2f} "
             f"± {choice.expected.error:.2f}"
         )
+    origins: dict[str, list[str]] = {}
     for task, origin in choice.data.origins.items():
-        print_note(f"{task}: chosen on {origin}")
+        origins.setdefault(origin, []).append(task)
+    for origin, tasks_of_it in origins.items():
+        print_note(f"{', '.join(tasks_of_it)}: chosen on {origin}")
     tasks = list(choice.chosen.scores)
     print_table(
         "on data that nothing was chosen by, %",
@@ -228,13 +234,13 @@ def _beaten(choice: Choice, task: str) -> str:
     return ""
 
 
-def _tuning_cells(contender: Contender, axes: list[str]) -> list[str]:
+def _tuning_cells(contender: Contender, axes: list[str], with_experts: bool) -> list[str]:
     values: Mapping[str, float] = contender.cell.values
     tuning, experts = contender.tuning, contender.cell.experts
     return [
         contender.name,
         *(f"{values[axis]:g}" if axis in values else "-" for axis in axes),
-        "all" if experts is None else ",".join(experts),
+        *(["all" if experts is None else ",".join(experts)] * with_experts),
         _figure(tuning["objective"]),
         _figure(tuning["loss"]),
         *(
@@ -247,4 +253,4 @@ def _tuning_cells(contender: Contender, axes: list[str]) -> list[str]:
 
 def _figure(figure: Mapping[str, float], *, signed: bool = False) -> str:
     mean = f"{figure['mean'] + 0.0:+.2f}" if signed else f"{figure['mean'] + 0.0:.2f}"
-    return f"{mean} ± {figure['standard_error']:.2f}"
+    return f"{mean} ±{figure['standard_error']:.2f}"
