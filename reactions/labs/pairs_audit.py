@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from reactions.core.errors import DataError, MissingError, MolspaceError, UsageError
 from reactions.core.paired import PairedCorpora
-from reactions.core.types import Corpus
 from reactions.data.audit import DataFinding, leakage
 from reactions.data.pairs.audit import leaked, left_out, other_files, repeated_pairs
 from reactions.data.pairs.corpora import SourcePairs
+from reactions.data.sources.corpus import SourceCorpus
 from reactions.eval.registry import loadable_sets
 from reactions.eval.task_data import sides_of
 from reactions.labs.lab import Lab
@@ -47,7 +47,7 @@ def leaked_pairs(lab: Lab, pairs: PairedCorpora) -> tuple[str, ...]:
 
 
 def _leaks(lab: Lab, pairs: SourcePairs) -> list[DataFinding]:
-    evaluated: dict[str, Sequence[Corpus]] = {}
+    evaluated: dict[str, Sequence[SourceCorpus]] = {}
     captions: dict[str, list[tuple[str, str]]] = {}
     absent: list[str] = []
     findings: list[DataFinding] = []
@@ -60,7 +60,9 @@ def _leaks(lab: Lab, pairs: SourcePairs) -> list[DataFinding]:
             if not lab.may_have(task.name):
                 absent.append(task.name)
                 continue
-            evaluated[task.name] = sides_of(lab.benchmark(task.name))
+            sides = sides_of(lab.benchmark(task.name))
+            if real := [side for side in sides if isinstance(side, SourceCorpus)]:
+                evaluated[task.name] = real
             if task.has_captions and TEXT.name in pairs.modalities:
                 captions[task.name] = lab.captions(task.name)
         except MissingError:
@@ -68,7 +70,7 @@ def _leaks(lab: Lab, pairs: SourcePairs) -> list[DataFinding]:
         except DataError as error:
             findings.append(_unchecked(pairs, task.name, described(error)))
     findings += [_unchecked(pairs, task, described(error)) for task, error in broken.items()]
-    found = leaked(pairs, evaluated, on_progress=lab.on_progress)
+    found = leaked(pairs, evaluated, on_progress=lab.on_progress) if evaluated else []
     if captions:
         found += leakage(pairs.corpus(TEXT.name), captions, on_progress=lab.on_progress)
     if absent:

@@ -291,7 +291,7 @@ def test_samples_without_a_half(media):
 
 def test_an_ending_that_no_sample_has(media):
     put_tar(media / "a.tar", samples(2))
-    with pytest.raises(MissingError, match=r"samples hold .*flac"):
+    with pytest.raises(MissingError, match=r"(?s)samples hold .*flac.*pairs\.mine\.audio is 'wav'"):
         opened('[pairs.mine]\npath = "a.tar"\naudio = "wav"\nimage = "jpg"\n')
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.core.types import Corpus, Modality
+from reactions.core.types import Modality
 from reactions.data.audit import EXAMPLES, DataFinding, content_marks
+from reactions.data.pairs.config import VIDEO
 from reactions.data.pairs.corpora import SourcePairs
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
@@ -49,7 +50,7 @@ def other_files(pairs: SourcePairs) -> DataFinding | None:
     return DataFinding(
         "others",
         pairs.name,
-        describe_others(counts, " or ".join(pairs.modalities)),
+        describe_others(counts, VIDEO),
         count=n,
         total=n + pairs.skipped.n_rows,
         examples=tuple(
@@ -87,7 +88,7 @@ def repeated_pairs(pairs: SourcePairs) -> DataFinding | None:
 
 def leaked(
     pairs: SourcePairs,
-    evaluated: Mapping[str, Sequence[Corpus]],
+    evaluated: Mapping[str, Sequence[SourceCorpus]],
     *,
     on_progress: OnProgress = silent,
 ) -> list[DataFinding]:
@@ -98,7 +99,7 @@ def leaked(
 
     Args:
         pairs: to look through.
-        evaluated: task to its corpora.
+        evaluated: task to its scanned corpora.
         on_progress: of the progress.
 
     Returns:
@@ -109,9 +110,8 @@ def leaked(
     findings = []
     for number, (task, corpora) in enumerate(evaluated.items()):
         on_progress("evaluation sets for pairs", number, len(evaluated))
-        real = [corpus for corpus in corpora if isinstance(corpus, SourceCorpus)]
-        by_side = {m: _shared(marks[m], real, m) for m in marks}
-        names = set[str]().union(*_names_of([c for c in real if c.modality in pairs.modalities]))
+        by_side = {m: _shared(marks[m], corpora, m) for m in marks}
+        names = set[str]().union(*_names_of([c for c in corpora if c.modality in pairs.modalities]))
         by_name = np.fromiter((not names.isdisjoint(own) for own in own_names), bool, len(pairs))
         every = np.logical_or.reduce([by_name, *by_side.values()])
         if not every.any():

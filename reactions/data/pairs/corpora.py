@@ -18,7 +18,7 @@ from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.data.sources.files import names_folder
-from reactions.data.sources.parts import CorpusPart, FilePart
+from reactions.data.sources.parts import CorpusPart, FilePart, NoItemsError
 from reactions.data.sources.shards import shards_part
 from reactions.data.sources.sides import Side, side_part
 from reactions.data.sources.skipped import Skipped
@@ -279,13 +279,18 @@ class _Opening:
                     fix=f'list the pairs in a table: path = "pairs.jsonl", {modality} = "KEY"',
                 )
             source = replace(self._places.source, member=str(ending).lower().lstrip("."))
-            part = shards_part(
-                label(path),
-                shards,
-                modality,
-                source,
-                tables=self._tables,
-                on_progress=self._on_progress,
-            )
+            try:
+                part = shards_part(
+                    label(path),
+                    shards,
+                    modality,
+                    source,
+                    tables=self._tables,
+                    on_progress=self._on_progress,
+                )
+            except NoItemsError as error:
+                key = f"{self._section}.{modality}"
+                error.fix = f"{key} is '{ending}': give an ending that the samples have"
+                raise
             sides.append(part)
         return sides

@@ -157,8 +157,12 @@ def signature_of(parts: Iterable[str]) -> str:
     return digest("signature", parts) if all(parts) else ""
 
 
-def no_items(modality: Modality, where: str, why: str, fix: str) -> MissingError:
+class NoItemsError(MissingError):
+    """A place is there, and holds nothing of a modality."""
+
+
+def no_items(modality: Modality, where: str, why: str, fix: str) -> NoItemsError:
     """Return the error for a place that holds nothing of a modality."""
-    return MissingError(
+    return NoItemsError(
         f"no {modality} at '{where}'", why=why, fix=fix, path=where, modality=modality
     )

@@ -237,9 +237,10 @@ def _planar(frame: av.AudioFrame) -> NDArray[np.float32]:
     """Return (channels, n) samples in [-1, 1]."""
     from av import AudioResampler
 
-    # One for each frame: it holds nothing back, so that times stay those of the frame.
-    (converted,) = AudioResampler(format="fltp").resample(frame) or (frame,)
-    return converted.to_ndarray().astype(np.float32, copy=False)
+    if frame.format.name != "fltp":
+        # One for each frame: it holds nothing back, so that times stay those of the frame.
+        (frame,) = AudioResampler(format="fltp").resample(frame)
+    return frame.to_ndarray().astype(np.float32, copy=False)
 
 
 def picture_bytes(stream: BinaryIO, path: str, clip: Clip) -> bytes:
