@@ -190,6 +190,12 @@ def test_a_cached_result_needs_no_torch():
     assert "torch" not in loaded
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """Folders of tests are no packages: pytest would refuse the second module of a name."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_no_file_is_longer_than_400_lines():
     files = [*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     counts = {str(path.relative_to(ROOT)): len(path.read_bytes().splitlines()) for path in files}
