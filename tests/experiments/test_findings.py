@@ -4,6 +4,7 @@ import pytest
 from reactions.core.errors import UsageError
 from reactions.dsl import parse
 from reactions.experiments.findings.contrasts import (
+    BESIDE,
     CONTRASTS,
     CONTROLS,
     FAMILIES,
@@ -105,6 +106,9 @@ def test_every_finding_has_contrasts_between_known_spaces():
         assert set(contrast.spaces) <= set(SPACES)
         assert contrast.family in FAMILIES
     assert not {contrast.claim for contrast in CONTRASTS} & {"differs"}
+    compared = {space for c in (*CONTRASTS, *CONTROLS, *MEANS) for space in c.spaces}
+    shown = {space for spaces in BESIDE.values() for space in spaces}
+    assert compared | shown == set(SPACES)
 
 
 def test_reactions_are_canonical():

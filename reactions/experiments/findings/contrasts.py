@@ -188,6 +188,9 @@ CONTRASTS: tuple[Comparison, ...] = (
 )
 """They decide whether a finding holds."""
 
+BESIDE: Mapping[int, tuple[str, ...]] = {6: ("InternVL_IB++ AT E.",)}
+"""Spaces whose scores are shown with a finding that does not compare them."""
+
 CONTROLS: tuple[Comparison, ...] = (
     Comparison(10, "own space†", "differs", "ImageBind", "audio-image"),
     Comparison(10, "own space†", "differs", "own space", "audio-image"),

@@ -15,6 +15,7 @@ from reactions.eval.task_data import RetrievalData
 from reactions.experiments.findings.contrasts import (
     A_LITTLE,
     A_LOT,
+    BESIDE,
     CONTRASTS,
     CONTROLS,
     FAMILIES,
@@ -97,6 +98,7 @@ def measure(
     sessions = [_with_own_space(session) for session in sessions]
     groups = [[c for c in group if c.finding in only] for group in (CONTRASTS, CONTROLS, MEANS)]
     needed = {space for group in groups for contrast in group for space in contrast.spaces}
+    needed |= {space for finding in only for space in BESIDE.get(finding, ())}
     spaces = [space for space in SPACES if space in needed]
     prospects = [prospect for session in sessions for prospect in _prospects(session, spaces)]
     planned = [
