@@ -34,6 +34,12 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
 
         for leak in leaks(session.lab):
             say(f"note: {leak}")
+    if estimate.steps and not quiet and planned.pairs:
+        from reactions.labs.pairs_audit import leaked_pairs
+
+        for pairs in planned.pairs:
+            for leak in leaked_pairs(session.lab, pairs):
+                say(f"note: {leak}")
     if not estimate.is_long or yes:
         return
     for name, usable, n_items in estimate.corpora:

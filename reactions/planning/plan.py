@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reactions.core.paired import PairedCorpora
 from reactions.core.step import Cost, Step
 from reactions.dsl import Checked
 from reactions.planning.training import PlannedProjector, RowCount
@@ -22,6 +23,7 @@ class Plan:
         corpora: what is embedded: (name, usable items, items found or expected) of each.
         rows: how much of each corpus is trained on, and how much is held back.
         projectors: what each projector is trained with.
+        pairs: what encoders are tuned on.
     """
 
     targets: tuple[Step, ...]
@@ -29,6 +31,7 @@ class Plan:
     corpora: tuple[tuple[str, int, int], ...] = ()
     rows: tuple[RowCount, ...] = ()
     projectors: tuple[PlannedProjector, ...] = ()
+    pairs: tuple[PairedCorpora, ...] = ()
 
     def steps(self) -> Iterator[Step]:
         """Yield every step once, inputs before what needs them."""
@@ -73,6 +76,7 @@ def joined(plans: Sequence[Plan]) -> Plan:
         tuple(dict.fromkeys(corpus for plan in plans for corpus in plan.corpora)),
         tuple(dict.fromkeys(count for plan in plans for count in plan.rows)),
         tuple(dict.fromkeys(projector for plan in plans for projector in plan.projectors)),
+        tuple({pairs.digest: pairs for plan in plans for pairs in plan.pairs}.values()),
     )
 
 

@@ -142,8 +142,10 @@ class Planner:
             },
         )
         notices = (*self.notices, *self.corpora.replacements, *choices_notices(projectors))
+        pairs = {tuning.pairs.digest: tuning.pairs for tuning in tunings.values()}
+        told = tuple(dict.fromkeys(notices))
         return Plan(
-            (assembled,), tuple(dict.fromkeys(notices)), self.corpora.counts, rows, projectors
+            (assembled,), told, self.corpora.counts, rows, projectors, tuple(pairs.values())
         )
 
     def heads(self, space: Fusion) -> list[Mapping[str, Step]]:

@@ -6,7 +6,7 @@ import typer
 from molspace_cli import confirm
 from reactions.core.errors import StoreError
 from reactions.core.step import Cost
-from reactions.labs import inventory
+from reactions.labs import inventory, pairs_audit
 from reactions.labs.lab_file import load_lab
 from reactions.planning import throughput
 from reactions.planning.estimate import LONG_BYTES, LONG_FLOPS, Estimate
@@ -76,6 +76,23 @@ def test_leaks_are_reported_where_texts_are_embedded(answers, capsys):
     assert capsys.readouterr().err == ""
     ask(LongRun(corpus="text"), yes=True)
     assert capsys.readouterr().err == "note: 3 of 9 texts are captions of coco\n"
+
+
+def test_leaks_are_reported_of_the_pairs_that_are_tuned_on(answers, capsys, monkeypatch):
+    told = {"mine": ("2 of 9 pairs are in vggss",), "other": ()}
+    monkeypatch.setattr(pairs_audit, "leaked_pairs", lambda lab, pairs: told[pairs.name])
+    planned = Plan((), pairs=(SimpleNamespace(name="mine"), SimpleNamespace(name="other")))
+    confirm.confirm(LongRun(), planned, yes=True, quiet=True)
+    assert capsys.readouterr().err == ""
+    confirm.confirm(LongRun(), planned, yes=True, quiet=False)
+    assert capsys.readouterr().err == "note: 2 of 9 pairs are in vggss\n"
+
+
+def test_a_plan_names_the_pairs_that_it_tunes_on(tmp_path):
+    session = Session(load_lab("mini"), Store(tmp_path), "cpu")
+    planned = session.plan(session.check("ImageBind + Dr(InternVL) + Ft(audio~image, heads=only)"))
+    assert [pairs.name for pairs in planned.pairs] == ["mini pairs scenes"]
+    assert session.plan(session.check("ImageBind + Dr(InternVL)")).pairs == ()
 
 
 def test_in_a_script_nobody_is_asked(answers, monkeypatch):
