@@ -105,20 +105,27 @@ def sweep(
     """
     from reactions.experiments.sweep import SweepTable
     from reactions.experiments.sweep.files import check_out, to_csv, to_json, write_table
+    from reactions.products.bundles.current import product_name
+    from reactions.run.events import RowStarted, TaskScored
 
     if out is not None:
         check_out(out, overwrite=overwrite)
-    session, quiet = running.open(), running.quiet
+    session = running.open(command="sweep", has_rows=seeds is not None)
+    quiet = running.quiet
     tasks = session.lab.parse_tasks(task)
     tables: list[SweepTable] = []
     trivial: list[Baseline] = []
     for seeded in _sessions(session, seeds, space, running.seed):
         asked = partial(confirm, seeded, yes=running.yes, quiet=quiet)
+        if seeds is not None:
+            seeded.events(RowStarted(f"seed {seeded.lab.seed}"))
         target = seeded.target(space, confirm=asked)
         say_bundle(target, quiet=quiet)
         if task.strip().casefold() == "all":
             tasks = possible_tasks(seeded, target, tasks, quiet)
         tables.append(_table(seeded, target, tasks, tried, ties, running, asked))
+        for record in tables[-1].own_records():
+            seeded.events(TaskScored(product_name(target.space), record))
         if beside is not False and not trivial:
             within_s = None if beside else WITHIN_S
             trivial = seeded.baselines(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from reactions.experiments.choosing import Choice
     from reactions.experiments.choosing.tune import Contender
     from reactions.products.bundles.bundle import Bundle
+    from reactions.products.target import Target
+    from reactions.session import Session
 
 _FRONTIER = 8
 """Settings of the frontier that are shown."""
@@ -74,7 +76,8 @@ def tune(
     from reactions.experiments.choosing import tune as choose
     from reactions.experiments.sweep import plan_grid
 
-    session, quiet = running.open(), running.quiet
+    session = running.open(command="tune", has_rows=True)
+    quiet = running.quiet
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(bundle, confirm=asked)
     say_bundle(target, quiet=quiet)
@@ -93,12 +96,27 @@ def tune(
     if not quiet:
         for notice in choice.notices:
             say(f"note: {notice}")
+    _track(session, target, choice)
     directory = _write(target.bundle, choice, out, session.lab.seed)
     if as_json:
         print_json("tune", {"bundle": str(directory), **_record(choice)})
         return
     _print(choice, session.label(target))
     print_path(directory)
+
+
+def _track(session: Session, target: Target, choice: Choice) -> None:
+    """Report the scores of the contenders, on data that nothing was chosen by."""
+    from reactions.products.bundles.current import product_name
+    from reactions.run.events import RowStarted, TaskScored
+
+    common = {"space": target.name, "lab": session.label(target), "seed": session.lab.seed}
+    for contender in choice.contenders:
+        if contender.scores:
+            session.events(RowStarted(contender.name))
+        for task, score in contender.scores.items():
+            record = {**common, "task": task, "metrics": {"score": score}}
+            session.events(TaskScored(product_name(target.space), record))
 
 
 def _says_something(tried: GridOptions) -> bool:

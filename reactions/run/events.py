@@ -99,7 +99,7 @@ class TaskScored(Event):
 
     Attributes:
         name: of the space that was scored, for files.
-        record: that of the result; JSON-able.
+        record: of the result: at least ``space``, ``lab``, ``seed``, ``task`` and ``metrics``.
     """
 
     name: str

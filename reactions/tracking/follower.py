@@ -124,7 +124,7 @@ class Tracking:
             case PlanStopped():
                 self._is_complete = False
             case ReactionStarted():
-                self._turn_to(event.expression)
+                self._turn_to(event.expression, event.seed)
                 self._name = event.name
                 self._facts |= {
                     "expression": event.expression,
@@ -159,13 +159,14 @@ class Tracking:
             lines += [f"- {line}" for line in cached]
             self._open().text("cached", "\n".join(lines))
 
-    def _turn_to(self, expression: str) -> None:
+    def _turn_to(self, expression: str, seed: int) -> None:
         """Begin another board where this one is of another space; a row's board stays the row's."""
-        if not self._row and self._facts.get("expression", expression) != expression:
+        own = self._facts.get("expression", expression), self._facts.get("seed", seed)
+        if not self._row and own != (expression, seed):
             self._close()
 
     def _score(self, name: str, record: Mapping[str, Any]) -> None:
-        self._turn_to(record["space"])
+        self._turn_to(record["space"], record["seed"])
         self._name = self._name or name
         for fact in ("lab", "seed"):
             self._facts.setdefault(fact, record[fact])
@@ -179,10 +180,11 @@ class Tracking:
         board = self._open()
         for metric, value in record["metrics"].items():
             board.scalar(f"{task}/{metric}", value, 0)
-        facts = {key: record[key] for key in ("space", "lab", "seed", "n", "main", "ties")}
-        if record["experts"] is not None:
-            facts["experts"] = ", ".join(record["experts"])
-        for factor, values in record["factors"].items():
+        known = ("space", "lab", "seed", "n", "main", "ties")
+        facts = {key: record[key] for key in known if key in record}
+        if experts := record.get("experts"):
+            facts["experts"] = ", ".join(experts)
+        for factor, values in record.get("factors", {}).items():
             facts[factor] = ", ".join(f"{m} {value:g}" for m, value in values.items())
         board.text(task, "  \n".join(f"{key}: {value}" for key, value in facts.items()))
 

@@ -123,6 +123,23 @@ def test_rows_of_a_table_lie_in_one_folder(machine):
         assert "score/esc50/accuracy" in board.curves
 
 
+def test_sweeps_and_what_was_tuned_for_are_tracked(machine):
+    root, env, *_ = machine
+    factors = ("--sigma", "0/0.5,0.1")
+    done = molspace(root, env, *("sweep", "--task", "esc50", *factors, "--track", "sweep"))
+    assert done.returncode == 0, done.stderr
+    (board,) = boards(root / "sweep")
+    assert "score/esc50/accuracy" in board.curves
+    assert board.facts["command"] == "sweep"
+    done = molspace(
+        *(root, env, "tune", "--objective", "esc50", *factors, "--track", "tune", "--out", "tuned")
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {board.facts["row"]: board for board in boards(root / "tune")}
+    assert {"chosen", "own"} <= set(rows)
+    assert all(list(board.curves) == ["score/esc50/score"] for board in rows.values())
+
+
 def test_a_place_that_cannot_be_is_refused_before_anything_runs(machine):
     root, env, *_ = machine
     for place, code, words in [

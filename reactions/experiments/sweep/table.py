@@ -71,6 +71,15 @@ class SweepTable:
         metrics = dict.fromkeys(name for row in self.rows for name in row if name not in known)
         return (*FIXED, *self.axes, "experts", *MEASURED, *metrics)
 
+    def own_records(self) -> Iterator[dict[str, Any]]:
+        """Yield what ``TaskScored`` says of the product with its own factors, for each task."""
+        metrics = self.columns[self.columns.index(MEASURED[-1]) + 1 :]
+        for row in self.defaults:
+            yield {
+                **{name: row[name] for name in (*FIXED, "n", "main")},
+                "metrics": {name: row[name] for name in metrics if name in row},
+            }
+
     def surface(
         self,
         task: str,
