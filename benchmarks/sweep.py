@@ -39,6 +39,9 @@ SIZES = ((1000, 5000, 96), (5000, 25_000, 96), (10_000, 50_000, 96), (2000, 10_0
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, default=5, help="rounds a contender (default 5)")
+    options.add_argument(
+        "--loop", type=int, default=0, metavar="N", help="settings of the loop to run (default all)"
+    )
     chosen = options.parse_args()
     publish(measured(chosen), chosen)
 
@@ -76,19 +79,24 @@ def compared(
     )
     timings = alternate({names[0]: singles, names[1]: whole}, rounds=rounds, device=chosen.device)
     progress("the loop")
+    # Evenly chosen, where not all of them are run.
+    n_run = min(chosen.loop or len(grid.cells), len(grid.cells))
+    places = [i * len(grid.cells) // n_run for i in range(n_run)]
     loop: list[Any] = []
     looped = seconds(
         lambda: loop.extend(
-            _fresh(session).evaluate(target, tasks, cell.adjustment) for cell in grid.cells
+            _fresh(session).evaluate(target, tasks, grid.cells[i].adjustment) for i in places
         ),
         device=chosen.device,
     )
+    looped *= len(grid.cells) / n_run
+    part = "" if n_run == len(grid.cells) else f", extrapolated from {n_run}"
     by_cell: dict[str, list[Any]] = {task.name: [] for task in tasks}
     for row in whole().rows:
         by_cell[row["task"]].append(row)
     differences = [
         abs(value - by_cell[task.name][i][name])
-        for i, results in enumerate(loop)
+        for i, results in zip(places, loop, strict=True)
         for task, result in zip(tasks, results, strict=True)
         for name, value in result.record["metrics"].items()
     ]
@@ -99,7 +107,11 @@ def compared(
         [
             (names[0], timings.seconds(names[0]), 1.0),
             (names[1], timings.seconds(names[1]), 1 / ratio),
-            (f"loop of {len(grid.cells)} settings", looped, looped / timings.seconds(names[0])),
+            (
+                f"loop of {len(grid.cells)} settings{part}",
+                looped,
+                looped / timings.seconds(names[0]),
+            ),
         ],
         [
             f"Largest difference of any metric between sweep and loop: {max(differences):.1e} "
