@@ -10,7 +10,7 @@ from reactions.core.encoder_paths import path_of
 from reactions.core.errors import UsageError
 from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.step import Step, parameters
-from reactions.core.types import Leaf, Tuned
+from reactions.core.types import Leaf, Tuned, leaves
 from reactions.encoders.registry import trains
 from reactions.products.tree import tuned_leaf, tuned_nodes, tunes
 from reactions.products.tuned import FT
@@ -121,7 +121,8 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     pairs = lab.pairs_of(tuned, paired, options.pairs)
     settings = tuning_settings(lab.tuning, node)
     mixtures = [planner.mixture(fusion, index) for fusion, index in reversed(path.projected)]
-    items = pairs.corpus(tuned)
+    items = _in_folders(node.base, pairs.corpus(tuned))
+    others = _in_folders(node.base, pairs.corpus(paired))
     what: dict[str, Any] = {"rows": planner.embed(path.leaf, items)}
     if options.tunes_encoder:
         precision = planner.settings.precision
@@ -129,7 +130,7 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     step = Tune(
         of=node.base.label,
         pair=(tuned, paired),
-        targets=planner.embed(node.base, pairs.corpus(paired)),
+        targets=planner.embed(node.base, others),
         **what,
         heads=[mixture.heads for mixture in mixtures],
         recipes=[fusion.experts[index].recipe for fusion, index in reversed(path.projected)],
@@ -139,6 +140,24 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     )
     planner.notices.extend(pairs.notices)
     return PlannedTuning(node, step, pairs, settings)
+
+
+def _in_folders(space: Space, corpus: Corpus) -> Corpus:
+    """Return one side of the pairs, once folders of embeddings are known to have all of it.
+
+    Raises:
+        DataError: one lacks some, or the items have no ids of their own.
+    """
+    folders = [
+        leaf.spec
+        for leaf in leaves(space)
+        if leaf.spec.adapter == "precomputed" and corpus.modality in leaf.modalities
+    ]
+    if not folders:
+        return corpus
+    from reactions.labs.named_items import has_rows
+
+    return has_rows(corpus, folders)
 
 
 def tuning_settings(lab: TuningSettings, node: Tuned) -> TuningSettings:

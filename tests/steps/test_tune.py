@@ -14,11 +14,14 @@ from reactions.core.settings import TuningSettings
 from reactions.core.tuning_options import TuningOptions
 from reactions.core.types import Tuned, leaves
 from reactions.data.corpora import IdCorpus
+from reactions.labs.lab_file import load_lab
 from reactions.ops import tuning
 from reactions.ops.heads import make_head
 from reactions.ops.losses import info_nce
 from reactions.ops.projector import project
 from reactions.ops.tensors import unit
+from reactions.session import Session
+from reactions.store import Store
 
 
 def rows(n, d, seed):
@@ -168,3 +171,40 @@ def test_a_plan_names_what_is_tuned_and_on_what():
     assert step.key not in {other.key for other in longer.steps()}
     same = plan(TUNED, paired_lab(encoder_learning_rate=0.5, checkpoint_minutes=1, micro_batch=2))
     assert step.key in {other.key for other in same.steps()}
+
+
+def folder(path, ids, **dims):
+    path.mkdir()
+    for modality, dim in dims.items():
+        np.save(path / f"{modality}.npy", np.random.default_rng(dim).normal(size=(len(ids), dim)))
+        (path / f"{modality}.ids.txt").write_text("\n".join(ids))
+    return str(path)
+
+
+@pytest.mark.parametrize("n_missing", [0, 2])
+def test_folders_of_embeddings_are_tuned_by_their_projectors(n_missing, tmp_path, monkeypatch):
+    ids = [f"i{k}" for k in range(40)]
+    base = folder(tmp_path / "base", ids, audio=6, image=6)
+    expert = folder(tmp_path / "expert", ids, image=5)
+    paired = [*ids[: 30 - n_missing], *(f"gone{k}" for k in range(n_missing))]
+
+    class OfIds(Pairs):
+        def corpus(self, modality):
+            return IdCorpus(f"pairs {modality}", modality, paired)
+
+    own = Session(load_lab("mini"), Store(tmp_path / "store"), "cpu")
+    monkeypatch.setattr(type(own.lab), "pairs_of", lambda *args: OfIds())
+    checked = own.check(f'"{base}" + Dr("{expert}") | Ft(audio~image, batch=8)')
+    if n_missing:
+        with pytest.raises(DataError, match="2 of 30"):
+            own.plan(checked)
+        return
+    bundle = own.react(checked, out=tmp_path / "bundle", current=False)
+    assert len(bundle.record["losses"]["part.0"]) == 10
+    parts = bundle.parts()
+    fusion, tuned = bundle.space.base, parts[bundle.space, None]
+    x = rows(4, 6, 7)
+    assert not torch.equal(
+        tuned.heads[fusion, 0].apply("audio", x), parts[fusion, 0].apply("audio", x)
+    )
+    assert not [name for name in bundle.record["parts"][0]["about"]["shapes"] if "encoder" in name]
