@@ -63,7 +63,8 @@ def freebind(
         typer.Option(
             "--product",
             metavar="NAME",
-            help="IB_PP (ImageBind++), InternVL_IB, InternVL_IB_PP (InternVL_IB++), or with one "
+            help="IB_PP (ImageBind++), InternVL_IB, InternVL_IB_PP (InternVL_IB++), with the tuned "
+            "audio encoder InternVL_IB_FT (-dagger), InternVL_IB_FTPP (-dagger++), or with one "
             "expert IB_PP_G, ...  [default: all that the folders make]",
         ),
     ] = None,
@@ -80,7 +81,7 @@ def freebind(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Import FreeBind's projectors and print the path of each bundle.
+    """Import FreeBind's projectors, and its tuned audio encoder, and print each bundle's path.
 
     Every file is read safely and checked before anything is written. A single bundle becomes
     the one that eval and infer use in this folder.

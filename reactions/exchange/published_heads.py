@@ -66,23 +66,49 @@ def read_head(path: Path, layout: TensorLayout, kind: str) -> PublishedHead:
         DataError: it is damaged, holds code, or its tensors are not those of ``layout``,
             or not finite.
     """
+    return checked_head(path, read_file(path), layout, f"{kind} projector")
+
+
+def read_file(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a published file, mapped where that works, running nothing.
+
+    Raises:
+        MissingError: there is no such file.
+        DataError: it is damaged, or holds code.
+    """
     from reactions.weights.safe_load import read_tensors
 
     if not is_file(path):
         raise MissingError(f"there is no file '{path}'", path=str(path))
-    stored = read_tensors(path)
-    widths = _check_shapes(path, stored, layout, kind)
+    return read_tensors(path)
+
+
+def checked_head(
+    path: Path, stored: Mapping[str, Tensor], layout: TensorLayout, what: str
+) -> PublishedHead:
+    """Return what a file holds, once all of it is as it should be.
+
+    Args:
+        path: of the file.
+        stored: its tensors.
+        layout: those it must hold, and no others.
+        what: it should be, for messages.
+
+    Raises:
+        DataError: the tensors are not those of ``layout``, or not finite.
+    """
+    widths = _check_shapes(path, stored, layout, what)
     tensors = {}
     for name in layout:
         if not name.endswith(_COUNTER):
-            _check_values(path, name, stored[name], kind)
+            _check_values(path, name, stored[name], what)
             # Copied: the file must not stay mapped, or be needed, once it is read.
             tensors[name] = stored[name].float().contiguous().numpy().copy()
     return PublishedHead(path, file_digest(path), widths, tensors)
 
 
 def _check_shapes(
-    path: Path, stored: Mapping[str, Tensor], layout: TensorLayout, kind: str
+    path: Path, stored: Mapping[str, Tensor], layout: TensorLayout, what: str
 ) -> dict[str, int]:
     """Return the widths that the tensors agree on."""
     widths: dict[str, int] = {}
@@ -102,10 +128,10 @@ def _check_shapes(
     if missing or unexpected or mismatched:
         shapes = [f"{name} is ({sizes}), not ({declared})" for name, sizes, declared in mismatched]
         raise DataError(
-            f"'{path}' is not a {kind} projector",
+            f"'{path}' is not a {what}",
             why="; ".join(
-                f"{len(entries)} {what}: {_listed(entries)}"
-                for what, entries in (
+                f"{len(entries)} {problem}: {_listed(entries)}"
+                for problem, entries in (
                     ("missing", missing),
                     ("unexpected", unexpected),
                     ("of another shape", shapes),
@@ -121,7 +147,7 @@ def _check_shapes(
     return widths
 
 
-def _check_values(path: Path, name: str, tensor: Tensor, kind: str) -> None:
+def _check_values(path: Path, name: str, tensor: Tensor, what: str) -> None:
     why = ""
     if not tensor.is_floating_point():
         why = f"{name} is {str(tensor.dtype).removeprefix('torch.')}, not floating point"
@@ -131,7 +157,7 @@ def _check_values(path: Path, name: str, tensor: Tensor, kind: str) -> None:
         why = f"{name} is negative: no variance is"
     if why:
         raise DataError(
-            f"'{path}' is not a usable {kind} projector",
+            f"'{path}' is not a usable {what}",
             why=why,
             fix="copy the published file again",
             path=str(path),

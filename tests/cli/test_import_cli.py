@@ -61,7 +61,7 @@ def test_mistakes_get_their_exit_code_and_their_fix(published, tmp_path):
         (("import", "freebnd", published), 2, "did you mean 'freebind'"),
         (("import", "freebind", tmp_path / "publishd"), 3, "did you mean 'published'"),
         ((*good, "--product", "IB_P"), 2, "did you mean 'IB_PP'"),
-        ((*good, "--product", "InternVL_IB_FTPP"), 2, "tuned audio encoder"),
+        ((*good, "--product", "InternVL_IB_FTPP"), 3, "tuned audio encoder"),
         (("import", "freebind", published, "--lab", "papr"), 3, "did you mean 'paper'"),
         ((*good, "--weights", "CLAP_g"), 2, "NAME=PATH"),
         ((*good, "--out", lab), 4, "cannot write the bundle"),

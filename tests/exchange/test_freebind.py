@@ -10,12 +10,12 @@ from reactions.core.errors import (
     DataError,
     DimensionMismatch,
     MissingError,
-    NotSupportedYet,
     UsageError,
 )
 from reactions.core.hashing import file_digest
 from reactions.core.paths import data_root
-from reactions.exchange.import_freebind import PRODUCTS, find_products, import_freebind
+from reactions.exchange.freebind_products import PRODUCTS, find_products
+from reactions.exchange.import_freebind import import_freebind
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundles.bundle import RECORD
 from reactions.products.tree import mixtures
@@ -138,12 +138,13 @@ def test_products_follow_from_the_folders(tmp_path, parts, names):
 def test_what_is_left_out_is_reported(published):
     _, left_out = find_products(published)
     assert [remark.split()[0] for remark in left_out] == [
-        "InternVL_IB_FTPP_G_Proj",
         "InternVL_IB_FTPP_M_Proj",
+        "InternVL_IB_FTPP_G_Proj",
     ]
     shutil.rmtree(published / "InternVL_IB_Proj")
     _, left_out = find_products(published)
-    assert any("InternVL_IB_PP_G_Proj is left out: its base needs" in r for r in left_out)
+    needs = "it needs InternVL_IB_Proj, which is not there"
+    assert f"InternVL_IB_PP_G_Proj is left out: {needs}" in left_out
 
 
 @pytest.mark.parametrize("name", ["ImageBind++", "imagebind++", "IB++", "IB_PP"])
@@ -151,10 +152,13 @@ def test_a_product_has_several_names(published, name):
     assert [product.name for product in find_products(published, name)[0]] == ["IB_PP"]
 
 
-@pytest.mark.parametrize("name", ["InternVL_IB_FTPP", "internvl_ib_ft", None])
-def test_the_tuned_ones_are_refused_rather_than_made_wrong(tmp_path, lab, name):
+@pytest.mark.parametrize("name", ["InternVL_IB_FTPP_G", "internvl_ib-dagger", None])
+def test_without_the_tuned_encoder_they_are_refused_rather_than_made_wrong(tmp_path, lab, name):
     published = write_freebind(tmp_path / "tuned", DIMS, "InternVL_IB_FTPP_G_Proj")
-    with pytest.raises(NotSupportedYet, match="tuned audio encoder"):
+    (published / "InternVL_IB_Proj").mkdir()
+    if name is None:
+        (published / "InternVL_IB_Proj").rmdir()
+    with pytest.raises(MissingError, match="tuned audio encoder"):
         import_freebind(published, lab, name=name)
     assert not (data_root() / "bundles").exists()
 
@@ -171,7 +175,7 @@ def test_mistakes_in_names_get_their_fix(published, lab, tmp_path):
     with pytest.raises(MissingError, match="it is a file"):
         find_products(lab.path)
     shutil.rmtree(published / "IB_PP_G_Proj")
-    with pytest.raises(MissingError, match="no folder IB_PP_G_Proj"):
+    with pytest.raises(MissingError, match="there is no IB_PP_G_Proj"):
         find_products(published, "IB_PP")
 
 

@@ -1,10 +1,11 @@
-"""Imported bundles embed as FreeBind's published code does; its arithmetic, restated in numpy."""
+"""Imported bundles embed as FreeBind's published code does; see ``freebind_by_hand``."""
 
 import numpy as np
 import pytest
 import torch
 from fakes import unit_rows
-from published_heads import SUBSETS, WIDTHS, lab_file, write_freebind
+from freebind_by_hand import fused, projected, unit
+from published_heads import WIDTHS, lab_file, write_freebind
 
 from reactions.core.types import Leaf, leaves
 from reactions.exchange.import_freebind import import_freebind
@@ -26,36 +27,6 @@ def published(tmp_path_factory):
 @pytest.fixture
 def lab(tmp_path):
     return load_lab(str(lab_file(tmp_path, DIMS)))  # it says nothing of means: eq10
-
-
-def unit(x):
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
-
-
-def projected(published, part, x):
-    """The unit-norm outputs of a folder's seven projectors: (7, n, d)."""
-    outputs = []
-    for subset in SUBSETS:
-        state = torch.load(published / part / subset / "best.pt", weights_only=True)
-        s = {
-            name.removeprefix("Head2.mlps."): value.double().numpy()
-            for name, value in state.items()
-        }
-        y = x
-        for layer, norm in (("0", "1"), ("3", "4")):
-            y = y @ s[f"{layer}.weight"].T + s[f"{layer}.bias"]
-            scale = s[f"{norm}.weight"] / np.sqrt(s[f"{norm}.running_var"] + 1e-5)
-            y = (y - s[f"{norm}.running_mean"]) * scale + s[f"{norm}.bias"]
-            if layer == "0":
-                y = np.maximum(y, 0)
-        outputs.append(unit(y))
-    return np.stack(outputs)
-
-
-def fused(factor, x, *mixtures):
-    """One stage: all projectors averaged at once, that mean rescaled, then weighted."""
-    mean = unit(np.concatenate(mixtures).mean(axis=0))
-    return unit(factor * mean + (1 - factor) * x)
 
 
 def embedded(bundle, adjustment, rows):

@@ -16,9 +16,12 @@ from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import imagebind_toy as toy
 import pytest
 import soundfile
 import torch
+
+from reactions.encoders.imagebind.sizes import PUBLISHED
 
 STAND_IN = "a stand-in of the tests"
 
@@ -77,6 +80,27 @@ def models() -> ModuleType:
         pytest.importorskip(needed)
     with _stand_ins({"imagebind": folder}, _files()):
         return importlib.import_module("imagebind.models.imagebind_model")
+
+
+def model(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Return the published class at the toy's size, with weights of all towers but imu's."""
+    sizes = {
+        f"{name}_{what}": value
+        for modality, size in toy.SIZES.towers.items()
+        for name in [PUBLISHED[modality]]
+        for what, value in (
+            ("embed_dim", size.width),
+            ("num_blocks", size.depth),
+            ("num_heads", size.heads),
+        )
+    }
+    imu = {"imu_embed_dim": 8, "imu_num_blocks": 1, "imu_num_heads": 1}
+    built = models().ImageBindModel(out_embed_dim=toy.SIZES.dim, **sizes, **imu).eval()
+    used = {key: value for key, value in weights.items() if ".imu." not in key}
+    left = built.load_state_dict(used, strict=False)
+    assert not left.unexpected_keys
+    assert all(".imu." in key for key in left.missing_keys)
+    return built
 
 
 def data() -> ModuleType:

@@ -2,6 +2,9 @@
 
 import torch
 
+from reactions.core.hashing import file_digest
+from reactions.encoders.imagebind.towers import ImageBind
+
 SPACES = {
     "ImageBind": (1024, ("audio", "image", "text")),
     "InternVL": (768, ("image", "text")),
@@ -20,14 +23,20 @@ WIDTHS = {
 SUBSETS = ("mix", "A", "T", "V", "AT", "AV", "TV")
 
 
-def lab_file(folder, dims, **licences):
-    """Write a lab whose four spaces have these widths; nothing could load them."""
+def lab_file(folder, dims, imagebind=None, **licences):
+    """Write a lab whose four spaces have these widths; nothing could load them.
+
+    Given a file of weights, ImageBind is opened from there.
+    """
     lines = ['[lab]\nname = "published"\n']
     for name, (_, modalities) in SPACES.items():
+        adapter, source, digest = "fake", f"/weights/{name}.pt", name
+        if name == "ImageBind" and imagebind:
+            adapter, source, digest = "imagebind", imagebind, file_digest(imagebind)
         lines.append(
-            f'[spaces.{name}]\nadapter = "fake"\nsource = "/weights/{name}.pt"\n'
+            f'[spaces.{name}]\nadapter = "{adapter}"\nsource = "{source}"\n'
             f"dim = {dims[name]}\nmodalities = {list(modalities)}\n"
-            f'licence = "{licences.get(name, "MIT")}"\ndigest = "{name}"\n'
+            f'licence = "{licences.get(name, "MIT")}"\ndigest = "{digest}"\n'
         )
     path = folder / "published.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -72,4 +81,18 @@ def mcr_state(layout, widths, *, seed):
         state[name] = torch.randn(*sizes, generator=generator) if sizes else torch.tensor(99)
         if name.endswith("running_var"):
             state[name] = state[name].abs() + 0.1
+    return state
+
+
+def tuned_state(sizes, d_out, *, seed=0, hidden=4):
+    """The published tuned encoder, of other sizes: an audio tower and seven projectors."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, value in ImageBind(sizes, ("audio",)).state_dict().items():
+        noise = 0.3 * torch.randn(value.shape, generator=generator)
+        is_gain = name.endswith("weight") and value.ndim == 1
+        state[f"ib.{name}"] = noise + 1 if is_gain else noise
+    for number in range(len(SUBSETS)):
+        head = freebind_state(sizes.dim, d_out, seed=seed + 50 + number, hidden=hidden)
+        state |= {f"ib_head.projectors.{number}.{name}": value for name, value in head.items()}
     return state
