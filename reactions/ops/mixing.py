@@ -17,9 +17,6 @@ from torch import Tensor
 from reactions.core.types import Mean
 from reactions.ops.tensors import unit
 
-_SHORTEST = 1e-12
-"""What ``unit`` takes for the length of shorter rows."""
-
 
 @torch.inference_mode()
 def mix(terms: Sequence[tuple[float, Tensor]]) -> Tensor:
@@ -58,25 +55,6 @@ def mix_experts(
     if mean == "unit" and experts:
         experts = [(sum(share for share, _ in experts), unit(_sum(experts)))]
     return mix([*base, *experts])
-
-
-def expert_gain(shares: Sequence[float], gram: Tensor) -> Tensor:
-    """Return what the shares of parallel experts are multiplied by under ``"unit"``, by row.
-
-    With g the gain of a row, v_i the rows of the experts and s_i their shares,
-    ``unit(s_0 * base + sum_i g * s_i * v_i)`` is what ``mix_experts`` gives: inner products of
-    mixed rows follow from those of their terms.
-
-    Args:
-        shares: of the k experts; one may be 0, not all.
-        gram: (n, k, k) inner products of the experts' rows, as ``mix_experts`` takes them.
-
-    Returns:
-        (n,) positive.
-    """
-    weights = torch.tensor(shares, dtype=gram.dtype, device=gram.device)
-    squared = torch.einsum("nij,i,j->n", gram, weights, weights)
-    return weights.sum() / squared.clamp_min(0).sqrt().clamp_min(_SHORTEST)
 
 
 def _sum(terms: Sequence[tuple[float, Tensor]]) -> Tensor:

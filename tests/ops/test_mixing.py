@@ -1,8 +1,6 @@
-import numpy as np
-import pytest
 import torch
 
-from reactions.ops.mixing import expert_gain, mix, mix_experts
+from reactions.ops.mixing import mix, mix_experts
 from reactions.ops.tensors import unit
 
 N, D = 9, 6
@@ -47,15 +45,3 @@ def test_of_one_expert_both_are_the_same():
     )
     torch.testing.assert_close(mix_experts([], [(1.0, x)], "unit"), x)
     torch.testing.assert_close(mix_experts([(1.0, base)], [], "unit"), base)
-
-
-@pytest.mark.parametrize("shares", [(0.25, 0.25), (0.5, 0.1), (0.3, 0.0), (0.0, 1.0)])
-def test_the_gain_stands_for_the_rescaling(shares):
-    base, x, y = rows(0), rows(1, 0.95), rows(2, 0.8)
-    stacked = torch.stack([x, y], dim=1)
-    gain = expert_gain(shares, stacked @ stacked.mT)
-    own = 1 - sum(shares)
-    by_hand = own * base + gain[:, None] * (shares[0] * x + shares[1] * y)
-    taking_part = [(share, v) for share, v in zip(shares, (x, y), strict=True) if share > 0]
-    mixed = mix_experts([(own, base)] if own else [], taking_part, "unit")
-    np.testing.assert_allclose(unit(by_hand), mixed, atol=1e-12)
