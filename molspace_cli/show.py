@@ -77,7 +77,7 @@ def show(
         ] or [("rows", "not recorded by the version that made it")]
         rows += _projectors(loaded.record.get("projectors", ()))
         rows += [(f"solved {spaces}", line) for spaces, line, _ in rank_lines(loaded)]
-        rows += _tuned(loaded.record.get("parts", ()))
+    rows += _tuned(loaded.record.get("parts", ()))
     report = loaded.record.get("quality")
     if report is None:
         rows.append(("held back", "nothing: not measured when it was made"))
@@ -115,13 +115,14 @@ def _tuned(parts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         if about["lora"]:
             encoder += f" (LoRA of rank {about['lora']})"
         what = {True: f"{encoder} and the projectors behind it", False: encoder}
+        tuned = what.get(about["heads"], "the projectors alone")
         pairs, settings = about["pairs"], about["settings"]
-        rows.append(
-            (
-                f"tuned {about['modality']}",
-                f"{what.get(about['heads'], 'the projectors alone')} on {pairs['rows']:,} pairs "
-                f"with {about['paired']} ({pairs['name']}): batch {settings['batch_size']}, "
-                f"{settings['epochs']} epochs",
+        if pairs is None:
+            how = f"pairs with {about['paired']} that were not published"
+        else:
+            how = (
+                f"{pairs['rows']:,} pairs with {about['paired']} ({pairs['name']}): "
+                f"batch {settings['batch_size']}, {settings['epochs']} epochs"
             )
-        )
+        rows.append((f"tuned {about['modality']}", f"{tuned} on {how}"))
     return rows

@@ -118,8 +118,13 @@ def _changed(bundle: Bundle) -> str:
 def _tuned(bundle: Bundle) -> str:
     """Say what was tuned, and on what."""
     return " ".join(
-        f"Its {_cell(about['modality'])} was tuned on {about['pairs']['rows']:,} pairs with "
-        f"{_cell(about['paired'])} ({_cell(about['pairs']['name'])})."
+        f"Its {_cell(about['modality'])} was tuned on "
+        + (
+            f"{about['pairs']['rows']:,} pairs with {_cell(about['paired'])} "
+            f"({_cell(about['pairs']['name'])})."
+            if about["pairs"]
+            else f"pairs with {_cell(about['paired'])} that were not published."
+        )
         for about in _tunings(bundle)
     )
 

@@ -153,6 +153,11 @@ def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
     said = about["modality"], about["paired"], about["space"], about["licence"]
     if said != (*node.arguments, spec.name, spec.licence):
         raise ValueError(f"it tuned {said!r:.200}, and not what the reaction says")
+    if about["pairs"] is None:
+        # Imported, and not published with what it was made of.
+        if about["steps"] is not None or about["settings"] != {}:
+            raise ValueError("steps or settings, but no pairs")
+        return
     pairs = a_mapping("pairs", about["pairs"])
     a_text("the name of the pairs", pairs["name"])
     a_text("the digest of the pairs", pairs["digest"])

@@ -8,23 +8,28 @@ import imagebind_reference as reference
 import imagebind_toy as toy
 import numpy as np
 import pytest
+import soundfile
 import torch
+from bundles import rewrite
 from fakes import unit_rows
 from freebind_by_hand import fused, projected, tuned, unit
 from published_heads import WIDTHS, lab_file, tuned_state, write_freebind
 
-from reactions.core.errors import DataError, DimensionMismatch, MissingError
+from molspace_cli.show import show
+from reactions.core.errors import BundleError, DataError, DimensionMismatch, MissingError
 from reactions.core.hashing import file_digest
 from reactions.core.paths import data_root
-from reactions.core.types import leaves
+from reactions.core.types import Item, leaves
 from reactions.encoders.imagebind.adapter import ImageBindAdapter
 from reactions.exchange.freebind_products import TUNED_FILES, find_products
 from reactions.exchange.import_freebind import import_freebind
+from reactions.exchange.model_card import model_card
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundles.bundle import load_bundle
 from reactions.products.fuse import fuse
 from reactions.products.parts import ProjectorMixture
 from reactions.products.tree import needed_leaves, tuned_leaf, tuned_nodes
+from reactions.session import Session
 
 DIMS = {"ImageBind": toy.SIZES.dim, "InternVL": 6, "CLAP_m": 4, "CLAP_g": 5}
 
@@ -144,6 +149,58 @@ def test_the_tuned_tower_hears_as_the_published_network_does(published, lab):
     # Single precision.
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(found - torch.nn.functional.normalize(untuned, dim=-1).numpy()).max() > 0.1
+
+
+def write_sound(path, seed):
+    rng = np.random.default_rng(seed)
+    tone = np.sin(2 * np.pi * (200 + 90 * seed) * np.arange(3 * 16000) / 16000)
+    soundfile.write(path, 0.3 * tone + rng.normal(0, 0.02, tone.shape), 16000, subtype="PCM_16")
+    return path
+
+
+def test_sounds_embed_as_by_the_published_networks(published, lab, tmp_path):
+    pytest.importorskip("ftfy")  # ImageBind's texts
+    loaders = reference.data()
+    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    session = Session(lab, device="cpu")
+    paths = [write_sound(tmp_path / f"{k}.wav", k) for k in range(3)]
+    embedder = session.embedder(session.target(made.bundle.path))
+    found = embedder.embed("audio", [Item(path.name, "audio", path) for path in paths])
+    state = torch.load(published / TUNED_FILES[0], weights_only=True)
+    tower = {k.removeprefix("ib."): v for k, v in state.items() if k.startswith("ib.")}
+    theirs = reference.model({**toy.state(), **tower})
+    with torch.inference_mode():
+        heard = theirs({"audio": loaders.load_and_transform_audio_data(paths, "cpu")})["audio"]
+    rows = tuned(state, unit(heard.double().numpy()))
+    # Spectrograms agree to 1e-4.
+    np.testing.assert_allclose(found, unit(rows.mean(axis=0)), atol=2e-3)
+
+
+def test_show_and_the_card_say_what_is_not_known(published, lab, capsys):
+    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    card = model_card(load_bundle(made.bundle.path), "me/dagger")
+    assert "Its audio was tuned on pairs with image that were not published." in card
+    assert "but what tuning changed in the encoder of ImageBind (MIT)" in card
+    show(str(made.bundle.path), as_json=False)
+    shown = capsys.readouterr().out
+    assert "tuned audio\tthe encoder of ImageBind and the projectors behind it on pairs" in shown
+
+
+HALVES = [
+    {"pairs": 3},
+    {"steps": 7},
+    {"settings": {"epochs": 2}},
+    {"subsets": [["T"]]},
+    {"heads": False},
+]
+
+
+@pytest.mark.parametrize("change", HALVES, ids=str)
+def test_a_record_cannot_claim_half_of_it(published, lab, change):
+    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    rewrite(made.bundle.path, lambda record: record["parts"][0]["about"].update(change))
+    with pytest.raises(BundleError, match="incoherent"):
+        load_bundle(made.bundle.path)
 
 
 # --- what there is ---
