@@ -182,16 +182,17 @@ def _measure_figure(
     name: str, out: Path | None, grid: str, running: options.RunOptions, as_json: bool
 ) -> None:
     from reactions.experiments.paper.figures import FIGURES
-    from reactions.experiments.reproduce import Preparation
-    from reactions.experiments.surfaces import prepare_figure
-    from reactions.planning.plan import joined
+    from reactions.experiments.surfaces import measure_figure
 
     _need(out)
-    session, quiet = running.open(command=f"reproduce {name}", has_rows=True), running.quiet
-    preparation = Preparation(session)
-    prepared = prepare_figure(FIGURES[name], preparation, grid)
-    confirm(session, joined(prepared.plans), yes=running.yes, quiet=quiet)
-    results = prepared.measure(_announced(session, quiet))
+    session, quiet = running.open(), running.quiet
+    results = measure_figure(
+        FIGURES[name],
+        session,
+        grid,
+        confirm=partial(confirm, session, yes=running.yes, quiet=quiet),
+        started=_announced(session, quiet),
+    )
     paths = _write(results, out)
     if as_json:
         print_json(name, results.to_json())

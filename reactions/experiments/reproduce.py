@@ -86,8 +86,7 @@ class PreparedTable:
     def spaces(self) -> Iterator[str]:
         """Yield the names of the spaces that the rows are made of."""
         for prospect in self.prospects:
-            for leaf in leaves(_published(prospect.row)):
-                yield leaf.label
+            yield from spaces_of(prospect.row)
 
     def measure(self, started: Callable[[SpaceRow], None] = lambda row: None) -> MeasuredTable:
         """Train and evaluate the rows, as far as the lab has what they need.
@@ -257,6 +256,12 @@ def _tasks_of(space: Space, items: Mapping[str, TaskItems]) -> tuple[Task, ...]:
         for entry in items.values()
         if entry.lack is None and {entry.task.query, entry.task.other} <= set(space.modalities)
     )
+
+
+def spaces_of(row: SpaceRow) -> Iterator[str]:
+    """Yield the names of the spaces that a row is made of."""
+    for leaf in leaves(_published(row)):
+        yield leaf.label
 
 
 def _published(row: SpaceRow) -> Space:

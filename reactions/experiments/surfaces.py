@@ -22,10 +22,11 @@ from reactions.experiments.reproduce import (
     label_of,
     lack_of,
     lack_of_spaces,
+    spaces_of,
 )
 from reactions.experiments.sweep import SweepTable, make_grid, sweep
 from reactions.experiments.sweep.texts import read_values
-from reactions.planning.plan import ReactionPlan
+from reactions.planning.plan import Plan, ReactionPlan, joined
 from reactions.run.events import RowStarted
 from reactions.session import Session
 from reactions.weights.locate import NamedWeights
@@ -160,6 +161,11 @@ class PreparedFigure:
         """What has to be trained, each reaction once."""
         return list(self.training.values())
 
+    def spaces(self) -> Iterator[str]:
+        """Yield the names of the spaces that it is made of."""
+        for row in (self.figure.product, self.figure.reference, self.figure.plane):
+            yield from spaces_of(row)
+
     @property
     def can_run(self) -> bool:
         """Whether anything can be measured."""
@@ -274,6 +280,33 @@ class PreparedFigure:
             yield mean_note(session)
         if figure.remark:
             yield f"{figure.name}: {figure.remark}."
+
+
+def measure_figure(
+    figure: PaperFigure,
+    session: Session,
+    grid: str = GRID,
+    *,
+    confirm: Callable[[Plan], None] = lambda plan: None,
+    started: Callable[[SpaceRow], None] = lambda row: None,
+) -> MeasuredFigure:
+    """Train what a figure needs, and score every cell; see ``PreparedFigure``.
+
+    Args:
+        figure: one of ``FIGURES``.
+        session: where to work.
+        grid: values of both factors, as ``molspace sweep`` takes them.
+        confirm: called once with all that is to be trained, before anything runs.
+        started: called before each space.
+
+    Raises:
+        UsageError: the grid is none, or weights are named that nothing uses.
+        MolspaceError: a step failed, or the store cannot be used.
+    """
+    prepared = prepare_figure(figure, Preparation(session), grid)
+    confirm(joined(prepared.plans))
+    session.lab.refuse_unused_weights(prepared.spaces())
+    return prepared.measure(started)
 
 
 def prepare_figure(

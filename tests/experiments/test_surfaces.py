@@ -12,8 +12,9 @@ from reactions.eval.registry import get_task
 from reactions.experiments.paper.figures import FAMILIES, FIGURES
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.experiments.reproduce import Preparation
-from reactions.experiments.surfaces import METRIC, prepare_figure
+from reactions.experiments.surfaces import METRIC, measure_figure, prepare_figure
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment
+from reactions.weights.locate import NamedWeights
 
 GRID = "0/0.5/1"
 
@@ -127,6 +128,12 @@ def test_spaces_that_are_not_there_are_named_and_nothing_is_trained(open_session
     assert found.surfaces == ()
     assert found.lacks[""].what == "CLAP_g not in this lab"
     assert session.events.executed == 0
+
+
+def test_weights_that_nothing_uses_are_refused(open_session, tmp_path):
+    session = open_session(weights=NamedWeights({"InternVL": tmp_path}))
+    with pytest.raises(UsageError, match=r"--weights InternVL=.* is not used"):
+        measure_figure(FIGURES["figure5"], session, GRID, started=lambda row: pytest.fail(row.name))
 
 
 @pytest.mark.parametrize("grid", ["0:2:0.1", "x", "", "1:0:0.1"])
