@@ -41,7 +41,7 @@ format: $(TEST)/.installed
 
 bench: $(DEMO)/.installed
 	$(DEMO)/bin/pip install --quiet faiss-cpu
-	for table in retrieval train encoding end_to_end paper_scale; do \
+	for table in retrieval train encoding end_to_end sweep paper_scale; do \
 		$(DEMO)/bin/python benchmarks/$$table.py --quick || exit 1; \
 	done
 
