@@ -64,11 +64,11 @@ class Line:
 
     @property
     def places(self) -> tuple[tuple[str, float], ...]:
-        """The words with their baselines: a single one stands where the line bends away from it."""
-        above, below = self.start[1] - 7, self.start[1] + 17
-        if len(self.words) == 1 and self.end[1] < self.start[1]:
-            return ((self.words[0], below),)
-        return tuple(zip(self.words, (above, below), strict=False))
+        """The words with their baselines: clear of the line, which bends up or down."""
+        middle = self.start[1]
+        if self.end[1] < middle - 2:
+            return tuple((word, middle + 17 + 15 * i) for i, word in enumerate(self.words))
+        return tuple(zip(self.words, (middle - 7, middle + 17), strict=False))
 
     @property
     def path(self) -> str:
@@ -156,7 +156,7 @@ def draw_reaction(space: Space, record: Mapping[str, Any]) -> Drawing:
 
     last = place(space)
     drawing.width = last.x + BOX_WIDTH + _MARGIN
-    drawing.height = max(box.y for box in drawing.boxes) + BOX_HEIGHT + _MARGIN
+    drawing.height = max(box.y for box in drawing.boxes) + BOX_HEIGHT + 2 * _MARGIN
     return drawing
 
 
