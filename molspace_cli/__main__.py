@@ -62,7 +62,7 @@ def _run() -> int:
 
         from molspace_cli.app import app
         from molspace_cli.helptexts import prepare
-        from molspace_cli.usage import refuse_empty
+        from molspace_cli.usage import refuse_valueless
 
         if COMPLETION_VARIABLE in os.environ:  # a shell asks, by the script that typer installed
             app(prog_name=PROGRAM)
@@ -71,7 +71,7 @@ def _run() -> int:
     finally:
         gc.enable()
     try:
-        refuse_empty(command, sys.argv[1:])
+        refuse_valueless(command, sys.argv[1:])
         with opening.left_open, command.make_context(PROGRAM, sys.argv[1:]) as context:
             command.invoke(context)
     except typer.Exit as ended:

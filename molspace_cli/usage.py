@@ -33,15 +33,17 @@ def is_abort(error: Exception) -> bool:
     return type(error).__name__ == "Abort"
 
 
-def refuse_empty(root: Any, arguments: Sequence[str]) -> None:
-    """Refuse options with an empty value: mostly variables of a shell that are not set.
+def refuse_valueless(root: Any, arguments: Sequence[str]) -> None:
+    """Refuse options with an empty value, mostly variables of a shell that are not set, or without.
 
     Raises:
-        UsageError: there is one. As a path it would be the working folder.
+        UsageError: there is one. As a path an empty value would be the working folder, and the
+            option that stands where a value was left out a folder of its name.
     """
     from reactions.core.errors import UsageError
 
     path, command = _command(root, arguments)
+    every = {option for param in command.params for option in param.opts if option[:2] == "--"}
     known = {option for param in command.params if _takes_value(param) for option in param.opts}
     for index, argument in enumerate(arguments):
         if argument == "--":
@@ -53,6 +55,13 @@ def refuse_empty(root: Any, arguments: Sequence[str]) -> None:
                 f"{head} is empty",
                 why="perhaps a variable of the shell that is not set",
                 fix=f"give it a value, or leave it out   (see {path} --help)",
+                command=path,
+            )
+        if head in known and head.startswith("--") and not equals and value in every:
+            raise UsageError(
+                f"{head} needs a value",
+                why=f"what follows it, {value}, is an option of {path}",
+                fix=f"{head} VALUE {value}   or, if it is meant, {head}={value}",
                 command=path,
             )
 

@@ -37,6 +37,8 @@ SLIPS = [
     ("lab train", "molspace lab train needs --out", "--out DIR"),
     ("eval --tsk esc50", "molspace eval has no option '--tsk'", "did you mean '--task'?"),
     ("eval --qqqqq x", "molspace eval has no option '--qqqqq'", "molspace eval --help"),
+    ("react X --track --quiet", "--track needs a value", "--track VALUE --quiet"),
+    ("eval --task --space ImageBind", "--task needs a value", "--task=--space"),
     ("--json eval", "molspace has no option '--json'", "molspace COMMAND --json"),
     ("cache --older-than 3", "molspace cache has no option '--older-than'", "cache COMMAND"),
     ("plan --draw dto A", "--draw: 'dto' is not one of mermaid, dot", "did you mean 'dot'?"),
