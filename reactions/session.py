@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reactions.baselines import obstacle, run_baselines
 from reactions.core.errors import (
@@ -51,9 +50,6 @@ from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run import events as ev
 from reactions.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 
 _URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes

@@ -61,13 +61,14 @@ def test_an_argument_that_nobody_declared_is_refused():
 
 OF_THEIR_OWN = {
     **{option: {"sweep", "tune"} for option in ("--sigma", "--lambda", "--experts")},
-    **{option: {"sweep"} for option in ("--all", "--seeds", "--overwrite")},
+    **{option: {"sweep", "report"} for option in ("--all", "--seeds", "--overwrite")},
+    "--task": {"report"},
     "--keep": {"tune"},
     "--dry-run": {"push"},
     "--lab": {"reproduce findings", "import freebind", "import cmcr", "import exmcr"},
     "--seed": {"lab train"},
     "--out": {
-        *("sweep", "tune", "infer", "import freebind", "lab sample", "lab train"),
+        *("sweep", "tune", "report", "infer", "import freebind", "lab sample", "lab train"),
         *(f"reproduce {name}" for name in ("all", *(f"figure{n}" for n in range(3, 7)))),
     },
 }

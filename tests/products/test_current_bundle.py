@@ -15,7 +15,7 @@ from reactions.core.errors import MissingError, StoreError
 from reactions.core.paths import data_root
 from reactions.dsl import check, parse
 from reactions.labs.lab_file import load_lab
-from reactions.products.bundles.bundle import write_bundle
+from reactions.products.bundles.bundle import load_bundle, write_bundle
 from reactions.products.bundles.current import POINTERS, current_bundle, set_current
 from reactions.run.events import StoreWarning
 from reactions.session import Session
@@ -214,11 +214,11 @@ def test_a_bundle_is_returned_although_it_cannot_be_remembered(here, tmp_path, m
     session = Session(load_lab("mini"), Store(), "cpu", events.append)
     made = bundle(tmp_path / "made")
     monkeypatch.setattr("reactions.session.set_current", read_only)
-    monkeypatch.setattr("reactions.session.existing_bundle", lambda directory: made)
+    monkeypatch.setattr("reactions.session.existing_bundle", lambda directory: load_bundle(made))
     checked = check(
         parse("ImageBind + Cr(CLAP_m)"), session.lab.catalogue, factors=session.lab.factors
     )
-    assert session.react(checked) == made
+    assert session.react(checked).path == made
     assert StoreWarning("cannot write it: read-only file system") in events
 
 
