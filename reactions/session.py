@@ -51,7 +51,6 @@ from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run import events as ev
 from reactions.store import Store
 
-
 _URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
 
 
