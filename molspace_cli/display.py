@@ -172,7 +172,7 @@ class Plain(Display):
                 left = f", {self.left()}" if self.left() else ""
                 known = f"{counted(hits, 'result')} from the cache"
                 return f"{counted(steps, 'step')} to run, {known}{left}"
-            case StepStarted(done=done, total=total) if done:
+            case StepStarted(done=done, total=total) if 0 < done < total:
                 return f"{self.head(event)}: resumes at row {done} of {total}"
             case StepFinished(seconds=seconds):
                 return f"{self.head(event)}: done in {duration(seconds)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import findings, options
-from molspace_cli.confirm import confirm
+from molspace_cli.confirm import agree_to_cells, confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
 from molspace_cli.paper_figure import print_figure
@@ -154,6 +154,7 @@ def everything(
     from reactions.experiments.whole import measure_all
 
     _need(out)
+    _agree_to(grid, len(_SURFACES), running)
     session = running.open(command="reproduce all", has_rows=True)
     quiet = running.quiet
     results = measure_all(
@@ -185,6 +186,7 @@ def _measure_figure(
     from reactions.experiments.surfaces import measure_figure
 
     _need(out)
+    _agree_to(grid, 1, running)
     session, quiet = running.open(), running.quiet
     results = measure_figure(
         FIGURES[name],
@@ -213,6 +215,15 @@ def _need(out: Path | None) -> None:
 
         need_drawing()
         writable_folder(out, "figures", "name another folder with --out")
+
+
+def _agree_to(grid: str, n_figures: int, running: options.RunOptions) -> None:
+    """Ask before figures of very many settings."""
+    from reactions.experiments.paper.figures import FAMILIES
+    from reactions.experiments.sweep.texts import read_values
+
+    n_cells = n_figures * len(read_values("--grid", grid)) ** 2
+    agree_to_cells(n_cells, sum(map(len, FAMILIES.values())), yes=running.yes)
 
 
 def _write(figure: MeasuredFigure, out: Path | None) -> tuple[Path, ...]:

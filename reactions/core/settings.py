@@ -281,10 +281,15 @@ def _check_range(
     le: float = math.inf,
 ) -> None:
     if not (math.isfinite(value) and value > gt and ge <= value <= le):
-        limits = [f"above {gt:g}"] if gt > -math.inf else [f"at least {ge:g}"]
-        limits += [f"at most {le:g}"] if le < math.inf else []
+        limits = [f"above {_plain(gt)}"] if gt > -math.inf else [f"at least {_plain(ge)}"]
+        limits += [f"at most {_plain(le)}"] if le < math.inf else []
         why = f"it must be {' and '.join(limits)}. {description}"
         raise UsageError(f"{name} is {value}", why=why)
+
+
+def _plain(number: float) -> str:
+    """Return a number as people write it: 1,048,576, not 1.04858e+06."""
+    return f"{int(number):,}" if float(number).is_integer() else f"{number:g}"
 
 
 PAPER_SETTINGS = ReactionSettings(

@@ -7,6 +7,7 @@ not before or after an operator. The other newlines are dropped here.
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING
 
 from reactions.core.errors import LanguageError
@@ -43,6 +44,9 @@ _CHARACTERS = {
     ".": "put a path between quotes",
 }
 
+_TUNED = re.compile(r"\bFt\s*\(\s*\w+\s*\Z")
+"""What stands before the sign between the two modalities of Ft."""
+
 
 def span_of(token: Token) -> Span:
     """Return where a token was written."""
@@ -60,12 +64,15 @@ def unreadable(source: ProgramText, offset: int) -> LanguageError:
             Span(offset, offset + len(source.text[offset:end].rstrip())),
             fix=f"add {character} after the name",
         )
+    fix = _CHARACTERS.get(character, "remove it, or put the name between quotes")
+    if character == "-" and _TUNED.search(source.text, 0, offset):
+        fix = "write ~ between the modalities, as in Ft(audio~image)"
     shown = character if character.isprintable() else f"U+{ord(character):04X}"
     return source.error(
         f"unknown character '{shown}'",
         Span(offset, offset + 1),
         why="names are made of the letters A to Z, digits, _ and ., and begin with a letter or _",
-        fix=_CHARACTERS.get(character, "remove it, or put the name between quotes"),
+        fix=fix,
     )
 
 

@@ -58,6 +58,8 @@ def test_each_says_what_it_is_and_how_it_ends(molspace, name):
         ("table4 --bundle A=x --bundle A=y", "--bundle names 'A' twice", "leave one"),
         ("all --bundle Dr=x", "--bundle: unknown row 'Dr'", "Dr Ours"),
         ("figure5 --grid 0:2:0.1", "--grid: the factor 2 is outside 0 to 1", ""),
+        ("figure5 --grid 0:1:0.001", "1,002,001 settings x 6 tasks are many", "larger steps"),
+        ("all --grid 0:1:0.01", "40,804 settings x 6 tasks are many", "larger steps"),
         ("figure5 --grid half", "--grid: 'half' is not a list of factors", "0:1:0.1"),
         ("findings --only 11", "--only: there is no finding '11'", "--only 7,8"),
         ("findings --only ,", "--only names no finding", "--only 7,8"),

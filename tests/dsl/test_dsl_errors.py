@@ -63,6 +63,7 @@ SYNTAX = [
     ("A + Cr(«/»folder)", "unknown character '/'", "put a path or URI between quotes"),
     ("K«ü»che + Cr(CLAP_m)", "unknown character 'ü'", "put the name between quotes"),
     ("e5«-»small + Cr(CLAP_m)", "unknown character '-'", "between quotes"),
+    ("ImageBind + Ft(audio«-»image)", "unknown character '-'", "write ~ between the modalities"),
     ("ImageBind«\0» + Cr(CLAP_m)", "unknown character 'U+0000'", "remove it"),
     ("ImageBind + «B» @", "B is a space, not a reaction", ""),  # the first mistake, not the @
     ("«Cr» = ImageBind", "'Cr' cannot be a name", "another name"),
