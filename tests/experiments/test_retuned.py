@@ -1,9 +1,10 @@
 import pytest
 from bundles import rewrite
-from small_world import small_session, small_target
+from small_world import EXPRESSION, small_session, small_target
 
 from reactions.core.errors import BundleError, UsageError
 from reactions.eval.registry import parse_tasks
+from reactions.experiments.choosing import retuned
 from reactions.experiments.choosing.retuned import expression_with, with_factors, write_retuned
 from reactions.products.bundles.bundle import load_bundle
 from reactions.products.tree import Adjustment, effective_factors, fit_adjustment
@@ -44,6 +45,46 @@ def test_it_scores_as_the_adjustment_does(made, tmp_path, adjustment):
             assert own.record["metrics"][name] == pytest.approx(value, abs=0.3)
     for name, factors in effective_factors(target.space, fitted).items():
         assert effective_factors(bundle.space)[name] == factors
+
+
+@pytest.mark.parametrize("after", ["", " | Cr(CLAP_m, data=TVA)"], ids=["last", "before Cr"])
+def test_factors_below_what_is_tuned_change_too(made, tmp_path, after):
+    session = made[0]
+    text = f"ImageBind + Dr(InternVL, data=TVA) | Ft(audio~image, epochs=1, batch=32){after}"
+    target = small_target(session, tmp_path, text)
+    fitted = fit_adjustment(target.space, Adjustment(lambda_={"": 0.3}))
+    path = write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)
+    own = effective_factors(load_bundle(path).space)
+    assert own == effective_factors(target.space, fitted)
+    assert own["lambda InternVL"] == {"image": 0.3, "text": 0.3}
+    tasks = parse_tasks("vggss")
+    (alone,) = session.evaluate(session.target(path), tasks)
+    (scored,) = session.evaluate(target, tasks, fitted)
+    assert alone.record["metrics"] == pytest.approx(scored.record["metrics"], abs=0.3)
+
+
+def test_other_factors_than_those_scored_are_refused(made, tmp_path, monkeypatch):
+    target = made[1]
+    fitted = fit_adjustment(target.space, Adjustment(sigma={"": 0.4}))
+    monkeypatch.setattr(retuned, "with_factors", lambda space, adjustment: space)
+    with pytest.raises(BundleError, match="not those that were scored"):
+        write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_what_goes_by_the_place_of_an_expert_moves_with_it(made, tmp_path):
+    session = made[0]
+    text = EXPRESSION.replace("data=TVA", "data=TVA, recipe=procrustes")
+    target = small_target(session, tmp_path, text)
+    old = target.bundle.record
+    adjustment = Adjustment(experts=frozenset({"InternVL", "CLAP_g"}))
+    fitted = fit_adjustment(target.space, adjustment)
+    new = load_bundle(write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)).record
+    assert [mixture["expert"] for mixture in new["mixtures"]] == ["InternVL", "CLAP_g"]
+    for name in ("losses", "ranks", "steps"):
+        assert "2.TVA" in old[name], name
+        kept = {key: value for key, value in old[name].items() if not key[0].isdecimal()}
+        assert new[name] == {**kept, "0.TVA": old[name]["0.TVA"], "1.TVA": old[name]["2.TVA"]}
 
 
 def test_the_same_parts_are_in_it(made, tmp_path):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reactions.core.errors import LanguageError, UsageError
-from reactions.core.types import Expert, Fusion, Space, leaves
+from reactions.core.errors import BundleError, LanguageError, UsageError
+from reactions.core.types import Expert, Fusion, Space, Tuned, leaves
 from reactions.dsl import parse
 from reactions.dsl.syntax import Cr, Dr, Expression, Parallel, Product
 from reactions.dsl.syntax import Space as Name
 from reactions.products.bundles.bundle import Bundle, write_bundle
 from reactions.products.bundles.fields import spec_record
-from reactions.products.tree import Adjustment, mixtures
+from reactions.products.tree import Adjustment, effective_factors, mixtures
 from reactions.products.tree_json import tree_to_json
 
 
@@ -30,12 +31,14 @@ def write_retuned(
 
     Raises:
         UsageError: an expert is dropped whose parts cannot be left out.
-        StoreError, BundleError: it cannot be written.
+        BundleError: the product would have other factors than those that were scored.
+        StoreError: it cannot be written.
     """
     from safetensors.numpy import load_file
 
     record = dict(bundle.record)
     space = with_factors(bundle.space, adjustment)
+    _check_factors(space, bundle.space, adjustment)
     kept = [
         position
         for position, (fusion, i) in enumerate(mixtures(bundle.space))
@@ -66,8 +69,10 @@ def write_retuned(
     for stale in ("digest", "files", "quality"):  # quality was measured at other factors
         record.pop(stale, None)
     if drops:
-        for stale in ("losses", "projectors"):  # they go by the place of the expert
-            record.pop(stale, None)
+        record.pop("projectors", None)  # they do not say whose they are
+    for name in ("losses", "ranks", "steps"):
+        if name in record:
+            record[name] = _renumbered(record[name], number)
     record |= {
         "expression": expression_with(str(record["expression"]), adjustment),
         "tree": tree_to_json(space),
@@ -85,6 +90,8 @@ def with_factors(space: Space, adjustment: Adjustment) -> Space:
     Raises:
         UsageError: a displacement loses its expert, and so its space.
     """
+    if isinstance(space, Tuned):
+        return replace(space, base=with_factors(space.base, adjustment))
     if not isinstance(space, Fusion):
         return space
     base = with_factors(space.base, adjustment)
@@ -109,6 +116,35 @@ def with_factors(space: Space, adjustment: Adjustment) -> Space:
         for expert in present
     )
     return Fusion(space.op, base, experts, space.mean if len(experts) > 1 else "eq10")
+
+
+def _check_factors(space: Space, scored: Space, adjustment: Adjustment) -> None:
+    """Refuse a product whose factors are not those that act where it was scored."""
+    # By position, for an expert that is a product may have another label without its experts.
+    own = list(effective_factors(space).values())
+    if own != list(effective_factors(scored, adjustment).values()):
+        raise BundleError(
+            "the bundle is not written: its factors are not those that were scored",
+            why=f"it would have {own}",
+            fix="eval with --sigma, --lambda and --experts gives the scores without a bundle",
+        )
+
+
+def _renumbered(entries: Mapping[str, Any], number: Mapping[str, str]) -> dict[str, Any]:
+    """Return what goes by the places of experts, ``0.TVA``, by their new ones.
+
+    Args:
+        entries: what goes by none is kept.
+        number: old place to new place, of experts that are kept.
+    """
+    renumbered = {}
+    for name, value in entries.items():
+        place, dot, rest = name.partition(".")
+        if not place.isdecimal():
+            renumbered[name] = value
+        elif place in number:
+            renumbered[f"{number[place]}{dot}{rest}"] = value
+    return renumbered
 
 
 def expression_with(text: str, adjustment: Adjustment) -> str:
