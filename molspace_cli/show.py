@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from molspace_cli import complete, options
+from molspace_cli.amounts import counted
 from molspace_cli.console import print_json, print_note, print_table
 from molspace_cli.current import say_current
 from molspace_cli.quality import rank_lines, remarks, row_line, tables
@@ -98,7 +99,8 @@ def _projectors(projectors: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]
             continue
         numbers = (
             f"hidden width {projector['hidden_dim']}, batch {projector['batch_size']}, "
-            f"{projector['epochs']} epochs" + (" (chosen by rows)" if projector["chosen"] else "")
+            f"{counted(projector['epochs'], 'epoch')}"
+            + (" (chosen by rows)" if projector["chosen"] else "")
         )
         subsets.setdefault((projector["pair"], numbers), []).append(projector["subset"])
     return [
@@ -122,7 +124,7 @@ def _tuned(parts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         else:
             how = (
                 f"{pairs['rows']:,} pairs with {about['paired']} ({pairs['name']}): "
-                f"batch {settings['batch_size']}, {settings['epochs']} epochs"
+                f"batch {settings['batch_size']}, {counted(settings['epochs'], 'epoch')}"
             )
         rows.append((f"tuned {about['modality']}", f"{tuned} on {how}"))
     return rows

@@ -197,6 +197,10 @@ def read_heads(value: Any) -> Heads:
 _HEADS: Mapping[str, Heads] = {"true": True, "false": False, "only": "only"}
 
 
+MAX_LORA_RANK = 4096
+"""The largest rank of LoRA, in settings and in bundles: every linear layer gets factors of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningSettings:
     """Hyper-parameters of ``Ft``, which a lab file gives under ``[tuning]``.
@@ -227,7 +231,10 @@ class TuningSettings:
         0.2, "Share of the steps in which the learning rate rises to its peak.", ge=0, le=1
     )
     lora_rank: int | None = setting(
-        None, "Rank of LoRA updates of the encoder; none: its weights are tuned.", gt=0, le=4096
+        None,
+        "Rank of LoRA updates of the encoder; none: its weights are tuned.",
+        gt=0,
+        le=MAX_LORA_RANK,
     )
     checkpoint_minutes: float = setting(
         10.0, "How much work a killed run may lose within a tuning.", ge=0, metadata=NOT_IN_KEY

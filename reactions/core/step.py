@@ -74,6 +74,13 @@ class Context(Protocol):
         It is removed once the step is done.
         """
 
+    def drop_saved(self, why: str) -> None:
+        """Remove what ``saved`` returned, which this run cannot go on from, and warn of it.
+
+        Args:
+            why: it cannot, as a clause.
+        """
+
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report work done within this step; also where a pending Ctrl-C takes effect."""
 

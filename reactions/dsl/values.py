@@ -214,7 +214,10 @@ def check_writable(name: str, what: Literal["space", "knowledge base", "set of p
         UsageError: it is empty, has several lines, or both kinds of quotes.
     """
     if not isinstance(name, str) or not name.strip():
-        raise UsageError(f"the name of a {what} is empty", fix="write the name, or a quoted URI")
+        fix = "write the name, or a quoted URI"
+        if what == "set of pairs":
+            fix = "write NAME of a [pairs.NAME] of the lab file, or leave pairs= out"
+        raise UsageError(f"the name of a {what} is empty", fix=fix)
     if "\n" in name or ('"' in name and "'" in name):
         raise UsageError(
             f"{name!r} cannot name a {what}", why="it has several lines, or both kinds of quotes"

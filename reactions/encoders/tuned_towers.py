@@ -38,10 +38,22 @@ def tower_to_tune(
         DataError: it cannot be tuned.
         MissingError: LoRA without peft.
     """
+    tower = _tower(encoder, modality)
+    if rank is not None:
+        _add_factors(tower, rank, seed, _described(encoder, modality))
+    return tower
+
+
+def _tower(encoder: Encoder, modality: Modality) -> nn.Module:
+    """Return a modality's tower in eval mode, its weights as they are.
+
+    Raises:
+        DataError: it cannot be tuned.
+    """
     spec = encoder.spec
     if not isinstance(encoder, TrainableEncoder):
         raise DataError(
-            f"the {modality} encoder of '{spec.name}' cannot be tuned",
+            f"{_described(encoder, modality)} cannot be tuned",
             why=f"the adapter '{spec.adapter}' has no tower to train",
             fix="tune the projectors alone: heads=only",
         )
@@ -50,13 +62,15 @@ def tower_to_tune(
     if kinds != {torch.float32}:
         names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
         raise DataError(
-            f"the {modality} encoder of '{spec.name}' cannot be tuned",
+            f"{_described(encoder, modality)} cannot be tuned",
             why=f"its weights are {names}: updates would be lost in rounding",
             fix="open it in float32 (precision=fp32 in its URI)   or   heads=only",
         )
-    if rank is not None:
-        _add_factors(tower, rank, seed, f"the {modality} encoder of '{spec.name}'")
     return tower
+
+
+def _described(encoder: Encoder, modality: Modality) -> str:
+    return f"the {modality} encoder of '{encoder.spec.name}'"
 
 
 def changed_weights(tower: nn.Module, *, rank: int | None) -> dict[str, Tensor]:
@@ -89,26 +103,61 @@ def give_weights(
         BundleError: the tower has no such weights.
         DataError, MissingError: as for ``tower_to_tune``.
     """
-    tower = tower_to_tune(encoder, modality, rank=rank, seed=0)
+    tower = _tower(encoder, modality)
+    # Before any factor is allocated: whoever made the weights chose the rank.
+    _check_fit(tower, weights, rank, _described(encoder, modality))
+    if rank is not None:
+        _add_factors(tower, rank, 0, _described(encoder, modality))
     own = {name.replace(f".{_ADAPTER}.", "."): p for name, p in tower.named_parameters()}
-    for name, tensor in weights.items():
-        parameter = own.get(name)
-        if parameter is None or parameter.shape != tensor.shape:
-            shape = "absent" if parameter is None else list(parameter.shape)
-            raise BundleError(
-                f"tuned weights do not fit the {modality} encoder of '{encoder.spec.name}'",
-                why=f"{name!r:.80} is {list(tensor.shape)}; the encoder's is {shape}",
-                fix="get the bundle again, or run the reaction again",
-            )
-    lacking = [name for name, p in own.items() if rank and p.requires_grad and name not in weights]
-    if lacking:
-        raise BundleError(
-            f"tuned weights do not fit the {modality} encoder of '{encoder.spec.name}'",
-            why=f"{lacking[0]!r:.80} is not among them",
-        )
     with torch.no_grad():
         for name, tensor in weights.items():
             own[name].copy_(tensor)
+
+
+def _check_fit(
+    tower: nn.Module, weights: Mapping[str, Tensor], rank: int | None, what: str
+) -> None:
+    """Raise BundleError unless a tower has such weights, or would have such factors of LoRA."""
+    if rank is None:
+        own = {name: tuple(parameter.shape) for name, parameter in tower.named_parameters()}
+    else:
+        own = _factor_shapes(tower, rank)
+    fix = "get the bundle again, or run the reaction again"
+    for name, tensor in weights.items():
+        if own.get(name) != tuple(tensor.shape):
+            shape = list(own[name]) if name in own else "absent"
+            raise BundleError(
+                f"tuned weights do not fit {what}",
+                why=f"{name!r:.80} is {list(tensor.shape)}; the encoder's is {shape}",
+                fix=fix,
+            )
+    lacking = [name for name in own if rank is not None and name not in weights]
+    if lacking:
+        raise BundleError(
+            f"tuned weights do not fit {what}",
+            why=f"{lacking[0]!r:.80} is not among them",
+            fix=fix,
+        )
+
+
+def _factor_shapes(tower: nn.Module, rank: int) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of the factors that ``_add_factors`` would add."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, layer in _linear_layers(tower).items():
+        shapes[f"{name}.lora_A.weight"] = (rank, layer.in_features)
+        shapes[f"{name}.lora_B.weight"] = (layer.out_features, rank)
+    return shapes
+
+
+def _linear_layers(tower: nn.Module) -> dict[str, nn.Linear]:
+    """Return the layers that LoRA adds factors to, by name."""
+    return {
+        name: module
+        for name, module in tower.named_modules()
+        # A layer at the top belongs to the model, which would not see it replaced; attention reads
+        # the weights of its last layer without calling it.
+        if type(module) is torch.nn.Linear and "." in name
+    }
 
 
 def _add_factors(tower: nn.Module, rank: int, seed: int, what: str) -> None:
@@ -116,13 +165,7 @@ def _add_factors(tower: nn.Module, rank: int, seed: int, what: str) -> None:
     need_package("peft", f"LoRA of {what}", "lora")
     from peft import LoraConfig, inject_adapter_in_model
 
-    names = [
-        name
-        for name, module in tower.named_modules()
-        # A layer at the top belongs to the model, which would not see it replaced; attention reads
-        # the weights of its last layer without calling it.
-        if type(module) is torch.nn.Linear and "." in name
-    ]
+    names = list(_linear_layers(tower))
     if not names:
         raise DataError(
             f"{what} has no linear layers for LoRA",

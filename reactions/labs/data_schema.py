@@ -184,6 +184,11 @@ class NamedMedia(_Items, _TableFormat):
         """Return keys and modalities."""
         return [*super().known_keys(), *registry.names()]
 
+    @classmethod
+    def key_fix(cls, key: str) -> str:
+        """Return near keys, and the modalities: theirs are the keys that people guess."""
+        return f"{super().key_fix(key)}; modalities: {', '.join(registry.names())}"
+
     @property
     def media(self) -> Mapping[str, list[str | int]]:
         """Modalities, as they stand in the file, with their columns or folders."""

@@ -45,7 +45,8 @@ class InventoryEntry:
         name: the modality, the pairs' section, the task, or the space and its modality.
         title: the corpus's name, the pairs' modalities, the set's name, or what rows have: width
             and ids.
-        found: usable items; 0 if there are none or they cannot be read.
+        found: usable items, although so many may be bad that none is used; 0 if they cannot be
+            read.
         expected: items of the published set; of others, all that were found, good and bad.
         bad: items that cannot be used.
         skipped: items that the lab file leaves out.
@@ -221,10 +222,7 @@ def _corpus(lab: Lab, modality: str) -> InventoryEntry:
     try:
         corpus = lab.corpus(modality)
     except MolspaceError as error:
-        seen = not isinstance(error, NotLookedAt)
-        return InventoryEntry(
-            "corpus", modality, "", problem=described(error), fix=error.fix, looked_at=seen
-        )
+        return _unusable("corpus", modality, "", error)
     assert corpus is not None  # the lab names it
     if not isinstance(corpus, SourceCorpus):
         return InventoryEntry("corpus", modality, corpus.name, len(corpus), len(corpus))
@@ -243,16 +241,34 @@ def _corpus(lab: Lab, modality: str) -> InventoryEntry:
     )
 
 
+def _unusable(
+    kind: Literal["corpus", "pairs"], name: str, title: str, error: MolspaceError
+) -> InventoryEntry:
+    """Return the entry of what cannot be opened, counted as far as it was scanned."""
+    bad, skipped, n_rows = (
+        int(error.fields.get(field, 0)) for field in ("n_bad", "n_skipped", "n_rows")
+    )
+    return InventoryEntry(
+        kind,
+        name,
+        title,
+        found=n_rows - bad - skipped,
+        expected=n_rows,
+        bad=bad,
+        skipped=skipped,
+        problem=described(error),
+        fix=error.fix,
+        looked_at=not isinstance(error, NotLookedAt),
+    )
+
+
 def _pairs(lab: Lab, name: str) -> InventoryEntry:
     source = lab.pairs[name]
     title = " & ".join(source.modalities) + (", the default" if source.default else "")
     try:
         pairs = lab.open_pairs(source)
     except MolspaceError as error:
-        seen = not isinstance(error, NotLookedAt)
-        return InventoryEntry(
-            "pairs", name, title, problem=described(error), fix=error.fix, looked_at=seen
-        )
+        return _unusable("pairs", name, title, error)
     if not isinstance(pairs, SourcePairs):
         return InventoryEntry("pairs", name, title, len(pairs), len(pairs))
     return InventoryEntry(

@@ -70,15 +70,15 @@ def _leaks(lab: Lab, pairs: SourcePairs) -> list[DataFinding]:
         except DataError as error:
             findings.append(_unchecked(pairs, task.name, described(error)))
     findings += [_unchecked(pairs, task, described(error)) for task, error in broken.items()]
-    found = leaked(pairs, evaluated, on_progress=lab.on_progress) if evaluated else []
+    shared = leaked(pairs, evaluated, on_progress=lab.on_progress) if evaluated else []
     if captions:
-        found += leakage(pairs.corpus(TEXT.name), captions, on_progress=lab.on_progress)
+        shared += leakage(pairs.corpus(TEXT.name), captions, on_progress=lab.on_progress)
     if absent:
         findings.append(_unchecked(pairs, ", ".join(absent), "they are not there"))
     if pairs.clips and evaluated:
         why = "clips of videos are no files: only names were compared"
         findings.append(_unchecked(pairs, ", ".join(evaluated), why))
-    return found + findings
+    return shared + findings
 
 
 def _unchecked(pairs: SourcePairs, tasks: str, why: str) -> DataFinding:

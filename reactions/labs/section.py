@@ -53,8 +53,13 @@ class Section(BaseModel):
             if key in cls.ELSEWHERE:
                 what, fix = cls.ELSEWHERE[key]
                 raise mistake("", what, fix)
-            near = dict.fromkeys([*known, *cls.ELSEWHERE])  # a slip may be of either
-            raise mistake("unknown key ", f".{key}", suggestion(key, list(near)))
+            raise mistake("unknown key ", f".{key}", cls.key_fix(key))
+
+    @classmethod
+    def key_fix(cls, key: str) -> str:
+        """Return what helps against a key that the table does not have."""
+        near = dict.fromkeys([*cls.known_keys(), *cls.ELSEWHERE])  # a slip may be of either
+        return suggestion(key, list(near))
 
     @classmethod
     def missing(cls, name: str) -> PydanticCustomError:

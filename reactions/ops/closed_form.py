@@ -190,11 +190,11 @@ def fit_map(
     """
     shared = [(i, targets.index(m)) for i, m in enumerate(sources) if m in targets]
     with full_float32():
-        found = moments(sets, shared, device=device, progress=progress)
-        matrix, rank = recipe_of(recipe).solve(found.cross)
+        pair_moments = moments(sets, shared, device=device, progress=progress)
+        matrix, rank = recipe_of(recipe).solve(pair_moments.cross)
     if not rank:
         raise DataError(
-            f"{found.n} pseudo-pairs are too few to fit {name} on",
+            f"{pair_moments.n} pseudo-pairs are too few to fit {name} on",
             why="less their means, nothing is left of them",
         )
     means = [matrix.new_zeros(len(modalities), width) for width in matrix.shape]
@@ -202,8 +202,10 @@ def fit_map(
     for i, modality in enumerate(sources):
         place = modalities.index(modality)
         own = dict(shared).get(i)
-        means[0][place] = found.source[i]
-        means[1][place] = found.target.mean(dim=0) if own is None else found.target[own]
+        means[0][place] = pair_moments.source[i]
+        means[1][place] = (
+            pair_moments.target.mean(dim=0) if own is None else pair_moments.target[own]
+        )
         known[place] = 1.0
     tensors = [tensor.float() for tensor in (matrix, *means, known)]
-    return AffineMap(name, tuple(modalities), *tensors), found, rank
+    return AffineMap(name, tuple(modalities), *tensors), pair_moments, rank

@@ -180,7 +180,7 @@ class Tuner:
         n = len(targets)
         self._batch = min(run.batch_size, n)
         if self._batch < 2:
-            raise DataError(f"{n} pairs are too few to tune on", why="each needs others to differ")
+            raise ValueError(f"{n} pairs: a pair is told from others, so two are the least")
         self._source = source
         self._targets = targets
         self._run = run
@@ -296,37 +296,51 @@ class Tuner:
         return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned.
+        """Take over what ``state`` returned; where that fails, nothing is changed.
 
         Raises:
-            LookupError, RuntimeError, ValueError: it is of another tuning.
+            LookupError, RuntimeError, TypeError, ValueError: it is of another tuning, or of a
+                device that computes in another type.
         """
-        losses = torch.from_numpy(np.array(arrays["losses"]))
-        self.losses.copy_(losses.view(self.losses.shape))
-        self.done = int(arrays["done"][0])
+        done = int(arrays["done"][0])
+        if not 0 <= done <= self.steps:
+            raise ValueError(f"{done} steps of {self.steps} are done")
+        losses = _like(self.losses, arrays["losses"])
+        scaler = self._scaler.state_dict()
         if self._scaler.is_enabled():
             scale, growth = arrays["scaler"]
-            self._scaler.load_state_dict(
-                {**self._scaler.state_dict(), "scale": scale, "_growth_tracker": int(growth)}
-            )
+            scaler |= {"scale": scale, "_growth_tracker": int(growth)}
+        values = [_like(p, arrays[f"parameter.{k}"]) for k, p in enumerate(self._parameters)]
+        moments = [self._moments(k, p, arrays) for k, p in enumerate(self._parameters)]
+        self.done = done
+        self.losses.copy_(losses)
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(scaler)
         with torch.no_grad():
-            for number, parameter in enumerate(self._parameters):
-                own = torch.from_numpy(np.array(arrays[f"parameter.{number}"]))
-                parameter.copy_(own.view(parameter.shape))
-                moments = {
-                    name: torch.from_numpy(np.array(arrays[f"{name}.{number}"]))
-                    for name in ("step", "exp_avg", "exp_avg_sq")
-                    if f"{name}.{number}" in arrays
-                }
-                if moments:
-                    self._optimiser.state[parameter] = {
-                        # AdamW counts its steps on the CPU, whatever the device.
-                        "step": moments["step"].reshape(()),
-                        "exp_avg": moments["exp_avg"].view(parameter.shape).to(parameter.device),
-                        "exp_avg_sq": moments["exp_avg_sq"]
-                        .view(parameter.shape)
-                        .to(parameter.device),
-                    }
+            for parameter, value, own in zip(self._parameters, values, moments, strict=True):
+                parameter.copy_(value)
+                if own:
+                    self._optimiser.state[parameter] = own
+
+    @staticmethod
+    def _moments(
+        number: int, parameter: nn.Parameter, arrays: Mapping[str, NDArray[Any]]
+    ) -> dict[str, Tensor]:
+        """Return what AdamW knows of a parameter; nothing before its first gradient."""
+        if f"step.{number}" not in arrays:
+            return {}
+        # AdamW counts its steps on the CPU, whatever the device.
+        step = torch.from_numpy(np.array(arrays[f"step.{number}"])).reshape(())
+        kinds = ("exp_avg", "exp_avg_sq")
+        return {"step": step} | {
+            kind: _like(parameter, arrays[f"{kind}.{number}"]).to(parameter.device)
+            for kind in kinds
+        }
+
+
+def _like(tensor: Tensor, array: NDArray[Any]) -> Tensor:
+    """Return an array of a state as a tensor of another's shape."""
+    return torch.from_numpy(np.array(array)).view(tensor.shape)
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

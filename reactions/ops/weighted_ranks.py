@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reactions.ops.precision import full_float32
+
 _TILE_ELEMENTS = 1 << 20
 """Scores of one product that are held at once: they should stay in the processor's cache."""
 
@@ -78,12 +80,16 @@ def count_above(
         margin: cosine by which an answer must be above; a negative one counts those a little below.
         rounding: by how much cosines may differ from those of the rows themselves.
     """
-    scores = _Scores(queries, keys, cells, positives)
+    with full_float32():
+        return _count(_Scores(queries, keys, cells, positives), margin, rounding)
+
+
+def _count(scores: _Scores, margin: float, rounding: float) -> Counts:
     most, least = scores.limits(margin - rounding), scores.limits(margin + rounding)
     # (n, c): what belongs to a query lies together, and so do the weightings of a pair.
     counts = [torch.zeros(most.shape, dtype=torch.int32, device=most.device) for _ in range(2)]
     for rows, answers, products in scores.candidates():
-        for part in _parts(len(rows), len(cells)):
+        for part in _parts(len(rows), most.shape[1]):
             q = rows[part]
             values = scores.values(answers[part], products[:, part])  # (z, c)
             for count, limits in zip(counts, (least, most), strict=True):

@@ -143,9 +143,13 @@ class Planner:
         )
         notices = (*self.notices, *self.corpora.replacements, *choices_notices(projectors))
         pairs = {tuning.pairs.digest: tuning.pairs for tuning in tunings.values()}
-        told = tuple(dict.fromkeys(notices))
         return Plan(
-            (assembled,), told, self.corpora.counts, rows, projectors, tuple(pairs.values())
+            (assembled,),
+            tuple(dict.fromkeys(notices)),
+            self.corpora.counts,
+            rows,
+            projectors,
+            tuple(pairs.values()),
         )
 
     def heads(self, space: Fusion) -> list[Mapping[str, Step]]:

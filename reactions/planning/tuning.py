@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reactions.core.encoder_paths import path_of
-from reactions.core.errors import UsageError
+from reactions.core.errors import DataError, UsageError
 from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.step import Step, parameters
 from reactions.core.types import Leaf, Tuned, leaves
@@ -119,6 +119,13 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     tuned, paired = node.arguments
     lab, options, path = planner.lab, node.options, path_of(node)
     pairs = lab.pairs_of(tuned, paired, options.pairs)
+    if (n := len(pairs)) < 2:
+        raise DataError(
+            f"{pairs.name}: {n} {'pair is' if n == 1 else 'pairs are'} too few to tune on",
+            why="a pair is told from the others of its batch",
+            fix="add pairs: two are the least, and thousands are better",
+            pairs=pairs.name,
+        )
     settings = tuning_settings(lab.tuning, node)
     mixtures = [planner.mixture(fusion, index) for fusion, index in reversed(path.projected)]
     items = _in_folders(node.base, pairs.corpus(tuned))
@@ -139,6 +146,11 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
         seed=lab.seed,
     )
     planner.notices.extend(pairs.notices)
+    if (n := len(pairs)) < settings.batch_size:
+        planner.notices.append(
+            f"{pairs.name}: {n} pairs are fewer than a batch of {settings.batch_size}: each epoch "
+            f"is one step, {settings.epochs} in all; batch=N with a smaller N makes more"
+        )
     return PlannedTuning(node, step, pairs, settings)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from reactions.core.encoder_paths import path_of
-from reactions.core.settings import TuningSettings
+from reactions.core.settings import MAX_LORA_RANK, TuningSettings
 from reactions.core.types import Modality, Space, Tuned
 from reactions.products.bundles.json_values import a_mapping, a_text
 from reactions.products.bundles.tensors import HeadPlace, check_head
@@ -72,7 +72,9 @@ class TunedKind:
             raise ValueError(f"it tuned {claims!r:.200}; the reaction says {expected!r:.200}")
         _check_claims(node, about)
         rank = about["lora"]
-        if rank is not None and (type(rank) is not int or rank < 1 or not options.tunes_encoder):
+        if rank is not None and not (
+            type(rank) is int and 1 <= rank <= MAX_LORA_RANK and options.tunes_encoder
+        ):
             raise ValueError(f"LoRA of rank {rank!r:.40}")
         shapes = _shapes(about["shapes"])
         heads: dict[str, dict[str, tuple[int, ...]]] = {}

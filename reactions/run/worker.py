@@ -189,6 +189,12 @@ class Worker:
         self._has_saved = True
         self._checkpoint.write(arrays)
 
+    def drop_saved(self, why: str) -> None:
+        """Remove what an interrupted run of the present step saved, and warn of it."""
+        if self._checkpoint is not None:
+            self._checkpoint.discard()
+            self._store.warn(f"dropped what an earlier run saved in {self._checkpoint.path}: {why}")
+
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report how much of the present call is done, at most ten times a second.
 

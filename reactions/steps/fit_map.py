@@ -67,7 +67,7 @@ class FitMap(ProjectorStep):
         from reactions.ops.closed_form import fit_map
 
         sources, targets = self.sides
-        fitted, found, rank = fit_map(
+        fitted, pair_moments, rank = fit_map(
             list(self.pseudo_pairs(inputs).values()),
             sources,
             targets,
@@ -78,4 +78,4 @@ class FitMap(ProjectorStep):
             progress=lambda done, total: context.progress(done, total, "pairs"),
         )
         arrays = {name: np.asarray(tensor) for name, tensor in fitted.state().items()}
-        return Artifact(arrays, {"pairs": found.n, "rank": rank, "loss": []})
+        return Artifact(arrays, {"pairs": pair_moments.n, "rank": rank, "loss": []})

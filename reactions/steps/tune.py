@@ -86,7 +86,11 @@ class Tune(Step):
     @property
     def acting(self) -> dict[str, Any]:
         """The settings that can change the result."""
-        unused = ("heads", *(_OF_ENCODERS if self.rows is not None else ()))
+        unused = {"heads"}
+        if self.rows is not None:
+            unused.update(_OF_ENCODERS)
+        if not self.tuned:
+            unused.add("learning_rate")  # the projectors' own
         own = parameters(self.settings)
         return {name: value for name, value in own.items() if name not in unused}
 
@@ -134,8 +138,7 @@ class Tune(Step):
         """Tune on all pairs, from where an interrupted run of this step had come.
 
         Raises:
-            DataError: there are fewer than two pairs, or the loss is not finite; or the encoder
-                cannot be tuned.
+            DataError: the loss is not finite, or the encoder cannot be tuned.
             MediaError: an item cannot be decoded.
         """
         import torch
@@ -164,7 +167,12 @@ class Tune(Step):
         half = half_type(context.device, self.precision)
         tuner = Tuner(source, groups, targets, self._how, device=context.device, half=half)
         if (saved := context.saved()) is not None:
-            tuner.restore(saved)
+            try:
+                tuner.restore(saved)
+            except (LookupError, RuntimeError, TypeError, ValueError) as error:
+                context.drop_saved(
+                    f"it is of another kind of device, or of another version ({error!r:.200})"
+                )
         saves = _Saves(context, tuner, 60 * settings.checkpoint_minutes)
         # Results then depend on no number of threads where projectors are small.
         with fitting_threads(torch.device(context.device), self._flops_together(way)):

@@ -369,6 +369,7 @@ def nested(depth):
         (lambda: Cr(3), "Cr takes a space", 'Cr("CLAP_g")'),
         (lambda: Ft("audio", "audio"), "Ft pairs 'audio' with itself", "two modalities"),
         (lambda: Space(""), "the name of a space is empty", ""),
+        (lambda: Ft("audio", "image", pairs=""), "the name of a set of pairs is empty", "[pairs."),
         (lambda: Space("a\"b'c"), "cannot name a space", ""),
         (lambda: Lcl("a\nb"), "cannot name a knowledge base", ""),
         (lambda: nested(100), "nested too deep", ""),

@@ -2,11 +2,14 @@ import json
 
 import numpy as np
 import pytest
-from lab_files import load, refused
+from lab_files import load
 from media_files import image_bytes, put, put_tar, sound_bytes
 
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
+from reactions.data.pairs.corpora import SourcePairs
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.config import Source
 from reactions.modalities.registry import get
 from reactions.modalities.registry import load as decode
 
@@ -201,12 +204,27 @@ def test_too_much_that_cannot_be_used(media):
         opened(TABLE.format("pairs.csv"))
     assert "its image: there is no file" in caught.value.why
     assert "max_bad (now 0.01) under [pairs.mine]" in caught.value.fix
+    assert caught.value.what.endswith(": [pairs.mine]")
 
 
 def test_nothing_that_can_be_used(media):
     put(media / "pairs.csv", csv([("k", "sounds/s0.wav", "stills/gone.png")]))
-    with pytest.raises(DataError, match="none of its 1 pairs can be used"):
+    with pytest.raises(DataError, match="none of its 1 pairs can be used") as caught:
         opened(TABLE.format("pairs.csv") + "max_bad = 1.0\n")
+    assert caught.value.what == "[pairs.mine] is empty"
+
+
+def test_sides_of_unequal_length_are_refused(media):
+    put(media / "pairs.csv", csv(rows(4)))
+    sound, picture = opened(TABLE.format("pairs.csv")).sides
+    (sounds,), (pictures,) = sound._parts, picture._parts
+    cut = pictures.with_verdicts(["", "", "", "it is gone"])
+    source = Source(max_bad=1.0)
+    with pytest.raises(DataError, match=r"sides of \[pairs.x\] are not equally long") as caught:
+        SourcePairs(
+            "x", "pairs.x", {"audio": [sounds], "image": [cut]}, source, tables=TableCache()
+        )
+    assert caught.value.why == "4 of audio and 3 of image"
 
 
 def test_an_id_of_another_row_is_left_out(media):
@@ -339,58 +357,7 @@ def test_the_folder_of_data_may_hold_them(media, tmp_path):
     assert len(load(text, data=tmp_path / "data").pairs_of("audio", "image")) == 2
 
 
-# --- mistakes in lab files ---
-
-MINE = '[pairs.mine]\npath = "p.csv"\naudio = "a"\nimage = "b"\n'
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (MINE.replace("path", "paths"), r"unknown key pairs\.mine\.paths.*'path'"),
-        (MINE.replace("audio", "audoi"), r"unknown key pairs\.mine\.audoi.*'audio'"),
-        (MINE.replace("image", "img"), r"unknown key pairs\.mine\.img.*'image'"),
-        (MINE + "defualt = true", r"unknown key pairs\.mine\.defualt.*'default'"),
-        (MINE + "max_bda = 0.1", r"unknown key pairs\.mine\.max_bda.*'max_bad'"),
-        (MINE + "folders = 'x'", r"unknown key pairs\.mine\.folders.*'folder'"),
-        (MINE + "by_ids = true", r"unknown key pairs\.mine\.by_ids.*'by_id'"),
-        (MINE + "second = 3", r"unknown key pairs\.mine\.second.*'seconds'"),
-        (MINE + "chek = 'full'", r"unknown key pairs\.mine\.chek.*'check'"),
-        (MINE + "check = 'ful'", r"pairs\.mine\.check is 'ful'.*'full'"),
-        (MINE + "max_bad = 2.0", r"pairs\.mine\.max_bad must be a share"),
-        (MINE + "seconds = 3.0", r"pairs\.mine\.seconds goes with video"),
-        (MINE + "clip_at = 0.1", r"pairs\.mine\.clip_at goes with video"),
-        (MINE + "world = 3", r"pairs\.mine takes nothing beside world"),
-        (MINE + "seen_by = 'x'", r"pairs\.mine takes nothing beside world"),
-        (MINE + "text = 'c'", r"pairs\.mine is of audio and image and text; pairs are of two"),
-        (MINE + "video = 'c'", r"pairs\.mine\.video gives a sound and a picture"),
-        (MINE + "header = false", r"pairs\.mine\.audio is 'a', but with header = false"),
-        (MINE + "by_id = true\nid = 'x'", r"pairs\.mine\.id does not go with by_id"),
-        (MINE + "by_id = true\nskip = 'x'", r"pairs\.mine\.skip does not go with by_id"),
-        (MINE.replace('"a"', '["a", "b"]'), r"pairs\.mine\.audio names 2 columns"),
-        (MINE.replace('"a"', "-1"), r"pairs\.mine\.audio is -1"),
-        (MINE.replace('path = "p.csv"\n', ""), r"pairs\.mine\.path is missing"),
-        ('[pairs.mine]\npath = "p.csv"\naudio = "a"', r"pairs\.mine is of audio; pairs are of two"),
-        ('[pairs.mine]\npath = "p.csv"', r"pairs\.mine is of no modality"),
-        ("[pairs.mine]", r"pairs\.mine is of no modality"),
-        ("[pairs.mine]\nvideo = 3", r"pairs\.mine\.video is 3, which is no path"),
-        ("[pairs.mine]\nvideo = 'v'\nseconds = 0.0", r"pairs\.mine\.seconds must be above 0"),
-        ("[pairs.mine]\nvideo = 'v'\nseconds = 3601.0", r"pairs\.mine\.seconds .*at most 3600"),
-        ("[pairs.mine]\nvideo = 'v'\nclip_at = 2", r"pairs\.mine\.clip_at must be a share"),
-        ("[pairs.mine]\nvideo = 'v'\nid = 'x'", r"pairs\.mine\.id goes with path"),
-        ("[pairs.mine]\nvideo = 'v'\nby_id = true", r"pairs\.mine\.by_id goes with path"),
-        ("[pairs.mine]\nvideo = []", r"pairs\.mine\.video is an empty list"),
-        ("[pairs.mine]\nvideo = 'ftp2://h/x'", r"pairs\.mine\.video: .*ftp2"),
-        (MINE + "folder = 's3://b/x'", r"pairs\.mine\.folder is the address"),
-        (MINE.replace("p.csv", "ftp2://x/p.csv"), r"pairs\.mine\.path: .*ftp2"),
-        ("[[pairs.mine]]\nworld = 3", "'pairs.mine' is not a table"),
-    ],
-)
-def test_mistakes(text, words):
-    refused(text, words)
-
-
 def test_a_table_elsewhere_is_refused():
-    lab = load(MINE.replace("p.csv", "https://host/p.csv"))
+    lab = load(TABLE.format("https://host/p.csv"))
     with pytest.raises((UsageError, MissingError, DataError)):
         lab.pairs_of("audio", "image")

@@ -38,8 +38,8 @@ def findings(text, kind):
 def leaks(text):
     lab = load(text)
     found = [f.message for f in audit_pairs(lab) if f.kind == "leakage"]
-    told = leaked_pairs(lab, lab.pairs_of(*lab.pairs["mine"].modalities))
-    assert [line for line in told if "not compared" not in line] == [
+    lines = leaked_pairs(lab, lab.pairs_of(*lab.pairs["mine"].modalities))
+    assert [line for line in lines if "not compared" not in line] == [
         f"{lab.name} pairs mine: {message}" for message in found
     ]
     return found
@@ -57,6 +57,19 @@ def test_pairs_are_counted(media):
     assert entry.size_bytes == sum(
         path.stat().st_size for path in media.rglob("*.*") if path.suffix in (".wav", ".png")
     )
+
+
+def test_what_cannot_be_used_is_counted(media):
+    for i in range(1, 5):
+        (media / "stills" / f"p{i}.png").unlink()
+    lab = load(PAIRS + 'skip = ["sounds/s5.wav"]\n')
+    (entry,) = (entry for entry in inventory(lab) if entry.kind == "pairs")
+    assert "4 of 6 pairs cannot be used: [pairs.mine]" in entry.problem
+    assert (entry.found, entry.expected, entry.bad, entry.skipped) == (1, 6, 4, 1)
+    lab = load('[corpora.image]\npath = "stills"\n')
+    put(media / "stills" / "p0.png", b"no picture")
+    (entry,) = (e for e in inventory(lab) if (e.kind, e.name) == ("corpus", "image"))
+    assert (entry.found, entry.expected, entry.bad) == (1, 2, 1)
 
 
 def test_the_mini_labs_pairs_are_counted():

@@ -90,3 +90,25 @@ def test_few_pairs_are_looked_at_closely(monkeypatch):
     cells = np.array([(i, j) for i in range(11) for j in range(11)])
     count_above(one, one, cells, (np.arange(300),) * 2, margin=-1e-6, rounding=3e-7)
     assert sum(looked) < 300 * 300 / 20
+
+
+@pytest.mark.parametrize("asked", ["medium", "highest"])
+def test_products_are_float32_whatever_the_process_asked_for(asked, monkeypatch):
+    seen = []
+    values = module._Scores.values
+
+    def looked(self, answers, products):
+        seen.append(torch.get_float32_matmul_precision())
+        return values(self, answers, products)
+
+    monkeypatch.setattr(module._Scores, "values", looked)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(asked)
+    try:
+        queries = side(40, 6, 2, 3, seed=1)
+        pairs = np.arange(40), np.arange(40)
+        count_above(queries, queries, np.array([(0, 0)]), pairs, margin=-1e-6, rounding=3e-7)
+        assert torch.get_float32_matmul_precision() == asked
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert set(seen) == {"highest"}

@@ -115,9 +115,37 @@ def interrupted(running, stop, states):
         running.run(on_step=on_step)
 
 
-def test_pairs_that_are_too_few():
-    with pytest.raises(DataError, match="1 pairs are too few"):
-        tuner(heads(), n=1)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("done", np.array([99])),
+        ("losses", np.zeros(2, np.float32)),
+        ("parameter.3", np.zeros(1, np.float32)),
+        ("exp_avg_sq.1", None),
+        ("step.0", np.zeros(2, np.float32)),
+    ],
+)
+def test_a_state_of_another_tuning_changes_nothing(name, value):
+    states = {}
+    interrupted(tuner(heads()), 2, states)
+    del states[name]
+    if value is not None:
+        states[name] = value
+    fresh = tuner(heads())
+    with pytest.raises((LookupError, RuntimeError, ValueError)):
+        fresh.restore(states)
+    assert fresh.done == 0
+    assert fresh.run() == tuner(heads()).run()
+
+
+def test_a_state_without_the_scale_of_float16_losses():
+    states = {}
+    interrupted(tuner(heads()), 2, states)
+    scaling = tuner(heads())
+    scaling._scaler = torch.amp.GradScaler("cpu")
+    with pytest.raises(KeyError):
+        scaling.restore(states)
+    assert scaling.done == 0
 
 
 # --- the step, planned and run ---
@@ -171,6 +199,33 @@ def test_a_plan_names_what_is_tuned_and_on_what():
     assert step.key not in {other.key for other in longer.steps()}
     same = plan(TUNED, paired_lab(encoder_learning_rate=0.5, checkpoint_minutes=1, micro_batch=2))
     assert step.key in {other.key for other in same.steps()}
+
+
+def test_the_encoders_rate_alone_acts_where_projectors_are_not_tuned(monkeypatch):
+    monkeypatch.setattr("reactions.planning.tuning.trains", lambda spec: True)
+
+    def keys(**changes):
+        node = Tuned("ft", dr(IB, VL), ("audio", "image"), TuningOptions(heads=False))
+        made = plan(node, paired_lab(**changes))
+        return [step.key for step in made.steps() if step.kind == "tune"]
+
+    assert keys() == keys(learning_rate=0.5)
+    assert keys() != keys(encoder_learning_rate=0.5)
+    assert keys() != keys(micro_batch=2)
+
+
+def test_pairs_that_are_too_few(monkeypatch):
+    monkeypatch.setattr(Pairs, "__len__", lambda self: 1)
+    with pytest.raises(DataError, match="1 pair is too few to tune on") as caught:
+        plan(TUNED, paired_lab())
+    assert caught.value.fix
+
+
+def test_a_batch_of_more_pairs_than_there_are_is_told():
+    told = "pairs: 30 pairs are fewer than a batch of {}: each epoch is one step, 2 in all"
+    for batch, expected in ((30, 0), (31, 1)):
+        notices = plan(TUNED, paired_lab(batch_size=batch)).notices
+        assert sum(notice.startswith(told.format(batch)) for notice in notices) == expected
 
 
 def folder(path, ids, **dims):

@@ -15,7 +15,7 @@ from bundles import rewrite
 
 from reactions.core.errors import BundleError, UsageError
 from reactions.core.types import leaves
-from reactions.encoders import registry
+from reactions.encoders import registry, tuned_towers
 from reactions.encoders.tuned_towers import changed_weights, give_weights, tower_to_tune
 from reactions.labs.lab_file import load_lab
 from reactions.ops.tuning import Tuner
@@ -135,6 +135,21 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(made, tmp_path):
     assert bundle.record["losses"]["part.0"] == made[1].record["losses"]["part.0"]
 
 
+def test_a_state_that_fits_no_more_is_told_and_not_gone_on_from(made, tmp_path):
+    own = session(tmp_path)
+    plan = own.plan(own.check(REACTION))
+    (step,) = (step for step in plan.steps() if step.kind == "tune")
+    place = own.store.checkpoint(step.key)
+    place.write({"done": np.array([1]), "losses": np.zeros(12, np.float32)})
+    events = []
+    own.events = events.append
+    bundle = own.react(plan, out=tmp_path / "bundle", current=False)
+    (warned,) = (event for event in events if isinstance(event, StoreWarning))
+    assert "another kind of device" in warned.message
+    assert bundle.record["losses"]["part.0"] == made[1].record["losses"]["part.0"]
+    assert not list((tmp_path / "store").glob("partial/*"))
+
+
 def test_the_bundle_holds_what_changed_and_nothing_else(made):
     _, bundle = made
     (part,) = bundle.record["parts"]
@@ -196,13 +211,14 @@ def test_a_bundle_that_claims_other_weights_is_refused(made, tmp_path):
         ({"weights_digest": "0" * 64}, "the reaction says"),
         ({"heads": "only"}, "the reaction says"),
         ({"lora": 4}, "not a factor of LoRA"),
+        ({"lora": 4097}, "LoRA of rank 4097"),
         ({"subsets": []}, "mixtures of"),
         ({"licence": "MIT"}, "not what the reaction says"),
         ({"shapes": {}}, "shapes of 0 tensors"),
         ({"steps": -1}, "steps"),
         ({"settings": {"epochs": 0}}, "tuning.epochs is 0"),
     ):
-        folder = shutil.copytree(bundle.path, tmp_path / next(iter(change)))
+        folder = shutil.copytree(bundle.path, tmp_path / f"{next(iter(change))} {words[-8:]}")
         rewrite(folder, lambda record, new=change: record["parts"][0]["about"].update(new))
         with pytest.raises(BundleError, match="incoherent") as caught:
             load_bundle(folder)
@@ -213,6 +229,22 @@ def test_weights_of_another_encoder_are_refused():
     spec = load_lab("mini").catalogue.by_name("ImageBind")
     with pytest.raises(BundleError, match="do not fit the audio encoder"):
         give_weights(registry.load(spec), "audio", {"audio.x": torch.zeros(2)}, rank=None)
+
+
+@pytest.mark.parametrize("shape", [(4096, 1), (4096, 48)])
+def test_no_factor_is_made_before_a_bundles_fit(shape, monkeypatch):
+    spec = load_lab("mini").catalogue.by_name("ImageBind")
+
+    def refuse(*args):
+        raise AssertionError("factors were made")
+
+    monkeypatch.setattr(tuned_towers, "_add_factors", refuse)
+    weights = {"encoder.x.lora_A.weight": torch.zeros(shape)}
+    with pytest.raises(BundleError, match="do not fit the audio encoder"):
+        give_weights(registry.load(spec), "audio", weights, rank=4096)
+    with pytest.raises(BundleError, match="do not fit the audio encoder") as caught:
+        give_weights(registry.load(spec), "audio", {}, rank=4096)
+    assert "not among them" in caught.value.why
 
 
 def test_a_space_without_towers(tmp_path):

@@ -92,6 +92,7 @@ class Context:
         self.reports = []
         self.measured = []
         self.checkpoint = None
+        self.dropped = []
 
     def encoder(self, spec, prepare=None):
         if spec not in self.encoders:
@@ -105,6 +106,10 @@ class Context:
 
     def save(self, arrays):
         self.checkpoint = dict(arrays)
+
+    def drop_saved(self, why):
+        self.checkpoint = None
+        self.dropped.append(why)
 
     def progress(self, done, total, unit):
         self.reports.append((done, total, unit))

@@ -33,7 +33,7 @@ def left_out(pairs: SourcePairs) -> DataFinding | None:
     return DataFinding(
         "undecodable",
         pairs.name,
-        skipped.told("pairs"),
+        skipped.sentence("pairs"),
         count=skipped.n_bad,
         total=skipped.n_rows,
         examples=tuple({"id": b.id, "place": b.place, "why": b.why} for b in skipped.first),
@@ -116,9 +116,9 @@ def leaked(
         every = np.logical_or.reduce([by_name, *by_side.values()])
         if not every.any():
             continue
-        found = Counter({f"{m} by content": int(rows.sum()) for m, rows in by_side.items()})
-        found["by name"] = int(by_name.sum())
-        how = ", ".join(f"{n} {what}" for what, n in found.items() if n)
+        counts = Counter({f"{m} by content": int(rows.sum()) for m, rows in by_side.items()})
+        counts["by name"] = int(by_name.sum())
+        how = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
         count = int(every.sum())
         ids = pairs.sides[0].ids()
         findings.append(
@@ -163,8 +163,8 @@ def _names(corpus: SourceCorpus) -> Iterator[set[str]]:
     for start in range(0, len(corpus), _BLOCK_ROWS):
         for item in corpus.items(start, start + _BLOCK_ROWS):
             id, _ = next(ids)
-            told = {id, getattr(item.value, "member", ""), _place(item.value)}
-            yield {name for name in map(_stem, told) if _tells(name)}
+            names = {id, getattr(item.value, "member", ""), _place(item.value)}
+            yield {name for name in map(_stem, names) if _tells(name)}
 
 
 def _place(value: object) -> str:

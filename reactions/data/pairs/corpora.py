@@ -40,7 +40,8 @@ class SourcePairs:
         clips: whether its items are taken from videos.
 
     Raises:
-        DataError: nothing is usable, more than ``max_bad`` is not, or an id to skip is unknown.
+        DataError: nothing is usable, more than ``max_bad`` is not, an id to skip is unknown, or
+            the sides are not equally long.
     """
 
     def __init__(
@@ -67,6 +68,14 @@ class SourcePairs:
             )
             for modality, side in parts.items()
         }
+        counts = {modality: len(corpus) for modality, corpus in self._corpora.items()}
+        if len(set(counts.values())) > 1:
+            raise DataError(
+                f"the sides of [{section}] are not equally long",
+                why=" and ".join(f"{n} of {modality}" for modality, n in counts.items()),
+                fix="each row of a side needs one in the others, usable or not",
+                pairs=name,
+            )
 
     @property
     def sides(self) -> tuple[SourceCorpus, ...]:
@@ -104,9 +113,9 @@ class SourcePairs:
     def notices(self) -> tuple[str, ...]:
         """What the user should know before they are used; empty if all of them are."""
         remarks = dict.fromkeys(remark for corpus in self.sides for remark in corpus.remarks)
-        left_out = self.skipped.told("pairs")
-        told = [left_out, *remarks] if left_out else remarks
-        return tuple(f"{self.name}: {remark}" for remark in told)
+        left_out = self.skipped.sentence("pairs")
+        sentences = [left_out, *remarks] if left_out else remarks
+        return tuple(f"{self.name}: {sentence}" for sentence in sentences)
 
     def __len__(self) -> int:
         return len(self.sides[0])

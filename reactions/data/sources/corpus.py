@@ -71,6 +71,8 @@ class SourceCorpus:
     ) -> None:
         self._section = section or f"corpora.{modality}"
         self._rows_are = rows_are or f"{modality} items"
+        # Rows that several corpora share are known by their section alone.
+        self._called = f"[{section}]" if rows_are else f"corpus '{name}'"
         self.name = name
         self.modality = modality
         self._tables = tables
@@ -86,10 +88,11 @@ class SourceCorpus:
         if len(self) == 0:
             first = "".join(f": {bad.place}: {bad.why}" for bad in self.skipped.first[:1])
             raise DataError(
-                f"corpus '{name}' is empty",
+                f"{self._called} is empty",
                 why=f"none of its {self.skipped.n_rows} {self._rows_are} can be used{first}",
                 fix="molspace data check   says what is wrong with them",
                 corpus=name,
+                **self._counts(),
             )
 
     def _choose(self) -> None:
@@ -150,7 +153,7 @@ class SourceCorpus:
         is_corpus = self._section.startswith("corpora.")
         what = f"{self.modality} corpus" if is_corpus else self.modality
         remarks = tuple(f"{what}: {remark}" for remark in self.remarks)
-        left_out = self.skipped.told("items")
+        left_out = self.skipped.sentence("items")
         return (f"{what}: {left_out}", *remarks) if left_out else remarks
 
     @property
@@ -219,7 +222,7 @@ class SourceCorpus:
         unknown = sorted(named - {nfc(id) for id in ids})
         if unknown:
             raise DataError(
-                f"corpus '{self.name}' has no item '{unknown[0]}' to skip",
+                f"{self._called} has no item '{unknown[0]}' to skip",
                 fix=suggestion(unknown[0], ids) if len(ids) < 10_000 else "see its ids",
                 corpus=self.name,
                 ids=unknown[:_SHOWN],
@@ -237,6 +240,15 @@ class SourceCorpus:
             first=first,
             listed=self._list() if n_bad else None,
         )
+
+    def _counts(self) -> dict[str, int]:
+        """Return the counts that errors carry: of all parts."""
+        skipped = self.skipped
+        return {
+            "n_bad": skipped.n_bad,
+            "n_skipped": skipped.n_skipped,
+            "n_rows": skipped.n_rows,
+        }
 
     def _list(self) -> Path | None:
         folder = self._tables.folder
@@ -266,13 +278,12 @@ class SourceCorpus:
         recode = f"{RECODE}; or " if NOT_UTF8 in whys else ""
         listed = f"; all of them: {self.skipped.listed}" if self.skipped.listed else ""
         raise DataError(
-            f"{len(bad)} of {len(part)} {self._rows_are} cannot be used: corpus '{self.name}'",
+            f"{len(bad)} of {len(part)} {self._rows_are} cannot be used: {self._called}",
             why="; ".join(lines) + listed,
             fix=f"{recode}fix or remove them, name them in skip, or raise max_bad "
             f"(now {source.max_bad:g}) under [{self._section}]",
             corpus=self.name,
-            n_bad=len(bad),
-            n_rows=len(part),
+            **self._counts(),
             ids=self._ids(i, shown),
             listed=str(self.skipped.listed or ""),
         )

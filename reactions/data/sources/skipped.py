@@ -42,7 +42,7 @@ class Skipped:
     first: tuple[BadItem, ...] = ()
     listed: Path | None = None
 
-    def told(self, rows_are: str) -> str:
+    def sentence(self, rows_are: str) -> str:
         """Return a sentence on what cannot be used; "" if all can.
 
         Args:
