@@ -130,4 +130,4 @@ def _target(
             )
         confirm(session, plan, yes=running.yes, quiet=running.quiet)
 
-    return session.target(reference, confirm=look)
+    return session.target(reference, naming="molspace report", confirm=look)

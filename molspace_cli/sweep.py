@@ -103,6 +103,7 @@ def sweep(
     Prints the best settings of each task beside the product's own; in a pipe, every row as csv.
     Settings that were scored before are not computed again, and a sweep that is killed goes on.
     """
+    from reactions.core.errors import UsageError
     from reactions.experiments.sweep import SweepTable
     from reactions.experiments.sweep.files import check_out, to_csv, to_json, write_table
     from reactions.products.bundles.current import product_name
@@ -110,6 +111,12 @@ def sweep(
 
     if out is not None:
         check_out(out, overwrite=overwrite)
+    shows_beside = as_json or is_terminal()
+    if beside and not shows_beside:
+        raise UsageError(
+            "--baselines: rows of csv are settings, and what trains nothing has no place there",
+            fix="--json   or   leave --baselines out",
+        )
     session = running.open(command="sweep", has_rows=seeds is not None)
     quiet = running.quiet
     tasks = session.lab.parse_tasks(task)
@@ -119,14 +126,14 @@ def sweep(
         asked = partial(confirm, seeded, yes=running.yes, quiet=quiet)
         if seeds is not None:
             seeded.events(RowStarted(f"seed {seeded.lab.seed}"))
-        target = seeded.target(space, confirm=asked)
+        target = seeded.target(space, naming="molspace sweep", confirm=asked)
         say_bundle(target, quiet=quiet)
         if task.strip().casefold() == "all":
             tasks = possible_tasks(seeded, target, tasks, quiet)
         tables.append(_table(seeded, target, tasks, tried, ties, running, asked))
         for record in tables[-1].own_records():
             seeded.events(TaskScored(product_name(target.space), record))
-        if beside is not False and not trivial:
+        if shows_beside and beside is not False and not trivial:
             within_s = None if beside else WITHIN_S
             trivial = seeded.baselines(
                 target, tasks, ties=ties.value, within_s=within_s, confirm=asked
@@ -141,13 +148,15 @@ def sweep(
         from reactions.eval.baselines import baselines_json
 
         rows = {each.name: baselines_json(trivial, each.name) for each in tasks}
-        print_json("sweep", {**to_json(table), "baselines": rows})
+        seed = table.seeds[0] if trivial and table.seeds else None
+        print_json("sweep", {**to_json(table), "baselines": rows, "baselines_seed": seed})
     elif is_terminal():
         _show(table, trivial, everything)
     elif out is None:
         print_text(to_csv(table), end="")
     if out is not None and not as_json:
-        say(f"{len(table.rows):,} rows: {out}")
+        n = len(table.rows)
+        say(f"{n:,} {'row' if n == 1 else 'rows'}: {out}")
 
 
 def _sessions(
@@ -222,9 +231,8 @@ def _show(table: SweepTable, trivial: Sequence[Baseline], everything: bool) -> N
             if seed == table.seeds[0]:
                 beside = baseline_cells(trivial, task, own["main"])
                 if beside:
-                    print_note(
-                        "training-free: " + "   ".join(f"{name} {text}" for name, text in beside)
-                    )
+                    cells = "   ".join(f"{name} {text}" for name, text in beside)
+                    print_note(f"training-free, at the product's own factors: {cells}")
                 best = {"task": task, "main": own["main"], "metrics": rows[0] if rows else own}
                 for line in filter(None, (beaten(best, trivial), *lacking(trivial, task))):
                     print_note(line)

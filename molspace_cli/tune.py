@@ -13,6 +13,7 @@ from molspace_cli import complete, options
 from molspace_cli.confirm import agree_to_cells, confirm
 from molspace_cli.console import print_json, print_note, print_path, print_table, say
 from molspace_cli.current import say_bundle
+from molspace_cli.evaluate import WITHIN_S, Beside
 from molspace_cli.groups import grouped
 from molspace_cli.sweep import GridOptions
 
@@ -63,6 +64,7 @@ def tune(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where the tuned bundle goes."),
     ] = None,
+    beside: Beside = None,
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
@@ -74,12 +76,13 @@ def tune(
     """
     from reactions.core.errors import UsageError
     from reactions.experiments.choosing import tune as choose
+    from reactions.experiments.choosing.tune import read_goal
     from reactions.experiments.sweep import plan_grid
 
     session = running.open(command="tune", has_rows=True)
     quiet = running.quiet
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    target = session.target(bundle, confirm=asked)
+    target = session.target(bundle, naming="molspace tune", confirm=asked)
     say_bundle(target, quiet=quiet)
     if target.bundle is None:
         raise UsageError(f"{target.name} is a space by itself", why="it has no factors to choose")
@@ -87,10 +90,13 @@ def tune(
     planned = plan_grid(
         target.space, sigma=given.sigma, lambda_=given.lambda_, experts=given.experts
     )
-    agree_to_cells(planned.size, 1, yes=running.yes)
+    _, _, tasks = read_goal(session, target, objective, keep or [])
+    agree_to_cells(planned.size, len(tasks), yes=running.yes)
     choice = choose(
         *(session, target, planned.grid(), objective, keep or []),
         seed=session.lab.seed,
+        baselines=beside is not False,
+        within_s=None if beside else WITHIN_S,
         confirm=asked,
     )
     if not quiet:
@@ -186,6 +192,8 @@ def _contender(contender: Contender) -> dict[str, Any]:
 
 
 def _print(choice: Choice, lab: str) -> None:
+    from reactions.eval.baselines import lacking
+
     axes = list(dict.fromkeys(axis for each in choice.contenders for axis in each.cell.values))
     named = [each for each in choice.contenders if each.scores]
     frontier = [each for each in choice.contenders if not each.scores]
@@ -235,7 +243,11 @@ def _print(choice: Choice, lab: str) -> None:
             if task in baseline.results and (main := baseline.results[task].record["main"])
         ]
         if cells:
-            print_note(f"training-free, {baseline.name}: {'   '.join(cells)}")
+            print_note(
+                f"training-free, {baseline.name}, at the chosen factors: {'   '.join(cells)}"
+            )
+    for line in dict.fromkeys(line for task in tasks for line in lacking(choice.baselines, task)):
+        print_note(line)
     for task in tasks:
         if sentence := _beaten(choice, task):
             print_note(f"{task}: {sentence}")

@@ -111,7 +111,7 @@ def _best(
 ) -> Result:
     """Return the best of a row's choices by the main metric; of equals, the first."""
     results = [result(target, plan, artifacts[plan.targets[0].key]) for target, plan in row.choices]
-    return max(results, key=lambda one: float(one.record["metrics"][one.record["main"]]))
+    return max(results, key=lambda scored: float(scored.record["metrics"][scored.record["main"]]))
 
 
 def obstacle(

@@ -157,6 +157,7 @@ class Session:
         self,
         reference: str | Path | Expression | ReactionPlan | None = None,
         *,
+        naming: str = "--space",
         confirm: Callable[[Plan], None] = lambda plan: None,
     ) -> Target:
         """Find what to act on.
@@ -166,6 +167,7 @@ class Session:
                 out), a reaction or its plan (trained first if it is not yet), a ``.rxn`` file,
                 or None for the current bundle of this folder and lab
                 (``current_bundle``).
+            naming: what a person writes before a bundle's path, for errors.
             confirm: called with the training of a reaction, before it runs.
 
         Raises:
@@ -173,7 +175,7 @@ class Session:
             LanguageError: it is not a valid reaction.
         """
         if reference is None:
-            current = current_bundle(self.lab)
+            current = current_bundle(self.lab, naming=naming)
             target = Target.of_bundle(self.open_bundle(current.directory))
             return replace(target, reason=current.reason, is_guess=not current.is_own)
         if isinstance(reference, str | Path) and names_bundle(Path(reference)):
@@ -186,7 +188,7 @@ class Session:
             checked = self.check(reference)
         except LanguageError:
             if isinstance(reference, str) and is_path(reference):
-                raise no_bundle(reference) from None
+                raise no_bundle(reference, naming) from None
             raise
         self._refuse_unused_weights(checked.space)
         if isinstance(checked.space, Leaf):

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reactions.core.errors import DataError
 from reactions.eval.bootstrap import recall_by_item
 from reactions.eval.protocol import Score
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData, RetrievalData
+from reactions.eval.task_data import BenchmarkData, MultilabelData, RetrievalData
 
 
 def contributions(task: Task, data: BenchmarkData, score: Score) -> NDArray[np.float64]:
@@ -42,6 +43,27 @@ def contributions(task: Task, data: BenchmarkData, score: Score) -> NDArray[np.f
     return values[np.isfinite(values)]
 
 
+def check_folds(task: Task, data: BenchmarkData, folds: int) -> None:
+    """Refuse data that has fewer contributions to its main score than there are folds.
+
+    Raises:
+        DataError: some folds would be empty.
+    """
+    if isinstance(data, MultilabelData):
+        n, what = int(data.targets.any(axis=0).sum()), "classes with items"
+    elif isinstance(data, RetrievalData):
+        n, what = len(data.left), "items"
+    else:
+        n, what = len(data.queries), "items"
+    if n < folds:
+        raise DataError(
+            f"{task.name} has {n} {what}: too few for {folds} folds",
+            why=f"its score is a mean over {what}, and standard errors come from parts of them",
+            fix=f"a task with {folds} or more",
+            task=task.name,
+        )
+
+
 def fold_means(values: NDArray[np.float64], folds: int) -> NDArray[np.float64]:
     """Return the mean of each of several random parts of contributions.
 
@@ -53,7 +75,12 @@ def fold_means(values: NDArray[np.float64], folds: int) -> NDArray[np.float64]:
 
     Returns:
         (folds,).
+
+    Raises:
+        ValueError: there are fewer values than folds.
     """
+    if len(values) < folds:
+        raise ValueError(f"{len(values)} values cannot be divided into {folds} folds")
     places = np.random.default_rng(0).permutation(len(values)) % folds
     sums = np.bincount(places, weights=values, minlength=folds)
     means: NDArray[np.float64] = sums / np.bincount(places, minlength=folds)

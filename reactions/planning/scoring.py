@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reactions.core.errors import MissingError
 from reactions.core.step import Step
 from reactions.core.types import Corpus, Space
+from reactions.eval.contributions import check_folds
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
 from reactions.eval.task import Task
@@ -80,12 +81,14 @@ def plan_sweep(
 
     Raises:
         MissingError: the lab has no data for the task, or the target lacks a modality.
+        DataError: its data are too few for the folds.
         MolspaceError: the target cannot be evaluated.
     """
     refuse_unsupported(target.space)
     check_modalities(target, task)
     planner = Planner(lab, target.towers)
     rows = task_rows(planner, task)
+    check_folds(task, rows.data, folds)
     embedded = {
         f"{name}/{leaf.label}": planner.encode(leaf, corpus)
         for name, corpus in rows.corpora.items()

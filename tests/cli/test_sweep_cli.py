@@ -8,9 +8,14 @@ import pytest
 from small_world import EXPRESSION, small_session, small_target
 from typer.testing import CliRunner
 
-from molspace_cli import confirm, opening, sweep
+from molspace_cli import confirm, opening, sweep, tune
 from molspace_cli.app import app
-from reactions.core.errors import UsageError
+from molspace_cli.evaluate import WITHIN_S
+from reactions.core.errors import MissingError, UsageError
+from reactions.experiments.sweep import SweepTable
+from reactions.experiments.sweep.files import to_csv
+from reactions.products.tree import effective_factors
+from reactions.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,7 @@ def test_a_terminal_gets_the_best_of_each_task(made, molspace, monkeypatch):
     assert "own factors\t0.5\t0.1" in short
     assert "5 of 11 settings, best first" in short
     assert "lab: mini (small)" in short
-    assert "training-free: best part" in short
+    assert "training-free, at the product's own factors: best part" in short
     every = molspace(*arguments, "-q", "--all", "--no-baselines")
     assert "11 of 11 settings" in every
     assert "training-free" not in every
@@ -69,6 +74,51 @@ def test_json_has_rows_and_what_trains_nothing(made, molspace):
     assert record["rows"][0]["sigma audio"] == 0.3
     assert record["defaults"][0]["task"] == "vggss"
     assert record["baselines"]["vggss"][0]["name"] == "best part"
+    assert record["baselines_seed"] == 0
+
+
+def test_csv_does_not_compute_what_it_does_not_print(made, molspace, monkeypatch, tmp_path):
+    def refuse(*args, **options):
+        raise AssertionError("what trains nothing was scored")
+
+    monkeypatch.setattr(Session, "baselines", refuse)
+    arguments = ("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", "0.3", "-q")
+    assert "vggss" in molspace(*arguments)
+    molspace(*arguments, "--out", str(tmp_path / "sweep.csv"))
+    with pytest.raises(UsageError, match="rows of csv are settings"):
+        molspace(*arguments, "--baselines")
+
+
+def test_scores_in_csv_have_no_noise():
+    row = {"space": "A", "seed": 0, "sigma audio": 0.3, "score": 62.25000000000001, "n": 3}
+    text = to_csv(SweepTable((row,), (), {"sigma audio": (0.3,)}))
+    (read,) = csv.DictReader(io.StringIO(text))
+    assert (read["score"], read["sigma audio"], read["experts"]) == ("62.25", "0.3", "")
+
+
+@pytest.mark.parametrize(("values", "text"), [("0.3", "1 row: "), ("0.3/0.4", "2 rows: ")])
+def test_it_says_how_many_rows_were_written(made, molspace, monkeypatch, tmp_path, values, text):
+    said = []
+    monkeypatch.setattr(sweep, "say", said.append)
+    path = tmp_path / "sweep.csv"
+    assert not molspace(
+        *("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", values, "-q"),
+        *("--out", str(path)),
+    )
+    assert said == [f"{text}{path}"]
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("sweep", ("--task", "vggss")), ("tune", ("--objective", "vggss")), ("report", ())],
+)
+def test_a_missing_bundle_is_named_as_the_command_takes_it(molspace, tmp_path, command, options):
+    with pytest.raises(MissingError) as caught:
+        molspace(command, str(tmp_path / "nothing"), *options)
+    assert caught.value.fix.startswith(f"molspace {command} with a folder")
+    with pytest.raises(MissingError) as caught:
+        molspace(command, str(tmp_path), *options)
+    assert f"molspace {command} '\"{tmp_path}\"'" in caught.value.fix
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
@@ -99,6 +149,8 @@ def test_seeds_train_a_product_each(made, molspace):
     ("options", "message"),
     [
         (("--seeds", "0,1"), "a bundle was trained with one seed"),
+        (("--sigma", "0:1:0.3,0.1"), "'0:1:0.3' does not meet its end"),
+        (("--sigma", "0:1"), "'0:1' has no step"),
         (("--sigma", "0:2:0.5"), "the factor 2 is outside 0 to 1"),
         (("--sigma", "0:1:0.001,0:1:0.001"), "1,002,001 settings x 1 task are many"),
         (("--out", "sweep.txt"), "cannot tell the format"),
@@ -123,6 +175,49 @@ def test_many_settings_are_asked_about(monkeypatch):
     assert asked == ["go on?"]
     confirm.agree_to_cells(10**6, 3, yes=True)
     assert len(asked) == 1
+
+
+def test_tune_asks_about_the_settings_of_every_task(made, molspace, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def ask(n_cells, n_tasks, *, yes):
+        raise Asked(n_cells, n_tasks)
+
+    monkeypatch.setattr(tune, "agree_to_cells", ask)
+    with pytest.raises(Asked) as caught:
+        molspace(
+            *("tune", str(made[1].bundle.path), "--objective", "vggss + audiocaps"),
+            *("--keep", "esc50 >= 1", "--keep", "vggss >= 1", "--sigma", "0:1:0.5"),
+        )
+    assert caught.value.args == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "within_s"),
+    [((), WITHIN_S), (("--baselines",), None), (("--no-baselines",), "not scored")],
+)
+def test_tune_has_what_trains_nothing_at_the_chosen_factors(
+    made, molspace, monkeypatch, tmp_path, options, within_s
+):
+    scored = []
+
+    def spy(self, target, tasks, adjustment=None, ties="strict", **given):
+        scored.append((adjustment, given["within_s"]))
+        return []
+
+    monkeypatch.setattr(Session, "baselines", spy)
+    molspace(
+        *("tune", str(made[1].bundle.path), "--objective", "vggss", "--sigma", "0.2,0.3"),
+        *("--out", str(tmp_path / "tuned"), "-q", *options),
+    )
+    if within_s == "not scored":
+        assert scored == []
+        return
+    ((adjustment, seconds),) = scored
+    assert seconds == within_s
+    factors = effective_factors(made[1].space, adjustment)
+    assert factors["sigma CLAP_m"] == {"audio": 0.2, "text": 0.3}
 
 
 def test_tune_writes_a_bundle(made, molspace, tmp_path):

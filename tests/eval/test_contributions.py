@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reactions.core.errors import DataError
 from reactions.data.corpora import IdCorpus, TextCorpus
-from reactions.eval.contributions import contributions, fold_means
+from reactions.eval.contributions import check_folds, contributions, fold_means
 from reactions.eval.protocol import score
 from reactions.eval.registry import get_task
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
@@ -49,6 +50,22 @@ def test_their_mean_is_the_main_score(name, main):
     values = contributions(task, DATA[name], result)
     assert values.mean() == pytest.approx(result.value)
     assert len(values) == (3 if name == "audioset" else 12)
+
+
+def test_fewer_values_than_folds_are_refused():
+    with pytest.raises(ValueError, match="6 values cannot be divided into 10 folds"):
+        fold_means(np.arange(6.0), 10)
+    assert np.isfinite(fold_means(np.arange(10.0), 10)).all()
+
+
+def test_data_of_fewer_classes_than_folds_are_refused():
+    task = get_task("audioset")
+    n = len(contributions(task, DATA["audioset"], scored(task, DATA["audioset"])))
+    check_folds(task, DATA["audioset"], n)
+    with pytest.raises(DataError, match=f"audioset has {n} classes with items: too few for"):
+        check_folds(task, DATA["audioset"], n + 1)
+    with pytest.raises(DataError, match="audiocaps has 12 items: too few for 13 folds"):
+        check_folds(get_task("audiocaps"), DATA["audiocaps"], 13)
 
 
 def test_folds_are_even_and_the_same_each_time():

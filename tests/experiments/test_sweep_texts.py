@@ -11,7 +11,8 @@ EXPERTS = ["CLAP_m", "CLAP_g", "open_clip:ViT-B-32", "hf:a/b:1"]
     [
         ("0.5", (0.5,)),
         ("0:1:0.5", (0.0, 0.5, 1.0)),
-        ("0:1:0.3", (0.0, 0.3, 0.6, 0.9)),
+        ("0:0.9:0.3", (0.0, 0.3, 0.6, 0.9)),
+        ("0.5:0.5:0.3", (0.5,)),
         ("0.1:0.3:0.1", (0.1, 0.2, 0.3)),
         ("0/0.25/1", (0.0, 0.25, 1.0)),
         ("1/0:0.2:0.1/0.1", (0.0, 0.1, 0.2, 1.0)),
@@ -26,7 +27,10 @@ def test_values_are_those_of_decimal_arithmetic(text, values):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0:1", "not a list of factors"),
+        ("0:1", "has no step"),
+        ("0/0.5:1", "'0.5:1' has no step"),
+        ("0:1:0.3", "does not meet its end"),
+        ("0:1:2", "does not meet its end"),
         ("", "not a list of factors"),
         ("a", "not a list of factors"),
         ("0:1:0.1:2", "not a list of factors"),
@@ -71,6 +75,9 @@ def test_modalities_may_be_named():
     [
         (["CLAP_x:0:1:0.5"], "no expert 'CLAP_x'"),
         (["CLAP_x:audio=0.5"], "no expert 'CLAP_x'"),
+        (["CLAP_x:0:1"], "no expert 'CLAP_x'"),
+        (["0:1"], "'0:1' has no step"),
+        (["CLAP_m:audio=0:1"], "'0:1' has no step"),
         (["0.5", "0.6"], "given twice"),
         (["CLAP_m:0.5", "CLAP_m:0.6"], "given twice for CLAP_m"),
         (["audio=0.5,0.1"], "'0.1' has no name"),
@@ -81,6 +88,24 @@ def test_modalities_may_be_named():
 def test_texts_that_cannot_be_meant_are_refused(texts, message):
     with pytest.raises(UsageError, match=message):
         read_factors("--sigma", texts, EXPERTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("0:1:0.3", ["0:1:0.5", "0:1:0.25", "0:0.9:0.3"]),
+        ("0:1:2", ["0:1:1"]),
+        ("0.1:0.35:0.1", ["0.1:0.35:0.125", "0.1:0.35:0.0625", "0.1:0.3:0.1"]),
+    ],
+)
+def test_ranges_that_meet_their_end_are_proposed(text, near):
+    with pytest.raises(UsageError) as caught:
+        read_values("--sigma", text)
+    assert caught.value.fix.split("   or   ") == near
+    for proposal in near:
+        start, end, _ = proposal.split(":")
+        values = read_values("--sigma", proposal)
+        assert (values[0], values[-1]) == (float(start), float(end))
 
 
 def test_a_misspelt_expert_is_answered_with_near_ones():

@@ -99,7 +99,7 @@ class FoldScores:
         allowed = choices[self._allowed(folds)[choices]]
         if not len(allowed):
             return None
-        # Of equal ones the first, which has the smallest factors.
+        # Of equal ones, the first of the grid.
         return int(allowed[np.argmax(self.objective[allowed][:, folds].mean(axis=1))])
 
 

@@ -64,7 +64,8 @@ class Choice:
         expected: the objective of what is so chosen, on items that it was not chosen by; None if
             some folds leave nothing to choose.
         n_settings: how many were compared.
-        baselines: what trains nothing, scored where contenders were.
+        baselines: what trains nothing, scored where contenders were; sums have the weights of the
+            chosen factors.
         base_name: what "base" stands for; "" if nothing refers to it.
         notices: what a reader should know.
     """
@@ -93,6 +94,8 @@ def tune(
     keeps: Sequence[str] = (),
     *,
     seed: int = 0,
+    baselines: bool = True,
+    within_s: float | None = None,
     confirm: Callable[[Plan], None] = lambda plan: None,
 ) -> Choice:
     """Choose a setting of a product.
@@ -104,19 +107,17 @@ def tune(
         objective: such as ``"0.5*audio-text + esc50"``.
         keeps: such as ``"image-text >= base - 0.5"``.
         seed: of the halves of evaluation sets, where the lab has no other data of a task.
+        baselines: whether to score what trains nothing, too, at the chosen factors.
+        within_s: as for ``Session.baselines``.
         confirm: called with all that is to be run, before it runs.
 
     Raises:
         UsageError: the objective or what is to be kept cannot mean anything, or no setting keeps
             it.
         MissingError: the lab has no data of any task that the product can do.
+        DataError: the data of a task are too few to be divided.
     """
-    tasks = _tasks(session, target)
-    wanted = read_quantity(objective, tasks, option="--objective")
-    limits = tuple(read_keep(text, tasks) for text in keeps)
-    quantities = [wanted, *(keep.quantity for keep in limits)]
-    names = {name for quantity in quantities for name in quantity.tasks}
-    used = [task for task in tasks if task.name in names]
+    goal, limits, used = read_goal(session, target, objective, keeps)
     data = tuning_data(session.lab, used, seed)
     choosing = replace(session, lab=data.choose)
     presets = _presets(target)
@@ -132,7 +133,7 @@ def tune(
     _refuse_gaps(folds, len(every))
     base_name, base = _base(choosing, target, limits, confirm)
     choices = range(1 + len(presets), len(every))
-    board = make_board(wanted, limits, folds, base, own=0, choices=choices)
+    board = make_board(goal, limits, folds, base, own=0, choices=choices)
     best = board.best()
     if best is None:
         raise _nothing_kept(board, limits)
@@ -145,7 +146,7 @@ def tune(
             every[i],
             summary(board, limits, i, best),
             scores,
-            sum(weight * scores[task] for task, weight in wanted.tasks.items()),
+            sum(weight * scores[task] for task, weight in goal.tasks.items()),
         )
         for (name, i), scores in zip(places.items(), scored, strict=True)
     ]
@@ -153,9 +154,13 @@ def tune(
         Contender(f"frontier {n}", every[i], summary(board, limits, i, best))
         for n, i in enumerate(board.frontier(), 1)
     ]
-    beside = elsewhere.baselines(target, used, confirm=confirm)
+    beside: list[Baseline] = []
+    if baselines:
+        beside = elsewhere.baselines(
+            target, used, every[best].adjustment, within_s=within_s, confirm=confirm
+        )
     return Choice(
-        wanted,
+        goal,
         limits,
         data,
         tuple(contenders),
@@ -165,6 +170,29 @@ def tune(
         base_name,
         table.notices,
     )
+
+
+def read_goal(
+    session: Session, target: Target, objective: str, keeps: Sequence[str] = ()
+) -> tuple[Quantity, tuple[Keep, ...], list[Task]]:
+    """Read what a product is tuned for, what must be kept, and which tasks have to be scored.
+
+    Args:
+        session: whose lab has the data.
+        target: the product.
+        objective: as for ``tune``.
+        keeps: as for ``tune``.
+
+    Raises:
+        UsageError: they cannot mean anything.
+        MissingError: the lab has no data of any task that the product can do.
+    """
+    tasks = _tasks(session, target)
+    goal = read_quantity(objective, tasks, option="--objective")
+    limits = tuple(read_keep(text, tasks) for text in keeps)
+    quantities = [goal, *(keep.quantity for keep in limits)]
+    names = {name for quantity in quantities for name in quantity.tasks}
+    return goal, limits, [task for task in tasks if task.name in names]
 
 
 def _tasks(session: Session, target: Target) -> list[Task]:

@@ -16,6 +16,9 @@ from reactions.experiments.sweep.table import SweepTable
 
 FORMATS = (".parquet", ".csv", ".json")
 
+_DECIMALS = 6
+"""Of numbers in csv."""
+
 
 def check_out(path: Path, *, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before anything is computed for it.
@@ -71,12 +74,21 @@ def write_table(table: SweepTable, path: Path) -> None:
 
 
 def to_csv(table: SweepTable) -> str:
-    """Return the rows as comma-separated text with a header; empty where a row has no value."""
+    """Return the rows as comma-separated text with a header; empty where a row has no value.
+
+    Scores are rounded to six decimals: 62.25 and not 62.25000000000001.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, table.columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in table.rows)
+    writer.writerows({k: _text(v) for k, v in row.items()} for row in table.rows)
     return stream.getvalue()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DECIMALS)
+    return "" if value is None else value
 
 
 def to_json(table: SweepTable) -> dict[str, Any]:

@@ -14,9 +14,13 @@ from reactions.dsl.values import is_factor
 MOST_VALUES = 10_001
 """Values of one factor: steps of 0.0001."""
 
+_STEP_DECIMALS = 4
+"""Of the steps that are proposed."""
+
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SIGNED = rf"[+-]?{_NUMBER}"
 _PIECE = re.compile(rf"({_SIGNED})(?::({_SIGNED}):({_SIGNED}))?")
+_RANGE_WITHOUT_STEP = re.compile(rf"({_SIGNED}):({_SIGNED})")
 _NAMED = re.compile(r"([^\W\d][\w-]*)\s*=\s*(.*)", re.DOTALL)
 
 _FORMS = "0.5   or   0/0.25/0.5   or   0:1:0.1 (from, to, step)"
@@ -81,9 +85,9 @@ def _is_factors(text: str) -> bool:
     parts = [part.strip() for part in text.split(",")]
     named = [_NAMED.fullmatch(part) for part in parts]
     values = [match[2] if match else part for match, part in zip(named, parts, strict=True)]
-    return all(
-        _PIECE.fullmatch(piece.strip()) for value in values for piece in value.strip().split("/")
-    )
+    pieces = [piece.strip() for value in values for piece in value.strip().split("/")]
+    # A range without its step is meant as one, and is refused as such.
+    return all(_PIECE.fullmatch(piece) or _RANGE_WITHOUT_STEP.fullmatch(piece) for piece in pieces)
 
 
 def _read(option: str, expert: str, text: str) -> FactorText:
@@ -107,18 +111,24 @@ def _read(option: str, expert: str, text: str) -> FactorText:
 def read_values(option: str, text: str) -> tuple[float, ...]:
     """Read the values of one factor: numbers and ranges with strokes between.
 
-    Ranges include both ends where the steps meet the second, and are counted in decimal: 0.3,
+    Ranges include both ends, which the steps must meet. They are counted in decimal: 0.3,
     never 0.30000000000000004.
 
     Returns:
         The values, each once, ascending.
 
     Raises:
-        UsageError: it is neither, or a value is outside 0 to 1.
+        UsageError: it is neither, a value is outside 0 to 1, or steps do not meet the end.
     """
     values: set[Decimal] = set()
     for piece in text.strip().split("/"):
         match = _PIECE.fullmatch(piece.strip())
+        if match is None and _RANGE_WITHOUT_STEP.fullmatch(piece.strip()):
+            raise UsageError(
+                f"{option}: '{piece.strip()}' has no step",
+                why="a range is from, to, step",
+                fix=f"{piece.strip()}:0.1   or   two values: {piece.strip().replace(':', '/')}",
+            )
         if match is None:
             raise UsageError(f"{option}: '{text}' is not a list of factors", fix=_FORMS)
         start, stop, step = (None if end is None else Decimal(end) for end in match.groups())
@@ -152,7 +162,26 @@ def _range(
             why=f"at most {MOST_VALUES:,} of one factor are tried",
             fix="a larger step",
         )
+    if (stop - start) % step:
+        raise UsageError(
+            f"{option}: '{text}' does not meet its end",
+            why=f"in steps of {step:f}, the last value up to {stop:f} is "
+            f"{start + (n - 1) * step:f}",
+            fix="   or   ".join(f"{start:f}:{end:f}:{by:f}" for end, by in _met(start, stop, step)),
+        )
     return (start + i * step for i in range(int(n)))
+
+
+def _met(start: Decimal, stop: Decimal, step: Decimal) -> Iterable[tuple[Decimal, Decimal]]:
+    """Yield ends and steps near a range whose steps do not meet its end."""
+    n_whole = int((stop - start) // step)
+    for counts in (range(n_whole, 0, -1), range(n_whole + 1, MOST_VALUES)):
+        steps = ((stop - start) / n for n in counts)
+        short = next((by for by in steps if by == round(by, _STEP_DECIMALS)), None)
+        if short is not None:
+            yield stop, short.normalize()
+    if n_whole:
+        yield start + n_whole * step, step
 
 
 def read_subsets(texts: Iterable[str], experts: Sequence[str]) -> list[frozenset[str]]:

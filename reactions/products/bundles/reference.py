@@ -64,18 +64,23 @@ def is_path(reference: str) -> bool:
     return "/" in reference and not any(sign in reference for sign in '"()+')
 
 
-def no_bundle(reference: str) -> MissingError:
-    """Say what is wrong with a path that is neither a bundle nor a reaction."""
+def no_bundle(reference: str, naming: str) -> MissingError:
+    """Say what is wrong with a path that is neither a bundle nor a reaction.
+
+    Args:
+        reference: as typed.
+        naming: what a person writes before it: ``--space``, ``molspace sweep``.
+    """
     try:
         is_folder = Path(reference).is_dir()
     except OSError:  # longer than a file name may be
         is_folder = False
     if is_folder:
         why = f"the folder has no {RECORD}"
-        fix = f"quote a folder of embeddings: --space '\"{reference}\"'"
+        fix = f"quote a folder of embeddings: {naming} '\"{reference}\"'"
     else:
         why = "there is no such folder, and as a reaction it cannot be read"
-        fix = "--space with a folder that react printed, a space's name, or a reaction in quotes"
+        fix = f"{naming} with a folder that react printed, a space's name, or a reaction in quotes"
     return MissingError(f"no bundle at {reference}", why=why, fix=fix)
 
 
