@@ -35,7 +35,7 @@ Rows = Annotated[
     typer.Option(
         "--rows",
         metavar="NAME,...",
-        help="Only these rows: ImageBind, ImageBind++, 'InternVL_IB++ Ver.', ...",
+        help="Only these rows, by the names that the table prints, such as ImageBind.",
     ),
 ]
 Bundles = Annotated[
@@ -43,8 +43,8 @@ Bundles = Annotated[
     typer.Option(
         "--bundle",
         metavar="ROW=DIR",
-        help="A bundle that stands for a row: C-MCR=DIR, Ex-MCR=DIR (molspace import cmcr|exmcr), "
-        "or for any other, 'InternVL_IB++=DIR'. Repeatable.",
+        help="A bundle that stands for a row, by the name that the table prints, such as "
+        "C-MCR=DIR in Tables 3 and 4 (molspace import cmcr). Repeatable.",
     ),
 ]
 
@@ -298,7 +298,7 @@ def _bundles(texts: list[str] | None) -> Mapping[str, Path]:
             raise UsageError(
                 f"--bundle '{text}' is not ROW=DIR",
                 why="it takes a row of the table and the directory of a bundle",
-                fix='--bundle "C-MCR=DIR", with the path that molspace import cmcr prints',
+                fix='--bundle "ROW=DIR", with a name that the table prints in its first column',
             )
         if name in bundles:
             raise UsageError(f"--bundle names '{name}' twice", fix="leave one of them out")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -157,11 +158,15 @@ def writable_folder(folder: Path, purpose: str, fix: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        why = "" if os.access(folder, os.W_OK | os.X_OK) else "it may not be written to"
+        # Tried, not asked: permissions do not say which folders of the system take no files.
+        with tempfile.TemporaryFile(dir=folder):
+            why = ""
     except FileExistsError:
         why = "a file has this name"
     except NotADirectoryError:
         why = "a part of the path is a file"
+    except PermissionError:
+        why = "it may not be written to"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
     if why:

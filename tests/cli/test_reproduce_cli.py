@@ -53,7 +53,7 @@ def test_each_says_what_it_is_and_how_it_ends(molspace, name):
         ("table9 --rows DrOur", "--rows: unknown row 'DrOur'", "did you mean 'Dr Ours'"),
         ("table8 --rows ,", "--rows names none", "--rows"),
         ("table4 --bundle C-MRC=x", "--bundle: unknown row 'C-MRC'", "did you mean 'C-MCR'?"),
-        ("table4 --bundle C-MCR", "--bundle 'C-MCR' is not ROW=DIR", '--bundle "C-MCR=DIR"'),
+        ("table4 --bundle C-MCR", "--bundle 'C-MCR' is not ROW=DIR", '--bundle "ROW=DIR"'),
         ("table4 --bundle =x", "--bundle '=x' is not ROW=DIR", "--bundle"),
         ("table4 --bundle A=x --bundle A=y", "--bundle names 'A' twice", "leave one"),
         ("all --bundle Dr=x", "--bundle: unknown row 'Dr'", "Dr Ours"),

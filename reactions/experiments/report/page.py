@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import MissingError, StoreError, UsageError
-from reactions.core.local_files import replace_file
+from reactions.core.local_files import replace_file, writable_folder
 from reactions.core.printable import printable
 from reactions.encoders.packages import import_package
 from reactions.experiments.report.contents import contents, page_data
@@ -138,6 +138,7 @@ def check_place(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         UsageError: a file is there and may not be replaced, or the place is a folder.
+        StoreError: its folder cannot be made or written to.
     """
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder", fix="--out FILE, such as report.html")
@@ -147,6 +148,7 @@ def check_place(path: Path, *, overwrite: bool) -> None:
             fix="--overwrite to replace it, or another --out",
             files=[str(path)],
         )
+    writable_folder(path.absolute().parent, f"'{path.name}'", "another place with --out")
 
 
 def write(path: Path, html: str, *, overwrite: bool) -> None:

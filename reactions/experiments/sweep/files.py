@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import StoreError, UsageError
-from reactions.core.local_files import exists
+from reactions.core.local_files import exists, writable_folder
 from reactions.experiments.sweep.table import SweepTable
 
 FORMATS = (".parquet", ".csv", ".json")
@@ -25,6 +25,7 @@ def check_out(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         UsageError: its name says no format, or it is there already.
+        StoreError: its folder cannot be made or written to.
     """
     if path.suffix not in FORMATS:
         raise UsageError(
@@ -38,6 +39,7 @@ def check_out(path: Path, *, overwrite: bool) -> None:
         from reactions.encoders.packages import need_package
 
         need_package("pyarrow", str(path), "parquet")
+    writable_folder(path.absolute().parent, f"'{path.name}'", "another place with --out")
 
 
 def write_table(table: SweepTable, path: Path) -> None:
