@@ -21,6 +21,7 @@ from reactions.labs.lab_file import load_lab
 from reactions.ops.tuning import Tuner
 from reactions.products.bundles.bundle import load_bundle
 from reactions.products.tree import needed_leaves, tuned_leaves
+from reactions.products.tuned import TunedKind
 from reactions.run.events import StoreWarning
 from reactions.session import Session
 from reactions.store import Store
@@ -211,18 +212,32 @@ def test_a_bundle_that_claims_other_weights_is_refused(made, tmp_path):
         ({"weights_digest": "0" * 64}, "the reaction says"),
         ({"heads": "only"}, "the reaction says"),
         ({"lora": 4}, "not a factor of LoRA"),
-        ({"lora": 4097}, "LoRA of rank 4097"),
         ({"subsets": []}, "mixtures of"),
         ({"licence": "MIT"}, "not what the reaction says"),
         ({"shapes": {}}, "shapes of 0 tensors"),
         ({"steps": -1}, "steps"),
         ({"settings": {"epochs": 0}}, "tuning.epochs is 0"),
     ):
-        folder = shutil.copytree(bundle.path, tmp_path / f"{next(iter(change))} {words[-8:]}")
+        folder = shutil.copytree(bundle.path, tmp_path / next(iter(change)))
         rewrite(folder, lambda record, new=change: record["parts"][0]["about"].update(new))
         with pytest.raises(BundleError, match="incoherent") as caught:
             load_bundle(folder)
         assert words in caught.value.why
+
+
+def test_the_rank_in_a_bundle_is_bounded_as_in_settings(made):
+    _, bundle = made
+    about = bundle.record["parts"][0]["about"]
+    heads = {name: shape for name, shape in about["shapes"].items() if name.startswith("head.")}
+
+    def shapes(rank):
+        factors = {"encoder.x.lora_A.weight": [rank, 1]}
+        claims = {**about, "lora": rank, "shapes": {**heads, **factors}}
+        return TunedKind().shapes(bundle.space, claims)
+
+    assert shapes(4096)["encoder.x.lora_A.weight"] == (4096, 1)
+    with pytest.raises(ValueError, match="LoRA of rank 4097"):
+        shapes(4097)
 
 
 def test_weights_of_another_encoder_are_refused():
