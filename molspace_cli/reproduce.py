@@ -187,7 +187,8 @@ def _measure_figure(
 
     _need(out)
     _agree_to(grid, 1, running)
-    session, quiet = running.open(), running.quiet
+    session = running.open(command=f"reproduce {name}", has_rows=True)
+    quiet = running.quiet
     results = measure_figure(
         FIGURES[name],
         session,

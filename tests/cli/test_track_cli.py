@@ -123,6 +123,16 @@ def test_rows_of_a_table_lie_in_one_folder(machine):
         assert "score/esc50/accuracy" in board.curves
 
 
+def test_rows_of_a_figure_lie_in_one_folder(machine):
+    root, env, *_ = machine
+    done = molspace(root, env, "reproduce", "figure5", "--grid", "0.5", "--track", "figure")
+    assert done.returncode == 0, done.stderr
+    groups = {board.name.partition("/")[::2] for board in boards(root / "figure")}
+    assert {row for _, row in groups} == {"ImageBind", "ImageBind++"}
+    (group,) = {group for group, _ in groups}
+    assert group.startswith("figure5-2")
+
+
 def test_sweeps_and_what_was_tuned_for_are_tracked(machine):
     root, env, *_ = machine
     factors = ("--sigma", "0/0.5,0.1")
