@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from report_lab import hostile_report
@@ -49,12 +50,12 @@ def open_page(browser, made):
     """A function that opens the report with options of a browser's context."""
     contexts = []
 
-    def open_it(**options):
+    def open_it(path=made[1], **options):
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         seen = Seen(page)
-        page.goto(made[1].as_uri())
+        page.goto(path.as_uri())
         page.wait_for_selector("html[data-drawn=yes]")
         return page, seen
 
@@ -143,6 +144,29 @@ def test_between_grid_points_they_interpolate_and_say_so(made, open_page):
     assert float(shown(page, 0, "audiocaps")) == pytest.approx(
         next(s.main.mean for s in report.scores if s.task.name == "audiocaps"), abs=0.006
     )
+
+
+def test_the_defaults_may_lie_between_grid_points(made, open_page, tmp_path):
+    report, _ = made
+    sigma, lambda_ = report.surfaces
+    audio, text = sigma.axes
+    off = replace(sigma, axes=(replace(audio, default=0.35), text))
+    differing = replace(lambda_, axes=(replace(lambda_.axes[0], default=None), lambda_.axes[1]))
+    path = tmp_path / "off.html"
+    path.write_text(render(replace(report, surfaces=[off, differing])), encoding="utf-8")
+    page, seen = open_page(path)
+    assert page.input_value("#s0-0") == "0.35"
+    before = shown(page, 0, "audiocaps")
+    assert before.startswith("\u2248")
+    page.click('[data-surface="0"] [data-snap]')
+    assert page.input_value("#s0-0") in ("0.3", "0.4")
+    page.click('[data-surface="0"] [data-reset]')
+    assert page.input_value("#s0-0") == "0.35"
+    assert shown(page, 0, "audiocaps") == before
+    assert page.inner_text('[data-surface="0"] [data-task="audiocaps"] .delta') == "\u00b10.00"
+    assert page.locator('[data-surface="1"] [data-reset]').count() == 0
+    assert page.locator('[data-surface="1"] [data-snap]').count() == 1
+    assert seen.complaints == []
 
 
 def test_sliders_move_the_marks_in_the_figures(open_page):

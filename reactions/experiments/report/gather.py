@@ -256,8 +256,8 @@ class _Gathering:
         hops = self._run("hops", [hop.step for hop in self.hops])
         self.report.hops = measured_hops(self.hops, hops)
         self._score()
-        wanted = [step for pair in self.map_steps for step in pair if step is not None]
-        artifacts = self._run("map", wanted)
+        steps = [step for pair in self.map_steps for step in pair if step is not None]
+        artifacts = self._run("map", steps)
         shown = [
             (sample, pair)
             for sample, pair in zip(self.report.samples, self.map_steps, strict=True)

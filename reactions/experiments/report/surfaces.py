@@ -39,7 +39,7 @@ class FactorAxis:
         name: as the sweep calls it, such as ``sigma audio``.
         modality: whose factor it is.
         values: that were measured, ascending.
-        default: the bundle's, if all experts have the same and it is a measured one.
+        default: the bundle's, if all experts have the same; it may lie between values.
     """
 
     name: str
@@ -63,6 +63,11 @@ class ScoreSurface:
     axes: tuple[FactorAxis, ...]
     fixed: Mapping[str, Mapping[str, float]]
     tables: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+    @property
+    def has_defaults(self) -> bool:
+        """Whether the bundle's defaults are one point of the axes."""
+        return all(axis.default is not None for axis in self.axes)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the page needs, as a JSON object; scores with two decimals."""
@@ -179,8 +184,8 @@ def surface(
     tables: dict[str, dict[str, tuple[float, ...]]] = {}
     for task, kept in metrics.items():
         places = itertools.product(*named.values())
-        found = [_cell(cells, task, tuple(round(v, 9) for v in place)) for place in places]
-        tables[task] = {metric: tuple(float(row[metric]) for row in found) for metric in kept}
+        scored = [_cell(cells, task, tuple(round(v, 9) for v in place)) for place in places]
+        tables[task] = {metric: tuple(float(row[metric]) for row in scored) for metric in kept}
     fixed = {name: values for name, values in factors.items() if not name.startswith(prefix)}
     return ScoreSurface(option, shown, fixed, tables)
 
@@ -210,11 +215,11 @@ def _default(
     modality: str,
     values: Sequence[float],
 ) -> float | None:
-    """Return the value that all experts have, if it is one of those measured."""
+    """Return the value that all experts have, as it was measured if it was; None if they differ."""
     own = {
         by[modality] for name, by in factors.items() if name.startswith(prefix) and modality in by
     }
     if len(own) != 1:
         return None
     (value,) = own
-    return next((measured for measured in values if abs(measured - value) < 1e-9), None)
+    return next((measured for measured in values if abs(measured - value) < 1e-9), value)

@@ -249,7 +249,7 @@
       move();
     };
     sliders.forEach((slider) => slider.addEventListener("input", move));
-    place.querySelector("[data-reset]").addEventListener("click", () => put(home));
+    place.querySelector("[data-reset]")?.addEventListener("click", () => put(home));
     place.querySelector("[data-snap]").addEventListener("click", () => put(point().map((value, i) =>
       surface.axes[i].values.reduce((best, own) => (Math.abs(own - value) < Math.abs(best - value) ? own : best)))));
     return { draw: () => { showNumbers(); drawCards(); } };
