@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import complete, opening, options
-from molspace_cli.console import print_json, print_table, print_text, say
+from molspace_cli.console import print_json, print_note, print_table, print_text, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def findings(
     A seed decides corpora, projectors and evaluation data; the encoders stay. Seeds 0 and 1
     were looked at while the encoders were made, 2 to 9 since, so the default starts at 10. A
     claim is judged by the wider of two intervals: over items, and over seeds.
-    It takes about 150 seconds a seed on two cores. Exits with 4 if a finding does not hold.
+    It takes some minutes a seed. Exits with 4 if a finding does not hold.
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.experiments.findings.contrasts import STATEMENTS, parse_findings
@@ -94,6 +94,8 @@ def findings(
                 "what tuning gains in ImageBind's own space, and beyond that on InternVL_IB",
                 measured.controls,
             )
+        for note in measured.notes:
+            print_note(note)
         for number in measured.numbers:
             verdict = "holds" if measured.holds(number) else "DOES NOT HOLD"
             print_text(f"({number}) {verdict}: {STATEMENTS[number]}")

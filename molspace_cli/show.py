@@ -32,6 +32,7 @@ def show(
     from reactions.products.bundles.bundle import load_bundle
     from reactions.products.bundles.current import current_bundle
     from reactions.products.tree import effective_factors, effective_means
+    from reactions.products.tunings import tunings
 
     directory: str | Path | None = bundle
     if directory is None:
@@ -78,7 +79,8 @@ def show(
         ] or [("rows", "not recorded by the version that made it")]
         rows += _projectors(loaded.record.get("projectors", ()))
         rows += [(f"solved {spaces}", line) for spaces, line, _ in rank_lines(loaded)]
-    rows += _tuned(loaded.record.get("parts", ()))
+    parts = loaded.record.get("parts", ())
+    rows += [(f"tuned {about['modality']}", line) for about, line in tunings(parts)]
     report = loaded.record.get("quality")
     if report is None:
         rows.append(("held back", "nothing: not measured when it was made"))
@@ -107,24 +109,3 @@ def _projectors(projectors: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]
         (f"trained {pair}", f"{', '.join(names)}: {numbers}")
         for (pair, numbers), names in subsets.items()
     ]
-
-
-def _tuned(parts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Say what each Ft tuned, on what and with which numbers."""
-    rows = []
-    for about in (part["about"] for part in parts if part["kind"] == "ft"):
-        encoder = f"the encoder of {about['space']}"
-        if about["lora"]:
-            encoder += f" (LoRA of rank {about['lora']})"
-        what = {True: f"{encoder} and the projectors behind it", False: encoder}
-        tuned = what.get(about["heads"], "the projectors alone")
-        pairs, settings = about["pairs"], about["settings"]
-        if pairs is None:
-            how = f"pairs with {about['paired']} that were not published"
-        else:
-            how = (
-                f"{pairs['rows']:,} pairs with {about['paired']} ({pairs['name']}): "
-                f"batch {settings['batch_size']}, {counted(settings['epochs'], 'epoch')}"
-            )
-        rows.append((f"tuned {about['modality']}", f"{tuned} on {how}"))
-    return rows

@@ -64,6 +64,7 @@ class MeasuredRow:
         bundle: the bundle that stood for it; "" if none was named.
         headings: task name to the row's name in its table, where that is not the row's.
         reasons: task name to why there is no figure, where other tasks have one.
+        record: of the product's bundle; empty for a space.
     """
 
     row: SpaceRow
@@ -74,6 +75,7 @@ class MeasuredRow:
     bundle: str = ""
     headings: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     def heading(self, task: str) -> str:
         """Return the row's name in the table of a task."""

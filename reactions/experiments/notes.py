@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from reactions.core.settings import PAPER_SETTINGS
-from reactions.experiments.paper.spaces import SETTINGS
+from reactions.experiments.paper.spaces import PAPERS_TUNING, SETTINGS
 from reactions.experiments.paper.table import PaperTable
+from reactions.products.tunings import tunings
 from reactions.session import Session
 
 
@@ -29,6 +32,24 @@ def mean_note(session: Session) -> str:
         'the paper\'s figures came from, rescales it to unit norm: mean = "unit" under [factors] '
         "in a lab file."
     )
+
+
+_HEADS = {True: "true", False: "false"}
+
+
+def tuning_notes(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Say what the Ft of bundles tuned, beside what the paper's did, each once.
+
+    Args:
+        records: of the bundles.
+    """
+    notes = (
+        f"Ft({about['modality']}~{about['paired']}) tuned {line} "
+        f"(heads={_HEADS.get(about['heads'], about['heads'])}); {PAPERS_TUNING}."
+        for record in records
+        for about, line in tunings(record.get("parts", ()))
+    )
+    return tuple(dict.fromkeys(notes))
 
 
 def notes_of(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:

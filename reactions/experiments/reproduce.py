@@ -22,7 +22,7 @@ from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.experiments.measured import Lack, MeasuredRow, MeasuredTable, TaskItems
-from reactions.experiments.notes import notes_of
+from reactions.experiments.notes import notes_of, tuning_notes
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.experiments.paper.table import PaperTable, SpaceRow, rows_called
 from reactions.planning.plan import Plan, ReactionPlan, joined
@@ -106,7 +106,8 @@ class PreparedTable:
             beside = next(row for row in measured if row.row == self.free_of.row)
             measured += _training_free(session, self.free_of, beside.records)
         label = label_of(session, (r for row in measured for r in row.records.values()))
-        notes = notes_of(self.table, session, label)
+        tuned = tuning_notes(row.record for row in measured)
+        notes = (*notes_of(self.table, session, label), *tuned)
         return MeasuredTable(self.table, label, lab.seed, self.items, tuple(measured), notes)
 
 
@@ -328,9 +329,9 @@ def _measure_row(
     except MissingError as error:  # weights are looked for when they are first needed
         return MeasuredRow(row, prospect.modalities, {}, lack_of(error))
     records = {task.name: result.record for task, result in zip(tasks, results, strict=True)}
-    named = prospect.bundle and prospect.bundle.bundle
-    bundle = str(named.path) if named else ""
-    return MeasuredRow(row, prospect.modalities, records, None, notices, bundle)
+    bundle = str(target.bundle.path) if prospect.bundle and target.bundle else ""
+    made = target.bundle.record if target.bundle else {}
+    return MeasuredRow(row, prospect.modalities, records, None, notices, bundle, record=made)
 
 
 def _free(row: SpaceRow, name: str) -> SpaceRow:

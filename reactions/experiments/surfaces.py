@@ -13,7 +13,7 @@ from reactions.core.errors import MissingError, MolspaceError, StoreError
 from reactions.eval.registry import get_task
 from reactions.eval.task import Task
 from reactions.experiments.measured import Lack, TaskItems, definition
-from reactions.experiments.notes import mean_note, rehearsal_note
+from reactions.experiments.notes import mean_note, rehearsal_note, tuning_notes
 from reactions.experiments.paper.figures import FAMILIES, GRID, PaperFigure
 from reactions.experiments.paper.table import SpaceRow
 from reactions.experiments.reproduce import (
@@ -232,7 +232,9 @@ class PreparedFigure:
             grey = _mean(plane, own) - base if family == figure.plane_family else None
             x, y, scores = _mean_surface(table, own, figure.axes)
             surfaces.append(Surface(family, x, y, scores - base, base, grey))
-        return surfaces, list(self._rows(table, reference)), table.notices
+        # What the reference is tuned with, the product is.
+        tuned = tuning_notes([target.bundle.record] if target.bundle else [])
+        return surfaces, list(self._rows(table, reference)), (*tuned, *table.notices)
 
     def _scores(
         self,

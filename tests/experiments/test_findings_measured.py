@@ -7,8 +7,12 @@ import pytest
 from fake_lab import fake_session
 
 from reactions import session
-from reactions.experiments.findings.contrasts import CONTRASTS, CONTROLS, MEANS
+from reactions.core.types import FactorDefaults
+from reactions.dsl import check, parse
+from reactions.experiments.findings.contrasts import CONTRASTS, CONTROLS, MEANS, SPACES
 from reactions.experiments.findings.measure import measure
+from reactions.experiments.paper.spaces import PUBLISHED
+from reactions.products.tree import effective_means
 from reactions.run.events import PartStarted
 
 ONLY = (4, 7, 10)
@@ -64,6 +68,15 @@ def test_only_what_was_asked_for_is_measured_and_judged(measured):
     assert len(body["means"]) == len(MEANS)
 
 
+def test_what_ft_tuned_is_told_once_beside_what_the_paper_tunes(sessions, measured):
+    (note,) = measured.to_json()["notes"]
+    assert note.startswith(
+        "Ft(audio~image) tuned the projectors alone on 40 pairs with image (fake pairs): batch 16, "
+        "1 epoch (heads=only); the paper tunes the audio encoder"
+    )
+    assert measure(sessions("first"), (4,)).notes == ()
+
+
 def test_tuning_leaves_image_text_untouched_and_changes_audio(measured):
     (untouched,) = (v for v in measured.verdicts if v.contrast.claim == "equals")
     assert untouched.holds
@@ -84,6 +97,23 @@ def test_in_its_own_space_imagebind_stays_itself_but_for_audio(measured):
 def test_the_unit_mean_changes_nothing_but_the_mixing_of_two_experts(measured):
     shifts = [v for v in measured.means if v.contrast.claim == "differs"]
     assert {v.holds for v in shifts} == {None}
-    assert any(v.difference.mean for v in shifts)
-    alone = {v.contrast.other for v in measured.means} & {"ImageBind + Cr(CLAP_g)"}
-    assert alone  # experts alone are the same either way, and measured once
+    for setting in ("Ver.", "AT E."):
+        unit = measured.scores[f"ImageBind++ {setting}, unit"]
+        assert unit != measured.scores[f"ImageBind++ {setting}"]
+    # Experts alone are the same either way, and measured once.
+    means = {
+        name: effective_means(check(parse(SPACES[name][0]), PUBLISHED).space, SPACES[name][1])
+        for name in {name for contrast in MEANS for name in contrast.spaces}
+    }
+    assert {name for name, stages in means.items() if stages} == {
+        "ImageBind++ Ver., unit",
+        "ImageBind++ AT E., unit",
+    }
+    assert [name for name in SPACES if "unit" in SPACES[name][0] and not means.get(name)] == []
+
+
+def test_the_factors_are_the_papers_whatever_the_labs_are(sessions, measured):
+    own = FactorDefaults(other_displacement=0.3, mean="unit")
+    others = [replace(one, lab=replace(one.lab, factors=own)) for one in sessions("first")]
+    assert measure(others, ONLY).to_json() == measured.to_json()
+    assert others[0].events.executed == 0

@@ -138,6 +138,19 @@ def test_retrieval_has_both_directions_and_their_mean(open_session):
     assert any("mean of both directions" in note for note in found.notes)
 
 
+def test_a_tuned_row_says_what_was_tuned_and_what_the_paper_tunes(open_session):
+    def tuning(names):
+        notes = measure(T4, open_session(), parse_rows(names)).notes
+        return [note for note in notes if note.startswith("Ft(")]
+
+    assert tuning("InternVL_IB†,InternVL_IB†++ Ver.") == [
+        "Ft(audio~image) tuned the projectors alone on 40 pairs with image (fake pairs): batch "
+        "16, 1 epoch (heads=only); the paper tunes the audio encoder, on 2 million audio-image "
+        "pairs of AudioSet."
+    ]
+    assert tuning("InternVL_IB") == []
+
+
 def test_rows_that_cannot_run_are_there_and_say_why(open_session):
     found = measure(T3, open_session(fakes.IB, fakes.CM, fakes.CG))
     reported = {row.row.name: row.lack.what for row in found.rows if row.lack}

@@ -13,7 +13,7 @@ from reactions.dsl import check, parse
 from reactions.eval.bootstrap import bootstrap_mean, recall_by_item
 from reactions.eval.registry import get_task
 from reactions.eval.task_data import ClassificationData, RetrievalData
-from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
+from reactions.experiments.paper.spaces import DR, FACTORS, PUBLISHED, TUNED, sequence
 from reactions.experiments.report import maps
 from reactions.experiments.report.costs import by_kind, step_costs
 from reactions.experiments.report.drawing import BOX_WIDTH, draw_reaction
@@ -82,6 +82,25 @@ def product(text):
 def test_the_papers_products_have_its_figures(text, name, figure):
     found, why = paper_product(product(text))
     assert (found.name, found.of("esc50")["accuracy"], why) == (name, figure, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "remark"),
+    [
+        ("ImageBind + Cr(InternVL, sigma=0.1)", ""),
+        ("ImageBind + Cr(InternVL, sigma=0.9)", "another reading of the paper's row: the caption"),
+        (sequence(0.5, 0.1), ""),
+        (sequence(0.5, 0.9), "another reading of the paper's row: the versatile setting"),
+        (sequence(0.9, 0.9), "another reading of the paper's row: the displacement's 0.9"),
+        (TUNED, ""),
+        (f"{DR} | Ft(audio~image, heads=only)", "Ft(audio~image) tuned the projectors alone"),
+    ],
+)
+def test_what_is_not_quite_the_papers_product_says_so(text, remark):
+    known, _ = paper_product(product(text))
+    assert known.figures
+    assert len(known.remarks) == bool(remark)
+    assert remark in "".join(known.remarks)
 
 
 def test_other_products_have_none_and_say_why():
@@ -237,7 +256,8 @@ def test_cells_are_arranged_by_their_factors():
     made = surface(SPACE, "sigma", axes, rows, {"esc50": ["accuracy"]})
     table = np.reshape(made.tables["esc50"]["accuracy"], (3, 3))
     assert table[1].tolist() == [5.0, 5.5, 6.0]  # audio 0.5; the last axis is text
-    assert [(axis.modality, axis.default) for axis in made.axes] == [("audio", 0.5), ("text", None)]
+    assert [(axis.modality, axis.default) for axis in made.axes] == [("audio", 0.5), ("text", 0.1)]
+    assert made.has_defaults
     assert set(made.fixed) == {"lambda InternVL"}
     body = made.to_json()
     assert [axis["label"] for axis in body["axes"]] == ["\u03c3 audio", "\u03c3 text"]

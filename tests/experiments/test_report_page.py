@@ -12,6 +12,8 @@ import pytest
 from report_lab import HEADLINE, HOSTILE, hostile_report, report_of, tiny_session, use_fakes
 
 from reactions.core.errors import MissingError, StoreError, UsageError
+from reactions.core.types import FactorDefaults
+from reactions.experiments.paper.spaces import TUNED_BOTH
 from reactions.experiments.report import page
 from reactions.experiments.report.page import check_place, render, script_json, write
 
@@ -264,3 +266,18 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, package):
     with pytest.raises(MissingError) as caught:
         page.check_packages()
     assert 'pip install "molspace[report]"' in caught.value.fix
+
+
+def test_what_was_tuned_and_how_experts_are_averaged_is_on_the_page(open_session, made):
+    session = open_session(factors=FactorDefaults(mean="unit"))
+    words = Elements(render(report_of(session, TUNED_BOTH, "vggss"))).words
+    line = "tuned the projectors alone on 40 pairs with image (fake pairs): batch 16, 1 epoch."
+    assert f"Ft(audio~image) {line}" in words
+    assert "Here Ft(audio~image) tuned the projectors alone (heads=only); the paper tunes" in words
+    assert "Mean of CLAP_m & CLAP_g: unit, rescaled to unit norm" in words
+    assert "equation 7 (displacement) or 8 (combination)" in words
+    assert "Loss of an Ft: InfoNCE of its pairs against the product as it was" in words
+    other = Elements(made[1]).words
+    assert "equation 7 (displacement) or 8 (combination)" in other
+    for text in ("Ft", "Mean of"):
+        assert text not in other

@@ -88,6 +88,14 @@ def test_lambda_is_varied_where_the_figure_says_so(open_session):
     assert surface.gains[y, x] == pytest.approx(own - surface.reference, abs=1e-6)
 
 
+def test_a_tuned_product_says_what_was_tuned(open_session, measured):
+    notes = prepare(open_session(), "figure3", "0.5").measure().notes
+    (note,) = (note for note in notes if note.startswith("Ft("))
+    assert "tuned the projectors alone on 40 pairs with image (fake pairs)" in note
+    assert "the paper tunes the audio encoder" in note
+    assert not any(note.startswith("Ft(") for note in measured.notes)
+
+
 def test_the_second_time_nothing_runs_and_the_figures_are_the_same(open_session, measured):
     session = open_session()
     again = prepare(session).measure()

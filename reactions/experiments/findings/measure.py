@@ -26,6 +26,8 @@ from reactions.experiments.findings.contrasts import (
     TOLERANCE,
 )
 from reactions.experiments.findings.judge import Strata, Verdict, judge
+from reactions.experiments.notes import tuning_notes
+from reactions.experiments.paper.spaces import FACTORS
 from reactions.experiments.parts import SCORING_S, parts_of
 from reactions.planning.plan import ReactionPlan
 from reactions.run.events import Event, ignore
@@ -46,6 +48,7 @@ class Findings:
         verdicts: in the order of ``CONTRASTS``.
         controls: in the order of ``CONTROLS``; no finding hangs on them.
         means: in the order of ``MEANS``, likewise.
+        notes: how the figures must be read beside the paper's.
     """
 
     lab: str
@@ -54,6 +57,7 @@ class Findings:
     verdicts: tuple[Verdict, ...]
     controls: tuple[Verdict, ...] = ()
     means: tuple[Verdict, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -78,6 +82,7 @@ class Findings:
             "contrasts": [verdict.to_json() for verdict in self.verdicts],
             "controls": [verdict.to_json() for verdict in self.controls],
             "means": [verdict.to_json() for verdict in self.means],
+            "notes": list(self.notes),
         }
 
 
@@ -105,8 +110,9 @@ def measure(
         (f"seed {p.session.lab.seed}: {p.space}", SCORING_S, [p.plan] if p.plan else [])
         for p in prospects
     ]
+    notes: dict[str, None] = {}
     for index in follow(parts_of(sessions[0], planned), events):
-        _measure_space(prospects[index], strata)
+        notes |= dict.fromkeys(_measure_space(prospects[index], strata))
     verdicts, controls, means = (
         tuple(judge(contrast, strata, len(sessions)) for contrast in group) for group in groups
     )
@@ -124,11 +130,12 @@ def measure(
         verdicts=verdicts,
         controls=controls,
         means=means,
+        notes=tuple(notes),
     )
 
 
 def _with_own_space(session: Session) -> Session:
-    """Return a session whose lab also knows ``OWN_SPACE``, and averages by equation 10."""
+    """Return a session whose lab also knows ``OWN_SPACE``, with the paper's factors and mean."""
     lab = session.lab
     base = lab.catalogue.by_name("ImageBind")
     own = replace(
@@ -139,7 +146,7 @@ def _with_own_space(session: Session) -> Session:
         flops_per_item=tuple((m, n) for m, n in base.flops_per_item if m in _OWN_MODALITIES),
     )
     catalogue = lab.catalogue.extended({OWN_SPACE: own})
-    factors = replace(lab.factors, mean="eq10")
+    factors = replace(FACTORS, mean="eq10")
     return replace(session, lab=replace(lab, catalogue=catalogue, factors=factors))
 
 
@@ -167,7 +174,8 @@ def _prospects(session: Session, spaces: Sequence[str]) -> Iterator[_Prospect]:
         yield _Prospect(session, space, plans[reaction])
 
 
-def _measure_space(prospect: _Prospect, strata: Strata) -> None:
+def _measure_space(prospect: _Prospect, strata: Strata) -> tuple[str, ...]:
+    """Score a space, and return how its figures must be read."""
     session, space = prospect.session, prospect.space
     target = session.target(prospect.plan or prospect.reaction)
     adjustment = SPACES[space][1]
@@ -185,3 +193,4 @@ def _measure_space(prospect: _Prospect, strata: Strata) -> None:
             else:
                 items = np.asarray(result.arrays["correct"], dtype=np.float64).ravel()
             strata.setdefault((space, family), []).append(items)
+    return tuning_notes([target.bundle.record] if target.bundle else [])

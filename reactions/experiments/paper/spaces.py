@@ -25,6 +25,9 @@ SETTINGS = (
 )
 """The paper's names for these two settings, explained wherever they are printed."""
 
+PAPERS_TUNING = "the paper tunes the audio encoder, on 2 million audio-image pairs of AudioSet"
+"""What made the paper's spaces with a dagger. Source: Molecule-Space, section 4.1, appendix B."""
+
 DR = "ImageBind + Dr(InternVL)"
 CR = "ImageBind + Cr(InternVL)"
 TUNED = f"{DR} | Ft(audio~image)"

@@ -26,7 +26,7 @@ from reactions.experiments.paper.table import (
 )
 from reactions.products.tree import Adjustment
 
-_OURS, _OTHER = "As we read it", "Another reading"
+_OURS, OTHER_READING = "As we read it", "Another reading"
 _REMAPPED_ALONE = Adjustment(sigma={"": REMAPPED})
 
 REACTIONS = PaperTable(
@@ -47,7 +47,7 @@ REACTIONS = PaperTable(
         SpaceRow("+Dr(InternVL)", _OURS, DR, DISPLACED_ALONE),
         SpaceRow(
             "+Cr(InternVL) at 0.9",
-            _OTHER,
+            OTHER_READING,
             CR,
             Adjustment(sigma={"": (0.9, 0.9)}),
             paper_name="+Cr(InternVL)",
@@ -90,7 +90,7 @@ ROUTES = PaperTable(
         ),
         SpaceRow(
             "Only Seq. (base's share)",
-            _OTHER,
+            OTHER_READING,
             sequence(0.5, 0.9),
             paper_name="Only Seq.",
             remark="the versatile setting as the share of the side that is remapped (footnote 2): "
@@ -98,7 +98,7 @@ ROUTES = PaperTable(
         ),
         SpaceRow(
             "Only Seq. (lambda 0.9)",
-            _OTHER,
+            OTHER_READING,
             sequence(0.9, 0.9),
             paper_name="Only Seq.",
             remark="the displacement's 0.9 for every expert",

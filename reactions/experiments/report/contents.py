@@ -16,6 +16,8 @@ from reactions.experiments.report.maps import ITEMS_A_CLASS, PAIRS, Method
 from reactions.experiments.report.product_report import ProductReport
 from reactions.products.quality_tables import tables
 from reactions.products.remarks import remarks
+from reactions.products.tree import effective_means, mixtures
+from reactions.products.tunings import tunings
 from reactions.steps.peaks import SAMPLE
 
 MARKS = (
@@ -40,7 +42,15 @@ def contents(report: ProductReport, method: Method) -> dict[str, Any]:
         "is_mini": re.search(r"(?<!\w)mini(?!\w)", report.lab) is not None,
         "drawing": draw_reaction(space, record),
         "box": (BOX_WIDTH, BOX_HEIGHT),
+        "means": effective_means(space),
         "losses": loss_groups(record, space),
+        "recipes": sorted(
+            {fusion.experts[i].recipe for fusion, i in mixtures(space)} & {"cmcr", "exmcr"}
+        ),
+        "tunings": [
+            (f"Ft({about['modality']}~{about['paired']})", line)
+            for about, line in tunings(record.get("parts", ()))
+        ],
         "quality": quality,
         "quality_tables": [] if quality is None else list(tables(quality)),
         "remarks": [] if quality is None else list(remarks(quality)),

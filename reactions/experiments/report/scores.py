@@ -16,10 +16,11 @@ from reactions.eval.bootstrap import Interval, bootstrap_mean, recall_by_item
 from reactions.eval.result import Result
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
-from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
+from reactions.experiments.paper.spaces import FACTORS, PAPERS_TUNING, PUBLISHED
+from reactions.experiments.paper.studies import OTHER_READING
 from reactions.experiments.paper.table import PaperTable, SpaceRow
 from reactions.experiments.paper.tables import TABLES
-from reactions.products.tree import effective_factors
+from reactions.products.tree import effective_factors, tuned_nodes
 
 _RECALL = re.compile(r"(.+) R@(\d+)")
 
@@ -147,10 +148,12 @@ class PaperProduct:
     Attributes:
         name: as in the paper.
         figures: (task, metric) to the paper's figure, per cent.
+        remarks: in what the product differs from the paper's all the same.
     """
 
     name: str
     figures: Mapping[tuple[str, str], float]
+    remarks: tuple[str, ...] = ()
 
     def of(self, task: str) -> dict[str, float]:
         """Return the figures of a task, by metric."""
@@ -176,16 +179,32 @@ def paper_product(space: Space) -> tuple[PaperProduct | None, str]:
             else:
                 alike.append(row.paper_name or row.name)
     if same:
+        # Another reading of a row is the paper's product only if no row is by the letter.
+        same.sort(key=lambda entry: entry[1].group == OTHER_READING)
         figures: dict[tuple[str, str], float] = {}
         for table, row in same:
             for column in table.columns:
                 if (value := table.paper(row, column)) is not None:
                     figures.setdefault((column.task, column.metric), value)
-        return PaperProduct(same[0][1].paper_name or same[0][1].name, figures), ""
+        row = same[0][1]
+        return PaperProduct(row.paper_name or row.name, figures, _remarks(row, space)), ""
     if alike:
         names = ", ".join(dict.fromkeys(alike))
         return None, f"the paper has this reaction with other factors: {names}"
     return None, "the product is none of the paper's"
+
+
+def _remarks(row: SpaceRow, space: Space) -> tuple[str, ...]:
+    """Say in what a product differs from the paper's product of a row."""
+    remarks = [
+        f"Here Ft({'~'.join(node.arguments)}) tuned the projectors alone (heads=only); "
+        f"{PAPERS_TUNING}."
+        for _, node in tuned_nodes(space)
+        if not node.options.tunes_encoder
+    ]
+    if row.group == OTHER_READING:
+        remarks.append(f"The product is another reading of the paper's row: {row.remark}.")
+    return tuple(dict.fromkeys(remarks))
 
 
 def _rounded(factors: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
