@@ -11,7 +11,7 @@ from reactions.core.types import FactorDefaults
 from reactions.dsl import check, parse
 from reactions.experiments.findings.contrasts import CONTRASTS, CONTROLS, MEANS, SPACES
 from reactions.experiments.findings.measure import measure
-from reactions.experiments.paper.spaces import PUBLISHED
+from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.products.tree import effective_means
 from reactions.run.events import PartStarted
 
@@ -102,7 +102,9 @@ def test_the_unit_mean_changes_nothing_but_the_mixing_of_two_experts(measured):
         assert unit != measured.scores[f"ImageBind++ {setting}"]
     # Experts alone are the same either way, and measured once.
     means = {
-        name: effective_means(check(parse(SPACES[name][0]), PUBLISHED).space, SPACES[name][1])
+        name: effective_means(
+            check(parse(SPACES[name][0]), PUBLISHED, factors=FACTORS).space, SPACES[name][1]
+        )
         for name in {name for contrast in MEANS for name in contrast.spaces}
     }
     assert {name for name, stages in means.items() if stages} == {
