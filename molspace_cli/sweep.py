@@ -151,7 +151,7 @@ def sweep(
         seed = table.seeds[0] if trivial and table.seeds else None
         print_json("sweep", {**to_json(table), "baselines": rows, "baselines_seed": seed})
     elif is_terminal():
-        _show(table, trivial, everything)
+        _show(table, tasks, trivial, everything)
     elif out is None:
         print_text(to_csv(table), end="")
     if out is not None and not as_json:
@@ -206,21 +206,32 @@ def _table(
     return sweep(session, target, tasks, planned.grid(), ties=ties.value, confirm=asked)
 
 
-def _show(table: SweepTable, trivial: Sequence[Baseline], everything: bool) -> None:
+def _show(
+    table: SweepTable, tasks: Sequence[Task], trivial: Sequence[Baseline], everything: bool
+) -> None:
     from reactions.eval.baselines import baseline_cells, beaten, lacking
 
+    modalities = {task.name: {task.query, task.other} for task in tasks}
     for seed in table.seeds:
         for task in table.tasks:
             rows = [row for row in table.rows if (row["seed"], row["task"]) == (seed, task)]
             own = next(row for row in table.defaults if (row["seed"], row["task"]) == (seed, task))
             rows.sort(key=lambda row: -row["score"])
-            shown = rows if everything else rows[:_BEST]
+            # The last word of an axis is the modality whose factor it is.
+            acting = [axis for axis in table.axes if axis.split()[-1] in modalities[task]]
+            if everything:
+                acting, shown = list(table.axes), rows
+            else:
+                distinct: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+                for row in rows:
+                    distinct.setdefault(tuple(row.get(a) for a in (*acting, "experts")), row)
+                shown = list(distinct.values())[:_BEST]
             print_table(
                 f"{task}   {own['space']}",
                 ("", *table.axes, "experts", own["main"]),
                 [
                     _cells(table, own, "own factors"),
-                    *(_cells(table, row, str(i + 1)) for i, row in enumerate(shown)),
+                    *(_cells(table, row, str(i + 1), acting) for i, row in enumerate(shown)),
                 ],
             )
             facts = [f"lab: {own['lab']}", f"seed: {seed}", f"n: {own['n']}"]
@@ -242,6 +253,16 @@ def _show(table: SweepTable, trivial: Sequence[Baseline], everything: bool) -> N
     )
 
 
-def _cells(table: SweepTable, row: Mapping[str, Any], head: str) -> list[str]:
-    values = [f"{row[axis]:g}" if axis in row else "-" for axis in table.axes]
+def _cells(
+    table: SweepTable, row: Mapping[str, Any], head: str, acting: Sequence[str] | None = None
+) -> list[str]:
+    """Return a row's cells; factors that do not act on the task are "any" of those tried."""
+    values = [
+        "any"
+        if acting is not None and axis not in acting
+        else f"{row[axis]:g}"
+        if axis in row
+        else "-"
+        for axis in table.axes
+    ]
     return [head, *values, row["experts"] or "all", f"{row['score']:.2f}"]

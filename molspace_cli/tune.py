@@ -43,8 +43,8 @@ def tune(
     bundle: Annotated[
         str | None,
         typer.Argument(
-            metavar="BUNDLE",
-            autocompletion=complete.bundles,
+            metavar="BUNDLE|EXPR",
+            autocompletion=complete.targets,
             help="What to tune.  [default: the bundle of the last react in this folder and lab]",
             show_default=False,
         ),
@@ -105,7 +105,8 @@ def tune(
     _track(session, target, choice)
     directory = _write(target.bundle, choice, out, session.lab.seed)
     if as_json:
-        print_json("tune", {"bundle": str(directory), **_record(choice)})
+        lab = session.label(target)
+        print_json("tune", {"lab": lab, "bundle": str(directory), **_record(choice)})
         return
     _print(choice, session.label(target))
     print_path(directory)

@@ -64,6 +64,16 @@ def test_a_terminal_gets_the_best_of_each_task(made, molspace, monkeypatch):
     assert "training-free" not in every
 
 
+def test_factors_that_a_task_does_not_take_are_ranked_once(made, molspace, monkeypatch):
+    monkeypatch.setattr(sweep, "is_terminal", lambda: True)
+    arguments = ("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", "0/1,0:1:0.1")
+    lines = molspace(*arguments, "-q", "--no-baselines").splitlines()
+    assert sorted(line.split("\t")[1:3] for line in lines if line[:2] in ("1\t", "2\t")) == [
+        ["0", "any"],  # vggss pairs sounds with images: no text takes part
+        ["1", "any"],
+    ]
+
+
 def test_json_has_rows_and_what_trains_nothing(made, molspace):
     record = json.loads(
         molspace(

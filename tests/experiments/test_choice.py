@@ -32,6 +32,9 @@ def test_what_the_lab_lacks_of_a_family_is_left_out():
         ("esc-5", "is called 'esc-5'", "'esc50'"),
         ("image classification", "nothing can be scored", "audio-text"),
         ("audio-text +", "no sum of families", "--objective"),
+        ("-esc50", "no sum of families", "--objective"),
+        ("esc50 - vggss", "no sum of families", "--objective"),
+        ("esc50,vggss", "no sum of families", "--objective"),
         ("0*esc50", "the weight of 'esc50' is 0", "leave it out"),
     ],
 )

@@ -14,6 +14,9 @@ from reactions.experiments.findings.contrasts import FAMILIES
 Reference: TypeAlias = Literal["", "base", "own"]
 
 _TERM = re.compile(r"(?:(\d*\.?\d+)\s*\*\s*)?(\S(?:.*\S)?)", re.DOTALL)
+_SIGN = re.compile(r"^-|\s-|,|;")
+"""What is no part of a name, which may have hyphens within."""
+
 _KEEP = re.compile(
     r"(\S.*?)\s*>=\s*(?:(base|own)\s*(?:([+-])\s*(\d*\.?\d+))?|(\d*\.?\d+))\s*", re.DOTALL
 )
@@ -66,9 +69,10 @@ def read_quantity(text: str, tasks: Sequence[Task], *, option: str) -> Quantity:
     total = 0.0
     for part in text.split("+"):
         match = _TERM.fullmatch(part.strip())
-        if match is None:
+        if match is None or _SIGN.search(match[2]):
             raise UsageError(
                 f"{option}: '{text}' is no sum of families and tasks",
+                why="scores are added with + between them, each with a weight above 0 or none",
                 fix=f'{option} "audio-text"   or   {option} "0.5*audio-text + esc50"',
             )
         weight = 1.0 if match[1] is None else float(match[1])

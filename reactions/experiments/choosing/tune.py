@@ -283,7 +283,8 @@ def _nothing_kept(board: FoldScores, limits: Sequence[Keep]) -> UsageError:
     for keep, values in zip(limits, board.kept, strict=True):
         own = values[list(board.choices)]
         nearest = Figure.of(own[int(np.argmax(own.mean(axis=1)))])
-        lines.append(f"'{keep.text}' is met by {nearest.mean:+.2f} ± {nearest.error:.2f} at most")
+        short = f"falls short by {-nearest.mean:.2f}" if nearest.mean < 0 else "is barely met"
+        lines.append(f"at best '{keep.text}' {short} ± {nearest.error:.2f} points")
     return UsageError(
         "no setting keeps what is to be kept",
         why="; ".join(lines) + "; it must be met one standard error down",

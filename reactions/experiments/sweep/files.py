@@ -96,6 +96,7 @@ def _text(value: Any) -> Any:
 def to_json(table: SweepTable) -> dict[str, Any]:
     """Return everything as a JSON object."""
     return {
+        "lab": ", ".join(dict.fromkeys(str(row["lab"]) for row in table.defaults)),
         "axes": {axis: list(values) for axis, values in table.axes.items()},
         "rows": _listed(table.rows),
         "defaults": _listed(table.defaults),
