@@ -128,7 +128,7 @@ def test_rows_of_a_figure_lie_in_one_folder(machine):
     done = molspace(root, env, "reproduce", "figure5", "--grid", "0.5", "--track", "figure")
     assert done.returncode == 0, done.stderr
     groups = {board.name.partition("/")[::2] for board in boards(root / "figure")}
-    assert {row for _, row in groups} == {"ImageBind", "ImageBind++"}
+    assert {row for _, row in groups} == {"ImageBind", "ImageBind++", "CLAP_g"}
     (group,) = {group for group, _ in groups}
     assert group.startswith("figure5-2")
 
