@@ -29,7 +29,7 @@ from reactions.dsl.syntax import (
     product,
     stages_of,
 )
-from reactions.dsl.tuning import check_tuned
+from reactions.dsl.tuning import LEFT_ALONE, check_tuned
 from reactions.dsl.values import MAX_NESTING, is_identifier
 
 MAX_STAGES = 64
@@ -281,7 +281,7 @@ class _Checker:
                 check_tuned(space)
             except UsageError as error:
                 raise scope.source.error(error.what, span, why=error.why, fix=error.fix) from None
-            if node.tuned in ("image", "text"):
+            if node.tuned in LEFT_ALONE:
                 self.notices.append(
                     f"Ft({node.tuned}~{node.paired}) tunes the {node.tuned} encoder; the paper "
                     "tunes neither image nor text, to keep their alignment"

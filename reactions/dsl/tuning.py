@@ -13,6 +13,9 @@ PAPER = (
     "text'"
 )
 
+LEFT_ALONE = ("image", "text")
+"""Modalities whose encoders the paper does not tune."""
+
 
 def check_tuned(node: Tuned) -> EncoderPath:
     """Check that what an ``Ft`` asks for can be tuned.
@@ -94,6 +97,6 @@ def check_tuned(node: Tuned) -> EncoderPath:
 
 def _instead(base: Space, tuned: Modality) -> str:
     """Return an Ft that the base allows, or that it be left out."""
-    others = [m for m in base.modalities if m not in (tuned, base.hub, "text", "image")]
+    others = [m for m in base.modalities if m not in (tuned, base.hub, *LEFT_ALONE)]
     paired = base.hub or tuned
     return f"tune another: Ft({others[0]}~{paired})" if others else "leave the Ft out"

@@ -17,7 +17,7 @@ from reactions.modalities.base import CHECK_DEPTHS, at_least
 ROOT = Path(__file__).parents[2]
 
 BY_NAME = (
-    "reactions/dsl/check.py",  # which encoders the paper never tunes
+    "reactions/dsl/tuning.py",  # which encoders the paper never tunes
     "reactions/encoders",  # which tower
     "reactions/eval/tasks",  # published layouts
     "reactions/experiments",  # the paper's tables
