@@ -3,6 +3,7 @@
 import pytest
 
 from molspace_cli import show
+from reactions.products.tunings import tunings
 
 
 @pytest.mark.parametrize(("epochs", "words"), [(1, "1 epoch"), (2, "2 epochs")])
@@ -20,5 +21,5 @@ def test_one_epoch_is_an_epoch(epochs, words):
         "pairs": {"name": "mine", "rows": 1200},
         "settings": numbers,
     }
-    ((_, tuned),) = show._tuned([{"kind": "ft", "about": about}])
+    ((_, tuned),) = tunings([{"kind": "ft", "about": about}])
     assert tuned.endswith(f"1,200 pairs with image (mine): batch 512, {words}")
