@@ -8,7 +8,10 @@ DEMO := .venv
 TEST := .venv-test
 FULL := .venv-full
 
-.PHONY: demo lint test test-full browser fuzz format bench clean
+# About half of the tests by their time; those in no folder named here are the rest.
+HALF := benchmarks cli core data docs dsl encoders encoding eval exchange fuzz
+
+.PHONY: demo lint test test-full test-half test-rest browser fuzz format bench clean
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh
@@ -23,8 +26,14 @@ test: lint
 
 # The same tests beside the packages that our encoders are held against (several GB). Types
 # are checked against the newest numpy, which those packages do not all take: see lint.
-test-full: $(FULL)/.installed
-	$(FULL)/bin/pytest
+# With -j2 its halves run side by side, as in CI.
+test-full: test-half test-rest
+
+test-half: $(FULL)/.installed
+	$(FULL)/bin/pytest -p no:cacheprovider $(HALF:%=tests/%)
+
+test-rest: $(FULL)/.installed
+	$(FULL)/bin/pytest -p no:cacheprovider $(HALF:%=--ignore=tests/%)
 
 # A browser for the tests of pages, which are skipped without one.
 browser: $(TEST)/.installed
