@@ -67,7 +67,7 @@ def agree_to_cells(n_cells: int, n_tasks: int, *, yes: bool) -> None:
     """Ask before a sweep of very many settings.
 
     Raises:
-        UsageError: nobody is there to be asked.
+        UsageError: there are that many, and no terminal to ask on.
     """
     from molspace_cli.amounts import duration
     from reactions.core.errors import EXIT_INTERRUPTED, UsageError

@@ -104,7 +104,7 @@ def give_weights(
         DataError, MissingError: as for ``tower_to_tune``.
     """
     tower = _tower(encoder, modality)
-    # Before any factor is allocated: whoever made the weights chose the rank.
+    # Before any factor is allocated: the rank comes from the file, which may come from anyone.
     _check_fit(tower, weights, rank, _described(encoder, modality))
     if rank is not None:
         _add_factors(tower, rank, 0, _described(encoder, modality))

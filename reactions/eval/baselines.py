@@ -46,7 +46,7 @@ class Baseline:
         name: one of ``BASELINES``.
         results: name of the task to its score. The record has the fields of a reaction's;
             ``space`` names the best part, and ``weights`` the parts of a sum.
-        lacks: name of the task to why there is no score.
+        lacks: task name to the reason why the task has no score.
     """
 
     name: str

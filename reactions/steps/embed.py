@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,6 +131,26 @@ def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
         )
 
 
+def projecting_cost(
+    heads: Iterable[Step], n_rows: int, dim: int, dtype: str, shard_rows: int
+) -> Cost:
+    """Estimate what bringing stored rows through trained parts takes.
+
+    Args:
+        heads: the steps that train the parts, of four bytes a parameter.
+        n_rows: rows of the corpus.
+        dim: width of the result.
+        dtype: as the result is stored.
+        shard_rows: rows a shard.
+    """
+    head_bytes = sum(step.cost.size_bytes for step in heads)
+    return Cost(
+        flops=n_rows * head_bytes / 2,
+        size_bytes=n_rows * dim * ITEM_BYTES[dtype],
+        memory_bytes=min(n_rows, shard_rows) * dim * 16 + head_bytes,
+    )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EmbedProduct(Step):
     """Brings a corpus, embedded on both sides, into a product.
@@ -192,15 +212,8 @@ class EmbedProduct(Step):
     @cached_property
     def cost(self) -> Cost:
         """Estimates: two operations for each parameter, of four bytes, and row."""
-        head_bytes = sum(
-            step.cost.size_bytes for heads in self.side_heads.values() for step in heads.values()
-        )
-        dim = self.fusion.dim
-        return Cost(
-            flops=self.n_rows * head_bytes / 2,
-            size_bytes=self.n_rows * dim * ITEM_BYTES[self.dtype],
-            memory_bytes=min(self.n_rows, self.shard_rows) * dim * 16 + head_bytes,
-        )
+        heads = [step for heads in self.side_heads.values() for step in heads.values()]
+        return projecting_cost(heads, self.n_rows, self.fusion.dim, self.dtype, self.shard_rows)
 
     def run(
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int

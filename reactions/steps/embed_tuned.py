@@ -8,7 +8,6 @@ from functools import cached_property
 
 from reactions.core.encoder_paths import path_of
 from reactions.core.step import (
-    ITEM_BYTES,
     NOT_IN_KEY,
     Artifact,
     Context,
@@ -20,7 +19,7 @@ from reactions.core.step import (
 from reactions.core.types import Encoder, Space, Tuned
 from reactions.products.bundles.trained import TunedFile
 from reactions.products.tree import tuned_leaf, tunes
-from reactions.steps.embed import EmbedLeaf
+from reactions.steps.embed import EmbedLeaf, projecting_cost
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,13 +107,7 @@ class EmbedTuned(Step):
     def cost(self) -> Cost:
         """Estimates: two operations for each parameter, of four bytes, and row."""
         trained = [self.tune, *(step for own in self.heads for step in own.values())]
-        head_bytes = sum(step.cost.size_bytes for step in trained)
-        dim = self.node.dim
-        return Cost(
-            flops=self.n_rows * head_bytes / 2,
-            size_bytes=self.n_rows * dim * ITEM_BYTES[self.dtype],
-            memory_bytes=min(self.n_rows, self.shard_rows) * dim * 16 + head_bytes,
-        )
+        return projecting_cost(trained, self.n_rows, self.node.dim, self.dtype, self.shard_rows)
 
     def run(
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int

@@ -29,7 +29,7 @@ class PairPlaces:
         names: (modality, column of a table or ending of a shard's files) pairs, sorted; of
             tables of videos, one, of ``"video"``.
         folder: where the files lie that a table names; "" means beside it.
-        clip: which part of a video is used; None for what is no video.
+        clip: which part of a video is used; None for other files.
         by_id: whether a table's columns hold ids of embeddings, not names of files.
     """
 
