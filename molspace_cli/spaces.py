@@ -121,6 +121,7 @@ def info(
             ("adapter", spec.adapter),
             ("weights", spec.source),
             ("sha256", spec.weights_digest or "-"),
+            *((f"sha256 {m}", digest) for m, digest in spec.tower_digests),
             ("revision", spec.revision or "-"),
             ("licence", spec.licence or "unknown"),
             *((f"preprocessing {m}", tag) for m, tag in spec.preprocessing),

@@ -112,6 +112,11 @@ class SpaceSpec:
             training rows. What an encoder gives is the same: ``identity`` leaves it out.
         tuned: tells the space with an encoder that an ``Ft`` tuned from the space as it is
             (``products.tree.tuned_leaf``); "" for that one.
+        tower_digests: (modality, digest) pairs of the towers that lie in files of their own, so
+            that adding one changes no key of the other modalities.
+        derived: (modality, how) pairs of modalities that have no weights, and are embedded by the
+            image tower: ``("event", "unibind")``, ``("video", "frames-8")``
+            (``encoders.derived``). Their preprocessing tags say how, too.
     """
 
     name: str
@@ -128,6 +133,8 @@ class SpaceSpec:
     lab: str = ""
     centre: bool = False
     tuned: str = ""
+    tower_digests: tuple[tuple[Modality, Digest], ...] = ()
+    derived: tuple[tuple[Modality, str], ...] = ()
 
     def identity(self, modality: Modality) -> dict[str, Any]:
         """Return what can change this space's embeddings of ``modality``, for step keys.
@@ -136,9 +143,11 @@ class SpaceSpec:
         checkpoint must not recompute anything. Only without a digest do place and
         revision stand for the weights, so that two models never share their results.
         """
+        tower = "image" if modality in dict(self.derived) else modality
+        digest = dict(self.tower_digests).get(tower, self.weights_digest)
         own = {
             "adapter": self.adapter,
-            "weights": self.weights_digest or f"{self.source}@{self.revision}",
+            "weights": digest or f"{self.source}@{self.revision}",
             "preprocessing": dict(self.preprocessing).get(modality, ""),
             "dim": self.dim,
         }
@@ -201,31 +210,6 @@ class TrainableEncoder(StagedEncoder, Protocol):
         Raises:
             DataError: the space does not embed this modality, or this tower cannot be trained.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class FactorDefaults:
-    """Combining factors for shared modalities that a reaction gives none.
-
-    Attributes:
-        displacement: (modality, lambda) pairs; ``other_displacement`` for the rest.
-        combination: (modality, sigma) pairs; ``other_combination`` for the rest.
-        mean: how parallel experts are averaged.
-
-    Source: Molecule-Space, section 4.2, footnote 1 (lambda 0.9; sigma 0.5 audio, 0.1 text).
-    """
-
-    displacement: tuple[tuple[Modality, float], ...] = ()
-    other_displacement: float = 0.9
-    combination: tuple[tuple[Modality, float], ...] = (("audio", 0.5), ("text", 0.1))
-    other_combination: float = 0.1
-    mean: Mean = "eq10"
-
-    def of(self, op: Op, modality: Modality) -> float:
-        """Return the default factor of the expert for one shared modality."""
-        if op == "dr":
-            return dict(self.displacement).get(modality, self.other_displacement)
-        return dict(self.combination).get(modality, self.other_combination)
 
 
 # --- typed reactions -----------------------------------------------------------------

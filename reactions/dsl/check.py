@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import DataError, MissingError, UsageError, suggestion
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.tuning_options import Heads, TuningOptions
-from reactions.core.types import FactorDefaults
 from reactions.dsl.experts import Experts, mean_of_stage, shares_of
 from reactions.dsl.parser import parse
 from reactions.dsl.program import Program

@@ -8,7 +8,8 @@ from dataclasses import replace
 from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import suggestion
-from reactions.core.types import FactorDefaults, Mean, Modality
+from reactions.core.factor_defaults import FactorDefaults
+from reactions.core.types import Mean, Modality
 from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.syntax import Cr, Dr
 from reactions.dsl.values import print_factors, print_number

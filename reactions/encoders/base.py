@@ -124,6 +124,19 @@ class Adapter(ABC, Generic[Files]):
         """Return the digest that ``describe`` gives as ``weights_digest``; "" checks nothing."""
         return ""
 
+    def tower_digest(self, files: Files, modality: Modality, digests: DigestCache) -> Digest:
+        """Return the digest of a tower that lies in a file of its own; "" checks nothing.
+
+        Args:
+            files: from ``locate`` or ``locate_again``.
+            modality: one of ``SpaceSpec.tower_digests``.
+            digests: remembers digests of large files.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return ""
+
     def require(self, spec: SpaceSpec, files: Files) -> None:
         """Check cheaply what else loading needs.
 
@@ -221,15 +234,19 @@ class Adapter(ABC, Generic[Files]):
             UsageError: it was not allowed to run.
         """
         files = self._ready(spec)
+        digests = remembered_digests()
         if spec.weights_digest:
-            digests = remembered_digests()
-            digest = self.digest(files, digests)
-            digests.save()
-            if digest not in ("", spec.weights_digest):
-                raise self.changed(spec, files.path, digest)
+            found = self.digest(files, digests)
+            if found not in ("", spec.weights_digest):
+                raise self.changed(spec, files.path, spec.weights_digest, found)
+        for modality, expected in spec.tower_digests:
+            found = self.tower_digest(files, modality, digests)
+            if found not in ("", expected):
+                raise self.changed(spec, tower_file(files.path, modality), expected, found)
+        digests.save()
         return self.open(spec, files, device)
 
-    def changed(self, spec: SpaceSpec, path: Path, digest: Digest) -> DataError:
+    def changed(self, spec: SpaceSpec, path: Path, expected: Digest, found: Digest) -> DataError:
         """Return the error for weights that are not those that a space was described by."""
         return DataError(
             f"the weights of space '{spec.name}' changed",
@@ -237,8 +254,8 @@ class Adapter(ABC, Generic[Files]):
             fix="restore the file, or run the reaction again",
             space=spec.name,
             path=str(path),
-            expected=spec.weights_digest,
-            found=digest,
+            expected=expected,
+            found=found,
         )
 
     def _ready(self, spec: SpaceSpec) -> Files:
@@ -260,6 +277,11 @@ class Unusable(MediaError):
 
     def __init__(self, modality: Modality, why: str, *, fix: str = "", **fields: Any) -> None:
         super().__init__(f"cannot embed {modality}", why=why, fix=fix, **fields)
+
+
+def tower_file(source: Path, modality: Modality) -> Path:
+    """Return where a tower in a file of its own lies: ``Base-thermal.safetensors`` beside Base."""
+    return source.with_name(f"{source.stem}-{modality}.safetensors")
 
 
 def misfit(spec: SpaceSpec, path: Path | str, why: str) -> DataError:

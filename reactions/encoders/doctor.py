@@ -108,6 +108,10 @@ def examine(
     """
     spec = encoder.spec
     findings = [_weights(spec)]
+    findings += [
+        Finding("weights", modality, "ok", f"in a file of its own  sha256 {digest[:12]}")
+        for modality, digest in spec.tower_digests
+    ]
     outputs: _Outputs = {}
     for modality in spec.modalities:
         items = list(samples.get(modality, ()))

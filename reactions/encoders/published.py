@@ -10,8 +10,8 @@ from typing import ClassVar
 from reactions.core.errors import MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import expand_user, is_file
-from reactions.core.types import Digest, SpaceSpec
-from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.core.types import Digest, Modality, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest, tower_file
 from reactions.weights.locate import Requirement, WeightsFile, find_file, verify
 
 
@@ -68,6 +68,10 @@ class CheckpointAdapter(Adapter[Checkpoint]):
     def digest(self, files: Checkpoint, digests: DigestCache) -> Digest:
         """Return the SHA-256 of the file."""
         return files.digest(digests)
+
+    def tower_digest(self, files: Checkpoint, modality: Modality, digests: DigestCache) -> Digest:
+        """Return the SHA-256 of a tower's own file."""
+        return digests.of(tower_file(files.path, modality))
 
     def requirements(self, uri: str) -> tuple[Requirement, ...]:
         """Return the published file that a URI names by its name alone."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.file_digests import DigestCache
 from reactions.core.paired import PairedCorpora
 from reactions.core.settings import ReactionSettings, TuningSettings
-from reactions.core.types import Corpus, FactorDefaults, Item, Modality
+from reactions.core.types import Corpus, Item, Modality
 from reactions.data.sources.config import OnProgress, silent
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders, find_set, parse_tasks

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
 from reactions.core.paths import cache_root, evaluation_root
 from reactions.core.settings import ReactionSettings, TuningSettings
-from reactions.core.types import FactorDefaults
 from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
 from reactions.eval.registry import Folders

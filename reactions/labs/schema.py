@@ -125,6 +125,11 @@ class AdapterSpace(_Space):
     preprocessing: dict[str, str] = Field(
         {}, description="modality = tag: another tag is other embeddings."
     )
+    towers: dict[str, str] = Field(
+        {},
+        description="modality = SHA-256 of SOURCE-MODALITY.safetensors, beside the source, which "
+        'holds its tower; "" computes it.',
+    )
     flops: dict[str, float] = Field({}, description="modality = FLOPs to embed one item.")
     lab: str = Field("", description="'mini' for stand-ins: all results made with them say so.")
 

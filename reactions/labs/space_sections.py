@@ -11,7 +11,8 @@ from reactions.core.catalogue import SpaceMaker
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_file
-from reactions.core.types import Modality, SpaceSpec
+from reactions.core.types import Digest, Modality, SpaceSpec
+from reactions.encoders.base import tower_file
 from reactions.encoders.registry import resolve_uri
 from reactions.labs.schema import AdapterSpace, FolderSpace, Space, UriSpace
 from reactions.weights.locate import WeightLocator
@@ -94,7 +95,24 @@ def _in_full(name: str, space: AdapterSpace, path: Path, digests: DigestCache) -
         flops_per_item=tuple(sorted(space.flops.items())),
         lab=space.lab,
         centre=space.centre,
+        tower_digests=tuple(
+            (modality, digest or _tower_digest(name, modality, beside, path, digests))
+            for modality, digest in sorted(space.towers.items())
+        ),
     )
+
+
+def _tower_digest(
+    name: str, modality: Modality, source: Path, path: Path, digests: DigestCache
+) -> Digest:
+    file = tower_file(source, modality)
+    if not is_file(file):
+        raise UsageError(
+            f"{path}: spaces.{name}.towers.{modality} has no digest",
+            why=f"there is no file '{file}' to compute it from",
+            fix="restore the file, or give its SHA-256",
+        )
+    return digests.of(file)
 
 
 def _anchored(uri: str, folder: Path) -> str:
@@ -118,6 +136,7 @@ def _check_modalities(spec: SpaceSpec, path: Path) -> None:
         ("hub", [spec.hub] if spec.hub is not None else []),
         ("preprocessing", [m for m, _ in spec.preprocessing]),
         ("flops", [m for m, _ in spec.flops_per_item]),
+        ("towers", [m for m, _ in spec.tower_digests]),
     ):
         for modality in names:
             if modality not in spec.modalities:

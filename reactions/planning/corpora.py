@@ -5,8 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reactions.core.types import Corpus, Modality, Space, SpaceSpec, leaves
+from reactions.core.types import Corpus, Fusion, Modality, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
+
+ALWAYS: frozenset[Modality] = frozenset({"audio", "image", "text"})
+"""Modalities that take part in every training, whether the expert embeds them or not: the
+paper's."""
+
+
+def candidates(pair: Fusion) -> tuple[Modality, ...]:
+    """Return the modalities whose corpora join an expert to its base, sorted.
+
+    They are the paper's three, those that the expert embeds, and those that ``data=`` names. What
+    the base alone embeds beyond them changes nothing in how the two are joined.
+
+    Args:
+        pair: a base with one expert.
+    """
+    expert = pair.experts[0]
+    wanted = ALWAYS.union(expert.space.modalities, expert.anchors or ())
+    return tuple(modality for modality in pair.modalities if modality in wanted)
 
 
 @dataclass
@@ -24,6 +42,7 @@ class ReactionCorpora:
     notices: list[str] = field(default_factory=list)
     _opened: dict[tuple[Modality, tuple[str, ...]], Corpus | None] = field(default_factory=dict)
     _replaced: dict[str, list[Modality]] = field(default_factory=dict)
+    _left_out: dict[tuple[Modality, ...], dict[str, None]] = field(default_factory=dict)
 
     def of(self, space: Space, modality: Modality) -> Corpus | None:
         """Return the corpus that a reaction with this space embeds, or None without one.
@@ -63,10 +82,23 @@ class ReactionCorpora:
             self.notices.append(note)
         return common_corpus(folders, modality)
 
+    def candidates(self, pair: Fusion) -> tuple[Modality, ...]:
+        """Return what ``candidates`` does, and note which modalities that leaves out."""
+        taken = candidates(pair)
+        if left_out := tuple(m for m in pair.modalities if m not in taken):
+            self._left_out.setdefault(left_out, {})[pair.experts[0].label] = None
+        return taken
+
     @property
-    def replacements(self) -> list[str]:
-        """Which corpora of the lab are not used, for people."""
-        return made_up_notices(self.lab.name, self._replaced)
+    def unused(self) -> list[str]:
+        """Which modalities take no part in training, and which corpora of the lab are not used."""
+        left_out = [
+            f"{', '.join(modalities)}: no part in training with {', '.join(experts)}, "
+            f"which {'does' if len(experts) == 1 else 'do'} not embed "
+            f"{'it' if len(modalities) == 1 else 'them'} (data= can name what has a corpus)"
+            for modalities, experts in self._left_out.items()
+        ]
+        return [*left_out, *made_up_notices(self.lab.name, self._replaced)]
 
     @property
     def counts(self) -> tuple[tuple[str, int, int], ...]:

@@ -25,7 +25,7 @@ from reactions.data.holdout import LEAST_HELD, Split, split
 from reactions.labs.choices import choose
 from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
-from reactions.planning.corpora import ReactionCorpora
+from reactions.planning.corpora import ReactionCorpora, candidates
 from reactions.planning.held_out import plan_quality
 from reactions.planning.plan import Plan
 from reactions.planning.space_notices import notes
@@ -141,7 +141,7 @@ class Planner:
                 "projectors": [projector.to_json() for projector in projectors],
             },
         )
-        notices = (*self.notices, *self.corpora.replacements, *choices_notices(projectors))
+        notices = (*self.notices, *self.corpora.unused, *choices_notices(projectors))
         pairs = {tuning.pairs.digest: tuning.pairs for tuning in tunings.values()}
         return Plan(
             (assembled,),
@@ -196,7 +196,7 @@ class Planner:
             corpora = [
                 corpus
                 for pair in itertools.starmap(_pair, mixtures(space))
-                for modality in pair.modalities
+                for modality in candidates(pair)
                 if (corpus := self.corpora.of(pair, modality)) is not None
             ]
             smallest = min(corpora, key=len, default=None)
@@ -345,9 +345,9 @@ class Planner:
         return Mixture(heads, projectors, splits)
 
     def _taking_part(self, pair: Fusion) -> dict[Modality, Split]:
-        """Return the corpora of the modalities that base or expert embed, divided."""
+        """Return the corpora that join the expert to its base, divided."""
         splits: dict[Modality, Split] = {}
-        for modality in pair.modalities:
+        for modality in self.corpora.candidates(pair):
             corpus = self.corpora.of(pair, modality)
             if corpus is None:
                 self.notices.append(f"no {modality} corpus: {modality} takes no part in training")

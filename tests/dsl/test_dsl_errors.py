@@ -8,7 +8,7 @@ import pytest
 from dsl_catalogue import CATALOGUE
 
 from reactions.core.errors import EXIT_MISSING, EXIT_USAGE, LanguageError, UsageError
-from reactions.core.types import FactorDefaults
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.dsl import check, parse, parse_file
 
 SYNTAX = [

@@ -9,8 +9,8 @@ from dsl_catalogue import CATALOGUE
 
 from reactions.core import types
 from reactions.core.errors import LanguageError, UsageError
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.tuning_options import TuningOptions
-from reactions.core.types import FactorDefaults
 from reactions.dsl import (
     Cr,
     Dr,

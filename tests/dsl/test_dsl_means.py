@@ -1,7 +1,7 @@
 import pytest
 from dsl_catalogue import CATALOGUE
 
-from reactions.core.types import FactorDefaults
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.dsl import Cr, Space, check, parse
 
 BOTH = "ImageBind + Cr(CLAP_m{0}) & Cr(CLAP_g{0})"

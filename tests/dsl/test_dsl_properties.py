@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reactions.core import types
 from reactions.core.errors import EXIT_MISSING, EXIT_USAGE, LanguageError
-from reactions.core.types import FactorDefaults
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.dsl import check, parse
 
 

@@ -7,7 +7,7 @@ import pytest
 from fake_lab import fake_session
 
 from reactions import session
-from reactions.core.types import FactorDefaults
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.dsl import check, parse
 from reactions.experiments.findings.contrasts import CONTRASTS, CONTROLS, MEANS, SPACES
 from reactions.experiments.findings.measure import measure

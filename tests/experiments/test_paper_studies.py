@@ -8,7 +8,7 @@ import torch
 from published_heads import mcr_state
 
 from reactions.core.errors import MissingError, UsageError
-from reactions.core.types import FactorDefaults
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.dsl import check, parse
 from reactions.exchange.import_mcr import LAYOUTS, import_mcr
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED

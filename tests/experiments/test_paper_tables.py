@@ -9,8 +9,9 @@ import pytest
 
 from reactions import session
 from reactions.core.errors import DataError, MissingError, StepError, UsageError
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.settings import TuningSettings
-from reactions.core.types import FactorDefaults, leaves
+from reactions.core.types import leaves
 from reactions.dsl import check, parse
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.experiments.paper.table import parse_rows as chosen_rows

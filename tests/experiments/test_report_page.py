@@ -12,7 +12,7 @@ import pytest
 from report_lab import HEADLINE, HOSTILE, hostile_report, report_of, tiny_session, use_fakes
 
 from reactions.core.errors import MissingError, StoreError, UsageError
-from reactions.core.types import FactorDefaults
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.experiments.paper.spaces import TUNED_BOTH
 from reactions.experiments.report import page
 from reactions.experiments.report.page import check_place, render, script_json, write

@@ -6,8 +6,8 @@ import pytest
 from lab_files import SPACE, load, write
 
 from reactions.core.errors import MissingError, MolspaceError, UsageError
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.settings import PAPER_SETTINGS, ReactionSettings
-from reactions.core.types import FactorDefaults
 from reactions.labs.lab_file import find_lab, load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")

@@ -10,8 +10,8 @@ from lab_files import load
 from media_files import image_bytes, put, sound_bytes
 
 from reactions.core.errors import DataError, MissingError
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.file_digests import DigestCache
-from reactions.core.types import FactorDefaults
 from reactions.labs.lab_file import load_lab
 
 pytestmark = pytest.mark.usefixtures("own_folder")

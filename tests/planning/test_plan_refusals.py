@@ -90,20 +90,20 @@ def wide(*more):
 def test_too_many_modalities_for_every_subset():
     space, held = wide(*(f"m{i}" for i in range(8)))
     with pytest.raises(UsageError, match="11 modalities have 2047 subsets") as caught:
-        plan(cr(space, CG), lab(held))
+        plan(cr(IB, space), lab(held))
     assert 'subsets = "singles+all"' in caught.value.fix
-    made = plan(cr(space, CG, anchors=("text",)), lab(held))
+    made = plan(cr(IB, space, anchors=("text",)), lab(held))
     assert Counter(s.kind for s in made.steps())["train"] == 1
 
 
 def test_five_modalities_are_planned_with_a_notice_of_what_they_take():
     space, held = wide("depth", "thermal")
-    made = plan(cr(space, CG), lab(held))
+    made = plan(cr(IB, space), lab(held))
     assert Counter(s.kind for s in made.steps())["train"] == len(made.projectors) == 31
     (notice,) = [notice for notice in made.notices if "projectors" in notice]
-    assert notice.startswith("Wide + Cr(CLAP_g): 31 projectors, one for each subset of 5 modali")
+    assert notice.startswith("ImageBind + Cr(Wide): 31 projectors, one for each subset of 5 modali")
     assert 'subsets = "singles+all" under [reaction] trains 6 of them' in notice
-    fewer = plan(cr(space, CG), lab(held, replace(SETTINGS, subsets="singles+all")))
+    fewer = plan(cr(IB, space), lab(held, replace(SETTINGS, subsets="singles+all")))
     assert not [notice for notice in fewer.notices if "projectors" in notice]
     trained = [step.key for step in made.steps() if step.kind == "train"]
     chosen = [step.key for step in fewer.steps() if step.kind == "train"]

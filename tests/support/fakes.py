@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from toy_steps import make_step
 
+from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.step import Artifact
-from reactions.core.types import Expert, FactorDefaults, Fusion, Leaf, SpaceSpec
+from reactions.core.types import Expert, Fusion, Leaf, SpaceSpec
 
 
 def spec(name, dim, *modalities, **changes):

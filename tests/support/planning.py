@@ -35,7 +35,7 @@ class FakeLab(Lab):
 
 
 def corpora(n=12, **others):
-    images = [Item(f"i{k}", "image", np.full((1, 1, 3), k, np.uint8)) for k in range(n + 2)]
+    images = [Item(f"i{k}", "image", np.full((1, 1, 3), k % 256, np.uint8)) for k in range(n + 2)]
     return {
         "text": TextCorpus("captions", [f"text {k}" for k in range(n)]),
         "image": ListCorpus("pictures", "image", images),

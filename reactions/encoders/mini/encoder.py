@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.types import Digest, Modality, Prepared, SpaceSpec
-from reactions.encoders.base import misfit
+from reactions.encoders.base import misfit, tower_file
 from reactions.encoders.mini.features import (
     audio_features,
     buckets,
@@ -33,7 +33,10 @@ BATCH_ROWS = 256
 
 
 class MiniAdapter(CheckpointAdapter):
-    """Spaces whose ``source`` is a file of mini weights, absolute or one of those shipped."""
+    """Spaces whose ``source`` is a file of mini weights, absolute or one of those shipped.
+
+    Towers in files of their own (``SpaceSpec.tower_digests``) lie beside it: see ``tower_file``.
+    """
 
     scheme = "mini"
     trains = True
@@ -42,44 +45,61 @@ class MiniAdapter(CheckpointAdapter):
     def locate_again(self, spec: SpaceSpec) -> Checkpoint:
         """Find the file that a description names."""
         path = SHIPPED / spec.source  # an absolute source stays what it is
-        if not path.is_file():
-            raise MissingError(
-                f"no weights for space '{spec.name}'",
-                why=f"there is no file '{path}'",
-                fix="reinstall molspace, or train them again: molspace lab train --out DIR",
-                space=spec.name,
-                path=str(path),
-            )
+        for file in (path, *(tower_file(path, modality) for modality, _ in spec.tower_digests)):
+            if not file.is_file():
+                raise MissingError(
+                    f"no weights for space '{spec.name}'",
+                    why=f"there is no file '{file}'",
+                    fix="reinstall molspace, or train them again: molspace lab train --out DIR",
+                    space=spec.name,
+                    path=str(file),
+                )
         return Checkpoint(spec.name, path)
 
-    def changed(self, spec: SpaceSpec, path: Path, digest: Digest) -> DataError:
+    def changed(self, spec: SpaceSpec, path: Path, expected: Digest, found: Digest) -> DataError:
         """Return the error for weights that are not those that a lab names."""
         return DataError(
             f"the weights of space '{spec.name}' are not the ones this lab names",
-            why=f"'{path}' has SHA-256 {digest[:12]}..., not {spec.weights_digest[:12]}...",
+            why=f"'{path}' has SHA-256 {found[:12]}..., not {expected[:12]}...",
             fix="restore the file, or put its digest into the lab file",
             space=spec.name,
             path=str(path),
-            expected=spec.weights_digest,
-            found=digest,
+            expected=expected,
+            found=found,
         )
 
     def open(self, spec: SpaceSpec, files: Checkpoint, device: str) -> TowerEncoder:
         """Read the towers; a space may use fewer than its weights hold."""
-        towers = Towers.open(files.path)
-        if towers.dim != spec.dim or not set(spec.modalities) <= set(towers.shape):
-            raise misfit(
-                spec,
-                files.path,
-                f"they embed {', '.join(towers.shape)} in {towers.dim} dimensions, "
-                f"not {', '.join(spec.modalities)} in {spec.dim}",
-            )
-        towers = towers.to(device).eval()
-        return TowerEncoder(spec, {m: _tower(m, towers, device) for m in spec.modalities})
+        own = tuple(modality for modality, _ in spec.tower_digests)
+        shared = tuple(modality for modality in spec.modalities if modality not in own)
+        networks = _networks(spec, files.path, shared)
+        for modality in own:
+            networks |= _networks(spec, tower_file(files.path, modality), (modality,))
+        return TowerEncoder(
+            spec, {m: _tower(m, networks[m].to(device), device) for m in spec.modalities}
+        )
 
 
-def _tower(modality: Modality, towers: Towers, device: str) -> Tower:
-    network = towers.towers[modality]
+def _networks(
+    spec: SpaceSpec, path: Path, modalities: Sequence[Modality]
+) -> dict[Modality, nn.Module]:
+    """Read some of the towers of a file.
+
+    Raises:
+        DataError: it is damaged, lacks one, or is of another width.
+    """
+    towers = Towers.open(path).eval()
+    if towers.dim != spec.dim or not set(modalities) <= set(towers.shape):
+        raise misfit(
+            spec,
+            path,
+            f"they embed {', '.join(towers.shape)} in {towers.dim} dimensions, "
+            f"not {', '.join(modalities)} in {spec.dim}",
+        )
+    return {modality: towers.towers[modality] for modality in modalities}
+
+
+def _tower(modality: Modality, network: nn.Module, device: str) -> Tower:
     features = _FEATURES[modality]
 
     def project(inputs: Sequence[Any]) -> Tensor:

@@ -93,7 +93,7 @@ class PrecomputedAdapter(Adapter[EmbeddingFolder]):
         }
         return digest("precomputed", contents)
 
-    def changed(self, spec: SpaceSpec, path: Path, digest: Digest) -> DataError:
+    def changed(self, spec: SpaceSpec, path: Path, expected: Digest, found: Digest) -> DataError:
         """Return the error for a folder whose files are not those it was described by."""
         return DataError(
             f"the embeddings in '{spec.source}' changed",

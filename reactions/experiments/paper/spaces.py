@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reactions.core.catalogue import Catalogue
-from reactions.core.types import FactorDefaults, SpaceSpec
+from reactions.core.factor_defaults import FactorDefaults
+from reactions.core.types import SpaceSpec
 from reactions.products.tree import Adjustment
 
 FACTORS = FactorDefaults()

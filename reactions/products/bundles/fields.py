@@ -72,11 +72,12 @@ def mean_sizes(space: Space) -> dict[str, int]:
 
 
 def spec_record(spec: SpaceSpec) -> dict[str, Any]:
-    """Return a space's fields; ``centre`` only where it is on, as earlier records lack it."""
+    """Return a space's fields; those that earlier records lack only where they say something."""
     record = asdict(spec)
     del record["tuned"]  # records name spaces with the encoders as they are
-    if not spec.centre:
-        del record["centre"]
+    for later in ("centre", "tower_digests", "derived"):
+        if not record[later]:
+            del record[later]
     return record
 
 

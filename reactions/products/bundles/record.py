@@ -226,13 +226,16 @@ def read_spec(item: Mapping[str, Any]) -> SpaceSpec:
     if sorted(set(modalities)) != modalities:
         raise ValueError(f"the modalities of {name} are not sorted, or one stands there twice")
     pairs: dict[str, tuple[tuple[str, Any], ...]] = {}
-    for key in ("preprocessing", "flops_per_item"):
-        pairs[key] = tuple((m, value) for m, value in a_list(key, item[key]))
+    for key in ("preprocessing", "flops_per_item", "tower_digests", "derived"):
+        # The last two are not in records of earlier versions.
+        values = item.get(key, []) if key in ("tower_digests", "derived") else item[key]
+        pairs[key] = tuple((m, value) for m, value in a_list(key, values))
         named = [m for m, _ in pairs[key]]
         if not set(named) <= set(modalities) or len(set(named)) < len(named):
             raise ValueError(f"{key} of {name} names other modalities than it embeds")
-    for _, tag in pairs["preprocessing"]:
-        a_text(f"preprocessing of {name}", tag)
+    for key in ("preprocessing", "tower_digests", "derived"):
+        for _, text in pairs[key]:
+            a_text(f"{key} of {name}", text)
     for _, flops in pairs["flops_per_item"]:
         if type(flops) not in (int, float) or not 0 <= flops < math.inf:
             raise ValueError(f"flops_per_item of {name} is {flops!r:.40}")
