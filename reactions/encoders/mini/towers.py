@@ -70,13 +70,46 @@ class _Bag(nn.Module):
         return out
 
 
+class _Cloud(nn.Module):
+    """PointNet: the same layers for every point, their mean and maximum, then two linear layers.
+
+    Args:
+        channels: of each layer.
+        dim: width of the output.
+    """
+
+    def __init__(self, channels: Sequence[int], dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise((3, *channels)):
+            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+        self.hidden = nn.Linear(2 * channels[-1], channels[-1])
+        self.head = nn.Linear(channels[-1], dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed (n, points, 3) to (n, dim), not normalised."""
+        n, points, _ = x.shape
+        seen = self.layers(x.reshape(n * points, 3)).reshape(n, points, -1)
+        pooled = torch.cat([seen.mean(dim=1), seen.amax(dim=1)], dim=1)
+        out: Tensor = self.head(torch.relu(self.hidden(pooled)))
+        return out
+
+
+_CHANNELS: Mapping[Modality, int] = {"audio": 1, "depth": 1, "event": 6, "image": 3, "thermal": 1}
+"""Of what a modality's convolutions look at."""
+
+
 class Towers(nn.Module):
     """One small network for each modality of a space.
 
     Args:
         dim: width of the embeddings.
-        shape: (modality, sizes) pairs: hidden channels for image and audio; vector width
-            and hidden width for text.
+        shape: (modality, sizes) pairs: vector width and hidden width for text; hidden channels
+            for all others.
+
+    Raises:
+        ValueError: a modality that no network is for.
     """
 
     def __init__(self, dim: int, shape: Mapping[Modality, Sequence[int]]) -> None:
@@ -87,8 +120,12 @@ class Towers(nn.Module):
         for modality, sizes in self.shape.items():
             if modality == "text":
                 towers[modality] = _Bag(sizes[0], sizes[1], dim)
+            elif modality == "point":
+                towers[modality] = _Cloud(sizes, dim)
+            elif modality in _CHANNELS:
+                towers[modality] = _Convolutions((_CHANNELS[modality], *sizes), dim)
             else:
-                towers[modality] = _Convolutions((3 if modality == "image" else 1, *sizes), dim)
+                raise ValueError(f"there is no network for {modality}")
         self.towers = nn.ModuleDict(towers)
 
     def forward(self, modality: Modality, features: Tensor) -> Tensor:

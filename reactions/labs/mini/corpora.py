@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reactions.core.errors import DataError
+from reactions.core.errors import DataError, suggestion
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Item, Modality, Waveform
-from reactions.labs.mini import pixels, waveforms
+from reactions.labs.mini import waveforms
 from reactions.labs.mini.sentences import Style, captions
-from reactions.labs.mini.world import WORLD_VERSION, Scenes, SceneStream
+from reactions.labs.mini.views import POOR, VIEWS
+from reactions.labs.mini.world import ADDED, WORLD_VERSION, Scenes, SceneStream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
+MODALITIES: tuple[Modality, ...] = tuple(sorted((*VIEWS, "audio", "text")))
 
 _VOICES = 1 << 16
 """Writers of a corpus are numbered from here, apart from those of captions for training."""
@@ -58,12 +59,13 @@ class WorldCorpus:
 
     Attributes:
         name: for messages and progress lines.
-        modality: ``"image"``, ``"audio"`` or ``"text"``.
+        modality: one of ``MODALITIES``.
         stream: where the scenes come from.
         n_scenes: how many; scene ``i`` gives rows ``i * writers`` and following.
         writers: captions a scene; 1 for media.
         styles: how captions are written, row by row in turn.
         others: further sounds heard with each scene's own.
+        poor: whether the sensor is a poor one: of events, thermal images or points.
     """
 
     name: str
@@ -73,6 +75,7 @@ class WorldCorpus:
     writers: int = 1
     styles: tuple[Style, ...] = ()
     others: tuple[Other, ...] = ()
+    poor: bool = field(default=False, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if self.n_scenes < 1:
@@ -81,13 +84,18 @@ class WorldCorpus:
             raise DataError(
                 f"the mini world has no {self.modality}",
                 why="it can be seen, heard and read: " + ", ".join(MODALITIES),
+                fix=suggestion(self.modality, MODALITIES),
                 modality=self.modality,
             )
+        if self.poor and self.modality not in POOR:
+            raise DataError(f"there is no poor sensor of {self.modality}")
+        if self.stream.half_empty and self.modality == "text":
+            raise DataError(f"nobody describes the empty places of corpus '{self.name}'")
 
     @cached_property
     def digest(self) -> Digest:
         """Digest of the world's version, the ids and what chooses the rows; nothing is rendered."""
-        return digest("mini-corpus", {"world": WORLD_VERSION, **asdict(self)})
+        return digest("mini-corpus", {"world": WORLD_VERSION, **_content(self)})
 
     def __len__(self) -> int:
         return self.n_scenes * self.writers
@@ -97,9 +105,9 @@ class WorldCorpus:
         rows = np.arange(len(self), dtype=np.uint64)[start:stop]
         scenes = self.stream.at(rows // np.uint64(self.writers))
         ids = self.ids()[start:stop]
-        if self.modality == "image":
-            pictures = pixels.images(scenes)
-            return [Item(id, "image", x) for id, x in zip(ids, pictures, strict=True)]
+        if (view := VIEWS.get(self.modality)) is not None:
+            values = view(scenes, self.poor)
+            return [Item(id, self.modality, x) for id, x in zip(ids, values, strict=True)]
         if self.modality == "audio":
             sounds = self._sounds(scenes, rows).astype(np.float32) / 32768
             return [
@@ -135,13 +143,27 @@ class WorldCorpus:
         return written
 
 
+def _content(part: Any) -> Any:
+    """Return a dataclass as JSON, less the fields that came later and are at their defaults."""
+    if isinstance(part, tuple):
+        return [_content(each) for each in part]
+    if not is_dataclass(part):
+        return part
+    values = {each.name: (each, getattr(part, each.name)) for each in fields(part)}
+    return {
+        name: _content(value)
+        for name, (each, value) in values.items()
+        if not ("added" in each.metadata and value == each.default)
+    }
+
+
 def corpus(modality: Modality, *, n: int, seed: int) -> WorldCorpus:
     """Return the unpaired corpus of one modality.
 
     Different modalities show different scenes, so nothing is paired.
 
     Args:
-        modality: ``"image"``, ``"audio"`` or ``"text"``.
+        modality: one of ``MODALITIES``.
         n: rows.
         seed: another seed is another corpus.
 

@@ -17,7 +17,8 @@ _GLYPH = 18  # largest glyph, in pixels
 _MARGIN = 10  # canvas border, so that glyphs may touch the edge
 _CANVAS = SIDE + 2 * _MARGIN
 _CHUNK = 1024
-_FINE = 60  # the grid that shapes are drawn on
+FINE = 60
+"""Cells along each axis of the grid that shapes are drawn on."""
 
 _COLOURS = ((210, 45, 40), (240, 205, 50), (150, 60, 190), (245, 245, 240), (25, 25, 30), (245, 130, 30))  # noqa: E501  # fmt: skip
 """Red, yellow, purple, white, black, orange: none is the colour of a place."""
@@ -54,7 +55,7 @@ def images(scenes: Scenes) -> NDArray[np.uint8]:
 def _render(scenes: Scenes) -> NDArray[np.uint8]:
     n = len(scenes)
     # Colours apart from each other until the end: numpy is slow at innermost axes of three.
-    cover, mark = (part.astype(np.int16)[:, None] for part in _coverage(scenes))
+    cover, mark = (part.astype(np.int16)[:, None] for part in coverage(scenes))
     image = _background(scenes)  # (n, 3, 32, 32); cover, mark: (n, 1, 32, 32), 0 to 64
     paint = np.array(_COLOURS, np.int16)[scenes.colour]
     paint = paint + np.stack([scenes.draw(f"paint-{c}", 51) - 25 for c in range(3)], 1)
@@ -82,7 +83,7 @@ def _render(scenes: Scenes) -> NDArray[np.uint8]:
     return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
 
 
-def _coverage(scenes: Scenes) -> NDArray[np.uint8]:
+def coverage(scenes: Scenes) -> NDArray[np.uint8]:
     """Return how much of each pixel the things, and their markings, cover.
 
     Returns:
@@ -98,7 +99,7 @@ def _coverage(scenes: Scenes) -> NDArray[np.uint8]:
     rows = np.arange(n)
     for thing in range(3):
         shown = rows[scenes.count >= thing]
-        part = slice(None) if thing == 0 else shown  # all scenes: a slice copies nothing
+        part = slice(None) if len(shown) == n else shown  # all scenes: a slice copies nothing
         span = (high - low)[scenes.size]
         side = low[scenes.size] + scenes.draw(f"side-{thing}", 1 << 16) % span
         x, y = np.array(_LAYOUT)[scenes.count, thing].T
@@ -140,13 +141,13 @@ def _grain(scenes: Scenes, n: int) -> NDArray[np.int16]:
 @cache
 def _glyphs() -> NDArray[np.uint8]:
     """Return shape and markings of every kind and size, (50, 8, 2, 18, 18), 0 to 64, centred."""
-    fields = _fields()
+    shapes = fields()
     sizes = range(_SIZES[0][0], _SIZES[-1][1])
     out = np.zeros((N_CLASSES, len(sizes), 2, _GLYPH, _GLYPH), np.uint8)
     for place, side in enumerate(sizes):
         # Four samples along each axis of a pixel.
-        fine = ((2 * np.arange(4 * side) + 1) * _FINE) // (8 * side)
-        inside = fields[:, :, fine][:, :, :, fine].reshape(N_CLASSES, 2, side, 4, side, 4)
+        fine = ((2 * np.arange(4 * side) + 1) * FINE) // (8 * side)
+        inside = shapes[:, :, fine][:, :, :, fine].reshape(N_CLASSES, 2, side, 4, side, 4)
         top = (_GLYPH - side) // 2
         cover = inside.sum(axis=(3, 5)) * 4  # of 16 samples, as 0 to 64
         out[:, place, :, top : top + side, top : top + side] = cover
@@ -154,28 +155,28 @@ def _glyphs() -> NDArray[np.uint8]:
 
 
 @cache
-def _fields() -> NDArray[np.bool_]:
+def fields() -> NDArray[np.bool_]:
     """Return the 50 shapes and their grey markings on a fine grid, (50, 2, 60, 60).
 
     A shape is where a smooth random field, raised in the middle, is above zero; markings
     are where another is. From 400 candidates each next kind is the one farthest from
     those chosen.
     """
-    candidates, knots, cell_size = 400, 5, _FINE // 4
+    candidates, knots, cell_size = 400, 5, FINE // 4
     counter = np.arange(candidates * 2 * knots * knots, dtype=np.uint64)
     # 16 bits: -32768 to 32767.
     coarse = (bits(key_of("glyph"), counter) >> np.uint64(48)).astype(np.int64) - 32768
     coarse = coarse.reshape(candidates, 2, knots, knots)
-    step = np.arange(_FINE)
+    step = np.arange(FINE)
     cell, part = step // cell_size, step % cell_size
     rest = cell_size - part
     rows = coarse[:, :, cell] * rest[:, None] + coarse[:, :, cell + 1] * part[:, None]
     field = rows[..., cell] * rest + rows[..., cell + 1] * part  # bilinear, scaled
     # Doubled, since the centre lies between two cells.
-    offset = 2 * step - _FINE + 1
+    offset = 2 * step - FINE + 1
     radius = offset[:, None] ** 2 + offset[None, :] ** 2
     hill = 28000 * cell_size**2 * (1700 - radius) // 1700  # above zero in the middle only
-    shape = (field[:, 0] + hill > 0) & (radius < _FINE**2)
+    shape = (field[:, 0] + hill > 0) & (radius < FINE**2)
     marked = (field[:, 1] > 0) & shape
     flat = np.stack([shape, marked], 1).reshape(candidates, -1).astype(np.int64)
     area = flat.sum(axis=1)

@@ -12,8 +12,9 @@ arithmetic, so pixels and samples are the same on every machine and numpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +40,9 @@ GENERAL = (
     "typewriter", "telephone", "hammer", "washing_machine", "sewing_machine", "horse", "duck",
 )  # fmt: skip
 CLASSES = MUSICAL + GENERAL
+
+ADDED: Mapping[str, Any] = {"added": True}
+"""Marks fields that came later: at their defaults they leave digests as they were."""
 
 N_CLASSES = len(CLASSES)
 N_COLOURS = 6
@@ -80,12 +84,18 @@ class SceneStream:
         seed: another seed is another sequence.
         musical_percent: how often a scene is of a musical kind.
         balanced: whether kinds come in turn (scene ``i`` is of kind ``i % 50``) instead.
+        kinds: they come in turn out of these alone; () for all of them.
+        alone: whether every scene is of one thing.
+        half_empty: whether every other scene is a place with nothing in it.
     """
 
     split: str
     seed: int = 0
     musical_percent: int = 50
     balanced: bool = False
+    kinds: tuple[int, ...] = field(default=(), metadata=ADDED)
+    alone: bool = field(default=False, metadata=ADDED)
+    half_empty: bool = field(default=False, metadata=ADDED)
 
     @property
     def key(self) -> int:
@@ -109,6 +119,11 @@ class SceneStream:
         )
         if self.balanced:
             kind = (index % np.uint64(N_CLASSES)).astype(np.int64)
+        if self.kinds:
+            kind = np.array(self.kinds)[(index % np.uint64(len(self.kinds))).astype(np.int64)]
+        count = np.zeros(len(index), np.int64) if self.alone else draw("count", N_COUNTS)
+        if self.half_empty:
+            count = np.where(index % np.uint64(2) == 1, -1, count)
         size = draw("size", N_SIZES)
         # Small things sound high and big ones deep, with exceptions; pitch 0 is the deepest.
         usual = (N_SIZES - 1 - size) + draw("usual-pitch", 2)
@@ -119,7 +134,7 @@ class SceneStream:
             colour=draw("colour", N_COLOURS),
             size=size,
             place=draw("place", N_PLACES),
-            count=draw("count", N_COUNTS),
+            count=count,
             pitch=pitch,
             tempo=draw("tempo", N_TEMPOS),
         )
@@ -136,7 +151,7 @@ class Scenes:
         colour: 0 to 5.
         size: 0 (small) to 2.
         place: 0 to 3.
-        count: 0 (one) to 2 (three).
+        count: 0 (one) to 2 (three); -1 in an empty place, which neither shows nor sounds.
         pitch: 0 (deep) to 3.
         tempo: 0 (slow) to 2.
     """
