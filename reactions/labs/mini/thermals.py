@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,8 +39,9 @@ def _render(scenes: Scenes, poor: bool) -> NDArray[np.uint8]:
     cover, mark = (part.astype(np.int16) for part in pixels.coverage(scenes))
     body, part = _heat()[:, scenes.kind].astype(np.int16)
 
-    def spread(values: NDArray[np.int16]) -> NDArray[np.int16]:
-        return values.astype(np.int16)[:, None, None]
+    def spread(values: NDArray[Any]) -> NDArray[np.int16]:
+        each: NDArray[np.int16] = values.astype(np.int16)[:, None, None]
+        return each
 
     ambient = np.array(_AMBIENT, np.int16)[scenes.place]
     ambient = ambient + scenes.draw("thermal-ambient", 21) - 10
