@@ -16,7 +16,7 @@ FLOORS = (
     ("core",),
     ("modalities", "ops", "dsl", "store", "weights"),
     ("data", "encoding", "products"),
-    ("encoders", "eval", "run"),
+    ("encoders", "eval", "knowledge", "run"),
     ("labs", "steps"),
     ("inference", "exchange", "tracking"),
     ("planning",),

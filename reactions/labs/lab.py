@@ -19,7 +19,15 @@ from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders, find_set, parse_tasks
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, captions_in_data
+from reactions.knowledge.base import KnowledgeBase
 from reactions.labs.data_sections import CorpusSource
+from reactions.labs.knowledge_sections import (
+    KnowledgeSource,
+    described_items,
+    find_corpus,
+    find_knowledge,
+    open_source,
+)
 from reactions.labs.pairs_sections import PairsSource, choose_pairs
 from reactions.modalities.base import CheckDepth
 from reactions.weights.locate import NamedWeights
@@ -46,6 +54,7 @@ class Lab:
         factors: combining factors where a reaction gives none.
         corpora: modality to source.
         pairs: items of two modalities that belong together, by name of their section.
+        knowledge_bases: descriptions of categories and items, by name of their section.
         data: where published evaluation sets may lie.
         own_tasks: evaluation sets that the lab file describes, by name.
         world_tasks: whether the mini world's evaluation sets belong to it.
@@ -66,6 +75,7 @@ class Lab:
     factors: FactorDefaults = field(default_factory=FactorDefaults)
     corpora: Mapping[Modality, CorpusSource] = field(default_factory=dict)
     pairs: Mapping[str, PairsSource] = field(default_factory=dict)
+    knowledge_bases: Mapping[str, KnowledgeSource] = field(default_factory=dict)
     data: Folders = field(default_factory=Folders)
     own_tasks: Mapping[str, OwnSet] = field(default_factory=dict, repr=False)
     world_tasks: bool = False
@@ -250,6 +260,29 @@ class Lab:
                 training_seed=source.training_seed,
             )
         return mini.pairs(source.name, n=source.world_scenes, seed=self.seed)
+
+    def knowledge(self, name: str) -> KnowledgeBase:
+        """Return a knowledge base: one of the lab's by name, or a parquet file by its path.
+
+        Raises:
+            UsageError: the lab has none of this name.
+            MissingError: its file is not there, or a package is missing.
+            DataError: it cannot be used.
+        """
+        source = find_knowledge(name, self)
+        key = ("kb", source, self.seed)
+        if key not in self.opened:
+            self.opened[key] = open_source(source, self.seed)
+        knowledge: KnowledgeBase = self.opened[key]
+        return knowledge
+
+    def named_corpus(self, name: str) -> Corpus:
+        """Return a corpus by name; see ``find_corpus``."""
+        return find_corpus(name, self)
+
+    def item_corpus(self, knowledge: KnowledgeBase, modality: Modality) -> Corpus:
+        """Return the corpus whose items a knowledge base describes; see ``described_items``."""
+        return described_items(knowledge, modality, self)
 
     def benchmark(self, task: str) -> BenchmarkData:
         """Return the data of an evaluation task: the published set where the lab says where.

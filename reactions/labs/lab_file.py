@@ -21,6 +21,7 @@ from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
 from reactions.eval.registry import Folders
 from reactions.labs.data_sections import read_corpora, read_folders
+from reactions.labs.knowledge_sections import read_knowledge
 from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.pairs_sections import read_pairs
@@ -182,6 +183,10 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     uris.update({name: space.uri for name, space in own.items() if isinstance(space, SpaceFromUri)})
     corpora = {**(base.corpora if base else {}), **read_corpora(file.corpora, path, opened.root)}
     pairs = read_pairs(file.pairs, base.pairs if base else {}, path, opened.root)
+    knowledge = {
+        **(base.knowledge_bases if base else {}),
+        **read_knowledge(file.kb, path, opened.root),
+    }
     own_tasks = {
         **(base.own_tasks if base else {}),
         **read_tasks(file.tasks, path, opened.root),
@@ -197,6 +202,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         world_tasks
         or any(source.world_rows for source in corpora.values())
         or any(source.world_scenes for source in pairs.values())
+        or any(source.path is None for source in knowledge.values())
     )
     for word in (base.label if base else "", "mini" if rehearsal else ""):
         if word and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", label):
@@ -214,6 +220,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         factors=_factors(file.factors, base),
         corpora=corpora,
         pairs=pairs,
+        knowledge_bases=knowledge,
         data=read_folders(
             file.data, base.data if base else Folders(), path, opened.root, own_tasks
         ),

@@ -20,6 +20,7 @@ from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import Mean
 from reactions.eval.registry import task_names
 from reactions.labs.data_schema import Corpora, Data, OwnTask
+from reactions.labs.knowledge_schema import KnowledgeSection
 from reactions.labs.pairs_schema import Pairs
 from reactions.labs.section import Factor, Section, check_table, for_editors
 
@@ -177,6 +178,9 @@ class LabFile(Section):
     corpora: Corpora = _table()
     pairs: Annotated[dict[str, Pairs], BeforeValidator(check_table)] = Field(
         {}, description="Items of two modalities that belong together, by name: Ft tunes on them."
+    )
+    kb: Annotated[dict[str, KnowledgeSection], BeforeValidator(check_table)] = Field(
+        {}, description="Knowledge bases by name: descriptions of categories and items."
     )
     data: Data = _table()
     tasks: Annotated[dict[str, OwnTask], BeforeValidator(check_table)] = Field(

@@ -2,20 +2,32 @@
 
 from reactions.labs.mini.benchmarks import TASKS, benchmark
 from reactions.labs.mini.corpora import MODALITIES, WorldCorpus, corpus
+from reactions.labs.mini.describer import Describer
+from reactions.labs.mini.knowledge import (
+    N_DESCRIBED,
+    WorldKnowledge,
+    described_corpus,
+    world_knowledge,
+)
 from reactions.labs.mini.pairs import WorldPairs, pairs, pairs_seen_by
 from reactions.labs.mini.sample_items import sample_items, write_sample
 from reactions.labs.mini.world import WORLD_VERSION
 
 __all__ = [
     "MODALITIES",
+    "N_DESCRIBED",
     "TASKS",
     "WORLD_VERSION",
+    "Describer",
     "WorldCorpus",
+    "WorldKnowledge",
     "WorldPairs",
     "benchmark",
     "corpus",
+    "described_corpus",
     "pairs",
     "pairs_seen_by",
     "sample_items",
+    "world_knowledge",
     "write_sample",
 ]

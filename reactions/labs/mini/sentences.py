@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
@@ -126,15 +127,28 @@ _ORDERS: dict[Sense, tuple[tuple[str, ...], ...]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """The words that writers choose from.
+
+    Attributes:
+        slots: for each slot (noun, verb, colour, ...) the words of each value.
+        fillers: words that say nothing.
+    """
+
+    slots: Mapping[str, tuple[tuple[str, ...], ...]]
+    fillers: tuple[str, ...]
+
+
 @cache
-def _words() -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Return the words for each value of each attribute."""
+def known_words() -> Lexicon:
+    """Return the words of all captions that text towers are trained on."""
 
     def split(texts: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(text.replace("_", " ") for text in group.split()) for group in texts)
 
     kinds = [_SYNONYMS[name].split(";") for name in CLASSES]
-    return {
+    slots = {
         "noun": split(tuple(nouns for nouns, _ in kinds)),
         "verb": split(tuple(verbs for _, verbs in kinds)),
         "colour": split(_COLOURS),
@@ -144,9 +158,10 @@ def _words() -> dict[str, tuple[tuple[str, ...], ...]]:
         "pitch": split(_PITCHES),
         "tempo": split(_TEMPOS),
     }
+    return Lexicon(slots, tuple(_FILLERS.split()))
 
 
-_RANGES = {
+RANGES: Mapping[str, int] = {
     "colour": N_COLOURS,
     "size": N_SIZES,
     "place": N_PLACES,
@@ -154,39 +169,44 @@ _RANGES = {
     "pitch": N_PITCHES,
     "tempo": N_TEMPOS,
 }
-_SLOTS = ("noun", "verb", *_RANGES)
+"""Attributes of a scene, and how many values each has."""
+
+_SLOTS = ("noun", "verb", *RANGES)
 
 
-def captions(scenes: Scenes, style: Style, variant: int = 0) -> list[str]:
+def captions(
+    scenes: Scenes, style: Style, variant: int = 0, lexicon: Lexicon | None = None
+) -> list[str]:
     """Describe scenes.
 
     Args:
         scenes: what to describe.
         style: how.
         variant: another number is another writer of the same kind.
+        lexicon: the words that there are; those that text towers know by default.
 
     Returns:
         One caption a scene, never empty: at least a noun or a verb is kept.
     """
+    lexicon = lexicon or known_words()
     draws = _draws(scenes, style, variant)
     values = {
         "noun": scenes.kind,
         "verb": scenes.kind,
-        **{name: getattr(scenes, name) for name in _RANGES},
+        **{name: getattr(scenes, name) for name in RANGES},
     }
-    words = _words()
     chosen: dict[str, list[str]] = {}
     for slot in _ORDERS[style.sense][0]:
         value = values[slot]
-        if slot in _RANGES:
+        if slot in RANGES:
             wrong = draws[f"mistake-{slot}"] % 100 < style.mistake_percent
-            value = np.where(wrong, draws[f"wrong-{slot}"] % _RANGES[slot], value)
+            value = np.where(wrong, draws[f"wrong-{slot}"] % RANGES[slot], value)
         omit_percent = 80 if slot in style.neglects else style.omit_percent
         omitted = draws[f"omit-{slot}"] % 100 < omit_percent
         if slot == "noun":  # a sound may go by its verb alone, now and then
             omitted &= draws["omit-verb"] % 100 >= style.omit_percent
             omitted &= style.sense == "sound"
-        table = words[slot]
+        table = lexicon.slots[slot]
         chosen[slot] = [
             "" if gone else table[v][pick % len(table[v])]
             for gone, v, pick in zip(
@@ -197,7 +217,7 @@ def captions(scenes: Scenes, style: Style, variant: int = 0) -> list[str]:
     order = (draws["order"] % len(orders)).tolist()
     openings = _OPENINGS[style.sense].split("|")
     opening = (draws["opening"] % len(openings)).tolist()
-    fillers = _FILLERS.split()
+    fillers = lexicon.fillers
     n_fillers = (draws["fillers"] % (style.fillers + 1)).tolist()
     out = []
     for i in range(len(scenes)):

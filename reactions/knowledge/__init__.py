@@ -1,0 +1,1 @@
+"""Knowledge bases: what language models say of categories, and of items."""
