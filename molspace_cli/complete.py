@@ -68,7 +68,8 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
     installed = entry_points(group="molspace.tasks").names
     own = _names_in("tasks", context.params.get("lab"))
     names = sorted({*built_in_tasks(), *installed, *own})
-    left = [name for name in ([] if comma else ["all"]) + names if name not in named]
+    groups = ["all", "freebind", "own", "unibind"]
+    left = [name for name in ([] if comma else groups) + names if name not in named]
     return [f"{head}{comma}{name}" for name in _starting(left, last)]
 
 

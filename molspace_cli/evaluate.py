@@ -40,10 +40,10 @@ TaskNames = Annotated[
     str,
     typer.Option(
         "--task",
-        metavar="TASK[,TASK...]|all",
+        metavar="TASK[,TASK...]|GROUP",
         autocompletion=complete.tasks,
         help=f"{', '.join(complete.built_in_tasks())}, or one that an installed package adds; "
-        "all takes those the space can do.",
+        "of groups (freebind, unibind, own, all) those the space can do.",
         show_default=False,
     ),
 ]
@@ -77,13 +77,15 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Score a space on tasks: zero-shot classification and retrieval in both directions."""
+    from reactions.eval.registry import names_groups_only
+
     chosen = used.adjustment()
     session, quiet = running.open(command="eval"), running.quiet
     tasks = session.lab.parse_tasks(task)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)
-    if task.strip().casefold() == "all":
+    if names_groups_only(task):
         tasks = possible_tasks(session, target, tasks, quiet)
     results = [
         result.record

@@ -40,11 +40,12 @@ def report(
         str,
         typer.Option(
             "--task",
-            metavar="TASK[,TASK...]|all",
+            metavar="TASK[,TASK...]|GROUP",
             autocompletion=complete.tasks,
-            help="What to score it on; all takes what it can do and the lab has data for.",
+            help="What to score it on; groups (freebind, unibind, own, all) take what it can do "
+            "and the lab has data for.",
         ),
-    ] = "all",
+    ] = "freebind,own",
     drawn_by: Annotated[
         Literal["pca", "umap", "tsne"],
         typer.Option(

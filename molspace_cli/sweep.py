@@ -104,6 +104,7 @@ def sweep(
     Settings that were scored before are not computed again, and a sweep that is killed goes on.
     """
     from reactions.core.errors import UsageError
+    from reactions.eval.registry import names_groups_only
     from reactions.experiments.sweep import SweepTable
     from reactions.experiments.sweep.files import check_out, to_csv, to_json, write_table
     from reactions.products.bundles.current import product_name
@@ -128,7 +129,7 @@ def sweep(
             seeded.events(RowStarted(f"seed {seeded.lab.seed}"))
         target = seeded.target(space, naming="molspace sweep", confirm=asked)
         say_bundle(target, quiet=quiet)
-        if task.strip().casefold() == "all":
+        if names_groups_only(task):
             tasks = possible_tasks(seeded, target, tasks, quiet)
         tables.append(_table(seeded, target, tasks, tried, ties, running, asked))
         for record in tables[-1].own_records():

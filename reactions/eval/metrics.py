@@ -178,6 +178,37 @@ def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
     return Ranks(strict, lenient)
 
 
+def ranks_of_same_class(
+    queries: Rows,
+    answers: Rows,
+    query_labels: NDArray[np.int64],
+    answer_labels: NDArray[np.int64],
+) -> Ranks:
+    """Rank, for each query, the best of the answers of its class among those of other classes.
+
+    Args:
+        queries: (n, d), unit-norm rows.
+        answers: (m, d), unit-norm rows.
+        query_labels: (n,), the class of each query; every one is that of some answer.
+        answer_labels: (m,), the class of each answer.
+
+    Returns:
+        Ranks of n queries: at most k where one of the first k answers has the query's class.
+    """
+    _same_width(queries, answers)
+    keys = _whole(answers)
+    strict, lenient = (np.empty(len(queries), np.int32) for _ in range(2))
+    step = _tile_rows(max(keys.shape))
+    for start in range(0, len(queries), step):
+        scores = _tile(queries, start, step) @ keys.T  # (t, m)
+        stop = start + len(scores)
+        alike = query_labels[start:stop, None] == answer_labels[None]  # (t, m)
+        best = np.where(alike, scores, -np.inf).max(axis=1, keepdims=True)
+        strict[start:stop] = ((scores > best - TIE) & ~alike).sum(axis=1) + 1
+        lenient[start:stop] = ((scores > best + TIE) & ~alike).sum(axis=1) + 1
+    return Ranks(strict, lenient)
+
+
 def recall_at(ranks: NDArray[np.integer], k: int) -> float:
     """Return the share of queries whose rank is at most ``k``."""
     return float((ranks <= k).mean())
@@ -213,5 +244,6 @@ __all__: Sequence[str] = (
     "ranks_of_best",
     "ranks_of_class",
     "ranks_of_owner",
+    "ranks_of_same_class",
     "recall_at",
 )

@@ -9,14 +9,14 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.errors import DataError, DimensionMismatch, UsageError
 from reactions.core.hashing import bytes_digest
 from reactions.core.step import Rows
 from reactions.core.types import Corpus, Modality
 from reactions.eval import metrics
 from reactions.eval.metrics import Ties
 from reactions.eval.prompts import class_embeddings, class_prompts
-from reactions.eval.task import CUTOFFS, Task
+from reactions.eval.task import Task
 from reactions.eval.task_data import (
     BenchmarkData,
     ClassificationData,
@@ -110,7 +110,11 @@ def identity(task: Task, data: BenchmarkData, ties: Ties = "strict") -> dict[str
     if isinstance(data, RetrievalData):
         facts["owner"] = _array_digest(data.owner, np.int64)
         facts["directions"] = list(task.directions)
-        facts["cutoffs"] = list(CUTOFFS)
+        facts["cutoffs"] = list(task.cutoffs)
+        if task.hit == "class":  # keys of the usual hits are those of before there were others
+            left, right = _labels(task, data)
+            facts |= {"hit": task.hit, "left": _array_digest(left, np.int64)}
+            facts["right"] = _array_digest(right, np.int64)
         return facts
     facts["classes"] = list(data.classes)
     facts["templates"] = list(task.templates)
@@ -169,6 +173,7 @@ def check(task: Task, data: BenchmarkData) -> None:
         if not problem:
             childless = n - len(np.unique(data.owner))
             problem = f"{childless} left items own no right item" if childless else ""
+        problem = problem or _labels_problem(task, data)
         kind = "retrieval"
     else:
         sides = [(data.queries, task.query)]
@@ -241,10 +246,17 @@ def _multilabel(
 
 
 def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: Ties) -> Score:
-    both = (
-        metrics.ranks_of_owner(left, right, data.owner),
-        metrics.ranks_of_best(left, right, data.owner),
-    )
+    if task.hit == "class":
+        of_left, of_right = _labels(task, data)
+        both = (
+            metrics.ranks_of_same_class(right, left, of_right, of_left),
+            metrics.ranks_of_same_class(left, right, of_left, of_right),
+        )
+    else:
+        both = (
+            metrics.ranks_of_owner(left, right, data.owner),
+            metrics.ranks_of_best(left, right, data.owner),
+        )
     forward, backward = (ranks.by(ties) for ranks in both)
     tied = {
         name: (len(ranks.strict), ranks.n_tied)
@@ -266,16 +278,16 @@ def retrieval_score(
     Args:
         task: its directions name the metrics.
         data: of the task.
-        forward: (right items,) ranks of their owners.
-        backward: (left items,) ranks of the best of their right items.
+        forward: (right items,) ranks of their owners, or of the best item of their class.
+        backward: (left items,) ranks of the best of their right items, or of those of their class.
         ties: by which rule the ranks are.
         tied: of the score; empty if ties were not counted.
     """
     scores: dict[str, float] = {}
     for direction, ranks in zip(task.directions, (forward, backward), strict=True):
-        for k in CUTOFFS:
+        for k in task.cutoffs:
             scores[f"{direction} R@{k}"] = 100 * metrics.recall_at(ranks, k)
-    for k in CUTOFFS:
+    for k in task.cutoffs:
         scores[f"mean R@{k}"] = sum(scores[f"{d} R@{k}"] for d in task.directions) / 2
     return Score(
         task=task.name,
@@ -288,6 +300,37 @@ def retrieval_score(
         tied=tied,
         arrays={"rank_forward": forward[:, None], "rank_backward": backward[:, None]},
     )
+
+
+def _labels(task: Task, data: RetrievalData) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the classes of both sides, which hits by class need.
+
+    Raises:
+        UsageError: the set has none.
+    """
+    if data.left_labels is None or data.right_labels is None:
+        raise UsageError(
+            f"task '{task.name}' cannot count hits by class: its items have none",
+            why="a hit by class is any item of the query's class among the first k",
+            fix="--hit pair",
+            task=task.name,
+        )
+    return data.left_labels, data.right_labels
+
+
+def _labels_problem(task: Task, data: RetrievalData) -> str:
+    if data.left_labels is None and data.right_labels is None:
+        if task.hit == "class":
+            _labels(task, data)
+        return ""
+    if data.left_labels is None or data.right_labels is None:
+        return "one of its sides has classes, the other has none"
+    sides = ((data.left_labels, len(data.left)), (data.right_labels, len(data.right)))
+    for labels, n in sides:
+        if labels.shape != (n,):
+            return f"classes are {labels.shape} for {n} items"
+    differ = int((data.right_labels != data.left_labels[data.owner]).sum())
+    return f"{differ} pairs have items of two classes" if differ else ""
 
 
 def _check_finite(task: Task, name: str, rows: Rows) -> None:

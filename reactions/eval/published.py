@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.addresses import Entry
-from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.local_files import exists
 from reactions.core.types import Modality
 from reactions.data.corpora import TextCorpus
@@ -23,7 +23,12 @@ from reactions.data.sources.parts import FilePart
 from reactions.eval.label_files import Damaged, csv_rows, json_value, text_lines
 from reactions.eval.media_index import MediaIndex
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData, RetrievalData, captions_in_data
+from reactions.eval.task_data import (
+    BenchmarkData,
+    ClassificationData,
+    RetrievalData,
+    captions_in_data,
+)
 from reactions.modalities.suffixes import describe_others
 
 
@@ -58,6 +63,8 @@ class EvaluationSet:
         read: returns what is there and can be decoded; needed unless ``items`` says it all.
         items: of a set of media with captions: returns all of them, whether their files are
             there or not. Captions are compared with text corpora by it.
+        splits: name to what reads a part of the set that may be trained on: ``train``, or
+            ``fold1`` for all folds but the first; none where the set has no such part.
 
     Raises:
         UsageError: it has neither.
@@ -67,6 +74,7 @@ class EvaluationSet:
     layout: Layout
     read: Callable[[PublishedSet], BenchmarkData] | None = None
     items: Callable[[PublishedSet], Sequence[Captioned]] | None = None
+    splits: Mapping[str, Callable[[PublishedSet], ClassificationData]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.read is None and self.items is None:
@@ -86,6 +94,7 @@ class PublishedSet:
         labels: the file, or folder, of labels that was found.
         tables: remembers scans of its media.
         on_progress: of the progress of scans.
+        reading: the part of the set whose media are read; "" for those that are evaluated.
     """
 
     definition: EvaluationSet
@@ -93,6 +102,7 @@ class PublishedSet:
     labels: Path
     tables: TableCache
     on_progress: OnProgress = silent
+    reading: str = ""
 
     @property
     def task(self) -> Task:
@@ -115,6 +125,21 @@ class PublishedSet:
             return self.definition.read(self)
         assert self.definition.items is not None  # checked by EvaluationSet
         return captioned(self, self.task.query, self.definition.items(self))
+
+    def split(self, name: str) -> ClassificationData:
+        """Read a part of the set that may be trained on.
+
+        Args:
+            name: one of the definition's ``splits``.
+
+        Raises:
+            UsageError: the set has no such part.
+            MissingError: its media are not there.
+            DataError: labels are damaged, or no media can be decoded.
+        """
+        if (read := self.definition.splits.get(name)) is None:
+            raise no_split(self.task, name, self.definition.splits)
+        return read(self)
 
     def captions(self) -> Iterator[tuple[str, str]]:
         """Yield (id, caption); nothing if the set has no captions.
@@ -176,11 +201,13 @@ class PublishedSet:
             modality: of the files.
             files: (id, file) pairs, at least one.
         """
+        # Scans of several parts are remembered side by side.
+        part = f" {self.reading}" if self.reading else ""
         return files_part(
-            f"{self.task.name} {modality}",
+            f"{self.task.name} {modality}{part}",
             [(f"{self.task.name}/{id}", entry) for id, entry in files],
             modality,
-            key=f"{self.task.name} {self.folder}",
+            key=f"{self.task.name} {self.folder}{part}",
             tables=self.tables,
             on_progress=self.on_progress,
         )
@@ -234,6 +261,18 @@ class PublishedSet:
             return text_lines(path)
         except Damaged as error:
             raise self.damaged(path, str(error)) from error
+
+
+def no_split(task: Task, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a part of a set that it does not have."""
+    names = list(known)
+    return UsageError(
+        f"task '{task.name}' has no split '{name}'",
+        why="" if names else f"{task.title} has no part that is published for training",
+        fix=suggestion(name, names) if names else "a corpus of one's own: [corpora] in a lab file",
+        task=task.name,
+        known=names,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from reactions.core.local_files import is_dir
 from reactions.core.plugins import load_plugin, package_of, plugins
 from reactions.data.sources.config import OnProgress, silent
 from reactions.eval import tasks as _built_in
-from reactions.eval.task import Task, folded
+from reactions.eval.task import GROUPS, OWN, Task, folded
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from reactions.eval.published import EvaluationSet, Layout, PublishedSet
 
 GROUP = "molspace.tasks"
+
+_GROUPS = ("all", *GROUPS, OWN)
+"""What stands for several tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def evaluation_set(name: str, also: Iterable[str] = ()) -> EvaluationSet:
     for candidate in sets:
         if folded(name) in candidate.task.spellings():
             return candidate
-    near = [*also, *known]
+    near = [*also, *known, *_GROUPS]
     raise UsageError(f"unknown task '{name}'", fix=suggestion(name, near), name=name, known=near)
 
 
@@ -134,11 +137,12 @@ def all_tasks() -> tuple[Task, ...]:
 
 
 def parse_tasks(text: str, own: Sequence[Task] = ()) -> tuple[Task, ...]:
-    """Return the tasks of a comma-separated list, or all for ``all``; repeats count once.
+    """Return the tasks of a comma-separated list; repeats count once.
 
     Args:
-        text: names or aliases.
-        own: tasks of a lab, which come last in ``all``.
+        text: names, aliases, and groups: ``all``, those of ``GROUPS``, and ``own`` for the tasks
+            of no group.
+        own: tasks of a lab, which come last in groups.
 
     Raises:
         UsageError: a name is unknown, or the list is empty.
@@ -147,13 +151,39 @@ def parse_tasks(text: str, own: Sequence[Task] = ()) -> tuple[Task, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         known = [*task_names(), *(task.name for task in own)]
-        raise UsageError("no task given", fix=f"one of: all, {', '.join(known)}")
+        raise UsageError("no task given", fix=f"one of: {', '.join((*_GROUPS, *known))}")
     chosen: dict[str, Task] = {}
     for name in names:
-        everything = name.casefold() == "all"
-        for task in (*all_tasks(), *own) if everything else (get_task(name, own),):
+        if name.casefold() in _GROUPS:
+            tasks = _members(name.casefold(), (*all_tasks(), *own))
+        else:
+            tasks = (get_task(name, own),)
+        for task in tasks:
             chosen[task.name] = task
+    if not chosen:
+        raise UsageError(
+            f"no task given: there is none of '{text}'",
+            why="no lab file describes a task, and no installed package adds one",
+            fix=f"one of: all, {', '.join(GROUPS)}",
+        )
     return tuple(chosen.values())
+
+
+def names_groups_only(text: str) -> bool:
+    """Whether a list of tasks names groups alone: of those, what cannot be done is left out."""
+    names = [name.strip().casefold() for name in text.split(",") if name.strip()]
+    return bool(names) and all(name in _GROUPS for name in names)
+
+
+def reserved(name: str) -> bool:
+    """Whether a name stands for a group of tasks, so that no task can have it."""
+    return folded(name) in _GROUPS
+
+
+def _members(group: str, tasks: Iterable[Task]) -> tuple[Task, ...]:
+    if group == "all":
+        return tuple(tasks)
+    return tuple(t for t in tasks if group in t.groups or (group == OWN and not t.groups))
 
 
 def find_set(

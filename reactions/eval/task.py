@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.types import Modality
@@ -12,8 +12,17 @@ from reactions.modalities.text import TEXT
 
 Kind: TypeAlias = Literal["classification", "multilabel", "retrieval"]
 
+Hit: TypeAlias = Literal["pair", "class"]
+"""What counts as found in retrieval: the paired item itself, or any item of the query's class."""
+
 CUTOFFS = (1, 5, 10)
-"""The k of R@k; the papers report 1 and 5."""
+"""The k of R@k unless a task says otherwise; the papers of most sets report 1 and 5."""
+
+FREEBIND, UNIBIND = GROUPS = ("freebind", "unibind")
+"""Whose evaluation sets ``--task GROUP`` takes: Molecule-Space's nine, and UniBind's thirteen."""
+
+OWN = "own"
+"""Stands for the tasks of no group: a lab's own, and those that packages add."""
 
 MAIN_SCORES: Mapping[Kind, str] = {
     "classification": "accuracy",
@@ -58,10 +67,14 @@ class Task:
         main_score: the metric that stands for the task; "" takes the usual one of its kind.
         paper_items: items that Molecule-Space, table 1, says it evaluates; 0 if it does not list
             the set.
+        cutoffs: the k of R@k, ascending.
+        hit: what counts as found in retrieval.
+        groups: the papers that evaluate on it, of ``GROUPS``.
         rank: where lists of all sets have it; those of one rank are sorted by name.
 
     Raises:
-        UsageError: templates or main score do not fit the kind.
+        UsageError: templates, main score, cutoffs or kind of hit do not fit the kind, or a group
+            is unknown.
     """
 
     name: str
@@ -78,6 +91,9 @@ class Task:
     aliases: tuple[str, ...] = ()
     main_score: str = ""
     paper_items: int = 0
+    cutoffs: tuple[int, ...] = CUTOFFS
+    hit: Hit = "pair"
+    groups: tuple[str, ...] = ()
     rank: int = 100
 
     def __post_init__(self) -> None:
@@ -91,6 +107,15 @@ class Task:
             if "{class}" not in template:
                 fix = "write {class} where the name of the class goes"
                 raise self._wrong(f"has the template '{template}' without {{class}}", fix)
+        if list(self.cutoffs) != sorted(set(self.cutoffs)) or min(self.cutoffs, default=0) < 1:
+            raise self._wrong(f"has the cutoffs {self.cutoffs}", "such as (1, 5, 10), ascending")
+        if self.hit != "pair" and self.kind != "retrieval":
+            raise self._wrong(f"counts hits by {self.hit}", "only retrieval has kinds of hits")
+        if self.hit not in get_args(Hit):
+            raise self._wrong(f"counts hits by '{self.hit}'", suggestion(self.hit, get_args(Hit)))
+        for group in self.groups:
+            if group not in GROUPS:
+                raise self._wrong(f"is of the group '{group}'", suggestion(group, GROUPS))
         if not self.main_score:
             object.__setattr__(self, "main_score", MAIN_SCORES[self.kind])
         if self.main_score not in self.metrics:
@@ -107,7 +132,7 @@ class Task:
         """Names of the metrics that every set of this kind has."""
         if self.kind != "retrieval":
             return (MAIN_SCORES[self.kind],)
-        return tuple(f"{name} R@{k}" for name in (*self.directions, "mean") for k in CUTOFFS)
+        return tuple(f"{name} R@{k}" for name in (*self.directions, "mean") for k in self.cutoffs)
 
     @property
     def has_captions(self) -> bool:

@@ -6,14 +6,17 @@ A lab builds these; ``reactions.eval`` turns them into prompts, embeddings and s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
+from reactions.core.errors import DataError
 from reactions.core.types import Corpus
+from reactions.data.holdout import SubsetCorpus
 from reactions.modalities.text import TEXT
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -27,6 +30,7 @@ class ClassificationData:
         classes: class names, underscores allowed.
         folds: (n,) int64 fold of each item, for sets published with folds.
         expected: items the published set has; 0 if unknown.
+        remarks: what was decided where the set leaves it open, for people.
     """
 
     queries: Corpus
@@ -34,6 +38,7 @@ class ClassificationData:
     classes: tuple[str, ...]
     folds: NDArray[np.int64] | None = None
     expected: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +68,48 @@ class RetrievalData:
         owner: (len(right),) int64, the left row that each right row belongs to; every
             left row owns at least one.
         expected: left items the published set has; 0 if unknown.
+        left_labels: (len(left),) int64 class of each left item, for sets that have classes.
+        right_labels: (len(right),) int64 likewise; both or neither are given.
+        remarks: what was decided where the set leaves it open, for people.
     """
 
     left: Corpus
     right: Corpus
     owner: NDArray[np.int64] = field(repr=False)
     expected: int = 0
+    left_labels: NDArray[np.int64] | None = field(default=None, repr=False)
+    right_labels: NDArray[np.int64] | None = field(default=None, repr=False)
+    remarks: tuple[str, ...] = ()
 
 
 BenchmarkData: TypeAlias = ClassificationData | MultilabelData | RetrievalData
+
+
+def without_fold(data: ClassificationData, fold: int, name: str) -> ClassificationData:
+    """Return the items of all folds but one, which may be trained on where that one is scored.
+
+    Args:
+        data: with folds.
+        fold: which, from 1 as sets publish them; ``data.folds`` counts from 0.
+        name: of the part, for its corpus.
+
+    Raises:
+        DataError: no other fold has an item.
+    """
+    assert data.folds is not None, "only sets with folds have such parts"
+    kept = np.flatnonzero(data.folds != fold - 1)
+    if not len(kept):
+        raise DataError(
+            f"'{data.queries.name}' has no items outside fold {fold}",
+            fix="the clips of the other folds must be there too",
+        )
+    return replace(
+        data,
+        queries=SubsetCorpus(data.queries, kept, name),
+        labels=data.labels[kept],
+        folds=data.folds[kept],
+        expected=0,
+    )
 
 
 def captions_in_data(data: BenchmarkData) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from reactions.data.sources.config import OnProgress, silent
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders, find_set, parse_tasks
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData, captions_in_data
+from reactions.eval.task_data import BenchmarkData, ClassificationData, captions_in_data
 from reactions.knowledge.base import KnowledgeBase
 from reactions.labs.data_sections import CorpusSource
 from reactions.labs.knowledge_sections import (
@@ -308,16 +308,53 @@ class Lab:
                 task, self.data, tables=self.tables, on_progress=self.on_progress
             ).read()
         if not self.may_have(task):
-            raise MissingError(
-                f"lab '{self.name}' has no data for task '{task}'",
-                why=f"neither --data nor [data] in {self.path} says where it lies",
-                fix=f'--data FOLDER, or [data.{task}] with path = "FOLDER"; '
-                "molspace eval --lab mini needs no data",
-                task=task,
-            )
+            raise self._no_data(task)
         from reactions.labs import mini
 
         return mini.benchmark(task, seed=self.seed)
+
+    def _no_data(self, task: str) -> MissingError:
+        return MissingError(
+            f"lab '{self.name}' has no data for task '{task}'",
+            why=f"neither --data nor [data] in {self.path} says where it lies",
+            fix=f'--data FOLDER, or [data.{task}] with path = "FOLDER"; '
+            "molspace eval --lab mini needs no data",
+            task=task,
+        )
+
+    def split(self, task: str, name: str) -> ClassificationData:
+        """Return a part of an evaluation set that may be trained on, with its labels.
+
+        Args:
+            task: its name.
+            name: of the part, such as ``train``, or ``fold1`` for all folds but the first.
+
+        Raises:
+            UsageError: the set has no such part.
+            MissingError: the lab has no data for it, or they are not where it says.
+            DataError: they cannot be used.
+        """
+        places = self.data.of(task)
+        key = ("split", task, name, places, self.world_tasks, self.seed, self.digests.folder)
+        if key not in self.opened:
+            self.opened[key] = self._open_split(task, name)
+        data: ClassificationData = self.opened[key]
+        return data
+
+    def _open_split(self, task: str, name: str) -> ClassificationData:
+        if (own := self.own_tasks.get(task)) is not None:
+            from reactions.eval.published import no_split
+
+            raise no_split(own.task, name, ())
+        if self.data.of(task):
+            return find_set(
+                task, self.data, tables=self.tables, on_progress=self.on_progress
+            ).split(name)
+        if not self.may_have(task):
+            raise self._no_data(task)
+        from reactions.labs import mini
+
+        return mini.split(task, name, seed=self.seed)
 
     def captions(self, task: str) -> list[tuple[str, str]]:
         """Return (id, caption) of an evaluation set, whether its media are there or not.

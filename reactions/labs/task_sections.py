@@ -11,8 +11,16 @@ from reactions.core.errors import UsageError
 from reactions.core.local_files import expand_user
 from reactions.data.sources.config import Source
 from reactions.eval.own_set import OwnSet
-from reactions.eval.registry import loadable_sets
-from reactions.eval.task import CAPTIONS, IMAGE_TEMPLATES, SOUND_TEMPLATES, Task, folded
+from reactions.eval.registry import loadable_sets, reserved
+from reactions.eval.task import (
+    CAPTIONS,
+    GROUPS,
+    IMAGE_TEMPLATES,
+    OWN,
+    SOUND_TEMPLATES,
+    Task,
+    folded,
+)
 from reactions.labs.data_schema import OwnTask
 from reactions.labs.data_sections import rooted
 from reactions.modalities.audio import AUDIO
@@ -55,10 +63,11 @@ def read_tasks(tasks: Mapping[str, OwnTask], path: Path, root: Path) -> dict[str
 
 
 def _check_name(name: str, taken: Mapping[str, str], path: Path) -> None:
-    if not _NAME.fullmatch(name) or folded(name) == "all":
+    if not _NAME.fullmatch(name) or reserved(name):
         raise UsageError(
             f"{path}: [tasks.{name}] cannot be asked for by this name",
-            fix="letters, digits, '-', '_' and '.', and not 'all'",
+            fix="letters, digits, '-', '_' and '.', and not "
+            f"'all', {', '.join(map(repr, GROUPS))} or '{OWN}', which stand for several tasks",
         )
     if (published := taken.get(folded(name))) is not None:
         raise UsageError(

@@ -12,7 +12,7 @@ from reactions.eval.contributions import check_folds
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData
+from reactions.eval.task_data import BenchmarkData, MultilabelData
 from reactions.labs.lab import Lab
 from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
@@ -197,10 +197,9 @@ def leaf_rows(
 def score_plan(target: Target, rows: TaskRows, step: Step) -> Plan:
     """Return the plan of one step that scores, with what its data leave out."""
     name = rows.task.name
-    notices = target.notices + tuple(
-        f"{name}: {notice}"
-        for corpus in rows.corpora.values()
-        for notice in getattr(corpus, "notices", ())
-    )
+    noticed = [getattr(corpus, "notices", ()) for corpus in rows.corpora.values()]
+    if not isinstance(rows.data, MultilabelData):
+        noticed.append(rows.data.remarks)
+    notices = target.notices + tuple(f"{name}: {text}" for texts in noticed for text in texts)
     n = len(next(iter(rows.corpora.values())))
     return Plan((step,), notices, ((name, n, rows.data.expected or n),))

@@ -124,6 +124,8 @@ def score_context(task: Task, data: BenchmarkData) -> dict[str, Any]:
         # Names of classes are prompts too: this says which ones were used.
         named = digest("classes", list(data.classes))
         known["classes"] = {"n": len(data.classes), "digest": named[:12]}
+    elif data.left_labels is not None:
+        known["hit"] = task.hit
     return known
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from reactions.eval import metrics
 from reactions.eval.metrics import TIE, Ranks, Ties
 from reactions.eval.protocol import Score, retrieval_score, score
-from reactions.eval.task import CUTOFFS, Task
+from reactions.eval.task import Task
 from reactions.eval.task_data import RetrievalData
 from reactions.products.components import Components
 from reactions.products.tree import Adjustment
@@ -56,8 +56,9 @@ def retrieval_scores(
             pairs = cells.within(of_left, of_right)
             if not pairs:
                 continue
-            if of_left.is_safe and of_right.is_safe:
-                ranker = _Ranker(data, of_left, of_right, pairs)
+            # Bounds are of one right answer a query: a class has many.
+            if task.hit == "pair" and of_left.is_safe and of_right.is_safe:
+                ranker = _Ranker(task, data, of_left, of_right, pairs)
                 ranks = ranker.ranks(cells, left, right, ties)
                 for pair, (forward, backward) in zip(pairs, ranks, strict=True):
                     scores[pair] = retrieval_score(task, data, forward, backward, ties, {})
@@ -113,12 +114,13 @@ class _Ranker:
 
     def __init__(
         self,
+        task: Task,
         data: RetrievalData,
         left: Weighting,
         right: Weighting,
         pairs: Sequence[tuple[int, int]],
     ) -> None:
-        self._owner = data.owner
+        self._owner, self._cutoffs = data.owner, task.cutoffs
         self._left, self._right = left, right
         self._pairs = pairs
         of_left = {setting: i for i, setting in enumerate(left.settings)}
@@ -150,7 +152,9 @@ class _Ranker:
         )
         for cell, (i, j) in enumerate(self._pairs):
             to_left, to_right = forward.most[cell] + np.int32(1), backward.most[cell] + np.int32(1)
-            owners, best = _undecided(forward, cell), _undecided(backward, cell)
+            owners, best = (
+                _undecided(counts, cell, self._cutoffs) for counts in (forward, backward)
+            )
             if len(owners) or len(best):
                 rows = left.rows(cells.of_left[i]), right.rows(cells.of_right[j])
                 if len(owners):
@@ -160,11 +164,11 @@ class _Ranker:
             yield to_left, to_right
 
 
-def _undecided(counts: Counts, cell: int) -> NDArray[np.int64]:
+def _undecided(counts: Counts, cell: int, cutoffs: Sequence[int]) -> NDArray[np.int64]:
     """Return the queries for which rounding decides whether they are hits at some cutoff."""
     least, most = counts.least[cell], counts.most[cell]
     differ = np.zeros(len(least), np.bool_)
-    for k in CUTOFFS:
+    for k in cutoffs:
         differ |= (least < k) != (most < k)
     return np.flatnonzero(differ)
 

@@ -23,7 +23,7 @@ def context(**params):
 def test_the_tasks_are_the_library_s():
     from reactions.eval.registry import task_names
 
-    assert ["all", *task_names()] == complete.tasks(context(), "")
+    assert ["all", "freebind", "own", "unibind", *task_names()] == complete.tasks(context(), "")
 
 
 def test_spaces_of_the_default_and_of_a_named_lab(tmp_path):

@@ -26,7 +26,7 @@ def test_a_file_says_all_of_a_set() -> None:
         evaluation_set("esc10")
 
 
-@pytest.mark.parametrize("task", built_in_names())
+@pytest.mark.parametrize("task", published.ALL)
 def test_a_published_layout_is_read(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     data = read(task, tmp_path)
@@ -37,7 +37,7 @@ def test_a_published_layout_is_read(task: str, tmp_path: Path) -> None:
             load(item)
 
 
-@pytest.mark.parametrize("task", built_in_names())
+@pytest.mark.parametrize("task", published.ALL)
 def test_it_is_found_under_any_of_its_names(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / "own")
     assert find_set(task, Folders(tasks={task: tmp_path / "own"})).folder == tmp_path / "own"
@@ -47,7 +47,7 @@ def test_it_is_found_under_any_of_its_names(task: str, tmp_path: Path) -> None:
     assert find_set(task, Folders(root=tmp_path / "root")).labels.exists()
 
 
-@pytest.mark.parametrize("task", built_in_names())
+@pytest.mark.parametrize("task", published.ALL)
 def test_a_set_that_is_not_there_says_what_from_where_and_how(task: str, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=f"no data for task '{task}'") as caught:
         read(task, tmp_path)
@@ -59,7 +59,7 @@ def test_a_set_that_is_not_there_says_what_from_where_and_how(task: str, tmp_pat
     assert json.dumps(caught.value.to_json())
 
 
-@pytest.mark.parametrize("task", built_in_names())
+@pytest.mark.parametrize("task", published.ALL)
 def test_labels_without_media_say_so(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     for path in (tmp_path / task).rglob("*"):
@@ -70,7 +70,7 @@ def test_labels_without_media_say_so(task: str, tmp_path: Path) -> None:
     assert evaluation_set(task).layout.tree in caught.value.fix
 
 
-@pytest.mark.parametrize("task", built_in_names())
+@pytest.mark.parametrize("task", published.ALL)
 def test_part_of_a_set_is_counted(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     whole = len(sides(read(task, tmp_path))[0])
@@ -82,7 +82,7 @@ def test_part_of_a_set_is_counted(task: str, tmp_path: Path) -> None:
     assert victim.id not in ids(sides(data)[0])
 
 
-@pytest.mark.parametrize("task", built_in_names())
+@pytest.mark.parametrize("task", published.ALL)
 def test_what_cannot_be_decoded_counts_as_not_found(task: str, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)
     before = read(task, tmp_path)
@@ -99,7 +99,7 @@ def test_what_cannot_be_decoded_counts_as_not_found(task: str, tmp_path: Path) -
         read(task, tmp_path)
 
 
-@pytest.mark.parametrize("task", built_in_names())
+@pytest.mark.parametrize("task", published.ALL)
 @pytest.mark.parametrize("junk", [b"", b"\xff\xfe\x00", b"[1, 2", b"a,b\n1\n"])
 def test_damaged_labels_are_named(task: str, junk: bytes, tmp_path: Path) -> None:
     published.ALL[task](tmp_path / task)

@@ -43,6 +43,47 @@ def check_ranks(found: metrics.Ranks, strict: list[int], lenient: list[int]) -> 
     assert found.n_tied == sum(a != b for a, b in zip(strict, lenient, strict=True))
 
 
+@st.composite
+def classed(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
+    answer_labels = np.array(draw(st.lists(st.integers(0, 3), min_size=1, max_size=9)), np.int64)
+    known = st.sampled_from(answer_labels.tolist())
+    query_labels = np.array(draw(st.lists(known, min_size=1, max_size=9)), np.int64)
+    queries = draw(tables(st.just(len(query_labels))))
+    answers = draw(tables(st.just(len(answer_labels))))
+    return queries, answers, query_labels, answer_labels
+
+
+@given(classed())
+def test_ranks_of_same_class_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
+    queries, answers, query_labels, answer_labels = case
+    strict, lenient = [], []
+    for query, label in zip(queries, query_labels, strict=True):
+        scores = answers @ query
+        best = scores[answer_labels == label].max()
+        wrong = scores[answer_labels != label]
+        strict.append(1 + int((wrong >= best).sum()))
+        lenient.append(1 + int((wrong > best).sum()))
+    for tile_bytes in TILES:
+        with tiles_of(tile_bytes):
+            found = metrics.ranks_of_same_class(queries, answers, query_labels, answer_labels)
+        check_ranks(found, strict, lenient)
+
+
+@given(classed(), st.integers(1, 9))
+def test_a_hit_by_class_is_an_answer_of_the_class_among_the_first_k(
+    case: tuple[np.ndarray, ...], k: int
+) -> None:
+    queries, answers, query_labels, answer_labels = case
+    ranks = metrics.ranks_of_same_class(*case)
+    for i, (query, label) in enumerate(zip(queries, query_labels, strict=True)):
+        scores = answers @ query
+        alike = answer_labels == label
+        for rule, kind in (("strict", alike), ("lenient", ~alike)):
+            # Of equal scores the wrong ones come first, or, leniently, the right ones.
+            order = np.lexsort((kind, -scores))
+            assert (ranks.by(rule)[i] <= k) == alike[order[:k]].any()
+
+
 @given(retrieval())
 def test_ranks_of_owner_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
     left, right, owner = case

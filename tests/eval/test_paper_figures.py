@@ -3,12 +3,13 @@
 import pytest
 
 from reactions.dsl import check, parse
-from reactions.eval.registry import all_tasks, get_task
+from reactions.eval.registry import get_task, parse_tasks
 from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.experiments.paper.tables import TABLES
 
 T3, T4 = TABLES["table3"], TABLES["table4"]
-SAMPLES = {task.name: task.paper_items for task in all_tasks() if task.paper_items}
+NINE = parse_tasks("freebind")
+SAMPLES = {task.name: task.paper_items for task in NINE if task.paper_items}
 ROWS = T3.rows
 BY_NAME = {row.name: row for row in ROWS}
 
@@ -77,6 +78,6 @@ def test_esc50_scores_are_multiples_of_one_in_2000():
 
 
 def test_tables_hold_every_task_and_metrics_that_exist():
-    assert {*T3.tasks, *T4.tasks} == {task.name for task in all_tasks()} == set(SAMPLES)
+    assert {*T3.tasks, *T4.tasks} == {task.name for task in NINE} == set(SAMPLES)
     assert {c.metric for c in T3.columns} == {"accuracy", "mAP"}
     assert {c.metric for c in T4.columns} == {"mean R@1", "mean R@5"}

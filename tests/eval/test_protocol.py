@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.errors import DataError, DimensionMismatch, UsageError
 from reactions.data.corpora import IdCorpus, TextCorpus
 from reactions.eval import protocol
 from reactions.eval.prompts import class_embeddings
@@ -195,3 +195,59 @@ def test_identity_sees_what_changes_a_score() -> None:
     assert len({json.dumps(each) for each in found}) == len(found)
     narrow = replace(ESC50, labels=ESC50.labels.astype(np.int32))
     assert protocol.identity(esc50, narrow) == found[0]
+
+
+# --- hits by class ---
+
+PAIRED = get_task("ncaltech101_images")
+BY_CLASS = replace(PAIRED, hit="class")
+PAIRS = RetrievalData(
+    left=ids("event", 4),
+    right=ids("image", 4),
+    owner=np.arange(4),
+    left_labels=np.array([0, 0, 1, 1]),
+    right_labels=np.array([0, 0, 1, 1]),
+)
+
+
+def test_hits_by_class_and_by_pair() -> None:
+    # Recordings 0 and 1, of one class, find each other's picture; 2 finds one of class 0.
+    rows = {"left": one_hot(0, 1, 2, 3), "right": one_hot(1, 0, 3, 3)}
+    rows["left"][2] = one_hot(0)[0]
+    pair = protocol.score(PAIRED, PAIRS, rows)
+    alike = protocol.score(BY_CLASS, PAIRS, rows)
+    assert [f"mean R@{k}" for k in (1, 5, 10, 20)] == list(pair.metrics)[-4:]
+    assert pair.metrics["event->image R@1"] == 0
+    assert alike.metrics["event->image R@1"] == 75
+    assert alike.metrics["image->event R@1"] == 75
+    assert alike.arrays["rank_backward"].ravel().tolist() == [1, 1, 3, 1]  # wrong ones tie
+
+
+def test_keys_of_pairs_are_those_of_before_there_were_classes() -> None:
+    bare = replace(PAIRS, left_labels=None, right_labels=None)
+    assert protocol.identity(PAIRED, PAIRS) == protocol.identity(PAIRED, bare)
+    assert "hit" not in protocol.identity(PAIRED, PAIRS)
+    found = [protocol.identity(task, PAIRS) for task in (PAIRED, BY_CLASS)]
+    other = replace(PAIRS, left_labels=np.array([0, 1, 1, 1]), right_labels=np.array([0, 1, 1, 1]))
+    found.append(protocol.identity(BY_CLASS, other))
+    assert len({json.dumps(each) for each in found}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"left_labels": None}, "one of its sides has classes"),
+        ({"right_labels": np.array([0, 0, 1])}, "classes are (3,) for 4 items"),
+        ({"right_labels": np.array([0, 1, 1, 1])}, "1 pairs have items of two classes"),
+    ],
+)
+def test_classes_that_do_not_fit(change: dict[str, object], words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        protocol.check(PAIRED, replace(PAIRS, **change))
+    assert words in caught.value.why
+
+
+def test_hits_by_class_need_classes() -> None:
+    with pytest.raises(UsageError, match="its items have none") as caught:
+        protocol.check(replace(get_task("clotho"), hit="class"), CAPTIONS)
+    assert caught.value.fix == "--hit pair"

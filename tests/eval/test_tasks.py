@@ -1,13 +1,16 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from reactions.core.errors import UsageError
 from reactions.eval.prompts import class_prompts
 from reactions.eval.registry import all_tasks, get_task, parse_tasks
-from reactions.eval.task import CUTOFFS
+from reactions.eval.task import CUTOFFS, Task
 
 
 def test_the_nine_sets_of_the_paper() -> None:
-    sizes = {task.name: task.expected for task in all_tasks()}
+    sizes = {task.name: task.expected for task in parse_tasks("freebind")}
     assert sizes == {
         "esc50": 2000,  # the paper's 400 cannot be: its scores are multiples of 1/2000
         "audioset": 19048,
@@ -22,6 +25,49 @@ def test_the_nine_sets_of_the_paper() -> None:
     assert list(sizes)[:4] == ["esc50", "audioset", "audiocaps", "clotho"]
     assert list(sizes)[-1] == "imagenet"
     assert CUTOFFS == (1, 5, 10)
+
+
+def test_the_thirteen_sets_of_unibind() -> None:
+    tasks = parse_tasks("unibind")
+    assert len([task for task in tasks if task.kind == "classification"]) == 13
+    assert [task.name for task in tasks if task.kind == "retrieval"] == ["ncaltech101_images"]
+    assert {task.query for task in tasks} == {
+        "audio",
+        "event",
+        "image",
+        "point",
+        "thermal",
+        "video",
+    }
+    both = [task.name for task in tasks if "freebind" in task.groups]
+    assert both == ["esc50", "imagenet"]
+
+
+def test_sets_of_no_group_are_ones_own() -> None:
+    own = Task("birds", "Birds", "classification", "audio", "text", templates=("a {class}",))
+    assert parse_tasks("own", [own]) == (own,)
+    assert parse_tasks("freebind, own", [own]) == (*parse_tasks("freebind"), own)
+    assert parse_tasks("ALL", [own]) == (*all_tasks(), own)
+    with pytest.raises(UsageError, match="there is none of 'own'"):
+        parse_tasks("own")
+    with pytest.raises(UsageError, match="unknown task 'unibnd'") as caught:
+        parse_tasks("unibnd")
+    assert "did you mean 'unibind'" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cutoffs": (5, 1)}, "has the cutoffs"),
+        ({"cutoffs": ()}, "has the cutoffs"),
+        ({"hit": "clas"}, "counts hits by 'clas'"),
+        ({"groups": ("freebnd",)}, "of the group 'freebnd'"),
+        ({"cutoffs": (5, 10)}, "has the main score 'mean R@1'"),
+    ],
+)
+def test_descriptions_that_do_not_fit(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        replace(get_task("coco"), **change)
 
 
 def test_every_task_is_complete() -> None:
@@ -61,7 +107,7 @@ def test_names_ignore_case_and_punctuation(spelling: str) -> None:
 def test_unknown_tasks_suggest() -> None:
     with pytest.raises(UsageError, match="did you mean 'esc50'"):
         get_task("ecs50")
-    with pytest.raises(UsageError, match="one of: audiocaps"):
+    with pytest.raises(UsageError, match="one of: all, audiocaps"):
         get_task("zzz")
 
 

@@ -12,6 +12,7 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.data.audit import leakage
 from reactions.data.sources.corpus import SourceCorpus
+from reactions.eval.registry import all_tasks
 from reactions.eval.task_data import RetrievalData
 from reactions.labs import inventory as module
 from reactions.labs.inventory import audit, inventory, leaks
@@ -170,7 +171,7 @@ def test_an_inventory(folder):
     assert (coco.found, coco.expected) == (0, 5000)
     assert "no data for task 'coco'" in coco.problem
     assert "cocodataset.org" in coco.fix
-    assert len(found) == 3 + 9
+    assert len(found) == 3 + len(all_tasks())
     assert json.dumps([holding.to_json() for holding in found.values()])
 
 

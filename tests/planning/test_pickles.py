@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_sets import load_small_lab
 
-from reactions.eval.registry import all_tasks
+from reactions.eval.registry import parse_tasks
 from reactions.session import Session
 from reactions.store import Store
 
@@ -104,5 +104,5 @@ def test_every_step_of_a_reaction_runs_from_its_pickle(session, tmp_path):
 
 def test_every_step_of_an_evaluation_runs_from_its_pickle(session, tmp_path):
     target = session.target(session.bundle.path)
-    plan = session.scores(target, all_tasks())
+    plan = session.scores(target, parse_tasks("freebind"))
     assert run_from_pickles(session, plan, tmp_path / "steps") == len(list(plan.steps()))

@@ -9,7 +9,7 @@ from reactions.eval.published import (
     PublishedSet,
     captions_in,
 )
-from reactions.eval.task import CAPTIONS, Task
+from reactions.eval.task import CAPTIONS, FREEBIND, Task
 
 
 def items_of(published: PublishedSet) -> list[Captioned]:
@@ -47,6 +47,7 @@ SET = EvaluationSet(
         source="github.com/cdjkim/audiocaps (captions; clips come from YouTube)",
         aliases=("acaps",),
         paper_items=964,
+        groups=(FREEBIND,),
         rank=3,
     ),
     Layout(

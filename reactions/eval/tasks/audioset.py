@@ -8,7 +8,7 @@ import numpy as np
 
 from reactions.eval.label_files import PUBLISHED
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
-from reactions.eval.task import SOUND_TEMPLATES, Task
+from reactions.eval.task import FREEBIND, SOUND_TEMPLATES, Task
 from reactions.eval.task_data import MultilabelData
 
 
@@ -96,6 +96,7 @@ SET = EvaluationSet(
         source="research.google.com/audioset (labels; clips come from YouTube)",
         templates=SOUND_TEMPLATES,
         paper_items=19048,
+        groups=(FREEBIND,),
         rank=2,
     ),
     Layout(

@@ -9,7 +9,7 @@ from reactions.eval.published import (
     PublishedSet,
     captions_in,
 )
-from reactions.eval.task import CAPTIONS, Task
+from reactions.eval.task import CAPTIONS, FREEBIND, Task
 
 
 def items_of(published: PublishedSet) -> list[Captioned]:
@@ -42,6 +42,7 @@ SET = EvaluationSet(
         citation="Drossos et al. 2020",
         source="zenodo.org/record/4783391 (version 2.1)",
         paper_items=1045,
+        groups=(FREEBIND,),
         rank=4,
     ),
     Layout(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reactions.eval.karpathy import SOURCE, items_of
 from reactions.eval.published import EvaluationSet, Layout
-from reactions.eval.task import CAPTIONS, Task
+from reactions.eval.task import CAPTIONS, FREEBIND, Task
 
 SET = EvaluationSet(
     Task(
@@ -20,6 +20,7 @@ SET = EvaluationSet(
         source=SOURCE + "cocodataset.org (val2014 images)",
         aliases=("mscoco", "ms-coco"),
         paper_items=5000,
+        groups=(FREEBIND,),
         rank=7,
     ),
     Layout(

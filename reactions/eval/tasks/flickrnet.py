@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet, paired
-from reactions.eval.task import PAIRS, Task
+from reactions.eval.task import FREEBIND, PAIRS, Task
 from reactions.eval.task_data import RetrievalData
 
 
@@ -38,6 +38,7 @@ SET = EvaluationSet(
         source="github.com/ardasnck/learning_to_localize_sound_source (pairs and annotations)",
         aliases=("flickr-soundnet", "fnet"),
         paper_items=5000,
+        groups=(FREEBIND,),
         rank=6,
     ),
     Layout(

@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from reactions.core.addresses import Entry
+from reactions.core.local_files import is_dir
 from reactions.core.storage import walk
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
-from reactions.eval.task import Task
+from reactions.eval.task import FREEBIND, UNIBIND, Task
 from reactions.eval.task_data import ClassificationData
 from reactions.modalities.suffixes import modality_of
 
@@ -39,6 +41,8 @@ _TRUTHS = (
     "devkit/data/ILSVRC_clsloc_validation_ground_truth.txt",
 )
 _VAL = ("val", "ILSVRC2012_img_val", "ILSVRC/Data/CLS-LOC/val", "validation")
+
+_TRAIN = ("train", "ILSVRC2012_img_train", "ILSVRC/Data/CLS-LOC/train")
 
 TEMPLATES = (
     "a photo of a {class}.",
@@ -88,6 +92,19 @@ def read(published: PublishedSet) -> ClassificationData:
         classes=_distinct([names[wnid] for wnid in wnids]),
         expected=published.task.expected,
     )
+
+
+def train(published: PublishedSet) -> ClassificationData:
+    """Return the training images that are there, in folders of classes.
+
+    Raises:
+        MissingError: there is no such folder, or images or names are missing.
+        DataError: a file is damaged, or no image can be decoded.
+    """
+    folders = [published.folder / name for name in _TRAIN]
+    if (folder := next(filter(is_dir, folders), None)) is None:
+        raise published.missing("its training images are not there", _TRAIN)
+    return replace(read(replace(published, labels=folder, reading="train")), expected=0)
 
 
 def _names(published: PublishedSet) -> dict[str, str]:
@@ -215,8 +232,9 @@ SET = EvaluationSet(
         citation="Deng et al. 2009",
         source="image-net.org (ILSVRC2012 validation images) or its Kaggle challenge",
         templates=TEMPLATES,
-        aliases=("imagenet-1k", "in1k"),
+        aliases=("imagenet-1k", "in1k", "in-1k"),
         paper_items=50_000,
+        groups=(FREEBIND, UNIBIND),
         rank=9,
     ),
     Layout(
@@ -229,4 +247,5 @@ SET = EvaluationSet(
         "('n01440764 tench', one a line)",
     ),
     read=read,
+    splits={"train": train},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet, paired
-from reactions.eval.task import PAIRS, Task
+from reactions.eval.task import FREEBIND, PAIRS, Task
 from reactions.eval.task_data import RetrievalData
 
 
@@ -50,6 +50,7 @@ SET = EvaluationSet(
         "clips come from YouTube)",
         aliases=("vgg-ss", "vgg"),
         paper_items=5158,
+        groups=(FREEBIND,),
         rank=5,
     ),
     Layout(

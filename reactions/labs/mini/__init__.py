@@ -1,6 +1,6 @@
 """The mini lab: a procedural world of sights, sounds and sentences, and its encoders' training."""
 
-from reactions.labs.mini.benchmarks import TASKS, benchmark
+from reactions.labs.mini.benchmarks import TASKS, benchmark, split
 from reactions.labs.mini.corpora import MODALITIES, WorldCorpus, corpus
 from reactions.labs.mini.describer import Describer
 from reactions.labs.mini.knowledge import (
@@ -28,6 +28,7 @@ __all__ = [
     "pairs",
     "pairs_seen_by",
     "sample_items",
+    "split",
     "world_knowledge",
     "write_sample",
 ]

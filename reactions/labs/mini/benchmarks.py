@@ -13,12 +13,14 @@ import numpy as np
 
 from reactions.core.errors import MissingError, suggestion
 from reactions.core.types import Modality
-from reactions.eval.registry import get_task
+from reactions.eval.published import no_split
+from reactions.eval.registry import evaluation_set, get_task
 from reactions.eval.task_data import (
     BenchmarkData,
     ClassificationData,
     MultilabelData,
     RetrievalData,
+    without_fold,
 )
 from reactions.labs.mini.corpora import Other, WorldCorpus
 from reactions.labs.mini.sentences import Style
@@ -37,6 +39,9 @@ _STYLES = {
     "flickr30k": Style("sight", omit_percent=15, fillers=3),
 }
 """Of the captions of a set."""
+
+_FOLDED = ("esc50",)
+"""Sets that are published in folds."""
 
 _UNSEEN_QUARTERS = {"vggss": 0, "flickrnet": 1}
 """Loudness, in quarters, of a second source that is heard but not seen."""
@@ -67,10 +72,31 @@ def benchmark(task: str, *, seed: int, part: str = "") -> BenchmarkData:
     if published.kind == "multilabel":
         return _multilabel(name, seed)
     if published.kind == "classification":
-        return _classification(name, published.query, seed, folds=task == "esc50")
+        return _classification(name, published.query, seed, folds=task in _FOLDED)
     if published.other == "text":
         return _captioned(name, published.query, _STYLES[task], seed)
     return _paired(name, _UNSEEN_QUARTERS[task], seed)
+
+
+def split(task: str, name: str, *, seed: int) -> ClassificationData:
+    """Return a part of a miniature that may be trained on.
+
+    Args:
+        task: its name.
+        name: ``train``: as many other scenes; ``foldN``: the clips of all folds but that one.
+        seed: of the set.
+
+    Raises:
+        MissingError: the mini lab has no such task.
+        UsageError: the task has no such part.
+    """
+    published = evaluation_set(task)
+    if name not in published.splits:
+        raise no_split(published.task, name, published.splits)
+    has_folds = name.startswith("fold") and task in _FOLDED
+    data = benchmark(task, seed=seed, part="" if has_folds else name)
+    assert isinstance(data, ClassificationData)  # what has splits is recognised by class
+    return without_fold(data, int(name.removeprefix("fold")), name) if has_folds else data
 
 
 def _classification(task: str, modality: Modality, seed: int, *, folds: bool) -> ClassificationData:
