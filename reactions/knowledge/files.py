@@ -83,6 +83,8 @@ def open_knowledge(path: Path, *, name: str = "") -> KnowledgeTable:
             f"{', '.join(COLUMNS[len(REQUIRED_COLUMNS) :])}; or molspace kb import {path}",
             path=str(path),
         )
+    if twice := next((column for column in COLUMNS if header.count(column) > 1), None):
+        raise _unreadable(path, f"several of its columns are named '{twice}'")
     notices = []
     if record is None:
         notices.append(f"knowledge base '{name}' says nothing of its prompts, models and items")

@@ -55,6 +55,26 @@ def tokenize(text: str) -> NDArray[np.int64]:
     return np.array([*ids[: CONTEXT - 1], END], np.int64)
 
 
+def count_tokens(text: str, *, repair: bool = True) -> int:
+    """Return the tokens of a text that is not cut, start and end token included.
+
+    Args:
+        text: of any length.
+        repair: whether ftfy repairs what is not plain ASCII first, as ``tokenize`` does; without
+            it the count may be off by a few tokens for such texts.
+
+    Raises:
+        MissingError: the text is to be repaired, and the package ftfy is missing.
+    """
+    clean = _clean(text) if repair else _SPACE.sub(" ", html.unescape(text)).strip().lower()
+    return 2 + sum(len(_encode(word)) for word in _words().findall(clean))
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a text needs no repair: printable ASCII without an ampersand."""
+    return _PLAIN.fullmatch(text) is not None
+
+
 def require_ftfy() -> None:
     """Check that any text can be cleaned as CLIP does.
 

@@ -1,0 +1,279 @@
+"""What is wrong with a knowledge base as a whole, and how varied its descriptions are."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from reactions.core.types import Modality
+from reactions.knowledge.base import LABEL, Description, KnowledgeBase
+from reactions.knowledge.checks import CategoryNames, TokenCounter, words_of
+
+LEAST_ROWS = 50
+"""Descriptions that a category should have: what a centre is chosen from.
+
+Source: UniBind, supplement A.3, keeps 50 of 1,000.
+"""
+
+EXAMPLES = 5
+
+FindingKind: TypeAlias = Literal[
+    "blank", "too long", "duplicates", "names another", "few rows", "several categories",
+    "shared by items", "unrepaired",
+]  # fmt: skip
+
+HARMLESS: tuple[FindingKind, ...] = ("shared by items", "unrepaired")
+"""Findings that are worth knowing, and no fault of the knowledge base."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeFinding:
+    """Something that is wrong with rows of a knowledge base, or odd about them.
+
+    Attributes:
+        kind: ``few rows`` counts categories, all others rows.
+        count: how many.
+        total: of how many.
+        message: one line, for people.
+        examples: some of them.
+    """
+
+    kind: FindingKind
+    count: int
+    total: int
+    message: str
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it should be repaired."""
+        return self.kind not in HARMLESS
+
+
+@dataclass(frozen=True, slots=True)
+class TextStatistics:
+    """How long and how varied the descriptions of one kind are.
+
+    Attributes:
+        what: ``categories``, or a modality.
+        n: descriptions, blank ones left out.
+        groups: categories, or items.
+        mean_tokens: of a description, start and end included.
+        max_tokens: likewise.
+        distinct_1: different words of all words, mean over categories.
+        distinct_2: different pairs of neighbouring words of all pairs, likewise.
+        overlap: mean cosine of the word sets of two descriptions of one category, likewise; 0
+            where none has two.
+    """
+
+    what: str
+    n: int
+    groups: int
+    mean_tokens: float
+    max_tokens: int
+    distinct_1: float
+    distinct_2: float
+    overlap: float
+
+
+@dataclass(frozen=True)
+class KnowledgeReport:
+    """What a check of a knowledge base found.
+
+    Attributes:
+        name: of the knowledge base.
+        n_rows: that were looked at.
+        findings: what is wrong or odd; () if nothing is.
+        texts: length and diversity, of categories and of each modality's items.
+    """
+
+    name: str
+    n_rows: int
+    findings: tuple[KnowledgeFinding, ...]
+    texts: tuple[TextStatistics, ...]
+
+    @property
+    def faults(self) -> tuple[KnowledgeFinding, ...]:
+        """The findings that should be repaired."""
+        return tuple(finding for finding in self.findings if finding.is_fault)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        findings = [{**asdict(f), "is_fault": f.is_fault} for f in self.findings]
+        return {**asdict(self), "findings": findings}
+
+
+def check_knowledge(
+    knowledge: KnowledgeBase,
+    *,
+    least_rows: int = LEAST_ROWS,
+    token_limit: int | None = None,
+    categories: Sequence[str] | None = None,
+) -> KnowledgeReport:
+    """Look through a knowledge base.
+
+    Args:
+        knowledge: any.
+        least_rows: descriptions that a category should have.
+        token_limit: of a description; None takes what the knowledge base says.
+        categories: look at these alone, and take no other's name for a fault; None for all.
+    """
+    limit = knowledge.metadata.token_limit if token_limit is None else token_limit
+    chosen = tuple(knowledge.categories if categories is None else categories)
+    look = _Look(knowledge, chosen, limit)
+    for row in knowledge.rows():
+        look.at(row)
+    return KnowledgeReport(
+        knowledge.name, look.n_rows, tuple(look.findings(least_rows)), tuple(look.texts())
+    )
+
+
+@dataclass
+class _Group:
+    """What is counted of the descriptions of one category in one modality."""
+
+    n: int = 0
+    n_words: int = 0
+    words: Counter[str] = field(default_factory=Counter)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    weights: Counter[str] = field(default_factory=Counter)
+
+    def add(self, words: Sequence[str]) -> None:
+        self.n += 1
+        self.n_words += len(words)
+        self.words.update(words)
+        self.pairs.update(itertools.pairwise(words))
+        distinct = set(words)
+        for word in distinct:
+            self.weights[word] += 1 / len(distinct) ** 0.5
+
+    def overlap(self) -> float:
+        """Return the mean cosine of two word sets: of the n^2 pairs, n are of one with itself."""
+        square = sum(weight**2 for weight in self.weights.values())
+        return (square - self.n) / (self.n * (self.n - 1))
+
+
+@dataclass
+class _Look:
+    """Collects what rows show, in one pass."""
+
+    knowledge: KnowledgeBase
+    categories: tuple[str, ...]
+    limit: int
+    n_rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    groups: dict[Modality, dict[str, _Group]] = field(default_factory=dict)
+    tokens: dict[Modality, list[int]] = field(default_factory=dict)
+    items: dict[Modality, set[str]] = field(default_factory=dict)
+    owners: dict[str, set[str]] = field(default_factory=dict)
+    sharing: dict[tuple[Modality, str], set[str]] = field(default_factory=dict)
+    seen: set[tuple[str, Modality, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        names = {category: self.knowledge.synonyms(category) for category in self.categories}
+        self.names = CategoryNames(self.categories, names)
+        self.counter = TokenCounter()
+        self.known = set(self.categories)
+
+    def note(self, kind: str, **example: Any) -> None:
+        self.counts[kind] += 1
+        kept = self.examples.setdefault(kind, [])
+        if len(kept) < EXAMPLES:
+            kept.append(example)
+
+    def at(self, row: Description) -> None:
+        if row.category not in self.known:
+            return
+        self.n_rows += 1
+        shown = {"id": row.id, "category": row.category, "description": row.description[:200]}
+        words = words_of(row.description)
+        if not words:
+            self.note("blank", **shown)
+        elif row.source != LABEL:
+            self._at_text(row, words, shown)
+
+    def _at_text(self, row: Description, words: list[str], shown: dict[str, Any]) -> None:
+        n_tokens = self.counter.count(row.description)
+        self.tokens.setdefault(row.modality, []).append(n_tokens)
+        groups = self.groups.setdefault(row.modality, {})
+        groups.setdefault(row.category, _Group()).add(words)
+        if n_tokens > self.limit:
+            self.note("too long", **shown, tokens=n_tokens)
+        text = " ".join(words)
+        key = (row.id if row.modality else row.category, row.modality, text)
+        if key in self.seen:
+            self.note("duplicates", **shown)
+        self.seen.add(key)
+        if row.modality:
+            self.items.setdefault(row.modality, set()).add(row.id)
+            self.sharing.setdefault((row.modality, text), set()).add(row.id)
+            return
+        if others := self.names.others(row.category, row.description):
+            self.note("names another", **shown, names=others)
+        self.owners.setdefault(text, set()).add(row.category)
+
+    def findings(self, least_rows: int) -> list[KnowledgeFinding]:
+        """Return what is wrong or odd, faults first."""
+        found: list[KnowledgeFinding] = []
+
+        def report(kind: FindingKind, message: str, total: int) -> None:
+            if count := self.counts[kind]:
+                examples = tuple(self.examples.get(kind, ()))
+                found.append(KnowledgeFinding(kind, count, total, message, examples))
+
+        written = {c: group.n for c, group in self.groups.get("", {}).items()}
+        for category in self.categories:
+            if (n := written.get(category, 0)) < least_rows:
+                self.note("few rows", category=category, rows=n)
+        for text, owners in self.owners.items():
+            if len(owners) > 1:
+                self.note("several categories", description=text[:200], categories=sorted(owners))
+        for (modality, text), ids in self.sharing.items():
+            if len(ids) > 1:
+                self.note("shared by items", modality=modality, description=text[:200], n=len(ids))
+        self.counts["unrepaired"] = self.counter.n_unrepaired
+        n_texts = sum(written.values())
+        report("blank", "rows without a word", self.n_rows)
+        report("too long", f"rows over {self.limit} tokens, which are cut", self.n_rows)
+        report("duplicates", "rows that an earlier one of the category or item has", self.n_rows)
+        report("names another", "rows of a category that name another one", n_texts)
+        report(
+            "few rows",
+            f"categories with fewer than {least_rows} descriptions",
+            len(self.categories),
+        )
+        report("several categories", "sentences that several categories have", len(self.owners))
+        report("shared by items", "captions that several items have", len(self.sharing))
+        report(
+            "unrepaired",
+            "texts whose tokens were counted without ftfy, which is not installed",
+            self.n_rows,
+        )
+        return found
+
+    def texts(self) -> list[TextStatistics]:
+        """Return length and diversity, of categories first."""
+        return [self._statistics(modality) for modality in sorted(self.groups)]
+
+    def _statistics(self, modality: Modality) -> TextStatistics:
+        groups = list(self.groups[modality].values())
+        tokens = self.tokens[modality]
+        several = [group for group in groups if group.n > 1]
+        return TextStatistics(
+            what=modality or "categories",
+            n=len(tokens),
+            groups=len(self.items[modality]) if modality else len(groups),
+            mean_tokens=round(sum(tokens) / len(tokens), 1),
+            max_tokens=max(tokens),
+            distinct_1=_mean([len(g.words) / g.n_words for g in groups]),
+            distinct_2=_mean([len(g.pairs) / max(1, g.pairs.total()) for g in groups]),
+            overlap=_mean([group.overlap() for group in several]),
+        )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 3) if values else 0.0
