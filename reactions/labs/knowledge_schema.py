@@ -29,8 +29,9 @@ class WorldDescriptions(Section):
     synonyms: bool = Field(True, description="Whether things go by several names.")
     stray: int = _percent(10, "Per cent of a category's sentences about something else.")
     bias: int = _percent(70, "Per cent of their attributes that are the category's usual one.")
+    silent: int = _percent(65, "Per cent of their attributes that go unmentioned.")
     noun_error: int = _percent(10, "Per cent of items' captions that name another thing.")
-    omit: int = _percent(30, "Per cent of attributes that go unmentioned.")
+    omit: int = _percent(30, "Per cent of attributes that items' captions do not mention.")
     mistake: int = _percent(8, "Per cent of the attributes in items' captions that are wrong.")
 
 

@@ -13,7 +13,7 @@ from reactions.core.local_files import expand_user
 from reactions.core.types import Corpus, Modality
 from reactions.eval.registry import task_names
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData, sides_of
+from reactions.eval.task_data import BenchmarkData, ClassificationData, sides_of
 from reactions.knowledge.base import KnowledgeBase
 from reactions.knowledge.files import open_knowledge
 from reactions.labs.data_sections import CorpusSource, rooted
@@ -150,6 +150,9 @@ class Holdings(Protocol):
     def benchmark(self, task: str) -> BenchmarkData:
         """Return the data of a task."""
 
+    def split(self, task: str, name: str) -> ClassificationData:
+        """Return a part of a task's set that may be trained on."""
+
 
 def find_knowledge(text: str, lab: Holdings) -> KnowledgeSource:
     """Return the source of a knowledge base.
@@ -202,9 +205,10 @@ def find_corpus(name: str, lab: Holdings) -> Corpus:
     """Return a corpus by name.
 
     Args:
-        name: a modality of the lab's corpora; ``TASK`` for the items of an evaluation set, the
-            first side of retrieval; or ``world:MODALITY`` for the mini world's scenes that
-            knowledge bases describe, ``world:MODALITY:N`` for N of them.
+        name: a modality of the lab's corpora; ``TASK:SPLIT`` for a part of an evaluation set that
+            may be trained on; ``TASK`` for the items that it scores, the first side of retrieval;
+            or ``world:MODALITY`` for the mini world's scenes that knowledge bases describe,
+            ``world:MODALITY:N`` for N of them.
         lab: that has it.
 
     Raises:
@@ -227,11 +231,7 @@ def find_corpus(name: str, lab: Holdings) -> Corpus:
             corpus=name,
         ) from None
     if colon:
-        raise UsageError(
-            f"task '{task.name}' has no training split '{rest}'",
-            fix=f"'{task.name}' names the items that it scores",
-            corpus=name,
-        )
+        return lab.split(task.name, rest).queries
     return sides_of(lab.benchmark(task.name))[0]
 
 

@@ -35,7 +35,7 @@ def test_the_mini_lab_has_two():
     assert kb is lab.knowledge("kb")
     assert kb.digest != other.digest
     assert kb.digest != load_lab("mini").knowledge("kb").digest
-    assert (kb.describer.stray, kb.describer.bias) == (10, 70)
+    assert (kb.describer.stray, kb.describer.bias, kb.describer.silent) == (10, 70, 65)
     assert (kb.describer.noun_error, kb.describer.omit, kb.describer.mistake) == (10, 30, 8)
     assert other.describer == dataclasses.replace(kb.describer, vocabulary="open")
 
@@ -133,11 +133,21 @@ def test_corpora_by_name():
         ("world:image:x", UsageError, "'x' is not a number of scenes"),
         ("world:image:0", DataError, "is empty"),
         ("", UsageError, "no corpus ''"),
+        ("imagenet:trian", UsageError, "task 'imagenet' has no split 'trian'"),
+        ("imagenet:", UsageError, "task 'imagenet' has no split ''"),
     ],
 )
 def test_corpora_that_are_not_there(name, error, words):
     with pytest.raises(error, match=words):
         load_lab("mini").named_corpus(name)
+
+
+def test_training_splits_by_name(monkeypatch):
+    lab, asked = load_lab("mini"), []
+    data = lab.benchmark("imagenet")
+    monkeypatch.setattr(type(lab), "split", lambda lab, *names: asked.append(names) or data)
+    assert lab.named_corpus("imagenet:train") is data.queries
+    assert asked == [("imagenet", "train")]
 
 
 def test_the_world_is_of_the_mini_lab():

@@ -16,7 +16,7 @@ from reactions.labs.mini.sentences import known_words
 from reactions.labs.mini.subjects import SUBJECTS, Subject, subjects_by_name
 from reactions.labs.mini.world import CLASSES, SceneStream
 
-SOBER = Describer(stray=0, bias=0, noun_error=0, omit=0, mistake=0)
+SOBER = Describer(stray=0, bias=0, silent=0, noun_error=0, omit=0, mistake=0)
 DOG = subjects_by_name()["dog"]
 N = 2000
 
@@ -73,6 +73,18 @@ def test_bias_repeats_what_is_usual():
     assert len(colours) == 6
     assert most_usual(one_name) == pytest.approx(1 / 6, abs=0.05)
     assert most_usual(dataclasses.replace(SOBER, bias=70)) == pytest.approx(0.7 + 0.3 / 6, abs=0.05)
+
+
+def test_categories_and_items_are_silent_each_by_itself():
+    colours = set(itertools.chain(*map(words_of, itertools.chain(*known_words().slots["colour"]))))
+    scenes = SceneStream("x", 3).scenes(0, N)
+    half = dataclasses.replace(SOBER, silent=50)
+    # Only what is seen has a colour: three sentences in four.
+    assert share(half.about(DOG, 0, N), colours) == pytest.approx(37.5, abs=4)
+    assert share(half.of_items("image", scenes), colours) == 100
+    half = dataclasses.replace(SOBER, omit=50)
+    assert share(half.about(DOG, 0, N), colours) == pytest.approx(75, abs=4)
+    assert share(half.of_items("image", scenes), colours) == pytest.approx(50, abs=4)
 
 
 def test_without_synonyms_a_thing_has_one_name():
@@ -155,7 +167,7 @@ def test_a_subject_may_be_a_group_or_a_place():
     assert share(SOBER.about(person, 0, 300), ["person", "pedestrian"]) == 100
 
 
-@pytest.mark.parametrize("name", ["stray", "bias", "noun_error", "omit", "mistake"])
+@pytest.mark.parametrize("name", ["stray", "bias", "silent", "noun_error", "omit", "mistake"])
 @pytest.mark.parametrize("percent", [-1, 101])
 def test_shares_are_per_cent(name, percent):
     with pytest.raises(UsageError, match=f"the describer's {name} is {percent}"):
@@ -198,8 +210,9 @@ def test_the_digest_is_of_what_decides_the_rows():
             knowledge(n_sentences=6),
             knowledge(n_scenes=8),
             knowledge(seed=1),
-            *(knowledge(**{name: 1}) for name in ("stray", "bias", "noun_error", "omit")),
+            *(knowledge(**{name: 1}) for name in ("stray", "bias", "silent", "omit")),
             knowledge(mistake=1),
+            knowledge(noun_error=1),
             knowledge(synonyms=False),
             knowledge(vocabulary="open"),
         )

@@ -33,7 +33,7 @@ Vocabulary: TypeAlias = Literal["known", "open"]
 DESCRIBER_VERSION = "mini-describer-1"
 """Changes whenever any description does."""
 
-_PERCENT = ("stray", "bias", "noun_error", "omit", "mistake")
+_PERCENT = ("stray", "bias", "silent", "noun_error", "omit", "mistake")
 _CATEGORY_FILLERS = 3
 _HEARD_PERCENT = 25  # of a category's sentences: a language model mostly tells what is seen
 _CATEGORY_VARIANT = 1 << 20
@@ -55,8 +55,10 @@ class Describer:
         synonyms: whether a thing goes by any of its names, or by that of its class alone.
         stray: sentences of a category that are about something else.
         bias: attributes in sentences of a category that are its usual one, whatever the scene.
+        silent: how often each attribute goes unmentioned in sentences of a category: most of them
+            tell little but what it is.
         noun_error: captions of items that name another kind of thing.
-        omit: how often each attribute goes unmentioned.
+        omit: how often each attribute goes unmentioned in captions of items.
         mistake: captions' attributes that are wrong.
         seed: of all choices.
     """
@@ -65,6 +67,7 @@ class Describer:
     synonyms: bool = True
     stray: int = 10
     bias: int = 70
+    silent: int = 65
     noun_error: int = 10
     omit: int = 30
     mistake: int = 8
@@ -108,7 +111,7 @@ class Describer:
                 (~stray & heard, scenes, "sound", self._lexicon(subject)),
                 (~stray & ~heard, scenes, "sight", self._lexicon(subject)),
             ],
-            replace(_STYLE, omit_percent=self.omit, fillers=_CATEGORY_FILLERS),
+            replace(_STYLE, omit_percent=self.silent, fillers=_CATEGORY_FILLERS),
             _CATEGORY_VARIANT,
         )
 
