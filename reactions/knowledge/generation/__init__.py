@@ -1,0 +1,1 @@
+"""Generators of descriptions: language models that are asked, and what is made of answers."""

@@ -1,0 +1,365 @@
+"""Questions side by side, and what becomes of the answers.
+
+Each category or item is asked for in rounds: as many questions as its missing rows need, then,
+for rows that were dropped, as many again, up to a bound. What is kept depends on the answers and
+their numbers alone, not on the order in which they came: a run that was killed, and one that
+asked fewer questions at a time, give the same rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from reactions.core.errors import MolspaceError
+from reactions.core.types import Item
+from reactions.knowledge.generation.base import (
+    Answer,
+    GenerationStopped,
+    Generator,
+    Question,
+    Trouble,
+)
+from reactions.knowledge.generation.journal import Journal, Recorded
+from reactions.knowledge.generation.lists import Sentences
+from reactions.knowledge.generation.pace import Pace, backoff_s
+from reactions.knowledge.generation.screening import TOO_MANY, Screen
+from reactions.knowledge.generation.settings import Bounds, tokens_of
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A category or an item that descriptions are wanted of.
+
+    Attributes:
+        key: tells it from all others.
+        category: its class; "" if that is not known.
+        count: descriptions that are wanted, >= 1.
+        item: to be described; None for a category.
+    """
+
+    key: str
+    category: str
+    count: int
+    item: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A description, and where it came from."""
+
+    text: str
+    model: str
+    prompt: str
+    seed: int | None
+
+
+@dataclass
+class Outcome:
+    """What a run has made, with that of the runs before it.
+
+    Attributes:
+        rows: by key, in the order in which they were wanted.
+        dropped: reason to the number of rows that were left out.
+        troubles: reason to the number of requests without a usable answer, of this run.
+        short: key to how many rows are missing.
+        failed: key to the reason why it was given up in this run.
+        requests: that were sent, by this run and those before it.
+        requests_now: that were sent by this run.
+        tokens_in: read by the generator.
+        tokens_out: written by it.
+        tokens_are_estimated: the generator did not say how many, for some answers.
+    """
+
+    rows: dict[str, list[KeptRow]] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
+    short: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+    requests_now: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_are_estimated: bool = False
+
+    @property
+    def n_rows(self) -> int:
+        """Descriptions that are kept."""
+        return sum(map(len, self.rows.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How questions are made and answers read.
+
+    Attributes:
+        question: (what is wanted, number of the question, rows to ask for) to the question;
+            called in a thread.
+        read: (text, whether it was cut) to its sentences.
+        screen: what is wanted to what judges its rows.
+        batch: rows that one question asks for at most.
+    """
+
+    question: Callable[[Wanted, int, int], Question]
+    read: Callable[[str, bool], Sentences]
+    screen: Callable[[Wanted], Screen]
+    batch: int
+
+
+class _Stopping(Exception):
+    """Nothing more is asked in this run."""
+
+
+class Engine:
+    """Asks a generator until everything that is wanted is there, or a bound is reached.
+
+    Args:
+        generator: that is asked.
+        journal: answers of earlier runs; those of this one are added.
+        making: how questions are made and answers read.
+        bounds: of rates, retries and cost.
+        on_progress: called with the rows that are kept and those that are wanted.
+        pace: by default that of the bounds.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        journal: Journal,
+        making: Making,
+        bounds: Bounds,
+        *,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._generator, self._journal, self._making = generator, journal, making
+        self._bounds, self._on_progress = bounds, on_progress
+        self._pace = pace
+        self._chance = random.Random()  # of waits alone
+        self.outcome = Outcome()
+        self._done = self._total = self._failures = self._in_flight = 0
+        self._end: MolspaceError | None = None
+        at_once = generator.at_once
+        self._at_once = min(bounds.concurrency, at_once) if at_once else bounds.concurrency
+
+    async def run(self, wanted: Sequence[Wanted]) -> Outcome:
+        """Ask for all that is wanted.
+
+        Raises:
+            GenerationStopped: a bound was reached, or the generator no longer answers.
+            MolspaceError: no question can be answered, or an answer cannot be kept.
+        """
+        self._pace = self._pace or Pace(
+            self._bounds.requests_per_minute, self._bounds.tokens_per_minute
+        )
+        self._asking = asyncio.Semaphore(self._at_once)
+        self._total = sum(each.count for each in wanted)
+        for recorded in self._journal.answers.values():
+            self._count(recorded)
+            self.outcome.requests += recorded.attempts
+        waiting = iter(wanted)
+        workers = [asyncio.create_task(self._work(waiting)) for _ in range(self._at_once)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            await self._generator.close()
+        if self._end is not None:
+            raise self._end
+        order = [each.key for each in wanted]
+        self.outcome.rows = {key: self.outcome.rows[key] for key in order}
+        return self.outcome
+
+    async def _work(self, waiting: Iterator[Wanted]) -> None:
+        for wanted in waiting:
+            if self._end is not None:
+                return
+            try:
+                await self._make(wanted)
+            except _Stopping:
+                return
+
+    async def _make(self, wanted: Wanted) -> None:
+        """Ask for one category or item, round by round, until it has its rows."""
+        screen, kept = self._making.screen(wanted), list[KeptRow]()
+        self.outcome.rows[wanted.key] = kept
+        number = barren = 0
+        for _ in range(self._bounds.rounds):
+            missing = wanted.count - len(kept)
+            sizes = [
+                min(self._making.batch, missing - start)
+                for start in range(0, missing, self._making.batch)
+            ]
+            asked = [self._ask(wanted, number + i, size) for i, size in enumerate(sizes)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            number += len(sizes)
+            before = len(kept)
+            for answer in answers:
+                if isinstance(answer, Recorded):
+                    self._keep(answer, screen, kept, wanted.count)
+            for answer in answers:  # after what was answered is counted
+                if isinstance(answer, Trouble):
+                    self.outcome.failed[wanted.key] = str(answer)
+                elif isinstance(answer, BaseException):
+                    raise answer
+            if len(kept) >= wanted.count or wanted.key in self.outcome.failed:
+                break
+            # What brought nothing new twice in a row will hardly bring anything a third time.
+            barren = 0 if len(kept) > before else barren + 1
+            if barren >= self._bounds.barren_rounds:
+                break
+        if len(kept) < wanted.count:
+            self.outcome.short[wanted.key] = wanted.count - len(kept)
+
+    def _keep(self, answer: Recorded, screen: Screen, kept: list[KeptRow], count: int) -> None:
+        self.outcome.dropped.update(answer.dropped)
+        before = len(kept)
+        for row in answer.rows:
+            if len(kept) >= count:
+                self.outcome.dropped[TOO_MANY] += 1
+                continue
+            text, reason = screen.judge(row)
+            if reason:
+                self.outcome.dropped[reason] += 1
+            if text:
+                kept.append(KeptRow(text, answer.model, answer.prompt, answer.seed))
+        self._done += len(kept) - before
+        self._on_progress(self._done, self._total)
+
+    async def _ask(self, wanted: Wanted, number: int, size: int) -> Recorded:
+        """Return the answer to a question: an earlier run's, or the generator's."""
+        if (known := self._journal.answers.get((wanted.key, number))) is not None:
+            return known
+        async with self._asking:
+            self._check_stop()
+            self._in_flight += 1
+            try:
+                return await self._ask_anew(wanted, number, size)
+            except MolspaceError as error:
+                # What was asked before may still be answered, and is kept.
+                self._end = self._end or error
+                raise _Stopping from None
+            finally:
+                self._in_flight -= 1
+
+    async def _ask_anew(self, wanted: Wanted, number: int, size: int) -> Recorded:
+        question = await asyncio.to_thread(self._making.question, wanted, number, size)
+        answer, attempts = await self._answer(question)
+        sentences = self._making.read(answer.text, answer.was_cut)
+        if answer.tokens_in is None or answer.tokens_out is None:
+            self.outcome.tokens_are_estimated = True
+        recorded = Recorded(
+            wanted.key,
+            number,
+            sentences.rows,
+            dict(sentences.dropped),
+            answer.model,
+            question.prompt,
+            question.seed,
+            tokens_of(question) if answer.tokens_in is None else answer.tokens_in,
+            len(answer.text) // 4 + 1 if answer.tokens_out is None else answer.tokens_out,
+            attempts,
+        )
+        self._journal.append(recorded)
+        self._count(recorded)
+        return recorded
+
+    async def _answer(self, question: Question) -> tuple[Answer, int]:
+        """Ask until there is an answer; return it and the requests that it took.
+
+        Raises:
+            Trouble: there is none, however often it was asked.
+        """
+        bounds = self._bounds
+        expected = tokens_of(question) + question.count * bounds.tokens_per_row
+        assert self._pace is not None
+        attempt = 0
+        while True:
+            await self._pace.take(expected)
+            self._spend(question)
+            try:
+                answer = await self._generator.answer(question)
+            except Trouble as raised:
+                trouble = raised
+            else:
+                self._failures = 0
+                taken = (answer.tokens_in or 0) + (answer.tokens_out or 0)
+                self._pace.correct(expected, taken or expected)
+                return answer, attempt + 1
+            self.outcome.troubles[trouble.reason] += 1
+            wait_s = backoff_s(attempt, bounds.backoff_s, bounds.longest_backoff_s, self._chance)
+            if trouble.retry_after_s is not None:
+                wait_s = max(wait_s, trouble.retry_after_s)
+                self._refuse_long_wait(trouble)
+                self._pace.pause(trouble.retry_after_s)
+            attempt += 1
+            if trouble.is_final or attempt > bounds.retries:
+                self._failed(trouble)
+                raise trouble
+            await asyncio.sleep(wait_s)
+            self._check_stop()
+
+    def _refuse_long_wait(self, trouble: Trouble) -> None:
+        wait_s = trouble.retry_after_s or 0.0
+        if wait_s > self._bounds.longest_wait_s:
+            raise GenerationStopped(
+                f"{self._generator.place} asks to wait for {wait_s:,.0f} s",
+                why=f"{trouble}; at most {self._bounds.longest_wait_s:,.0f} s are waited",
+                fix=self._how_to_go_on("later"),
+            )
+
+    def _failed(self, trouble: Trouble) -> None:
+        self._failures += 1
+        if self._failures >= self._bounds.failures:
+            raise GenerationStopped(
+                f"{self._generator.place} gives no usable answers",
+                why=f"{self._failures} questions in a row failed; the last: {trouble}",
+                fix=self._how_to_go_on("when it answers again"),
+                troubles=dict(self.outcome.troubles),
+            )
+
+    def _spend(self, question: Question) -> None:
+        """Count a request that is about to be sent, unless that would exceed a bound.
+
+        Raises:
+            GenerationStopped: it would.
+        """
+        bounds, outcome = self._bounds, self.outcome
+        if bounds.max_requests and outcome.requests >= bounds.max_requests:
+            raise GenerationStopped(
+                f"stopped at --max-requests {bounds.max_requests:,}",
+                why=self._so_far(),
+                fix=self._how_to_go_on("with a larger --max-requests"),
+            )
+        if bounds.max_cost is not None:
+            n_tokens = tokens_of(question), question.count * bounds.tokens_per_row
+            more = bounds.cost(*n_tokens) * self._in_flight
+            spent = bounds.cost(outcome.tokens_in, outcome.tokens_out)
+            if spent + more > bounds.max_cost:
+                raise GenerationStopped(
+                    f"stopped before --max-cost {bounds.max_cost:g}",
+                    why=f"{spent:.4f} are spent, and the next answer may take {more:.4f}; "
+                    + self._so_far(),
+                    fix=self._how_to_go_on("with a larger --max-cost"),
+                )
+        outcome.requests += 1
+        outcome.requests_now += 1
+
+    def _count(self, recorded: Recorded) -> None:
+        self.outcome.tokens_in += recorded.tokens_in
+        self.outcome.tokens_out += recorded.tokens_out
+
+    def _check_stop(self) -> None:
+        if self._end is not None:
+            raise _Stopping
+
+    def _so_far(self) -> str:
+        return f"{self._done:,} of {self._total:,} descriptions are there"
+
+    def _how_to_go_on(self, how: str) -> str:
+        return f"the same command {how}: what was answered is kept in {self._journal.path}"
