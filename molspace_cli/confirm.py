@@ -12,6 +12,8 @@ import typer
 from molspace_cli.console import human_bytes, human_flops, say
 
 if TYPE_CHECKING:
+    from reactions.knowledge.generation.base import Generator
+    from reactions.knowledge.generation.settings import Expectation
     from reactions.labs.trust import Mention
     from reactions.planning.plan import Plan
     from reactions.session import Session
@@ -86,6 +88,51 @@ def agree_to_cells(n_cells: int, n_tasks: int, *, yes: bool) -> None:
     say(f"{what}: about {took} at 1,000 items a task, and in proportion to the items")
     if not typer.confirm("go on?", default=True, err=True):
         say("interrupted; nothing was run")
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+MANY_QUESTIONS = 100
+"""That are asked of a model on this machine without a question to the user."""
+
+
+def agree_to_questions(
+    expected: Expectation, generator: Generator, *, yes: bool, quiet: bool
+) -> None:
+    """Say what will be asked of a generator and where, and ask a person first.
+
+    Raises:
+        UsageError: it is not on this machine, and there is no terminal to ask on.
+    """
+    from molspace_cli.amounts import counted, rough
+    from reactions.core.errors import EXIT_INTERRUPTED, UsageError
+
+    if not expected.requests:
+        return
+    price = "unknown cost (--price-in, --price-out)"
+    if expected.money is not None:
+        price = f"about {expected.money:.2g} in the currency of the prices"
+    elif not generator.is_remote:
+        price = ""
+    tokens = f"about {expected.tokens_in:,} tokens to read and {expected.tokens_out:,} to write"
+    least = f"at least {rough(expected.least_s)}".replace("about ", "") if expected.least_s else ""
+    known = f"{expected.answered:,} answered before" if expected.answered else ""
+    requests = f"{counted(expected.requests, 'request')} to {generator.place}"
+    what = ", ".join(filter(None, (requests, tokens, price, least, known)))
+    if not quiet:
+        say(f"{what}, if no row is dropped")
+    if yes or (not generator.is_remote and expected.requests <= MANY_QUESTIONS):
+        return
+    if not _somebody_is_there():
+        if generator.is_remote:
+            raise UsageError(
+                f"{what}: nobody can be asked whether to go on",
+                why="what is described leaves this machine, and may cost money",
+                fix="--yes, and --max-requests or --max-cost to bound it",
+                requests=expected.requests,
+            )
+        return
+    if not typer.confirm("go on?", default=True, err=True):
+        say("interrupted; nothing was asked")
         raise typer.Exit(EXIT_INTERRUPTED)
 
 

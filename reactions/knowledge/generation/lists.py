@@ -23,12 +23,12 @@ _MAX_CHARACTERS = 1 << 19
 _THINKING = re.compile(r"<(/?)(?:think|thinking|reasoning)>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```[\w-]*[ \t]*$", re.MULTILINE)
 _NUMBERED = re.compile(
-    r"\s*(?:[*_]{2})?(?:#|\()?(\d{1,3}(?:,\d{3})+|\d{1,6})(?:[*_]{2})?\s*(?:[.):\]]|[-–—](?=\s))"
+    r"\s*(?:[*_]{2})?(?:#|\()?(\d{1,3}(?:,\d{3})+|\d{1,6})(?:[*_]{2})?\s*(?:[.):\]]|[-\u2013—](?=\s))"
     r"(?:[*_]{2})?\s+(.*)"
 )
 _INLINE = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,6})[.)]\s+")
-_BULLETED = re.compile(r"\s*[-*•‣◦·–—]\s+(.*)")
-_QUOTED = re.compile(r"""\s*(["“‘'`«]).+?(["”’'`»])\s*[,;.]?\s*""")
+_BULLETED = re.compile(r"\s*[-*•‣◦·\u2013—]\s+(.*)")
+_QUOTED = re.compile("\\s*([\"“\u2018'`«]).+?([\"”\u2019'`»])\\s*[,;.]?\\s*")
 _OPENING = re.compile(
     r"(sure|certainly|of course|absolutely|okay|ok|great|here (are|is)|below (are|is)|"
     r"the following)\b",
@@ -40,7 +40,7 @@ _CLOSING = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“])")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_PAIRS = {'"': '"', "“": "”", "‘": "’", "'": "'", "`": "`", "«": "»", "<": ">"}
+_PAIRS = {'"': '"', "“": "”", "\u2018": "\u2019", "'": "'", "`": "`", "«": "»", "<": ">"}
 _KEYS = ("description", "sentence", "caption", "text", "content")
 
 
@@ -214,16 +214,16 @@ def _inline_rows(lines: list[str], dropped: Counter[str]) -> list[str]:
     return [line[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
 
 
-def _marked_rows(
-    lines: list[str], marked: list[str | None], dropped: Counter[str]
-) -> list[str]:
+def _marked_rows(lines: list[str], marked: list[str | None], dropped: Counter[str]) -> list[str]:
     """Return rows with a number or bullet; lines that go on with one are joined to it."""
     rows: list[str] = []
     for line, row in zip(lines, marked, strict=True):
         if row is not None:
             rows.append(row)
-        elif rows and not rows[-1].rstrip().endswith((".", "!", "?", '"', "”")) and (
-            line.strip()[:1].islower()
+        elif (
+            rows
+            and not rows[-1].rstrip().endswith((".", "!", "?", '"', "”"))
+            and (line.strip()[:1].islower())
         ):
             rows[-1] += " " + line.strip()
         else:

@@ -1,7 +1,7 @@
 """Generators by name: ours, and those of installed packages, imported when they are asked for.
 
-    [project.entry-points."molspace.generators"]
-    parrot = "my_package:Parrot"        # called with a GeneratorSpec, gives a Generator
+[project.entry-points."molspace.generators"]
+parrot = "my_package:Parrot"        # called with a GeneratorSpec, gives a Generator
 """
 
 from __future__ import annotations

@@ -81,9 +81,7 @@ class Bounds:
         value = getattr(self, name)
         if value is not None and not low <= value < math.inf:
             option = name.removesuffix("_s").replace("_", "-")
-            raise UsageError(
-                f"--{option} is {value:g}", why=f"it must be a number from {low} up"
-            )
+            raise UsageError(f"--{option} is {value:g}", why=f"it must be a number from {low} up")
 
     def money(self, tokens_in: float, tokens_out: float) -> float | None:
         """Return what tokens cost; None if a price is unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -92,7 +92,7 @@ class GeneratorSpec:
             )
         return value
 
-    def canonical(self, rest: str, options: dict[str, object]) -> str:
+    def canonical(self, rest: str, options: Mapping[str, object]) -> str:
         """Return a text by which the same generator is found again.
 
         Args:

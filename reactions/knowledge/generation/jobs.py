@@ -1,0 +1,300 @@
+"""What is to be described: the categories of a set, or the items of a corpus."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from reactions.core.errors import DataError, MediaError, UsageError
+from reactions.core.types import Corpus, Item, Modality
+from reactions.knowledge.base import LLM, MLLM, DescribedCorpus
+from reactions.knowledge.generation.base import Generator, Question, Trouble
+from reactions.knowledge.generation.engine import Making, Wanted
+from reactions.knowledge.generation.lists import Sentences, read_description, read_sentences
+from reactions.knowledge.generation.media import attachments_of, refuse_unsendable
+from reactions.knowledge.generation.prompts import Prompts
+from reactions.knowledge.generation.screening import ClassNames, Screen
+
+UNLABELLED = "unlabelled"
+"""The category of items whose class is not known."""
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a generator is to do.
+
+    Attributes:
+        dataset: what the descriptions are of, for the file's metadata.
+        wanted: categories or items, in the order of the file.
+        making: how questions are made and answers read.
+        settings: what decides the questions: another run with the same goes on.
+        prompts: that are used.
+        source: of the rows.
+        modality: of the items; "" for categories.
+        items: for the file's metadata; empty for categories.
+        example: a question such as will be asked, for estimates.
+        notices: what a person should know, a sentence each.
+    """
+
+    dataset: str
+    wanted: tuple[Wanted, ...]
+    making: Making
+    settings: Mapping[str, Any]
+    prompts: Prompts
+    source: str
+    modality: Modality
+    items: Mapping[Modality, DescribedCorpus]
+    example: Question
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Which rows are kept.
+
+    Attributes:
+        token_limit: the most tokens of a row, start and end included.
+        cut_long: shorten longer rows to whole sentences instead of dropping them.
+        drop_other_class: drop rows that name another class of the set and not their own.
+    """
+
+    token_limit: int = 77
+    cut_long: bool = False
+    drop_other_class: bool = True
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.token_limit <= 1000:
+            raise UsageError(
+                f"--token-limit is {self.token_limit}",
+                why="it must be from 3 to 1000; CLIP's text towers read 77",
+            )
+
+
+def category_job(
+    dataset: str,
+    classes: Sequence[str],
+    generator: Generator,
+    prompts: Prompts,
+    *,
+    per_class: int = 1000,
+    batch: int = 50,
+    rules: Rules | None = None,
+) -> Job:
+    """Return the job of describing categories.
+
+    Args:
+        dataset: whose they are.
+        classes: their names, each once.
+        generator: that is asked.
+        prompts: from ``choose_prompts``.
+        per_class: descriptions of each.
+        batch: that one question asks for.
+        rules: which rows are kept; the defaults if None.
+
+    Raises:
+        UsageError: a number is below 1.
+        DataError: there are no classes.
+    """
+    _at_least_one(per_class=per_class, batch=batch)
+    if not classes:
+        raise DataError(f"'{dataset}' has no classes")
+    rules = rules or Rules()
+    names = ClassNames(classes) if rules.drop_other_class else None
+
+    def question(wanted: Wanted, number: int, size: int) -> Question:
+        prompt = prompts.fill(number, category=wanted.category, count=size)
+        seed = _seed(generator, wanted.key, number)
+        return Question(prompt, prompts.system, (), wanted.category, None, size, seed, number)
+
+    def read(text: str, was_cut: bool) -> Sentences:
+        return read_sentences(text, was_cut=was_cut)
+
+    wanted = tuple(Wanted(category, category, per_class) for category in classes)
+    return Job(
+        dataset,
+        wanted,
+        Making(question, read, lambda each: _screen(each, names, rules), batch),
+        {"descriptions of": "categories", **_settings(generator, prompts)},
+        prompts,
+        LLM,
+        "",
+        {},
+        question(wanted[0], 0, min(batch, per_class)),
+    )
+
+
+def item_job(
+    corpus: Corpus,
+    name: str,
+    generator: Generator,
+    prompts: Prompts,
+    *,
+    categories: Sequence[str] | None = None,
+    pictures: Corpus | None = None,
+    per_item: int = 1,
+    rules: Rules | None = None,
+) -> Job:
+    """Return the job of describing items.
+
+    Args:
+        corpus: of the items.
+        name: of the corpus, by which it is found again.
+        generator: that is asked.
+        prompts: from ``choose_prompts``.
+        categories: of the items, in order; None where they are not known.
+        pictures: what is described in place of the items, paired with them by id.
+        per_item: descriptions of each.
+        rules: which rows are kept; by default none is dropped for naming another class.
+
+    Raises:
+        UsageError: a number is below 1, or the generator does not take such items.
+        DataError: an item has no picture, or ids are not unique.
+    """
+    _at_least_one(per_item=per_item)
+    shown = corpus.modality if pictures is None else pictures.modality
+    sees = getattr(generator, "sees_items", False)
+    if not sees:
+        refuse_unsendable(shown, generator)
+    rules = rules or Rules(drop_other_class=False)
+    known = set(categories or ()) - {UNLABELLED}
+    names = ClassNames(sorted(known)) if rules.drop_other_class and known else None
+    rows = _ids(corpus)
+    paired, how = (None, "") if pictures is None else _paired(corpus, rows, pictures)
+
+    def question(wanted: Wanted, number: int, size: int) -> Question:
+        row = rows[wanted.key]
+        source, at = (
+            (corpus, row) if pictures is None or paired is None else (pictures, paired[row])
+        )
+        (item,) = source.items(at, at + 1)
+        try:
+            attached = () if sees else attachments_of(item)
+        except MediaError as error:  # of this item alone: the others are described
+            raise Trouble("item cannot be decoded", error.why or error.what, is_final=True) from (
+                error
+            )
+        prompt = prompts.fill(number, category=wanted.category, modality=shown)
+        own = Item(wanted.key, corpus.modality, None)
+        seed = _seed(generator, wanted.key, number)
+        return Question(prompt, prompts.system, attached, wanted.category, own, 1, seed, number)
+
+    def read(text: str, was_cut: bool) -> Sentences:
+        return read_description(text, was_cut=was_cut)
+
+    labels = [UNLABELLED] * len(corpus) if categories is None else list(categories)
+    wanted = tuple(Wanted(key, label, per_item) for key, label in zip(rows, labels, strict=True))
+    settings = {
+        "descriptions of": f"items of {name}",
+        "items": corpus.digest,
+        "pictures": "" if pictures is None else pictures.digest,
+        **_settings(generator, prompts),
+    }
+    notices = [how] if how else []
+    if categories is None:
+        notices.append(f"the items of '{name}' have no classes: their category is '{UNLABELLED}'")
+    example = Question(prompts.fill(0, category=labels[0], modality=shown), prompts.system)
+    return Job(
+        name,
+        wanted,
+        Making(question, read, lambda each: _screen(each, names, rules), 1),
+        settings,
+        prompts,
+        MLLM,
+        corpus.modality,
+        {corpus.modality: DescribedCorpus(name, corpus.digest)},
+        example,
+        tuple(notices),
+    )
+
+
+def _screen(wanted: Wanted, names: ClassNames | None, rules: Rules) -> Screen:
+    category = "" if wanted.category == UNLABELLED else wanted.category
+    return Screen(category, names, rules.token_limit, rules.cut_long)
+
+
+def _settings(generator: Generator, prompts: Prompts) -> dict[str, Any]:
+    return {
+        "generator": generator.name,
+        "prompts": list(prompts.templates),
+        "system": prompts.system,
+    }
+
+
+def _seed(generator: Generator, key: str, number: int) -> int | None:
+    """Return the seed of a question: of its own, so that no two get the same answer."""
+    if not generator.has_seed:
+        return None
+    base = getattr(generator, "seed", 0)
+    text = f"molspace:question\n{base}\n{number}\n{key}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
+
+
+def _at_least_one(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is {value}", why="it must be a number from 1 up"
+            )
+
+
+_BLOCK_ROWS = 1 << 12
+
+
+def _ids(corpus: Corpus) -> dict[str, int]:
+    """Return the row of each id."""
+    own = getattr(corpus, "ids", None)  # where nothing has to be rendered or read for it
+    if callable(own):
+        ids = list(own())
+    else:
+        ids = [
+            item.id
+            for start in range(0, len(corpus), _BLOCK_ROWS)
+            for item in corpus.items(start, min(start + _BLOCK_ROWS, len(corpus)))
+        ]
+    rows = {id: row for row, id in enumerate(ids)}
+    if len(rows) < len(ids):
+        raise DataError(f"corpus '{corpus.name}' has repeated ids", corpus=corpus.name)
+    return rows
+
+
+def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[list[int], str]:
+    """Return the row of the picture of each item, and how they were found.
+
+    By id; where that finds nothing, by ids without the endings of files and the names of the
+    modalities.
+    """
+    others = _ids(pictures)
+    how = f"pictures are those of '{pictures.name}' with the same ids"
+    if not rows.keys() & others.keys():
+        by_stem = {_stem(id, pictures.modality): row for id, row in others.items()}
+        stems = {_stem(id, corpus.modality) for id in rows}
+        if len(by_stem) == len(others) and len(stems) == len(rows):
+            others = {
+                id: by_stem[stem] for id in rows if (stem := _stem(id, corpus.modality)) in by_stem
+            }
+            how = (
+                f"pictures are those of '{pictures.name}' with the same ids but for endings and "
+                "names of modalities"
+            )
+    absent = [id for id in rows if id not in others]
+    if absent:
+        raise DataError(
+            f"{len(absent):,} of {len(rows):,} items of '{corpus.name}' have no picture",
+            why=f"'{pictures.name}' has no items {', '.join(absent[:_SHOWN])}"
+            + (", ..." if len(absent) > _SHOWN else ""),
+            fix="name a corpus whose ids are those of the items; pairs are not made by position",
+            corpus=corpus.name,
+            pictures=pictures.name,
+        )
+    return [others[id] for id in rows], how
+
+
+def _stem(id: str, modality: Modality) -> str:
+    path = PurePosixPath(id)
+    name = str(path.with_suffix("")) if path.name and path.suffix else id
+    return name.replace(modality, "*")

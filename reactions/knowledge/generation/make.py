@@ -1,0 +1,190 @@
+"""Knowledge bases made by a generator: estimated, asked for, and written as a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reactions.core.errors import DataError, UsageError
+from reactions.core.local_files import exists
+from reactions.knowledge.base import Description, KnowledgeMetadata, WriterModel
+from reactions.knowledge.files import check_writable_name, write_knowledge
+from reactions.knowledge.generation.base import GenerationStopped, Generator
+from reactions.knowledge.generation.engine import Engine, Outcome
+from reactions.knowledge.generation.jobs import Job, Rules
+from reactions.knowledge.generation.journal import SUFFIX, Journal
+from reactions.knowledge.generation.settings import Bounds, Expectation, expect, tokens_of
+
+
+@dataclass
+class Made:
+    """What came of a run.
+
+    Attributes:
+        path: of the knowledge base.
+        n_rows: that it has.
+        outcome: what was asked, kept and dropped.
+        journal: where the answers are kept, for another run to go on; None if all is there.
+    """
+
+    path: Path
+    n_rows: int
+    outcome: Outcome
+    journal: Path | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that was wanted is there."""
+        return not self.outcome.short
+
+
+@dataclass
+class GenerationRun:
+    """A knowledge base that is about to be made.
+
+    Attributes:
+        job: what is to be described.
+        generator: by what.
+        out: the file.
+        bounds: of the run.
+        journal: answers of earlier runs.
+    """
+
+    job: Job
+    generator: Generator
+    out: Path
+    bounds: Bounds
+    journal: Journal
+    token_limit: int
+    notices: list[str] = field(default_factory=list)
+
+    def expectation(self) -> Expectation:
+        """Return what is left to do, if no row is dropped."""
+        sizes, answered = [], 0
+        for wanted in self.job.wanted:
+            missing, number, batch = wanted.count, 0, self.job.making.batch
+            while missing > 0:
+                known = self.journal.answers.get((wanted.key, number))
+                size = min(batch, missing) if known is None else len(known.rows)
+                if known is None:
+                    sizes.append(size)
+                else:
+                    answered += 1
+                missing -= size
+                number += 1
+                if known is not None and number > wanted.count:
+                    break  # answers without rows
+        n_attached = 0 if self.job.source == "LLM" else 1
+        tokens_in = tokens_of(self.job.example) + 1000 * n_attached
+        return expect(sizes, tokens_in, answered, self.bounds)
+
+    def run(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Made:
+        """Ask for what is missing, and write the file.
+
+        Raises:
+            GenerationStopped: a bound was reached, or the generator no longer answers; what was
+                answered is kept.
+            MolspaceError: nothing can be asked or written.
+            KeyboardInterrupt: the user ended it; what was answered is kept.
+        """
+        engine = Engine(
+            self.generator, self.journal, self.job.making, self.bounds, on_progress=on_progress
+        )
+        try:
+            outcome = asyncio.run(engine.run(self.job.wanted))
+        except KeyboardInterrupt:
+            n_answers = len(self.journal.answers)
+            raise KeyboardInterrupt(
+                f"{n_answers:,} answers are kept in {self.journal.path}; the same command goes on"
+                if n_answers
+                else "nothing was answered yet"
+            ) from None
+        finally:
+            self.journal.close()
+        if not outcome.n_rows:
+            reasons = {**outcome.dropped, **outcome.troubles}
+            raise GenerationStopped(
+                "no description is left",
+                why=", ".join(f"{reason} {n:,}" for reason, n in reasons.items()),
+                fix=f"look at the answers in {self.journal.path}, and change the prompt or the "
+                "generator   (--restart throws them away)",
+                dropped=dict(outcome.dropped),
+            )
+        n_rows = write_knowledge(self.out, self._rows(outcome), self._metadata(outcome))
+        complete = not outcome.short
+        if complete:
+            self.journal.path.unlink(missing_ok=True)
+        return Made(self.out, n_rows, outcome, None if complete else self.journal.path)
+
+    def _rows(self, outcome: Outcome) -> Iterator[Description]:
+        job = self.job
+        for wanted in job.wanted:
+            for number, row in enumerate(outcome.rows[wanted.key]):
+                yield Description(
+                    id=wanted.key if job.modality else f"{wanted.key}/{number}",
+                    category=wanted.category,
+                    description=row.text,
+                    source=job.source,
+                    modality=job.modality,
+                    model=row.model or self.generator.name,
+                    prompt=row.prompt,
+                    seed=row.seed,
+                )
+
+    def _metadata(self, outcome: Outcome) -> KnowledgeMetadata:
+        said = dict.fromkeys(row.model for rows in outcome.rows.values() for row in rows)
+        prompts = self.job.prompts
+        return KnowledgeMetadata(
+            dataset=self.job.dataset,
+            prompts=tuple(filter(None, (*prompts.templates, prompts.system))),
+            models=tuple(
+                WriterModel(self.generator.name, revision, self.generator.licence)
+                for revision in said
+            ),
+            token_limit=self.token_limit,
+            items=self.job.items,
+            dropped=dict(outcome.dropped),
+        )
+
+
+def begin(
+    job: Job,
+    generator: Generator,
+    out: Path,
+    bounds: Bounds,
+    *,
+    rules: Rules | None = None,
+    restart: bool = False,
+    overwrite: bool = False,
+) -> GenerationRun:
+    """Prepare to make a knowledge base: nothing is asked yet.
+
+    Args:
+        job: what is to be described.
+        generator: by what.
+        out: ends in ``.parquet``.
+        bounds: of the run.
+        rules: those of the job.
+        restart: throw away what earlier runs were answered.
+        overwrite: replace a file that is there.
+
+    Raises:
+        UsageError: the file is there, or earlier answers are to other questions.
+        DataError: the name ends in something else.
+        MissingError: the generator cannot answer: a package, a key or weights are missing.
+    """
+    check_writable_name(out)
+    path = out.with_name(out.name + SUFFIX)
+    if exists(out) and not overwrite and not exists(path):
+        raise UsageError(
+            f"'{out}' is there already", fix="--overwrite   or another --out", path=str(out)
+        )
+    if out.is_dir():
+        raise DataError(f"cannot write '{out}'", why="it is a folder", path=str(out))
+    generator.prepare()
+    journal = Journal(path, job.settings, restart=restart)
+    notices = [*job.notices, *journal.notices, *generator.notices()]
+    limit = (rules or Rules()).token_limit
+    return GenerationRun(job, generator, out, bounds, journal, limit, notices)
