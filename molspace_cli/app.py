@@ -13,6 +13,7 @@ from molspace_cli import (
     hub,
     importing,
     infer,
+    knowledge,
     lab,
     plan,
     react,
@@ -64,6 +65,7 @@ app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")
+app.add_typer(knowledge.app, name="kb")
 app.add_typer(lab.app, name="lab")
 app.add_typer(cache.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")

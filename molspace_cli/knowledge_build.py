@@ -16,11 +16,11 @@ from molspace_cli.groups import Group, grouped
 
 if TYPE_CHECKING:
     from reactions.knowledge.generation.base import Generator
-    from reactions.knowledge.generation.jobs import Job, Rules
+    from reactions.knowledge.generation.jobs import DescriptionJob
     from reactions.knowledge.generation.make import Made
     from reactions.knowledge.generation.prompts import Prompts
+    from reactions.knowledge.generation.screening import Rules
     from reactions.knowledge.generation.settings import Bounds
-    from reactions.labs.lab import Lab
 
 _SHOWN = 5
 
@@ -68,14 +68,6 @@ class Asking(Group):
             "--long", metavar="drop|cut", help="Drop longer rows, or cut them to whole sentences."
         ),
     ] = "drop"
-    other_class: Annotated[
-        Literal["drop", "keep"] | None,
-        typer.Option(
-            "--other-class",
-            metavar="drop|keep",
-            help="Rows that name another class and not their own.  [default: drop; items: keep]",
-        ),
-    ] = None
     concurrency: Annotated[
         int, typer.Option("--concurrency", metavar="N", help="Questions at a time.")
     ] = 8
@@ -140,12 +132,10 @@ class Asking(Group):
 
         return choose_prompts(preset, self.prompt or (), self.system, for_items=for_items)
 
-    def rules(self, *, drop_other_class: bool) -> Rules:
+    def rules(self, *, drop_other_class: bool = False) -> Rules:
         """Return which rows are kept."""
-        from reactions.knowledge.generation.jobs import Rules
+        from reactions.knowledge.generation.screening import Rules
 
-        if self.other_class is not None:
-            drop_other_class = self.other_class == "drop"
         return Rules(
             token_limit=self.token_limit,
             cut_long=self.long == "cut",
@@ -181,6 +171,12 @@ def build(
             help="unibind (the paper's), sound, scene, action or aspects.  [default: unibind]",
         ),
     ] = "",
+    other_class: Annotated[
+        Literal["drop", "keep"],
+        typer.Option(
+            "--other-class", metavar="drop|keep", help="What to do with rows that name another."
+        ),
+    ] = "drop",
     out: Out = None,
     asking: Asking,
     lab: options.Lab = None,
@@ -195,14 +191,12 @@ def build(
     from reactions.knowledge.generation.jobs import category_job
     from reactions.labs.generators import classes_of, generator_of
 
-    bounds, rules = asking.bounds(), asking.rules(drop_other_class=True)
+    bounds, rules = asking.bounds(), asking.rules(drop_other_class=other_class == "drop")
     prompts = asking.prompts(preset, for_items=False)
     opened = opening.open_lab(lab, data=data, quiet=asking.quiet)
     writer = generator_of(opened, generator)
     name, names = classes_of(opened, classes)
-    job = category_job(
-        name, names, writer, prompts, per_class=per_class, batch=batch, rules=rules
-    )
+    job = category_job(name, names, writer, prompts, per_class=per_class, batch=batch, rules=rules)
     path = out or Path(f"{name}.parquet")
     _make("kb_build", job, writer, path, bounds, rules, asking, as_json=as_json)
 
@@ -253,7 +247,7 @@ def describe(
     from reactions.knowledge.generation.jobs import item_job
     from reactions.labs.generators import categories_of, generator_of
 
-    bounds, rules = asking.bounds(), asking.rules(drop_other_class=False)
+    bounds, rules = asking.bounds(), asking.rules()
     prompts = asking.prompts(preset, for_items=True)
     opened = opening.open_lab(lab, data=data, quiet=asking.quiet)
     writer = generator_of(opened, generator)
@@ -274,7 +268,7 @@ def describe(
 
 def _make(
     kind: str,
-    job: Job,
+    job: DescriptionJob,
     generator: Generator,
     path: Path,
     bounds: Bounds,

@@ -1,7 +1,8 @@
 """What installed packages add, by entry points: found by name, imported when first used.
 
 One group for each kind: ``molspace.spaces``, ``molspace.uris``, ``molspace.modalities``,
-``molspace.tasks``, ``molspace.executors``, ``molspace.recipes``, ``molspace.trackers``.
+``molspace.tasks``, ``molspace.executors``, ``molspace.recipes``, ``molspace.trackers``,
+``molspace.generators``.
 """
 
 from __future__ import annotations

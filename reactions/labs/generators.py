@@ -16,7 +16,7 @@ from reactions.knowledge.generation.specification import GeneratorSpec
 from reactions.labs.lab import Lab
 
 _LIST_BYTES = 16 << 20
-_KNOBS = ("bias", "mistake", "noun_error", "omit", "seed", "stray")
+_KNOBS = ("bias", "mistake", "noun_error", "omit", "seed", "silent", "stray")
 _OPTIONS = (*_KNOBS, "synonyms", "vocabulary")
 _STRIDE = 1 << 12
 """Sentences between the first ones of two questions about one category."""
@@ -94,9 +94,7 @@ class MiniGenerator:
         """Write about a category, or describe an item of the mini world."""
         from reactions.labs.mini.describer import DESCRIBER_VERSION
 
-        written = (
-            self._about(question) if question.item is None else [self._of_item(question)]
-        )
+        written = self._about(question) if question.item is None else [self._of_item(question)]
         lines = (f"{number}. {text}" for number, text in enumerate(written, start=1))
         text = "\n".join(lines) if question.item is None else written[0]
         n_tokens = len(text) // 4 + 1
@@ -178,9 +176,11 @@ def _listed(text: str, name: str) -> tuple[str, ...]:
     classes = [line for line in lines if line]
     if not classes:
         raise UsageError(f"'{name}' names no classes", fix="a class on each line")
-    repeated = sorted({each for each in classes if classes.count(each) > 1}) if (
-        len(set(classes)) < len(classes)
-    ) else []
+    repeated = (
+        sorted({each for each in classes if classes.count(each) > 1})
+        if (len(set(classes)) < len(classes))
+        else []
+    )
     if repeated:
         raise UsageError(
             f"'{name}' names {len(repeated)} classes twice",
@@ -213,4 +213,3 @@ def categories_of(lab: Lab, name: str, corpus: Corpus) -> Sequence[str] | None:
     if not isinstance(data, ClassificationData):
         return None
     return [data.classes[label] for label in data.labels.tolist()]
-

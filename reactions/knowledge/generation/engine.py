@@ -23,7 +23,7 @@ from reactions.knowledge.generation.base import (
     Question,
     Trouble,
 )
-from reactions.knowledge.generation.journal import Journal, Recorded
+from reactions.knowledge.generation.journal import AnswerJournal, Recorded
 from reactions.knowledge.generation.lists import Sentences
 from reactions.knowledge.generation.pace import Pace, backoff_s
 from reactions.knowledge.generation.screening import TOO_MANY, Screen
@@ -99,13 +99,13 @@ class Making:
         question: (what is wanted, number of the question, rows to ask for) to the question;
             called in a thread.
         read: (text, whether it was cut) to its sentences.
-        screen: what is wanted to what judges its rows.
+        screen: judges rows.
         batch: rows that one question asks for at most.
     """
 
     question: Callable[[Wanted, int, int], Question]
     read: Callable[[str, bool], Sentences]
-    screen: Callable[[Wanted], Screen]
+    screen: Screen
     batch: int
 
 
@@ -128,7 +128,7 @@ class Engine:
     def __init__(
         self,
         generator: Generator,
-        journal: Journal,
+        journal: AnswerJournal,
         making: Making,
         bounds: Bounds,
         *,
@@ -186,8 +186,7 @@ class Engine:
 
     async def _make(self, wanted: Wanted) -> None:
         """Ask for one category or item, round by round, until it has its rows."""
-        screen, kept = self._making.screen(wanted), list[KeptRow]()
-        self.outcome.rows[wanted.key] = kept
+        kept = self.outcome.rows.setdefault(wanted.key, [])
         number = barren = 0
         for _ in range(self._bounds.rounds):
             missing = wanted.count - len(kept)
@@ -201,7 +200,7 @@ class Engine:
             before = len(kept)
             for answer in answers:
                 if isinstance(answer, Recorded):
-                    self._keep(answer, screen, kept, wanted.count)
+                    self._keep(answer, wanted, kept)
             for answer in answers:  # after what was answered is counted
                 if isinstance(answer, Trouble):
                     self.outcome.failed[wanted.key] = str(answer)
@@ -216,14 +215,14 @@ class Engine:
         if len(kept) < wanted.count:
             self.outcome.short[wanted.key] = wanted.count - len(kept)
 
-    def _keep(self, answer: Recorded, screen: Screen, kept: list[KeptRow], count: int) -> None:
+    def _keep(self, answer: Recorded, wanted: Wanted, kept: list[KeptRow]) -> None:
         self.outcome.dropped.update(answer.dropped)
         before = len(kept)
         for row in answer.rows:
-            if len(kept) >= count:
+            if len(kept) >= wanted.count:
                 self.outcome.dropped[TOO_MANY] += 1
                 continue
-            text, reason = screen.judge(row)
+            text, reason = self._making.screen.judge(wanted.key, wanted.category, row)
             if reason:
                 self.outcome.dropped[reason] += 1
             if text:

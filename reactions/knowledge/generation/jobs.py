@@ -11,12 +11,13 @@ from typing import Any
 from reactions.core.errors import DataError, MediaError, UsageError
 from reactions.core.types import Corpus, Item, Modality
 from reactions.knowledge.base import LLM, MLLM, DescribedCorpus
+from reactions.knowledge.checks import CategoryNames
 from reactions.knowledge.generation.base import Generator, Question, Trouble
 from reactions.knowledge.generation.engine import Making, Wanted
 from reactions.knowledge.generation.lists import Sentences, read_description, read_sentences
 from reactions.knowledge.generation.media import attachments_of, refuse_unsendable
 from reactions.knowledge.generation.prompts import Prompts
-from reactions.knowledge.generation.screening import ClassNames, Screen
+from reactions.knowledge.generation.screening import Rules, Screen
 
 UNLABELLED = "unlabelled"
 """The category of items whose class is not known."""
@@ -25,7 +26,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Job:
+class DescriptionJob:
     """What a generator is to do.
 
     Attributes:
@@ -53,28 +54,6 @@ class Job:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """Which rows are kept.
-
-    Attributes:
-        token_limit: the most tokens of a row, start and end included.
-        cut_long: shorten longer rows to whole sentences instead of dropping them.
-        drop_other_class: drop rows that name another class of the set and not their own.
-    """
-
-    token_limit: int = 77
-    cut_long: bool = False
-    drop_other_class: bool = True
-
-    def __post_init__(self) -> None:
-        if not 3 <= self.token_limit <= 1000:
-            raise UsageError(
-                f"--token-limit is {self.token_limit}",
-                why="it must be from 3 to 1000; CLIP's text towers read 77",
-            )
-
-
 def category_job(
     dataset: str,
     classes: Sequence[str],
@@ -84,7 +63,7 @@ def category_job(
     per_class: int = 1000,
     batch: int = 50,
     rules: Rules | None = None,
-) -> Job:
+) -> DescriptionJob:
     """Return the job of describing categories.
 
     Args:
@@ -104,7 +83,8 @@ def category_job(
     if not classes:
         raise DataError(f"'{dataset}' has no classes")
     rules = rules or Rules()
-    names = ClassNames(classes) if rules.drop_other_class else None
+    names = CategoryNames(classes) if rules.drop_other_class else None
+    screen = Screen(rules, names, LLM)
 
     def question(wanted: Wanted, number: int, size: int) -> Question:
         prompt = prompts.fill(number, category=wanted.category, count=size)
@@ -115,10 +95,10 @@ def category_job(
         return read_sentences(text, was_cut=was_cut)
 
     wanted = tuple(Wanted(category, category, per_class) for category in classes)
-    return Job(
+    return DescriptionJob(
         dataset,
         wanted,
-        Making(question, read, lambda each: _screen(each, names, rules), batch),
+        Making(question, read, screen, batch),
         {"descriptions of": "categories", **_settings(generator, prompts)},
         prompts,
         LLM,
@@ -138,7 +118,7 @@ def item_job(
     pictures: Corpus | None = None,
     per_item: int = 1,
     rules: Rules | None = None,
-) -> Job:
+) -> DescriptionJob:
     """Return the job of describing items.
 
     Args:
@@ -149,7 +129,7 @@ def item_job(
         categories: of the items, in order; None where they are not known.
         pictures: what is described in place of the items, paired with them by id.
         per_item: descriptions of each.
-        rules: which rows are kept; by default none is dropped for naming another class.
+        rules: which rows are kept; of items none is dropped for naming another class.
 
     Raises:
         UsageError: a number is below 1, or the generator does not take such items.
@@ -160,9 +140,7 @@ def item_job(
     sees = getattr(generator, "sees_items", False)
     if not sees:
         refuse_unsendable(shown, generator)
-    rules = rules or Rules(drop_other_class=False)
-    known = set(categories or ()) - {UNLABELLED}
-    names = ClassNames(sorted(known)) if rules.drop_other_class and known else None
+    screen = Screen(rules or Rules(), None, MLLM, corpus.modality)
     rows = _ids(corpus)
     paired, how = (None, "") if pictures is None else _paired(corpus, rows, pictures)
 
@@ -198,10 +176,10 @@ def item_job(
     if categories is None:
         notices.append(f"the items of '{name}' have no classes: their category is '{UNLABELLED}'")
     example = Question(prompts.fill(0, category=labels[0], modality=shown), prompts.system)
-    return Job(
+    return DescriptionJob(
         name,
         wanted,
-        Making(question, read, lambda each: _screen(each, names, rules), 1),
+        Making(question, read, screen, 1),
         settings,
         prompts,
         MLLM,
@@ -210,11 +188,6 @@ def item_job(
         example,
         tuple(notices),
     )
-
-
-def _screen(wanted: Wanted, names: ClassNames | None, rules: Rules) -> Screen:
-    category = "" if wanted.category == UNLABELLED else wanted.category
-    return Screen(category, names, rules.token_limit, rules.cut_long)
 
 
 def _settings(generator: Generator, prompts: Prompts) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Recorded:
     attempts: int = 1
 
 
-class Journal:
+class AnswerJournal:
     """The answers of earlier runs, and of this one.
 
     Args:

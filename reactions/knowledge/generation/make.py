@@ -13,8 +13,9 @@ from reactions.knowledge.base import Description, KnowledgeMetadata, WriterModel
 from reactions.knowledge.files import check_writable_name, write_knowledge
 from reactions.knowledge.generation.base import GenerationStopped, Generator
 from reactions.knowledge.generation.engine import Engine, Outcome
-from reactions.knowledge.generation.jobs import Job, Rules
-from reactions.knowledge.generation.journal import SUFFIX, Journal
+from reactions.knowledge.generation.jobs import DescriptionJob
+from reactions.knowledge.generation.journal import SUFFIX, AnswerJournal
+from reactions.knowledge.generation.screening import Rules
 from reactions.knowledge.generation.settings import Bounds, Expectation, expect, tokens_of
 
 
@@ -52,11 +53,11 @@ class GenerationRun:
         journal: answers of earlier runs.
     """
 
-    job: Job
+    job: DescriptionJob
     generator: Generator
     out: Path
     bounds: Bounds
-    journal: Journal
+    journal: AnswerJournal
     token_limit: int
     notices: list[str] = field(default_factory=list)
 
@@ -150,7 +151,7 @@ class GenerationRun:
 
 
 def begin(
-    job: Job,
+    job: DescriptionJob,
     generator: Generator,
     out: Path,
     bounds: Bounds,
@@ -184,7 +185,7 @@ def begin(
     if out.is_dir():
         raise DataError(f"cannot write '{out}'", why="it is a folder", path=str(out))
     generator.prepare()
-    journal = Journal(path, job.settings, restart=restart)
+    journal = AnswerJournal(path, job.settings, restart=restart)
     notices = [*job.notices, *journal.notices, *generator.notices()]
     limit = (rules or Rules()).token_limit
     return GenerationRun(job, generator, out, bounds, journal, limit, notices)
