@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molspace_cli import complete, opening, options
+from molspace_cli.amounts import counted
 from molspace_cli.confirm import agree_to_questions
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import Group, grouped
+from molspace_cli.progress import descriptions
 
 if TYPE_CHECKING:
     from reactions.knowledge.generation.base import Generator
@@ -295,11 +296,11 @@ def _make(
             for notice in run.notices:
                 say(f"note: {notice}")
         agree_to_questions(run.expectation(), generator, yes=asking.yes, quiet=asking.quiet)
-        made = run.run(_progress(f"{kind.replace('_', ' ')} {path.name}", quiet=asking.quiet))
+        made = run.run(descriptions(path.name, quiet=asking.quiet))
     finally:
         run.journal.close()
     if not asking.quiet or made.outcome.short:
-        for line in _told(made, bounds):
+        for line in _told(made, bounds, of_items=bool(job.modality)):
             say(line)
     if as_json:
         print_json(kind, _record(made, bounds))
@@ -309,42 +310,11 @@ def _make(
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
-def _progress(label: str, *, quiet: bool) -> Callable[[int, int], None]:
-    """Return what shows the descriptions that are there as a step of a run."""
-    import time
-
-    from molspace_cli.progress import progress
-    from reactions.run.events import (
-        PlanFinished,
-        PlanStarted,
-        StepFinished,
-        StepProgress,
-        StepStarted,
-    )
-
-    events = progress(quiet=quiet)
-    step = ("kb", "generate", label)
-    began_s: list[float] = []
-
-    def on_progress(done: int, total: int) -> None:
-        now_s = time.monotonic()
-        if not began_s:
-            began_s.append(now_s)
-            events(PlanStarted(1, 0))
-            events(StepStarted(*step, total=total))
-        events(StepProgress(*step, done, total, "descriptions"))
-        if done == total:
-            took_s = now_s - began_s[0]
-            events(StepFinished(*step, took_s))
-            events(PlanFinished(1, took_s))
-
-    return on_progress
-
-
-def _told(made: Made, bounds: Bounds) -> list[str]:
+def _told(made: Made, bounds: Bounds, *, of_items: bool) -> list[str]:
     """Return what came of a run, a line each."""
     outcome = made.outcome
-    lines = [f"{made.n_rows:,} descriptions of {len(outcome.rows):,} written"]
+    what = counted(len(outcome.rows), "item") if of_items else f"{len(outcome.rows):,} classes"
+    lines = [f"{made.n_rows:,} descriptions of {what}"]
     if outcome.dropped:
         lines.append(f"left out: {_counts(outcome.dropped)}")
     if outcome.troubles:

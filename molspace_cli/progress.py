@@ -59,6 +59,38 @@ def epochs(events: EventSink) -> Callable[[str, int, int], None]:
     return on_progress
 
 
+def descriptions(name: str, *, quiet: bool = False) -> Callable[[int, int], None]:
+    """Return what shows how many descriptions of a file are there: a bar, or lines.
+
+    In a pipe there is a line every ten seconds, so that a short run has none.
+    """
+    from molspace_cli.display import Plain
+    from molspace_cli.live import Live
+    from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StepStarted
+    from reactions.run.events import StepProgress as Step
+
+    events = progress(quiet=quiet)
+    step = ("kb", "generate", name)
+    began_s: list[float] = []
+
+    def on_progress(done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if not began_s:
+            began_s.append(now_s)
+            if isinstance(events, Live):
+                events(PlanStarted(1, 0))
+            elif isinstance(events, Plain):
+                events.steps = 1  # one file: nothing that a line about a plan could add
+            events(StepStarted(*step, total=total))
+        events(Step(*step, done, total, "descriptions"))
+        if done == total:
+            events(StepFinished(*step, now_s - began_s[0]))
+            if isinstance(events, Live):
+                events(PlanFinished(1, now_s - began_s[0]))
+
+    return on_progress
+
+
 def scans(*, quiet: bool = False) -> Callable[[str, int, int], None]:
     """Return what shows scans of corpora: when one begins and ends, and how far it is.
 

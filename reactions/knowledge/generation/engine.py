@@ -29,6 +29,9 @@ from reactions.knowledge.generation.pace import Pace, backoff_s
 from reactions.knowledge.generation.screening import TOO_MANY, Screen
 from reactions.knowledge.generation.settings import Bounds, tokens_of
 
+_SPARE_ROWS = 5
+"""That are asked for beyond those that are missing, where a question asks for several."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -160,6 +163,7 @@ class Engine:
         for recorded in self._journal.answers.values():
             self._count(recorded)
             self.outcome.requests += recorded.attempts
+        self._on_progress(0, self._total)
         waiting = iter(wanted)
         workers = [asyncio.create_task(self._work(waiting)) for _ in range(self._at_once)]
         try:
@@ -188,8 +192,10 @@ class Engine:
         """Ask for one category or item, round by round, until it has its rows."""
         kept = self.outcome.rows.setdefault(wanted.key, [])
         number = barren = 0
-        for _ in range(self._bounds.rounds):
+        for round_number in range(self._bounds.rounds):
             missing = wanted.count - len(kept)
+            if round_number:  # some of these will be dropped, too
+                missing += missing // 4 + min(_SPARE_ROWS, self._making.batch - 1)
             sizes = [
                 min(self._making.batch, missing - start)
                 for start in range(0, missing, self._making.batch)

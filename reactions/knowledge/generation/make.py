@@ -16,7 +16,13 @@ from reactions.knowledge.generation.engine import Engine, Outcome
 from reactions.knowledge.generation.jobs import DescriptionJob
 from reactions.knowledge.generation.journal import SUFFIX, AnswerJournal
 from reactions.knowledge.generation.screening import Rules
-from reactions.knowledge.generation.settings import Bounds, Expectation, expect, tokens_of
+from reactions.knowledge.generation.settings import (
+    TOKENS_PER_ATTACHMENT,
+    Bounds,
+    Expectation,
+    expect,
+    tokens_of,
+)
 
 
 @dataclass
@@ -77,8 +83,8 @@ class GenerationRun:
                 number += 1
                 if known is not None and number > wanted.count:
                     break  # answers without rows
-        n_attached = 0 if self.job.source == "LLM" else 1
-        tokens_in = tokens_of(self.job.example) + 1000 * n_attached
+        attached = bool(self.job.modality) and not getattr(self.generator, "sees_items", False)
+        tokens_in = tokens_of(self.job.example) + TOKENS_PER_ATTACHMENT * attached
         return expect(sizes, tokens_in, answered, self.bounds)
 
     def run(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Made:
