@@ -8,7 +8,7 @@ from typing import Protocol
 from reactions.core.errors import MolspaceError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
-from reactions.eval.baselines import BASELINES, Baseline, NoScore
+from reactions.eval.baselines import Baseline, NoScore
 from reactions.eval.result import Result
 from reactions.planning.baselines import PlannedBaseline
 from reactions.planning.estimate import Estimate
@@ -37,7 +37,7 @@ def run_baselines(
     """Score the rows.
 
     Args:
-        rows: from ``plan_baselines``.
+        rows: from ``plan_baselines``, or ``plan_class_rows``.
         run: runs steps, or takes their results from the store.
         estimate: what a plan would take, apart from what the store has.
         result: makes a score of a step's artifact.
@@ -45,7 +45,7 @@ def run_baselines(
         confirm: called with all that is to be run, before it runs.
 
     Returns:
-        One a name, in the order of ``BASELINES``. A row that fails is lacking, with the reason.
+        One a name, in the order in which they come first. A row that fails is lacking, with the reason.
     """
     # Asked once for rows that differ in their tasks alone: to find out how fast a device is takes
     # time.
@@ -63,7 +63,7 @@ def run_baselines(
         # One by one: a row that fails must not take the others along.
         rows = [_attempted(row, run, artifacts) for row in rows]
     baselines: list[Baseline] = []
-    for name in (name for name in BASELINES if any(row.name == name for row in rows)):
+    for name in dict.fromkeys(row.name for row in rows):
         own = [row for row in rows if row.name == name]
         baselines.append(
             Baseline(

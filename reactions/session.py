@@ -30,7 +30,7 @@ from reactions.planning.baselines import plan_baselines
 from reactions.planning.estimate import Estimate, estimate, seconds
 from reactions.planning.plan import Plan, ReactionPlan
 from reactions.planning.planner import Planner
-from reactions.planning.scoring import plan_scores, whole
+from reactions.planning.scoring import Scoring, plan_scores, whole
 from reactions.products.bundles.bundle import Bundle, load_bundle, with_sources, write_bundle
 from reactions.products.bundles.current import (
     current_bundle,
@@ -234,14 +234,20 @@ class Session:
             confirm: called with all that is to be run, before it runs.
         """
         scorings = plan_scores(self.lab, target, tasks, adjustment, ties)
+        return self.score(target, scorings, confirm)
+
+    def score(
+        self, target: Target, scorings: Sequence[Scoring], confirm: Callable[[Plan], None]
+    ) -> list[Result]:
+        """Run planned scores; results already in the store are not computed again."""
         confirm(whole(scorings))
         artifacts = self.run([scoring.step for scoring in scorings])
-        results = [self._result(target, s.plan, artifacts[s.step.key]) for s in scorings]
+        results = [self.result(target, s.plan, artifacts[s.step.key]) for s in scorings]
         for result in results:
             self.events(ev.TaskScored(product_name(target.space), result.record))
         return results
 
-    def _result(self, target: Target, plan: Plan, artifact: Artifact) -> Result:
+    def result(self, target: Target, plan: Plan, artifact: Artifact) -> Result:
         """Return a score with what is known of the target and of the task's data."""
         return Result(
             {
@@ -283,7 +289,7 @@ class Session:
         return run_baselines(
             plan_baselines(self.lab, target, tasks, adjustment, ties),
             run=self.run,
-            result=self._result,
+            result=self.result,
             estimate=self.estimate,
             obstacle=lambda expected: obstacle(expected, check_space, self.seconds, within_s),
             confirm=confirm,

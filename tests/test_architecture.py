@@ -20,7 +20,7 @@ FLOORS = (
     ("labs", "steps"),
     ("inference", "exchange", "tracking"),
     ("planning",),
-    ("baselines", "session"),
+    ("baselines", "session", "centres"),
     ("experiments", "api", "__init__"),
     ("molspace_cli",),
 )

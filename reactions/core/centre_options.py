@@ -138,3 +138,7 @@ class CentreOptions:
     def rule_json(self) -> dict[str, Any]:
         """Return what decides how items are scored: a JSON object, for keys and records."""
         return {"rule": self.rule} | ({"m": self.m} if self.rule == "top-m" else {})
+
+
+DEFAULT_CENTRES = CentreOptions()
+"""The 50 most central descriptions of a class, and the cosine with their mean."""

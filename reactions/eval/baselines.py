@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactions.core.errors import MolspaceError
+from reactions.eval.bootstrap import Interval, bootstrap_difference
 from reactions.eval.result import Result
 
 BEST_PART = "best part"
@@ -16,6 +17,15 @@ PROCRUSTES = "Procrustes"
 
 BASELINES = (BEST_PART, SUM, CENTRED_SUM, PROCRUSTES)
 """Names of the rows, in the order of tables."""
+
+CLIP_PROMPT = "CLIP's template"
+TASK_PROMPTS = "the task's prompts"
+SEVEN_PROMPTS = "CLIP's 7 templates"
+BARE_NAMES = "the class name"
+SYNONYMS = "names and synonyms"
+
+CLASS_ROWS = (CLIP_PROMPT, TASK_PROMPTS, SEVEN_PROMPTS, BARE_NAMES, SYNONYMS)
+"""Names of the rows beside embedding centres: what else may describe a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class Baseline:
     Every task is in exactly one of the mappings.
 
     Attributes:
-        name: one of ``BASELINES``.
+        name: one of ``BASELINES`` or ``CLASS_ROWS``.
         results: name of the task to its score. The record has the fields of a reaction's;
             ``space`` names the best part, and ``weights`` the parts of a sum.
         lacks: task name to the reason why the task has no score.
@@ -65,7 +75,8 @@ class Baseline:
             missing = self.lacks[task]
             return {"name": self.name, "lacks": missing.reason, "fix": missing.fix}
         record = self.results[task].record
-        own = {key: record[key] for key in ("weights", "factors") if record.get(key)}
+        keys = ("weights", "factors", *(("prompts",) if self.name in CLASS_ROWS else ()))
+        own = {key: record[key] for key in keys if record.get(key)}
         return {
             "name": self.name,
             "space": record["space"],
@@ -73,6 +84,15 @@ class Baseline:
             "metrics": dict(record["metrics"]),
             **own,
         }
+
+
+def difference(own: Result, other: Result) -> Interval:
+    """Return how much better one of two scores of a task with classes is, in points.
+
+    Items are drawn together for both, or classes where precision is averaged over them.
+    """
+    (name,) = own.arrays
+    return bootstrap_difference(100.0 * own.arrays[name], 100.0 * other.arrays[name])
 
 
 def baselines_json(baselines: Sequence[Baseline], task: str) -> list[dict[str, Any]]:

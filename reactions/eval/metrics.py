@@ -9,7 +9,7 @@ differ in the last bits with the position in a matrix product.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,6 +26,10 @@ TILE_BYTES = 32 << 20
 
 Ties: TypeAlias = Literal["strict", "lenient"]
 """Whether a tie with a wrong answer counts against the model or for it."""
+
+
+ScoresOf: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Scores some queries against all classes: (t, d) to (t, c)."""
 
 
 class Ranks(NamedTuple):
@@ -116,6 +120,50 @@ def class_average_precisions(
             label = first + offset
             precisions[label] = average_precision(scores[:, offset], targets[:, label])
     return precisions
+
+
+def ranks_by_scores(
+    queries: Rows, scores_of: ScoresOf, n_classes: int, labels: NDArray[np.int64]
+) -> Ranks:
+    """Rank, for each query, its class among all classes by any score.
+
+    Args:
+        queries: (n, d), unit-norm rows.
+        scores_of: (t, d) queries to their (t, n_classes) scores.
+        n_classes: how many classes there are.
+        labels: (n,), the class of each query.
+    """
+    strict, lenient = (np.empty(len(queries), np.int32) for _ in range(2))
+    step = _tile_rows(max(n_classes, queries.shape[1]))
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        scores = scores_of(_tile(queries, start, step))  # (t, c)
+        own = np.take_along_axis(scores, labels[rows, None], axis=1)
+        strict[rows] = (scores > own - TIE).sum(axis=1)
+        lenient[rows] = (scores > own + TIE).sum(axis=1) + 1
+    return Ranks(strict, lenient)
+
+
+def average_precisions_by_scores(
+    queries: Rows, scores_of: ScoresOf, targets: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Average precision of each class over all queries, by any score.
+
+    Args:
+        queries: (n, d), unit-norm rows.
+        scores_of: (t, d) queries to their (t, c) scores.
+        targets: (n, c).
+
+    Returns:
+        (c,) float64; NaN for a class that no query has.
+    """
+    n, c = targets.shape
+    # A ranking needs all scores of its class at once; to score a query takes all classes.
+    scores = np.empty((n, c), np.float32)
+    step = _tile_rows(max(c, queries.shape[1]))
+    for start in range(0, n, step):
+        scores[start : start + step] = scores_of(_tile(queries, start, step))
+    return np.array([average_precision(scores[:, i], targets[:, i]) for i in range(c)])
 
 
 def ranks_of_owner(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
@@ -238,9 +286,12 @@ def _whole(rows: Rows) -> NDArray[np.float32]:
 __all__: Sequence[str] = (
     "TIE",
     "Ranks",
+    "ScoresOf",
     "Ties",
     "average_precision",
+    "average_precisions_by_scores",
     "class_average_precisions",
+    "ranks_by_scores",
     "ranks_of_best",
     "ranks_of_class",
     "ranks_of_owner",

@@ -14,7 +14,7 @@ from reactions.core.hashing import bytes_digest
 from reactions.core.step import Rows
 from reactions.core.types import Corpus, Modality
 from reactions.eval import metrics
-from reactions.eval.metrics import Ties
+from reactions.eval.metrics import Ranks, ScoresOf, Ties
 from reactions.eval.prompts import class_embeddings, class_prompts
 from reactions.eval.task import Task
 from reactions.eval.task_data import (
@@ -142,21 +142,42 @@ def score(
         DataError: the data does not fit the task, or embeddings are not finite.
     """
     for name, corpus in corpora(task, data).items():
-        rows = embeddings[name]
-        if len(rows) != len(corpus):
-            raise DimensionMismatch(
-                f"{len(rows)} embeddings for {len(corpus)} {name} of {task.name}",
-                task=task.name,
-                name=name,
-            )
-        # No score is greater than NaN: a query that holds it would come first, and count as a hit.
-        _check_finite(task, name, rows)
+        _check_rows(task, name, embeddings[name], len(corpus))
     if isinstance(data, RetrievalData):
         return _retrieval(task, data, embeddings["left"], embeddings["right"], ties)
     classes = class_embeddings(embeddings["prompts"], len(task.templates))
     if isinstance(data, ClassificationData):
         return _classification(task, data, embeddings["queries"], classes, ties)
     return _multilabel(task, data, embeddings["queries"], classes, ties)
+
+
+def score_classes(
+    task: Task,
+    data: ClassificationData | MultilabelData,
+    queries: Rows,
+    scores_of: ScoresOf,
+    ties: Ties = "strict",
+) -> Score:
+    """Score embeddings of a task's queries where its classes are not one embedding each.
+
+    Args:
+        task: which protocol.
+        data: labels or targets; its corpus is not read.
+        queries: (n, d) unit-norm rows.
+        scores_of: queries to their scores in all classes.
+        ties: whether ties of right and wrong answers count against the model or for it.
+
+    Raises:
+        DimensionMismatch: the rows do not match the corpus.
+        DataError: the data does not fit the task, or embeddings are not finite.
+    """
+    check(task, data)
+    _check_rows(task, "queries", queries, len(data.queries))
+    if isinstance(data, ClassificationData):
+        ranks = metrics.ranks_by_scores(queries, scores_of, len(data.classes), data.labels)
+        return _accuracy(task, data, ranks, ties)
+    precisions = metrics.average_precisions_by_scores(queries, scores_of, data.targets)
+    return _mean_precision(task, data, precisions, ties)
 
 
 def check(task: Task, data: BenchmarkData) -> None:
@@ -206,7 +227,10 @@ def _classification(
     classes: NDArray[np.float32],
     ties: Ties,
 ) -> Score:
-    ranks = metrics.ranks_of_class(queries, classes, data.labels)
+    return _accuracy(task, data, metrics.ranks_of_class(queries, classes, data.labels), ties)
+
+
+def _accuracy(task: Task, data: ClassificationData, ranks: Ranks, ties: Ties) -> Score:
     correct = ranks.by(ties) == 1
     scores = {"accuracy": 100 * float(correct.mean())}
     if data.folds is not None:
@@ -233,6 +257,12 @@ def _multilabel(
     ties: Ties,
 ) -> Score:
     precisions = metrics.class_average_precisions(queries, classes, data.targets)
+    return _mean_precision(task, data, precisions, ties)
+
+
+def _mean_precision(
+    task: Task, data: MultilabelData, precisions: NDArray[np.float64], ties: Ties
+) -> Score:
     return Score(
         task=task.name,
         main=task.main_score,
@@ -331,6 +361,15 @@ def _labels_problem(task: Task, data: RetrievalData) -> str:
             return f"classes are {labels.shape} for {n} items"
     differ = int((data.right_labels != data.left_labels[data.owner]).sum())
     return f"{differ} pairs have items of two classes" if differ else ""
+
+
+def _check_rows(task: Task, name: str, rows: Rows, n: int) -> None:
+    if len(rows) != n:
+        raise DimensionMismatch(
+            f"{len(rows)} embeddings for {n} {name} of {task.name}", task=task.name, name=name
+        )
+    # No score is greater than NaN: a query that holds it would come first, and count as a hit.
+    _check_finite(task, name, rows)
 
 
 def _check_finite(task: Task, name: str, rows: Rows) -> None:

@@ -91,6 +91,10 @@ def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
     if prompts := record["prompts"]:
         more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
         conditions.append(f'prompt: "{prompts[0]}"{more}')
+    if centres := record.get("centres"):
+        source = centres.get("kb") or centres.get("file")
+        kept = " ".join(str(centres[key]) for key in ("selection", "k") if key in centres)
+        conditions.append(f"classes by centres: {source}, {kept}, {centres['rule']}")
     scores = []
     for name, value in record["metrics"].items():
         if not math.isfinite(value):

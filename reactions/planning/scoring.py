@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reactions.core.errors import MissingError
 from reactions.core.step import Step
-from reactions.core.types import Corpus, Space
+from reactions.core.types import Corpus, Modality, Space
 from reactions.eval.contributions import check_folds
 from reactions.eval.metrics import Ties
 from reactions.eval.protocol import corpora
@@ -115,12 +115,26 @@ def check_modalities(target: Target, task: Task) -> None:
         MissingError: it lacks a modality.
     """
     for modality in (task.query, task.other):
-        if modality not in target.space.modalities:
-            raise MissingError(
-                f"task '{task.name}' needs {modality}, which this space does not embed",
-                why=f"{target.name} embeds {', '.join(target.space.modalities)}",
-                fix="choose a task or a space that fit; --task all leaves out what does not",
-            )
+        check_embeds(target, modality, f"task '{task.name}'")
+
+
+def check_embeds(target: Target, modality: Modality, what: str) -> None:
+    """Refuse a target that does not embed a modality.
+
+    Args:
+        target: to score.
+        modality: that it has to embed.
+        what: needs it, for the error.
+
+    Raises:
+        MissingError: it does not.
+    """
+    if modality not in target.space.modalities:
+        raise MissingError(
+            f"{what} needs {modality}, which this space does not embed",
+            why=f"{target.name} embeds {', '.join(target.space.modalities)}",
+            fix="choose a task or a space that fit; --task all leaves out what does not",
+        )
 
 
 def whole(scorings: Sequence[Scoring]) -> Plan:

@@ -12,9 +12,9 @@ import numpy as np
 
 from reactions.core.hashing import digest
 from reactions.core.step import NOT_IN_KEY, Artifact, Context, Rows, Step, entering, inputs_from
-from reactions.core.types import Modality, Space, leaves
+from reactions.core.types import Corpus, Modality, Space, leaves
 from reactions.eval.metrics import Ties
-from reactions.eval.protocol import corpora, identity, score
+from reactions.eval.protocol import Score, corpora, identity, score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.products.acting import acting_adjustment
@@ -97,7 +97,7 @@ class ScoreRows(Step):
         """Embed each corpus and hold the rows to the protocol."""
         parts = self.parts(inputs, context.device)
         embeddings = {}
-        for name, corpus in corpora(self.task, self.data).items():
+        for name, corpus in self.corpora().items():
             stored = {
                 path.removeprefix(f"{name}/"): artifact.arrays["embeddings"]
                 for path, artifact in inputs.items()
@@ -110,11 +110,25 @@ class ScoreRows(Step):
                 device=context.device,
                 on_rows=lambda done, total: context.progress(done, total, "items"),
             )
-        result = score(self.task, self.data, embeddings, self.ties)
+        result = self.score(embeddings, inputs, context.device)
         # A class without a positive item has no average precision; what is stored is finite.
         arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
-        known = score_context(self.task, self.data)
+        known = self.context(inputs)
         return Artifact(arrays, {**known, **self.facts, **result.to_json()})
+
+    def corpora(self) -> Mapping[str, Corpus]:
+        """Return what is embedded, by the names that ``embedded`` has them under."""
+        return corpora(self.task, self.data)
+
+    def score(
+        self, embeddings: Mapping[str, Rows], inputs: Mapping[str, Artifact], device: str
+    ) -> Score:
+        """Hold the rows of the task's corpora to its protocol."""
+        return score(self.task, self.data, embeddings, self.ties)
+
+    def context(self, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+        """Return what the score was made with besides embeddings: prompts, and which classes."""
+        return score_context(self.task, self.data)
 
 
 def score_context(task: Task, data: BenchmarkData) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""Embedding centres with a session: scores by them, what stands beside, and naming items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from reactions.baselines import obstacle, run_baselines
+from reactions.eval.baselines import Baseline
+from reactions.eval.metrics import Ties
+from reactions.eval.result import Result
+from reactions.eval.task import Task
+from reactions.inference.classify import Classifier
+from reactions.planning.centres import (
+    ClassCentres,
+    described_classes,
+    plan_centre_scores,
+    plan_centres,
+    plan_class_rows,
+)
+from reactions.planning.plan import Plan
+from reactions.planning.planner import Planner
+from reactions.products.target import Target
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment
+from reactions.session import Session, check_space
+
+
+def evaluate_centres(
+    session: Session,
+    target: Target,
+    tasks: Sequence[Task],
+    centres: ClassCentres,
+    adjustment: Adjustment = NO_ADJUSTMENT,
+    *,
+    ties: Ties = "strict",
+    confirm: Callable[[Plan], None] = lambda plan: None,
+) -> list[Result]:
+    """Score a target on tasks whose classes embedding centres stand for, instead of prompts.
+
+    Args:
+        session: lab and store.
+        target: from ``Session.target``.
+        tasks: with classes.
+        centres: what stands for the classes.
+        adjustment: factors and experts.
+        ties: as for ``Session.evaluate``.
+        confirm: called with all that is to be run, before it runs.
+
+    Returns:
+        One a task, in order. The record's ``centres`` says what they are, in place of prompts.
+
+    Raises:
+        UsageError: a task has no classes, or an option does not fit.
+        DataError: classes are not described.
+    """
+    scorings = plan_centre_scores(session.lab, target, tasks, centres, adjustment, ties)
+    return session.score(target, scorings, confirm)
+
+
+def class_rows(
+    session: Session,
+    target: Target,
+    tasks: Sequence[Task],
+    centres: ClassCentres,
+    adjustment: Adjustment = NO_ADJUSTMENT,
+    *,
+    ties: Ties = "strict",
+    confirm: Callable[[Plan], None] = lambda plan: None,
+) -> list[Baseline]:
+    """Score tasks with what else may describe their classes, to stand beside centres.
+
+    Returns:
+        One a name of ``CLASS_ROWS``, in order; what cannot be scored says why.
+    """
+    return run_baselines(
+        plan_class_rows(session.lab, target, tasks, centres.source, adjustment, ties),
+        run=session.run,
+        result=session.result,
+        estimate=session.estimate,
+        obstacle=lambda expected: obstacle(expected, check_space, session.seconds, None),
+        confirm=confirm,
+    )
+
+
+def classifier(
+    session: Session,
+    target: Target,
+    centres: ClassCentres,
+    classes: Sequence[str] | None = None,
+    adjustment: Adjustment = NO_ADJUSTMENT,
+    *,
+    confirm: Callable[[Plan], None] = lambda plan: None,
+) -> Classifier:
+    """Return what names the classes of items that a target embeds.
+
+    Args:
+        session: lab and store.
+        target: from ``Session.target``.
+        centres: what stands for the classes.
+        classes: names; None takes all that are described.
+        adjustment: factors and experts, which must be the items', too.
+        confirm: called with all that is to be run, before it runs.
+
+    Raises:
+        DataError: classes are not described.
+    """
+    from reactions.run.device import resolve_devices
+
+    names = described_classes(centres.source) if classes is None else tuple(classes)
+    planned = plan_centres(
+        Planner(session.lab, target.towers),
+        target,
+        centres,
+        names,
+        name=f"{len(names)} classes",
+        adjustment=fit_adjustment(target.space, adjustment),
+    )
+    confirm(Plan((planned.step,), planned.notices))
+    artifact = session.run([planned.step])[planned.step.key]
+    return Classifier.of(
+        names,
+        centres.options,
+        planned.about,
+        planned.notices,
+        artifact,
+        resolve_devices(session.device)[0],
+    )

@@ -1,0 +1,201 @@
+"""What describes a task's classes: descriptions found by the classes' names, as one corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reactions.core.errors import DataError, did_you_mean
+from reactions.core.hashing import digest
+from reactions.data.corpora import TextCorpus
+
+CLIP_TEMPLATE = "a photo of a {class}."
+"""What CLIP's paper takes where it takes one template (section 3.1.4)."""
+
+CLIP_TEMPLATES = (
+    "itap of a {class}.",
+    "a bad photo of the {class}.",
+    "a origami {class}.",
+    "a photo of the large {class}.",
+    "a {class} in a video game.",
+    "art of the {class}.",
+    "a photo of the small {class}.",
+)
+"""OpenAI's seven, chosen from its 80 for ImageNet: notebooks/Prompt_Engineering_for_ImageNet.ipynb
+of its CLIP repository. "itap" is "I took a picture"; "a origami" is theirs, too."""
+
+BARE_NAME = "{class}"
+"""The name of the class alone."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTexts:
+    """Texts of classes, each embedded once however many classes share them.
+
+    Attributes:
+        corpus: the texts of all categories, one category after the other.
+        spans: of each class, the first of its texts in the corpus and the one after the last.
+    """
+
+    corpus: TextCorpus
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Texts of each class."""
+        return tuple(stop - start for start, stop in self.spans)
+
+
+def match_classes(
+    classes: Sequence[str],
+    categories: Sequence[str],
+    *,
+    where: str,
+    names_of: Callable[[str], Sequence[str]] = lambda category: (category,),
+    fix: str = "",
+) -> tuple[str, ...]:
+    """Find the category of each class by its name.
+
+    A category of exactly the class's name is taken; else one whose name differs in nothing but
+    case, blanks and underscores. Classes of one name, as ImageNet's two cranes are, share a
+    category; where several categories have the name, they are taken in turn.
+
+    Args:
+        classes: names.
+        categories: distinct.
+        where: the categories are from, for the error.
+        names_of: the names that a category goes by.
+        fix: what else may be done about missing classes.
+
+    Returns:
+        One category a class.
+
+    Raises:
+        DataError: some classes have none; it names them and what is nearest.
+    """
+    exact: dict[str, list[str]] = {}
+    spoken: dict[str, list[str]] = {}
+    for category in categories:
+        for name in dict.fromkeys(names_of(category)):
+            exact.setdefault(name, []).append(category)
+            spoken.setdefault(_spoken(name), []).append(category)
+    taken: dict[str, int] = {}
+    found: list[str] = []
+    missing: list[str] = []
+    for name in classes:
+        matching = exact.get(name) or spoken.get(_spoken(name)) or []
+        if not matching:
+            missing.append(name)
+            continue
+        turn = taken.get(name, 0)
+        taken[name] = turn + 1
+        found.append(matching[min(turn, len(matching) - 1)])
+    if missing:
+        raise _missing(missing, len(classes), [*exact], where, fix)
+    return tuple(found)
+
+
+def class_texts(
+    name: str, categories: Sequence[str], texts_of: Callable[[str], Sequence[str]]
+) -> ClassTexts:
+    """Gather the texts of classes into a corpus.
+
+    Args:
+        name: of the corpus, for messages.
+        categories: one a class; those that come again are embedded once.
+        texts_of: a category to its texts.
+
+    Raises:
+        DataError: a category has none.
+    """
+    texts: list[str] = []
+    ids: list[str] = []
+    spans: dict[str, tuple[int, int]] = {}
+    empty: list[str] = []
+    for category in dict.fromkeys(categories):
+        own = texts_of(category)
+        spans[category] = (len(texts), len(texts) + len(own))
+        texts += own
+        # Of the text, not of its place: what is embedded is found again when rows were added.
+        ids += _distinct_ids(category, own)
+        if not own:
+            empty.append(category)
+    if empty:
+        raise DataError(
+            f"{len(empty)} of {len(spans)} classes have no descriptions in {name}",
+            why=_listed(empty),
+            fix="molspace kb build --classes FILE describes classes",
+            classes=empty[:20],
+        )
+    return ClassTexts(
+        TextCorpus(name, texts, ids), tuple(spans[category] for category in categories)
+    )
+
+
+def shared_classes(classes: Sequence[str], categories: Sequence[str]) -> list[list[str]]:
+    """Return groups of classes that have one category, and so cannot be told apart."""
+    groups: dict[str, list[str]] = {}
+    for name, category in zip(classes, categories, strict=True):
+        groups.setdefault(category, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def synset_names(category: str) -> tuple[str, ...]:
+    """Return the names that a category goes by: itself, and the parts between its commas.
+
+    So UniBind's centres of ImageNet name classes: "tench, Tinca tinca".
+    """
+    parts = [part.strip() for part in category.split(",")]
+    return tuple(dict.fromkeys([category, *filter(None, parts)]))
+
+
+def names_as_texts(
+    classes: Sequence[str], categories: Sequence[str], synonyms_of: Callable[[str], Sequence[str]]
+) -> Mapping[str, list[str]]:
+    """Return a class's name and the synonyms of its category, as texts, without repetitions."""
+    names: dict[str, list[str]] = {}
+    for name, category in zip(classes, categories, strict=True):
+        texts = [" ".join(text.replace("_", " ").split()) for text in (name, *synonyms_of(category))]
+        # Names that differ in case alone are read as one.
+        names[name] = list({text.casefold(): text for text in reversed(texts)}.values())[::-1]
+    return names
+
+
+def _distinct_ids(category: str, texts: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    ids = []
+    for text in texts:
+        own = digest("description", [category, text])[:16]
+        seen[own] = seen.get(own, 0) + 1
+        ids.append(own if seen[own] == 1 else f"{own}#{seen[own]}")
+    return ids
+
+
+def _spoken(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def _missing(
+    missing: Sequence[str], n_classes: int, known: Sequence[str], where: str, fix: str
+) -> DataError:
+    distinct = list(dict.fromkeys(missing))
+    near: dict[str, Any] = {name: did_you_mean(name, known, limit=1) for name in distinct[:_SHOWN]}
+    shown = [
+        f"{name} (nearest: {found[0]})" if found else f"{name} (nothing is near)"
+        for name, found in near.items()
+    ]
+    more = len(distinct) - len(shown)
+    return DataError(
+        f"{len(missing)} of {n_classes} classes are not in {where}",
+        why=", ".join(shown) + (f" and {more} more" if more > 0 else ""),
+        fix=fix,
+        classes=distinct,
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
