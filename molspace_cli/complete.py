@@ -94,6 +94,25 @@ def devices(incomplete: str) -> list[str]:
     return _starting(("auto", "cpu", "cuda", "cuda:0"), incomplete)
 
 
+def knowledge_bases(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the lab's knowledge bases, and files that hold descriptions or centres."""
+    named = _names_in("kb", context.params.get("lab"))
+    files = [*_paths(incomplete, "*.parquet"), *_paths(incomplete, "*.safetensors")]
+    return list(dict.fromkeys([*_starting(named, incomplete), *files]))
+
+
+def selections(incomplete: str) -> list[str]:
+    """Return the ways to choose among descriptions of a class."""
+    from reactions.core.centre_options import SELECTIONS
+
+    return _starting(SELECTIONS, incomplete)
+
+
+def rules(incomplete: str) -> list[str]:
+    """Return the rules by which descriptions of a class score."""
+    return _starting(("mean", "nearest-row", "sum", "top-20"), incomplete)
+
+
 def executors(incomplete: str) -> list[str]:
     """Return the names of executors: built in, and of installed packages."""
     from reactions.run.executor import executor_names

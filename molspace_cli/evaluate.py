@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import complete, options
+from molspace_cli.centres import evaluate_by_centres, print_ties
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, say
 from molspace_cli.current import say_bundle
@@ -60,8 +61,19 @@ Beside = Annotated[
     typer.Option(
         "--baselines/--no-baselines",
         help="Rows of what trains nothing beside a reaction's: its best part, sums of cosines, "
-        f"orthogonal maps.  [default: those that take less than {WITHIN_S} s]",
+        f"orthogonal maps.  [default: those that take less than {WITHIN_S} s]  With --centres: "
+        "rows of templates and names.",
         show_default=False,
+    ),
+]
+Centres = Annotated[
+    str | None,
+    typer.Option(
+        "--centres",
+        metavar="KB|FILE",
+        autocompletion=complete.knowledge_bases,
+        help="Descriptions that stand for the classes instead of prompts: a knowledge base of "
+        "the lab, its .parquet file, or a .safetensors file of centres.",
     ),
 ]
 
@@ -73,6 +85,8 @@ def evaluate(
     used: options.TargetOptions,
     ties: Ties = TieRule.STRICT,
     beside: Beside = None,
+    centres: Centres = None,
+    described: options.CentreOptions,
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
@@ -80,13 +94,34 @@ def evaluate(
     from reactions.eval.registry import names_groups_only
 
     chosen = used.adjustment()
+    if centres is None:
+        described.refuse_without("--centres")
+    chosen_centres = described.read()
     session, quiet = running.open(command="eval"), running.quiet
     tasks = session.lab.parse_tasks(task)
+    is_groups = names_groups_only(task)
+    if centres is not None:
+        tasks = with_classes(tasks, left_out=is_groups, quiet=quiet)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)
-    if names_groups_only(task):
+    if is_groups:
         tasks = possible_tasks(session, target, tasks, quiet)
+    if centres is not None:
+        evaluate_by_centres(
+            session,
+            target,
+            tasks,
+            centres,
+            chosen_centres,
+            chosen,
+            ties=ties.value,
+            beside=beside is not False,
+            confirm=asked,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
     results = [
         result.record
         for result in session.evaluate(target, tasks, chosen, ties=ties.value, confirm=asked)
@@ -125,6 +160,29 @@ def _with_baselines(record: Mapping[str, Any], baselines: Sequence[Baseline]) ->
     if not baselines:
         return record
     return {**record, "baselines": baselines_json(baselines, record["task"])}
+
+
+def with_classes(tasks: Sequence[Task], *, left_out: bool, quiet: bool) -> tuple[Task, ...]:
+    """Return the tasks that have classes; name the others in a note, or refuse them.
+
+    Args:
+        tasks: as asked for.
+        left_out: whether others are left out.
+        quiet: name none.
+
+    Raises:
+        UsageError: a task has none, and is not left out.
+    """
+    from reactions.planning.centres import check_has_classes
+
+    if left_out:
+        others = [task.name for task in tasks if task.kind == "retrieval"]
+        if others and not quiet:
+            say(f"note: centres stand for classes, and change nothing of {', '.join(others)}")
+        return tuple(task for task in tasks if task.kind != "retrieval")
+    for task in tasks:
+        check_has_classes(task)
+    return tuple(tasks)
 
 
 def possible_tasks(
@@ -203,12 +261,4 @@ def _print(record: Mapping[str, Any], whole: str, baselines: Sequence[Baseline])
         print_note(sentence)
     for sentence in lacking(baselines, record["task"]):
         print_note(f"- {sentence}")
-    for name, counts in record["tied"].items():
-        if counts["n"]:
-            strict = record["ties"] == "strict"
-            print_note(
-                f"{name}: {counts['n']} of {counts['of']} right answers tie with a wrong one, as "
-                f"those of duplicated items do; counted as {'misses' if strict else 'hits'} "
-                f"(--ties {'lenient' if strict else 'strict'} counts them as "
-                f"{'hits' if strict else 'misses'})"
-            )
+    print_ties(record)

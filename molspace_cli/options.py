@@ -12,6 +12,7 @@ from molspace_cli import complete, factors, opening
 from molspace_cli.groups import Group
 
 if TYPE_CHECKING:
+    from reactions.core.centre_options import CentreOptions as Chosen
     from reactions.products.tree import Adjustment
     from reactions.session import Session
 
@@ -133,6 +134,39 @@ Experts = Annotated[
     ),
 ]
 
+K = Annotated[
+    int | None,
+    typer.Option("--k", metavar="N", help="Descriptions kept of each class.  [default: 50]"),
+]
+Selection = Annotated[
+    str | None,
+    typer.Option(
+        "--selection",
+        metavar="central|items|medoids|all",
+        autocompletion=complete.selections,
+        help="Which: nearest to their mean (central, default), nearest to training items (items: "
+        "not zero-shot), medoids, or all.",
+    ),
+]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        "--rule",
+        metavar="mean|nearest-row|sum|top-M",
+        autocompletion=complete.rules,
+        help="How they score: their mean (default), the nearest one (as UniBind published), "
+        "their sum, or the M nearest.",
+    ),
+]
+Items = Annotated[
+    str | None,
+    typer.Option(
+        "--items",
+        metavar="TASK:SPLIT",
+        help="Labelled training items that --selection items goes by.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class LabOptions(Group):
@@ -188,6 +222,47 @@ class InferOptions(LabOptions):
     executor: Executor = "local"
     yes: Yes = False
     quiet: Quiet = False
+
+
+@dataclass(frozen=True)
+class CentreOptions(Group):
+    """Which descriptions of classes are used, and how."""
+
+    k: K = None
+    selection: Selection = None
+    rule: Rule = None
+    items: Items = None
+
+    def read(self) -> Chosen:
+        """Read the options.
+
+        Raises:
+            UsageError: one is unknown, or they do not go together.
+        """
+        from reactions.core.centre_options import CentreOptions as Read
+
+        return Read.read(
+            k=self.k,
+            selection=self.selection or "central",
+            rule=self.rule or "mean",
+            items=self.items,
+        )
+
+    def refuse_without(self, option: str) -> None:
+        """Refuse options that say nothing without the one that names descriptions.
+
+        Raises:
+            UsageError: some are given.
+        """
+        from reactions.core.errors import UsageError
+
+        given = [f"--{name}" for name, value in vars(self).items() if value is not None]
+        if given:
+            raise UsageError(
+                f"{' and '.join(given)} choose{'s' if len(given) == 1 else ''} among descriptions, "
+                "and none are named",
+                fix=f"{option} KB, such as {option} kb in the mini lab",
+            )
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def run_baselines(
         confirm: called with all that is to be run, before it runs.
 
     Returns:
-        One a name, in the order in which they come first. A row that fails is lacking, with the reason.
+        One a name, in the order in which they come first. A row that fails is lacking, with the
+        reason.
     """
     # Asked once for rows that differ in their tasks alone: to find out how fast a device is takes
     # time.

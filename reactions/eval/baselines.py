@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from reactions.core.errors import MolspaceError
 from reactions.eval.bootstrap import Interval, bootstrap_difference
 from reactions.eval.result import Result
@@ -92,7 +94,8 @@ def difference(own: Result, other: Result) -> Interval:
     Items are drawn together for both, or classes where precision is averaged over them.
     """
     (name,) = own.arrays
-    return bootstrap_difference(100.0 * own.arrays[name], 100.0 * other.arrays[name])
+    values, others = (np.asarray(result.arrays[name], np.float64) for result in (own, other))
+    return bootstrap_difference(100 * values, 100 * others)
 
 
 def baselines_json(baselines: Sequence[Baseline], task: str) -> list[dict[str, Any]]:

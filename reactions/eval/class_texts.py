@@ -158,7 +158,9 @@ def names_as_texts(
     """Return a class's name and the synonyms of its category, as texts, without repetitions."""
     names: dict[str, list[str]] = {}
     for name, category in zip(classes, categories, strict=True):
-        texts = [" ".join(text.replace("_", " ").split()) for text in (name, *synonyms_of(category))]
+        texts = [
+            " ".join(text.replace("_", " ").split()) for text in (name, *synonyms_of(category))
+        ]
         # Names that differ in case alone are read as one.
         names[name] = list({text.casefold(): text for text in reversed(texts)}.values())[::-1]
     return names

@@ -432,7 +432,8 @@ def _training_items(
     task, colon, split = options.items.partition(":")
     if not colon or not task or not split:
         raise UsageError(
-            f"'{options.items}' names no training items", fix="--items TASK:SPLIT, as caltech101:train"
+            f"'{options.items}' names no training items",
+            fix="--items TASK:SPLIT, as caltech101:train",
         )
     (known,) = planner.lab.parse_tasks(task)
     data = planner.lab.split(known.name, split)
@@ -489,4 +490,3 @@ def _notices(
             f"{' and '.join(group)} have the same descriptions: no score tells them apart"
         )
     return notices
-

@@ -12,7 +12,16 @@ import numpy as np
 
 from reactions.core.centre_options import CentreOptions
 from reactions.core.hashing import bytes_digest
-from reactions.core.step import NOT_IN_KEY, Artifact, Context, Cost, Step, entering, inputs_from
+from reactions.core.step import (
+    NOT_IN_KEY,
+    Artifact,
+    Context,
+    Cost,
+    Rows,
+    Step,
+    entering,
+    inputs_from,
+)
 from reactions.core.types import Digest, Modality, Space
 from reactions.data.centre_file import CentreFile
 from reactions.modalities.text import TEXT
@@ -132,7 +141,7 @@ class CentreRows(Step):
             places[index, : len(kept)] = kept.cpu().numpy()
             centres[index, : len(kept)] = unit(rows[kept].float()).cpu().numpy()
             context.progress(index + 1, n, "classes")
-        arrays = {"centres": centres, "counts": counts, "places": places}
+        arrays: dict[str, Rows] = {"centres": centres, "counts": counts, "places": places}
         return Artifact(arrays, self.facts(counts))
 
     def facts(self, kept: NDArray[np.int64]) -> dict[str, Any]:
@@ -223,7 +232,7 @@ class Centres(CentreRows):
     ) -> NDArray[np.float32]:
         from reactions.products.fuse import embed_product
 
-        stored = {
+        stored: dict[Space, Rows] = {
             leaf: inputs[f"{prefix}/{leaf.label}"].arrays["embeddings"]
             for leaf in needed_leaves(self.scored, modality, self.adjustment)
         }

@@ -1,0 +1,147 @@
+"""``molspace eval --centres``: classes by descriptions, with prompts and names beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from molspace_cli.console import print_json, print_note, print_table, say
+
+if TYPE_CHECKING:
+    from reactions.core.centre_options import CentreOptions
+    from reactions.eval.baselines import Baseline
+    from reactions.eval.metrics import Ties
+    from reactions.eval.result import Result
+    from reactions.eval.task import Task
+    from reactions.planning.plan import Plan
+    from reactions.products.target import Target
+    from reactions.products.tree import Adjustment
+    from reactions.session import Session
+
+
+def evaluate_by_centres(
+    session: Session,
+    target: Target,
+    tasks: Sequence[Task],
+    reference: str,
+    options: CentreOptions,
+    adjustment: Adjustment,
+    *,
+    ties: Ties,
+    beside: bool,
+    confirm: Callable[[Plan], None],
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Score tasks with embedding centres and print them.
+
+    Args:
+        session: lab and store.
+        target: what is scored.
+        tasks: with classes.
+        reference: names the descriptions.
+        options: which are chosen, and how they score.
+        adjustment: factors and experts.
+        ties: how ties count.
+        beside: whether prompts and names stand beside.
+        confirm: asks before a long run.
+        quiet: no notes.
+        as_json: print JSON.
+    """
+    from reactions.centres import class_rows, evaluate_centres
+    from reactions.planning.centres import ClassCentres, open_source
+
+    centres = ClassCentres(open_source(session.lab, reference), options)
+    results = evaluate_centres(
+        session, target, tasks, centres, adjustment, ties=ties, confirm=confirm
+    )
+    rows: list[Baseline] = []
+    if beside:
+        rows = class_rows(session, target, tasks, centres, adjustment, ties=ties, confirm=confirm)
+    if not quiet:
+        for notice in dict.fromkeys(
+            text for result in results for text in result.record["notices"]
+        ):
+            say(f"note: {notice}")
+    if as_json:
+        print_json(
+            "eval",
+            {
+                "lab": results[0].record["lab"] if results else "",
+                "bundle": str(target.bundle.path) if target.bundle else None,
+                "results": [_json(result, rows) for result in results],
+            },
+        )
+        return
+    for result in results:
+        _print(result, rows, options)
+
+
+def _json(result: Result, rows: Sequence[Baseline]) -> Mapping[str, Any]:
+    """Return a record with what stands beside it, and the differences."""
+    from reactions.eval.baselines import baselines_json, difference
+
+    task = result.record["task"]
+    beside = baselines_json(rows, task)
+    for row, entry in zip(rows, beside, strict=True):
+        if task in row.results:
+            entry["difference"] = difference(result, row.results[task])._asdict()
+    return {**result.record, "baselines": beside} if rows else result.record
+
+
+def _print(result: Result, rows: Sequence[Baseline], options: CentreOptions) -> None:
+    """Print a task: a row for each way to describe its classes."""
+    from reactions.core.centre_options import NOT_ZERO_SHOT
+    from reactions.eval.baselines import difference, lacking
+
+    record = result.record
+    task, main, centres = record["task"], record["main"], record["centres"]
+    table = [(f"{options.title} ({_source(centres)})", f"{record['metrics'][main]:.2f}", "")]
+    for row in rows:
+        if task not in row.results:
+            table.append((row.name, "-", ""))
+            continue
+        gain = difference(result, row.results[task])
+        value = row.results[task].record["metrics"][main]
+        cell = f"{gain.mean:+.2f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+        table.append((row.name, f"{value:.2f}", cell))
+    columns = ("classes described by", f"{main} (%)", "centres better by [95 %]")
+    shown = [line[: 3 if rows else 2] for line in table]
+    print_table(f"{task}   {record['space']}", columns[: 3 if rows else 2], shown)
+    counts = centres["descriptions"]
+    facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
+    if record["expected"] and record["expected"] != record["n"]:
+        facts.append(f"expected: {record['expected']}")
+    if record["experts"] is not None:
+        facts.append("experts: " + ", ".join(record["experts"]))
+    for name, values in record["factors"].items():
+        facts.append(name + ": " + ", ".join(f"{m} {v:g}" for m, v in values.items()))
+    facts += [f"mean of {stage}: {mean}" for stage, mean in record.get("means", {}).items()]
+    facts.append(f"classes: {record['classes']['n']} ({record['classes']['digest']})")
+    facts.append(f"descriptions: {counts['used']:,} of {counts['of']:,}")
+    facts.append(f"{_source(centres)}: {centres['digest'][:12]}")
+    print_note("   ".join(facts))
+    if not centres["zero_shot"]:
+        print_note(f"{NOT_ZERO_SHOT}, {centres['items']}")
+    if folds := [name for name in record["metrics"] if name != main]:
+        print_note(f"--json has {folds[0]} to {folds[-1]}, too")
+    for sentence in lacking(rows, task):
+        print_note(f"- {sentence}")
+    print_ties(record)
+
+
+def print_ties(record: Mapping[str, Any]) -> None:
+    """Say how many right answers of a score tie with a wrong one, and how they count."""
+    for name, counts in record["tied"].items():
+        if counts["n"]:
+            strict = record["ties"] == "strict"
+            print_note(
+                f"{name}: {counts['n']} of {counts['of']} right answers tie with a wrong one, as "
+                f"those of duplicated items do; counted as {'misses' if strict else 'hits'} "
+                f"(--ties {'lenient' if strict else 'strict'} counts them as "
+                f"{'hits' if strict else 'misses'})"
+            )
+
+
+def _source(centres: Mapping[str, Any]) -> str:
+    return str(centres.get("kb") or centres.get("file"))
