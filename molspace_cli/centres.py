@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reactions.eval.metrics import Ties
     from reactions.eval.result import Result
     from reactions.eval.task import Task
+    from reactions.planning.centres import ClassCentres
     from reactions.planning.plan import Plan
     from reactions.products.target import Target
     from reactions.products.tree import Adjustment
@@ -29,6 +30,7 @@ def evaluate_by_centres(
     *,
     ties: Ties,
     beside: bool,
+    leave_out: bool,
     confirm: Callable[[Plan], None],
     quiet: bool,
     as_json: bool,
@@ -44,6 +46,7 @@ def evaluate_by_centres(
         adjustment: factors and experts.
         ties: how ties count.
         beside: whether prompts and names stand beside.
+        leave_out: whether tasks whose classes are not described are left out, with a note.
         confirm: asks before a long run.
         quiet: no notes.
         as_json: print JSON.
@@ -52,6 +55,8 @@ def evaluate_by_centres(
     from reactions.planning.centres import ClassCentres, open_source
 
     centres = ClassCentres(open_source(session.lab, reference), options)
+    if leave_out:
+        tasks = _described(session, target, tasks, centres, adjustment, quiet)
     results = evaluate_centres(
         session, target, tasks, centres, adjustment, ties=ties, confirm=confirm
     )
@@ -75,6 +80,38 @@ def evaluate_by_centres(
         return
     for result in results:
         _print(result, rows, options)
+
+
+def _described(
+    session: Session,
+    target: Target,
+    tasks: Sequence[Task],
+    centres: ClassCentres,
+    adjustment: Adjustment,
+    quiet: bool,
+) -> list[Task]:
+    """Return the tasks whose classes are described; name the others in notes.
+
+    Raises:
+        DataError: those of no task are.
+    """
+    from reactions.core.errors import DataError
+    from reactions.planning.centres import plan_centre_scores
+
+    described: list[Task] = []
+    problem: DataError | None = None
+    for task in tasks:
+        try:
+            plan_centre_scores(session.lab, target, [task], centres, adjustment)
+        except DataError as error:
+            problem = error
+            if not quiet:
+                say(f"note: {task.name} is left out: {error.what}: {error.why}")
+        else:
+            described.append(task)
+    if problem is not None and not described:
+        raise problem
+    return described
 
 
 def _json(result: Result, rows: Sequence[Baseline]) -> Mapping[str, Any]:

@@ -117,6 +117,7 @@ def evaluate(
             chosen,
             ties=ties.value,
             beside=beside is not False,
+            leave_out=is_groups,
             confirm=asked,
             quiet=quiet,
             as_json=as_json,

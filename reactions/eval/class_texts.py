@@ -161,8 +161,11 @@ def names_as_texts(
         texts = [
             " ".join(text.replace("_", " ").split()) for text in (name, *synonyms_of(category))
         ]
-        # Names that differ in case alone are read as one.
-        names[name] = list({text.casefold(): text for text in reversed(texts)}.values())[::-1]
+        # Names that differ in case alone are one, written as it comes first.
+        distinct: dict[str, str] = {}
+        for text in texts:
+            distinct.setdefault(text.casefold(), text)
+        names[name] = list(distinct.values())
     return names
 
 
