@@ -96,7 +96,7 @@ def _described(
         DataError: those of no task are.
     """
     from reactions.core.errors import DataError
-    from reactions.planning.centres import plan_centre_scores
+    from reactions.planning.centre_scores import plan_centre_scores
 
     described: list[Task] = []
     problem: DataError | None = None

@@ -86,7 +86,7 @@ def evaluate(
     ties: Ties = TieRule.STRICT,
     beside: Beside = None,
     centres: Centres = None,
-    described: options.CentreOptions,
+    described: options.DescriptionOptions,
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
@@ -174,7 +174,7 @@ def with_classes(tasks: Sequence[Task], *, left_out: bool, quiet: bool) -> tuple
     Raises:
         UsageError: a task has none, and is not left out.
     """
-    from reactions.planning.centres import check_has_classes
+    from reactions.planning.centre_scores import check_has_classes
 
     if left_out:
         others = [task.name for task in tasks if task.kind == "retrieval"]

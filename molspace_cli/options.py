@@ -12,7 +12,7 @@ from molspace_cli import complete, factors, opening
 from molspace_cli.groups import Group
 
 if TYPE_CHECKING:
-    from reactions.core.centre_options import CentreOptions as Chosen
+    from reactions.core.centre_options import CentreOptions
     from reactions.products.tree import Adjustment
     from reactions.session import Session
 
@@ -225,7 +225,7 @@ class InferOptions(LabOptions):
 
 
 @dataclass(frozen=True)
-class CentreOptions(Group):
+class DescriptionOptions(Group):
     """Which descriptions of classes are used, and how."""
 
     k: K = None
@@ -233,15 +233,15 @@ class CentreOptions(Group):
     rule: Rule = None
     items: Items = None
 
-    def read(self) -> Chosen:
+    def read(self) -> CentreOptions:
         """Read the options.
 
         Raises:
             UsageError: one is unknown, or they do not go together.
         """
-        from reactions.core.centre_options import CentreOptions as Read
+        from reactions.core.centre_options import CentreOptions
 
-        return Read.read(
+        return CentreOptions.read(
             k=self.k,
             selection=self.selection or "central",
             rule=self.rule or "mean",

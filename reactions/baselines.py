@@ -8,7 +8,7 @@ from typing import Protocol
 from reactions.core.errors import MolspaceError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
-from reactions.eval.baselines import Baseline, NoScore
+from reactions.eval.baselines import BASELINES, CLASS_ROWS, Baseline, NoScore
 from reactions.eval.result import Result
 from reactions.planning.baselines import PlannedBaseline
 from reactions.planning.estimate import Estimate
@@ -45,8 +45,8 @@ def run_baselines(
         confirm: called with all that is to be run, before it runs.
 
     Returns:
-        One a name, in the order in which they come first. A row that fails is lacking, with the
-        reason.
+        One a name, in the order of ``BASELINES`` and ``CLASS_ROWS``. A row that fails is lacking,
+        with the reason.
     """
     # Asked once for rows that differ in their tasks alone: to find out how fast a device is takes
     # time.
@@ -64,7 +64,8 @@ def run_baselines(
         # One by one: a row that fails must not take the others along.
         rows = [_attempted(row, run, artifacts) for row in rows]
     baselines: list[Baseline] = []
-    for name in dict.fromkeys(row.name for row in rows):
+    named = {row.name for row in rows}
+    for name in (name for name in (*BASELINES, *CLASS_ROWS) if name in named):
         own = [row for row in rows if row.name == name]
         baselines.append(
             Baseline(

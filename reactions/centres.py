@@ -10,13 +10,8 @@ from reactions.eval.metrics import Ties
 from reactions.eval.result import Result
 from reactions.eval.task import Task
 from reactions.inference.classify import Classifier
-from reactions.planning.centres import (
-    ClassCentres,
-    described_classes,
-    plan_centre_scores,
-    plan_centres,
-    plan_class_rows,
-)
+from reactions.planning.centre_scores import plan_centre_scores, plan_class_rows
+from reactions.planning.centres import ClassCentres, described_classes, plan_centres
 from reactions.planning.plan import Plan
 from reactions.planning.planner import Planner
 from reactions.products.target import Target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,45 +15,20 @@ from reactions.core.local_files import expand_user
 from reactions.core.step import Step
 from reactions.core.types import Modality
 from reactions.data.centre_file import SUFFIX, CentreFile, open_centre_file
-from reactions.eval.baselines import (
-    BARE_NAMES,
-    CLIP_PROMPT,
-    SEVEN_PROMPTS,
-    SYNONYMS,
-    TASK_PROMPTS,
-    NoScore,
-)
 from reactions.eval.class_texts import (
-    BARE_NAME,
-    CLIP_TEMPLATE,
-    CLIP_TEMPLATES,
     class_texts,
     match_classes,
-    names_as_texts,
     shared_classes,
     synset_names,
 )
-from reactions.eval.metrics import Ties
-from reactions.eval.task import Task
-from reactions.eval.task_data import RetrievalData
 from reactions.knowledge.base import KnowledgeBase
 from reactions.labs.lab import Lab
 from reactions.modalities.text import TEXT
-from reactions.planning.baselines import PlannedBaseline
 from reactions.planning.planner import Planner
-from reactions.planning.scoring import (
-    Scoring,
-    TaskRows,
-    check_embeds,
-    plan_score,
-    score_plan,
-    task_rows,
-)
-from reactions.products.refusals import refuse_unsupported
+from reactions.planning.scoring import check_embeds
 from reactions.products.target import Target
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, needed_leaves
-from reactions.steps.centres import CentreRows, Centres, FileCentres
-from reactions.steps.score_centres import ScoreCentres
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
+from reactions.steps.centres import Centres, ChosenDescriptions, FileCentres
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +62,7 @@ class PlannedCentres:
         notices: what the user should know of them.
     """
 
-    step: CentreRows
+    step: ChosenDescriptions
     about: Mapping[str, Any]
     notices: tuple[str, ...]
 
@@ -123,66 +98,6 @@ def described_classes(source: CentreSource) -> tuple[str, ...]:
     return tuple(category for category in source.categories if source.of_category(category))
 
 
-def check_has_classes(task: Task) -> None:
-    """Refuse a task without classes.
-
-    Raises:
-        UsageError: it is retrieval.
-    """
-    if task.kind == "retrieval":
-        raise UsageError(
-            f"task '{task.name}' has no classes that centres could stand for",
-            why="it is retrieval between items, which no description of a class changes",
-            fix="leave it out, or leave out --centres; --task all leaves out what does not fit",
-            task=task.name,
-        )
-
-
-def plan_centre_scores(
-    lab: Lab,
-    target: Target,
-    tasks: Sequence[Task],
-    centres: ClassCentres,
-    adjustment: Adjustment = NO_ADJUSTMENT,
-    ties: Ties = "strict",
-) -> list[Scoring]:
-    """Plan the evaluation of a target on tasks whose classes centres stand for, in order.
-
-    Args:
-        lab: where the tasks' data are.
-        target: what is scored.
-        tasks: with classes.
-        centres: what stands for their classes.
-        adjustment: factors and experts.
-        ties: as for ``plan_scores``.
-
-    Raises:
-        UsageError: a task is retrieval, or an option does not fit.
-        MissingError: the lab has no data for a task, or the target lacks a modality.
-        DataError: classes are not described.
-    """
-    refuse_unsupported(target.space)
-    for task in tasks:
-        check_has_classes(task)
-    adjustment = fit_adjustment(target.space, adjustment)
-    planner = Planner(lab, target.towers)
-    scorings = []
-    for task in tasks:
-        check_embeds(target, task.query, f"task '{task.name}'")
-        rows = task_rows(planner, task)
-        assert not isinstance(rows.data, RetrievalData), "checked above"
-        planned = plan_centres(
-            planner,
-            target,
-            centres,
-            rows.data.classes,
-            name=task.name,
-            adjustment=adjustment,
-        )
-        scorings.append(_scored(planner, target, rows, planned, centres.options, adjustment, ties))
-    return scorings
-
-
 def plan_centres(
     planner: Planner,
     target: Target,
@@ -209,7 +124,7 @@ def plan_centres(
     """
     source, options = centres.source, centres.options
     if isinstance(source, CentreFile):
-        step: CentreRows = _of_file(planner, target, source, options, classes, name)
+        step: ChosenDescriptions = _of_file(planner, target, source, options, classes, name)
         about: dict[str, Any] = {
             "file": source.name,
             "digest": source.digest,
@@ -259,127 +174,6 @@ def plan_centres(
         notices = list(source.notices)
     notices += _notices(classes, categories, step.counts, options)
     return PlannedCentres(step, about, tuple(notices))
-
-
-def plan_class_rows(
-    lab: Lab,
-    target: Target,
-    tasks: Sequence[Task],
-    source: CentreSource,
-    adjustment: Adjustment = NO_ADJUSTMENT,
-    ties: Ties = "strict",
-) -> list[PlannedBaseline]:
-    """Plan what else may describe the classes of tasks, to stand beside centres.
-
-    Args:
-        lab: where the tasks' data are.
-        target: what is scored.
-        tasks: with classes, which the target can do.
-        source: of the centres; it may name synonyms.
-        adjustment: factors and experts.
-        ties: as for the centres.
-
-    Returns:
-        The rows of ``CLASS_ROWS`` for each task; what cannot be scored says why.
-    """
-    adjustment = fit_adjustment(target.space, adjustment)
-    planner = Planner(lab, target.towers)
-    rows: list[PlannedBaseline] = []
-    for task in tasks:
-        if TEXT.name not in target.space.modalities:
-            lacks = NoScore(f"{target.name} does not embed text")
-            rows.append(PlannedBaseline(TASK_PROMPTS, task, lacks=lacks))
-            continue
-        for name, templates in _templates(task).items():
-            asked = replace(task, templates=templates)
-            scoring = plan_score(planner, target, asked, adjustment, ties)
-            rows.append(PlannedBaseline(name, task, ((target, scoring.plan),)))
-        rows.append(_synonyms(planner, target, task, source, adjustment, ties))
-    return rows
-
-
-def _templates(task: Task) -> dict[str, tuple[str, ...]]:
-    """Return the prompts of each row; a task's own come once where they are CLIP's."""
-    rows: dict[str, tuple[str, ...]] = {CLIP_PROMPT: (CLIP_TEMPLATE,)}
-    if task.templates != (CLIP_TEMPLATE,):
-        rows[TASK_PROMPTS] = task.templates
-    return {**rows, SEVEN_PROMPTS: CLIP_TEMPLATES, BARE_NAMES: (BARE_NAME,)}
-
-
-def _synonyms(
-    planner: Planner,
-    target: Target,
-    task: Task,
-    source: CentreSource,
-    adjustment: Adjustment,
-    ties: Ties,
-) -> PlannedBaseline:
-    """Plan the mean of the bare names of each class."""
-    if isinstance(source, CentreFile):
-        lacks = NoScore("a file of centres has no names of classes")
-        return PlannedBaseline(SYNONYMS, task, lacks=lacks)
-    rows = task_rows(planner, task)
-    assert not isinstance(rows.data, RetrievalData), "tasks with classes"
-    classes = rows.data.classes
-    categories = match_classes(classes, source.categories, where=f"knowledge base '{source.name}'")
-    names = names_as_texts(classes, categories, source.synonyms)
-    n_with = sum(len(own) > 1 for own in names.values())
-    if not n_with:
-        lacks = NoScore(f"knowledge base '{source.name}' has no synonyms of these classes")
-        return PlannedBaseline(SYNONYMS, task, lacks=lacks)
-    texts = class_texts(f"{task.name} names", classes, lambda name: names[name])
-    options = CentreOptions(selection="all")
-    step = Centres(
-        name=f"{task.name} in {target.name}, by names",
-        options=options,
-        spans=texts.spans,
-        dim=target.space.dim,
-        scored=target.space,
-        trained=target.trained,
-        adjustment=adjustment,
-        embedded={
-            f"texts/{leaf.label}": planner.encode(leaf, texts.corpus, "names")
-            for leaf in needed_leaves(target.space, TEXT.name, adjustment)
-        },
-    )
-    about = {"kb": source.name, "digest": source.digest, "names": "synonyms"}
-    n_names = sum(texts.counts)
-    notice = f"{n_with} of {len(classes)} classes have synonyms in {source.name}; {n_names} names"
-    planned = PlannedCentres(step, about, (notice,))
-    scoring = _scored(planner, target, rows, planned, options, adjustment, ties)
-    return PlannedBaseline(SYNONYMS, task, ((target, scoring.plan),))
-
-
-def _scored(
-    planner: Planner,
-    target: Target,
-    rows: TaskRows,
-    planned: PlannedCentres,
-    options: CentreOptions,
-    adjustment: Adjustment,
-    ties: Ties,
-) -> Scoring:
-    """Plan the scoring of a task by centres."""
-    queries = rows.corpora["queries"]
-    step = ScoreCentres(
-        name=target.name,
-        task=rows.task,
-        data=rows.data,
-        ties=ties,
-        scored=target.space,
-        embedded={
-            f"queries/{leaf.label}": planner.encode(leaf, queries)
-            for leaf in needed_leaves(target.space, queries.modality, adjustment)
-        },
-        trained=target.trained,
-        adjustment=adjustment,
-        centres=planned.step,
-        options=options,
-        about=planned.about,
-    )
-    plan = score_plan(target, rows, step)
-    own = tuple(f"{rows.task.name}: {notice}" for notice in planned.notices)
-    return Scoring(rows.task, replace(plan, notices=plan.notices + own))
 
 
 def _of_file(

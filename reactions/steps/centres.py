@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CentreRows(Step):
+class ChosenDescriptions(Step):
     """Chooses among embeddings of descriptions; subclasses say where those are from.
 
     Its artifact has ``centres`` (c, k, d) float32, unit-norm rows, zeros where a class has fewer
@@ -174,7 +174,7 @@ class CentreRows(Step):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Centres(CentreRows):
+class Centres(ChosenDescriptions):
     """Chooses among descriptions as a product or a space embeds them.
 
     Attributes:
@@ -249,7 +249,7 @@ class Centres(CentreRows):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FileCentres(CentreRows):
+class FileCentres(ChosenDescriptions):
     """Chooses among the rows of a file of centres that others made.
 
     Attributes:

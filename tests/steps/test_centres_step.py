@@ -9,7 +9,7 @@ from fakes import CG, IB, Encoder, cr, ready, run, unit_rows
 
 from reactions.core.centre_options import CentreOptions
 from reactions.data.centre_file import CentreCategory, open_centre_file, write_centre_file
-from reactions.data.corpora import IdCorpus, TextCorpus
+from reactions.data.corpora import IdCorpus
 from reactions.eval.class_texts import class_texts
 from reactions.eval.protocol import score
 from reactions.eval.registry import get_task
