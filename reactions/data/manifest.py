@@ -331,12 +331,16 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if keys and keys[0] != modality:
         raise _Bad(f"it holds {keys[0]}, but its modality is {modality}")
     if modalities is not None and modality not in modalities:
-        raise _Bad(_not_taken(modality, modalities))
+        path = record.get("path")
+        raise _Bad(_not_taken(modality, modalities, path if isinstance(path, str) else ""))
     return modality
 
 
-def _not_taken(modality: str, modalities: Collection[Modality]) -> str:
-    return f"the space does not embed {modality}; it embeds {', '.join(modalities)}"
+def _not_taken(modality: str, modalities: Collection[Modality], path: str = "") -> str:
+    why = f"the space does not embed {modality}; it embeds {', '.join(modalities)}"
+    # A video holds what the space does embed: a sound, pictures.
+    kind = next(filter(None, (other_kind(path, held) for held in modalities)), None)
+    return f"{why}; {kind.fix}" if kind else why
 
 
 def _value(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
-from reactions.core.errors import DataError
+from reactions.core.errors import DataError, MissingError
 from reactions.core.types import Modality as Name
 from reactions.modalities.undecoded import UndecodedKind
 from reactions.modalities.values import value_digest, value_size_bytes
@@ -38,6 +38,8 @@ class Modality:
         letter: one capital that stands for it in ``data=TVA``; "" for none.
         aliases: what else people call files of its embeddings.
         suffixes: endings of its files, lower case, with the full stop.
+        shared: endings of its files that others' files have, too: they are taken for its own only
+            where something else says that they are, such as a corpus, a column or a flag.
         undecoded: kinds of files that hold it and are not decoded.
         inline: whether an item is written out where others give a path: in lines, columns, JSON.
         form: a decoded value in words, as in ``"an (h, w, 3) uint8 array"``, for messages.
@@ -46,6 +48,8 @@ class Modality:
         buffered: False where something else reads from the file's descriptor as well.
         proves_whole: of the same, whether header and end alone prove an item whole; False where
             only decoding it shows.
+        check_all: looks for damage at every byte, and raises what it finds; None where decoding
+            does. It is for media of which only a part is decoded.
         why_unusable: why a decoded value cannot be embedded, lower case, no full stop, such as
             ``"it needs a string"``; "" if it can.
         digest: a decoded value's content, as ``"TAG:"`` and 64 hex digits; "" for a value that
@@ -59,12 +63,14 @@ class Modality:
     letter: str = ""
     aliases: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     undecoded: tuple[UndecodedKind, ...] = ()
     inline: bool = False
     form: str = "a string, an array or a Waveform"
     decode: Callable[[BinaryIO, str], Any] | None = None
     buffered: bool = True
     proves_whole: Callable[[BinaryIO, str], bool] = lambda stream, path: False
+    check_all: Callable[[BinaryIO, str], None] | None = None
     why_unusable: Callable[[Any], str] = lambda value: ""
     digest: Callable[[Any], str] = value_digest
     size_bytes: Callable[[Any], int] = value_size_bytes
@@ -85,14 +91,30 @@ class Modality:
         """
         if self.decode is None:
             raise TypeError(f"{self.name} is not decoded")
+        return self._read(source, self.decode)
+
+    def look_at_all(self, source: Source) -> None:
+        """Look for damage at every byte of a file, a ``Blob`` or bytes.
+
+        Raises:
+            MediaError: some is found, or the file is missing; ``fields["path"]`` names it.
+            DataError: the tar or the server it lies in cannot be read.
+        """
+        if self.check_all is None:
+            self.load(source)
+        else:
+            self._read(source, self.check_all)
+
+    def _read(self, source: Source, read: Callable[[BinaryIO, str], Any]) -> Any:
         from reactions.modalities import encoded
 
         path = encoded.place(source)
         try:
             with encoded.open_encoded(source, buffered=self.buffered) as stream:
-                return self.decode(stream, path)
-        # Passed on as they are: a full memory says nothing about the file.
-        except (DataError, MemoryError):
+                return read(stream, path)
+        # Passed on as they are: a full memory, or a package that is not installed, says nothing
+        # about the file.
+        except (DataError, MissingError, MemoryError):
             raise
         # Decoders raise whatever their parsers meet (struct.error, KeyError, SyntaxError, ...);
         # the set is open, and every one of them means a bad file.
@@ -105,13 +127,14 @@ class Modality:
 
         Raises:
             DataError: it is certainly not, or the tar or server it lies in cannot be read.
+            MissingError: what decodes it is not installed.
         """
         from reactions.modalities import encoded
 
         try:
             with encoded.open_encoded(source, buffered=self.buffered) as stream:
                 return self.proves_whole(stream, encoded.place(source))
-        except (DataError, MemoryError):
+        except (DataError, MissingError, MemoryError):
             raise
         except Exception:  # the full try words it
             return False

@@ -26,11 +26,14 @@ from reactions.core.types import Modality as Name
 from reactions.modalities.audio import AUDIO
 from reactions.modalities.base import CheckDepth, Modality
 from reactions.modalities.depth import DEPTH
+from reactions.modalities.event import EVENT
 from reactions.modalities.image import IMAGE
 from reactions.modalities.once import decoded
+from reactions.modalities.point import POINT
 from reactions.modalities.text import TEXT
 from reactions.modalities.thermal import THERMAL
 from reactions.modalities.undecoded import UndecodedKind
+from reactions.modalities.video import VIDEO
 
 if TYPE_CHECKING:
     from reactions.core.file_digests import DigestCache
@@ -39,7 +42,8 @@ if TYPE_CHECKING:
 GROUP = "molspace.modalities"
 
 BUILT_IN: Mapping[Name, Modality] = {
-    modality.name: modality for modality in (TEXT, IMAGE, AUDIO, DEPTH, THERMAL)
+    modality.name: modality
+    for modality in (TEXT, IMAGE, AUDIO, DEPTH, THERMAL, VIDEO, EVENT, POINT)
 }
 """The papers' come first, in the order in which they write their letters: TVA."""
 
@@ -52,11 +56,8 @@ these alone, so that they do not depend on what is installed."""
 KEYS = ("id", "digest", "modality", "path")
 """Keys of a manifest's line that are not modalities."""
 
-NAMED = ("video",)
-"""Modalities whose names are known, and nothing else."""
-
 READ_AS_LISTS = (".csv", ".jsonl", ".ndjson", ".parquet", ".tar", ".tsv", ".txt")
-"""Endings of files that hold many items: they cannot be a modality's own."""
+"""Endings of files that hold many items: no modality has them for its own; it may share them."""
 
 _LETTER = re.compile(r"[A-Z]?")
 _SUFFIX = re.compile(r"\.[a-z0-9]+")
@@ -85,7 +86,7 @@ def registered() -> Mapping[Name, Modality]:
 
 def names() -> list[Name]:
     """Return the names that a slip of the keyboard may have meant, sorted."""
-    return sorted({*registered(), *NAMED})
+    return sorted(registered())
 
 
 @lru_cache(maxsize=1)
@@ -102,13 +103,16 @@ def suffixes() -> Mapping[str, Name]:
 
 @lru_cache(maxsize=1)
 def undecoded() -> Mapping[str, tuple[tuple[Name, UndecodedKind], ...]]:
-    """Return the endings of files that are not decoded, with each modality they may hold."""
+    """Return the endings of files that are not decoded, with each modality they may hold.
+
+    Another modality may decode some of them: a video holds pictures, and is not one.
+    """
     kinds: dict[str, tuple[tuple[Name, UndecodedKind], ...]] = {}
     for modality in registered().values():
         for kind in modality.undecoded:
             for suffix in kind.suffixes:
                 kinds[suffix] = (*kinds.get(suffix, ()), (modality.name, kind))
-    return {suffix: kinds[suffix] for suffix in kinds if suffix not in suffixes()}
+    return kinds
 
 
 @lru_cache(maxsize=1)
@@ -176,7 +180,9 @@ def check(name: Name, source: Source, depth: CheckDepth = "header") -> str:
     if modality.decode is None or modality.inline:
         return ""
     try:
-        if depth == "full" or not modality.is_whole(source):
+        if depth == "full":
+            modality.look_at_all(source)
+        elif not modality.is_whole(source):
             modality.load(source)
     except MemoryError as error:
         raise run_again(place(source), error) from error
@@ -281,10 +287,11 @@ def _malformed(modality: Modality) -> str:
         return f"its letter is one capital, not '{modality.letter}'"
     if modality.suffixes and modality.decode is None:
         return "it says how its files end, but not how they are decoded"
-    for suffix in (*modality.suffixes, *(s for kind in modality.undecoded for s in kind.suffixes)):
+    undecoded_ones = (suffix for kind in modality.undecoded for suffix in kind.suffixes)
+    for suffix in (*modality.suffixes, *modality.shared, *undecoded_ones):
         if not _SUFFIX.fullmatch(suffix):
             return f"'{suffix}' is not an ending such as '.png'"
-        if suffix in READ_AS_LISTS:
+        if suffix in READ_AS_LISTS and suffix not in modality.shared:
             return f"files that end in {suffix} are read as lists of items"
     return ""
 

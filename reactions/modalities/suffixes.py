@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
 
 from reactions.core.types import Modality
 from reactions.modalities import registry
 from reactions.modalities.undecoded import UndecodedKind
+
+
+class _HasName(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Named = TypeVar("_Named", bound=_HasName)
 
 _COMPANIONS = (
     # texts and tables beside media
@@ -42,8 +51,41 @@ def suffix_of(name: str) -> str:
 
 
 def modality_of(name: str) -> Modality | None:
-    """Return what a file's ending says it holds, of what is decoded."""
+    """Return what a file's ending alone says it holds, of what is decoded."""
     return registry.suffixes().get(suffix_of(name))
+
+
+def may_hold(name: str, modality: Modality) -> bool:
+    """Return whether a file's ending is one of a modality's, which others may have, too."""
+    record = registry.get(modality)
+    suffix = suffix_of(name)
+    return suffix in record.suffixes or suffix in record.shared
+
+
+def sort_out(files: Iterable[_Named], modality: Modality) -> tuple[list[_Named], dict[str, int]]:
+    """Tell the files of a modality from those beside them.
+
+    Files of an ending that is also that of lists (``.txt``) count as the modality's own only where
+    no others are there: beside those they are more often lists, notes and licences.
+
+    Args:
+        files: with a name each.
+        modality: what is looked for.
+
+    Returns:
+        Those of the modality, in order, and how many others there are, as ``count_others`` says.
+    """
+    files = list(files)
+    own = [file for file in files if may_hold(file.name, modality)]
+    plain = [file for file in own if suffix_of(file.name) not in registry.READ_AS_LISTS]
+    taken = plain or own
+    others = count_others((file.name for file in files), modality)
+    if len(taken) < len(own):
+        lists = Counter(suffix_of(file.name) for file in own) - Counter(
+            suffix_of(file.name) for file in plain
+        )
+        others = {**others, **lists}
+    return taken, others
 
 
 def other_kind(name: str, modality: Modality | None = None) -> UndecodedKind | None:
@@ -51,9 +93,12 @@ def other_kind(name: str, modality: Modality | None = None) -> UndecodedKind | N
 
     Args:
         name: of the file.
-        modality: what is looked for; any if None.
+        modality: what is looked for. Any if None: what one of them decodes is then not meant.
     """
-    kinds = registry.undecoded().get(suffix_of(name), ())
+    suffix = suffix_of(name)
+    if modality is None and suffix in registry.suffixes():
+        return None
+    kinds = registry.undecoded().get(suffix, ())
     return next((kind for holds, kind in kinds if modality in (None, holds)), None)
 
 
@@ -61,16 +106,9 @@ def count_others(names: Iterable[str], modality: Modality) -> dict[str, int]:
     """Count the files beside those of a modality, by ending, the most frequent first.
 
     What lies beside media by its nature (texts, tables, arrays, checksums), and media of another
-    modality that are decoded, do not count.
+    modality that are decoded and hold none of it, do not count.
     """
-    counts = Counter(
-        suffix_of(name)
-        for name in names
-        if modality_of(name) is None
-        and suffix_of(name) not in COMPANIONS
-        and not (suffix_of(name) == "" and _is_plain(name))
-        and (suffix_of(name) not in registry.undecoded() or other_kind(name, modality))
-    )
+    counts = Counter(suffix_of(name) for name in names if _is_other(name, modality))
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -108,6 +146,17 @@ def is_packed(name: str) -> bool:
 _SHOWN = 6
 
 
+def _is_other(name: str, modality: Modality) -> bool:
+    suffix = suffix_of(name)
+    if may_hold(name, modality):
+        return False
+    if suffix in registry.undecoded():
+        return other_kind(name, modality) is not None
+    if suffix in registry.suffixes() or suffix in COMPANIONS:
+        return False
+    return suffix != "" or not _is_plain(name)
+
+
 def _is_plain(name: str) -> bool:
     return name.rpartition("/")[2].casefold() in _PLAIN_NAMES
 
@@ -115,6 +164,8 @@ def _is_plain(name: str) -> bool:
 def _described(suffix: str, modality: Modality) -> str:
     if (kind := other_kind(f"x{suffix}", modality)) is not None:
         return f"{suffix} ({kind.name}: {kind.fix})"
+    if may_hold(f"x{suffix}", modality):
+        return f"{suffix} (taken for lists and notes, beside files of another ending)"
     if suffix == ".tar":
         return ".tar (an archive: list it as a path of its own)"
     if suffix in _ARCHIVES:

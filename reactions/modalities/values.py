@@ -24,9 +24,9 @@ def value_digest(value: Any) -> str:
     if isinstance(value, str):
         return text_tag(value)
     if isinstance(value, Waveform):
-        return f"audio:{value.rate_hz}:{_array_digest(value.samples)}"
+        return f"audio:{value.rate_hz}:{array_digest(value.samples)}"
     if isinstance(value, np.ndarray):
-        return f"array:{_array_digest(value)}"
+        return f"array:{array_digest(value)}"
     return ""
 
 
@@ -46,7 +46,8 @@ def other_array(value: Any) -> str:
     return f", not an array of {value.dtype} and shape {value.shape}"
 
 
-def _array_digest(array: NDArray[Any]) -> str:
+def array_digest(array: NDArray[Any]) -> str:
+    """Return the digest of an array: of its type, its shape and its elements."""
     import numpy as np
 
     head = canonical([array.dtype.str, list(array.shape)])

@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("suffix", ["m4a", "parquet", "csv", "mp4", "heic", "xyz", "jxl"])
+@pytest.mark.parametrize("suffix", ["m4a", "parquet", "csv", "heic", "npz", "jxl", "wxyz"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
     if exists:
@@ -80,7 +80,7 @@ def test_lines_are_left_out_and_counted(run):
 
 
 def test_nothing_but_paths_is_a_mistake_of_usage(run):
-    _, err = run(stdin=b"clip.m4a\nclip.mp4\nmissing.wav\n", code=2)
+    _, err = run(stdin=b"clip.m4a\nclip.heic\nmissing.wav\n", code=2)
     assert "error: nothing to write: no item could be embedded" in err
     assert "--text" in err
 

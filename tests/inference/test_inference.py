@@ -271,7 +271,8 @@ def test_arguments_of_every_kind(tmp_path):
     problems = {e.id: e.message for e in found if isinstance(e, Problem)}
     assert list(problems) == ["sub", "clip.mp4", "none.png", "none.jsonl", "11", "12"]
     assert "folder" in problems["sub"]
-    assert "is not decoded here" in problems["clip.mp4"]
+    assert problems["clip.mp4"].startswith("the space does not embed video; it embeds ")
+    assert "take out its sound" in problems["clip.mp4"]
     assert problems["none.png"] == f"no such file: {tmp_path / 'none.png'}"
     assert "did you mean 'text'" in problems["12"]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media_files import image_bytes, put
+from PIL import Image
 
 from reactions.core.errors import MediaError
 from reactions.core.storage import Blob
@@ -63,7 +64,7 @@ def test_values_that_are_not_disparities(value: object) -> None:
 def test_a_manifest_of_each_leaves_out_what_cannot_be_decoded(tmp_path: Path) -> None:
     np.save(tmp_path / "good.npy", DISPARITIES)
     put(tmp_path / "bad.npy", b"junk")
-    put(tmp_path / "good.png", image_bytes())
+    Image.new("L", (4, 3), 9).save(tmp_path / "good.png")
     put(tmp_path / "bad.png", image_bytes()[:40])
     for modality, suffix in (("depth", "npy"), ("thermal", "png")):
         lines = [f'{{"id": "{name}", "{modality}": "{name}.{suffix}"}}' for name in ("good", "bad")]

@@ -298,7 +298,7 @@ def test_load_decodes_by_modality_and_names_the_item(tmp_path: Path) -> None:
     assert load(Item("a", "text", tmp_path / "x.txt")).value == "rain"
     for untouched in (
         Item("a", "text", "rain"),
-        Item("a", "video", image),
+        Item("a", "smell", image),
         Item("a", "image", None),
     ):
         assert load(untouched) is untouched

@@ -16,7 +16,7 @@ from reactions.encoders.preprocessing.image_transform import CLIP_MEAN, CLIP_STD
 from reactions.modalities.base import Modality
 from reactions.modalities.depth import DEPTH
 from reactions.modalities.image import IMAGE, MAX_PIXELS
-from reactions.modalities.thermal import THERMAL
+from reactions.modalities.thermal import THERMAL, brightness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,16 +37,17 @@ def colour(pixels: Any) -> NDArray[np.float32]:
 
 
 def grey(pixels: Any) -> NDArray[np.float32]:
-    """Turn (h, w, 3) uint8 into the (1, 224, 224) float32 in [0, 1] of the thermal tower.
+    """Turn a thermal image into the (1, 224, 224) float32 in [0, 1] of the thermal tower.
 
     Raises:
         Unusable: another shape or type, or so narrow that scaling it is absurd.
     """
-    from PIL import Image
-
     _require(pixels, THERMAL)
-    brightness = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
-    return _MIDDLE.resized(brightness).astype(np.float32)[None] / np.float32(255)
+    if pixels.ndim == 3:
+        grey = brightness(pixels)
+    else:  # eight bits of grey, as the tower was trained on
+        grey = np.rint(pixels * np.float32(255)).astype(np.uint8)
+    return _MIDDLE.resized(grey).astype(np.float32)[None] / np.float32(255)
 
 
 def disparity(values: Any) -> NDArray[np.float32]:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.counter_hash import bits as bits
+from reactions.core.counter_hash import mix64 as mix64
 from reactions.core.hashing import digest
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
 
 WORLD_VERSION = "mini-world-1"
 """Changes whenever any scene, pixel, sample or sentence of any stream does."""
-
-_GAMMA = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, splitmix64's increment
-_MASK = (1 << 64) - 1
 
 MUSICAL = (
     "bell", "violin", "drum", "flute", "trumpet", "guitar", "piano", "harp", "cello",
@@ -51,18 +50,6 @@ N_PLACES = 4
 N_COUNTS = 3
 N_PITCHES = 4
 N_TEMPOS = 3
-
-
-def mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return splitmix64's finaliser of each element: 64 well-mixed bits."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def bits(key: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return 64 random bits for each counter of the stream named by ``key``."""
-    return mix64(mix64(counter * np.uint64(_GAMMA) + np.uint64(key & _MASK)))
 
 
 def key_of(tag: str, **parts: str | int) -> int:

@@ -14,7 +14,7 @@ import struct
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -58,7 +58,7 @@ _SHARES = {"AVIF": 2, "JPEG2000": 4, "WEBP": 2}
 _SLOW_BYTES = {"qoi": 24 << 20, "ppm_plain": 32 << 20, "bmp_rle": 32 << 20}
 """What Pillow decodes in Python: this many bytes take ten seconds."""
 
-_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -146,6 +146,28 @@ def to_rgb(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
     return out if turn is None else np.ascontiguousarray(turn(out))
 
 
+def to_16_bits(image: PIL.Image.Image) -> NDArray[np.uint16] | None:
+    """Decode an open image of one channel of 16 bits, upright; None for any other.
+
+    Returns:
+        (h, w) uint16.
+
+    Raises:
+        Exception: Pillow's plugins raise whatever their parser meets.
+    """
+    # "I" is 32 bits to Pillow, which also reads PNGs of 16 bits as that.
+    if not image.mode.startswith("I"):
+        return None
+    image.load()
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        return None
+    turn = _turn(image)
+    upright = values.astype(np.uint16)
+    # The turns are those of pictures with channels.
+    return upright if turn is None else np.ascontiguousarray(turn(upright[:, :, None])[:, :, 0])
+
+
 def oversized(path: str, max_pixels: int, why: str = "") -> MediaError:
     """Return the error for an image beyond the limits."""
     return MediaError(
@@ -215,7 +237,7 @@ def _too_many_pixels(
 
 def _turn(
     image: PIL.Image.Image,
-) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
+) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
     try:
         return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged metadata (an open set of errors) does not damage the pixels

@@ -1,1 +1,1 @@
-"""Video files: the sound and a picture of a clip."""
+"""Video files: their frames, and the sound and a picture of a clip."""

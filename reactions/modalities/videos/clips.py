@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
@@ -17,32 +17,26 @@ from reactions.core.types import Digest
 from reactions.modalities.audio import MAX_RATE_HZ, MAX_SAMPLES, MIN_RATE_HZ
 from reactions.modalities.videos.choice import CLIP_VERSION, ClipChoice
 from reactions.modalities.videos.files import (
-    microseconds,
     open_video,
     picture_track,
     refused,
     sound_track,
+    timed,
+    upright,
 )
+from reactions.modalities.videos.packets import SECOND_US, spans
 
 if TYPE_CHECKING:
     import av
-    from av.container import InputContainer
     from numpy.typing import NDArray
 
 Half: TypeAlias = Literal["sound", "picture"]
 
-_SECOND_US = 1_000_000
-_LEAD_US = _SECOND_US
+_LEAD_US = SECOND_US
 """What is decoded before a clip's sound: decoders need some frames until they are right."""
 
 _GAP_US = 100_000
 """From here on a hole between two frames of sound is silence; less is rounding of times."""
-
-_SLACK_US, _SLACK_SHARE = _SECOND_US, 0.02
-"""By how much a track may end before its header says."""
-
-_WITH_LENGTHS = frozenset(("avi", "matroska", "mov"))
-"""Readers whose headers state lengths; others estimate them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,57 +122,21 @@ def find_clip(stream: BinaryIO, path: str, choice: ClipChoice) -> Clip:
     with open_video(stream, path) as container:
         sound_index = sound_track(container, path).index
         pictures_index = picture_track(container, path).index
-        spans = {track.index: _Span() for track in container.streams}
-        for packet in container.demux():
-            if packet.size:
-                spans[packet.stream_index].add(packet)
-        sound, pictures = spans[sound_index], spans[pictures_index]
+        found = spans(container, path)
+        sound, pictures = found[sound_index], found[pictures_index]
         for span, what in ((sound, "sound"), (pictures, "pictures")):
             if span.n == 0:
                 raise refused(path, f"there is nothing in its track of {what}")
             if span.is_damaged:
                 raise refused(path, f"it is cut short or damaged: a packet of {what} is not whole")
-        _check_length(container, spans, path)
     start_us = max(sound.start_us, pictures.start_us)
     # A single picture is shown for as long as the sound lasts.
     end_us = sound.end_us if pictures.n == 1 else min(sound.end_us, pictures.end_us)
     if end_us <= start_us:
         raise refused(path, "its sound and its pictures do not overlap")
-    length_us = min(end_us - start_us, round(choice.seconds * _SECOND_US))
+    length_us = min(end_us - start_us, round(choice.seconds * SECOND_US))
     start_us += round(choice.at * (end_us - start_us - length_us))
     return Clip(start_us, length_us, start_us + round(choice.picture_at * length_us))
-
-
-@dataclass(slots=True)
-class _Span:
-    """The times of the packets of one track."""
-
-    n: int = 0
-    start_us: int = 0
-    end_us: int = 0
-    is_damaged: bool = False
-
-    def add(self, packet: Any) -> None:
-        self.is_damaged |= packet.is_corrupt
-        ticks = packet.dts if packet.pts is None else packet.pts
-        if ticks is None or packet.time_base is None:
-            return
-        start_us = microseconds(ticks, packet.time_base)
-        end_us = microseconds(ticks + (packet.duration or 0), packet.time_base)
-        self.start_us = start_us if self.n == 0 else min(self.start_us, start_us)
-        self.end_us = end_us if self.n == 0 else max(self.end_us, end_us)
-        self.n += 1
-
-
-def _check_length(container: InputContainer, spans: Mapping[int, _Span], path: str) -> None:
-    """Hold what is there against what the header promises, where it counts and does not guess."""
-    if not _WITH_LENGTHS & set(container.format.name.split(",")):
-        return
-    declared_us = container.duration or 0
-    there_us = max(s.end_us for s in spans.values()) - min(s.start_us for s in spans.values())
-    if declared_us - there_us > _SLACK_US + _SLACK_SHARE * declared_us:
-        there, declared = there_us / _SECOND_US, declared_us / _SECOND_US
-        raise refused(path, f"it is cut short: {there:.1f} of {declared:.1f} seconds are there")
 
 
 # --- what it holds -----------------------------------------------------------------------
@@ -211,12 +169,12 @@ def sound_bytes(stream: BinaryIO, path: str, clip: Clip) -> bytes:
         if next_us >= stop_us:
             break
         values = _planar(frame)
-        at = round((next_us - clip.start_us) * rate_hz / _SECOND_US)
+        at = round((next_us - clip.start_us) * rate_hz / SECOND_US)
         skip = max(0, -at)
         part = values[:, skip : skip + max(0, samples.shape[1] - max(0, at))]
         samples[:, max(0, at) : max(0, at) + part.shape[1]] = part
         filled = max(filled, max(0, at) + part.shape[1]) if part.shape[1] else filled
-        next_us += round(values.shape[1] * _SECOND_US / rate_hz)
+        next_us += round(values.shape[1] * SECOND_US / rate_hz)
     if samples is None or filled == 0:
         raise refused(path, "its clip has no sound")
     encoded = io.BytesIO()
@@ -227,7 +185,7 @@ def sound_bytes(stream: BinaryIO, path: str, clip: Clip) -> bytes:
 def _silence(path: str, channels: int, rate_hz: int, clip: Clip) -> NDArray[np.float32]:
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise refused(path, f"the rate of its sound is {rate_hz} Hz")
-    n = max(1, round(clip.length_us * rate_hz / _SECOND_US))
+    n = max(1, round(clip.length_us * rate_hz / SECOND_US))
     if n * channels > MAX_SAMPLES:
         raise refused(path, f"its clip holds {n} frames of {channels} channels", "make it shorter")
     return np.zeros((channels, n), np.float32)
@@ -263,11 +221,7 @@ def picture_bytes(stream: BinaryIO, path: str, clip: Clip) -> bytes:
         raise refused(path, "its clip has no picture")
     if shown.is_corrupt:
         raise refused(path, "the picture of its clip is damaged")
-    quarters, rest = divmod(shown.rotation, 90)
-    if rest:
-        raise refused(path, f"its pictures are turned by {shown.rotation} degrees")
-    # As array and display matrix count: anticlockwise.
-    pixels = np.ascontiguousarray(np.rot90(shown.to_ndarray(format="rgb24"), quarters))
+    pixels = upright(shown, path)
     height, width, _ = pixels.shape
     return b"P6\n%d %d\n255\n" % (width, height) + pixels.tobytes()
 
@@ -287,7 +241,7 @@ def _frames(stream: BinaryIO, path: str, half: Half, from_us: int) -> Iterator[t
                     container.seek(max(0, from_us))
                 except av.FFmpegError:  # it has no index
                     continue
-            frames = _timed(container.decode(track))
+            frames = timed(container.decode(track))
             first = next(frames, None)
             if seeks and (first is None or first[1] > from_us):
                 continue
@@ -295,15 +249,6 @@ def _frames(stream: BinaryIO, path: str, half: Half, from_us: int) -> Iterator[t
                 yield first
                 yield from frames
             return
-
-
-def _timed(frames: Iterator[Any]) -> Iterator[tuple[Any, int]]:
-    time_us = 0
-    for frame in frames:
-        # Without a time of its own it follows the one before.
-        if frame.pts is not None and frame.time_base is not None:
-            time_us = microseconds(frame.pts, frame.time_base)
-        yield frame, time_us
 
 
 def check_clip(stream: BinaryIO, path: str, clip: Clip) -> None:

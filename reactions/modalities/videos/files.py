@@ -17,7 +17,9 @@ from reactions.modalities.undecoded import VIDEO_FILES
 
 if TYPE_CHECKING:
     import av
+    import numpy as np
     from av.container import InputContainer
+    from numpy.typing import NDArray
 
 SUFFIXES = VIDEO_FILES.suffixes
 """Endings of video files."""
@@ -136,3 +138,31 @@ def _is_decoded(track: Any) -> bool:
 def microseconds(ticks: int, time_base: Fraction) -> int:
     """Return a time in whole microseconds, rounded down."""
     return int(ticks * time_base * _MICROSECONDS // 1)
+
+
+def timed(frames: Iterator[Any]) -> Iterator[tuple[Any, int]]:
+    """Yield decoded frames with their times, in microseconds."""
+    time_us = 0
+    for frame in frames:
+        # Without a time of its own it follows the one before.
+        if frame.pts is not None and frame.time_base is not None:
+            time_us = microseconds(frame.pts, frame.time_base)
+        yield frame, time_us
+
+
+def upright(frame: av.VideoFrame, path: str) -> NDArray[np.uint8]:
+    """Return a frame as it is shown, turned as the video says; pixels are never stretched.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+
+    Raises:
+        MediaError: it is not turned by a right angle.
+    """
+    import numpy as np
+
+    quarters, rest = divmod(frame.rotation, 90)
+    if rest:
+        raise refused(path, f"its pictures are turned by {frame.rotation} degrees")
+    # As array and display matrix count: anticlockwise.
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))

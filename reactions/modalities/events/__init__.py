@@ -1,0 +1,1 @@
+"""Streams of events of event cameras: read from files, and drawn as pictures."""
