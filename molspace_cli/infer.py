@@ -45,6 +45,15 @@ def infer(
             help="Take all arguments and lines as texts, also those that look like paths.",
         ),
     ] = False,
+    modality: Annotated[
+        str | None,
+        typer.Option(
+            "--modality",
+            metavar="NAME",
+            help="Take all arguments and lines as files of this modality, whatever their endings.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     used: options.TargetOptions,
     out: Annotated[
@@ -71,10 +80,12 @@ def infer(
     running: options.InferOptions,
     as_json: options.Json = False,
 ) -> None:
-    """Embed texts, images and sounds, or compare them.
+    """Embed texts, images, sounds and other media, or compare them.
 
     Prints the path of the file it wrote. What looks like a path is never embedded as a text:
-    such arguments are refused and such lines left out, unless --text is given. An item that
+    such arguments are refused and such lines left out, unless --text is given. What a file holds
+    its ending says (.png an image, .mp4 a video); --modality says it where endings do not, as of
+    depth maps and events. An item that
     cannot be embedded is reported and left out, and the exit code is then 4. With no input at all
     the mini lab's sample items are compared.
     """
@@ -85,19 +96,24 @@ def infer(
     from reactions.inference.arguments import refuse_paths
     from reactions.inference.similarity import compare as compared
     from reactions.inference.stream import embed_stream
+    from reactions.modalities.text import TEXT
 
     if compare and (out or format):
         raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
     path, chosen_format = outputs.choose_output(out, format)
     if path is None and as_json:
         raise UsageError("--json and embeddings both want stdout", fix="--out FILE")
-    if not text:
+    if text and modality:
+        raise UsageError("--text says what --modality says", fix="give one of them")
+    taken_as = TEXT.name if text else modality
+    literal = taken_as == TEXT.name
+    if taken_as is None:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
     if not inputs and not out and not format and (stdin is None or stdin.isatty()):
         compare = True  # the samples: nothing is written, so nothing can be in the way
     files = () if compare or path is None else outputs.files_of(path, chosen_format)
-    outputs.refuse_overwriting(files, () if text else inputs or (), stdin)
+    outputs.refuse_overwriting(files, () if literal else inputs or (), stdin)
     if not overwrite:
         outputs.refuse_replacing(files)
     replaced = [str(file) for file in files if is_there(file)]
@@ -115,7 +131,7 @@ def infer(
         modalities=target.space.modalities,
         samples=session.lab.sample_items,
         by_id=embedder.by_id,
-        literal=text,
+        taken_as=taken_as,
     )
     if embedder.by_id and not quiet:
         *first, last = sorted(embedder.by_id)
@@ -131,7 +147,7 @@ def infer(
     about = writers.describe(target, chosen)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not compare and is_terminal()
-    with Report(quiet, live=not to_terminal, literal=text) as report:
+    with Report(quiet, live=not to_terminal, literal=literal) as report:
         batches = report.follow(
             embed_stream(
                 embedder,

@@ -11,12 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
-from reactions.core.errors import DataError, UsageError
+from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.text_lines import read_lines
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem, read_items
 from reactions.inference.arguments import file_of_lines
 from reactions.inference.line_stream import GuardedStream
+from reactions.modalities.registry import get
 
 MAX_LINE_BYTES = 1 << 20
 
@@ -29,7 +30,7 @@ def choose_items(
     samples: Callable[[], Sequence[Item]],
     base: Path = Path(),
     by_id: Collection[Modality] = (),
-    literal: bool = False,
+    taken_as: Modality | None = None,
 ) -> tuple[Iterable[Item | Problem], int]:
     """Find what to embed: the arguments, else what stdin holds, else a lab's samples.
 
@@ -40,15 +41,22 @@ def choose_items(
         samples: the lab's sample items.
         base: folder that relative paths start from.
         by_id: modalities that the space looks up by id (``Embedder.by_id``).
-        literal: take arguments and lines as texts, whatever they look like.
+        taken_as: what arguments and lines are, as for ``read_items``.
 
     Returns:
         Items, and how many of them are samples: all or none.
 
     Raises:
-        UsageError: there is nothing.
+        UsageError: there is nothing, or the space does not embed what all of it should be.
         DataError: stdin cannot be read.
     """
+    if taken_as is not None and taken_as not in modalities:
+        raise UsageError(
+            f"the space does not embed {taken_as}",
+            why=f"it embeds {', '.join(modalities)}",
+            fix=suggestion(taken_as, modalities),
+            modality=taken_as,
+        )
     if inputs:
         entries = read_inputs(
             inputs,
@@ -56,14 +64,14 @@ def choose_items(
             stdin=stdin,
             base=base,
             by_id=by_id,
-            literal=literal,
+            taken_as=taken_as,
         )
         return entries, 0
     why = "no arguments, and stdin is a terminal"
     if stdin is None or not stdin.isatty():
         why = "no arguments, and stdin is empty"
         entries = read_stream(
-            stdin or BytesIO(), base=base, modalities=modalities, by_id=by_id, literal=literal
+            stdin or BytesIO(), base=base, modalities=modalities, by_id=by_id, taken_as=taken_as
         )
         if (first := next(entries, None)) is not None:
             return chain([first], entries), 0
@@ -104,7 +112,7 @@ def read_inputs(
     stdin: IO[bytes] | None = None,
     base: Path = Path(),
     by_id: Collection[Modality] = (),
-    literal: bool = False,
+    taken_as: Modality | None = None,
 ) -> Iterator[Item | Problem]:
     """Turn command-line arguments into items, in order.
 
@@ -118,7 +126,7 @@ def read_inputs(
         stdin: where ``-`` reads.
         base: folder that relative paths start from; a manifest's own start at its folder.
         by_id: as for ``read_items``.
-        literal: take arguments and lines as texts, whatever they look like; ``-`` stays stdin.
+        taken_as: what arguments and lines are, as for ``read_items``; ``-`` stays stdin.
 
     Raises:
         DataError: a file of lines cannot be read.
@@ -127,10 +135,10 @@ def read_inputs(
         if text == "-":
             if stdin is not None:
                 yield from read_stream(
-                    stdin, base=base, modalities=modalities, by_id=by_id, literal=literal
+                    stdin, base=base, modalities=modalities, by_id=by_id, taken_as=taken_as
                 )
-        elif literal:
-            yield _argument(text, position, base, modalities, by_id, literal=True)
+        elif taken_as is not None:
+            yield _argument(text, position, base, modalities, by_id, taken_as=taken_as)
         elif isinstance(path_or_reason := file_of_lines(text, base), Path):
             try:
                 stream = path_or_reason.open("rb")
@@ -155,7 +163,7 @@ def read_stream(
     modalities: Collection[Modality],
     name: str = "standard input",
     by_id: Collection[Modality] = (),
-    literal: bool = False,
+    taken_as: Modality | None = None,
 ) -> Iterator[Item | Problem]:
     """Parse the lines of a binary stream, in constant memory whatever is in it.
 
@@ -169,7 +177,7 @@ def read_stream(
         modalities: what the space embeds.
         name: what messages call the stream.
         by_id: as for ``read_items``.
-        literal: take every line as a text, whatever it looks like.
+        taken_as: what every line is, as for ``read_items``.
 
     Raises:
         DataError: the stream cannot be read, or holds no lines at all, as ``/dev/zero`` does.
@@ -191,7 +199,7 @@ def read_stream(
         except UnicodeDecodeError as error:
             raise DataError(f"cannot read {name}", why=f"it is not {error.encoding}") from error
 
-    entries = read_items(lines(), base=base, modalities=modalities, by_id=by_id, literal=literal)
+    entries = read_items(lines(), base=base, modalities=modalities, by_id=by_id, taken_as=taken_as)
     for entry in entries:
         if isinstance(entry, Problem) and entry.line_number in reasons:
             # Removed, so that a stream of bad lines does not fill the memory.
@@ -206,13 +214,14 @@ def _argument(
     modalities: Collection[Modality],
     by_id: Collection[Modality],
     *,
-    literal: bool = False,
+    taken_as: Modality | None = None,
 ) -> Item | Problem:
-    if text.lstrip().startswith("{") and not literal:
+    is_said = taken_as is not None and get(taken_as).inline
+    if text.lstrip().startswith("{") and not is_said:
         # Blank lines before it: without an id of its own it is called by its position.
         lines = [*[""] * (position - 1), text]
         return next(read_items(lines, base=base, modalities=modalities, by_id=by_id))
-    entries = read_items([text], base=base, modalities=modalities, literal=literal)
+    entries = read_items([text], base=base, modalities=modalities, taken_as=taken_as)
     entry = next(entries, None)
     if entry is None:
         return Problem(position, str(position), "an empty text")

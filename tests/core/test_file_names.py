@@ -16,6 +16,7 @@ from reactions.data.sources.corpus import open_corpus
 from reactions.modalities.registry import BUILT_IN, undecoded
 from reactions.modalities.suffixes import (
     COMPANIONS,
+    may_hold,
     modality_of,
     other_kind,
 )
@@ -141,9 +142,26 @@ def test_kinds_that_are_not_decoded_have_names_and_fixes() -> None:
 def test_no_ending_means_two_things() -> None:
     decoded = [suffix for modality in BUILT_IN.values() for suffix in modality.suffixes]
     assert len(decoded) == len(set(decoded))
-    kinds = {s for m in BUILT_IN.values() for kind in m.undecoded for s in kind.suffixes}
-    assert not set(decoded) & kinds
+    kinds = set()
+    for modality in BUILT_IN.values():
+        own = {suffix for kind in modality.undecoded for suffix in kind.suffixes}
+        assert not own & {*modality.suffixes, *modality.shared}
+        assert len(modality.shared) == len({*modality.shared} - {*modality.suffixes})
+        kinds |= own
+    # Videos hold sounds and images without being either, and animations are not videos.
+    assert set(decoded) & kinds <= {*BUILT_IN["video"].suffixes, ".apng", ".gif", ".webp"}
     assert not COMPANIONS & {*decoded, *kinds}
+
+
+def test_endings_that_several_share() -> None:
+    assert modality_of("a.npy") is None
+    assert may_hold("a.npy", "depth")
+    assert may_hold("a.NPY", "event")
+    assert may_hold("a.png", "thermal")
+    assert modality_of("a.png") == "image"
+    assert not may_hold("a.npy", "image")
+    assert other_kind("film.mp4") is None
+    assert modality_of("film.mp4") == "video"
 
 
 def test_what_decodes_is_read_by_its_ending(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from reactions.core.errors import DataError, MissingError
 from reactions.core.types import Item
-from reactions.data.manifest import ManifestRow, Problem, other_digest, read_items, read_manifest
+from reactions.data.manifest import Problem, other_digest, read_items, read_manifest
+from reactions.data.manifest_lines import ManifestRow
 
 OTHER = "0" * 64
 
@@ -88,7 +89,7 @@ def test_bare_lines(base: Path) -> None:
     assert read("\ufeffrain", base) == Item("1", "text", "rain")
     joined = [item.value for item in read_items(["rain", "\ufeffwind"], base=base)]
     assert joined == ["rain", "wind"]
-    assert read("clip.m4a", base, literal=True) == Item("1", "text", "clip.m4a")
+    assert read("clip.m4a", base, taken_as="text") == Item("1", "text", "clip.m4a")
     assert read('{"text": "clip.m4a"}', base) == Item("1", "text", "clip.m4a")
 
 

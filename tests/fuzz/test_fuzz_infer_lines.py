@@ -69,7 +69,10 @@ def test_every_line_is_an_item_or_a_problem(data: bytes, literal: bool) -> None:
     read = usable_or_refused(
         lambda: list(
             read_stream(
-                io.BytesIO(data), base=Path("/nowhere"), modalities=MODALITIES, literal=literal
+                io.BytesIO(data),
+                base=Path("/nowhere"),
+                modalities=MODALITIES,
+                taken_as="text" if literal else None,
             )
         )
     )

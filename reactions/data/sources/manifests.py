@@ -14,7 +14,8 @@ from reactions.core.file_names import as_stored
 from reactions.core.local_files import is_file
 from reactions.core.storage import entry_of
 from reactions.core.types import Modality
-from reactions.data.manifest import ManifestRow, other_digest, read_manifest
+from reactions.data.manifest import other_digest, read_manifest
+from reactions.data.manifest_lines import ManifestRow
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import files_part

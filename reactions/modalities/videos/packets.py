@@ -21,7 +21,7 @@ _WITH_LENGTHS = frozenset(("avi", "matroska", "mov"))
 
 
 @dataclass(slots=True)
-class Span:
+class TrackTimes:
     """The times of the packets of one track.
 
     Attributes:
@@ -41,7 +41,7 @@ class Span:
 
 def spans(
     container: InputContainer, path: str, *, keep: int | None = None, most: int = 0
-) -> dict[int, Span]:
+) -> dict[int, TrackTimes]:
     """Return the span of each track, by its index, reading every packet.
 
     Args:
@@ -53,7 +53,7 @@ def spans(
     Raises:
         MediaError: the file is cut short, or that track has more packets.
     """
-    found = {track.index: Span() for track in container.streams}
+    found = {track.index: TrackTimes() for track in container.streams}
     for packet in container.demux():
         if packet.size:
             span = found[packet.stream_index]
@@ -64,7 +64,7 @@ def spans(
     return found
 
 
-def _add(span: Span, packet: Any, *, keeps: bool) -> None:
+def _add(span: TrackTimes, packet: Any, *, keeps: bool) -> None:
     span.is_damaged |= packet.is_corrupt
     ticks = packet.dts if packet.pts is None else packet.pts
     if ticks is None or packet.time_base is None:
@@ -78,7 +78,7 @@ def _add(span: Span, packet: Any, *, keeps: bool) -> None:
         span.times_us.append(start_us)
 
 
-def _check_length(container: InputContainer, found: Mapping[int, Span], path: str) -> None:
+def _check_length(container: InputContainer, found: Mapping[int, TrackTimes], path: str) -> None:
     """Hold what is there against what the header promises, where it counts and does not guess."""
     if not _WITH_LENGTHS & set(container.format.name.split(",")):
         return
