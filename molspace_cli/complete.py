@@ -31,6 +31,12 @@ def spaces(context: typer.Context, incomplete: str) -> list[str]:
     return _starting(_spaces_of(context.params.get("lab")), incomplete)
 
 
+def knowledge(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the knowledge bases of a lab, and parquet files in the folder typed so far."""
+    known = _names_in("kb", context.params.get("lab"))
+    return [*_starting(known, incomplete), *_paths(incomplete, "*.parquet")]
+
+
 def weights(context: typer.Context, incomplete: str) -> list[str]:
     """Return ``NAME=`` for each space of the lab, and paths after it."""
     name, equals, path = incomplete.partition("=")

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
-from molspace_cli import knowledge_build
+from molspace_cli import complete, knowledge_build, knowledge_import, opening, options
+from molspace_cli.console import (
+    is_terminal,
+    print_json,
+    print_note,
+    print_path,
+    print_table,
+    print_text,
+    say,
+)
+from molspace_cli.knowledge_import import Overwrite
+from molspace_cli.knowledge_made import say_made
+
+if TYPE_CHECKING:
+    from reactions.knowledge.audit import KnowledgeReport
+    from reactions.knowledge.base import Description, KnowledgeBase
+    from reactions.knowledge.summary import KnowledgeSummary
+    from reactions.labs.lab import Lab
 
 app = typer.Typer(
     rich_markup_mode=None,
-    help="Knowledge bases: descriptions of classes and items, made, looked at and checked.",
     no_args_is_help=True,
+    help="Knowledge bases: descriptions of classes and items, made, looked at and checked.",
 )
+app.add_typer(knowledge_import.app, name="import")
+
+_SHOWN_CATEGORIES = 20
+"""Rows of the table of categories that a terminal shows."""
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE",
+        autocompletion=complete.knowledge,
+        help="A knowledge base of the lab, or a parquet file.",
+        show_default=False,
+    ),
+]
 
 
 @app.callback()
@@ -20,3 +55,389 @@ def _group() -> None:
 
 app.command("build")(knowledge_build.build)
 app.command("describe")(knowledge_build.describe)
+
+
+# --- show ----------------------------------------------------------------------------
+
+
+@app.command("show")
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME|FILE]",
+            autocompletion=complete.knowledge,
+            help="A knowledge base of the lab, or a parquet file; without it, the lab's are "
+            "listed.",
+            show_default=False,
+        ),
+    ] = "",
+    category: Annotated[
+        str,
+        typer.Option(
+            "--category", metavar="NAME", help="Whose rows are shown.  [default: the first]"
+        ),
+    ] = "",
+    examples: Annotated[
+        int, typer.Option("--examples", "-n", metavar="N", min=0, help="Rows that are shown.")
+    ] = 5,
+    lab: options.Lab = None,
+    seed: options.Seed = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Count a knowledge base by source, modality, model, prompt and category; show examples."""
+    from reactions.core.errors import UsageError
+    from reactions.knowledge.summary import summarise
+
+    opened = opening.open_lab(lab, seed=seed, quiet=quiet, online=False)
+    if not name:
+        if category:
+            raise UsageError("--category goes with a knowledge base", fix="molspace kb show NAME")
+        _list(opened, as_json=as_json)
+        return
+    knowledge = opened.knowledge(name)
+    summary = summarise(knowledge, category, examples)
+    if as_json:
+        print_json("kb", {**_head(knowledge, opened), **summary.to_json()})
+        return
+    _print_counts(knowledge, summary, opened)
+    _print_examples(summary.examples)
+    for notice in knowledge.notices:
+        print_note(notice)
+
+
+def _head(knowledge: KnowledgeBase, lab: Lab) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "lab": lab.label,
+        "name": knowledge.name,
+        "digest": knowledge.digest,
+        "metadata": asdict(knowledge.metadata),
+        "notices": list(knowledge.notices),
+    }
+
+
+def _list(lab: Lab, *, as_json: bool) -> None:
+    """List the knowledge bases of a lab; one that cannot be opened is a row with its problem."""
+    from reactions.core.errors import MolspaceError
+
+    entries: list[dict[str, object]] = []
+    for name, source in lab.knowledge_bases.items():
+        place = "the mini world" if source.path is None else str(source.path)
+        entry: dict[str, object] = {"name": name, "from": place, "problem": "", "fix": ""}
+        try:
+            knowledge = lab.knowledge(name)
+        except MolspaceError as error:
+            entry |= {"problem": error.what, "fix": error.fix}
+        else:
+            entry |= {
+                "rows": len(knowledge),
+                "categories": len(knowledge.categories),
+                "modalities": list(knowledge.modalities),
+                "digest": knowledge.digest,
+            }
+        entries.append(entry)
+    if as_json:
+        print_json("kb_list", {"lab": lab.label, "knowledge_bases": entries})
+        return
+    print_table(
+        f"lab: {lab.label}",
+        ("name", "rows", "categories", "items of", "from"),
+        [
+            (
+                str(entry["name"]),
+                str(entry.get("rows", "-")),
+                str(entry.get("categories", "-")),
+                ", ".join(map(str, modalities)) or "-"
+                if isinstance(modalities := entry.get("modalities", []), list)
+                else "-",
+                str(entry["from"]),
+            )
+            for entry in entries
+        ],
+    )
+    for entry in entries:
+        if entry["problem"]:
+            print_note(f"{entry['name']}: {entry['problem']}")
+            print_note(f"  fix: {entry['fix']}")
+    if not entries:
+        print_note(f"lab '{lab.name}' has no knowledge base")
+        print_note('  fix: [kb.NAME] with path = "FILE.parquet", or --lab mini')
+
+
+def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab) -> None:
+    known = knowledge.metadata
+    print_table(
+        f"{knowledge.name}   lab: {lab.label}   {summary.n_rows:,} rows",
+        ("what", "value", "rows"),
+        [
+            ("source", *_row(source, n)) for source, n in summary.sources.items()
+        ] + [
+            ("modality", *_row(modality or "(categories)", n))
+            for modality, n in summary.modalities.items()
+        ] + [
+            ("model", *_row(model or "(not named)", n)) for model, n in summary.models.items()
+        ],
+    )  # fmt: skip
+    print_note(f"data set: {known.dataset or 'not named'}; token limit {known.token_limit}")
+    for model in known.models:
+        facts = " ".join(filter(None, (model.name, model.revision, model.licence)))
+        print_note(f"model: {facts}")
+    for prompt in known.prompts[:3]:
+        print_note(f"prompt: {prompt}")
+    if len(known.prompts) > 3:
+        print_note(f"and {len(known.prompts) - 3:,} more prompts")
+    for modality, corpus in known.items.items():
+        print_note(f"{modality} items: {corpus.corpus or 'not named'}")
+    if known.dropped:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in known.dropped.items())
+        print_note(f"left out when it was made: {reasons}")
+    shown = summary.categories[: _SHOWN_CATEGORIES if is_terminal() else None]
+    print_table(
+        f"{len(summary.categories):,} categories",
+        ("category", "descriptions", "names", "items"),
+        [(c.category, str(c.descriptions), str(c.names), str(c.items.total())) for c in shown],
+    )
+    if left := len(summary.categories) - len(shown):
+        print_note(f"and {left:,} more: all of them in a pipe, or with --json")
+
+
+def _row(value: str, n: int) -> tuple[str, str]:
+    return value, str(n)
+
+
+def _print_examples(rows: Sequence[Description]) -> None:
+    if rows:
+        print_table(
+            f"examples of '{rows[0].category}'",
+            ("id", "source", "description"),
+            [(row.id, row.modality or row.source, row.description) for row in rows],
+        )
+
+
+# --- check ---------------------------------------------------------------------------
+
+
+@app.command("check")
+def check(
+    name: Name,
+    least: Annotated[
+        int,
+        typer.Option(
+            "--least", metavar="N", min=0, help="Descriptions that a category should have."
+        ),
+    ] = 50,
+    token_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--token-limit",
+            metavar="N",
+            min=1,
+            help="CLIP tokens of a description, at most.  [default: the knowledge base's]",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="NAME",
+            autocompletion=complete.tasks,
+            help="Look at this task's classes alone, and name those that are missing.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 4 if something should be repaired.")
+    ] = False,
+    lab: options.Lab = None,
+    data: options.Data = None,
+    seed: options.Seed = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Look for duplicates, empty and long rows, short categories, rows that name another one.
+
+    Length is counted in tokens of CLIP; diversity by distinct words and pairs of words, and by the
+    mean cosine of the word sets of two descriptions of a category (overlap).
+    """
+    from reactions.core.errors import EXIT_STEP_FAILED
+    from reactions.knowledge.audit import check_knowledge
+
+    opened = opening.open_lab(lab, seed=seed, data=data, quiet=quiet, online=False)
+    knowledge = opened.knowledge(name)
+    report = check_knowledge(
+        knowledge,
+        least_rows=least,
+        token_limit=token_limit,
+        categories=None if task is None else _classes(opened, task),
+    )
+    if as_json:
+        print_json("kb_check", {**_head(knowledge, opened), **report.to_json()})
+    else:
+        _print_report(report, opened.label)
+    if strict and report.faults:
+        raise typer.Exit(EXIT_STEP_FAILED)
+
+
+def _classes(lab: Lab, name: str) -> tuple[str, ...]:
+    """Return the classes of a task of the lab.
+
+    Raises:
+        UsageError: it is none, or has none.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.eval.task_data import RetrievalData
+
+    tasks = lab.parse_tasks(name)
+    if len(tasks) != 1:
+        raise UsageError(f"--task names {len(tasks)} tasks", fix="one of them")
+    data = lab.benchmark(tasks[0].name)
+    if isinstance(data, RetrievalData):
+        raise UsageError(f"task '{tasks[0].name}' has no classes", why="it is of retrieval")
+    return tuple(dict.fromkeys(data.classes))
+
+
+def _print_report(report: KnowledgeReport, label: str) -> None:
+    from molspace_cli.amounts import counted
+
+    found = counted(len(report.findings), "finding")
+    print_table(
+        f"{report.name}   lab: {label}   {report.n_rows:,} rows, {found}",
+        ("finding", "count", "of", "what"),
+        [
+            (finding.kind, str(finding.count), str(finding.total), finding.message)
+            for finding in report.findings
+        ],
+    )
+    for finding in report.findings:
+        for example in finding.examples[:3]:
+            print_note(f"{finding.kind}: {_shown(example)}")
+    print_table(
+        "length and diversity",
+        ("of", "texts", "tokens", "most", "distinct 1", "distinct 2", "overlap"),
+        [
+            (
+                texts.what,
+                str(texts.n),
+                f"{texts.mean_tokens:.1f}",
+                str(texts.max_tokens),
+                f"{texts.distinct_1:.3f}",
+                f"{texts.distinct_2:.3f}",
+                f"{texts.overlap:.3f}",
+            )
+            for texts in report.texts
+        ],
+    )
+
+
+def _shown(example: Mapping[str, Any]) -> str:
+    """Return ``id dog/3, category dog: a dog beside a cat (names cat)``."""
+    known = dict(example)
+    text = known.pop("description", None)
+    named = known.pop("names", None) or known.pop("categories", None)
+    head = ", ".join(f"{key} {value}" for key, value in known.items())
+    parts = [part for part in (head, text) if part is not None and part != ""]
+    return ": ".join(parts) + (f" ({', '.join(named)})" if named else "")
+
+
+# --- merge and export ------------------------------------------------------------------
+
+
+@app.command("merge")
+def merge(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B...",
+            autocompletion=complete.knowledge,
+            help="Knowledge bases of the lab, or parquet files.",
+            show_default=False,
+        ),
+    ],
+    out: knowledge_import.Out,
+    overwrite: Overwrite = False,
+    lab: options.Lab = None,
+    seed: options.Seed = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Put knowledge bases together, and print the new one's path.
+
+    Categories of one name become one, and rows that are the same are kept once. An item in two
+    categories, or items of two corpora of one modality, are refused.
+    """
+    from reactions.knowledge.base import KnowledgeTable
+    from reactions.knowledge.exporting import check_knowledge_out
+    from reactions.knowledge.files import SUFFIX, write_knowledge
+    from reactions.knowledge.merging import merge_knowledge
+
+    check_knowledge_out(out, overwrite=overwrite, formats=(SUFFIX,))
+    opened = opening.open_lab(lab, seed=seed, quiet=quiet, online=False)
+    merged = merge_knowledge([opened.knowledge(name) for name in names])
+    made = KnowledgeTable(str(out), merged.rows, merged.metadata)
+    write_knowledge(out, made.rows(), merged.metadata)
+    told = (
+        (merged.n_same, "rows are the same as earlier ones, and kept once"),
+        (merged.n_renamed, "rows of categories got another id: theirs was taken"),
+        (merged.n_shared_categories, "categories are in several of them, and now one"),
+    )
+    say_made(
+        made,
+        out,
+        [*(f"{n:,} {what}" for n, what in told if n), *merged.remarks],
+        "kb_merge",
+        quiet=quiet,
+        as_json=as_json,
+        facts={
+            "same": merged.n_same,
+            "renamed": merged.n_renamed,
+            "shared_categories": merged.n_shared_categories,
+        },
+    )
+
+
+@app.command("export")
+def export(
+    name: Name,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Its ending says the format: csv, jsonl, parquet.  [default: jsonl on stdout]",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    lab: options.Lab = None,
+    seed: options.Seed = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a knowledge base as csv, jsonl or parquet, and print the file's path.
+
+    Csv and jsonl hold the rows alone; prompts, models and the items' corpora are in parquet.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.knowledge.exporting import check_knowledge_out, export_knowledge, json_lines
+    from reactions.knowledge.files import SUFFIX
+
+    if out is not None:
+        check_knowledge_out(out, overwrite=overwrite)
+    elif as_json:
+        raise UsageError("--json goes with --out", why="stdout is the rows, as JSON Lines")
+    opened = opening.open_lab(lab, seed=seed, quiet=quiet, online=False)
+    knowledge = opened.knowledge(name)
+    if out is None:
+        for line in json_lines(knowledge.rows()):
+            print_text(line)
+        return
+    n = export_knowledge(knowledge, out)
+    if as_json:
+        print_json("kb_export", {"name": name, "path": str(out), "rows": n})
+        return
+    if not quiet:
+        say(f"{out}: {n:,} rows")
+        if out.suffix.lower() != SUFFIX:
+            say("note: prompts, models and the items' corpora are not in it; in parquet they are")
+    print_path(out)

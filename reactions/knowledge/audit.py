@@ -21,8 +21,8 @@ Source: UniBind, supplement A.3, keeps 50 of 1,000.
 EXAMPLES = 5
 
 FindingKind: TypeAlias = Literal[
-    "blank", "too long", "duplicates", "names another", "few rows", "several categories",
-    "shared by items", "unrepaired",
+    "missing", "blank", "too long", "duplicates", "names another", "few rows",
+    "several categories", "shared by items", "unrepaired",
 ]  # fmt: skip
 
 HARMLESS: tuple[FindingKind, ...] = ("shared by items", "unrepaired")
@@ -34,7 +34,7 @@ class KnowledgeFinding:
     """Something that is wrong with rows of a knowledge base, or odd about them.
 
     Attributes:
-        kind: ``few rows`` counts categories, all others rows.
+        kind: ``missing`` and ``few rows`` count categories, all others rows.
         count: how many.
         total: of how many.
         message: one line, for people.
@@ -122,8 +122,12 @@ def check_knowledge(
         categories: look at these alone, and take no other's name for a fault; None for all.
     """
     limit = knowledge.metadata.token_limit if token_limit is None else token_limit
-    chosen = tuple(knowledge.categories if categories is None else categories)
-    look = _Look(knowledge, chosen, limit)
+    known = set(knowledge.categories)
+    asked = tuple(knowledge.categories if categories is None else categories)
+    look = _Look(knowledge, tuple(c for c in asked if c in known), limit)
+    for category in asked:
+        if category not in known:
+            look.note("missing", category=category)
     for row in knowledge.rows():
         look.at(row)
     return KnowledgeReport(
@@ -237,6 +241,8 @@ class _Look:
                 self.note("shared by items", modality=modality, description=text[:200], n=len(ids))
         self.counts["unrepaired"] = self.counter.n_unrepaired
         n_texts = sum(written.values())
+        n_asked = len(self.categories) + self.counts["missing"]
+        report("missing", "classes that it has no rows of", n_asked)
         report("blank", "rows without a word", self.n_rows)
         report("too long", f"rows over {self.limit} tokens, which are cut", self.n_rows)
         report("duplicates", "rows that an earlier one of the category or item has", self.n_rows)

@@ -70,7 +70,7 @@ def open_knowledge(path: Path, *, name: str = "") -> KnowledgeTable:
         raise DataError(
             f"'{path}' is not a knowledge base",
             why="knowledge bases are parquet files",
-            fix=f"molspace kb import {path} --out {path.with_suffix(SUFFIX).name}",
+            fix=f"molspace kb import table {path} --out {path.with_suffix(SUFFIX).name}",
             path=str(path),
         )
     header, record = _head(path)
@@ -80,7 +80,7 @@ def open_knowledge(path: Path, *, name: str = "") -> KnowledgeTable:
             f"'{path}' is not a knowledge base",
             why=f"it has no column '{absent[0]}'; its columns: {', '.join(header) or 'none'}",
             fix=f"columns {', '.join(REQUIRED_COLUMNS)}, and any of "
-            f"{', '.join(COLUMNS[len(REQUIRED_COLUMNS) :])}; or molspace kb import {path}",
+            f"{', '.join(COLUMNS[len(REQUIRED_COLUMNS) :])}; or molspace kb import table {path}",
             path=str(path),
         )
     if twice := next((column for column in COLUMNS if header.count(column) > 1), None):

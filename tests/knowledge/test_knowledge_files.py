@@ -143,7 +143,9 @@ def test_what_is_no_parquet_file(tmp_path):
     with pytest.raises(MissingError, match="there is no knowledge base"):
         open_knowledge(tmp_path / "kb.parquet")
     (tmp_path / "kb.csv").write_text("x")
-    with pytest.raises(DataError, match=r"fix: molspace kb import .*kb\.csv --out kb\.parquet"):
+    with pytest.raises(
+        DataError, match=r"fix: molspace kb import table .*kb\.csv --out kb\.parquet"
+    ):
         open_knowledge(tmp_path / "kb.csv")
     (tmp_path / "kb.parquet").write_text("not parquet")
     with pytest.raises(DataError, match="cannot read the knowledge base"):

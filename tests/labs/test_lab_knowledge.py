@@ -77,7 +77,7 @@ def test_names_that_are_not_there(pets):
     with pytest.raises(MissingError, match="there is no knowledge base at"):
         lab.knowledge("other.parquet")
     Path("x.jsonl").write_text("{}")
-    with pytest.raises(DataError, match=r"fix: molspace kb import x\.jsonl"):
+    with pytest.raises(DataError, match=r"fix: molspace kb import table x\.jsonl"):
         lab.knowledge("x.jsonl")
 
 
