@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molspace_cli import complete, knowledge_build, knowledge_import, opening, options
+from molspace_cli import (
+    complete,
+    knowledge_build,
+    knowledge_import,
+    knowledge_show,
+    opening,
+    options,
+)
 from molspace_cli.console import (
-    is_terminal,
     print_json,
     print_note,
     print_path,
@@ -23,8 +29,6 @@ from molspace_cli.knowledge_made import say_made
 
 if TYPE_CHECKING:
     from reactions.knowledge.audit import KnowledgeReport
-    from reactions.knowledge.base import Description, KnowledgeBase
-    from reactions.knowledge.summary import KnowledgeSummary
     from reactions.labs.lab import Lab
 
 app = typer.Typer(
@@ -33,9 +37,6 @@ app = typer.Typer(
     help="Knowledge bases: descriptions of classes and items, made, looked at and checked.",
 )
 app.add_typer(knowledge_import.app, name="import")
-
-_SHOWN_CATEGORIES = 20
-"""Rows of the table of categories that a terminal shows."""
 
 Name = Annotated[
     str,
@@ -55,166 +56,7 @@ def _group() -> None:
 
 app.command("build")(knowledge_build.build)
 app.command("describe")(knowledge_build.describe)
-
-
-# --- show ----------------------------------------------------------------------------
-
-
-@app.command("show")
-def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="[NAME|FILE]",
-            autocompletion=complete.knowledge,
-            help="A knowledge base of the lab, or a parquet file; without it, the lab's are "
-            "listed.",
-            show_default=False,
-        ),
-    ] = "",
-    category: Annotated[
-        str,
-        typer.Option(
-            "--category", metavar="NAME", help="Whose rows are shown.  [default: the first]"
-        ),
-    ] = "",
-    examples: Annotated[
-        int, typer.Option("--examples", "-n", metavar="N", min=0, help="Rows that are shown.")
-    ] = 5,
-    lab: options.Lab = None,
-    seed: options.Seed = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
-    """Count a knowledge base by source, modality, model, prompt and category; show examples."""
-    from reactions.core.errors import UsageError
-    from reactions.knowledge.summary import summarise
-
-    opened = opening.open_lab(lab, seed=seed, quiet=quiet, online=False)
-    if not name:
-        if category:
-            raise UsageError("--category goes with a knowledge base", fix="molspace kb show NAME")
-        _list(opened, as_json=as_json)
-        return
-    knowledge = opened.knowledge(name)
-    summary = summarise(knowledge, category, examples)
-    if as_json:
-        print_json("kb", {**_head(knowledge, opened), **summary.to_json()})
-        return
-    _print_counts(knowledge, summary, opened)
-    _print_examples(summary.examples)
-    for notice in knowledge.notices:
-        print_note(notice)
-
-
-def _head(knowledge: KnowledgeBase, lab: Lab) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {
-        "lab": lab.label,
-        "name": knowledge.name,
-        "digest": knowledge.digest,
-        "metadata": asdict(knowledge.metadata),
-        "notices": list(knowledge.notices),
-    }
-
-
-def _list(lab: Lab, *, as_json: bool) -> None:
-    """List the knowledge bases of a lab; one that cannot be opened is a row with its problem."""
-    from reactions.core.errors import MolspaceError
-
-    entries: list[dict[str, object]] = []
-    for name, source in lab.knowledge_bases.items():
-        place = "the mini world" if source.path is None else str(source.path)
-        entry: dict[str, object] = {"name": name, "from": place, "problem": "", "fix": ""}
-        try:
-            knowledge = lab.knowledge(name)
-        except MolspaceError as error:
-            entry |= {"problem": error.what, "fix": error.fix}
-        else:
-            entry |= {
-                "rows": len(knowledge),
-                "categories": len(knowledge.categories),
-                "modalities": list(knowledge.modalities),
-                "digest": knowledge.digest,
-            }
-        entries.append(entry)
-    if as_json:
-        print_json("kb_list", {"lab": lab.label, "knowledge_bases": entries})
-        return
-    print_table(
-        f"lab: {lab.label}",
-        ("name", "rows", "categories", "items of", "from"),
-        [
-            (
-                str(entry["name"]),
-                str(entry.get("rows", "-")),
-                str(entry.get("categories", "-")),
-                ", ".join(map(str, modalities)) or "-"
-                if isinstance(modalities := entry.get("modalities", []), list)
-                else "-",
-                str(entry["from"]),
-            )
-            for entry in entries
-        ],
-    )
-    for entry in entries:
-        if entry["problem"]:
-            print_note(f"{entry['name']}: {entry['problem']}")
-            print_note(f"  fix: {entry['fix']}")
-    if not entries:
-        print_note(f"lab '{lab.name}' has no knowledge base")
-        print_note('  fix: [kb.NAME] with path = "FILE.parquet", or --lab mini')
-
-
-def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab) -> None:
-    known = knowledge.metadata
-    print_table(
-        f"{knowledge.name}   lab: {lab.label}   {summary.n_rows:,} rows",
-        ("what", "value", "rows"),
-        [
-            ("source", *_row(source, n)) for source, n in summary.sources.items()
-        ] + [
-            ("modality", *_row(modality or "(categories)", n))
-            for modality, n in summary.modalities.items()
-        ] + [
-            ("model", *_row(model or "(not named)", n)) for model, n in summary.models.items()
-        ],
-    )  # fmt: skip
-    print_note(f"data set: {known.dataset or 'not named'}; token limit {known.token_limit}")
-    for model in known.models:
-        facts = " ".join(filter(None, (model.name, model.revision, model.licence)))
-        print_note(f"model: {facts}")
-    for prompt in known.prompts[:3]:
-        print_note(f"prompt: {prompt}")
-    if len(known.prompts) > 3:
-        print_note(f"and {len(known.prompts) - 3:,} more prompts")
-    for modality, corpus in known.items.items():
-        print_note(f"{modality} items: {corpus.corpus or 'not named'}")
-    if known.dropped:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in known.dropped.items())
-        print_note(f"left out when it was made: {reasons}")
-    shown = summary.categories[: _SHOWN_CATEGORIES if is_terminal() else None]
-    print_table(
-        f"{len(summary.categories):,} categories",
-        ("category", "descriptions", "names", "items"),
-        [(c.category, str(c.descriptions), str(c.names), str(c.items.total())) for c in shown],
-    )
-    if left := len(summary.categories) - len(shown):
-        print_note(f"and {left:,} more: all of them in a pipe, or with --json")
-
-
-def _row(value: str, n: int) -> tuple[str, str]:
-    return value, str(n)
-
-
-def _print_examples(rows: Sequence[Description]) -> None:
-    if rows:
-        print_table(
-            f"examples of '{rows[0].category}'",
-            ("id", "source", "description"),
-            [(row.id, row.modality or row.source, row.description) for row in rows],
-        )
+app.command("show")(knowledge_show.show)
 
 
 # --- check ---------------------------------------------------------------------------
@@ -273,7 +115,7 @@ def check(
         categories=None if task is None else _classes(opened, task),
     )
     if as_json:
-        print_json("kb_check", {**_head(knowledge, opened), **report.to_json()})
+        print_json("kb_check", {**knowledge_show.identified(knowledge, opened), **report.to_json()})
     else:
         _print_report(report, opened.label)
     if strict and report.faults:
