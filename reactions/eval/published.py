@@ -18,7 +18,7 @@ from reactions.data.corpora import TextCorpus
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.corpus import SourceCorpus
-from reactions.data.sources.files import files_part
+from reactions.data.sources.files import Look, files_part
 from reactions.data.sources.parts import FilePart
 from reactions.eval.label_files import Damaged, csv_rows, json_value, text_lines
 from reactions.eval.media_index import MediaIndex
@@ -194,12 +194,15 @@ class PublishedSet:
             path=str(path),
         )
 
-    def part(self, modality: Modality, files: Sequence[tuple[str, Entry]]) -> FilePart:
+    def part(
+        self, modality: Modality, files: Sequence[tuple[str, Entry]], look: Look | None = None
+    ) -> FilePart:
         """Scan files for damage.
 
         Args:
             modality: of the files.
             files: (id, file) pairs, at least one.
+            look: at a file, if not by the modality's checks alone; one for each set.
         """
         # Scans of several parts are remembered side by side.
         part = f" {self.reading}" if self.reading else ""
@@ -210,6 +213,7 @@ class PublishedSet:
             key=f"{self.task.name} {self.folder}{part}",
             tables=self.tables,
             on_progress=self.on_progress,
+            look=look,
         )
 
     def corpus(self, part: FilePart, kept: NDArray[np.bool_], modality: Modality) -> SourceCorpus:

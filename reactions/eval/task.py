@@ -34,6 +34,9 @@ MAIN_SCORES: Mapping[Kind, str] = {
 SOUND_TEMPLATES = ("This is a sound of {class}.",)
 IMAGE_TEMPLATES = ("a photo of a {class}.",)
 
+CLIP_DEFAULT = "the prompt is CLIP's default template, as UniBind says of its baselines"
+"""Protocol of the sets whose prompt no paper gives."""
+
 CAPTIONS = (
     "text->{m} pools all captions, each a query with one right answer; {m}->text counts the "
     "best-ranked of an item's captions; main score: mean of both directions' R@1"

@@ -23,13 +23,13 @@ def folder(tmp_path: Path) -> Path:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are read by scans."""
     seen: list[str] = []
-    real = files._look
+    real = files.look_at_file
 
     def look(entry, **options):
         seen.append(entry.name)
         return real(entry, **options)
 
-    monkeypatch.setattr(files, "_look", look)
+    monkeypatch.setattr(files, "look_at_file", look)
     return seen
 
 

@@ -322,18 +322,18 @@ def test_a_scan_that_was_killed_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str], check: str
 ) -> None:
     monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
-    counted = files._look
+    counted = files.look_at_file
 
     def killed(entry, **options):
         if entry.name.endswith("c.webp"):
             raise KeyboardInterrupt
         return counted(entry, **options)
 
-    monkeypatch.setattr(files, "_look", killed)
+    monkeypatch.setattr(files, "look_at_file", killed)
     cache = tmp_path / "cache"
     with pytest.raises(KeyboardInterrupt):
         opened(folder, cache=cache, check=check)
-    monkeypatch.setattr(files, "_look", counted)
+    monkeypatch.setattr(files, "look_at_file", counted)
     assert len(opened(folder, cache=cache, check=check)) == 3
     assert looks == ["a.JPG", "b.png", "deep/er/c.webp"]
     assert not list(cache.glob("*.journal"))

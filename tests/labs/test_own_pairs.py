@@ -264,7 +264,7 @@ def test_scans_are_remembered(media, monkeypatch):
     put(media / "pairs.csv", csv(rows(3)))
     text = TABLE.format("pairs.csv")
     first = opened(text, media).digest
-    monkeypatch.setattr("reactions.data.sources.files._look", None)
+    monkeypatch.setattr("reactions.data.sources.files.look_at_file", None)
     assert opened(text, media).digest == first
 
 

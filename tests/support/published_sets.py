@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import unibind_sets
 from media_files import image_bytes, put, sound_bytes
 
 
@@ -158,4 +159,5 @@ ALL = {
     "coco": coco,
     "flickr30k": flickr30k,
     "imagenet": imagenet,
+    **unibind_sets.ALL,
 }

@@ -143,7 +143,7 @@ def files_part(
             break
     else:
         check_ids(name, modality, [id for id, _ in files])
-        look = look or partial(_look, modality=modality)
+        look = look or partial(look_at_file, modality=modality)
         table = _scan(name, files, names, tables, (look, depth), on_progress)
         table = tables.put(cached, signature, table)
         # Without a signature the table was not kept, and the journal is all that remembers.
@@ -288,7 +288,7 @@ def _noted(cached: str, tables: TableCache) -> Iterator[tuple[str, str, str, str
             yield id, stamp, tag, why
 
 
-def _look(entry: Entry, *, modality: Modality, depth: CheckDepth) -> tuple[str, str]:
+def look_at_file(entry: Entry, *, modality: Modality, depth: CheckDepth) -> tuple[str, str]:
     """Return a file's tagged digest, and why it cannot be used.
 
     Raises:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
+from reactions.eval.labelled import Labelled, classification
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
 from reactions.eval.task import FREEBIND, SOUND_TEMPLATES, UNIBIND, Task
 from reactions.eval.task_data import ClassificationData, without_fold
@@ -28,20 +27,25 @@ def read(published: PublishedSet) -> ClassificationData:
             raise published.damaged(path, f"target {row['target']} has two categories")
     numbers = sorted(names)
     media_index = published.media_index("audio")
-    present = [
-        (row, entry) for row in rows if (entry := media_index.get([row["filename"]])) is not None
+    items = [
+        Labelled(
+            row["filename"].rpartition(".")[0],
+            entry,
+            numbers.index(int(row["target"])),
+            int(row["fold"]) - 1,  # published folds count from 1, ours from 0
+        )
+        for row in rows
+        if (entry := media_index.get([row["filename"]])) is not None
     ]
-    if not present:
+    if not items:
         raise published.missing(f"none of its {len(rows)} clips is there", ("audio",))
-    part = published.part("audio", [(row["filename"].rpartition(".")[0], e) for row, e in present])
-    kept = [row for (row, _), whole in zip(present, part.good, strict=True) if whole]
-    return ClassificationData(
-        queries=published.corpus(part, part.good, "audio"),
-        labels=np.array([numbers.index(int(row["target"])) for row in kept], np.int64),
-        classes=tuple(names[number] for number in numbers),
-        # Published folds count from 1, ours from 0.
-        folds=np.array([int(row["fold"]) - 1 for row in kept], np.int64),
+    return classification(
+        published,
+        "audio",
+        items,
+        (names[number] for number in numbers),
         expected=published.task.expected,
+        in_folds=True,
     )
 
 

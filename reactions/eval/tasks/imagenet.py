@@ -7,31 +7,19 @@ several names of a class the first counts, and all of them where classes share t
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from reactions.core.addresses import Entry
 from reactions.core.local_files import is_dir
 from reactions.core.storage import walk
+from reactions.eval.labelled import Labelled, classification
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
 from reactions.eval.task import FREEBIND, UNIBIND, Task
 from reactions.eval.task_data import ClassificationData
+from reactions.eval.wordnet import WNID, class_names, distinct
 from reactions.modalities.suffixes import modality_of
 
-_NAMES = (
-    "classnames.txt",
-    "LOC_synset_mapping.txt",
-    "imagenet_class_index.json",
-    "map_clsloc.txt",
-    "ILSVRC/devkit/data/map_clsloc.txt",
-    "devkit/data/map_clsloc.txt",
-    "words.txt",
-)
 _TRUTHS = (
     "LOC_val_solution.csv",
     "val.txt",
@@ -39,6 +27,9 @@ _TRUTHS = (
     "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt",
     "ILSVRC_clsloc_validation_ground_truth.txt",
     "devkit/data/ILSVRC_clsloc_validation_ground_truth.txt",
+)
+_DEVKITS = tuple(
+    f"{folder}map_clsloc.txt" for folder in ("", "ILSVRC/devkit/data/", "devkit/data/")
 )
 _VAL = ("val", "ILSVRC2012_img_val", "ILSVRC/Data/CLS-LOC/val", "validation")
 
@@ -55,8 +46,6 @@ TEMPLATES = (
 )
 """Our own pick: the paper does not name its templates, and the usual 80 cost 80,000 texts."""
 
-_WNID = re.compile(r"n\d{8}")
-
 
 def read(published: PublishedSet) -> ClassificationData:
     """Return the images that are there; classes in the order of their WordNet ids.
@@ -65,7 +54,8 @@ def read(published: PublishedSet) -> ClassificationData:
         MissingError: images, names or truth are missing.
         DataError: a file is damaged, or no image can be decoded.
     """
-    names = _names(published)
+    here = {child.name for child in published.labels.iterdir() if child.is_dir()}
+    names = class_names(published, (published.folder,), here)
     wnids = sorted(names)
     entries = [e for e in walk(str(published.labels)) if modality_of(e.name) == "image"]
     folders = {entry.name.partition("/")[0] for entry in entries if "/" in entry.name}
@@ -75,7 +65,7 @@ def read(published: PublishedSet) -> ClassificationData:
         labelled = [
             (entry, entry.name.partition("/")[0])
             for entry in entries
-            if _WNID.fullmatch(entry.name.partition("/")[0])
+            if WNID.fullmatch(entry.name.partition("/")[0])
         ]
     else:
         labelled = _flat(published, entries, wnids)
@@ -83,15 +73,10 @@ def read(published: PublishedSet) -> ClassificationData:
         raise published.damaged(published.labels, f"the class {min(strangers)} has no name")
     if not labelled:
         raise published.damaged(published.labels, "none of its images has a class")
-    part = published.part("image", [(_stem(entry), entry) for entry, _ in labelled])
     number = {wnid: i for i, wnid in enumerate(wnids)}
-    labels = np.array([number[wnid] for _, wnid in labelled], np.int64)
-    return ClassificationData(
-        queries=published.corpus(part, part.good, "image"),
-        labels=labels[part.good],
-        classes=_distinct([names[wnid] for wnid in wnids]),
-        expected=published.task.expected,
-    )
+    items = [Labelled(_stem(entry), entry, number[wnid]) for entry, wnid in labelled]
+    classes = distinct([names[wnid] for wnid in wnids])
+    return classification(published, "image", items, classes, expected=published.task.expected)
 
 
 def train(published: PublishedSet) -> ClassificationData:
@@ -105,41 +90,6 @@ def train(published: PublishedSet) -> ClassificationData:
     if (folder := next(filter(is_dir, folders), None)) is None:
         raise published.missing("its training images are not there", _TRAIN)
     return replace(read(replace(published, labels=folder, reading="train")), expected=0)
-
-
-def _names(published: PublishedSet) -> dict[str, str]:
-    """Return WordNet id to all names of the class, separated by commas."""
-    path = next((p for name in _NAMES if (p := published.folder / name).is_file()), None)
-    if path is None:
-        raise published.missing("no names of its classes", _NAMES[:4])
-    names: dict[str, str] = {}
-    if path.suffix == ".json":
-        record = published.read_json(path)
-        if not isinstance(record, Mapping):
-            raise published.damaged(path, "it is not a JSON object")
-        for value in record.values():
-            if isinstance(value, list) and len(value) == 2:
-                names[str(value[0])] = str(value[1]).replace("_", " ")
-    else:
-        for line in published.read_lines(path):
-            wnid, _, name = line.replace("\t", " ").partition(" ")
-            name = re.sub(r"^\d+ ", "", name.strip())  # map_clsloc.txt numbers its classes
-            if _WNID.fullmatch(wnid) and name:
-                names[wnid] = name.replace("_", " ")
-    if not names or not all(map(_WNID.fullmatch, names)):
-        raise published.damaged(path, "it has no lines such as 'n01440764 tench'")
-    if path.name == "words.txt":  # all of WordNet: only what the set uses are classes
-        here = {child.name for child in published.labels.iterdir() if child.is_dir()}
-        names = {wnid: name for wnid, name in names.items() if wnid in here}
-    return names
-
-
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    first = [name.split(",")[0].strip() for name in names]
-    counts = Counter(first)
-    return tuple(
-        short if counts[short] == 1 else name for short, name in zip(first, names, strict=True)
-    )
 
 
 def _flat(
@@ -185,7 +135,7 @@ def _truth(
         # val.txt counts classes from 0 by WordNet id, unlike the devkit, which counts its own way.
         if label.isdecimal() and int(label) < len(wnids):
             label = wnids[int(label)]
-        if not _WNID.fullmatch(label):
+        if not WNID.fullmatch(label):
             raise published.damaged(path, f"no class in the line '{line[:60]}'")
         _add(published, path, truth, Path(name.strip()).stem, label)
     return truth
@@ -198,8 +148,7 @@ def _add(published: PublishedSet, path: Path, truth: dict[str, str], name: str, 
 
 def _numbered(published: PublishedSet, path: Path) -> dict[int, str]:
     """Return the devkit's own numbers of the classes."""
-    # _NAMES[3:6]: where map_clsloc.txt may lie.
-    places = (path.with_name("map_clsloc.txt"), *(published.folder / name for name in _NAMES[3:6]))
+    places = (path.with_name("map_clsloc.txt"), *(published.folder / name for name in _DEVKITS))
     numbers = next((place for place in places if place.is_file()), None)
     if numbers is None:
         raise published.missing(
@@ -209,7 +158,7 @@ def _numbered(published: PublishedSet, path: Path) -> dict[int, str]:
     numbered = {}
     for line in published.read_lines(numbers):
         fields = line.split()
-        if len(fields) >= 2 and _WNID.fullmatch(fields[0]) and fields[1].isdecimal():
+        if len(fields) >= 2 and WNID.fullmatch(fields[0]) and fields[1].isdecimal():
             numbered[int(fields[1])] = fields[0]
     return numbered
 

@@ -2,14 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from reactions.core.local_files import is_dir
+from reactions.eval.box_files import read_marks
+from reactions.eval.crops import CLASSES, Annotated, person_crops
+from reactions.eval.label_files import Damaged
+from reactions.eval.labelled import Labelled, classification, media_files, stem
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
-from reactions.eval.task import IMAGE_TEMPLATES, UNIBIND, Task
+from reactions.eval.task import CLIP_DEFAULT, IMAGE_TEMPLATES, UNIBIND, Task
 from reactions.eval.task_data import ClassificationData
+from reactions.modalities.images.crops import Box
+
+_ANNOTATIONS = "Annotations"
+_READY = {"test": ("val", "test"), "train": ("train",)}
+"""Folders of crops that others cut out, with a folder a class."""
 
 
-def read(published: PublishedSet) -> ClassificationData:
-    """Raise that the reader of this layout is not written yet."""
-    raise published.missing("its files cannot be read yet")
+def read(split: str, published: PublishedSet) -> ClassificationData:
+    """Return crops out of the pictures of a split, or those that were cut out before.
+
+    Args:
+        split: ``test`` or ``train``.
+        published: the set.
+
+    Raises:
+        MissingError: no picture is there.
+        DataError: annotations are damaged, or no picture can be decoded.
+    """
+    expected = published.task.expected if split == "test" else 0
+    if published.labels.name != _ANNOTATIONS:
+        return _ready(published, _READY[split], expected)
+    folder = published.labels.parent / "infrared" / split
+    if not is_dir(folder):
+        raise published.missing(f"there is no infrared/{split}", (f"infrared/{split}",))
+    pictures = []
+    for entry in media_files(folder, "thermal"):
+        path = published.labels / f"{stem(entry.name)}.xml"
+        if not path.is_file():
+            raise published.missing(f"{entry.name} has no annotations", (str(path.name),))
+        pictures.append(Annotated(stem(entry.name), entry, *_boxes(published, path)))
+    return person_crops(
+        published,
+        pictures,
+        expected=expected,
+        remarks=("backgrounds are ours: the published ones are not known",),
+    )
+
+
+def _boxes(published: PublishedSet, path: Path) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+    try:
+        marks = read_marks(path)
+    except Damaged as error:
+        raise published.damaged(path, str(error)) from error
+    people = tuple(mark.box for mark in marks if mark.name == "person")
+    return people, tuple(mark.box for mark in marks if mark.name != "person")
+
+
+def _ready(published: PublishedSet, splits: Sequence[str], expected: int) -> ClassificationData:
+    root = published.labels.parent.parent
+    folder = next((root / split for split in splits if is_dir(root / split)), None)
+    if folder is None:
+        raise published.missing(f"there is no {splits[0]}", splits)
+    items = [
+        Labelled(f"{name}/{stem(entry.name)}", entry, label)
+        for label, name in enumerate(CLASSES)
+        for entry in media_files(folder / name, "thermal")
+    ]
+    return classification(
+        published,
+        "thermal",
+        items,
+        CLASSES,
+        expected=expected,
+        remarks=("crops are taken as they lie there, cut out by others",),
+    )
 
 
 SET = EvaluationSet(
@@ -20,27 +89,23 @@ SET = EvaluationSet(
         query="thermal",
         other="text",
         expected=15_809,
-        protocol="zero-shot accuracy of two classes: crops of the people annotated in the "
-        "infrared test pictures, and as many random crops of their sizes that touch "
-        "none of them; the published crops are not known, ours are drawn with a fixed "
-        "seed; the prompt is CLIP's default template, as UniBind says of its "
-        "baselines",
+        protocol="zero-shot accuracy of two classes: the people annotated in the infrared test "
+        "pictures, and rectangles of equal size that touch none of them, at places drawn with a "
+        f"fixed seed, for the published ones are not known; {CLIP_DEFAULT}",
         licence="not verified",
         citation="Jia et al. 2021",
-        source="bupt-ai-cz.github.io/LLVIP",
+        source="bupt-ai-cz.github.io/LLVIP; ready crops: LanguageBind's thermal data",
         templates=IMAGE_TEMPLATES,
-        aliases=(),
         groups=(UNIBIND,),
         rank=25,
     ),
     Layout(
         folders=("llvip", "LLVIP"),
-        labels=("Annotations", "val/person", "test/person"),
+        labels=(_ANNOTATIONS, f"LLVIP/{_ANNOTATIONS}", "val/person", "test/person"),
         media=(("thermal", ("infrared/test", "val", "test")),),
-        tree="llvip/Annotations/010001.xml, ... and "
-        "llvip/infrared/{train,test}/010001.jpg, ...; or ready crops: "
-        "llvip/{train,val}/{person,background}/*.jpg",
+        tree="LLVIP/Annotations/190001.xml, ... and LLVIP/infrared/{train,test}/190001.jpg, ...; "
+        "or ready crops: llvip/{train,val}/{person,background}/*.jpg",
     ),
-    read=read,
-    splits={"train": read},
+    read=partial(read, "test"),
+    splits={"train": partial(read, "train")},
 )

@@ -1,0 +1,78 @@
+"""N-Caltech101's recordings, in the original layout and in that of EST's copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reactions.core.addresses import Entry
+from reactions.core.local_files import is_dir
+from reactions.eval import caltech
+from reactions.eval.caltech import Name, Part
+from reactions.eval.labelled import media_files
+from reactions.eval.published import PublishedSet
+
+_FOLDERS = ("Caltech101", "N-Caltech101/Caltech101")
+_TESTING, _TRAINING = "testing", ("training",)
+LABELS = (*_FOLDERS, _TESTING, f"N-Caltech101/{_TESTING}")
+"""Folders of which one must be there."""
+
+_EST = "scored are EST's folder for testing; the one for validation is left alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """Recordings of one part of the set.
+
+    Attributes:
+        entries: the files of those that are there, sorted.
+        pictures: the picture of each, where a list says so; else pictures have the same names.
+        folders: of all classes, sorted.
+        expected: how many there should be.
+        remarks: what was decided, for people.
+    """
+
+    entries: Mapping[Name, Entry]
+    pictures: Mapping[Name, Name]
+    folders: tuple[str, ...]
+    expected: int
+    remarks: tuple[str, ...]
+
+
+def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
+    """Return the recordings for testing or for training.
+
+    Raises:
+        MissingError: there are none.
+        DataError: a list is damaged.
+    """
+    is_est = published.labels.name == _TESTING
+    root = published.labels.parent if is_est else published.labels
+    found: dict[Name, Entry] = {}
+    of_part: set[Name] = set()
+    for folder in (_TESTING, *_TRAINING, "validation") if is_est else ("",):
+        for entry in media_files(root / folder, "event") if is_dir(root / folder) else ():
+            name = caltech.name_of(entry.name)
+            if name is None or caltech.dropped(name):
+                continue
+            found.setdefault(name, entry)
+            if folder in ((_TESTING,) if part == "test" else _TRAINING):
+                of_part.add(name)
+    if not found:
+        raise published.missing(f"no recordings in folders of classes in {root}", LABELS)
+    pairs = caltech.listed_pairs(published, part)
+    if pairs is not None:
+        chosen, why = set(pairs), ""
+    elif is_est:
+        chosen, why = of_part, _EST
+    else:
+        chosen = {name for name in found if caltech.is_tested(name) == (part == "test")}
+        why = caltech.RULE
+    folders = tuple(caltech.class_folders(found))
+    return Recordings(
+        {name: found[name] for name in sorted(chosen) if name in found},
+        pairs or {},
+        folders,
+        len(chosen),
+        caltech.remarks(folders, why),
+    )
