@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from reactions.core.local_files import read_small_file
 from reactions.eval.label_files import Damaged
-from reactions.modalities.images.crops import Box
+from reactions.modalities.images.crops import Rectangle
 
 MAX_BYTES = 1 << 20
 """Of the annotations of a picture."""
@@ -30,7 +30,7 @@ class Mark:
     """
 
     name: str
-    box: Box
+    box: Rectangle
     hidden: bool = False
     ignored: bool = False
 
@@ -70,7 +70,7 @@ def _flag(fields: list[str], place: int) -> bool:
     return len(fields) > place and fields[place] != "0"
 
 
-def _box(*values: str, is_size: bool) -> Box:
+def _box(*values: str, is_size: bool) -> Rectangle:
     try:
         numbers = [round(float(value)) for value in values]
     except (ValueError, OverflowError):
@@ -80,7 +80,7 @@ def _box(*values: str, is_size: bool) -> Box:
         right, bottom = left + right, top + bottom
     if max(map(abs, (left, top, right, bottom))) > _MAX_SIDE or right <= left or bottom <= top:
         raise Damaged(f"'{' '.join(values)[:60]}' is no rectangle")
-    return Box(left, top, right, bottom)
+    return Rectangle(left, top, right, bottom)
 
 
 def _of_xml(data: bytes) -> list[Mark]:

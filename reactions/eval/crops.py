@@ -24,7 +24,7 @@ from reactions.data.sources.parts import FilePart, signature_of
 from reactions.eval.published import PublishedSet
 from reactions.eval.task_data import ClassificationData
 from reactions.modalities.base import CheckDepth
-from reactions.modalities.images.crops import CROP_VERSION, Box, Crop, crop_tag, picture_size
+from reactions.modalities.images.crops import CROP_VERSION, Crop, Rectangle, crop_tag, picture_size
 
 CLASSES = ("person", "background")
 
@@ -45,8 +45,8 @@ class Annotated:
 
     id: str
     entry: Entry
-    people: tuple[Box, ...]
-    others: tuple[Box, ...] = ()
+    people: tuple[Rectangle, ...]
+    others: tuple[Rectangle, ...] = ()
 
 
 def person_crops(
@@ -101,7 +101,7 @@ class _Row:
 
     id: str
     picture: int
-    box: Box
+    box: Rectangle
     label: int
 
 
@@ -131,7 +131,9 @@ def _rows(
     return rows
 
 
-def background(name: str, like: Box, size: tuple[int, int], marked: Iterable[Box]) -> Box | None:
+def background(
+    name: str, like: Rectangle, size: tuple[int, int], marked: Iterable[Rectangle]
+) -> Rectangle | None:
     """Return a rectangle of a person's size that touches nothing; None if none is found.
 
     Args:
@@ -147,7 +149,7 @@ def background(name: str, like: Box, size: tuple[int, int], marked: Iterable[Box
         draw = sha.digest()
         # 64 bits: the remainder's bias is below 1e-15 for any picture.
         left, top = (int.from_bytes(draw[8 * k : 8 * k + 8], "big") % room[k] for k in (0, 1))
-        box = Box(left, top, left + like.width, top + like.height)
+        box = Rectangle(left, top, left + like.width, top + like.height)
         if not any(box.meets(other) for other in marked):
             return box
     return None
@@ -186,7 +188,7 @@ class CropPart(FilePart):
         """Return rectangles, which are cut out when they are read."""
         columns = [self.table.strings(name).at(rows) for name in ("url", "tag", "box")]
         return [
-            Crop(url, tag=tag, box=Box(*map(int, box.split(","))))
+            Crop(url, tag=tag, box=Rectangle(*map(int, box.split(","))))
             for url, tag, box in zip(*columns, strict=True)
         ]
 

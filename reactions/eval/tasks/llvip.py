@@ -14,7 +14,7 @@ from reactions.eval.labelled import Labelled, classification, media_files, stem
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
 from reactions.eval.task import CLIP_DEFAULT, IMAGE_TEMPLATES, UNIBIND, Task
 from reactions.eval.task_data import ClassificationData
-from reactions.modalities.images.crops import Box
+from reactions.modalities.images.crops import Rectangle
 
 _ANNOTATIONS = "Annotations"
 _READY = {"test": ("val", "test"), "train": ("train",)}
@@ -52,7 +52,9 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
     )
 
 
-def _boxes(published: PublishedSet, path: Path) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+def _boxes(
+    published: PublishedSet, path: Path
+) -> tuple[tuple[Rectangle, ...], tuple[Rectangle, ...]]:
     try:
         marks = read_marks(path)
     except Damaged as error:

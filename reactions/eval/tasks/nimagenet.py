@@ -62,7 +62,7 @@ def _read(published: PublishedSet, listed: str, folder: str, expected: int) -> C
         if (entry := files.get(id)) is not None
     ]
     classes = distinct([names[wnid] for wnid in wnids])
-    remarks = ()
+    remarks: tuple[str, ...] = ()
     if len(here) < len(wnids):
         remarks = (
             f"{len(here)} of the {len(wnids)} named classes have recordings; all are told apart",

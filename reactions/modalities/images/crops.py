@@ -17,7 +17,7 @@ CROP_VERSION = 1
 """Raise it whenever a change here can change a crop's pixels."""
 
 
-class Box(NamedTuple):
+class Rectangle(NamedTuple):
     """A rectangle of whole pixels, from ``left`` and ``top`` to before ``right`` and ``bottom``."""
 
     left: int
@@ -35,13 +35,13 @@ class Box(NamedTuple):
         """Rows."""
         return self.bottom - self.top
 
-    def within(self, width: int, height: int) -> Box:
+    def within(self, width: int, height: int) -> Rectangle:
         """Return what of it lies in a picture; without a pixel if nothing does."""
         left, right = (min(max(x, 0), width) for x in (self.left, self.right))
         top, bottom = (min(max(y, 0), height) for y in (self.top, self.bottom))
-        return Box(left, top, max(left, right), max(top, bottom))
+        return Rectangle(left, top, max(left, right), max(top, bottom))
 
-    def meets(self, other: Box) -> bool:
+    def meets(self, other: Rectangle) -> bool:
         """Whether both share a pixel."""
         return (
             self.left < other.right
@@ -59,7 +59,7 @@ class Crop(Blob):
         box: in the picture as it is stored, within it.
     """
 
-    box: Box = field(default=Box(0, 0, 0, 0))
+    box: Rectangle = field(default=Rectangle(0, 0, 0, 0))
 
     def __str__(self) -> str:
         return f"{self.url} ({', '.join(map(str, self.box))})"
@@ -103,6 +103,6 @@ def picture_size(stream: BinaryIO, path: str) -> tuple[int, int]:
         return image.size
 
 
-def crop_tag(box: Box, sha256: Digest) -> str:
+def crop_tag(box: Rectangle, sha256: Digest) -> str:
     """Return the tagged content digest of a rectangle of the picture with a digest."""
     return f"crop:{digest('crop', [CROP_VERSION, list(box), sha256])}"
