@@ -17,6 +17,7 @@ from reactions.eval.task_data import RetrievalData
 from reactions.labs import inventory as module
 from reactions.labs.inventory import audit, inventory, leaks
 from reactions.labs.lab_file import load_lab
+from reactions.labs.mini import TASKS
 from reactions.planning.planner import Planner
 
 LAB = """
@@ -184,9 +185,9 @@ def test_an_inventory_reports_what_is_broken(folder, tmp_path):
 
 def test_an_inventory_of_the_mini_lab():
     found = inventory(load_lab("mini"))
-    assert [h.found for h in found[:3]] == [6000, 6000, 12000]
+    assert [h.found for h in found[:4]] == [6000, 6000, 6000, 12000]
     assert all(h.found and not h.problem and not h.size_bytes for h in found)
-    assert len(found) == 14
+    assert len(found) == 4 + 2 + len(TASKS)  # corpora, pairs, sets
 
 
 def test_without_data_only_corpora_are_counted(folder, tmp_path):
@@ -308,7 +309,7 @@ def _own_folder(tmp_path, monkeypatch):
 
 def test_the_example_lab_file_is_valid():
     lab = load_lab(str(Path(__file__).parents[2] / "examples" / "own_data.toml"))
-    assert sorted(lab.corpora) == ["audio", "image", "text"]
+    assert sorted(lab.corpora) == ["audio", "image", "point", "text"]
     assert len(lab.corpora["audio"].sources) == 2
     assert {
         name: pairs.modalities for name, pairs in lab.pairs.items() if pairs.places

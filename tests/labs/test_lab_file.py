@@ -9,6 +9,7 @@ from reactions.core.errors import MissingError, MolspaceError, UsageError
 from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.settings import PAPER_SETTINGS, ReactionSettings
 from reactions.labs.lab_file import find_lab, load_lab
+from reactions.labs.mini.spaces import SPACES
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -21,7 +22,7 @@ def test_without_a_file_it_is_the_mini_lab():
     assert find_lab() == find_lab("mini")
     lab = load_lab()
     assert (lab.name, lab.label, lab.world_tasks) == ("mini", "mini", True)
-    assert set(lab.catalogue.names()) == {"ImageBind", "InternVL", "CLAP_g", "CLAP_m"}
+    assert set(lab.catalogue.names()) == {space.name for space in SPACES}
 
 
 def test_a_file_in_the_working_directory_comes_first(tmp_path):

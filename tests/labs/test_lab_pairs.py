@@ -6,7 +6,7 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.eval.task_data import RetrievalData
 from reactions.labs import mini
 from reactions.labs.lab_file import load_lab
-from reactions.labs.mini.training import RECIPES, training_stream
+from reactions.labs.mini.recipes import RECIPES, training_stream
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -5,19 +5,18 @@ any shape, sounds of any rate and any string. What they know is the mini lab's w
 """
 
 from reactions.encoders.mini.encoder import SHIPPED, MiniAdapter
-from reactions.encoders.mini.features import (
-    PREPROCESSING,
-    audio_features,
-    image_features,
-    text_features,
-)
+from reactions.encoders.mini.features import audio_features, image_features, text_features
+from reactions.encoders.mini.inputs import PREPROCESSING, as_features
+from reactions.encoders.mini.sensors import N_POINTS
 from reactions.encoders.mini.towers import Towers
 
 __all__ = [
+    "N_POINTS",
     "PREPROCESSING",
     "SHIPPED",
     "MiniAdapter",
     "Towers",
+    "as_features",
     "audio_features",
     "image_features",
     "text_features",

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from reactions.core.errors import DataError, MissingError
-from reactions.core.types import Digest, Modality, Prepared, SpaceSpec
+from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.base import misfit, tower_file
-from reactions.encoders.mini.features import (
-    audio_features,
-    buckets,
-    half_second,
-    image_features,
-    padded,
-    square,
-)
+from reactions.encoders.mini.inputs import INPUTS
 from reactions.encoders.mini.towers import Towers
 from reactions.encoders.published import Checkpoint, CheckpointAdapter
 from reactions.encoders.tower import Tower, TowerEncoder
@@ -100,32 +91,15 @@ def _networks(
 
 
 def _tower(modality: Modality, network: nn.Module, device: str) -> Tower:
-    features = _FEATURES[modality]
+    takes = INPUTS[modality]
 
     def project(inputs: Sequence[Any]) -> Tensor:
-        out: Tensor = network(features(inputs, device))
+        out: Tensor = network(takes.batch(inputs, device))
         return out
 
     return Tower(
-        _PREPARE[modality],
+        takes.prepare,
         project,
         batch_items=BATCH_ROWS,
         parts=lambda: {modality: network},
     )
-
-
-def _stacked(inputs: Sequence[Any], device: str) -> Tensor:
-    return torch.from_numpy(np.stack(inputs)).to(device)
-
-
-_PREPARE: Mapping[Modality, Callable[[Any], Prepared]] = {
-    "audio": half_second,
-    "image": square,
-    "text": buckets,
-}
-_FEATURES: Mapping[Modality, Callable[[Sequence[Any], str], Tensor]] = {
-    "audio": lambda inputs, device: audio_features(_stacked(inputs, device)),
-    "image": lambda inputs, device: image_features(_stacked(inputs, device)),
-    "text": lambda inputs, device: padded(inputs).to(device),
-}
-"""Spectrograms are made here, for a batch at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reactions.core.types import Modality, Waveform
+from reactions.core.types import Waveform
 from reactions.modalities.audio import resample
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 SIDE = 32
 RATE_HZ = 8000
 SAMPLES = 4000
-PREPROCESSING: Mapping[Modality, str] = {
-    "audio": "8khz-centre-half-second-repeat-logmel32-1",
-    "image": "square-centre-crop-bicubic-rgb32-1",
-    "text": "hashed-words-trigrams-1",
-}
-"""Tags that change whenever preprocessing can change an embedding."""
-
 WORD_BUCKETS, GRAM_BUCKETS = 4096, 2048
 MAX_WORDS, MAX_GRAMS = 64, 320
 

@@ -10,7 +10,7 @@ from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality
 from reactions.data.pairs.config import VIDEO_MODALITIES
 from reactions.labs.mini.corpora import WorldCorpus
-from reactions.labs.mini.training import RECIPES, training_stream
+from reactions.labs.mini.recipes import RECIPES, training_stream
 from reactions.labs.mini.world import SceneStream
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reactions.labs.mini import classes
 from reactions.labs.mini.sentences import known_words
-from reactions.labs.mini.world import CLASSES
+from reactions.labs.mini.world import CLASSES, N_COUNTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,39 @@ def _kinds() -> tuple[Subject, ...]:
     )
 
 
-SUBJECTS: tuple[Subject, ...] = _kinds()
+def _views() -> tuple[Subject, ...]:
+    words = known_words().slots
+    subjects = []
+    for i, name in enumerate(classes.VIEWS):
+        place, count = divmod(i, N_COUNTS)
+        plain = f"{words['place'][place][1]} {words['count'][count][1]}"
+        subjects.append(
+            Subject(
+                name,
+                fixed=(("place", place), ("count", count)),
+                synonyms=(name.replace("_", " "), plain),
+            )
+        )
+    return tuple(subjects)
+
+
+def _presence() -> tuple[Subject, ...]:
+    something, nothing = classes.PRESENCE
+    return (Subject(something), Subject(nothing, nouns=("",), verbs=("",)))
+
+
+def _topics() -> tuple[Subject, ...]:
+    return tuple(Subject(name, kinds=kinds) for name, kinds in classes.topic_kinds().items())
+
+
+def _actions() -> tuple[Subject, ...]:
+    return tuple(
+        Subject(name, kinds=(kind,), synonyms=(name.replace("_", " "),))
+        for kind, name in enumerate(classes.ACTIONS)
+    )
+
+
+SUBJECTS: tuple[Subject, ...] = (*_kinds(), *_views(), *_presence(), *_topics(), *_actions())
 """Of all classes of all miniature tasks, each name once."""
 
 

@@ -1,16 +1,11 @@
-"""Training the mini lab's four encoders from nothing, contrastively.
+"""Training the mini lab's encoders from nothing, contrastively.
 
     python -m reactions.labs.mini.training --out DIR
 
-writes one safetensors file a space and ``spaces.json`` with their digests and what the
-training reached. Minutes on two CPU cores. The same seed gives the same weights on the
-same machine; another machine's arithmetic may round differently, which is why the
-weights are shipped.
-
-ImageBind is bound as the real one is: images and texts first, then sounds to the frozen
-images alone, so that its audio-text alignment is emergent and weak. InternVL is the
-stronger image-text model. The two CLAPs are about equally strong, learned from different
-recordings: CLAP_m mostly from music, CLAP_g mostly from everything else.
+writes a safetensors file for each recipe (``recipes.py``) and ``spaces.json`` with their digests
+and what the training reached. Minutes on two CPU cores. The same seed gives the same weights on
+the same machine; another machine's arithmetic may round differently, which is why the weights are
+shipped.
 """
 
 from __future__ import annotations
@@ -18,18 +13,25 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from reactions.core.errors import DataError
 from reactions.core.hashing import file_digest
-from reactions.labs.mini import pixels, waveforms
-from reactions.labs.mini.sentences import Style, captions
-from reactions.labs.mini.world import WORLD_VERSION, Scenes, SceneStream
+from reactions.labs.mini.recipes import (
+    RECIPES,
+    EncoderRecipe,
+    Stage,
+    chosen_recipes,
+    training_stream,
+)
+from reactions.labs.mini.training_inputs import features, flops_per_item
+from reactions.labs.mini.world import WORLD_VERSION, Scenes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,104 +41,6 @@ if TYPE_CHECKING:
 EpochDone: TypeAlias = Callable[[str, int, int], None]
 """Called with a space's name, the epochs that are done and those it takes."""
 
-_CAPTIONS = 4  # writers a scene
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One contrastive training of two modalities.
-
-    Attributes:
-        left: a modality; frozen if it was trained before and ``freeze`` is set.
-        right: the other one.
-        scenes: training pairs.
-        epochs: passes over them.
-        styles: how the captions are written, one writer each in turn.
-        freeze: train only ``right``.
-        batch_size: pairs a step.
-        learning_rate: peak, of a one-cycle schedule.
-    """
-
-    left: str
-    right: str
-    scenes: int
-    epochs: int
-    styles: tuple[Style, ...] = ()
-    freeze: bool = False
-    batch_size: int = 512
-    learning_rate: float = 3e-3
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderRecipe:
-    """How one space is made.
-
-    Attributes:
-        dim: width of its embeddings.
-        shape: sizes of its towers, as ``Towers`` takes them.
-        musical_percent: share of musical kinds in its training data.
-        stages: in order.
-        temperature: of its contrastive loss.
-    """
-
-    dim: int
-    shape: Mapping[str, tuple[int, ...]]
-    musical_percent: int
-    stages: tuple[Stage, ...]
-    temperature: float = 0.05
-
-
-_SEEN = Style("sight", omit_percent=25)
-_HEARD = Style("sound", omit_percent=25)
-_SEEN_BRIEFLY = Style("sight", omit_percent=65)
-"""Brief captions often name the kind alone, as zero-shot prompts do."""
-
-_SOUND_LIBRARY = Style("sound", omit_percent=25, neglects=("count", "pitch"))
-_SOUND_LIBRARY_BRIEFLY = Style("sound", omit_percent=65, neglects=("count", "pitch"))
-_MUSIC = Style("sound", omit_percent=25, neglects=("place", "tempo"))
-_MUSIC_BRIEFLY = Style("sound", omit_percent=65, neglects=("place", "tempo"))
-"""Who describes noises tells place and tempo, who describes music pitch and how many play."""
-
-RECIPES: Mapping[str, EncoderRecipe] = {
-    "ImageBind": EncoderRecipe(
-        dim=128,
-        shape={"audio": (32, 64, 128), "image": (32, 64, 128), "text": (48, 192)},
-        musical_percent=50,
-        stages=(
-            Stage("image", "text", 24_000, 20, (_SEEN, _SEEN_BRIEFLY, _SEEN_BRIEFLY, _HEARD)),
-            Stage("image", "audio", 24_000, 10, freeze=True),
-        ),
-    ),
-    "InternVL": EncoderRecipe(
-        dim=96,
-        shape={"image": (40, 80, 160), "text": (48, 192)},
-        musical_percent=50,
-        stages=(Stage("image", "text", 28_000, 18, (_SEEN, _SEEN_BRIEFLY, _SEEN, _HEARD)),),
-    ),
-    "CLAP_g": EncoderRecipe(
-        dim=64,
-        shape={"audio": (32, 64, 128), "text": (48, 128)},
-        musical_percent=12,
-        stages=(
-            Stage(
-                "audio",
-                "text",
-                14_000,
-                12,
-                (_SOUND_LIBRARY, _SOUND_LIBRARY_BRIEFLY, _SOUND_LIBRARY_BRIEFLY, _HEARD),
-            ),
-        ),
-    ),
-    "CLAP_m": EncoderRecipe(
-        dim=64,
-        shape={"audio": (32, 64, 128), "text": (48, 128)},
-        musical_percent=88,
-        stages=(
-            Stage("audio", "text", 14_000, 12, (_MUSIC, _MUSIC_BRIEFLY, _MUSIC_BRIEFLY, _HEARD)),
-        ),
-    ),
-}
-
 
 def train(
     out: Path,
@@ -145,23 +49,35 @@ def train(
     progress: EpochDone = lambda name, done, total: None,
     recipes: Mapping[str, EncoderRecipe] = RECIPES,
 ) -> Path:
-    """Train the spaces and write their weights.
+    """Train encoders and write their weights.
+
+    What others are bound to (``EncoderRecipe.base``) comes from the folder, if it is trained or
+    lies there already; else that of the mini lab is copied there, since a space's towers lie side
+    by side.
 
     Args:
-        out: folder for ``NAME.safetensors`` and ``spaces.json``; made if missing.
+        out: folder for ``NAME.safetensors`` and ``spaces.json``; made if missing. Other encoders
+            that lie there stay, and so do their entries.
         seed: of training scenes, initial weights and order.
-        progress: called before the first epoch of each space and after each of them.
-        recipes: what to train.
+        progress: called before the first epoch of each encoder and after each of them.
+        recipes: what to train, in order.
 
     Returns:
-        ``out / "spaces.json"``: per space the digest, dim, modalities, FLOPs an item,
+        ``out / "spaces.json"``: for each encoder the digest, dim, modalities, FLOPs an item,
         recipe, seconds, final loss.
+
+    Raises:
+        DataError: the folder's ``spaces.json`` is not one, or of another world; or what would be
+            trained has towers in the folder that are bound to it as it is.
     """
     out.mkdir(parents=True, exist_ok=True)
-    report: dict[str, object] = {}
+    summary = out / "spaces.json"
+    report = read_record(summary)["spaces"] if summary.exists() else {}
+    _check_bound(out, report, recipes)
     for name, recipe in recipes.items():
+        base = _base(recipe.base, out, report) if recipe.base else None
         started = time.monotonic()
-        towers, losses = _train_space(name, recipe, seed, progress)
+        towers, losses = _train_space(name, recipe, seed, base, progress)
         path = out / f"{name}.safetensors"
         towers.save(path, name=name)
         report[name] = {
@@ -175,29 +91,64 @@ def train(
             "final_loss_nats": [round(loss, 4) for loss in losses],
             "seconds": round(time.monotonic() - started, 1),
         }
-    summary = out / "spaces.json"
-    record = {"world": WORLD_VERSION, "seed": seed, "spaces": report}
-    summary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if recipe.base:
+            report[name] |= {"bound_to": report[recipe.base]["sha256"], "seed": seed}
+        # At once, so that what is done is on record if training is stopped.
+        record = {"world": WORLD_VERSION, "seed": seed, "spaces": report}
+        summary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
-def training_stream(
-    name: str, stage: int, seed: int, recipe: EncoderRecipe | None = None
-) -> SceneStream:
-    """Return the stream from whose start one stage of a space's training takes its scenes.
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a ``spaces.json``.
 
-    Args:
-        name: of the space.
-        stage: number of the stage, from 0.
-        seed: of the training.
-        recipe: of the space; ours by default.
+    Raises:
+        DataError: it is not one, or of another world.
     """
-    recipe = recipe or RECIPES[name]
-    return SceneStream(f"train-{name}-{stage}", seed, recipe.musical_percent)
+    why = ""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["world"] == WORLD_VERSION and isinstance(record["spaces"], dict):
+            return {**record, "spaces": dict(record["spaces"])}
+        why = f"it is of the world {record['world']!r}, not {WORLD_VERSION!r}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = str(error)
+    raise DataError(
+        f"cannot read what was trained before: {path}",
+        why=why,
+        fix="train into another folder: --out DIR",
+        path=str(path),
+    )
+
+
+def _check_bound(
+    out: Path, report: Mapping[str, Any], recipes: Mapping[str, EncoderRecipe]
+) -> None:
+    for name in report:
+        base = RECIPES[name].base if name in RECIPES else ""
+        if base in recipes and name not in recipes:
+            raise DataError(
+                f"'{name}' in {out} is bound to the images of the {base} there",
+                why=f"{base} is to be trained again, and {name} is not",
+                fix=f"--spaces {','.join([*recipes, name])}, or another folder: --out DIR",
+                path=str(out),
+            )
+
+
+def _base(name: str, out: Path, report: dict[str, Any]) -> Towers:
+    """Return the encoder that others are bound to, copied to the folder if it is not there."""
+    from reactions.encoders.mini import SHIPPED, Towers
+
+    path = out / f"{name}.safetensors"
+    if name not in report or not path.is_file():
+        shutil.copyfile(SHIPPED / path.name, path)
+        shipped = read_record(SHIPPED / "spaces.json")
+        report[name] = {**shipped["spaces"][name], "seed": shipped["seed"]}
+    return Towers.open(path)
 
 
 def _train_space(
-    name: str, recipe: EncoderRecipe, seed: int, progress: EpochDone
+    name: str, recipe: EncoderRecipe, seed: int, base: Towers | None, progress: EpochDone
 ) -> tuple[Towers, list[float]]:
     import torch
 
@@ -219,7 +170,7 @@ def _train_space(
             def step(epoch: int, done: int = done) -> None:
                 progress(name, done + epoch, total)
 
-            losses.append(_train_stage(towers, recipe, stage, scenes, step))
+            losses.append(_train_stage(towers, recipe, stage, scenes, step, base))
             done += stage.epochs
     return towers.eval(), losses
 
@@ -230,18 +181,24 @@ def _train_stage(
     stage: Stage,
     scenes: Scenes,
     progress: Callable[[int], None],
+    base: Towers | None = None,
 ) -> float:
-    """Train two towers; returns the mean loss of the last epoch in nats."""
+    """Train two towers, or one to a frozen one, which may be another encoder's.
+
+    Returns:
+        The mean loss of the last epoch in nats.
+    """
     import torch
 
-    data = {side: _features(side, scenes, stage.styles) for side in (stage.left, stage.right)}
+    data = {side: features(side, scenes, stage.styles) for side in (stage.left, stage.right)}
     trained = [stage.right] if stage.freeze else [stage.left, stage.right]
     frozen = None
     if stage.freeze:
-        towers.eval()
+        target = base or towers
+        target.eval()
         with torch.inference_mode():
             parts = torch.split(data[stage.left][0], stage.batch_size)
-            frozen = torch.cat([towers(stage.left, part) for part in parts]).clone()
+            frozen = torch.cat([target(stage.left, part) for part in parts]).clone()
     for side in trained:
         towers.towers[side].train()
     parameters = [p for side in trained for p in towers.towers[side].parameters()]
@@ -289,45 +246,6 @@ def _pick(views: Tensor, batch: Tensor) -> Tensor:
     return views[torch.randint(len(views), batch.shape), batch]
 
 
-def _features(modality: str, scenes: Scenes, styles: Sequence[Style]) -> Tensor:
-    """Render and preprocess scenes: (views, n, ...) features."""
-    import torch
-
-    from reactions.encoders import mini
-
-    if modality == "image":
-        return mini.image_features(pixels.images(scenes))[None]
-    if modality == "audio":
-        sound = torch.from_numpy(waveforms.sounds(scenes))
-        parts = [mini.audio_features(part.float() / 32768) for part in torch.split(sound, 256)]
-        return torch.cat(parts)[None]
-    texts = [
-        captions(scenes, styles[writer % len(styles)], variant=1000 + writer)
-        for writer in range(_CAPTIONS)
-    ]
-    return torch.stack([mini.text_features(text) for text in texts])
-
-
-def flops_per_item(towers: Towers) -> dict[str, float]:
-    """Return floating-point operations to embed one item, by modality, from tensor shapes."""
-    from torch import nn
-
-    out = {}
-    for modality, tower in towers.towers.items():
-        # Pixels, or 32 mel bands by 33 frames.
-        height, width = (32, 32) if modality == "image" else (32, 33)
-        flops = 0.0
-        for module in tower.modules():
-            if isinstance(module, nn.Conv2d):
-                height = math.ceil(height / module.stride[0])
-                width = math.ceil(width / module.stride[1])
-                flops += 2.0 * module.weight.numel() * height * width
-            elif isinstance(module, nn.Linear):
-                flops += 2.0 * module.weight.numel()
-        out[modality] = flops
-    return out
-
-
 def _print(name: str, done: int, total: int) -> None:
     print(f"{name}: epoch {done} of {total}", flush=True)
 
@@ -337,8 +255,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--spaces", default="", help="names of recipes, with commas between them")
     arguments = parser.parse_args(argv)
-    print(train(arguments.out, seed=arguments.seed, progress=_print))
+    recipes = chosen_recipes(arguments.spaces)
+    print(train(arguments.out, seed=arguments.seed, progress=_print, recipes=recipes))
 
 
 if __name__ == "__main__":

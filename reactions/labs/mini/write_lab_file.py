@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from reactions.labs.mini.spaces import space_sections
+from reactions.labs.mini.training import read_record
 
 
 def write_lab_file(folder: Path) -> Path:
     """Write ``molspace.toml``: the mini lab with a folder's own encoders.
+
+    Spaces whose files are not all there stay those of the mini lab.
 
     Args:
         folder: what ``training.train`` wrote: weights and ``spaces.json``.
@@ -15,36 +19,20 @@ def write_lab_file(folder: Path) -> Path:
     Returns:
         The file's path.
     """
-    from reactions.encoders.mini import PREPROCESSING
-
-    record = json.loads((folder / "spaces.json").read_text(encoding="utf-8"))
+    record = read_record(folder / "spaces.json")
+    trained = record["spaces"]
+    seeds = {name: facts.get("seed", record["seed"]) for name, facts in trained.items()}
     lines = ["[lab]", 'name = "retrained"', 'extends = "mini"']
-    for name, facts in record["spaces"].items():
-        tags = ", ".join(f'{m} = "{PREPROCESSING[m]}"' for m in facts["modalities"])
-        flops = ", ".join(f"{m} = {float(f)}" for m, f in facts["flops_per_item"].items())
-        lines += [
-            "",
-            f"[spaces.{name}]",
-            'adapter = "mini"',
-            f'source = "{name}.safetensors"',
-            f"dim = {facts['dim']}",
-            f"modalities = {json.dumps(facts['modalities'])}",
-            f'revision = "{record["world"]}, seed {record["seed"]}"',
-            'licence = "Apache-2.0"',
-            f'digest = "{facts["sha256"]}"',
-            'lab = "mini"',
-            f"preprocessing = {{ {tags} }}",
-            f"flops = {{ {flops} }}",
-        ]
-        if name == "ImageBind":  # all else was bound to its images
-            lines.append('hub = "image"')
-    if "ImageBind" in record["spaces"]:
+    lines += space_sections(
+        trained, {name: f"{record['world']}, seed {seed}" for name, seed in seeds.items()}
+    )
+    if "ImageBind" in trained:
         lines += [
             "",
             "[pairs.scenes]",
-            f"world = {record['spaces']['ImageBind']['scenes'][-1]}",
+            f"world = {trained['ImageBind']['scenes'][-1]}",
             'seen_by = "ImageBind"',
-            f"training_seed = {record['seed']}",
+            f"training_seed = {seeds['ImageBind']}",
             "default = true",
         ]
     path = folder / "molspace.toml"
