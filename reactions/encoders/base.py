@@ -124,18 +124,9 @@ class Adapter(ABC, Generic[Files]):
         """Return the digest that ``describe`` gives as ``weights_digest``; "" checks nothing."""
         return ""
 
-    def tower_digest(self, files: Files, modality: Modality, digests: DigestCache) -> Digest:
-        """Return the digest of a tower that lies in a file of its own; "" checks nothing.
-
-        Args:
-            files: from ``locate`` or ``locate_again``.
-            modality: one of ``SpaceSpec.tower_digests``.
-            digests: remembers digests of large files.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        return ""
+    def tower_path(self, files: Files, modality: Modality) -> Path:
+        """Return the file of a tower that lies in one of its own (``SpaceSpec.tower_digests``)."""
+        return tower_file(files.path, modality)
 
     def require(self, spec: SpaceSpec, files: Files) -> None:
         """Check cheaply what else loading needs.
@@ -240,9 +231,10 @@ class Adapter(ABC, Generic[Files]):
             if found not in ("", spec.weights_digest):
                 raise self.changed(spec, files.path, spec.weights_digest, found)
         for modality, expected in spec.tower_digests:
-            found = self.tower_digest(files, modality, digests)
-            if found not in ("", expected):
-                raise self.changed(spec, tower_file(files.path, modality), expected, found)
+            path = self.tower_path(files, modality)
+            found = digests.of(path)
+            if found != expected:
+                raise self.changed(spec, path, expected, found)
         digests.save()
         return self.open(spec, files, device)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from reactions.core.errors import MissingError
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import expand_user, is_file
-from reactions.core.types import Digest, Modality, SpaceSpec
-from reactions.encoders.base import Adapter, SpaceRequest, tower_file
+from reactions.core.types import Digest, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest
 from reactions.weights.locate import Requirement, WeightsFile, find_file, verify
 
 
@@ -23,11 +23,13 @@ class Checkpoint:
         space: what the space is called.
         path: of the file, absolute.
         published: what is known of it where it is a published one.
+        options: of the URI that names it.
     """
 
     space: str
     path: Path
     published: WeightsFile | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def licence(self) -> str:
@@ -68,10 +70,6 @@ class CheckpointAdapter(Adapter[Checkpoint]):
     def digest(self, files: Checkpoint, digests: DigestCache) -> Digest:
         """Return the SHA-256 of the file."""
         return files.digest(digests)
-
-    def tower_digest(self, files: Checkpoint, modality: Modality, digests: DigestCache) -> Digest:
-        """Return the SHA-256 of a tower's own file."""
-        return digests.of(tower_file(files.path, modality))
 
     def requirements(self, uri: str) -> tuple[Requirement, ...]:
         """Return the published file that a URI names by its name alone."""

@@ -14,19 +14,22 @@ from typing import Any
 from reactions.core.errors import MissingError, UsageError, did_you_mean, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user
-from reactions.core.types import Encoder, SpaceSpec
+from reactions.core.types import Encoder, Modality, SpaceSpec
 from reactions.encoders import plugins
 from reactions.encoders.base import Adapter
+from reactions.encoders.derived import OPTIONS, derive, native, split_derived
 from reactions.weights.locate import Requirement, WeightLocator
 
 MODELS: Mapping[str, str] = {
     "audioclip": "reactions.encoders.audioclip.adapter:AudioClipAdapter",
+    "eventclip": "reactions.encoders.eventclip.adapter:EventClipAdapter",
     "hf": "reactions.encoders.transformers.clip:HfAdapter",
     "imagebind": "reactions.encoders.imagebind.adapter:ImageBindAdapter",
     "imagebind_bfloat16": "reactions.encoders.imagebind.adapter:ImageBindBfloat16Adapter",
     "imagebind_float16": "reactions.encoders.imagebind.adapter:ImageBindFloat16Adapter",
     "laion_clap": "reactions.encoders.clap.laion:LaionClapAdapter",
     "open_clip": "reactions.encoders.open_clip.adapter:OpenClipAdapter",
+    "pointbind": "reactions.encoders.pointbind.adapter:PointBindAdapter",
     "wav2clip": "reactions.encoders.wav2clip:Wav2ClipAdapter",
 }
 """Adapters of models that a URI can name, by its scheme: ``module:class``."""
@@ -55,7 +58,12 @@ def load(spec: SpaceSpec, device: str = "cpu") -> Encoder:
         MissingError: no adapter has this name, or the weights or a package are missing.
         UsageError: an installed package has an adapter of the same name.
     """
-    return _adapter(spec.adapter).load(spec, device=device)
+    encoder = _adapter(spec.adapter).load(native(spec), device=device)
+    if not spec.derived:
+        return encoder
+    from reactions.encoders.derived_towers import with_derived
+
+    return with_derived(encoder, spec)
 
 
 def check(spec: SpaceSpec) -> None:
@@ -66,7 +74,7 @@ def check(spec: SpaceSpec) -> None:
         UsageError: the weights come with code, and running it was not allowed; or an installed
             package has an adapter of the same name.
     """
-    _adapter(spec.adapter).check(spec)
+    _adapter(spec.adapter).check(native(spec))
 
 
 def trains(spec: SpaceSpec) -> bool:
@@ -90,7 +98,8 @@ def resolve_uri(
 
     Args:
         uri: a folder of embeddings, ``precomputed:PATH``, ``file:PATH``, a model (one of
-            ``MODELS``), or a scheme that an installed package understands.
+            ``MODELS``), or a scheme that an installed package understands. ``?event=STYLE`` and
+            ``?video=frames-N`` let an image tower embed these as well (``derived``).
         name: what the space is called; "" leaves that to whatever it is.
         digest_cache: remembers digests of large files.
         locator: where weights lie; None asks the environment.
@@ -98,7 +107,8 @@ def resolve_uri(
     Raises:
         MissingError: nothing can open it.
         DataError: it was found, but is not a usable space.
-        UsageError: no path can have this name, or an installed package claims one of our schemes.
+        UsageError: no path can have this name, an image tower cannot embed what is asked for, or
+            an installed package claims one of our schemes.
     """
     # Python's file functions raise a bare ValueError over it.
     if "\0" in uri:
@@ -121,7 +131,7 @@ def requirements(uri: str) -> tuple[Requirement, ...]:
     """
     scheme, colon, _ = uri.partition(":")
     adapter = _uri_adapter(scheme) if colon else None
-    return () if adapter is None else adapter.requirements(uri)
+    return () if adapter is None else adapter.requirements(_without_derived(adapter, uri)[0])
 
 
 def _resolved(
@@ -133,7 +143,16 @@ def _resolved(
         adapter, name = _adapter("precomputed"), ""
     if adapter is None:
         raise _unknown(uri)
-    return adapter.resolve(uri, name=name, digest_cache=digest_cache, locator=locator)
+    uri, how = _without_derived(adapter, uri)
+    spec = adapter.resolve(uri, name=name, digest_cache=digest_cache, locator=locator)
+    return derive(spec, how)
+
+
+def _without_derived(adapter: Adapter[Any], uri: str) -> tuple[str, dict[Modality, str]]:
+    """Return a URI as its adapter is to read it, and what an image tower is to embed besides."""
+    # A package's function may have options of these names.
+    own = isinstance(adapter, plugins.FunctionAdapter) or set(adapter.options) & set(OPTIONS)
+    return (uri, {}) if own else split_derived(uri)
 
 
 def _uri_adapter(scheme: str) -> Adapter[Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode
 
 from reactions.core.errors import MissingError, suggestion
+from reactions.encoders.derived import OPTIONS
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 """Element types that a URI may ask a model to compute in; results are float32 always."""
@@ -22,7 +23,9 @@ def split_options(uri: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
     for key in options:
         if key not in known:
             raise MissingError(
-                f"unknown option '{key}' in \"{uri}\"", fix=suggestion(key, known), uri=uri
+                f"unknown option '{key}' in \"{uri}\"",
+                fix=suggestion(key, [*known, *OPTIONS]),
+                uri=uri,
             )
     precision = options.get("precision", PRECISIONS[0])
     if precision not in PRECISIONS:

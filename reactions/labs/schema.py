@@ -98,7 +98,16 @@ class _Space(Section):
     centre: bool = Field(False, description="Whether means are subtracted from embeddings.")
 
 
-class UriSpace(_Space):
+class _ModelSpace(_Space):
+    event: str | None = Field(
+        None, description="Events by the image tower: a style of event pictures, such as unibind."
+    )
+    video: str | None = Field(
+        None, description="Videos by the image tower: frames-N, the mean of N evenly spaced frames."
+    )
+
+
+class UriSpace(_ModelSpace):
     """A model, described when it is first used."""
 
     uri: str = Field(description="SCHEME:PLACE, such as hf:ORG/REPO or open_clip:MODEL/TAG.")
@@ -110,7 +119,7 @@ class FolderSpace(_Space):
     path: str = Field(description="The folder; a relative one starts beside the lab file.")
 
 
-class AdapterSpace(_Space):
+class AdapterSpace(_ModelSpace):
     """A space described in full, for an adapter."""
 
     ELSEWHERE = dict.fromkeys(("uri", "path"), ("", ""))

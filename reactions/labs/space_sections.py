@@ -13,6 +13,7 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_file
 from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.base import tower_file
+from reactions.encoders.derived import derive
 from reactions.encoders.registry import resolve_uri
 from reactions.labs.schema import AdapterSpace, FolderSpace, Space, UriSpace
 from reactions.weights.locate import WeightLocator
@@ -41,6 +42,7 @@ class SpaceFromUri:
     digests: DigestCache
     locator: WeightLocator
     centre: bool = False
+    derived: tuple[tuple[Modality, str], ...] = ()
 
     def __call__(self) -> SpaceSpec:
         """Describe the space.
@@ -48,12 +50,15 @@ class SpaceFromUri:
         Raises:
             MissingError: its weights are not on this machine.
             DataError: they are not what they should be.
-            UsageError: the lab file's hub is none of its modalities.
+            UsageError: the lab file's hub is none of its modalities, or it has no image tower for
+                what one is to embed.
         """
         spec = resolve_uri(
             self.uri, name=self.name, digest_cache=self.digests, locator=self.locator
         )
-        spec = replace(spec, hub=self.hub or spec.hub, centre=self.centre)
+        spec = derive(
+            replace(spec, hub=self.hub or spec.hub, centre=self.centre), dict(self.derived)
+        )
         _check_modalities(spec, self.path)
         return spec
 
@@ -63,7 +68,9 @@ def _space(
 ) -> SpaceSpec | SpaceMaker:
     if isinstance(space, UriSpace):
         uri = _anchored(space.uri, path.parent)
-        return SpaceFromUri(name, uri, space.hub, path, digests, locator, space.centre)
+        return SpaceFromUri(
+            name, uri, space.hub, path, digests, locator, space.centre, _derived(space)
+        )
     if isinstance(space, FolderSpace):
         own = path.parent / expand_user(space.path)
         folder = locator.overrides.get(name, own).resolve()
@@ -75,7 +82,12 @@ def _space(
     if spec.dim < 1 or not spec.modalities:
         raise UsageError(f"{path}: spaces.{name} needs a dim above 0 and at least one modality")
     _check_modalities(spec, path)
-    return spec
+    return spec if isinstance(space, FolderSpace) else derive(spec, dict(_derived(space)))
+
+
+def _derived(space: UriSpace | AdapterSpace) -> tuple[tuple[Modality, str], ...]:
+    options = (("event", space.event), ("video", space.video))
+    return tuple((modality, how) for modality, how in options if how is not None)
 
 
 def _in_full(name: str, space: AdapterSpace, path: Path, digests: DigestCache) -> SpaceSpec:

@@ -69,7 +69,7 @@ def in_single_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, *, under: Sequence[str] = ("state_dict",)) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint, on the CPU, mapped from the file where that works.
 
     Only tensors, plain containers and numpy's numbers are unpickled; anything else in a
@@ -77,7 +77,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Args:
         path: a ``.safetensors`` file, or what ``torch.save`` wrote: a state dictionary,
-            or a dictionary with one under ``"state_dict"``.
+            or a dictionary with one under a name.
+        under: such names; the first that is there is taken.
 
     Returns:
         Name to tensor; a prefix ``module.`` on all names, left by data-parallel training,
@@ -94,12 +95,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = _safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
         if isinstance(content, Mapping):
             # Tensors beside the state dictionary take memory as well, although they are not used.
-            inner = content.get("state_dict")
-            values = [*content.values(), *(inner.values() if isinstance(inner, Mapping) else ())]
+            within = [part for part in content.values() if isinstance(part, Mapping)]
+            values = [*content.values(), *(value for part in within for value in part.values())]
             tensors = [value for value in values if isinstance(value, Tensor)]
             check_tensors(tensors, path.stat().st_size)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for name in under:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+            break
     if not isinstance(content, Mapping) or not content:
         raise _no_tensors(path, "it holds no dictionary of tensors")
     odd = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]

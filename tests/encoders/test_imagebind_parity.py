@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reactions.core.types import Item
-from reactions.encoders.imagebind import encoder, images, sound
+from reactions.encoders.imagebind import encoder, images, sound, video
 from reactions.encoders.imagebind.adapter import ImageBindAdapter
 from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED
 from reactions.encoders.imagebind.towers import ImageBind
 from reactions.encoders.preprocessing import clip_bpe
 from reactions.modalities import registry
+from reactions.modalities.videos.frames import Frames
 
 ADAPTER = ImageBindAdapter()
 
@@ -88,14 +89,15 @@ class TestNetworks:
                 out_embed_dim=1024,
             ).state_dict()
             actual = ImageBind(HUGE).state_dict()
-        expected = {key: value.shape for key, value in theirs.items() if ".imu." not in key}
+        expected = {key: value.shape for key, value in theirs.items()}
         assert {key: value.shape for key, value in actual.items()} == expected
 
-    @pytest.mark.parametrize("modality", ["audio", "depth", "image", "thermal"])
+    @pytest.mark.parametrize("modality", ["audio", "depth", "image", "imu", "thermal"])
     def test_equal_outputs(self, model, modality):
         mine = ImageBind(toy.SIZES)
-        mine.load_state_dict({k: v for k, v in toy.state().items() if ".imu." not in k})
-        shape = {"audio": (1, 128, 204), "image": (3, 224, 224)}.get(modality, (1, 224, 224))
+        mine.load_state_dict(toy.state())
+        shapes = {"audio": (1, 128, 204), "image": (3, 224, 224), "imu": (6, 2000)}
+        shape = shapes.get(modality, (1, 224, 224))
         inputs = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
         with torch.inference_mode():
             expected = model({PUBLISHED[modality]: inputs})[PUBLISHED[modality]]
@@ -103,9 +105,38 @@ class TestNetworks:
         # Single precision; the image's two equal frames are summed in another order.
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
+    def test_equal_outputs_for_videos(self, model, loaders):
+        mine = ImageBind(toy.SIZES)
+        mine.load_state_dict(toy.state())
+        for height, width in ((240, 320), (260, 224), (224, 224)):
+            frames = torch.randn(10, 3, height, width, generator=torch.Generator().manual_seed(2))
+            clips = list(frames.view(5, 2, 3, height, width).transpose(1, 2))
+            expected_views = torch.stack(loaders.SpatialCrop(224, num_crops=3)(clips))
+            views = video.views(frames)
+            # The published order is the same: clip by clip.
+            torch.testing.assert_close(views, expected_views)
+            with torch.inference_mode():
+                expected = model({"vision": expected_views[None]})["vision"]
+                actual = mine("image", views).mean(dim=0, keepdim=True)
+            torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.parametrize("size", [(36, 50), (300, 224), (480, 854), (224, 224)])
+    def test_equal_frames_of_videos(self, loaders, size):
+        transforms = reference.video_transforms()
+        pixels = np.random.default_rng(0).integers(0, 256, (10, *size, 3), dtype=np.uint8)
+        clip = torch.from_numpy(pixels).permute(3, 0, 1, 2).float() / 255
+        scaled = transforms.short_side_scale(clip, 224)
+        normalise = loaders.NormalizeVideo(
+            mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
+        )
+        expected = normalise(scaled).transpose(0, 1)
+        # Ten frames, two of each clip of a video of ten seconds at one frame a second.
+        actual = video.scaled_frames(Frames(pixels, np.arange(10.0)))
+        torch.testing.assert_close(torch.from_numpy(actual), expected, atol=1e-5, rtol=1e-5)
+
     def test_equal_outputs_for_text_without_the_padding(self, model, loaders):
         mine = ImageBind(toy.SIZES)
-        mine.load_state_dict({k: v for k, v in toy.state().items() if ".imu." not in k})
+        mine.load_state_dict(toy.state())
         padded = loaders.load_and_transform_text(["a dog barks", "rain " * 90, ""], "cpu")
         with torch.inference_mode():
             expected = model({"text": padded})["text"]
@@ -118,7 +149,8 @@ class TestNetworks:
 def prepared(modality, path):
     """Return what the network takes of a file."""
     record = encoder._FIRST_CHANNEL if modality == "audio" else None
-    return encoder._PREPARE[modality](registry.load(Item("x", modality, path), record).value)
+    prepare = {"audio": encoder._clips, "image": images.colour}[modality]
+    return prepare(registry.load(Item("x", modality, path), record).value)
 
 
 class TestSound:

@@ -13,6 +13,7 @@ from reactions.encoders.imagebind import adapter as space
 from reactions.encoders.imagebind.adapter import ImageBindAdapter
 from reactions.encoders.imagebind.sizes import HUGE, flops
 from reactions.encoders.imagebind.towers import ImageBind
+from reactions.encoders.imagebind.variants import USUAL
 from reactions.weights.locate import WeightLocator
 
 ADAPTER = ImageBindAdapter()
@@ -50,8 +51,8 @@ class TestDescription:
             space.describe(toy.write(tmp_path / "x.safetensors"), modalities=["smell"])
 
     def test_every_modality_has_a_tag(self):
-        assert set(space.PREPROCESSING) == set(HUGE.towers)
-        tags = list(space.PREPROCESSING.values())
+        tags = [*space.PREPROCESSING.values(), USUAL.depth_tag, USUAL.thermal_tag]
+        assert {*space.PREPROCESSING, "depth", "thermal"} == {*HUGE.towers, "video"}
         assert len(set(tags)) == len(tags)
 
 

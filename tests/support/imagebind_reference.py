@@ -83,7 +83,7 @@ def models() -> ModuleType:
 
 
 def model(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """Return the published class at the toy's size, with weights of all towers but imu's."""
+    """Return the published class at the toy's size, with its weights."""
     sizes = {
         f"{name}_{what}": value
         for modality, size in toy.SIZES.towers.items()
@@ -94,12 +94,8 @@ def model(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
             ("num_heads", size.heads),
         )
     }
-    imu = {"imu_embed_dim": 8, "imu_num_blocks": 1, "imu_num_heads": 1}
-    built = models().ImageBindModel(out_embed_dim=toy.SIZES.dim, **sizes, **imu).eval()
-    used = {key: value for key, value in weights.items() if ".imu." not in key}
-    left = built.load_state_dict(used, strict=False)
-    assert not left.unexpected_keys
-    assert all(".imu." in key for key in left.missing_keys)
+    built = models().ImageBindModel(out_embed_dim=toy.SIZES.dim, **sizes).eval()
+    built.load_state_dict(weights)
     return built
 
 
@@ -128,6 +124,19 @@ def data() -> ModuleType:
     module.torchaudio = SimpleNamespace(
         load=decode, compliance=audio.compliance, functional=audio.functional
     )
+    return module
+
+
+def video_transforms() -> ModuleType:
+    """Return ``pytorchvideo.transforms.functional``."""
+    films = _folder("pytorchvideo")
+    spec = importlib.util.spec_from_file_location(
+        "pytorchvideo_functional", films / "transforms" / "functional.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 

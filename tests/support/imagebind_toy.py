@@ -15,6 +15,7 @@ SIZES = ImageBindSizes(
         "audio": TowerSize(24, 2, 3),
         "depth": TowerSize(16, 2, 2),
         "image": TowerSize(32, 3, 4),
+        "imu": TowerSize(16, 2, 2),
         "text": TowerSize(16, 3, 2),
         "thermal": TowerSize(24, 2, 2),
     },
@@ -23,15 +24,13 @@ HEADS = {modality: size.heads for modality, size in SIZES.towers.items()}
 
 
 def state(seed: int = 0) -> dict[str, torch.Tensor]:
-    """Return a checkpoint's contents, with keys of a tower that is not built."""
+    """Return a checkpoint's contents."""
     drawn = torch.Generator().manual_seed(seed)
     found = {}
     for key, value in ImageBind(SIZES).state_dict().items():
         noise = 0.3 * torch.randn(value.shape, generator=drawn)
         found[key] = noise + 1 if key.endswith("weight") and value.ndim == 1 else noise
     found["modality_preprocessors.text.mask"] = torch.full((77, 77), -torch.inf).triu(1)
-    found["modality_preprocessors.imu.cls_token"] = torch.zeros(1, 1, 8)
-    found["modality_trunks.imu.blocks.0.norm_1.weight"] = torch.ones(8)
     return found
 
 

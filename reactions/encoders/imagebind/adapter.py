@@ -5,19 +5,21 @@ The published model is under CC-BY-NC-SA 4.0: not for commercial use.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from reactions.core.errors import DataError, MissingError
+from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
-from reactions.core.types import Modality, SpaceSpec
+from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.base import SpaceRequest, misfit
-from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, ImageBindSizes, flops
+from reactions.encoders.imagebind.sizes import HUGE, PUBLISHED, TOWERS, ImageBindSizes, flops
+from reactions.encoders.imagebind.variants import OPTIONS, USUAL, Variants, variants_of
 from reactions.encoders.preprocessing.clip_bpe import require_ftfy
 from reactions.encoders.published import Checkpoint, CheckpointAdapter
+from reactions.encoders.uri import join_options
 from reactions.weights.locate import (
     WeightLocator,
     WeightsFile,
@@ -31,16 +33,21 @@ if TYPE_CHECKING:
 LICENCE = "CC-BY-NC-SA-4.0"
 HUB = "image"
 MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
-"""Those with published preprocessing; depth and thermal can be asked for as well."""
+"""What a URI that names no modalities is about: as in versions that knew no others, so that what
+they made is found again. ``modalities=all`` are all but imu, whose channels' order was never
+published."""
+
+ALL: tuple[Modality, ...] = tuple(sorted({*TOWERS} - {"imu"}))
 
 PREPROCESSING: Mapping[Modality, str] = {
     "audio": "first-channel-16khz-3x2s-fbank128x204-2",
-    "depth": "disparity-bicubic224-centre-1",
     "image": "bicubic224-centre-clip-statistics-1",
+    "imu": "unproven-6x2000-as-given-1",
     "text": "clip-bpe77-keeps-end-token-1",
-    "thermal": "grey-bicubic224-centre-1",
+    "video": "5x2s-2frames-bilinear224-3crops-clip-statistics-1",
 }
-"""Tags that change whenever preprocessing can change an embedding."""
+"""Tags that change whenever preprocessing can change an embedding; of thermal and depth pictures,
+``variants`` has them."""
 
 WEIGHTS = WeightsFile(
     "imagebind_huge.pth",
@@ -49,10 +56,18 @@ WEIGHTS = WeightsFile(
 )
 """The published checkpoint."""
 
+SAFE = WeightsFile(
+    "model.safetensors",
+    repo="nielsr/imagebind-huge",
+    revision="51fc1ff707903501e60bdb2f73dd4e8818eef099",
+    licence=LICENCE,
+)
+"""The same weights without a pickle: a copy on the hub."""
+
 FORMS: tuple[WeightsFile, ...] = (
     WEIGHTS,
     WeightsFile("imagebind_huge.safetensors", licence=LICENCE),
-    WeightsFile("model.safetensors", licence=LICENCE),
+    SAFE,
 )
 """Forms of it that serve equally, the best first."""
 
@@ -64,13 +79,20 @@ class ImageBindAdapter(CheckpointAdapter):
     folder with either. Only the towers of ``SpaceSpec.modalities`` are looked for when it is
     opened, and each is brought to the device when it is first used.
 
+    Options: ``?modalities=image,text,video`` or ``all``, those of ``variants``, and
+    ``point=FILE``, a checkpoint of PointBind's that adds points (``pointbind:`` is short for it).
+
     Args:
         heads: modality to attention heads, for sizes other than the published one.
     """
 
     scheme = "imagebind"
     trains = True
-    published: ClassVar[Mapping[str, WeightsFile]] = {WEIGHTS.filename: WEIGHTS}
+    options = ("modalities", "point", "sampling", *OPTIONS)
+    published: ClassVar[Mapping[str, WeightsFile]] = {
+        WEIGHTS.filename: WEIGHTS,
+        SAFE.filename: SAFE,
+    }
     dtype: ClassVar[str] = "float32"
     """Of weights and activations."""
 
@@ -79,29 +101,60 @@ class ImageBindAdapter(CheckpointAdapter):
 
     def locate(self, request: SpaceRequest) -> Checkpoint:
         """Find the file that a URI names."""
+        _asked(request.options)  # before weights are looked for
         space = request.name or "ImageBind"
         path = expand_user(request.rest).absolute()
-        by_name = request.rest == WEIGHTS.filename and not exists(path)
+        by_name = request.rest in self.published and not exists(path)
         if by_name or space in request.locator.overrides:
-            path = find_file(space, FORMS, request.locator, fetch=request.uri)
-        return Checkpoint(space, locate(path, space))
+            forms = SAFE if request.rest == SAFE.filename else FORMS
+            path = find_file(space, forms, request.locator, fetch=request.uri)
+        return Checkpoint(space, locate(path, space), options=request.options)
 
     def locate_again(self, spec: SpaceSpec) -> Checkpoint:
-        """Find the file that a description names."""
+        """Find the file that a description names: a path, or a URI where it has options."""
+        if spec.source.startswith(f"{self.scheme}:"):
+            request = self.request(spec.source, spec.name)
+            return Checkpoint(spec.name, locate(request.path, spec.name), options=request.options)
         return Checkpoint(spec.name, locate(Path(spec.source), spec.name))
 
     def describe(self, files: Checkpoint, digests: DigestCache) -> SpaceSpec:
         """Describe the space of a checkpoint; the published one is known without opening it."""
         digest = files.digest(digests)
+        modalities, variants = _asked(files.options)
         if files.path.name == WEIGHTS.filename:
-            spec = _spec(files.path, files.space, MODALITIES, HUGE, digest)
+            spec = _spec(files.path, files.space, modalities, HUGE, digest, variants)
         else:
-            spec = describe(files.path, name=files.space, heads=self._heads, digest=digest)
-        return replace(spec, adapter=self.scheme)
+            spec = describe(
+                files.path,
+                name=files.space,
+                modalities=modalities,
+                heads=self._heads,
+                digest=digest,
+                variants=variants,
+            )
+        # Loading needs to know the variants; which modalities there are, the description says.
+        chosen = {key: value for key, value in files.options.items() if key != "modalities"}
+        if "point" in chosen:
+            path = self.tower_path(files, "point")
+            spec = _with_points(spec, digests.of(path), chosen.get("sampling", "random"))
+            chosen["point"] = str(path)
+        source = join_options(f"{self.scheme}:{spec.source}", chosen) if chosen else spec.source
+        return replace(spec, adapter=self.scheme, source=source)
+
+    def tower_path(self, files: Checkpoint, modality: Modality) -> Path:
+        """Return PointBind's checkpoint."""
+        return expand_user(files.options[modality]).absolute()
 
     def require(self, spec: SpaceSpec, files: Checkpoint) -> None:
         """Check that ImageBind has the modalities, and that texts can be cleaned."""
-        _require_known(spec.modalities)
+        _require_known(_own(spec.modalities))
+        if "point" in spec.modalities and not is_file(self.tower_path(files, "point")):
+            raise MissingError(
+                f"no weights for the points of space '{spec.name}'",
+                why=f"there is no file '{self.tower_path(files, 'point')}'",
+                fix="restore it, or pointbind:FILE with another path",
+                space=spec.name,
+            )
         if "text" in spec.modalities:
             require_ftfy()
 
@@ -110,15 +163,31 @@ class ImageBindAdapter(CheckpointAdapter):
         import torch
 
         from reactions.encoders.imagebind.checkpoint import LazyTowers, read, sizes_of
-        from reactions.encoders.imagebind.encoder import encoder
+        from reactions.encoders.imagebind.encoder import imagebind_towers
+        from reactions.encoders.tower import TowerEncoder
 
         checkpoint = read(files.path, space=spec.name)
-        sizes = sizes_of(checkpoint, spec.modalities, self._heads, space=spec.name)
+        own = _own(spec.modalities)
+        sizes = sizes_of(checkpoint, own, self._heads, space=spec.name)
         if sizes.dim != spec.dim:
             why = f"they embed in {sizes.dim} dimensions, not {spec.dim}"
             raise misfit(spec, files.path, why)
         dtype = getattr(torch, self.dtype)
-        return encoder(spec, LazyTowers(checkpoint, sizes, device=device, dtype=dtype))
+        lazy = LazyTowers(checkpoint, sizes, device=device, dtype=dtype)
+        towers = imagebind_towers(own, lazy, variants_of(files.options))
+        if "point" in spec.modalities:
+            from reactions.encoders.pointbind.tower import point_tower, refuse_other_imagebind
+
+            points = read(self.tower_path(files, "point"), space=spec.name)
+            refuse_other_imagebind(points, checkpoint, {PUBLISHED[TOWERS[m]] for m in own})
+            towers["point"] = point_tower(
+                points,
+                sizes.dim,
+                space=spec.name,
+                device=device,
+                sampling=files.options.get("sampling", "random"),
+            )
+        return TowerEncoder(spec, towers)
 
 
 class ImageBindFloat16Adapter(ImageBindAdapter):
@@ -147,6 +216,7 @@ def describe(
     modalities: Sequence[Modality] = MODALITIES,
     heads: Mapping[Modality, int] | None = None,
     digest: str = "",
+    variants: Variants = USUAL,
 ) -> SpaceSpec:
     """Describe the space of a checkpoint of any size, reading no more than keys and shapes.
 
@@ -156,6 +226,7 @@ def describe(
         modalities: the towers to use.
         heads: modality to attention heads, for sizes other than the published one.
         digest: SHA-256 of the file, where it is known.
+        variants: how thermal and depth pictures are prepared.
 
     Raises:
         MissingError: there is no such file.
@@ -167,7 +238,7 @@ def describe(
     towers = tuple(sorted(set(modalities)))
     _require_known(towers)
     sizes = sizes_of(read(path, space=name), towers, heads, space=name)
-    return _spec(path, name, towers, sizes, digest)
+    return _spec(path, name, towers, sizes, digest, variants)
 
 
 def _spec(
@@ -176,7 +247,13 @@ def _spec(
     modalities: tuple[Modality, ...],
     sizes: ImageBindSizes,
     digest: str,
+    variants: Variants,
 ) -> SpaceSpec:
+    tags = {
+        **PREPROCESSING,
+        "depth": variants.depth_tag,
+        "thermal": variants.thermal_tag,
+    }
     return SpaceSpec(
         name=name,
         dim=sizes.dim,
@@ -185,7 +262,7 @@ def _spec(
         source=str(path.absolute()),
         licence=LICENCE,
         weights_digest=digest,
-        preprocessing=tuple((m, PREPROCESSING[m]) for m in modalities),
+        preprocessing=tuple((m, tags[m]) for m in modalities),
         hub=HUB if HUB in modalities else None,
         flops_per_item=tuple((m, flops(m, sizes)) for m in modalities),
     )
@@ -215,10 +292,58 @@ def locate(source: Path, space: str) -> Path:
 
 
 def _require_known(modalities: Sequence[Modality]) -> None:
-    strangers = [modality for modality in modalities if modality not in PUBLISHED]
+    strangers = [modality for modality in modalities if modality not in TOWERS]
     if strangers:
         raise DataError(
             f"ImageBind does not embed {', '.join(strangers)}",
-            why="it embeds " + ", ".join(sorted(PUBLISHED)),
+            why="it embeds " + ", ".join(sorted(TOWERS)),
+            fix=suggestion(strangers[0], TOWERS),
             modalities=list(modalities),
         )
+
+
+def _own(modalities: Iterable[Modality]) -> tuple[Modality, ...]:
+    """Return the modalities that are ImageBind's own."""
+    return tuple(modality for modality in modalities if modality != "point")
+
+
+def _with_points(spec: SpaceSpec, digest: Digest, sampling: str) -> SpaceSpec:
+    from reactions.encoders.pointbind.tower import (
+        FLOPS_PER_ITEM,
+        check_sampling,
+        preprocessing_tag,
+    )
+
+    tag = preprocessing_tag(check_sampling(sampling))
+    return replace(
+        spec,
+        modalities=tuple(sorted((*spec.modalities, "point"))),
+        tower_digests=(("point", digest),),
+        preprocessing=tuple(sorted((*spec.preprocessing, ("point", tag)))),
+        flops_per_item=tuple(sorted((*spec.flops_per_item, ("point", FLOPS_PER_ITEM)))),
+    )
+
+
+def _asked(options: Mapping[str, str]) -> tuple[tuple[Modality, ...], Variants]:
+    """Return the modalities and variants that a URI asks for.
+
+    Raises:
+        DataError: ImageBind does not embed one.
+        UsageError: there is no such variant, or it is of a modality that is not asked for.
+    """
+    named = options.get("modalities", "")
+    modalities = (
+        ALL if named == "all" else tuple(sorted({*named.split(",")})) if named else MODALITIES
+    )
+    modalities = _own(modalities) if "point" in options else modalities
+    _require_known(modalities)
+    variants = variants_of(options)
+    if "sampling" in options and "point" not in options:
+        raise UsageError("sampling= says how points are chosen, and none are embedded")
+    for option, modality in OPTIONS.items():
+        if option in options and modality not in modalities:
+            raise UsageError(
+                f"{option}= says how {modality} pictures are prepared, and none are embedded",
+                fix=f"modalities={','.join(sorted({*modalities, modality}))} as well",
+            )
+    return modalities, variants

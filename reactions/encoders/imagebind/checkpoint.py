@@ -24,7 +24,7 @@ from reactions.encoders.imagebind.sizes import (
     HUGE,
     PARTS,
     PUBLISHED,
-    UNUSED,
+    TOWERS,
     ImageBindSizes,
     TowerSize,
 )
@@ -113,14 +113,14 @@ def sizes_of(
 
     Args:
         checkpoint: the open file.
-        modalities: the towers to use; others are not looked at.
+        modalities: to be embedded; towers of others are not looked at.
         heads: modality to attention heads, where the file does not say.
         space: whose checkpoint it is, for messages.
 
     Raises:
         DataError: keys are missing, unexpected or of another shape; ``fields`` names them.
     """
-    needed = tuple(modalities)
+    needed = tuple(dict.fromkeys(TOWERS[modality] for modality in modalities))
     head_counts = {**checkpoint.heads, **(heads or {})}
     # What most heads agree on, so that one that differs is reported as the wrong key.
     rows = Counter(
@@ -137,8 +137,8 @@ def sizes_of(
 
 
 def _projections(modalities: Iterable[Modality]) -> set[str]:
-    last = {True: "proj.1.weight", False: "2.weight"}
-    return {f"modality_heads.{PUBLISHED[m]}.{last[m == 'text']}" for m in modalities}
+    last = {"text": "proj.1.weight", "imu": "3.weight"}
+    return {f"modality_heads.{PUBLISHED[m]}.{last.get(m, '2.weight')}" for m in modalities}
 
 
 def _tower_size(
@@ -189,8 +189,7 @@ def _tower_of(key: str) -> str | None:
     """Return the tower a key belongs to, as the checkpoint calls it."""
     first, _, rest = key.partition(".")
     name, dot, _ = rest.partition(".")
-    known = (*PUBLISHED.values(), *UNUSED)
-    return name if dot and first in _TOPS and name in known else None
+    return name if dot and first in _TOPS and name in PUBLISHED.values() else None
 
 
 def _check(checkpoint: ImageBindCheckpoint, sizes: ImageBindSizes, space: str) -> None:
@@ -207,7 +206,7 @@ def _check(checkpoint: ImageBindCheckpoint, sizes: ImageBindSizes, space: str) -
         elif not dtype.is_floating_point:
             wrong.append((key, "not of floats", shape_text(shape)))
     # Towers that may be there without being used are known by name; all else is unexpected.
-    spare = {*PUBLISHED.values(), *UNUSED} - {PUBLISHED[modality] for modality in sizes.towers}
+    spare = {*PUBLISHED.values()} - {PUBLISHED[modality] for modality in sizes.towers}
     unexpected = [k for k in checkpoint.kinds if k not in needed and _tower_of(k) not in spare]
     if missing or unexpected or wrong:
         raise unfit(

@@ -14,17 +14,27 @@ SIDE = 224
 CLIPS, MELS, FRAMES = 3, 128, 204
 """Of a sound: clips, mel bands, frames a clip."""
 
+CHANNELS, SAMPLES = 6, 2000
+"""Of the readings of an inertial measurement unit: five seconds."""
+
+IMU_KERNEL = 8
+"""Samples that make one token."""
+
+VIEWS, VIEW_FRAMES = 15, 2
+"""Of a video: five clips, each cropped three times; frames of each."""
+
 PUBLISHED: Mapping[Modality, str] = {
     "audio": "audio",
     "depth": "depth",
     "image": "vision",
+    "imu": "imu",
     "text": "text",
     "thermal": "thermal",
 }
-"""Modality to its name in the checkpoint, for the towers built here."""
+"""Towers, by the modality they were trained for, and their names in the checkpoint."""
 
-UNUSED = ("imu",)
-"""Towers of the checkpoint that are not built here."""
+TOWERS: Mapping[Modality, Modality] = {**{m: m for m in PUBLISHED}, "video": "image"}
+"""Modality to the tower that embeds it: videos go through that of images."""
 
 PARTS = ("preprocessors", "trunks", "heads", "postprocessors")
 """Of a tower, as the checkpoint names them after ``modality_``."""
@@ -66,6 +76,7 @@ HUGE = ImageBindSizes(
         "audio": TowerSize(768, 12, 12),
         "depth": TowerSize(384, 12, 8),
         "image": TowerSize(1280, 32, 16),
+        "imu": TowerSize(512, 6, 8),
         "text": TowerSize(1024, 24, 16),
         "thermal": TowerSize(768, 12, 12),
     },
@@ -108,8 +119,12 @@ FORMS: Mapping[Modality, Form] = {
 
 def flops(modality: Modality, sizes: ImageBindSizes = HUGE) -> float:
     """Return about how many floating-point operations one item takes, for estimates."""
-    size = sizes.towers[modality]
+    tower = TOWERS[modality]
+    size = sizes.towers[tower]
     # The class token, and the patches.
-    tokens = _TEXT_TOKENS if modality == "text" else 1 + FORMS[modality].patches
+    tokens = 1 + SAMPLES // IMU_KERNEL if tower == "imu" else 1
+    tokens = _TEXT_TOKENS if tower == "text" else tokens
+    if tower in FORMS:
+        tokens += FORMS[tower].patches
     once = transformer_flops(layers=size.depth, width=size.width, tokens=tokens)
-    return once * (CLIPS if modality == "audio" else 1)
+    return once * {"audio": CLIPS, "video": VIEWS}.get(modality, 1)

@@ -16,9 +16,12 @@ from torch.nn import functional
 
 from reactions.core.types import Modality
 from reactions.encoders.imagebind.sizes import (
+    CHANNELS,
     FORMS,
     HUGE,
+    IMU_KERNEL,
     PUBLISHED,
+    SAMPLES,
     Form,
     ImageBindSizes,
     TowerSize,
@@ -62,8 +65,9 @@ class ImageBind(nn.Module):
 
         Args:
             modality: one of those built.
-            inputs: (n, 3, 224, 224) for images; (n, 1, 224, 224) for depth and thermal;
-                (n, 1, 128, 204) for a clip of sound; (n, tokens) ids for text, padded with 0.
+            inputs: (n, 3, 224, 224) for images, (n, 3, 2, 224, 224) for two frames of a video;
+                (n, 1, 224, 224) for depth and thermal; (n, 1, 128, 204) for a clip of sound;
+                (n, 6, 2000) for imu; (n, tokens) ids for text, padded with 0.
 
         Returns:
             (n, dim) float32, rows of the norm that the checkpoint gives the modality.
@@ -85,6 +89,8 @@ class ImageBind(nn.Module):
 def _stem(modality: Modality, width: int) -> nn.Module:
     if modality == "text":
         return _Words(width)
+    if modality == "imu":
+        return _Readings(width)
     return _Patches(FORMS[modality], width, stem="depth_stem" if modality == "depth" else "")
 
 
@@ -105,7 +111,7 @@ class _Patches(nn.Module):
         self.add_module(self._stem_name, _Film(form, width) if form.frames else _Still(form, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn (n, channels, h, w) into (n, 1 + patches, width)."""
+        """Turn (n, channels, h, w) or (n, channels, frames, h, w) into (n, 1 + patches, width)."""
         patches = self.get_submodule(self._stem_name)(x)
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], dim=1)
         return tokens + self.pos_embedding_helper.pos_embed
@@ -138,9 +144,42 @@ class _Film(nn.Module):
         self.proj = nn.Sequential(nn.Identity(), film)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Equal frames: their weights add up, and half the work is saved.
-        weight = cast(Tensor, self.proj[1].weight).sum(dim=2)
-        return functional.conv2d(x, weight, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
+        weight = cast(Tensor, self.proj[1].weight)
+        if x.ndim == 5:
+            patches = functional.conv3d(x, weight, stride=weight.shape[2:])
+        else:
+            # A still picture stands for equal frames: their weights add up, which saves half the
+            # work.
+            patches = functional.conv2d(x, weight.sum(dim=2), stride=weight.shape[-1])
+        return patches.flatten(2).transpose(1, 2)
+
+
+class _Readings(nn.Module):
+    """Tokens of a few readings of all channels, after a class token, with learnt positions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + SAMPLES // IMU_KERNEL, width))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.imu_stem = _Spans(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (n, 6, 2000) into (n, 251, width)."""
+        # (n, channels, tokens, samples of a token) -> (n, tokens, channels * samples of a token)
+        parts = x.unfold(2, IMU_KERNEL, IMU_KERNEL).transpose(1, 2).flatten(2)
+        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), self.imu_stem(parts)], dim=1)
+        return tokens + self.pos_embed
+
+
+class _Spans(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(CHANNELS * IMU_KERNEL, width, bias=False)
+        self.norm_layer = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm_layer(self.proj(x))
+        return out
 
 
 class _Words(nn.Module):
@@ -241,7 +280,8 @@ def _head(modality: Modality, width: int, dim: int) -> nn.Module:
     norm, project = nn.LayerNorm(width, eps=_EPSILON), nn.Linear(width, dim, bias=False)
     if modality == "text":
         return _Projection(norm, project)
-    return nn.Sequential(norm, nn.Identity(), project)
+    # The published head of imu has a dropout there, which is off when it embeds.
+    return nn.Sequential(norm, *([nn.Identity()] * (2 if modality == "imu" else 1)), project)
 
 
 class _Projection(nn.Module):

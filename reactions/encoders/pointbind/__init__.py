@@ -1,0 +1,1 @@
+"""PointBind: point clouds in ImageBind's space."""

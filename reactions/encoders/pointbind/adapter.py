@@ -1,0 +1,71 @@
+"""PointBind as a URI: ImageBind with a tower for points.
+
+    pointbind:FILE                      pointbind_i2pmae.pt or pointbind_pointbert.pt
+    pointbind:FILE?imagebind=PATH       beside another copy of ImageBind than the one fetched
+
+It opens as ``imagebind:PATH?point=FILE``: sounds, pictures and texts have the keys of ImageBind's
+own, so that nothing which that embedded is embedded again. Other options are ``imagebind:``'s.
+The published checkpoints lie on Google Drive (README of ZiyuGuo99/Point-Bind_Point-LLM), from
+where they have to be fetched by hand; they hold ImageBind as well, whose licence
+(CC-BY-NC-SA 4.0) does not allow commercial use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reactions.core.errors import MissingError
+from reactions.core.file_digests import DigestCache
+from reactions.core.local_files import expand_user, is_file
+from reactions.core.types import Encoder, SpaceSpec
+from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.encoders.imagebind.adapter import WEIGHTS, ImageBindAdapter
+from reactions.encoders.uri import join_options
+from reactions.weights.locate import Requirement
+
+
+class PointBindAdapter(Adapter[SpaceRequest]):
+    """``pointbind:FILE``; see the module."""
+
+    scheme = "pointbind"
+    options = ("imagebind", *(o for o in ImageBindAdapter.options if o != "point"))
+
+    def describe(self, files: SpaceRequest, digests: DigestCache) -> SpaceSpec:
+        """Describe ImageBind with the tower of a checkpoint of PointBind's."""
+        request = files
+        path = expand_user(request.rest).absolute()
+        space = request.name or "PointBind"
+        path = request.locator.overrides.get(space, path)
+        if not is_file(path):
+            raise MissingError(
+                f"no weights for space '{space}'",
+                why=f"there is no file '{path}'",
+                fix="fetch pointbind_i2pmae.pt by hand, from the Google Drive that the README of "
+                "ZiyuGuo99/Point-Bind_Point-LLM names, and give its path: pointbind:FILE",
+                space=space,
+                path=str(path),
+            )
+        imagebind = ImageBindAdapter()
+        found = imagebind.locate(
+            replace(imagebind.request(_imagebind_uri(request)), locator=request.locator)
+        )
+        options = {k: v for k, v in request.options.items() if k != "imagebind"}
+        both = replace(found, space=space, options={**options, "point": str(path)})
+        return imagebind.describe(both, digests)
+
+    def requirements(self, uri: str) -> tuple[Requirement, ...]:
+        """Return ImageBind, where it is to be fetched."""
+        return ImageBindAdapter().requirements(_imagebind_uri(self.request(uri)))
+
+    def open(self, spec: SpaceSpec, files: SpaceRequest, device: str) -> Encoder:
+        """Open nothing: what this describes, ``ImageBindAdapter`` opens."""
+        raise MissingError(
+            f"space '{spec.name}' is not described as this version does",
+            fix='name it by its URI: "pointbind:FILE"',
+            space=spec.name,
+        )
+
+
+def _imagebind_uri(request: SpaceRequest) -> str:
+    kept = {k: v for k, v in request.options.items() if k not in ("imagebind", "sampling")}
+    return join_options(f"imagebind:{request.options.get('imagebind', WEIGHTS.filename)}", kept)
