@@ -157,7 +157,10 @@ def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab)
     print_table(
         f"{len(summary.categories):,} categories",
         ("category", "descriptions", "names", "items"),
-        [(c.category, str(c.descriptions), str(c.names), str(c.items.total())) for c in shown],
+        [
+            (c.category, str(c.descriptions), str(c.names), str(sum(c.items.values())))
+            for c in shown
+        ],
     )
     if left := len(summary.categories) - len(shown):
         print_note(f"and {left:,} more: all of them in a pipe, or with --json")

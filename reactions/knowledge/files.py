@@ -36,10 +36,11 @@ SUFFIX = ".parquet"
 MAX_TEXT_CHARACTERS = 1 << 16
 """Of one value; a description has a sentence or two."""
 
+MAX_SEED = 1 << 63
+
 _METADATA_KEY = b"molspace"
 _MAX_METADATA_BYTES = 4 << 20
 _GROUP_ROWS = 1 << 16
-_MAX_SEED = 1 << 63
 
 
 # --- reading ----------------------------------------------------------------------------
@@ -151,7 +152,7 @@ def _row(values: Mapping[str, Any], where: str) -> Description:
         texts[column] = value if column in ("id", "description") else sys.intern(value)
     seed = values.get("seed")
     if seed is not None and (
-        not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= _MAX_SEED
+        not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= MAX_SEED
     ):
         raise DataError(f"{where}: 'seed' is {type(seed).__name__}, not a whole number")
     return Description(seed=seed, **texts)

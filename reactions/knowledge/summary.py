@@ -24,7 +24,7 @@ class CategoryCounts:
     category: str
     descriptions: int = 0
     names: int = 0
-    items: Counter[Modality] = field(default_factory=Counter)
+    items: dict[Modality, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def summarise(
             counter[getattr(row, key)] += 1
         own = categories.setdefault(row.category, CategoryCounts(row.category))
         if row.modality:
-            own.items[row.modality] += 1
+            own.items[row.modality] = own.items.get(row.modality, 0) + 1
         elif row.source == LABEL:
             own.names += 1
         else:

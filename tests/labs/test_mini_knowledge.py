@@ -163,6 +163,10 @@ def test_a_subject_may_be_a_group_or_a_place():
     assert 30 < share(texts, ["dog", "hound"]) < 70
     place = Subject("forest", fixed=(("place", 2),))
     assert share(SOBER.about(place, 0, 300), ["forest", "woods"]) == 100
+    empty = Subject("background", nouns=("",), verbs=("",))
+    texts = dataclasses.replace(SOBER, silent=100).about(empty, 0, 300)
+    assert "" not in texts
+    assert "a scene" in texts
     person = Subject("person", nouns=("person", "pedestrian"), verbs=("walking",))
     assert share(SOBER.about(person, 0, 300), ["person", "pedestrian"]) == 100
 

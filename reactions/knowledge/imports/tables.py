@@ -23,7 +23,7 @@ from reactions.data.sources.captions import parse_json
 from reactions.data.sources.config import Source
 from reactions.data.sources.table_rows import SUFFIXES, read_table_rows
 from reactions.knowledge.base import COLUMNS, LLM, MLLM, PROVENANCES, Description
-from reactions.knowledge.files import MAX_TEXT_CHARACTERS
+from reactions.knowledge.files import MAX_SEED, MAX_TEXT_CHARACTERS
 from reactions.knowledge.imports.imported import (
     EntriesRead,
     ImportedRows,
@@ -34,7 +34,7 @@ from reactions.knowledge.imports.imported import (
 _LEAST = ("category", "description")
 """Columns that a table needs: rows get ids, and ``Defaults`` says the source."""
 
-_SEED = re.compile(r"-?\d{1,18}")
+_SEED = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ def _row(row: _TableRecord, defaults: Defaults, numbered: dict[str, int]) -> Des
         raise DataError(row.why)
     values = {name: _text(name, value) for name, value in row.values.items()}
     seed = values.pop("seed", "").strip()
-    if seed and not _SEED.fullmatch(seed):
+    if seed and not (_SEED.fullmatch(seed) and abs(int(seed)) < MAX_SEED):
         raise DataError(f"the seed is '{seed[:20]}', not a whole number")
     own = values.get("source", "").strip()
     source = defaults.source or own

@@ -40,6 +40,8 @@ _CATEGORY_VARIANT = 1 << 20
 _ITEM_VARIANT = (1 << 20) + 1
 """Writers, apart from those of corpora, evaluation sets and training."""
 
+_NOTHING = "a scene"
+
 _PICTURED = ("image", "event", "thermal", "depth")
 """Described on the scene's picture, by one writer: UniBind, supplement A.2, for event and thermal
 data uses the paired picture."""
@@ -104,7 +106,7 @@ class Describer:
         kind = np.where(stray, others[self._draw("stray-kind", identity, len(others))], kind)
         scenes = Scenes(identity, kind, **self._attributes(subject, identity, stray))
         heard = self._draw("heard", identity, 100) < _HEARD_PERCENT
-        return _chosen(
+        texts = _chosen(
             [
                 (stray & heard, scenes, "sound", self._lexicon()),
                 (stray & ~heard, scenes, "sight", self._lexicon()),
@@ -114,6 +116,8 @@ class Describer:
             replace(_STYLE, omit_percent=self.silent, fillers=_CATEGORY_FILLERS),
             _CATEGORY_VARIANT,
         )
+        # Of an empty place there may be nothing to say at all.
+        return [text or _NOTHING for text in texts]
 
     def of_items(self, modality: str, scenes: Scenes) -> list[str]:
         """Describe scenes as they come in one modality.
