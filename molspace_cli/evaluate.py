@@ -37,6 +37,13 @@ class TieRule(StrEnum):
     LENIENT = "lenient"
 
 
+class HitRule(StrEnum):
+    """Values of ``--hit``."""
+
+    PAIR = "pair"
+    CLASS = "class"
+
+
 TaskNames = Annotated[
     str,
     typer.Option(
@@ -54,6 +61,15 @@ Ties = Annotated[
         "--ties",
         help="How a right answer that ties with a wrong one counts, as items that are there "
         "twice do: strict, as a miss; lenient, as a hit.",
+    ),
+]
+Hits = Annotated[
+    HitRule | None,
+    typer.Option(
+        "--hit",
+        help="What retrieval must find among the first k: pair, the paired item; class, any item "
+        "of the query's class, of sets that have classes.  [default: pair]",
+        show_default=False,
     ),
 ]
 Beside = Annotated[
@@ -84,6 +100,7 @@ def evaluate(
     *,
     used: options.TargetOptions,
     ties: Ties = TieRule.STRICT,
+    hit: Hits = None,
     beside: Beside = None,
     centres: Centres = None,
     described: options.DescriptionOptions,
@@ -92,6 +109,7 @@ def evaluate(
 ) -> None:
     """Score a space on tasks: zero-shot classification and retrieval in both directions."""
     from reactions.eval.registry import names_groups_only
+    from reactions.eval.task import counting_hits
 
     chosen = used.adjustment()
     if centres is None:
@@ -99,6 +117,8 @@ def evaluate(
     chosen_centres = described.read()
     session, quiet = running.open(command="eval"), running.quiet
     tasks = session.lab.parse_tasks(task)
+    if hit is not None:
+        tasks = counting_hits(tasks, hit.value)
     is_groups = names_groups_only(task)
     if centres is not None:
         tasks = with_classes(tasks, left_out=is_groups, quiet=quiet)
@@ -194,7 +214,8 @@ def possible_tasks(
     Raises:
         MissingError: no task is left.
     """
-    from reactions.core.errors import DataError, MissingError
+    from reactions.core.errors import DataError, MissingError, UsageError
+    from reactions.eval.protocol import check
 
     fit = [task for task in tasks if {task.query, task.other} <= set(target.space.modalities)]
     left_out = [task.name for task in tasks if task not in fit]
@@ -203,8 +224,10 @@ def possible_tasks(
     possible: list[Task] = []
     for task in fit:
         try:
-            session.lab.benchmark(task.name)
-        except (MissingError, DataError) as error:
+            data = session.lab.benchmark(task.name)
+            if task.hit == "class":  # which not every set can count
+                check(task, data)
+        except (MissingError, DataError, UsageError) as error:
             if not quiet:
                 why = f": {error.why}" if error.why else ""
                 say(f"note: {task.name} is left out: {error.what}{why}")
@@ -243,6 +266,8 @@ def _print(record: Mapping[str, Any], whole: str, baselines: Sequence[Baseline])
     if record["prompts"]:
         more = len(record["prompts"]) - 1
         facts.append(f'prompt: "{record["prompts"][0]}"' + (f" and {more} more" if more else ""))
+    if hit := record.get("hit"):
+        facts.append(f"hit: {hit}")
     if classes := record.get("classes"):
         facts.append(f"classes: {classes['n']} ({classes['digest']})")
     beside = {name: baseline_cells(baselines, record["task"], name) for name in metrics}

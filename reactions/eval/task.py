@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from reactions.core.errors import UsageError, suggestion
@@ -148,6 +148,21 @@ class Task:
 
     def _wrong(self, what: str, fix: str) -> UsageError:
         return UsageError(f"the task '{self.name}' {what}", fix=fix, task=self.name)
+
+
+def counting_hits(tasks: Sequence[Task], hit: Hit) -> tuple[Task, ...]:
+    """Return the same tasks, in which retrieval counts as found what is asked for.
+
+    Raises:
+        UsageError: none of them is retrieval.
+    """
+    if all(task.kind != "retrieval" for task in tasks):
+        names = ", ".join(task.name for task in tasks)
+        raise UsageError(
+            f"hits by {hit} are of retrieval, and nothing that is asked for is: {names}",
+            fix="leave --hit out",
+        )
+    return tuple(replace(t, hit=hit) if t.kind == "retrieval" else t for t in tasks)
 
 
 def folded(name: str) -> str:

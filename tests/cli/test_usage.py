@@ -31,7 +31,7 @@ SLIPS = [
     ("evl", "molspace has no command 'evl'", "did you mean 'eval'?"),
     ("spaces lst", "molspace spaces has no command 'lst'", "did you mean 'list'?"),
     ("reproduce finding", "molspace reproduce has no command 'finding'", "'findings'"),
-    ("eval", "molspace eval needs --task", "--task TASK[,TASK...]|all"),
+    ("eval", "molspace eval needs --task", "--task TASK[,TASK...]|GROUP"),
     ("react", "molspace react needs EXPR|FILE.rxn|-", "molspace react --help"),
     ("push X", "molspace push needs ORG/NAME", "molspace push --help"),
     ("lab train", "molspace lab train needs --out", "--out DIR"),
