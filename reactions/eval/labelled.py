@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +15,7 @@ from reactions.core.storage import walk
 from reactions.core.types import Modality
 from reactions.eval.published import PublishedSet
 from reactions.eval.task_data import ClassificationData
-from reactions.modalities.image import IMAGE
-from reactions.modalities.suffixes import suffix_of
-from reactions.modalities.videos.files import SUFFIXES as _VIDEO
-
-_SUFFIXES: Mapping[Modality, tuple[str, ...]] = {
-    "image": IMAGE.suffixes,
-    "thermal": IMAGE.suffixes,
-    "video": _VIDEO,
-    "event": (".bin", ".npy", ".npz", ".png"),
-    "point": (".txt", ".npy", ".npz", ".ply", ".off"),
-}
-"""Endings of a set's media, which may be those of other files elsewhere."""
+from reactions.modalities.suffixes import may_hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ def media_files(folder: Path, modality: Modality) -> Iterator[Entry]:
     """Yield the files of one modality in a folder and below, sorted by name."""
     if is_dir(folder):
         for entry in walk(str(folder)):
-            if suffix_of(entry.name) in _SUFFIXES[modality]:
+            if may_hold(entry.name, modality):
                 yield entry
 
 
