@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molspace_cli import options
+from molspace_cli.classify import ClassifyOptions, Named, open_classifier
 from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
 from molspace_cli.current import say_bundle
@@ -32,7 +33,8 @@ def infer(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Texts, image and sound files, .jsonl or .txt files of lines, or - for stdin, "
+            help="Texts, image and sound files, folders of them, .jsonl or .txt files of lines, "
+            "or - for stdin, "
             'which is also read when there is none. A line is a text, a path, or {"id": "rain", '
             '"audio": "rain.wav"}; paths start at the folder of the file of lines.',
             show_default=False,
@@ -74,13 +76,15 @@ def infer(
     compare: Annotated[
         bool, typer.Option("--compare", help="Print similarity tables; write no file.")
     ] = False,
+    named: ClassifyOptions,
+    described: options.DescriptionOptions,
     batch_size: Annotated[
         int, typer.Option("--batch-size", metavar="N", min=1, help="Items embedded at once.")
     ] = 256,
     running: options.InferOptions,
     as_json: options.Json = False,
 ) -> None:
-    """Embed texts, images, sounds and other media, or compare them.
+    """Embed texts, images, sounds and other media, compare them, or name their classes.
 
     Prints the path of the file it wrote. What looks like a path is never embedded as a text:
     such arguments are refused and such lines left out, unless --text is given. What a file holds
@@ -94,12 +98,15 @@ def infer(
     from reactions.inference import inputs as inference
     from reactions.inference import outputs, writers
     from reactions.inference.arguments import refuse_paths
+    from reactions.inference.folders import with_folders
     from reactions.inference.similarity import compare as compared
     from reactions.inference.stream import embed_stream
     from reactions.modalities.text import TEXT
 
     if compare and (out or format):
         raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
+    named.check(described, writes=bool(out or format), compares=compare)
+    classifies = named.classify is not None
     path, chosen_format = outputs.choose_output(out, format)
     if path is None and as_json:
         raise UsageError("--json and embeddings both want stdout", fix="--out FILE")
@@ -107,12 +114,16 @@ def infer(
         raise UsageError("--text says what --modality says", fix="give one of them")
     taken_as = TEXT.name if text else modality
     literal = taken_as == TEXT.name
+    left_out: list[str] = []
+    if not literal:
+        inputs, left_out = with_folders(inputs or ())
     if taken_as is None:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
     if not inputs and not out and not format and (stdin is None or stdin.isatty()):
-        compare = True  # the samples: nothing is written, so nothing can be in the way
-    files = () if compare or path is None else outputs.files_of(path, chosen_format)
+        compare = not classifies  # the samples: nothing is written, nothing can be in the way
+    shows = compare or classifies
+    files = () if shows or path is None else outputs.files_of(path, chosen_format)
     outputs.refuse_overwriting(files, () if literal else inputs or (), stdin)
     if not overwrite:
         outputs.refuse_replacing(files)
@@ -122,8 +133,14 @@ def infer(
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)
-    for notice in () if quiet else target.notices:
+    for notice in () if quiet else (*target.notices, *left_out):
         say(f"note: {notice}")
+    naming: Named | None = None
+    if classifies:
+        classifier = open_classifier(
+            session, target, named, described, chosen, confirm=asked, quiet=quiet
+        )
+        naming = Named(classifier, named.top or 5, as_json=as_json)
     embedder = session.embedder(target, chosen)
     entries, samples = inference.choose_items(
         inputs or (),
@@ -142,12 +159,17 @@ def infer(
         )
     if samples:
         say(f"no input: embedding the lab's {samples} sample items")
-        compare = compare or not (out or format)
+        compare = compare or not (classifies or out or format)
 
     about = writers.describe(target, chosen)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
+<<<<<<< HEAD
     to_terminal = path is None and not compare and is_terminal()
     with Report(quiet, live=not to_terminal, literal=literal) as report:
+=======
+    to_terminal = path is None and not shows and is_terminal()
+    with Report(quiet, live=not to_terminal, literal=text) as report:
+>>>>>>> 7dd48d0 (infer --classify: the classes that items are nearest to; folders as inputs)
         batches = report.follow(
             embed_stream(
                 embedder,
@@ -157,7 +179,10 @@ def infer(
                 read_ahead=inference.reading_never_waits(inputs or (), stdin),
             )
         )
-        if compare:
+        if naming is not None:
+            for items, rows in batches:
+                naming.add(items, rows)
+        elif compare:
             tables = compared(batches)
         else:
             stdout = _binary(sys.stdout)
@@ -172,7 +197,10 @@ def infer(
     report.finish(about)
     if replaced and not quiet:
         say(f"replaced {', '.join(replaced)}")
-    if compare and as_json:
+    if naming is not None:
+        facts = {**_facts(about), **bundle, **report.to_json()}
+        naming.finish(about, facts, as_json=as_json)
+    elif compare and as_json:
         print_json(
             "compare", {**_facts(about), **bundle, "tables": _json(tables), **report.to_json()}
         )

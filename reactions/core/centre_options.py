@@ -94,7 +94,7 @@ class CentreOptions:
         chosen = selection.strip().casefold()
         if chosen == "all" and k is not None:
             raise UsageError(
-                "the selection 'all' keeps every description", fix="leave out -k or --selection"
+                "the selection 'all' keeps every description", fix="leave out --k or --selection"
             )
         return cls(
             k=DEFAULT_K if k is None else k,

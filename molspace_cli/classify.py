@@ -1,0 +1,191 @@
+"""``molspace infer --classify``: the classes that items are nearest to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molspace_cli import complete, options
+from molspace_cli.console import is_terminal, print_json, print_note, print_table, say
+from molspace_cli.groups import Group
+from molspace_cli.infer_report import plain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from reactions.core.types import Item
+    from reactions.inference.classify import Classifier
+    from reactions.planning.plan import Plan
+    from reactions.products.target import Target
+    from reactions.products.tree import Adjustment
+    from reactions.session import Session
+
+_LABEL_WIDTH = 40
+
+
+@dataclass(frozen=True)
+class ClassifyOptions(Group):
+    """Which classes items are to be named by."""
+
+    classify: Annotated[
+        str | None,
+        typer.Option(
+            "--classify",
+            metavar="KB|FILE",
+            autocompletion=complete.knowledge_bases,
+            help="Name the classes that each item is nearest to, by descriptions: a knowledge base "
+            "of the lab, its .parquet file, or a .safetensors file of centres. Writes no file.",
+        ),
+    ] = None
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="FILE|TASK",
+            help="Of these classes alone: a file with one a line, or a task's.  [default: all "
+            "that are described]",
+        ),
+    ] = None
+    top: Annotated[
+        int | None,
+        typer.Option("--top", metavar="N", min=1, help="Classes an item.  [default: 5]"),
+    ] = None
+
+    def check(self, described: options.DescriptionOptions, *, writes: bool, compares: bool) -> None:
+        """Refuse options that do not go together.
+
+        Args:
+            described: which descriptions are chosen.
+            writes: whether a file or a format is named.
+            compares: whether ``--compare`` is given.
+
+        Raises:
+            UsageError: some do not.
+        """
+        from reactions.core.errors import UsageError
+
+        if self.classify is None:
+            given = {"--classes": self.classes, "--top": self.top}
+            named = [name for name, value in given.items() if value is not None]
+            if named:
+                raise UsageError(
+                    f"{' and '.join(named)} belong{'s' if len(named) == 1 else ''} to --classify",
+                    fix="--classify KB, such as --classify kb in the mini lab",
+                )
+            described.refuse_without("--classify")
+            return
+        if writes:
+            raise UsageError(
+                "--classify writes no embeddings",
+                fix="drop it, or --out and --format; > FILE keeps its lines of JSON",
+            )
+        if compares:
+            raise UsageError("--classify and --compare are two things", fix="drop one")
+
+
+def open_classifier(
+    session: Session,
+    target: Target,
+    chosen: ClassifyOptions,
+    described: options.DescriptionOptions,
+    adjustment: Adjustment,
+    *,
+    confirm: Callable[[Plan], None],
+    quiet: bool,
+) -> Classifier:
+    """Return what names items, its centres made or found; say what is to be known of them."""
+    from reactions.centres import classifier
+    from reactions.labs.generators import classes_of
+    from reactions.planning.centres import ClassCentres, open_source
+
+    assert chosen.classify is not None, "checked by the caller"
+    centres = ClassCentres(open_source(session.lab, chosen.classify), described.read())
+    classes = None
+    if chosen.classes is not None:
+        # ImageNet's two cranes have one name, which is what an item is called.
+        classes = tuple(dict.fromkeys(classes_of(session.lab, chosen.classes)[1]))
+    made = classifier(session, target, centres, classes, adjustment, confirm=confirm)
+    for notice in () if quiet else made.notices:
+        say(f"note: {notice}")
+    return made
+
+
+class Named:
+    """Items and their classes: printed as they come in a pipe, as a table on a terminal.
+
+    Args:
+        classifier: names items.
+        top: classes an item.
+        as_json: keep all for one JSON object.
+    """
+
+    def __init__(self, classifier: Classifier, top: int, *, as_json: bool) -> None:
+        self._classifier = classifier
+        self._top = top
+        self._lines = not as_json and not is_terminal()
+        self._kept: list[tuple[Item, list[tuple[str, float]]]] = []
+
+    def add(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
+        """Name items."""
+        named = zip(items, self._classifier.best(rows, self._top), strict=True)
+        if not self._lines:
+            self._kept += named
+            return
+        for item, best in named:
+            print(json.dumps(_entry(item, best)))
+        sys.stdout.flush()  # whoever reads the pipe may wait for these very items
+
+    def finish(self, about: Mapping[str, Any], facts: Mapping[str, Any], *, as_json: bool) -> None:
+        """Print what was kept.
+
+        Args:
+            about: what was embedded with.
+            facts: of the run, for JSON.
+            as_json: whether one JSON object is wanted.
+        """
+        centres = {**self._classifier.about, "classes": len(self._classifier.classes)}
+        if as_json:
+            items = [_entry(item, best) for item, best in self._kept]
+            print_json("classify", {**facts, "centres": centres, "items": items})
+            return
+        if self._lines:
+            return
+        self._table(about, centres)
+
+    def _table(self, about: Mapping[str, Any], centres: Mapping[str, Any]) -> None:
+        from reactions.core.centre_options import NOT_ZERO_SHOT
+        from reactions.inference.similarity import label
+
+        rows = []
+        for item, best in self._kept:
+            name = plain(label(item), _LABEL_WIDTH)
+            for place, (category, score) in enumerate(best):
+                rows.append((name if place == 0 else "", category, f"{score:.4f}"))
+        source = centres.get("kb") or centres.get("file")
+        title = [f"classes by {source}"]
+        title += [f"lab: {about['lab']}"] if about["lab"] else []
+        print_table("   ".join(title), ("item", "class", "score"), rows)
+        counts = centres["descriptions"]
+        print_note(
+            f"{self._classifier.options.title}   {counts['used']:,} of {counts['of']:,} "
+            f"descriptions of {centres['classes']} classes"
+        )
+        if not centres["zero_shot"]:
+            print_note(f"{NOT_ZERO_SHOT}, {centres['items']}")
+
+
+def _entry(item: Item, best: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    from reactions.inference.similarity import label
+
+    return {
+        "id": item.id,
+        "label": label(item),
+        "modality": item.modality,
+        "classes": [{"class": name, "score": round(score, 6)} for name, score in best],
+    }

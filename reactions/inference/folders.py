@@ -1,0 +1,88 @@
+"""Folders among the arguments of ``molspace infer``: the media in them, as if each were named."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from reactions.core.errors import DataError, UsageError
+from reactions.core.local_files import is_dir
+from reactions.modalities.suffixes import COMPANIONS, modality_of, suffix_of
+
+MANIFEST = "manifest.jsonl"
+
+
+def with_folders(inputs: Iterable[str], base: Path = Path()) -> tuple[list[str], list[str]]:
+    """Replace folders by the media in them and in the folders within, in order of their names.
+
+    What hidden files and folders hold is left out, as are links to folders.
+
+    Args:
+        inputs: command-line arguments.
+        base: folder that relative paths start from.
+
+    Returns:
+        The arguments, and what was left out of folders, in a sentence each.
+
+    Raises:
+        UsageError: a folder holds no media, or has a manifest that says what it holds.
+        DataError: a folder cannot be read.
+    """
+    arguments: list[str] = []
+    notices: list[str] = []
+    for text in inputs:
+        if not text.strip() or text == "-" or not is_dir(base / text):
+            arguments.append(text)
+            continue
+        if (base / text / MANIFEST).is_file():
+            raise UsageError(
+                f"'{text}' is a folder with a manifest",
+                why="the manifest says what its files are",
+                fix=f"molspace infer {Path(text) / MANIFEST}",
+            )
+        media, others = _media(base / text)
+        if not media:
+            raise UsageError(
+                f"the folder '{text}' holds no media",
+                why=_counted(others) or "it is empty",
+                fix="give a folder of images or sounds, or a file of lines",
+            )
+        arguments += [str(Path(text) / name) for name in media]
+        if others:
+            notices.append(f"{text}: {len(media)} media files; left out: {_counted(others)}")
+    return arguments, notices
+
+
+def _media(folder: Path) -> tuple[list[str], Counter[str]]:
+    """Return the paths of media within a folder, and the endings of what else there is."""
+    media: list[str] = []
+    others: Counter[str] = Counter()
+
+    def unreadable(error: OSError) -> None:
+        raise DataError(
+            f"cannot read the folder '{error.filename}'",
+            why=(error.strerror or str(error)).lower(),
+        )
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        within = Path(parent).relative_to(folder)
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            if modality_of(name):
+                media.append(str(within / name))
+            else:
+                others[suffix_of(name) or "without an ending"] += 1
+    return sorted(media), others
+
+
+def _counted(others: Counter[str]) -> str:
+    """Say how many files of each kind there are, the most frequent first."""
+    kinds = [
+        f"{n} {suffix}" + (" (beside media)" if suffix in COMPANIONS else "")
+        for suffix, n in sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
+    ]
+    return ", ".join(kinds[:6]) + (f" and {len(kinds) - 6} more kinds" if len(kinds) > 6 else "")
