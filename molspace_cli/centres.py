@@ -24,8 +24,7 @@ def evaluate_by_centres(
     session: Session,
     target: Target,
     tasks: Sequence[Task],
-    reference: str,
-    options: CentreOptions,
+    centres: ClassCentres,
     adjustment: Adjustment,
     *,
     ties: Ties,
@@ -41,8 +40,7 @@ def evaluate_by_centres(
         session: lab and store.
         target: what is scored.
         tasks: with classes.
-        reference: names the descriptions.
-        options: which are chosen, and how they score.
+        centres: what stands for their classes.
         adjustment: factors and experts.
         ties: how ties count.
         beside: whether prompts and names stand beside.
@@ -52,9 +50,7 @@ def evaluate_by_centres(
         as_json: print JSON.
     """
     from reactions.centres import class_rows, evaluate_centres
-    from reactions.planning.centres import ClassCentres, open_source
 
-    centres = ClassCentres(open_source(session.lab, reference), options)
     if leave_out:
         tasks = _described(session, target, tasks, centres, adjustment, quiet)
     results = evaluate_centres(
@@ -79,7 +75,7 @@ def evaluate_by_centres(
         )
         return
     for result in results:
-        _print(result, rows, options)
+        _print(result, rows, centres.options)
 
 
 def _described(

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
     from reactions.core.types import Item
     from reactions.inference.classify import Classifier
+    from reactions.labs.lab import Lab
+    from reactions.planning.centres import ClassCentres
     from reactions.planning.plan import Plan
     from reactions.products.target import Target
     from reactions.products.tree import Adjustment
     from reactions.session import Session
 
 _LABEL_WIDTH = 40
+_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -88,32 +91,55 @@ class ClassifyOptions(Group):
         if compares:
             raise UsageError("--classify and --compare are two things", fix="drop one")
 
+    def open(self, lab: Lab, described: options.DescriptionOptions) -> Asked | None:
+        """Read what is asked for, before anything is trained; None without ``--classify``.
 
-def open_classifier(
-    session: Session,
-    target: Target,
-    chosen: ClassifyOptions,
-    described: options.DescriptionOptions,
-    adjustment: Adjustment,
-    *,
-    confirm: Callable[[Plan], None],
-    quiet: bool,
-) -> Classifier:
-    """Return what names items, its centres made or found; say what is to be known of them."""
-    from reactions.centres import classifier
-    from reactions.labs.generators import classes_of
-    from reactions.planning.centres import ClassCentres, open_source
+        Raises:
+            MolspaceError: a name is unknown, or a file cannot be read.
+        """
+        from reactions.labs.generators import classes_of
+        from reactions.planning.centres import ClassCentres, open_source
 
-    assert chosen.classify is not None, "checked by the caller"
-    centres = ClassCentres(open_source(session.lab, chosen.classify), described.read())
-    classes = None
-    if chosen.classes is not None:
-        # ImageNet's two cranes have one name, which is what an item is called.
-        classes = tuple(dict.fromkeys(classes_of(session.lab, chosen.classes)[1]))
-    made = classifier(session, target, centres, classes, adjustment, confirm=confirm)
-    for notice in () if quiet else made.notices:
-        say(f"note: {notice}")
-    return made
+        if self.classify is None:
+            return None
+        centres = ClassCentres(open_source(lab, self.classify), described.read())
+        classes = None
+        if self.classes is not None:
+            # ImageNet's two cranes have one name, which is what an item is called.
+            classes = tuple(dict.fromkeys(classes_of(lab, self.classes)[1]))
+        return Asked(centres, classes, self.top or _TOP)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What ``--classify`` asks for.
+
+    Attributes:
+        centres: what stands for classes.
+        classes: names; None for all that are described.
+        top: classes an item.
+    """
+
+    centres: ClassCentres
+    classes: tuple[str, ...] | None
+    top: int
+
+    def classifier(
+        self,
+        session: Session,
+        target: Target,
+        adjustment: Adjustment,
+        *,
+        confirm: Callable[[Plan], None],
+        quiet: bool,
+    ) -> Classifier:
+        """Return what names items, its centres made or found; say what is to be known of them."""
+        from reactions.centres import classifier
+
+        made = classifier(session, target, self.centres, self.classes, adjustment, confirm=confirm)
+        for notice in () if quiet else made.notices:
+            say(f"note: {notice}")
+        return made
 
 
 class Named:

@@ -114,14 +114,17 @@ def evaluate(
     chosen = used.adjustment()
     if centres is None:
         described.refuse_without("--centres")
-    chosen_centres = described.read()
+    described_by = described.read()
     session, quiet = running.open(command="eval"), running.quiet
     tasks = session.lab.parse_tasks(task)
     if hit is not None:
         tasks = counting_hits(tasks, hit.value)
     is_groups = names_groups_only(task)
     if centres is not None:
+        from reactions.planning.centres import ClassCentres, open_source
+
         tasks = with_classes(tasks, left_out=is_groups, quiet=quiet)
+        by_centres = ClassCentres(open_source(session.lab, centres), described_by)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)
@@ -132,8 +135,7 @@ def evaluate(
             session,
             target,
             tasks,
-            centres,
-            chosen_centres,
+            by_centres,
             chosen,
             ties=ties.value,
             beside=beside is not False,

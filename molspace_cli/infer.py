@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molspace_cli import options
-from molspace_cli.classify import ClassifyOptions, Named, open_classifier
+from molspace_cli.classify import ClassifyOptions, Named
 from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
 from molspace_cli.current import say_bundle
@@ -130,17 +130,16 @@ def infer(
     replaced = [str(file) for file in files if is_there(file)]
     chosen = used.adjustment()
     session, quiet = running.open(), running.quiet
+    wanted = named.open(session.lab, described)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)
     for notice in () if quiet else (*target.notices, *left_out):
         say(f"note: {notice}")
     naming: Named | None = None
-    if classifies:
-        classifier = open_classifier(
-            session, target, named, described, chosen, confirm=asked, quiet=quiet
-        )
-        naming = Named(classifier, named.top or 5, as_json=as_json)
+    if wanted is not None:
+        classifier = wanted.classifier(session, target, chosen, confirm=asked, quiet=quiet)
+        naming = Named(classifier, wanted.top, as_json=as_json)
     embedder = session.embedder(target, chosen)
     entries, samples = inference.choose_items(
         inputs or (),

@@ -109,8 +109,12 @@ def classifier(
         name=f"{len(names)} classes",
         adjustment=fit_adjustment(target.space, adjustment),
     )
-    confirm(Plan((planned.step,), planned.notices))
-    artifact = session.run([planned.step])[planned.step.key]
+    plan = Plan((planned.step,), planned.notices)
+    is_there = not session.estimate(plan).steps
+    if not is_there:
+        confirm(plan)
+    # What the cache has is only read: nothing is shown of a run.
+    artifact = session.run(plan.targets, silent=is_there)[planned.step.key]
     return Classifier.of(
         names,
         centres.options,

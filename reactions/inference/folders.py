@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import is_dir
-from reactions.modalities.suffixes import COMPANIONS, modality_of, suffix_of
+from reactions.modalities.suffixes import modality_of, suffix_of
 
 MANIFEST = "manifest.jsonl"
 
@@ -82,7 +82,7 @@ def _media(folder: Path) -> tuple[list[str], Counter[str]]:
 def _counted(others: Counter[str]) -> str:
     """Say how many files of each kind there are, the most frequent first."""
     kinds = [
-        f"{n} {suffix}" + (" (beside media)" if suffix in COMPANIONS else "")
+        f"{n} {suffix}"
         for suffix, n in sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
     return ", ".join(kinds[:6]) + (f" and {len(kinds) - 6} more kinds" if len(kinds) > 6 else "")

@@ -44,8 +44,7 @@ def check_archive(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         # Mapped: reading as much as a pickle declares would allocate it first, here and in torch.
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            for _ in range(_LEGACY_PICKLES):
-                _check_pickle(cast("IO[bytes]", m))
+            check_pickles(cast("IO[bytes]", m))
         return
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -60,6 +59,16 @@ def check_archive(path: Path) -> None:
                     raise ValueError(f"its pickle has {entry.file_size:,} bytes")
                 with archive.open(entry) as pickled:
                     _check_pickle(pickled)
+
+
+def check_pickles(stream: IO[bytes]) -> None:
+    """Hold the pickles of the earlier format of ``torch.save`` against what they may hold.
+
+    Raises:
+        ValueError: they would make much of little, or are cut short.
+    """
+    for _ in range(_LEGACY_PICKLES):
+        _check_pickle(stream)
 
 
 def check_tensors(tensors: Iterable[Tensor], size_bytes: int) -> None:

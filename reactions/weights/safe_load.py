@@ -126,15 +126,7 @@ def _safetensors(path: Path) -> Any:
 def _unpickle(path: Path) -> Any:
     import torch
 
-    # Before 2.6 a crafted file could run code even with weights_only (CVE-2025-32434).
-    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    if version < (2, 6):
-        raise MissingError(
-            f"torch {torch.__version__} cannot read '{path}' safely",
-            why="before version 2.6 a crafted checkpoint could run code",
-            fix="pip install 'torch>=2.6', or convert the checkpoint to safetensors",
-            path=str(path),
-        )
+    refuse_old_torch(path)
     check_archive(path)
     with torch.serialization.safe_globals(_numbers()), warnings.catch_warnings():
         # Torch warns of any pickle protocol but its own, whether or not it can read it.
@@ -142,6 +134,24 @@ def _unpickle(path: Path) -> Any:
         # Torch maps its zip format only, and raises for the legacy one.
         return torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+
+
+def refuse_old_torch(path: Path) -> None:
+    """Refuse to unpickle by a torch that would run what a crafted file holds (CVE-2025-32434).
+
+    Raises:
+        MissingError: torch is older than 2.6.
+    """
+    import torch
+
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < (2, 6):
+        raise MissingError(
+            f"torch {torch.__version__} cannot read '{path}' safely",
+            why="before version 2.6 a crafted checkpoint could run code",
+            fix="pip install 'torch>=2.6', or convert the checkpoint to safetensors",
+            path=str(path),
         )
 
 
