@@ -116,7 +116,7 @@ def infer(
     literal = taken_as == TEXT.name
     left_out: list[str] = []
     if not literal:
-        inputs, left_out = with_folders(inputs or ())
+        inputs, left_out = with_folders(inputs or (), taken_as)
     if taken_as is None:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
@@ -162,13 +162,8 @@ def infer(
 
     about = writers.describe(target, chosen)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
-<<<<<<< HEAD
-    to_terminal = path is None and not compare and is_terminal()
-    with Report(quiet, live=not to_terminal, literal=literal) as report:
-=======
     to_terminal = path is None and not shows and is_terminal()
-    with Report(quiet, live=not to_terminal, literal=text) as report:
->>>>>>> 7dd48d0 (infer --classify: the classes that items are nearest to; folders as inputs)
+    with Report(quiet, live=not to_terminal, literal=literal) as report:
         batches = report.follow(
             embed_stream(
                 embedder,

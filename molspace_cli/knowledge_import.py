@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import opening, options
+from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import Group, grouped
 from molspace_cli.knowledge_made import say_made
 
@@ -27,6 +29,9 @@ Out = Annotated[
     typer.Option("--out", metavar="FILE.parquet", help="The knowledge base.", show_default=False),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file.")]
+
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth")
+"""Endings of files of centres, which are no JSON."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,9 @@ def unibind(
     from reactions.knowledge.imports.unibind import read_unibind, unibind_files
 
     places = [_expanded(place) for place in places]
+    if any(place.suffix.lower() in _PICKLES for place in places):
+        _import_centres(places, out, overwrite=overwrite, quiet=quiet, as_json=as_json)
+        return
     check_knowledge_out(out, overwrite=overwrite, formats=(SUFFIX,))
     if not facts.modality:
         raise UsageError(
@@ -159,6 +167,35 @@ def unibind(
     imported = read_unibind(files, facts.modality, model=facts.model, prompt=facts.prompt)
     dataset = facts.dataset or files[0].absolute().parent.name
     _write(imported, out, facts, dataset, quiet=quiet, as_json=as_json)
+
+
+def _import_centres(
+    places: Sequence[Path], out: Path, *, overwrite: bool, quiet: bool, as_json: bool
+) -> None:
+    """Import a pickle of centres, and print the path of the file that holds them."""
+    from reactions.core.errors import UsageError
+    from reactions.exchange.import_unibind import import_centres
+
+    if len(places) > 1:
+        raise UsageError(
+            f"{len(places)} files are not one file of centres", fix="import each to its own --out"
+        )
+    imported = import_centres(places[0], out, overwrite=overwrite)
+    file = imported.file
+    if not quiet:
+        for notice in imported.notices:
+            say(f"note: {notice}")
+        n_rows = sum(category.n_rows for category in file.categories)
+        say(
+            f"{n_rows:,} rows of {len(file.categories):,} categories, {file.dim} dimensions; they "
+            f"are of the text encoder of {file.space}: molspace eval --centres {out}"
+        )
+    if as_json:
+        categories = {category.name: category.n_rows for category in file.categories}
+        about = {"path": str(out), "dim": file.dim, "space": file.space, "categories": categories}
+        print_json("centres", {**about, "notices": list(imported.notices)})
+        return
+    print_path(out)
 
 
 def _expanded(path: Path) -> Path:

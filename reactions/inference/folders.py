@@ -9,18 +9,22 @@ from pathlib import Path
 
 from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import is_dir
-from reactions.modalities.suffixes import modality_of, suffix_of
+from reactions.core.types import Modality
+from reactions.modalities.suffixes import may_hold, modality_of, suffix_of
 
 MANIFEST = "manifest.jsonl"
 
 
-def with_folders(inputs: Iterable[str], base: Path = Path()) -> tuple[list[str], list[str]]:
+def with_folders(
+    inputs: Iterable[str], modality: Modality | None = None, base: Path = Path()
+) -> tuple[list[str], list[str]]:
     """Replace folders by the media in them and in the folders within, in order of their names.
 
     What hidden files and folders hold is left out, as are links to folders.
 
     Args:
         inputs: command-line arguments.
+        modality: what all arguments hold; None where their endings say it.
         base: folder that relative paths start from.
 
     Returns:
@@ -42,7 +46,7 @@ def with_folders(inputs: Iterable[str], base: Path = Path()) -> tuple[list[str],
                 why="the manifest says what its files are",
                 fix=f"molspace infer {Path(text) / MANIFEST}",
             )
-        media, others = _media(base / text)
+        media, others = _media(base / text, modality)
         if not media:
             raise UsageError(
                 f"the folder '{text}' holds no media",
@@ -55,7 +59,7 @@ def with_folders(inputs: Iterable[str], base: Path = Path()) -> tuple[list[str],
     return arguments, notices
 
 
-def _media(folder: Path) -> tuple[list[str], Counter[str]]:
+def _media(folder: Path, modality: Modality | None) -> tuple[list[str], Counter[str]]:
     """Return the paths of media within a folder, and the endings of what else there is."""
     media: list[str] = []
     others: Counter[str] = Counter()
@@ -72,7 +76,7 @@ def _media(folder: Path) -> tuple[list[str], Counter[str]]:
         for name in sorted(names):
             if name.startswith("."):
                 continue
-            if modality_of(name):
+            if may_hold(name, modality) if modality else modality_of(name):
                 media.append(str(within / name))
             else:
                 others[suffix_of(name) or "without an ending"] += 1
