@@ -12,10 +12,17 @@ from reactions.eval.caltech import Name, Part
 from reactions.eval.labelled import media_files
 from reactions.eval.published import PublishedSet
 
-_FOLDERS = ("Caltech101", "N-Caltech101/Caltech101")
 _TESTING, _TRAINING = "testing", ("training",)
-LABELS = (*_FOLDERS, _TESTING, f"N-Caltech101/{_TESTING}")
-"""Folders of which one must be there."""
+FOLDERS = ("Caltech101", _TESTING, "N-Caltech101/Caltech101", f"N-Caltech101/{_TESTING}")
+LABELS = tuple(
+    f"{folder}/{name}"
+    for folder in FOLDERS
+    for name in ("accordion", "airplanes", "BACKGROUND_Google", "Faces_easy")
+)
+"""Folders of classes of which one must be there: a folder called Caltech101 may be another's."""
+
+_ENDINGS = (".bin", ".npy", ".npz")
+"""Of recordings: pictures of the same names are those of Caltech-101."""
 
 _EST = "scored are EST's folder for testing; the one for validation is left alone"
 
@@ -46,20 +53,21 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
         MissingError: there are none.
         DataError: a list is damaged.
     """
-    is_est = published.labels.name == _TESTING
-    root = published.labels.parent if is_est else published.labels
+    root = published.labels.parent
+    is_est = root.name == _TESTING
+    root = root.parent if is_est else root
     found: dict[Name, Entry] = {}
     of_part: set[Name] = set()
     for folder in (_TESTING, *_TRAINING, "validation") if is_est else ("",):
         for entry in media_files(root / folder, "event") if is_dir(root / folder) else ():
             name = caltech.name_of(entry.name)
-            if name is None or caltech.dropped(name):
+            if name is None or caltech.dropped(name) or not entry.name.lower().endswith(_ENDINGS):
                 continue
             found.setdefault(name, entry)
             if folder in ((_TESTING,) if part == "test" else _TRAINING):
                 of_part.add(name)
     if not found:
-        raise published.missing(f"no recordings in folders of classes in {root}", LABELS)
+        raise published.missing(f"no recordings in folders of classes in {root}", FOLDERS)
     pairs = caltech.listed_pairs(published, part)
     if pairs is not None:
         chosen, why = set(pairs), ""

@@ -321,3 +321,11 @@ def test_every_published_part_can_be_read(task: str, tmp_path: Path) -> None:
         assert part.labels.max() < len(part.classes)
     with pytest.raises(UsageError, match="has no split 'trian'"):
         split(task, "trian", tmp_path)
+
+
+def test_pictures_in_a_folder_of_the_same_name_are_no_recordings(tmp_path: Path) -> None:
+    sets.caltech101(tmp_path / "Caltech101")
+    sets.ncaltech101(tmp_path / "N-Caltech101")
+    put(tmp_path / "N-Caltech101/Caltech101/accordion/image_0007.png", image_bytes())
+    data = read("ncaltech101", tmp_path)
+    assert {item.value.suffix for item in data.queries.items(0, 99)} == {".bin"}

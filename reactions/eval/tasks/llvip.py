@@ -33,14 +33,15 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
         DataError: annotations are damaged, or no picture can be decoded.
     """
     expected = published.task.expected if split == "test" else 0
-    if published.labels.name != _ANNOTATIONS:
+    if published.labels.name == "person":
         return _ready(published, _READY[split], expected)
-    folder = published.labels.parent / "infrared" / split
+    folder = published.labels.parent / split
+    annotations = published.labels.parent.parent / _ANNOTATIONS
     if not is_dir(folder):
         raise published.missing(f"there is no infrared/{split}", (f"infrared/{split}",))
     pictures = []
     for entry in media_files(folder, "thermal"):
-        path = published.labels / f"{stem(entry.name)}.xml"
+        path = annotations / f"{stem(entry.name)}.xml"
         if not path.is_file():
             raise published.missing(f"{entry.name} has no annotations", (str(path.name),))
         pictures.append(Annotated(stem(entry.name), entry, *_boxes(published, path)))
@@ -103,7 +104,7 @@ SET = EvaluationSet(
     ),
     Layout(
         folders=("llvip", "LLVIP"),
-        labels=(_ANNOTATIONS, f"LLVIP/{_ANNOTATIONS}", "val/person", "test/person"),
+        labels=("infrared/test", "LLVIP/infrared/test", "val/person", "test/person"),
         media=(("thermal", ("infrared/test", "val", "test")),),
         tree="LLVIP/Annotations/190001.xml, ... and LLVIP/infrared/{train,test}/190001.jpg, ...; "
         "or ready crops: llvip/{train,val}/{person,background}/*.jpg",

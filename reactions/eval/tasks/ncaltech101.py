@@ -5,7 +5,7 @@ from __future__ import annotations
 from reactions.eval import caltech
 from reactions.eval.labelled import Labelled, classification
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
-from reactions.eval.recordings import LABELS, chosen_recordings
+from reactions.eval.recordings import FOLDERS, LABELS, chosen_recordings
 from reactions.eval.task import CLIP_DEFAULT, IMAGE_TEMPLATES, UNIBIND, Task
 from reactions.eval.task_data import ClassificationData
 
@@ -61,7 +61,7 @@ SET = EvaluationSet(
     Layout(
         folders=("ncaltech101", "N-Caltech101", "n-caltech101"),
         labels=LABELS,
-        media=(("event", LABELS),),
+        media=(("event", FOLDERS),),
         tree="ncaltech101/Caltech101/accordion/image_0001.bin, ...; or EST's "
         "ncaltech101/{training,validation,testing}/accordion/accordion_1.npy, ...; EventBind's "
         "ncaltech101/Caltech101_{train,val}.txt, if there, divide it",

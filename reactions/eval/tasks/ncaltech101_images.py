@@ -7,7 +7,7 @@ import numpy as np
 from reactions.eval import caltech
 from reactions.eval.labelled import media_files
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
-from reactions.eval.recordings import LABELS, chosen_recordings
+from reactions.eval.recordings import FOLDERS, LABELS, chosen_recordings
 from reactions.eval.task import UNIBIND, Task
 from reactions.eval.task_data import RetrievalData
 
@@ -71,7 +71,7 @@ SET = EvaluationSet(
     Layout(
         folders=("ncaltech101_images", "ncaltech101", "N-Caltech101", "n-caltech101"),
         labels=LABELS,
-        media=(("event", LABELS), ("image", caltech.PICTURES)),
+        media=(("event", FOLDERS), ("image", caltech.PICTURES)),
         tree="recordings as N-Caltech101: ncaltech101/Caltech101/accordion/image_0001.bin, ...; "
         "pictures in it or beside it: caltech101/101_ObjectCategories/accordion/image_0001.jpg, "
         "...; pairs have equal names, or those of EventBind's ncaltech101/Caltech101_val.txt",

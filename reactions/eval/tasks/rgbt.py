@@ -48,7 +48,8 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
         MissingError: no picture is there.
         DataError: annotations are damaged, or no picture can be decoded.
     """
-    root = published.labels.parent
+    annotations = published.labels.parent
+    root = annotations.parent
     pictures = {
         frame: entry
         for name in _IMAGES
@@ -58,7 +59,7 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
     }
     candidates: dict[tuple[str, int], Mark] = {}
     marked: dict[str, list[Mark]] = {}
-    for entry in walk(str(published.labels)):
+    for entry in walk(str(annotations)):
         frame = _frame(entry, split)
         if frame is None or frame not in pictures:
             continue
@@ -137,7 +138,9 @@ SET = EvaluationSet(
     ),
     Layout(
         folders=("rgbt", "kaist", "kaist-rgbt", "RGBT"),
-        labels=_ANNOTATIONS,
+        labels=tuple(
+            f"{name}/{part}" for name in _ANNOTATIONS for part in ("set06", "set07", "set00")
+        ),
         media=(("thermal", _IMAGES),),
         tree="kaist/annotations/set06/V000/I00019.txt (or annotations-xml-new/...xml), ... and "
         "kaist/set06/V000/lwir/I00019.jpg, ... or kaist/images/set06/...",
