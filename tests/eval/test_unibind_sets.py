@@ -304,6 +304,15 @@ def test_recordings_of_imagenet_have_its_names(tmp_path: Path) -> None:
     assert read("nimagenet", tmp_path).classes == data.classes
 
 
+def test_a_recording_and_its_picture_have_one_id_but_for_the_set_s_name(tmp_path: Path) -> None:
+    import published_sets
+
+    sets.nimagenet(tmp_path / "nimagenet")
+    published_sets.imagenet(tmp_path / "imagenet")
+    assert "ILSVRC2012_val_00000001" in classed(read("nimagenet", tmp_path))
+    assert "ILSVRC2012_val_00000001" in classed(read("imagenet", tmp_path))
+
+
 def test_hashes_divide_as_they_always_did() -> None:
     """Golden: another division would score other items under the same name."""
     tested = [n for n in range(1, 41) if caltech.is_tested(caltech.Name("accordion", n))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactions.core.local_files import is_dir, is_file
-from reactions.eval.labelled import FilesByPath, Labelled, classification, media_files
+from reactions.eval.labelled import FilesByPath, Labelled, classification, media_files, stem
 from reactions.eval.published import EvaluationSet, Layout, PublishedSet
 from reactions.eval.task import CLIP_DEFAULT, IMAGE_TEMPLATES, UNIBIND, Task
 from reactions.eval.task_data import ClassificationData
@@ -57,7 +57,7 @@ def _read(published: PublishedSet, listed: str, folder: str, expected: int) -> C
     wnids = sorted(names)
     number = {wnid: i for i, wnid in enumerate(wnids)}
     items = [
-        Labelled(id.rpartition(".")[0] or id, entry, number[id.partition("/")[0]])
+        Labelled(stem(id), entry, number[id.partition("/")[0]])
         for id in ids
         if (entry := files.get(id)) is not None
     ]
