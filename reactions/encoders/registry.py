@@ -43,6 +43,17 @@ ADAPTERS: Mapping[str, str] = {
 }
 """All of ours, by the name that ``SpaceSpec.adapter`` has."""
 
+_NO_SPACES: Mapping[str, tuple[str, str]] = dict.fromkeys(
+    ("eclip", "eventbind"),
+    (
+        "E-CLIP (EventBind) embeds a text differently with every batch of events: there is no "
+        "embedding of a text alone",
+        'event pictures in its style by an image space ("hf:ORG/REPO?event=eclip"), or '
+        "eventclip:FILE, whose texts are CLIP's",
+    ),
+)
+"""Schemes that people may try for models that are no spaces: why, and what to use instead."""
+
 _FOLDERS = ("precomputed", "file")
 """Schemes of folders of embeddings."""
 
@@ -199,6 +210,9 @@ def _imported(name: str, place: str) -> Adapter[Any]:
 
 def _unknown(uri: str) -> MissingError:
     scheme, colon, _ = uri.partition(":")
+    if colon and scheme.lower() in _NO_SPACES:
+        why, fix = _NO_SPACES[scheme.lower()]
+        return MissingError(f'"{uri}" is not a space', why=why, fix=fix, uri=uri)
     known = sorted({*_FOLDERS, *MODELS, *plugins.schemes()})
     near = did_you_mean(scheme, known) if colon else []
     is_path = uri.startswith(("/", "./", "../", "~"))

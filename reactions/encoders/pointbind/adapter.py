@@ -13,6 +13,7 @@ where they have to be fetched by hand; they hold ImageBind as well, whose licenc
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from reactions.core.errors import MissingError
 from reactions.core.file_digests import DigestCache
@@ -21,7 +22,10 @@ from reactions.core.types import Encoder, SpaceSpec
 from reactions.encoders.base import Adapter, SpaceRequest
 from reactions.encoders.imagebind.adapter import WEIGHTS, ImageBindAdapter
 from reactions.encoders.uri import join_options
-from reactions.weights.locate import Requirement
+from reactions.weights.locate import Requirement, WeightsFile, find_file
+
+FILES = ("pointbind_i2pmae.pt", "pointbind_pointbert.pt")
+"""What the published checkpoints are called."""
 
 
 class PointBindAdapter(Adapter[SpaceRequest]):
@@ -33,18 +37,8 @@ class PointBindAdapter(Adapter[SpaceRequest]):
     def describe(self, files: SpaceRequest, digests: DigestCache) -> SpaceSpec:
         """Describe ImageBind with the tower of a checkpoint of PointBind's."""
         request = files
-        path = expand_user(request.rest).absolute()
         space = request.name or "PointBind"
-        path = request.locator.overrides.get(space, path)
-        if not is_file(path):
-            raise MissingError(
-                f"no weights for space '{space}'",
-                why=f"there is no file '{path}'",
-                fix="fetch pointbind_i2pmae.pt by hand, from the Google Drive that the README of "
-                "ZiyuGuo99/Point-Bind_Point-LLM names, and give its path: pointbind:FILE",
-                space=space,
-                path=str(path),
-            )
+        path = _checkpoint(request, space)
         imagebind = ImageBindAdapter()
         found = imagebind.locate(
             replace(imagebind.request(_imagebind_uri(request)), locator=request.locator)
@@ -64,6 +58,26 @@ class PointBindAdapter(Adapter[SpaceRequest]):
             fix='name it by its URI: "pointbind:FILE"',
             space=spec.name,
         )
+
+
+def _checkpoint(request: SpaceRequest, space: str) -> Path:
+    """Return where PointBind's own file lies: at a path, or, by its published name, with weights.
+
+    Raises:
+        MissingError: it is nowhere.
+    """
+    path = expand_user(request.rest).absolute()
+    if is_file(path) and space not in request.locator.overrides:
+        return path
+    try:
+        return find_file(space, WeightsFile(request.rest), request.locator)
+    except MissingError as error:
+        error.fix = (
+            f"fetch {' or '.join(FILES)} by hand, from the Google Drive that the README of "
+            "ZiyuGuo99/Point-Bind_Point-LLM names, and give its path: pointbind:FILE, or put it "
+            f"into {request.locator.own_folder(space)}"
+        )
+        raise
 
 
 def _imagebind_uri(request: SpaceRequest) -> str:
