@@ -118,6 +118,8 @@ def check(
         print_json("kb_check", {**knowledge_show.identified(knowledge, opened), **report.to_json()})
     else:
         _print_report(report, opened.label)
+        if task is None and any(finding.kind == "names another" for finding in report.findings):
+            print_note("if it serves several tasks: --task NAME looks at the classes of one alone")
     if strict and report.faults:
         raise typer.Exit(EXIT_STEP_FAILED)
 

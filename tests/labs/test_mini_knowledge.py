@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reactions.core.errors import DataError, UsageError
+from reactions.eval.task_data import RetrievalData
 from reactions.knowledge.base import KnowledgeTable
 from reactions.knowledge.checks import words_of
 from reactions.labs import mini
@@ -163,6 +164,9 @@ def test_a_subject_may_be_a_group_or_a_place():
     assert 30 < share(texts, ["dog", "hound"]) < 70
     place = Subject("forest", fixed=(("place", 2),))
     assert share(SOBER.about(place, 0, 300), ["forest", "woods"]) == 100
+    texts = dataclasses.replace(SOBER, silent=100).about(place, 0, 300)
+    assert share(texts, ["forest", "woods"]) == 100
+    assert share(texts, ["red", "crimson"]) == 0
     empty = Subject("background", nouns=("",), verbs=("",))
     texts = dataclasses.replace(SOBER, silent=100).about(empty, 0, 300)
     assert "" not in texts
@@ -263,4 +267,7 @@ def test_what_is_not_there():
 def test_each_class_has_one_subject():
     names = [subject.name for subject in SUBJECTS]
     assert len(names) == len(set(names))
-    assert set(CLASSES) <= set(names)
+    for task in mini.TASKS:
+        data = mini.benchmark(task, seed=0)
+        if not isinstance(data, RetrievalData):
+            assert set(data.classes) <= set(names), task

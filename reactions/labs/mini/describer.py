@@ -8,7 +8,6 @@ category or the scene: any row can be written by itself, and the same on every m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -106,18 +105,26 @@ class Describer:
         kind = np.where(stray, others[self._draw("stray-kind", identity, len(others))], kind)
         scenes = Scenes(identity, kind, **self._attributes(subject, identity, stray))
         heard = self._draw("heard", identity, 100) < _HEARD_PERCENT
-        texts = _chosen(
-            [
-                (stray & heard, scenes, "sound", self._lexicon()),
-                (stray & ~heard, scenes, "sight", self._lexicon()),
-                (~stray & heard, scenes, "sound", self._lexicon(subject)),
-                (~stray & ~heard, scenes, "sight", self._lexicon(subject)),
-            ],
-            replace(_STYLE, omit_percent=self.silent, fillers=_CATEGORY_FILLERS),
-            _CATEGORY_VARIANT,
-        )
+        style = replace(_STYLE, omit_percent=self.silent, fillers=_CATEGORY_FILLERS)
+        # What is always so is what the class is about: a sentence on it says so.
+        own = tuple(name for name, _ in subject.fixed)
+        texts = np.empty(len(number), object)
+        for rows, lexicon, always in (
+            (stray, self._lexicon(), ()),
+            (~stray, self._lexicon(subject), own),
+        ):
+            for sense, of_sense in _by_sense(heard):
+                chosen = np.flatnonzero(rows & of_sense)
+                if len(chosen):
+                    texts[chosen] = captions(
+                        scenes.take(chosen),
+                        replace(style, sense=sense),
+                        _CATEGORY_VARIANT,
+                        lexicon,
+                        always,
+                    )
         # Of an empty place there may be nothing to say at all.
-        return [text or _NOTHING for text in texts]
+        return [text or _NOTHING for text in texts.tolist()]
 
     def of_items(self, modality: str, scenes: Scenes) -> list[str]:
         """Describe scenes as they come in one modality.
@@ -174,14 +181,7 @@ class Describer:
 _STYLE = Style("sight", mistake_percent=0)
 
 
-def _chosen(
-    parts: Sequence[tuple[NDArray[np.bool_], Scenes, Sense, Lexicon]], style: Style, variant: int
-) -> list[str]:
-    """Write each scene in the part it belongs to; the order is the scenes'."""
-    out = np.empty(len(parts[0][0]), object)
-    for mask, scenes, sense, lexicon in parts:
-        rows = np.flatnonzero(mask)
-        if len(rows):
-            out[rows] = captions(scenes.take(rows), replace(style, sense=sense), variant, lexicon)
-    texts: list[str] = out.tolist()
-    return texts
+def _by_sense(
+    heard: NDArray[np.bool_],
+) -> tuple[tuple[Sense, NDArray[np.bool_]], tuple[Sense, NDArray[np.bool_]]]:
+    return ("sound", heard), ("sight", ~heard)

@@ -175,7 +175,11 @@ _SLOTS = ("noun", "verb", *RANGES)
 
 
 def captions(
-    scenes: Scenes, style: Style, variant: int = 0, lexicon: Lexicon | None = None
+    scenes: Scenes,
+    style: Style,
+    variant: int = 0,
+    lexicon: Lexicon | None = None,
+    always: tuple[str, ...] = (),
 ) -> list[str]:
     """Describe scenes.
 
@@ -184,6 +188,7 @@ def captions(
         style: how.
         variant: another number is another writer of the same kind.
         lexicon: the words that there are; those that text towers know by default.
+        always: attributes that never go unmentioned, where the sense has them.
 
     Returns:
         One caption a scene, never empty: at least a noun or a verb is kept.
@@ -202,6 +207,7 @@ def captions(
             wrong = draws[f"mistake-{slot}"] % 100 < style.mistake_percent
             value = np.where(wrong, draws[f"wrong-{slot}"] % RANGES[slot], value)
         omit_percent = 80 if slot in style.neglects else style.omit_percent
+        omit_percent = 0 if slot in always else omit_percent
         omitted = draws[f"omit-{slot}"] % 100 < omit_percent
         if slot == "noun":  # a sound may go by its verb alone, now and then
             omitted &= draws["omit-verb"] % 100 >= style.omit_percent
