@@ -317,7 +317,11 @@ def nimagenet(root: Path) -> Path:
     names = ["n01440764 tench, Tinca tinca", "n02012849 crane", "n03126707 crane"]
     put(root / "LOC_synset_mapping.txt", lines(*names))
     for split, n in (("val", 2), ("train", 1)):
-        paths = [f"{wnid}/ILSVRC2012_{split}_{i:08d}.npz" for wnid in WNIDS for i in range(n)]
+        paths = [
+            f"{wnid}/ILSVRC2012_{split}_{n * c + i + 1:08d}.npz"
+            for c, wnid in enumerate(WNIDS)
+            for i in range(n)
+        ]
         put(root / f"{split}_list.txt", lines(*(f"/x/extracted_{split}/{p}" for p in paths)))
         for seed, path in enumerate(paths):
             put(root / f"extracted_{split}/{path}", nimagenet_bytes(seed))
