@@ -28,7 +28,7 @@ def with_folders(
         base: folder that relative paths start from.
 
     Returns:
-        The arguments, and what was left out of folders, in a sentence each.
+        The arguments, and what each folder holds, in a sentence.
 
     Raises:
         UsageError: a folder holds no media, or has a manifest that says what it holds.
@@ -51,11 +51,12 @@ def with_folders(
             raise UsageError(
                 f"the folder '{text}' holds no media",
                 why=_counted(others) or "it is empty",
-                fix="give a folder of images or sounds, or a file of lines",
+                fix="give a folder of images or sounds; if its name is meant as a text, --text",
             )
         arguments += [str(Path(text) / name) for name in media]
-        if others:
-            notices.append(f"{text}: {len(media)} media files; left out: {_counted(others)}")
+        said = "1 media file" if len(media) == 1 else f"{len(media)} media files"
+        more = f"; left out: {_counted(others)}" if others else ""
+        notices.append(f"{text} is a folder, of {said}{more}")
     return arguments, notices
 
 

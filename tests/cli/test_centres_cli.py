@@ -168,7 +168,7 @@ def test_files_lines_and_folders_are_named(run, tmp_path):
     asked = ("infer", "--space", "ImageBind", "--classify", "kb", "--top", "2")
     code, out, err = run(*asked, "--classes", "imagenet", "pics", "a bell rings")
     assert code == 0, err
-    assert "note: pics: 3 media files; left out: 1 .doc" in err
+    assert "note: pics is a folder, of 3 media files; left out: 1 .doc" in err
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["modality"] for line in lines] == ["image"] * 3 + ["text"]
     for line in lines:

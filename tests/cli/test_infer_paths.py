@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+from PIL import Image
 
 from molspace_cli.__main__ import main
 
@@ -48,14 +49,28 @@ def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
 
 @pytest.mark.parametrize(
     "argument",
-    ["sub", "none.jsonl", "none.txt", "https://x.org/a.wav", "*.wav", "~/x", "/dev/zero"],
+    ["none.jsonl", "none.txt", "https://x.org/a.wav", "*.wav", "~/x", "/dev/zero"],
 )
 def test_arguments_that_lead_nowhere(run, tmp_path, argument):
-    (tmp_path / "sub").mkdir()
     out, err = run("a dog", argument, "other.m4a", code=2)
     assert out == []
-    what = "cannot be embedded, nor can" if argument == "sub" else "is not taken for a text, nor is"
-    assert f"error: '{argument}' {what} 1 more" in err
+    assert f"error: '{argument}' is not taken for a text, nor is 1 more" in err
+
+
+def test_a_folder_is_its_media_and_an_empty_one_is_refused(run, tmp_path):
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    (tmp_path / "sub" / "notes.doc").write_bytes(b"x")
+    out, err = run("a dog", "sub", code=2)
+    assert out == []
+    assert "error: the folder 'sub' holds no media\n  why: 1 .doc\n" in err
+    assert "--text" in err
+    for name in ("b.png", "deep/a.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / "sub" / name)
+    out, err = run("sub")
+    assert [row["id"] for row in out] == ["sub/b.png", "sub/deep/a.png"]
+    assert "note: sub is a folder, of 2 media files; left out: 1 .doc" in err
+    out, _ = run("--text", "sub")
+    assert [row["modality"] for row in out] == ["text"]
 
 
 def test_what_is_there_is_refused_with_what_helps(run, tmp_path):
