@@ -5,7 +5,7 @@ import json
 import sys
 
 import pytest
-from PIL import Image
+from media_files import put, sound_bytes
 
 from molspace_cli.__main__ import main
 
@@ -64,10 +64,10 @@ def test_a_folder_is_its_media_and_an_empty_one_is_refused(run, tmp_path):
     assert out == []
     assert "error: the folder 'sub' holds no media\n  why: 1 .doc\n" in err
     assert "--text" in err
-    for name in ("b.png", "deep/a.png"):
-        Image.new("RGB", (4, 4)).save(tmp_path / "sub" / name)
+    for name in ("b.wav", "deep/a.wav"):
+        put(tmp_path / "sub" / name, sound_bytes())
     out, err = run("sub")
-    assert [row["id"] for row in out] == ["sub/b.png", "sub/deep/a.png"]
+    assert [row["id"] for row in out] == ["sub/b.wav", "sub/deep/a.wav"]
     assert "note: sub is a folder, of 2 media files; left out: 1 .doc" in err
     out, _ = run("--text", "sub")
     assert [row["modality"] for row in out] == ["text"]
