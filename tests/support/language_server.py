@@ -126,7 +126,7 @@ class LanguageServer:
         request = json.loads(raw)
         with self._lock:
             self.requests.append(request)
-            self.headers.append(dict(handler.headers))
+            self.headers.append({k.lower(): v for k, v in handler.headers.items()})
             treatment = self.script.pop(0) if self.script else self.usual
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)

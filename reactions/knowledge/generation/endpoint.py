@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -99,7 +100,10 @@ class Endpoint:
     def is_remote(self) -> bool:
         """Whether the endpoint is not on this machine."""
         host = urlsplit(self._base_url).hostname or ""
-        return not (host in ("localhost", "::1") or host.startswith("127."))
+        try:
+            return not ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host != "localhost"
 
     @property
     def has_seed(self) -> bool:

@@ -255,7 +255,9 @@ class Engine:
     async def _ask_anew(self, wanted: Wanted, number: int, size: int) -> Recorded:
         question = await asyncio.to_thread(self._making.question, wanted, number, size)
         answer, attempts = await self._answer(question)
-        sentences = self._making.read(answer.text, answer.was_cut)
+        # Lone surrogates, which JSON can spell and no file can hold.
+        text = answer.text.encode("utf-8", "replace").decode("utf-8")
+        sentences = self._making.read(text, answer.was_cut)
         if answer.tokens_in is None or answer.tokens_out is None:
             self.outcome.tokens_are_estimated = True
         recorded = Recorded(

@@ -39,7 +39,6 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“])")
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _PAIRS = {'"': '"', "“": "”", "\u2018": "\u2019", "'": "'", "`": "`", "«": "»", "<": ">"}
 _KEYS = ("description", "sentence", "caption", "text", "content")
 
@@ -135,7 +134,7 @@ def _json_rows(body: str, dropped: Counter[str]) -> tuple[list[str], str]:
     start = min((i for i in (body.find("["), body.find("{")) if i >= 0), default=-1)
     if start < 0 or (start > 0 and not _is_preamble(body[:start].strip())):
         return [], ""
-    if not re.match(r'[\[{]\s*[\[{"\]]', body[start:]):
+    if not re.match(r'[\[{]\s*[\[{"\]}]', body[start:]):
         return [], ""
     try:
         value, end = json.JSONDecoder().raw_decode(body, start)
@@ -144,7 +143,7 @@ def _json_rows(body: str, dropped: Counter[str]) -> tuple[list[str], str]:
             return [], ""
         # What was complete of it: a list of strings whose end is missing, or that has a flaw.
         dropped[BROKEN] += 1
-        return [_unescaped(part) for part in _STRING.findall(body, start)], "JSON"
+        return _whole_strings(body, start), "JSON"
     if body[:start].strip() or body[end:].strip():
         dropped[PREAMBLE] += 1
     rows: list[str] = []
@@ -175,11 +174,16 @@ def _text_of(entry: dict[str, Any]) -> Any:
     return texts[0] if len(texts) == 1 else None
 
 
-def _unescaped(part: str) -> str:
-    try:
-        return str(json.loads(f'"{part}"'))
-    except ValueError:
-        return part
+def _whole_strings(body: str, start: int) -> list[str]:
+    """Return the strings of a broken list, up to the first without an end."""
+    found: list[str] = []
+    while (start := body.find('"', start)) >= 0:
+        try:
+            text, start = json.JSONDecoder(strict=False).raw_decode(body, start)
+        except ValueError:
+            break
+        found.append(str(text))
+    return found
 
 
 def _line_rows(body: str, dropped: Counter[str]) -> tuple[list[str], str]:

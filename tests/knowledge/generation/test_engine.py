@@ -1,0 +1,249 @@
+"""What becomes of answers: rounds, retries and bounds, on a generator in memory."""
+
+import asyncio
+import random
+
+import pytest
+from fake_generators import FakeGenerator, numbered, sentences, trouble
+
+from reactions.core.errors import UsageError
+from reactions.knowledge.generation.base import Answer, GenerationStopped
+from reactions.knowledge.generation.engine import Engine
+from reactions.knowledge.generation.jobs import category_job
+from reactions.knowledge.generation.journal import AnswerJournal
+from reactions.knowledge.generation.prompts import choose_prompts
+from reactions.knowledge.generation.settings import Bounds
+
+PROMPTS = choose_prompts("", [], None, for_items=False)
+CLASSES = ("cat", "dog", "owl")
+
+
+def run(path, generator, *, classes=CLASSES, per_class=6, batch=3, progress=None, **bounds):
+    """Ask for sentences; return the outcome and the engine."""
+    bounds = Bounds(**{"backoff_s": 0.001, "longest_backoff_s": 0.002, **bounds})
+    job = category_job("x", classes, generator, PROMPTS, per_class=per_class, batch=batch)
+    journal = AnswerJournal(path / "j", job.settings)
+    options = {} if progress is None else {"on_progress": progress}
+    engine = Engine(generator, journal, job.making, bounds, **options)
+    try:
+        asyncio.run(engine.run(job.wanted))
+    finally:
+        journal.close()
+    return engine.outcome
+
+
+def texts(outcome):
+    return {key: [row.text for row in rows] for key, rows in outcome.rows.items()}
+
+
+def test_as_many_are_asked_for_as_are_wanted(tmp_path):
+    generator = FakeGenerator()
+    outcome = run(tmp_path, generator, per_class=7)
+    assert sorted(generator.asked)[:3] == [("cat", 0, 3), ("cat", 1, 3), ("cat", 2, 1)]
+    assert len(generator.asked) == 9
+    assert {key: len(rows) for key, rows in outcome.rows.items()} == dict.fromkeys(CLASSES, 7)
+    assert not outcome.short
+    assert not outcome.dropped
+    assert generator.closed == 1
+
+
+def test_rows_know_where_they_come_from(tmp_path):
+    row = run(tmp_path, FakeGenerator()).rows["cat"][0]
+    assert (row.model, row.prompt) == ("fake-1", PROMPTS.fill(0, category="cat", count=3))
+    assert row.seed is not None
+
+
+def test_no_two_questions_have_one_seed(tmp_path):
+    outcome = run(tmp_path, FakeGenerator())
+    seeds = {row.seed for rows in outcome.rows.values() for row in rows}
+    assert len(seeds) == 6
+
+
+def messy(question, before):
+    """Say the same again, name other classes, refuse, and say too little or too much."""
+    rows = [
+        f"The {question.category} is here.",
+        "A dog and an owl and a cat.",
+        "I'm sorry, I cannot do that.",
+        *(f"Number {i} of {question.number}." for i in range(question.count - 2)),
+    ]
+    return numbered(rows)
+
+
+def test_what_was_dropped_is_asked_for_again(tmp_path):
+    outcome = run(tmp_path, FakeGenerator(messy), batch=6)
+    assert {key: len(rows) for key, rows in outcome.rows.items()} == dict.fromkeys(CLASSES, 6)
+    assert {"duplicate", "names another category", "refusal"} <= set(outcome.dropped)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 16])
+def test_rows_do_not_depend_on_who_answers_first(tmp_path, concurrency):
+    chance = random.Random(concurrency)
+    generator = FakeGenerator(messy, delay=lambda n: chance.random() / 500)
+    found = texts(run(tmp_path, generator, per_class=20, concurrency=concurrency))
+    assert generator.most_working <= concurrency
+    (tmp_path / "plain").mkdir()
+    assert found == texts(run(tmp_path / "plain", FakeGenerator(messy), per_class=20))
+
+
+def test_a_generator_may_take_one_at_a_time(tmp_path):
+    generator = FakeGenerator(at_once=1, delay=lambda n: 0.001)
+    run(tmp_path, generator, concurrency=8)
+    assert generator.most_working == 1
+
+
+def test_what_brings_nothing_new_is_given_up(tmp_path):
+    generator = FakeGenerator(lambda question, before: "1. It is the same.\n2. It is the same.")
+    outcome = run(tmp_path, generator, classes=("cat",), rounds=50)
+    assert texts(outcome) == {"cat": ["It is the same."]}
+    assert outcome.short == {"cat": 5}
+    assert len(generator.asked) < 10
+
+
+def test_rounds_are_bounded(tmp_path):
+    def slowly(question, before):
+        return f"1. Number {question.number}."
+
+    outcome = run(tmp_path, FakeGenerator(slowly), classes=("cat",), per_class=50, rounds=3)
+    assert 0 < len(outcome.rows["cat"]) < 50
+    assert outcome.short == {"cat": 50 - len(outcome.rows["cat"])}
+
+
+def test_trouble_is_asked_again_and_counted(tmp_path):
+    def say(question, before):
+        return trouble() if before < 2 else sentences(question, before)
+
+    outcome = run(tmp_path, FakeGenerator(say), retries=2)
+    assert not outcome.short
+    assert outcome.troubles == {"HTTP 500": 12}
+    assert outcome.requests == 18
+
+
+def test_what_fails_for_good_is_told_and_the_rest_is_made(tmp_path):
+    def say(question, before):
+        hopeless = question.category == "dog" and question.number == 1
+        return trouble(is_final=True) if hopeless else sentences(question, before)
+
+    generator = FakeGenerator(say)
+    outcome = run(tmp_path, generator)
+    assert outcome.failed == {"dog": "HTTP 500: as you wish"}
+    assert outcome.short == {"dog": 3}
+    assert len(outcome.rows["dog"]) == 3
+    assert len([asked for asked in generator.asked if asked[:2] == ("dog", 1)]) == 1
+
+
+def test_a_dead_generator_stops_the_run_and_keeps_what_it_said(tmp_path):
+    def say(question, before):
+        return sentences(question, before) if question.category == "cat" else trouble()
+
+    with pytest.raises(GenerationStopped, match="gives no usable answers") as caught:
+        run(tmp_path, FakeGenerator(say), classes=[*CLASSES, *"abcdefg"], retries=1, concurrency=1)
+    assert "is kept in" in caught.value.fix
+    generator = FakeGenerator()
+    run(tmp_path, generator, classes=[*CLASSES, *"abcdefg"])
+    assert not [asked for asked in generator.asked if asked[0] == "cat"]
+
+
+def test_an_error_that_stays_stops_at_once(tmp_path):
+    generator = FakeGenerator(lambda question, before: GenerationStopped("wrong key"))
+    with pytest.raises(GenerationStopped, match="wrong key"):
+        run(tmp_path, generator, concurrency=1)
+    assert len(generator.asked) == 1
+
+
+def test_a_pause_that_is_asked_for_is_made(tmp_path):
+    def say(question, before):
+        return sentences(question, before) if before else trouble(retry_after_s=0.02)
+
+    loop_times = []
+
+    class Timed(FakeGenerator):
+        async def answer(self, question):
+            loop_times.append(asyncio.get_running_loop().time())
+            return await super().answer(question)
+
+    run(tmp_path, Timed(say), classes=("cat",), per_class=1)
+    assert loop_times[1] - loop_times[0] >= 0.02
+
+
+def test_a_pause_of_hours_stops_the_run(tmp_path):
+    generator = FakeGenerator(lambda question, before: trouble("HTTP 429", retry_after_s=7200))
+    with pytest.raises(GenerationStopped, match="asks to wait for 7,200 s"):
+        run(tmp_path, generator)
+
+
+def test_requests_are_bounded_over_all_runs(tmp_path):
+    for limit, total in ((2, 2), (2, 2), (4, 4)):
+        generator = FakeGenerator()
+        with pytest.raises(GenerationStopped, match=f"--max-requests {limit}"):
+            run(tmp_path, generator, max_requests=limit, concurrency=1)
+        assert len(AnswerJournalLines(tmp_path)) == total
+    generator = FakeGenerator()
+    assert not run(tmp_path, generator, max_requests=6).short
+    assert len(generator.asked) == 2
+
+
+def AnswerJournalLines(path):
+    return (path / "j").read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_cost_is_bounded(tmp_path, concurrency):
+    generator = FakeGenerator()
+    prices = {"price_in": 1e6, "price_out": 1e6}  # a token costs 1
+    with pytest.raises(GenerationStopped, match="--max-cost 600"):
+        run(
+            tmp_path, generator, per_class=30, max_cost=600, concurrency=concurrency, **prices
+        )
+    assert 0 < len(generator.asked) * 25 <= 600
+
+
+def test_a_bound_of_cost_needs_prices():
+    with pytest.raises(UsageError, match="--max-cost without prices"):
+        Bounds(max_cost=1, price_in=1)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"concurrency": 0},
+        {"retries": -1},
+        {"rounds": 0},
+        {"price_in": float("nan")},
+        {"requests_per_minute": -1},
+        {"tokens_per_minute": float("inf")},
+    ],
+)
+def test_bounds_that_mean_nothing_are_refused(bounds):
+    with pytest.raises(UsageError, match="must|is "):
+        Bounds(**bounds)
+
+
+def test_tokens_that_are_not_told_are_estimated_and_that_is_told(tmp_path):
+    def say(question, before):
+        return Answer(sentences(question, before))
+
+    outcome = run(tmp_path, FakeGenerator(say))
+    assert outcome.tokens_are_estimated
+    assert outcome.tokens_in > 0
+    assert outcome.tokens_out > 0
+    (tmp_path / "told").mkdir()
+    assert not run(tmp_path / "told", FakeGenerator()).tokens_are_estimated
+
+
+def test_progress_counts_rows_that_are_kept(tmp_path):
+    seen = []
+    run(tmp_path, FakeGenerator(messy), progress=lambda done, total: seen.append((done, total)))
+    assert seen[0] == (0, 18)
+    assert seen[-1] == (18, 18)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_lone_surrogates_are_the_same_in_another_run(tmp_path):
+    def say(question, before):
+        return numbered([f"The \ud800 {question.number} {i}." for i in range(question.count)])
+
+    first = texts(run(tmp_path, FakeGenerator(say)))
+    generator = FakeGenerator(say)
+    assert texts(run(tmp_path, generator)) == first
+    assert not generator.asked
