@@ -22,6 +22,7 @@ from reactions.store.files import try_lock
 FORMAT = 1
 SUFFIX = ".journal"
 _MAX_LINE_BYTES = 4 << 20
+_SHOWN = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,4 +223,4 @@ class AnswerJournal:
 
 def _short(value: Any) -> str:
     text = "nothing" if value in (None, "") else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

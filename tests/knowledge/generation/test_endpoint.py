@@ -206,7 +206,10 @@ def test_without_a_key_none_is_sent_that_is_one():
 
 def test_the_key_does_not_follow_to_another_server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with LanguageServer() as other, LanguageServer([elsewhere(f"{other.url}/chat/completions")]) as s:
+    with (
+        LanguageServer() as other,
+        LanguageServer([elsewhere(f"{other.url}/chat/completions")]) as s,
+    ):
         ask(s.spec())
         assert s.headers[0]["authorization"] == f"Bearer {KEY}"
         assert "authorization" not in other.headers[0]

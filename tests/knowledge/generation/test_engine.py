@@ -192,9 +192,7 @@ def test_cost_is_bounded(tmp_path, concurrency):
     generator = FakeGenerator()
     prices = {"price_in": 1e6, "price_out": 1e6}  # a token costs 1
     with pytest.raises(GenerationStopped, match="--max-cost 600"):
-        run(
-            tmp_path, generator, per_class=30, max_cost=600, concurrency=concurrency, **prices
-        )
+        run(tmp_path, generator, per_class=30, max_cost=600, concurrency=concurrency, **prices)
     assert 0 < len(generator.asked) * 25 <= 600
 
 
@@ -215,7 +213,7 @@ def test_a_bound_of_cost_needs_prices():
     ],
 )
 def test_bounds_that_mean_nothing_are_refused(bounds):
-    with pytest.raises(UsageError, match="must|is "):
+    with pytest.raises(UsageError, match="--"):
         Bounds(**bounds)
 
 

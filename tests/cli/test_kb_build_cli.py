@@ -1,0 +1,357 @@
+"""``molspace kb build`` and ``describe`` as a person or a script calls them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from language_server import LanguageServer, good, good_text, html, stall, status
+
+from molspace_cli.__main__ import main
+from reactions.knowledge.files import open_knowledge
+
+pytest.importorskip("openai")
+pytest.importorskip("pyarrow")
+
+ROOT = Path(__file__).parents[2]
+CLASSES = "cat\ndog\nwater snake\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MOLSPACE_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "animals.txt").write_text(CLASSES)
+    return tmp_path
+
+
+@pytest.fixture
+def run(here, monkeypatch, capsys):
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["molspace", "kb", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def build(server, *more, **options):
+    return (
+        *("build", "--classes", "animals.txt", "--per-class", "12", "--batch", "4"),
+        *("--generator", server.spec(seed=1, **options), *more),
+    )
+
+
+def program(*arguments):
+    return [sys.executable, "-m", "molspace_cli", "kb", *arguments]
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_the_path_is_all_that_is_printed_on_stdout(run):
+    with LanguageServer() as server:
+        code, out, err = run(*build(server))
+    assert (code, out) == (0, "animals.parquet\n")
+    assert "9 requests to http://127.0.0.1:" in err
+    assert "36 descriptions of 3 classes" in err
+    knowledge = open_knowledge(Path("animals.parquet"))
+    assert knowledge.categories == ("cat", "dog", "water snake")
+    assert [len(knowledge.of_category(name)) for name in knowledge.categories] == [12, 12, 12]
+    row = next(knowledge.rows())
+    assert (row.id, row.source, row.model) == ("cat/0", "LLM", "tiny-1 fp_1")
+    assert row.prompt.startswith("Please generate 4 sentences related to")
+    assert row.seed is not None
+    assert knowledge.metadata.dataset == "animals"
+    assert not Path("animals.parquet.journal").exists()
+
+
+def test_json_says_what_came_of_it(run):
+    with LanguageServer([status(500)]) as server:
+        code, out, _ = run(*build(server, "--json", "--price-in", "1", "--price-out", "2"))
+    record = json.loads(out)
+    assert code == 0
+    assert record["schema"] == "molspace.kb_build/1"
+    assert record["rows"] == 36
+    assert record["complete"] is True
+    assert record["troubles"] == {"HTTP 500": 1}
+    assert record["cost"] == pytest.approx((9 * 10 + 9 * 20 * 2) / 1e6)
+
+
+def test_what_is_missing_is_told_and_may_be_asked_for_again(run):
+    def refuses(handler, request):
+        if "dog" in request["messages"][-1]["content"]:
+            return status(400, "no dogs")(handler, request)
+        return good(handler, request)
+
+    with LanguageServer(usual=refuses) as server:
+        code, out, err = run(*build(server))
+        assert (code, out) == (4, "animals.parquet\n")
+        assert "warning: 12 descriptions are missing, of 1:" in err
+        assert "dog: 12 missing (HTTP 400: no dogs" in err
+        n_asked = len(server.requests)
+        server.usual = good_text
+        code, _, err = run(*build(server))
+    assert code == 0
+    assert len(server.requests) - n_asked == 3
+    assert "6 answered before" in err
+    assert len(open_knowledge(Path("animals.parquet"))) == 36
+    assert not Path("animals.parquet.journal").exists()
+
+
+def test_a_file_that_is_there_is_left_alone(run):
+    Path("animals.parquet").write_text("mine")
+    with LanguageServer() as server:
+        code, _, err = run(*build(server))
+        assert (code, Path("animals.parquet").read_text()) == (2, "mine")
+        assert "fix: --overwrite" in err
+        assert not server.requests
+        assert run(*build(server, "--overwrite"))[0] == 0
+
+
+def test_changed_settings_do_not_mix(run):
+    with LanguageServer() as server:
+        assert run(*build(server, "--max-requests", "3"))[0] == 4
+        code, _, err = run(*build(server, temperature=0.5))
+        assert code == 2
+        assert "generator: openai:tiny" in err
+        assert "temperature=0.5" in err
+        assert "--restart throws them away" in err
+        assert run(*build(server, "--restart", temperature=0.5))[0] == 0
+
+
+def test_bounds_stop_and_say_how_to_go_on(run):
+    with LanguageServer() as server:
+        code, out, err = run(*build(server, "--max-requests", "5"))
+        assert (code, out) == (4, "")
+        assert "stopped at --max-requests 5" in err
+        assert "with a larger --max-requests" in err
+        assert len(server.requests) == 5
+        assert run(*build(server))[0] == 0
+        assert len(server.requests) == 9
+
+
+def test_a_dead_server_is_told_in_a_few_words(run):
+    with LanguageServer(usual=html) as server:
+        code, _, err = run(*build(server, "--retries", "0"))
+    assert code == 4
+    assert "gives no usable answers" in err
+    assert "captive portal" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["build", "--classes", "animls.txt", "--generator", "mini"], 3, "no file 'animls.txt'"),
+        (["build", "--classes", "imagnet", "--generator", "mini"], 2, "did you mean 'imagenet'"),
+        (["build", "--classes", "animals.txt", "--generator", "minni"], 2, "did you mean 'mini'"),
+        (["build", "--classes", "animals.txt", "--generator", "mini?stra=1"], 2, "'stray'"),
+        (["build", "--classes", "animals.txt", "--generator", "mini?stray=101"], 2, "101"),
+        (["build", "--clases", "animals.txt", "--generator", "mini"], 2, "--classes"),
+        (
+            ["build", "--classes", "animals.txt", "--generator", "mini", "--prompts", "unbind"],
+            2,
+            "did you mean 'unibind'",
+        ),
+        (
+            ["build", "--classes", "animals.txt", "--generator", "mini", "--prompt", "{n} {clas}"],
+            2,
+            "did you mean 'class'",
+        ),
+        (
+            ["build", "--classes", "animals.txt", "--generator", "mini", "--out", "x.csv"],
+            4,
+            "--out x.parquet",
+        ),
+        (
+            ["build", "--classes", "animals.txt", "--generator", "mini", "--long", "crop"],
+            2,
+            "drop",
+        ),
+        (["build", "--classes", "audio-text", "--generator", "mini"], 2, "audio-text"),
+        (["build", "--classes", "clotho", "--generator", "mini"], 2, "has no classes"),
+        (["build", "--classes", "animals.txt", "--generator", "mini", "--batch", "0"], 2, "batch"),
+        (["describe", "--corpus", "imag", "--generator", "mini"], 2, "did you mean 'image'"),
+        (["describe", "--corpus", "world:imag", "--generator", "mini"], 4, "'image'"),
+        (["descibe", "--corpus", "image", "--generator", "mini"], 2, "describe"),
+        (["describe", "--corpus", "image", "--generator", "openai:m?sed=1"], 2, "'seed'"),
+    ],
+)
+def test_a_typo_in_any_argument(run, arguments, code, words):
+    found, _, err = run(*arguments)
+    assert (found, words in err, "Traceback" in err) == (code, True, False), err
+
+
+def test_classes_that_come_twice_are_refused(run, here):
+    (here / "animals.txt").write_text("cat\n\n dog\ncat\n")
+    code, _, err = run("build", "--classes", "animals.txt", "--generator", "mini")
+    assert code == 2
+    assert "names 1 classes twice" in err
+
+
+def test_another_machine_is_not_asked_without_a_word(run):
+    code, out, err = run(
+        "build",
+        *(
+            "--classes",
+            "animals.txt",
+            "--generator",
+            "openai:m?base_url=https://example.invalid/v1",
+        ),
+    )
+    assert (code, out) == (2, "")
+    assert "nobody can be asked" in err
+    assert "fix: --yes" in err
+    assert not Path("animals.parquet.journal").exists()
+
+
+def test_the_mini_world_describes_itself(run):
+    code, _, err = run("build", "--classes", "esc50", "--generator", "mini", "--per-class", "20")
+    assert code == 0, err
+    knowledge = open_knowledge(Path("esc50.parquet"))
+    assert {len(knowledge.of_category(name)) for name in knowledge.categories} == {20}
+    code, _, err = run("describe", "--corpus", "world:image:30", "--generator", "mini?noun_error=0")
+    assert code == 0, err
+    items = open_knowledge(Path("world-image-30.parquet")).items("image")
+    assert items.ids == [f"kb-items-image/{i}" for i in range(30)]
+    assert len(set(items.categories)) > 5
+
+
+def test_items_are_sent_as_pictures_and_paired_by_id(run):
+    with LanguageServer() as server:
+        code, _, err = run(
+            *("describe", "--corpus", "world:thermal:4", "--pictures", "world:image:9"),
+            *("--generator", server.spec(seed=3), "--out", "t.parquet"),
+        )
+    assert code == 0, err
+    assert "but for endings and names of modalities" in err
+    assert len(server.requests) == 4
+    parts = server.requests[0]["messages"][-1]["content"]
+    assert parts[0]["text"] == "Generate a detailed description of this photo"
+    assert parts[1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    knowledge = open_knowledge(Path("t.parquet"))
+    assert knowledge.items("thermal").ids == [f"kb-items-thermal/{i}" for i in range(4)]
+    assert knowledge.metadata.items["thermal"].corpus == "world:thermal:4"
+
+
+# --- killed, interrupted, watched ------------------------------------------------------------
+
+
+def wait_for(condition, what):
+    end_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end_s, what
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(here, how):
+    with LanguageServer(usual=stall(0.05)) as server:
+        arguments = build(server, "--concurrency", "1")
+        started = subprocess.Popen(
+            program(*arguments), env=ENVIRONMENT, cwd=here, stderr=subprocess.PIPE, text=True
+        )
+        wait_for(lambda: len(server.requests) >= 5, "nothing was asked")
+        started.send_signal(how)
+        _, err = started.communicate(timeout=30)
+        n_before = len(server.requests)
+        if how == signal.SIGINT:
+            assert started.returncode == 130
+            assert "answers are kept in animals.parquet.journal; the same command goes on" in err
+        assert not Path("animals.parquet").exists()
+        lines = Path("animals.parquet.journal").read_bytes().splitlines()
+        n_kept = len(lines) - 1
+        assert n_before - 1 <= n_kept <= n_before
+        server.usual = good_text
+        done = subprocess.run(
+            program(*arguments), env=ENVIRONMENT, cwd=here, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{n_kept} answered before" in done.stderr
+        assert len(server.requests) - n_before == 9 - n_kept
+        again = Path("animals.parquet").read_bytes()
+        Path("animals.parquet").unlink()
+        arguments = build(server)
+        subprocess.run(program(*arguments), env=ENVIRONMENT, cwd=here, check=True)
+        assert Path("animals.parquet").read_bytes() == again
+
+
+@pytest.fixture
+def terminal(here):
+    """Return what starts a command on a terminal of 80 columns, and its other end."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+
+    def start(arguments):
+        streams = {"stdin": child, "stdout": child, "stderr": child}
+        environment = {**ENVIRONMENT, "TERM": "xterm"}
+        environment.pop("COLUMNS", None)
+        return subprocess.Popen(program(*arguments), env=environment, cwd=here, **streams), parent
+
+    yield start
+    os.close(child)
+    os.close(parent)
+
+
+def many(server):
+    """Return a command with 120 requests: so many of this machine's are not sent unasked."""
+    return (
+        *("build", "--classes", "animals.txt", "--per-class", "40", "--batch", "1"),
+        *("--generator", server.spec(seed=1)),
+    )
+
+
+def test_a_person_may_say_no(terminal):
+    with LanguageServer() as server:
+        process, end = terminal(many(server))
+        text = read_until(end, "go on?")
+        assert "120 requests to http://127.0.0.1" in " ".join(text.split())
+        os.write(end, b"n\n")
+        read_until(end, "nothing was asked")
+        assert process.wait(30) == 130
+    assert not server.requests
+    assert not Path("animals.parquet.journal").exists()
+
+
+def test_a_terminal_shows_a_bar_no_wider_than_it_is(terminal):
+    with LanguageServer(usual=stall(0.01)) as server:
+        process, end = terminal(many(server))
+        read_until(end, "go on?")
+        os.write(end, b"y\n")
+        text = read_until(end, "animals.parquet\r\n")
+        assert process.wait(30) == 0, text
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    assert "\u2501" in plain
+    assert "120 descriptions of 3 classes" in plain
+    assert max(map(len, re.split(r"[\r\n]", plain))) <= 80
+
+
+def read_until(handle, words):
+    text = ""
+    end_s = time.monotonic() + 30
+    while words not in text:
+        assert time.monotonic() < end_s, text
+        if select.select([handle], [], [], 0.1)[0]:
+            try:
+                text += os.read(handle, 1 << 16).decode()
+            except OSError:
+                break
+    return text
