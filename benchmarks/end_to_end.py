@@ -61,7 +61,7 @@ def measure(folder: Path, device: str, lines: int, repeats: int) -> Table:
     row("`react`, cold", ["react", EXPRESSION, *quiet])
     row("`react`, repeated", ["react", EXPRESSION, *quiet], times=repeats)
     row("`eval --task esc50`, first", ["eval", "--task", "esc50", *quiet])
-    row("`eval --task all`, the other eight", ["eval", "--task", "all", *quiet])
+    row("`eval --task freebind`, the other eight", ["eval", "--task", "freebind", *quiet])
     for count in (1000, lines):
         queries = folder / f"{count}.jsonl"
         with queries.open("w") as stream:

@@ -38,6 +38,14 @@ _SHARE = 5
 _NUMBER = re.compile(r"(?:.*_)?0*(\d+)")
 _LISTS: Mapping[Part, str] = {"test": "Caltech101_val.txt", "train": "Caltech101_train.txt"}
 
+PICTURES = (
+    "101_ObjectCategories",
+    "caltech-101/101_ObjectCategories",
+    "caltech101/101_ObjectCategories",
+    "Caltech-101",
+)
+"""Where the folders of classes may be in the pictures' folder; the last is EventBind's."""
+
 RULE = (
     "no division is published: the items whose class and number have a hash in the lowest fifth "
     "are scored, the others are for training"
@@ -130,11 +138,3 @@ def picture_folder(published: PublishedSet) -> Path | None:
     ]
     places = [home / name for home in homes for name in PICTURES]
     return next(filter(is_dir, places), None)
-
-
-PICTURES = (
-    "101_ObjectCategories",
-    "caltech-101/101_ObjectCategories",
-    "caltech101/101_ObjectCategories",
-)
-"""Where the folders of classes may be in the pictures' folder."""

@@ -13,7 +13,13 @@ from reactions.eval.labelled import media_files
 from reactions.eval.published import PublishedSet
 
 _TESTING, _TRAINING = "testing", ("training",)
-FOLDERS = ("Caltech101", _TESTING, "N-Caltech101/Caltech101", f"N-Caltech101/{_TESTING}")
+FOLDERS = (
+    "Caltech101",
+    "N_Caltech101",  # as EventBind's lists call it
+    _TESTING,
+    "N-Caltech101/Caltech101",
+    f"N-Caltech101/{_TESTING}",
+)
 LABELS = tuple(
     f"{folder}/{name}"
     for folder in FOLDERS

@@ -159,6 +159,7 @@ def test_kaist_s_annotations_may_be_xml(tmp_path: Path) -> None:
     (root / "annotations").rename(root / "old")
     (root / "old").rename(tmp_path / "old")
     after = read("rgbt", tmp_path)
+    assert "people are those of annotations-xml-new" in after.remarks
     assert after.queries.digest == before.queries.digest
 
 

@@ -278,6 +278,14 @@ def test_pictures_may_lie_beside_the_recordings(tmp_path: Path) -> None:
     assert len(read("ncaltech101_images", tmp_path).left)
 
 
+def test_folders_may_be_called_as_in_the_lists(tmp_path: Path) -> None:
+    root = sets.eventbind_lists(sets.ncaltech101_images(tmp_path / "ncaltech101"))
+    (root / "Caltech101").rename(root / "N_Caltech101")
+    (root / "101_ObjectCategories").rename(root / "Caltech-101")
+    data = read("ncaltech101_images", tmp_path)
+    assert len(data.left) == data.expected == 6
+
+
 def test_lists_may_pair_other_names(tmp_path: Path) -> None:
     root = sets.ncaltech101_images(tmp_path / "ncaltech101")
     put(

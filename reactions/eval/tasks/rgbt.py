@@ -26,7 +26,13 @@ LEAST_HEIGHT = 50
 """Pixels of a person that is selected."""
 
 _SETS = {"train": range(6), "test": range(6, 12)}
-_ANNOTATIONS = ("annotations", "annotations-xml-new", "annotations-xml", "kaist_annotations")
+_ANNOTATIONS = (
+    "annotations",
+    "annotations-xml",
+    "annotations-xml-new",
+    "annotations-xml-new-sanitized",
+)
+"""The published ones first; later ones are others' corrections."""
 _IMAGES = ("images", "")
 _FRAME = re.compile(r"(?:.*/)?set(\d\d)/(V\d{3})/(?:lwir/)?(I\d+)\.\w+")
 
@@ -85,7 +91,7 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
         annotated,
         expected=published.task.expected if split == "test" else 0,
         n_backgrounds=N_BACKGROUNDS,
-        remarks=(RULE,),
+        remarks=(RULE, f"people are those of {annotations.name}"),
     )
 
 
