@@ -14,24 +14,49 @@ class EncoderPath:
 
     Attributes:
         leaf: whose encoder.
-        hops: the fusions on the way, outermost first, each with the index of the expert that the
-            way goes through; None where it goes through the base.
-        tuned: the nodes on the way that ``Ft`` or ``Lcl`` tuned, outermost first.
+        way: the nodes on the way, outermost first: what ``Ft`` or ``Lcl`` tuned, and fusions,
+            each with the index of the expert that the way goes through; None where it goes
+            through the base.
     """
 
     leaf: Leaf
-    hops: tuple[tuple[Fusion, int | None], ...] = ()
-    tuned: tuple[Tuned, ...] = ()
+    way: tuple[Tuned | tuple[Fusion, int | None], ...] = ()
+
+    @property
+    def hops(self) -> tuple[tuple[Fusion, int | None], ...]:
+        """The fusions on the way, outermost first."""
+        return tuple(node for node in self.way if not isinstance(node, Tuned))
+
+    @property
+    def tuned(self) -> tuple[Tuned, ...]:
+        """The nodes on the way that ``Ft`` or ``Lcl`` tuned, outermost first."""
+        return tuple(node for node in self.way if isinstance(node, Tuned))
 
     @property
     def projected(self) -> tuple[tuple[Fusion, int], ...]:
         """The hops whose projectors act on the way, outermost first, as (fusion, expert)."""
-        # Dr projects its base, by the projectors of its one expert; Cr projects its experts.
-        return tuple(
-            (fusion, index or 0)
-            for fusion, index in self.hops
-            if (index is None) == (fusion.op == "dr")
-        )
+        return tuple((fusion, index or 0) for fusion, index in self.hops if _acts(fusion, index))
+
+    @property
+    def aligned(self) -> tuple[tuple[int, Tuned], ...]:
+        """What ``Lcl`` trained on the way, innermost first.
+
+        Each comes with how many of ``projected`` act before it.
+        """
+        found: list[tuple[int, Tuned]] = []
+        before = 0
+        for node in reversed(self.way):
+            if not isinstance(node, Tuned):
+                before += _acts(*node)
+            elif node.op == "lcl":
+                found.append((before, node))
+        return tuple(found)
+
+
+def _acts(fusion: Fusion, index: int | None) -> bool:
+    """Return whether projectors act on the way through a fusion."""
+    # Dr projects its base, by the projectors of its one expert; Cr projects its experts.
+    return (index is None) == (fusion.op == "dr")
 
 
 def encoder_paths(space: Space, modality: Modality) -> Iterator[EncoderPath]:
@@ -41,14 +66,12 @@ def encoder_paths(space: Space, modality: Modality) -> Iterator[EncoderPath]:
             yield EncoderPath(space)
         return
     for path in encoder_paths(space.base, modality):
-        if isinstance(space, Tuned):
-            yield EncoderPath(path.leaf, path.hops, (space, *path.tuned))
-        else:
-            yield EncoderPath(path.leaf, ((space, None), *path.hops), path.tuned)
+        node = space if isinstance(space, Tuned) else (space, None)
+        yield EncoderPath(path.leaf, (node, *path.way))
     if isinstance(space, Fusion):
         for index, expert in enumerate(space.experts):
             for path in encoder_paths(expert.space, modality):
-                yield EncoderPath(path.leaf, ((space, index), *path.hops), path.tuned)
+                yield EncoderPath(path.leaf, ((space, index), *path.way))
 
 
 def path_of(node: Tuned) -> EncoderPath:

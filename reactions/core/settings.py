@@ -163,7 +163,7 @@ class ReactionSettings(Hyperparameters):
     shard_rows: int = setting(1 << 16, "Rows a shard: what a killed run may lose.", gt=0)
 
     def __post_init__(self) -> None:
-        _check_settings(self, "reaction")
+        check_settings(self, "reaction")
 
     @property
     def stored_dtype(self) -> str:
@@ -241,10 +241,10 @@ class TuningSettings:
     )
 
     def __post_init__(self) -> None:
-        _check_settings(self, "tuning")
+        check_settings(self, "tuning")
 
 
-def _check_settings(settings: Any, table: str) -> None:
+def check_settings(settings: Any, table: str) -> None:
     """Check every field of a dataclass of settings against its own declaration.
 
     Raises:

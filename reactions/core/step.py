@@ -320,19 +320,19 @@ def _inputs(step: Step) -> Iterator[tuple[str, Step]]:
         if not entry.init:
             continue
         if "inputs" in entry.metadata:
-            yield from _named_steps(entry.metadata["inputs"], _value(entry, step, step))
+            yield from named_steps(entry.metadata["inputs"], _value(entry, step, step))
         elif isinstance(value := getattr(step, entry.name), Step):
             yield entry.name, value
 
 
-def _named_steps(path: str, value: Any) -> Iterator[tuple[str, Step]]:
+def named_steps(path: str, value: Any) -> Iterator[tuple[str, Step]]:
     """Yield the steps in nested mappings and sequences with their paths."""
     if isinstance(value, Step):
         yield path, value
     elif value is not None:
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         for key, inner in pairs:
-            yield from _named_steps(f"{path}.{key}" if path else str(key), inner)
+            yield from named_steps(f"{path}.{key}" if path else str(key), inner)
 
 
 def parameters(record: Any, step: Step | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from reactions.core.lcl_options import NO_LCL_OPTIONS, LclOptions
 from reactions.core.tuning_options import NO_OPTIONS, TuningOptions
 
 if TYPE_CHECKING:
@@ -198,6 +199,18 @@ class StagedEncoder(Encoder, Protocol):
 
 
 @runtime_checkable
+class RawEncoder(StagedEncoder, Protocol):
+    """An encoder that also gives rows of the norm that its model gives them."""
+
+    def forward_raw(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Embed a batch as ``forward`` does, without rescaling its rows.
+
+        Returns:
+            (len(inputs), spec.dim) float32, in order; those of ``forward``, but for their norms.
+        """
+
+
+@runtime_checkable
 class TrainableEncoder(StagedEncoder, Protocol):
     """An encoder whose towers can be trained."""
 
@@ -320,13 +333,39 @@ class Tuned:
         op: ``"ft"`` or ``"lcl"``.
         base: what is tuned.
         arguments: ``("audio", "image")`` for Ft, ``(knowledge base,)`` for Lcl.
-        options: of Ft.
+        options: of the one or the other.
     """
 
     op: Literal["ft", "lcl"]
     base: Space
     arguments: tuple[str, ...]
-    options: TuningOptions = NO_OPTIONS
+    options: TuningOptions | LclOptions = NO_OPTIONS
+
+    def __post_init__(self) -> None:
+        if self.op == "lcl" and self.options == NO_OPTIONS:
+            object.__setattr__(self, "options", NO_LCL_OPTIONS)
+
+    @property
+    def tuning(self) -> TuningOptions:
+        """The options of an ``Ft``.
+
+        Raises:
+            TypeError: it is an ``Lcl``.
+        """
+        if not isinstance(self.options, TuningOptions):
+            raise TypeError(f"{self.label} is not tuned by Ft")
+        return self.options
+
+    @property
+    def learning(self) -> LclOptions:
+        """The options of an ``Lcl``.
+
+        Raises:
+            TypeError: it is an ``Ft``.
+        """
+        if not isinstance(self.options, LclOptions):
+            raise TypeError(f"{self.label} is not made by Lcl")
+        return self.options
 
     @property
     def dim(self) -> int:

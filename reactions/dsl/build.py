@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactions.core.errors import LanguageError, UsageError, suggestion
+from reactions.dsl.lcl_options import LCL_OPTIONS, lcl_option_of
 from reactions.dsl.program import Binding, Program
 from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.syntax import (
@@ -147,29 +148,57 @@ class _Builder:
         if _is(node, "tuning"):
             return self.tuning(node, children)
         if _is(node, "learning"):
-            with self.located(_span(node)):
-                return Lcl(_text(children[2]), _span(node))
+            return self.learning(node, children)
         return self.fusing(node, children)
 
     def tuning(self, node: Node, children: list[Node]) -> Ft:
         options: dict[str, Any] = {}
         spans: dict[str, Span] = {}
         for name, value in self.options(children, Ft, tuple(TUNING_OPTIONS)):
-            (word, *more) = _children(value)
             with self.located(_span(value)):
-                if more:
-                    raise UsageError(f"{name} takes one value", fix="write it without parentheses")
-                written = float(_text(word)) if _is(word, "NUMBER") else _text(word)
-                if name == "pairs":
-                    written = _text(word)
-                options[name] = tuning_option_of(name, written)
+                options[name] = tuning_option_of(name, self.scalar(name, value, name == "pairs"))
             spans[name] = _span(value)
         with self.located(_span(node)):
             pair = _text(children[2]), _text(children[4])
             return Ft(*pair, **options, span=_span(node), spans=spans)
 
+    def learning(self, node: Node, children: list[Node]) -> Lcl:
+        options: dict[str, Any] = {}
+        spans: dict[str, Span] = {}
+        for name, value in self.options(children, Lcl, LCL_OPTIONS):
+            with self.located(_span(value)):
+                if name == "modalities":
+                    written: Any = self.names(name, value)
+                else:
+                    written = self.scalar(name, value, name == "preset")
+                options[name] = lcl_option_of(name, written)
+            spans[name] = _span(value)
+        with self.located(_span(node)):
+            return Lcl(_text(children[2]), **options, span=_span(node), spans=spans)
+
+    def scalar(self, name: str, value: Node, is_name: bool) -> float | str:
+        """Return an option's one value: a number, unless it is meant as a name."""
+        (word, *more) = _children(value)
+        if more:
+            raise UsageError(f"{name} takes one value", fix="write it without parentheses")
+        return float(_text(word)) if _is(word, "NUMBER") and not is_name else _text(word)
+
+    def names(self, name: str, value: Node) -> tuple[str, ...]:
+        """Return an option's names, of which there are one or several in parentheses."""
+        children = _children(value)
+        entries = [child for child in children if _is(child, "entry")]
+        words = [_children(entry) for entry in entries] or [children]
+        for word in words:
+            if len(word) > 1 or _is(word[0], "NUMBER"):
+                raise self.source.error(
+                    f"'{_text(word[-1])}' is not a modality name",
+                    _span(word[-1]),
+                    fix=f"{name}=(event, point)",
+                )
+        return tuple(_text(word[0]) for word in words)
+
     def options(
-        self, children: list[Node], kind: type[Dr | Cr | Ft], known: tuple[str, ...]
+        self, children: list[Node], kind: type[Reaction], known: tuple[str, ...]
     ) -> Iterator[tuple[str, Node]]:
         """Yield name and value of each option of a reaction.
 
@@ -212,17 +241,17 @@ class _Builder:
             return kind(space, **options, span=_span(node), spans=spans)
 
     def unknown_option(
-        self, kind: type[Dr | Cr | Ft], name: str, known: tuple[str, ...], span: Span
+        self, kind: type[Reaction], name: str, known: tuple[str, ...], span: Span
     ) -> LanguageError:
         other = Cr if kind is Dr else Dr
-        if not issubclass(kind, Ft) and name == other.factor_option:
+        if issubclass(kind, Dr | Cr) and name == other.factor_option:
             return self.source.error(
                 f"{kind.__name__} takes {kind.factor_option}, not {name}",
                 span,
                 why=f"{name} is the expert's share in {other.__name__}",
                 fix=f"{kind.factor_option}=...",
             )
-        if name == "mean":
+        if kind is Dr and name == "mean":
             return self.source.error(
                 f"{kind.__name__} takes no {name}",
                 span,

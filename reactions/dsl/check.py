@@ -12,6 +12,7 @@ from reactions.core import types
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.factor_defaults import FactorDefaults
+from reactions.core.lcl_options import LclOptions
 from reactions.core.tuning_options import Heads, TuningOptions
 from reactions.dsl.experts import Experts, mean_of_stage, shares_of
 from reactions.dsl.parser import parse
@@ -29,7 +30,7 @@ from reactions.dsl.syntax import (
     product,
     stages_of,
 )
-from reactions.dsl.tuning import LEFT_ALONE, check_tuned
+from reactions.dsl.tuning import LEFT_ALONE, check_learned, check_tuned
 from reactions.dsl.values import MAX_NESTING, is_identifier
 
 MAX_STAGES = 64
@@ -273,19 +274,20 @@ class _Checker:
         span = node.span or _HERE
         stages, reactions = base.stages + 1, base.reactions + 1
         self.limit(scope, span, stages, reactions)
-        if isinstance(node, Ft):
-            given = {name: value for name, value in node.options.items() if value is not None}
-            options = TuningOptions(**{"heads": self.heads, **given})
-            space = types.Tuned("ft", base.space, (node.tuned, node.paired), options)
-            try:
+        given = {name: value for name, value in node.options.items() if value is not None}
+        try:
+            if isinstance(node, Ft):
+                options = TuningOptions(**{"heads": self.heads, **given})
+                space = types.Tuned("ft", base.space, (node.tuned, node.paired), options)
                 check_tuned(space)
-            except UsageError as error:
-                raise scope.source.error(error.what, span, why=error.why, fix=error.fix) from None
-            if node.tuned in LEFT_ALONE:
-                self.notices.append(
-                    f"Ft({node.tuned}~{node.paired}) tunes the {node.tuned} encoder; the paper "
-                    "tunes neither image nor text, to keep their alignment"
-                )
-        else:
-            space = types.Tuned("lcl", base.space, (node.knowledge,))
+            else:
+                space = types.Tuned("lcl", base.space, (node.knowledge,), LclOptions(**given))
+                check_learned(space)
+        except UsageError as error:
+            raise scope.source.error(error.what, span, why=error.why, fix=error.fix) from None
+        if isinstance(node, Ft) and node.tuned in LEFT_ALONE:
+            self.notices.append(
+                f"Ft({node.tuned}~{node.paired}) tunes the {node.tuned} encoder; the paper "
+                "tunes neither image nor text, to keep their alignment"
+            )
         return _Value(product(base.expression, (node,)), space, stages, reactions)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reactions.core.errors import LanguageError, did_you_mean
+from reactions.dsl.lcl_options import LCL_OPTIONS
 from reactions.dsl.source import ProgramText, Span
 from reactions.dsl.tokens import span_of
 from reactions.dsl.tuning_options import TUNING_OPTIONS
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
     from lark import Token
 
 KEYWORDS = {"DR": "Dr", "CR": "Cr", "FT": "Ft", "LCL": "Lcl"}
-OPTIONS = ("sigma", "lambda", "data", "recipe", "centre", "mean", *TUNING_OPTIONS)
+OPTIONS = ("sigma", "lambda", "data", "recipe", "centre", "mean", *TUNING_OPTIONS, *LCL_OPTIONS)
+_ARGUMENTS = {
+    "FT": ("two modalities", "heads=only, epochs=10, lr=0.001, batch=512"),
+    "LCL": (
+        "one knowledge base",
+        "temperature=0.1, epochs=20, preset=ESC, modalities=(event, point)",
+    ),
+}
+"""What a reaction takes before its options, and some of these; others than Dr and Cr."""
 _NAMES = ("NAME", "STRING")
 _WORDS = {
     **{kind: f"{word}(...)" for kind, word in KEYWORDS.items()},
@@ -112,9 +121,9 @@ class _Mistake:
         return [span for span, _ in self._open]
 
     @property
-    def is_in_ft(self) -> bool:
-        """Whether the innermost open parenthesis is that of an Ft."""
-        return bool(self._open) and self._open[-1][1] == "FT"
+    def within(self) -> str:
+        """The kind of the token before the innermost open parenthesis; "" for none."""
+        return self._open[-1][1] if self._open else ""
 
     @functools.cached_property
     def _open(self) -> list[tuple[Span, str]]:
@@ -319,15 +328,16 @@ def _arguments(m: _Mistake) -> LanguageError | None:
         )
     if m.kind() == "RPAR" and m.kind(-1) == "LPAR" and m.kind(-2) in KEYWORDS:
         return m.error(f"{m.word(-2)}() is empty", fix=_example(m.word(-2)))
+    taken, options = _ARGUMENTS.get(m.within, ("", ""))
     if m.accepts == {"EQUAL"}:
         return m.error(
             f"'{m.word(-1)}' is not an option",
             span=span_of(m.tokens[m.position - 1]),
-            why="Ft takes two modalities, then options"
-            if m.is_in_ft
+            why=f"{KEYWORDS[m.within]} takes {taken}, then options"
+            if taken
             else "Dr and Cr take one space, then options",
             fix=f"for an option: {m.word(-1)}=..."
-            if m.is_in_ft
+            if taken
             else f"for a second expert: & Cr({m.word(-1)})   for an option: {m.word(-1)}=...",
         )
     if m.kind(-1) == "COMMA" and m.accepts == {"NAME"}:
@@ -335,16 +345,17 @@ def _arguments(m: _Mistake) -> LanguageError | None:
             return m.error("nothing after the ','", fix="remove the ',' or add an option")
         return m.error(
             f"expected an option, found '{m.text}'",
-            fix="name it: heads=only, epochs=10, lr=0.001, batch=512"
-            if m.is_in_ft
-            else "name it: sigma=(0.5, 0.1), lambda=0.9, data=TVA, recipe=exmcr",
+            fix=f"name it: {options or 'sigma=(0.5, 0.1), lambda=0.9, data=TVA, recipe=exmcr'}",
         )
     if m.kind() == "EQUAL" and m.kind(-2) == "LPAR" and "COMMA" in m.accepts:
+        is_lcl = m.within == "LCL"
         return m.error(
-            f"'{m.word(-1)}' before the space",
+            f"'{m.word(-1)}' before the {'knowledge base' if is_lcl else 'space'}",
             span=span_of(m.tokens[m.position - 1]),
-            why="Dr and Cr take the space first, then options",
-            fix="Cr(SPACE, sigma=0.5)",
+            why="Lcl takes the knowledge base first, then options"
+            if is_lcl
+            else "Dr and Cr take the space first, then options",
+            fix="Lcl(kb, epochs=20)" if is_lcl else "Cr(SPACE, sigma=0.5)",
         )
     if m.kind() in _NAMES and "COMMA" in m.accepts:
         return m.error(

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 from reactions.core.errors import UsageError
 from reactions.core.types import Anchors, Mean, Modality, Op
 from reactions.dsl import refusals
+from reactions.dsl.lcl_options import LclFields
 from reactions.dsl.source import Span
 from reactions.dsl.tuning_options import TuningFields
 from reactions.dsl.values import (
@@ -258,25 +259,15 @@ class Ft(TuningFields, _Reaction):
     __str__ = TuningFields.__str__
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Lcl(_Reaction):
-    """Contrastive learning against a knowledge base.
-
-    Attributes:
-        knowledge: name or path of the knowledge base.
+@dataclass(frozen=True, repr=False)
+class Lcl(LclFields, _Reaction):
+    """Contrastive learning against a knowledge base; see ``LclFields``.
 
     Raises:
-        UsageError: the name cannot be written.
+        UsageError: the name cannot be written, or a value is out of range or of the wrong kind.
     """
 
-    knowledge: str
-    span: Span | None = field(default=None, compare=False)
-
-    def __post_init__(self) -> None:
-        check_writable(self.knowledge, "knowledge base")
-
-    def __str__(self) -> str:
-        return f"Lcl({quoted(self.knowledge)})"
+    __str__ = LclFields.__str__
 
 
 @dataclass(frozen=True, slots=True, repr=False)

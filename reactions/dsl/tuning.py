@@ -1,10 +1,11 @@
-"""What may be tuned: the checks of Ft, for reactions and for the records of bundles."""
+"""What may be tuned: the checks of Ft and Lcl, for reactions and for the records of bundles."""
 
 from __future__ import annotations
 
 from reactions.core.encoder_paths import EncoderPath, encoder_paths
 from reactions.core.errors import UsageError, suggestion
-from reactions.core.types import Modality, Space, Tuned
+from reactions.core.types import Leaf, Modality, Space, Tuned
+from reactions.modalities.text import TEXT
 from reactions.ops.recipes import recipe_of
 
 PAPER = (
@@ -26,7 +27,7 @@ def check_tuned(node: Tuned) -> EncoderPath:
     Raises:
         UsageError: it cannot.
     """
-    base, options = node.base, node.options
+    base, options = node.base, node.tuning
     tuned, paired = node.arguments
     for name in (tuned, paired):
         if name not in base.modalities:
@@ -59,6 +60,12 @@ def check_tuned(node: Tuned) -> EncoderPath:
             f"Ft cannot tune {tuned} of {base.label}",
             why=f"it comes from several encoders: {', '.join(labels)}",
             fix=f"put Ft({tuned}~{paired}) before the Cr that adds the others",
+        )
+    if any(inner.op == "lcl" and inner.learning.takes_raw_rows for inner in path.tuned):
+        raise UsageError(
+            f"Ft cannot tune {tuned} through an Lcl with norms=published",
+            why="a tuned encoder gives rows of norm 1",
+            fix="leave norms=published or the Ft out",
         )
     if any(inner.op == "ft" and inner.arguments[0] == tuned for inner in path.tuned):
         raise UsageError(
@@ -93,6 +100,43 @@ def check_tuned(node: Tuned) -> EncoderPath:
             fix=f"Ft({tuned}~{paired}, heads=only)   or   centre=false",
         )
     return path
+
+
+def check_learned(node: Tuned) -> None:
+    """Check that what an ``Lcl`` asks for can be trained.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    base, options, knowledge = node.base, node.learning, node.arguments[0]
+    if TEXT.name not in base.modalities:
+        raise UsageError(
+            f"Lcl cannot align {base.label}, which embeds no text",
+            why=f"descriptions are embedded by what is trained; {base.label} embeds "
+            f"{', '.join(base.modalities)}",
+            fix="a base with text",
+        )
+    others = [modality for modality in base.modalities if modality != TEXT.name]
+    for name in options.modalities or ():
+        if name not in others:
+            raise UsageError(
+                f"no modality '{name}' in {base.label}",
+                why=f"beside text {base.label} embeds {', '.join(others) or 'nothing'}",
+                fix=suggestion(name, others) if others else "another base",
+            )
+    if not others:
+        raise UsageError(
+            f"Lcl has nothing to train in {base.label}",
+            why="it embeds text alone, which is what others are drawn to",
+            fix="another base",
+        )
+    if options.takes_raw_rows and (not isinstance(base, Leaf) or base.spec.centre):
+        raise UsageError(
+            f"norms=published for {base.label}",
+            why="the norm that an encoder's model gives is that of a space's own rows; rows of "
+            "products and of centred spaces have norm 1",
+            fix=f"put Lcl({knowledge}) right behind a space, or leave norms out",
+        )
 
 
 def _instead(base: Space, tuned: Modality) -> str:

@@ -73,6 +73,8 @@ class Adapter(ABC, Generic[Files]):
         packages: that loading needs.
         extra: our optional dependencies that bring them.
         trains: whether its encoders have towers that can be tuned (``TrainableEncoder``).
+        gives_norms: whether the norm that its models give their rows means something, and its
+            encoders keep it (``RawEncoder``).
     """
 
     scheme: ClassVar[str]
@@ -81,6 +83,7 @@ class Adapter(ABC, Generic[Files]):
     packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     trains: ClassVar[bool] = False
+    gives_norms: ClassVar[bool] = False
 
     # --- what a family implements ---
 

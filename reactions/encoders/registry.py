@@ -98,6 +98,16 @@ def trains(spec: SpaceSpec) -> bool:
     return bool(getattr(_adapter(spec.adapter), "trains", False))
 
 
+def gives_norms(spec: SpaceSpec) -> bool:
+    """Return whether encoders of a space's family say which norm their model gives.
+
+    Raises:
+        MissingError: no adapter has this name.
+    """
+    # Adapters of other packages may be older than the question.
+    return bool(getattr(_adapter(spec.adapter), "gives_norms", False))
+
+
 def resolve_uri(
     uri: str,
     *,

@@ -91,6 +91,17 @@ class TowerEncoder:
         """
         return self._forward(modality, inputs, ())
 
+    def forward_raw(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Embed a batch of prepared items at once, of the norm that the network gives.
+
+        Returns:
+            (len(inputs), spec.dim) float32, in order.
+
+        Raises:
+            DataError: as for ``forward``.
+        """
+        return self._forward(modality, inputs, (), rescale=lambda rows: rows.float())
+
     def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
         """Embed items of one modality, a bounded number at a time.
 
@@ -143,12 +154,18 @@ class TowerEncoder:
 
     @torch.inference_mode()
     def _forward(
-        self, modality: Modality, inputs: Sequence[Prepared], items: Sequence[Item]
+        self,
+        modality: Modality,
+        inputs: Sequence[Prepared],
+        items: Sequence[Item],
+        *,
+        rescale: Callable[[Tensor], Tensor] | None = None,
     ) -> NDArray[np.float32]:
         tower = self._tower(modality)
         if not inputs:
             return np.empty((0, self.spec.dim), np.float32)
-        rows: NDArray[np.float32] = unit_rows(tower.project(inputs)).cpu().numpy()
+        rescaled = (rescale or unit_rows)(tower.project(inputs))
+        rows: NDArray[np.float32] = rescaled.cpu().numpy()
         if rows.shape != (len(inputs), self.spec.dim):
             raise DataError(
                 f"'{self.spec.name}' gave {modality} embeddings of shape {rows.shape}",

@@ -178,7 +178,7 @@ def _about(node: Tuned, tensors: Mapping[str, NDArray[np.float32]]) -> dict[str,
     return {
         "modality": node.arguments[0],
         "paired": node.arguments[1],
-        "heads": node.options.heads,
+        "heads": node.tuning.heads,
         "space": spec.name,
         "weights_digest": spec.weights_digest,
         "licence": spec.licence,

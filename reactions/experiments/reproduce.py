@@ -11,7 +11,6 @@ from reactions.core.errors import (
     DataError,
     MissingError,
     MolspaceError,
-    NotSupportedYet,
     StoreError,
     UsageError,
 )
@@ -27,7 +26,6 @@ from reactions.experiments.paper.spaces import FACTORS, PUBLISHED
 from reactions.experiments.paper.table import PaperTable, SpaceRow, rows_called
 from reactions.planning.plan import Plan, ReactionPlan, joined
 from reactions.products.bundles.bundle import load_bundle
-from reactions.products.refusals import refuse_unsupported
 from reactions.products.target import Target
 from reactions.products.tree import fit_adjustment
 from reactions.run.events import RowStarted
@@ -284,13 +282,8 @@ def _size(data: BenchmarkData) -> int:
 
 
 def lack_of_spaces(session: Session, row: SpaceRow) -> Lack | None:
-    """Return which spaces of a row the lab does not have; None if it has them all.
-
-    Raises:
-        NotSupportedYet: it has a reaction that this version cannot run.
-    """
+    """Return which spaces of a row the lab does not have; None if it has them all."""
     space = _published(row)
-    refuse_unsupported(space)  # before anybody fetches weights for it
     names = [leaf.label for leaf in leaves(space)]
     absent = [name for name in names if name not in session.lab.catalogue]
     return _absent(space, absent) if absent else None
@@ -368,6 +361,4 @@ def _training_free(
 
 def lack_of(error: MolspaceError) -> Lack:
     """Return why something is not there."""
-    # Every tuned row of the paper lacks the same: one wording for all.
-    fix = "" if isinstance(error, NotSupportedYet) else error.fix
-    return Lack(error.what, error.why, fix)
+    return Lack(error.what, error.why, error.fix)

@@ -22,6 +22,7 @@ from reactions.core.types import (
     SpaceSpec,
     StagedEncoder,
 )
+from reactions.encoders.raw_view import RawView
 from reactions.encoding.batch_size import BatchSize, size_for
 from reactions.encoding.items import Batch, windows
 from reactions.encoding.stream import Stream
@@ -34,6 +35,7 @@ from reactions.products.tree import (
     Adjustment,
     fit_adjustment,
     needed_leaves,
+    raw_leaves,
     tuned_leaf,
     tuned_nodes,
     tunes,
@@ -287,10 +289,14 @@ class Embedder:
         """Return what takes part in one modality, loaded."""
         if modality not in self._loaded:
             self._loaded[modality] = tuple(
-                _Tower.of(leaf, self._parts.encoder(leaf), modality)
-                for leaf in self._leaves(modality)
+                _Tower.of(leaf, self._encoder(leaf), modality) for leaf in self._leaves(modality)
             )
         return self._loaded[modality]
+
+    def _encoder(self, leaf: Leaf) -> Encoder:
+        """Return a leaf's encoder; where an Lcl takes its rows as they are, of their own norm."""
+        encoder = self._parts.encoder(leaf)
+        return RawView(encoder) if leaf in raw_leaves(self.target.space) else encoder
 
     def check(self, batch: Batch) -> None:
         """Refuse rows that are not directions: comparing them would give NaN, or 0 for all.

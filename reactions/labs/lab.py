@@ -11,6 +11,7 @@ from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.file_digests import DigestCache
+from reactions.core.lcl_settings import LclSettings
 from reactions.core.paired import PairedCorpora
 from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import Corpus, Item, Modality
@@ -51,6 +52,7 @@ class Lab:
         catalogue: its spaces.
         settings: hyper-parameters.
         tuning: those of Ft.
+        lcl: those of Lcl.
         factors: combining factors where a reaction gives none.
         corpora: modality to source.
         pairs: items of two modalities that belong together, by name of their section.
@@ -72,6 +74,7 @@ class Lab:
     catalogue: Catalogue = field(repr=False)
     settings: ReactionSettings = field(default_factory=ReactionSettings)
     tuning: TuningSettings = field(default_factory=TuningSettings)
+    lcl: LclSettings = field(default_factory=LclSettings)
     factors: FactorDefaults = field(default_factory=FactorDefaults)
     corpora: Mapping[Modality, CorpusSource] = field(default_factory=dict)
     pairs: Mapping[str, PairsSource] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.file_digests import DigestCache
+from reactions.core.lcl_settings import LclSettings
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
 from reactions.core.paths import cache_root, evaluation_root
 from reactions.core.settings import ReactionSettings, TuningSettings
@@ -36,7 +37,7 @@ from reactions.weights.locate import NamedWeights, WeightLocator
 Agree = Callable[[Path, Sequence[Mention]], bool]
 """Asks a person whether to use a lab file that was found by itself; gets what it names."""
 
-_Settings = TypeVar("_Settings", ReactionSettings, TuningSettings)
+_Settings = TypeVar("_Settings", ReactionSettings, TuningSettings, LclSettings)
 
 OWN_LAB = "molspace.toml"
 _BUILT_IN = Path(__file__).parent
@@ -217,6 +218,7 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         ),
         settings=_settings(base.settings if base else ReactionSettings(), file.reaction, path),
         tuning=_settings(base.tuning if base else TuningSettings(), file.tuning, path),
+        lcl=_settings(base.lcl if base else LclSettings(), file.lcl, path),
         factors=_factors(file.factors, base),
         corpora=corpora,
         pairs=pairs,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
+from reactions.core.lcl_settings import LclSettings
 from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import Mean
 from reactions.eval.registry import task_names
@@ -24,7 +25,7 @@ from reactions.labs.knowledge_schema import KnowledgeSection
 from reactions.labs.pairs_schema import Pairs
 from reactions.labs.section import Factor, Section, check_table, for_editors
 
-# --- [lab], [reaction], [tuning], [factors] -----------------------------------------------
+# --- [lab], [reaction], [tuning], [lcl], [factors] -----------------------------------------------
 
 
 class LabHeader(Section):
@@ -65,11 +66,13 @@ def _settings(name: str, declared: type[Any], what: str) -> Any:
 if TYPE_CHECKING:
     Reaction = Section
     Tuning = Section
+    Lcl = Section
 else:
     Reaction = _settings("Reaction", ReactionSettings, "Hyper-parameters")
     Tuning = _settings("Tuning", TuningSettings, "Hyper-parameters of Ft")
-"""What ``ReactionSettings`` and ``TuningSettings`` declare; they check the ranges, and what has a
-schema of its own."""
+    Lcl = _settings("Lcl", LclSettings, "Hyper-parameters of Lcl")
+"""What ``ReactionSettings``, ``TuningSettings`` and ``LclSettings`` declare; they check the ranges,
+and what has a schema of its own."""
 
 Factors: TypeAlias = Annotated[dict[str, Factor], BeforeValidator(check_table)]
 
@@ -180,6 +183,7 @@ class LabFile(Section):
     lab: LabHeader = _table()
     reaction: Reaction = _table()
     tuning: Tuning = _table()
+    lcl: Lcl = _table()
     factors: DefaultFactors = _table()
     spaces: Annotated[dict[str, Space], BeforeValidator(check_table)] = Field(
         {}, description="Space by name."

@@ -17,6 +17,7 @@ from reactions.ops.losses import info_nce
 from reactions.ops.precision import full_float32, gemm_dtype
 from reactions.ops.projector import Head
 from reactions.ops.tensors import unit
+from reactions.ops.training_state import SavedOptimiser, array_of, like, optimiser_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -284,16 +285,12 @@ class Tuner:
         """Return all that the next step depends on, as arrays of its own."""
         arrays: dict[str, NDArray[Any]] = {
             "done": np.array([self.done]),
-            "losses": _array(self.losses),
+            "losses": array_of(self.losses),
         }
         if self._scaler.is_enabled():
             scaler = self._scaler.state_dict()
             arrays["scaler"] = np.array([scaler["scale"], scaler["_growth_tracker"]], np.float64)
-        for number, parameter in enumerate(self._parameters):
-            arrays[f"parameter.{number}"] = _array(parameter.detach())
-            for name, value in self._optimiser.state.get(parameter, {}).items():
-                arrays[f"{name}.{number}"] = _array(value.reshape(-1))
-        return arrays
+        return arrays | optimiser_arrays(self._parameters, self._optimiser)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``state`` returned; where that fails, nothing is changed.
@@ -305,44 +302,14 @@ class Tuner:
         done = int(arrays["done"][0])
         if not 0 <= done <= self.steps:
             raise ValueError(f"{done} steps of {self.steps} are done")
-        losses = _like(self.losses, arrays["losses"])
+        losses = like(self.losses, arrays["losses"])
         scaler = self._scaler.state_dict()
         if self._scaler.is_enabled():
             scale, growth = arrays["scaler"]
             scaler |= {"scale": scale, "_growth_tracker": int(growth)}
-        values = [_like(p, arrays[f"parameter.{k}"]) for k, p in enumerate(self._parameters)]
-        moments = [self._moments(k, p, arrays) for k, p in enumerate(self._parameters)]
+        saved = SavedOptimiser(self._parameters, arrays)
         self.done = done
         self.losses.copy_(losses)
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(scaler)
-        with torch.no_grad():
-            for parameter, value, own in zip(self._parameters, values, moments, strict=True):
-                parameter.copy_(value)
-                if own:
-                    self._optimiser.state[parameter] = own
-
-    @staticmethod
-    def _moments(
-        number: int, parameter: nn.Parameter, arrays: Mapping[str, NDArray[Any]]
-    ) -> dict[str, Tensor]:
-        """Return what AdamW knows of a parameter; nothing before its first gradient."""
-        if f"step.{number}" not in arrays:
-            return {}
-        # AdamW counts its steps on the CPU, whatever the device.
-        step = torch.from_numpy(np.array(arrays[f"step.{number}"])).reshape(())
-        kinds = ("exp_avg", "exp_avg_sq")
-        return {"step": step} | {
-            kind: _like(parameter, arrays[f"{kind}.{number}"]).to(parameter.device)
-            for kind in kinds
-        }
-
-
-def _like(tensor: Tensor, array: NDArray[Any]) -> Tensor:
-    """Return an array of a state as a tensor of another's shape."""
-    return torch.from_numpy(np.array(array)).view(tensor.shape)
-
-
-def _array(tensor: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.detach().cpu().clone().numpy()
-    return array
+        saved.restore(self._optimiser)

@@ -24,8 +24,9 @@ def plan_quality(
     splits: Splits,
     heads: Sequence[Mapping[str, Step]],
     tuned: Sequence[Step],
+    learned: Sequence[Mapping[Modality, Step]],
     *,
-    encode: Callable[[Leaf, Corpus, str], Step],
+    encode: Callable[[Leaf, Corpus], Step],
     mean: Callable[[Leaf, Modality], Step],
 ) -> Step | None:
     """Plan the measuring of a product on what was held back; None where nothing was.
@@ -35,7 +36,8 @@ def plan_quality(
         splits: the corpora of each pair of spaces, divided.
         heads: subset to train step of each mixture.
         tuned: what each Ft trained.
-        encode: plans embeddings as a leaf's encoder gives them, with what they are for.
+        learned: what each Lcl trained, by modality.
+        encode: plans embeddings of what was held back, as a leaf's encoder gives them.
         mean: plans the mean of a leaf's training rows.
     """
     corpora: dict[Modality, Corpus] = {}
@@ -53,17 +55,24 @@ def plan_quality(
     for modality, corpus in corpora.items():
         for leaf in leaves(space):
             if modality in leaf.modalities:
-                held.setdefault(leaf.label, {})[modality] = encode(leaf, corpus, "held back")
+                held.setdefault(leaf.label, {})[modality] = encode(leaf, corpus)
                 # Of the training rows, as in the bundle: what is measured must not enter the mean.
                 means.setdefault(leaf.label, {})[modality] = mean(leaf, modality)
     for _, node in tuned_nodes(space):
         modality = node.arguments[0]
         if tunes(node, modality) and modality in corpora:
             leaf = tuned_leaf(node)
-            held.setdefault(leaf.label, {})[modality] = encode(leaf, corpora[modality], "held back")
+            held.setdefault(leaf.label, {})[modality] = encode(leaf, corpora[modality])
     pairs, reason = paired(corpora)
     return MeasureProduct(
-        product=space, held=held, means=means, heads=heads, tuned=tuned, pairs=pairs, reason=reason
+        product=space,
+        held=held,
+        means=means,
+        heads=heads,
+        tuned=tuned,
+        learned=learned,
+        pairs=pairs,
+        reason=reason,
     )
 
 

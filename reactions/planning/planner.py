@@ -10,7 +10,7 @@ from typing import Any
 
 from reactions.core.errors import DataError, UsageError
 from reactions.core.settings import ReactionSettings
-from reactions.core.step import Step
+from reactions.core.step import Step, named_steps
 from reactions.core.types import (
     Corpus,
     Fusion,
@@ -27,6 +27,13 @@ from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
 from reactions.planning.corpora import ReactionCorpora, candidates
 from reactions.planning.held_out import plan_quality
+from reactions.planning.learning import (
+    PlannedLearning,
+    plan_aligned,
+    plan_learning,
+    planned_learnings,
+    refuse_unit_rows,
+)
 from reactions.planning.plan import Plan
 from reactions.planning.space_notices import notes
 from reactions.planning.training import (
@@ -51,12 +58,13 @@ from reactions.planning.tuning import (
 )
 from reactions.products.bundles.bundle import describe
 from reactions.products.bundles.trained import TunedFile
-from reactions.products.refusals import refuse_namesakes, refuse_unsupported
-from reactions.products.tree import coefficients, mixtures
+from reactions.products.refusals import refuse_namesakes
+from reactions.products.tree import coefficients, mixtures, raw_leaves, trained_nodes
 from reactions.steps.assemble import Assemble
 from reactions.steps.centre import CentreRows, ModalityMean
 from reactions.steps.collect import pseudo_set
 from reactions.steps.embed import EmbedLeaf, EmbedProduct
+from reactions.steps.raw_rows import EmbedRaw
 from reactions.steps.routing import Side, Slot, route
 from reactions.steps.subsets import MANY, subset_name
 
@@ -79,6 +87,7 @@ class Planner:
     _embeds: dict[tuple[Space, str], Step] = field(default_factory=dict)
     _mixtures: dict[tuple[Fusion, int], Mixture] = field(default_factory=dict)
     _tunings: dict[Tuned, PlannedTuning] = field(default_factory=dict)
+    _learnings: dict[Tuned, PlannedLearning] = field(default_factory=dict)
     _averaged: dict[tuple[Leaf, Modality], Corpus] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,8 +105,7 @@ class Planner:
         Raises:
             UsageError: it is a space, not a reaction.
             DataError: a corpus is missing or does not fit, or nothing is left to train on.
-            NotSupportedYet: the reaction uses Lcl.
-            MissingError: the lab has no pairs that an Ft needs.
+            MissingError: the lab has no pairs that an Ft needs, or no knowledge base for an Lcl.
             UsageError: two of its spaces have the same name.
         """
         if isinstance(space, Leaf):
@@ -106,9 +114,9 @@ class Planner:
                 why="there is nothing to train",
                 fix=f"write a reaction, such as {space.label} + Cr(...)",
             )
-        refuse_unsupported(space)
         refuse_namesakes(space)
         refuse_untrainable(space)
+        refuse_unit_rows(space)
         self._begin(space)
         for leaf in leaves(space):
             self.notices.extend(notes(leaf.spec))
@@ -117,19 +125,28 @@ class Planner:
         heads = [mixture.heads for mixture in trained.values()]
         projectors = tuple(p for mixture in trained.values() for p in mixture.projectors)
         splits = {pair: mixture.splits for pair, mixture in trained.items()}
-        tunings = planned_tunings(self, space)
-        rows = row_counts(splits)
-        tuned = [tuning.step for tuning in tunings.values()]
-        quality = plan_quality(space, splits, heads, tuned, encode=self.encode, mean=self.mean)
+        tunings, learnings = planned_tunings(self, space), planned_learnings(self, space)
+        behind: dict[str, PlannedTuning | PlannedLearning] = {**tunings, **learnings}
+        trained_parts = {path: behind[path] for path, _ in trained_nodes(space)}
+        rows, raw = row_counts(splits), raw_leaves(space)
+        quality = plan_quality(
+            space,
+            splits,
+            heads,
+            [tuning.step for tuning in tunings.values()],
+            [learning.made_by for learning in learnings.values()],
+            encode=lambda leaf, corpus: self.encode(leaf, corpus, "held back", raw=leaf in raw),
+            mean=self.mean,
+        )
         if self.settings.holdout and rows and quality is None:
             n = ", ".join(f"{count.rows} {count.modality}" for count in rows)
             self.notices.append(
                 f"nothing is held back: of {n} rows no id falls to {self.settings.holdout:.0%}"
             )
         assembled = Assemble(
-            record=self._record(expression, space, heads, tunings),
+            record=self._record(expression, space, heads, trained_parts),
             mixtures=heads,
-            parts=tuned,
+            parts=[part.made_by for part in trained_parts.values()],
             means={
                 f"{leaf.label}.{modality}": self.mean(leaf, modality)
                 for leaf, modality in self._averaged
@@ -161,7 +178,6 @@ class Planner:
         Raises:
             DataError: see ``react``.
         """
-        refuse_unsupported(space)
         refuse_namesakes(space)
         self._begin(space)
         return [self.mixture(*pair).heads for pair in mixtures(space)]
@@ -171,7 +187,7 @@ class Planner:
         expression: str,
         space: Space,
         heads: Sequence[Mapping[str, Step]],
-        tunings: Mapping[str, PlannedTuning],
+        parts: Mapping[str, PlannedTuning | PlannedLearning],
     ) -> dict[str, Any]:
         return describe(
             expression,
@@ -184,9 +200,13 @@ class Planner:
                 for index, mixture in enumerate(heads)
                 for name, step in mixture.items()
             }
-            | {f"part.{i}": tuning.step.key for i, tuning in enumerate(tunings.values())},
+            | {
+                name: step.key
+                for i, part in enumerate(parts.values())
+                for name, step in named_steps(f"part.{i}", part.made_by)
+            },
             version=metadata.version("molspace"),
-            parts=[tuning.part(path) for path, tuning in tunings.items()],
+            parts=[part.part(path) for path, part in parts.items()],
         )
 
     def _begin(self, space: Space) -> None:
@@ -210,11 +230,21 @@ class Planner:
             self._embeds.clear()
             self._mixtures.clear()
             self._tunings.clear()
+            self._learnings.clear()
             self._averaged.clear()
         self.settings = settings
 
-    def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "") -> Step:
-        """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not."""
+    def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "", *, raw: bool = False) -> Step:
+        """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not.
+
+        Args:
+            leaf: whose encoder.
+            corpus: of a modality that it embeds.
+            purpose: what the rows are for.
+            raw: whether the norms that the model gives are kept beside the rows.
+        """
+        if raw:
+            return EmbedRaw(space=leaf.spec, corpus=corpus, purpose=purpose, **self._stored)
         step = self.embed(Leaf(replace(leaf.spec, centre=False)), corpus)
         assert isinstance(step, EmbedLeaf), "a leaf that is not centred is only encoded"
         # ``purpose`` is in the label, not in the key: the rows are the same for every purpose.
@@ -228,10 +258,7 @@ class Planner:
         return self._embeds[key]
 
     def _embed(self, space: Space, corpus: Corpus) -> Step:
-        stored: dict[str, Any] = {
-            "dtype": self.settings.stored_dtype,
-            "shard_rows": self.settings.shard_rows,
-        }
+        stored = self._stored
         if isinstance(space, Leaf) and space.spec.centre:
             return CentreRows(
                 name=space.label,
@@ -246,7 +273,8 @@ class Planner:
         if isinstance(space, Leaf):
             return EmbedLeaf(space=space.spec, corpus=corpus, **stored)
         if isinstance(space, Tuned):
-            return plan_embedding(self, space, corpus, **stored)
+            plan = plan_aligned if space.op == "lcl" else plan_embedding
+            return plan(self, space, corpus, **stored)
         base_share, shares = coefficients(space, corpus.modality)
         sides: dict[str, Step] = {}
         heads: dict[str, Mapping[str, Step]] = {}
@@ -267,6 +295,11 @@ class Planner:
             n_rows=len(corpus),
             **stored,
         )
+
+    @property
+    def _stored(self) -> dict[str, Any]:
+        """How embeddings are stored."""
+        return {"dtype": self.settings.stored_dtype, "shard_rows": self.settings.shard_rows}
 
     def averages(self, leaf: Leaf, modality: Modality) -> bool:
         """Return whether ``mean`` has rows: whether the mixtures planned so far train on them."""
@@ -292,6 +325,12 @@ class Planner:
         if node not in self._tunings:
             self._tunings[node] = plan_tuning(self, node)
         return self._tunings[node]
+
+    def learning(self, node: Tuned) -> PlannedLearning:
+        """Plan an Lcl."""
+        if node not in self._learnings:
+            self._learnings[node] = plan_learning(self, node)
+        return self._learnings[node]
 
     def mixture(self, fusion: Fusion, index: int) -> Mixture:
         """Plan the projectors that join one expert to its base."""

@@ -17,9 +17,14 @@ from reactions.labs.lab import Lab
 from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
 from reactions.products.acting import reachable_leaves
-from reactions.products.refusals import refuse_unsupported
 from reactions.products.target import Target
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, needed_leaves
+from reactions.products.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    fit_adjustment,
+    needed_leaves,
+    raw_leaves,
+)
 from reactions.steps.score import ScoreTask
 from reactions.steps.sweep import CellCorpus, SweepTask
 
@@ -55,7 +60,6 @@ def plan_scores(
         MissingError: the lab has no data for a task, or the target lacks a modality.
         MolspaceError: the target cannot be evaluated, or the factors do not fit it.
     """
-    refuse_unsupported(target.space)
     adjustment = fit_adjustment(target.space, adjustment)
     planner = Planner(lab, target.towers)
     return [plan_score(planner, target, task, adjustment, ties) for task in tasks]
@@ -84,13 +88,13 @@ def plan_sweep(
         DataError: its data are too few for the folds.
         MolspaceError: the target cannot be evaluated.
     """
-    refuse_unsupported(target.space)
     check_modalities(target, task)
     planner = Planner(lab, target.towers)
     rows = task_rows(planner, task)
     check_folds(task, rows.data, folds)
+    raw = raw_leaves(target.space)
     embedded = {
-        f"{name}/{leaf.label}": planner.encode(leaf, corpus)
+        f"{name}/{leaf.label}": planner.encode(leaf, corpus, raw=leaf in raw)
         for name, corpus in rows.corpora.items()
         for leaf in reachable_leaves(target.space, corpus.modality)
     }
@@ -201,8 +205,9 @@ def leaf_rows(
     planner: Planner, space: Space, rows: TaskRows, adjustment: Adjustment
 ) -> dict[str, Step]:
     """Plan a task's embeddings: ``<corpus>/<leaf>`` to step, for every leaf with a share."""
+    raw = raw_leaves(space)
     return {
-        f"{name}/{leaf.label}": planner.encode(leaf, corpus)
+        f"{name}/{leaf.label}": planner.encode(leaf, corpus, raw=leaf in raw)
         for name, corpus in rows.corpora.items()
         for leaf in needed_leaves(space, corpus.modality, adjustment)
     }

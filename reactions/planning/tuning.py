@@ -65,7 +65,7 @@ class PlannedTuning:
 
     def about(self) -> dict[str, Any]:
         """Return what a bundle's record says of it; what follows from its result is added then."""
-        path, options = path_of(self.node), self.node.options
+        path, options = path_of(self.node), self.node.tuning
         spec = path.leaf.spec
         return {
             "modality": self.node.arguments[0],
@@ -83,6 +83,11 @@ class PlannedTuning:
             "subsets": [sorted(heads) for heads in reversed(self.step.heads) if self.step.tuned],
         }
 
+    @property
+    def made_by(self) -> Tune:
+        """The step that makes its tensors."""
+        return self.step
+
     def part(self, path: str) -> dict[str, Any]:
         """Return the entry of a bundle's record, for the node at a path of its tree."""
         return {"kind": FT, "node": path, "about": self.about()}
@@ -98,7 +103,7 @@ def refuse_untrainable(space: Space) -> None:
     for _, node in tuned_nodes(space):
         path, (tuned, paired) = path_of(node), node.arguments
         spec = path.leaf.spec
-        if node.options.tunes_encoder and not trains(spec):
+        if node.tuning.tunes_encoder and not trains(spec):
             raise UsageError(
                 f"the {tuned} encoder of {path.leaf.label} cannot be tuned",
                 why=f"the adapter '{spec.adapter}' has no towers to train",
@@ -117,7 +122,7 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
         UsageError: there are several, and the reaction names none; or the encoder cannot be tuned.
     """
     tuned, paired = node.arguments
-    lab, options, path = planner.lab, node.options, path_of(node)
+    lab, options, path = planner.lab, node.tuning, path_of(node)
     pairs = lab.pairs_of(tuned, paired, options.pairs)
     if (n := len(pairs)) < 2:
         raise DataError(
@@ -128,8 +133,8 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
         )
     settings = tuning_settings(lab.tuning, node)
     mixtures = [planner.mixture(fusion, index) for fusion, index in reversed(path.projected)]
-    items = _in_folders(node.base, pairs.corpus(tuned))
-    others = _in_folders(node.base, pairs.corpus(paired))
+    items = in_folders(node.base, pairs.corpus(tuned))
+    others = in_folders(node.base, pairs.corpus(paired))
     what: dict[str, Any] = {"rows": planner.embed(path.leaf, items)}
     if options.tunes_encoder:
         precision = planner.settings.precision
@@ -154,8 +159,8 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     return PlannedTuning(node, step, pairs, settings)
 
 
-def _in_folders(space: Space, corpus: Corpus) -> Corpus:
-    """Return one side of the pairs, once folders of embeddings are known to have all of it.
+def in_folders(space: Space, corpus: Corpus) -> Corpus:
+    """Return a corpus that is trained on, once folders of embeddings are known to have all of it.
 
     Raises:
         DataError: one lacks some, or the items have no ids of their own.
@@ -174,7 +179,7 @@ def _in_folders(space: Space, corpus: Corpus) -> Corpus:
 
 def tuning_settings(lab: TuningSettings, node: Tuned) -> TuningSettings:
     """Return what an Ft is tuned with: what the reaction says, the lab's for the rest."""
-    options = node.options
+    options = node.tuning
     given: dict[str, Any] = {
         "epochs": options.epochs,
         "batch_size": options.batch,
@@ -199,7 +204,7 @@ def plan_embedding(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any
         return planner.embed(node.base, corpus)
     planned, leaf = planner.tuning(node), path_of(node).leaf
     frozen: tuple[Mapping[str, Step], ...] = ()
-    if not node.options.heads:
+    if not node.tuning.heads:
         frozen = tuple(reversed(planned.step.heads))
     return EmbedTuned(
         node=node,

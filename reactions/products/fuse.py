@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from reactions.core.encoder_paths import path_of
-from reactions.core.errors import NotSupportedYet
 from reactions.core.types import Fusion, Leaf, Mean, Modality, Space, Tuned
 from reactions.ops.mixing import mix_experts
 from reactions.ops.tensors import load_rows, unit
@@ -59,7 +58,8 @@ def fuse(
         modality: what the rows are.
         rows: (n, d_node) rows of every leaf that ``needed_leaves`` names, as its encoder gives
             them; or of inner products, as they embed, which are then not made again. Storing them
-            in half precision may have left them a little off unit norm.
+            in half precision may have left them a little off unit norm. Those of
+            ``raw_leaves`` have the norm that the leaf's model gives.
         parts: what was trained, on the rows' device.
         adjustment: factors and experts to use instead of the trained defaults.
         projected: what earlier calls have projected of the same rows by the same parts; what this
@@ -109,9 +109,15 @@ def _tuned(
     adjustment: Adjustment,
     projected: Projected | None,
 ) -> Tensor:
-    """Embed rows in what an Ft tuned: as its base does, but for the encoder and its way."""
+    """Embed rows in what an Ft tuned: as its base does, but for the encoder and its way.
+
+    What an Lcl trained acts on the rows of its base.
+    """
     if node.op == "lcl":
-        raise NotSupportedYet(f"{node.label} cannot be evaluated in this version")
+        base = fuse(node.base, modality, rows, parts, adjustment, projected)
+        if node.learning.takes_raw_rows:
+            base = base * rows[node.base].norm(dim=-1, keepdim=True)
+        return parts[node, None].apply(modality, base)
     if node.arguments[0] != modality:
         return fuse(node.base, modality, rows, parts, adjustment, projected)
     part = parts[node, None]
@@ -123,7 +129,7 @@ def _tuned(
     if tunes(node, modality):
         own[path_of(node).leaf] = rows[tuned_leaf(node)]
     # Kept by projector: one that is not this node's own has also projected other rows.
-    kept = projected if node.options.heads else None
+    kept = projected if node.tuning.heads else None
     return fuse(node.base, modality, own, {**parts, **part.heads}, adjustment, kept)
 
 

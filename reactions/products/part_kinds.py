@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from reactions.core.errors import BundleError
 from reactions.core.types import Space
+from reactions.products.aligned import LCL, LclKind
 from reactions.products.parts import TrainedPart
 from reactions.products.tree import nodes
 from reactions.products.tuned import FT, TunedKind
@@ -37,7 +38,7 @@ class PartKind(Protocol):
         """Return the part, on the device of its tensors."""
 
 
-KINDS: dict[str, PartKind] = {FT: TunedKind()}
+KINDS: dict[str, PartKind] = {FT: TunedKind(), LCL: LclKind()}
 """By the names that records use."""
 
 

@@ -2,29 +2,8 @@
 
 from __future__ import annotations
 
-from reactions.core.errors import NotSupportedYet, UsageError
-from reactions.core.types import Fusion, Leaf, Space, Tuned, leaves
-
-
-def refuse_unsupported(space: Space) -> None:
-    """Refuse what the language can say and this version cannot run.
-
-    Raises:
-        NotSupportedYet: Lcl.
-    """
-    if isinstance(space, Leaf):
-        return
-    if isinstance(space, Tuned) and space.op == "lcl":
-        raise NotSupportedYet(
-            "Lcl cannot run in this version",
-            why="contrastive learning on a knowledge base is parsed and checked, but not "
-            "implemented yet",
-            fix=f"leave out Lcl({space.arguments[0]})",
-        )
-    refuse_unsupported(space.base)
-    if isinstance(space, Fusion):
-        for expert in space.experts:
-            refuse_unsupported(expert.space)
+from reactions.core.errors import UsageError
+from reactions.core.types import Leaf, Space, leaves
 
 
 def refuse_namesakes(space: Space) -> None:

@@ -190,7 +190,7 @@ def needed_leaves(
 
 def tunes(node: Tuned, modality: Modality) -> bool:
     """Return whether a node has an encoder of its own for a modality."""
-    return node.op == "ft" and node.arguments[0] == modality and node.options.tunes_encoder
+    return node.op == "ft" and node.arguments[0] == modality and node.tuning.tunes_encoder
 
 
 def tuned_leaf(node: Tuned) -> Leaf:
@@ -209,13 +209,32 @@ def tuned_leaves(space: Space) -> list[Leaf]:
     return [tuned_leaf(node) for _, node in tuned_nodes(space) if tunes(node, node.arguments[0])]
 
 
-def tuned_nodes(space: Space) -> Iterator[tuple[str, Tuned]]:
-    """Yield every distinct node that an ``Ft`` tuned with its path, inner ones first."""
+def trained_nodes(space: Space) -> Iterator[tuple[str, Tuned]]:
+    """Yield every distinct node of an ``Ft`` or ``Lcl`` with its path, inner ones first."""
     seen: set[Space] = set()
     for path, node in reversed(list(nodes(space))):
-        if isinstance(node, Tuned) and node.op == "ft" and node not in seen:
+        if isinstance(node, Tuned) and node not in seen:
             seen.add(node)
             yield path, node
+
+
+def tuned_nodes(space: Space) -> Iterator[tuple[str, Tuned]]:
+    """Yield every distinct node that an ``Ft`` tuned with its path, inner ones first."""
+    return ((path, node) for path, node in trained_nodes(space) if node.op == "ft")
+
+
+def learned_nodes(space: Space) -> Iterator[tuple[str, Tuned]]:
+    """Yield every distinct node that an ``Lcl`` trained with its path, inner ones first."""
+    return ((path, node) for path, node in trained_nodes(space) if node.op == "lcl")
+
+
+def raw_leaves(space: Space) -> set[Leaf]:
+    """Return the leaves whose rows an ``Lcl`` takes with the norm that their model gives."""
+    return {
+        node.base
+        for _, node in learned_nodes(space)
+        if node.learning.takes_raw_rows and isinstance(node.base, Leaf)
+    }
 
 
 def nodes(space: Space) -> Iterator[tuple[str, Space]]:

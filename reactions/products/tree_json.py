@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reactions.core.lcl_options import LclOptions
 from reactions.core.tuning_options import TuningOptions
 from reactions.core.types import Anchors, Expert, Fusion, Leaf, Space, SpaceSpec, Tuned
 from reactions.dsl.values import mean_of
@@ -53,8 +54,7 @@ def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> S
         return Leaf(specs[data["leaf"]])
     if "op" not in data:
         op: Any = "ft" if "ft" in data else "lcl"
-        options = TuningOptions(**data.get("options", {}))
-        return Tuned(op, tree_from_json(data[op], specs), tuple(data["arguments"]), options)
+        return Tuned(op, tree_from_json(data[op], specs), tuple(data["arguments"]), _options(data))
     experts = tuple(
         Expert(
             space=tree_from_json(item["space"], specs),
@@ -69,6 +69,15 @@ def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> S
         raise ValueError(f"no reaction is a {data['op']!r} with {len(experts)} experts")
     mean = mean_of(data.get("mean", "eq10"))
     return Fusion(data["op"], tree_from_json(data["base"], specs), experts, mean)
+
+
+def _options(data: Mapping[str, Any]) -> TuningOptions | LclOptions:
+    given = dict(data.get("options", {}))
+    if "ft" in data:
+        return TuningOptions(**given)
+    if "modalities" in given:
+        given["modalities"] = tuple(given["modalities"])
+    return LclOptions(**given)
 
 
 def _anchors(value: list[str] | None) -> Anchors | None:

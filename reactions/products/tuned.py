@@ -64,7 +64,7 @@ class TunedKind:
         """
         if not isinstance(node, Tuned) or node.op != "ft":
             raise ValueError("a part of kind 'ft' belongs to what an Ft tuned")
-        path, options = path_of(node), node.options
+        path, options = path_of(node), node.tuning
         claims = (about["heads"], about["weights_digest"])
         expected = (options.heads, path.leaf.spec.weights_digest)
         # By type as well: 1 equals True.
@@ -96,7 +96,7 @@ class TunedKind:
         self, node: Tuned, subsets: Any, heads: dict[str, dict[str, tuple[int, ...]]]
     ) -> None:
         """Raise ValueError unless tensors are those of the mixtures on the way."""
-        hops = path_of(node).projected if node.options.heads else ()
+        hops = path_of(node).projected if node.tuning.heads else ()
         if not isinstance(subsets, list) or len(subsets) != len(hops):
             raise ValueError(f"mixtures of {subsets!r:.80}, where {len(hops)} are tuned")
         for hop, ((fusion, index), names) in enumerate(zip(hops, subsets, strict=True)):

@@ -21,7 +21,8 @@ class Assemble(Step):
     Attributes:
         record: from ``bundle.describe``.
         mixtures: subset to train step of each mixture, in the record's order.
-        parts: what trained each part in a file of its own, in the record's order.
+        parts: what trained each part in a file of its own, in the record's order: a step, or one
+            for each modality.
         means: ``<space>.<modality>`` to the mean of each modality of each centred space.
         quality: measures the product on what was held back, if anything was.
         facts: fields of the record that follow from the inputs.
@@ -32,7 +33,7 @@ class Assemble(Step):
 
     record: Mapping[str, Any]
     mixtures: Sequence[Mapping[str, Step]] = field(metadata=inputs_from())
-    parts: Sequence[Step] = field(default=(), metadata=inputs_from("part"))
+    parts: Sequence[Step | Mapping[str, Step]] = field(default=(), metadata=inputs_from("part"))
     means: Mapping[str, Step] = field(default_factory=dict, metadata=inputs_from("mean"))
     quality: Step | None = field(default=None, metadata=inputs_from("quality"))
     facts: Mapping[str, Any] = field(default_factory=dict, metadata=NOT_IN_KEY)
@@ -54,9 +55,10 @@ class Assemble(Step):
         """Gather the tensors and complete the record."""
         record = {**self.record, **self.facts}
         if self.parts:
+            made = enumerate(zip(record["parts"], self.parts, strict=True))
             record["parts"] = [
-                {**part, "about": {**part["about"], **_facts(inputs[f"part.{i}"])}}
-                for i, part in enumerate(record["parts"])
+                {**part, "about": _with_facts(part["about"], steps, f"part.{i}", inputs)}
+                for i, (part, steps) in made
             ]
         arrays: dict[str, Rows] = {}
         losses = {}
@@ -81,9 +83,24 @@ class Assemble(Step):
         return Artifact(arrays, {**record, "losses": losses})
 
 
-def _facts(artifact: Artifact) -> dict[str, Any]:
-    """Return what a record says of a trained part once it is there."""
+def _with_facts(
+    about: Mapping[str, Any],
+    steps: Step | Mapping[str, Step],
+    name: str,
+    inputs: Mapping[str, Artifact],
+) -> dict[str, Any]:
+    """Return what a record says of a trained part, with what is known once it is there."""
     # The record has the losses of all that was trained in one place.
+    if isinstance(steps, Step):
+        return {**about, **_facts(inputs[name])}
+    layers = {
+        modality: {**layer, "steps": inputs[f"{name}.{modality}"].meta["steps"]}
+        for modality, layer in about["layers"].items()
+    }
+    return {**about, "layers": layers}
+
+
+def _facts(artifact: Artifact) -> dict[str, Any]:
     about = {name: value for name, value in artifact.meta.items() if name not in ("loss", "pairs")}
     shapes = {name: list(map(int, rows.shape)) for name, rows in artifact.arrays.items()}
     return {**about, "shapes": shapes}

@@ -94,7 +94,8 @@ class EmbedLeaf(Step):
         items = CorpusRange(self.corpus, start, stop)
         with closing(encode(encoder, items, device=context.device)) as batches:
             for batch in batches:
-                _check(batch, self.space, self.corpus.modality)
+                check_shape(batch, self.space)
+                _check_norms(batch, self.space, self.corpus.modality)
                 # Batches are sorted by length within a window, to pad little: out of order.
                 rows[np.array(batch.places) - start] = batch.rows
                 done += len(batch.places)
@@ -106,12 +107,11 @@ class EmbedLeaf(Step):
         return context.encoder(self.space)
 
 
-def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
+def check_shape(batch: Batch, spec: SpaceSpec) -> None:
     """Check what an encoder gave: anybody can write one.
 
     Raises:
         DimensionMismatch: not (number of items, spec.dim).
-        DataError: a row is zero, not finite or not of unit norm.
     """
     rows, n = batch.rows, len(batch.ids)
     if rows.shape != (n, spec.dim):
@@ -119,7 +119,15 @@ def _check(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
             f"'{spec.name}' gave embeddings of shape {rows.shape} for {n} items",
             why=f"{(n, spec.dim)} was promised",
         )
-    norms = np.linalg.norm(rows.astype(np.float32), axis=1)
+
+
+def _check_norms(batch: Batch, spec: SpaceSpec, modality: Modality) -> None:
+    """Check what an encoder gave.
+
+    Raises:
+        DataError: a row is zero, not finite or not of unit norm.
+    """
+    norms = np.linalg.norm(batch.rows.astype(np.float32), axis=1)
     bad = np.flatnonzero(~(np.abs(norms - 1) < UNIT_SLACK))  # NaN is bad too
     if bad.size:
         id = batch.ids[bad[0]]

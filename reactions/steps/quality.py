@@ -29,12 +29,15 @@ from reactions.eval.heldout import MARGIN, Ranking, best_sum, loss
 from reactions.products.tree import (
     Adjustment,
     coefficients,
+    learned_nodes,
     mixtures,
     tuned_leaves,
     tuned_nodes,
 )
 from reactions.products.tree_json import tree_to_json
+from reactions.steps.align_text import layer_tensors
 from reactions.steps.planned_parts import load_planned_means, load_planned_mixtures
+from reactions.steps.raw_rows import stored_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,6 +80,7 @@ class MeasureProduct(Step):
         means: of the training rows, for each entry of ``held``.
         heads: subset to train step of each mixture, in the order of ``tree.mixtures``.
         tuned: what each Ft trained, in the order of ``tree.tuned_nodes``.
+        learned: what each Lcl trained, by modality, in the order of ``tree.learned_nodes``.
         pairs: held-out items that are in two modalities.
         reason: why there are no pairs; "" where there are.
     """
@@ -89,6 +93,7 @@ class MeasureProduct(Step):
     means: Mapping[str, Mapping[Modality, Step]] = field(metadata=inputs_from("mean"))
     heads: Sequence[Mapping[str, Step]] = field(metadata=inputs_from("head"))
     tuned: Sequence[Step] = field(default=(), metadata=inputs_from("tuned"))
+    learned: Sequence[Mapping[Modality, Step]] = field(default=(), metadata=inputs_from("learned"))
     pairs: Mapping[tuple[Modality, Modality], PairRows] = field(metadata=entering(by=_pairs_param))
     reason: str = field(metadata=NOT_IN_KEY)
 
@@ -117,6 +122,7 @@ class MeasureProduct(Step):
         import torch
 
         from reactions.ops.tensors import load_rows
+        from reactions.products.aligned import load_layers
         from reactions.products.parts import Place, TrainedPart, load_centring
         from reactions.products.tuned import load_tuned
         from reactions.steps.train import tensors
@@ -124,7 +130,7 @@ class MeasureProduct(Step):
         rows: dict[Modality, dict[Space, Tensor]] = {}
         for leaf in [*leaves(self.product), *tuned_leaves(self.product)]:
             for modality in self.held.get(leaf.label, ()):
-                stored = inputs[f"held.{leaf.label}.{modality}"].arrays["embeddings"]
+                stored = stored_rows(inputs[f"held.{leaf.label}.{modality}"])
                 own = load_rows(stored, 0, len(stored), context.device)
                 rows.setdefault(modality, {})[leaf] = own
         held = {label: list(own) for label, own in self.held.items()}
@@ -135,6 +141,10 @@ class MeasureProduct(Step):
             artifact = inputs[f"tuned.{index}"]
             trained = {name: t.to(context.device) for name, t in tensors(artifact).items()}
             parts[node, None] = load_tuned(node, trained, artifact.meta["lora"])
+        entries = zip(learned_nodes(self.product), self.learned, strict=True)
+        for index, ((_, node), own_layers) in enumerate(entries):
+            layers = {m: inputs[f"learned.{index}.{m}"] for m in own_layers}
+            parts[node, None] = load_layers(node, layer_tensors(layers, context.device))
         measure = _Measure(self.product, rows, parts, means)
         with torch.inference_mode():
             found_again = list(measure.found_again())

@@ -25,6 +25,7 @@ from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS
 from reactions.products.tree import needed_leaves
 from reactions.products.tree_json import tree_to_json
+from reactions.steps.raw_rows import stored_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class EmbedSample(Step):
             self.sampled,
             self.modality,
             {
-                leaf: take(inputs[leaf.label].arrays["embeddings"], self.chosen)
+                leaf: take(stored_rows(inputs[leaf.label]), self.chosen)
                 for leaf in needed_leaves(self.sampled, self.modality)
             },
             parts,

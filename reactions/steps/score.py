@@ -23,6 +23,7 @@ from reactions.products.parts import NO_PARTS, Parts
 from reactions.products.tree import Adjustment, needed_leaves
 from reactions.products.tree_json import tree_to_json
 from reactions.steps.planned_parts import load_planned_means, load_planned_mixtures
+from reactions.steps.raw_rows import stored_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +100,7 @@ class ScoreRows(Step):
         embeddings = {}
         for name, corpus in self.corpora().items():
             stored = {
-                path.removeprefix(f"{name}/"): artifact.arrays["embeddings"]
+                path.removeprefix(f"{name}/"): stored_rows(artifact)
                 for path, artifact in inputs.items()
                 if path.startswith(f"{name}/")
             }

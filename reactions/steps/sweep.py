@@ -32,6 +32,7 @@ from reactions.products.components import Components
 from reactions.products.parts import NO_PARTS
 from reactions.products.tree import Adjustment
 from reactions.products.tree_json import tree_to_json
+from reactions.steps.raw_rows import stored_rows
 from reactions.steps.score import score_context
 from reactions.steps.sweep_ranks import retrieval_scores
 
@@ -146,7 +147,7 @@ class SweepTask(Step):
                 self.scored,
                 corpus.modality,
                 {
-                    leaf: inputs[f"{name}/{leaf.label}"].arrays["embeddings"]
+                    leaf: stored_rows(inputs[f"{name}/{leaf.label}"])
                     for leaf in reachable_leaves(self.scored, corpus.modality)
                 },
                 parts,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from reactions.core.hashing import digest
-from reactions.core.memory_budget import TABLE_SHARE, budget_bytes
 from reactions.core.settings import TuningSettings
 from reactions.core.step import (
     NOT_IN_KEY,
@@ -26,12 +24,13 @@ from reactions.core.step import (
 from reactions.core.tuning_options import Heads
 from reactions.core.types import Corpus, Encoder, Modality, SpaceSpec
 from reactions.products.tuned import ENCODER, HEAD
+from reactions.steps.resuming import StateSaver, table_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from reactions.ops.projector import Head
-    from reactions.ops.tuning import Tuner, TuningRun
+    from reactions.ops.tuning import TuningRun
 
 _OF_ENCODERS = ("encoder_learning_rate", "micro_batch", "lora_rank")
 """Settings without effect where the projectors alone are tuned."""
@@ -151,13 +150,13 @@ class Tune(Step):
         settings, tower = self.settings, None
         hops = self._load_heads(inputs, context.device)
         way = [list(heads.values()) for heads in hops]
-        targets = _table(inputs["targets"], self.pairs, context.device)
+        targets = table_of(inputs["targets"], self.pairs, context.device)
         groups = []
         if self.tuned:
             own = [p for heads in way for head in heads for p in head.parameters()]
             groups.append((settings.learning_rate, own))
         if self.space is None or self.items is None:
-            rows = _table(inputs["rows"], self.pairs, context.device)
+            rows = table_of(inputs["rows"], self.pairs, context.device)
             source: TunedItems = EmbeddedRows(rows, way, context.device)
         else:
             encoder, tower = self._tower(context, self.space)
@@ -166,14 +165,7 @@ class Tune(Step):
             groups.append((settings.encoder_learning_rate, weights))
         half = half_type(context.device, self.precision)
         tuner = Tuner(source, groups, targets, self._how, device=context.device, half=half)
-        if (saved := context.saved()) is not None:
-            try:
-                tuner.restore(saved)
-            except (LookupError, RuntimeError, TypeError, ValueError) as error:
-                context.drop_saved(
-                    f"it is of another kind of device, or of another version ({error!r:.200})"
-                )
-        saves = _Saves(context, tuner, 60 * settings.checkpoint_minutes)
+        saves = StateSaver(context, tuner, 60 * settings.checkpoint_minutes)
         # Results then depend on no number of threads where projectors are small.
         with fitting_threads(torch.device(context.device), self._flops_together(way)):
             history = tuner.run(
@@ -247,30 +239,3 @@ class Tune(Step):
             }
             for hop, (heads, recipe) in enumerate(zip(self.heads, self.recipes, strict=True))
         ]
-
-
-class _Saves:
-    """Reports steps, and saves the state of a tuning every few minutes."""
-
-    def __init__(self, context: Context, tuner: Tuner, every_s: float) -> None:
-        self._context = context
-        self._tuner = tuner
-        self._every_s = every_s
-        self._saved_s = time.monotonic()
-
-    def step(self) -> None:
-        """Take note of a step that is done."""
-        tuner = self._tuner
-        if tuner.done < tuner.steps and time.monotonic() - self._saved_s >= self._every_s:
-            self._context.save(tuner.state())
-            self._saved_s = time.monotonic()
-        self._context.progress(tuner.done, tuner.steps, "steps")
-
-
-def _table(artifact: Artifact, n: int, device: str) -> Tensor:
-    """Return stored embeddings as a tensor, on the device if it has room for them."""
-    from reactions.ops.tiles import raw_rows
-
-    rows = raw_rows(artifact.arrays["embeddings"], 0, n)
-    fits = rows.numel() * rows.element_size() < budget_bytes(device, TABLE_SHARE) / 2
-    return rows.to(device) if fits else rows

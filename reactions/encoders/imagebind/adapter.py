@@ -88,6 +88,7 @@ class ImageBindAdapter(CheckpointAdapter):
 
     scheme = "imagebind"
     trains = True
+    gives_norms = True
     options = ("modalities", "point", "sampling", *OPTIONS)
     published: ClassVar[Mapping[str, WeightsFile]] = {
         WEIGHTS.filename: WEIGHTS,

@@ -17,7 +17,7 @@ from reactions.eval.task import Task, folded
 from reactions.eval.task_data import BenchmarkData, ClassificationData, RetrievalData
 from reactions.planning.planner import Planner
 from reactions.products.bundles.trained import Trained
-from reactions.products.tree import needed_leaves
+from reactions.products.tree import needed_leaves, raw_leaves
 from reactions.steps.sample import EmbedSample, choose_rows
 
 if TYPE_CHECKING:
@@ -161,12 +161,13 @@ def pair_samples(task: Task, data: BenchmarkData) -> tuple[Sample, Sample] | Non
 def plan_sample(planner: Planner, view: SpaceView, sample: Sample) -> Step:
     """Plan the embedding of a sample in a space; encoded corpora are those of scoring."""
     space = view.space
+    raw = raw_leaves(space)
     return EmbedSample(
         name=f"{sample.task} {sample.name} in {view.name}",
         modality=sample.modality,
         chosen=sample.rows,
         embedded={
-            leaf.label: planner.encode(leaf, sample.corpus)
+            leaf.label: planner.encode(leaf, sample.corpus, raw=leaf in raw)
             for leaf in needed_leaves(space, sample.modality)
         },
         sampled=space,

@@ -200,7 +200,7 @@ def _remarks(row: SpaceRow, space: Space) -> tuple[str, ...]:
         f"Here Ft({'~'.join(node.arguments)}) tuned the projectors alone (heads=only); "
         f"{PAPERS_TUNING}."
         for _, node in tuned_nodes(space)
-        if not node.options.tunes_encoder
+        if not node.tuning.tunes_encoder
     ]
     if row.group == OTHER_READING:
         remarks.append(f"The product is another reading of the paper's row: {row.remark}.")

@@ -22,7 +22,7 @@ from reactions.core.local_files import read_small_file
 from reactions.core.settings import MAX_SUBSETS, ReactionSettings
 from reactions.core.types import Space, SpaceSpec, leaves
 from reactions.dsl.check import MAX_REACTIONS, MAX_STAGES
-from reactions.dsl.tuning import check_tuned
+from reactions.dsl.tuning import check_learned, check_tuned
 from reactions.dsl.values import (
     check_modality,
 )
@@ -32,9 +32,8 @@ from reactions.products.bundles.json_values import a_list, a_mapping, a_text
 from reactions.products.bundles.tensors import HeadPlace
 from reactions.products.bundles.tree_checks import check_fusion, check_tree
 from reactions.products.part_kinds import PartFile, part_file, read_part
-from reactions.products.tree import mixtures, tuned_nodes
+from reactions.products.tree import mixtures, trained_nodes
 from reactions.products.tree_json import tree_from_json
-from reactions.products.tuned import FT
 
 FORMAT = 2
 """The newest that is read."""
@@ -129,8 +128,11 @@ def read_space(record: Mapping[str, Any]) -> Space:
         check_fusion(fusion)
         if fusion.mean != "eq10" and record["format"] == 1:
             raise ValueError("format 1 has no mean but that of equation 10")
-    for _, tuned in tuned_nodes(space):
-        check_tuned(tuned)
+    for _, node in trained_nodes(space):
+        if node.op == "ft":
+            check_tuned(node)
+        else:
+            check_learned(node)
     if (record["dim"], record["modalities"]) != (space.dim, list(space.modalities)):
         raise ValueError(
             f"it says {record['dim']!r:.40} dimensions of {record['modalities']!r:.200}; the "
@@ -195,9 +197,10 @@ def read_parts(record: Mapping[str, Any], space: Space) -> list[PartFile]:
     nodes = [part.node for part in parts]
     if len(set(nodes)) < len(nodes):
         raise ValueError("two parts belong to one node")
-    for _, tuned in tuned_nodes(space):
-        if (FT, tuned) not in ((part.kind, part.node) for part in parts):
-            raise ValueError(f"nothing of what {tuned.label} tuned is there")
+    # Kinds are called after what trains them.
+    for _, node in trained_nodes(space):
+        if (node.op, node) not in ((part.kind, part.node) for part in parts):
+            raise ValueError(f"nothing of what {node.label} trained is there")
     return parts
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from reactions.core.types import Fusion, shared_modalities
 from reactions.dsl.check import MAX_STAGES
-from reactions.dsl.syntax import Ft
+from reactions.dsl.lcl_options import LCL_OPTIONS, lcl_option_of
+from reactions.dsl.syntax import Ft, Lcl
 from reactions.dsl.tuning_options import TUNING_OPTIONS, tuning_option_of
 from reactions.dsl.values import anchors_of, check_recipe, factor_of, mean_of, weight_of
-from reactions.products.bundles.json_values import a_list, a_mapping
+from reactions.products.bundles.json_values import a_list, a_mapping, a_text
 from reactions.products.tree import coefficients
 
 
@@ -25,10 +26,13 @@ def check_tree(data: Any, names: set[str], depth: int = 0) -> None:
             raise ValueError(f"no space {data['leaf']!r:.80} is described")
         return
     if "op" not in data:
-        if "ft" not in data:
-            raise ValueError("products of this version are reactions of Dr, Cr and Ft alone")
-        _check_options(data)
-        check_tree(data["ft"], names, depth + 1)
+        if "ft" in data:
+            _check_tuning(data)
+        elif "lcl" in data:
+            _check_learning(data)
+        else:
+            raise ValueError("products of this version are reactions of Dr, Cr, Ft and Lcl alone")
+        check_tree(data["ft" if "ft" in data else "lcl"], names, depth + 1)
         return
     if "mean" in data and mean_of(data["mean"]) == "eq10":
         raise ValueError("a mean that is always left out: eq10")
@@ -47,7 +51,24 @@ def check_tree(data: Any, names: set[str], depth: int = 0) -> None:
         check_recipe(item["recipe"])
 
 
-def _check_options(data: Mapping[str, Any]) -> None:
+def _check_learning(data: Mapping[str, Any]) -> None:
+    """Check the values of what an Lcl says, as the language does."""
+    arguments = a_list("arguments", data["arguments"])
+    if len(arguments) != 1:
+        raise ValueError(f"Lcl of {arguments!r:.80}")
+    options = a_mapping("options", data.get("options", {}))
+    if unknown := options.keys() - set(LCL_OPTIONS):
+        raise ValueError(f"Lcl has no option {min(unknown)!r:.80}")
+    for name, value in options.items():
+        held = tuple(value) if isinstance(value, list) else value
+        # By type as well: 1 equals True.
+        read = lcl_option_of(name, held)
+        if value is None or read != held or (type(read) is bool) != (type(held) is bool):
+            raise ValueError(f"{name} is {value!r:.80}")
+    Lcl(a_text("the knowledge base", arguments[0]))  # for what its constructor raises
+
+
+def _check_tuning(data: Mapping[str, Any]) -> None:
     """Check the values of what an Ft says, as the language does."""
     arguments = a_list("arguments", data["arguments"])
     if len(arguments) != 2:

@@ -1,0 +1,344 @@
+"""How an Lcl is planned: items, their descriptions, and a layer for each modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from reactions.core.described import DescribedItems
+from reactions.core.errors import DataError, UsageError, suggestion
+from reactions.core.lcl_options import LclOptions
+from reactions.core.lcl_settings import PRESETS, LclSettings
+from reactions.core.step import Step, parameters
+from reactions.core.types import Leaf, Modality, Tuned
+from reactions.data.corpora import TextCorpus
+from reactions.data.holdout import has_own_ids, ids_of, subset
+from reactions.encoders.raw_view import no_norms
+from reactions.encoders.registry import gives_norms
+from reactions.eval.prompts import class_prompts
+from reactions.modalities.text import TEXT
+from reactions.planning.tuning import in_folders
+from reactions.products.aligned import LCL
+from reactions.products.tree import learned_nodes, raw_leaves
+from reactions.steps.align_text import AlignText
+from reactions.steps.embed_aligned import EmbedAligned
+
+if TYPE_CHECKING:
+    from reactions.core.types import Corpus, Space
+    from reactions.knowledge.base import ItemDescriptions, KnowledgeBase
+    from reactions.labs.lab import Lab
+
+LABEL_TEMPLATE: Final = "a photo of a {class}."
+"""What stands for a description where items are drawn to their labels. Source: CLIP's default."""
+
+
+class Planning(Protocol):
+    """What plans all that an Lcl stands on; see ``planner.Planner``."""
+
+    lab: Lab
+    notices: list[str]
+
+    def embed(self, space: Space, corpus: Corpus) -> Step:
+        """Plan a corpus's embedding in a leaf or a product."""
+
+    def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "", *, raw: bool = False) -> Step:
+        """Plan a corpus's embedding by a leaf's encoder."""
+
+    def learning(self, node: Tuned) -> PlannedLearning:
+        """Plan an Lcl."""
+
+
+@dataclass(frozen=True)
+class PlannedLayer:
+    """The layer of one modality, planned.
+
+    Attributes:
+        step: trains it.
+        corpus: the items that are described.
+        n_texts: distinct texts that describe them.
+    """
+
+    step: AlignText
+    corpus: Corpus
+    n_texts: int
+
+
+@dataclass(frozen=True)
+class PlannedLearning:
+    """An Lcl, planned.
+
+    Attributes:
+        node: the aligned product.
+        knowledge: what describes the items.
+        layers: by modality.
+        settings: how: what the reaction says, its preset's and the lab's for the rest.
+    """
+
+    node: Tuned
+    knowledge: KnowledgeBase
+    layers: Mapping[Modality, PlannedLayer]
+    settings: LclSettings
+
+    @property
+    def made_by(self) -> dict[Modality, AlignText]:
+        """The steps that make its tensors, by the beginnings of their names."""
+        return {modality: layer.step for modality, layer in self.layers.items()}
+
+    def part(self, path: str) -> dict[str, Any]:
+        """Return the entry of a bundle's record, for the node at a path of its tree."""
+        options, known = self.node.learning, self.knowledge.metadata
+        about = {
+            "knowledge": {
+                "name": self.knowledge.name,
+                "digest": self.knowledge.digest,
+                "dataset": known.dataset,
+            },
+            "models": [
+                {"name": model.name, "revision": model.revision, "licence": model.licence}
+                for model in known.models
+            ],
+            "targets": options.targets or "descriptions",
+            "norms": options.norms or "unit",
+            "settings": parameters(self.settings),
+            "layers": {
+                modality: {
+                    "corpus": layer.corpus.name,
+                    "digest": layer.corpus.digest,
+                    "rows": len(layer.corpus),
+                    "texts": layer.n_texts,
+                }
+                for modality, layer in self.layers.items()
+            },
+        }
+        return {"kind": LCL, "node": path, "about": about}
+
+
+def refuse_unit_rows(space: Space) -> None:
+    """Refuse layers on rows of the model's own norm, of spaces that give rows of norm 1 alone.
+
+    Raises:
+        UsageError: there is one.
+        MissingError: an adapter is not there.
+    """
+    for leaf in sorted(raw_leaves(space), key=lambda leaf: leaf.label):
+        if not gives_norms(leaf.spec):
+            raise no_norms(leaf.spec)
+
+
+def plan_learning(planner: Planning, node: Tuned) -> PlannedLearning:
+    """Plan an Lcl.
+
+    Raises:
+        MissingError: the lab has no such knowledge base, or its items are not there.
+        DataError: it describes none of a corpus's items, or too few, or another corpus.
+        UsageError: it describes no items of any modality that the base embeds besides text, or of
+            one that the reaction names.
+    """
+    knowledge = planner.lab.knowledge(node.arguments[0])
+    planner.notices.extend(knowledge.notices)
+    settings = lcl_settings(planner.lab.lcl, node.learning)
+    layers = {
+        modality: _layer(planner, node, knowledge, modality, settings)
+        for modality in _modalities(planner, node, knowledge)
+    }
+    if node.learning.preset and not node.learning.takes_raw_rows:
+        planner.notices.append(
+            f"preset {node.learning.preset}: trained on rows of norm 1; the published code trains "
+            "on what the model gives (norms=published)"
+        )
+    return PlannedLearning(node, knowledge, layers, settings)
+
+
+def lcl_settings(lab: LclSettings, options: LclOptions) -> LclSettings:
+    """Return what an Lcl is trained with: its own options, its preset's, the lab's for the rest."""
+    given = {
+        "temperature": options.temperature,
+        "symmetric": options.symmetric,
+        "duplicates": options.duplicates,
+        "init": options.init,
+        "epochs": options.epochs,
+        "learning_rate": options.lr,
+        "batch_size": options.batch,
+    }
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if options.targets == "labels":
+        # Items of one class have one text: as negatives they would be drawn apart and together.
+        chosen.setdefault("duplicates", "masked")
+    preset = PRESETS[options.preset] if options.preset else {}
+    return replace(lab, **{**preset, **chosen})
+
+
+def _modalities(planner: Planning, node: Tuned, knowledge: KnowledgeBase) -> list[Modality]:
+    """Return what gets a layer; tell what does not."""
+    options, base = node.learning, node.base
+    for name in options.modalities or ():
+        if name not in knowledge.modalities:
+            raise UsageError(
+                f"knowledge base '{knowledge.name}' describes no {name} items",
+                why="it describes items of " + (", ".join(knowledge.modalities) or "no modality"),
+                fix=suggestion(name, knowledge.modalities),
+            )
+    if options.modalities:
+        return list(options.modalities)
+    embedded = [modality for modality in base.modalities if modality != TEXT.name]
+    described = [modality for modality in embedded if modality in knowledge.modalities]
+    if not described:
+        raise UsageError(
+            f"knowledge base '{knowledge.name}' describes nothing that {base.label} embeds",
+            why=f"it describes items of {', '.join(knowledge.modalities) or 'no modality'}; "
+            f"{base.label} embeds {', '.join(base.modalities)}",
+            fix="molspace kb describe --corpus NAME adds descriptions of items",
+        )
+    if others := [modality for modality in embedded if modality not in described]:
+        planner.notices.append(
+            f"knowledge base '{knowledge.name}' describes no {' or '.join(others)} items: "
+            f"{', '.join(others)} {'stays' if len(others) == 1 else 'stay'} as in {base.label}"
+        )
+    return described
+
+
+def _layer(
+    planner: Planning,
+    node: Tuned,
+    knowledge: KnowledgeBase,
+    modality: Modality,
+    settings: LclSettings,
+) -> PlannedLayer:
+    """Plan the layer of one modality."""
+    whole, options = planner.lab.item_corpus(knowledge, modality), node.learning
+    corpus, descriptions = _described(planner, knowledge, whole, modality)
+    if options.targets == "labels":
+        distinct, described = _labels(knowledge, descriptions)
+    else:
+        distinct, described = _descriptions(knowledge, modality, descriptions)
+    corpus = in_folders(node.base, corpus)
+    texts = in_folders(node.base, distinct)
+    raw = options.takes_raw_rows
+    rows = planner.embed(node.base, corpus)
+    if raw and isinstance(node.base, Leaf):
+        rows = planner.encode(node.base, corpus, raw=True)
+    if (n := len(corpus)) < settings.batch_size:
+        planner.notices.append(
+            f"{corpus.name}: {n:,} described items are fewer than a batch of "
+            f"{settings.batch_size:,}: each epoch is one step of all of them, {settings.epochs} "
+            "in all (the published code would make none); batch=N with a smaller N makes more"
+        )
+    step = AlignText(
+        of=node.base.label,
+        modality=modality,
+        dim=node.dim,
+        rows=rows,
+        texts=planner.embed(node.base, texts),
+        described=described,
+        settings=settings,
+        is_raw=raw,
+        seed=planner.lab.seed,
+    )
+    return PlannedLayer(step, corpus, len(texts))
+
+
+def _described(
+    planner: Planning, knowledge: KnowledgeBase, corpus: Corpus, modality: Modality
+) -> tuple[Corpus, list[list[tuple[str, str]]]]:
+    """Return the items that are described, and (category, description) pairs of each.
+
+    Raises:
+        DataError: fewer than two are, or items have no ids of their own.
+    """
+    if not has_own_ids(corpus):
+        raise DataError(
+            f"{corpus.name}: items have no ids of their own",
+            why=f"knowledge base '{knowledge.name}' knows items by their ids, not by position",
+            fix="give the items ids",
+            corpus=corpus.name,
+        )
+    entries: ItemDescriptions = knowledge.items(modality)
+    by_id: dict[str, list[tuple[str, str]]] = {}
+    rows = zip(entries.ids, entries.categories, entries.descriptions, strict=True)
+    for id, category, description in rows:
+        by_id.setdefault(id, []).append((category, description))
+    ids = ids_of(corpus)
+    chosen = [row for row, id in enumerate(ids) if id in by_id]
+    name = f"knowledge base '{knowledge.name}'"
+    if len(chosen) < 2:
+        raise DataError(
+            f"{name} describes {len(chosen)} of the {len(ids):,} items of {corpus.name}",
+            why=f"an item is told from others, so two are the least; its ids are such as "
+            f"'{entries.ids[0]}', the corpus's such as '{ids[0]}'",
+            fix=f"molspace kb describe --corpus '{corpus.name}'",
+            corpus=corpus.name,
+        )
+    if (others := len(by_id) - len(chosen)) > 0:
+        planner.notices.append(
+            f"{name}: {others:,} of {len(by_id):,} described {modality} items are not in "
+            f"{corpus.name}, and take no part"
+        )
+    if len(chosen) < len(ids):
+        planner.notices.append(
+            f"{corpus.name}: {len(ids) - len(chosen):,} of {len(ids):,} items have no description "
+            f"in {name}, and take no part"
+        )
+        corpus = subset(corpus, np.array(chosen, np.int64), "described")
+    return corpus, [by_id[ids[row]] for row in chosen]
+
+
+def _descriptions(
+    knowledge: KnowledgeBase, modality: Modality, items: Sequence[Sequence[tuple[str, str]]]
+) -> tuple[TextCorpus, DescribedItems]:
+    """Return the distinct descriptions, and which of them describe which item."""
+    numbers: dict[str, int] = {}
+    own = [[numbers.setdefault(text, len(numbers)) for _, text in item] for item in items]
+    name = f"{knowledge.name} {modality} descriptions"
+    # Named after what they say: equal descriptions are one.
+    ids = [f"{name.replace(' ', '-')}/{number}" for number in range(len(numbers))]
+    return TextCorpus(name, list(numbers), ids), DescribedItems.of(own)
+
+
+def _labels(
+    knowledge: KnowledgeBase, items: Sequence[Sequence[tuple[str, str]]]
+) -> tuple[TextCorpus, DescribedItems]:
+    """Return a prompt for each category, and which of them is each item's.
+
+    Raises:
+        DataError: an item is described under several categories.
+    """
+    numbers: dict[str, int] = {}
+    own: list[list[int]] = []
+    for item in items:
+        categories = list(dict.fromkeys(category for category, _ in item))
+        if len(categories) > 1:
+            raise DataError(
+                f"knowledge base '{knowledge.name}' has an item of several categories: "
+                + ", ".join(categories[:5]),
+                why="targets=labels draws each item to the one prompt of its category",
+                fix="one category for all descriptions of an item, or targets=descriptions",
+            )
+        own.append([numbers.setdefault(categories[0], len(numbers))])
+    texts = class_prompts(f"{knowledge.name} labels", list(numbers), (LABEL_TEMPLATE,))
+    return texts, DescribedItems.of(own)
+
+
+def plan_aligned(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any) -> Step:
+    """Plan the embedding of a corpus in what an Lcl trained.
+
+    Args:
+        planner: plans what it is made of.
+        node: the aligned product.
+        corpus: of any of its modalities.
+        stored: type and shard size of the result.
+    """
+    layer = planner.learning(node).layers.get(corpus.modality)
+    if layer is None:
+        return planner.embed(node.base, corpus)
+    rows = planner.embed(node.base, corpus)
+    if node.learning.takes_raw_rows and isinstance(node.base, Leaf):
+        rows = planner.encode(node.base, corpus, raw=True)
+    return EmbedAligned(node=node, modality=corpus.modality, rows=rows, layer=layer.step, **stored)
+
+
+def planned_learnings(planner: Planning, space: Space) -> dict[str, PlannedLearning]:
+    """Return every Lcl of a product, planned, by the path of its node; inner ones first."""
+    return {path: planner.learning(node) for path, node in learned_nodes(space)}
