@@ -199,18 +199,6 @@ class StagedEncoder(Encoder, Protocol):
 
 
 @runtime_checkable
-class RawEncoder(StagedEncoder, Protocol):
-    """An encoder that also gives rows of the norm that its model gives them."""
-
-    def forward_raw(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
-        """Embed a batch as ``forward`` does, without rescaling its rows.
-
-        Returns:
-            (len(inputs), spec.dim) float32, in order; those of ``forward``, but for their norms.
-        """
-
-
-@runtime_checkable
 class TrainableEncoder(StagedEncoder, Protocol):
     """An encoder whose towers can be trained."""
 
@@ -347,22 +335,14 @@ class Tuned:
 
     @property
     def tuning(self) -> TuningOptions:
-        """The options of an ``Ft``.
-
-        Raises:
-            TypeError: it is an ``Lcl``.
-        """
+        """The options of an ``Ft``; an ``Lcl`` has none (TypeError)."""
         if not isinstance(self.options, TuningOptions):
             raise TypeError(f"{self.label} is not tuned by Ft")
         return self.options
 
     @property
     def learning(self) -> LclOptions:
-        """The options of an ``Lcl``.
-
-        Raises:
-            TypeError: it is an ``Ft``.
-        """
+        """The options of an ``Lcl``; an ``Ft`` has none (TypeError)."""
         if not isinstance(self.options, LclOptions):
             raise TypeError(f"{self.label} is not made by Lcl")
         return self.options

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from reactions.core.errors import UsageError
-from reactions.core.types import Encoder, Item, Modality, Prepared, RawEncoder, SpaceSpec
+from reactions.core.types import Encoder, Item, Modality, Prepared, SpaceSpec, StagedEncoder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+@runtime_checkable
+class RawEncoder(StagedEncoder, Protocol):
+    """An encoder that also gives rows of the norm that its model gives them."""
+
+    def forward_raw(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Embed a batch as ``forward`` does, without rescaling its rows.
+
+        Returns:
+            (len(inputs), spec.dim) float32, in order; those of ``forward``, but for their norms.
+        """
 
 
 class RawView:

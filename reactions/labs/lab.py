@@ -51,8 +51,7 @@ class Lab:
         seed: of corpora that are generated, of projectors, of evaluation data.
         catalogue: its spaces.
         settings: hyper-parameters.
-        tuning: those of Ft.
-        lcl: those of Lcl.
+        tuning, lcl: those of Ft, and of Lcl.
         factors: combining factors where a reaction gives none.
         corpora: modality to source.
         pairs: items of two modalities that belong together, by name of their section.
@@ -360,9 +359,7 @@ class Lab:
         return mini.split(task, name, seed=self.seed)
 
     def captions(self, task: str) -> list[tuple[str, str]]:
-        """Return (id, caption) of an evaluation set, whether its media are there or not.
-
-        Sets without captions have none.
+        """Return (id, caption) of an evaluation set, if it has any; its media may be missing.
 
         Raises:
             MissingError: the lab has no data for it.

@@ -11,6 +11,8 @@ import numpy as np
 from reactions.core.step import Step
 from reactions.core.types import Corpus, Leaf, Modality, Space, leaves
 from reactions.data.holdout import has_own_ids, ids_of, in_common
+from reactions.planning.parts import PlannedParts
+from reactions.planning.planned import PlannedLearning, PlannedTuning
 from reactions.planning.training import Splits
 from reactions.products.tree import tuned_leaf, tuned_nodes, tunes
 from reactions.steps.quality import MeasureProduct, PairRows
@@ -23,8 +25,7 @@ def plan_quality(
     space: Space,
     splits: Splits,
     heads: Sequence[Mapping[str, Step]],
-    tuned: Sequence[Step],
-    learned: Sequence[Mapping[Modality, Step]],
+    parts: PlannedParts,
     *,
     encode: Callable[[Leaf, Corpus], Step],
     mean: Callable[[Leaf, Modality], Step],
@@ -35,8 +36,7 @@ def plan_quality(
         space: the product.
         splits: the corpora of each pair of spaces, divided.
         heads: subset to train step of each mixture.
-        tuned: what each Ft trained.
-        learned: what each Lcl trained, by modality.
+        parts: what each Ft and Lcl trains.
         encode: plans embeddings of what was held back, as a leaf's encoder gives them.
         mean: plans the mean of a leaf's training rows.
     """
@@ -69,8 +69,8 @@ def plan_quality(
         held=held,
         means=means,
         heads=heads,
-        tuned=tuned,
-        learned=learned,
+        tuned=[part.step for part in parts.values() if isinstance(part, PlannedTuning)],
+        learned=[part.made_by for part in parts.values() if isinstance(part, PlannedLearning)],
         pairs=pairs,
         reason=reason,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from reactions.core.described import DescribedItems
 from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.lcl_options import LclOptions
 from reactions.core.lcl_settings import PRESETS, LclSettings
-from reactions.core.step import Step, parameters
+from reactions.core.step import Step
 from reactions.core.types import Leaf, Modality, Tuned
 from reactions.data.corpora import TextCorpus
 from reactions.data.holdout import has_own_ids, ids_of, subset
@@ -20,100 +20,19 @@ from reactions.encoders.raw_view import no_norms
 from reactions.encoders.registry import gives_norms
 from reactions.eval.prompts import class_prompts
 from reactions.modalities.text import TEXT
+from reactions.planning.planned import PlannedLayer, PlannedLearning
 from reactions.planning.tuning import in_folders
-from reactions.products.aligned import LCL
-from reactions.products.tree import learned_nodes, raw_leaves
+from reactions.products.tree import raw_leaves
 from reactions.steps.align_text import AlignText
 from reactions.steps.embed_aligned import EmbedAligned
 
 if TYPE_CHECKING:
     from reactions.core.types import Corpus, Space
     from reactions.knowledge.base import ItemDescriptions, KnowledgeBase
-    from reactions.labs.lab import Lab
+    from reactions.planning.planned import Planning
 
 LABEL_TEMPLATE: Final = "a photo of a {class}."
 """What stands for a description where items are drawn to their labels. Source: CLIP's default."""
-
-
-class Planning(Protocol):
-    """What plans all that an Lcl stands on; see ``planner.Planner``."""
-
-    lab: Lab
-    notices: list[str]
-
-    def embed(self, space: Space, corpus: Corpus) -> Step:
-        """Plan a corpus's embedding in a leaf or a product."""
-
-    def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "", *, raw: bool = False) -> Step:
-        """Plan a corpus's embedding by a leaf's encoder."""
-
-    def learning(self, node: Tuned) -> PlannedLearning:
-        """Plan an Lcl."""
-
-
-@dataclass(frozen=True)
-class PlannedLayer:
-    """The layer of one modality, planned.
-
-    Attributes:
-        step: trains it.
-        corpus: the items that are described.
-        n_texts: distinct texts that describe them.
-    """
-
-    step: AlignText
-    corpus: Corpus
-    n_texts: int
-
-
-@dataclass(frozen=True)
-class PlannedLearning:
-    """An Lcl, planned.
-
-    Attributes:
-        node: the aligned product.
-        knowledge: what describes the items.
-        layers: by modality.
-        settings: how: what the reaction says, its preset's and the lab's for the rest.
-    """
-
-    node: Tuned
-    knowledge: KnowledgeBase
-    layers: Mapping[Modality, PlannedLayer]
-    settings: LclSettings
-
-    @property
-    def made_by(self) -> dict[Modality, AlignText]:
-        """The steps that make its tensors, by the beginnings of their names."""
-        return {modality: layer.step for modality, layer in self.layers.items()}
-
-    def part(self, path: str) -> dict[str, Any]:
-        """Return the entry of a bundle's record, for the node at a path of its tree."""
-        options, known = self.node.learning, self.knowledge.metadata
-        about = {
-            "knowledge": {
-                "name": self.knowledge.name,
-                "digest": self.knowledge.digest,
-                "dataset": known.dataset,
-            },
-            "models": [
-                {"name": model.name, "revision": model.revision, "licence": model.licence}
-                for model in known.models
-            ],
-            "targets": options.targets or "descriptions",
-            "norms": options.norms or "unit",
-            "settings": parameters(self.settings),
-            "layers": {
-                modality: {
-                    "corpus": layer.corpus.name,
-                    "digest": layer.corpus.digest,
-                    "rows": len(layer.corpus),
-                    "texts": layer.n_texts,
-                }
-                for modality, layer in self.layers.items()
-            },
-        }
-        return {"kind": LCL, "node": path, "about": about}
 
 
 def refuse_unit_rows(space: Space) -> None:
@@ -337,8 +256,3 @@ def plan_aligned(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any) 
     if node.learning.takes_raw_rows and isinstance(node.base, Leaf):
         rows = planner.encode(node.base, corpus, raw=True)
     return EmbedAligned(node=node, modality=corpus.modality, rows=rows, layer=layer.step, **stored)
-
-
-def planned_learnings(planner: Planning, space: Space) -> dict[str, PlannedLearning]:
-    """Return every Lcl of a product, planned, by the path of its node; inner ones first."""
-    return {path: planner.learning(node) for path, node in learned_nodes(space)}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from typing import Any
 
 from reactions.core.errors import DataError, UsageError
 from reactions.core.settings import ReactionSettings
-from reactions.core.step import Step, named_steps
+from reactions.core.step import Step
 from reactions.core.types import (
     Corpus,
     Fusion,
@@ -28,13 +27,13 @@ from reactions.ops.recipes import recipe_of
 from reactions.planning.corpora import ReactionCorpora, candidates
 from reactions.planning.held_out import plan_quality
 from reactions.planning.learning import (
-    PlannedLearning,
     plan_aligned,
     plan_learning,
-    planned_learnings,
     refuse_unit_rows,
 )
+from reactions.planning.parts import planned_parts, reaction_record
 from reactions.planning.plan import Plan
+from reactions.planning.planned import PlannedLearning, PlannedTuning
 from reactions.planning.space_notices import notes
 from reactions.planning.training import (
     Mixture,
@@ -46,20 +45,16 @@ from reactions.planning.training import (
     projector_step,
     row_counts,
     settings_for,
-    settings_record,
 )
 from reactions.planning.tuning import (
-    PlannedTuning,
     plan_embedding,
     plan_tuned_leaf,
     plan_tuning,
-    planned_tunings,
     refuse_untrainable,
 )
-from reactions.products.bundles.bundle import describe
 from reactions.products.bundles.trained import TunedFile
 from reactions.products.refusals import refuse_namesakes
-from reactions.products.tree import coefficients, mixtures, raw_leaves, trained_nodes
+from reactions.products.tree import coefficients, mixtures, raw_leaves
 from reactions.steps.assemble import Assemble
 from reactions.steps.centre import CentreRows, ModalityMean
 from reactions.steps.collect import pseudo_set
@@ -125,16 +120,13 @@ class Planner:
         heads = [mixture.heads for mixture in trained.values()]
         projectors = tuple(p for mixture in trained.values() for p in mixture.projectors)
         splits = {pair: mixture.splits for pair, mixture in trained.items()}
-        tunings, learnings = planned_tunings(self, space), planned_learnings(self, space)
-        behind: dict[str, PlannedTuning | PlannedLearning] = {**tunings, **learnings}
-        trained_parts = {path: behind[path] for path, _ in trained_nodes(space)}
+        parts = planned_parts(self, space)
         rows, raw = row_counts(splits), raw_leaves(space)
         quality = plan_quality(
             space,
             splits,
             heads,
-            [tuning.step for tuning in tunings.values()],
-            [learning.made_by for learning in learnings.values()],
+            parts,
             encode=lambda leaf, corpus: self.encode(leaf, corpus, "held back", raw=leaf in raw),
             mean=self.mean,
         )
@@ -144,9 +136,9 @@ class Planner:
                 f"nothing is held back: of {n} rows no id falls to {self.settings.holdout:.0%}"
             )
         assembled = Assemble(
-            record=self._record(expression, space, heads, trained_parts),
+            record=reaction_record(self.lab, self.settings, expression, space, heads, parts),
             mixtures=heads,
-            parts=[part.made_by for part in trained_parts.values()],
+            parts=[part.made_by for part in parts.values()],
             means={
                 f"{leaf.label}.{modality}": self.mean(leaf, modality)
                 for leaf, modality in self._averaged
@@ -159,7 +151,11 @@ class Planner:
             },
         )
         notices = (*self.notices, *self.corpora.unused, *choices_notices(projectors))
-        pairs = {tuning.pairs.digest: tuning.pairs for tuning in tunings.values()}
+        pairs = {
+            part.pairs.digest: part.pairs
+            for part in parts.values()
+            if isinstance(part, PlannedTuning)
+        }
         return Plan(
             (assembled,),
             tuple(dict.fromkeys(notices)),
@@ -181,33 +177,6 @@ class Planner:
         refuse_namesakes(space)
         self._begin(space)
         return [self.mixture(*pair).heads for pair in mixtures(space)]
-
-    def _record(
-        self,
-        expression: str,
-        space: Space,
-        heads: Sequence[Mapping[str, Step]],
-        parts: Mapping[str, PlannedTuning | PlannedLearning],
-    ) -> dict[str, Any]:
-        return describe(
-            expression,
-            space,
-            lab={"name": self.lab.name, "label": self.lab.label, "seed": self.lab.seed},
-            subsets=[list(mixture) for mixture in heads],
-            settings=settings_record(self.settings),
-            step_keys={
-                f"{index}.{name}": step.key
-                for index, mixture in enumerate(heads)
-                for name, step in mixture.items()
-            }
-            | {
-                name: step.key
-                for i, part in enumerate(parts.values())
-                for name, step in named_steps(f"part.{i}", part.made_by)
-            },
-            version=metadata.version("molspace"),
-            parts=[part.part(path) for path, part in parts.items()],
-        )
 
     def _begin(self, space: Space) -> None:
         """Forget what an earlier reaction's settings or means decided; keys say what is equal."""
@@ -237,11 +206,7 @@ class Planner:
     def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "", *, raw: bool = False) -> Step:
         """Plan a corpus's embedding by a leaf's encoder, whether the leaf is centred or not.
 
-        Args:
-            leaf: whose encoder.
-            corpus: of a modality that it embeds.
-            purpose: what the rows are for.
-            raw: whether the norms that the model gives are kept beside the rows.
+        With ``raw``, the norms that the model gives are kept beside the rows.
         """
         if raw:
             return EmbedRaw(space=leaf.spec, corpus=corpus, purpose=purpose, **self._stored)

@@ -2,95 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from reactions.core.encoder_paths import path_of
 from reactions.core.errors import DataError, UsageError
-from reactions.core.settings import ReactionSettings, TuningSettings
-from reactions.core.step import Step, parameters
+from reactions.core.settings import TuningSettings
+from reactions.core.step import Step
 from reactions.core.types import Leaf, Tuned, leaves
 from reactions.encoders.registry import trains
+from reactions.planning.planned import PlannedTuning
 from reactions.products.tree import tuned_leaf, tuned_nodes, tunes
-from reactions.products.tuned import FT
 from reactions.steps.embed_tuned import EmbedTuned, EmbedTunedLeaf
 from reactions.steps.tune import Tune
 
 if TYPE_CHECKING:
-    from reactions.core.paired import PairedCorpora
-    from reactions.core.types import Corpus, Fusion, Space
-    from reactions.labs.lab import Lab
-    from reactions.planning.training import Mixture
-    from reactions.products.bundles.trained import TunedFile
-
-
-class Planning(Protocol):
-    """What plans all that an Ft stands on; see ``planner.Planner``."""
-
-    lab: Lab
-    notices: list[str]
-    settings: ReactionSettings
-    towers: Mapping[Leaf, TunedFile]
-
-    @property
-    def tunings(self) -> Iterable[PlannedTuning]:
-        """Every Ft planned so far."""
-
-    def embed(self, space: Space, corpus: Corpus) -> Step:
-        """Plan a corpus's embedding in a leaf or a product."""
-
-    def mixture(self, fusion: Fusion, index: int) -> Mixture:
-        """Plan the projectors that join one expert to its base."""
-
-    def tuning(self, node: Tuned) -> PlannedTuning:
-        """Plan an Ft."""
-
-
-@dataclass(frozen=True)
-class PlannedTuning:
-    """An Ft, planned.
-
-    Attributes:
-        node: the tuned product.
-        step: tunes.
-        pairs: what on.
-        settings: how: the lab's, but for what the reaction says.
-    """
-
-    node: Tuned
-    step: Tune
-    pairs: PairedCorpora
-    settings: TuningSettings
-
-    def about(self) -> dict[str, Any]:
-        """Return what a bundle's record says of it; what follows from its result is added then."""
-        path, options = path_of(self.node), self.node.tuning
-        spec = path.leaf.spec
-        return {
-            "modality": self.node.arguments[0],
-            "paired": self.node.arguments[1],
-            "heads": options.heads,
-            "space": spec.name,
-            "weights_digest": spec.weights_digest,
-            "licence": spec.licence,
-            "pairs": {
-                "name": self.pairs.name,
-                "digest": self.pairs.digest,
-                "rows": len(self.pairs),
-            },
-            "settings": {k: v for k, v in parameters(self.settings).items() if k != "heads"},
-            "subsets": [sorted(heads) for heads in reversed(self.step.heads) if self.step.tuned],
-        }
-
-    @property
-    def made_by(self) -> Tune:
-        """The step that makes its tensors."""
-        return self.step
-
-    def part(self, path: str) -> dict[str, Any]:
-        """Return the entry of a bundle's record, for the node at a path of its tree."""
-        return {"kind": FT, "node": path, "about": self.about()}
+    from reactions.core.types import Corpus, Space
+    from reactions.planning.planned import Planning
 
 
 def refuse_untrainable(space: Space) -> None:
@@ -236,8 +165,3 @@ def plan_tuned_leaf(planner: Planning, leaf: Leaf, corpus: Corpus, **stored: Any
         file=file,
         **stored,
     )
-
-
-def planned_tunings(planner: Planning, space: Space) -> dict[str, PlannedTuning]:
-    """Return every Ft of a product, planned, by the path of its node; inner ones first."""
-    return {path: planner.tuning(node) for path, node in tuned_nodes(space)}

@@ -143,8 +143,8 @@ MEANING = [
     ("P = «P» + Cr(CLAP_m)", "'P' is defined by itself", "another name"),
     ("ImageBind + Cr(«Radar»)", "no shared modality between ImageBind and Radar", "CLAP_g"),
     (
-        "InternVL + Dr(«Radar + Lcl(kb)»)",
-        "no shared modality between InternVL and (Radar + Lcl)",
+        "ImageBind + Dr(InternVL) | Cr(«Radar + Cr(Sonar)»)",
+        "no shared modality between (ImageBind + Dr(InternVL)) and (Radar + Cr(Sonar))",
         "",
     ),
     ("ImageBind + Cr(«ImageBind»)", "fusing a space with itself", "another expert"),

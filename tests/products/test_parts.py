@@ -255,7 +255,7 @@ def test_a_part_of_a_kind_that_only_a_later_version_knows(written, monkeypatch):
     monkeypatch.delitem(part_kinds.KINDS, "turn")
     with pytest.raises(BundleError) as caught:
         load_bundle(written)
-    assert caught.value.why == "this version of molspace knows ft"
+    assert caught.value.why == "this version of molspace knows ft, lcl"
     assert "upgrade molspace" in caught.value.fix
 
 

@@ -27,6 +27,7 @@ CATALOGUE = Catalogue(
             spec("CLAP_m", 64, "audio", "text"),
             spec("Uni3D", 48, "image", "points", "text"),
             spec("Radar", 16, "radar"),
+            spec("Sonar", 16, "radar"),
             spec("e5-small", 24, "text"),
         ]
     },
