@@ -357,6 +357,8 @@ def _arguments(m: _Mistake) -> LanguageError | None:
             else "Dr and Cr take the space first, then options",
             fix="Lcl(kb, epochs=20)" if is_lcl else "Cr(SPACE, sigma=0.5)",
         )
+    if m.kind() == "NUMBER" and m.kind(-1) == "NAME" and m.text.startswith("-"):
+        return m.error(f"unexpected '{m.text}'", fix="put a name with '-' between quotes")
     if m.kind() in _NAMES and "COMMA" in m.accepts:
         return m.error(
             "missing ','", fix=m.rewritten(f", {m.text}", span=Span(m.before, m.span.end))

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from reactions.core.described import DescribedItems
 from reactions.ops import pairs
 from reactions.ops.closed_form import fit_map
 from reactions.ops.fit import PseudoSet, TrainingSettings, fit
+from reactions.ops.lcl import LayerRun, LayerTrainer
 from reactions.ops.losses import InfoNCEGradient
 from reactions.ops.projector import project
 from reactions.ops.retrieval import soft_retrieve
@@ -130,3 +132,30 @@ def test_tiles_of_logits_agree_with_the_cpu():
         loss, gradient = engine.gradient(rows.to(device, copy=True), targets.to(device))
         results.append((loss.cpu(), gradient.cpu()))
     torch.testing.assert_close(*results, rtol=1e-3, atol=1e-3)
+
+
+def test_a_layer_is_aligned_as_on_the_cpu():
+    rows, texts = (torch.from_numpy(unit_rows(256, 64, seed)) for seed in (1, 2))
+    described = DescribedItems.of([[i] for i in range(256)])
+    how = LayerRun(
+        epochs=3,
+        batch_size=32,
+        learning_rate=1e-3,
+        temperature=0.1,
+        symmetric=True,
+        masked=True,
+        init="default",
+        weight_decay=0.01,
+        clip_norm=1.0,
+        seed=5,
+    )
+    here, there = (
+        LayerTrainer(rows, texts, described, how, device=device) for device in ("cpu", "cuda")
+    )
+    assert torch.equal(here.layer["weight"], there.layer["weight"])
+    np.testing.assert_allclose(here.run(), there.run(), rtol=1e-4)  # float32, summed otherwise
+    again = LayerTrainer(rows, texts, described, how, device="cuda")
+    again.restore(there.state())
+    for name, value in here.layer.items():
+        np.testing.assert_allclose(value, there.layer[name], atol=1e-4, err_msg=name)
+        assert torch.equal(again.layer[name], there.layer[name])

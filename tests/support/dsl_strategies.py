@@ -3,6 +3,7 @@
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from reactions.core.lcl_settings import PRESETS
 from reactions.dsl import Cr, Dr, Ft, Lcl, Space
 from reactions.dsl.program import Binding, Program
 from reactions.dsl.syntax import Parallel, product
@@ -52,6 +53,25 @@ def tunings(draw):
     )
 
 
+@st.composite
+def learnings(draw):
+    counts = st.none() | st.integers(2, 4096)
+    return Lcl(
+        draw(st.one_of(identifiers, quoted)),
+        temperature=draw(st.none() | st.floats(0, 1e3, exclude_min=True)),
+        symmetric=draw(st.sampled_from([None, True, False])),
+        duplicates=draw(st.sampled_from([None, "negatives", "masked"])),
+        init=draw(st.sampled_from([None, "identity", "default"])),
+        epochs=draw(counts),
+        lr=draw(st.none() | st.floats(0, 10, exclude_min=True)),
+        batch=draw(counts),
+        preset=draw(st.none() | st.sampled_from(sorted(PRESETS))),
+        modalities=draw(st.none() | st.sets(modalities.filter(lambda m: m != "text"), min_size=1)),
+        targets=draw(st.sampled_from([None, "descriptions", "labels"])),
+        norms=draw(st.sampled_from([None, "unit", "published"])),
+    )
+
+
 def expressions(experts=spaces, bases=spaces, *, depth=2):
     """Spaces and products; experts are products down to ``depth``."""
     inner = expressions(experts, bases, depth=depth - 1) if depth else experts
@@ -72,7 +92,7 @@ def expressions(experts=spaces, bases=spaces, *, depth=2):
         ),
         st.builds(Parallel, st.lists(combinations, min_size=1, max_size=3).map(tuple)),
         tunings(),
-        st.builds(Lcl, st.one_of(identifiers, quoted)),
+        learnings(),
     )
     return st.one_of(bases, st.builds(product, bases, st.lists(stages, min_size=1, max_size=4)))
 
@@ -124,7 +144,9 @@ def valid_products(base="ImageBind", tuning=("audio", "image"), *, depth=1):
         parallels(inner),
     )
     # First, where the modality comes from the base's encoder alone.
-    first = st.sampled_from([[], [Ft(*tuning)], [Ft(*tuning, heads=False, lr=0.5)]])
+    learnt = [Lcl("kb", epochs=2), Lcl("kb", targets="labels", modalities=[tuning[0]])]
+    firsts = [[], [Ft(*tuning)], [Ft(*tuning, heads=False, lr=0.5)], learnt[:1], learnt]
+    first = st.sampled_from([*firsts, [learnt[1], Ft(*tuning)]])
     rest = st.lists(stages, min_size=1, max_size=4)
     return st.builds(
         product, st.just(Space(base)), st.builds(lambda first, rest: first + rest, first, rest)
@@ -143,6 +165,10 @@ WORDS = [
         "audio",
         "image",
         "exmcr",
+        "symmetric",
+        "preset",
+        "ESC",
+        "modalities",
         "0.5",
         "1",
         "-1",
@@ -155,6 +181,7 @@ PIECES = [
     "P = ImageBind + Dr(InternVL)\nP + 0.7*Cr(CLAP_m) + 0.3*Cr(CLAP_g, sigma=(0.5, 0.1))",
     "ImageBind + Cr((InternVL + Cr(CLAP_m, data=(text, audio), recipe=cmcr))) | Ft(audio~image)",
     "ImageBind + Cr(CLAP_m, mean=unit) & Cr(CLAP_g, mean=unit) | Dr(InternVL)",
+    'ImageBind + Lcl(kb, preset="N-cal", modalities=(event, point), lr=0.01)',
     'ImageBind + Cr("open_clip:x", sigma=(image=0.5, text=0.1)) # why\n | Lcl("kb.parquet")',
 ]
 salads = st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join)
