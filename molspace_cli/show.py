@@ -32,7 +32,7 @@ def show(
     from reactions.products.bundles.bundle import load_bundle
     from reactions.products.bundles.current import current_bundle
     from reactions.products.tree import effective_factors, effective_means
-    from reactions.products.tunings import tunings
+    from reactions.products.tunings import learnings, tunings
 
     directory: str | Path | None = bundle
     if directory is None:
@@ -76,11 +76,12 @@ def show(
         rows += [
             (f"rows {count['modality']}", row_line([count]).removeprefix(f"{count['modality']} "))
             for count in loaded.record.get("rows", ())
-        ] or [("rows", "not recorded by the version that made it")]
+        ] or [("rows", _no_rows(loaded.record))]
         rows += _projectors(loaded.record.get("projectors", ()))
         rows += [(f"solved {spaces}", line) for spaces, line, _ in rank_lines(loaded)]
     parts = loaded.record.get("parts", ())
     rows += [(f"tuned {about['modality']}", line) for about, line in tunings(parts)]
+    rows += [(f"aligned {modality}", line) for modality, line in learnings(parts)]
     report = loaded.record.get("quality")
     if report is None:
         rows.append(("held back", "nothing: not measured when it was made"))
@@ -91,6 +92,13 @@ def show(
             print_table(*table)
         for remark in remarks(report):
             print_note(remark.strip())
+
+
+def _no_rows(record: Mapping[str, Any]) -> str:
+    """Say why a bundle's record has no rows of corpora."""
+    if "rows" in record:
+        return "none: no projectors were trained"
+    return "not recorded by the version that made it"
 
 
 def _projectors(projectors: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -12,9 +12,11 @@ from typing import Any
 
 from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
 from reactions.exchange.results import MetricScore
+from reactions.products.aligned import LCL
 from reactions.products.bundles.bundle import Bundle
 from reactions.products.tree import effective_factors, effective_means
 from reactions.products.tuned import FT
+from reactions.products.tunings import learnings
 
 _REHEARSAL = "mini"
 _PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
@@ -46,6 +48,7 @@ def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -
         f"what they belong to; it holds no weights of the spaces{_changed(bundle)}.",
         _origin(bundle),
         _tuned(bundle),
+        _aligned(bundle),
         "## Spaces",
         _spaces(bundle),
         "## Licences",
@@ -127,6 +130,23 @@ def _tuned(bundle: Bundle) -> str:
         )
         for about in _tunings(bundle)
     )
+
+
+def _aligned(bundle: Bundle) -> str:
+    """Say what was aligned with descriptions, and who wrote them under which licence."""
+    parts = [part for part in bundle.record.get("parts", ()) if part["kind"] == LCL]
+    lines = [
+        f"Its {_cell(modality)} is followed by {_cell(line)}."
+        for modality, line in learnings(parts)
+    ]
+    models = {
+        f"{_cell(model['name'])} ({_cell(model['licence'] or 'licence unknown')})": None
+        for part in parts
+        for model in part["about"]["models"]
+    }
+    if models:
+        lines.append(f"Descriptions were written by {' and '.join(models)}.")
+    return " ".join(lines)
 
 
 def _spaces(bundle: Bundle) -> str:

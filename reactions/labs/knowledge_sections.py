@@ -255,6 +255,18 @@ def _world_corpus(name: str, rest: str, lab: Holdings) -> Corpus:
     return mini.described_corpus(modality, n=n, seed=lab.seed)
 
 
+def described_name(knowledge: KnowledgeBase, modality: Modality, lab: Holdings) -> str:
+    """Return the name of the corpus that ``described_items`` returns; "" where nothing says."""
+    described = knowledge.metadata.items.get(modality)
+    return _chosen(knowledge, modality, lab) or (described.corpus if described else "")
+
+
+def _chosen(knowledge: KnowledgeBase, modality: Modality, lab: Holdings) -> str:
+    """Return the name of the corpus that the lab's section names; "" for none."""
+    source = lab.knowledge_bases.get(knowledge.name)
+    return dict(source.items).get(modality, "") if source else ""
+
+
 def described_items(knowledge: KnowledgeBase, modality: Modality, lab: Holdings) -> Corpus:
     """Return the corpus whose items a knowledge base describes.
 
@@ -268,10 +280,9 @@ def described_items(knowledge: KnowledgeBase, modality: Modality, lab: Holdings)
         MissingError: it is not where the lab says.
         DataError: its items have changed since they were described, or are of another modality.
     """
-    source = lab.knowledge_bases.get(knowledge.name)
-    chosen = dict(source.items).get(modality) if source else None
+    chosen = _chosen(knowledge, modality, lab)
     described = knowledge.metadata.items.get(modality)
-    name = chosen or (described.corpus if described else "")
+    name = described_name(knowledge, modality, lab)
     if not name:
         raise UsageError(
             f"nothing says which {modality} items knowledge base '{knowledge.name}' describes",

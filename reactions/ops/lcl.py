@@ -115,6 +115,19 @@ def align(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return unit(nn.functional.linear(rows, weight, bias))
 
 
+def frozen_layer(state: Mapping[str, Tensor], device: str) -> nn.Module:
+    """Return a trained layer as a module on a device, which nothing tunes any further.
+
+    Args:
+        state: its weight and bias.
+        device: where it goes.
+    """
+    out_dim, in_dim = state["weight"].shape
+    layer = nn.Linear(in_dim, out_dim)
+    layer.load_state_dict(dict(state))
+    return layer.requires_grad_(False).eval().to(device)
+
+
 def linear_rate(step: int, steps: int) -> float:
     """Return the learning rate of a step, from 0, as a share of the first one's."""
     return (steps - step) / steps

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from reactions.core.errors import DataError
 from reactions.ops.losses import info_nce
 from reactions.ops.precision import full_float32, gemm_dtype
-from reactions.ops.projector import Head
 from reactions.ops.tensors import unit
 from reactions.ops.training_state import SavedOptimiser, array_of, like, optimiser_arrays
 
@@ -26,8 +25,8 @@ FIRST_RATE = 1 / 25
 LAST_RATE = FIRST_RATE / 1e4
 """Shares of the peak learning rate at the first and the last step: those of torch's OneCycleLR."""
 
-Hop = Sequence[Head]
-"""The projectors of one mixture."""
+Hop = Sequence[nn.Module]
+"""The projectors of one mixture, or one other layer: rows of unit norm to (n, d) rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +106,7 @@ def through(hops: Sequence[Hop], rows: Tensor) -> Tensor:
     """Project rows by one mixture after another, with gradients.
 
     Args:
-        hops: innermost first; heads in eval mode.
+        hops: innermost first; modules in eval mode.
         rows: (n, d) unit-norm rows.
 
     Returns:

@@ -19,6 +19,7 @@ from reactions.data.holdout import has_own_ids, ids_of, subset
 from reactions.encoders.raw_view import no_norms
 from reactions.encoders.registry import gives_norms
 from reactions.eval.prompts import class_prompts
+from reactions.labs.knowledge_sections import described_name
 from reactions.modalities.text import TEXT
 from reactions.planning.planned import PlannedLayer, PlannedLearning
 from reactions.planning.tuning import in_folders
@@ -156,7 +157,8 @@ def _layer(
         is_raw=raw,
         seed=planner.lab.seed,
     )
-    return PlannedLayer(step, corpus, len(texts))
+    name = described_name(knowledge, modality, planner.lab)
+    return PlannedLayer(step, whole, name, len(corpus), len(texts))
 
 
 def _described(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactions.core.step import Step, named_steps
 from reactions.planning.planned import PlannedLearning, PlannedTuning
-from reactions.planning.training import settings_record
+from reactions.planning.training import RowCount, settings_record
 from reactions.products.bundles.bundle import describe
 from reactions.products.tree import trained_nodes
 
@@ -28,6 +28,17 @@ def planned_parts(planner: Planning, space: Space) -> PlannedParts:
         path: planner.tuning(node) if node.op == "ft" else planner.learning(node)
         for path, node in trained_nodes(space)
     }
+
+
+def described_rows(parts: PlannedParts) -> tuple[RowCount, ...]:
+    """Return how much of every corpus an ``Lcl`` is trained on, each corpus once."""
+    counts = {
+        (modality, layer.corpus.digest): RowCount(modality, layer.name, layer.n_items, 0)
+        for part in parts.values()
+        if isinstance(part, PlannedLearning)
+        for modality, layer in part.layers.items()
+    }
+    return tuple(counts.values())
 
 
 def reaction_record(

@@ -77,12 +77,16 @@ class PlannedLayer:
 
     Attributes:
         step: trains it.
-        corpus: the items that are described.
+        corpus: the items that are described, and perhaps others.
+        name: that the lab knows the corpus by.
+        n_items: how many of them are described.
         n_texts: distinct texts that describe them.
     """
 
     step: AlignText
     corpus: Corpus
+    name: str
+    n_items: int
     n_texts: int
 
 
@@ -125,9 +129,9 @@ class PlannedLearning:
             "settings": parameters(self.settings),
             "layers": {
                 modality: {
-                    "corpus": layer.corpus.name,
+                    "corpus": layer.name,
                     "digest": layer.corpus.digest,
-                    "rows": len(layer.corpus),
+                    "rows": layer.n_items,
                     "texts": layer.n_texts,
                 }
                 for modality, layer in self.layers.items()

@@ -31,7 +31,7 @@ from reactions.planning.learning import (
     plan_learning,
     refuse_unit_rows,
 )
-from reactions.planning.parts import planned_parts, reaction_record
+from reactions.planning.parts import described_rows, planned_parts, reaction_record
 from reactions.planning.plan import Plan
 from reactions.planning.planned import PlannedLearning, PlannedTuning
 from reactions.planning.space_notices import notes
@@ -160,7 +160,7 @@ class Planner:
             (assembled,),
             tuple(dict.fromkeys(notices)),
             self.corpora.counts,
-            rows,
+            (*rows, *described_rows(parts)),
             projectors,
             tuple(pairs.values()),
         )

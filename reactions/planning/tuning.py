@@ -74,6 +74,12 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
         targets=planner.embed(node.base, others),
         **what,
         heads=[mixture.heads for mixture in mixtures],
+        aligned={
+            f"{before}.{number}": layers[tuned].step
+            for number, (before, inner) in enumerate(path.aligned)
+            for layers in (planner.learning(inner).layers,)
+            if tuned in layers
+        },
         recipes=[fusion.experts[index].recipe for fusion, index in reversed(path.projected)],
         tuned=options.heads,
         settings=settings,
@@ -131,7 +137,9 @@ def plan_embedding(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any
     """
     if corpus.modality != node.arguments[0]:
         return planner.embed(node.base, corpus)
-    planned, leaf = planner.tuning(node), path_of(node).leaf
+    planned, path = planner.tuning(node), path_of(node)
+    leaf, modality = path.leaf, corpus.modality
+    layers = [planner.learning(inner).layers for _, inner in path.aligned]
     frozen: tuple[Mapping[str, Step], ...] = ()
     if not node.tuning.heads:
         frozen = tuple(reversed(planned.step.heads))
@@ -140,6 +148,7 @@ def plan_embedding(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any
         rows=planner.embed(tuned_leaf(node) if tunes(node, corpus.modality) else leaf, corpus),
         tune=planned.step,
         heads=frozen,
+        aligned={str(i): own[modality].step for i, own in enumerate(layers) if modality in own},
         **stored,
     )
 

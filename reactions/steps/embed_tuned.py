@@ -19,6 +19,7 @@ from reactions.core.step import (
 from reactions.core.types import Encoder, Space, Tuned
 from reactions.products.bundles.trained import TunedFile
 from reactions.products.tree import tuned_leaf, tunes
+from reactions.steps.align_text import layer_tensors
 from reactions.steps.embed import EmbedLeaf, projecting_cost
 
 
@@ -79,6 +80,7 @@ class EmbedTuned(Step):
         tune: what was tuned.
         heads: where the projectors on the way are not tuned, they, outermost mixture first: subset
             to train step.
+        aligned: what trained the layers of Lcl on the way, by their places in its ``aligned``.
         dtype: as stored.
         shard_rows: rows a shard.
     """
@@ -90,6 +92,7 @@ class EmbedTuned(Step):
     rows: Step
     tune: Step
     heads: tuple[Mapping[str, Step], ...] = field(default=(), metadata=inputs_from("head"))
+    aligned: Mapping[str, Step] = field(default_factory=dict, metadata=inputs_from("aligned"))
     dtype: str
     shard_rows: int = field(metadata=NOT_IN_KEY)
 
@@ -107,12 +110,14 @@ class EmbedTuned(Step):
     def cost(self) -> Cost:
         """Estimates: two operations for each parameter, of four bytes, and row."""
         trained = [self.tune, *(step for own in self.heads for step in own.values())]
+        trained += self.aligned.values()
         return projecting_cost(trained, self.n_rows, self.node.dim, self.dtype, self.shard_rows)
 
     def run(
         self, context: Context, inputs: Mapping[str, Artifact], start: int, stop: int
     ) -> Artifact:
         """Project rows by what was tuned, as ``products.fuse`` does."""
+        from reactions.products.aligned import load_layers
         from reactions.products.fuse import embed_product
         from reactions.products.parts import Place, Stored, TrainedPart, load_mixture
         from reactions.products.tuned import load_tuned
@@ -126,6 +131,11 @@ class EmbedTuned(Step):
         }
         if leaf.spec.centre:
             parts[leaf, None] = Stored()
+        for number, (_, inner) in enumerate(path.aligned):
+            layers = {
+                modality: inputs[f"aligned.{name}"] for name in self.aligned if name == str(number)
+            }
+            parts[inner, None] = load_layers(inner, layer_tensors(layers, context.device))
         for hop, heads in enumerate(self.heads):
             fusion, index = path.projected[hop]
             states = [tensors(inputs[f"head.{hop}.{subset}"]) for subset in heads]

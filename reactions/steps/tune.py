@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from reactions.ops.projector import Head
-    from reactions.ops.tuning import TuningRun
+    from reactions.ops.tuning import Hop, TuningRun
 
 _OF_ENCODERS = ("encoder_learning_rate", "micro_batch", "lora_rank")
 """Settings without effect where the projectors alone are tuned."""
@@ -51,6 +51,8 @@ class Tune(Step):
         items: the tuned halves themselves, where the encoder is tuned; else None.
         space: whose encoder is tuned; None where it is not.
         heads: the projectors on the way, innermost mixture first: subset to train step.
+        aligned: the layers of Lcl on the way, which stay as they are: ``<mixtures before
+            it>.<number>`` to what trained it, innermost first.
         recipes: whose projectors they are.
         tuned: what is tuned.
         settings: hyper-parameters.
@@ -76,6 +78,7 @@ class Tune(Step):
         ),
     )
     heads: Sequence[Mapping[str, Step]] = field(metadata=inputs_from("head"))
+    aligned: Mapping[str, Step] = field(default_factory=dict, metadata=inputs_from("aligned"))
     recipes: Sequence[str]
     tuned: Heads
     settings: TuningSettings = field(metadata=entering("", lambda step: step.acting))
@@ -149,11 +152,11 @@ class Tune(Step):
 
         settings, tower = self.settings, None
         hops = self._load_heads(inputs, context.device)
-        way = [list(heads.values()) for heads in hops]
+        way = self._way([list(heads.values()) for heads in hops], inputs, context.device)
         targets = table_of(inputs["targets"], self.pairs, context.device)
         groups = []
         if self.tuned:
-            own = [p for heads in way for head in heads for p in head.parameters()]
+            own = [p for heads in hops for head in heads.values() for p in head.parameters()]
             groups.append((settings.learning_rate, own))
         if self.space is None or self.items is None:
             rows = table_of(inputs["rows"], self.pairs, context.device)
@@ -187,7 +190,22 @@ class Tune(Step):
         meta = {"pairs": self.pairs, "steps": tuner.steps, "lora": rank, "loss": history}
         return Artifact(arrays, meta)
 
-    def _flops_together(self, way: Sequence[Sequence[Head]]) -> float:
+    def _way(
+        self, hops: Sequence[Hop], inputs: Mapping[str, Artifact], device: str
+    ) -> Sequence[Hop]:
+        """Return mixtures and layers in the order in which rows go through them."""
+        from reactions.ops.lcl import frozen_layer
+        from reactions.steps.train import tensors
+
+        way: list[Hop] = []
+        for position in range(len(hops) + 1):
+            for name in sorted(self.aligned, key=lambda name: int(name.partition(".")[2])):
+                if int(name.partition(".")[0]) == position:
+                    way.append([frozen_layer(tensors(inputs[f"aligned.{name}"]), device)])
+            way += hops[position : position + 1]
+        return way
+
+    def _flops_together(self, way: Sequence[Hop]) -> float:
         """Return the operations of a step that run one after the other by projector."""
         if self.space is not None:
             return float("inf")

@@ -17,7 +17,7 @@ from reactions.experiments.report.product_report import ProductReport
 from reactions.products.quality_tables import tables
 from reactions.products.remarks import remarks
 from reactions.products.tree import effective_means, mixtures
-from reactions.products.tunings import tunings
+from reactions.products.tunings import learnings, tunings
 from reactions.steps.peaks import SAMPLE
 
 MARKS = (
@@ -51,6 +51,7 @@ def contents(report: ProductReport, method: Method) -> dict[str, Any]:
             (f"Ft({about['modality']}~{about['paired']})", line)
             for about, line in tunings(record.get("parts", ()))
         ],
+        "learnings": list(learnings(record.get("parts", ()))),
         "quality": quality,
         "quality_tables": [] if quality is None else list(tables(quality)),
         "remarks": [] if quality is None else list(remarks(quality)),

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from reactions.core.types import Space
 from reactions.experiments.report.maps import Method, flatten
 from reactions.experiments.report.product_report import ProductReport, record_losses
+from reactions.products.aligned import LCL
 from reactions.products.tree import mixtures
+from reactions.products.tunings import learning_name
 
 _PROJECTOR = re.compile(r"(\d+)\.(.+)")
-_PART = re.compile(r"part\.(\d+)")
+_PART = re.compile(r"part\.(\d+)(?:\.(.+))?")
 
 
 def loss_groups(record: Mapping[str, Any], space: Space) -> list[dict[str, Any]]:
@@ -35,8 +37,8 @@ def loss_groups(record: Mapping[str, Any], space: Space) -> list[dict[str, Any]]
         if match is not None and int(match[1]) in titles:
             groups[titles[int(match[1])]].append({"name": match[2], "losses": losses})
         else:
-            title = _tuned_title(record, name)
-            groups.setdefault(title, []).append({"name": "tuned", "losses": losses})
+            title, curve = _trained_title(record, name)
+            groups.setdefault(title, []).append({"name": curve, "losses": losses})
     return [
         {"title": title, "curves": sorted(curves, key=lambda c: (len(c["name"]), c["name"]))}
         for title, curves in groups.items()
@@ -44,14 +46,17 @@ def loss_groups(record: Mapping[str, Any], space: Space) -> list[dict[str, Any]]
     ]
 
 
-def _tuned_title(record: Mapping[str, Any], name: str) -> str:
-    """Return what a tuned part is called: ``Ft(audio~image)``, or its own name."""
+def _trained_title(record: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Return what a part is called, as ``Ft(audio~image)`` or ``Lcl(kb)``, and its curve."""
     match = _PART.fullmatch(name)
     parts = record.get("parts", [])
     if match is None or int(match[1]) >= len(parts):
-        return name
-    about = parts[int(match[1])]["about"]
-    return f"Ft({about.get('modality', '?')}~{about.get('paired', '?')})"
+        return name, "tuned"
+    part = parts[int(match[1])]
+    about = part["about"]
+    if part["kind"] == LCL:
+        return learning_name(about), match[2] or "aligned"
+    return f"Ft({about.get('modality', '?')}~{about.get('paired', '?')})", "tuned"
 
 
 def map_figure(report: ProductReport, method: Method) -> dict[str, Any] | None:

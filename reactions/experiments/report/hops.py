@@ -12,6 +12,7 @@ from reactions.core.step import Artifact, Step
 from reactions.steps.centre import CentreRows
 from reactions.steps.collect import Collect
 from reactions.steps.embed import EmbedLeaf, EmbedProduct
+from reactions.steps.embed_aligned import EmbedAligned
 from reactions.steps.embed_tuned import EmbedTuned
 from reactions.steps.peaks import MeasurePeaks
 
@@ -132,6 +133,8 @@ def _source(step: Step) -> tuple[str, str]:
         return step.name, step.modality
     if isinstance(step, EmbedProduct):
         return step.fusion.label, step.modality
+    if isinstance(step, EmbedAligned):
+        return step.node.label, step.modality
     if isinstance(step, EmbedTuned):
         return step.node.label, step.node.arguments[0]
     return step.label, "?"  # a kind of step that an executor's package adds

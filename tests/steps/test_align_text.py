@@ -1,0 +1,475 @@
+"""Lcl end to end on a small mini lab: planned, killed and run again, in bundles, with Dr, Cr, Ft."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from bundles import rewrite
+
+from reactions.core.errors import BundleError, DataError, UsageError
+from reactions.core.types import Item
+from reactions.data.corpora import IdCorpus, ListCorpus
+from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
+from reactions.labs.lab_file import load_lab
+from reactions.ops.lcl import LayerTrainer, align
+from reactions.planning.planner import Planner
+from reactions.products.bundles.bundle import load_bundle
+from reactions.session import Session
+from reactions.store import Store
+
+LAB = """
+[lab]
+name = "small"
+extends = "mini"
+
+[reaction]
+hidden_dim = 16
+batch_size = 32
+dr_epochs = 1
+cr_epochs = 1
+holdout = {holdout}
+
+[tuning]
+heads = "only"
+epochs = 2
+batch_size = 16
+
+[lcl]
+epochs = 3
+batch_size = 16
+checkpoint_minutes = 0
+
+[corpora.text]
+world = 60
+[corpora.image]
+world = 60
+[corpora.audio]
+world = 60
+
+[pairs.scenes]
+world = 64
+default = true
+
+[kb.few]
+world = 2
+scenes = 64
+"""
+LCL = "ImageBind + Lcl(few, modalities=(audio, image))"
+RUN = """
+import sys
+from pathlib import Path
+from reactions.labs.lab_file import load_lab
+from reactions.session import Session
+from reactions.store import Store
+lab, store, out, reaction = sys.argv[1:]
+session = Session(load_lab(lab), Store(Path(store)), "cpu")
+session.react(session.check(reaction), out=Path(out), current=False)
+"""
+
+
+def write_lab(folder, holdout=0.0):
+    path = folder / "lab.toml"
+    path.write_text(LAB.format(holdout=holdout))
+    return str(path)
+
+
+def session(folder, **changes):
+    return Session(load_lab(write_lab(folder, **changes)), Store(folder / "store"), "cpu")
+
+
+def plan(own, reaction):
+    return own.plan(own.check(reaction))
+
+
+def aligning(planned):
+    return {step.modality: step for step in planned.steps() if step.kind == "align"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("aligned")
+    own = session(folder)
+    return own, own.react(own.check(LCL), out=folder / "bundle", current=False)
+
+
+# --- plans and keys ---
+
+
+def test_a_plan_names_what_is_aligned_and_on_what(tmp_path):
+    own = session(tmp_path)
+    planned = plan(own, LCL)
+    steps = aligning(planned)
+    assert list(steps) == ["audio", "image"]
+    assert steps["audio"].label == "align audio of ImageBind with text"
+    assert steps["audio"].cost.flops > 0
+    assert [(count.modality, count.rows) for count in planned.rows] == [
+        ("audio", 64),
+        ("image", 64),
+    ]
+    # A layer knows nothing of the other's.
+    alone = aligning(plan(own, "ImageBind + Lcl(few, modalities=audio)"))
+    assert alone["audio"].key == steps["audio"].key
+
+
+@pytest.mark.parametrize(
+    ("options", "acts"),
+    [
+        ("temperature=0.1", False),  # the lab's
+        ("epochs=3, batch=16", False),
+        ("targets=descriptions, norms=unit", False),
+        ("temperature=1", True),
+        ("symmetric=true", True),
+        ("duplicates=negatives", True),
+        ("init=identity", True),
+        ("lr=0.001", True),
+        ("batch=8", True),
+        ("epochs=4", True),
+        ("preset=ESC", True),
+        ("targets=labels", True),
+    ],
+)
+def test_a_key_changes_with_what_acts(options, acts, made):
+    own, _ = made
+    plain, other = (
+        aligning(plan(own, f"ImageBind + Lcl(few, modalities=audio{more})"))["audio"].key
+        for more in ("", f", {options}")
+    )
+    assert (plain != other) is acts
+
+
+def test_options_come_before_presets_and_these_before_the_lab(made):
+    own, _ = made
+    (step,) = aligning(
+        plan(own, 'ImageBind + Lcl(few, preset="N-cal", epochs=7, modalities=audio)')
+    ).values()
+    settings = step.settings
+    assert (settings.batch_size, settings.learning_rate, settings.epochs) == (128, 1e-4, 7)
+    assert (settings.temperature, settings.duplicates, settings.init) == (
+        1.0,
+        "negatives",
+        "default",
+    )
+    assert settings.checkpoint_minutes == 0  # the lab's
+
+
+def test_a_preset_on_unit_rows_and_a_batch_that_is_too_large_are_told(made):
+    own, _ = made
+    notices = plan(own, "ImageBind + Lcl(few, preset=cal, modalities=image)").notices
+    assert any("64 described items are fewer than a batch of 128" in n for n in notices)
+    assert any(n.startswith("preset cal: trained on rows of norm 1") for n in notices)
+    assert not any("fewer than a batch" in n for n in plan(own, LCL).notices)
+
+
+# --- what may be aligned ---
+
+
+class Texts:
+    """Descriptions of some of a corpus's items, in the place of the lab's."""
+
+    def __init__(self, monkeypatch, lab, corpus, rows, metadata=None):
+        table = KnowledgeTable("few", [Description(*row) for row in rows], metadata)
+        monkeypatch.setattr(type(lab), "knowledge", lambda self, name: table)
+        monkeypatch.setattr(type(lab), "item_corpus", lambda self, kb, modality: corpus)
+
+
+def pictures(n):
+    return ListCorpus(
+        "pictures",
+        "image",
+        [Item(f"p{k}", "image", np.full((8, 8, 3), 9 * k, np.uint8)) for k in range(n)],
+    )
+
+
+def row(k, text=None, category=None, modality="image"):
+    return (f"p{k}", category or f"c{k % 3}", text or f"a thing {k}", "MLLM", modality)
+
+
+def test_items_are_found_by_their_ids_and_what_is_left_out_is_told(tmp_path, monkeypatch):
+    own = session(tmp_path)
+    rows = [row(k) for k in (5, 3, 3, 20, 21, 22)]
+    Texts(monkeypatch, own.lab, pictures(8), rows)
+    planned = plan(own, "ImageBind + Lcl(few, batch=2)")
+    (step,) = aligning(planned).values()
+    # In the corpus's order: p3 with two (equal) texts, then p5.
+    assert len(step.described) == 2
+    assert [item.id for item in step.rows.corpus.items(0, 9)] == ["p3", "p5"]
+    assert step.described.texts.tolist() == [0, 0, 1]
+    texts = step.texts.corpus
+    assert [item.value for item in texts.items(0, 9)] == ["a thing 3", "a thing 5"]
+    told = " ".join(planned.notices)
+    assert "3 of 5 described image items are not in pictures" in told
+    assert "6 of 8 items have no description in knowledge base 'few'" in told
+    assert "describes no audio items: audio stays as in ImageBind" in told
+
+
+def test_labels_take_one_prompt_a_category(tmp_path, monkeypatch):
+    own = session(tmp_path)
+    Texts(monkeypatch, own.lab, pictures(6), [row(k) for k in range(6)])
+    (step,) = aligning(plan(own, "ImageBind + Lcl(few, targets=labels)")).values()
+    assert [item.value for item in step.texts.corpus.items(0, 9)] == [
+        "a photo of a c0.",
+        "a photo of a c1.",
+        "a photo of a c2.",
+    ]
+    assert step.described.texts.tolist() == [0, 1, 2, 0, 1, 2]
+    assert step.settings.duplicates == "masked"
+    (step,) = aligning(
+        plan(own, "ImageBind + Lcl(few, targets=labels, duplicates=negatives)")
+    ).values()
+    assert step.settings.duplicates == "negatives"
+    Texts(monkeypatch, own.lab, pictures(6), [row(1), row(1, category="c0"), row(2)])
+    with pytest.raises(DataError, match="an item of several categories: c1, c0"):
+        plan(own, "ImageBind + Lcl(few, targets=labels)")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reaction", "what", "fix"),
+    [
+        ([row(1)], "", "describes 1 of the 8 items of pictures", "kb describe"),
+        ([row(40), row(41)], "", "describes 0 of the 8 items of pictures", "kb describe"),
+        ([row(1), row(2)], ", modalities=audio", "describes no audio items", "image"),
+        ([row(1, modality="smell")], "", "describes nothing that ImageBind embeds", "kb describe"),
+    ],
+)
+def test_items_that_cannot_be_aligned(rows, reaction, what, fix, tmp_path, monkeypatch):
+    own = session(tmp_path)
+    Texts(monkeypatch, own.lab, pictures(8), rows)
+    with pytest.raises((DataError, UsageError), match=what) as caught:
+        plan(own, f"ImageBind + Lcl(few{reaction})")
+    assert fix in caught.value.fix
+
+
+def test_items_without_ids_of_their_own(tmp_path, monkeypatch):
+    own = session(tmp_path)
+    corpus = IdCorpus("rows", "image", [f"p{k}" for k in range(8)], positional=True)
+    Texts(monkeypatch, own.lab, corpus, [row(1), row(2)])
+    with pytest.raises(DataError, match="no ids of their own"):
+        plan(own, "ImageBind + Lcl(few)")
+
+
+def test_a_knowledge_base_that_is_not_there(made):
+    own, _ = made
+    with pytest.raises(UsageError, match="no knowledge base 'fwe'") as caught:
+        plan(own, "ImageBind + Lcl(fwe)")
+    assert "did you mean 'few'?" in caught.value.fix
+
+
+# --- training ---
+
+
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(made, tmp_path, monkeypatch):
+    _, undisturbed = made
+    lab, store, out = write_lab(tmp_path), tmp_path / "store", tmp_path / "bundle"
+    child = subprocess.Popen([sys.executable, "-c", RUN, lab, store, out, LCL])
+    try:
+        deadline = time.monotonic() + 120
+        while not (saved := list(store.glob("partial/*/checkpoint.npz"))):
+            assert child.poll() is None, "it ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
+        os.kill(child.pid, signal.SIGKILL)
+    finally:
+        child.wait(30)
+    assert saved
+    assert not out.exists()
+    resumed = []
+    whole = LayerTrainer.restore
+
+    def restore(self, arrays):
+        whole(self, arrays)
+        resumed.append(self.done)
+
+    monkeypatch.setattr(LayerTrainer, "restore", restore)
+    own = session(tmp_path)
+    bundle = own.react(own.check(LCL), out=out, current=False)
+    assert resumed
+    assert 0 < resumed[0] < 12
+    assert (out / "part-0.safetensors").read_bytes() == (
+        undisturbed.path / "part-0.safetensors"
+    ).read_bytes()
+    assert bundle.record["losses"] == undisturbed.record["losses"]
+    assert not list(store.glob("partial/*"))
+
+
+def test_any_number_of_threads_gives_the_same_bytes(made, tmp_path):
+    _, undisturbed = made
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        own = session(tmp_path)
+        bundle = own.react(own.check(LCL), out=tmp_path / "bundle", current=False)
+    finally:
+        torch.set_num_threads(before)
+    name = "part-0.safetensors"
+    assert (bundle.path / name).read_bytes() == (undisturbed.path / name).read_bytes()
+
+
+def test_the_bundle_says_what_was_trained_on_what(made):
+    own, bundle = made
+    (part,) = bundle.record["parts"]
+    about = part["about"]
+    assert (part["kind"], part["node"]) == ("lcl", "")
+    assert about["knowledge"]["name"] == "few"
+    assert about["knowledge"]["digest"] == own.lab.knowledge("few").digest
+    assert about["models"][0]["licence"]
+    assert about["layers"]["image"] == {
+        "corpus": own.lab.knowledge("few").metadata.items["image"].corpus,
+        "digest": own.lab.item_corpus(own.lab.knowledge("few"), "image").digest,
+        "rows": 64,
+        "texts": about["layers"]["image"]["texts"],
+        "steps": 12,
+    }
+    assert about["settings"]["temperature"] == 0.1
+    losses = bundle.record["losses"]
+    assert set(losses) == {"part.0.audio", "part.0.image"}
+    assert all(own[-1] < own[0] for own in losses.values())
+    layers = bundle.parts()[bundle.space, None].layers
+    assert {m: tuple(w.shape) for m, (w, _) in layers.items()} == {
+        "audio": (128, 128),
+        "image": (128, 128),
+    }
+
+
+def test_embedding_by_a_plan_and_by_the_bundle_are_the_same(made):
+    own, bundle = made
+    corpus = own.lab.item_corpus(own.lab.knowledge("few"), "image")
+    items = corpus.items(0, 20)
+    rows = own.embedder(own.target(bundle.path)).embed("image", items)
+    plain = own.embedder(own.target("ImageBind")).embed("image", items)
+    weight, bias = bundle.parts()[bundle.space, None].layers["image"]
+    by_hand = align(torch.from_numpy(plain), weight, bias).numpy()
+    np.testing.assert_allclose(rows, by_hand, atol=1e-6)
+    planner = Planner(own.lab)
+    planner.react(bundle.expression, bundle.space)
+    step = planner.embed(bundle.space, corpus)
+    planned = own.run([step])[step.key].arrays["embeddings"][slice(0, 20)]
+    np.testing.assert_allclose(planned.astype(np.float32), rows, atol=2e-3)
+    # Texts stay as they are, and have no step of their own.
+    texts = own.lab.corpus("text")
+    assert planner.embed(bundle.space, texts).key == planner.embed(bundle.space.base, texts).key
+    np.testing.assert_array_equal(
+        own.embedder(own.target(bundle.path)).embed("text", texts.items(0, 4)),
+        own.embedder(own.target("ImageBind")).embed("text", texts.items(0, 4)),
+    )
+
+
+# --- with other reactions ---
+
+
+@pytest.mark.parametrize(
+    ("reaction", "kinds"),
+    [
+        (f"{LCL} | Cr(CLAP_m)", ["lcl"]),
+        ("ImageBind + Cr(CLAP_m) | Lcl(few, modalities=(audio, image))", ["lcl"]),
+        ("ImageBind + Dr(InternVL) | Lcl(few) | Cr((CLAP_m + Lcl(few)))", ["lcl", "lcl"]),
+        (
+            "ImageBind + Lcl(few, modalities=audio) | Dr(InternVL) | Ft(audio~image) "
+            "| Lcl(few, targets=labels)",
+            ["lcl", "ft", "lcl"],
+        ),
+    ],
+)
+def test_it_composes(reaction, kinds, tmp_path):
+    own = session(tmp_path, holdout=0.2)
+    bundle = own.react(own.check(reaction), out=tmp_path / "bundle", current=False)
+    assert [part["kind"] for part in bundle.record["parts"]] == kinds
+    assert load_bundle(bundle.path).expression == bundle.expression
+    assert bundle.record["quality"]["found_again"]
+    target = own.target(bundle.path)
+    planner = Planner(own.lab)
+    planner.react(bundle.expression, bundle.space)
+    for modality in ("audio", "image", "text"):
+        corpus = own.lab.corpus(modality)
+        step = planner.embed(bundle.space, corpus)
+        planned = own.run([step])[step.key].arrays["embeddings"][slice(0, 12)]
+        rows = own.embedder(target).embed(modality, corpus.items(0, 12))
+        np.testing.assert_allclose(planned.astype(np.float32), rows, atol=4e-3, err_msg=modality)
+    (result,) = own.evaluate(target, own.lab.parse_tasks("esc50"))
+    assert result.record["n"] == 2000
+
+
+def test_ft_tunes_what_lies_around_a_layer(tmp_path):
+    own = session(tmp_path)
+    reaction = "ImageBind + Lcl(few, modalities=audio) | Dr(InternVL) | Ft(audio~image)"
+    steps = {step.kind: step for step in plan(own, reaction).steps()}
+    layer = steps["tune"].aligned
+    assert list(layer) == ["0.0"]  # before the projectors of the displacement
+    assert layer["0.0"].key == steps["align"].key
+    after = "ImageBind + Dr(InternVL) | Lcl(few, modalities=audio) | Ft(audio~image)"
+    (step,) = (step for step in plan(own, after).steps() if step.kind == "tune")
+    assert list(step.aligned) == ["1.0"]
+
+
+# --- bundles from others ---
+
+
+def change(about, **changes):
+    about.update(changes)
+
+
+CHANGES = {
+    "no layers": lambda a: change(a, layers={}),
+    "a layer of text": lambda a: a["layers"].update(text=a["layers"]["image"]),
+    "a layer fewer than the reaction says": lambda a: a["layers"].pop("image"),
+    "a layer of a list": lambda a: a["layers"].update(image=[]),
+    "layers of a list": lambda a: change(a, layers=["audio", "image"]),
+    "rows of true": lambda a: a["layers"]["image"].update(rows=True),
+    "rows below 0": lambda a: a["layers"]["image"].update(rows=-1),
+    "a corpus of a number": lambda a: a["layers"]["image"].update(corpus=3),
+    "no digest": lambda a: a["layers"]["image"].pop("digest"),
+    "other targets": lambda a: change(a, targets="labels"),
+    "other norms": lambda a: change(a, norms="published"),
+    "a model without a licence": lambda a: a["models"].append({"name": "x", "revision": ""}),
+    "models of a text": lambda a: change(a, models="x"),
+    "a temperature of 0": lambda a: a["settings"].update(temperature=0),
+    "a batch of text": lambda a: a["settings"].update(batch_size=[2]),
+    "settings of nothing published": lambda a: change(a, knowledge=None),
+    "a knowledge base of a text": lambda a: change(a, knowledge="few"),
+}
+
+
+@pytest.mark.parametrize("spoil", CHANGES.values(), ids=CHANGES)
+def test_a_bundle_that_claims_what_cannot_be_is_refused(spoil, made, tmp_path):
+    _, bundle = made
+    folder = shutil.copytree(bundle.path, tmp_path / "b")
+    rewrite(folder, lambda record: spoil(record["parts"][0]["about"]))
+    with pytest.raises(BundleError):
+        load_bundle(folder)
+
+
+TREES = {
+    "an option that there is not": {"options": {"heads": "only"}},
+    "a number of true": {"options": {"epochs": True, "modalities": ["audio", "image"]}},
+    "a choice that there is not": {"options": {"init": "zero", "modalities": ["audio", "image"]}},
+    "modalities not sorted": {"options": {"modalities": ["image", "audio"]}},
+    "symmetric of 1": {"options": {"symmetric": 1, "modalities": ["audio", "image"]}},
+    "an option of nothing": {"options": {"lr": None, "modalities": ["audio", "image"]}},
+    "two knowledge bases": {"arguments": ["few", "many"]},
+    "a knowledge base of a number": {"arguments": [3]},
+    "a modality that nothing embeds": {"options": {"modalities": ["audio", "smell"]}},
+}
+
+
+@pytest.mark.parametrize("changes", TREES.values(), ids=TREES)
+def test_a_tree_that_no_reaction_says_is_refused(changes, made, tmp_path):
+    _, bundle = made
+    folder = shutil.copytree(bundle.path, tmp_path / "b")
+    rewrite(folder, lambda record: record["tree"].update(changes))
+    with pytest.raises(BundleError):
+        load_bundle(folder)
+
+
+def test_a_model_that_wrote_descriptions_is_named(tmp_path, monkeypatch):
+    own = session(tmp_path)
+    known = KnowledgeMetadata("birds", models=(WriterModel("blip", "abc", "MIT"),))
+    Texts(monkeypatch, own.lab, pictures(6), [row(k) for k in range(6)], known)
+    bundle = own.react(own.check("ImageBind + Lcl(few)"), out=tmp_path / "b", current=False)
+    about = bundle.record["parts"][0]["about"]
+    assert about["models"] == [{"name": "blip", "revision": "abc", "licence": "MIT"}]
+    assert about["knowledge"]["dataset"] == "birds"
