@@ -45,9 +45,14 @@ from reactions.planning.scoring import (
     score_plan,
     task_rows,
 )
-from reactions.products.refusals import refuse_unsupported
 from reactions.products.target import Target
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment, needed_leaves
+from reactions.products.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    fit_adjustment,
+    needed_leaves,
+    raw_leaves,
+)
 from reactions.steps.centres import Centres
 from reactions.steps.score_centres import ScoreCentres
 
@@ -90,7 +95,6 @@ def plan_centre_scores(
         MissingError: the lab has no data for a task, or the target lacks a modality.
         DataError: classes are not described.
     """
-    refuse_unsupported(target.space)
     for task in tasks:
         check_has_classes(task)
     adjustment = fit_adjustment(target.space, adjustment)
@@ -211,7 +215,7 @@ def _scored(
     ties: Ties,
 ) -> Scoring:
     """Plan the scoring of a task by centres."""
-    queries = rows.corpora["queries"]
+    queries, raw = rows.corpora["queries"], raw_leaves(target.space)
     step = ScoreCentres(
         name=target.name,
         task=rows.task,
@@ -219,7 +223,7 @@ def _scored(
         ties=ties,
         scored=target.space,
         embedded={
-            f"queries/{leaf.label}": planner.encode(leaf, queries)
+            f"queries/{leaf.label}": planner.encode(leaf, queries, raw=leaf in raw)
             for leaf in needed_leaves(target.space, queries.modality, adjustment)
         },
         trained=target.trained,

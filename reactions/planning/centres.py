@@ -27,7 +27,7 @@ from reactions.modalities.text import TEXT
 from reactions.planning.planner import Planner
 from reactions.planning.scoring import check_embeds
 from reactions.products.target import Target
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment, needed_leaves, raw_leaves
 from reactions.steps.centres import Centres, ChosenDescriptions, FileCentres
 
 if TYPE_CHECKING:
@@ -153,8 +153,11 @@ def plan_centres(
             for leaf in needed_leaves(target.space, TEXT.name, adjustment)
         }
         if items is not None:
+            raw = raw_leaves(target.space)
             embedded |= {
-                f"items/{leaf.label}": planner.encode(leaf, items, "training items")
+                f"items/{leaf.label}": planner.encode(
+                    leaf, items, "training items", raw=leaf in raw
+                )
                 for leaf in needed_leaves(target.space, modality, adjustment)
             }
         step = Centres(

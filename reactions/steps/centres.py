@@ -30,6 +30,7 @@ from reactions.products.bundles.trained import Trained
 from reactions.products.parts import NO_PARTS, Parts
 from reactions.products.tree import Adjustment, needed_leaves
 from reactions.products.tree_json import tree_to_json
+from reactions.steps.raw_rows import stored_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -233,7 +234,7 @@ class Centres(ChosenDescriptions):
         from reactions.products.fuse import embed_product
 
         stored: dict[Space, Rows] = {
-            leaf: inputs[f"{prefix}/{leaf.label}"].arrays["embeddings"]
+            leaf: stored_rows(inputs[f"{prefix}/{leaf.label}"])
             for leaf in needed_leaves(self.scored, modality, self.adjustment)
         }
         return embed_product(

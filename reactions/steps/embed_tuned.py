@@ -132,10 +132,9 @@ class EmbedTuned(Step):
         if leaf.spec.centre:
             parts[leaf, None] = Stored()
         for number, (_, inner) in enumerate(path.aligned):
-            layers = {
-                modality: inputs[f"aligned.{name}"] for name in self.aligned if name == str(number)
-            }
-            parts[inner, None] = load_layers(inner, layer_tensors(layers, context.device))
+            own = inputs.get(f"aligned.{number}")  # none where the modality has no layer
+            layers = layer_tensors({modality: own} if own else {}, context.device)
+            parts[inner, None] = load_layers(inner, layers)
         for hop, heads in enumerate(self.heads):
             fusion, index = path.projected[hop]
             states = [tensors(inputs[f"head.{hop}.{subset}"]) for subset in heads]

@@ -10,7 +10,6 @@ from dsl_catalogue import CATALOGUE
 from reactions.core import types
 from reactions.core.errors import LanguageError, UsageError
 from reactions.core.factor_defaults import FactorDefaults
-from reactions.core.lcl_options import LclOptions
 from reactions.core.tuning_options import TuningOptions
 from reactions.dsl import (
     Cr,
@@ -58,13 +57,6 @@ def leaf(name):
         ("A + Cr(X) + Ft(audio~image) + Cr(Y)", "A + Cr(X) | Ft(audio~image) | Cr(Y)"),
         ("A + Lcl(kb) + Lcl('kb.parquet')", "A + Lcl(kb) | Lcl(kb.parquet)"),
         ('A + Lcl("data/kb.parquet")', 'A + Lcl("data/kb.parquet")'),
-        (
-            "A + Lcl(kb, norms=unit, modalities=(point, event), epochs=3.0, temperature=1.0)",
-            "A + Lcl(kb, temperature=1, epochs=3, modalities=(event, point), norms=unit)",
-        ),
-        ("A + Lcl(kb, preset=in-1k)".replace("in-1k", "'in-1k'"), 'A + Lcl(kb, preset="IN-1K")'),
-        ("A + Lcl(kb, preset=esc50, symmetric=false)", "A + Lcl(kb, symmetric=false, preset=ESC)"),
-        ("A + Lcl(kb, modalities=(event,))", "A + Lcl(kb, modalities=event)"),
         ("A + (Cr(X) & Cr(Y))", "A + Cr(X) & Cr(Y)"),
         ("A + 0.70*Cr(X) & .3 * Cr(Y)", "A + 0.7*Cr(X) & 0.3*Cr(Y)"),
         ("A + 7*Cr(X) + 3.0*Cr(Y)", "A + 7*Cr(X) & 3*Cr(Y)"),
@@ -287,12 +279,6 @@ def test_tuning():
     assert space.options == TuningOptions(heads="only", lr=0.001)
     space = checked("ImageBind + Lcl('kb.parquet')").space
     assert (space.op, space.arguments) == ("lcl", ("kb.parquet",))
-    assert space.options == LclOptions()
-    space = checked("ImageBind + Lcl(kb, targets=labels, modalities=audio, batch=32)").space
-    assert space.options == LclOptions(targets="labels", modalities=("audio",), batch=32)
-    assert space.learning is space.options
-    with pytest.raises(TypeError):
-        _ = space.tuning
 
 
 def test_tuning_image_or_text_is_remarked_on():
@@ -328,11 +314,6 @@ OPERATORS = [
     (Space("A") + Cr("X", recipe="cmcr"), "A + Cr(X, recipe=cmcr)"),
     (Space("A") + Dr("X", centre=True), "A + Dr(X, centre=true)"),
     (Space("A") + Ft("audio", "image") | Lcl("kb"), "A + Ft(audio~image) | Lcl(kb)"),
-    (
-        Space("A") + Lcl("kb", lr=0.01, symmetric=True, modalities=["point", "event"]),
-        "A + Lcl(kb, symmetric=true, lr=0.01, modalities=(event, point))",
-    ),
-    (Space("A") + Lcl("kb", preset="ncaltech101"), 'A + Lcl(kb, preset="N-cal")'),
 ]
 
 
@@ -391,11 +372,6 @@ def nested(depth):
         (lambda: Ft("audio", "image", pairs=""), "the name of a set of pairs is empty", "[pairs."),
         (lambda: Space("a\"b'c"), "cannot name a space", ""),
         (lambda: Lcl("a\nb"), "cannot name a knowledge base", ""),
-        (lambda: Lcl("kb", temperature=True), "temperature is 'True'", "temperature=0.1"),
-        (lambda: Lcl("kb", symmetric=1), "symmetric is 1", "symmetric=true"),
-        (lambda: Lcl("kb", modalities=()), "modalities is empty", "leave it out"),
-        (lambda: Lcl("kb", modalities=["a b"]), "'a b' is not a modality name", ""),
-        (lambda: Lcl("kb", preset=3), "no preset is called '3'", "one of: "),
         (lambda: nested(100), "nested too deep", ""),
     ],
 )

@@ -1,7 +1,6 @@
-"""Lcl end to end on a small mini lab: planned, killed and run again, in bundles, with Dr, Cr, Ft."""
+"""Lcl end to end on a small mini lab: planned, killed and run again, in bundles, composed."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,85 +9,15 @@ import time
 import numpy as np
 import pytest
 import torch
-from bundles import rewrite
+from aligned_lab import LCL, RUN, aligning, plan, session, write_lab
 
-from reactions.core.errors import BundleError, DataError, UsageError
+from reactions.core.errors import DataError, UsageError
 from reactions.core.types import Item
 from reactions.data.corpora import IdCorpus, ListCorpus
 from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
-from reactions.labs.lab_file import load_lab
 from reactions.ops.lcl import LayerTrainer, align
 from reactions.planning.planner import Planner
 from reactions.products.bundles.bundle import load_bundle
-from reactions.session import Session
-from reactions.store import Store
-
-LAB = """
-[lab]
-name = "small"
-extends = "mini"
-
-[reaction]
-hidden_dim = 16
-batch_size = 32
-dr_epochs = 1
-cr_epochs = 1
-holdout = {holdout}
-
-[tuning]
-heads = "only"
-epochs = 2
-batch_size = 16
-
-[lcl]
-epochs = 3
-batch_size = 16
-checkpoint_minutes = 0
-
-[corpora.text]
-world = 60
-[corpora.image]
-world = 60
-[corpora.audio]
-world = 60
-
-[pairs.scenes]
-world = 64
-default = true
-
-[kb.few]
-world = 2
-scenes = 64
-"""
-LCL = "ImageBind + Lcl(few, modalities=(audio, image))"
-RUN = """
-import sys
-from pathlib import Path
-from reactions.labs.lab_file import load_lab
-from reactions.session import Session
-from reactions.store import Store
-lab, store, out, reaction = sys.argv[1:]
-session = Session(load_lab(lab), Store(Path(store)), "cpu")
-session.react(session.check(reaction), out=Path(out), current=False)
-"""
-
-
-def write_lab(folder, holdout=0.0):
-    path = folder / "lab.toml"
-    path.write_text(LAB.format(holdout=holdout))
-    return str(path)
-
-
-def session(folder, **changes):
-    return Session(load_lab(write_lab(folder, **changes)), Store(folder / "store"), "cpu")
-
-
-def plan(own, reaction):
-    return own.plan(own.check(reaction))
-
-
-def aligning(planned):
-    return {step.modality: step for step in planned.steps() if step.kind == "align"}
 
 
 @pytest.fixture(scope="module")
@@ -404,65 +333,6 @@ def test_ft_tunes_what_lies_around_a_layer(tmp_path):
     after = "ImageBind + Dr(InternVL) | Lcl(few, modalities=audio) | Ft(audio~image)"
     (step,) = (step for step in plan(own, after).steps() if step.kind == "tune")
     assert list(step.aligned) == ["1.0"]
-
-
-# --- bundles from others ---
-
-
-def change(about, **changes):
-    about.update(changes)
-
-
-CHANGES = {
-    "no layers": lambda a: change(a, layers={}),
-    "a layer of text": lambda a: a["layers"].update(text=a["layers"]["image"]),
-    "a layer fewer than the reaction says": lambda a: a["layers"].pop("image"),
-    "a layer of a list": lambda a: a["layers"].update(image=[]),
-    "layers of a list": lambda a: change(a, layers=["audio", "image"]),
-    "rows of true": lambda a: a["layers"]["image"].update(rows=True),
-    "rows below 0": lambda a: a["layers"]["image"].update(rows=-1),
-    "a corpus of a number": lambda a: a["layers"]["image"].update(corpus=3),
-    "no digest": lambda a: a["layers"]["image"].pop("digest"),
-    "other targets": lambda a: change(a, targets="labels"),
-    "other norms": lambda a: change(a, norms="published"),
-    "a model without a licence": lambda a: a["models"].append({"name": "x", "revision": ""}),
-    "models of a text": lambda a: change(a, models="x"),
-    "a temperature of 0": lambda a: a["settings"].update(temperature=0),
-    "a batch of text": lambda a: a["settings"].update(batch_size=[2]),
-    "settings of nothing published": lambda a: change(a, knowledge=None),
-    "a knowledge base of a text": lambda a: change(a, knowledge="few"),
-}
-
-
-@pytest.mark.parametrize("spoil", CHANGES.values(), ids=CHANGES)
-def test_a_bundle_that_claims_what_cannot_be_is_refused(spoil, made, tmp_path):
-    _, bundle = made
-    folder = shutil.copytree(bundle.path, tmp_path / "b")
-    rewrite(folder, lambda record: spoil(record["parts"][0]["about"]))
-    with pytest.raises(BundleError):
-        load_bundle(folder)
-
-
-TREES = {
-    "an option that there is not": {"options": {"heads": "only"}},
-    "a number of true": {"options": {"epochs": True, "modalities": ["audio", "image"]}},
-    "a choice that there is not": {"options": {"init": "zero", "modalities": ["audio", "image"]}},
-    "modalities not sorted": {"options": {"modalities": ["image", "audio"]}},
-    "symmetric of 1": {"options": {"symmetric": 1, "modalities": ["audio", "image"]}},
-    "an option of nothing": {"options": {"lr": None, "modalities": ["audio", "image"]}},
-    "two knowledge bases": {"arguments": ["few", "many"]},
-    "a knowledge base of a number": {"arguments": [3]},
-    "a modality that nothing embeds": {"options": {"modalities": ["audio", "smell"]}},
-}
-
-
-@pytest.mark.parametrize("changes", TREES.values(), ids=TREES)
-def test_a_tree_that_no_reaction_says_is_refused(changes, made, tmp_path):
-    _, bundle = made
-    folder = shutil.copytree(bundle.path, tmp_path / "b")
-    rewrite(folder, lambda record: record["tree"].update(changes))
-    with pytest.raises(BundleError):
-        load_bundle(folder)
 
 
 def test_a_model_that_wrote_descriptions_is_named(tmp_path, monkeypatch):

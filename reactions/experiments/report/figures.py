@@ -54,7 +54,7 @@ def _trained_title(record: Mapping[str, Any], name: str) -> tuple[str, str]:
         return name, "tuned"
     part = parts[int(match[1])]
     about = part["about"]
-    if part["kind"] == LCL:
+    if part.get("kind") == LCL:
         return learning_name(about), match[2] or "aligned"
     return f"Ft({about.get('modality', '?')}~{about.get('paired', '?')})", "tuned"
 
