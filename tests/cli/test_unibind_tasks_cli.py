@@ -1,0 +1,180 @@
+"""``molspace eval`` of UniBind's sets, in their published layouts, as a person runs it."""
+
+import fcntl
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import termios
+import unicodedata
+
+import pytest
+import unibind_sets as sets
+from media_files import put
+
+from molspace_cli.__main__ import main
+
+MOLSPACE = [sys.executable, "-m", "molspace_cli"]
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_a_terminal(folder, *arguments, columns=80):
+    """Run a command whose stdout and stderr are a terminal, and return the lines that it shows."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    environment |= {"TERM": "xterm"}
+    process = subprocess.Popen(
+        [*MOLSPACE, *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            block = os.read(ours, 1 << 16)
+        except OSError:  # the other end is closed
+            break
+        if not block:
+            break
+        shown += block
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown.decode()
+    return _ESCAPE.sub("", shown.decode()).replace("\r\n", "\n")
+
+
+def width(text):
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """Run a command and return its exit code and what it wrote to stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_shapes_in_a_terminal_of_80_columns(folder):
+    sets.modelnet40(folder / "sets/modelnet40")
+    shown = on_a_terminal(
+        *(folder, "eval", "--task", "modelnet40", "--space", "PointBind", "--data", "sets")
+    )
+    tables = [line for line in shown.splitlines() if line[:1] in "┏┃┡│└"]
+    assert tables
+    assert max(map(width, tables)) <= 80
+    assert "* accuracy" in shown
+    assert "published set: 2468" in shown
+    assert 'prompt: "a photo of a {class}."' in shown
+
+
+def test_crops_are_scored_and_told(folder, run):
+    sets.llvip(folder / "sets/LLVIP")
+    code, out, err = run(
+        "eval", "--task", "llvip", "--space", "ImageBind", "--data", "sets", "--json"
+    )
+    assert code == 0, err
+    (record,) = json.loads(out)["results"]
+    assert (record["n"], record["expected"], record["n_other"]) == (6, 15_809, 2)
+    assert "llvip: 3 people and 3 backgrounds are cut out" in record["notices"]
+    assert "note: llvip: backgrounds are ours" in err
+
+
+def test_hits_by_class_are_another_score(folder, run):
+    sets.ncaltech101_images(folder / "sets/ncaltech101")
+    asked = ("eval", "--task", "ncaltech101_images", "--space", "EventBind", "--data", "sets")
+    records = []
+    for hit in ("pair", "class"):
+        code, out, err = run(*asked, "--hit", hit, "--json")
+        assert code == 0, err
+        (record,) = json.loads(out)["results"]
+        records.append(record)
+        assert record["hit"] == hit
+        assert [name for name in record["metrics"] if name.startswith("mean")] == [
+            f"mean R@{k}" for k in (1, 5, 10, 20)
+        ]
+    pair, alike = (record["metrics"] for record in records)
+    assert all(pair[name] <= alike[name] for name in pair)
+    assert pair != alike
+    code, out, _ = run(*asked)
+    assert code == 0
+    assert "hit: pair" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--task", "modelnet4", "--data", "sets"), "did you mean 'modelnet40'"),
+        (("--task", "unibnd", "--data", "sets"), "did you mean 'unibind'"),
+        (("--task", "coco", "--hit", "clas"), "did you mean 'class'"),
+        (("--task", "coco", "--hit", "class"), "its items have none"),
+        (("--task", "esc50", "--hit", "class"), "leave --hit out"),
+        (("--task", "ucf101", "--space", "CLAP_g"), "needs video, which this space does not embed"),
+        (("--task", "places365", "--data", "sets"), "no data for task 'places365'"),
+        (("--task", "places365", "--data", "sets"), "categories_places365.txt"),
+    ],
+)
+def test_slips_are_explained(folder, run, arguments, words):
+    (folder / "sets").mkdir()
+    if "--space" not in arguments:
+        arguments = (*arguments, "--space", "ImageBind")
+    code, _, err = run("eval", *arguments)
+    assert code in (2, 3)
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_a_group_names_what_it_leaves_out(folder, run):
+    sets.places365(folder / "sets/places365")
+    sets.modelnet40(folder / "sets/modelnet40")
+    put(folder / "sets/ucf101/ucfTrainTestlist/classInd.txt", "1 Archery\n")
+    code, out, err = run(
+        *("eval", "--task", "unibind", "--space", "ImageBind", "--data", "sets", "--json")
+    )
+    assert code == 0, err
+    assert [record["task"] for record in json.loads(out)["results"]] == ["places365"]
+    assert "modelnet40" in next(line for line in err.splitlines() if "cannot do" in line)
+    assert "note: llvip is left out: no data for task 'llvip'" in err
+
+
+def test_the_nine_and_the_thirteen_are_groups(folder, run):
+    sets.urbansound8k(folder / "sets/urbansound8k")
+    asked = ("--space", "ImageBind", "--data", "sets", "--json")
+    code, out, _ = run("eval", "--task", "unibind", *asked)
+    assert code == 0
+    (record,) = json.loads(out)["results"]
+    assert record["task"] == "urbansound8k"
+    # fold_0 is fold 1, and there are clips of folds 1, 5 and 10.
+    assert list(record["metrics"]) == ["accuracy", "fold_0", "fold_4", "fold_9"]
+    code, _, err = run("eval", "--task", "freebind", *asked)
+    assert code == 3
+    assert "no task is left" in err
+
+
+def test_data_list_counts_them(folder, run):
+    sets.rgbt(folder / "sets/kaist")
+    code, out, err = run("data", "list", "--data", "sets", "--json")
+    assert code == 0, err
+    entries = {entry["name"]: entry for entry in json.loads(out)["data"]}
+    assert (entries["rgbt"]["found"], entries["rgbt"]["expected"]) == (4, 10_000)
+    assert "no data for task 'ucf101'" in entries["ucf101"]["problem"]
