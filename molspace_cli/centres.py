@@ -116,28 +116,33 @@ def _json(result: Result, rows: Sequence[Baseline]) -> Mapping[str, Any]:
 
     task = result.record["task"]
     beside = baselines_json(rows, task)
-    for row, entry in zip(rows, beside, strict=True):
-        if task in row.results:
-            entry["difference"] = difference(result, row.results[task])._asdict()
+    of = {row.name: row.results[task] for row in rows if task in row.results}
+    for entry in beside:
+        if entry["name"] in of:
+            entry["difference"] = difference(result, of[entry["name"]])._asdict()
     return {**result.record, "baselines": beside} if rows else result.record
 
 
 def _print(result: Result, rows: Sequence[Baseline], options: CentreOptions) -> None:
     """Print a task: a row for each way to describe its classes."""
     from reactions.core.centre_options import NOT_ZERO_SHOT
-    from reactions.eval.baselines import difference, lacking
+    from reactions.eval.baselines import CLIP_PROMPT, TASK_PROMPTS, difference, lacking
 
     record = result.record
     task, main, centres = record["task"], record["main"], record["centres"]
     table = [(f"{options.title} ({_source(centres)})", f"{record['metrics'][main]:.2f}", "")]
-    for row in rows:
+    own = [row for row in rows if row.has(task)]
+    for row in own:
+        name = row.name
+        if name == CLIP_PROMPT and all(other.name != TASK_PROMPTS for other in own):
+            name += ", the task's"
         if task not in row.results:
-            table.append((row.name, "-", ""))
+            table.append((name, "-", ""))
             continue
         gain = difference(result, row.results[task])
         value = row.results[task].record["metrics"][main]
         cell = f"{gain.mean:+.2f} [{gain.low:+.1f}, {gain.high:+.1f}]"
-        table.append((row.name, f"{value:.2f}", cell))
+        table.append((name, f"{value:.2f}", cell))
     columns = ("classes described by", f"{main} (%)", "centres better by [95 %]")
     shown = [line[: 3 if rows else 2] for line in table]
     print_table(f"{task}   {record['space']}", columns[: 3 if rows else 2], shown)

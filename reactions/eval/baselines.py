@@ -52,7 +52,7 @@ class NoScore:
 class Baseline:
     """A row of what trains nothing.
 
-    Every task is in exactly one of the mappings.
+    Every task is in one of the mappings, or has no such row.
 
     Attributes:
         name: one of ``BASELINES`` or ``CLASS_ROWS``.
@@ -64,6 +64,10 @@ class Baseline:
     name: str
     results: Mapping[str, Result]
     lacks: Mapping[str, NoScore]
+
+    def has(self, task: str) -> bool:
+        """Return whether the row is one of a task's; a task may lack a row of others."""
+        return task in self.results or task in self.lacks
 
     def heading(self, task: str) -> str:
         """Return the row's name in a table of one task: that of the best part is in it."""
@@ -100,7 +104,7 @@ def difference(own: Result, other: Result) -> Interval:
 
 def baselines_json(baselines: Sequence[Baseline], task: str) -> list[dict[str, Any]]:
     """Return all rows of one task as JSON objects, in order."""
-    return [baseline.to_json(task) for baseline in baselines]
+    return [baseline.to_json(task) for baseline in baselines if baseline.has(task)]
 
 
 def baseline_cells(

@@ -73,9 +73,10 @@ class Classifier:
         import torch
 
         from reactions.ops.centres import class_scores
+        from reactions.ops.precision import full_float32
 
         device = self._centres.device
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             scores = class_scores(
                 torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(device),
                 self._centres,

@@ -52,6 +52,7 @@ class ScoreCentres(ScoreTask):
         import torch
 
         from reactions.ops.centres import class_scores
+        from reactions.ops.precision import full_float32
 
         assert not isinstance(self.data, RetrievalData), "the planner takes tasks with classes"
         arrays = inputs["centres"].arrays
@@ -61,7 +62,7 @@ class ScoreCentres(ScoreTask):
         )
 
         def scores_of(queries: NDArray[np.float32]) -> NDArray[np.float32]:
-            with torch.inference_mode():
+            with torch.inference_mode(), full_float32():
                 scores = class_scores(
                     torch.from_numpy(queries).to(device),
                     centres,

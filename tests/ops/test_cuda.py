@@ -6,6 +6,7 @@ import torch
 
 from reactions.core.described import DescribedItems
 from reactions.ops import pairs
+from reactions.ops.centres import class_scores, fixed_point, medoids, nearest
 from reactions.ops.closed_form import fit_map
 from reactions.ops.fit import PseudoSet, TrainingSettings, fit
 from reactions.ops.lcl import LayerRun, LayerTrainer
@@ -159,3 +160,17 @@ def test_a_layer_is_aligned_as_on_the_cpu():
     for name, value in here.layer.items():
         np.testing.assert_allclose(value, there.layer[name], atol=1e-4, err_msg=name)
         assert torch.equal(again.layer[name], there.layer[name])
+
+
+@pytest.mark.parametrize("rule", ["mean", "nearest-row", "sum", "top-m"])
+def test_centres_are_the_same_and_score_the_same(rule):
+    rows = torch.from_numpy(unit_rows(300, 256, 0)).half()
+    whole, there = fixed_point(rows), fixed_point(rows.cuda())
+    assert torch.equal(whole, there.cpu())
+    assert torch.equal(nearest(whole, whole, 50), nearest(there, there, 50).cpu())
+    assert torch.equal(medoids(whole, 20, seed=1), medoids(there, 20, seed=1).cpu())
+    centres, counts = rows.float().view(10, 30, 256), torch.full((10,), 30)
+    items = torch.from_numpy(unit_rows(64, 256, 2))
+    here = class_scores(items, centres, counts, rule=rule, m=5)
+    other = class_scores(items.cuda(), centres.cuda(), counts.cuda(), rule=rule, m=5)
+    assert torch.allclose(here, other.cpu(), atol=1e-5)

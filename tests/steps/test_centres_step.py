@@ -268,3 +268,11 @@ def test_a_space_without_text_scores_by_a_file(tmp_path):
     queries = by_hand(SOUNDS, IB).numpy()
     best = (queries @ rows.T).argmax(axis=1) // 4
     assert artifact.arrays["correct"][:, 0].tolist() == (best == CLIPS.labels).tolist()
+
+
+def test_keys_stay_what_they_are():
+    """Golden: another key makes everybody's centres and scores anew."""
+    made = replace(centres(CentreOptions(k=5), IB), embedded={}, trained=None)
+    step = replace(scored(CentreOptions(k=5), space=IB, made=made), embedded={}, trained=None)
+    assert made.key == "9735d6edc5fd91383e4966cc49715bb6d02ae4b0d3bf45f52704ccc8c02dcc16"
+    assert step.key == "cd9bab59dea9f5f3c5817d2a6d622daa4be43f6bde2d9e57805f53cce59fee7e"
