@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _SHOWN_CATEGORIES = 20
 """Rows of the table of categories that a terminal shows."""
+
+_SHOWN_VALUES = 8
+"""Models, prompts and so on that are counted on a terminal and in a pipe."""
 
 
 def show(
@@ -128,26 +131,28 @@ def _list(lab: Lab, *, as_json: bool) -> None:
 
 def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab) -> None:
     known = knowledge.metadata
+    counts = (
+        ("source", summary.sources, ""),
+        ("modality", summary.modalities, "(categories)"),
+        ("model", summary.models, "(not named)"),
+        ("prompt", summary.prompts, "(not named)"),
+    )
     print_table(
         f"{knowledge.name}   lab: {lab.label}   {summary.n_rows:,} rows",
         ("what", "value", "rows"),
         [
-            ("source", *_row(source, n)) for source, n in summary.sources.items()
-        ] + [
-            ("modality", *_row(modality or "(categories)", n))
-            for modality, n in summary.modalities.items()
-        ] + [
-            ("model", *_row(model or "(not named)", n)) for model, n in summary.models.items()
+            (what, value or nothing, str(n))
+            for what, values, nothing in counts
+            for value, n in _commonest(values)
         ],
-    )  # fmt: skip
+    )
+    for what, values, _ in counts:
+        if (left := len(values) - _SHOWN_VALUES) > 0:
+            print_note(f"and {left:,} more {what}s: all of them with --json")
     print_note(f"data set: {known.dataset or 'not named'}; token limit {known.token_limit}")
     for model in known.models:
         facts = " ".join(filter(None, (model.name, model.revision, model.licence)))
         print_note(f"model: {facts}")
-    for prompt in known.prompts[:3]:
-        print_note(f"prompt: {prompt}")
-    if len(known.prompts) > 3:
-        print_note(f"and {len(known.prompts) - 3:,} more prompts")
     for modality, corpus in known.items.items():
         print_note(f"{modality} items: {corpus.corpus or 'not named'}")
     if known.dropped:
@@ -166,8 +171,9 @@ def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab)
         print_note(f"and {left:,} more: all of them in a pipe, or with --json")
 
 
-def _row(value: str, n: int) -> tuple[str, str]:
-    return value, str(n)
+def _commonest(values: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return values with their rows, the commonest first, as many as are shown."""
+    return sorted(values.items(), key=lambda entry: -entry[1])[:_SHOWN_VALUES]
 
 
 def _print_examples(rows: Sequence[Description]) -> None:
