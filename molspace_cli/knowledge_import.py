@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +65,21 @@ class KnowledgeFacts(Group):
     ] = None
     lab: options.Lab = None
     data: options.Data = None
+
+    def refuse_any(self, why: str) -> None:
+        """Refuse options that would be ignored.
+
+        Raises:
+            UsageError: one of them is given.
+        """
+        from reactions.core.errors import UsageError
+
+        for option in fields(self):
+            if getattr(self, option.name) != option.default:
+                flag = f"--{option.name.replace('_', '-')}"
+                raise UsageError(
+                    f"{flag} goes with descriptions, not with centres", why=why, fix="leave it out"
+                )
 
 
 @app.callback()
@@ -154,6 +169,7 @@ def unibind(
 
     places = [_expanded(place) for place in places]
     if any(place.suffix.lower() in _PICKLES for place in places):
+        facts.refuse_any(f"'{places[0]}' is a file of centres")
         _import_centres(places, out, overwrite=overwrite, quiet=quiet, as_json=as_json)
         return
     check_knowledge_out(out, overwrite=overwrite, formats=(SUFFIX,))

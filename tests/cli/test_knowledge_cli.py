@@ -248,6 +248,11 @@ def test_slips_of_import(kb):
     refused(kb("import", "table", "a.csv"), "--out")
 
 
+def test_centres_take_no_options_of_descriptions(kb):
+    done = kb("import", "unibind", "c.pkl", "--out", "c.safetensors", "--token-limit", "60")
+    refused(done, "--token-limit goes with descriptions, not with centres")
+
+
 # --- export ---
 
 
