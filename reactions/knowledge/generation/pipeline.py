@@ -138,7 +138,6 @@ class PipelineGenerator:
                 dtype=dtype,
                 device=device,
                 trust_remote_code=False,
-                model_kwargs={"local_files_only": True},
             )
 
     def _unusable(self, error: Exception) -> DataError:
