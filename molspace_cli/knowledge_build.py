@@ -296,7 +296,8 @@ def _make(
             for notice in run.notices:
                 say(f"note: {notice}")
         agree_to_questions(run.expectation(), generator, yes=asking.yes, quiet=asking.quiet)
-        made = run.run(descriptions(path.name, quiet=asking.quiet))
+        with descriptions(path.name, quiet=asking.quiet) as on_progress:
+            made = run.run(on_progress)
     finally:
         run.journal.close()
     if not asking.quiet or made.outcome.short:

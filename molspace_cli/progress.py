@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from molspace_cli.amounts import LinesDue, duration
@@ -59,36 +59,36 @@ def epochs(events: EventSink) -> Callable[[str, int, int], None]:
     return on_progress
 
 
-def descriptions(name: str, *, quiet: bool = False) -> Callable[[int, int], None]:
-    """Return what shows how many descriptions of a file are there: a bar, or lines.
+@contextmanager
+def descriptions(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Give what shows how many descriptions of a file are there: a bar, or lines.
 
     In a pipe there is a line every ten seconds, so that a short run has none.
     """
     from molspace_cli.display import Plain
     from molspace_cli.live import Live
-    from reactions.run.events import PlanFinished, PlanStarted, StepFinished, StepStarted
-    from reactions.run.events import StepProgress as Step
+    from reactions.run import events as shown
 
     events = progress(quiet=quiet)
     step = ("kb", "generate", name)
     began_s: list[float] = []
 
     def on_progress(done: int, total: int) -> None:
-        now_s = time.monotonic()
         if not began_s:
-            began_s.append(now_s)
+            began_s.append(time.monotonic())
             if isinstance(events, Live):
-                events(PlanStarted(1, 0))
+                events(shown.PlanStarted(1, 0))
             elif isinstance(events, Plain):
                 events.steps = 1  # one file: nothing that a line about a plan could add
-            events(StepStarted(*step, total=total))
-        events(Step(*step, done, total, "descriptions"))
-        if done == total:
-            events(StepFinished(*step, now_s - began_s[0]))
-            if isinstance(events, Live):
-                events(PlanFinished(1, now_s - began_s[0]))
+            events(shown.StepStarted(*step, total=total))
+        events(shown.StepProgress(*step, done, total, "descriptions"))
 
-    return on_progress
+    try:
+        yield on_progress
+        if began_s:
+            events(shown.StepFinished(*step, time.monotonic() - began_s[0]))
+    finally:
+        events(shown.PlanStopped())  # bars vanish, however it ended
 
 
 def scans(*, quiet: bool = False) -> Callable[[str, int, int], None]:

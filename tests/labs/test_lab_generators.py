@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from lab_files import write_lab
+from lab_files import load
 
 from reactions.core.errors import MissingError, UsageError
 from reactions.core.types import Item
@@ -82,8 +82,9 @@ def test_mistakes_are_refused(lab, text, words):
     assert words in str(caught.value)
 
 
-def test_other_labs_have_no_mini_generator(tmp_path):
-    lab = load_lab(str(write_lab(tmp_path, '[lab]\nname = "own"\n')))
+def test_other_labs_have_no_mini_generator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab = load('[lab]\nname = "own"\n')
     with pytest.raises(UsageError) as caught:
         generator_of(lab, "mini")
     assert "--lab mini" in caught.value.fix

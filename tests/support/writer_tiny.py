@@ -4,10 +4,9 @@ import json
 
 import torch
 
-WORDS = (
-    "a photo of the cat dog bird on in grass snow red small large sits runs sleeps . , and with "
-    "please generate sentences related to this sentence"
-).split()
+_TEXT = """a photo of the cat dog bird on in grass snow red small large sits runs sleeps . , and
+with please generate sentences related to this sentence"""
+WORDS = _TEXT.split()
 
 
 def save_tokeniser(folder, kind="BertTokenizer", *, template=""):

@@ -124,7 +124,8 @@ class Engine:
         journal: answers of earlier runs; those of this one are added.
         making: how questions are made and answers read.
         bounds: of rates, retries and cost.
-        on_progress: called with the rows that are kept and those that are wanted.
+        on_progress: called with the rows that are there, of which some may still be dropped, and
+            those that are wanted.
         pace: by default that of the bounds.
     """
 
@@ -143,7 +144,8 @@ class Engine:
         self._pace = pace
         self._chance = random.Random()  # of waits alone
         self.outcome = Outcome()
-        self._done = self._total = self._failures = self._in_flight = 0
+        self._done = self._total = self._failures = self._in_flight = self._unjudged = 0
+        self._fresh: set[tuple[str, int]] = set()
         self._end: MolspaceError | None = None
         at_once = generator.at_once
         self._at_once = min(bounds.concurrency, at_once) if at_once else bounds.concurrency
@@ -204,9 +206,12 @@ class Engine:
             answers = await asyncio.gather(*asked, return_exceptions=True)
             number += len(sizes)
             before = len(kept)
-            for answer in answers:
+            for answer, size in zip(answers, sizes, strict=True):
                 if isinstance(answer, Recorded):
+                    if (wanted.key, answer.number) in self._fresh:
+                        self._unjudged -= min(len(answer.rows), size)
                     self._keep(answer, wanted, kept)
+            self._show()
             for answer in answers:  # after what was answered is counted
                 if isinstance(answer, Trouble):
                     self.outcome.failed[wanted.key] = str(answer)
@@ -234,7 +239,6 @@ class Engine:
             if text:
                 kept.append(KeptRow(text, answer.model, answer.prompt, answer.seed))
         self._done += len(kept) - before
-        self._on_progress(self._done, self._total)
 
     async def _ask(self, wanted: Wanted, number: int, size: int) -> Recorded:
         """Return the answer to a question: an earlier run's, or the generator's."""
@@ -274,6 +278,9 @@ class Engine:
         )
         self._journal.append(recorded)
         self._count(recorded)
+        self._unjudged += min(len(recorded.rows), size)
+        self._fresh.add((wanted.key, number))
+        self._show()
         return recorded
 
     async def _answer(self, question: Question) -> tuple[Answer, int]:
@@ -356,6 +363,10 @@ class Engine:
                 )
         outcome.requests += 1
         outcome.requests_now += 1
+
+    def _show(self) -> None:
+        """Report the rows that are kept, with those that have come and are not judged yet."""
+        self._on_progress(min(self._done + self._unjudged, self._total), self._total)
 
     def _count(self, recorded: Recorded) -> None:
         self.outcome.tokens_in += recorded.tokens_in

@@ -229,12 +229,13 @@ def test_tokens_that_are_not_told_are_estimated_and_that_is_told(tmp_path):
     assert not run(tmp_path / "told", FakeGenerator()).tokens_are_estimated
 
 
-def test_progress_counts_rows_that_are_kept(tmp_path):
+def test_progress_shows_each_answer(tmp_path):
     seen = []
     run(tmp_path, FakeGenerator(messy), progress=lambda done, total: seen.append((done, total)))
     assert seen[0] == (0, 18)
     assert seen[-1] == (18, 18)
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert max(done for done, _ in seen) == 18
+    assert len(seen) > 6  # each answer shows, not each round alone
 
 
 def test_lone_surrogates_are_the_same_in_another_run(tmp_path):
