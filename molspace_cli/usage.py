@@ -99,7 +99,7 @@ def translated(error: Exception, root: Any, arguments: Sequence[str]) -> UsageEr
         return UsageError(f"{option} needs a value", fix=f"{option} {metavar}", command=path)
     if "does not take a value" in text:
         return UsageError(f"{option} takes no value", fix=f"{option} alone", command=path)
-    if unknown := re.match(r"No such command '?(.*?)'?\.", text):
+    if unknown := re.match(r"No such command '?(.*?)'?\.(?:\s|$)", text):
         return _no_such_command(unknown[1], path, command)
     if extra := re.match(r"Got unexpected extra arguments? ?(?:\(s\) )?\(?(.*?)\)?$", text):
         return _too_many(extra[1], path, command, see)

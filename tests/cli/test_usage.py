@@ -29,6 +29,7 @@ def molspace(tmp_path, monkeypatch, capsys):
 
 SLIPS = [
     ("evl", "molspace has no command 'evl'", "did you mean 'eval'?"),
+    ("kb import a.csv", "molspace kb import has no command 'a.csv'", "one of: table, unibind"),
     ("spaces lst", "molspace spaces has no command 'lst'", "did you mean 'list'?"),
     ("reproduce finding", "molspace reproduce has no command 'finding'", "'findings'"),
     ("eval", "molspace eval needs --task", "--task TASK[,TASK...]|GROUP"),

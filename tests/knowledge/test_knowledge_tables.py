@@ -153,6 +153,13 @@ def test_lines_that_cannot_be_used(tmp_path, line, words):
         read(tmp_path, line, "a.jsonl")
 
 
+def test_equal_faults_are_told_once(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, PAPER.replace("LLM", "GPT-4"))
+    assert caught.value.why.count("GPT-4") == 1
+    assert "a.csv:2: the source is" in caught.value.why
+
+
 def test_what_is_no_table(tmp_path):
     with pytest.raises(MissingError, match="there is nothing at"):
         read_tables([tmp_path / "a.csv"], Defaults())

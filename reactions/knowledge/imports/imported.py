@@ -60,12 +60,14 @@ class EntriesRead:
 
     Attributes:
         n: entries so far.
-        faults: where an entry lies and why it cannot be used, the first few.
+        n_bad: of them that cannot be used.
+        faults: why an entry cannot be used, to where the first such entry lies.
+        dropped: reason to entries that were left out.
     """
 
     n: int = 0
     n_bad: int = 0
-    faults: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
     def bad(self, place: str, why: str) -> None:
@@ -73,7 +75,10 @@ class EntriesRead:
         self.n_bad += 1
         self.dropped["unusable"] += 1
         if len(self.faults) < _SHOWN:
-            self.faults.append(f"{place}: {why}")
+            self.faults.setdefault(why, place)
+
+    def _shown(self) -> str:
+        return "; ".join(f"{place}: {why}" for why, place in self.faults.items())
 
     def check(self, what: str) -> None:
         """Refuse where more than one in a hundred entries cannot be used.
@@ -89,7 +94,7 @@ class EntriesRead:
         if self.n_bad > MAX_BAD * self.n:
             raise DataError(
                 f"{self.n_bad:,} of {self.n:,} entries of {what} cannot be used",
-                why="; ".join(self.faults),
+                why=self._shown(),
                 fix="correct them, or remove them",
                 n_bad=self.n_bad,
                 n_rows=self.n,
@@ -98,7 +103,7 @@ class EntriesRead:
     def remarks(self, what: str) -> list[str]:
         """Return a sentence for each reason that entries were left out."""
         reasons = {
-            "unusable": f"could not be used, such as {'; '.join(self.faults)}",
+            "unusable": f"could not be used, such as {self._shown()}",
             "blank": "have a blank description",
         }
         return [
