@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
+from reactions.core.settings import Subsets
 from reactions.core.types import Corpus, Fusion, Modality, Space, SpaceSpec, leaves
 from reactions.labs.lab import Lab
 
@@ -13,17 +15,20 @@ ALWAYS: frozenset[Modality] = frozenset({"audio", "image", "text"})
 paper's."""
 
 
-def candidates(pair: Fusion) -> tuple[Modality, ...]:
+def candidates(pair: Fusion, subsets: Subsets = "all") -> tuple[Modality, ...]:
     """Return the modalities whose corpora join an expert to its base, sorted.
 
-    They are the paper's three, those that the expert embeds, and those that ``data=`` names. What
-    the base alone embeds beyond them changes nothing in how the two are joined.
+    They are the paper's three, those that the expert embeds, and those that ``data=`` or the lab's
+    ``subsets`` name. What the base alone embeds beyond them changes nothing in how the two are
+    joined.
 
     Args:
         pair: a base with one expert.
+        subsets: of the lab.
     """
     expert = pair.experts[0]
-    wanted = ALWAYS.union(expert.space.modalities, expert.anchors or ())
+    named = () if isinstance(subsets, str) else chain.from_iterable(subsets)
+    wanted = ALWAYS.union(expert.space.modalities, expert.anchors or (), named)
     return tuple(modality for modality in pair.modalities if modality in wanted)
 
 
@@ -82,9 +87,9 @@ class ReactionCorpora:
             self.notices.append(note)
         return common_corpus(folders, modality)
 
-    def candidates(self, pair: Fusion) -> tuple[Modality, ...]:
+    def candidates(self, pair: Fusion, subsets: Subsets) -> tuple[Modality, ...]:
         """Return what ``candidates`` does, and note which modalities that leaves out."""
-        taken = candidates(pair)
+        taken = candidates(pair, subsets)
         if left_out := tuple(m for m in pair.modalities if m not in taken):
             self._left_out.setdefault(left_out, {})[pair.experts[0].label] = None
         return taken

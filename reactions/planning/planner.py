@@ -185,7 +185,7 @@ class Planner:
             corpora = [
                 corpus
                 for pair in itertools.starmap(_pair, mixtures(space))
-                for modality in candidates(pair)
+                for modality in candidates(pair, settings.subsets)
                 if (corpus := self.corpora.of(pair, modality)) is not None
             ]
             smallest = min(corpora, key=len, default=None)
@@ -351,7 +351,7 @@ class Planner:
     def _taking_part(self, pair: Fusion) -> dict[Modality, Split]:
         """Return the corpora that join the expert to its base, divided."""
         splits: dict[Modality, Split] = {}
-        for modality in self.corpora.candidates(pair):
+        for modality in self.corpora.candidates(pair, self.settings.subsets):
             corpus = self.corpora.of(pair, modality)
             if corpus is None:
                 self.notices.append(f"no {modality} corpus: {modality} takes no part in training")
