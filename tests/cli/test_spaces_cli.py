@@ -35,13 +35,21 @@ def molspace(tmp_path):
 def test_the_paper_lab_lists_what_is_missing_and_how_to_get_it(molspace):
     shown = molspace("spaces", "list", "--lab", "paper")
     assert shown.returncode == 0
-    assert shown.stdout.count("no weights on this machine") == 6
+    assert shown.stdout.count("no weights on this machine") == 7
     assert 'CLAP_g: molspace spaces fetch "laion_clap:630k-fusion-best.pt"' in shown.stdout
     body = json.loads(molspace("spaces", "list", "--lab", "paper", "--json").stdout)
     assert body["schema"] == "molspace.spaces/1"
     assert body["spaces"] == []
     named = [one["name"] for one in body["missing"]]
-    assert named == ["ImageBind", "InternVL", "CLAP_g", "CLAP_m", "WAV2CLIP", "AudioCLIP"]
+    assert named == [
+        "ImageBind",
+        "PointBind",
+        "InternVL",
+        "CLAP_g",
+        "CLAP_m",
+        "WAV2CLIP",
+        "AudioCLIP",
+    ]
 
 
 def test_info_of_a_space_and_of_a_folder(molspace, tmp_path):
