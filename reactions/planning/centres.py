@@ -239,7 +239,12 @@ def _training_items(
     if tuple(classes) == tuple(data.classes):
         places = np.arange(len(classes))
     else:
-        matched = match_classes(classes, list(of_class), where=f"the items of {options.items}")
+        matched = match_classes(
+            classes,
+            list(of_class),
+            where=f"the items of {options.items}",
+            fix="a split that has them, or --selection central, which needs no items",
+        )
         places = np.array([of_class[own] for own in matched])
     labels = np.full(len(data.labels), -1, np.int64)
     for index, place in enumerate(places):

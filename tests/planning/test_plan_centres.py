@@ -21,6 +21,7 @@ from reactions.planning.centre_scores import plan_centre_scores, plan_class_rows
 from reactions.planning.centres import ClassCentres, open_source
 from reactions.planning.scoring import plan_scores
 from reactions.products.target import Target
+from reactions.products.tree import Adjustment
 
 ESC = get_task("esc50")
 IMAGENET = get_task("imagenet")
@@ -264,3 +265,22 @@ def test_leaves_are_told_apart(session):
         for each in (Target("ImageBind", fakes.IB, "fake"), other)
     }
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize("rule", ["mean", "nearest-row", "top-m"])
+def test_items_are_named_in_a_reaction_as_they_are_scored(session, rule):
+    product = session.target("ImageBind + Cr(CLAP_g)")
+    adjustment = Adjustment(sigma={"": 0.7})
+    centres = ClassCentres(KB, CentreOptions(k=5, rule=rule, m=2))
+    (result,) = evaluate_centres(session, product, [ESC], centres, adjustment)
+    assert result.record["factors"]["sigma CLAP_g"] == {"audio": 0.7, "text": 0.7}
+    naming = classifier(session, product, centres, ["a", "b", "c"], adjustment)
+    queries = session.lab.benchmark("esc50").queries.items(0, 10)
+    rows = session.embedder(product, adjustment).embed("audio", queries)
+    named = ["abc".index(best[0][0]) for best in naming.best(rows, 1)]
+    right = [name == i % 3 for i, name in enumerate(named)]
+    assert result.arrays["correct"][:, 0].tolist() == right
+    beside = class_rows(session, product, [ESC], centres, adjustment)
+    assert [row.lacks for row in beside] == [{}] * len(CLASS_ROWS)
+    other = classifier(session, product, centres, ["a", "b", "c"])
+    assert other.best(rows, 3) != naming.best(rows, 3)
