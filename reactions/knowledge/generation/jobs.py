@@ -10,6 +10,7 @@ from typing import Any
 
 from reactions.core.errors import DataError, MediaError, UsageError
 from reactions.core.types import Corpus, Item, Modality
+from reactions.eval.registry import task_names
 from reactions.knowledge.base import LLM, MLLM, DescribedCorpus
 from reactions.knowledge.checks import CategoryNames
 from reactions.knowledge.generation.base import Generator, Question, Trouble
@@ -238,8 +239,8 @@ def _ids(corpus: Corpus) -> dict[str, int]:
 def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[list[int], str]:
     """Return the row of the picture of each item, and how they were found.
 
-    By id; where that finds nothing, by ids without the endings of files and the names of the
-    modalities.
+    By id; where that finds nothing, by ids without the endings of files, the names of the
+    modalities, and those of evaluation sets in front.
     """
     others = _ids(pictures)
     how = f"pictures are those of '{pictures.name}' with the same ids"
@@ -252,7 +253,7 @@ def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[
             }
             how = (
                 f"pictures are those of '{pictures.name}' with the same ids but for endings and "
-                "names of modalities"
+                "names of modalities and sets"
             )
     absent = [id for id in rows if id not in others]
     if absent:
@@ -268,6 +269,11 @@ def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[
 
 
 def _stem(id: str, modality: Modality) -> str:
+    """Return an id without its file's ending, its modality's name and its evaluation set's."""
     path = PurePosixPath(id)
     name = str(path.with_suffix("")) if path.name and path.suffix else id
+    head, slash, rest = name.partition("/")
+    # Running numbers of two sets say nothing about each other.
+    if slash and head in task_names() and not rest.isdecimal():
+        name = rest
     return name.replace(modality, "*")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reactions.core.errors import MediaError, UsageError
 from reactions.core.types import Item, Modality, Waveform
 from reactions.knowledge.generation.base import Attachment, Generator
 from reactions.modalities.registry import get, load
+from reactions.modalities.video import sampled
+from reactions.modalities.videos.frames import Evenly, Frames, sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,22 +77,15 @@ def attachments_of(
     Raises:
         MediaError: it cannot be decoded.
     """
-    value = load(item).value
+    rule = Evenly(frames)
+    # Of a long video no more frames are decoded than are sent.
+    value = load(item, sampled(rule) if item.modality == "video" else None).value
     if why := get(item.modality).why_unusable(value):
         raise MediaError(f"cannot describe '{item.id}'", why=why, id=item.id)
     if isinstance(value, Waveform):
         return (Attachment("audio", "audio/wav", wav_bytes(value)),)
-    pixels = [value]
-    if hasattr(value, "pixels"):
-        pixels = [value.pixels[i] for i in evenly(len(value.pixels), frames)]
+    pixels = list(sample(value, rule)) if isinstance(value, Frames) else [value]
     return tuple(Attachment("image", "image/jpeg", jpeg_bytes(each, max_side)) for each in pixels)
-
-
-def evenly(n: int, most: int) -> Sequence[int]:
-    """Return at most ``most`` indices below ``n``, each in the middle of an equal share."""
-    if n <= most:
-        return range(n)
-    return [(2 * i + 1) * n // (2 * most) for i in range(most)]
 
 
 def jpeg_bytes(pixels: NDArray[np.uint8], max_side: int) -> bytes:

@@ -12,9 +12,10 @@ from reactions.data.corpora import ListCorpus
 from reactions.knowledge.generation.engine import Engine
 from reactions.knowledge.generation.jobs import UNLABELLED, category_job, item_job
 from reactions.knowledge.generation.journal import AnswerJournal
-from reactions.knowledge.generation.media import FRAMES, MAX_SIDE, attachments_of, evenly
+from reactions.knowledge.generation.media import MAX_SIDE, attachments_of
 from reactions.knowledge.generation.prompts import choose_prompts
 from reactions.knowledge.generation.settings import Bounds
+from reactions.modalities.videos.frames import Frames
 
 PROMPTS = choose_prompts("", [], None, for_items=True)
 
@@ -93,6 +94,7 @@ def test_pictures_are_paired_by_id_whatever_their_order():
     [
         (["x/1.bin", "x/2.bin"], ["x/2.jpg", "x/1.jpg"]),
         (["kb-event/1", "kb-event/2"], ["kb-image/2", "kb-image/1"]),
+        (["ncaltech101/ant/1", "ncaltech101/bee/1"], ["caltech101/bee/1", "caltech101/ant/1"]),
     ],
 )
 def test_endings_and_names_of_modalities_may_differ(ids, others):
@@ -115,6 +117,20 @@ def test_items_without_a_picture_are_refused(others):
     with pytest.raises(DataError, match="have no picture") as caught:
         item_job(events(["a", "b", "c"]), "event", FakeGenerator(), PROMPTS, pictures=pictures)
     assert "not made by position" in caught.value.fix
+
+
+def test_running_numbers_of_two_sets_are_no_pairs():
+    pictures = corpus("image", ["imagenet/0", "imagenet/1"])
+    job = (events(["esc50/0", "esc50/1"]), "event", FakeGenerator(), PROMPTS)
+    with pytest.raises(DataError, match="have no picture"):
+        item_job(*job, pictures=pictures)
+
+
+def test_of_videos_some_frames_are_attached():
+    pixels = np.zeros((20, 6, 8, 3), np.uint8)
+    video = Frames(pixels, np.arange(20) / 10)
+    attached = attachments_of(Item("a", "video", video), frames=4)
+    assert [each.media_type for each in attached] == ["image/jpeg"] * 4
 
 
 def test_an_item_that_cannot_be_decoded_is_told_and_the_rest_is_described(tmp_path):
@@ -160,9 +176,3 @@ def test_large_pictures_are_made_smaller():
     assert Image.open(BytesIO(attached.data)).size == (MAX_SIDE, MAX_SIDE // 2)
     (thin,) = attachments_of(Item("a", "image", np.zeros((1, 5000, 3), np.uint8)))
     assert Image.open(BytesIO(thin.data)).size == (MAX_SIDE, 1)
-
-
-def test_frames_are_taken_evenly():
-    assert list(evenly(5, 8)) == [0, 1, 2, 3, 4]
-    assert evenly(80, 8) == [5, 15, 25, 35, 45, 55, 65, 75]
-    assert len(set(evenly(9, FRAMES))) == FRAMES
