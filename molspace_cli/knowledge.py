@@ -113,6 +113,7 @@ def check(
         least_rows=least,
         token_limit=token_limit,
         categories=None if task is None else _classes(opened, task),
+        on_progress=opened.on_progress,
     )
     if as_json:
         print_json("kb_check", {**knowledge_show.identified(knowledge, opened), **report.to_json()})

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from reactions.core.types import Modality
+from reactions.data.sources.config import OnProgress, silent
 from reactions.knowledge.base import LABEL, Description, KnowledgeBase
 from reactions.knowledge.checks import CategoryNames, TokenCounter, words_of
 
@@ -19,6 +20,7 @@ Source: UniBind, supplement A.3, keeps 50 of 1,000.
 """
 
 EXAMPLES = 5
+_PROGRESS_ROWS = 1 << 14
 
 FindingKind: TypeAlias = Literal[
     "missing", "blank", "too long", "duplicates", "names another", "few rows",
@@ -112,6 +114,7 @@ def check_knowledge(
     least_rows: int = LEAST_ROWS,
     token_limit: int | None = None,
     categories: Sequence[str] | None = None,
+    on_progress: OnProgress = silent,
 ) -> KnowledgeReport:
     """Look through a knowledge base.
 
@@ -120,6 +123,7 @@ def check_knowledge(
         least_rows: descriptions that a category should have.
         token_limit: of a description; None takes what the knowledge base says.
         categories: look at these alone, and take no other's name for a fault; None for all.
+        on_progress: of the rows that were looked at.
     """
     limit = knowledge.metadata.token_limit if token_limit is None else token_limit
     known = set(knowledge.categories)
@@ -128,8 +132,11 @@ def check_knowledge(
     for category in asked:
         if category not in known:
             look.note("missing", category=category)
-    for row in knowledge.rows():
+    what, n = f"knowledge base {knowledge.name}", len(knowledge)
+    for number, row in enumerate(knowledge.rows(), start=1):
         look.at(row)
+        if number % _PROGRESS_ROWS == 0 or number == n:
+            on_progress(what, number, n)
     return KnowledgeReport(
         knowledge.name, look.n_rows, tuple(look.findings(least_rows)), tuple(look.texts())
     )
@@ -141,15 +148,16 @@ class _Group:
 
     n: int = 0
     n_words: int = 0
-    words: Counter[str] = field(default_factory=Counter)
-    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    n_pairs: int = 0
+    # Hashes, for a base of a million sentences has as many pairs of words as fill gigabytes.
+    pairs: set[int] = field(default_factory=set)
     weights: Counter[str] = field(default_factory=Counter)
 
     def add(self, words: Sequence[str]) -> None:
         self.n += 1
         self.n_words += len(words)
-        self.words.update(words)
-        self.pairs.update(itertools.pairwise(words))
+        self.n_pairs += len(words) - 1
+        self.pairs.update(map(hash, itertools.pairwise(words)))
         distinct = set(words)
         for word in distinct:
             self.weights[word] += 1 / len(distinct) ** 0.5
@@ -158,6 +166,32 @@ class _Group:
         """Return the mean cosine of two word sets: of the n^2 pairs, n are of one with itself."""
         square = sum(weight**2 for weight in self.weights.values())
         return (square - self.n) / (self.n * (self.n - 1))
+
+
+@dataclass
+class _Lengths:
+    """How many texts, how many tokens in all, and in the longest."""
+
+    n: int = 0
+    total: int = 0
+    most: int = 0
+
+    def add(self, n_tokens: int) -> None:
+        self.n += 1
+        self.total += n_tokens
+        self.most = max(self.most, n_tokens)
+
+
+@dataclass
+class _Owners:
+    """Whose each text is: its first owner, and all of them where there are several."""
+
+    first: dict[str, str] = field(default_factory=dict)
+    several: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, text: str, owner: str) -> None:
+        if (first := self.first.setdefault(text, owner)) != owner:
+            self.several.setdefault(text, {first}).add(owner)
 
 
 @dataclass
@@ -171,11 +205,11 @@ class _Look:
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     groups: dict[Modality, dict[str, _Group]] = field(default_factory=dict)
-    tokens: dict[Modality, list[int]] = field(default_factory=dict)
+    lengths: dict[Modality, _Lengths] = field(default_factory=dict)
     items: dict[Modality, set[str]] = field(default_factory=dict)
-    owners: dict[str, set[str]] = field(default_factory=dict)
-    sharing: dict[tuple[Modality, str], set[str]] = field(default_factory=dict)
-    seen: set[tuple[str, Modality, str]] = field(default_factory=set)
+    owners: _Owners = field(default_factory=_Owners)
+    sharing: dict[Modality, _Owners] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         names = {category: self.knowledge.synonyms(category) for category in self.categories}
@@ -202,23 +236,23 @@ class _Look:
 
     def _at_text(self, row: Description, words: list[str], shown: dict[str, Any]) -> None:
         n_tokens = self.counter.count(row.description)
-        self.tokens.setdefault(row.modality, []).append(n_tokens)
+        self.lengths.setdefault(row.modality, _Lengths()).add(n_tokens)
         groups = self.groups.setdefault(row.modality, {})
         groups.setdefault(row.category, _Group()).add(words)
         if n_tokens > self.limit:
             self.note("too long", **shown, tokens=n_tokens)
         text = " ".join(words)
-        key = (row.id if row.modality else row.category, row.modality, text)
+        key = hash((row.id if row.modality else row.category, row.modality, text))
         if key in self.seen:
             self.note("duplicates", **shown)
         self.seen.add(key)
         if row.modality:
             self.items.setdefault(row.modality, set()).add(row.id)
-            self.sharing.setdefault((row.modality, text), set()).add(row.id)
+            self.sharing.setdefault(row.modality, _Owners()).add(text, row.id)
             return
         if others := self.names.others(row.category, row.description):
             self.note("names another", **shown, names=others)
-        self.owners.setdefault(text, set()).add(row.category)
+        self.owners.add(text, row.category)
 
     def findings(self, least_rows: int) -> list[KnowledgeFinding]:
         """Return what is wrong or odd, faults first."""
@@ -233,14 +267,14 @@ class _Look:
         for category in self.categories:
             if (n := written.get(category, 0)) < least_rows:
                 self.note("few rows", category=category, rows=n)
-        for text, owners in self.owners.items():
-            if len(owners) > 1:
-                self.note("several categories", description=text[:200], categories=sorted(owners))
-        for (modality, text), ids in self.sharing.items():
-            if len(ids) > 1:
+        for text, owners in self.owners.several.items():
+            self.note("several categories", description=text[:200], categories=sorted(owners))
+        for modality, sharing in self.sharing.items():
+            for text, ids in sharing.several.items():
                 self.note("shared by items", modality=modality, description=text[:200], n=len(ids))
         self.counts["unrepaired"] = self.counter.n_unrepaired
         n_texts = sum(written.values())
+        n_captions = sum(len(sharing.first) for sharing in self.sharing.values())
         n_asked = len(self.categories) + self.counts["missing"]
         report("missing", "classes that it has no rows of", n_asked)
         report("blank", "rows without a word", self.n_rows)
@@ -252,8 +286,10 @@ class _Look:
             f"categories with fewer than {least_rows} descriptions",
             len(self.categories),
         )
-        report("several categories", "sentences that several categories have", len(self.owners))
-        report("shared by items", "captions that several items have", len(self.sharing))
+        report(
+            "several categories", "sentences that several categories have", len(self.owners.first)
+        )
+        report("shared by items", "captions that several items have", n_captions)
         report(
             "unrepaired",
             "texts whose tokens were counted without ftfy, which is not installed",
@@ -267,16 +303,16 @@ class _Look:
 
     def _statistics(self, modality: Modality) -> TextStatistics:
         groups = list(self.groups[modality].values())
-        tokens = self.tokens[modality]
+        tokens = self.lengths[modality]
         several = [group for group in groups if group.n > 1]
         return TextStatistics(
             what=modality or "categories",
-            n=len(tokens),
+            n=tokens.n,
             groups=len(self.items[modality]) if modality else len(groups),
-            mean_tokens=round(sum(tokens) / len(tokens), 1),
-            max_tokens=max(tokens),
-            distinct_1=_mean([len(g.words) / g.n_words for g in groups]),
-            distinct_2=_mean([len(g.pairs) / max(1, g.pairs.total()) for g in groups]),
+            mean_tokens=round(tokens.total / tokens.n, 1),
+            max_tokens=tokens.most,
+            distinct_1=_mean([len(g.weights) / g.n_words for g in groups]),
+            distinct_2=_mean([len(g.pairs) / max(1, g.n_pairs) for g in groups]),
             overlap=_mean([group.overlap() for group in several]),
         )
 

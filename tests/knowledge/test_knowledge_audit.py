@@ -93,3 +93,13 @@ def test_overlap_is_the_mean_cosine_of_word_sets():
 def test_one_sentence_said_again_overlaps_fully():
     (statistics,) = report(*base("a dog", "a dog", "a dog")).texts
     assert statistics.overlap == 1.0
+
+
+def test_progress_ends_with_the_last_row(monkeypatch):
+    from reactions.knowledge import audit
+
+    monkeypatch.setattr(audit, "_PROGRESS_ROWS", 2)
+    seen = []
+    rows = base("a", "b", "c", "d", "e")
+    report(*rows, on_progress=lambda what, done, total: seen.append((what, done, total)))
+    assert seen == [("knowledge base kb", n, 5) for n in (2, 4, 5)]
