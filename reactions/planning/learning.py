@@ -114,8 +114,8 @@ def _modalities(planner: Planning, node: Tuned, knowledge: KnowledgeBase) -> lis
         )
     if others := [modality for modality in embedded if modality not in described]:
         planner.notices.append(
-            f"knowledge base '{knowledge.name}' describes no {' or '.join(others)} items: "
-            f"{', '.join(others)} {'stays' if len(others) == 1 else 'stay'} as in {base.label}"
+            f"knowledge base '{knowledge.name}' describes no items of {', '.join(others)}, which "
+            f"{'stays' if len(others) == 1 else 'stay'} as in {base.label}"
         )
     return described
 

@@ -134,7 +134,8 @@ def test_items_are_found_by_their_ids_and_what_is_left_out_is_told(tmp_path, mon
     told = " ".join(planned.notices)
     assert "3 of 5 described image items are not in pictures" in told
     assert "6 of 8 items have no description in knowledge base 'few'" in told
-    assert "describes no audio items: audio stays as in ImageBind" in told
+    assert "knowledge base 'few' describes no items of audio, " in told
+    assert "which stay as in ImageBind" in told
 
 
 def test_labels_take_one_prompt_a_category(tmp_path, monkeypatch):
