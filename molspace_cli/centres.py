@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from molspace_cli.console import print_json, print_note, print_table, say
+from molspace_cli.setting import setting_facts
 
 if TYPE_CHECKING:
     from reactions.core.centre_options import CentreOptions
@@ -150,6 +151,7 @@ def _print(result: Result, rows: Sequence[Baseline], options: CentreOptions) -> 
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
         facts.append(f"expected: {record['expected']}")
+    facts += setting_facts(record)
     if record["experts"] is not None:
         facts.append("experts: " + ", ".join(record["experts"]))
     for name, values in record["factors"].items():

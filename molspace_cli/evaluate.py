@@ -15,6 +15,7 @@ from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, say
 from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
+from molspace_cli.setting import setting_facts
 
 if TYPE_CHECKING:
     from reactions.eval.baselines import Baseline
@@ -258,6 +259,7 @@ def _print(record: Mapping[str, Any], whole: str, baselines: Sequence[Baseline])
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
         facts.append(f"{whole}: {record['expected']}")
+    facts += setting_facts(record)
     if any("trained in float32" in text for text in record["notices"]):
         facts.append("projectors trained in float32: no fast 16-bit products")
     if record["experts"] is not None:

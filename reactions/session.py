@@ -31,6 +31,7 @@ from reactions.planning.estimate import Estimate, estimate, seconds
 from reactions.planning.plan import Plan, ReactionPlan
 from reactions.planning.planner import Planner
 from reactions.planning.scoring import Scoring, plan_scores, whole
+from reactions.planning.trained_on import with_setting
 from reactions.products.bundles.bundle import Bundle, load_bundle, with_sources, write_bundle
 from reactions.products.bundles.current import (
     current_bundle,
@@ -242,7 +243,11 @@ class Session:
         """Run planned scores; results already in the store are not computed again."""
         confirm(whole(scorings))
         artifacts = self.run([scoring.step for scoring in scorings])
-        results = [self.result(target, s.plan, artifacts[s.step.key]) for s in scorings]
+        results = [
+            with_setting(result, self.lab, target, s.task)
+            for s in scorings
+            for result in [self.result(target, s.plan, artifacts[s.step.key])]
+        ]
         for result in results:
             self.events(ev.TaskScored(product_name(target.space), result.record))
         return results

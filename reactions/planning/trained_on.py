@@ -1,0 +1,203 @@
+"""Which of a task's items a product was trained on: zero-shot or fine-tuned, and leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from reactions.core.errors import MolspaceError
+from reactions.core.scanned import ScannedCorpus
+from reactions.data.audit import content_marks
+from reactions.data.holdout import has_own_ids, ids_of
+from reactions.eval.protocol import corpora
+from reactions.eval.registry import evaluation_set
+from reactions.products.aligned import LCL
+from reactions.products.tunings import learning_name
+
+if TYPE_CHECKING:
+    from reactions.core.types import Corpus, Modality
+    from reactions.eval.result import Result
+    from reactions.eval.task import Task
+    from reactions.labs.lab import Lab
+    from reactions.products.target import Target
+
+FINE_TUNED: Final = "fine-tuned"
+ZERO_SHOT: Final = "zero-shot"
+
+Scored: TypeAlias = "Mapping[str, Corpus]"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedItems:
+    """Items that an Lcl was trained on.
+
+    Attributes:
+        by: the Lcl, as ``Lcl(kb)``.
+        knowledge: name and digest of the knowledge base.
+        modality: of the items.
+        corpus: that they are of, by its name in the lab that trained.
+        digest: of the corpus.
+        rows: items trained on.
+    """
+
+    by: str
+    knowledge: Mapping[str, str]
+    modality: Modality
+    corpus: str
+    digest: str
+    rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object."""
+        return {
+            "by": self.by,
+            "knowledge": dict(self.knowledge),
+            "modality": self.modality,
+            "corpus": self.corpus,
+            "digest": self.digest,
+            "rows": self.rows,
+        }
+
+
+def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result:
+    """Return a result with its setting, and what of the task it was trained on.
+
+    The record gets ``setting``: ``"fine-tuned"`` where an Lcl was trained on the task's items or
+    on a part of its set that may be trained on, else ``"zero-shot"``; and ``trained_on``, which
+    says what. Items are compared by the names and digests of corpora, by their contents, and by
+    their ids. Scored items that were trained on are counted, and named in a notice.
+
+    Args:
+        result: of a score.
+        lab: where the task's data are.
+        target: what was scored.
+        task: which.
+    """
+    trained = list(trained_items(target))
+    if not trained:
+        return replace(result, record={**result.record, "setting": ZERO_SHOT})
+    scored = corpora(task, lab.benchmark(task.name))
+    found: list[dict[str, Any]] = []
+    notices: list[str] = []
+    for items in trained:
+        if items.modality not in {corpus.modality for corpus in scored.values()}:
+            continue
+        count, why = _scored_among(items, lab, scored)
+        if why:
+            notices.append(
+                f"{task.name}: {items.by} was trained on {items.corpus}, which cannot be compared "
+                f"with the items that are scored: {why}"
+            )
+        if count:
+            n = sum(len(c) for c in scored.values() if c.modality == items.modality)
+            notices.append(
+                f"{task.name}: TRAINED ON WHAT IS SCORED: {count:,} of {n:,} {items.modality} "
+                f"items are among those of {items.corpus} that {items.by} was trained on; this is "
+                "no score of unseen items"
+            )
+        if count or _is_of_task(items, lab, task, scored):
+            found.append({**items.to_json(), "scored": count})
+    record = {**result.record, "setting": FINE_TUNED if found else ZERO_SHOT}
+    if found:
+        record["trained_on"] = found
+    return replace(result, record={**record, "notices": [*record["notices"], *notices]})
+
+
+def trained_items(target: Target) -> Iterator[TrainedItems]:
+    """Yield what every Lcl of a bundle was trained on; imported layers do not say."""
+    record = target.bundle.record if target.bundle else {}
+    for about in (part["about"] for part in record.get("parts", ()) if part["kind"] == LCL):
+        if (knowledge := about["knowledge"]) is None:
+            continue
+        for modality, layer in about["layers"].items():
+            yield TrainedItems(
+                learning_name(about),
+                {"name": knowledge["name"], "digest": knowledge["digest"]},
+                modality,
+                layer["corpus"],
+                layer["digest"],
+                layer["rows"],
+            )
+
+
+def _scored_among(items: TrainedItems, lab: Lab, scored: Scored) -> tuple[int, str]:
+    """Return how many scored items were trained on, and why that is not known, or ""."""
+    own = [corpus for corpus in scored.values() if corpus.modality == items.modality]
+    if any(corpus.digest == items.digest for corpus in own):
+        return sum(len(c) for c in own if c.digest == items.digest), ""
+    try:
+        corpus = lab.named_corpus(items.corpus)
+    except MolspaceError as error:
+        return 0, error.what
+    if corpus.digest != items.digest:
+        return 0, "it is another one here, or has changed since"
+    return sum(_in_common(lab, corpus, other) for other in own), ""
+
+
+def _is_of_task(items: TrainedItems, lab: Lab, task: Task, scored: Scored) -> bool:
+    """Return whether items are of a task's set: a part that may be trained on, or all of it."""
+    head = items.corpus.partition(":")[0]
+    try:
+        (named,) = lab.parse_tasks(head)
+    except (MolspaceError, ValueError):
+        named = None
+    if named is not None and named.name == task.name:
+        return True
+    if named is not None and _shares_items(lab, named, items.modality, scored):
+        return True
+    return items.digest in _splits(lab, task.name)
+
+
+def _shares_items(lab: Lab, other: Task, modality: Modality, scored: Scored) -> bool:
+    """Return whether another task, whose set was trained on, scores some of the same items."""
+    try:
+        theirs = corpora(other, lab.benchmark(other.name)).values()
+    except MolspaceError:
+        return False
+    return any(
+        _in_common(lab, their, own)
+        for their in theirs
+        for own in scored.values()
+        if their.modality == own.modality == modality
+    )
+
+
+def _splits(lab: Lab, task: str) -> Iterator[str]:
+    """Yield the digests of the parts of a task's set that may be trained on."""
+    try:
+        names = evaluation_set(task).splits
+    except MolspaceError:  # one of the lab's own, which has no such parts
+        return
+    for name in names:
+        try:
+            yield lab.split(task, name).queries.digest
+        except MolspaceError:
+            continue
+
+
+def _in_common(lab: Lab, one: Corpus, other: Corpus) -> int:
+    """Return how many items of ``other`` are in ``one``, by their contents or their ids."""
+    if one.digest == other.digest:
+        return len(other)
+    marks, others = _marks(lab, one), _marks(lab, other)
+    same = np.isin(others, marks[marks != 0])
+    if has_own_ids(one) and has_own_ids(other) and not (_is_scanned(one) and _is_scanned(other)):
+        # Contents decide where they are known: files of different folders may have one name.
+        known = set(ids_of(one))
+        same |= np.fromiter((id in known for id in ids_of(other)), bool, len(other))
+    return int(same.sum())
+
+
+def _is_scanned(corpus: Corpus) -> bool:
+    return isinstance(corpus, ScannedCorpus)
+
+
+def _marks(lab: Lab, corpus: Corpus) -> Any:
+    """Return the marks of a corpus's contents, made once a lab."""
+    key = ("marks", corpus.digest)
+    if key not in lab.opened:
+        lab.opened[key] = content_marks(corpus)
+    return lab.opened[key]

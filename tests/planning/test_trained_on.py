@@ -1,0 +1,133 @@
+"""Zero-shot and fine-tuned results: what of a task's items a product was trained on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from aligned_lab import session
+
+from reactions.core.types import Item
+from reactions.data.corpora import ListCorpus
+from reactions.data.holdout import ids_of
+from reactions.eval.result import Result
+from reactions.knowledge.base import DescribedCorpus, Description, KnowledgeMetadata, KnowledgeTable
+from reactions.labs.lab import Lab
+from reactions.planning.trained_on import with_setting
+from reactions.products.target import Target
+
+EMPTY = Result({"notices": []}, {})
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    return session(tmp_path_factory.mktemp("trained"))
+
+
+def trained_on(own, monkeypatch, name, corpus=None, n=24):
+    """Return a target whose images were aligned on some items of a corpus of the lab."""
+    corpus = corpus or own.lab.named_corpus(name)
+    rows = [
+        Description(id, f"c{k % 5}", f"a thing {k}", "MLLM", corpus.modality)
+        for k, id in enumerate(ids_of(corpus)[:n])
+    ]
+    items = {corpus.modality: DescribedCorpus(name, corpus.digest)}
+    table = KnowledgeTable("own", rows, KnowledgeMetadata(items=items))
+    monkeypatch.setattr(Lab, "knowledge", lambda self, asked: table)
+    if corpus is not None:
+        found = Lab.named_corpus
+        monkeypatch.setattr(
+            Lab, "named_corpus", lambda self, asked: corpus if asked == name else found(self, asked)
+        )
+        monkeypatch.setattr(Lab, "item_corpus", lambda self, kb, modality: corpus)
+    return own.target(f"ImageBind + Lcl(own, modalities={corpus.modality}, epochs=1, batch=8)")
+
+
+def setting(own, target, task):
+    (parsed,) = own.lab.parse_tasks(task)
+    return with_setting(EMPTY, own.lab, target, parsed).record
+
+
+def test_a_space_is_scored_zero_shot(own):
+    for target in (own.target("ImageBind"), own.target("ImageBind + Dr(InternVL)")):
+        assert setting(own, target, "esc50") == {"notices": [], "setting": "zero-shot"}
+
+
+def test_items_of_the_world_are_of_no_task(own, monkeypatch):
+    target = trained_on(own, monkeypatch, "world:image")
+    assert setting(own, target, "caltech101") == {"notices": [], "setting": "zero-shot"}
+    assert setting(own, target, "esc50")["setting"] == "zero-shot"  # of sounds
+
+
+def test_the_training_part_of_a_set_is_fine_tuning(own, monkeypatch):
+    target = trained_on(own, monkeypatch, "caltech101:train")
+    record = setting(own, target, "caltech101")
+    assert record["setting"] == "fine-tuned"
+    (entry,) = record["trained_on"]
+    assert (entry["corpus"], entry["modality"], entry["rows"]) == ("caltech101:train", "image", 24)
+    assert entry["by"] == "Lcl(own)"
+    assert entry["knowledge"]["name"] == "own"
+    assert entry["scored"] == 0
+    assert record["notices"] == []
+    assert setting(own, target, "imagenet")["setting"] == "zero-shot"
+
+
+def test_another_name_for_it_is_known_by_its_digest(own, monkeypatch):
+    corpus = own.lab.named_corpus("caltech101:train")
+    target = trained_on(own, monkeypatch, "image", corpus)
+    assert setting(own, target, "caltech101")["setting"] == "fine-tuned"
+
+
+def test_scored_items_that_were_trained_on_are_counted_and_told(own, monkeypatch):
+    scored = own.lab.benchmark("caltech101").queries
+    target = trained_on(own, monkeypatch, "caltech101")
+    record = setting(own, target, "caltech101")
+    assert record["trained_on"][0]["scored"] == len(scored)
+    (notice,) = record["notices"]
+    assert f"TRAINED ON WHAT IS SCORED: {len(scored):,} of {len(scored):,} image items" in notice
+
+
+@pytest.mark.parametrize("by", ["content", "id"])
+def test_some_of_the_scored_items_under_another_name(by, own, monkeypatch):
+    scored = own.lab.benchmark("caltech101").queries
+    same = scored.items(0, 3)
+    others = [Item(f"o{k}", "image", np.full((8, 8, 3), 7 * k, np.uint8)) for k in range(1, 8)]
+    if by == "content":
+        same = [replace(item, id=f"mine {item.id}") for item in same]
+    else:
+        same = [replace(item, value=255 - item.value) for item in same]
+    corpus = ListCorpus("mine", "image", same + others)
+    target = trained_on(own, monkeypatch, "image", corpus)
+    record = setting(own, target, "caltech101")
+    assert record["setting"] == "fine-tuned"
+    assert record["trained_on"][0]["scored"] == 3
+    assert f"3 of {len(scored):,} image items are among those of image" in record["notices"][0]
+
+
+def test_items_that_cannot_be_compared_are_told(own, monkeypatch):
+    target = trained_on(own, monkeypatch, "world:image")
+    monkeypatch.undo()
+    bundle = target.bundle
+    for change, why in (({"corpus": "photos"}, "no corpus 'photos'"), ({"digest": "0" * 64}, "")):
+        record = {**bundle.record, "parts": [part_with(bundle.record["parts"][0], change)]}
+        other = Target.of_bundle(replace(bundle, record=record))
+        found = setting(own, other, "caltech101")
+        assert found["setting"] == "zero-shot"
+        (notice,) = found["notices"]
+        assert "cannot be compared with the items that are scored" in notice
+        assert why in notice
+
+
+def part_with(part, change):
+    about = part["about"]
+    layers = {m: {**layer, **change} for m, layer in about["layers"].items()}
+    return {**part, "about": {**about, "layers": layers}}
+
+
+def test_results_say_it(own, monkeypatch):
+    target = trained_on(own, monkeypatch, "caltech101:train")
+    (task,) = own.lab.parse_tasks("caltech101")
+    (result,) = own.evaluate(target, [task])
+    assert result.record["setting"] == "fine-tuned"
+    (plain,) = own.evaluate(own.target("ImageBind"), [task])
+    assert plain.record["setting"] == "zero-shot"
+    assert "trained_on" not in plain.record
