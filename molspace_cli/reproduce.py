@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import findings, options
+from molspace_cli import findings, options, unibind
 from molspace_cli.confirm import agree_to_cells, confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
@@ -177,6 +177,7 @@ def everything(
 
 
 app.command("findings")(findings.findings)
+app.command("unibind-findings")(unibind.unibind_findings)
 
 
 def _measure_figure(

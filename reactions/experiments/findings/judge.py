@@ -8,6 +8,7 @@ numbers: a claim is judged by the wider.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -71,11 +72,8 @@ def judge(contrast: Comparison, strata: Strata, n_seeds: int) -> Verdict:
     if contrast.beyond:
         controls = _differences(*contrast.beyond, contrast.family, strata)
         differences = [d - control for d, control in zip(differences, controls, strict=True)]
-    over_items = bootstrap_strata(differences)
-    # (seeds * tasks,) -> (seeds, tasks) -> (seeds,)
-    per_seed = np.reshape([d.mean() for d in differences], (n_seeds, -1)).mean(axis=1)
-    over_seeds = student_interval(per_seed)
-    interval = max(over_items, over_seeds, key=lambda x: x.high - x.low)
+    over_items, over_seeds, by_seed = intervals(differences, n_seeds)
+    interval = wider(over_items, over_seeds)
     # A claim has to hold for the whole interval.
     holds = {
         "beats": interval.low > 0,
@@ -86,7 +84,26 @@ def judge(contrast: Comparison, strata: Strata, n_seeds: int) -> Verdict:
         "equals": all(not d.any() for d in differences),  # item by item, not on average
         "differs": None,
     }[contrast.claim]
-    return Verdict(contrast, over_items, over_seeds, tuple(map(float, per_seed)), holds)
+    return Verdict(contrast, over_items, over_seeds, by_seed, holds)
+
+
+def intervals(
+    differences: Sequence[NDArray[np.float64]], n_seeds: int
+) -> tuple[Interval, Interval, tuple[float, ...]]:
+    """Return a mean difference with its intervals over items and over seeds, and that of each seed.
+
+    Args:
+        differences: per item; seeds outermost, then the family's tasks, as many of each seed.
+        n_seeds: how many seeds there are.
+    """
+    # (seeds * tasks,) -> (seeds, tasks) -> (seeds,)
+    per_seed = np.reshape([d.mean() for d in differences], (n_seeds, -1)).mean(axis=1)
+    return bootstrap_strata(differences), student_interval(per_seed), tuple(map(float, per_seed))
+
+
+def wider(over_items: Interval, over_seeds: Interval) -> Interval:
+    """Return the interval by which a claim is judged."""
+    return max(over_items, over_seeds, key=lambda x: x.high - x.low)
 
 
 def _differences(space: str, other: str, family: str, strata: Strata) -> list[NDArray[np.float64]]:

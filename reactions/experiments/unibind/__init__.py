@@ -1,0 +1,1 @@
+"""UniBind's experiments: its findings rehearsed on a lab, and its tables."""
