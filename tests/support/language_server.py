@@ -216,8 +216,13 @@ def huge_error(handler, request):
     handler.send_header("Content-Type", "text/plain")
     handler.end_headers()
     handler.close_connection = True
-    for _ in range(64):
+    for sent in range(64):
         handler.wfile.write(b"x" * (1 << 20))
+        SENT_MB.append(sent + 1)
+
+
+SENT_MB = []
+"""How much of a huge error was read, or lies in the connection's buffers."""
 
 
 def cut_body(handler, request):

@@ -308,7 +308,6 @@ class Engine:
             self.outcome.troubles[trouble.reason] += 1
             wait_s = backoff_s(attempt, bounds.backoff_s, bounds.longest_backoff_s, self._chance)
             if trouble.retry_after_s is not None:
-                wait_s = max(wait_s, trouble.retry_after_s)
                 self._refuse_long_wait(trouble)
                 self._pace.pause(trouble.retry_after_s)
             attempt += 1

@@ -9,6 +9,7 @@ import wave
 import numpy as np
 import pytest
 from language_server import (
+    SENT_MB,
     LanguageServer,
     broken_json,
     completion,
@@ -140,6 +141,13 @@ def test_lies_are_trouble_that_may_pass(treatment, reason):
     assert trouble.reason == reason
     assert not trouble.is_final
     assert len(str(trouble)) < 400
+
+
+def test_of_a_huge_error_only_the_head_is_read():
+    SENT_MB.clear()
+    trouble, _ = asked(huge_error)
+    assert trouble.reason == "HTTP 500"
+    assert len(SENT_MB) < 32
 
 
 @pytest.mark.parametrize("treatment", [stall(1), trickle(1)], ids=["stall", "trickle"])

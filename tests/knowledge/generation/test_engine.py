@@ -12,7 +12,7 @@ from reactions.knowledge.generation.engine import Engine
 from reactions.knowledge.generation.jobs import category_job
 from reactions.knowledge.generation.journal import AnswerJournal
 from reactions.knowledge.generation.prompts import choose_prompts
-from reactions.knowledge.generation.settings import Bounds
+from reactions.knowledge.generation.settings import Bounds, tokens_of
 
 PROMPTS = choose_prompts("", [], None, for_items=False)
 CLASSES = ("cat", "dog", "owl")
@@ -144,6 +144,35 @@ def test_a_dead_generator_stops_the_run_and_keeps_what_it_said(tmp_path):
     assert not [asked for asked in generator.asked if asked[0] == "cat"]
 
 
+def test_failures_with_answers_in_between_stop_nothing(tmp_path):
+    def say(question, before):
+        fails = question.category in "bdfhjl"
+        return trouble(is_final=True) if fails else sentences(question, before)
+
+    classes = [f"{letter}" for letter in "abcdefghijkl"]
+    generator = FakeGenerator(say)
+    outcome = run(tmp_path, generator, classes=classes, per_class=1, concurrency=1, failures=2)
+    assert len(outcome.failed) == 6
+
+
+def test_a_pause_holds_all_questions(tmp_path):
+    asked_s = []
+
+    class Timed(FakeGenerator):
+        async def answer(self, question):
+            asked_s.append(asyncio.get_running_loop().time())
+            return await super().answer(question)
+
+    def say(question, before):
+        first = question.category == "cat" and not before
+        return trouble(retry_after_s=0.1) if first else sentences(question, before)
+
+    generator = Timed(say, delay=lambda n: 0.01)
+    run(tmp_path, generator, classes=[*CLASSES, "emu"], per_class=1, concurrency=2)
+    # Two at once; when the first is told to wait, neither of them goes on.
+    assert asked_s[2] - asked_s[0] >= 0.1
+
+
 def test_an_error_that_stays_stops_at_once(tmp_path):
     generator = FakeGenerator(lambda question, before: GenerationStopped("wrong key"))
     with pytest.raises(GenerationStopped, match="wrong key"):
@@ -188,12 +217,15 @@ def AnswerJournalLines(path):
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
-def test_cost_is_bounded(tmp_path, concurrency):
-    generator = FakeGenerator()
+def test_cost_is_bounded_with_what_is_under_way(tmp_path, concurrency):
+    def say(question, before):  # what the estimate says, to the token
+        return Answer(sentences(question, before), tokens_in=tokens_of(question), tokens_out=75)
+
+    generator = FakeGenerator(say, delay=lambda n: 0.002)
     prices = {"price_in": 1e6, "price_out": 1e6}  # a token costs 1
     with pytest.raises(GenerationStopped, match="--max-cost 600"):
         run(tmp_path, generator, per_class=30, max_cost=600, concurrency=concurrency, **prices)
-    assert 0 < len(generator.asked) * 25 <= 600
+    assert len(generator.asked) == 4  # of 122 each
 
 
 def test_a_bound_of_cost_needs_prices():
