@@ -94,7 +94,10 @@ def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
     if centres := record.get("centres"):
         source = centres.get("kb") or centres.get("file")
         kept = " ".join(str(centres[key]) for key in ("selection", "k") if key in centres)
-        conditions.append(f"classes by centres: {source}, {kept}, {centres['rule']}")
+        rule = f"{centres['rule']} {centres['m']}" if "m" in centres else centres["rule"]
+        conditions.append(f"classes by centres: {source}, {kept}, {rule}")
+        if not centres["zero_shot"]:
+            conditions.append(f"not zero-shot: by items of {centres['items']}")
     scores = []
     for name, value in record["metrics"].items():
         if not math.isfinite(value):

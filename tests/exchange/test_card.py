@@ -200,6 +200,23 @@ def test_results_are_read(tmp_path):
     assert score == MetricScore("esc50", "accuracy", 81.25, True, 2000, "own", conditions)
 
 
+def test_centres_are_conditions_in_place_of_prompts(tmp_path):
+    by_items = {
+        "kb": "birds",
+        "selection": "items",
+        "k": 50,
+        "items": "esc50:fold1",
+        "rule": "top-m",
+        "m": 20,
+        "zero_shot": False,
+    }
+    scored = record(prompts=[], centres=by_items, factors={}, experts=None)
+    (score,) = read_results(results_file(tmp_path / "r.json", scored), EXPRESSION)
+    assert score.conditions == (
+        "classes by centres: birds, items 50, top-m 20; not zero-shot: by items of esc50:fold1"
+    )
+
+
 @pytest.mark.parametrize(
     ("records", "schema", "words"),
     [
