@@ -13,6 +13,9 @@ from reactions.modalities.images.crops import Rectangle
 MAX_BYTES = 1 << 20
 """Of the annotations of a picture."""
 
+MAX_MARKS = 1000
+"""In a picture: places for backgrounds are tried against all of them."""
+
 _MAX_SIDE = 1 << 16
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _SIZES = ("x", "y", "w", "h")
@@ -43,7 +46,10 @@ def read_marks(path: Path) -> list[Mark]:
         DataError: it cannot be read, or has more than ``MAX_BYTES``.
     """
     data = read_small_file(path, MAX_BYTES)
-    return _of_xml(data) if data.lstrip().startswith(b"<") else _of_text(data)
+    marks = _of_xml(data) if data.lstrip().startswith(b"<") else _of_text(data)
+    if len(marks) > MAX_MARKS:
+        raise Damaged(f"it marks {len(marks)} objects, more than {MAX_MARKS}")
+    return marks
 
 
 def _of_text(data: bytes) -> list[Mark]:

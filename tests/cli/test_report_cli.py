@@ -32,7 +32,7 @@ def run(tmp_path, monkeypatch, capsys):
 def _few(lab, text):
     from reactions.eval.registry import parse_tasks
 
-    return parse_tasks("esc50,coco" if text == "all" else text, [])
+    return parse_tasks("esc50,coco" if text == "freebind,own" else text, [])
 
 
 def test_a_page_is_written_and_what_is_missing_is_said(run, tmp_path):

@@ -85,6 +85,7 @@ def test_a_picture_without_annotations_is_missed(tmp_path: Path) -> None:
         (sets.voc([(5, 5, 5, 9)]), "is no rectangle"),
         (sets.voc([("nan", 5, 9, 9)]), "is no rectangle"),
         (sets.voc([(0, 0, 10**9, 9)]), "is no rectangle"),
+        (sets.voc([(1, 1, 9, 9)] * 1001), "marks 1001 objects"),
     ],
 )
 def test_damaged_annotations_are_named(tmp_path: Path, text: str, why: str) -> None:
@@ -107,6 +108,13 @@ def test_training_pictures_are_others(tmp_path: Path) -> None:
     sets.llvip(tmp_path / "LLVIP")
     trained = split("llvip", "train", tmp_path)
     assert {id.split("/")[1] for id in ids(trained.queries)} == {"010001"}
+
+
+def test_rectangles_end_where_the_picture_does() -> None:
+    assert Rectangle(-5, -6, 70, 60).within(64, 48) == Rectangle(0, 0, 64, 48)
+    assert Rectangle(10, 40, 20, 60).within(64, 48) == Rectangle(10, 40, 20, 48)
+    outside = Rectangle(70, 50, 80, 60).within(64, 48)
+    assert outside.width == outside.height == 0
 
 
 def test_backgrounds_need_room() -> None:

@@ -223,6 +223,17 @@ def test_hits_by_class_and_by_pair() -> None:
     assert alike.arrays["rank_backward"].ravel().tolist() == [1, 1, 3, 1]  # wrong ones tie
 
 
+def test_both_directions_have_their_own_hits_by_class() -> None:
+    # Every picture looks like recording 0; recordings of class 1 look like no picture.
+    rows = {"left": one_hot(0, 1, 2, 3), "right": one_hot(0, 0, 0, 0)}
+    rows["left"][1] = one_hot(0)[0]
+    score = protocol.score(BY_CLASS, PAIRS, rows, "lenient")
+    assert score.metrics["image->event R@1"] == 50  # of recordings, those of class 0 are nearest
+    assert score.metrics["event->image R@1"] == 100  # all pictures tie
+    assert score.arrays["rank_forward"].ravel().tolist() == [1, 1, 3, 3]
+    assert score.tied == {"image->event": (4, 0), "event->image": (4, 4)}
+
+
 def test_keys_of_pairs_are_those_of_before_there_were_classes() -> None:
     bare = replace(PAIRS, left_labels=None, right_labels=None)
     assert protocol.identity(PAIRED, PAIRS) == protocol.identity(PAIRED, bare)

@@ -90,6 +90,14 @@ def test_lists_divide_both_sets(tmp_path: Path) -> None:
     assert trained.classes == recordings.classes
 
 
+def test_doubled_faces_of_a_list_are_left_out(tmp_path: Path) -> None:
+    root = sets.caltech101(tmp_path / "caltech101")
+    rows = [f"N/{c}/image_0001.bin\tC/{c}/image_0001.jpg" for c in ("Faces", "Faces_easy")]
+    put(root / "Caltech101_val.txt", sets.lines(*rows))
+    data = read("caltech101", tmp_path)
+    assert (classed(data), data.expected) == ({"Faces_easy/image_0001": "face"}, 1)
+
+
 @pytest.mark.parametrize("line", ["accordion/image_0001.bin", "a\tb", "x/image_1.bin\tnothing"])
 def test_a_list_without_pairs_is_damaged(tmp_path: Path, line: str) -> None:
     root = sets.ncaltech101_images(tmp_path / "ncaltech101")

@@ -19,11 +19,15 @@ from reactions.steps.sweep import CellCorpus, SweepTask
 
 TARGETS = np.zeros((11, 3), bool)
 TARGETS[:4, 0] = TARGETS[2:7, 2] = True
+LEFT = np.arange(len(SOUNDS)) % 3
 SETS = {
     "esc50": CLIPS,
     "audiocaps": PAIRS,
     "audioset": MultilabelData(SOUNDS, TARGETS, ("dog", "rain", "sea")),
+    "by class": replace(PAIRS, left_labels=LEFT, right_labels=LEFT[PAIRS.owner]),
 }
+TASKS = {name: get_task(name) for name in SETS if name != "by class"}
+TASKS["by class"] = replace(get_task("audiocaps"), hit="class", cutoffs=(1, 2, 4))
 STAGED = cr(dr(IB, VL), CM, CG)
 UNIT = replace(STAGED, mean="unit")
 REPAIRED = Tuned("ft", dr(IB, VL), ("audio", "image"))
@@ -69,7 +73,7 @@ def embedded(task, data, leaves_of):
 
 
 def sweep_step(name, space, cells, parts, **options):
-    task = get_task(name)
+    task = TASKS[name]
     return SweepTask(
         name="product",
         task=task,
@@ -83,7 +87,7 @@ def sweep_step(name, space, cells, parts, **options):
 
 
 def score_step(name, space, adjustment, parts, **options):
-    task = get_task(name)
+    task = TASKS[name]
     return ScoreTask(
         name="product",
         task=task,
@@ -116,6 +120,17 @@ def test_cells_have_the_scores_of_single_evaluations(name, space, ties):
         )
         same = ("task", "main", "n", "n_other", "expected", "ties", "prompts")
         assert {k: artifact.meta[k] for k in same} == {k: alone[k] for k in same}
+
+
+def test_hits_by_class_are_more_than_those_by_pair():
+    parts = trained(STAGED)
+    pair, alike = (
+        run(sweep_step(name, STAGED, CELLS, parts)) for name in ("audiocaps", "by class")
+    )
+    first = [artifact.meta["metrics"].index("mean R@1") for artifact in (pair, alike)]
+    found = [a.arrays["metrics"][:, i] for a, i in zip((pair, alike), first, strict=True)]
+    assert (found[0] <= found[1]).all()
+    assert (found[0] < found[1]).any()
 
 
 def test_scores_differ_between_cells():
