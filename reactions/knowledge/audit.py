@@ -264,7 +264,8 @@ class _Look:
                 found.append(KnowledgeFinding(kind, count, total, message, examples))
 
         written = {c: group.n for c, group in self.groups.get("", {}).items()}
-        for category in self.categories:
+        # A base of items alone has no descriptions of categories to be short of.
+        for category in self.categories if written else ():
             if (n := written.get(category, 0)) < least_rows:
                 self.note("few rows", category=category, rows=n)
         for text, owners in self.owners.several.items():

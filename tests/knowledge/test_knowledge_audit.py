@@ -53,6 +53,11 @@ def test_all_that_can_be_wrong():
     json.dumps(checked.to_json())
 
 
+def test_a_base_of_items_alone_lacks_no_descriptions_of_categories():
+    rows = [Description(str(i), "dog", f"dog {i}", "MLLM", "image") for i in range(3)]
+    assert report(*rows, least_rows=50).findings == ()
+
+
 def test_a_limit_of_ones_own():
     assert found(report(*base("a dog runs"), token_limit=4)) == {"too long": (1, 1)}
 
