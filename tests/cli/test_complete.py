@@ -41,6 +41,14 @@ def test_a_broken_lab_file_offers_nothing_and_says_nothing(tmp_path, text):
     assert complete.spaces(context(), "") == []
 
 
+def test_knowledge_bases_of_a_lab_and_files(tmp_path):
+    (tmp_path / "mine.parquet").touch()
+    assert complete.knowledge(context(), "") == ["kb", "open", "mine.parquet"]
+    assert complete.knowledge(context(), "m") == ["mine.parquet"]
+    (tmp_path / "molspace.toml").write_text('[kb.pets]\npath = "mine.parquet"\n')
+    assert complete.knowledge(context(), "p") == ["pets"]
+
+
 def test_lists_of_tasks_go_on_after_a_comma():
     assert complete.tasks(context(), "esc50,f") == ["esc50,flickr30k", "esc50,flickrnet"]
     assert complete.tasks(context(), "a") == ["all", "audiocaps", "audioset"]
