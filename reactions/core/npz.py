@@ -92,7 +92,7 @@ def _check_directory(stream: BinaryIO) -> None:
     if at < 0 or len(tail) - at < _END.size:
         raise ValueError("it is cut short, or is not an npz archive")
     if _END64_MAGIC in tail:
-        raise ValueError("it is a zip of more than 4 GiB")
+        raise ValueError("it is a zip of a kind that numpy does not write")
     _, _, _, _, n, directory_bytes, _, _ = _END.unpack_from(tail, at)
     if n > MAX_ENTRIES or directory_bytes > _MAX_DIRECTORY_BYTES:
         raise ValueError(f"it holds more than {MAX_ENTRIES} arrays")

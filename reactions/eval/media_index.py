@@ -11,7 +11,7 @@ from reactions.core.file_names import nfc
 from reactions.core.local_files import is_dir
 from reactions.core.storage import walk
 from reactions.core.types import Modality
-from reactions.modalities.suffixes import count_others, modality_of
+from reactions.modalities.suffixes import may_hold, modality_of, sort_out
 
 
 class MediaIndex:
@@ -28,13 +28,14 @@ class MediaIndex:
     """
 
     def __init__(self, folder: Path, modality: Modality, names: Sequence[str]) -> None:
+        self._modality = modality
         entries: list[Entry] = []
         self.others: dict[str, int] = {}
         for name in names:
             if is_dir(folder / name) and (name or not entries):
                 everything = walk(str(folder / name))
-                self.others |= count_others((entry.name for entry in everything), modality)
-                here = [e for e in everything if modality_of(e.name) == modality]
+                here, others = sort_out(everything, modality)
+                self.others |= others
                 entries += sorted(here, key=lambda entry: (entry.name.count("/"), entry.name))
         self.entries: dict[str, Entry] = {}
         for entry in entries:
@@ -46,7 +47,8 @@ class MediaIndex:
         """Return the first file that has one of the names, with or without extension."""
         for name in names:
             base = name.rpartition("/")[2]
-            stem = base.rpartition(".")[0] if modality_of(base) else base
+            is_named = may_hold(base, self._modality) or modality_of(base)
+            stem = base.rpartition(".")[0] if is_named else base
             if (entry := self.entries.get(nfc(stem))) is not None:
                 return entry
         return None

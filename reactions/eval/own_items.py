@@ -18,7 +18,7 @@ from reactions.data.sources.table_rows import SUFFIXES, TableRow, read_table_row
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
 from reactions.modalities.registry import get
-from reactions.modalities.suffixes import count_others, modality_of
+from reactions.modalities.suffixes import sort_out
 
 
 class ItemReader:
@@ -173,8 +173,7 @@ class ItemReader:
                 path=str(path),
             )
         everything = walk(str(path))
-        others = count_others((entry.name for entry in everything), modality)
-        return path, [file for file in everything if modality_of(file.name) == modality], others
+        return path, *sort_out(everything, modality)
 
     def _class_folders(self) -> Side:
         ((modality, (folder, *_)),) = self._own.media

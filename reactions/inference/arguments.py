@@ -8,7 +8,7 @@ from pathlib import Path
 from reactions.core.errors import UsageError
 from reactions.core.file_names import as_stored
 from reactions.data.path_like import never_a_file, path_reason
-from reactions.modalities.suffixes import COMPANIONS, modality_of, other_kind
+from reactions.modalities.suffixes import COMPANIONS, modality_of, other_kind, sharing
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
@@ -93,6 +93,10 @@ def file_of_lines(text: str, base: Path) -> Path | str:
         if modality_of(text) is None and path.is_file():
             if kind := other_kind(path.name):
                 return f"{kind.name} is not decoded here: {kind.fix}"
+            if names := sharing(path.name):
+                *first, last = names
+                listed = f"{', '.join(first)} and {last}" if first else last
+                return f"its ending is that of {listed}: say which it is with --modality"
             if suffix in COMPANIONS:
                 return f"lines are read from {', '.join(MANIFEST_SUFFIXES)} files alone"
             return f'its name does not say what it holds; write {{"image": "{text}"}}, or audio'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError, UsageError, suggestion
@@ -86,6 +86,7 @@ STORED: Mapping[str, Callable[[NDArray[np.uint16]], NDArray[np.uint16]]] = {
 them rotated to the left by three bits."""
 
 
+@lru_cache
 def stored_as(name: str) -> Modality:
     """Return the modality of depth maps whose pictures hold millimetres in a certain way.
 

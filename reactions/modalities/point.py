@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 _CONVERT = "save it as ply, or its points as npy: (n, 3) float32, or (n, 6) with colours"
 _PICKLED = (
-    "files of PyTorch and pickles may run programs; once: "
-    "python -c \"import numpy, torch; numpy.save('X.npy', torch.load('X.pt', weights_only=True))\""
+    "save its points as npy: numpy.save('X.npy', torch.load('X.pt', weights_only=True).numpy())"
 )
 
 
@@ -37,7 +36,7 @@ def decode(stream: BinaryIO, path: str) -> NDArray[np.float32]:
         raise MediaError(
             f"cannot read the points '{path}'",
             why=" ".join(str(error).split()),
-            fix=_PICKLED if path.lower().endswith((".pt", ".pth", ".pkl", ".dat")) else _CONVERT,
+            fix=_PICKLED if path.lower().endswith((".pt", ".pth")) else _CONVERT,
             path=path,
         ) from error
 
@@ -60,6 +59,7 @@ POINT = Modality(
             endings("3ds e57 fbx glb gltf las laz obj pcd stl"),
             _CONVERT,
         ),
+        UndecodedKind("a tensor of PyTorch's", endings("pt pth"), _PICKLED),
     ),
     form="an (n, 3) or (n, 6) float32 array",
     decode=decode,

@@ -25,7 +25,7 @@ _COMPANIONS = (
     "ods odt parquet pdf ppt pptx py readme rst rtf rxn sh toml tsv txt url xls xlsx xml yaml "
     "yml arrow avro db sqlite feather "
     # arrays, weights, checksums
-    "bin ckpt h5 hdf5 idx index lmdb mat mdb md5 msgpack npy npz onnx pickle pkl pt pth "
+    "bin ckpt h5 hdf5 idx index lmdb mat mdb md5 msgpack npy npz onnx pickle pkl "
     "safetensors sha1 sha256 sfv "
     # annotations of media
     "ann cls caption captions cue elan eaf lab label labels lrc m3u m3u8 pls rttm srt sub "
@@ -60,6 +60,14 @@ def may_hold(name: str, modality: Modality) -> bool:
     record = registry.get(modality)
     suffix = suffix_of(name)
     return suffix in record.suffixes or suffix in record.shared
+
+
+def sharing(name: str) -> list[Modality]:
+    """Return the modalities that share a file's ending, so that it does not say which it holds."""
+    suffix = suffix_of(name)
+    return [
+        modality for modality, record in registry.registered().items() if suffix in record.shared
+    ]
 
 
 def sort_out(files: Iterable[_Named], modality: Modality) -> tuple[list[_Named], dict[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError, UsageError, suggestion
@@ -105,6 +105,7 @@ cameras show it; hundredths of a kelvin from -20 to 60 degrees Celsius, as FLIR'
 them, which keeps temperatures comparable between pictures; all that 16 bits hold."""
 
 
+@lru_cache
 def scaled_by(name: str) -> Modality:
     """Return the modality of thermal images whose 16 bits are scaled in a certain way.
 

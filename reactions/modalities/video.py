@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.modalities.base import Modality
@@ -25,6 +25,7 @@ def decode(stream: BinaryIO, path: str, *, sampling: Sampling | None = None) -> 
     return decoding.decode(stream, path, sampling or decoding.USUAL)
 
 
+@lru_cache
 def sampled(sampling: Sampling) -> Modality:
     """Return the modality of videos of which the frames of one rule are decoded."""
     return replace(VIDEO, decode=partial(decode, sampling=sampling))
@@ -78,7 +79,7 @@ def size_bytes(value: Any) -> int:
 
 VIDEO = Modality(
     name="video",
-    aliases=("videos", "clips"),
+    aliases=("videos",),
     suffixes=tuple(suffix for suffix in VIDEO_FILES.suffixes if suffix != ".weba"),  # sound alone
     undecoded=(
         UndecodedKind(

@@ -36,7 +36,7 @@ from reactions.data.sources.parts import CorpusPart, no_items, signature_of
 from reactions.data.sources.shards import shards_part
 from reactions.data.sources.skipped import BadItem, Skipped, reasons
 from reactions.modalities.registry import get
-from reactions.modalities.suffixes import is_packed, modality_of, other_kind
+from reactions.modalities.suffixes import is_packed, may_hold, modality_of, other_kind
 
 _BLOCK_ROWS = 1 << 14
 _SHOWN = 5
@@ -381,4 +381,4 @@ def _kind(file: Entry, modality: Modality) -> str:
         return "tar"
     if get(modality).inline:
         return "captions" if name.endswith(captions.SUFFIXES) else ""
-    return modality_of(name) or ""
+    return modality if may_hold(name, modality) else modality_of(name) or ""

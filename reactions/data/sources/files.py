@@ -29,10 +29,9 @@ from reactions.modalities.base import CheckDepth, at_least
 from reactions.modalities.encoded import too_large
 from reactions.modalities.registry import check, check_version, registered
 from reactions.modalities.suffixes import (
-    count_others,
     describe_others,
-    modality_of,
     other_kind,
+    sort_out,
     suffix_of,
 )
 
@@ -76,10 +75,10 @@ def folder_part(
     """
     refuse_other_modalities(modality)
     everything = walk(folder)
-    entries = [entry for entry in everything if modality_of(entry.name) == modality]
+    # No part of the scan: what lies beside the files may change when none of them does.
+    entries, others = sort_out(everything, modality)
     if not entries:
         kinds = Counter(suffix_of(e.name) or "no extension" for e in everything)
-        others = count_others((entry.name for entry in everything), modality)
         most = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common(5))
         fix = "give the folder of the files, or a manifest"
         if ".tar" in kinds:
@@ -96,8 +95,6 @@ def folder_part(
         depth=depth,
         on_progress=on_progress,
     )
-    # No part of the scan: what lies beside the files may change when none of them does.
-    others = count_others((entry.name for entry in everything), modality)
     if not others:
         return part
     facts = {"others": others, "notices": [describe_others(others, modality)]}
@@ -186,7 +183,7 @@ def refuse_other_modalities(modality: Modality) -> None:
     Raises:
         UsageError: they do not.
     """
-    known = [name for name, record in registered().items() if record.suffixes]
+    known = [name for name, record in registered().items() if record.suffixes or record.shared]
     if modality not in known:
         raise UsageError(
             f"cannot tell which files hold {modality}",

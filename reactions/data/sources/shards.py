@@ -26,7 +26,7 @@ from reactions.data.sources.parts import CorpusPart, ShardPart, TextPart, no_ite
 from reactions.data.sources.tar_index import index_shards, split_member
 from reactions.modalities.base import CheckDepth, at_least
 from reactions.modalities.registry import get
-from reactions.modalities.suffixes import modality_of, other_kind
+from reactions.modalities.suffixes import may_hold, other_kind
 from reactions.modalities.text import TEXT
 
 _VERSION = 3
@@ -95,10 +95,16 @@ def shards_part(
 
 
 def _samples(
-    shards: Sequence[Entry], depth: CheckDepth, tables: TableCache, on_progress: OnProgress
+    shards: Sequence[Entry],
+    modality: Modality,
+    depth: CheckDepth,
+    tables: TableCache,
+    on_progress: OnProgress,
 ) -> Iterator[tuple[int, ScanTable, list[_Sample]]]:
     """Yield number, index and samples of each shard, in order."""
-    indexes = index_shards(shards, tables=tables, depth=depth, on_progress=on_progress)
+    indexes = index_shards(
+        shards, modality=modality, tables=tables, depth=depth, on_progress=on_progress
+    )
     for number, index in enumerate(indexes):
         samples: dict[str, _Sample] = {}
         for row, member in enumerate(index.strings("member")):
@@ -124,7 +130,7 @@ def _media(
     numbers: list[tuple[int, int, int]] = []
     others: Counter[str] = Counter()
     n_loose = 0
-    for number, index, samples in _samples(shards, source.check, tables, on_progress):
+    for number, index, samples in _samples(shards, modality, source.check, tables, on_progress):
         n_loose += int(index.facts.get("loose", 0))
         names, digests, verdicts = (list(index.strings(c)) for c in ("member", "tag", "why"))
         offsets, sizes = index.numbers("offset").tolist(), index.numbers("size").tolist()
@@ -180,7 +186,7 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
         why = f"it has no {member}, but {', '.join(sample.files)}"
         rest = _file_called(sample, member)
         return (rest, "") if rest else ("", why)
-    fitting = [rest for rest in sample.files if modality_of(f"x.{rest}") == modality]
+    fitting = [rest for rest in sample.files if may_hold(f"x.{rest}", modality)]
     # KEY.jpg comes before KEY.left.jpg.
     plain = [rest for rest in fitting if "." not in rest]
     chosen = plain if len(plain) == 1 else fitting
@@ -215,7 +221,7 @@ def _texts(
     whys: list[str] = []
     others: Counter[str] = Counter()
     n_captions = 0
-    for number, index, samples in _samples(shards, source.check, tables, on_progress):
+    for number, index, samples in _samples(shards, TEXT.name, source.check, tables, on_progress):
         offsets, sizes = index.numbers("offset"), index.numbers("size")
         members = index.strings("member")
         with open_binary(shards[number].url) as stream:

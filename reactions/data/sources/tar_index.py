@@ -17,6 +17,7 @@ from reactions.core.addresses import Entry
 from reactions.core.hashing import bytes_digest, digest
 from reactions.core.storage import open_binary
 from reactions.core.transient import TransientError, look_at_all, run_again
+from reactions.core.types import Modality
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.files import looking
@@ -24,8 +25,14 @@ from reactions.data.sources.parts import signature_of
 from reactions.data.tar_members import tar_members
 from reactions.modalities.base import CheckDepth, at_least
 from reactions.modalities.encoded import too_large
-from reactions.modalities.registry import check, check_versions
-from reactions.modalities.suffixes import count_loose, modality_of
+from reactions.modalities.registry import (
+    BUILT_IN,
+    LETTERS,
+    check,
+    check_version,
+    check_versions,
+)
+from reactions.modalities.suffixes import count_loose, may_hold, modality_of
 
 _VERSION = 2
 _CHUNK_BYTES = 1 << 20
@@ -40,14 +47,19 @@ _BATCH_BYTES = 1 << 26
 def index_shards(
     shards: Sequence[Entry],
     *,
+    modality: Modality | None = None,
     tables: TableCache,
     depth: CheckDepth = "header",
     on_progress: OnProgress = silent,
 ) -> Iterator[ScanTable]:
     """Yield an index of each tar's members, in order, reading only tars that changed.
 
+    One index serves texts, images, sounds, and what installed packages add. Each other modality
+    has one of its own: its files look like others', or, as videos, take long to look through.
+
     Args:
         shards: the tars.
+        modality: whose members are looked at, besides those that one index serves.
         tables: remembers what earlier runs found, shard by shard.
         depth: how hard to look for damage of media; a harder look is not
             forgotten.
@@ -64,13 +76,14 @@ def index_shards(
     for i, shard in enumerate(shards):
         signature = signature_of([shard.stamp])
         for each in at_least(depth):
-            cached = "tar-" + digest("scan", [shard.url, each, check_versions(), _VERSION])[:32]
+            by = [shard.url, each, check_versions(), *_own_index(modality), _VERSION]
+            cached = "tar-" + digest("scan", by)[:32]
             if (table := tables.get(cached, signature)) is not None:
                 break
         else:
             on_progress("shards", i, len(shards))
             try:
-                table = _index(shard, depth)
+                table = _index(shard, modality, depth)
             except (OSError, MemoryError) as error:
                 raise run_again(shard.url, error) from error
             table = tables.put(cached, signature, table)
@@ -97,12 +110,23 @@ class _Member(NamedTuple):
     sha256: str
 
 
-def _index(shard: Entry, depth: CheckDepth) -> ScanTable:
+def _own_index(modality: Modality | None) -> list[str | int]:
+    """Return what names a modality's own index; [] where the common one serves it."""
+    if modality is None or _is_common(modality):
+        return []
+    return [modality, check_version(modality)]
+
+
+def _is_common(modality: Modality) -> bool:
+    return modality in LETTERS.values() or modality not in BUILT_IN
+
+
+def _index(shard: Entry, modality: Modality | None, depth: CheckDepth) -> ScanTable:
     members: list[_Member] = []
     tags: list[str] = []
     whys: list[str] = []
     loose: list[str] = []
-    look = partial(_look, depth=depth)
+    look = partial(_look, wanted=modality, depth=depth)
     with open_binary(shard.url) as stream, looking() as pool:
         for batch in _batches(shard, stream, loose):
             for tag, why in look_at_all(pool, look, batch):
@@ -122,12 +146,16 @@ def _index(shard: Entry, depth: CheckDepth) -> ScanTable:
     )
 
 
-def _look(member: _Member, *, depth: CheckDepth) -> tuple[str, str]:
+def _look(member: _Member, *, wanted: Modality | None, depth: CheckDepth) -> tuple[str, str]:
     """Return a member's tagged digest, and why it cannot be used."""
-    if member.sha256:
-        why = too_large(member.size_bytes) if modality_of(member.name) else None
-        return f"file:{member.sha256}", why or ""
     modality = modality_of(member.name)
+    if wanted is not None and may_hold(member.name, wanted):
+        modality = wanted
+    elif modality is not None and not _is_common(modality):
+        modality = None
+    if member.sha256:
+        why = too_large(member.size_bytes) if modality else None
+        return f"file:{member.sha256}", why or ""
     try:
         why = check(modality, member.data, depth) if modality else ""
     except TransientError as error:

@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 1 << 29
 _POINTS = ("points", "xyz", "pos", "positions", "vertices", "point_cloud", "pc")
 _COLOURS = ("rgb", "colors", "colours", "color", "colour")
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
-_OFF = re.compile(rb"(?:ST)?C?N?4?n?OFF\b")
+_OFF = re.compile(rb"(?:ST)?C?N?4?n?OFF(?![A-Za-z])")
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]*")
 _RED_GREEN_BLUE = (("red", "green", "blue"), ("r", "g", "b"))
 

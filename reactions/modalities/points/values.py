@@ -39,11 +39,12 @@ def cloud(xyz: NDArray[Any], rgb: NDArray[Any] | None = None) -> NDArray[np.floa
             columns.append(_colours(rgb))
         exact = np.concatenate(columns, axis=1)
         points: NDArray[np.float32] = exact.astype(np.float32)
+        extent = float(np.ptp(exact[:, :3], axis=0).max())
+        is_blurred = float(np.abs(exact[:, :3]).max()) * 2.0**-24 > _MAX_ROUNDING * extent
+    if is_blurred and extent > 0:
+        raise ValueError("it lies so far from the origin that float32 blurs it; shift it there")
     if why := why_unusable(points):
         raise ValueError(why)
-    extent = float(np.ptp(exact[:, :3], axis=0).max())
-    if float(np.abs(exact[:, :3]).max()) * 2.0**-24 > _MAX_ROUNDING * extent:
-        raise ValueError("it lies so far from the origin that float32 blurs it; shift it there")
     return points
 
 

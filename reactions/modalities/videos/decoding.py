@@ -12,9 +12,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.modalities.videos.files import open_video, picture_track, refused, timed, upright
+from reactions.modalities.videos.files import (
+    microseconds,
+    open_video,
+    picture_track,
+    refused,
+    timed,
+    upright,
+)
 from reactions.modalities.videos.frames import Evenly, Frames, Sampling
-from reactions.modalities.videos.packets import SECOND_US, spans
+from reactions.modalities.videos.packets import SECOND_US, SLACK_SHARE, SLACK_US, spans
 
 MAX_SECONDS = 3600
 """As long as any sound may be."""
@@ -71,12 +78,19 @@ def frame_times(stream: BinaryIO, path: str) -> tuple[NDArray[np.int64], int]:
         MissingError: PyAV is not installed.
     """
     with open_video(stream, path) as container:
-        index = picture_track(container, path).index
-        span = spans(container, path, keep=index, most=MAX_FRAMES)[index]
+        track = picture_track(container, path)
+        span = spans(container, path, keep=track.index, most=MAX_FRAMES)[track.index]
+        declared_us = 0
+        # Of AVIs, whose reader guesses the length of what is cut short, the header counts frames.
+        if container.format.name == "avi" and track.frames and track.time_base:
+            declared_us = microseconds(track.frames, track.time_base)
     if not span.times_us:
         raise refused(path, "there is nothing in its track of pictures")
     if span.is_damaged:
         raise refused(path, "it is cut short or damaged: a packet of pictures is not whole")
+    if declared_us - span.end_us > SLACK_US + SLACK_SHARE * declared_us:
+        there_s, declared_s = span.end_us / SECOND_US, declared_us / SECOND_US
+        raise refused(path, f"it is cut short: {there_s:.1f} of {declared_s:.1f} seconds are there")
     times_us = np.unique(np.array(span.times_us, np.int64))
     length_us = int(times_us[-1] - times_us[0])
     if length_us > MAX_SECONDS * SECOND_US:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SECOND_US = 1_000_000
 
-_SLACK_US, _SLACK_SHARE = SECOND_US, 0.02
+SLACK_US, SLACK_SHARE = SECOND_US, 0.02
 """By how much a track may end before its header says."""
 
 _WITH_LENGTHS = frozenset(("avi", "matroska", "mov"))
@@ -84,6 +84,6 @@ def _check_length(container: InputContainer, found: Mapping[int, TrackTimes], pa
         return
     declared_us = container.duration or 0
     there_us = max(s.end_us for s in found.values()) - min(s.start_us for s in found.values())
-    if declared_us - there_us > _SLACK_US + _SLACK_SHARE * declared_us:
+    if declared_us - there_us > SLACK_US + SLACK_SHARE * declared_us:
         there, declared = there_us / SECOND_US, declared_us / SECOND_US
         raise refused(path, f"it is cut short: {there:.1f} of {declared:.1f} seconds are there")

@@ -1,0 +1,215 @@
+"""Recordings of event cameras: every form gives the same events; what is none is refused."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from further_media import bin_bytes, columns, events, npy_bytes, npz_bytes
+from media_files import image_bytes, put
+
+from reactions.core.errors import MediaError
+from reactions.core.types import Item
+from reactions.modalities import registry
+from reactions.modalities.events import files
+from reactions.modalities.events.values import Events, digest
+
+EVENT = registry.get("event")
+
+
+def structured(of, **types):
+    kinds = {"x": "u2", "y": "u2", "t": "i8", "p": "?", **types}
+    table = np.zeros(len(of["x"]), list(kinds.items()))
+    for name in kinds:
+        table[name] = of[name]
+    return table
+
+
+def rows(of):
+    """EST's form: seconds and polarities of -1 and 1, in (n, 4)."""
+    return np.stack([of["x"], of["y"], of["t"] / 1e6, 2.0 * of["p"] - 1], axis=1)
+
+
+OF = columns()
+RENAMED = {"x_pos": OF["x"], "y_pos": OF["y"], "timestamp": OF["t"], "polarity": OF["p"]}
+FORMS = {
+    "N-ImageNet": npz_bytes(event_data=structured(OF)),
+    "N-ImageNet, plain": npz_bytes(**RENAMED),
+    "EST": npy_bytes(rows(OF)),
+    "EST, Fortran": npy_bytes(np.asfortranarray(rows(OF))),
+    "named": npy_bytes(structured(OF, p="i1")),
+    "columns": npz_bytes(**OF),
+    "whole numbers": npy_bytes(np.stack([OF[name] for name in "xytp"], axis=1)),
+    "seconds in columns": npz_bytes(**{**OF, "t": OF["t"] / 1e6}),
+    "one array": npz_bytes(arr_0=rows(OF)),
+}
+
+
+def as_events(data: bytes) -> Events:
+    value = EVENT.load(data)
+    assert EVENT.why_unusable(value) == ""
+    return value
+
+
+def why(data: bytes) -> str:
+    with pytest.raises(MediaError) as caught:
+        EVENT.load(data)
+    assert caught.value.fix
+    assert registry.check("event", data) == caught.value.why
+    return caught.value.why
+
+
+def of_file(tmp_path, data: bytes) -> Events:
+    return EVENT.load(put(tmp_path / "x.bin", data))
+
+
+def test_five_bytes_an_event(tmp_path):
+    value = of_file(tmp_path, bin_bytes())
+    for name, column in (("x", "x"), ("y", "y"), ("t_us", "t"), ("p", "p")):
+        np.testing.assert_array_equal(getattr(value, name), OF[column])
+    assert value.size == (180, 240)
+    assert EVENT.why_unusable(value) == ""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_forms_hold_the_same(form):
+    assert digest(as_events(FORMS[form])) == digest(events())
+
+
+def test_a_row_that_no_sensor_has_counts_overflows(tmp_path):
+    of = {"x": [1, 0, 2], "y": [5, 240, 6], "t": [8000, 8191, 100], "p": [1, 0, 0]}
+    value = of_file(tmp_path, bin_bytes(3, **{k: np.array(v) for k, v in of.items()}))
+    assert value.x.tolist() == [1, 2]
+    assert value.t_us.tolist() == [8000, 100 + 8192]
+
+
+def test_times_that_wrap_go_on(tmp_path):
+    t = np.array([2**23 - 10, 2**23 - 1, 2**23 + 5, 2**23 + 7])
+    of = {"x": np.arange(4), "y": np.arange(4), "p": np.ones(4, int)}
+    value = of_file(tmp_path, bin_bytes(4, t=t, **of))
+    np.testing.assert_array_equal(value.t_us, t)
+
+
+def test_a_little_disorder_is_sorted():
+    of = columns(1000)
+    of["t"][500], of["t"][501] = of["t"][501] + 9, of["t"][500]
+    value = as_events(npz_bytes(**of))
+    assert (np.diff(value.t_us) >= 0).all()
+    assert np.array_equal(value.t_us, np.sort(of["t"]))
+    order = np.argsort(of["t"], kind="stable")
+    np.testing.assert_array_equal(value.x, of["x"][order])
+    of["t"][::2] = 0
+    assert "go back" in why(npz_bytes(**of))
+
+
+@pytest.mark.parametrize(
+    ("most", "size"),
+    [
+        ((239, 179), (180, 240)),
+        ((240, 179), (260, 346)),
+        ((639, 479), (480, 640)),
+        ((1279, 719), (720, 1280)),
+        ((1280, 5), (720, 1281)),
+    ],
+)
+def test_the_sensor_is_the_smallest_usual_one(most, size):
+    of = columns()
+    of["x"][0], of["y"][0] = most
+    assert as_events(npz_bytes(**of)).size == size
+
+
+def changed(**new):
+    return npz_bytes(**{**OF, **{name: np.asarray(column) for name, column in new.items()}})
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "does not end in .bin"),
+        (b"PK\3\4" + b"x" * 99, "cut short"),
+        (FORMS["EST"][:-1], "bytes"),
+        (FORMS["N-ImageNet"][:-30], "cut short"),
+        (npy_bytes(np.zeros((5, 3))), "not (n, 4)"),
+        (npy_bytes(np.zeros((0, 4))), "no events"),
+        (npy_bytes(np.array([["a"] * 4])), "not of numbers"),
+        (npz_bytes(x=OF["x"], y=OF["y"], t=OF["t"]), "no column p"),
+        (npz_bytes(**{**OF, "x": OF["x"][:-1]}), "different lengths"),
+        (changed(p=np.full(600, 3)), "polarities"),
+        (changed(p=np.arange(600) % 3 - 1), "polarities"),
+        (changed(x=OF["x"] - 50), "not within"),
+        (changed(x=OF["x"] + 5000), "not within"),
+        (changed(x=OF["x"] + 0.5), "fractions"),
+        (changed(y=np.full(600, np.nan)), "not finite"),
+        (changed(t=OF["t"].astype(float)), "whole numbers are microseconds, others seconds"),
+        (changed(t=np.full(600, 2.0**63)), "too large"),
+        (changed(t=np.full(600, "noon")), "not of numbers"),
+    ],
+)
+def test_what_is_no_recording(data, words):
+    assert words in why(data)
+
+
+def test_nothing_is_unpickled():
+    array = np.array([{"x": 1}] * 4, dtype=object)
+    for data in (npy_bytes(array), npz_bytes(event_data=array)):
+        assert "unpickled" in why(data)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    junk = np.random.default_rng(0).integers(0, 240, 5000, dtype=np.uint8).tobytes()
+    for data, words in ((junk, "go back"), (bin_bytes()[:-2], "multiple of 5"), (b"", "0 bytes")):
+        assert words in registry.check("event", put(tmp_path / "x.bin", data))
+
+
+def test_counts_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_EVENTS", 599)
+    assert "more than 599" in why(FORMS["columns"])
+    assert "more than 599" in registry.check("event", put(tmp_path / "x.bin", bin_bytes()))
+
+
+def test_a_picture_is_one_already():
+    value = EVENT.load(image_bytes(form="PNG"))
+    assert (value.shape, value.dtype) == ((8, 12, 3), np.uint8)
+    assert EVENT.why_unusable(value) == ""
+    assert registry.check("event", image_bytes()[:60]) != ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x": np.zeros(600, np.int64)},
+        {"p": np.full(600, 2, np.uint8)},
+        {"t_us": np.arange(600, 0, -1)},
+        {"size": (100, 240)},
+        {"x": np.zeros(3, np.uint16)},
+    ],
+)
+def test_recordings_that_cannot_be_embedded(change):
+    of = {name: getattr(events(), name) for name in ("x", "y", "t_us", "p", "size")}
+    assert EVENT.why_unusable(Events(**{**of, **change}))
+    assert EVENT.why_unusable(events()) == ""
+
+
+def test_digests_tell_recordings_apart():
+    one, other = events(), events(seed=1)
+    assert digest(one) == digest(events())
+    assert digest(one).startswith("event:")
+    assert len({digest(one), digest(other), digest(events(size=(200, 240)))}) == 3
+    assert digest(3) == ""
+    assert EVENT.size_bytes(one) == 600 * (2 + 2 + 8 + 1)
+
+
+def test_values_in_memory_pass_through():
+    item = Item("a", "event", events())
+    assert registry.load(item) is item
+
+
+def test_zips_that_lie(tmp_path):
+    data = bytearray(npz_bytes(**OF))
+    end = data.rindex(b"PK\5\6")
+    data[end + 10 : end + 12] = (5000).to_bytes(2, "little")
+    assert "arrays" in why(bytes(data))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("run.py", "print()")
+    assert "not an array" in why(stream.getvalue())
