@@ -6,11 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import is_dir
 from reactions.core.types import Modality
-from reactions.modalities.suffixes import may_hold, modality_of, suffix_of
+from reactions.modalities.suffixes import modality_of, sort_out, suffix_of
 
 MANIFEST = "manifest.jsonl"
 
@@ -60,10 +61,13 @@ def with_folders(
     return arguments, notices
 
 
+class _File(NamedTuple):
+    name: str
+
+
 def _media(folder: Path, modality: Modality | None) -> tuple[list[str], Counter[str]]:
     """Return the paths of media within a folder, and the endings of what else there is."""
-    media: list[str] = []
-    others: Counter[str] = Counter()
+    files: list[_File] = []
 
     def unreadable(error: OSError) -> None:
         raise DataError(
@@ -74,14 +78,14 @@ def _media(folder: Path, modality: Modality | None) -> tuple[list[str], Counter[
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         within = Path(parent).relative_to(folder)
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            if may_hold(name, modality) if modality else modality_of(name):
-                media.append(str(within / name))
-            else:
-                others[suffix_of(name) or "without an ending"] += 1
-    return sorted(media), others
+        files += [_File(str(within / name)) for name in names if not name.startswith(".")]
+    if modality:
+        media, _ = sort_out(files, modality)
+    else:
+        media = [file for file in files if modality_of(file.name)]
+    taken = {file.name for file in media}
+    rest = (file.name for file in files if file.name not in taken)
+    return sorted(taken), Counter(suffix_of(name) or "without an ending" for name in rest)
 
 
 def _counted(others: Counter[str]) -> str:

@@ -34,7 +34,7 @@ def decode(stream: BinaryIO, path: str) -> Events | NDArray[np.uint8]:
     if files.is_picture(head):
         return image.decode(stream, path)
     try:
-        return files.decode(stream, path)
+        return files.decode(stream)
     except ValueError as error:
         raise MediaError(
             f"cannot read the events '{path}'", why=str(error), fix=_FIX, path=path

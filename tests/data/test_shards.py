@@ -255,8 +255,8 @@ def test_shards_without_the_modality(tmp_path: Path) -> None:
     with pytest.raises(MissingError) as caught:
         opened(put_tar(tmp_path / "y.tar", {}))
     assert "no samples" in caught.value.why
-    with pytest.raises(UsageError, match="depth"):
-        opened(path, "depth")
+    with pytest.raises(UsageError, match="smell"):
+        opened(path, "smell")
 
 
 def test_a_shard_that_shrank_after_the_scan(shards: Path) -> None:
@@ -276,9 +276,9 @@ def test_tars_are_read_once_and_only_those_that_changed_again(
     read: list[str] = []
     real = tar_index._index
 
-    def index(shard, depth):
+    def index(shard, modality, depth):
         read.append(shard.name)
-        return real(shard, depth)
+        return real(shard, modality, depth)
 
     monkeypatch.setattr(tar_index, "_index", index)
     cache = tmp_path / "cache"
@@ -304,12 +304,12 @@ def test_an_index_that_was_killed_goes_on_at_the_shard(
     real = tar_index._index
     read: list[str] = []
 
-    def index(shard, depth):
+    def index(shard, modality, depth):
         if shard.name == "s-0001.tar" and not read.count("s-0001.tar"):
             read.append(shard.name)
             raise KeyboardInterrupt
         read.append(shard.name)
-        return real(shard, depth)
+        return real(shard, modality, depth)
 
     monkeypatch.setattr(tar_index, "_index", index)
     with pytest.raises(KeyboardInterrupt):

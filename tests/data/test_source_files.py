@@ -275,11 +275,11 @@ def test_a_folder_without_any(folder: Path, tmp_path: Path) -> None:
 
 
 def test_other_modalities_need_a_manifest(folder: Path) -> None:
-    with pytest.raises(UsageError, match="cannot tell which files hold depth") as caught:
-        opened(folder, modality="depth")
-    assert "[corpora.depth]" in caught.value.fix
-    with pytest.raises(UsageError, match="cannot tell which files hold depth"):
-        opened(folder / "b.png", modality="depth")
+    with pytest.raises(UsageError, match="cannot tell which files hold smell") as caught:
+        opened(folder, modality="smell")
+    assert "[corpora.smell]" in caught.value.fix
+    with pytest.raises(UsageError, match="cannot tell which files hold smell"):
+        opened(folder / "b.png", modality="smell")
 
 
 def test_mixed_kinds_are_refused(folder: Path) -> None:

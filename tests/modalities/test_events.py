@@ -125,7 +125,7 @@ def changed(**new):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "does not end in .bin"),
+        (b"", "0 bytes"),
         (b"PK\3\4" + b"x" * 99, "cut short"),
         (FORMS["EST"][:-1], "bytes"),
         (FORMS["N-ImageNet"][:-30], "cut short"),

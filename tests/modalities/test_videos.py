@@ -1,8 +1,10 @@
 """Videos: the frames that a rule takes, upright, by their times; what is damaged is refused."""
 
+import errno
 import io
 import sys
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from media_files import image_bytes, put
 from video_files import FRAMES_A_SECOND, shade, turned, video_bytes
 
 from reactions.core.errors import MediaError, MissingError
+from reactions.core.transient import TransientError
 from reactions.core.types import Item
 from reactions.modalities import registry
 from reactions.modalities.video import sampled
@@ -285,7 +288,7 @@ def test_damage_within_is_found_in_full(encoded):
 def test_pictures_that_are_lost_are_found_in_full(encoded):
     data = bytearray(encoded["mjpeg"])
     places = [i for i in range(len(data) - 2) if data[i : i + 3] == b"\xff\xd8\xff"]
-    for place, end in zip(places[30:60], places[31:61], strict=True):
+    for place, end in pairwise(places[30:61]):
         data[place:end] = bytes(end - place)
     assert "decoded" in registry.check("video", bytes(data), "full")
 
@@ -302,3 +305,15 @@ def test_pyav_is_an_extra(encoded, monkeypatch):
         with pytest.raises(MissingError) as caught:
             call()
         assert caught.value.fix == 'pip install "molspace[video]"'
+
+
+def test_a_file_that_ends_in_its_header_is_damaged_and_a_disk_is_not(encoded, monkeypatch):
+    # FFmpeg calls both of them input/output errors.
+    assert "input/output error" in registry.check("video", encoded["webm"][:52])
+
+    class Failing(io.BytesIO):
+        def read(self, *args):
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(TransientError):
+        decoding.frame_times(Failing(encoded["webm"]), "x")

@@ -25,8 +25,8 @@ from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import CorpusPart, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.tar_index import index_shards, split_member
 from reactions.modalities.base import CheckDepth, at_least
-from reactions.modalities.registry import get
-from reactions.modalities.suffixes import may_hold, other_kind
+from reactions.modalities.registry import READ_AS_LISTS, get
+from reactions.modalities.suffixes import may_hold, other_kind, suffix_of
 from reactions.modalities.text import TEXT
 
 _VERSION = 3
@@ -186,7 +186,12 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
         why = f"it has no {member}, but {', '.join(sample.files)}"
         rest = _file_called(sample, member)
         return (rest, "") if rest else ("", why)
-    fitting = [rest for rest in sample.files if may_hold(f"x.{rest}", modality)]
+    fitting = [
+        rest
+        for rest in sample.files
+        # A sample's texts are captions.
+        if may_hold(f"x.{rest}", modality) and suffix_of(f"x.{rest}") not in READ_AS_LISTS
+    ]
     # KEY.jpg comes before KEY.left.jpg.
     plain = [rest for rest in fitting if "." not in rest]
     chosen = plain if len(plain) == 1 else fitting

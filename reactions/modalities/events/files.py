@@ -1,11 +1,13 @@
 """Files of events: N-Caltech101's and N-MNIST's 5 bytes an event, npy, npz, and pictures.
 
-What a file is, its first bytes say; only N-Caltech101's files have none that do, and are known by
-their name. Times are microseconds where they are whole numbers, and seconds where they are not.
+What a file is, its first bytes say; only N-Caltech101's files have none that do. Whatever is not of
+another kind is read as one of those: in times that go back and forth it shows that it is none.
+Times are microseconds where they are whole numbers, and seconds where they are not.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -30,9 +32,10 @@ MAX_BACKWARD_SHARE = 0.01
 """Of all steps from event to event, how many may lead back in time. So much disorder comes from
 the camera's arbiter, and is put right by sorting; more means that it is no such file."""
 
+MAX_FILE_BYTES = 1 << 29
+"""Of a file of events, unpacked: as many as are allowed, of four numbers of 64 bits each."""
+
 _EVENT_BYTES = 5
-_MAX_FILE_BYTES = 1 << 30
-_WHOLE_BYTES = _MAX_FILE_BYTES
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "x": ("x", "x_pos", "xs"),
@@ -56,22 +59,24 @@ def is_picture(head: bytes) -> bool:
     return head.startswith(_PICTURES)
 
 
-def decode(stream: BinaryIO, path: str) -> Events:
+def decode(stream: BinaryIO) -> Events:
     """Decode an open file of events.
 
     Raises:
         ValueError: it is damaged, or not of a known kind, or beyond the limits; nothing is ever
             unpickled.
     """
-    stream = in_memory(stream, _WHOLE_BYTES)
+    size_bytes = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if size_bytes > MAX_FILE_BYTES:
+        raise ValueError(f"it has {size_bytes} bytes, more than {MAX_FILE_BYTES >> 20} MiB")
+    stream = in_memory(stream, MAX_FILE_BYTES)
     head = stream.read(8)
     stream.seek(0)
     if head.startswith(_NPY):
         return _of_array(npy_array(stream))
     if head.startswith(_ZIP):
-        return _of_archive(npz_arrays(stream, most_bytes=_MAX_FILE_BYTES))
-    if not path.lower().endswith(".bin"):
-        raise ValueError("it is no npy, npz or picture, and its name does not end in .bin")
+        return _of_archive(npz_arrays(stream, most_bytes=MAX_FILE_BYTES))
     return _of_bytes(stream.read())
 
 

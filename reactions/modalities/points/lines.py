@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import BinaryIO
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 MAX_LINE_BYTES = 1 << 12
 """Of a line of numbers."""
+
+MAX_COLUMNS = 64
+"""Numbers of a line."""
 
 
 def text_lines(stream: BinaryIO) -> Iterator[str]:
@@ -52,11 +55,8 @@ def table_of(
     first = next(lines, None)
     if first is None:
         raise ValueError("it is cut short: no numbers are there")
-    return np.loadtxt(
-        chain([first], lines),
-        np.float64,
-        comments=None,
-        delimiter=delimiter,
-        ndmin=2,
-        max_rows=most_rows,
-    )
+    if len(first.split(delimiter)) > MAX_COLUMNS:
+        raise ValueError(f"its lines hold more than {MAX_COLUMNS} numbers")
+    # Not its own ``max_rows``, for as many as which it takes memory at once.
+    rows = islice(chain([first], lines), most_rows)
+    return np.loadtxt(rows, np.float64, comments=None, delimiter=delimiter, ndmin=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import sys
@@ -82,10 +83,15 @@ def open_video(stream: BinaryIO, path: str) -> Iterator[InputContainer]:
         ) as container:
             yield container
     except (MemoryError, OSError, av.FFmpegError) as error:
-        if isinstance(error, MemoryError) or is_transient(error):
+        # What our own stream raises comes through as it is: FFmpeg's word for it, "input/output
+        # error", is what its readers say of a file that ends in the middle of a header.
+        is_its_own = isinstance(error, av.FFmpegError) and error.errno == errno.EIO
+        if isinstance(error, MemoryError) or (is_transient(error) and not is_its_own):
             raise run_again(path, error) from error
         words = (getattr(error, "strerror", None) or str(error)).replace("'<none>'", "")
-        raise refused(path, f"it cannot be decoded: {' '.join(words.split()).lower()}") from error
+        why = f"it cannot be decoded: {' '.join(words.split()).lower()}"
+        # Without a cause that others would take for a failing disk's.
+        raise refused(path, why) from (None if is_its_own else error)
 
 
 def _refuse_other_files(url: str, *_: object) -> Any:
