@@ -178,6 +178,8 @@ def everything(
 
 app.command("findings")(findings.findings)
 app.command("unibind-findings")(unibind.unibind_findings)
+app.command("unibind-table2")(unibind.unibind_table2)
+app.command("unibind-zero-shot")(unibind.unibind_zero_shot)
 
 
 def _measure_figure(

@@ -1,20 +1,27 @@
-"""``molspace reproduce unibind-findings``."""
+"""``molspace reproduce unibind-findings``, ``unibind-table2`` and ``unibind-zero-shot``."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import complete, opening, options
-from molspace_cli.console import print_json, print_table, print_text, say
+from molspace_cli.confirm import confirm
+from molspace_cli.console import print_json, print_note, print_table, print_text, say
+from molspace_cli.evaluate import HitRule
+from molspace_cli.groups import grouped
+from molspace_cli.paper_table import print_facts, print_lack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from reactions.experiments.unibind.judge import Judged
     from reactions.experiments.unibind.measure import UniBindFindings
+    from reactions.experiments.unibind.tables import RetrievalTable, ZeroShotResult, ZeroShotTable
+    from reactions.session import Session
 
 
 def unibind_findings(
@@ -139,3 +146,172 @@ def _other(judged: Judged) -> str:
         return judged.claim.other
     arm, other, family = judged.claim.beyond
     return f"{judged.claim.other}, by more than {arm} less {other} of {family}"
+
+
+# --- tables ------------------------------------------------------------------------------
+
+Knowledge = Annotated[
+    str,
+    typer.Option("--kb", metavar="KB", help="The lab's knowledge base."),
+]
+
+
+@grouped
+def unibind_table2(
+    kb: Knowledge = "kb",
+    hit: Annotated[
+        HitRule,
+        typer.Option(
+            "--hit", help="What counts as found: any item of the query's class, or its pair."
+        ),
+    ] = HitRule.CLASS,
+    *,
+    running: options.RunOptions,
+    as_json: options.Json = False,
+) -> None:
+    """UniBind's Table 2 (supplement), event-image retrieval: ours beside the paper's figure.
+
+    A row is left empty, with the reason, where the lab lacks its space, data or weights.
+    Exits with 3 if the lab has nothing that could be measured.
+    """
+    from reactions.experiments.unibind.tables import measure_retrieval
+
+    session = running.open(command="reproduce unibind-table2", has_rows=True)
+    table = measure_retrieval(
+        session,
+        knowledge=kb,
+        hit=hit.value,
+        confirm=partial(confirm, session, yes=running.yes, quiet=running.quiet),
+        started=_said(session, running.quiet),
+    )
+    if as_json:
+        print_json("unibind-table2", table.to_json())
+    else:
+        _print_retrieval(table)
+    _refuse_nothing(session, table.n_measured)
+
+
+@grouped
+def unibind_zero_shot(
+    kb: Knowledge = "kb",
+    space: Annotated[
+        str,
+        typer.Option("--space", metavar="SPACE", help="A space, reaction or bundle."),
+    ] = "PointBind",
+    *,
+    running: options.RunOptions,
+    as_json: options.Json = False,
+) -> None:
+    """UniBind's thirteen sets, zero-shot: a template and centres, beside what may be cited.
+
+    A figure is left out, with the reason, where the lab lacks the space, data or weights.
+    Exits with 3 if the lab has nothing that could be measured.
+    """
+    from reactions.experiments.unibind.tables import measure_zero_shot
+
+    session = running.open(command="reproduce unibind-zero-shot", has_rows=True)
+    table = measure_zero_shot(
+        session,
+        space=space,
+        knowledge=kb,
+        confirm=partial(confirm, session, yes=running.yes, quiet=running.quiet),
+        started=_said(session, running.quiet),
+    )
+    if as_json:
+        print_json("unibind-zero-shot", table.to_json())
+    else:
+        _print_zero_shot(table)
+    _refuse_nothing(session, table.n_measured)
+
+
+def _said(session: Session, quiet: bool) -> Callable[[str], None]:
+    def started(name: str) -> None:
+        if not quiet:
+            say(f"lab: {session.lab.label}   {name}")
+
+    return started
+
+
+def _refuse_nothing(session: Session, n_measured: int) -> None:
+    from reactions.core.errors import MissingError
+
+    if not n_measured:
+        raise MissingError(
+            f"nothing could be measured on lab '{session.lab.name}'",
+            why="it lacks the spaces, or the evaluation sets, of all rows",
+            fix="molspace spaces list   and   molspace data list   say what is there",
+        )
+
+
+def _print_retrieval(table: RetrievalTable) -> None:
+    for direction in table.task.directions:
+        metrics = [f"{direction} R@{k}" for k in table.task.cutoffs]
+        heads = [head for k in table.task.cutoffs for head in (f"R@{k}", "paper")]
+        print_table(
+            f"UniBind, table 2   {direction}   hits by {table.task.hit}   lab: {table.lab}",
+            ("model", *heads),
+            [
+                (
+                    row.name,
+                    *(
+                        cell
+                        for metric in metrics
+                        for cell in (
+                            f"{row.figures[metric]:.2f}" if row.figures else "",
+                            f"{row.published.figures[metric]:.2f}",
+                        )
+                    ),
+                )
+                for row in table.rows
+            ],
+        )
+    print_facts(table.items, table.lab, table.seed)
+    for row in table.rows:
+        print_note(f"{row.name} = {row.reaction}")
+        if row.lack and row.lack != table.items.lack:
+            print_lack(row.lack)
+    _print_notes(table.lab, table.notes)
+
+
+def _print_zero_shot(table: ZeroShotTable) -> None:
+    from reactions.experiments.unibind.tables import ZERO_SHOT_WAYS
+
+    print_table(
+        f"zero-shot recognition, %   {table.space}   lab: {table.lab}   seed: {table.seed}",
+        ("set", "n", *ZERO_SHOT_WAYS, "UniBind"),
+        [
+            (
+                row.items.task.title,
+                f"{row.items.n}",
+                *(
+                    f"{row.figures[way]:.2f}" if way in row.figures else ""
+                    for way in ZERO_SHOT_WAYS
+                ),
+                "",
+            )
+            for row in table.rows
+        ],
+    )
+    for row in table.rows:
+        _print_lacks(row)
+        for entry in row.cited:
+            source = "; ".join(filter(None, (entry.source, entry.remark)))
+            print_note(f"{row.items.task.title}: {entry.model} {entry.value:g} ({source})")
+    _print_notes(table.lab, table.notes)
+
+
+def _print_lacks(row: ZeroShotResult) -> None:
+    """Print why ways have no figure, each reason once."""
+    reasons = {
+        lack: [w for w, own in row.lacks.items() if own == lack] for lack in row.lacks.values()
+    }
+    for lack, ways in reasons.items():
+        print_note(f"{row.items.task.title}, {', '.join(ways)}:")
+        print_lack(lack)
+
+
+def _print_notes(lab: str, notes: Sequence[str]) -> None:
+    from reactions.experiments.notes import rehearsal_note
+
+    for note in filter(None, (*notes, rehearsal_note(lab))):
+        print_note(note)

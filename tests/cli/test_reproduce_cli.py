@@ -9,6 +9,7 @@ from molspace_cli.__main__ import main
 
 TABLES = [f"table{n}" for n in range(3, 10)]
 FIGURES = [f"figure{n}" for n in range(3, 7)]
+UNIBIND = ["unibind-table2", "unibind-zero-shot"]
 
 
 @pytest.fixture
@@ -31,17 +32,17 @@ def molspace(tmp_path, monkeypatch, capsys):
 def test_every_table_and_figure_is_a_command(molspace):
     code, out, _ = molspace("--help")
     assert code == 0
-    for name in (*TABLES, *FIGURES, "all", "findings"):
+    for name in (*TABLES, *FIGURES, *UNIBIND, "all", "findings", "unibind-findings"):
         assert f" {name} " in out
 
 
-@pytest.mark.parametrize("name", [*TABLES, *FIGURES, "all"])
+@pytest.mark.parametrize("name", [*TABLES, *FIGURES, *UNIBIND, "all"])
 def test_each_says_what_it_is_and_how_it_ends(molspace, name):
     code, out, _ = molspace(name, "--help")
     text = " ".join(out.split())
     assert code == 0
     assert "Exits with 3 if the lab has nothing that could be measured." in text
-    assert ("--out" in text) is (name not in TABLES)
+    assert ("--out" in text) is (name not in (*TABLES, *UNIBIND))
     assert ("--rows" in text) is (name in TABLES)
 
 
@@ -63,6 +64,17 @@ def test_each_says_what_it_is_and_how_it_ends(molspace, name):
         ("figure5 --grid half", "--grid: 'half' is not a list of factors", "0:1:0.1"),
         ("findings --only 11", "--only: there is no finding '11'", "--only 7,8"),
         ("findings --only ,", "--only names no finding", "--only 7,8"),
+        ("unibind-findings --only 7", "--only: there is no finding '7' of UniBind's", "U1a"),
+        ("unibind-findings --only U2x", "--only: there is no finding 'U2x'", "did you mean 'U2'"),
+        ("unibind-findings --only ,", "--only names no finding", "--only U1,U3"),
+        ("unibind-table2 --hit pairs", "--hit", "pair"),
+        ("unibind-table2 --kb kbb", "lab 'mini' has no knowledge base 'kbb'", "did you mean 'kb'"),
+        (
+            "unibind-zero-shot --kb kbb",
+            "lab 'mini' has no knowledge base 'kbb'",
+            "did you mean 'kb'",
+        ),
+        ("unibind-zero-shot --space PointBin", "unknown space 'PointBin'", "did you mean"),
     ],
 )
 def test_slips(molspace, line, what, fix):

@@ -17,7 +17,7 @@ KNOWN, OPEN = "kb", "open"
 
 LCL = "ImageBind + Lcl(kb)"
 LCL_LABELS = "ImageBind + Lcl(kb, targets=labels)"
-LCL_PUBLISHED = "ImageBind + Lcl(kb, preset=N-cal)"
+LCL_PUBLISHED = 'ImageBind + Lcl(kb, preset="N-cal")'
 POINTS = "PointBind + Lcl(kb)"
 POINTS_LABELS = "PointBind + Lcl(kb, targets=labels)"
 WITH_EXPERT = "PointBind + Cr(PointExpert)"
