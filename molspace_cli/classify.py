@@ -41,7 +41,7 @@ class ClassifyOptions(Group):
         typer.Option(
             "--classify",
             metavar="KB|FILE",
-            autocompletion=complete.knowledge_bases,
+            autocompletion=complete.described,
             help="Name the classes that each item is nearest to, by descriptions: a knowledge base "
             "of the lab, its .parquet file, or a .safetensors file of centres. Writes no file.",
         ),

@@ -100,11 +100,10 @@ def devices(incomplete: str) -> list[str]:
     return _starting(("auto", "cpu", "cuda", "cuda:0"), incomplete)
 
 
-def knowledge_bases(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the lab's knowledge bases, and files that hold descriptions or centres."""
-    named = _names_in("kb", context.params.get("lab"))
-    files = [*_paths(incomplete, "*.parquet"), *_paths(incomplete, "*.safetensors")]
-    return list(dict.fromkeys([*_starting(named, incomplete), *files]))
+def described(context: typer.Context, incomplete: str) -> list[str]:
+    """Return what describes classes: knowledge bases, and files of centres."""
+    files = _paths(incomplete, "*.safetensors")
+    return list(dict.fromkeys([*knowledge(context, incomplete), *files]))
 
 
 def selections(incomplete: str) -> list[str]:

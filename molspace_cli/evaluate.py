@@ -88,7 +88,7 @@ Centres = Annotated[
     typer.Option(
         "--centres",
         metavar="KB|FILE",
-        autocompletion=complete.knowledge_bases,
+        autocompletion=complete.described,
         help="Descriptions that stand for the classes instead of prompts: a knowledge base of "
         "the lab, its .parquet file, or a .safetensors file of centres.",
     ),

@@ -11,8 +11,9 @@ import typer
 from molspace_cli import complete, opening, options
 from molspace_cli.amounts import counted
 from molspace_cli.confirm import agree_to_questions
-from molspace_cli.console import print_json, print_path, say
+from molspace_cli.console import say
 from molspace_cli.groups import Group, grouped
+from molspace_cli.knowledge_made import say_made
 from molspace_cli.progress import descriptions
 
 if TYPE_CHECKING:
@@ -300,60 +301,64 @@ def _make(
             made = run.run(on_progress)
     finally:
         run.journal.close()
-    if not asking.quiet or made.outcome.short:
-        for line in _told(made, bounds, of_items=bool(job.modality)):
-            say(line)
-    if as_json:
-        print_json(kind, _record(made, bounds))
-    else:
-        print_path(made.path)
+    for line in _missing(made):
+        say(line)
+    say_made(
+        made.table,
+        made.path,
+        _remarks(made, bounds),
+        kind,
+        quiet=asking.quiet,
+        as_json=as_json,
+        facts=_facts(made, bounds),
+    )
     if not made.is_complete:
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
-def _told(made: Made, bounds: Bounds, *, of_items: bool) -> list[str]:
-    """Return what came of a run, a line each."""
-    outcome = made.outcome
-    what = counted(len(outcome.rows), "item") if of_items else f"{len(outcome.rows):,} classes"
-    lines = [f"{made.n_rows:,} descriptions of {what}"]
+def _remarks(made: Made, bounds: Bounds) -> list[str]:
+    """Return what was left out, what went wrong, and what it took."""
+    outcome, remarks = made.outcome, []
     if outcome.dropped:
-        lines.append(f"left out: {_counts(outcome.dropped)}")
+        remarks.append(f"left out: {_counts(outcome.dropped)}")
     if outcome.troubles:
-        lines.append(f"requests without a usable answer: {_counts(outcome.troubles)}")
+        remarks.append(f"requests without a usable answer: {_counts(outcome.troubles)}")
     about = "about " if outcome.tokens_are_estimated else ""
     money = bounds.money(outcome.tokens_in, outcome.tokens_out)
-    spent = f"{outcome.requests:,} requests, {about}{outcome.tokens_in:,} tokens read and "
+    spent = f"{counted(outcome.requests, 'request')}, {about}{outcome.tokens_in:,} tokens read and "
     spent += f"{outcome.tokens_out:,} written"
-    lines.append(spent if money is None else f"{spent}: {about}{money:.4g} spent")
-    if outcome.short:
-        n_short = len(outcome.short)
-        missing = sum(outcome.short.values())
-        lines.append(f"warning: {missing:,} descriptions are missing, of {n_short:,}:")
-        for key, n in list(outcome.short.items())[:_SHOWN]:
-            why = outcome.failed.get(key, "no more were left of what was answered")
-            lines.append(f"  {key}: {n:,} missing ({why})")
-        if n_short > _SHOWN:
-            lines.append(f"  and {n_short - _SHOWN:,} more")
-        lines.append(
-            f"  fix: the same command with larger --rounds; answers are kept in {made.journal}"
-        )
-    return lines
+    remarks.append(spent if money is None else f"{spent}: {about}{money:.4g} spent")
+    return remarks
+
+
+def _missing(made: Made) -> list[str]:
+    """Return a warning of what is missing, and how to get it, a line each; [] if all is there."""
+    short = made.outcome.short
+    if not short:
+        return []
+    lines = [f"warning: {sum(short.values()):,} descriptions are missing, of {len(short):,}:"]
+    for key, n in list(short.items())[:_SHOWN]:
+        why = made.outcome.failed.get(key, "no more were left of what was answered")
+        lines.append(f"  {key}: {n:,} missing ({why})")
+    if len(short) > _SHOWN:
+        lines.append(f"  and {len(short) - _SHOWN:,} more")
+    return [
+        *lines,
+        f"  fix: the same command with larger --rounds; answers are kept in {made.journal}",
+    ]
 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.items()))
 
 
-def _record(made: Made, bounds: Bounds) -> dict[str, Any]:
+def _facts(made: Made, bounds: Bounds) -> dict[str, Any]:
     outcome = made.outcome
     return {
-        "path": str(made.path),
-        "rows": made.n_rows,
         "complete": made.is_complete,
-        "dropped": dict(outcome.dropped),
-        "troubles": dict(outcome.troubles),
         "missing": outcome.short,
         "failed": outcome.failed,
+        "troubles": dict(outcome.troubles),
         "requests": outcome.requests,
         "tokens_in": outcome.tokens_in,
         "tokens_out": outcome.tokens_out,

@@ -14,10 +14,12 @@ from functools import cached_property
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import canonical
-from reactions.core.types import Digest, Item, Modality
+from reactions.core.types import Corpus, Digest, Item, Modality
 from reactions.modalities.registry import content_digest
 from reactions.modalities.text import TEXT
 from reactions.modalities.values import text_tag
+
+_BLOCK_ROWS = 1 << 12
 
 
 class ListCorpus:
@@ -192,3 +194,12 @@ def rows_digest(modality: Modality, rows: Iterable[tuple[str, str]]) -> Digest:
     for row in rows:
         sha.update(f"{canonical(row)}\n".encode("utf-8", "surrogatepass"))
     return sha.hexdigest()
+
+
+def ids_of(corpus: Corpus) -> list[str]:
+    """Return the ids of all rows of a corpus, in order, without their values where it can."""
+    if callable(ids := getattr(corpus, "ids", None)):
+        known: list[str] = ids()
+        return known
+    blocks = range(0, len(corpus), _BLOCK_ROWS)
+    return [item.id for start in blocks for item in corpus.items(start, start + _BLOCK_ROWS)]

@@ -49,6 +49,15 @@ def test_knowledge_bases_of_a_lab_and_files(tmp_path):
     assert complete.knowledge(context(), "p") == ["pets"]
 
 
+def test_what_describes_classes_may_be_a_file_of_centres(tmp_path):
+    (tmp_path / "in1k.safetensors").touch()
+    (tmp_path / "notes.txt").touch()
+    assert complete.described(context(), "") == ["kb", "open", "in1k.safetensors"]
+    assert complete.described(context(), "in") == ["in1k.safetensors"]
+    assert complete.selections("C") == ["central"]
+    assert complete.rules("n") == ["nearest-row"]
+
+
 def test_lists_of_tasks_go_on_after_a_comma():
     assert complete.tasks(context(), "esc50,f") == ["esc50,flickr30k", "esc50,flickrnet"]
     assert complete.tasks(context(), "a") == ["all", "audiocaps", "audioset"]

@@ -64,6 +64,7 @@ OF_THEIR_OWN = {
     **{option: {"sweep", "report"} for option in ("--all", "--seeds", "--overwrite")},
     "--task": {"report"},
     "--keep": {"tune"},
+    "--classes": {"infer"},
     "--dry-run": {"push"},
     "--lab": {"reproduce findings", "import freebind", "import cmcr", "import exmcr"},
     "--seed": {"lab train"},

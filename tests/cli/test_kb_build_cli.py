@@ -71,7 +71,7 @@ def test_the_path_is_all_that_is_printed_on_stdout(run):
         code, out, err = run(*build(server))
     assert (code, out) == (0, "animals.parquet\n")
     assert "9 requests to http://127.0.0.1:" in err
-    assert "36 descriptions of 3 classes" in err
+    assert "animals.parquet: 36 rows (36 LLM) of 3 categories" in err
     knowledge = open_knowledge(Path("animals.parquet"))
     assert knowledge.categories == ("cat", "dog", "water snake")
     assert [len(knowledge.of_category(name)) for name in knowledge.categories] == [12, 12, 12]
@@ -340,7 +340,7 @@ def test_a_terminal_shows_a_bar_no_wider_than_it_is(terminal):
         assert process.wait(30) == 0, text
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert "\u2501" in plain
-    assert "120 descriptions of 3 classes" in plain
+    assert "120 rows (120 LLM) of 3 categories" in plain
     assert max(map(len, re.split(r"[\r\n]", plain))) <= 80
 
 

@@ -97,7 +97,7 @@ def test_crops_are_scored_and_told(folder, run):
     (record,) = json.loads(out)["results"]
     assert (record["n"], record["expected"], record["n_other"]) == (6, 15_809, 2)
     assert "llvip: 3 people and 3 backgrounds are cut out" in record["notices"]
-    assert "note: llvip: backgrounds are ours" in err
+    assert "note: llvip: backgrounds are ours: of the published set, with 7,931 people" in err
 
 
 def test_hits_by_class_are_another_score(folder, run):

@@ -5,7 +5,7 @@ import pytest
 
 from reactions.core.errors import DataError
 from reactions.core.types import Corpus, Item, Waveform
-from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus
+from reactions.data.corpora import IdCorpus, ListCorpus, TextCorpus, ids_of
 
 
 def test_texts_get_row_numbers_for_ids() -> None:
@@ -76,3 +76,17 @@ def test_bad_corpora(tmp_path: Path) -> None:
         corpus = ListCorpus("t", "audio", [Item("a", "audio", value)])
         with pytest.raises(DataError, match=words):
             _ = corpus.digest
+
+
+def test_ids_without_values() -> None:
+    class Bare:
+        name, modality, digest = "bare", "text", ""
+
+        def __len__(self) -> int:
+            return 9000
+
+        def items(self, start: int, stop: int) -> list[Item]:
+            return [Item(str(row), "text", "x") for row in range(start, min(stop, 9000))]
+
+    assert ids_of(Bare()) == [str(row) for row in range(9000)]
+    assert ids_of(IdCorpus("a", "text", ["x", "y"])) == ["x", "y"]

@@ -1,6 +1,7 @@
 """Sets of crops: people and backgrounds out of annotated thermal pictures."""
 
 import io
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from media_files import put
 from PIL import Image
 from reading_sets import classed, ids, labels_of, read, split
 
-from reactions.core.errors import DataError, MissingError
+from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import Item
 from reactions.data.scan_cache import TableCache
 from reactions.eval import crops
@@ -58,6 +59,31 @@ def test_crops_are_the_same_wherever_the_pictures_lie(tmp_path: Path) -> None:
     assert list(found[0].tags()) == list(found[1].tags())
     put(tmp_path / "b/LLVIP/Annotations/190001.xml", sets.voc([(2, 3, 12, 22), (30, 5, 40, 30)]))
     assert read("llvip", tmp_path / "b").queries.digest != found[0].digest
+
+
+def test_crops_travel_to_other_processes(tmp_path: Path) -> None:
+    sets.llvip(tmp_path / "LLVIP")
+    tables = TableCache(tmp_path / "scans")
+    queries = find_set("llvip", Folders(root=tmp_path), tables=tables).read().queries
+    copy = pickle.loads(pickle.dumps(queries))
+    assert copy.digest == queries.digest
+    assert [pixels(i).tolist() for i in copy.items(0, 9)] == [
+        pixels(i).tolist() for i in queries.items(0, 9)
+    ]
+
+
+def test_crops_keep_the_bits_of_their_picture(tmp_path: Path) -> None:
+    deep = (np.arange(48 * 64).reshape(48, 64) * 20).astype(np.uint16)
+    stream = io.BytesIO()
+    Image.fromarray(deep).save(stream, "PNG")
+    put(tmp_path / "deep.png", stream.getvalue())
+    crop = Crop(str(tmp_path / "deep.png"), box=Rectangle(3, 4, 20, 30))
+    with Image.open(io.BytesIO(crop.read())) as image:
+        assert (np.asarray(image) == deep[4:30, 3:20]).all()
+    beyond = Crop(str(tmp_path / "deep.png"), box=Rectangle(50, 4, 80, 30))
+    with pytest.raises(MediaError, match="cannot cut a rectangle") as caught:
+        beyond.read()
+    assert "64 x 48 pixels" in caught.value.why
 
 
 def test_crops_of_what_cannot_be_decoded_are_counted(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 from reactions.core.errors import MolspaceError
 from reactions.core.types import Item
@@ -31,6 +32,10 @@ from reactions.knowledge.generation.settings import Bounds, tokens_of
 
 _SPARE_ROWS = 5
 """That are asked for beyond those that are missing, where a question asks for several."""
+
+
+_LEAST_SHARE = 0.25
+"""Of rows that are expected to be kept, however few were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +198,13 @@ class Engine:
     async def _make(self, wanted: Wanted) -> None:
         """Ask for one category or item, round by round, until it has its rows."""
         kept = self.outcome.rows.setdefault(wanted.key, [])
-        number = barren = 0
+        number = barren = n_asked = 0
         for round_number in range(self._bounds.rounds):
             missing = wanted.count - len(kept)
-            if round_number:  # some of these will be dropped, too
-                missing += missing // 4 + min(_SPARE_ROWS, self._making.batch - 1)
+            if round_number:  # as much of these will be dropped as of those before
+                share = max(len(kept) / n_asked, _LEAST_SHARE)
+                missing = ceil(missing / share) + min(_SPARE_ROWS, self._making.batch - 1)
+                missing = min(missing, wanted.count)
             sizes = [
                 min(self._making.batch, missing - start)
                 for start in range(0, missing, self._making.batch)
@@ -205,6 +212,7 @@ class Engine:
             asked = [self._ask(wanted, number + i, size) for i, size in enumerate(sizes)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             number += len(sizes)
+            n_asked += sum(sizes)
             before = len(kept)
             for answer, size in zip(answers, sizes, strict=True):
                 if isinstance(answer, Recorded):

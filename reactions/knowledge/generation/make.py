@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import exists
-from reactions.knowledge.base import Description, KnowledgeMetadata, WriterModel
+from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
 from reactions.knowledge.files import check_writable_name, write_knowledge
 from reactions.knowledge.generation.base import GenerationStopped, Generator
 from reactions.knowledge.generation.engine import Engine, Outcome
@@ -31,13 +31,13 @@ class Made:
 
     Attributes:
         path: of the knowledge base.
-        n_rows: that it has.
+        table: its rows.
         outcome: what was asked, kept and dropped.
         journal: where the answers are kept, for another run to go on; None if all is there.
     """
 
     path: Path
-    n_rows: int
+    table: KnowledgeTable
     outcome: Outcome
     journal: Path | None = None
 
@@ -119,11 +119,12 @@ class GenerationRun:
                 "generator   (--restart throws them away)",
                 dropped=dict(outcome.dropped),
             )
-        n_rows = write_knowledge(self.out, self._rows(outcome), self._metadata(outcome))
+        table = KnowledgeTable(str(self.out), self._rows(outcome), self._metadata(outcome))
+        write_knowledge(self.out, table.rows(), table.metadata)
         complete = not outcome.short
         if complete:
             self.journal.path.unlink(missing_ok=True)
-        return Made(self.out, n_rows, outcome, None if complete else self.journal.path)
+        return Made(self.out, table, outcome, None if complete else self.journal.path)
 
     def _rows(self, outcome: Outcome) -> Iterator[Description]:
         job = self.job

@@ -15,6 +15,9 @@ TOKENS_PER_ROW = 25
 TOKENS_PER_ATTACHMENT = 1000
 """What a picture or a sound about takes, for estimates; models differ widely."""
 
+MAX_CONCURRENCY = 1024
+"""Questions at a time at most: each may be a connection."""
+
 _CHARACTERS_PER_TOKEN = 4
 
 
@@ -70,6 +73,10 @@ class Bounds:
             "price_out",
         ):
             self._check(name, 0)
+        if self.concurrency > MAX_CONCURRENCY:
+            raise UsageError(
+                f"--concurrency is {self.concurrency}", why=f"it may be {MAX_CONCURRENCY} at most"
+            )
         if self.max_cost is not None and self.money(0, 0) is None:
             raise UsageError(
                 "--max-cost without prices",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reactions.core.errors import DataError
 from reactions.core.types import Corpus, Modality
+from reactions.data.corpora import ids_of
 from reactions.data.sources.config import MAX_BAD
 from reactions.knowledge.base import (
     DescribedCorpus,
@@ -134,10 +135,10 @@ def described_by(rows: Sequence[Description], corpus: Corpus, name: str) -> tupl
             fix="another corpus, or --modality with the one that the rows describe",
             corpus=name,
         )
-    ids = {item.id for item in corpus.items(0, len(corpus))}
+    ids = set(ids_of(corpus))
     n_found = sum(id in ids for id in wanted)
     if not n_found:
-        mine, theirs = next(iter(wanted)), next(iter(ids))
+        mine, theirs = next(iter(wanted)), min(ids)
         raise DataError(
             f"corpus '{name}' has none of the {len(wanted):,} described items",
             why=f"rows have ids such as '{mine}', the corpus such as '{theirs}'",

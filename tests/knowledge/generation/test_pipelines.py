@@ -121,10 +121,10 @@ def test_pictures_are_described(captioner, tmp_path):
     job = item_job(ListCorpus("x", "image", items), "image", generator, prompts)
     run = begin(job, generator, tmp_path / "x.parquet", Bounds(rounds=1))
     made = run.run()
-    if made.n_rows:  # a random model may end at once, which is told
+    if len(made.table):  # a random model may end at once, which is told
         rows = list(open_knowledge(tmp_path / "x.parquet").rows())
         assert {row.source for row in rows} == {"MLLM"}
-    assert made.n_rows + sum(made.outcome.short.values()) == 2
+    assert len(made.table) + sum(made.outcome.short.values()) == 2
 
 
 def test_code_beside_weights_is_refused(writer, tmp_path):
