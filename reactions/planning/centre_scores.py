@@ -8,6 +8,7 @@ from dataclasses import replace
 from reactions.core.centre_options import CentreOptions
 from reactions.core.errors import UsageError
 from reactions.data.centre_file import CentreFile
+from reactions.data.holdout import ids_of
 from reactions.eval.baselines import (
     BARE_NAMES,
     CLIP_PROMPT,
@@ -112,8 +113,26 @@ def plan_centre_scores(
             name=task.name,
             adjustment=adjustment,
         )
+        planned = replace(planned, notices=planned.notices + _scored_items(planned, rows))
         scorings.append(_scored(planner, target, rows, planned, centres.options, adjustment, ties))
     return scorings
+
+
+def _scored_items(planned: PlannedCentres, rows: TaskRows) -> tuple[str, ...]:
+    """Say how many of the scored items chose the descriptions; nothing where none did."""
+    if planned.items is None:
+        return ()
+    queries = rows.corpora["queries"]
+    if queries.modality != planned.items.modality:
+        return ()
+    scored = set(ids_of(queries))
+    n = sum(id in scored for id in ids_of(planned.items))
+    if not n:
+        return ()
+    return (
+        f"{n:,} of the {len(queries):,} scored items are among those that chose the descriptions; "
+        "this is no score of unseen items",
+    )
 
 
 def plan_class_rows(

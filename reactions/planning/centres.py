@@ -13,7 +13,7 @@ from reactions.core.centre_options import DEFAULT_CENTRES, NOT_ZERO_SHOT, Centre
 from reactions.core.errors import DataError, DimensionMismatch, UsageError
 from reactions.core.local_files import expand_user
 from reactions.core.step import Step
-from reactions.core.types import Modality
+from reactions.core.types import Corpus, Modality
 from reactions.data.centre_file import SUFFIX, CentreFile, open_centre_file
 from reactions.eval.class_texts import (
     class_texts,
@@ -60,11 +60,13 @@ class PlannedCentres:
         step: makes them.
         about: where they are from, for records: JSON-able.
         notices: what the user should know of them.
+        items: labelled items that chose the descriptions; None where none did.
     """
 
     step: ChosenDescriptions
     about: Mapping[str, Any]
     notices: tuple[str, ...]
+    items: Corpus | None = None
 
 
 def open_source(lab: Lab, reference: str) -> CentreSource:
@@ -123,6 +125,7 @@ def plan_centres(
         DataError: classes are not described, or have no training items.
     """
     source, options = centres.source, centres.options
+    items: Corpus | None = None
     if isinstance(source, CentreFile):
         step: ChosenDescriptions = _of_file(planner, target, source, options, classes, name)
         about: dict[str, Any] = {
@@ -176,7 +179,7 @@ def plan_centres(
         about = {"kb": source.name, "digest": source.digest}
         notices = list(source.notices)
     notices += _notices(classes, categories, step.counts, options)
-    return PlannedCentres(step, about, tuple(notices))
+    return PlannedCentres(step, about, tuple(notices), items)
 
 
 def _of_file(
@@ -222,7 +225,7 @@ def _of_file(
 
 def _training_items(
     planner: Planner, target: Target, options: CentreOptions, classes: Sequence[str]
-) -> tuple[Any, NDArray[np.int64] | None, Modality]:
+) -> tuple[Corpus | None, NDArray[np.int64] | None, Modality]:
     """Return the labelled items that decide, and each one's place among the classes, or -1."""
     if not options.items:
         return None, None, ""

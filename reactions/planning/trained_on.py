@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FINE_TUNED: Final = "fine-tuned"
 ZERO_SHOT: Final = "zero-shot"
+BY_ITEMS: Final = "by training items"
+"""Of centres whose descriptions labelled training items chose: nothing was trained, and yet."""
 
 Scored: TypeAlias = "Mapping[str, Corpus]"
 
@@ -66,9 +68,10 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     """Return a result with its setting, and what of the task it was trained on.
 
     The record gets ``setting``: ``"fine-tuned"`` where an Lcl was trained on the task's items or
-    on a part of its set that may be trained on, else ``"zero-shot"``; and ``trained_on``, which
-    says what. Items are compared by the names and digests of corpora, by their contents, and by
-    their ids. Scored items that were trained on are counted, and named in a notice.
+    on a part of its set that may be trained on, ``"by training items"`` where such items chose
+    the descriptions of its classes, else ``"zero-shot"``; and ``trained_on``, which says what.
+    Items are compared by the names and digests of corpora, by their contents, and by their ids.
+    Scored items that were trained on are counted, and named in a notice.
 
     Args:
         result: of a score.
@@ -77,8 +80,10 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
         task: which.
     """
     trained = list(trained_items(target))
+    centres = result.record.get("centres", {})
+    untrained = ZERO_SHOT if centres.get("zero_shot", True) else BY_ITEMS
     if not trained:
-        return replace(result, record={**result.record, "setting": ZERO_SHOT})
+        return replace(result, record={**result.record, "setting": untrained})
     scored = corpora(task, lab.benchmark(task.name))
     found: list[dict[str, Any]] = []
     notices: list[str] = []
@@ -100,7 +105,7 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
             )
         if count or _is_of_task(items, lab, task, scored):
             found.append({**items.to_json(), "scored": count})
-    record = {**result.record, "setting": FINE_TUNED if found else ZERO_SHOT}
+    record = {**result.record, "setting": FINE_TUNED if found else untrained}
     if found:
         record["trained_on"] = found
     return replace(result, record={**record, "notices": [*record["notices"], *notices]})

@@ -167,6 +167,17 @@ def test_training_items_are_matched_by_class_and_named_as_not_zero_shot(session,
     (result,) = evaluate_centres(session, target, [ESC], ClassCentres(KB, options))
     assert result.record["centres"]["zero_shot"] is False
     assert result.record["centres"]["items"] == "esc50:train"
+    assert result.record["setting"] == "by training items"
+    assert len(result.record["notices"]) == 1
+
+
+def test_scored_items_that_chose_the_descriptions_are_counted(session, target, monkeypatch):
+    shared = session.lab.benchmark("esc50").queries
+    data = ClassificationData(shared, np.arange(10) % 3, ("a", "b", "c"))
+    monkeypatch.setattr(Lab, "split", lambda lab, task, name: data)
+    options = CentreOptions(k=4, selection="items", items="esc50:fold1")
+    (scoring,) = plan_centre_scores(session.lab, target, [ESC], ClassCentres(KB, options))
+    assert "10 of the 10 scored items are among those that chose" in scoring.plan.notices[-1]
 
 
 def test_training_items_that_are_lacking_are_refused(session, target):
