@@ -342,10 +342,8 @@ def _missing(made: Made) -> list[str]:
         lines.append(f"  {key}: {n:,} missing ({why})")
     if len(short) > _SHOWN:
         lines.append(f"  and {len(short) - _SHOWN:,} more")
-    return [
-        *lines,
-        f"  fix: the same command with larger --rounds; answers are kept in {made.journal}",
-    ]
+    how = "with larger --rounds" if short.keys() - made.outcome.failed.keys() else "again"
+    return [*lines, f"  fix: the same command {how}; answers are kept in {made.journal}"]
 
 
 def _counts(counts: dict[str, int]) -> str:

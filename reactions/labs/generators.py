@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.errors import MissingError, UsageError, did_you_mean, suggestion
 from reactions.core.local_files import expand_user, is_file, read_text_file
-from reactions.core.types import Corpus, Modality
+from reactions.core.types import Corpus, Item, Modality
 from reactions.eval.task_data import ClassificationData, MultilabelData
 from reactions.knowledge.generation.base import Answer, Generator, Question, Trouble
 from reactions.knowledge.generation.registry import open_generator
@@ -90,6 +91,26 @@ class MiniGenerator:
     async def close(self) -> None:
         """Let go of nothing."""
 
+    def why_not(self, category: str, item: Item | None) -> tuple[str, str] | None:
+        """Return why something cannot be described, and how to fix that; None if it can."""
+        from reactions.labs.mini.subjects import subjects_by_name
+
+        if item is not None:
+            if self._scene(item) is None:
+                return "it is not one of the mini world's described scenes", "--corpus world:image"
+        elif category not in (known := subjects_by_name()):
+            fix = suggestion(category, known) if did_you_mean(category, known) else ""
+            return (
+                "the mini world has no such class",
+                fix or "--classes imagenet, a task of --lab mini",
+            )
+        return None
+
+    @staticmethod
+    def _scene(item: Item) -> int | None:
+        match = re.fullmatch(rf"kb-items-{re.escape(item.modality)}/(\d{{1,9}})", item.id)
+        return int(match[1]) if match else None
+
     async def answer(self, question: Question) -> Answer:
         """Write about a category, or describe an item of the mini world."""
         from reactions.labs.mini.describer import DESCRIBER_VERSION
@@ -121,11 +142,12 @@ class MiniGenerator:
 
         item = question.item
         assert item is not None
-        match = re.fullmatch(rf"kb-items-{re.escape(item.modality)}/(\d{{1,9}})", item.id)
-        if match is None:
+        if (scene := self._scene(item)) is None:
             raise Trouble("not of the mini world", "--corpus world:MODALITY", is_final=True)
-        scenes = SceneStream("kb-items", self._seed).at(np.array([int(match[1])], np.uint64))
-        return self._describer.of_items(item.modality, scenes)[0]
+        scenes = SceneStream("kb-items", self._seed).at(np.array([scene], np.uint64))
+        # The first description is the one of the lab's own knowledge base; others differ.
+        describer = replace(self._describer, seed=self._describer.seed + question.number)
+        return describer.of_items(item.modality, scenes)[0]
 
 
 # --- what is described --------------------------------------------------------------------

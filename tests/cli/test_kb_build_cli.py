@@ -191,6 +191,21 @@ def test_a_dead_server_is_told_in_a_few_words(run):
         (["build", "--classes", "animals.txt", "--generator", "mini", "--batch", "0"], 2, "batch"),
         (["describe", "--corpus", "imag", "--generator", "mini"], 2, "did you mean 'image'"),
         (["describe", "--corpus", "world:imag", "--generator", "mini"], 4, "'image'"),
+        (["build", "--classes", "animals.txt", "--generator", "mini"], 2, "no such class"),
+        (["describe", "--corpus", "esc50", "--generator", "mini"], 2, "--corpus world:image"),
+        (
+            [
+                "build",
+                "--classes",
+                "esc50",
+                "--generator",
+                "mini",
+                "--out",
+                "animals.txt/x.parquet",
+            ],
+            4,
+            "a file has this name",
+        ),
         (["descibe", "--corpus", "image", "--generator", "mini"], 2, "describe"),
         (["describe", "--corpus", "image", "--generator", "openai:m?sed=1"], 2, "'seed'"),
     ],
@@ -250,6 +265,26 @@ def test_items_are_sent_as_pictures_and_paired_by_id(run):
     knowledge = open_knowledge(Path("t.parquet"))
     assert knowledge.items("thermal").ids == [f"kb-items-thermal/{i}" for i in range(4)]
     assert knowledge.metadata.items["thermal"].corpus == "world:thermal:4"
+
+
+def test_of_an_item_there_may_be_several(run):
+    arguments = ("--corpus", "world:depth:6", "--generator", "mini", "--per-item", "3")
+    code, _, err = run("describe", *arguments)
+    assert code == 0, err
+    items = open_knowledge(Path("world-depth-6.parquet")).items("depth")
+    assert items.ids == [f"kb-items-depth/{i // 3}" for i in range(18)]
+    assert len(set(items.descriptions[:3])) == 3
+
+
+def test_nothing_is_asked_where_nobody_answers(run):
+    code, out, err = run(
+        *("build", "--classes", "animals.txt", "--per-class", "1", "--retries", "0"),
+        *("--generator", "openai:m?base_url=http://127.0.0.1:1/v1"),
+    )
+    assert (code, out) == (4, "")
+    assert "http://127.0.0.1:1 gives no usable answers" in err
+    assert "3 of 3 failed; the last: no connection" in err
+    assert not Path("animals.parquet.journal").exists()
 
 
 # --- killed, interrupted, watched ------------------------------------------------------------

@@ -98,7 +98,12 @@ class Trouble(Exception):
 
 
 class Generator(Protocol):
-    """A language model, or anything else that writes descriptions."""
+    """A language model, or anything else that writes descriptions.
+
+    Two things are optional: ``sees_items``, true of one that knows items by their ids and is sent
+    no attachments, and ``why_not(category, item)``, which returns why it can never describe
+    something, and how to fix that; None if it can.
+    """
 
     @property
     def name(self) -> str:

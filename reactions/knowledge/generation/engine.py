@@ -46,7 +46,7 @@ class Wanted:
         key: tells it from all others.
         category: its class; "" if that is not known.
         count: descriptions that are wanted, >= 1.
-        item: to be described; None for a category.
+        item: to be described, without its value; None for a category.
     """
 
     key: str

@@ -158,15 +158,19 @@ def item_job(
                 error
             )
         prompt = prompts.fill(number, category=wanted.category, modality=shown)
-        own = Item(wanted.key, corpus.modality, None)
         seed = _seed(generator, wanted.key, number)
-        return Question(prompt, prompts.system, attached, wanted.category, own, 1, seed, number)
+        return Question(
+            prompt, prompts.system, attached, wanted.category, wanted.item, 1, seed, number
+        )
 
     def read(text: str, was_cut: bool) -> Sentences:
         return read_description(text, was_cut=was_cut)
 
     labels = [UNLABELLED] * len(corpus) if categories is None else list(categories)
-    wanted = tuple(Wanted(key, label, per_item) for key, label in zip(rows, labels, strict=True))
+    wanted = tuple(
+        Wanted(key, label, per_item, Item(key, corpus.modality, None))
+        for key, label in zip(rows, labels, strict=True)
+    )
     settings = {
         "descriptions of": f"items of {name}",
         "items": corpus.digest,

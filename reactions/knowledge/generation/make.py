@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reactions.core.errors import DataError, UsageError
-from reactions.core.local_files import exists
+from reactions.core.local_files import exists, writable_folder
 from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
 from reactions.knowledge.files import check_writable_name, write_knowledge
 from reactions.knowledge.generation.base import GenerationStopped, Generator
@@ -110,6 +110,14 @@ class GenerationRun:
             ) from None
         finally:
             self.journal.close()
+        if not outcome.n_rows and outcome.failed and not self.journal.answers:
+            raise GenerationStopped(
+                f"{self.generator.place} gives no usable answers",
+                why=f"{len(outcome.failed)} of {len(self.job.wanted)} failed; the last: "
+                + list(outcome.failed.values())[-1],
+                fix="the same command when it answers again",
+                troubles=dict(outcome.troubles),
+            )
         if not outcome.n_rows:
             reasons = {**outcome.dropped, **outcome.troubles}
             raise GenerationStopped(
@@ -191,8 +199,31 @@ def begin(
         )
     if out.is_dir():
         raise DataError(f"cannot write '{out}'", why="it is a folder", path=str(out))
+    writable_folder(out.parent, "knowledge bases", "another --out")
     generator.prepare()
+    _refuse_unanswerable(job, generator)
     journal = AnswerJournal(path, job.settings, restart=restart)
     notices = [*job.notices, *journal.notices, *generator.notices()]
     limit = (rules or Rules()).token_limit
     return GenerationRun(job, generator, out, bounds, journal, limit, notices)
+
+
+def _refuse_unanswerable(job: DescriptionJob, generator: Generator) -> None:
+    """Refuse what a generator knows that it can never describe.
+
+    Raises:
+        UsageError: there is something; the error names it.
+    """
+    why_not = getattr(generator, "why_not", None)
+    if why_not is None:
+        return
+    reasons = {each.key: why for each in job.wanted if (why := why_not(each.category, each.item))}
+    if reasons:
+        first, why = next(iter(reasons.items()))
+        raise UsageError(
+            f"'{generator.name}' cannot describe '{first}'"
+            + (f" and {len(reasons) - 1:,} more of '{job.dataset}'" if len(reasons) > 1 else ""),
+            why=why[0],
+            fix=why[1],
+            generator=generator.name,
+        )

@@ -41,7 +41,10 @@ def refuse_unsendable(modality: Modality, generator: Generator) -> None:
     """
     if modality == "text":
         raise UsageError(
-            "text items are not described", why="they are texts already", modality=modality
+            "text items are not described",
+            why="they are texts already",
+            fix="--corpus image   or another corpus of media",
+            modality=modality,
         )
     if modality not in SENT_AS:
         raise UsageError(
