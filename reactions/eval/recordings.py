@@ -43,6 +43,7 @@ class Recordings:
         folders: of all classes, sorted.
         expected: how many there should be.
         remarks: what was decided, for people.
+        is_paired: whether it is known which picture a recording is of.
     """
 
     entries: Mapping[Name, Entry]
@@ -50,6 +51,7 @@ class Recordings:
     folders: tuple[str, ...]
     expected: int
     remarks: tuple[str, ...]
+    is_paired: bool
 
 
 def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
@@ -89,4 +91,6 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
         folders,
         len(chosen),
         caltech.remarks(folders, why),
+        # Nobody says that EST's copy counts as the original does.
+        is_paired=pairs is not None or not is_est,
     )

@@ -294,6 +294,12 @@ def test_folders_may_be_called_as_in_the_lists(tmp_path: Path) -> None:
     assert len(data.left) == data.expected == 6
 
 
+def test_est_s_numbers_pair_nothing(tmp_path: Path) -> None:
+    sets.caltech101(sets.ncaltech101_est(tmp_path / "ncaltech101"))
+    with pytest.raises(MissingError, match="EST's copy is of is not known"):
+        read("ncaltech101_images", tmp_path)
+
+
 def test_lists_may_pair_other_names(tmp_path: Path) -> None:
     root = sets.ncaltech101_images(tmp_path / "ncaltech101")
     put(

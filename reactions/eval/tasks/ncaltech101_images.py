@@ -20,6 +20,11 @@ def read(published: PublishedSet) -> RetrievalData:
         DataError: a list is damaged, or no pair can be decoded.
     """
     recordings = chosen_recordings(published, "test")
+    if not recordings.is_paired:
+        raise published.missing(
+            "which picture a recording of EST's copy is of is not known: it has its own numbers, "
+            "and there is no Caltech101_val.txt"
+        )
     if (folder := caltech.picture_folder(published)) is None:
         raise published.missing("Caltech-101's pictures are not there", caltech.PICTURES)
     pictures = {
