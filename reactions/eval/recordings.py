@@ -76,7 +76,8 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
                 of_part.add(name)
     if not found:
         raise published.missing(f"no recordings in folders of classes in {root}", FOLDERS)
-    pairs = caltech.listed_pairs(published, part)
+    # Lists are of the original: nobody says that EST's copy counts as it does.
+    pairs = None if is_est else caltech.listed_pairs(published, part)
     if pairs is not None:
         chosen, why = set(pairs), ""
     elif is_est:
@@ -91,6 +92,5 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
         folders,
         len(chosen),
         caltech.remarks(folders, why),
-        # Nobody says that EST's copy counts as the original does.
-        is_paired=pairs is not None or not is_est,
+        is_paired=not is_est,
     )

@@ -295,7 +295,8 @@ def test_folders_may_be_called_as_in_the_lists(tmp_path: Path) -> None:
 
 
 def test_est_s_numbers_pair_nothing(tmp_path: Path) -> None:
-    sets.caltech101(sets.ncaltech101_est(tmp_path / "ncaltech101"))
+    sets.eventbind_lists(sets.caltech101(sets.ncaltech101_est(tmp_path / "ncaltech101")))
+    assert "EST's folder for testing" in read("ncaltech101", tmp_path).remarks[0]
     with pytest.raises(MissingError, match="EST's copy is of is not known"):
         read("ncaltech101_images", tmp_path)
 

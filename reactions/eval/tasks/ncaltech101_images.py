@@ -22,8 +22,7 @@ def read(published: PublishedSet) -> RetrievalData:
     recordings = chosen_recordings(published, "test")
     if not recordings.is_paired:
         raise published.missing(
-            "which picture a recording of EST's copy is of is not known: it has its own numbers, "
-            "and there is no Caltech101_val.txt"
+            "which picture a recording of EST's copy is of is not known: it has its own numbers"
         )
     if (folder := caltech.picture_folder(published)) is None:
         raise published.missing("Caltech-101's pictures are not there", caltech.PICTURES)
