@@ -87,10 +87,23 @@ def derive(spec: SpaceSpec, how: Mapping[Modality, str]) -> SpaceSpec:
 
 
 def native(spec: SpaceSpec) -> SpaceSpec:
-    """Return the space that an adapter opens: without what its image tower is to embed besides."""
+    """Return the space that an adapter opens: without what its image tower is to embed besides.
+
+    Raises:
+        UsageError: an image tower cannot embed it, or there is none.
+    """
     if not spec.derived:
         return spec
     made = dict(spec.derived)
+    # A bundle's record may say anything.
+    for modality, value in made.items():
+        if modality not in _CHECKS or _IMAGE not in spec.modalities:
+            raise UsageError(
+                f"space '{spec.name}' cannot embed {modality} by an image tower",
+                why=f"{' and '.join(OPTIONS)} can be, by a space with images",
+                space=spec.name,
+            )
+        _CHECKS[modality](value)
     return replace(
         spec,
         modalities=tuple(m for m in spec.modalities if m not in made),

@@ -92,6 +92,21 @@ class TestSpec:
         with pytest.raises(UsageError, match=why):
             derive(plain, how)
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"derived": (("smell", "x"),)},
+            {"derived": (("image", "x"),)},
+            {"derived": (("event", "x"),)},
+            {"derived": (("video", "x"),)},
+            {"modalities": ("event", "text", "video")},
+        ],
+    )
+    def test_a_record_that_says_anything(self, spec, changes):
+        for use in (registry.check, registry.load):
+            with pytest.raises(UsageError):
+                use(replace(spec, **changes))
+
     def test_without_images(self):
         sounds = load_lab("mini").catalogue.by_name("CLAP_m")
         with pytest.raises(UsageError, match="cannot embed event by an image tower") as caught:

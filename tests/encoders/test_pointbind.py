@@ -3,6 +3,7 @@
 import importlib.util
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import imagebind_toy as toy
@@ -340,6 +341,16 @@ class TestDamage:
         path.unlink()
         with pytest.raises(MissingError, match="points of space 'PointBind'"):
             registry.check(spec)
+
+    def test_a_record_that_names_no_file(self, folder, spec):
+        plain = str(folder / "imagebind.safetensors")
+        for changes in ({"source": plain}, {"source": plain, "tower_digests": ()}):
+            for use in (registry.check, registry.load):
+                with pytest.raises(MissingError, match="names no file for its point tower"):
+                    use(replace(spec, **changes))
+        other = replace(spec, tower_digests=(("image", "f" * 64),))
+        with pytest.raises(MissingError, match="names no file for its image tower"):
+            registry.load(other)
 
     def test_no_way_to_choose(self, folder):
         with pytest.raises(UsageError, match="no way 'fathest'"):

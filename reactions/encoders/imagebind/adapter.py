@@ -143,7 +143,18 @@ class ImageBindAdapter(CheckpointAdapter):
         return replace(spec, adapter=self.scheme, source=source)
 
     def tower_path(self, files: Checkpoint, modality: Modality) -> Path:
-        """Return PointBind's checkpoint."""
+        """Return PointBind's checkpoint.
+
+        Raises:
+            MissingError: none was named.
+        """
+        if modality != "point" or modality not in files.options:
+            raise MissingError(
+                f"space '{files.space}' names no file for its {modality} tower",
+                why="of ImageBind's modalities, points alone have a file of their own",
+                fix='name it by a URI: "pointbind:FILE"',
+                space=files.space,
+            )
         return expand_user(files.options[modality]).absolute()
 
     def require(self, spec: SpaceSpec, files: Checkpoint) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.encoders.base import Unusable
@@ -63,9 +64,8 @@ class PointNetwork(nn.Module):
         )
 
     def forward(self, xyz: Tensor) -> Tensor:
-        """Embed (n, points, 3) clouds in the unit sphere: (n, dim), not normalised."""
-        out: Tensor = self.head(self.point_encoder(xyz) @ self.pc_projection)
-        return out
+        """Embed (n, points, 3) clouds in the unit sphere: (n, dim) rows of norm 1, as published."""
+        return functional.normalize(self.head(self.point_encoder(xyz) @ self.pc_projection), dim=-1)
 
 
 def preprocessing_tag(sampling: str) -> str:
