@@ -1,4 +1,4 @@
-"""A lab whose expert embeds events and videos by its image tower: trained, embedded, scored anew."""
+"""A lab whose expert embeds events and videos by its image tower, from reaction to bundle."""
 
 import numpy as np
 import pytest

@@ -16,6 +16,7 @@ from reactions.core.errors import DataError
 from reactions.core.types import SpaceSpec, TrainableEncoder
 from reactions.encoders import registry
 from reactions.encoders.audioclip.esresnext import ESResNeXt
+from reactions.encoders.mini.encoder import INPUTS, SHIPPED
 from reactions.encoders.mini.towers import Towers
 from reactions.encoders.tower import Tower, TowerEncoder
 from reactions.labs import lab_file
@@ -29,9 +30,12 @@ def values(modality, folder):
         return [item(text, "text") for text in CAPTIONS]
     if modality == "audio":
         return [item(sound(n, seed=n)) for n in (30_000, 60_000, 30_000)]
-    if modality == "depth":
-        grid = np.sin(np.arange(90_000) / 50).astype(np.float32).reshape(300, 300)
-        return [item(grid, "depth"), item(-grid, "depth")]
+    if modality in ("depth", "thermal"):
+        ramp = np.linspace(0.1, 1, 300, dtype=np.float32)[:, None].repeat(300, axis=1)
+        return [item(ramp, modality), item(np.ascontiguousarray(ramp.T) ** 2, modality)]
+    if modality == "imu":
+        waves = np.sin(np.arange(12_000) / 9).astype(np.float32).reshape(6, 2000)
+        return [item(waves, "imu"), item(-waves, "imu")]
     return [item(path, modality) for path in save_pictures(folder)]
 
 
@@ -104,13 +108,11 @@ def test_lora_of_transformers(family, hf_copied, tmp_path):
 def test_mini_rows_are_normalised_as_its_own_network_does(tmp_path):
     spec = lab_file.load_lab("mini").catalogue.by_name("ImageBind")
     encoder = registry.load(spec)
-    from reactions.encoders.mini.encoder import _FEATURES, SHIPPED
-
     towers = Towers.open(SHIPPED / spec.source)
-    for modality in spec.modalities:
+    for modality in towers.shape:
         prepared = [encoder.preprocess(modality, one) for one in values(modality, tmp_path)]
         with torch.inference_mode():
-            expected = towers(modality, _FEATURES[modality](prepared, "cpu")).numpy()
+            expected = towers(modality, INPUTS[modality].batch(prepared, "cpu")).numpy()
         np.testing.assert_array_equal(encoder.forward(modality, prepared), expected)
 
 
