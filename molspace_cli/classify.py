@@ -46,15 +46,7 @@ class ClassifyOptions(Group):
             "of the lab, its .parquet file, or a .safetensors file of centres. Writes no file.",
         ),
     ] = None
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            "--classes",
-            metavar="FILE|TASK",
-            help="Of these classes alone: a file with one a line, or a task's.  [default: all "
-            "that are described]",
-        ),
-    ] = None
+    classes: options.ClassNames = None
     top: Annotated[
         int | None,
         typer.Option("--top", metavar="N", min=1, help="Classes an item.  [default: 5]"),

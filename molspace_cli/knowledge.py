@@ -29,7 +29,6 @@ from molspace_cli.knowledge_made import say_made
 
 if TYPE_CHECKING:
     from reactions.knowledge.audit import KnowledgeReport
-    from reactions.labs.lab import Lab
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -77,18 +76,10 @@ def check(
             "--token-limit",
             metavar="N",
             min=1,
-            help="CLIP tokens of a description, at most.  [default: the knowledge base's]",
+            help="CLIP tokens that a row may have.  [default: what the knowledge base says]",
         ),
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            metavar="NAME",
-            autocompletion=complete.tasks,
-            help="Look at this task's classes alone, and name those that are missing.",
-        ),
-    ] = None,
+    classes: options.ClassNames = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 4 if something should be repaired.")
     ] = False,
@@ -101,10 +92,12 @@ def check(
     """Look for duplicates, empty and long rows, short categories, rows that name another one.
 
     Length is counted in tokens of CLIP; diversity by distinct words and pairs of words, and by the
-    mean cosine of the word sets of two descriptions of a category (overlap).
+    mean cosine of the word sets of two descriptions of a category (overlap). With --classes, those
+    that have no rows are found, too.
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.knowledge.audit import check_knowledge
+    from reactions.labs.generators import classes_of
 
     opened = opening.open_lab(lab, seed=seed, data=data, quiet=quiet, online=False)
     knowledge = opened.knowledge(name)
@@ -112,35 +105,17 @@ def check(
         knowledge,
         least_rows=least,
         token_limit=token_limit,
-        categories=None if task is None else _classes(opened, task),
+        categories=None if classes is None else classes_of(opened, classes)[1],
         on_progress=opened.on_progress,
     )
     if as_json:
         print_json("kb_check", {**knowledge_show.identified(knowledge, opened), **report.to_json()})
     else:
         _print_report(report, opened.label)
-        if task is None and any(finding.kind == "names another" for finding in report.findings):
-            print_note("if it serves several tasks: --task NAME looks at the classes of one alone")
+        if classes is None and any(finding.kind == "names another" for finding in report.findings):
+            print_note("if it serves several tasks: --classes TASK looks at those of one alone")
     if strict and report.faults:
         raise typer.Exit(EXIT_STEP_FAILED)
-
-
-def _classes(lab: Lab, name: str) -> tuple[str, ...]:
-    """Return the classes of a task of the lab.
-
-    Raises:
-        UsageError: it is none, or has none.
-    """
-    from reactions.core.errors import UsageError
-    from reactions.eval.task_data import RetrievalData
-
-    tasks = lab.parse_tasks(name)
-    if len(tasks) != 1:
-        raise UsageError(f"--task names {len(tasks)} tasks", fix="one of them")
-    data = lab.benchmark(tasks[0].name)
-    if isinstance(data, RetrievalData):
-        raise UsageError(f"task '{tasks[0].name}' has no classes", why="it is of retrieval")
-    return tuple(dict.fromkeys(data.classes))
 
 
 def _print_report(report: KnowledgeReport, label: str) -> None:

@@ -52,7 +52,7 @@ class KnowledgeFacts(Group):
     ] = ""
     token_limit: Annotated[
         int,
-        typer.Option("--token-limit", metavar="N", min=1, help="Tokens of a description, at most."),
+        typer.Option("--token-limit", metavar="N", min=1, help="CLIP tokens that a row may have."),
     ] = 77
     corpus: Annotated[
         list[str] | None,

@@ -101,6 +101,15 @@ Quiet = Annotated[
     typer.Option("--quiet", "-q", help="No progress and no notes; warnings and errors still come."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+ClassNames = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        metavar="FILE|TASK",
+        help="Of these classes alone: a file with one a line, or a task's.  [default: all that are "
+        "described]",
+    ),
+]
 SpaceRef = Annotated[
     str | None,
     typer.Option(

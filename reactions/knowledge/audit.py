@@ -122,16 +122,16 @@ def check_knowledge(
         knowledge: any.
         least_rows: descriptions that a category should have.
         token_limit: of a description; None takes what the knowledge base says.
-        categories: look at these alone, and take no other's name for a fault; None for all.
+        categories: look at these alone, and take no other's name for a fault; case, blanks and
+            underscores do not matter. None for all.
         on_progress: of the rows that were looked at.
     """
     limit = knowledge.metadata.token_limit if token_limit is None else token_limit
-    known = set(knowledge.categories)
-    asked = tuple(knowledge.categories if categories is None else categories)
-    look = _Look(knowledge, tuple(c for c in asked if c in known), limit)
-    for category in asked:
-        if category not in known:
-            look.note("missing", category=category)
+    known = knowledge.categories
+    chosen, missing = _matched(known if categories is None else categories, known)
+    look = _Look(knowledge, chosen, limit)
+    for category in missing:
+        look.note("missing", category=category)
     what, n = f"knowledge base {knowledge.name}", len(knowledge)
     for number, row in enumerate(knowledge.rows(), start=1):
         look.at(row)
@@ -140,6 +140,23 @@ def check_knowledge(
     return KnowledgeReport(
         knowledge.name, look.n_rows, tuple(look.findings(least_rows)), tuple(look.texts())
     )
+
+
+def _matched(
+    classes: Sequence[str], categories: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the categories of classes, each once, and the classes that have none."""
+    own = set(categories)
+    folded = {" ".join(words_of(category)): category for category in reversed(categories)}
+    found: dict[str, None] = {}
+    missing: dict[str, None] = {}
+    for name in classes:
+        category = name if name in own else folded.get(" ".join(words_of(name)))
+        if category is None:
+            missing[name] = None
+        else:
+            found[category] = None
+    return tuple(found), list(missing)
 
 
 @dataclass

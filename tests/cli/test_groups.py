@@ -61,15 +61,28 @@ def test_an_argument_that_nobody_declared_is_refused():
 
 OF_THEIR_OWN = {
     **{option: {"sweep", "tune"} for option in ("--sigma", "--lambda", "--experts")},
-    **{option: {"sweep", "report"} for option in ("--all", "--seeds", "--overwrite")},
+    "--all": {"sweep", "report"},
+    "--seeds": {"sweep", "report", "reproduce unibind-findings"},
+    **{option: {"reproduce unibind-findings"} for option in ("--from", "--only")},
+    "--overwrite": {"sweep", "report", "infer"},
     "--task": {"report"},
     "--keep": {"tune"},
-    "--classes": {"infer"},
+    "--classes": {"kb build"},
+    "--modality": {"infer"},
+    "--corpus": {"kb describe"},
+    "--prompt": {"kb build", "kb describe"},
+    "--prompts": {"kb build"},
+    "--token-limit": {"kb check"},
     "--dry-run": {"push"},
-    "--lab": {"reproduce findings", "import freebind", "import cmcr", "import exmcr"},
+    "--lab": {
+        *("reproduce findings", "reproduce unibind-findings"),
+        *("import freebind", "import cmcr", "import exmcr"),
+    },
     "--seed": {"lab train"},
     "--out": {
         *("sweep", "tune", "report", "infer", "import freebind", "lab sample", "lab train"),
+        *("kb build", "kb describe", "kb merge", "kb export"),
+        *("kb import table", "kb import unibind"),
         *(f"reproduce {name}" for name in ("all", *(f"figure{n}" for n in range(3, 7)))),
     },
 }

@@ -152,13 +152,15 @@ def test_nothing_is_wrong(kb, tmp_path):
 def test_the_classes_of_a_task(kb, tmp_path):
     rows = [Description("1", "dog", "a dog", "LLM"), Description("2", "zebra", "a cat", "LLM")]
     write_knowledge(tmp_path / "x.parquet", rows, METADATA)
-    checked = kb("check", "x.parquet", "--lab", "mini", "--task", "esc50", "--least", "1", "--json")
+    checked = kb(
+        "check", "x.parquet", "--lab", "mini", "--classes", "esc50", "--least", "1", "--json"
+    )
     findings = {f["kind"]: f for f in json.loads(checked.stdout)["findings"]}
     assert (findings["missing"]["count"], findings["missing"]["total"]) == (49, 50)
     assert list(findings) == ["missing"]
-    refused(kb("check", "kb", "--lab", "mini", "--task", "esc5"), "did you mean 'esc50'?")
-    refused(kb("check", "kb", "--lab", "mini", "--task", "coco"), "has no classes")
-    refused(kb("check", "kb", "--lab", "mini", "--task", "esc50,imagenet"), "names 2 tasks")
+    refused(kb("check", "kb", "--lab", "mini", "--classes", "esc5"), "did you mean 'esc50'?")
+    refused(kb("check", "kb", "--lab", "mini", "--classes", "coco"), "has no classes")
+    refused(kb("check", "kb", "--lab", "mini", "--classes", "esc50,imagenet"), "is 2 tasks")
 
 
 # --- merge ---

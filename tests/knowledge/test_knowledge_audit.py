@@ -76,6 +76,14 @@ def test_only_some_categories():
     assert (checked.n_rows, checked.findings) == (1, ())
 
 
+def test_classes_that_are_missing_or_spelled_otherwise():
+    rows = (*base("x", category="water_snake"), *base("y", category="dog"))
+    checked = report(*rows, categories=["Water Snake", "fox", "fox"])
+    assert checked.n_rows == 1
+    assert found(checked) == {"missing": (1, 2)}
+    assert checked.findings[0].examples == ({"category": "fox"},)
+
+
 def test_length_and_diversity():
     categories, audio, image = check_knowledge(KnowledgeTable("pets", ROWS, METADATA)).texts
     assert (categories.what, categories.n, categories.groups) == ("categories", 3, 2)
