@@ -88,15 +88,21 @@ class ReactionCorpora:
         return common_corpus(folders, modality)
 
     def candidates(self, pair: Fusion, subsets: Subsets) -> tuple[Modality, ...]:
-        """Return what ``candidates`` does, and note which modalities that leaves out."""
+        """Return what ``candidates`` does, and note which corpora that leaves out."""
         taken = candidates(pair, subsets)
-        if left_out := tuple(m for m in pair.modalities if m not in taken):
+        others = (m for m in pair.modalities if m not in taken)
+        if left_out := tuple(m for m in others if self._has_corpus(pair, m)):
             self._left_out.setdefault(left_out, {})[pair.experts[0].label] = None
         return taken
 
+    def _has_corpus(self, space: Space, modality: Modality) -> bool:
+        """Return whether a modality could take part: its rows, or items, are there."""
+        folders = (leaf.spec.adapter == "precomputed" for leaf in leaves(space))
+        return modality in self.lab.corpora or any(folders)
+
     @property
     def unused(self) -> list[str]:
-        """Which modalities take no part in training, and which corpora of the lab are not used."""
+        """Which corpora take no part in training, and which of the lab are not used."""
         left_out = [
             f"{', '.join(modalities)}: no part in training with {', '.join(experts)}, "
             f"which {'does' if len(experts) == 1 else 'do'} not embed "

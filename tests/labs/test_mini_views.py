@@ -42,8 +42,8 @@ class TestGolden:
     @pytest.mark.parametrize(
         ("view", "expected"),
         [
-            ("events", "057f080c61f55fa8"),
-            ("poor events", "355979fe1da88741"),
+            ("events", "8166475bf2c43d79"),
+            ("poor events", "8d0192a356d2f81f"),
             ("thermals", "b3a41db3343ca21f"),
             ("poor thermals", "01efa3b4e5a4f99c"),
             ("depths", "7b779355853b55d5"),

@@ -50,11 +50,16 @@ def test_a_small_corpus_without_a_part_does_not_keep_rows_from_being_held_back()
 
 
 def test_what_is_left_out_is_told_once():
-    notices = plan(cr(dr(WIDE, VL), CM, CG), lab(wide_corpora())).notices
+    named = dict.fromkeys(FURTHER)
+    notices = plan(cr(dr(WIDE, VL), CM, CG), lab(wide_corpora(), corpora=named)).notices
     (told,) = [n for n in notices if "no part in training" in n]
     assert told.startswith("event, point, thermal, video: no part in training with ")
     assert all(name in told for name in ("InternVL", "CLAP_m", "CLAP_g"))
     assert not any("no part" in notice for notice in plan().notices)
+
+
+def test_what_has_no_corpus_is_not_told_of():
+    assert not any("no part" in n for n in plan(cr(dr(WIDE, VL), CM), lab()).notices)
 
 
 def test_the_experts_modalities_take_part():

@@ -33,12 +33,15 @@ class MiniSpace:
     hub: Modality = ""
 
 
+_PICTURES = (("event", "unibind"), ("video", "frames-4"))
+
 SPACES = (
     MiniSpace(
         "ImageBind",
         "ImageBind",
         ("audio", "image", "text"),
         also=("depth", "thermal"),
+        derived=_PICTURES,
         hub="image",
     ),
     MiniSpace("InternVL", "InternVL", ("image", "text")),
@@ -50,6 +53,7 @@ SPACES = (
         ("audio", "image", "text"),
         needs=("point",),
         also=("depth", "thermal"),
+        derived=_PICTURES,
         hub="image",
     ),
     MiniSpace("EventBind", "ImageBind", ("image", "text"), needs=("event",), hub="image"),
