@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from reactions.core.addresses import Entry
 from reactions.core.hashing import digest
 from reactions.core.storage import open_binary
+from reactions.core.types import Modality
 from reactions.data.scan_cache import ScanTable, Strings
 from reactions.data.sources.files import look_at_file
 from reactions.data.sources.parts import FilePart, signature_of
@@ -54,6 +56,7 @@ def person_crops(
     pictures: Sequence[Annotated],
     *,
     expected: int,
+    modality: Modality = "thermal",
     n_backgrounds: int | None = None,
     remarks: Sequence[str] = (),
 ) -> ClassificationData:
@@ -62,7 +65,8 @@ def person_crops(
     Args:
         published: the set.
         pictures: whose files are there.
-        expected: items of the published set.
+        expected: items of the published set; 0 if unknown.
+        modality: of the pictures. Crops of the same places have the same ids in all.
         n_backgrounds: at most so many; None for one a person.
         remarks: what was decided where the set leaves it open.
 
@@ -75,7 +79,7 @@ def person_crops(
             "none of its annotated pictures is there", dict(published.layout.media)["thermal"]
         )
     files = [(picture.id, picture.entry) for picture in pictures]
-    part = published.part("thermal", files, look=_look)
+    part = published.part(modality, files, look=partial(_look, modality=modality))
     rows = _rows(published, pictures, part, n_backgrounds)
     if not rows:
         raise published.damaged(published.labels, "no annotated person lies within a picture")
@@ -87,7 +91,7 @@ def person_crops(
     if lone := people - (len(rows) - people) if n_backgrounds is None else 0:
         counts += f"; {lone} people leave no place for a background of their size"
     return ClassificationData(
-        queries=published.corpus(crops, crops.good, "thermal"),
+        queries=published.corpus(crops, crops.good, modality),
         labels=np.array([row.label for row in rows], np.int64)[crops.good],
         classes=CLASSES,
         expected=expected,
@@ -193,9 +197,9 @@ class CropPart(FilePart):
         ]
 
 
-def _look(entry: Entry, *, depth: CheckDepth) -> tuple[str, str]:
-    """Look at a picture as at any thermal one; the tag of one that is whole has its size."""
-    tag, why = look_at_file(entry, modality="thermal", depth=depth)
+def _look(entry: Entry, *, modality: Modality, depth: CheckDepth) -> tuple[str, str]:
+    """Look at a picture as at any other; the tag of one that is whole has its size."""
+    tag, why = look_at_file(entry, modality=modality, depth=depth)
     if why:
         return tag, why
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import unibind_sets as sets
-from media_files import put
+from media_files import image_bytes, put
 from PIL import Image
 from reading_sets import classed, ids, labels_of, read, split
 
@@ -141,6 +141,26 @@ def test_rectangles_end_where_the_picture_does() -> None:
     assert Rectangle(10, 40, 20, 60).within(64, 48) == Rectangle(10, 40, 20, 48)
     outside = Rectangle(70, 50, 80, 60).within(64, 48)
     assert outside.width == outside.height == 0
+
+
+@pytest.mark.parametrize(("task", "write"), [("llvip", sets.llvip), ("rgbt", sets.rgbt)])
+def test_visible_pictures_are_cut_at_the_same_places(task: str, write, tmp_path: Path) -> None:
+    root = write(tmp_path / task)
+    put(root / "visible/train/010001.jpg", image_bytes(5, "JPEG", (64, 48)))
+    warm, seen = split(task, "train", tmp_path), split(task, "train_visible", tmp_path)
+    assert (warm.queries.modality, seen.queries.modality) == ("thermal", "image")
+    assert ids(warm.queries) == ids(seen.queries)
+    assert len(ids(seen.queries)) == 2
+    for one, other in zip(warm.queries.items(0, 9), seen.queries.items(0, 9), strict=True):
+        assert one.value.box == other.value.box
+        assert one.value.url != other.value.url
+        assert pixels(other).ndim == 3
+
+
+def test_ready_crops_have_no_visible_pictures(tmp_path: Path) -> None:
+    sets.llvip_ready(tmp_path / "llvip")
+    with pytest.raises(MissingError, match="ready crops have no visible pictures"):
+        split("llvip", "train_visible", tmp_path)
 
 
 def test_backgrounds_need_room() -> None:

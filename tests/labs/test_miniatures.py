@@ -149,3 +149,12 @@ class TestSplits:
     def test_none_of_this_name(self, task):
         with pytest.raises(UsageError, match="no split 'tain'"):
             mini.split(task, "tain", seed=5)
+
+
+@pytest.mark.parametrize("task", ["llvip", "rgbt"])
+def test_what_is_warm_is_seen_under_the_same_ids(task):
+    warm, seen = (mini.split(task, name, seed=0) for name in ("train", "train_visible"))
+    assert (warm.queries.modality, seen.queries.modality) == ("thermal", "image")
+    assert warm.queries.ids() == seen.queries.ids()
+    assert warm.labels.tolist() == seen.labels.tolist()
+    assert seen.queries.items(0, 1)[0].value.shape[2] == 3

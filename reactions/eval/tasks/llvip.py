@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from reactions.core.local_files import is_dir
+from reactions.core.types import Modality
 from reactions.eval.box_files import read_marks
 from reactions.eval.crops import CLASSES, Annotated, person_crops
 from reactions.eval.label_files import Damaged
@@ -27,12 +28,13 @@ _OURS = (
 )
 
 
-def read(split: str, published: PublishedSet) -> ClassificationData:
+def read(split: str, published: PublishedSet, modality: Modality = "thermal") -> ClassificationData:
     """Return crops out of the pictures of a split, or those that were cut out before.
 
     Args:
         split: ``test`` or ``train``.
         published: the set.
+        modality: ``image`` for the same places of the visible pictures.
 
     Raises:
         MissingError: no picture is there.
@@ -40,13 +42,16 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
     """
     expected = published.task.expected if split == "test" else 0
     if published.labels.name == "person":
+        if modality == "image":
+            raise published.missing("ready crops have no visible pictures", ("visible",))
         return _ready(published, _READY[split], expected)
-    folder = published.labels.parent / split
+    camera = "infrared" if modality == "thermal" else "visible"
+    folder = published.labels.parent.parent / camera / split
     annotations = published.labels.parent.parent / _ANNOTATIONS
     if not is_dir(folder):
-        raise published.missing(f"there is no infrared/{split}", (f"infrared/{split}",))
+        raise published.missing(f"there is no {camera}/{split}", (f"{camera}/{split}",))
     pictures = []
-    for entry in media_files(folder, "thermal"):
+    for entry in media_files(folder, modality):
         path = annotations / f"{stem(entry.name)}.xml"
         if not path.is_file():
             raise published.missing(f"{entry.name} has no annotations", (str(path.name),))
@@ -55,6 +60,7 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
         published,
         pictures,
         expected=expected,
+        modality=modality,
         remarks=(_OURS,),
     )
 
@@ -116,5 +122,8 @@ SET = EvaluationSet(
         "or ready crops: llvip/{train,val}/{person,background}/*.jpg",
     ),
     read=partial(read, "test"),
-    splits={"train": partial(read, "train")},
+    splits={
+        "train": partial(read, "train"),
+        "train_visible": partial(read, "train", modality="image"),
+    },
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from reactions.core.addresses import Entry
 from reactions.core.local_files import is_dir
 from reactions.core.storage import walk
+from reactions.core.types import Modality
 from reactions.eval.box_files import Mark, read_marks
 from reactions.eval.crops import Annotated, person_crops
 from reactions.eval.label_files import Damaged
@@ -34,7 +35,7 @@ _ANNOTATIONS = (
 )
 """The published ones first; later ones are others' corrections."""
 _IMAGES = ("images", "")
-_FRAME = re.compile(r"(?:.*/)?set(\d\d)/(V\d{3})/(?:lwir/)?(I\d+)\.\w+")
+_FRAME = re.compile(r"(?:.*/)?set(\d\d)/(V\d{3})/(?:(?:lwir|visible)/)?(I\d+)\.\w+")
 
 RULE = (
     f"UniBind's selection is not published: of the people at least {LEAST_HEIGHT} pixels high, "
@@ -43,25 +44,27 @@ RULE = (
 )
 
 
-def read(split: str, published: PublishedSet) -> ClassificationData:
+def read(split: str, published: PublishedSet, modality: Modality = "thermal") -> ClassificationData:
     """Return crops out of the pictures of a split.
 
     Args:
         split: ``test``, sets 6 to 11, or ``train``, sets 0 to 5.
         published: the set.
+        modality: ``image`` for the same places of the visible pictures.
 
     Raises:
         MissingError: no picture is there.
         DataError: annotations are damaged, or no picture can be decoded.
     """
+    camera = "lwir" if modality == "thermal" else "visible"
     annotations = published.labels.parent
     root = annotations.parent
     pictures = {
         frame: entry
         for name in _IMAGES
         if is_dir(root / name)
-        for entry in media_files(root / name, "thermal")
-        if "/lwir/" in f"/{entry.name}" and (frame := _frame(entry, split)) is not None
+        for entry in media_files(root / name, modality)
+        if f"/{camera}/" in f"/{entry.name}" and (frame := _frame(entry, split)) is not None
     }
     candidates: dict[tuple[str, int], Mark] = {}
     marked: dict[str, list[Mark]] = {}
@@ -90,6 +93,7 @@ def read(split: str, published: PublishedSet) -> ClassificationData:
         published,
         annotated,
         expected=published.task.expected if split == "test" else 0,
+        modality=modality,
         n_backgrounds=N_BACKGROUNDS,
         remarks=(RULE, f"people are those of {annotations.name}"),
     )
@@ -152,5 +156,8 @@ SET = EvaluationSet(
         "kaist/set06/V000/lwir/I00019.jpg, ... or kaist/images/set06/...",
     ),
     read=partial(read, "test"),
-    splits={"train": partial(read, "train")},
+    splits={
+        "train": partial(read, "train"),
+        "train_visible": partial(read, "train", modality="image"),
+    },
 )

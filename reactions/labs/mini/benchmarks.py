@@ -9,12 +9,14 @@ N-ImageNet's recordings noisier than N-Caltech101's, which are of Caltech-101's 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from reactions.core.errors import MissingError, suggestion
 from reactions.eval.published import no_split
 from reactions.eval.registry import evaluation_set, get_task
 from reactions.eval.task_data import BenchmarkData, ClassificationData, without_fold
 from reactions.labs.mini import classes
+from reactions.labs.mini.corpora import WorldCorpus
 from reactions.labs.mini.miniatures import (
     Captioning,
     Filming,
@@ -24,6 +26,9 @@ from reactions.labs.mini.miniatures import (
     Tagging,
 )
 from reactions.labs.mini.sentences import Style
+
+_VISIBLE = "_visible"
+"""Ending of a part whose scenes are seen by the camera beside the thermal one."""
 
 _CALTECH = Recognition(
     n=1000,
@@ -113,7 +118,8 @@ def split(task: str, name: str, *, seed: int) -> ClassificationData:
 
     Args:
         task: its name.
-        name: ``train``: as many other scenes; ``foldN``: the items of all folds but that one.
+        name: ``train``: as many other scenes; ``train_visible``: pictures of the same;
+            ``foldN``: the items of all folds but that one.
         seed: of the set.
 
     Raises:
@@ -124,6 +130,10 @@ def split(task: str, name: str, *, seed: int) -> ClassificationData:
     if name not in published.splits:
         raise no_split(published.task, name, published.splits)
     has_folds = name.startswith("fold")
-    data = benchmark(task, seed=seed, part="" if has_folds else name)
+    part = name.removesuffix(_VISIBLE)
+    data = benchmark(task, seed=seed, part="" if has_folds else part)
     assert isinstance(data, ClassificationData)  # what has splits is recognised by class
+    if part != name:
+        assert isinstance(data.queries, WorldCorpus)  # as all items of miniatures are
+        return replace(data, queries=replace(data.queries, modality="image"))
     return without_fold(data, int(name.removeprefix("fold")), name) if has_folds else data
