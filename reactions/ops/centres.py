@@ -1,7 +1,8 @@
 """Embedding centres: which of a class's descriptions stand for it, and what they score.
 
-Descriptions are chosen in whole numbers: sums of integers do not depend on the order in which a
-machine adds them up, so that every machine chooses the same ones, and equal rows tie exactly.
+Descriptions are chosen in whole numbers that float64 holds exactly, sums of products included: such
+sums do not depend on the order in which a machine adds them up, so that every machine chooses the
+same ones, and equal rows tie exactly.
 
 Source: UniBind, section 3.2 and supplement A.3, which keep 50 of 1,000 descriptions a class and
 do not say how; the selections are ours. Rules: ``nearest-row`` is that of UniBind's code,
@@ -20,8 +21,9 @@ from reactions.core.centre_options import Rule
 from reactions.core.errors import DimensionMismatch
 from reactions.ops.tensors import unit
 
-_ONE = 1 << 26
-"""What stands for 1.0: products of two unit rows stay below 2^53, and their sums are exact."""
+_ONE = float(1 << 26)
+"""What stands for 1.0. The product of two unit rows is about 2^52 at most, and so, by Cauchy and
+Schwarz, is every part of its sum: whole numbers below 2^53, which float64 adds without rounding."""
 
 _MOST_ROUNDS = 50
 """Of k-medoids: it nearly always settles in ten."""
@@ -38,37 +40,36 @@ def fixed_point(rows: Tensor) -> Tensor:
         rows: (n, d) float, finite, of about unit norm.
 
     Returns:
-        (n, d) int64, of norm 2^26 to within rounding. Every operation is exact or rounded as
-        IEEE 754 prescribes: no sum of floating-point numbers is taken.
+        (n, d) float64, whole numbers, of norm 2^26 to within rounding. Every operation is exact
+        or rounded as IEEE 754 prescribes.
     """
-    whole = (rows.double() * _ONE).round().long()
-    norms = (whole * whole).sum(dim=-1, keepdim=True).double().sqrt()
+    whole = (rows.double() * _ONE).round()
+    norms = (whole * whole).sum(dim=-1, keepdim=True).sqrt()
     # A row of zeros stays zero.
-    return (whole.double() / norms.clamp_min(1.0) * _ONE).round().long()
+    return (whole / norms.clamp_min(1.0) * _ONE).round()
 
 
 def nearest(rows: Tensor, others: Tensor, k: int) -> Tensor:
     """Choose the rows nearest to the mean direction of others.
 
     Args:
-        rows: (n, d) int64, from ``fixed_point``.
-        others: (m, d) int64, m >= 1; ``rows`` themselves for the most central ones.
+        rows: (n, d) from ``fixed_point``.
+        others: (m, d) likewise, m >= 1; ``rows`` themselves for the most central ones.
         k: how many; all where there are fewer.
 
     Returns:
         (min(k, n),) int64 places, nearest first; of equal ones, the earlier first.
     """
-    mean = torch.div(others.sum(dim=0), len(others), rounding_mode="floor")
+    mean = (others.sum(dim=0) / len(others)).floor()
     # Not the cosine: the mean's length is the same for all rows.
-    cosines = (rows * mean).sum(dim=1)
-    return _best_first(cosines)[:k]
+    return (rows @ mean).argsort(descending=True, stable=True)[:k]
 
 
 def medoids(rows: Tensor, k: int, *, seed: int) -> Tensor:
     """Choose the medoids of k clusters, each the row nearest to the mean of its cluster.
 
     Args:
-        rows: (n, d) int64, from ``fixed_point``.
+        rows: (n, d) from ``fixed_point``.
         k: clusters; at least as many as rows choose all.
         seed: of the rows to begin with.
 
@@ -80,7 +81,7 @@ def medoids(rows: Tensor, k: int, *, seed: int) -> Tensor:
         return torch.arange(n, device=rows.device)
     chosen = torch.tensor(sorted(_shuffled(n, seed)[:k]), device=rows.device)
     for _ in range(_MOST_ROUNDS):
-        own = _nearest_of(rows, rows[chosen])
+        own = (rows @ rows[chosen].T).argmax(dim=1)  # of equal ones, the first
         own[chosen] = torch.arange(k, device=rows.device)  # so that no cluster is empty
         moved = chosen.clone()
         for cluster in range(k):
@@ -181,27 +182,6 @@ def _reduced(cosines: Tensor, counts: Tensor, m: int) -> Tensor:
     taken = counts.clamp_max(m)  # (b,)
     # What a class lacks is minus infinity, and counts for nothing.
     return best.masked_fill(best == -math.inf, 0.0).sum(dim=2) / taken
-
-
-def _best_first(values: Tensor) -> Tensor:
-    """Return places by falling value; equal values keep their order."""
-    return values.argsort(descending=True, stable=True)
-
-
-def _nearest_of(rows: Tensor, others: Tensor) -> Tensor:
-    """Return for each row the place of the nearest of others; of equal ones, the first."""
-    own = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
-    best: Tensor | None = None
-    # A column at a time: devices have no products of integer matrices.
-    for place, other in enumerate(others):
-        cosines = (rows * other).sum(dim=1)
-        if best is None:
-            best = cosines
-            continue
-        nearer = cosines > best
-        own[nearer] = place
-        best = torch.maximum(best, cosines)
-    return own
 
 
 def _shuffled(n: int, seed: int) -> list[int]:
