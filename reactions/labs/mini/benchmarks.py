@@ -135,5 +135,5 @@ def split(task: str, name: str, *, seed: int) -> ClassificationData:
     assert isinstance(data, ClassificationData)  # what has splits is recognised by class
     if part != name:
         assert isinstance(data.queries, WorldCorpus)  # as all items of miniatures are
-        return replace(data, queries=replace(data.queries, modality="image"))
+        return replace(data, queries=replace(data.queries, modality="image", poor=False))
     return without_fold(data, int(name.removeprefix("fold")), name) if has_folds else data
