@@ -118,9 +118,10 @@ def agree_to_questions(
     known = f"{expected.answered:,} answered before" if expected.answered else ""
     requests = f"{counted(expected.requests, 'request')} to {generator.place}"
     what = ", ".join(filter(None, (requests, tokens, price, least, known)))
-    if not quiet:
+    goes_on = yes or (not generator.is_remote and expected.requests <= MANY_QUESTIONS)
+    if not quiet or not goes_on:
         say(f"{what}, if no row is dropped")
-    if yes or (not generator.is_remote and expected.requests <= MANY_QUESTIONS):
+    if goes_on:
         return
     if not _somebody_is_there():
         if generator.is_remote:

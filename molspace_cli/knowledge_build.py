@@ -297,8 +297,8 @@ def _make(
             for notice in run.notices:
                 say(f"note: {notice}")
         agree_to_questions(run.expectation(), generator, yes=asking.yes, quiet=asking.quiet)
-        with descriptions(path.name, quiet=asking.quiet) as on_progress:
-            made = run.run(on_progress)
+        with descriptions(path.name, quiet=asking.quiet) as (on_progress, on_wait):
+            made = run.run(on_progress, on_wait)
     finally:
         run.journal.close()
     for line in _missing(made):

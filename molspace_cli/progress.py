@@ -60,10 +60,12 @@ def epochs(events: EventSink) -> Callable[[str, int, int], None]:
 
 
 @contextmanager
-def descriptions(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Give what shows how many descriptions of a file are there: a bar, or lines.
+def descriptions(
+    name: str, *, quiet: bool = False
+) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
+    """Give what shows how many descriptions of a file are there, and what warns meanwhile.
 
-    In a pipe there is a line every ten seconds, so that a short run has none.
+    The first is a bar, or in a pipe a line every ten seconds, so that a short run has none.
     """
     from molspace_cli.display import Plain
     from molspace_cli.live import Live
@@ -84,7 +86,7 @@ def descriptions(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, i
         events(shown.StepProgress(*step, done, total, "descriptions"))
 
     try:
-        yield on_progress
+        yield on_progress, lambda text: events(shown.StoreWarning(text))
         if began_s:
             events(shown.StepFinished(*step, time.monotonic() - began_s[0]))
     finally:

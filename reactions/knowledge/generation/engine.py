@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from math import ceil
 
 from reactions.core.errors import MolspaceError
-from reactions.core.types import Item
 from reactions.knowledge.generation.base import (
     Answer,
     GenerationStopped,
@@ -25,96 +22,20 @@ from reactions.knowledge.generation.base import (
     Trouble,
 )
 from reactions.knowledge.generation.journal import AnswerJournal, Recorded
-from reactions.knowledge.generation.lists import Sentences
 from reactions.knowledge.generation.pace import Pace, backoff_s
-from reactions.knowledge.generation.screening import TOO_MANY, Screen
+from reactions.knowledge.generation.screening import TOO_MANY
 from reactions.knowledge.generation.settings import Bounds, tokens_of
+from reactions.knowledge.generation.wanted import KeptRow, Making, Outcome, Wanted
 
 _SPARE_ROWS = 5
 """That are asked for beyond those that are missing, where a question asks for several."""
 
 
+_TOLD_S = 5.0
+"""From here on a wait is told."""
+
 _LEAST_SHARE = 0.25
 """Of rows that are expected to be kept, however few were."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A category or an item that descriptions are wanted of.
-
-    Attributes:
-        key: tells it from all others.
-        category: its class; "" if that is not known.
-        count: descriptions that are wanted, >= 1.
-        item: to be described, without its value; None for a category.
-    """
-
-    key: str
-    category: str
-    count: int
-    item: Item | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeptRow:
-    """A description, and where it came from."""
-
-    text: str
-    model: str
-    prompt: str
-    seed: int | None
-
-
-@dataclass
-class Outcome:
-    """What a run has made, with that of the runs before it.
-
-    Attributes:
-        rows: by key, in the order in which they were wanted.
-        dropped: reason to the number of rows that were left out.
-        troubles: reason to the number of requests without a usable answer, of this run.
-        short: key to how many rows are missing.
-        failed: key to the reason why it was given up in this run.
-        requests: that were sent, by this run and those before it.
-        requests_now: that were sent by this run.
-        tokens_in: read by the generator.
-        tokens_out: written by it.
-        tokens_are_estimated: the generator did not say how many, for some answers.
-    """
-
-    rows: dict[str, list[KeptRow]] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    troubles: Counter[str] = field(default_factory=Counter)
-    short: dict[str, int] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    requests: int = 0
-    requests_now: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_are_estimated: bool = False
-
-    @property
-    def n_rows(self) -> int:
-        """Descriptions that are kept."""
-        return sum(map(len, self.rows.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """How questions are made and answers read.
-
-    Attributes:
-        question: (what is wanted, number of the question, rows to ask for) to the question;
-            called in a thread.
-        read: (text, whether it was cut) to its sentences.
-        screen: judges rows.
-        batch: rows that one question asks for at most.
-    """
-
-    question: Callable[[Wanted, int, int], Question]
-    read: Callable[[str, bool], Sentences]
-    screen: Screen
-    batch: int
 
 
 class _Stopping(Exception):
@@ -131,6 +52,7 @@ class Engine:
         bounds: of rates, retries and cost.
         on_progress: called with the rows that are there, of which some may still be dropped, and
             those that are wanted.
+        on_wait: called with a sentence when the generator asks to be left alone for some time.
         pace: by default that of the bounds.
     """
 
@@ -142,10 +64,11 @@ class Engine:
         bounds: Bounds,
         *,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
+        on_wait: Callable[[str], None] = lambda text: None,
         pace: Pace | None = None,
     ) -> None:
         self._generator, self._journal, self._making = generator, journal, making
-        self._bounds, self._on_progress = bounds, on_progress
+        self._bounds, self._on_progress, self._on_wait = bounds, on_progress, on_wait
         self._pace = pace
         self._chance = random.Random()  # of waits alone
         self.outcome = Outcome()
@@ -305,7 +228,7 @@ class Engine:
             await self._pace.take(expected)
             self._spend(question)
             try:
-                answer = await self._generator.answer(question)
+                answer = await self._said(question)
             except Trouble as raised:
                 trouble = raised
             else:
@@ -317,13 +240,33 @@ class Engine:
             wait_s = backoff_s(attempt, bounds.backoff_s, bounds.longest_backoff_s, self._chance)
             if trouble.retry_after_s is not None:
                 self._refuse_long_wait(trouble)
-                self._pace.pause(trouble.retry_after_s)
+                if self._pace.pause(trouble.retry_after_s) and trouble.retry_after_s >= _TOLD_S:
+                    place, wait = self._generator.place, trouble.retry_after_s
+                    self._on_wait(f"{place} asks to wait for {wait:,.0f} s ({trouble.reason})")
             attempt += 1
             if trouble.is_final or attempt > bounds.retries:
                 self._failed(trouble)
                 raise trouble
             await asyncio.sleep(wait_s)
             self._check_stop()
+
+    async def _said(self, question: Question) -> Answer:
+        """Return what the generator answers; what a package's does wrong is no bug of ours."""
+        try:
+            answer = await self._generator.answer(question)
+            if isinstance(answer, Answer) and isinstance(answer.text, str):
+                return answer
+            raise TypeError(f"its answer is of type {type(answer).__name__}")
+        except (Trouble, MolspaceError, MemoryError):
+            raise
+        except Exception as error:
+            if type(self._generator).__module__.startswith("reactions."):
+                raise
+            raise GenerationStopped(
+                f"the generator '{self._generator.name}' failed",
+                why=f"{type(error).__name__}: " + " ".join(str(error).split()),
+                fix="fix the package that provides it; " + self._how_to_go_on("then"),
+            ) from error
 
     def _refuse_long_wait(self, trouble: Trouble) -> None:
         wait_s = trouble.retry_after_s or 0.0

@@ -14,11 +14,11 @@ from reactions.eval.registry import task_names
 from reactions.knowledge.base import LLM, MLLM, DescribedCorpus
 from reactions.knowledge.checks import CategoryNames
 from reactions.knowledge.generation.base import Generator, Question, Trouble
-from reactions.knowledge.generation.engine import Making, Wanted
 from reactions.knowledge.generation.lists import Sentences, read_description, read_sentences
 from reactions.knowledge.generation.media import attachments_of, refuse_unsendable
 from reactions.knowledge.generation.prompts import Prompts
 from reactions.knowledge.generation.screening import Rules, Screen
+from reactions.knowledge.generation.wanted import Making, Wanted
 
 UNLABELLED = "unlabelled"
 """The category of items whose class is not known."""

@@ -12,7 +12,7 @@ from reactions.core.local_files import exists, writable_folder
 from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
 from reactions.knowledge.files import check_writable_name, write_knowledge
 from reactions.knowledge.generation.base import GenerationStopped, Generator
-from reactions.knowledge.generation.engine import Engine, Outcome
+from reactions.knowledge.generation.engine import Engine
 from reactions.knowledge.generation.jobs import DescriptionJob
 from reactions.knowledge.generation.journal import SUFFIX, AnswerJournal
 from reactions.knowledge.generation.screening import Rules
@@ -23,6 +23,7 @@ from reactions.knowledge.generation.settings import (
     expect,
     tokens_of,
 )
+from reactions.knowledge.generation.wanted import Outcome
 
 
 @dataclass
@@ -87,8 +88,16 @@ class GenerationRun:
         tokens_in = tokens_of(self.job.example) + TOKENS_PER_ATTACHMENT * attached
         return expect(sizes, tokens_in, answered, self.bounds)
 
-    def run(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Made:
+    def run(
+        self,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        on_wait: Callable[[str], None] = lambda text: None,
+    ) -> Made:
         """Ask for what is missing, and write the file.
+
+        Args:
+            on_progress: see ``Engine``.
+            on_wait: likewise.
 
         Raises:
             GenerationStopped: a bound was reached, or the generator no longer answers; what was
@@ -97,7 +106,12 @@ class GenerationRun:
             KeyboardInterrupt: the user ended it; what was answered is kept.
         """
         engine = Engine(
-            self.generator, self.journal, self.job.making, self.bounds, on_progress=on_progress
+            self.generator,
+            self.journal,
+            self.job.making,
+            self.bounds,
+            on_progress=on_progress,
+            on_wait=on_wait,
         )
         try:
             outcome = asyncio.run(engine.run(self.job.wanted))

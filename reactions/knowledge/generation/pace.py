@@ -56,9 +56,16 @@ class Pace:
         """Take account of the tokens that a question really took."""
         self._tokens_free_s += (taken - expected) * self._token_s
 
-    def pause(self, seconds: float) -> None:
-        """Let nothing through for some time: a server asked all of us to wait."""
-        self._paused_until_s = max(self._paused_until_s, self._clock() + seconds)
+    def pause(self, seconds: float) -> bool:
+        """Let nothing through for some time: a server asked all of us to wait.
+
+        Returns:
+            Whether that is longer than it would be anyway.
+        """
+        until_s = self._clock() + seconds
+        is_longer = until_s > self._paused_until_s + 1
+        self._paused_until_s = max(self._paused_until_s, until_s)
+        return is_longer
 
 
 def backoff_s(attempt: int, first_s: float, longest_s: float, chance: random.Random) -> float:

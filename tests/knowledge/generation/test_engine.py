@@ -7,6 +7,7 @@ import pytest
 from fake_generators import FakeGenerator, numbered, sentences, trouble
 
 from reactions.core.errors import UsageError
+from reactions.knowledge.generation import engine as engine_module
 from reactions.knowledge.generation.base import Answer, GenerationStopped
 from reactions.knowledge.generation.engine import Engine
 from reactions.knowledge.generation.jobs import category_job
@@ -171,6 +172,29 @@ def test_a_pause_holds_all_questions(tmp_path):
     run(tmp_path, generator, classes=[*CLASSES, "emu"], per_class=1, concurrency=2)
     # Two at once; when the first is told to wait, neither of them goes on.
     assert asked_s[2] - asked_s[0] >= 0.1
+
+
+def test_long_waits_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "_TOLD_S", 0.01)
+    told = []
+    generator = FakeGenerator(
+        lambda question, before: (
+            sentences(question, before) if before else trouble("HTTP 429", retry_after_s=0.02)
+        )
+    )
+    job = category_job("x", ("cat",), generator, PROMPTS, per_class=1, batch=1)
+    journal = AnswerJournal(tmp_path / "j", job.settings)
+    engine = Engine(generator, journal, job.making, Bounds(backoff_s=0.001), on_wait=told.append)
+    asyncio.run(engine.run(job.wanted))
+    journal.close()
+    assert told == ["this machine asks to wait for 0 s (HTTP 429)"]
+
+
+@pytest.mark.parametrize("said", [KeyError("oh"), 7, Answer(None)])
+def test_a_package_that_does_wrong_is_named(tmp_path, said):
+    with pytest.raises(GenerationStopped, match="the generator 'fake:1' failed") as caught:
+        run(tmp_path, FakeGenerator(lambda question, before: said))
+    assert "KeyError: 'oh'" in caught.value.why or "is of type" in caught.value.why
 
 
 def test_an_error_that_stays_stops_at_once(tmp_path):

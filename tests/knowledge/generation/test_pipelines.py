@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("tokenizers")
 pytest.importorskip("transformers.models.gpt2.modeling_gpt2", exc_type=(ImportError, RuntimeError))
@@ -125,6 +126,13 @@ def test_pictures_are_described(captioner, tmp_path):
         rows = list(open_knowledge(tmp_path / "x.parquet").rows())
         assert {row.source for row in rows} == {"MLLM"}
     assert len(made.table) + sum(made.outcome.short.values()) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu(writer):
+    (answer,) = ask(open_generator(f"hf:{writer}?max_tokens=9&device=cuda", {}), question())
+    assert answer.text.split()
 
 
 def test_code_beside_weights_is_refused(writer, tmp_path):
