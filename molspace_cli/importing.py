@@ -166,6 +166,46 @@ _add_mcr(
 )
 
 
+@app.command("unibind")
+@grouped
+def unibind(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="What UniBind's train.py wrote: event_model_best.pt, ...; one a modality.",
+            show_default=False,
+        ),
+    ],
+    space: Annotated[
+        str,
+        typer.Option("--space", metavar="NAME|URI", help="The backbone: ImageBind or PointBind."),
+    ] = "ImageBind",
+    *,
+    spaces: ImportOptions,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The bundle's directory.")
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Import layers trained with UniBind's code, and print the bundle's path."""
+    from reactions.core.local_files import expand_user
+    from reactions.exchange.unibind_heads import PRODUCT, import_layers
+
+    paths = [expand_user(path) for path in files]
+    imported = import_layers(paths, spaces.open(), space=space, out=out)
+    make_current(imported.bundle.path)
+    if not quiet:
+        say(f"{PRODUCT}: {imported.bundle.expression}")
+        for notice in imported.notices:
+            say(f"note: {notice}")
+    if as_json:
+        print_json("import", {"from": "unibind", "bundles": [_shown(PRODUCT, imported.bundle)]})
+    else:
+        print_path(imported.bundle.path)
+
+
 def _shown(product: str, bundle: "Bundle") -> dict[str, Any]:
     return {
         "product": product,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FINE_TUNED: Final = "fine-tuned"
 ZERO_SHOT: Final = "zero-shot"
+UNKNOWN: Final = "unknown"
 BY_ITEMS: Final = "by training items"
 """Of centres whose descriptions labelled training items chose: nothing was trained, and yet."""
 
@@ -68,10 +69,11 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     """Return a result with its setting, and what of the task it was trained on.
 
     The record gets ``setting``: ``"fine-tuned"`` where an Lcl was trained on the task's items or
-    on a part of its set that may be trained on, ``"by training items"`` where such items chose
-    the descriptions of its classes, else ``"zero-shot"``; and ``trained_on``, which says what.
-    Items are compared by the names and digests of corpora, by their contents, and by their ids.
-    Scored items that were trained on are counted, and named in a notice.
+    on a part of its set that may be trained on, ``"unknown"`` where layers were imported whose
+    items were not published, ``"by training items"`` where such items chose the descriptions of
+    its classes, else ``"zero-shot"``; and ``trained_on``, which says what. Items are compared by
+    the names and digests of corpora, by their contents, and by their ids. Scored items that were
+    trained on are counted, and named in a notice.
 
     Args:
         result: of a score.
@@ -82,11 +84,15 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     trained = list(trained_items(target))
     centres = result.record.get("centres", {})
     untrained = ZERO_SHOT if centres.get("zero_shot", True) else BY_ITEMS
-    if not trained:
+    imported = [m for m in _imported_layers(target) if m in (task.query, task.other)]
+    if not trained and not imported:
         return replace(result, record={**result.record, "setting": untrained})
     scored = corpora(task, lab.benchmark(task.name))
     found: list[dict[str, Any]] = []
-    notices: list[str] = []
+    notices = [
+        f"{task.name}: the layer of {modality} was imported; what it was trained on is not known"
+        for modality in imported
+    ]
     for items in trained:
         if items.modality not in {corpus.modality for corpus in scored.values()}:
             continue
@@ -105,10 +111,22 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
             )
         if count or _is_of_task(items, lab, task, scored):
             found.append({**items.to_json(), "scored": count})
-    record = {**result.record, "setting": FINE_TUNED if found else untrained}
+    setting = FINE_TUNED if found else UNKNOWN if imported else untrained
+    record = {**result.record, "setting": setting}
     if found:
         record["trained_on"] = found
     return replace(result, record={**record, "notices": [*record["notices"], *notices]})
+
+
+def _imported_layers(target: Target) -> list[Modality]:
+    """Return the modalities whose layers were imported, without what they were trained on."""
+    record = target.bundle.record if target.bundle else {}
+    return sorted(
+        modality
+        for part in record.get("parts", ())
+        if part["kind"] == LCL and part["about"]["knowledge"] is None
+        for modality in part["about"]["layers"]
+    )
 
 
 def trained_items(target: Target) -> Iterator[TrainedItems]:

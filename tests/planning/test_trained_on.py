@@ -123,6 +123,19 @@ def part_with(part, change):
     return {**part, "about": {**about, "layers": layers}}
 
 
+def test_imported_layers_do_not_say_what_they_were_trained_on(own, monkeypatch):
+    bundle = trained_on(own, monkeypatch, "world:image").bundle
+    monkeypatch.undo()
+    part = bundle.record["parts"][0]
+    about = {**part["about"], "knowledge": None, "layers": {"image": {}}}
+    record = {**bundle.record, "parts": [{**part, "about": about}]}
+    target = Target.of_bundle(replace(bundle, record=record))
+    found = setting(own, target, "caltech101")
+    assert found["setting"] == "unknown"
+    assert "the layer of image was imported" in found["notices"][0]
+    assert setting(own, target, "esc50")["setting"] == "zero-shot"
+
+
 def test_results_say_it(own, monkeypatch):
     target = trained_on(own, monkeypatch, "caltech101:train")
     (task,) = own.lab.parse_tasks("caltech101")
