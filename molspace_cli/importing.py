@@ -177,9 +177,9 @@ def unibind(
             show_default=False,
         ),
     ],
-    space: Annotated[
+    backbone: Annotated[
         str,
-        typer.Option("--space", metavar="NAME|URI", help="The backbone: ImageBind or PointBind."),
+        typer.Option("--backbone", metavar="NAME|URI", help="What the layers stand behind."),
     ] = "ImageBind",
     *,
     spaces: ImportOptions,
@@ -194,7 +194,7 @@ def unibind(
     from reactions.exchange.unibind_heads import PRODUCT, import_layers
 
     paths = [expand_user(path) for path in files]
-    imported = import_layers(paths, spaces.open(), space=space, out=out)
+    imported = import_layers(paths, spaces.open(), space=backbone, out=out)
     make_current(imported.bundle.path)
     if not quiet:
         say(f"{PRODUCT}: {imported.bundle.expression}")

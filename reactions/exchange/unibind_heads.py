@@ -85,7 +85,7 @@ def import_layers(
         found[modality] = head
     base = check(parse(quoted(space)), lab.catalogue, factors=lab.factors).space
     if not isinstance(base, Leaf):
-        raise UsageError(f"'{space}' is not a space", fix="--space ImageBind")
+        raise UsageError(f"'{space}' is not a space", fix="--backbone ImageBind")
     refuse_centred(base)
     for modality in found:
         if modality not in base.modalities:
@@ -95,14 +95,14 @@ def import_layers(
                 why=f"it embeds {', '.join(base.modalities)}",
                 fix=f"{needs} under [spaces.NAME] in a lab file"
                 if needs
-                else f"--space NAME of a space with {modality}",
+                else f"--backbone NAME of a space with {modality}",
             )
     for head in found.values():
         if head.widths["dim"] != base.dim:
             raise DimensionMismatch(
                 f"the layer in '{head.path}' does not fit {base.label}",
                 why=f"it has {head.widths['dim']} dimensions, {base.label} has {base.dim}",
-                fix="--space NAME|URI of what it was trained on",
+                fix="--backbone NAME|URI of what it was trained on",
             )
     names = ", ".join(sorted(found))
     reaction = f"{quoted(space)} + Lcl(unpublished, modalities=({names}), norms=published)"

@@ -96,7 +96,7 @@ def test_errors_as_json():
         (["react", "ImageBind + Cr(CLAP_m)", "--device", "gpu"], 2, "gpu"),
         (["react", "ImageBind + Cr(CLAP_m)", "--lab", "minni"], 3, "did you mean 'mini'"),
         (["react", "ImageBind"], 2, "is a space, not a reaction"),
-        (["plan", "ImageBind + Lcl(kb)"], 2, "Lcl cannot run in this version"),
+        (["plan", "ImageBind + Lcl(kbb)"], 2, "did you mean 'kb'?"),
         (["plan", "ImageBind + Cr(CLAP_m, recipe=exmrc)"], 2, "did you mean 'exmcr'"),
         (["show"], 3, "no current bundle"),
         (["show", "nowhere"], 3, "no bundle at nowhere"),
