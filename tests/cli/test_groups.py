@@ -75,16 +75,8 @@ OF_THEIR_OWN = {
     "--token-limit": {"kb check"},
     "--dry-run": {"push"},
     "--lab": {
-<<<<<<< HEAD
         *("reproduce findings", "reproduce unibind-findings"),
-        *("import freebind", "import cmcr", "import exmcr"),
-=======
-        "reproduce findings",
-        "import freebind",
-        "import cmcr",
-        "import exmcr",
-        "import unibind",
->>>>>>> 673178d (import unibind: --backbone)
+        *("import freebind", "import cmcr", "import exmcr", "import unibind"),
     },
     "--seed": {"lab train"},
     "--out": {
