@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from reactions.core.errors import UsageError
-from reactions.core.types import Encoder, Item, Modality, Prepared, SpaceSpec, StagedEncoder
+from reactions.core.types import Encoder, Item, Modality, Prepared, Space, SpaceSpec, StagedEncoder
+from reactions.encoders.registry import gives_norms
+from reactions.products.tree import raw_leaves
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,3 +64,15 @@ def no_norms(spec: SpaceSpec) -> UsageError:
         fix="leave norms out: layers are then trained on rows of norm 1",
         space=spec.name,
     )
+
+
+def refuse_unit_rows(space: Space) -> None:
+    """Refuse layers on rows of the model's own norm, of spaces that give rows of norm 1 alone.
+
+    Raises:
+        UsageError: there is one.
+        MissingError: an adapter is not there.
+    """
+    for leaf in sorted(raw_leaves(space), key=lambda leaf: leaf.label):
+        if not gives_norms(leaf.spec):
+            raise no_norms(leaf.spec)

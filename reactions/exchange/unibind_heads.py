@@ -13,8 +13,8 @@ from reactions.core.hashing import digest
 from reactions.core.types import Leaf, Modality, leaves
 from reactions.dsl import check, parse
 from reactions.dsl.values import quoted
+from reactions.encoders.raw_view import refuse_unit_rows
 from reactions.exchange.published_heads import PublishedHead, checked_head, linear, read_file
-from reactions.planning.learning import refuse_unit_rows
 from reactions.products.aligned import BIAS, LCL, WEIGHT
 from reactions.products.bundles.bundle import Bundle, describe, load_bundle, write_bundle
 from reactions.products.bundles.current import default_directory

@@ -16,36 +16,21 @@ from reactions.core.step import Step
 from reactions.core.types import Leaf, Modality, Tuned
 from reactions.data.corpora import TextCorpus
 from reactions.data.holdout import has_own_ids, ids_of, subset
-from reactions.encoders.raw_view import no_norms
-from reactions.encoders.registry import gives_norms
 from reactions.eval.prompts import class_prompts
 from reactions.labs.knowledge_sections import described_name
 from reactions.modalities.text import TEXT
 from reactions.planning.planned import PlannedLayer, PlannedLearning
 from reactions.planning.tuning import in_folders
-from reactions.products.tree import raw_leaves
 from reactions.steps.align_text import AlignText
 from reactions.steps.embed_aligned import EmbedAligned
 
 if TYPE_CHECKING:
-    from reactions.core.types import Corpus, Space
+    from reactions.core.types import Corpus
     from reactions.knowledge.base import ItemDescriptions, KnowledgeBase
     from reactions.planning.planned import Planning
 
 LABEL_TEMPLATE: Final = "a photo of a {class}."
 """What stands for a description where items are drawn to their labels. Source: CLIP's default."""
-
-
-def refuse_unit_rows(space: Space) -> None:
-    """Refuse layers on rows of the model's own norm, of spaces that give rows of norm 1 alone.
-
-    Raises:
-        UsageError: there is one.
-        MissingError: an adapter is not there.
-    """
-    for leaf in sorted(raw_leaves(space), key=lambda leaf: leaf.label):
-        if not gives_norms(leaf.spec):
-            raise no_norms(leaf.spec)
 
 
 def plan_learning(planner: Planning, node: Tuned) -> PlannedLearning:

@@ -21,6 +21,7 @@ from reactions.core.types import (
     shared_modalities,
 )
 from reactions.data.holdout import LEAST_HELD, Split, split
+from reactions.encoders.raw_view import refuse_unit_rows
 from reactions.labs.choices import choose
 from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
@@ -29,7 +30,6 @@ from reactions.planning.held_out import plan_quality
 from reactions.planning.learning import (
     plan_aligned,
     plan_learning,
-    refuse_unit_rows,
 )
 from reactions.planning.parts import described_rows, planned_parts, reaction_record
 from reactions.planning.plan import Plan
