@@ -102,13 +102,20 @@ def schema() -> None:
 def sample(out: Out) -> None:
     """Write the mini lab's sample items: PNG, WAV and text files, and a manifest.
 
-    The manifest's path is printed; infer reads it, and a lab file can name it as a corpus.
+    The manifest's path is printed; infer reads it, and a lab file can name it as a corpus. The
+    same scenes as events, heat, depth, points and video are listed in senses.jsonl beside it.
     """
     from reactions.labs import mini
+    from reactions.labs.mini.sample_items import SENSES
+    from reactions.labs.mini.sample_senses import can_write_videos
 
     _make_folder(out)
     say("lab: mini (procedural media)")
-    print_path(mini.write_sample(out))
+    manifest = mini.write_sample(out)
+    say(f"other senses: {manifest.with_name(SENSES)}")
+    if not can_write_videos():
+        say("no videos: PyAV is not installed  fix: pip install 'molspace[video]'")
+    print_path(manifest)
 
 
 @app.command("train")

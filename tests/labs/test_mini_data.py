@@ -11,9 +11,13 @@ from reactions.core.types import Waveform
 from reactions.eval.registry import built_in_names
 from reactions.eval.task_data import ClassificationData, MultilabelData, RetrievalData
 from reactions.labs import mini
+from reactions.labs.mini import sample_senses
 from reactions.labs.mini.benchmarks import TASKS
 from reactions.labs.mini.corpora import Other, WorldCorpus
+from reactions.labs.mini.sample_items import SENSES
+from reactions.labs.mini.views import VIEWS
 from reactions.labs.mini.world import SceneStream
+from reactions.modalities import registry
 from reactions.modalities.audio import load_audio
 from reactions.modalities.image import load_image
 
@@ -222,4 +226,33 @@ class TestSample:
         folders = [mini.write_sample(tmp_path / name).parent for name in "ab"]
         files = [sorted(p for p in f.rglob("*") if p.is_file()) for f in folders]
         assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
-        assert len(files[0]) == 19
+        # Two manifests; six scenes as sound, picture and text, and to five further senses.
+        assert len(files[0]) == 2 + 6 * 8
+
+    def test_the_files_of_other_senses_hold_the_scenes(self, tmp_path):
+        pytest.importorskip("av")
+        folder = mini.write_sample(tmp_path).parent
+        lines = [json.loads(line) for line in (folder / SENSES).read_text().splitlines()]
+        assert len(lines) == 6 * 5
+        scenes = SceneStream("sample").scenes(0, 6)
+        rendered = {m: VIEWS[m](scenes, False) for m in VIEWS}
+        for row, line in enumerate(lines):
+            (modality,) = line.keys() - {"id"}
+            value = registry.get(modality).load(folder / line[modality])
+            expected = rendered[modality][row % 6]
+            if modality == "event":
+                assert value.size == (32, 32)
+                for column in ("x", "y", "t_us", "p"):
+                    np.testing.assert_array_equal(getattr(value, column), getattr(expected, column))
+            elif modality == "video":
+                np.testing.assert_array_equal(value.pixels, expected.pixels)
+                np.testing.assert_allclose(value.seconds, expected.seconds, atol=1e-3)  # Matroska
+            else:
+                np.testing.assert_array_equal(value, expected)
+
+    def test_without_pyav_there_are_no_videos(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(sample_senses, "can_write_videos", lambda: False)
+        folder = mini.write_sample(tmp_path).parent
+        assert not (folder / "video").exists()
+        assert '"video"' not in (folder / SENSES).read_text()
+        assert (folder / "thermal").is_dir()

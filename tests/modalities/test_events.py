@@ -213,3 +213,25 @@ def test_zips_that_lie(tmp_path):
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("run.py", "print()")
     assert "not an array" in why(stream.getvalue())
+
+
+class TestSizeInArchives:
+    """An npz may say how large the sensor is."""
+
+    @pytest.mark.parametrize("size", [(300, 300), (240, 304)])
+    def test_it_is_taken(self, size):
+        assert as_events(npz_bytes(**OF, size=np.array(size))).size == size
+        assert as_events(npz_bytes(arr_0=rows(OF), size=np.array(size))).size == size
+
+    @pytest.mark.parametrize(
+        ("size", "expected"),
+        [
+            ([1, 1], "beyond its size"),
+            ([0, 300], "not within"),
+            ([300, 9999], "not within"),
+            ([300], "shape"),
+            ([300.5, 300], "fractions"),
+        ],
+    )
+    def test_one_that_cannot_be(self, size, expected):
+        assert expected in why(npz_bytes(**OF, size=np.array(size)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reactions.core.types import Item
 from reactions.labs.mini import pixels, waveforms
 from reactions.labs.mini.corpora import WorldCorpus
+from reactions.labs.mini.sample_senses import write_senses
 from reactions.labs.mini.sentences import Style
 from reactions.labs.mini.world import CLASSES, SceneStream
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_SAMPLES = 6
+
+SENSES = "senses.jsonl"
+"""The manifest of what is neither seen, heard nor read."""
 
 _STREAM = SceneStream("sample")
 _STYLES = (
@@ -51,6 +55,9 @@ def sample_items() -> list[Item]:
 def write_sample(out: Path) -> Path:
     """Write the sample items as PNG, 16-bit WAV and text files, with a manifest.
 
+    The same scenes come to other senses as well (``sample_senses.py``), with a manifest of their
+    own, ``senses.jsonl``, which only spaces that embed all of them can take.
+
     Args:
         out: folder, made if missing; files of the same names are replaced.
 
@@ -75,11 +82,13 @@ def write_sample(out: Path) -> Path:
         lines["image"].append({"id": id, "image": f"image/{id}.png"})
         lines["text"].append({"id": id, "text": captions[id]})
     manifest = out / "manifest.jsonl"
-    manifest.write_text(
-        "".join(json.dumps(line) + "\n" for group in lines.values() for line in group),
-        encoding="utf-8",
-    )
+    _write_lines(manifest, [line for group in lines.values() for line in group])
+    _write_lines(out / SENSES, write_senses(out, scenes, _ids()))
     return manifest
+
+
+def _write_lines(path: Path, lines: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def _write_wav(path: Path, sound: NDArray[np.int16]) -> None:

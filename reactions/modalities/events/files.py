@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -36,6 +37,7 @@ MAX_FILE_BYTES = 1 << 29
 """Of a file of events, unpacked: as many as are allowed, of four numbers of 64 bits each."""
 
 _EVENT_BYTES = 5
+_SIZE = "size"
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "x": ("x", "x_pos", "xs"),
@@ -100,12 +102,29 @@ def _of_bytes(data: bytes) -> Events:
 
 
 def _of_archive(arrays: Mapping[str, NDArray[Any]]) -> Events:
-    """Find the events in an npz: N-ImageNet's ``event_data``, a single array, or columns."""
-    if "event_data" in arrays:
-        return _of_array(arrays["event_data"])
-    if len(arrays) == 1:
-        return _of_array(next(iter(arrays.values())))
-    return _of_columns(arrays, list(arrays))
+    """Find the events in an npz: N-ImageNet's ``event_data``, a single array, or columns.
+
+    Beside them there may be the height and width of the sensor, as ``size``.
+    """
+    rest = {name: array for name, array in arrays.items() if name != _SIZE}
+    if "event_data" in rest:
+        events = _of_array(rest["event_data"])
+    elif len(rest) == 1:
+        events = _of_array(next(iter(rest.values())))
+    else:
+        events = _of_columns(rest, list(rest))
+    return _on_sensor(events, arrays[_SIZE]) if _SIZE in arrays else events
+
+
+def _on_sensor(events: Events, size: NDArray[Any]) -> Events:
+    if size.shape != (2,):
+        raise ValueError(f"its {_SIZE} has the shape {size.shape}, not (2,): height, width")
+    height, width = (int(side) for side in _whole(size, _SIZE))
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise ValueError(f"its {_SIZE} is {height} x {width}, not within 1 to {MAX_SIDE}")
+    if int(events.y.max()) >= height or int(events.x.max()) >= width:
+        raise ValueError(f"its events lie beyond its {_SIZE} of {height} x {width}")
+    return replace(events, size=(height, width))
 
 
 def _of_array(array: NDArray[Any]) -> Events:
