@@ -36,7 +36,16 @@ EXTRA = "generate"
 KEY_VARIABLE = "OPENAI_API_KEY"
 PLACE_VARIABLE = "OPENAI_BASE_URL"
 HOSTED = "https://api.openai.com/v1"
-OPTIONS = ("base_url", "max_tokens", "modalities", "seed", "temperature", "timeout_s", "top_p")
+OPTIONS = (
+    "base_url",
+    "max_completion_tokens",
+    "max_tokens",
+    "modalities",
+    "seed",
+    "temperature",
+    "timeout_s",
+    "top_p",
+)
 MODALITIES = ("audio", "image")
 
 MAX_ANSWER_BYTES = 8 << 20
@@ -82,6 +91,10 @@ class Endpoint:
         self._seed = spec.integer("seed", None, low=0, high=2**31 - 1)
         self._settings: dict[str, Any] = {
             "max_tokens": spec.integer("max_tokens", None, low=1, high=_MAX_TOKENS),
+            # What newer hosted models take in its place.
+            "max_completion_tokens": spec.integer(
+                "max_completion_tokens", None, low=1, high=_MAX_TOKENS
+            ),
             "temperature": spec.number("temperature", None, low=0.0, high=2.0),
             "top_p": spec.number("top_p", None, low=0.0, high=1.0),
         }
@@ -201,7 +214,9 @@ class Endpoint:
                 timeout=self._timeout_s,
                 max_retries=0,  # ours are counted and bounded
                 http_client=package.DefaultAsyncHttpxClient(
-                    event_hooks={"response": [_bound]}, timeout=self._timeout_s
+                    event_hooks={"response": [_bound]},
+                    timeout=self._timeout_s,
+                    follow_redirects=False,  # the user agreed to this place and no other
                 ),
             )
         return self._client
@@ -210,6 +225,21 @@ class Endpoint:
         """Return what a status other than 2xx means."""
         status, said = int(error.status_code), _message(error)
         asked = error.response.headers.get("retry-after")
+        if getattr(error, "code", None) == "insufficient_quota":  # comes as a 429, and stays
+            return GenerationStopped(
+                f"{self.place} has no credit left for this key",
+                why=f"HTTP {status}: {said}",
+                fix="add some, or raise its limit; then the same command goes on",
+                status=status,
+            )
+        if 300 <= status < 400:
+            to = _line(error.response.headers.get("location", ""))
+            return GenerationStopped(
+                f"{self.place} sends us elsewhere",
+                why=f"HTTP {status}, to {without_password(to)}" if to else f"HTTP {status}",
+                fix="name that place, if you trust it: base_url=URL",
+                status=status,
+            )
         if status in (408, 409, 425, 429) or status >= 500:
             return Trouble(f"HTTP {status}", said, retry_after_s=retry_after_s(asked))
         if status in (401, 403):
@@ -219,7 +249,7 @@ class Endpoint:
                 fix=f"set {KEY_VARIABLE} to a key of this endpoint",
                 status=status,
             )
-        if status in (402, 404, 405) or 300 <= status < 400:
+        if status in (402, 404, 405):
             return GenerationStopped(
                 f"{self.place} does not answer for the model '{self._model}'",
                 why=f"HTTP {status}: {said}",

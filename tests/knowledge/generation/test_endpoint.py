@@ -212,15 +212,24 @@ def test_without_a_key_none_is_sent_that_is_one():
     assert server.headers[0]["authorization"] == "Bearer none"
 
 
-def test_the_key_does_not_follow_to_another_server(monkeypatch):
+def test_neither_key_nor_question_follows_to_another_server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with (
-        LanguageServer() as other,
-        LanguageServer([elsewhere(f"{other.url}/chat/completions")]) as s,
-    ):
-        ask(s.spec())
-        assert s.headers[0]["authorization"] == f"Bearer {KEY}"
-        assert "authorization" not in other.headers[0]
+    with LanguageServer() as other:
+        error, first = asked(elsewhere(f"{other.url}/chat/completions"))
+        assert isinstance(error, GenerationStopped)
+        assert error.why == f"HTTP 307, to {other.url}/chat/completions"
+        assert first.headers[0]["authorization"] == f"Bearer {KEY}"
+        assert not other.requests
+
+
+def test_an_account_without_credit_stops():
+    def treat(handler, request):
+        error = {"message": "You exceeded your quota", "code": "insufficient_quota"}
+        send_json(handler, {"error": error}, 429)
+
+    error, _ = asked(treat)
+    assert isinstance(error, GenerationStopped)
+    assert "no credit left" in error.what
 
 
 @pytest.mark.parametrize("code", [401, 404, 400, 500])
