@@ -75,16 +75,23 @@ def run(folder, monkeypatch, capsys):
     return run
 
 
-def test_shapes_in_a_terminal_of_80_columns(folder):
-    sets.modelnet40(folder / "sets/modelnet40")
-    shown = on_a_terminal(
-        *(folder, "eval", "--task", "modelnet40", "--space", "PointBind", "--data", "sets")
-    )
+@pytest.mark.parametrize(
+    ("task", "write", "space", "n"),
+    [
+        ("ucf101", sets.ucf101, "ImageBind", 11_213),
+        ("msrvtt", sets.msrvtt, "ImageBind", 2990),
+        ("modelnet40", sets.modelnet40, "PointBind", 2468),
+        ("nimagenet", sets.nimagenet, "ImageBind", 50_000),
+    ],
+)
+def test_a_set_in_a_terminal_of_80_columns(folder, task, write, space, n):
+    write(folder / "sets" / task)
+    shown = on_a_terminal(folder, "eval", "--task", task, "--space", space, "--data", "sets")
     tables = [line for line in shown.splitlines() if line[:1] in "┏┃┡│└"]
     assert tables
     assert max(map(width, tables)) <= 80
     assert "* accuracy" in shown
-    assert "published set: 2468" in shown
+    assert f"published set: {n}" in shown
     assert 'prompt: "a photo of a {class}."' in shown
 
 
