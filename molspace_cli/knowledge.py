@@ -112,6 +112,8 @@ def check(
         print_json("kb_check", {**knowledge_show.identified(knowledge, opened), **report.to_json()})
     else:
         _print_report(report, opened.label)
+        for notice in knowledge.notices:
+            print_note(notice)
         if classes is None and any(finding.kind == "names another" for finding in report.findings):
             print_note("if it serves several tasks: --classes TASK looks at those of one alone")
     if strict and report.faults:
@@ -248,6 +250,9 @@ def export(
         raise UsageError("--json goes with --out", why="stdout is the rows, as JSON Lines")
     opened = opening.open_lab(lab, seed=seed, quiet=quiet, online=False)
     knowledge = opened.knowledge(name)
+    if not quiet:
+        for notice in knowledge.notices:
+            say(f"note: {notice}")
     if out is None:
         for line in json_lines(knowledge.rows()):
             print_text(line)

@@ -133,6 +133,7 @@ def test_findings(kb, pets):
     assert rows["few rows"][1:3] == ["1", "2"]
     assert "# few rows: category cat, rows 1" in checked.stdout
     assert "length and diversity" in checked.stdout
+    assert "1 of 8 rows have no description" in checked.stdout
     strict = kb("check", "pets", "--strict", "--json")
     assert strict.returncode == 4
     body = json.loads(strict.stdout)
@@ -275,6 +276,8 @@ def test_there_and_back(kb, pets, tmp_path, suffix):
 def test_rows_in_a_pipe(kb, pets):
     done = kb("export", "pets")
     assert done.returncode == 0, done.stderr
+    assert "1 of 8 rows have no description" in done.stderr
+    assert kb("export", "pets", "-q").stderr == ""
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(records) == len(ROWS)
     assert records[0] == {
