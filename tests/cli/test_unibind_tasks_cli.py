@@ -15,6 +15,7 @@ import unibind_sets as sets
 from media_files import put
 
 from molspace_cli.__main__ import main
+from reactions.eval.registry import Folders, find_set
 
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -185,3 +186,29 @@ def test_data_list_counts_them(folder, run):
     entries = {entry["name"]: entry for entry in json.loads(out)["data"]}
     assert (entries["rgbt"]["found"], entries["rgbt"]["expected"]) == (4, 10_000)
     assert "no data for task 'ucf101'" in entries["ucf101"]["problem"]
+
+
+def test_a_part_is_described_trained_on_and_judged_by_the_others(folder, run):
+    sets.ncaltech101(folder / "sets/ncaltech101", n=6)
+    part = find_set("ncaltech101", Folders(root=folder / "sets")).split("train")
+    rows = ["id,category,description,source"]
+    rows += [f",{name},number {k} of all {name}s,LLM" for name in part.classes for k in range(3)]
+    rows += [
+        f"{item.id},{part.classes[label]},a {part.classes[label]} as {item.id},MLLM"
+        for item, label in zip(part.queries.items(0, 99), part.labels, strict=True)
+    ]
+    put(folder / "rows.csv", sets.lines(*rows))
+    code, _, err = run(
+        *("kb", "import", "table", "rows.csv", "--corpus", "ncaltech101:train"),
+        *("--modality", "event", "--data", "sets", "--out", "rows.parquet"),
+    )
+    assert code == 0, err
+    code, out, err = run(
+        *("eval", "--task", "ncaltech101", "--data", "sets", "--no-baselines", "--json"),
+        *("--space", "ImageBind + Lcl(rows.parquet, epochs=1)", "--device", "cpu"),
+    )
+    assert code == 0, err
+    (record,) = json.loads(out)["results"]
+    assert record["setting"] == "fine-tuned"
+    assert "ncaltech101:train" in json.dumps(record["trained_on"])
+    assert record["n"] + len(part.labels) == 5 * 6
