@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.labs.mini import clips, depths, events, pixels, points, thermals, waveforms
+from reactions.labs.mini import benchmark, clips, depths, events, pixels, points, thermals, waveforms
 from reactions.labs.mini.world import SceneStream
 
 N = 64
@@ -199,3 +199,9 @@ class TestStreams:
         plain, alone = SceneStream("a").scenes(0, 50), SceneStream("a", alone=True).scenes(0, 50)
         assert (alone.count == 0).all()
         np.testing.assert_array_equal(plain.kind, alone.kind)
+
+
+def test_a_recording_of_which_nothing_is_seen_is_not_empty():
+    # A scene too even for any pixel to report, and no noise is drawn for it.
+    (item,) = benchmark("ncaltech101", seed=27).queries.items(122, 123)
+    assert len(item.value.x) == 1

@@ -64,7 +64,8 @@ def _recorded(scenes: Scenes, poor: bool) -> list[NDArray[np.int32]]:
     t_us = step * _STEP_US + (nth * _STEP_US + (jitter * _STEP_US >> 16)) // n_here
     polarity = changes.ravel()[at] > 0
     columns = np.stack([pixel % SIDE, pixel // SIDE, t_us, polarity], 1)
-    noise_owner, noise = _noise(scenes, 120 if poor else 24)
+    still = np.bincount(owner, minlength=len(scenes)) == 0
+    noise_owner, noise = _noise(scenes, 120 if poor else 24, still)
     owner = np.concatenate([owner, noise_owner])
     events = np.concatenate([columns, noise])
     order = np.argsort(owner * (1 << 20) + events[:, 2], kind="stable")
@@ -106,9 +107,14 @@ def _changes(scenes: Scenes, threshold: int) -> NDArray[np.int8]:
     return out
 
 
-def _noise(scenes: Scenes, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return events out of nothing, up to ``most`` a scene: whose, and (events, 4)."""
-    n_events = scenes.draw("event-noise", most + 1)
+def _noise(
+    scenes: Scenes, most: int, still: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return events out of nothing, up to ``most`` a scene: whose, and (events, 4).
+
+    Where nothing else was seen (``still``) there is one at least: a recording is never empty.
+    """
+    n_events = np.maximum(scenes.draw("event-noise", most + 1), still)
     owner = np.repeat(np.arange(len(scenes)), n_events)
     nth = np.arange(len(owner)) - np.repeat(np.cumsum(n_events) - n_events, n_events)
     random = bits(key_of("event-noise-at"), scenes.identity[owner] + nth.astype(np.uint64))
