@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.labs.mini import benchmark, clips, depths, events, pixels, points, thermals, waveforms
+from reactions.labs.mini import (
+    benchmark,
+    clips,
+    depths,
+    events,
+    pixels,
+    points,
+    thermals,
+    waveforms,
+)
 from reactions.labs.mini.world import SceneStream
 
 N = 64

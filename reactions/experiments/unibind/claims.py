@@ -60,6 +60,8 @@ class Arm:
 _CENTRES = ByCentres()
 _NEAREST = ByCentres(options=CentreOptions(rule="nearest-row"))
 _ALL = ByCentres(options=CentreOptions(selection="all"))
+_NEAREST_OF_ALL = ByCentres(options=CentreOptions(selection="all", rule="nearest-row"))
+_TOP_OF_ALL = ByCentres(options=CentreOptions(selection="all", rule="top-m", m=20))
 _HALF = Adjustment(sigma={"": (0.5, 0.5)})
 _MOST = Adjustment(sigma={"": (0.8, 0.8)})
 """Sigma of (image, point)."""
@@ -72,6 +74,8 @@ ARMS: Mapping[str, Arm] = {
     "ImageBind, centres": Arm("ImageBind", _CENTRES),
     "ImageBind, nearest row": Arm("ImageBind", _NEAREST),
     "ImageBind, mean of all": Arm("ImageBind", _ALL),
+    "ImageBind, nearest row of all": Arm("ImageBind", _NEAREST_OF_ALL),
+    "ImageBind, 20 nearest of all": Arm("ImageBind", _TOP_OF_ALL),
     "ImageBind, open words": Arm("ImageBind", ByCentres(OPEN)),
     "Lcl, centres": Arm(LCL, _CENTRES),
     "Lcl, template": Arm(LCL, PROMPT),
@@ -209,6 +213,10 @@ CONTROLS: tuple[Claim, ...] = (
         for other in ("7 templates", "name", "synonyms", "nearest row", "mean of all")
         for family in ("image", "audio", "video")
         if (other, family) != ("synonyms", "video")  # things that are done go by one name
+    ),
+    *(
+        Claim("U1b", f"ImageBind, {way}", "ImageBind, template", "topics")
+        for way in ("mean of all", "nearest row", "nearest row of all", "20 nearest of all")
     ),
     Claim("U1a", "ImageBind, centres", "ImageBind, template", "event"),
     Claim("U1a", "ImageBind, centres", "ImageBind, template", "thermal"),
