@@ -247,3 +247,13 @@ def test_e_clip_is_not_a_space(scheme):
         registry.resolve_uri(f"{scheme}:N-Caltech101-ViT-B-32.bin")
     assert "text" in caught.value.why
     assert "event=eclip" in caught.value.fix
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_same(path, encoder):
+    there = registry.load(encoder.spec, device="cuda:0")
+    items = [Item(str(i), "event", recording(seed=i)) for i in range(3)]
+    # Single precision, other kernels; matrix products may use TF32.
+    actual = there.embed("event", items)
+    np.testing.assert_allclose(actual, encoder.embed("event", items), atol=5e-3)

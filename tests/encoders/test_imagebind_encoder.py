@@ -23,6 +23,7 @@ VALUES = {
     "audio": Waveform(np.sin(np.arange(30_000) / 7).astype(np.float32), 16000),
     "depth": np.sin(np.arange(90_000) / 50).astype(np.float32).reshape(300, 300),
     "image": np.arange(64 * 80 * 3, dtype=np.uint32).reshape(64, 80, 3).astype(np.uint8),
+    "imu": np.sin(np.arange(12_000) / 9).astype(np.float32).reshape(6, 2000),
     "thermal": np.arange(64 * 80 * 3, dtype=np.uint32).reshape(64, 80, 3).astype(np.uint8),
 }
 

@@ -372,3 +372,13 @@ class TestDamage:
         assert needed.filename == "imagebind_huge.pth"
         assert registry.requirements(uri(folder)) == ()
         assert math.isfinite(dict(registry.resolve_uri(uri(folder)).flops_per_item)["point"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_same(spec, encoder):
+    there = registry.load(spec, device="cuda:0")
+    items = [Item(str(i), "point", cloud(3000, i)) for i in range(3)]
+    # Single precision, other kernels; matrix products may use TF32.
+    actual = there.embed("point", items)
+    np.testing.assert_allclose(actual, encoder.embed("point", items), atol=5e-3)
