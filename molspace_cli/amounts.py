@@ -28,8 +28,8 @@ class LinesDue:
 
 
 def counted(n: int, noun: str) -> str:
-    """Return ``1 step`` or ``2 steps``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """Return ``1 step`` or ``2,000 steps``."""
+    return f"{n} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def pace_of(rate: float) -> str:

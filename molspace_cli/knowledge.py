@@ -125,7 +125,7 @@ def _print_report(report: KnowledgeReport, label: str) -> None:
 
     found = counted(len(report.findings), "finding")
     print_table(
-        f"{report.name}   lab: {label}   {report.n_rows:,} rows, {found}",
+        f"{report.name}   lab: {label}   {counted(report.n_rows, 'row')}, {found}",
         ("finding", "count", "of", "what"),
         [
             (finding.kind, str(finding.count), str(finding.total), finding.message)
@@ -200,14 +200,14 @@ def merge(
     made = KnowledgeTable(str(out), merged.rows, merged.metadata)
     write_knowledge(out, made.rows(), merged.metadata)
     told = (
-        (merged.n_same, "rows are the same as earlier ones, and kept once"),
-        (merged.n_renamed, "rows of categories got another id: theirs was taken"),
-        (merged.n_shared_categories, "categories are in several of them, and now one"),
+        (merged.n_same, "rows that an earlier one is letter for letter, kept once"),
+        (merged.n_renamed, "rows of categories with a new id, as theirs was taken"),
+        (merged.n_shared_categories, "categories of several of them, now one each"),
     )
     say_made(
         made,
         out,
-        [*(f"{n:,} {what}" for n, what in told if n), *merged.remarks],
+        [*(f"{what}: {n:,}" for n, what in told if n), *merged.remarks],
         "kb_merge",
         quiet=quiet,
         as_json=as_json,
@@ -240,6 +240,7 @@ def export(
 
     Csv and jsonl hold the rows alone; prompts, models and the items' corpora are in parquet.
     """
+    from molspace_cli.amounts import counted
     from reactions.core.errors import UsageError
     from reactions.knowledge.exporting import check_knowledge_out, export_knowledge, json_lines
     from reactions.knowledge.files import SUFFIX
@@ -262,7 +263,7 @@ def export(
         print_json("kb_export", {"name": name, "path": str(out), "rows": n})
         return
     if not quiet:
-        say(f"{out}: {n:,} rows")
+        say(f"{out}: {counted(n, 'row')}")
         if out.suffix.lower() != SUFFIX:
             say("note: prompts, models and the items' corpora are not in it; in parquet they are")
     print_path(out)

@@ -130,6 +130,8 @@ def _list(lab: Lab, *, as_json: bool) -> None:
 
 
 def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab) -> None:
+    from molspace_cli.amounts import counted
+
     known = knowledge.metadata
     counts = (
         ("source", summary.sources, ""),
@@ -138,7 +140,7 @@ def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab)
         ("prompt", summary.prompts, "(not named)"),
     )
     print_table(
-        f"{knowledge.name}   lab: {lab.label}   {summary.n_rows:,} rows",
+        f"{knowledge.name}   lab: {lab.label}   {counted(summary.n_rows, 'row')}",
         ("what", "value", "rows"),
         [
             (what, value or nothing, str(n))
@@ -159,15 +161,16 @@ def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab)
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in known.dropped.items())
         print_note(f"left out when it was made: {reasons}")
     shown = summary.categories[: _SHOWN_CATEGORIES if is_terminal() else None]
+    n = len(summary.categories)
     print_table(
-        f"{len(summary.categories):,} categories",
+        "1 category" if n == 1 else f"{n:,} categories",
         ("category", "descriptions", "names", "items"),
         [
             (c.category, str(c.descriptions), str(c.names), str(sum(c.items.values())))
             for c in shown
         ],
     )
-    if left := len(summary.categories) - len(shown):
+    if left := n - len(shown):
         print_note(f"and {left:,} more: all of them in a pipe, or with --json")
 
 

@@ -112,7 +112,9 @@ def _lookalikes(categories: Iterable[str]) -> list[str]:
     if not several:
         return []
     first = " and ".join(f"'{name}'" for name in several[0])
-    return [f"{len(several):,} categories are spelled in several ways and stay apart: {first}"]
+    return [
+        f"categories spelled in several ways, which stay apart: {len(several):,}, such as {first}"
+    ]
 
 
 def _metadata(bases: Sequence[KnowledgeBase]) -> KnowledgeMetadata:

@@ -173,7 +173,7 @@ def test_two_as_one(kb, pets, tmp_path):
     merged = kb("merge", "pets", "more.parquet", "--out", "both.parquet")
     assert merged.returncode == 0, merged.stderr
     assert merged.stdout == "both.parquet\n"
-    for words in ("9 rows", "1 rows are the same", "1 rows of categories got another id"):
+    for words in ("9 rows", "letter for letter, kept once: 1", "as theirs was taken: 1"):
         assert words in merged.stderr, words
     assert len(open_knowledge(tmp_path / "both.parquet")) == 9
     again = ("merge", "pets", "more.parquet", "--out", "both.parquet")
@@ -203,7 +203,7 @@ def test_a_table(kb, tmp_path):
     done = kb("import", "table", "a.csv", "--out", "a.parquet", "--source", "LLM")
     assert (done.returncode, done.stdout) == (0, "a.parquet\n"), done.stderr
     assert "1 row (1 LLM) of 1 category" in done.stderr
-    assert "note: 'a.csv': 1 of 2 entries are left out: they have a blank" in done.stderr
+    assert "note: 'a.csv': entries left out: 1 of 2, for a blank description" in done.stderr
     read = open_knowledge(tmp_path / "a.parquet")
     assert read.metadata.dropped == {"blank": 1}
     assert read.metadata.models[0].name == "GPT-4"

@@ -77,7 +77,7 @@ def test_lines_of_json_may_leave_keys_out(tmp_path):
     assert [row.id for row in imported.rows] == ["dog/0", "x", "dog/1"]
     assert imported.remarks == (
         "'a.jsonl': not read: note",
-        "2 rows had no id and are numbered within their category",
+        "rows without an id, numbered within their category: 2",
     )
 
 
@@ -99,7 +99,7 @@ def test_blank_rows_are_counted(tmp_path):
     imported = read(tmp_path, PAPER + "3,dog, ,LLM\n")
     assert len(imported.rows) == 2
     assert imported.dropped == {"blank": 1}
-    assert "1 of 3 entries are left out: they have a blank description" in imported.remarks[0]
+    assert "entries left out: 1 of 3, for a blank description" in imported.remarks[0]
 
 
 def test_a_few_bad_rows_are_counted(tmp_path):
@@ -127,7 +127,7 @@ def test_a_few_bad_rows_are_counted(tmp_path):
         ("category,text\ndog,x\n", "no column 'description'\n  why: its columns: category, text"),
         (
             "id,category,description,source,modality\nx,dog,a,MLLM,image\nx,cat,b,MLLM,image\n",
-            "1 items .* are in several categories\n  why: 'x' is 'dog' and 'cat'",
+            "in several categories: 1\n  why: 'x' is 'dog' and 'cat'",
         ),
     ],
 )

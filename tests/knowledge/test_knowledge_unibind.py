@@ -39,8 +39,8 @@ def test_a_data_set(pets):
         Description("2.png", "water snake", "water", "MLLM", "event", "BLIP-2", "p"),
     )
     assert imported.remarks == (
-        "'test_data.json': 1 entries have no description and give no rows",
-        "1 labels have no described item, such as 'cat'",
+        "'test_data.json': entries without a description, which give no rows: 1",
+        "labels without a described item: 1, such as 'cat'",
     )
 
 

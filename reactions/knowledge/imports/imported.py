@@ -103,12 +103,9 @@ class EntriesRead:
 
     def remarks(self, what: str) -> list[str]:
         """Return a sentence for each reason that entries were left out."""
-        reasons = {
-            "unusable": f"could not be used, such as {self._shown()}",
-            "blank": "have a blank description",
-        }
+        reasons = {"unusable": self._shown(), "blank": "a blank description"}
         return [
-            f"{what}: {count:,} of {self.n:,} entries are left out: they {reasons[reason]}"
+            f"{what}: entries left out: {count:,} of {self.n:,}, for {reasons[reason]}"
             for reason, count in self.dropped.items()
         ]
 
@@ -168,7 +165,7 @@ def refuse_other_categories(rows: Sequence[Description], what: str) -> None:
     if conflicts:
         shown = [f"'{id}' is '{a}' and '{b}'" for id, (a, b) in list(conflicts.items())[:_SHOWN]]
         raise DataError(
-            f"{len(conflicts):,} items of {what} are in several categories",
+            f"items of {what} in several categories: {len(conflicts):,}",
             why="; ".join(shown),
             fix="an item has one category: correct them",
             n_conflicts=len(conflicts),

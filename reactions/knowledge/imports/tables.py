@@ -100,7 +100,7 @@ def read_tables(files: Sequence[Path], defaults: Defaults) -> ImportedRows:
     refuse_other_categories(rows, what)
     if numbered:
         n = sum(numbered.values())
-        remarks.append(f"{n:,} rows had no id and are numbered within their category")
+        remarks.append(f"rows without an id, numbered within their category: {n:,}")
     remarks += counts.remarks(what)
     return ImportedRows(tuple(rows), dict(counts.dropped), tuple(remarks))
 

@@ -100,7 +100,9 @@ def read_unibind(
                 else:
                     counts.dropped["blank"] += 1
         if bare:
-            remarks.append(f"'{path.name}': {bare:,} entries have no description and give no rows")
+            remarks.append(
+                f"'{path.name}': entries without a description, which give no rows: {bare:,}"
+            )
     what = file_list(files)
     counts.check(what)
     if not rows:
@@ -111,7 +113,7 @@ def read_unibind(
         )
     refuse_other_categories(rows, what)
     if silent := [label for label in labels if label not in {row.category for row in rows}]:
-        remarks.append(f"{len(silent):,} labels have no described item, such as '{silent[0]}'")
+        remarks.append(f"labels without a described item: {len(silent):,}, such as '{silent[0]}'")
     remarks += counts.remarks(what)
     return ImportedRows(tuple(rows), dict(counts.dropped), tuple(remarks))
 
