@@ -177,7 +177,9 @@ def item_job(
         "pictures": "" if pictures is None else pictures.digest,
         **_settings(generator, prompts),
     }
-    notices = [how] if how else []
+    # What corpora leave out is not described: said here, as plans say it.
+    notices = [*getattr(corpus, "notices", ()), *getattr(pictures, "notices", ())]
+    notices += [how] if how else []
     if categories is None:
         notices.append(f"the items of '{name}' have no classes: their category is '{UNLABELLED}'")
     example = Question(prompts.fill(0, category=labels[0], modality=shown), prompts.system)

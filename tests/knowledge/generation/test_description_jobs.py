@@ -56,6 +56,13 @@ def test_pictures_are_attached_to_the_supplements_prompt():
     assert UNLABELLED in job.notices[0]
 
 
+def test_what_a_corpus_leaves_out_is_told():
+    items = corpus("image", ["a"])
+    items.notices = ("1 of 2 items cannot be used",)
+    job = item_job(items, "image", FakeGenerator(), PROMPTS)
+    assert job.notices[0] == "1 of 2 items cannot be used"
+
+
 def test_events_need_pictures():
     with pytest.raises(UsageError) as caught:
         item_job(events(["a"]), "event", FakeGenerator(), PROMPTS)
