@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from reactions.core.errors import DataError, UsageError
+from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.local_files import is_dir
 from reactions.core.types import Modality
+from reactions.modalities import registry
 from reactions.modalities.suffixes import modality_of, sort_out, suffix_of
 
 MANIFEST = "manifest.jsonl"
@@ -47,12 +48,15 @@ def with_folders(
                 why="the manifest says what its files are",
                 fix=f"molspace infer {Path(text) / MANIFEST}",
             )
+        if modality:
+            _check_known(modality)
         media, others = _media(base / text, modality)
         if not media:
             raise UsageError(
-                f"the folder '{text}' holds no media",
+                f"the folder '{text}' holds no {modality or 'media'}",
                 why=_counted(others) or "it is empty",
-                fix="give a folder of images or sounds; if its name is meant as a text, --text",
+                fix="give a folder of media; say what its files hold: --modality NAME; if its name "
+                "is meant as a text, --text",
             )
         arguments += [str(Path(text) / name) for name in media]
         said = "1 media file" if len(media) == 1 else f"{len(media)} media files"
@@ -63,6 +67,21 @@ def with_folders(
 
 class _File(NamedTuple):
     name: str
+
+
+def _check_known(modality: Modality) -> None:
+    """Refuse a modality of which it is not known how its files end.
+
+    Raises:
+        UsageError: it is none of those that are decoded.
+    """
+    record = registry.get(modality)
+    if not (record.suffixes or record.shared):
+        known = [name for name in registry.names() if registry.get(name).suffixes]
+        raise UsageError(
+            f"it is not known how files of {modality} end, so none are found in folders",
+            fix=suggestion(modality, known) + "  or name the files",
+        )
 
 
 def _media(folder: Path, modality: Modality | None) -> tuple[list[str], Counter[str]]:

@@ -69,6 +69,10 @@ def test_a_folder_is_its_media_and_an_empty_one_is_refused(run, tmp_path):
     out, err = run("sub")
     assert [row["id"] for row in out] == ["sub/b.wav", "sub/deep/a.wav"]
     assert "note: sub is a folder, of 2 media files; left out: 1 .doc" in err
+    _, err = run("sub", "--modality", "audioo", code=2)
+    assert "did you mean 'audio'?" in err
+    _, err = run("sub", "--modality", "image", code=2)
+    assert "error: the folder 'sub' holds no image\n  why: 2 .wav, 1 .doc\n" in err
     out, _ = run("--text", "sub")
     assert [row["modality"] for row in out] == ["text"]
 
