@@ -98,6 +98,26 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
+@app.command("show")
+def show(lab: options.Lab = None, as_json: options.Json = False) -> None:
+    """Print what a lab holds: spaces, corpora, pairs, knowledge bases, evaluation sets."""
+    from molspace_cli import opening
+    from molspace_cli.console import print_table
+    from reactions.labs.contents import contents
+
+    opened = opening.open_lab(lab)
+    held = contents(opened)
+    if as_json:
+        body = {"lab": opened.label, "path": str(opened.path), "seed": opened.seed}
+        print_json("lab", {**body, "holds": [entry.to_json() for entry in held]})
+        return
+    print_table(
+        f"lab: {opened.label}   seed: {opened.seed}",
+        ("kind", "name", "holds"),
+        [(entry.kind, entry.name, entry.holds) for entry in held],
+    )
+
+
 @app.command("sample")
 def sample(out: Out) -> None:
     """Write the mini lab's sample items: PNG, WAV and text files, and a manifest.

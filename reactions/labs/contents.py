@@ -1,0 +1,80 @@
+"""What a lab holds, in one list; nothing is opened, scanned or rendered for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from reactions.core.types import SpaceSpec
+from reactions.eval.registry import loadable_sets
+
+if TYPE_CHECKING:
+    from reactions.labs.lab import Lab
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One thing that a lab names.
+
+    Attributes:
+        kind: ``"space"``, ``"corpus"``, ``"pairs"``, ``"knowledge"`` or ``"task"``.
+        name: as commands take it.
+        holds: what it is, in words.
+    """
+
+    kind: str
+    name: str
+    holds: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the fields."""
+        return asdict(self)
+
+
+def contents(lab: Lab) -> list[Holding]:
+    """Return what a lab holds: spaces, corpora, pairs, knowledge bases, evaluation sets."""
+    return [*_spaces(lab), *_media(lab), *_tasks(lab)]
+
+
+def _spaces(lab: Lab) -> Iterator[Holding]:
+    for name in lab.catalogue.names():
+        # A model given by a URI can only be described once its weights are here.
+        holds = lab.uris[name] if name in lab.uris else _senses(lab.catalogue.by_name(name))
+        yield Holding("space", name, holds)
+
+
+def _senses(spec: SpaceSpec) -> str:
+    own, derived = dict(spec.tower_digests), dict(spec.derived)
+    plain = [m for m in spec.modalities if m not in own and m not in derived]
+    parts = [", ".join(plain)] if plain else []
+    if own:
+        parts.append(f"{', '.join(own)} (files of their own)")
+    if derived:
+        made = ", ".join(f"{modality}={how}" for modality, how in derived.items())
+        parts.append(f"by its images: {made}")
+    return f"{spec.dim}-d: " + "; ".join(parts)
+
+
+def _media(lab: Lab) -> Iterator[Holding]:
+    for modality, corpus in lab.corpora.items():
+        holds = f"{corpus.world_rows} items of the mini world"
+        if not corpus.world_rows:
+            holds = f"{len(corpus.sources)} source" + "s" * (len(corpus.sources) != 1)
+        yield Holding("corpus", modality, holds)
+    for name, pairs in lab.pairs.items():
+        holds = f"{' with '.join(pairs.modalities)}: " + (
+            f"{pairs.world_scenes} scenes of the mini world" if pairs.world_scenes else "files"
+        )
+        yield Holding("pairs", name, holds + (" (default)" if pairs.default else ""))
+    for name, knowledge in lab.knowledge_bases.items():
+        holds = str(knowledge.path) if knowledge.path else "written by the mini world's describer"
+        yield Holding("knowledge", name, holds)
+
+
+def _tasks(lab: Lab) -> Iterator[Holding]:
+    for each in loadable_sets()[0]:
+        if lab.may_have(each.task.name):
+            yield Holding("task", each.task.name, f"{each.task.kind} of {each.task.query}")
+    for name, own in lab.own_tasks.items():
+        yield Holding("task", name, f"{own.task.kind} of {own.task.query}")
