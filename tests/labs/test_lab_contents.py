@@ -3,6 +3,7 @@ import json
 from typer.testing import CliRunner
 
 from molspace_cli.app import app
+from reactions.core.errors import UsageError
 from reactions.eval.registry import built_in_names
 from reactions.labs.contents import contents
 from reactions.labs.lab_file import load_lab
@@ -51,3 +52,12 @@ def test_the_command(tmp_path, monkeypatch):
     body = json.loads(CliRunner().invoke(app, ["lab", "show", "--json"]).stdout)
     assert (body["lab"], body["seed"]) == ("mini", 0)
     assert {"kind": "space", "name": "CLAP_g", "holds": "64-d: audio, text"} in body["holds"]
+
+
+def test_a_slip_in_the_encoders_to_train_costs_nothing(tmp_path):
+    out = tmp_path / "out"
+    command = ["lab", "train", "--out", str(out), "--spaces", "ImageBind-thermel"]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, UsageError)
+    assert "ImageBind-thermal" in result.exception.fix
+    assert not out.exists()

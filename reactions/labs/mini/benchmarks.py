@@ -78,14 +78,7 @@ MINIATURES: Mapping[str, Miniature] = {
     ),
     "msrvtt": Recognition(n=1000, classes=classes.TOPICS, labels=classes.topics),
     "ucf101": Recognition(n=1500, classes=classes.ACTIONS, folds=3),
-    "ncaltech101": Recognition(
-        n=_CALTECH.n,
-        classes=_CALTECH.classes,
-        labels=_CALTECH.labels,
-        kinds=_CALTECH.kinds,
-        alone=True,
-        scenes_of="caltech101",
-    ),
+    "ncaltech101": replace(_CALTECH, scenes_of="caltech101"),
     "nimagenet": Recognition(n=1000, poor=True),
     "ncaltech101_images": Pairing(_CALTECH, "caltech101"),
 }
