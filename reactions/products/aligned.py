@@ -22,6 +22,9 @@ LCL = "lcl"
 """The kind of part, in records."""
 
 WEIGHT, BIAS = "weight", "bias"
+SHOWN_SETTINGS = ("temperature", "batch_size", "epochs")
+"""What people are told of an Lcl's settings, so that every record has it."""
+
 _MAX_MODELS = 100
 
 
@@ -137,6 +140,9 @@ def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
     knowledge = a_mapping("knowledge", about["knowledge"])
     for key in ("name", "digest", "dataset"):
         a_text(f"{key} of the knowledge base", knowledge[key])
+    for name in SHOWN_SETTINGS:
+        if name not in settings:
+            raise ValueError(f"settings without {name}")
     known = {entry.name for entry in fields(LclSettings)}
     for name, value in settings.items():
         if name in known and type(value) not in (int, float, str, bool):

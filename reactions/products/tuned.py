@@ -172,6 +172,9 @@ def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
         if name in known and value is not None and type(value) not in (int, float, str):
             raise ValueError(f"settings.{name} is {value!r:.40}")
     TuningSettings(**{name: value for name, value in settings.items() if name in known})
+    for name in ("batch_size", "epochs"):  # which people are told
+        if name not in settings:
+            raise ValueError(f"settings without {name}")
 
 
 def _shapes(value: Any) -> dict[str, tuple[int, ...]]:
