@@ -67,6 +67,8 @@ OF_THEIR_OWN = {
     "--overwrite": {"sweep", "report", "infer"},
     "--task": {"report"},
     "--keep": {"tune"},
+    "--hit": {"reproduce unibind-table2"},
+    "--space": {"reproduce unibind-zero-shot"},
     "--classes": {"kb build"},
     "--modality": {"infer"},
     "--corpus": {"kb describe"},

@@ -49,6 +49,7 @@ def test_the_paper_lab_reads_without_weights_or_data(monkeypatch, tmp_path):
     assert lab.label == "paper"
     assert lab.catalogue.names() == (
         "ImageBind",
+        "PointBind",
         "InternVL",
         "CLAP_g",
         "CLAP_m",
