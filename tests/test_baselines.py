@@ -140,7 +140,7 @@ def test_what_is_tuned_has_the_rows_of_what_it_was(made):
     alone = Target("x", Tuned("ft", session.target("A").space, ("image", "text")), "lab")
     rows = plan_baselines(session.lab, alone, TASKS)
     assert [row.lacks is None for row in rows] == [True, True, False, False]
-    assert rows[3].lacks.reason == "without its Ft it is A alone, which joins no spaces"
+    assert rows[3].lacks.reason == "without its Ft and Lcl it is A alone, which joins no spaces"
 
 
 # --- rows that fail ---

@@ -197,7 +197,9 @@ def _solved(lab: Lab, space: Space) -> SolvedReaction | NoScore:
     """Plan a product by ``recipe=procrustes``, or say why the lab cannot make it."""
     reaction = with_recipe(space, "procrustes")
     if not isinstance(reaction, Fusion):
-        return NoScore(f"without its Ft it is {reaction.label} alone, which joins no spaces")
+        return NoScore(
+            f"without its Ft and Lcl it is {reaction.label} alone, which joins no spaces"
+        )
     planner = Planner(lab)
     try:
         heads = planner.heads(reaction)
