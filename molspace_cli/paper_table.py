@@ -47,7 +47,9 @@ def print_facts(entry: TaskItems, lab: str, seed: int, *, name: str = "") -> Non
     """
     task = entry.task
     facts = [name] if name else []
-    facts += [f"n: {entry.n} of {entry.expected}", f"the paper's: {task.paper_items}"]
+    facts += [f"n: {entry.n} of {entry.expected}"]
+    if task.paper_items:
+        facts.append(f"the paper's: {task.paper_items}")
     if prompts := task.templates:
         more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
         facts.append(f'prompt: "{prompts[0]}"{more}')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +14,10 @@ from molspace_cli.console import print_json, print_note, print_table, print_text
 from molspace_cli.evaluate import HitRule
 from molspace_cli.groups import grouped
 from molspace_cli.paper_table import print_facts, print_lack
+from molspace_cli.setting import setting_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from reactions.experiments.unibind.judge import Judged
     from reactions.experiments.unibind.measure import UniBindFindings
@@ -267,9 +268,11 @@ def _print_retrieval(table: RetrievalTable) -> None:
         )
     print_facts(table.items, table.lab, table.seed)
     for row in table.rows:
-        print_note(f"{row.name} = {row.reaction}")
+        setting = setting_facts(row.record)
+        print_note(", ".join((f"{row.name} = {row.reaction}", *setting)))
         if row.lack and row.lack != table.items.lack:
             print_lack(row.lack)
+    _print_notices([(row.name, row.record) for row in table.rows])
     _print_notes(table.lab, table.notes)
 
 
@@ -277,27 +280,57 @@ def _print_zero_shot(table: ZeroShotTable) -> None:
     from reactions.experiments.unibind.tables import ZERO_SHOT_WAYS
 
     print_table(
-        f"zero-shot recognition, %   {table.space}   lab: {table.lab}   seed: {table.seed}",
+        f"recognition, %   {table.space}   lab: {table.lab}   seed: {table.seed}",
         ("set", "n", *ZERO_SHOT_WAYS, "UniBind"),
         [
             (
                 row.items.task.title,
                 f"{row.items.n}",
-                *(
-                    f"{row.figures[way]:.2f}" if way in row.figures else ""
-                    for way in ZERO_SHOT_WAYS
-                ),
+                *(_figure(row, way) for way in ZERO_SHOT_WAYS),
                 "",
             )
             for row in table.rows
         ],
     )
+    records = [
+        (row.items.task.title, record) for row in table.rows for record in row.records.values()
+    ]
+    others = [record for _, record in records if not _is_zero_shot(record)]
+    for fact in dict.fromkeys(fact for record in others for fact in _setting(record)):
+        print_note(f"* {fact}")
+    _print_notices(records)
     for row in table.rows:
         _print_lacks(row)
         for entry in row.cited:
             source = "; ".join(filter(None, (entry.source, entry.remark)))
             print_note(f"{row.items.task.title}: {entry.model} {entry.value:g} ({source})")
     _print_notes(table.lab, table.notes)
+
+
+def _is_zero_shot(record: Mapping[str, Any]) -> bool:
+    return bool(record["setting"] == "zero-shot")
+
+
+def _setting(record: Mapping[str, Any]) -> list[str]:
+    """Return why a score is not zero-shot."""
+    return setting_facts(record) or [f"setting: {record['setting']}"]
+
+
+def _figure(row: ZeroShotResult, way: str) -> str:
+    """Return a cell, with a mark where it is not zero-shot."""
+    if way not in row.records:
+        return ""
+    return f"{row.figures[way]:.2f}{'' if _is_zero_shot(row.records[way]) else '*'}"
+
+
+def _print_notices(records: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Print what should be known of scores, each once, with the rows' names."""
+    names: dict[str, list[str]] = {}
+    for name, record in records:
+        for notice in record.get("notices", ()):
+            names.setdefault(notice, []).append(name)
+    for notice, rows in names.items():
+        print_note(f"{', '.join(dict.fromkeys(rows))}: {notice}")
 
 
 def _print_lacks(row: ZeroShotResult) -> None:

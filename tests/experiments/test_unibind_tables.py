@@ -3,11 +3,14 @@ from dataclasses import replace
 
 import pytest
 
+from molspace_cli.unibind import _print_zero_shot
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import UsageError
 from reactions.experiments.paper.unibind import RETRIEVAL, ZERO_SHOT_TASKS
 from reactions.experiments.unibind import tables
 from reactions.experiments.unibind.tables import measure_retrieval, measure_zero_shot
+from reactions.knowledge.base import MLLM, DescribedCorpus, Description, KnowledgeMetadata
+from reactions.knowledge.files import write_knowledge
 from reactions.labs.lab_file import load_lab
 from reactions.session import Session
 from reactions.store import Store
@@ -103,3 +106,36 @@ def test_sets_of_a_modality_that_the_space_lacks_are_told(mini, monkeypatch):
 
 def test_all_thirteen_are_there():
     assert len(ZERO_SHOT_TASKS) == len(set(ZERO_SHOT_TASKS)) == 13
+
+
+# --- what was trained on -----------------------------------------------------------------
+
+
+@pytest.fixture
+def leaking(mini, tmp_path):
+    """A knowledge base of the very sounds that are scored."""
+    part = mini.lab.split("esc50", "fold1")
+    rows = [
+        Description(id, part.classes[label], f"the sound of a {part.classes[label]}", MLLM, "audio")
+        for id, label in zip(part.queries.ids(), part.labels, strict=True)
+    ]
+    described = DescribedCorpus("esc50:fold1", part.queries.digest)
+    path = tmp_path / "esc.parquet"
+    write_knowledge(path, rows, KnowledgeMetadata(dataset="esc50", items={"audio": described}))
+    return f"ImageBind + Lcl('{path}', epochs=1)"
+
+
+def test_a_figure_that_is_not_zero_shot_says_so(mini, leaking, monkeypatch, capsys):
+    monkeypatch.setattr(tables, "ZERO_SHOT_TASKS", ("esc50", "llvip"))
+    table = measure_zero_shot(mini, space=leaking)
+    sounds, heat = table.to_json()["rows"]
+    assert sounds["results"]["template"]["setting"] == "fine-tuned"
+    assert heat["results"]["template"]["setting"] == "zero-shot"
+    _print_zero_shot(table)
+    printed = capsys.readouterr().out
+    (esc50,) = (line for line in printed.splitlines() if line.startswith("ESC-50\t"))
+    (llvip,) = (line for line in printed.splitlines() if line.startswith("LLVIP\t"))
+    assert esc50.count("*") == len(tables.ZERO_SHOT_WAYS)
+    assert "*" not in llvip
+    assert "fine-tuned on esc50:fold1" in printed
+    assert "TRAINED ON WHAT IS SCORED: 1,600 of 2,000" in printed

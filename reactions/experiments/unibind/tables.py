@@ -209,22 +209,29 @@ class ZeroShotResult:
 
     Attributes:
         items: what the lab has of it.
-        figures: way to accuracy in per cent.
+        records: way to the score's record.
         lacks: way to why there is none.
         cited: what may be cited.
     """
 
     items: TaskItems
-    figures: Mapping[str, float]
+    records: Mapping[str, Mapping[str, Any]]
     lacks: Mapping[str, Lack]
     cited: tuple[CitedAccuracy, ...]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Way to accuracy in per cent."""
+        main = self.items.task.main_score
+        return {way: float(record["metrics"][main]) for way, record in self.records.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {
             **self.items.to_json(),
-            "ours": dict(self.figures),
+            "ours": self.figures,
             "lacks": {way: asdict(lack) for way, lack in self.lacks.items()},
+            "results": {way: dict(record) for way, record in self.records.items()},
             "paper": None,
             "cited": [asdict(entry) for entry in self.cited],
         }
@@ -232,7 +239,7 @@ class ZeroShotResult:
 
 @dataclass(frozen=True)
 class ZeroShotTable:
-    """Zero-shot recognition on the thirteen sets.
+    """Recognition on the thirteen sets; zero-shot, unless a record says otherwise.
 
     Attributes:
         lab: label of the lab.
@@ -251,12 +258,12 @@ class ZeroShotTable:
     @property
     def n_measured(self) -> int:
         """Figures of the lab."""
-        return sum(len(row.figures) for row in self.rows)
+        return sum(len(row.records) for row in self.rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as a JSON object."""
         return {
-            "title": "zero-shot recognition",
+            "title": "recognition",
             "lab": self.lab,
             "seed": self.seed,
             "space": self.space,
@@ -313,7 +320,7 @@ def _recognised(
 ) -> ZeroShotResult:
     """Measure a set each way, and say why a way has no figure."""
     task = items.task
-    figures: dict[str, float] = {}
+    records: dict[str, Mapping[str, Any]] = {}
     lacks: dict[str, Lack] = {}
     for way, options in ZERO_SHOT_WAYS.items():
         try:
@@ -328,8 +335,8 @@ def _recognised(
         except (MissingError, UsageError, DataError) as error:
             lacks[way] = lack_of(error)
             continue
-        figures[way] = float(result.record["metrics"][task.main_score])
-    return ZeroShotResult(items, figures, lacks, cited(task.name))
+        records[way] = result.record
+    return ZeroShotResult(items, records, lacks, cited(task.name))
 
 
 def _by_template(session: Session, target: Target, task: Task, confirm: Confirm) -> Result:
