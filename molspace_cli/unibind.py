@@ -19,6 +19,7 @@ from molspace_cli.setting import setting_facts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from reactions.eval.bootstrap import Interval
     from reactions.experiments.unibind.judge import Judged
     from reactions.experiments.unibind.measure import UniBindFindings
     from reactions.experiments.unibind.tables import RetrievalTable, ZeroShotResult, ZeroShotTable
@@ -110,6 +111,8 @@ def _print_scores(measured: UniBindFindings) -> None:
 
 
 def _print_judged(lab: str, title: str, judged: Sequence[Judged], *, margins: bool) -> None:
+    from reactions.experiments.unibind.claims import GAP
+
     if not judged:
         return
     print_table(
@@ -132,14 +135,19 @@ def _print_judged(lab: str, title: str, judged: Sequence[Judged], *, margins: bo
                 _other(one),
                 one.claim.family,
                 f"{one.difference.mean:+.2f}{' %' if one.claim.relative else ''}",
-                f"[{one.difference.low:+.2f}, {one.difference.high:+.2f}]",
-                f"[{one.over_seeds.low:+.2f}, {one.over_seeds.high:+.2f}]",
+                # The gap is one number a seed: no items are drawn.
+                "-" if one.claim.family == GAP else _interval(one.difference),
+                _interval(one.over_seeds),
                 " ".join(f"{value:+.1f}" for value in one.by_seed),
                 *((f"{one.claim.at_least:g}", "yes" if one.holds else "NO") if margins else ()),
             )
             for one in judged
         ],
     )
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
 def _other(judged: Judged) -> str:
