@@ -1,0 +1,147 @@
+"""infer, eval and data check on files whose endings several modalities share."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from further_media import bin_bytes, grey_png, npy_bytes, ply_bytes, points
+from media_files import image_bytes, put
+
+from molspace_cli.__main__ import main
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run molspace in a folder; returns its lines of JSON, its output and its messages."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[list[dict], str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr(sys, "argv", ["molspace", *map(str, arguments)])
+        try:
+            main()
+            ended = 0
+        except SystemExit as stop:
+            ended = stop.code or 0
+        out, err = capsys.readouterr()
+        assert ended == code, err
+        rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        return rows, out, err
+
+    return run
+
+
+@pytest.fixture
+def infer(run):
+    def infer(space: str, *arguments: str, **options) -> tuple[list[dict], str]:
+        given = ("infer", "--space", space, "--lab", "mini", "--format", "jsonl", *arguments)
+        rows, _, err = run(*given, **options)
+        return rows, err
+
+    return infer
+
+
+@pytest.fixture
+def clouds(tmp_path) -> Path:
+    """A folder of clouds in several forms, one of them cut short, and a note."""
+    folder = tmp_path / "clouds"
+    put(folder / "a.ply", ply_bytes(points(40)))
+    put(folder / "b.npy", npy_bytes(points(40, 1)))
+    put(folder / "c.ply", ply_bytes(points(40, 2), form="binary_big_endian")[:-40])
+    put(folder / "README.txt", "three chairs\n")
+    return folder
+
+
+def test_a_folder_of_one_modality(infer, clouds):
+    rows, err = infer("PointBind", "clouds", "--modality", "point", code=4)
+    assert [row["id"] for row in rows] == ["clouds/a.ply", "clouds/b.npy"]
+    assert {row["modality"] for row in rows} == {"point"}
+    assert "left out: 1 .txt" in err
+    assert "skipped 'clouds/c.ply'" in err
+    assert "cut short" in err
+
+
+def test_the_same_file_said_in_three_ways(infer, clouds):
+    by_flag, _ = infer("PointBind", "clouds/b.npy", "--modality", "point")
+    by_line, _ = infer("PointBind", stdin=b'{"id": "clouds/b.npy", "point": "clouds/b.npy"}')
+    piped, _ = infer("PointBind", "--modality", "point", stdin=b"clouds/b.npy\n")
+    by_ending, _ = infer("PointBind", "clouds/a.ply")
+    assert by_flag[0]["embedding"] == by_line[0]["embedding"] == piped[0]["embedding"]
+    assert by_ending[0]["modality"] == "point"
+
+
+def test_one_picture_as_several_modalities(infer, tmp_path):
+    put(tmp_path / "x.png", grey_png(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 60))
+    found = {}
+    for modality in ("depth", "thermal", "image"):
+        ((row,), _) = infer("PointBind", "x.png", "--modality", modality)
+        assert row["modality"] == modality
+        found[modality] = row["embedding"]
+    ((row,), _) = infer("PointBind", "x.png")
+    assert (row["modality"], row["embedding"]) == ("image", found["image"])
+    assert found["depth"] != found["thermal"]
+
+
+def test_events_and_a_picture_of_some(infer, tmp_path):
+    put(tmp_path / "x.bin", bin_bytes(3000))
+    put(tmp_path / "y.png", image_bytes())
+    rows, err = infer("EventBind", "x.bin", "y.png", "--modality", "event", code=4)
+    assert [(row["id"], row["modality"]) for row in rows] == [("x.bin", "event")]
+    assert "a picture of them tells neither how many nor when" in err
+
+
+def test_an_ending_that_says_nothing_is_asked_about(infer, clouds):
+    _, err = infer("PointBind", "clouds/b.npy", code=2)
+    assert "its ending is that of depth, event and point: say which it is with --modality" in err
+    _, err = infer("PointBind", stdin=b'{"path": "clouds/b.npy"}', code=4)
+    assert 'add "modality"' in err
+
+
+def test_slips(infer, clouds):
+    _, err = infer("PointBind", "clouds/b.npy", "--modality", "pont", code=2)
+    assert "the space does not embed pont" in err
+    assert "did you mean 'point'?" in err
+    _, err = infer("PointBind", "clouds/b.npy", "--modality", "point", "--text", code=2)
+    assert "--text says what --modality says" in err
+    _, err = infer("PointBind", "gone.npy", "--modality", "point", code=4)
+    assert "no such file" in err
+
+
+def test_a_video_is_named_and_what_is_in_it_offered(infer, tmp_path):
+    put(tmp_path / "clip.mp4", b"x")
+    _, err = infer("CLAP_g", "clip.mp4", code=4)
+    assert "the space does not embed video; it embeds audio, text" in err
+    assert "take out its sound" in err
+
+
+def test_a_lab_of_them_is_checked_and_scored(run, clouds, tmp_path):
+    for seed, kind in enumerate(("chair", "table")):
+        for i in range(2):
+            put(tmp_path / f"shapes/{kind}/{i}.npy", npy_bytes(points(40, 9 * seed + i)))
+    put(tmp_path / "shapes/table/bad.npy", npy_bytes(np.ones((5, 3))))
+    lab = """
+        [lab]
+        extends = "mini"
+        [corpora.point]
+        path = "clouds"
+        max_bad = 0.5
+        [tasks.shapes]
+        kind = "classification"
+        point = "shapes"
+        max_bad = 0.5
+        templates = ["a {class}"]
+    """
+    put(tmp_path / "lab.toml", lab)
+    _, out, _ = run("data", "check", "--full", "--lab", "lab.toml", "--json")
+    findings = [f for f in json.loads(out)["findings"] if f["corpus"] in ("point", "shapes point")]
+    assert {"undecodable", "others"} <= {finding["kind"] for finding in findings}
+    _, out, err = run(
+        *("eval", "--task", "shapes", "--space", "PointBind", "--lab", "lab.toml", "--json")
+    )
+    (result,) = json.loads(out)["results"]
+    assert result["n"] == 4
+    assert "1 of 5 items are left out" in err
+    assert "one place" in err
