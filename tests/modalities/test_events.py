@@ -161,6 +161,12 @@ def test_a_file_that_is_none_is_refused(tmp_path):
         assert words in registry.check("event", put(tmp_path / "x.bin", data))
 
 
+def test_archives_are_limited_by_what_they_unpack_to(monkeypatch):
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 8000)
+    assert len(FORMS["columns"]) < 8000 < sum(column.nbytes for column in OF.values())
+    assert "more than 8000 bytes" in why(FORMS["columns"])
+
+
 def test_counts_are_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MAX_EVENTS", 599)
     assert "more than 599" in why(FORMS["columns"])

@@ -5,6 +5,7 @@ import io
 import sys
 from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from reactions.core.types import Item
 from reactions.modalities import registry
 from reactions.modalities.video import sampled
 from reactions.modalities.videos import decoding
-from reactions.modalities.videos.frames import Clips, Evenly, Frames, sample
+from reactions.modalities.videos.frames import Clips, Evenly, Frames, sample, shown_at
+from reactions.modalities.videos.packets import SECOND_US, spans
 
 av = pytest.importorskip("av")
 
@@ -222,6 +224,45 @@ PIXELS, TIMES = np.zeros((2, 4, 5, 3), np.uint8), np.array([0.0, 1.0])
 def test_values_that_cannot_be_embedded(value):
     assert VIDEO.why_unusable(value)
     assert VIDEO.why_unusable(Frames(PIXELS, TIMES)) == ""
+
+
+def test_a_frame_is_shown_from_its_own_time_on():
+    times = np.array([0.0, 1.0, 2.0])
+    assert shown_at(times, np.array([-1, 0, 0.99, 1, 1.5, 2, 9])).tolist() == [0, 0, 0, 1, 1, 2, 2]
+
+
+def packet(pts, *, is_discard=False):
+    known = {"dts": pts, "duration": 1, "time_base": Fraction(1), "size": 9}
+    return SimpleNamespace(
+        pts=pts, is_corrupt=False, is_discard=is_discard, stream_index=0, **known
+    )
+
+
+def test_frames_before_an_edit_lists_start_are_not_shown():
+    container = SimpleNamespace(
+        streams=[SimpleNamespace(index=0)],
+        demux=lambda: [packet(-1, is_discard=True), packet(0), packet(1)],
+        format=SimpleNamespace(name="mpegts"),
+    )
+    assert spans(container, "x", keep=0, most=9)[0].times_us == [0, SECOND_US]
+
+
+class Astray:
+    """A container whose index leads behind what is looked for."""
+
+    def seek(self, time_us):
+        self.sought = True
+
+    def decode(self, track):
+        first = 8 if hasattr(self, "sought") else 0
+        return (SimpleNamespace(pts=s, time_base=Fraction(1)) for s in range(first, 12))
+
+
+def test_a_jump_that_leads_astray_is_noticed():
+    reader = decoding._Reader(Astray(), None)
+    assert reader.jump(1 * SECOND_US)  # near: nothing is sought
+    assert not reader.jump(5 * SECOND_US)
+    assert decoding._Reader(Astray(), None).jump(9 * SECOND_US)
 
 
 # --- damage and limits ---
