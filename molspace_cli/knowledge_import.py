@@ -223,8 +223,9 @@ def _expanded(path: Path) -> Path:
 def _check_modality(name: str) -> None:
     from reactions.core.errors import UsageError, did_you_mean, suggestion
     from reactions.modalities.registry import names
+    from reactions.modalities.text import TEXT
 
-    known = [modality for modality in names() if modality != "text"]
+    known = [modality for modality in names() if modality != TEXT.name]
     # Corpora may have modalities of any other name, too: only slips are refused.
     if name not in known and did_you_mean(name, known):
         raise UsageError(f"there is no modality '{name}'", fix=suggestion(name, known))

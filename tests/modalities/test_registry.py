@@ -21,6 +21,7 @@ BY_NAME = (
     "reactions/encoders",  # which tower
     "reactions/eval/tasks",  # published layouts
     "reactions/experiments",  # the paper's tables
+    "reactions/knowledge/generation",  # what can be attached to a question
     "reactions/labs/mini",  # its world can be seen, heard and read
     "reactions/modalities",
     "reactions/steps/routing.py",  # the paper's table

@@ -24,6 +24,7 @@ from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.transformers.repository import Repository, find, quiet
 from reactions.knowledge.generation.base import Answer, Attachment, Question, Trouble
 from reactions.knowledge.generation.specification import GeneratorSpec
+from reactions.modalities.image import load_image
 from reactions.weights.hub import commit_of, licence_of
 from reactions.weights.hub_layout import code_references
 from reactions.weights.locate import WeightLocator
@@ -245,7 +246,7 @@ def _value(attachment: Attachment) -> Any:
     if attachment.modality == "image":
         from PIL import Image
 
-        return Image.open(io.BytesIO(attachment.data)).convert("RGB")
+        return Image.fromarray(load_image(attachment.data))
     import soundfile
 
     samples, _ = soundfile.read(io.BytesIO(attachment.data), dtype="float32")
