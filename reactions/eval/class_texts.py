@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,43 +61,75 @@ def match_classes(
 ) -> tuple[str, ...]:
     """Find the category of each class by its name.
 
-    A category of exactly the class's name is taken; else one whose name differs in nothing but
-    case, blanks and underscores. Classes of one name, as ImageNet's two cranes are, share a
-    category; where several categories have the name, they are taken in turn.
+    A category whose whole text is the class's name is taken, else one whose first name it is,
+    else one that has it among its other names: "tub" is "tub, vat", not "bath, tub". In each of
+    these, a name that differs in nothing but case, blanks and underscores comes second. Classes
+    of one name, as ImageNet's two cranes are, share a category; where as many categories begin
+    with the name, they are taken in turn.
 
     Args:
         classes: names.
         categories: distinct.
         where: the categories are from, for the error.
-        names_of: the names that a category goes by.
+        names_of: the names that a category goes by: its whole text, then the others.
         fix: what else may be done about missing classes.
 
     Returns:
         One category a class.
 
     Raises:
-        DataError: some classes have none; it names them and what is nearest.
+        DataError: some classes have none, and it names them and what is nearest; or several
+            categories have a class's name, and nothing says which is meant.
     """
-    exact: dict[str, list[str]] = {}
-    spoken: dict[str, list[str]] = {}
-    for category in categories:
-        for name in dict.fromkeys(names_of(category)):
-            exact.setdefault(name, []).append(category)
-            spoken.setdefault(_spoken(name), []).append(category)
-    taken: dict[str, int] = {}
-    found: list[str] = []
-    missing: list[str] = []
-    for name in classes:
-        matching = exact.get(name) or spoken.get(_spoken(name)) or []
-        if not matching:
-            missing.append(name)
-            continue
-        turn = taken.get(name, 0)
-        taken[name] = turn + 1
-        found.append(matching[min(turn, len(matching) - 1)])
-    if missing:
-        raise _missing(missing, len(classes), [*exact], where, fix)
-    return tuple(found)
+    names = _CategoryNames(categories, names_of)
+    found: dict[str, list[str]] = {}
+    for name, n in Counter(classes).items():
+        matching = names.matching(name)
+        if n > 1 and len(heads := names.beginning_with(name)) == n:
+            matching = heads
+        found[name] = matching
+    if missing := [name for name in classes if not found[name]]:
+        raise _missing(missing, len(classes), names.known, where, fix)
+    unclear = {
+        name: found[name] for name, n in Counter(classes).items() if len(found[name]) not in (1, n)
+    }
+    if unclear:
+        raise _unclear(unclear, len(classes), where)
+    turns = {name: itertools.cycle(matching) for name, matching in found.items()}
+    return tuple(next(turns[name]) for name in classes)
+
+
+_WHOLE, _FIRST, _OTHER = range(3)
+"""Of the names of a category: its whole text, the first, and all others."""
+
+
+class _CategoryNames:
+    """Categories by their names: as whole texts, as first names, and as any other."""
+
+    def __init__(self, categories: Sequence[str], names_of: Callable[[str], Sequence[str]]) -> None:
+        self._exact: tuple[dict[str, list[str]], ...] = ({}, {}, {})
+        self._spoken: tuple[dict[str, list[str]], ...] = ({}, {}, {})
+        for category in categories:
+            for place, name in enumerate(dict.fromkeys(names_of(category))):
+                rank = min(place, _OTHER)
+                self._exact[rank].setdefault(name, []).append(category)
+                spoken = self._spoken[rank].setdefault(_spoken(name), [])
+                if category not in spoken:
+                    spoken.append(category)
+        self._places = {category: place for place, category in enumerate(categories)}
+        self.known = list(dict.fromkeys(itertools.chain(*self._exact)))
+
+    def matching(self, name: str) -> list[str]:
+        """Return the categories that a name fits best; [] if none has it."""
+        for exact, spoken in zip(self._exact, self._spoken, strict=True):
+            if matching := exact.get(name) or spoken.get(_spoken(name)):
+                return matching
+        return []
+
+    def beginning_with(self, name: str) -> list[str]:
+        """Return the categories whose whole text or first name is exactly this, in order."""
+        of_name = (*self._exact[_WHOLE].get(name, ()), *self._exact[_FIRST].get(name, ()))
+        return sorted(of_name, key=self._places.__getitem__)
 
 
 def class_texts(
@@ -181,6 +215,20 @@ def _distinct_ids(category: str, texts: Sequence[str]) -> list[str]:
 
 def _spoken(name: str) -> str:
     return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def _unclear(matching: Mapping[str, Sequence[str]], n_classes: int, where: str) -> DataError:
+    shown = [
+        f"{name}: {_listed([repr(category) for category in found])}"
+        for name, found in [*matching.items()][:_SHOWN]
+    ]
+    more = len(matching) - len(shown)
+    return DataError(
+        f"{len(matching)} of {n_classes} classes have the name of several categories in {where}",
+        why="; ".join(shown) + (f"; and {more} more" if more > 0 else ""),
+        fix="name each class as the category that is meant",
+        classes=[*matching],
+    )
 
 
 def _missing(

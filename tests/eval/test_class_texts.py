@@ -51,6 +51,54 @@ def test_synsets_go_by_their_parts_and_as_a_whole():
     assert match(["tinca_tinca"], ["tench, Tinca tinca"], names_of=synset_names)
 
 
+BATHS = ["bathtub, bathing tub, bath, tub", "tub, vat"]
+
+
+@pytest.mark.parametrize("categories", [BATHS, BATHS[::-1]])
+def test_first_names_go_before_other_ones(categories):
+    found = match(["bathtub", "tub", "Tub"], categories, names_of=synset_names)
+    assert found == (BATHS[0], BATHS[1], BATHS[1])
+    assert match(["vat", "Bath"], categories, names_of=synset_names) == (BATHS[1], BATHS[0])
+
+
+def test_whole_texts_go_before_first_names():
+    for categories in (["x, drake", "Drake, duck", "DRAKE"], ["DRAKE", "x, drake", "Drake, duck"]):
+        found = match(["drake", "Drake"], categories, names_of=synset_names)
+        assert found == ("DRAKE", "DRAKE")
+    found = match(["crane", "drake"], ["crane", "x, drake", "drake"], names_of=synset_names)
+    assert found == ("crane", "drake")
+
+
+def test_classes_of_one_name_take_the_categories_that_begin_with_it():
+    categories = ["wader, crane", "maillot", "crane", "maillot, tank suit", "crane, hoist"]
+    classes = ["maillot", "crane", "maillot", "crane"]
+    assert match(classes, categories, names_of=synset_names) == (
+        "maillot",
+        "crane",
+        "maillot, tank suit",
+        "crane, hoist",
+    )
+    assert match(["maillot"], categories, names_of=synset_names) == ("maillot",)
+
+
+@pytest.mark.parametrize(
+    ("classes", "categories"),
+    [
+        (["bath"], ["tub, bath", "shower, bath"]),
+        (["bath"], ["bath, tub", "bath, shower"]),
+        (["bath", "bath"], ["x, bath", "y, bath", "z, bath"]),
+        (["BATH"], ["bath", "Bath"]),
+    ],
+)
+def test_a_name_of_several_categories_is_refused(classes, categories):
+    with pytest.raises(DataError) as caught:
+        match([*classes, "dog"], [*categories, "dog"], names_of=synset_names)
+    assert "1 of" in caught.value.what
+    assert "several categories in knowledge base 'x'" in caught.value.what
+    assert all(category in caught.value.why for category in categories)
+    assert caught.value.fields["classes"] == classes[:1]
+
+
 def test_texts_of_a_category_are_embedded_once():
     texts = class_texts("x", ["a", "b", "a"], {"a": ["1", "2"], "b": ["3"]}.get)
     assert [item.value for item in texts.corpus.items(0, 9)] == ["1", "2", "3"]
