@@ -162,7 +162,8 @@ def measure_retrieval(
             row, lack = _retrieved(session, row, task, confirm, started)
         rows.append(row if lack is None else replace(row, lack=lack))
     lab = session.lab
-    notes = (f"hits by {hit}: {RETRIEVAL_HIT}." if hit == "class" else _BY_PAIR, _AS_PUBLISHED)
+    found = f"hits by {hit}: {RETRIEVAL_HIT}." if hit == "class" else _BY_PAIR
+    notes = (found, _AS_PUBLISHED)
     return RetrievalTable(lab.label, lab.seed, task, items, tuple(rows), notes)
 
 
@@ -173,9 +174,9 @@ _BY_PAIR = (
 
 
 _AS_PUBLISHED = (
-    f"w LCL: the published batch, rate and epochs ({PRESET}), on what the knowledge base describes. "
-    "With few items these are few small steps from a random layer, which can cost far more than it "
-    "gains; Lcl without a preset is what we would choose."
+    f"w LCL: the published batch, rate and epochs ({PRESET}), on what the knowledge base "
+    "describes. With few items these are few small steps from a random layer, which can cost far "
+    "more than it gains; Lcl without a preset is what we would choose."
 )
 
 
