@@ -113,7 +113,7 @@ class _CategoryNames:
             for place, name in enumerate(dict.fromkeys(names_of(category))):
                 rank = min(place, _OTHER)
                 self._exact[rank].setdefault(name, []).append(category)
-                spoken = self._spoken[rank].setdefault(_spoken(name), [])
+                spoken = self._spoken[rank].setdefault(spoken_name(name), [])
                 if category not in spoken:
                     spoken.append(category)
         self._places = {category: place for place, category in enumerate(categories)}
@@ -122,7 +122,7 @@ class _CategoryNames:
     def matching(self, name: str) -> list[str]:
         """Return the categories that a name fits best; [] if none has it."""
         for exact, spoken in zip(self._exact, self._spoken, strict=True):
-            if matching := exact.get(name) or spoken.get(_spoken(name)):
+            if matching := exact.get(name) or spoken.get(spoken_name(name)):
                 return matching
         return []
 
@@ -213,7 +213,8 @@ def _distinct_ids(category: str, texts: Sequence[str]) -> list[str]:
     return ids
 
 
-def _spoken(name: str) -> str:
+def spoken_name(name: str) -> str:
+    """Return a name without what does not tell it from others: case, blanks, underscores."""
     return " ".join(name.replace("_", " ").split()).casefold()
 
 

@@ -12,6 +12,7 @@ from reactions.core.errors import MolspaceError
 from reactions.core.scanned import ScannedCorpus
 from reactions.data.audit import content_marks
 from reactions.data.holdout import has_own_ids, ids_of
+from reactions.eval.class_texts import spoken_name
 from reactions.eval.protocol import corpora
 from reactions.eval.registry import evaluation_set
 from reactions.products.aligned import LCL
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from reactions.core.types import Corpus, Modality
     from reactions.eval.result import Result
     from reactions.eval.task import Task
+    from reactions.eval.task_data import BenchmarkData
     from reactions.labs.lab import Lab
     from reactions.products.target import Target
 
 FINE_TUNED: Final = "fine-tuned"
 ZERO_SHOT: Final = "zero-shot"
+ON_LABELS: Final = "trained on labels of these classes"
+"""Of other items than the task's, drawn to the names of classes that it tells apart."""
 UNKNOWN: Final = "unknown"
+"""Where it cannot be found out whether an item or a class of the task was trained on."""
 BY_ITEMS: Final = "by training items"
 """Of centres whose descriptions labelled training items chose: nothing was trained, and yet."""
 
@@ -44,6 +49,7 @@ class TrainedItems:
         corpus: that they are of, by its name in the lab that trained.
         digest: of the corpus.
         rows: items trained on.
+        targets: what they were drawn to: ``"descriptions"``, or ``"labels"`` of their classes.
     """
 
     by: str
@@ -52,6 +58,7 @@ class TrainedItems:
     corpus: str
     digest: str
     rows: int
+    targets: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
@@ -62,18 +69,23 @@ class TrainedItems:
             "corpus": self.corpus,
             "digest": self.digest,
             "rows": self.rows,
+            "targets": self.targets,
         }
 
 
 def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result:
-    """Return a result with its setting, and what of the task it was trained on.
+    """Return a result with its setting, and what it was trained on.
 
-    The record gets ``setting``: ``"fine-tuned"`` where an Lcl was trained on the task's items or
-    on a part of its set that may be trained on, ``"unknown"`` where layers were imported whose
-    items were not published, ``"by training items"`` where such items chose the descriptions of
-    its classes, else ``"zero-shot"``; and ``trained_on``, which says what. Items are compared by
-    the names and digests of corpora, by their contents, and by their ids. Scored items that were
-    trained on are counted, and named in a notice.
+    The record gets ``setting``, the first of these that is true: ``"fine-tuned"`` where an Lcl
+    was trained on the task's items or on a part of its set that may be trained on;
+    ``"trained on labels of these classes"`` where it was drawn to the names of classes of the
+    task (``targets=labels``); ``"unknown"`` where layers were imported whose items were not
+    published, or what an Lcl was trained on cannot be compared with the task; ``"by training
+    items"`` where such items chose the descriptions of its classes; else ``"zero-shot"``. What
+    the layers of the scored modalities were trained on is in ``trained_on``, whatever the
+    setting. Items are compared by the names and digests of corpora, by their contents, and by
+    their ids. Scored items that were trained on are counted, and named in a notice; their number
+    is None where it is not known.
 
     Args:
         result: of a score.
@@ -87,8 +99,10 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     imported = [m for m in _imported_layers(target) if m in (task.query, task.other)]
     if not trained and not imported:
         return replace(result, record={**result.record, "setting": untrained})
-    scored = corpora(task, lab.benchmark(task.name))
+    data = lab.benchmark(task.name)
+    scored = corpora(task, data)
     found: list[dict[str, Any]] = []
+    settings = {UNKNOWN} if imported else set()
     notices = [
         f"{task.name}: the layer of {modality} was imported; what it was trained on is not known"
         for modality in imported
@@ -97,10 +111,16 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
         if items.modality not in {corpus.modality for corpus in scored.values()}:
             continue
         count, why = _scored_among(items, lab, scored)
+        labelled, why_not = _labels_among(items, lab, data)
         if why:
             notices.append(
                 f"{task.name}: {items.by} was trained on {items.corpus}, which cannot be compared "
                 f"with the items that are scored: {why}"
+            )
+        if why_not:
+            notices.append(
+                f"{task.name}: {items.by} was trained on labels, which cannot be compared with "
+                f"the classes that are told apart: {why_not}"
             )
         if count:
             n = sum(len(c) for c in scored.values() if c.modality == items.modality)
@@ -109,13 +129,39 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
                 f"items are among those of {items.corpus} that {items.by} was trained on; this is "
                 "no score of unseen items"
             )
+        if labelled:
+            notices.append(
+                f"{task.name}: {items.by} was trained on labels of {len(labelled):,} of its "
+                f"{len(data.classes):,} classes"
+            )
         if count or _is_of_task(items, lab, task, scored):
-            found.append({**items.to_json(), "scored": count})
-    setting = FINE_TUNED if found else UNKNOWN if imported else untrained
+            settings.add(FINE_TUNED)
+        if labelled:
+            settings.add(ON_LABELS)
+        if why or why_not:
+            settings.add(UNKNOWN)
+        found.append({**items.to_json(), "scored": None if why else count})
+    order = (FINE_TUNED, ON_LABELS, UNKNOWN)
+    setting = next((each for each in order if each in settings), untrained)
     record = {**result.record, "setting": setting}
     if found:
         record["trained_on"] = found
     return replace(result, record={**record, "notices": [*record["notices"], *notices]})
+
+
+def _labels_among(items: TrainedItems, lab: Lab, data: BenchmarkData) -> tuple[set[str], str]:
+    """Return the classes whose names were trained on, and why that is not known, or ""."""
+    classes = getattr(data, "classes", ())
+    if items.targets != "labels" or not classes:
+        return set(), ""
+    try:
+        knowledge = lab.knowledge(items.knowledge["name"])
+    except MolspaceError as error:
+        return set(), error.what
+    if knowledge.digest != items.knowledge["digest"]:
+        return set(), f"knowledge base '{knowledge.name}' is another one here, or has changed since"
+    labels = {spoken_name(category) for category in knowledge.items(items.modality).categories}
+    return {name for name in classes if spoken_name(name) in labels}, ""
 
 
 def _imported_layers(target: Target) -> list[Modality]:
@@ -143,6 +189,7 @@ def trained_items(target: Target) -> Iterator[TrainedItems]:
                 layer["corpus"],
                 layer["digest"],
                 layer["rows"],
+                about["targets"],
             )
 
 

@@ -15,6 +15,7 @@ from reactions.labs.lab import Lab
 from reactions.planning.trained_on import with_setting
 from reactions.products.target import Target
 
+CATEGORIES = tuple(f"c{k}" for k in range(5))
 EMPTY = Result({"notices": []}, {})
 
 
@@ -23,11 +24,11 @@ def own(tmp_path_factory):
     return session(tmp_path_factory.mktemp("trained"))
 
 
-def trained_on(own, monkeypatch, name, corpus=None, n=24):
+def trained_on(own, monkeypatch, name, corpus=None, n=24, categories=CATEGORIES, targets=""):
     """Return a target whose images were aligned on some items of a corpus of the lab."""
     corpus = corpus or own.lab.named_corpus(name)
     rows = [
-        Description(id, f"c{k % 5}", f"a thing {k}", "MLLM", corpus.modality)
+        Description(id, categories[k % len(categories)], f"a thing {k}", "MLLM", corpus.modality)
         for k, id in enumerate(ids_of(corpus)[:n])
     ]
     items = {corpus.modality: DescribedCorpus(name, corpus.digest)}
@@ -39,7 +40,8 @@ def trained_on(own, monkeypatch, name, corpus=None, n=24):
             Lab, "named_corpus", lambda self, asked: corpus if asked == name else found(self, asked)
         )
         monkeypatch.setattr(Lab, "item_corpus", lambda self, kb, modality: corpus)
-    return own.target(f"ImageBind + Lcl(own, modalities={corpus.modality}, epochs=1, batch=8)")
+    options = f"modalities={corpus.modality}, epochs=1, batch=8{targets}"
+    return own.target(f"ImageBind + Lcl(own, {options})")
 
 
 def setting(own, target, task):
@@ -54,8 +56,44 @@ def test_a_space_is_scored_zero_shot(own):
 
 def test_items_of_the_world_are_of_no_task(own, monkeypatch):
     target = trained_on(own, monkeypatch, "world:image")
-    assert setting(own, target, "caltech101") == {"notices": [], "setting": "zero-shot"}
-    assert setting(own, target, "esc50")["setting"] == "zero-shot"  # of sounds
+    record = setting(own, target, "caltech101")
+    assert (record["notices"], record["setting"]) == ([], "zero-shot")
+    (entry,) = record["trained_on"]
+    assert (entry["corpus"], entry["rows"]) == ("world:image", 24)
+    assert (entry["targets"], entry["scored"]) == ("descriptions", 0)
+    assert setting(own, target, "esc50") == {"notices": [], "setting": "zero-shot"}  # of sounds
+
+
+def test_labels_of_the_classes_are_no_zero_shot(own, monkeypatch):
+    classes = own.lab.benchmark("caltech101").classes
+    names = [classes[0].upper().replace(" ", "_"), classes[7], "nothing of the task"]
+    target = trained_on(
+        own, monkeypatch, "world:image", categories=names, targets=", targets=labels"
+    )
+    record = setting(own, target, "caltech101")
+    assert record["setting"] == "trained on labels of these classes"
+    assert f"labels of 2 of its {len(classes)} classes" in record["notices"][0]
+    (entry,) = record["trained_on"]
+    assert (entry["targets"], entry["scored"]) == ("labels", 0)
+    monkeypatch.undo()  # the lab has no such knowledge base
+    record = setting(own, target, "caltech101")
+    assert record["setting"] == "unknown"
+    assert "labels, which cannot be compared" in record["notices"][0]
+
+
+def test_labels_of_other_classes_are(own, monkeypatch):
+    target = trained_on(own, monkeypatch, "world:image", targets=", targets=labels")
+    record = setting(own, target, "caltech101")
+    assert (record["notices"], record["setting"]) == ([], "zero-shot")
+    assert record["trained_on"][0]["targets"] == "labels"
+
+
+def test_labels_of_the_training_part_are_fine_tuning(own, monkeypatch):
+    classes = own.lab.benchmark("caltech101").classes
+    target = trained_on(
+        own, monkeypatch, "caltech101:train", categories=classes[:3], targets=", targets=labels"
+    )
+    assert setting(own, target, "caltech101")["setting"] == "fine-tuned"
 
 
 def test_the_training_part_of_a_set_is_fine_tuning(own, monkeypatch):
@@ -111,7 +149,8 @@ def test_items_that_cannot_be_compared_are_told(own, monkeypatch):
         record = {**bundle.record, "parts": [part_with(bundle.record["parts"][0], change)]}
         other = Target.of_bundle(replace(bundle, record=record))
         found = setting(own, other, "caltech101")
-        assert found["setting"] == "zero-shot"
+        assert found["setting"] == "unknown"
+        assert found["trained_on"][0]["scored"] is None
         (notice,) = found["notices"]
         assert "cannot be compared with the items that are scored" in notice
         assert why in notice
