@@ -186,8 +186,11 @@ def _metadata(record: Mapping[str, Any], path: Path) -> KnowledgeMetadata:
                 )
                 for modality, entry in _typed(record, "items", dict, {}).items()
             },
+            # Files of earlier versions also name reasons for which nothing was left out.
             dropped={
-                reason: _positive(n) for reason, n in _typed(record, "dropped", dict, {}).items()
+                reason: _positive(n)
+                for reason, n in _typed(record, "dropped", dict, {}).items()
+                if n != 0 or isinstance(n, bool)
             },
         )
     except (TypeError, ValueError) as error:

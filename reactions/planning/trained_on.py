@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -99,7 +99,8 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     imported = [m for m in _imported_layers(target) if m in (task.query, task.other)]
     if not trained and not imported:
         return replace(result, record={**result.record, "setting": untrained})
-    data = lab.benchmark(task.name)
+    data: BenchmarkData = lab.benchmark(task.name)
+    classes: tuple[str, ...] = getattr(data, "classes", ())  # retrieval tells none apart
     scored = corpora(task, data)
     found: list[dict[str, Any]] = []
     settings = {UNKNOWN} if imported else set()
@@ -111,7 +112,7 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
         if items.modality not in {corpus.modality for corpus in scored.values()}:
             continue
         count, why = _scored_among(items, lab, scored)
-        labelled, why_not = _labels_among(items, lab, data)
+        labelled, why_not = _labels_among(items, lab, classes)
         if why:
             notices.append(
                 f"{task.name}: {items.by} was trained on {items.corpus}, which cannot be compared "
@@ -132,7 +133,7 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
         if labelled:
             notices.append(
                 f"{task.name}: {items.by} was trained on labels of {len(labelled):,} of its "
-                f"{len(data.classes):,} classes"
+                f"{len(classes):,} classes"
             )
         if count or _is_of_task(items, lab, task, scored):
             settings.add(FINE_TUNED)
@@ -149,9 +150,8 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     return replace(result, record={**record, "notices": [*record["notices"], *notices]})
 
 
-def _labels_among(items: TrainedItems, lab: Lab, data: BenchmarkData) -> tuple[set[str], str]:
+def _labels_among(items: TrainedItems, lab: Lab, classes: Sequence[str]) -> tuple[set[str], str]:
     """Return the classes whose names were trained on, and why that is not known, or ""."""
-    classes = getattr(data, "classes", ())
     if items.targets != "labels" or not classes:
         return set(), ""
     try:

@@ -185,3 +185,9 @@ def test_without_pyarrow(tmp_path, monkeypatch):
         open_knowledge(tmp_path / "kb.parquet")
     with pytest.raises(MissingError, match=r"molspace\[parquet\]"):
         write_knowledge(tmp_path / "x.parquet", ROWS, METADATA)
+
+
+def test_reasons_for_which_nothing_was_left_out_are_no_mistake(tmp_path):
+    known = KnowledgeMetadata(dropped={"talk around the list": 0, "blank": 2})
+    write_knowledge(tmp_path / "kb.parquet", ROWS, known)
+    assert open_knowledge(tmp_path / "kb.parquet").metadata.dropped == {"blank": 2}

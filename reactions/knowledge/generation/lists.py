@@ -76,7 +76,8 @@ def read_sentences(text: str, *, was_cut: bool = False) -> Sentences:
         rows.pop()
         dropped[CUT] += 1
     cleaned = [clean(row) for row in rows]
-    return Sentences(tuple(cleaned), form if cleaned else "", dropped)
+    # Without reasons for which nothing was left out.
+    return Sentences(tuple(cleaned), form if cleaned else "", +dropped)
 
 
 def read_description(text: str, *, was_cut: bool = False) -> Sentences:
@@ -97,7 +98,7 @@ def read_description(text: str, *, was_cut: bool = False) -> Sentences:
         ends = [match.end() for match in re.finditer(r"[.!?](?=\s)", whole)]
         whole = whole[: ends[-1]] if ends else ""
         dropped[CUT] += 1
-    return Sentences((whole,) if whole else (), "description" if whole else "", dropped)
+    return Sentences((whole,) if whole else (), "description" if whole else "", +dropped)
 
 
 def clean(row: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import exists, writable_folder
 from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
-from reactions.knowledge.files import check_writable_name, write_knowledge
+from reactions.knowledge.files import check_writable_name, open_knowledge, write_knowledge
 from reactions.knowledge.generation.base import GenerationStopped, Generator
 from reactions.knowledge.generation.engine import Engine
 from reactions.knowledge.generation.jobs import DescriptionJob
@@ -102,7 +102,8 @@ class GenerationRun:
         Raises:
             GenerationStopped: a bound was reached, or the generator no longer answers; what was
                 answered is kept.
-            MolspaceError: nothing can be asked or written.
+            MolspaceError: nothing can be asked or written, or what was written cannot be read;
+                what was answered is kept.
             KeyboardInterrupt: the user ended it; what was answered is kept.
         """
         engine = Engine(
@@ -143,6 +144,8 @@ class GenerationRun:
             )
         table = KnowledgeTable(str(self.out), self._rows(outcome), self._metadata(outcome))
         write_knowledge(self.out, table.rows(), table.metadata)
+        # Answers are kept until it is certain that what they became can be used.
+        open_knowledge(self.out)
         complete = not outcome.short
         if complete:
             self.journal.path.unlink(missing_ok=True)
@@ -175,7 +178,7 @@ class GenerationRun:
             ),
             token_limit=self.token_limit,
             items=self.job.items,
-            dropped=dict(outcome.dropped),
+            dropped={reason: n for reason, n in outcome.dropped.items() if n},
         )
 
 
