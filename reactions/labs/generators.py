@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +18,7 @@ from reactions.labs.lab import Lab
 _LIST_BYTES = 16 << 20
 _KNOBS = ("bias", "mistake", "noun_error", "omit", "seed", "silent", "stray")
 _OPTIONS = (*_KNOBS, "synonyms", "vocabulary")
+_DESCRIBED = "--corpus world:image   or a part of a set with classes, as caltech101:train"
 _STRIDE = 1 << 12
 """Sentences between the first ones of two questions about one category."""
 
@@ -96,8 +96,10 @@ class MiniGenerator:
         from reactions.labs.mini.subjects import subjects_by_name
 
         if item is not None:
-            if self._scene(item) is None:
-                return "it is not one of the mini world's described scenes", "--corpus world:image"
+            from reactions.labs.mini.found import scene_of
+
+            if scene_of(item, self._seed) is None:
+                return "it is no scene that the mini describer finds by its id", _DESCRIBED
         elif category not in (known := subjects_by_name()):
             fix = suggestion(category, known) if did_you_mean(category, known) else ""
             return (
@@ -105,11 +107,6 @@ class MiniGenerator:
                 fix or "--classes imagenet, a task of --lab mini",
             )
         return None
-
-    @staticmethod
-    def _scene(item: Item) -> int | None:
-        match = re.fullmatch(rf"kb-items-{re.escape(item.modality)}/(\d{{1,9}})", item.id)
-        return int(match[1]) if match else None
 
     async def answer(self, question: Question) -> Answer:
         """Write about a category, or describe an item of the mini world."""
@@ -136,15 +133,12 @@ class MiniGenerator:
         return self._describer.about(subjects[question.category], start, start + count)
 
     def _of_item(self, question: Question) -> str:
-        import numpy as np
-
-        from reactions.labs.mini.world import SceneStream
+        from reactions.labs.mini.found import scene_of
 
         item = question.item
         assert item is not None
-        if (scene := self._scene(item)) is None:
-            raise Trouble("not of the mini world", "--corpus world:MODALITY", is_final=True)
-        scenes = SceneStream("kb-items", self._seed).at(np.array([scene], np.uint64))
+        if (scenes := scene_of(item, self._seed)) is None:
+            raise Trouble("not of the mini world", _DESCRIBED, is_final=True)
         # The first description is the one of the lab's own knowledge base; others differ.
         describer = replace(self._describer, seed=self._describer.seed + question.number)
         return describer.of_items(item.modality, scenes)[0]

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 from lab_files import load
 
-from reactions.core.errors import MissingError, UsageError
+from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.types import Item
 from reactions.knowledge.generation.base import Question, Trouble
+from reactions.knowledge.generation.jobs import item_job
 from reactions.knowledge.generation.lists import read_sentences
+from reactions.knowledge.generation.prompts import choose_prompts
 from reactions.labs.generators import categories_of, classes_of, generator_of
 from reactions.labs.lab_file import load_lab
 from reactions.labs.mini.describer import Describer
@@ -53,11 +55,49 @@ def test_items_are_described_as_the_labs_own_knowledge_base_does(lab):
 
 
 @pytest.mark.parametrize(
+    ("task", "part"),
+    [("caltech101", "train"), ("ncaltech101", "train"), ("esc50", "fold1"), ("msrvtt", "train")],
+)
+def test_training_parts_are_described(lab, task, part):
+    data = lab.split(task, part)
+    item = Item(data.queries.items(3, 4)[0].id, data.queries.modality, None)
+    generator = generator_of(lab, "mini?noun_error=0&synonyms=no&omit=0")
+    assert generator.why_not("", item) is None
+    said = answer(generator, Question("?", item=item)).text
+    shown = getattr(data.queries, "whole", data.queries)  # of folds, the set
+    row = int(item.id.rpartition("/")[2])
+    assert CLASSES[shown.stream.scenes(row, row + 1).kind.item()] in said
+
+
+def test_recordings_are_described_on_the_pictures_of_the_same(lab):
+    job = item_job(
+        lab.named_corpus("ncaltech101:train"),
+        "ncaltech101:train",
+        generator_of(lab, "mini"),
+        choose_prompts("", (), None, for_items=True),
+        pictures=lab.named_corpus("caltech101:train"),
+    )
+    assert "that show the same" in job.notices[0]
+    with pytest.raises(DataError, match="no picture"):
+        item_job(
+            lab.named_corpus("ncaltech101:train"),
+            "ncaltech101:train",
+            generator_of(lab, "mini"),
+            choose_prompts("", (), None, for_items=True),
+            pictures=lab.named_corpus("caltech101"),  # other scenes
+        )
+
+
+@pytest.mark.parametrize(
     "question",
     [
         Question("?", category="unicorn"),
         Question("?", item=Item("mine/1", "image", None)),
         Question("?", item=Item("kb-items-image/1", "audio", None)),
+        Question("?", item=Item("mini-caltech101-train/1000", "image", None)),
+        Question("?", item=Item("mini-caltech101-train/1", "audio", None)),
+        Question("?", item=Item("mini-coco/1", "image", None)),
+        Question("?", item=Item("mini-llvip-train/1", "thermal", None)),  # an empty place
     ],
 )
 def test_what_is_not_of_the_world_is_trouble_for_good(lab, question):

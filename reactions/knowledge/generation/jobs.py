@@ -23,6 +23,9 @@ from reactions.knowledge.generation.wanted import Making, Wanted
 UNLABELLED = "unlabelled"
 """The category of items whose class is not known."""
 
+MAX_DESCRIPTIONS = 10_000_000
+"""That one run may be asked for: ten times the thousand of each of ImageNet's classes."""
+
 _SHOWN = 3
 
 
@@ -77,12 +80,13 @@ def category_job(
         rules: which rows are kept; the defaults if None.
 
     Raises:
-        UsageError: a number is below 1.
+        UsageError: a number is below 1, or more than ``MAX_DESCRIPTIONS`` are wanted.
         DataError: there are no classes.
     """
     _at_least_one(per_class=per_class, batch=batch)
     if not classes:
         raise DataError(f"'{dataset}' has no classes")
+    _bounded(len(classes), per_class=per_class)
     rules = rules or Rules()
     names = CategoryNames(classes) if rules.drop_other_class else None
     screen = Screen(rules, names, LLM)
@@ -133,7 +137,8 @@ def item_job(
         rules: which rows are kept; of items none is dropped for naming another class.
 
     Raises:
-        UsageError: a number is below 1, or the generator does not take such items.
+        UsageError: a number is below 1, too many are wanted, or the generator does not take such
+            items.
         DataError: an item has no picture, or ids are not unique.
     """
     _at_least_one(per_item=per_item)
@@ -142,6 +147,7 @@ def item_job(
     if not sees:
         refuse_unsendable(shown, generator)
     screen = Screen(rules or Rules(), None, MLLM, corpus.modality)
+    _bounded(len(corpus), per_item=per_item)
     rows = _ids(corpus)
     paired, how = (None, "") if pictures is None else _paired(corpus, rows, pictures)
 
@@ -222,6 +228,18 @@ def _at_least_one(**values: int) -> None:
             )
 
 
+def _bounded(n: int, **count: int) -> None:
+    ((name, value),) = count.items()
+    if n * value > MAX_DESCRIPTIONS:
+        option = f"--{name.replace('_', '-')}"
+        most = MAX_DESCRIPTIONS // n
+        raise UsageError(
+            f"{n * value:,} descriptions are wanted",
+            why=f"{option} {value:,} of {n:,}; a run makes {MAX_DESCRIPTIONS:,} at most",
+            fix=f"{option} {most} at most" if most else "describe them in parts",
+        )
+
+
 _BLOCK_ROWS = 1 << 12
 
 
@@ -245,11 +263,14 @@ def _ids(corpus: Corpus) -> dict[str, int]:
 def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[list[int], str]:
     """Return the row of the picture of each item, and how they were found.
 
-    By id; where that finds nothing, by ids without the endings of files, the names of the
-    modalities, and those of evaluation sets in front.
+    By id; where that finds nothing, by what corpora know that their rows show (``subjects``); or
+    by ids without the endings of files, the names of the modalities, and those of evaluation sets
+    in front.
     """
     others = _ids(pictures)
     how = f"pictures are those of '{pictures.name}' with the same ids"
+    if not rows.keys() & others.keys() and (known := _of_the_same(corpus, rows, pictures)):
+        others, how = known, f"pictures are those of '{pictures.name}' that show the same"
     if not rows.keys() & others.keys():
         by_stem = {_stem(id, pictures.modality): row for id, row in others.items()}
         stems = {_stem(id, corpus.modality) for id in rows}
@@ -272,6 +293,20 @@ def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[
             pictures=pictures.name,
         )
     return [others[id] for id in rows], how
+
+
+def _of_the_same(
+    corpus: Corpus, rows: Mapping[str, int], pictures: Corpus
+) -> dict[str, int] | None:
+    """Return ids to the rows of pictures of the same; None where the corpora do not know it."""
+    own, others = (getattr(each, "subjects", None) for each in (corpus, pictures))
+    if not (callable(own) and callable(others)):
+        return None
+    shown = {subject: row for row, subject in enumerate(others())}
+    of_row = list(own())
+    if len(shown) < len(pictures):  # several pictures of one thing: none is the item's own
+        return None
+    return {id: shown[of_row[row]] for id, row in rows.items() if of_row[row] in shown}
 
 
 def _stem(id: str, modality: Modality) -> str:

@@ -123,6 +123,11 @@ class WorldCorpus:
         prefix = self.name.replace(" ", "-")
         return [f"{prefix}/{row}" for row in range(len(self))]
 
+    def subjects(self) -> list[str]:
+        """Return what each row shows: equal in two corpora where they show the same scene."""
+        shown = digest("mini-scenes", {"world": WORLD_VERSION, **_content(self.stream)})
+        return [f"{shown}/{row // self.writers}" for row in range(len(self))]
+
     def _sounds(self, scenes: Scenes, rows: NDArray[np.uint64]) -> NDArray[np.int16]:
         sounds = waveforms.sounds(scenes)
         for other in self.others:

@@ -10,7 +10,12 @@ from reactions.core.errors import DataError, UsageError
 from reactions.core.types import Item, Waveform
 from reactions.data.corpora import ListCorpus
 from reactions.knowledge.generation.engine import Engine
-from reactions.knowledge.generation.jobs import UNLABELLED, category_job, item_job
+from reactions.knowledge.generation.jobs import (
+    MAX_DESCRIPTIONS,
+    UNLABELLED,
+    category_job,
+    item_job,
+)
 from reactions.knowledge.generation.journal import AnswerJournal
 from reactions.knowledge.generation.media import MAX_SIDE, attachments_of
 from reactions.knowledge.generation.prompts import choose_prompts
@@ -183,3 +188,25 @@ def test_large_pictures_are_made_smaller():
     assert Image.open(BytesIO(attached.data)).size == (MAX_SIDE, MAX_SIDE // 2)
     (thin,) = attachments_of(Item("a", "image", np.zeros((1, 5000, 3), np.uint8)))
     assert Image.open(BytesIO(thin.data)).size == (MAX_SIDE, 1)
+
+
+def test_what_corpora_show_pairs_them_and_several_pictures_of_one_thing_do_not():
+    items, pictures = events(["e0", "e1"]), corpus("image", ["p0", "p1", "p2"])
+    items.subjects = lambda: ["x", "y"]
+    pictures.subjects = lambda: ["y", "z", "x"]
+    job = item_job(items, "event", FakeGenerator(), PROMPTS, pictures=pictures)
+    assert [shade_of(question) for question in questions(job)] == [2, 0]
+    pictures.subjects = lambda: ["y", "y", "x"]
+    with pytest.raises(DataError, match="no picture"):
+        item_job(items, "event", FakeGenerator(), PROMPTS, pictures=pictures)
+
+
+def test_more_than_a_run_can_hold_is_refused_before_it_is_counted_out():
+    prompts = choose_prompts("", [], None, for_items=False)
+    with pytest.raises(UsageError) as caught:
+        category_job("two", ("a", "b"), FakeGenerator(), prompts, per_class=99_999_999_999)
+    assert caught.value.fix == f"--per-class {MAX_DESCRIPTIONS // 2} at most"
+    with pytest.raises(UsageError, match="10,000,001 descriptions"):
+        item_job(
+            corpus("image", ["a"]), "image", FakeGenerator(), PROMPTS, per_item=MAX_DESCRIPTIONS + 1
+        )
