@@ -119,6 +119,8 @@ def _layer(
         distinct, described = _labels(knowledge, descriptions)
     else:
         distinct, described = _descriptions(knowledge, modality, descriptions)
+    if len(distinct) < 2:
+        raise _of_one_text(knowledge, modality, corpus, options.targets == "labels")
     corpus = in_folders(node.base, corpus)
     texts = in_folders(node.base, distinct)
     raw = options.takes_raw_rows
@@ -144,6 +146,23 @@ def _layer(
     )
     name = described_name(knowledge, modality, planner.lab)
     return PlannedLayer(step, whole, name, len(corpus), len(texts))
+
+
+def _of_one_text(
+    knowledge: KnowledgeBase, modality: Modality, corpus: Corpus, by_labels: bool
+) -> DataError:
+    """Return the error for items that nothing tells apart: a layer would stay as it began."""
+    (category, *_) = knowledge.items(modality).categories
+    what = f"are all of the category '{category}'" if by_labels else "all have one description"
+    return DataError(
+        f"knowledge base '{knowledge.name}': the {len(corpus):,} {modality} items of "
+        f"{corpus.name} {what}",
+        why="items are drawn to their own text and away from others', of which there are none",
+        fix="give items categories, or targets=descriptions"
+        if by_labels
+        else f"describe items one by one: molspace kb describe --corpus '{corpus.name}'",
+        corpus=corpus.name,
+    )
 
 
 def _described(

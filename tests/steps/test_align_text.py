@@ -165,6 +165,13 @@ def test_labels_take_one_prompt_a_category(tmp_path, monkeypatch):
         ([row(40), row(41)], "", "describes 0 of the 8 items of pictures", "kb describe"),
         ([row(1), row(2)], ", modalities=audio", "describes no audio items", "image"),
         ([row(1, modality="smell")], "", "describes nothing that ImageBind embeds", "kb describe"),
+        ([row(k, "a thing") for k in range(4)], "", "have one description", "one by one"),
+        (
+            [row(k, category="unlabelled") for k in range(4)],
+            ", targets=labels",
+            "are all of the category 'unlabelled'",
+            "targets=descriptions",
+        ),
     ],
 )
 def test_items_that_cannot_be_aligned(rows, reaction, what, fix, tmp_path, monkeypatch):
