@@ -7,7 +7,7 @@ held back in every modality, every space and every corpus, whatever else these h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -148,6 +148,22 @@ def split(corpus: Corpus, share: float, seed: int) -> Split:
         len(held),
         subset(corpus, measured, "held back"),
     )
+
+
+def held_ids(ids: Iterable[str], corpora: Sequence[Corpus], share: float, seed: int) -> set[str]:
+    """Return which of some ids are held back where corpora are divided.
+
+    Args:
+        ids: of items of any corpus: what has the id of a held-out item is held back with it.
+        corpora: that are divided.
+        share: of all possible ids, 0 to 1.
+        seed: see ``split``.
+    """
+    may_be = {id for id in ids if _hash(id, seed) < share} if share and corpora else set()
+    held: set[str] = set()
+    for corpus in corpora if may_be else ():
+        held |= may_be.intersection(ids_of(corpus))
+    return held
 
 
 def subset(corpus: Corpus, rows: NDArray[np.int64], what: str) -> SubsetCorpus:

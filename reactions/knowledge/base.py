@@ -20,6 +20,9 @@ Provenance: TypeAlias = Literal["LLM", "MLLM", "label", "human"]
 (the class's name, or a synonym of it), or a person."""
 
 LLM, MLLM, LABEL, HUMAN = "LLM", "MLLM", "label", "human"
+UNLABELLED = "unlabelled"
+"""The category of items whose class is not known."""
+
 PROVENANCES: tuple[str, ...] = (LLM, MLLM, LABEL, HUMAN)
 
 TOKEN_LIMIT = 77

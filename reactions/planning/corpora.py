@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -67,6 +67,15 @@ class ReactionCorpora:
             corpus = self._opened[key] = self._open(specs, folders, modality)
             self.notices.extend(getattr(corpus, "notices", ()))
         return self._opened[key]
+
+    def in_training(self, pairs: Iterable[Fusion], subsets: Subsets) -> tuple[Corpus, ...]:
+        """Return the corpora that join experts to their bases, one for each that it joins."""
+        return tuple(
+            corpus
+            for pair in pairs
+            for modality in candidates(pair, subsets)
+            if (corpus := self.of(pair, modality)) is not None
+        )
 
     def _open(
         self, specs: Sequence[SpaceSpec], folders: Sequence[SpaceSpec], modality: Modality

@@ -10,7 +10,7 @@ import numpy as np
 
 from reactions.core.step import Step
 from reactions.core.types import Corpus, Leaf, Modality, Space, leaves
-from reactions.data.holdout import has_own_ids, ids_of, in_common
+from reactions.data.holdout import LEAST_HELD, has_own_ids, ids_of, in_common
 from reactions.planning.parts import PlannedParts
 from reactions.planning.planned import PlannedLearning, PlannedTuning
 from reactions.planning.training import Splits
@@ -73,6 +73,17 @@ def plan_quality(
         learned=[part.made_by for part in parts.values() if isinstance(part, PlannedLearning)],
         pairs=pairs,
         reason=reason,
+    )
+
+
+def too_few_to_hold(corpora: Sequence[Corpus], share: float) -> str:
+    """Return why nothing is held back of corpora that are trained on; "" where something is."""
+    smallest = min(corpora, key=len, default=None)
+    if smallest is None or len(smallest) * share >= LEAST_HELD:
+        return ""
+    return (
+        f"nothing is held back: {share:.0%} of {len(smallest)} {smallest.modality} rows are too "
+        "few to measure with"
     )
 
 

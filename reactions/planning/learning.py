@@ -15,8 +15,9 @@ from reactions.core.lcl_settings import PRESETS, LclSettings
 from reactions.core.step import Step
 from reactions.core.types import Leaf, Modality, Tuned
 from reactions.data.corpora import TextCorpus
-from reactions.data.holdout import has_own_ids, ids_of, subset
+from reactions.data.holdout import has_own_ids, held_ids, ids_of, subset
 from reactions.eval.prompts import class_prompts
+from reactions.knowledge.base import UNLABELLED
 from reactions.labs.knowledge_sections import described_name
 from reactions.modalities.text import TEXT
 from reactions.planning.planned import PlannedLayer, PlannedLearning
@@ -114,7 +115,7 @@ def _layer(
 ) -> PlannedLayer:
     """Plan the layer of one modality."""
     whole, options = planner.lab.item_corpus(knowledge, modality), node.learning
-    corpus, descriptions = _described(planner, knowledge, whole, modality)
+    corpus, descriptions, n_held = _described(planner, knowledge, whole, modality)
     if options.targets == "labels":
         distinct, described = _labels(knowledge, descriptions)
     else:
@@ -145,7 +146,7 @@ def _layer(
         seed=planner.lab.seed,
     )
     name = described_name(knowledge, modality, planner.lab)
-    return PlannedLayer(step, whole, name, len(corpus), len(texts))
+    return PlannedLayer(step, whole, name, len(corpus), len(texts), n_held)
 
 
 def _of_one_text(
@@ -167,8 +168,10 @@ def _of_one_text(
 
 def _described(
     planner: Planning, knowledge: KnowledgeBase, corpus: Corpus, modality: Modality
-) -> tuple[Corpus, list[list[tuple[str, str]]]]:
-    """Return the items that are described, and (category, description) pairs of each.
+) -> tuple[Corpus, list[list[tuple[str, str]]], int]:
+    """Return the items that are described and not held back, and how many are held back.
+
+    Between them are the (category, description) pairs of each.
 
     Raises:
         DataError: fewer than two are, or items have no ids of their own.
@@ -186,28 +189,39 @@ def _described(
     for id, category, description in rows:
         by_id.setdefault(id, []).append((category, description))
     ids = ids_of(corpus)
-    chosen = [row for row, id in enumerate(ids) if id in by_id]
+    described = [row for row, id in enumerate(ids) if id in by_id]
+    # What a product is measured on has taken part in none of its layers either.
+    held = held_ids(by_id, planner.divided, planner.settings.holdout, planner.lab.seed)
+    chosen = [row for row in described if ids[row] not in held]
+    n_held = len(described) - len(chosen)
     name = f"knowledge base '{knowledge.name}'"
     if len(chosen) < 2:
         raise DataError(
-            f"{name} describes {len(chosen)} of the {len(ids):,} items of {corpus.name}",
+            f"{name} describes {len(described)} of the {len(ids):,} items of {corpus.name}"
+            + (f", of which {n_held} are held back" if n_held else ""),
             why=f"an item is told from others, so two are the least; its ids are such as "
             f"'{entries.ids[0]}', the corpus's such as '{ids[0]}'",
             fix=f"molspace kb describe --corpus '{corpus.name}'",
             corpus=corpus.name,
         )
-    if (others := len(by_id) - len(chosen)) > 0:
+    if (others := len(by_id) - len(described)) > 0:
         planner.notices.append(
             f"{name}: {others:,} of {len(by_id):,} described {modality} items are not in "
             f"{corpus.name}, and take no part"
         )
-    if len(chosen) < len(ids):
+    if n_held:
         planner.notices.append(
-            f"{corpus.name}: {len(ids) - len(chosen):,} of {len(ids):,} items have no description "
-            f"in {name}, and take no part"
+            f"{corpus.name}: {n_held:,} of {len(described):,} described items are held back, and "
+            f"take no part in Lcl({knowledge.name})"
         )
+    if len(described) < len(ids):
+        planner.notices.append(
+            f"{corpus.name}: {len(ids) - len(described):,} of {len(ids):,} items have no "
+            f"description in {name}, and take no part"
+        )
+    if len(chosen) < len(ids):
         corpus = subset(corpus, np.array(chosen, np.int64), "described")
-    return corpus, [by_id[ids[row]] for row in chosen]
+    return corpus, [by_id[ids[row]] for row in chosen], n_held
 
 
 def _descriptions(
@@ -242,6 +256,14 @@ def _labels(
                 fix="one category for all descriptions of an item, or targets=descriptions",
             )
         own.append([numbers.setdefault(categories[0], len(numbers))])
+    unlabelled = own.count([numbers[UNLABELLED]]) if UNLABELLED in numbers else 0
+    if 0 < unlabelled < len(own):
+        raise DataError(
+            f"knowledge base '{knowledge.name}': {unlabelled:,} of {len(own):,} items have no "
+            "class",
+            why=f"their category is '{UNLABELLED}'; targets=labels draws items to their classes",
+            fix="targets=descriptions, or describe items that have classes",
+        )
     texts = class_prompts(f"{knowledge.name} labels", list(numbers), (LABEL_TEMPLATE,))
     return texts, DescribedItems.of(own)
 

@@ -33,7 +33,7 @@ def planned_parts(planner: Planning, space: Space) -> PlannedParts:
 def described_rows(parts: PlannedParts) -> tuple[RowCount, ...]:
     """Return how much of every corpus an ``Lcl`` is trained on, each corpus once."""
     counts = {
-        (modality, layer.corpus.digest): RowCount(modality, layer.name, layer.n_items, 0)
+        (modality, layer.corpus.digest): RowCount(modality, layer.name, layer.n_items, layer.n_held)
         for part in parts.values()
         if isinstance(part, PlannedLearning)
         for modality, layer in part.layers.items()

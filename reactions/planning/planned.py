@@ -81,6 +81,7 @@ class PlannedLayer:
         name: that the lab knows the corpus by.
         n_items: how many of them are described.
         n_texts: distinct texts that describe them.
+        n_held: further ones that are described and held back.
     """
 
     step: AlignText
@@ -88,6 +89,7 @@ class PlannedLayer:
     name: str
     n_items: int
     n_texts: int
+    n_held: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class Planning(Protocol):
     lab: Lab
     notices: list[str]
     settings: ReactionSettings
+    divided: tuple[Corpus, ...]
     towers: Mapping[Leaf, TunedFile]
 
     @property

@@ -20,13 +20,13 @@ from reactions.core.types import (
     leaves,
     shared_modalities,
 )
-from reactions.data.holdout import LEAST_HELD, Split, split
+from reactions.data.holdout import Split, split
 from reactions.encoders.raw_view import refuse_unit_rows
 from reactions.labs.choices import choose
 from reactions.labs.lab import Lab
 from reactions.ops.recipes import recipe_of
-from reactions.planning.corpora import ReactionCorpora, candidates
-from reactions.planning.held_out import plan_quality
+from reactions.planning.corpora import ReactionCorpora
+from reactions.planning.held_out import plan_quality, too_few_to_hold
 from reactions.planning.learning import (
     plan_aligned,
     plan_learning,
@@ -74,6 +74,7 @@ class Planner:
 
     Attributes:
         settings: those of the reaction that is planned.
+        divided: corpora of which it holds items back.
         notices: what the user should know of the reactions planned so far.
     """
 
@@ -87,6 +88,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.settings: ReactionSettings = self.lab.settings
+        self.divided: tuple[Corpus, ...] = ()
         self.corpora = ReactionCorpora(self.lab)
         self.notices = self.corpora.notices
 
@@ -181,26 +183,20 @@ class Planner:
     def _begin(self, space: Space) -> None:
         """Forget what an earlier reaction's settings or means decided; keys say what is equal."""
         settings = settings_for(self.lab, space)
-        if settings.holdout:
-            corpora = [
-                corpus
-                for pair in itertools.starmap(_pair, mixtures(space))
-                for modality in candidates(pair, settings.subsets)
-                if (corpus := self.corpora.of(pair, modality)) is not None
-            ]
-            smallest = min(corpora, key=len, default=None)
-            if smallest is not None and len(smallest) * settings.holdout < LEAST_HELD:
-                self.notices.append(
-                    f"nothing is held back: {settings.holdout:.0%} of {len(smallest)} "
-                    f"{smallest.modality} rows are too few to measure with"
-                )
-                settings = replace(settings, holdout=0.0)
-        if settings != self.settings or any(leaf.spec.centre for leaf in leaves(space)):
+        pairs = itertools.starmap(_pair, mixtures(space))
+        divided = self.corpora.in_training(pairs, settings.subsets) if settings.holdout else ()
+        if why := too_few_to_hold(divided, settings.holdout):
+            self.notices.append(why)
+            settings, divided = replace(settings, holdout=0.0), ()
+        before, now = ([corpus.digest for corpus in each] for each in (self.divided, divided))
+        is_other = settings != self.settings or now != before
+        if is_other or any(leaf.spec.centre for leaf in leaves(space)):
             self._embeds.clear()
             self._mixtures.clear()
             self._tunings.clear()
             self._learnings.clear()
             self._averaged.clear()
+        self.divided = divided
         self.settings = settings
 
     def encode(self, leaf: Leaf, corpus: Corpus, purpose: str = "", *, raw: bool = False) -> Step:

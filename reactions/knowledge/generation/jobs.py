@@ -11,7 +11,7 @@ from typing import Any
 from reactions.core.errors import DataError, MediaError, UsageError
 from reactions.core.types import Corpus, Item, Modality
 from reactions.eval.registry import task_names
-from reactions.knowledge.base import LLM, MLLM, DescribedCorpus
+from reactions.knowledge.base import LLM, MLLM, UNLABELLED, DescribedCorpus
 from reactions.knowledge.checks import CategoryNames
 from reactions.knowledge.generation.base import Generator, Question, Trouble
 from reactions.knowledge.generation.lists import Sentences, read_description, read_sentences
@@ -19,9 +19,6 @@ from reactions.knowledge.generation.media import attachments_of, refuse_unsendab
 from reactions.knowledge.generation.prompts import Prompts
 from reactions.knowledge.generation.screening import Rules, Screen
 from reactions.knowledge.generation.wanted import Making, Wanted
-
-UNLABELLED = "unlabelled"
-"""The category of items whose class is not known."""
 
 MAX_DESCRIPTIONS = 10_000_000
 """That one run may be asked for: ten times the thousand of each of ImageNet's classes."""

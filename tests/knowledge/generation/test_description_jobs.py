@@ -9,13 +9,9 @@ from fake_generators import FakeGenerator
 from reactions.core.errors import DataError, UsageError
 from reactions.core.types import Item, Waveform
 from reactions.data.corpora import ListCorpus
+from reactions.knowledge.base import UNLABELLED
 from reactions.knowledge.generation.engine import Engine
-from reactions.knowledge.generation.jobs import (
-    MAX_DESCRIPTIONS,
-    UNLABELLED,
-    category_job,
-    item_job,
-)
+from reactions.knowledge.generation.jobs import MAX_DESCRIPTIONS, category_job, item_job
 from reactions.knowledge.generation.journal import AnswerJournal
 from reactions.knowledge.generation.media import MAX_SIDE, attachments_of
 from reactions.knowledge.generation.prompts import choose_prompts
