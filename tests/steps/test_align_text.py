@@ -9,13 +9,11 @@ import time
 import numpy as np
 import pytest
 import torch
-from aligned_lab import LCL, RUN, aligning, plan, session, write_lab
+from aligned_lab import LCL, RUN, Texts, aligning, pictures, plan, row, session, write_lab
 
 from reactions.core.errors import DataError, UsageError
-from reactions.core.types import Item
-from reactions.data.corpora import IdCorpus, ListCorpus
-from reactions.data.holdout import ids_of, split
-from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
+from reactions.data.corpora import IdCorpus
+from reactions.knowledge.base import KnowledgeMetadata, WriterModel
 from reactions.ops.lcl import LayerTrainer, align
 from reactions.planning.planner import Planner
 from reactions.products.bundles.bundle import load_bundle
@@ -99,27 +97,6 @@ def test_a_preset_on_unit_rows_and_a_batch_that_is_too_large_are_told(made):
 # --- what may be aligned ---
 
 
-class Texts:
-    """Descriptions of some of a corpus's items, in the place of the lab's."""
-
-    def __init__(self, monkeypatch, lab, corpus, rows, metadata=None):
-        table = KnowledgeTable("few", [Description(*row) for row in rows], metadata)
-        monkeypatch.setattr(type(lab), "knowledge", lambda self, name: table)
-        monkeypatch.setattr(type(lab), "item_corpus", lambda self, kb, modality: corpus)
-
-
-def pictures(n):
-    return ListCorpus(
-        "pictures",
-        "image",
-        [Item(f"p{k}", "image", np.full((8, 8, 3), 9 * k, np.uint8)) for k in range(n)],
-    )
-
-
-def row(k, text=None, category=None, modality="image"):
-    return (f"p{k}", category or f"c{k % 3}", text or f"a thing {k}", "MLLM", modality)
-
-
 def test_items_are_found_by_their_ids_and_what_is_left_out_is_told(tmp_path, monkeypatch):
     own = session(tmp_path)
     rows = [row(k) for k in (5, 3, 3, 20, 21, 22)]
@@ -181,67 +158,6 @@ def test_items_that_cannot_be_aligned(rows, reaction, what, fix, tmp_path, monke
     with pytest.raises((DataError, UsageError), match=what) as caught:
         plan(own, f"ImageBind + Lcl(few{reaction})")
     assert fix in caught.value.fix
-
-
-ONE_TEXT = [row(k, text="a thing", category="x") for k in range(6)]
-
-
-@pytest.mark.parametrize("options", ["", ", targets=labels", ", duplicates=negatives"])
-def test_items_of_one_text_are_refused(options, tmp_path, monkeypatch):
-    own = session(tmp_path)
-    Texts(monkeypatch, own.lab, pictures(8), ONE_TEXT)
-    with pytest.raises(DataError, match="all 6 image items have one text") as caught:
-        plan(own, f"ImageBind + Lcl(few{options})")
-    assert "nothing would be trained" in caught.value.why
-
-
-def test_items_without_a_class_have_no_labels(tmp_path, monkeypatch):
-    own = session(tmp_path)
-    rows = [row(1), row(2, category="unlabelled"), row(3, category="unlabelled"), row(4)]
-    Texts(monkeypatch, own.lab, pictures(8), rows)
-    with pytest.raises(DataError, match="2 of 4 items have no class"):
-        plan(own, "ImageBind + Lcl(few, targets=labels)")
-    assert aligning(plan(own, "ImageBind + Lcl(few)"))
-
-
-def test_what_is_held_back_is_aligned_by_no_layer(tmp_path, monkeypatch):
-    own = session(tmp_path, holdout=0.2)
-    corpus = own.lab.corpus("image")
-    ids = ids_of(corpus)
-    held = set(ids) - set(ids_of(split(corpus, 0.2, own.lab.seed).training))
-    assert held
-    rows = [(id, "c", f"a thing {id}", "MLLM", "image") for id in ids]
-    Texts(monkeypatch, own.lab, corpus, rows)
-    for reaction in ("ImageBind + Cr(CLAP_m) | Lcl(few)", "ImageBind + Cr(InternVL + Lcl(few))"):
-        planned = plan(own, reaction)
-        (step,) = [step for step in planned.steps() if step.kind == "align"]
-        assert len(step.described) == len(ids) - len(held)
-        if step.rows.corpus is not None:  # else rows of a product
-            assert set(ids_of(step.rows.corpus)) == set(ids) - held
-        told = f"{len(held)} of {len(ids)} described items are held back"
-        assert any(told in notice for notice in planned.notices)
-        assert (len(ids) - len(held), len(held)) in [
-            (count.rows, count.held_out) for count in planned.rows if count.modality == "image"
-        ]
-    # Where nothing is measured, nothing has to be held back; nor are items of other ids.
-    (step,) = aligning(plan(own, "ImageBind + Lcl(few)")).values()
-    assert len(step.described) == len(ids)
-    Texts(monkeypatch, own.lab, pictures(8), [row(k) for k in range(8)])
-    (step,) = aligning(plan(own, "ImageBind + Cr(CLAP_m) | Lcl(few)")).values()
-    assert len(step.described) == 8
-
-
-def test_a_planner_forgets_what_another_reaction_held_back(tmp_path, monkeypatch):
-    own = session(tmp_path, holdout=0.2)
-    corpus = own.lab.corpus("image")
-    rows = [(id, "c", f"a thing {id}", "MLLM", "image") for id in ids_of(corpus)]
-    Texts(monkeypatch, own.lab, corpus, rows)
-    planner, counts = Planner(own.lab), []
-    for reaction in ("ImageBind + Lcl(few)", "(ImageBind + Lcl(few)) + Cr(CLAP_m)"):
-        checked = own.check(reaction)
-        made = planner.react(reaction, checked.space)
-        counts += [len(step.described) for step in made.steps() if step.kind == "align"]
-    assert counts[0] == len(corpus) > counts[1]
 
 
 def test_items_without_ids_of_their_own(tmp_path, monkeypatch):

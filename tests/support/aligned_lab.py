@@ -1,5 +1,10 @@
 """A small mini lab with a knowledge base of 64 described scenes."""
 
+import numpy as np
+
+from reactions.core.types import Item
+from reactions.data.corpora import ListCorpus
+from reactions.knowledge.base import Description, KnowledgeTable
 from reactions.labs.lab_file import load_lab
 from reactions.session import Session
 from reactions.store import Store
@@ -70,3 +75,24 @@ def plan(own, reaction):
 
 def aligning(planned):
     return {step.modality: step for step in planned.steps() if step.kind == "align"}
+
+
+class Texts:
+    """Descriptions of some of a corpus's items, in the place of the lab's."""
+
+    def __init__(self, monkeypatch, lab, corpus, rows, metadata=None):
+        table = KnowledgeTable("few", [Description(*row) for row in rows], metadata)
+        monkeypatch.setattr(type(lab), "knowledge", lambda self, name: table)
+        monkeypatch.setattr(type(lab), "item_corpus", lambda self, kb, modality: corpus)
+
+
+def pictures(n):
+    return ListCorpus(
+        "pictures",
+        "image",
+        [Item(f"p{k}", "image", np.full((8, 8, 3), 9 * k, np.uint8)) for k in range(n)],
+    )
+
+
+def row(k, text=None, category=None, modality="image"):
+    return (f"p{k}", category or f"c{k % 3}", text or f"a thing {k}", "MLLM", modality)

@@ -13,22 +13,27 @@ import io
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactions.core.errors import DataError, MissingError, UsageError, guarded
 from reactions.core.hashing import digest
 from reactions.core.printable import printable_cell
-from reactions.core.types import Modality
+from reactions.core.types import Modality, Waveform
 from reactions.encoders.base import SpaceRequest
 from reactions.encoders.packages import import_package, need_package
 from reactions.encoders.transformers.repository import Repository, find, quiet
 from reactions.knowledge.generation.base import Answer, Attachment, Question, Trouble
 from reactions.knowledge.generation.specification import GeneratorSpec
+from reactions.modalities.audio import MAX_RATE_HZ, MIN_RATE_HZ, resample
 from reactions.modalities.image import load_image
 from reactions.weights.hub import commit_of, licence_of
 from reactions.weights.hub_layout import code_references
 from reactions.weights.locate import WeightLocator
 from reactions.weights.safe_load import refuse_code
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 EXTRA = "hf"
 OPTIONS = ("device", "dtype", "max_tokens", "seed", "task", "temperature", "top_p")
@@ -46,6 +51,9 @@ _PIPELINES = {"audio-text-to-text": "any-to-any"}
 _DTYPES = ("auto", "fp32", "bf16", "fp16")
 _TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _DEVICES = ("auto", "cpu", "cuda")
+_SOUND_READERS = ("feature_extractor", "audio_processor")
+"""What processors call the part of theirs that takes sounds."""
+
 _TOKENS_PER_ROW = 40
 _MORE_TOKENS = 64
 
@@ -161,6 +169,8 @@ class PipelineGenerator:
             pipeline = self._pipeline
             torch = import_package("torch", self.name)
             tokeniser = pipeline.tokenizer
+            if any(each.modality == "audio" for each in question.attachments):
+                self._sound_rate_hz()  # refuses a model, not this question
             limit = self._max_tokens or question.count * _TOKENS_PER_ROW + _MORE_TOKENS
             torch.manual_seed(question.seed or 0)
             try:
@@ -209,7 +219,10 @@ class PipelineGenerator:
         )
         plain = "\n".join(filter(None, (question.system, question.prompt)))
         text_only = self._task == "text-generation"
-        attached = [(each.modality, _value(each)) for each in question.attachments]
+        attached = [
+            (each.modality, self._sound(each) if each.modality == "audio" else _picture(each))
+            for each in question.attachments
+        ]
         if not has_template:
             inputs: dict[str, Any] = {"text_inputs" if text_only else "text": plain}
             for modality, key in (("image", "images"), ("audio", "audio")):
@@ -229,6 +242,34 @@ class PipelineGenerator:
             chat.insert(0, {"role": "system", "content": system})
         return {"text_inputs" if text_only else "text": chat}
 
+    def _sound(self, attachment: Attachment) -> NDArray[np.float32]:
+        """Return a sound's samples at the model's rate: it takes an array to be of that rate."""
+        import soundfile
+
+        samples, rate_hz = soundfile.read(io.BytesIO(attachment.data), dtype="float32")
+        return resample(Waveform(samples, rate_hz), self._sound_rate_hz()).samples
+
+    def _sound_rate_hz(self) -> int:
+        """Return the rate of the sounds that the model hears.
+
+        Raises:
+            DataError: its preprocessing does not say.
+        """
+        processor = getattr(self._pipeline, "processor", None)
+        readers = [getattr(self._pipeline, "feature_extractor", None)]
+        readers += [getattr(processor, name, None) for name in _SOUND_READERS]
+        for reader in readers:
+            rate_hz = getattr(reader, "sampling_rate", None)
+            if isinstance(rate_hz, int) and MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+                return rate_hz
+        raise DataError(
+            f"'{self.name}' cannot describe sounds",
+            why="its preprocessing does not say at which rate it hears them (sampling_rate)",
+            fix="a model whose preprocessor_config.json says it, or an endpoint that serves this "
+            "one: openai:MODEL?base_url=URL",
+            generator=self.name,
+        )
+
 
 def _find(spec: GeneratorSpec) -> Repository:
     uri = f"{spec.scheme}:{spec.rest}"
@@ -242,15 +283,10 @@ def _find(spec: GeneratorSpec) -> Repository:
         raise
 
 
-def _value(attachment: Attachment) -> Any:
-    if attachment.modality == "image":
-        from PIL import Image
+def _picture(attachment: Attachment) -> Any:
+    from PIL import Image
 
-        return Image.fromarray(load_image(attachment.data))
-    import soundfile
-
-    samples, _ = soundfile.read(io.BytesIO(attachment.data), dtype="float32")
-    return samples
+    return Image.fromarray(load_image(attachment.data))
 
 
 def _text_of(given: Any) -> str:

@@ -1,0 +1,68 @@
+"""What an Lcl may be trained on: items that are told apart, and not held back."""
+
+import pytest
+from aligned_lab import Texts, aligning, pictures, plan, row, session
+
+from reactions.core.errors import DataError
+from reactions.data.holdout import ids_of, split
+from reactions.planning.planner import Planner
+
+ONE_TEXT = [row(k, text="a thing", category="x") for k in range(6)]
+
+
+@pytest.mark.parametrize("options", ["", ", targets=labels", ", duplicates=negatives"])
+def test_items_of_one_text_are_refused(options, tmp_path, monkeypatch):
+    own = session(tmp_path)
+    Texts(monkeypatch, own.lab, pictures(8), ONE_TEXT)
+    with pytest.raises(DataError, match="all 6 image items have one text") as caught:
+        plan(own, f"ImageBind + Lcl(few{options})")
+    assert "nothing would be trained" in caught.value.why
+
+
+def test_items_without_a_class_have_no_labels(tmp_path, monkeypatch):
+    own = session(tmp_path)
+    rows = [row(1), row(2, category="unlabelled"), row(3, category="unlabelled"), row(4)]
+    Texts(monkeypatch, own.lab, pictures(8), rows)
+    with pytest.raises(DataError, match="2 of 4 items have no class"):
+        plan(own, "ImageBind + Lcl(few, targets=labels)")
+    assert aligning(plan(own, "ImageBind + Lcl(few)"))
+
+
+def test_what_is_held_back_is_aligned_by_no_layer(tmp_path, monkeypatch):
+    own = session(tmp_path, holdout=0.2)
+    corpus = own.lab.corpus("image")
+    ids = ids_of(corpus)
+    held = set(ids) - set(ids_of(split(corpus, 0.2, own.lab.seed).training))
+    assert held
+    rows = [(id, "c", f"a thing {id}", "MLLM", "image") for id in ids]
+    Texts(monkeypatch, own.lab, corpus, rows)
+    for reaction in ("ImageBind + Cr(CLAP_m) | Lcl(few)", "ImageBind + Cr(InternVL + Lcl(few))"):
+        planned = plan(own, reaction)
+        (step,) = [step for step in planned.steps() if step.kind == "align"]
+        assert len(step.described) == len(ids) - len(held)
+        if step.rows.corpus is not None:  # else rows of a product
+            assert set(ids_of(step.rows.corpus)) == set(ids) - held
+        told = f"{len(held)} of {len(ids)} described items are held back"
+        assert any(told in notice for notice in planned.notices)
+        assert (len(ids) - len(held), len(held)) in [
+            (count.rows, count.held_out) for count in planned.rows if count.modality == "image"
+        ]
+    # Where nothing is measured, nothing has to be held back; nor are items of other ids.
+    (step,) = aligning(plan(own, "ImageBind + Lcl(few)")).values()
+    assert len(step.described) == len(ids)
+    Texts(monkeypatch, own.lab, pictures(8), [row(k) for k in range(8)])
+    (step,) = aligning(plan(own, "ImageBind + Cr(CLAP_m) | Lcl(few)")).values()
+    assert len(step.described) == 8
+
+
+def test_a_planner_forgets_what_another_reaction_held_back(tmp_path, monkeypatch):
+    own = session(tmp_path, holdout=0.2)
+    corpus = own.lab.corpus("image")
+    rows = [(id, "c", f"a thing {id}", "MLLM", "image") for id in ids_of(corpus)]
+    Texts(monkeypatch, own.lab, corpus, rows)
+    planner, counts = Planner(own.lab), []
+    for reaction in ("ImageBind + Lcl(few)", "(ImageBind + Lcl(few)) + Cr(CLAP_m)"):
+        checked = own.check(reaction)
+        made = planner.react(reaction, checked.space)
+        counts += [len(step.described) for step in made.steps() if step.kind == "align"]
+    assert counts[0] == len(corpus) > counts[1]
