@@ -7,17 +7,6 @@ from reactions.core.errors import DataError
 from reactions.data.holdout import ids_of, split
 from reactions.planning.planner import Planner
 
-ONE_TEXT = [row(k, text="a thing", category="x") for k in range(6)]
-
-
-@pytest.mark.parametrize("options", ["", ", targets=labels", ", duplicates=negatives"])
-def test_items_of_one_text_are_refused(options, tmp_path, monkeypatch):
-    own = session(tmp_path)
-    Texts(monkeypatch, own.lab, pictures(8), ONE_TEXT)
-    with pytest.raises(DataError, match="all 6 image items have one text") as caught:
-        plan(own, f"ImageBind + Lcl(few{options})")
-    assert "nothing would be trained" in caught.value.why
-
 
 def test_items_without_a_class_have_no_labels(tmp_path, monkeypatch):
     own = session(tmp_path)
