@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,6 +11,7 @@ from typing import Any
 
 from reactions.core.errors import DataError, MediaError, UsageError
 from reactions.core.types import Corpus, Item, Modality
+from reactions.data.holdout import has_own_ids
 from reactions.eval.registry import task_names
 from reactions.knowledge.base import LLM, MLLM, UNLABELLED, DescribedCorpus
 from reactions.knowledge.checks import CategoryNames
@@ -69,7 +71,7 @@ def category_job(
 
     Args:
         dataset: whose they are.
-        classes: their names, each once.
+        classes: their names; those of one name are one category, which a notice says.
         generator: that is asked.
         prompts: from ``choose_prompts``.
         per_class: descriptions of each.
@@ -83,6 +85,7 @@ def category_job(
     _at_least_one(per_class=per_class, batch=batch)
     if not classes:
         raise DataError(f"'{dataset}' has no classes")
+    named, classes = Counter(classes), tuple(dict.fromkeys(classes))
     _bounded(len(classes), per_class=per_class)
     rules = rules or Rules()
     names = CategoryNames(classes) if rules.drop_other_class else None
@@ -107,6 +110,11 @@ def category_job(
         "",
         {},
         question(wanted[0], 0, min(batch, per_class)),
+        tuple(
+            f"{n} classes of '{dataset}' are called '{name}': they are one category, described once"
+            for name, n in named.items()
+            if n > 1
+        ),
     )
 
 
@@ -136,13 +144,15 @@ def item_job(
     Raises:
         UsageError: a number is below 1, too many are wanted, or the generator does not take such
             items.
-        DataError: an item has no picture, or ids are not unique.
+        DataError: an item has no picture, or ids are not unique, or numbers of rows.
     """
     _at_least_one(per_item=per_item)
     shown = corpus.modality if pictures is None else pictures.modality
     sees = getattr(generator, "sees_items", False)
     if not sees:
         refuse_unsendable(shown, generator)
+    for each in (corpus,) if pictures is None else (corpus, pictures):
+        _refuse_numbers_for_ids(each)
     screen = Screen(rules or Rules(), None, MLLM, corpus.modality)
     _bounded(len(corpus), per_item=per_item)
     rows = _ids(corpus)
@@ -238,6 +248,22 @@ def _bounded(n: int, **count: int) -> None:
 
 
 _BLOCK_ROWS = 1 << 12
+
+
+def _refuse_numbers_for_ids(corpus: Corpus) -> None:
+    """Refuse items that have no names: descriptions, and pictures, are found by ids alone.
+
+    Raises:
+        DataError: ids are numbers of rows.
+    """
+    if len(corpus) and not has_own_ids(corpus):
+        raise DataError(
+            f"{corpus.name}: items have no ids of their own",
+            why="items, their pictures and their descriptions belong together by ids, not by "
+            "position",
+            fix="give the items ids",
+            corpus=corpus.name,
+        )
 
 
 def _ids(corpus: Corpus) -> dict[str, int]:

@@ -206,3 +206,25 @@ def test_more_than_a_run_can_hold_is_refused_before_it_is_counted_out():
         item_job(
             corpus("image", ["a"]), "image", FakeGenerator(), PROMPTS, per_item=MAX_DESCRIPTIONS + 1
         )
+
+
+def test_classes_of_one_name_are_asked_for_once():
+    prompts = choose_prompts("", [], None, for_items=False)
+    job = category_job("birds", ("crane", "dog", "crane"), FakeGenerator(), prompts, per_class=3)
+    assert [wanted.key for wanted in job.wanted] == ["crane", "dog"]
+    assert job.notices == (
+        "2 classes of 'birds' are called 'crane': they are one category, described once",
+    )
+    assert not category_job("pets", ("cat", "dog"), FakeGenerator(), prompts).notices
+
+
+def test_items_that_only_positions_tell_apart_are_refused():
+    rows = [Item(str(k), "image", picture(k), own_id=False) for k in range(3)]
+    numbered = ListCorpus("numbered", "image", rows)
+    for items, pictures in (
+        (numbered, None),
+        (numbered, corpus("image", "012")),
+        (events("012"), numbered),
+    ):
+        with pytest.raises(DataError, match="numbered: items have no ids of their own"):
+            item_job(items, "x", FakeGenerator(), PROMPTS, pictures=pictures)

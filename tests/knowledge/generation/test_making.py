@@ -56,3 +56,9 @@ def test_answers_are_kept_where_the_file_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cannot read"):
         run.run()
     assert run.journal.path.exists()
+
+
+def test_rows_of_classes_of_one_name_have_ids_of_their_own(tmp_path):
+    made = making(tmp_path / "x.parquet", "numbered", ("crane", "dog", "crane")).run()
+    ids = [row.id for row in made.table.rows()]
+    assert len(ids) == len(set(ids)) == 12
