@@ -80,6 +80,22 @@ def read_results(path: Path, expression: str) -> tuple[MetricScore, ...]:
     return scores
 
 
+def _training(record: Mapping[str, Any]) -> list[str]:
+    """Return that a score is not zero-shot, what was trained on, and how much of what is scored."""
+    setting, trained = record.get("setting", "zero-shot"), record.get("trained_on", ())
+    said: list[str] = []
+    if setting == "unknown":
+        said.append("not known to be zero-shot: what was trained on cannot be compared")
+    elif setting == "fine-tuned":
+        names = dict.fromkeys(str(entry["corpus"]) for entry in trained)
+        said.append(f"not zero-shot: fine-tuned on {', '.join(names)}")
+    elif setting not in ("zero-shot", "by training items"):  # the latter are told with centres
+        said.append(f"not zero-shot: {setting}")
+    if count := sum(int(entry["scored"] or 0) for entry in trained):
+        said.append(f"{count:,} scored items were trained on")
+    return said
+
+
 def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
     conditions = [
         f"{name}: " + ", ".join(f"{modality} {value:g}" for modality, value in values.items())
@@ -98,6 +114,7 @@ def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
         conditions.append(f"classes by centres: {source}, {kept}, {rule}")
         if not centres["zero_shot"]:
             conditions.append(f"not zero-shot: by items of {centres['items']}")
+    conditions += _training(record)
     scores = []
     for name, value in record["metrics"].items():
         if not math.isfinite(value):

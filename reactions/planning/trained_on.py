@@ -15,12 +15,12 @@ from reactions.data.holdout import has_own_ids, ids_of
 from reactions.eval.class_texts import spoken_name
 from reactions.eval.protocol import corpora
 from reactions.eval.registry import evaluation_set
+from reactions.eval.result import Result
 from reactions.products.aligned import LCL
 from reactions.products.tunings import learning_name
 
 if TYPE_CHECKING:
     from reactions.core.types import Corpus, Modality
-    from reactions.eval.result import Result
     from reactions.eval.task import Task
     from reactions.eval.task_data import BenchmarkData
     from reactions.labs.lab import Lab
@@ -148,6 +148,19 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     if found:
         record["trained_on"] = found
     return replace(result, record={**record, "notices": [*record["notices"], *notices]})
+
+
+def setting_notices(lab: Lab, target: Target, task: Task) -> list[str]:
+    """Return what ``with_setting`` would note of any score of a target, and what is not zero-shot.
+
+    For tables of many scores, whose rows do not say it.
+    """
+    record = with_setting(Result({"notices": []}, {}), lab, target, task).record
+    if record["setting"] == ZERO_SHOT:
+        return list(record["notices"])
+    names = ", ".join(dict.fromkeys(entry["corpus"] for entry in record.get("trained_on", ())))
+    trained = f"; layers were trained on {names}" if names else ""
+    return [f"{task.name}: setting: {record['setting']}{trained}", *record["notices"]]
 
 
 def _labels_among(items: TrainedItems, lab: Lab, classes: Sequence[str]) -> tuple[set[str], str]:

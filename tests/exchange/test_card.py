@@ -217,6 +217,37 @@ def test_centres_are_conditions_in_place_of_prompts(tmp_path):
     )
 
 
+TRAINED = {"corpus": "esc50:fold1", "scored": 1600}
+
+
+@pytest.mark.parametrize(
+    ("setting", "trained", "conditions"),
+    [
+        ("zero-shot", [], ""),
+        ("zero-shot", [{"corpus": "world:audio", "scored": 0}], ""),
+        (
+            "fine-tuned",
+            [TRAINED],
+            "not zero-shot: fine-tuned on esc50:fold1; 1,600 scored items were trained on",
+        ),
+        (
+            "trained on labels of these classes",
+            [{**TRAINED, "scored": 0}],
+            "not zero-shot: trained on labels of these classes",
+        ),
+        (
+            "unknown",
+            [{**TRAINED, "scored": None}],
+            "not known to be zero-shot: what was trained on cannot be compared",
+        ),
+    ],
+)
+def test_what_is_not_zero_shot_is_a_condition(setting, trained, conditions, tmp_path):
+    scored = record(prompts=[], factors={}, experts=None, setting=setting, trained_on=trained)
+    (score,) = read_results(results_file(tmp_path / "r.json", scored), EXPRESSION)
+    assert score.conditions == conditions
+
+
 @pytest.mark.parametrize(
     ("records", "schema", "words"),
     [

@@ -10,6 +10,7 @@ from reactions.core.types import Item
 from reactions.data.corpora import ListCorpus
 from reactions.data.holdout import ids_of
 from reactions.eval.result import Result
+from reactions.experiments.sweep import make_grid, sweep
 from reactions.knowledge.base import DescribedCorpus, Description, KnowledgeMetadata, KnowledgeTable
 from reactions.labs.lab import Lab
 from reactions.planning.trained_on import with_setting
@@ -24,7 +25,16 @@ def own(tmp_path_factory):
     return session(tmp_path_factory.mktemp("trained"))
 
 
-def trained_on(own, monkeypatch, name, corpus=None, n=24, categories=CATEGORIES, targets=""):
+def trained_on(
+    own,
+    monkeypatch,
+    name,
+    corpus=None,
+    n=24,
+    categories=CATEGORIES,
+    targets="",
+    base="ImageBind + ",
+):
     """Return a target whose images were aligned on some items of a corpus of the lab."""
     corpus = corpus or own.lab.named_corpus(name)
     rows = [
@@ -41,7 +51,7 @@ def trained_on(own, monkeypatch, name, corpus=None, n=24, categories=CATEGORIES,
         )
         monkeypatch.setattr(Lab, "item_corpus", lambda self, kb, modality: corpus)
     options = f"modalities={corpus.modality}, epochs=1, batch=8{targets}"
-    return own.target(f"ImageBind + Lcl(own, {options})")
+    return own.target(f"{base}Lcl(own, {options})")
 
 
 def setting(own, target, task):
@@ -183,3 +193,14 @@ def test_results_say_it(own, monkeypatch):
     (plain,) = own.evaluate(own.target("ImageBind"), [task])
     assert plain.record["setting"] == "zero-shot"
     assert "trained_on" not in plain.record
+
+
+def test_a_sweep_says_it_once_a_task(own, monkeypatch):
+    target = trained_on(own, monkeypatch, "esc50", base="ImageBind + Cr(CLAP_m) | ")
+    (task,) = own.lab.parse_tasks("esc50")
+    table = sweep(own, target, [task], make_grid(target.space, sigma="0/0.5"))
+    assert table.notices.count("esc50: setting: fine-tuned; layers were trained on esc50") == 1
+    assert sum("TRAINED ON WHAT IS SCORED" in notice for notice in table.notices) == 1
+    plain = own.target("ImageBind + Cr(CLAP_m)")
+    table = sweep(own, plain, [task], make_grid(plain.space, sigma="0/0.5"))
+    assert not any("setting" in notice for notice in table.notices)

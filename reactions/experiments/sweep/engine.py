@@ -17,6 +17,7 @@ from reactions.experiments.sweep.grid import Cell, Grid, own_cell
 from reactions.experiments.sweep.table import SweepTable
 from reactions.planning.plan import Plan, joined
 from reactions.planning.scoring import Scoring, plan_sweep
+from reactions.planning.trained_on import setting_notices
 from reactions.products.target import Target
 from reactions.products.tree import embedded_by
 from reactions.run.events import Event
@@ -67,6 +68,7 @@ def sweep(
         defaults.append(measured[0])
         rows += measured[1:]
     notices = [notice for prospect in prospects for notice in prospect.notices]
+    notices += [each for task in tasks for each in setting_notices(session.lab, target, task)]
     return SweepTable(
         tuple(rows),
         tuple(defaults),
