@@ -3,7 +3,8 @@
 Neither set is published in parts. EventBind's lists divide both, as pairs of a recording and its
 picture; EST's copy of the recordings lies in folders for training and testing. Without either, an
 item is for testing if the hash of its class and number lies in the lowest fifth: the recording of
-a picture is on the picture's side, and what else is there does not matter.
+a picture is on the picture's side, and what else is there does not matter. So
+that this holds with lists, too, they divide both sets wherever they lie in the folder of either.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ PICTURES = (
     "Caltech-101",
 )
 """Where the folders of classes may be in the pictures' folder; the last is EventBind's."""
+
+_PICTURE_FOLDERS = ("caltech101", "Caltech101", "caltech-101")
+_RECORDING_FOLDERS = ("ncaltech101", "N-Caltech101", "n-caltech101", "ncaltech101_images")
+"""What the folders of the two sets are called, which lie beside each other."""
 
 RULE = (
     "no division is published: the items whose class and number have a hash in the lowest fifth "
@@ -106,9 +111,7 @@ def listed_pairs(published: PublishedSet, part: Part) -> dict[Name, Name] | None
     Raises:
         DataError: a line does not name both.
     """
-    places = (published.folder, published.folder.parent, published.labels.parent)
-    path = next((p for place in places if is_file(p := place / _LISTS[part])), None)
-    if path is None:
+    if (path := _list_of(published, part)) is None:
         return None
     pairs: dict[Name, Name] = {}
     for line in published.read_lines(path):
@@ -118,6 +121,25 @@ def listed_pairs(published: PublishedSet, part: Part) -> dict[Name, Name] | None
             raise published.damaged(path, f"no recording and picture in the line '{line[:60]}'")
         pairs[names[0]] = names[1]
     return {a: b for a, b in pairs.items() if not dropped(a)}
+
+
+def _list_of(published: PublishedSet, part: Part) -> Path | None:
+    """Return EventBind's list, in the set's folder or in one beside it.
+
+    It divides the pictures and the recordings alike, whichever set it was laid to: otherwise
+    pictures of recordings that are scored would be for training.
+    """
+    # The folder is the set's own, or one that holds those of several sets.
+    homes = (published.folder, published.folder.parent)
+    names = (*_PICTURE_FOLDERS, *_RECORDING_FOLDERS)
+    places = (*homes, published.labels.parent, *(home / name for home in homes for name in names))
+    return next((path for place in places if is_file(path := place / _LISTS[part])), None)
+
+
+def listed(published: PublishedSet, part: Part) -> str:
+    """Return which list divides the set, for people."""
+    path = _list_of(published, part)
+    return f"divided by EventBind's list {path.parent.name}/{path.name}" if path else ""
 
 
 def remarks(folders: Iterable[str], chosen: str) -> tuple[str, ...]:
@@ -134,7 +156,7 @@ def picture_folder(published: PublishedSet) -> Path | None:
     beside = published.folder.parent
     homes = [
         published.folder,
-        *(beside / name for name in ("caltech101", "Caltech101", "caltech-101")),
+        *(beside / name for name in _PICTURE_FOLDERS),
     ]
     places = [home / name for home in homes for name in PICTURES]
     return next(filter(is_dir, places), None)

@@ -79,7 +79,7 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
     # Lists are of the original: nobody says that EST's copy counts as it does.
     pairs = None if is_est else caltech.listed_pairs(published, part)
     if pairs is not None:
-        chosen, why = set(pairs), ""
+        chosen, why = set(pairs), caltech.listed(published, part)
     elif is_est:
         chosen, why = of_part, _EST
     else:

@@ -81,7 +81,8 @@ def test_lists_divide_both_sets(tmp_path: Path) -> None:
     assert set(classed(recordings)) == listed
     assert set(classed(pictures)) == listed - {"accordion/image_0003"}
     assert pictures.expected == recordings.expected == 6
-    assert not any("division" in remark for remark in recordings.remarks)
+    remark = "divided by EventBind's list ncaltech101/Caltech101_val.txt"
+    assert pictures.remarks[0] == recordings.remarks[0] == remark
     trained = split("ncaltech101", "train", tmp_path)
     assert set(classed(trained)) == {
         f"{c}/image_{i:04d}" for c in ("accordion", "airplanes") for i in (1, 2)
@@ -284,6 +285,21 @@ def test_pictures_may_lie_beside_the_recordings(tmp_path: Path) -> None:
         read("ncaltech101_images", tmp_path)
     sets.caltech101(tmp_path / "caltech101")
     assert len(read("ncaltech101_images", tmp_path).left)
+
+
+@pytest.mark.parametrize("holder", ["ncaltech101", "caltech101", ""])
+def test_lists_divide_both_sets_wherever_they_lie(holder: str, tmp_path: Path) -> None:
+    sets.caltech101(tmp_path / "caltech101")
+    sets.ncaltech101(tmp_path / "ncaltech101")
+    sets.eventbind_lists(tmp_path / holder)
+    scored, pictures = read("ncaltech101", tmp_path), read("caltech101", tmp_path)
+    trained = split("caltech101", "train", tmp_path)
+    assert set(classed(scored)) == set(classed(pictures))
+    assert not set(classed(scored)) & set(classed(trained))
+    assert len(read("ncaltech101_images", tmp_path).left) == 6
+    assert "divided by EventBind's list" in scored.remarks[0]
+    assert "divided by EventBind's list" in trained.remarks[0]
+    assert "Caltech101_train.txt" in trained.remarks[0]
 
 
 def test_folders_may_be_called_as_in_the_lists(tmp_path: Path) -> None:

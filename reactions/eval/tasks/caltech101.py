@@ -36,7 +36,8 @@ def _read(published: PublishedSet, part: Part) -> ClassificationData:
     folders = caltech.class_folders(found)
     pairs = caltech.listed_pairs(published, part)
     if pairs is not None:
-        chosen, n, why = sorted(set(pairs.values())), len(set(pairs.values())), ""
+        chosen, n = sorted(set(pairs.values())), len(set(pairs.values()))
+        why = caltech.listed(published, part)
     else:
         chosen = sorted(n for n in found if caltech.is_tested(n) == (part == "test"))
         n, why = len(chosen), caltech.RULE
@@ -78,7 +79,7 @@ SET = EvaluationSet(
         labels=caltech.PICTURES,
         media=(("image", caltech.PICTURES),),
         tree="caltech101/101_ObjectCategories/accordion/image_0001.jpg, ...; EventBind's "
-        "caltech101/Caltech101_{train,val}.txt, if there, divide it",
+        "caltech101/Caltech101_{train,val}.txt, if there or in ncaltech101/, divide it",
     ),
     read=read,
     splits={"train": train},
