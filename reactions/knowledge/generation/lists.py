@@ -30,12 +30,14 @@ _INLINE = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,6})[.)]\s+")
 _BULLETED = re.compile(r"\s*[-*•‣◦·\u2013—]\s+(.*)")
 _QUOTED = re.compile("\\s*([\"“\u2018'`«]).+?([\"”\u2019'`»])\\s*[,;.]?\\s*")
 _OPENING = re.compile(
-    r"(sure|certainly|of course|absolutely|okay|ok|great|here (are|is)|below (are|is)|"
-    r"the following)\b",
+    # Great Danes and great white sharks are no talk.
+    r"((sure|certainly|of course|absolutely|okay|ok|great)"
+    r"(?=\s*[,.!:;]|\s+[-\u2013—]|\s*$|\s+(here|i)\b)|(here|below) (are|is)\b)",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"(i hope|let me know|feel free|these sentences|would you like|if you (need|want|would))\b",
+    r"((i )?hope (this|that|these|it)|let me know|feel free|these sentences|would you like|"
+    r"if you (need|want|would))\b",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“])")
@@ -93,6 +95,9 @@ def read_description(text: str, *, was_cut: bool = False) -> Sentences:
     if len(lines) > 1 and _is_preamble(lines[0]):
         dropped[PREAMBLE] += 1
         lines = lines[1:]
+    if len(lines) > 1 and _CLOSING.match(lines[-1]):
+        dropped[PREAMBLE] += 1
+        lines = lines[:-1]
     whole = clean(" ".join(lines))
     if was_cut and whole:
         ends = [match.end() for match in re.finditer(r"[.!?](?=\s)", whole)]

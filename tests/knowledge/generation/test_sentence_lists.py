@@ -196,3 +196,30 @@ def test_a_description_that_was_cut_ends_with_a_sentence():
     assert found.rows == ("A dog runs. It is brown.",)
     assert found.dropped == {CUT: 1}
     assert read_description("A dog runs through the", was_cut=True).rows == ()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "Great Danes are dogs.",
+        "Great white sharks swim.",
+        "Great-tailed grackles sing.",
+        "The following wind fills a sail.",
+        "Ok Tedi is a mine.",
+    ],
+)
+def test_a_sentence_that_begins_like_talk_is_kept(first):
+    found = read_sentences(f"{first}\nA second one lies here.")
+    assert found.rows == (first, "A second one lies here.")
+    assert read_description(f"{first}\nIt is here.").rows == (f"{first} It is here.",)
+
+
+@pytest.mark.parametrize("talk", ["Great!", "Great, here you are.", "OK", "Okay here they are"])
+def test_talk_with_the_same_words_is_left_out(talk):
+    found = read_sentences(f"{talk}\nA cat sits.\nA dog runs.")
+    assert (found.rows, found.dropped) == (("A cat sits.", "A dog runs."), {PREAMBLE: 1})
+
+
+def test_talk_after_a_description_is_left_out():
+    found = read_description("A cat sits on a mat.\nHope this helps!")
+    assert (found.rows, found.dropped) == (("A cat sits on a mat.",), {PREAMBLE: 1})
