@@ -129,7 +129,13 @@ class Asked:
         from reactions.centres import classifier
 
         made = classifier(session, target, self.centres, self.classes, adjustment, confirm=confirm)
-        for notice in () if quiet else made.notices:
+        notices = list(made.notices)
+        if self.classes is None and len(made.classes) > self.top:
+            notices.append(
+                f"among all {len(made.classes):,} classes that are described, of whatever task; "
+                "--classes TASK or FILE names yours"
+            )
+        for notice in () if quiet else notices:
             say(f"note: {notice}")
         return made
 

@@ -43,7 +43,7 @@ def findings(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Measure the paper's ten findings on the mini lab, with confidence intervals.
+    """Measure FreeBind's ten findings on the mini lab, with confidence intervals.
 
     A seed decides corpora, projectors and evaluation data; the encoders stay. Seeds 0 and 1
     were looked at while the encoders were made, 2 to 9 since, so the default starts at 10. A

@@ -163,7 +163,9 @@ def infer(
     about = writers.describe(target, chosen)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not shows and is_terminal()
-    with Report(quiet, live=not to_terminal, literal=literal) as report:
+    with Report(
+        quiet, live=not to_terminal, literal=literal, is_said=modality is not None
+    ) as report:
         batches = report.follow(
             embed_stream(
                 embedder,

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molspace_cli.amounts import LinesDue
@@ -32,12 +33,16 @@ class Report:
         quiet: report only what is left out.
         live: whether an animation may be drawn, on a terminal.
         literal: whether texts were said to be texts.
+        is_said: whether the user said what all items are.
     """
 
-    def __init__(self, quiet: bool, *, live: bool, literal: bool = False) -> None:
+    def __init__(
+        self, quiet: bool, *, live: bool, literal: bool = False, is_said: bool = False
+    ) -> None:
         self.embedded: Counter[str] = Counter()
         self._literal = literal
-        self._n_like_files = 0
+        self._is_said = is_said
+        self._n_like_files = self._n_like_maps = 0
         self._first_like_file = ""
         self.skipped = 0
         self._problems: list[Problem] = []
@@ -76,6 +81,8 @@ class Report:
             self.embedded.update(item.modality for item in items)
             if not self._literal:
                 self._look_for_files(items)
+            if not (self._is_said or self._quiet):
+                self._n_like_maps += sum(map(_is_like_a_map, items))
             self._progress()
             yield items, rows
 
@@ -130,6 +137,12 @@ class Report:
             said = "1 text ends" if n == 1 else f"{n} texts end"
             done = "was embedded as a text" if n == 1 else "were embedded as texts"
             say(f"note: {said} as a file's name does, and {done}, first '{first}'")
+        if n := self._n_like_maps:
+            said = "1 image is a grey PNG" if n == 1 else f"{n} images are grey PNGs"
+            say(
+                f"note: {said} of 16 bits, as depth and thermal maps are: "
+                "--modality depth or thermal if that is meant"
+            )
         if self.skipped:
             first = f"first: {plain(self._problems[0].message, 100)}"
             say(f"skipped {self.skipped} of {total}: {first}")
@@ -146,6 +159,17 @@ class Report:
                 for p in self._problems
             ],
         }
+
+
+def _is_like_a_map(item: Item) -> bool:
+    """Return whether an item was taken for an image, and its file has the form of maps."""
+    from reactions.core.local_files import is_file
+    from reactions.modalities.images.forms import is_deep_grey
+
+    path = item.value
+    if item.modality != "image" or not isinstance(path, Path) or not is_file(path):
+        return False
+    return is_deep_grey(path)
 
 
 @contextmanager

@@ -135,6 +135,8 @@ def _print_report(report: KnowledgeReport, label: str) -> None:
     for finding in report.findings:
         for example in finding.examples[:3]:
             print_note(f"{finding.kind}: {_shown(example)}")
+    if not report.texts:
+        return
     print_table(
         "length and diversity",
         ("of", "texts", "tokens", "most", "distinct 1", "distinct 2", "overlap"),

@@ -24,7 +24,7 @@ _SHOWN_VALUES = 8
 
 def show(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="[NAME|FILE]",
             autocompletion=complete.knowledge,
@@ -32,7 +32,7 @@ def show(
             "listed.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     category: Annotated[
         str,
         typer.Option(
@@ -52,7 +52,13 @@ def show(
     from reactions.knowledge.summary import summarise
 
     opened = opening.open_lab(lab, seed=seed, quiet=quiet, online=False)
-    if not name:
+    if name == "":
+        raise UsageError(
+            "the name of the knowledge base is empty",
+            why="perhaps a variable of the shell that is not set",
+            fix="give it a value, or leave it out",
+        )
+    if name is None:
         if category:
             raise UsageError("--category goes with a knowledge base", fix="molspace kb show NAME")
         _list(opened, as_json=as_json)

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from reactions.experiments.surfaces import MeasuredFigure
     from reactions.session import Session
 
-app = typer.Typer(rich_markup_mode=None, help="The paper's experiments.", no_args_is_help=True)
+app = typer.Typer(
+    rich_markup_mode=None, help="The experiments of FreeBind and UniBind.", no_args_is_help=True
+)
 
 
 @app.callback()
 def _group() -> None:
-    """The paper's experiments."""
+    """The experiments of FreeBind and UniBind."""
 
 
 Rows = Annotated[
@@ -63,29 +65,29 @@ Grid = Annotated[
 
 _MISSING = "Exits with 3 if the lab has nothing that could be measured."
 _ABOUT = {
-    "table3": """The paper's Table 3, zero-shot classification: ours beside the paper's figure.
+    "table3": """FreeBind's Table 3, zero-shot classification: ours beside the paper's figure.
 
     Trains the reactions of its Table 2 that are not trained yet and scores them on ESC-50,
     AudioSet and ImageNet.""",
-    "table4": """The paper's Table 4, zero-shot retrieval: ours beside the paper's figure.
+    "table4": """FreeBind's Table 4, zero-shot retrieval: ours beside the paper's figure.
 
     Trains the reactions of its Table 2 that are not trained yet and scores them on AudioCaps,
     Clotho, VGG-SS, FlickrNet, COCO and Flickr30K.""",
-    "table5": """The paper's Table 5, displacement or combination of InternVL: ours beside it.
+    "table5": """FreeBind's Table 5, displacement or combination of InternVL: ours beside it.
 
     Its caption gives both (0.9, 0.9). A combined InternVL is remapped, so we read that as sigma
     (0.1, 0.1), as footnote 2 says of Table 6; the caption to the letter is a row of its own.""",
-    "table6": """The paper's Table 6, routes of complex reactions: ours beside the paper's figure.
+    "table6": """FreeBind's Table 6, routes of complex reactions: ours beside the paper's figure.
 
     "Only Seq." does not say which factors its three displacements have. We read the versatile
     setting as the CLAPs' lambda (0.5, 0.1); two other readings are rows of their own.""",
-    "table7": """The paper's Table 7, one CLAP or both: ours beside the paper's figure.
+    "table7": """FreeBind's Table 7, one CLAP or both: ours beside the paper's figure.
 
     One product with both; the experts are chosen when it is used, as --experts does.""",
-    "table8": """The paper's Table 8, single projectors and their mixture: ours beside it.
+    "table8": """FreeBind's Table 8, single projectors and their mixture: ours beside it.
 
     Each projector is trained on one subset of the pseudo data, as data=TVA does.""",
-    "table9": """The paper's Table 9, recipes of projectors: ours beside the paper's figure.
+    "table9": """FreeBind's Table 9, recipes of projectors: ours beside the paper's figure.
 
     recipe=cmcr, recipe=exmcr and the paper's own, in combination and in displacement.""",
 }
@@ -108,10 +110,10 @@ for _name, _about in _ABOUT.items():
     _add_table(_name, _about)
 
 _SURFACES = {
-    "figure3": """The paper's Figure 3: what CLAPs add to the tuned InternVL_IB, by their sigma.""",
-    "figure4": """The paper's Figure 4: what CLAPs add to InternVL_IB, by their sigma.""",
-    "figure5": """The paper's Figure 5: what CLAPs add to ImageBind, by their sigma.""",
-    "figure6": """The paper's Figure 6: what displacing ImageBind gains, by InternVL's lambda.""",
+    "figure3": """FreeBind's Figure 3: what CLAPs add to the tuned InternVL_IB, by their sigma.""",
+    "figure4": """FreeBind's Figure 4: what CLAPs add to InternVL_IB, by their sigma.""",
+    "figure5": """FreeBind's Figure 5: what CLAPs add to ImageBind, by their sigma.""",
+    "figure6": """FreeBind's Figure 6: what displacing ImageBind gains, by InternVL's lambda.""",
 }
 _SURFACE = """
 
@@ -145,7 +147,7 @@ def everything(
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
-    """The paper's Tables 3 to 9 and Figures 3 to 6, in one run.
+    """FreeBind's Tables 3 to 9 and Figures 3 to 6, in one run.
 
     One estimate and one question for all; what tables and figures share is trained once, and a
     run that was stopped goes on where it was. Figures are written, with --out, as they are ready.

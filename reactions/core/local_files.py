@@ -191,7 +191,9 @@ def check_regular(path: Path, mode: int) -> None:
     raise DataError(
         f"cannot read '{path}'",
         why=f"it is {kind}, not a regular file",
-        fix="copy what it gives into a file first, and name that",
+        fix="name a file in it"
+        if stat.S_ISDIR(mode)
+        else "copy what it gives into a file first, and name that",
         path=str(path),
     )
 

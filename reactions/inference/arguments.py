@@ -38,7 +38,9 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
         as_text = 'say that it is a text: --text (of all arguments), or \'{"text": "..."}\''
         if is_there:
             what = f"'{text}' cannot be embedded" + (f", nor can {n} more" if n else "")
+            how = _how_to_read(text)
             fix = f"if its name is meant, {as_text}"
+            fix = f"{how}; {fix}" if how else fix
         else:
             more = f", nor {'are' if n > 1 else 'is'} {n} more" if n else ""
             what = f"'{text}' is not taken for a text{more}"
@@ -49,6 +51,15 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
             fix=fix,
             inputs=[text for text, _, _ in refused[:20]],
         )
+
+
+def _how_to_read(text: str) -> str:
+    """Return what lets a file be read whose ending does not say what it holds; "" for others."""
+    if modality_of(text) or text.lower().endswith(MANIFEST_SUFFIXES):
+        return ""
+    if kind := other_kind(text):
+        return kind.fix
+    return f"--modality {'|'.join(names)}" if (names := sharing(text)) else ""
 
 
 def _is_there(text: str, base: Path) -> bool:

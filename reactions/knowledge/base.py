@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
-from reactions.core.errors import DataError, suggestion
+from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.types import Digest, Modality
 
 FORMAT = "molspace-knowledge-1"
@@ -187,14 +187,14 @@ class KnowledgeBase(Protocol):
         """Return the descriptions of a category, in order; names and blank rows left out.
 
         Raises:
-            DataError: there is no such category.
+            UsageError: there is no such category.
         """
 
     def synonyms(self, category: str) -> Sequence[str]:
         """Return the names of a category, in order; () where none are given.
 
         Raises:
-            DataError: there is no such category.
+            UsageError: there is no such category.
         """
 
     def items(self, modality: Modality) -> ItemDescriptions:
@@ -298,9 +298,9 @@ class KnowledgeTable:
 
 
 def check_category(knowledge: KnowledgeBase, category: str) -> None:
-    """Refuse a category that a knowledge base does not have (DataError)."""
+    """Refuse a category that a knowledge base does not have (UsageError)."""
     if category not in knowledge.categories:
-        raise DataError(
+        raise UsageError(
             f"knowledge base '{knowledge.name}' has no category '{category}'",
             fix=suggestion(category, knowledge.categories[:_LISTED])
             if len(knowledge.categories) <= _LISTED

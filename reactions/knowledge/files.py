@@ -32,6 +32,9 @@ from reactions.knowledge.base import (
 )
 
 SUFFIX = ".parquet"
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Endings of tables that ``molspace kb import table`` reads, beside our own."""
+
 
 MAX_TEXT_CHARACTERS = 1 << 16
 """Of one value; a description has a sentence or two."""
@@ -68,10 +71,14 @@ def open_knowledge(path: Path, *, name: str = "") -> KnowledgeTable:
         )
     check_regular(path, path.stat().st_mode)
     if path.suffix.lower() != SUFFIX:
+        is_table = path.suffix.lower() in TABLE_SUFFIXES
         raise DataError(
             f"'{path}' is not a knowledge base",
             why="knowledge bases are parquet files",
-            fix=f"molspace kb import table {path} --out {path.with_suffix(SUFFIX).name}",
+            fix=f"molspace kb import table {path} --out {path.with_suffix(SUFFIX).name}"
+            if is_table
+            else "a file that molspace kb build, describe or import made; the lab's own: "
+            "molspace kb show",
             path=str(path),
         )
     header, record = _head(path)

@@ -67,7 +67,7 @@ def summarise(
         n_examples: at most so many, some of each kind: descriptions, names, items.
 
     Raises:
-        DataError: there is no such category.
+        UsageError: there is no such category.
     """
     category = category or knowledge.categories[0]
     knowledge.synonyms(category)  # refuses a category that is not there

@@ -9,6 +9,7 @@ from typing import Any
 from reactions.core.errors import MissingError, UsageError, did_you_mean, suggestion
 from reactions.core.local_files import expand_user, is_file, read_text_file
 from reactions.core.types import Corpus, Item, Modality
+from reactions.eval.registry import loadable_sets, reserved
 from reactions.eval.task_data import ClassificationData, MultilabelData
 from reactions.knowledge.generation.base import Answer, Generator, Question, Trouble
 from reactions.knowledge.generation.registry import open_generator
@@ -168,7 +169,18 @@ def classes_of(lab: Lab, text: str) -> tuple[str, tuple[str, ...]]:
             fix="--classes FILE with a class on each line, or --classes TASK",
             path=text,
         )
-    (task,) = _one_task(lab, text)
+    try:
+        (task,) = _one_task(lab, text)
+    except UsageError as error:
+        if "," in text or reserved(text):
+            raise
+        sets = [each.task for each in loadable_sets()[0]]
+        tasks = [*sets, *(own.task for own in lab.own_tasks.values())]
+        known = [task.name for task in tasks if task.kind != "retrieval"]
+        raise UsageError(
+            f"'{text}' is neither a file nor a task",
+            fix=f"{suggestion(text, known)}; or a file with a class on each line",
+        ) from error
     data = lab.benchmark(task)
     if not isinstance(data, ClassificationData | MultilabelData):
         raise UsageError(

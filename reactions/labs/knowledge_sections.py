@@ -251,6 +251,13 @@ def _world_corpus(name: str, rest: str, lab: Holdings) -> Corpus:
             why=f"'{number}' is not a number of scenes",
             fix=f"{WORLD}:{modality}, or {WORLD}:{modality}:500",
         )
+    if modality not in mini.described_modalities():
+        raise UsageError(
+            f"'{name}' names no corpus",
+            why=f"the mini world describes no '{modality}' items",
+            fix=suggestion(modality, mini.described_modalities()),
+            corpus=name,
+        )
     n = int(number) if colon else mini.N_DESCRIBED
     return mini.described_corpus(modality, n=n, seed=lab.seed)
 

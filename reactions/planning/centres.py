@@ -139,7 +139,9 @@ def plan_centres(
         ]
         categories = [str(span) for span in step.spans]
     else:
-        check_embeds(target, TEXT.name, "a knowledge base")
+        check_embeds(
+            target, TEXT.name, "a knowledge base", "a space that embeds text: --space NAME"
+        )
         categories = list(
             match_classes(
                 classes,

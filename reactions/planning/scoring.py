@@ -28,6 +28,8 @@ from reactions.products.tree import (
 from reactions.steps.score import ScoreTask
 from reactions.steps.sweep import CellCorpus, SweepTask
 
+_FITTING = "choose a task or a space that fit; --task all leaves out what does not"
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -122,13 +124,14 @@ def check_modalities(target: Target, task: Task) -> None:
         check_embeds(target, modality, f"task '{task.name}'")
 
 
-def check_embeds(target: Target, modality: Modality, what: str) -> None:
+def check_embeds(target: Target, modality: Modality, what: str, fix: str = _FITTING) -> None:
     """Refuse a target that does not embed a modality.
 
     Args:
         target: to score.
         modality: that it has to embed.
         what: needs it, for the error.
+        fix: what helps.
 
     Raises:
         MissingError: it does not.
@@ -137,7 +140,7 @@ def check_embeds(target: Target, modality: Modality, what: str) -> None:
         raise MissingError(
             f"{what} needs {modality}, which this space does not embed",
             why=f"{target.name} embeds {', '.join(target.space.modalities)}",
-            fix="choose a task or a space that fit; --task all leaves out what does not",
+            fix=fix,
         )
 
 

@@ -214,7 +214,7 @@ def test_classes_of_a_file_are_matched_or_refused(run, tmp_path):
         (("--classify", "kb", "--out", "x.npy"), "--classify writes no embeddings"),
         (("--classify", "kb", "--compare"), "--classify and --compare are two things"),
         (("--classify", "kbb"), "has no knowledge base 'kbb'"),
-        (("--classify", "kb", "--classes", "imagnet"), "unknown task 'imagnet'"),
+        (("--classify", "kb", "--classes", "imagnet"), "'imagnet' is neither a file nor a task"),
         (("--classify", "kb", "--rule", "top"), "unknown rule 'top'"),
     ],
 )

@@ -144,3 +144,20 @@ def test_a_lab_of_them_is_checked_and_scored(run, clouds, tmp_path):
     assert result["n"] == 4
     assert "1 of 5 items are left out" in err
     assert "one place" in err
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_maps_that_are_taken_for_images_are_told(infer, tmp_path, bits):
+    values = np.arange(48 * 64).reshape(48, 64) % 200
+    put(tmp_path / "a.png", grey_png(values.astype(np.uint8 if bits == 8 else np.uint16)))
+    rows, err = infer("ImageBind", "a.png")
+    assert rows[0]["modality"] == "image"
+    assert ("--modality depth or thermal" in err) == (bits == 16)
+    _, err = infer("ImageBind", "a.png", "--modality", "image")
+    assert "--modality depth" not in err
+
+
+def test_an_ending_that_says_nothing_is_helped_by_naming_the_modality(infer, tmp_path):
+    put(tmp_path / "a.npy", npy_bytes(points(9)))
+    _, err = infer("PointBind", "a.npy", code=2)
+    assert "fix: --modality depth|event|point" in err

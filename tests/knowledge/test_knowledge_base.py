@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from knowledge_rows import METADATA, ROWS
 
-from reactions.core.errors import DataError
+from reactions.core.errors import DataError, UsageError
 from reactions.knowledge.base import Description, KnowledgeTable, count_sources, rows_digest
 
 KB = KnowledgeTable("pets", ROWS, METADATA)
@@ -33,9 +33,9 @@ def test_rows_left_out_are_told():
 
 
 def test_what_is_not_there():
-    with pytest.raises(DataError, match=r"no category 'Dogs'\n  fix: did you mean 'dog'"):
+    with pytest.raises(UsageError, match=r"no category 'Dogs'\n  fix: did you mean 'dog'"):
         KB.of_category("Dogs")
-    with pytest.raises(DataError, match="no category"):
+    with pytest.raises(UsageError, match="no category"):
         KB.synonyms("xyz")
     with pytest.raises(DataError, match=r"describes no depth items\n.*audio, image"):
         KB.items("depth")
@@ -43,7 +43,7 @@ def test_what_is_not_there():
 
 def test_many_categories_are_not_listed():
     rows = [Description(str(i), f"class {i}", "x", "LLM") for i in range(30)]
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(UsageError) as caught:
         KnowledgeTable("big", rows).of_category("zzz")
     assert caught.value.fix == "(all 30: molspace kb show big)"
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from knowledge_rows import METADATA, ROWS
 
-from reactions.core.errors import DataError
+from reactions.core.errors import UsageError
 from reactions.knowledge.base import KnowledgeTable
 from reactions.knowledge.summary import summarise
 
@@ -38,5 +38,5 @@ def test_examples_are_of_each_kind(n, ids):
 
 def test_examples_of_a_category():
     assert {row.category for row in summarise(KB, "cat", 9).examples} == {"cat"}
-    with pytest.raises(DataError, match="did you mean 'cat'"):
+    with pytest.raises(UsageError, match="did you mean 'cat'"):
         summarise(KB, "cats")

@@ -114,9 +114,12 @@ def test_a_few_bad_rows_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (PAPER.replace("LLM", "GPT-4"), "the source is 'GPT-4': --source LLM says"),
-        (PAPER.replace("Source", "Who"), "it has no source"),
-        (PAPER.replace("LLM", "MLLM"), "there is no modality"),
+        (
+            PAPER.replace("LLM", "GPT-4"),
+            "the source is 'GPT-4', none of .*\n  fix: .* --source LLM",
+        ),
+        (PAPER.replace("Source", "Who"), "it has no source\n  fix: .*--source LLM"),
+        (PAPER.replace("LLM", "MLLM"), "of which modality\n  fix: --modality image"),
         ("category,description,source,modality\ndog,x,MLLM,image\n", "no id to look it up by"),
         ("category,description,source\n,x,LLM\n", "the category is empty"),
         ("category,description,source,seed\ndog,x,LLM,y\n", "the seed is 'y'"),
@@ -191,3 +194,9 @@ def test_any_rows_survive_lines_of_json(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     export_knowledge(KnowledgeTable("kb", rows), path)
     assert read_tables([path], Defaults()).rows == tuple(rows)
+
+
+def test_other_encodings_are_told_by_line_and_nothing_is_written_of_them(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"category,description,source\nr\xf6bin,a bird,LLM\n")
+    with pytest.raises(DataError, match=r"a\.csv:2: .*not UTF-8\n  fix: save the table as UTF-8"):
+        read_tables([tmp_path / "a.csv"], Defaults())

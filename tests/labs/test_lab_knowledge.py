@@ -129,7 +129,7 @@ def test_corpora_by_name():
     [
         ("imagnet", UsageError, "no corpus 'imagnet'\n  fix: did you mean 'imagenet'"),
         ("imgae", UsageError, "did you mean 'image'"),
-        ("world:imgae", DataError, "did you mean 'image'"),
+        ("world:imgae", UsageError, "did you mean 'image'"),
         ("world:image:x", UsageError, "'x' is not a number of scenes"),
         ("world:image:0", DataError, "is empty"),
         ("", UsageError, "no corpus ''"),

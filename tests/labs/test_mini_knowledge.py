@@ -271,7 +271,7 @@ def test_there_are_no_empty_ones():
 
 
 def test_what_is_not_there():
-    with pytest.raises(DataError, match="did you mean 'dog'"):
+    with pytest.raises(UsageError, match="did you mean 'dog'"):
         knowledge().of_category("dogs")
     with pytest.raises(DataError, match="describes no smell items"):
         knowledge().items("smell")

@@ -70,7 +70,9 @@ class GenerationRun:
 
     def expectation(self) -> Expectation:
         """Return what is left to do, if no row is dropped."""
-        sizes, answered = [], 0
+        sizes: list[int] = []
+        keys = {wanted.key for wanted in self.job.wanted}
+        answered = sum(key in keys for key, _ in self.journal.answers)
         for wanted in self.job.wanted:
             missing, number, batch = wanted.count, 0, self.job.making.batch
             while missing > 0:
@@ -78,8 +80,6 @@ class GenerationRun:
                 size = min(batch, missing) if known is None else len(known.rows)
                 if known is None:
                     sizes.append(size)
-                else:
-                    answered += 1
                 missing -= size
                 number += 1
                 if known is not None and number > wanted.count:

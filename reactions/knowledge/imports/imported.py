@@ -63,16 +63,19 @@ class EntriesRead:
         n: entries so far.
         n_bad: of them that cannot be used.
         faults: why an entry cannot be used, to where the first such entry lies.
+        fix: what helps with the first of them; "" where entries have to be corrected.
         dropped: reason to entries that were left out.
     """
 
     n: int = 0
     n_bad: int = 0
     faults: dict[str, str] = field(default_factory=dict)
+    fix: str = ""
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def bad(self, place: str, why: str) -> None:
+    def bad(self, place: str, why: str, fix: str = "") -> None:
         """Count an entry that cannot be used."""
+        self.fix = self.fix if self.n_bad else fix
         self.n_bad += 1
         self.dropped["unusable"] += 1
         if len(self.faults) < _SHOWN:
@@ -96,7 +99,7 @@ class EntriesRead:
             raise DataError(
                 f"{self.n_bad:,} of {self.n:,} entries of {what} cannot be used",
                 why=self._shown(),
-                fix="correct them, or remove them",
+                fix=self.fix or "correct them, or remove them",
                 n_bad=self.n_bad,
                 n_rows=self.n,
             )

@@ -85,7 +85,7 @@ def read_tables(files: Sequence[Path], defaults: Defaults) -> ImportedRows:
             try:
                 read = _row(record, defaults, numbered)
             except DataError as error:
-                counts.bad(record.place, error.what)
+                counts.bad(record.place, error.what, error.fix)
                 continue
             if read.description.strip():
                 rows.append(read)
@@ -230,15 +230,26 @@ def _row(row: _TableRecord, defaults: Defaults, numbered: dict[str, int]) -> Des
     own = values.get("source", "").strip()
     source = defaults.source or own
     if not source:
-        raise DataError("it has no source: say it for all rows, --source LLM or --source MLLM")
+        raise DataError(
+            "it has no source", fix="say it for all rows: --source LLM or --source MLLM"
+        )
     if source not in PROVENANCES:
-        raise DataError(f"the source is '{source[:40]}': --source LLM says what all rows are")
+        raise DataError(
+            f"the source is '{source[:40]}', none of {', '.join(PROVENANCES)}",
+            fix="say what all rows are, and the column is the model: --source LLM (of categories) "
+            "or --source MLLM (of items)",
+        )
     model = values.get("model", "") or defaults.model
     if defaults.source and own and own not in PROVENANCES and not model:
         model = own  # the paper's table names who wrote a row
     modality = values.get("modality", "").strip()
     if not modality and source not in (LLM,):
         modality = defaults.modality if source == MLLM or defaults.source else modality
+    if source == MLLM and not modality:
+        raise DataError(
+            "it describes an item, and nothing says of which modality",
+            fix="--modality image, or another; or a column 'modality'",
+        )
     category, id = values["category"], values.get("id", "")
     if not id.strip():
         if modality:
@@ -269,4 +280,15 @@ def _text(name: str, value: Any) -> str:
         raise DataError(f"'{name}' is {type(value).__name__}, not a text")
     if len(value) > MAX_TEXT_CHARACTERS:
         raise DataError(f"'{name}' has {len(value):,} characters of {MAX_TEXT_CHARACTERS:,}")
+    if not _is_unicode(value):
+        raise DataError(f"'{name}' is not UTF-8", fix="save the table as UTF-8")
     return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no bytes that stand for themselves, which no file could hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

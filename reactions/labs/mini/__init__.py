@@ -7,6 +7,7 @@ from reactions.labs.mini.knowledge import (
     N_DESCRIBED,
     WorldKnowledge,
     described_corpus,
+    described_modalities,
     world_knowledge,
 )
 from reactions.labs.mini.pairs import WorldPairs, pairs, pairs_seen_by
@@ -25,6 +26,7 @@ __all__ = [
     "benchmark",
     "corpus",
     "described_corpus",
+    "described_modalities",
     "pairs",
     "pairs_seen_by",
     "sample_items",
