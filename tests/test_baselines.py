@@ -140,7 +140,10 @@ def test_what_is_tuned_has_the_rows_of_what_it_was(made):
     alone = Target("x", Tuned("ft", session.target("A").space, ("image", "text")), "lab")
     rows = plan_baselines(session.lab, alone, TASKS)
     assert [row.lacks is None for row in rows] == [True, True, False, False]
-    assert rows[3].lacks.reason == "without its Ft and Lcl it is A alone, which joins no spaces"
+    assert rows[3].lacks.reason == "without its Ft it is A alone, which joins no spaces"
+    aligned = Target("x", Tuned("lcl", session.target("A").space, ("kb",)), "lab")
+    rows = plan_baselines(session.lab, aligned, TASKS)
+    assert rows[3].lacks.reason == "without its Lcl it is A alone, which joins no spaces"
 
 
 # --- rows that fail ---

@@ -24,7 +24,13 @@ from reactions.planning.planner import Planner
 from reactions.planning.scoring import leaf_rows, plan_score, score_plan, task_rows
 from reactions.products.shares import cosine_weights, leaves_of_both
 from reactions.products.target import Target
-from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment
+from reactions.products.tree import (
+    NO_ADJUSTMENT,
+    Adjustment,
+    fit_adjustment,
+    learned_nodes,
+    tuned_nodes,
+)
 from reactions.steps.score import ScoreTask
 from reactions.steps.score_sum import ScoreSum
 
@@ -197,9 +203,14 @@ def _solved(lab: Lab, space: Space) -> SolvedReaction | NoScore:
     """Plan a product by ``recipe=procrustes``, or say why the lab cannot make it."""
     reaction = with_recipe(space, "procrustes")
     if not isinstance(reaction, Fusion):
-        return NoScore(
-            f"without its Ft and Lcl it is {reaction.label} alone, which joins no spaces"
+        kinds = (("Ft", tuned_nodes(space)), ("Lcl", learned_nodes(space)))
+        trained = " and ".join(name for name, nodes in kinds if any(True for _ in nodes))
+        without = (
+            f"without its {trained} it is {reaction.label}"
+            if trained
+            else f"it is {reaction.label}"
         )
+        return NoScore(f"{without} alone, which joins no spaces")
     planner = Planner(lab)
     try:
         heads = planner.heads(reaction)
