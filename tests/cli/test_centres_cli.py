@@ -259,3 +259,13 @@ def test_released_centres_are_imported_and_used(run, tmp_path):
     )
     assert code == 4
     assert "128 dimensions, the space has" in err
+
+
+def test_all_described_classes_are_told_and_a_space_without_text_is_helped(run):
+    asked = ("infer", "a dog barks", "--classify", "kb")
+    _, _, err = run(*asked, "--space", "ImageBind")
+    assert "among all" in err
+    _, _, err = run(*asked, "--space", "ImageBind", "--classes", "imagenet")
+    assert "among all" not in err
+    code, _, err = run(*asked, "--space", "PointExpert")
+    assert (code, "fix: a space that embeds text: --space NAME" in err) == (3, True)

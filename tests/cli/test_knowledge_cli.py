@@ -291,3 +291,13 @@ def test_rows_in_a_pipe(kb, pets):
     }
     refused(kb("export", "pets", "--json"), "--json goes with --out")
     refused(kb("export", "pets", "--out", "x.xlsx"), "cannot tell the format")
+
+
+def test_an_empty_name_and_files_of_other_kinds_are_refused_with_what_helps(kb, tmp_path):
+    refused(kb("show", ""), "the name of the knowledge base is empty")
+    for name, helps in (("a.jpg", "molspace kb show"), ("a.csv", "molspace kb import table a.csv")):
+        (tmp_path / name).write_bytes(b"x")
+        refused(kb("show", f"./{name}"), f"fix: {helps}" if name == "a.csv" else helps, rc=4)
+    assert "import table" not in kb("show", "./a.jpg").stderr
+    (tmp_path / "folder").mkdir()
+    refused(kb("show", "./folder"), "fix: name a file in it", rc=4)
