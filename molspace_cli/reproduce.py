@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import findings, options, unibind
+from molspace_cli import findings, options, unibind, unibind_curve
 from molspace_cli.confirm import agree_to_cells, confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
@@ -180,6 +180,7 @@ def everything(
 
 app.command("findings")(findings.findings)
 app.command("unibind-findings")(unibind.unibind_findings)
+app.command("unibind-curve")(unibind_curve.unibind_curve)
 app.command("unibind-table2")(unibind.unibind_table2)
 app.command("unibind-zero-shot")(unibind.unibind_zero_shot)
 

@@ -62,8 +62,9 @@ def test_an_argument_that_nobody_declared_is_refused():
 OF_THEIR_OWN = {
     **{option: {"sweep", "tune"} for option in ("--sigma", "--lambda", "--experts")},
     "--all": {"sweep", "report"},
-    "--seeds": {"sweep", "report", "reproduce unibind-findings"},
-    **{option: {"reproduce unibind-findings"} for option in ("--from", "--only")},
+    "--seeds": {"sweep", "report", "reproduce unibind-findings", "reproduce unibind-curve"},
+    "--from": {"reproduce unibind-findings", "reproduce unibind-curve"},
+    "--only": {"reproduce unibind-findings"},
     "--overwrite": {"sweep", "report", "infer"},
     "--task": {"report"},
     "--keep": {"tune"},
@@ -77,7 +78,7 @@ OF_THEIR_OWN = {
     "--token-limit": {"kb check"},
     "--dry-run": {"push"},
     "--lab": {
-        *("reproduce findings", "reproduce unibind-findings"),
+        *("reproduce findings", "reproduce unibind-findings", "reproduce unibind-curve"),
         *("import freebind", "import cmcr", "import exmcr", "import unibind"),
     },
     "--seed": {"lab train"},

@@ -32,7 +32,15 @@ def molspace(tmp_path, monkeypatch, capsys):
 def test_every_table_and_figure_is_a_command(molspace):
     code, out, _ = molspace("--help")
     assert code == 0
-    for name in (*TABLES, *FIGURES, *UNIBIND, "all", "findings", "unibind-findings"):
+    for name in (
+        *TABLES,
+        *FIGURES,
+        *UNIBIND,
+        "all",
+        "findings",
+        "unibind-findings",
+        "unibind-curve",
+    ):
         assert f" {name} " in out
 
 
