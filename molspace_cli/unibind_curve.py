@@ -11,7 +11,7 @@ from molspace_cli import complete, opening, options
 from molspace_cli.console import print_json, print_note, print_table
 
 if TYPE_CHECKING:
-    from reactions.experiments.unibind.curve import Curve
+    from reactions.experiments.unibind.curve import CentreCurve
 
 
 def unibind_curve(
@@ -62,7 +62,7 @@ def unibind_curve(
         _print(curve)
 
 
-def _print(curve: Curve) -> None:
+def _print(curve: CentreCurve) -> None:
     from reactions.experiments.unibind.curve import SPACE
 
     seeds = ", ".join(map(str, curve.seeds))

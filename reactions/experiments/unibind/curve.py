@@ -62,7 +62,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Curve:
+class CentreCurve:
     """All settings.
 
     Attributes:
@@ -96,7 +96,7 @@ def measure_curve(
     tasks: Sequence[str] = TASKS,
     ks: Sequence[int] = KS,
     events: Callable[[Event], None] = ignore,
-) -> Curve:
+) -> CentreCurve:
     """Score the space by centres of each describer, rule and k, beside CLIP's template.
 
     Args:
@@ -139,7 +139,7 @@ def measure_curve(
                             tuple(map(float, gains)),
                         )
                     )
-    return Curve(
+    return CentreCurve(
         sessions[0].lab.label,
         tuple(session.lab.seed for session in sessions),
         {task: float(np.mean(values)) for task, values in templates.items()},
