@@ -147,13 +147,13 @@ def test_what_a_stopped_scan_looked_at_is_not_looked_at_again(
         with pytest.raises(TransientError):
             scanned(folder, tmp_path / "cache")
     seen: list[str] = []
-    real = files._look
+    real = files.look_at_file
 
     def look(entry, **options):
         seen.append(entry.name)
         return real(entry, **options)
 
-    monkeypatch.setattr(files, "_look", look)
+    monkeypatch.setattr(files, "look_at_file", look)
     assert len(scanned(folder, tmp_path / "cache")) == 3
     assert seen == ["2.png"]
 

@@ -20,6 +20,7 @@ from reactions.encoders.mini.encoder import INPUTS, SHIPPED
 from reactions.encoders.mini.towers import Towers
 from reactions.encoders.tower import Tower, TowerEncoder
 from reactions.labs import lab_file
+from reactions.modalities.videos.frames import Frames
 
 UNUSED = ("logit_scale", "logit_bias", "log_logit_scale", "position_ids")
 """Parameters that lie inside a tower, and that no embedding depends on."""
@@ -36,6 +37,10 @@ def values(modality, folder):
     if modality == "imu":
         waves = np.sin(np.arange(12_000) / 9).astype(np.float32).reshape(6, 2000)
         return [item(waves, "imu"), item(-waves, "imu")]
+    if modality == "video":
+        pixels = np.arange(4 * 40 * 40 * 3, dtype=np.uint8).reshape(4, 40, 40, 3)
+        clips = (Frames(each, np.arange(4) / 2) for each in (pixels, pixels[:, ::-1]))
+        return [item(clip, "video") for clip in clips]
     return [item(path, modality) for path in save_pictures(folder)]
 
 
@@ -69,7 +74,10 @@ def check(encoder, folder, modalities=None):
         assert not np.array_equal(after, before)
         np.testing.assert_allclose(tower(inputs).detach().float().numpy(), after, atol=2e-5)
         # And no others: what is not of the tower has no gradient.
-        for other in set(encoder.spec.modalities) - {modality}:
+        by_image = {"image", *dict(encoder.spec.derived)}  # these share the image tower
+        for other in set(encoder.spec.modalities) - (
+            by_image if modality in by_image else {modality}
+        ):
             ids = {id(p) for p in parameters.values()}
             assert not ids & {id(p) for p in encoder.tower(other).parameters()}
 
