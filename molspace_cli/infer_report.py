@@ -164,10 +164,11 @@ class Report:
 def _is_like_a_map(item: Item) -> bool:
     """Return whether an item was taken for an image, and its file has the form of maps."""
     from reactions.core.local_files import is_file
+    from reactions.modalities.image import IMAGE
     from reactions.modalities.images.forms import is_deep_grey
 
     path = item.value
-    if item.modality != "image" or not isinstance(path, Path) or not is_file(path):
+    if item.modality != IMAGE.name or not isinstance(path, Path) or not is_file(path):
         return False
     return is_deep_grey(path)
 

@@ -51,8 +51,9 @@ def test_the_nearest_rows_agree_with_float64_cosines(n, d, seed):
     mean = rows.double().mean(dim=0)
     cosines = (rows.double() @ mean / mean.norm()).numpy()
     chosen = nearest(fixed_point(rows), fixed_point(rows), n).numpy()
-    # Descending to within the rounding of the whole numbers.
-    assert (np.diff(cosines[chosen]) < 1e-6).all()
+    # Descending to within rounding: rows are of unit norm to 1e-7, and where they nearly cancel, a
+    # short mean makes that larger.
+    assert (np.diff(cosines[chosen]) < 1e-6 / min(1.0, mean.norm().item())).all()
 
 
 @given(st.integers(0, 10**6))
