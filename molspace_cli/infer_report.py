@@ -121,9 +121,9 @@ class Report:
         if not embedded:
             only_paths = bool(self._problems) and all(p.is_path for p in self._problems)
             raise (UsageError if only_paths else DataError)(
-                "nothing to write: no item could be embedded"
+                "nothing done: no item could be embedded"
                 if self.skipped
-                else "nothing to write: the input has no items",
+                else "nothing to do: the input has no items",
                 why=plain(self._problems[0].message, 500) if self._problems else "",
                 fix=fix,
                 skipped=self.skipped,

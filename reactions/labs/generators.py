@@ -19,7 +19,7 @@ from reactions.labs.lab import Lab
 _LIST_BYTES = 16 << 20
 _KNOBS = ("bias", "mistake", "noun_error", "omit", "seed", "silent", "stray")
 _OPTIONS = (*_KNOBS, "synonyms", "vocabulary")
-_DESCRIBED = "--corpus world:image   or a part of a set with classes, as caltech101:train"
+_DESCRIBED = "--corpus world:{modality}   or a part of a set with classes, as caltech101:train"
 _STRIDE = 1 << 12
 """Sentences between the first ones of two questions about one category."""
 
@@ -100,7 +100,8 @@ class MiniGenerator:
             from reactions.labs.mini.found import scene_of
 
             if scene_of(item, self._seed) is None:
-                return "it is no scene that the mini describer finds by its id", _DESCRIBED
+                fix = _DESCRIBED.format(modality=item.modality)
+                return "it is no scene that the mini describer finds by its id", fix
         elif category not in (known := subjects_by_name()):
             fix = suggestion(category, known) if did_you_mean(category, known) else ""
             return (
@@ -139,7 +140,8 @@ class MiniGenerator:
         item = question.item
         assert item is not None
         if (scenes := scene_of(item, self._seed)) is None:
-            raise Trouble("not of the mini world", _DESCRIBED, is_final=True)
+            fix = _DESCRIBED.format(modality=item.modality)
+            raise Trouble("not of the mini world", fix, is_final=True)
         # The first description is the one of the lab's own knowledge base; others differ.
         describer = replace(self._describer, seed=self._describer.seed + question.number)
         return describer.of_items(item.modality, scenes)[0]

@@ -118,7 +118,7 @@ def test_no_more_problems_are_shown_than_anyone_reads(run):
 def test_nothing_embedded_is_an_error_without_a_file(run, own_lab):
     code, out, err = run("tiger.png", "--out", "e.npy")
     assert (code, out) == (4, "")
-    assert "error: nothing to write: no item could be embedded" in err
+    assert "error: nothing done: no item could be embedded" in err
     assert not list(own_lab.glob("e.*"))
     assert not list(own_lab.glob(".molspace*"))
 

@@ -100,7 +100,7 @@ def test_lines_are_left_out_and_counted(run):
 
 def test_nothing_but_paths_is_a_mistake_of_usage(run):
     _, err = run(stdin=b"clip.m4a\nclip.heic\nmissing.wav\n", code=2)
-    assert "error: nothing to write: no item could be embedded" in err
+    assert "error: nothing done: no item could be embedded" in err
     assert "--text" in err
 
 

@@ -192,7 +192,7 @@ def test_a_dead_server_is_told_in_a_few_words(run):
         (["describe", "--corpus", "imag", "--generator", "mini"], 2, "did you mean 'image'"),
         (["describe", "--corpus", "world:imag", "--generator", "mini"], 2, "'image'"),
         (["build", "--classes", "animals.txt", "--generator", "mini"], 2, "no such class"),
-        (["describe", "--corpus", "llvip", "--generator", "mini"], 2, "--corpus world:image"),
+        (["describe", "--corpus", "llvip", "--generator", "mini"], 2, "--corpus world:thermal"),
         (
             [
                 "build",
