@@ -80,6 +80,7 @@ class Trouble(Exception):
         detail: more about this one.
         retry_after_s: how long the generator asks to be left alone; None if it does not say.
         is_final: asking the same again cannot help.
+        is_free: it never reached the generator, or was turned away: nothing has to be paid.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class Trouble(Exception):
         *,
         retry_after_s: float | None = None,
         is_final: bool = False,
+        is_free: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
         self.retry_after_s = retry_after_s
         self.is_final = is_final
+        self.is_free = is_free
 
 
 class Generator(Protocol):

@@ -195,13 +195,13 @@ class Endpoint:
         except package.APITimeoutError:
             raise Trouble("no answer in time") from None
         except package.APIConnectionError as error:
-            cause = error.__cause__ or error
-            raise Trouble("no connection", _line(f"{type(cause).__name__}: {cause}")) from None
+            kind = type(error.__cause__ or error).__name__
+            said, unsent = _line(f"{kind}: {error.__cause__ or error}"), kind == "ConnectError"
+            raise Trouble("no connection", said, is_free=unsent) from None
         except (Trouble, TimeoutError):
             raise
         except Exception as error:
-            # A connection that ends early and a damaged encoding are errors of the HTTP library,
-            # of which openai has used two.
+            # Early ends and damaged encodings are errors of whichever HTTP library openai uses.
             raise Trouble("answer broke off", _line(f"{type(error).__name__}: {error}")) from None
         return bytes(body)
 
@@ -224,7 +224,7 @@ class Endpoint:
     def _refused(self, error: Any, question: Question) -> Exception:
         """Return what a status other than 2xx means."""
         status, said = int(error.status_code), _message(error)
-        asked = error.response.headers.get("retry-after")
+        wait_s = retry_after_s(error.response.headers.get("retry-after"))
         if getattr(error, "code", None) == "insufficient_quota":  # comes as a 429, and stays
             return GenerationStopped(
                 f"{self.place} has no credit left for this key",
@@ -241,7 +241,8 @@ class Endpoint:
                 status=status,
             )
         if status in (408, 409, 425, 429) or status >= 500:
-            return Trouble(f"HTTP {status}", said, retry_after_s=retry_after_s(asked))
+            free = status <= 500 or status == 503  # gateways do not know what others did
+            return Trouble(f"HTTP {status}", said, retry_after_s=wait_s, is_free=free)
         if status in (401, 403):
             return GenerationStopped(
                 f"{self.place} does not let us in",
@@ -259,7 +260,7 @@ class Endpoint:
         kinds = sorted({each.modality for each in question.attachments})
         if kinds:
             said += f" (with {' and '.join(kinds)}: does the model take them?)"
-        return Trouble(f"HTTP {status}", said, is_final=True)
+        return Trouble(f"HTTP {status}", said, is_final=True, is_free=True)
 
 
 def messages_of(question: Question) -> list[dict[str, Any]]:

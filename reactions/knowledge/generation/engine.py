@@ -21,7 +21,7 @@ from reactions.knowledge.generation.base import (
     Question,
     Trouble,
 )
-from reactions.knowledge.generation.journal import AnswerJournal, Recorded
+from reactions.knowledge.generation.journal import AnswerJournal, Recorded, Unanswered
 from reactions.knowledge.generation.pace import Pace, backoff_s
 from reactions.knowledge.generation.screening import TOO_MANY
 from reactions.knowledge.generation.settings import Bounds, tokens_of
@@ -93,6 +93,8 @@ class Engine:
         for recorded in self._journal.answers.values():
             self._count(recorded)
             self.outcome.requests += recorded.attempts
+        self.outcome.requests += self._journal.unanswered.requests
+        self._count_unanswered(self._journal.unanswered)
         self._on_progress(0, self._total)
         waiting = iter(wanted)
         workers = [asyncio.create_task(self._work(waiting)) for _ in range(self._at_once)]
@@ -177,19 +179,16 @@ class Engine:
             return known
         async with self._asking:
             self._check_stop()
-            self._in_flight += 1
             try:
                 return await self._ask_anew(wanted, number, size)
             except MolspaceError as error:
                 # What was asked before may still be answered, and is kept.
                 self._end = self._end or error
                 raise _Stopping from None
-            finally:
-                self._in_flight -= 1
 
     async def _ask_anew(self, wanted: Wanted, number: int, size: int) -> Recorded:
         question = await asyncio.to_thread(self._making.question, wanted, number, size)
-        answer, attempts = await self._answer(question)
+        answer = await self._answer(question)
         # Lone surrogates, which JSON can spell and no file can hold.
         text = answer.text.encode("utf-8", "replace").decode("utf-8")
         sentences = self._making.read(text, answer.was_cut)
@@ -205,7 +204,6 @@ class Engine:
             question.seed,
             tokens_of(question) if answer.tokens_in is None else answer.tokens_in,
             len(answer.text) // 4 + 1 if answer.tokens_out is None else answer.tokens_out,
-            attempts,
         )
         self._journal.append(recorded)
         self._count(recorded)
@@ -214,8 +212,8 @@ class Engine:
         self._show()
         return recorded
 
-    async def _answer(self, question: Question) -> tuple[Answer, int]:
-        """Ask until there is an answer; return it and the requests that it took.
+    async def _answer(self, question: Question) -> Answer:
+        """Ask until there is an answer.
 
         Raises:
             Trouble: there is none, however often it was asked.
@@ -227,6 +225,7 @@ class Engine:
         while True:
             await self._pace.take(expected)
             self._spend(question)
+            self._in_flight += 1
             try:
                 answer = await self._said(question)
             except Trouble as raised:
@@ -235,7 +234,10 @@ class Engine:
                 self._failures = 0
                 taken = (answer.tokens_in or 0) + (answer.tokens_out or 0)
                 self._pace.correct(expected, taken or expected)
-                return answer, attempt + 1
+                return answer
+            finally:
+                self._in_flight -= 1
+            self._lose(question, trouble)
             self.outcome.troubles[trouble.reason] += 1
             wait_s = backoff_s(attempt, bounds.backoff_s, bounds.longest_backoff_s, self._chance)
             if trouble.retry_after_s is not None:
@@ -302,7 +304,7 @@ class Engine:
             )
         if bounds.max_cost is not None:
             n_tokens = tokens_of(question), question.count * bounds.tokens_per_row
-            more = bounds.cost(*n_tokens) * self._in_flight
+            more = bounds.cost(*n_tokens) * (self._in_flight + 1)
             spent = bounds.cost(outcome.tokens_in, outcome.tokens_out)
             if spent + more > bounds.max_cost:
                 raise GenerationStopped(
@@ -313,6 +315,20 @@ class Engine:
                 )
         outcome.requests += 1
         outcome.requests_now += 1
+
+    def _lose(self, question: Question, trouble: Trouble) -> None:
+        """Count a request without an answer: what it took is paid, and nobody says how much."""
+        n_out = question.count * self._bounds.tokens_per_row
+        tokens = (0, 0) if trouble.is_free else (tokens_of(question), n_out)
+        lost = Unanswered(1, *tokens)
+        self._journal.append_unanswered(lost)
+        self._count_unanswered(lost)
+
+    def _count_unanswered(self, lost: Unanswered) -> None:
+        self.outcome.tokens_in += lost.tokens_in
+        self.outcome.tokens_out += lost.tokens_out
+        if lost.tokens_in or lost.tokens_out:
+            self.outcome.tokens_are_estimated = True
 
     def _show(self) -> None:
         """Report the rows that are kept, with those that have come and are not judged yet."""

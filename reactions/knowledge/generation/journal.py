@@ -1,8 +1,9 @@
 """Answers as they come, on disk: a run that is killed goes on where it was.
 
 A journal lies beside the file that is made, and is only appended to: a line of JSON for its
-settings, and one for each answer, flushed to the disk. What was being written when the process was
-killed is the last line; it is dropped, and that question is asked again.
+settings, and one for each answer and each request without one, flushed to the disk. What was being
+written when the process was killed is the last line; it is dropped, and that question is asked
+again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FORMAT = 1
 SUFFIX = ".journal"
 _MAX_LINE_BYTES = 4 << 20
 _SHOWN = 240
+_UNANSWERED = "unanswered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Recorded:
         seed: of the question.
         tokens_in: that it took, by the generator's word or by estimate.
         tokens_out: likewise.
-        attempts: requests that were sent for it.
+        attempts: requests that were sent for it, without those that are ``Unanswered``.
     """
 
     key: str
@@ -52,6 +54,28 @@ class Recorded:
     tokens_in: int = 0
     tokens_out: int = 0
     attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Requests that were sent and got no usable answer, which may have to be paid all the same.
+
+    Attributes:
+        requests: how many.
+        tokens_in: that they took, by estimate; 0 where nothing has to be paid.
+        tokens_out: likewise.
+    """
+
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    def __add__(self, other: Unanswered) -> Unanswered:
+        return Unanswered(
+            self.requests + other.requests,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+        )
 
 
 class AnswerJournal:
@@ -71,6 +95,7 @@ class AnswerJournal:
     def __init__(self, path: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
         self.path = path
         self.answers: dict[tuple[str, int], Recorded] = {}
+        self.unanswered = Unanswered()
         self.notices: list[str] = []
         try:
             if exists(path):
@@ -105,6 +130,9 @@ class AnswerJournal:
             return
         self._check_settings(lines[0], settings)
         for number, line in enumerate(lines[1:], start=2):
+            if isinstance(line, dict) and _UNANSWERED in line:
+                self.unanswered += self._without_answer(line, number)
+                continue
             recorded = self._recorded(line, number)
             self.answers[recorded.key, recorded.number] = recorded
 
@@ -168,6 +196,24 @@ class AnswerJournal:
         except (TypeError, AttributeError, KeyError, ValueError) as error:
             raise self._damaged(number, str(error)) from None
         return recorded
+
+    def _without_answer(self, line: dict[str, Any], number: int) -> Unanswered:
+        try:
+            found = Unanswered(**line.pop(_UNANSWERED))
+            if line or any(type(n) is not int or n < 0 for n in asdict(found).values()):
+                raise TypeError("a number is not one")
+        except TypeError as error:
+            raise self._damaged(number, str(error)) from None
+        return found
+
+    def append_unanswered(self, requests: Unanswered) -> None:
+        """Keep what requests without an answer took, as ``append`` keeps answers.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self._write({_UNANSWERED: asdict(requests)})
+        self.unanswered += requests
 
     def append(self, recorded: Recorded) -> None:
         """Keep an answer: once this returns, it survives the end of the process.

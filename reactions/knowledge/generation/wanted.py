@@ -51,9 +51,9 @@ class Outcome:
         failed: key to the reason why it was given up in this run.
         requests: that were sent, by this run and those before it.
         requests_now: that were sent by this run.
-        tokens_in: read by the generator.
-        tokens_out: written by it.
-        tokens_are_estimated: the generator did not say how many, for some answers.
+        tokens_in: read by the generator, also for requests without a usable answer.
+        tokens_out: written by it, likewise.
+        tokens_are_estimated: the generator did not say how many, for some requests.
     """
 
     rows: dict[str, list[KeptRow]] = field(default_factory=dict)

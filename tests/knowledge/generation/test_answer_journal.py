@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactions.core.errors import DataError, StoreError, UsageError
-from reactions.knowledge.generation.journal import AnswerJournal, Recorded
+from reactions.knowledge.generation.journal import AnswerJournal, Recorded, Unanswered
 
 SETTINGS = {"generator": "mini", "prompts": ["a"], "system": ""}
 FIRST = Recorded("cat", 0, ("A cat.", "Two é cats."), {"cut off": 1}, "m 1", "p", 7, 3, 4, 2)
@@ -112,6 +112,37 @@ def test_other_settings_are_refused_by_name(path):
         read(path, {**SETTINGS, "generator": "openai:x"})
     assert caught.value.why == "generator: mini then, openai:x now"
     assert read(path)[0]
+
+
+def test_requests_without_an_answer_are_counted(path):
+    journal = AnswerJournal(path, SETTINGS)
+    for tokens in ((5, 7), (0, 0)):
+        journal.append_unanswered(Unanswered(1, *tokens))
+    journal.append(FIRST)
+    journal.close()
+    again = AnswerJournal(path, SETTINGS)
+    again.close()
+    assert again.unanswered == journal.unanswered == Unanswered(2, 5, 7)
+    assert again.answers == {("cat", 0): FIRST}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"unanswered": {"requests": -1}}',
+        '{"unanswered": {"requests": true}}',
+        '{"unanswered": {"requests": 1, "more": 1}}',
+        '{"unanswered": {"requests": 1}, "key": "cat"}',
+        '{"unanswered": 3}',
+        '{"unanswered": "ab"}',
+        '{"unanswered": null}',
+    ],
+)
+def test_requests_that_are_no_numbers_are_damage(path, line):
+    written = write(path, FIRST)
+    path.write_bytes(written + line.encode() + b"\n")
+    with pytest.raises(DataError, match="line 3"):
+        read(path)
 
 
 def test_a_restart_throws_away(path):

@@ -141,6 +141,8 @@ def test_lies_are_trouble_that_may_pass(treatment, reason):
     assert trouble.reason == reason
     assert not trouble.is_final
     assert len(str(trouble)) < 400
+    # What broke off was sent, and may have been written; what was turned away was not.
+    assert trouble.is_free == (reason in ("HTTP 429", "HTTP 500", "HTTP 503"))
 
 
 def test_of_a_huge_error_only_the_head_is_read():
@@ -154,6 +156,7 @@ def test_of_a_huge_error_only_the_head_is_read():
 def test_answers_have_to_come_in_time(treatment):
     trouble, _ = asked(treatment, timeout_s=0.2)
     assert trouble.reason == "no answer in time"
+    assert not trouble.is_free
 
 
 def test_a_server_that_is_not_there_is_trouble():
@@ -163,6 +166,7 @@ def test_a_server_that_is_not_there_is_trouble():
     with pytest.raises(Trouble) as caught:
         ask(f"openai:m?base_url=http://127.0.0.1:{port}/v1")
     assert caught.value.reason == "no connection"
+    assert caught.value.is_free
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("3", 3.0), ("soon", None)])
@@ -175,6 +179,7 @@ def test_retry_after_is_passed_on(header, seconds):
 def test_what_cannot_be_answered_is_final(code):
     trouble, _ = asked(status(code, "no such parameter"))
     assert trouble.is_final
+    assert trouble.is_free
     assert "no such parameter" in trouble.detail
 
 

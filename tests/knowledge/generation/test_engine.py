@@ -252,6 +252,57 @@ def test_cost_is_bounded_with_what_is_under_way(tmp_path, concurrency):
     assert len(generator.asked) == 4  # of 122 each
 
 
+def failing(of, reason="answer broke off", **options):
+    """Answer one of so many requests for a question, to the token of the estimate."""
+
+    def say(question, before):
+        if before % of < of - 1:
+            return trouble(reason, **options)
+        return Answer(sentences(question, before), tokens_in=tokens_of(question), tokens_out=75)
+
+    return say
+
+
+PRICES = {"price_in": 1e6, "price_out": 1e6}  # a token costs 1, a request of three rows 122
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_requests_without_an_answer_cost_what_was_expected_of_them(tmp_path, concurrency):
+    generator = FakeGenerator(failing(5), delay=lambda n: 0.002)
+    with pytest.raises(GenerationStopped, match="--max-cost 1500"):
+        run(tmp_path, generator, per_class=30, max_cost=1500, concurrency=concurrency, **PRICES)
+    assert len(generator.asked) == 12  # of 122 each
+
+
+def test_requests_that_were_turned_away_cost_nothing(tmp_path):
+    generator = FakeGenerator(failing(5, "HTTP 429", is_free=True))
+    outcome = run(tmp_path, generator, max_cost=122 * 6, **PRICES, concurrency=1)
+    assert (outcome.requests, outcome.tokens_in + outcome.tokens_out) == (30, 122 * 6)
+    assert not outcome.tokens_are_estimated
+
+
+def test_requests_without_an_answer_count_in_later_runs(tmp_path):
+    # Of the second question none is answered, so that nothing but its failures tells of it.
+    def say(question, before):
+        if question.category == "dog":
+            return trouble("no answer in time")
+        return failing(1)(question, before)
+
+    options = {"concurrency": 1, "classes": ("cat", "dog"), "per_class": 3, "retries": 2}
+    first = run(tmp_path, FakeGenerator(say), **options)
+    assert (first.requests, first.tokens_in + first.tokens_out) == (4, 122 * 4)
+    assert first.tokens_are_estimated
+    with pytest.raises(GenerationStopped, match="--max-cost 600"):
+        run(tmp_path, second := FakeGenerator(say), max_cost=600, **options, **PRICES)
+    assert not second.asked
+    with pytest.raises(GenerationStopped, match="--max-requests 6"):
+        run(tmp_path, third := FakeGenerator(say), max_requests=6, **options)
+    assert len(third.asked) == 2
+    again = run(tmp_path, FakeGenerator(failing(2)), **options)
+    assert not again.short
+    assert (again.requests, again.requests_now) == (8, 2)
+
+
 def test_a_bound_of_cost_needs_prices():
     with pytest.raises(UsageError, match="--max-cost without prices"):
         Bounds(max_cost=1, price_in=1)
