@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import complete, opening, options
+from molspace_cli import options
 from molspace_cli.console import print_json, print_note, print_table, print_text, say
+from molspace_cli.seeds import First, MiniLab, Seeds, open_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,19 +19,9 @@ if TYPE_CHECKING:
 
 
 def findings(
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=2, help="How many seeds.")] = 10,
-    first: Annotated[
-        int, typer.Option("--from", metavar="N", min=0, help="The first of them.")
-    ] = 10,
-    lab: Annotated[
-        str,
-        typer.Option(
-            "--lab",
-            metavar="FILE",
-            autocompletion=complete.labs,
-            help="A lab that extends mini: other encoders.",
-        ),
-    ] = "mini",
+    seeds: Seeds = 10,
+    first: First = 10,
+    lab: MiniLab = "mini",
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="N,...", help="Only these findings: 7,8."),
@@ -56,27 +46,21 @@ def findings(
     from reactions.experiments.paper.spaces import SETTINGS
 
     chosen = parse_findings(only)
-    sessions = [
-        opening.open_session(
-            lab,
-            seed=seed,
-            precision=precision,
-            device=device,
-            executor=executor,
-            quiet=quiet,
-            track=track if seed == first else None,
-            command="reproduce findings",
-            has_rows=True,
-        )
-        for seed in range(first, first + seeds)
-    ]
-    events = sessions[0].events  # one display for all seeds
-    sessions = [replace(session, events=events) for session in sessions]
+    sessions = open_seeds(
+        "reproduce findings",
+        lab,
+        range(first, first + seeds),
+        precision=precision,
+        device=device,
+        executor=executor,
+        quiet=quiet,
+        track=track,
+    )
     if not quiet:
         say(f"lab: {sessions[0].lab.label}")
         for line in SETTINGS:
             say(f"note: {line}")
-    measured = measure(sessions, chosen, events=events)
+    measured = measure(sessions, chosen, events=sessions[0].events)
     if as_json:
         print_json("findings", measured.to_json())
     else:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molspace_cli import complete, opening, options
+from molspace_cli import options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, print_text, say
 from molspace_cli.evaluate import HitRule
 from molspace_cli.groups import grouped
 from molspace_cli.paper_table import print_facts, print_lack
+from molspace_cli.seeds import First, MiniLab, Seeds, open_seeds
 from molspace_cli.setting import setting_facts
 
 if TYPE_CHECKING:
@@ -27,19 +27,9 @@ if TYPE_CHECKING:
 
 
 def unibind_findings(
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=2, help="How many seeds.")] = 6,
-    first: Annotated[
-        int, typer.Option("--from", metavar="N", min=0, help="The first of them.")
-    ] = 30,
-    lab: Annotated[
-        str,
-        typer.Option(
-            "--lab",
-            metavar="FILE",
-            autocompletion=complete.labs,
-            help="A lab that extends mini: other encoders.",
-        ),
-    ] = "mini",
+    seeds: Seeds = 6,
+    first: First = 30,
+    lab: MiniLab = "mini",
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="NAME,...", help="Only these findings: U1a,U3."),
@@ -63,25 +53,19 @@ def unibind_findings(
     from reactions.experiments.unibind.measure import measure
 
     chosen = parse_findings(only)
-    sessions = [
-        opening.open_session(
-            lab,
-            seed=seed,
-            precision=precision,
-            device=device,
-            executor=executor,
-            quiet=quiet,
-            track=track if seed == first else None,
-            command="reproduce unibind-findings",
-            has_rows=True,
-        )
-        for seed in range(first, first + seeds)
-    ]
-    events = sessions[0].events  # one display for all seeds
-    sessions = [replace(session, events=events) for session in sessions]
+    sessions = open_seeds(
+        "reproduce unibind-findings",
+        lab,
+        range(first, first + seeds),
+        precision=precision,
+        device=device,
+        executor=executor,
+        quiet=quiet,
+        track=track,
+    )
     if not quiet:
         say(f"lab: {sessions[0].lab.label}")
-    measured = measure(sessions, chosen, events=events)
+    measured = measure(sessions, chosen, events=sessions[0].events)
     if as_json:
         print_json("unibind-findings", measured.to_json())
     else:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from molspace_cli import complete, opening, options
+from molspace_cli import options
 from molspace_cli.console import print_json, print_note, print_table
+from molspace_cli.seeds import First, MiniLab, Seeds, open_seeds
 
 if TYPE_CHECKING:
     from reactions.experiments.unibind.curve import CentreCurve
 
 
 def unibind_curve(
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="How many seeds.")] = 3,
-    first: Annotated[
-        int, typer.Option("--from", metavar="N", min=0, help="The first of them.")
-    ] = 30,
-    lab: Annotated[
-        str,
-        typer.Option(
-            "--lab",
-            metavar="FILE",
-            autocompletion=complete.labs,
-            help="A lab that extends mini: other encoders.",
-        ),
-    ] = "mini",
+    seeds: Seeds = 3,
+    first: First = 30,
+    lab: MiniLab = "mini",
     precision: options.Precision = None,
     device: options.Device = "auto",
     executor: options.Executor = "local",
@@ -41,21 +29,16 @@ def unibind_curve(
     """
     from reactions.experiments.unibind.curve import measure_curve
 
-    sessions = [
-        opening.open_session(
-            lab,
-            seed=seed,
-            precision=precision,
-            device=device,
-            executor=executor,
-            quiet=quiet,
-            command="reproduce unibind-curve",
-            has_rows=True,
-        )
-        for seed in range(first, first + seeds)
-    ]
-    events = sessions[0].events  # one display for all seeds
-    curve = measure_curve([replace(session, events=events) for session in sessions], events=events)
+    sessions = open_seeds(
+        "reproduce unibind-curve",
+        lab,
+        range(first, first + seeds),
+        precision=precision,
+        device=device,
+        executor=executor,
+        quiet=quiet,
+    )
+    curve = measure_curve(sessions, events=sessions[0].events)
     if as_json:
         print_json("unibind-curve", curve.to_json())
     else:
