@@ -134,6 +134,17 @@ def _layer(
             f"{settings.batch_size:,}: each epoch is one step of all of them, {settings.epochs} "
             "in all (the published code would make none); batch=N with a smaller N makes more"
         )
+    if settings.duplicates == "masked":
+        shares = np.bincount(described.texts) / len(described.texts)
+        # In a batch, the chance that an item's text is drawn, and for all the others as well.
+        alone = float((shares ** min(settings.batch_size, len(corpus))).sum())
+        if alone >= 0.01:
+            planner.notices.append(
+                f"{corpus.name}: one text describes {100 * shares.max():.0f} % of what is described, "
+                f"so that about {100 * alone:.0f} % of the items meet no other in their batch and "
+                "train nothing; "
+                "duplicates=negatives, a larger batch, or more texts"
+            )
     step = AlignText(
         of=node.base.label,
         modality=modality,

@@ -160,6 +160,16 @@ def test_items_that_cannot_be_aligned(rows, reaction, what, fix, tmp_path, monke
     assert fix in caught.value.fix
 
 
+@pytest.mark.parametrize(("n_others", "told"), [(1, True), (7, False)])
+def test_items_that_meet_no_other_text_are_told(n_others, told, tmp_path, monkeypatch):
+    own = session(tmp_path)
+    rows = [row(k, f"thing {k}" if k < n_others else "a thing") for k in range(8)]
+    Texts(monkeypatch, own.lab, pictures(8), rows)
+    notices = " ".join(plan(own, "ImageBind + Lcl(few, batch=4, duplicates=masked)").notices)
+    assert ("one text describes 88 % of what is described" in notices) is told
+    assert ("meet no other in their batch" in notices) is told
+
+
 def test_items_without_ids_of_their_own(tmp_path, monkeypatch):
     own = session(tmp_path)
     corpus = IdCorpus("rows", "image", [f"p{k}" for k in range(8)], positional=True)
