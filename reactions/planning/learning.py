@@ -140,9 +140,9 @@ def _layer(
         alone = float((shares ** min(settings.batch_size, len(corpus))).sum())
         if alone >= 0.01:
             planner.notices.append(
-                f"{corpus.name}: one text describes {100 * shares.max():.0f} % of what is described, "
-                f"so that about {100 * alone:.0f} % of the items meet no other in their batch and "
-                "train nothing; "
+                f"{corpus.name}: one text describes {100 * shares.max():.0f} % of what is "
+                f"described, so that about {100 * alone:.0f} % of the items meet no other in "
+                "their batch and train nothing; "
                 "duplicates=negatives, a larger batch, or more texts"
             )
     step = AlignText(
