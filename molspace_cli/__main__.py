@@ -8,9 +8,10 @@ import os
 import re
 import sys
 import threading
+import traceback
 from typing import Any
 
-from molspace_cli import opening, streams
+from molspace_cli import opening, streams, verbosity
 from molspace_cli.console import error_json, ready_streams, say
 from reactions.core.errors import (
     EXIT_BUG,
@@ -41,9 +42,11 @@ def main() -> None:
         say(f"interrupted; {str(stopped) or 'what was finished is kept'}")
         code = EXIT_INTERRUPTED
         if threading.active_count() > 1:  # workers that a second Ctrl-C left behind
+            verbosity.end(code)
             sys.stdout.flush()
             os._exit(code)
     except BrokenPipeError:
+        verbosity.end(EXIT_OK)
         _closed_pipe()
     except MemoryError:  # also where an earlier error was about to be reported
         code = _out_of_memory()
@@ -52,6 +55,7 @@ def main() -> None:
             raise
         print(f"error: cannot write what was found: {error.strerror}", file=sys.stderr)
         os._exit(EXIT_STEP_FAILED)  # the interpreter would try once more to write it
+    verbosity.end(code)
     sys.exit(code)
 
 
@@ -67,9 +71,12 @@ def _run() -> int:
         if COMPLETION_VARIABLE in os.environ:  # a shell asks, by the script that typer installed
             app(prog_name=PROGRAM)
         # Not app() otherwise: it would turn Ctrl-C and closed pipes into exit codes of its own.
-        command = prepare(typer.main.get_command(app))
+        command = typer.main.get_command(app)
+        verbosity.add_options(command)
+        prepare(command)
     finally:
         gc.enable()
+    verbosity.begin()
     try:
         refuse_valueless(command, sys.argv[1:])
         with opening.left_open, command.make_context(PROGRAM, sys.argv[1:]) as context:
@@ -109,7 +116,11 @@ def _report(error: Exception, command: Any) -> int:
     if isinstance(error, ImportError) and _UNMAPPED.search(str(error)):
         raise MemoryError from None
     if not isinstance(error, MolspaceError):
+        verbosity.record("bug", traceback=traceback.format_exception(error))
         raise error
+    verbosity.record("error", **error.to_json())
+    if verbosity.is_verbose(2) and sys.stderr is not None:
+        traceback.print_exception(error)
     # One line: whatever else was said on stderr, the last line is the object.
     text = error_json(error) if _wants_json() else mistakes.error_text(error)
     say(text)

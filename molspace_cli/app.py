@@ -9,6 +9,7 @@ import typer
 from molspace_cli import (
     cache,
     data,
+    env,
     evaluate,
     hub,
     importing,
@@ -70,5 +71,6 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(cache.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(importing.app, name="import")
+app.command("env")(env.env)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)

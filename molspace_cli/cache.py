@@ -28,7 +28,11 @@ app = typer.Typer(
 
 @app.command("ls")
 def list_entries(as_json: options.Json = False) -> None:
-    """List the entries, their sizes and when they were last used."""
+    """List the entries, their sizes and when they were last used.
+
+    Examples:
+      molspace cache ls
+    """
     from datetime import datetime
 
     from reactions.store import Store
@@ -70,7 +74,11 @@ def explain(
     planning: options.PlanOptions,
     as_json: options.Json = False,
 ) -> None:
-    """Say for each step of a reaction whether it is in the cache, and if not, why."""
+    """Say for each step of a reaction whether it is in the cache, and if not, why.
+
+    Examples:
+      molspace cache explain "ImageBind + Cr(CLAP_m)"
+    """
     session, planned, reasons = planned_states(expression, planning)
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
     if as_json:
@@ -87,7 +95,11 @@ def verify(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Read every file of the cache and compare its digest."""
+    """Read every file of the cache and compare its digest.
+
+    Examples:
+      molspace cache verify --repair
+    """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.store import Store
 
@@ -138,6 +150,10 @@ def gc(
 
     With --older-than or --all, what was remembered of scanned corpora goes too: it is made
     again when they are next used.
+
+    Examples:
+      molspace cache gc --older-than 30 --dry-run
+      molspace cache gc --max-size 20
     """
     from reactions.core.paths import cache_root, data_root
     from reactions.data.scan_cache import TableCache

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,14 @@ SCHEMA = 1
 """Version of every ``--json`` object; raised when a field changes its meaning or goes."""
 
 
+listeners: list[Callable[[str], None]] = []
+"""Called with each message for people."""
+
+
 def say(message: str) -> None:
     """Print a message for people on stderr, if there is one."""
+    for listener in listeners:
+        listener(message)
     if sys.stderr is not None:
         text = printable(message)
         if sys.stderr.isatty():

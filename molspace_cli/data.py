@@ -37,6 +37,10 @@ def list_data(
     """Count what a lab has: items found and expected, left out, and bytes.
 
     What is remote is listed as not looked at, unless --online is given.
+
+    Examples:
+      molspace data list
+      molspace data list --lab lab.toml --json
     """
     from reactions.labs.inventory import inventory
 
@@ -84,6 +88,10 @@ def check(
 
     In folders of embeddings: rows that are zero or not finite, repeated rows and ids, ids that
     not all folders have, collapsed towers.
+
+    Examples:
+      molspace data check
+      molspace data check --full --lab lab.toml
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.labs.folders import examine

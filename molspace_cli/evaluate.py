@@ -108,7 +108,13 @@ def evaluate(
     running: options.RunOptions,
     as_json: options.Json = False,
 ) -> None:
-    """Score a space on tasks: zero-shot classification and retrieval in both directions."""
+    """Score a space on tasks: zero-shot classification and retrieval in both directions.
+
+    Examples:
+      molspace eval --task esc50
+      molspace eval --task unibind --space ImageBind --json
+      molspace eval --task esc50 --centres kb --sigma 0.8,0.5
+    """
     from reactions.eval.registry import names_groups_only
     from reactions.eval.task import counting_hits
 

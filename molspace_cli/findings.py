@@ -27,7 +27,7 @@ def findings(
         typer.Option("--only", metavar="N,...", help="Only these findings: 7,8."),
     ] = None,
     precision: options.Precision = None,
-    device: options.Device = "auto",
+    device: options.Device = None,
     executor: options.Executor = "local",
     track: options.Track = None,
     quiet: options.Quiet = False,
@@ -39,6 +39,10 @@ def findings(
     were looked at while the encoders were made, 2 to 9 since, so the default starts at 10. A
     claim is judged by the wider of two intervals: over items, and over seeds.
     It takes about 250 seconds a seed on one core. Exits with 4 if a finding does not hold.
+
+    Examples:
+      molspace reproduce findings
+      molspace reproduce findings --only 7,8
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.experiments.findings.contrasts import STATEMENTS, parse_findings

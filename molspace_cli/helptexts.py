@@ -1,11 +1,17 @@
-"""Help that fits the terminal: as wide as it is, and nothing cut short."""
+"""Help that fits the terminal: as wide as it is, nothing cut short, and examples as they stand.
+
+The last paragraph of a command's docstring may be ``Examples:`` over command lines, one a line.
+"""
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from typing import Any
 
 _MINIMUM_COLUMNS = 30
+
+EXAMPLES = "Examples:"
 
 
 def prepare(command: Any) -> Any:
@@ -23,6 +29,10 @@ def prepare(command: Any) -> Any:
             param.display_type_rich = _nothing  # newer typers add Python's type to our metavar
     for below in getattr(command, "commands", {}).values():
         below.short_help = below.short_help or _first_sentence(below.help or "")
+        below.help, examples = split_examples(below.help or "")
+        if examples:
+            # \b keeps click from joining the lines that follow.
+            below.epilog = "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in examples)
         prepare(below)
     return command
 
@@ -30,6 +40,14 @@ def prepare(command: Any) -> Any:
 def columns() -> int:
     """Return how wide help may be: the terminal's width, or 80 without a terminal."""
     return max(shutil.get_terminal_size().columns, _MINIMUM_COLUMNS)
+
+
+def split_examples(text: str) -> tuple[str, list[str]]:
+    """Return a help text without its examples, and the lines of these."""
+    body, found, examples = text.partition(f"\n{EXAMPLES}\n")
+    if not found:
+        return text, []
+    return body.rstrip(), inspect.cleandoc(examples).splitlines()
 
 
 def _nothing(*_: Any, **__: Any) -> str:

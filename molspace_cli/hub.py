@@ -52,6 +52,10 @@ def push(
 
     The card names the reaction, the spaces with their licences, and the results. No weights
     of spaces are sent, nor where they lie on this machine.
+
+    Examples:
+      molspace push my-bundle ORG/NAME --dry-run
+      molspace push my-bundle ORG/NAME --private --results scores.json
     """
     from reactions.exchange.hub import check_repo
     from reactions.exchange.hub import push as send
@@ -100,6 +104,10 @@ def pull(
 
     A repository that holds code beside a bundle is refused; other files are not downloaded.
     The bundle becomes the one that eval and infer use in this folder.
+
+    Examples:
+      molspace pull ORG/NAME
+      molspace pull ORG/NAME --revision v1 --out my-bundle
     """
     from reactions.exchange.hub import pull as fetch
 

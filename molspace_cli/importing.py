@@ -27,7 +27,8 @@ _Lab = Annotated[
         "--lab",
         metavar="NAME|FILE",
         autocompletion=complete.labs,
-        help="Where the spaces come from.  [default: ./molspace.toml, else paper]",
+        help="Where the spaces come from.  [default: $MOLSPACE_LAB, else "
+        "./molspace.toml, else paper]",
     ),
 ]
 
@@ -40,10 +41,11 @@ class ImportOptions(options.SpaceOptions):
 
     def open(self) -> "LoadedLab":
         """Open the lab; what was published goes with the published spaces, not the rehearsal's."""
+        from reactions.core.environment import chosen_lab
         from reactions.labs.lab_file import OWN_LAB
 
         opening.allow_remote_code(self.trust)
-        name = self.lab or (None if Path(OWN_LAB).is_file() else "paper")
+        name = chosen_lab(self.lab) or (None if Path(OWN_LAB).is_file() else "paper")
         return opening.open_lab(name, weights=self.weights)
 
 
@@ -85,6 +87,10 @@ def freebind(
 
     Every file is read safely and checked before anything is written. A single bundle becomes
     the one that eval and infer use in this folder.
+
+    Examples:
+      molspace import freebind checkpoints/
+      molspace import freebind checkpoints/ --product IB_PP --out ib-pp
     """
     from reactions.core.local_files import expand_user
     from reactions.exchange.import_freebind import import_freebind
@@ -154,6 +160,10 @@ _add_mcr(
     """Import C-MCR's heads for CLAP and CLIP, and print the bundle's path.
 
     Both spaces are projected into a new one. As published, text comes from CLIP alone.
+
+    Examples:
+
+      molspace import cmcr checkpoints/clap_clip.pt
     """,
 )
 _add_mcr(
@@ -162,6 +172,10 @@ _add_mcr(
     """Import Ex-MCR's head, CLAP into CLIP, and print the bundle's path.
 
     As published, text comes from CLIP alone.
+
+    Examples:
+
+      molspace import exmcr checkpoints/ex_clap.pt
     """,
 )
 
@@ -189,7 +203,11 @@ def unibind(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Import layers trained with UniBind's code, and print the bundle's path."""
+    """Import layers trained with UniBind's code, and print the bundle's path.
+
+    Examples:
+      molspace import unibind text.pt image.pt
+    """
     from reactions.core.local_files import expand_user
     from reactions.exchange.unibind_heads import PRODUCT, import_layers
 

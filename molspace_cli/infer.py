@@ -92,6 +92,11 @@ def infer(
     depth maps and events. An item that
     cannot be embedded is reported and left out, and the exit code is then 4. With no input at all
     the mini lab's sample items are compared.
+
+    Examples:
+      molspace infer "a low hum" rain.wav --compare
+      molspace infer --sigma 0.5,0.1 < queries.jsonl
+      molspace infer photos/ --out photos.safetensors
     """
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError
     from reactions.core.local_files import exists as is_there

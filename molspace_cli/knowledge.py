@@ -94,6 +94,10 @@ def check(
     Length is counted in tokens of CLIP; diversity by distinct words and pairs of words, and by the
     mean cosine of the word sets of two descriptions of a category (overlap). With --classes, those
     that have no rows are found, too.
+
+    Examples:
+      molspace kb check kb --strict
+      molspace kb check birds.parquet --classes birds.txt
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.knowledge.audit import check_knowledge
@@ -190,6 +194,9 @@ def merge(
 
     Categories of one name become one, and rows that are the same are kept once. An item in two
     categories, or items of two corpora of one modality, are refused.
+
+    Examples:
+      molspace kb merge birds.parquet frogs.parquet --out animals.parquet
     """
     from reactions.knowledge.base import KnowledgeTable
     from reactions.knowledge.exporting import check_knowledge_out
@@ -241,6 +248,9 @@ def export(
     """Write a knowledge base as csv, jsonl or parquet, and print the file's path.
 
     Csv and jsonl hold the rows alone; prompts, models and the items' corpora are in parquet.
+
+    Examples:
+      molspace kb export birds.parquet --out birds.csv
     """
     from molspace_cli.amounts import counted
     from reactions.core.errors import UsageError

@@ -189,6 +189,10 @@ def build(
 
     Shows what will be sent where, with an estimate, and asks first. Stop or kill it at any point:
     the same command goes on with the questions that are not answered yet.
+
+    Examples:
+      molspace kb build --classes esc50 --generator mini --per-class 20
+      molspace kb build --classes birds.txt --generator openai:MODEL --max-cost 5
     """
     from reactions.knowledge.generation.jobs import category_job
     from reactions.labs.generators import classes_of, generator_of
@@ -245,6 +249,9 @@ def describe(
 
     Pictures, sounds and frames of videos are sent to the generator. Event and thermal data are
     described on the pictures that were taken with them (--pictures).
+
+    Examples:
+      molspace kb describe --corpus image --generator mini --out pictures.parquet
     """
     from reactions.knowledge.generation.jobs import item_job
     from reactions.labs.generators import categories_of, generator_of

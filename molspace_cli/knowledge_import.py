@@ -117,6 +117,9 @@ def table(
 
     Columns are found in any case; modality, model, prompt and seed may be there, too. What is left
     out is counted and told.
+
+    Examples:
+      molspace kb import table birds.csv --source LLM --out birds.parquet
     """
     from reactions.knowledge.exporting import check_knowledge_out
     from reactions.knowledge.files import SUFFIX
@@ -161,6 +164,10 @@ def unibind(
 
     The JSON names files of items, their labels and, in training files, a description. It says
     nothing of the items' modality: --modality does.
+
+    Examples:
+      molspace kb import unibind descriptions/ --out kb.parquet
+      molspace kb import unibind centres.pkl --out centres.safetensors
     """
     from reactions.core.errors import UsageError
     from reactions.knowledge.exporting import check_knowledge_out

@@ -47,7 +47,12 @@ def show(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Count a knowledge base by source, modality, model, prompt and category; show examples."""
+    """Count a knowledge base by source, modality, model, prompt and category; show examples.
+
+    Examples:
+      molspace kb show
+      molspace kb show kb --category dog -n 10
+    """
     from reactions.core.errors import UsageError
     from reactions.knowledge.summary import summarise
 

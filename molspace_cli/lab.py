@@ -37,6 +37,9 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
     where it names nothing but local embeddings and media. Anything that would be fetched,
     imported or run (remote places, models, adapters of packages) needs this once, and again
     when the file changes. A lab that --lab names needs nothing.
+
+    Examples:
+      molspace lab allow
     """
     from reactions.labs import trust
     from reactions.labs.lab_file import read_chain
@@ -55,7 +58,11 @@ def allow(file: Own = None, as_json: options.Json = False) -> None:
 
 @app.command("deny")
 def deny(file: Own = None, as_json: options.Json = False) -> None:
-    """Undo `lab allow`: the file is not used unless `--lab` names it, whatever it holds."""
+    """Undo `lab allow`: the file is not used unless `--lab` names it, whatever it holds.
+
+    Examples:
+      molspace lab deny
+    """
     from reactions.labs import trust
 
     path = _own_lab(file, "deny")
@@ -90,6 +97,9 @@ def schema() -> None:
     """Print the JSON Schema of lab files, for editors that complete and check TOML.
 
     Save it beside a lab file, and write as the file's first line: #:schema ./lab.schema.json
+
+    Examples:
+      molspace lab schema > lab.schema.json
     """
     import json
 
@@ -100,7 +110,12 @@ def schema() -> None:
 
 @app.command("show")
 def show(lab: options.Lab = None, as_json: options.Json = False) -> None:
-    """Print what a lab holds: spaces, corpora, pairs, knowledge bases, evaluation sets."""
+    """Print what a lab holds: spaces, corpora, pairs, knowledge bases, evaluation sets.
+
+    Examples:
+      molspace lab show
+      molspace lab show --lab paper --json
+    """
     from molspace_cli import opening
     from molspace_cli.console import print_table
     from reactions.labs.contents import contents
@@ -124,6 +139,9 @@ def sample(out: Out) -> None:
 
     The manifest's path is printed; infer reads it, and a lab file can name it as a corpus. The
     same scenes as events, heat, depth, points and video are listed in senses.jsonl beside it.
+
+    Examples:
+      molspace lab sample --out sample
     """
     from reactions.labs import mini
     from reactions.labs.mini.sample_items import SENSES
@@ -152,6 +170,9 @@ def train(
     """Train the mini lab's encoders again; up to 30 minutes on two cores.
 
     Prints the path of a lab file that extends the mini lab with them.
+
+    Examples:
+      molspace lab train --out weights --spaces CLAP_m
     """
     from molspace_cli.progress import epochs, progress
     from reactions.labs.mini.recipes import chosen_recipes

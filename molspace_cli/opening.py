@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molspace_cli.verbosity import detail
+
 if TYPE_CHECKING:
     from reactions.labs.lab import Lab
     from reactions.session import Session
@@ -41,7 +43,7 @@ def open_lab(
         allow_network()
     else:
         deny_network("a command that only lists or plans does not use the network", "--online")
-    return load_lab(
+    lab = load_lab(
         name,
         seed=seed,
         digests=digest_cache(),
@@ -50,6 +52,20 @@ def open_lab(
         on_progress=scans(quiet=quiet),
         agree=agree,
     )
+    detail(f"lab: {lab.path} ({reason(name)})")
+    return lab
+
+
+def reason(name: str | None) -> str:
+    """Return why this lab is the one."""
+    from reactions.core import environment
+    from reactions.labs.lab_file import OWN_LAB
+
+    if name is not None:
+        return "--lab"
+    if environment.chosen_lab() is not None:
+        return environment.LAB
+    return "in this folder" if os.path.lexists(OWN_LAB) else "the default"
 
 
 def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
@@ -107,7 +123,7 @@ def open_session(
     data: Path | None = None,
     trust: Sequence[str] | None = None,
     precision: str | None = None,
-    device: str = "auto",
+    device: str | None = None,
     executor: str = "local",
     quiet: bool = False,
     online: bool = True,
@@ -124,7 +140,7 @@ def open_session(
         data: where evaluation sets lie.
         trust: pins of code that may run.
         precision: instead of the lab's.
-        device: where to run.
+        device: where to run; None leaves it to the environment.
         executor: what runs the steps.
         quiet: show warnings only.
         online: look at remote places.
@@ -133,14 +149,14 @@ def open_session(
         has_rows: the command makes a table, whose rows are tracked one by one.
     """
     from molspace_cli.progress import progress
-    from reactions.run.device import check_device
+    from reactions.run.device import chosen_device
     from reactions.run.executor import check_executor
     from reactions.session import Session
     from reactions.store import Store
     from reactions.tracking.follower import tracking
     from reactions.tracking.trackers import open_tracker
 
-    check_device(device)
+    device = chosen_device(device)
     check_executor(executor)
     tracker = None if track is None else open_tracker(track)
     store = Store()
@@ -148,6 +164,7 @@ def open_session(
     lab = open_lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
     lab = lab.with_precision(precision)
     speed = partial(_speed, device, lab.settings.precision)
+    detail(f"device: {device}; precision: {lab.settings.precision}; results: {store.root}")
     events = progress(quiet=quiet, speed=speed)
     if tracker is not None:
         group = command.split()[-1] if has_rows else ""

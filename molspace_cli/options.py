@@ -22,7 +22,8 @@ Lab = Annotated[
         "--lab",
         metavar="NAME|FILE",
         autocompletion=complete.labs,
-        help="Where spaces, corpora and tasks come from.  [default: ./molspace.toml, else mini]",
+        help="Where spaces, corpora and tasks come from.  [default: $MOLSPACE_LAB, else "
+        "./molspace.toml, else mini]",
     ),
 ]
 Data = Annotated[
@@ -59,12 +60,14 @@ Online = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Instead of the lab's seed.")]
 Device = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--device",
         metavar="auto|cpu|cuda|cuda:N,...",
         autocompletion=complete.devices,
-        help="Where to run: every GPU if there is one (auto), or those named, steps side by side.",
+        help="Where to run: every GPU if there is one (auto), or those named, steps side by side.  "
+        "[default: $MOLSPACE_DEVICE, else auto]",
+        show_default=False,
     ),
 ]
 Executor = Annotated[
@@ -83,7 +86,7 @@ Precision = Annotated[
         metavar="fast|exact",
         case_sensitive=False,
         help="Of collecting and training: 16-bit products where the device has fast ones, or "
-        "float32 throughout.  [default: the lab's, else fast]",
+        "float32 throughout.  [default: $MOLSPACE_PRECISION, else the lab's, else fast]",
     ),
 ]
 Track = Annotated[
@@ -216,7 +219,7 @@ class RunOptions(LabOptions):
 
     seed: Seed = None
     precision: Precision = None
-    device: Device = "auto"
+    device: Device = None
     executor: Executor = "local"
     track: Track = None
     yes: Yes = False
@@ -227,7 +230,7 @@ class RunOptions(LabOptions):
 class InferOptions(LabOptions):
     """Of commands that embed, and train where what they use is a reaction."""
 
-    device: Device = "auto"
+    device: Device = None
     executor: Executor = "local"
     yes: Yes = False
     quiet: Quiet = False

@@ -32,6 +32,10 @@ def plan(
     """Show the steps of a reaction: which are done, why not, and what the rest costs.
 
     Loads no weights and needs no GPU.
+
+    Examples:
+      molspace plan "ImageBind + Cr(CLAP_m)"
+      molspace plan "ImageBind + Cr(CLAP_m)" --draw mermaid > plan.mmd
     """
     from reactions.planning import drawing
     from reactions.planning.plan import plan_json, total_cost

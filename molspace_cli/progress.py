@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from molspace_cli.amounts import LinesDue, duration
 from molspace_cli.console import human_bytes, say
+from molspace_cli.verbosity import followed, is_verbose
 from reactions.core.printable import printable_cell
 
 if TYPE_CHECKING:
+    from molspace_cli.display import Display
     from reactions.run.events import EventSink
 
 
@@ -30,13 +32,23 @@ def progress(
         stream: where to; stderr by default.
         speed: see ``Display``.
     """
+    return followed(_display(quiet=quiet, stream=stream, speed=speed))
+
+
+def _display(
+    *,
+    quiet: bool,
+    stream: TextIO | None = None,
+    speed: Callable[[], float | None] = lambda: None,
+) -> Display:
     from molspace_cli.display import Plain, Quiet
     from molspace_cli.live import Live
 
     stream = stream or sys.stderr
     if quiet:
         return Quiet(stream)
-    if stream.isatty() and os.environ.get("TERM") != "dumb":
+    # Lines of -v would tear bars apart.
+    if stream.isatty() and os.environ.get("TERM") != "dumb" and not is_verbose():
         return Live(stream, speed=speed)
     return Plain(stream, speed=speed)
 
@@ -71,17 +83,18 @@ def descriptions(
     from molspace_cli.live import Live
     from reactions.run import events as shown
 
-    events = progress(quiet=quiet)
+    display = _display(quiet=quiet)
+    events = followed(display)
     step = ("kb", "generate", name)
     began_s: list[float] = []
 
     def on_progress(done: int, total: int) -> None:
         if not began_s:
             began_s.append(time.monotonic())
-            if isinstance(events, Live):
+            if isinstance(display, Live):
                 events(shown.PlanStarted(1, 0))
-            elif isinstance(events, Plain):
-                events.steps = 1  # one file: nothing that a line about a plan could add
+            elif isinstance(display, Plain):
+                display.steps = 1  # one file: nothing that a line about a plan could add
             events(shown.StepStarted(*step, total=total))
         events(shown.StepProgress(*step, done, total, "descriptions"))
 

@@ -45,6 +45,11 @@ def react(
 
     What an earlier run has done is not done again; a run that was stopped goes on where it
     was. The bundle becomes the one that eval and infer use in this folder and lab.
+
+    Examples:
+      molspace react "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
+      molspace react "ImageBind + Cr(CLAP_m, sigma=(0.8,0.5))" --out my-bundle
+      molspace react reaction.rxn --lab lab.toml --yes
     """
     session, quiet = running.open(command="react"), running.quiet
     planned = plan_of(session, expression)

@@ -67,6 +67,10 @@ def report(
     """Write a page about a product: scores, factors to move, curves, maps, costs.
 
     One HTML file that needs no network. What cannot be shown is named, in the page and here.
+
+    Examples:
+      molspace report
+      molspace report my-bundle --task esc50,coco --out report.html
     """
     from reactions.experiments.report.gather import gather
     from reactions.experiments.report.maps import check_method

@@ -12,6 +12,7 @@ from molspace_cli import findings, options, unibind, unibind_curve
 from molspace_cli.confirm import agree_to_cells, confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
+from molspace_cli.helptexts import EXAMPLES
 from molspace_cli.paper_figure import print_figure
 from molspace_cli.paper_table import print_paper_table
 
@@ -93,8 +94,13 @@ _ABOUT = {
 }
 
 
+def _example(name: str, options: str = "--rows ImageBind") -> str:
+    command = f"molspace reproduce {name}"
+    return f"    {EXAMPLES}\n      {command}\n      {command} {options}"
+
+
 def _add_table(name: str, about: str) -> None:
-    @app.command(name, help=f"{about} {_MISSING}")
+    @app.command(name, help=f"{about} {_MISSING}\n\n{_example(name)}")
     @grouped
     def table(
         rows: Rows = None,
@@ -121,7 +127,9 @@ _SURFACE = """
 
 
 def _add_figure(name: str, about: str) -> None:
-    @app.command(name, help=f"{about}{_SURFACE} {_MISSING}")
+    shown = _example(name, f"--out {name} --grid 0:1:0.25")
+
+    @app.command(name, help=f"{about}{_SURFACE} {_MISSING}\n\n{shown}")
     @grouped
     def figure(
         out: Out = None,
@@ -152,6 +160,9 @@ def everything(
     One estimate and one question for all; what tables and figures share is trained once, and a
     run that was stopped goes on where it was. Figures are written, with --out, as they are ready.
     Exits with 3 if the lab has nothing that could be measured.
+
+    Examples:
+      molspace reproduce all --out figures --yes
     """
     from reactions.experiments.whole import measure_all
 

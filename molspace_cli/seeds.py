@@ -35,7 +35,7 @@ def open_seeds(
     seeds: range,
     *,
     precision: str | None,
-    device: str,
+    device: str | None,
     executor: str,
     quiet: bool,
     track: str | None = None,

@@ -28,7 +28,12 @@ def show(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Verify a bundle and say what it is."""
+    """Verify a bundle and say what it is.
+
+    Examples:
+      molspace show
+      molspace show my-bundle --json
+    """
     from reactions.products.bundles.bundle import load_bundle
     from reactions.products.bundles.current import current_bundle
     from reactions.products.tree import effective_factors, effective_means

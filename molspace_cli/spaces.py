@@ -51,7 +51,12 @@ def _default(
 def list_spaces(
     lab: options.Lab = None, weights: options.Weights = None, as_json: options.Json = False
 ) -> None:
-    """List the spaces a lab knows by name, and whether their weights are on this machine."""
+    """List the spaces a lab knows by name, and whether their weights are on this machine.
+
+    Examples:
+      molspace spaces list
+      molspace spaces list --lab paper --json
+    """
     from dataclasses import asdict
 
     from reactions.core.errors import MissingError, MolspaceError
@@ -104,7 +109,11 @@ def info(
     where: options.SpaceOptions,
     as_json: options.Json = False,
 ) -> None:
-    """Show what is known of a space without loading it."""
+    """Show what is known of a space without loading it.
+
+    Examples:
+      molspace spaces info ImageBind
+    """
     from dataclasses import asdict
 
     spec = _spec(where, name, online=False)
@@ -144,6 +153,9 @@ def fetch(
 
     Weights have licences of their own, which are shown before (with --quiet, too), as far as
     they are known: ImageBind's, for one, does not allow commercial use.
+
+    Examples:
+      molspace spaces fetch CLAP_g --lab paper
     """
     from reactions.core.errors import UsageError
     from reactions.encoders.registry import requirements
@@ -207,7 +219,7 @@ def doctor(
     name: Name,
     *,
     where: options.SpaceOptions,
-    device: options.Device = "auto",
+    device: options.Device = None,
     renew: Annotated[
         bool, typer.Option("--renew", help="Store these outputs in place of earlier ones.")
     ] = False,
@@ -216,6 +228,10 @@ def doctor(
     """Examine a space: dimensions, norms, chance, collapsed towers, stored outputs, speed.
 
     Exits with 4 if something is wrong.
+
+    Examples:
+      molspace spaces doctor ImageBind
+      molspace spaces doctor CLAP_g --lab paper --weights CLAP_g=clap.pt
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.core.paths import cache_root
@@ -223,10 +239,10 @@ def doctor(
     from reactions.encoders.precomputed.corpora import common_corpus
     from reactions.encoders.registry import load
     from reactions.labs import mini
-    from reactions.run.device import resolve_devices
+    from reactions.run.device import chosen_device, resolve_devices
 
     spec = _spec(where, name)
-    place = resolve_devices(device)[0]
+    place = resolve_devices(chosen_device(device))[0]
     say(f"loading {spec.name}")  # which takes minutes, as trying a large model does
     encoder = load(spec, device=place)
     samples: dict[Modality, list[Item]] = {}

@@ -102,6 +102,10 @@ def sweep(
 
     Prints the best settings of each task beside the product's own; in a pipe, every row as csv.
     Settings that were scored before are not computed again, and a sweep that is killed goes on.
+
+    Examples:
+      molspace sweep my-bundle --task esc50 --sigma 0:1:0.1
+      molspace sweep my-bundle --task clotho --experts all-subsets --out all.csv
     """
     from reactions.core.errors import UsageError
     from reactions.eval.registry import names_groups_only

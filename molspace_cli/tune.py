@@ -73,6 +73,10 @@ def tune(
     Sweeps the settings on scenes of their own (mini lab) or on half of each evaluation set, chooses
     by ten-fold cross-validation, scores the choice, the bundle's own factors and the paper's
     settings on the rest, and writes a bundle with the chosen factors.
+
+    Examples:
+      molspace tune my-bundle --objective "audio-text + image-text"
+      molspace tune --objective audio-text --keep 'image-text >= base - 0.5'
     """
     from reactions.core.errors import UsageError
     from reactions.experiments.choosing import tune as choose

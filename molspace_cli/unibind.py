@@ -35,7 +35,7 @@ def unibind_findings(
         typer.Option("--only", metavar="NAME,...", help="Only these findings: U1a,U3."),
     ] = None,
     precision: options.Precision = None,
-    device: options.Device = "auto",
+    device: options.Device = None,
     executor: options.Executor = "local",
     track: options.Track = None,
     quiet: options.Quiet = False,
@@ -47,6 +47,9 @@ def unibind_findings(
     Settings were chosen on seed 26. A claim holds where the mean reaches its margin, fixed before
     anything was measured, and the wider of two intervals (over items, and over seeds) lies above
     zero. Exits with 4 if a finding does not hold.
+
+    Examples:
+      molspace reproduce unibind-findings --only U1a,U3
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.experiments.unibind.claims import STATEMENTS, parse_findings
@@ -166,6 +169,9 @@ def unibind_table2(
 
     A row is left empty, with the reason, where the lab lacks its space, data or weights.
     Exits with 3 if the lab has nothing that could be measured.
+
+    Examples:
+      molspace reproduce unibind-table2 --hit class
     """
     from reactions.experiments.unibind.tables import measure_retrieval
 
@@ -199,6 +205,9 @@ def unibind_zero_shot(
 
     A figure is left out, with the reason, where the lab lacks the space, data or weights.
     Exits with 3 if the lab has nothing that could be measured.
+
+    Examples:
+      molspace reproduce unibind-zero-shot
     """
     from reactions.experiments.unibind.tables import measure_zero_shot
 

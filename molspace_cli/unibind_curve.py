@@ -17,7 +17,7 @@ def unibind_curve(
     first: First = 30,
     lab: MiniLab = "mini",
     precision: options.Precision = None,
-    device: options.Device = "auto",
+    device: options.Device = None,
     executor: options.Executor = "local",
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -26,6 +26,9 @@ def unibind_curve(
 
     Points that ImageBind gains over one template, with pictures and sounds, for describers that err
     otherwise than that of the knowledge base kb. Nothing is claimed.
+
+    Examples:
+      molspace reproduce unibind-curve
     """
     from reactions.experiments.unibind.curve import measure_curve
 

@@ -24,6 +24,8 @@ def _own_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path / "cache"))
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    for name in ("MOLSPACE_LAB", "MOLSPACE_DEVICE", "MOLSPACE_PRECISION"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from reactions.core import environment
 from reactions.core.catalogue import Catalogue
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.factor_defaults import FactorDefaults
@@ -48,13 +49,19 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     """Return the file of a lab.
 
     Args:
-        name: a built-in lab's name, or a path; None means ``./molspace.toml`` if there is
-            one, else the mini lab.
+        name: a built-in lab's name, or a path; None means what ``$MOLSPACE_LAB`` names, else
+            ``./molspace.toml`` if there is one, else the mini lab.
         folder: where a relative path starts; None means the working directory.
 
     Raises:
         MissingError: no such lab.
     """
+    if name is None and (chosen := environment.chosen_lab()) is not None:
+        try:
+            return find_lab(chosen, folder=folder)
+        except MissingError as error:
+            what = f"{environment.LAB}: {error.what}"
+            raise MissingError(what, why=error.why, fix=error.fix) from None
     if name is None:
         own = Path(OWN_LAB)
         # A folder, or a link that leads nowhere, is meant to be a lab: never use another instead.
@@ -86,6 +93,7 @@ def load_lab(
 ) -> Lab:
     """Read and check a lab file.
 
+    ``$MOLSPACE_LAB`` and ``$MOLSPACE_PRECISION`` say what ``name`` and nothing else do not.
     ``./molspace.toml`` that the user did not name is only read where it names nothing but local
     data, or where the user agreed to it (``molspace lab allow``).
 
@@ -119,9 +127,9 @@ def load_lab(
         evaluation_root() if data is None else data.absolute(),
     )
     files = read_chain(find_lab(name))
-    if name is None and files[0].path.parent != _BUILT_IN:
+    if environment.chosen_lab(name) is None and files[0].path.parent != _BUILT_IN:
         _check_trust(files, agree)
-    lab = _read(files, opened).with_seed(seed)
+    lab = _read(files, opened).with_seed(seed).with_precision(environment.chosen_precision())
     folders = lab.data if data is None else replace(lab.data, chosen=data.absolute())
     return replace(lab, data=folders, on_progress=on_progress, weights=named)
 

@@ -44,7 +44,7 @@ def gemm_dtype(
             return torch.float16 if capability >= (7, 0) and WRITES_FP32 else None
         return torch.bfloat16 if capability >= (8, 0) else None
     if device.type == "cpu":
-        return torch.bfloat16 if _cpu_has_bfloat16() else None
+        return torch.bfloat16 if cpu_has_bfloat16() else None
     return None
 
 
@@ -85,7 +85,7 @@ def _full_precision() -> Callable[[], None]:
     return lambda: torch.set_float32_matmul_precision(before)
 
 
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
     """Return whether bfloat16 products have instructions of their own; without, they are slower."""
     mkldnn = torch.backends.mkldnn  # what multiplies 16 bits on CPUs; torch leaves it untyped
     if not (mkldnn.is_available() and mkldnn.enabled):  # type: ignore[no-untyped-call]

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from reactions.core import environment
 from reactions.core.errors import UsageError
 from reactions.encoding.batch_size import free_device_memory, is_out_of_memory
 
 __all__ = [
     "check_device",
+    "chosen_device",
     "current_device",
     "free_device_memory",
     "is_out_of_memory",
@@ -54,6 +56,23 @@ def check_device(name: str) -> None:
             fix="name each device once",
             device=name,
         )
+
+
+def chosen_device(given: str | None = None) -> str:
+    """Return what was given, else ``$MOLSPACE_DEVICE``, else ``"auto"``.
+
+    Raises:
+        UsageError: it cannot be a device; see ``check_device``.
+    """
+    if given is not None:
+        check_device(given)
+        return given
+    name = environment.value_of(environment.DEVICE) or "auto"
+    try:
+        check_device(name)
+    except UsageError as error:
+        raise environment.from_variable(error, environment.DEVICE) from None
+    return name
 
 
 def resolve_devices(name: str) -> tuple[str, ...]:

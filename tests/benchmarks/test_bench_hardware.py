@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(params=[False, True], ids=["without", "with"])
 def halved(request, monkeypatch):
-    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: request.param)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: request.param)
     return request.param
 
 

@@ -28,7 +28,7 @@ def molspace(tmp_path, monkeypatch, capsys):
 
 
 SLIPS = [
-    ("evl", "molspace has no command 'evl'", "did you mean 'eval'?"),
+    ("evl", "molspace has no command 'evl'", "did you mean 'eval' or 'env'?"),
     ("kb import a.csv", "molspace kb import has no command 'a.csv'", "one of: table, unibind"),
     ("spaces lst", "molspace spaces has no command 'lst'", "did you mean 'list'?"),
     ("reproduce finding", "molspace reproduce has no command 'finding'", "'findings'"),
@@ -179,7 +179,9 @@ def test_help_is_as_wide_as_the_terminal_and_cuts_nothing(molspace, monkeypatch,
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, _ = molspace(*command, "--help")
     assert code == 0
-    assert max(map(len, out.splitlines())) <= columns
+    # Examples are copied: their lines stay whole.
+    wrapped = [line for line in out.splitlines() if not line.startswith("    molspace ")]
+    assert max(map(len, wrapped)) <= columns
     assert "..." not in out.replace("[ARGS]...", "").replace("[INPUT]...", "").replace(
         ",...", ""
     ).replace('"id": ...', "").replace("[,TASK...]", "").replace("]...", "")

@@ -20,7 +20,7 @@ def small_windows(monkeypatch):
 @pytest.fixture
 def bfloat16(monkeypatch):
     """Make any CPU count as one with fast bfloat16."""
-    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
 
 
 def marked(sizes: tuple[int, ...], dtype: type = np.float32) -> list[PseudoSet]:

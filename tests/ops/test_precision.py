@@ -7,7 +7,7 @@ from reactions.ops.precision import full_float32, gemm_dtype
 
 @pytest.mark.parametrize("purpose", ["retrieval", "training"])
 def test_exact_is_float32_everywhere(purpose, monkeypatch):
-    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
     assert gemm_dtype("cpu", purpose, "exact") is None
     assert gemm_dtype("cpu", purpose) is torch.bfloat16
 

@@ -21,7 +21,7 @@ SETTINGS = TrainingSettings(
 @pytest.fixture
 def bfloat16(monkeypatch):
     """Make any CPU count as one with fast bfloat16."""
-    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
 
 
 def rotation_sets(sizes: tuple[int, ...], seed: int = 0) -> list[PseudoSet]:

@@ -1,0 +1,71 @@
+"""``molspace env``."""
+
+import json
+import sys
+
+import pytest
+
+from molspace_cli.__main__ import main
+from reactions.run import machine
+
+
+@pytest.fixture
+def molspace(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    return run
+
+
+def test_the_facts(molspace, monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("MOLSPACE_DEVICE", "cpu")
+    code, out, _ = molspace("env", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["schema"] == "molspace.env/1"
+    assert facts["torch"]["version"] == torch.__version__
+    assert facts["lab"] == {
+        "path": facts["lab"]["path"],
+        "from": "the default",
+        "problem": "",
+    }
+    assert facts["folders"]["results"]["path"] == str(tmp_path / "cache")
+    assert facts["variables"]["MOLSPACE_DEVICE"] == "cpu"
+    assert "hf_secret" not in out
+    versions = {package["name"]: package["version"] for package in facts["packages"]}
+    assert versions["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert "pytest" not in versions
+
+
+def test_the_table(molspace):
+    code, out, _ = molspace("env")
+    assert code == 0
+    assert "\nmolspace\t" in out
+    assert "(the default)" in out
+
+
+def test_a_lab_that_cannot_be_read_is_part_of_the_report(molspace, monkeypatch):
+    monkeypatch.setenv("MOLSPACE_LAB", "nope")
+    code, out, _ = molspace("env", "--json")
+    assert code == 0
+    assert "no lab 'nope'" in json.loads(out)["lab"]["problem"]
+
+
+def test_packages_that_are_not_here_have_no_version(monkeypatch):
+    requires = ["torch>=2.6", 'no-such-package>=1; extra == "map"', 'pytest; extra == "test"']
+    monkeypatch.setattr(machine.metadata, "requires", lambda name: requires)
+    assert [p["name"] for p in machine.packages()] == ["no-such-package", "torch"]
+    assert machine.packages()[0] == {
+        "name": "no-such-package",
+        "extras": ["map"],
+        "version": None,
+    }
