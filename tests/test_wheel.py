@@ -22,7 +22,8 @@ def wheel(tmp_path_factory):
         shutil.copytree(
             ROOT / top, source / top, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
         )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    (source / "docs").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "docs/molspace.1"):
         shutil.copy(ROOT / name, source / name)
     done = subprocess.run(
         [sys.executable, "-c", _BUILD, str(out)],
@@ -44,6 +45,8 @@ def test_the_wheel_has_every_file_of_the_packages(wheel):
     }
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert any(name.endswith("/share/man/man1/molspace.1") for name in packed)
+    packed = {name for name in packed if ".data/" not in name}
     assert any(name.endswith(".lark") for name in files)
     assert packed == files
 
