@@ -1,4 +1,4 @@
-# On a fresh machine:  make demo   make test   make test-full   make fuzz
+# On a fresh machine:  make demo   make test   make test-full   make test-oldest   make fuzz
 # Each makes its own virtual environment. PYTHON chooses the interpreter (>= 3.11) and
 # TORCH the build of torch, e.g. make demo TORCH=torch to take the newest.
 PYTHON ?= python3
@@ -7,11 +7,12 @@ EXAMPLES ?= 5000
 DEMO := .venv
 TEST := .venv-test
 FULL := .venv-full
+OLDEST := .venv-oldest
 
 # About half of the tests by their time; those in no folder named here are the rest.
 HALF := benchmarks cli core data docs dsl encoders encoding eval exchange fuzz
 
-.PHONY: demo lint test test-full test-half test-rest browser fuzz format bench clean
+.PHONY: demo lint test test-full test-half test-rest test-oldest browser fuzz format bench clean
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh
@@ -34,6 +35,12 @@ test-half: $(FULL)/.installed
 
 test-rest: $(FULL)/.installed
 	$(FULL)/bin/pytest -p no:cacheprovider $(HALF:%=--ignore=tests/%)
+
+# Tests of each floor beside the oldest packages that are allowed. What these deprecate since, and
+# newer packages beside them warn of, is no failure.
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/pytest -p no:cacheprovider -W default -k "not killed" \
+		tests/core tests/dsl tests/test_end_to_end.py tests/cli/test_app.py
 
 # A browser for the tests of pages, which are skipped without one.
 browser: $(TEST)/.installed
@@ -80,5 +87,12 @@ $(FULL)/.installed: pyproject.toml
 		laion-clap wav2clip imagebind-unofficial pytorchvideo
 	touch $@
 
+$(OLDEST)/.installed: pyproject.toml constraints/oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet "$(TORCH)"
+	$(OLDEST)/bin/pip install --quiet --constraint constraints/oldest.txt \
+		--editable ".[parquet,video,report]" ftfy "pytest>=8.2" "hypothesis>=6.100" pyyaml
+	touch $@
+
 clean:
-	rm -rf $(DEMO) $(TEST) $(FULL) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) $(TEST) $(FULL) $(OLDEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

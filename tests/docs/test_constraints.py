@@ -51,3 +51,28 @@ def test_the_pinned_torchvision_wants_the_pinned_torch():
 @pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
 def test_the_documentation_says_how(page):
     assert "pip install -c constraints/cpu.txt" in (ROOT / page).read_text(encoding="utf-8")
+
+
+OLDEST = dict(
+    re.match(r"([\w-]+)==(\S+)", line).groups()
+    for line in (ROOT / "constraints" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    if "==" in line and not line.startswith("#")
+)
+
+
+def floors():
+    """Return the lowest version that each package may have, by any of the project's needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for text in (*project["dependencies"], *extras["parquet"], *extras["video"], *extras["report"]):
+        name, _, floor = text.partition(">=")
+        yield name.partition("[")[0].lower(), floor
+
+
+def test_the_oldest_versions_are_those_that_the_project_allows():
+    wanted = {name: floor for name, floor in floors() if name != "torch"}
+    assert set(wanted) <= set(OLDEST)
+    for name, floor in wanted.items():
+        # A release of the same minor version: 1.2 was never released, 1.2.1 was.
+        digits = number(floor)
+        assert number(OLDEST[name])[: len(digits)] == digits, name
