@@ -118,8 +118,21 @@ def _tuned(
         if node.learning.takes_raw_rows:
             base = base * rows[node.base].norm(dim=-1, keepdim=True)
         return parts[node, None].apply(modality, base)
+    own, changed = tuned_inputs(node, modality, rows, parts)
+    # Kept by projector: one that is not this node's own has also projected other rows.
+    kept = projected if node.tuning.heads or changed is parts else None
+    return fuse(node.base, modality, own, changed, adjustment, kept)
+
+
+def tuned_inputs(
+    node: Tuned, modality: Modality, rows: Mapping[Space, Tensor], parts: Parts
+) -> tuple[Mapping[Space, Tensor], Parts]:
+    """Return what the base of an Ft is to be embedded from: its encoder's rows and its projectors.
+
+    Of modalities that it does not tune, both are as they were.
+    """
     if node.arguments[0] != modality:
-        return fuse(node.base, modality, rows, parts, adjustment, projected)
+        return rows, parts
     part = parts[node, None]
     assert isinstance(part, TunedPath), "parts are checked when they are loaded"
     # Rows of inner products were made without this node's projectors.
@@ -128,9 +141,7 @@ def _tuned(
     }
     if tunes(node, modality):
         own[path_of(node).leaf] = rows[tuned_leaf(node)]
-    # Kept by projector: one that is not this node's own has also projected other rows.
-    kept = projected if node.tuning.heads else None
-    return fuse(node.base, modality, own, {**parts, **part.heads}, adjustment, kept)
+    return own, {**parts, **part.heads}
 
 
 def joined(

@@ -335,16 +335,27 @@ def effective_factors(
 
     An expert that takes part twice is distinguished by its turn: ``"sigma CLAP_m (2)"``.
     """
-    by_name: dict[str, dict[Modality, float]] = {}
-    for fusion, i in mixtures(space):
+    kept = [(fusion, i) for fusion, i in mixtures(space) if adjustment.keeps(fusion.experts[i])]
+    return {
+        name: adjustment.factors(fusion.op, fusion, fusion.experts[i])
+        for (fusion, i), name in _factor_names(kept).items()
+    }
+
+
+def factor_names(space: Space) -> dict[tuple[Fusion, int], str]:
+    """Return what ``effective_factors`` calls the factors of each stage and expert."""
+    return _factor_names(list(mixtures(space)))
+
+
+def _factor_names(pairs: Sequence[tuple[Fusion, int]]) -> dict[tuple[Fusion, int], str]:
+    names: dict[tuple[Fusion, int], str] = {}
+    for fusion, i in pairs:
         expert = fusion.experts[i]
-        if adjustment.keeps(expert) and expert.factors:  # none where nothing is shared
+        if expert.factors:  # none where nothing is shared
             name = f"{'lambda' if fusion.op == 'dr' else 'sigma'} {expert.label}"
-            again = sum(known == name or known.startswith(f"{name} (") for known in by_name)
-            by_name[f"{name} ({again + 1})" if again else name] = adjustment.factors(
-                fusion.op, fusion, expert
-            )
-    return by_name
+            again = sum(known == name or known.startswith(f"{name} (") for known in names.values())
+            names[fusion, i] = f"{name} ({again + 1})" if again else name
+    return names
 
 
 def effective_means(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> dict[str, Mean]:

@@ -6,40 +6,17 @@ import numpy as np
 import pytest
 import torch
 from fakes import CG, CM, IB, VL, cr, dr, headline, unit_rows
+from untrained import make_heads
 
 from reactions.core.types import Fusion
-from reactions.ops.projector import Projector
 from reactions.products.fuse import fuse
-from reactions.products.parts import ProjectorMixture
-from reactions.products.tree import Adjustment, mixtures
+from reactions.products.tree import Adjustment
 
 N = 13
 
 
 def unit(x):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
-
-
-def head(d_in, d_out, seed):
-    """An untrained projector whose outputs differ much in length before they are scaled."""
-    projector = Projector(d_in, d_out, 10, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for layer in (projector.layers[1], projector.layers[4]):
-            layer.running_mean.uniform_(-0.3, 0.3, generator=generator)
-            layer.running_var.uniform_(0.2, 3, generator=generator)
-            layer.weight.uniform_(0.2, 3, generator=generator)
-            layer.bias.uniform_(-0.5, 0.5, generator=generator)
-    return projector.eval()
-
-
-def make_heads(space, count=3):
-    found = {}
-    for index, (fusion, i) in enumerate(mixtures(space)):
-        ends = (fusion.base.dim, fusion.experts[i].space.dim)
-        d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
-        found[fusion, i] = ProjectorMixture(head(d_in, d_out, 10 * index + k) for k in range(count))
-    return found
 
 
 def psi(heads, x):
