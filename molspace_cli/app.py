@@ -13,6 +13,7 @@ from molspace_cli import (
     evaluate,
     hub,
     importing,
+    index,
     infer,
     knowledge,
     lab,
@@ -20,6 +21,7 @@ from molspace_cli import (
     react,
     report,
     reproduce,
+    search,
     show,
     spaces,
     sweep,
@@ -59,6 +61,8 @@ def _root(
 app.command("react")(react.react)
 app.command("eval")(evaluate.evaluate)
 app.command("infer")(infer.infer)
+app.add_typer(index.app, name="index")
+app.command("search")(search.search)
 app.command("plan")(plan.plan)
 app.command("show")(show.show)
 app.command("sweep")(sweep.sweep)

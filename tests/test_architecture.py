@@ -20,7 +20,7 @@ FLOORS = (
     ("labs", "steps"),
     ("inference", "exchange", "tracking"),
     ("planning",),
-    ("baselines", "session", "centres"),
+    ("baselines", "session", "centres", "search"),
     ("experiments", "api", "__init__"),
     ("molspace_cli",),
 )

@@ -156,6 +156,7 @@ class Embedder:
     Attributes:
         spec: what is known of the product.
         device: where it computes.
+        loaded: its encoders and trained parts.
 
     Raises:
         UsageError: the adjustment does not fit the product.
@@ -172,9 +173,9 @@ class Embedder:
     ) -> None:
         self.target = target
         self._adjustment = fit_adjustment(target.space, adjustment)
-        self._parts = parts or LoadedParts(target, load_encoder, device)
+        self.loaded = parts or LoadedParts(target, load_encoder, device)
         self._loaded: dict[Modality, tuple[_Tower, ...]] = {}
-        self.device = self._parts.device
+        self.device = self.loaded.device
         self.spec = SpaceSpec(
             name=target.name,
             dim=target.space.dim,
@@ -238,7 +239,7 @@ class Embedder:
             DataError: weights are damaged.
         """
         self._towers(modality)
-        self._parts.trained()
+        self.loaded.trained()
 
     def batch_size(self, modality: Modality) -> BatchSize:
         """Return the size of the next batch: that of the leaf that takes the fewest at once."""
@@ -274,16 +275,26 @@ class Embedder:
 
         from reactions.products.fuse import fuse
 
+        rows = self.leaf_rows(modality, inputs)
+        with torch.inference_mode():
+            fused = fuse(self.target.space, modality, rows, self.loaded.trained(), self._adjustment)
+        embeddings: NDArray[np.float32] = fused.cpu().numpy()
+        return embeddings
+
+    def leaf_rows(self, modality: Modality, inputs: Sequence[Prepared]) -> dict[Space, Tensor]:
+        """Embed prepared items in the leaves that take part: (len(inputs), d_leaf) rows each.
+
+        Raises:
+            DataError: a leaf's encoder gives no usable embedding.
+        """
+        import torch
+
         # inputs: an item, its value for each tower -> a tower, its value for each item
         by_tower = zip(self._towers(modality), zip(*inputs, strict=True), strict=True)
-        rows: dict[Space, Tensor] = {
+        return {
             tower.leaf: torch.from_numpy(tower.forward(modality, list(values))).to(self.device)
             for tower, values in by_tower
         }
-        with torch.inference_mode():
-            fused = fuse(self.target.space, modality, rows, self._parts.trained(), self._adjustment)
-        embeddings: NDArray[np.float32] = fused.cpu().numpy()
-        return embeddings
 
     def _towers(self, modality: Modality) -> tuple[_Tower, ...]:
         """Return what takes part in one modality, loaded."""
@@ -295,7 +306,7 @@ class Embedder:
 
     def _encoder(self, leaf: Leaf) -> Encoder:
         """Return a leaf's encoder; where an Lcl takes its rows as they are, of their own norm."""
-        encoder = self._parts.encoder(leaf)
+        encoder = self.loaded.encoder(leaf)
         return RawView(encoder) if leaf in raw_leaves(self.target.space) else encoder
 
     def check(self, batch: Batch) -> None:

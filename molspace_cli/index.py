@@ -1,0 +1,270 @@
+"""``molspace index``."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from molspace_cli import complete, index_upkeep, options
+from molspace_cli.confirm import confirm
+from molspace_cli.console import human_bytes, print_json, print_path, print_table, say
+from molspace_cli.default_command import DefaultGroup
+from molspace_cli.groups import grouped
+from molspace_cli.index_shown import Directory, about, facts, notes
+from molspace_cli.infer_report import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reactions.core.types import Item
+    from reactions.data.manifest import Problem
+    from reactions.session import Session
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    cls=DefaultGroup,
+    help="Indexes of items, to be searched at any factors: molspace index BUNDLE FILES --out DIR.",
+)
+
+_SHOWN_PROBLEMS = 20
+
+
+@app.callback()
+def _group() -> None:
+    """Indexes of items, to be searched at any factors: molspace index BUNDLE FILES --out DIR."""
+
+
+@app.command("build")
+@grouped
+def build(
+    space: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUNDLE|EXPR|NAME|URI",
+            autocompletion=complete.targets,
+            help="What embeds the items.",
+            show_default=False,
+        ),
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="What is indexed, as for infer: files, folders of them, .jsonl or .txt files of "
+            "lines, - for stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corpus",
+            metavar="NAME",
+            help="Index a corpus of the lab: a modality of [corpora], TASK, or TASK:SPLIT. "
+            "Repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="The index; items are added to one that is there."
+        ),
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text", help="Take all arguments and lines as texts.")
+    ] = False,
+    modality: Annotated[
+        str | None,
+        typer.Option(
+            "--modality", metavar="NAME", help="What all files hold, whatever their endings."
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "float16"],
+        typer.Option("--dtype", help="How numbers are stored: float16 takes half the room."),
+    ] = "float32",
+    *,
+    running: options.InferOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Embed items once, to be searched at any factors.
+
+    Items that an index has already, by id and contents, are not embedded again; those whose
+    contents changed take the place of what was there. A run that was stopped goes on.
+
+    Examples:
+      molspace index my-bundle photos/ sounds/ --out my-index
+      molspace index my-bundle --corpus image --corpus text --out my-index
+      molspace index ImageBind captions.txt --out captions-index
+    """
+    from reactions.core.errors import EXIT_STEP_FAILED, UsageError
+    from reactions.core.file_digests import DigestCache
+    from reactions.core.paths import cache_root
+    from reactions.search.atom_rows import AtomEmbedder
+    from reactions.search.build import add_items
+    from reactions.search.files import check_directory
+    from reactions.session import load_encoder
+
+    if out is None:
+        raise UsageError("an index needs a place", fix="--out DIR")
+    if not inputs and not corpus:
+        raise UsageError("nothing to index", fix="give files or folders, or --corpus NAME")
+    check_directory(out)
+    session, quiet = running.open(command="index"), running.quiet
+    target = session.target(space, confirm=partial(confirm, session, yes=running.yes, quiet=quiet))
+    embedder = AtomEmbedder(target, load_encoder=load_encoder, device=session.parts(target).device)
+    items = _items(session, embedder, inputs or [], corpus or [], text=text, modality=modality)
+    problems: list[Problem] = []
+
+    def problem(entry: Problem) -> None:
+        problems.append(entry)
+        if len(problems) <= _SHOWN_PROBLEMS:
+            where = f"line {entry.line_number}" if entry.line_number else f"'{plain(entry.id)}'"
+            say(f"skipped {where}: {entry.message}")
+
+    done = add_items(
+        out,
+        target,
+        embedder,
+        items,
+        digests=DigestCache(cache_root()),
+        dtype=dtype,
+        on_problem=problem,
+    )
+    index = done.index
+    if not quiet:
+        added = ", ".join(f"{n:,} {m}" for m, n in sorted(done.added.items())) or "nothing"
+        also = [f"{sum(done.replaced.values()):,} replaced" if done.replaced else ""]
+        also += [f"{done.kept:,} there already" if done.kept else ""]
+        also += [f"{done.skipped:,} skipped" if done.skipped else ""]
+        say("; ".join(filter(None, [f"added {added}", *also, about(index)])))
+        for note in notes(index.record):
+            say(f"note: {note}")
+    if as_json:
+        print_json(
+            "index",
+            {
+                **facts(index),
+                "added": dict(done.added),
+                "replaced": dict(done.replaced),
+                "kept": done.kept,
+                "skipped": done.skipped,
+                "problems": [{"id": p.id, "message": p.message} for p in problems[:20]],
+            },
+        )
+    else:
+        print_path(out)
+    if done.skipped:
+        raise typer.Exit(EXIT_STEP_FAILED)
+
+
+def _items(
+    session: Session,
+    embedder: object,
+    inputs: list[str],
+    corpora: list[str],
+    *,
+    text: bool,
+    modality: str | None,
+) -> Iterable[Item | Problem]:
+    from itertools import chain
+
+    from reactions.core.errors import UsageError
+    from reactions.encoding.items import CorpusRange
+    from reactions.inference.arguments import refuse_paths
+    from reactions.inference.embedder import Embedder
+    from reactions.inference.folders import with_folders
+    from reactions.inference.inputs import read_inputs
+    from reactions.modalities.text import TEXT
+
+    assert isinstance(embedder, Embedder)
+    if text and modality:
+        raise UsageError("--text says what --modality says", fix="give one of them")
+    taken_as = TEXT.name if text else modality
+    if not text:
+        inputs, notices = with_folders(inputs, taken_as)
+        for notice in notices:
+            say(f"note: {notice}")
+    if taken_as is None:
+        refuse_paths(inputs)
+    found: list[Iterable[Item | Problem]] = []
+    for name in corpora:
+        corpus = session.lab.named_corpus(name)
+        if corpus.modality not in embedder.spec.modalities:
+            raise UsageError(
+                f"the space does not embed {corpus.modality}, which the corpus '{name}' holds",
+                why=f"it embeds {', '.join(embedder.spec.modalities)}",
+            )
+        found.append(CorpusRange(corpus, 0, len(corpus)))
+    if inputs:
+        found.append(
+            read_inputs(
+                inputs,
+                modalities=embedder.spec.modalities,
+                stdin=getattr(sys.stdin, "buffer", None),
+                by_id=embedder.by_id,
+                taken_as=taken_as,
+            )
+        )
+    return chain.from_iterable(found)
+
+
+@app.command("info")
+@grouped
+def info(
+    directory: Directory,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file and compare its digest.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Say what an index holds, and which factors a search may choose.
+
+    Examples:
+      molspace index info my-index
+      molspace index info my-index --verify --json
+    """
+    from reactions.search import files
+    from reactions.search.record import read_record
+
+    record = read_record(directory)
+    counts = {
+        m: sum(s.n for s in record.segments if s.modality == m) - len(record.deleted.get(m, ()))
+        for m in sorted({s.modality for s in record.segments})
+    }
+    size_bytes = sum(size for s in record.segments for size, _ in s.files.values())
+    deleted = sum(map(len, record.deleted.values()))
+    for segment in record.segments:
+        files.open_segment(directory, record, segment)
+    verified = files.verify(directory, record) if verify else None
+    if as_json:
+        body = record.to_json()
+        del body["segments"], body["deleted"], body["schema"]
+        facts = {"counts": counts, "deleted": deleted, "size_bytes": size_bytes}
+        print_json("index-info", {"path": str(directory), **body, **facts, "verified": verified})
+        return
+    print_table(
+        f"{directory}   lab: {record.lab}" if record.lab else str(directory),
+        ("", ""),
+        [
+            ("made with", record.name),
+            ("bundle", record.bundle or "- (a space by itself)"),
+            *((m, f"{n:,} items") for m, n in counts.items()),
+            ("deleted", f"{deleted:,} rows, until molspace index compact"),
+            ("search", "exact, at any factors"),
+            ("factors to choose", ", ".join(record.free) or "none"),
+            ("factors that are fixed", ", ".join(record.fixed) or "none"),
+            ("size", f"{human_bytes(size_bytes)}, {record.dtype}"),
+            *([("verified", human_bytes(verified))] if verified is not None else []),
+        ],
+    )
+
+
+app.command("remove")(index_upkeep.remove)
+app.command("dedupe")(index_upkeep.dedupe)
+app.command("compact")(index_upkeep.compact)

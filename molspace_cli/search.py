@@ -1,0 +1,178 @@
+"""``molspace search``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molspace_cli import factors, options
+from molspace_cli.console import is_terminal, print_json, print_table
+from molspace_cli.groups import grouped
+from molspace_cli.index_shown import BundlePath, Directory
+from molspace_cli.infer_report import plain
+
+if TYPE_CHECKING:
+    from reactions.core.types import Item
+    from reactions.search.hits import Hit
+
+_WIDTH = 44
+
+
+def _files(modality: str) -> Any:
+    return typer.Option(
+        f"--{modality}", metavar="FILE", help=f"An {modality} file to search with. Repeatable."
+    )
+
+
+@grouped
+def search(
+    directory: Directory,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUERY",
+            help="Texts and files, as for infer; - or none for lines of stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="A text, also one that looks like a path."),
+    ] = None,
+    image: Annotated[list[str] | None, _files("image")] = None,
+    audio: Annotated[list[str] | None, _files("audio")] = None,
+    query: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--query",
+            metavar="MODALITY=FILE",
+            help="A file of another modality, or with another ending: depth=a.png. Repeatable.",
+        ),
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option("--into", metavar="MODALITY", help="Search these alone.  [default: all]"),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Hits of each query.")] = 10,
+    sigma: options.Sigma = None,
+    lambda_: options.Lambda = None,
+    experts: options.Experts = None,
+    bundle: BundlePath = None,
+    *,
+    running: options.InferOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Find what is nearest to a text, an image, a sound or another item, at any factors.
+
+    The index keeps what each expert adds apart: --sigma, --lambda and --experts are chosen here,
+    and hits are those of the product at these factors.
+
+    Examples:
+      molspace search my-index "a dog barking"
+      molspace search my-index --image cat.png --into audio -k 5
+      molspace search my-index "rain" --sigma 0.8,0.5 --json
+    """
+    from reactions.core.errors import UsageError
+    from reactions.products.acting import acting_adjustment
+    from reactions.search.index import SearchIndex
+    from reactions.search.record import read_record
+    from reactions.search.searcher import Searcher, target_of
+
+    adjustment = factors.adjustment(sigma, lambda_, experts)
+    read_record(directory)  # before anything is loaded
+    session = running.open(command="search")
+    target = target_of(session, directory, bundle)
+    index = SearchIndex(directory, target)
+    items = _queries(target.space.modalities, inputs or [], text, image, audio, query)
+    if not items:
+        raise UsageError("no query", fix='molspace search INDEX "a dog barking"')
+    searcher = Searcher(session, target, index)
+    found = searcher.search(items, into=into, k=k, adjustment=adjustment)
+    acting = acting_adjustment(target.space, adjustment)
+    if as_json:
+        queries = [
+            {"query": _label(item), "modality": item.modality, "hits": [h.to_json() for h in hits]}
+            for item, hits in zip(items, found, strict=True)
+        ]
+        about = {"index": str(directory), "expression": target.name, "lab": index.record.lab}
+        print_json("search", {**about, **acting, "into": into, "k": k, "queries": queries})
+        return
+    settings = "   ".join(
+        f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in own.items())
+        for name, own in acting["factors"].items()
+    )
+    title = "   ".join(filter(None, [f"lab: {index.record.lab}", settings]))
+    if is_terminal():
+        for item, hits in zip(items, found, strict=True):
+            print_table(
+                f"{plain(_label(item), _WIDTH)}   {title}",
+                ("", "score", "modality", "item"),
+                [_cells(hit, _WIDTH) for hit in hits],
+            )
+        return
+    rows = [
+        (_label(item), *_cells(hit), hit.item.id, hit.item.source)
+        for item, hits in zip(items, found, strict=True)
+        for hit in hits
+    ]
+    print_table(title, ("query", "rank", "score", "modality", "item", "id", "source"), rows)
+
+
+def _cells(hit: Hit, width: int | None = None) -> tuple[str, str, str, str]:
+    label = plain(hit.item.label, width) if width else hit.item.label
+    return str(hit.rank), f"{hit.score:.4f}", hit.item.modality, label
+
+
+def _queries(
+    modalities: tuple[str, ...],
+    inputs: list[str],
+    texts: list[str] | None,
+    images: list[str] | None,
+    sounds: list[str] | None,
+    others: list[str] | None,
+) -> list[Item]:
+    """Read the queries, refusing any that cannot be read.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    from reactions.core.errors import UsageError, suggestion
+    from reactions.data.manifest import Problem
+    from reactions.inference.arguments import refuse_paths
+    from reactions.inference.inputs import read_inputs
+
+    named = [("text", value) for value in texts or ()]
+    named += [("image", value) for value in images or ()]
+    named += [("audio", value) for value in sounds or ()]
+    for value in others or ():
+        modality, equals, path = value.partition("=")
+        if not equals:
+            raise UsageError(f"--query {value}", fix="--query MODALITY=FILE")
+        named.append((modality, path))
+    for modality, _ in named:
+        if modality not in modalities:
+            raise UsageError(
+                f"the index's space does not embed {modality}",
+                why=f"it embeds {', '.join(modalities)}",
+                fix=suggestion(modality, modalities),
+            )
+    refuse_paths(inputs)
+    stdin = getattr(sys.stdin, "buffer", None)
+    if not inputs and not named and stdin is not None and not stdin.isatty():
+        inputs = ["-"]
+    read = list(read_inputs(inputs, modalities=modalities, stdin=stdin))
+    for modality, value in named:
+        read += read_inputs([value], modalities=modalities, taken_as=modality)
+    items = []
+    for entry in read:
+        if isinstance(entry, Problem):
+            where = f"line {entry.line_number}" if "-" in inputs else f"'{entry.id}'"
+            raise UsageError(f"cannot search with {where}", why=entry.message)
+        items.append(entry)
+    return items
+
+
+def _label(item: Item) -> str:
+    return item.value if isinstance(item.value, str) else str(item.id)

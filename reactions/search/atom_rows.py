@@ -1,0 +1,87 @@
+"""Embedding items as atoms: what an index keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reactions.core.errors import DataError, UsageError
+from reactions.core.types import Leaf, Modality, Prepared
+from reactions.encoding.items import Batch
+from reactions.inference.embedder import Embedder
+from reactions.products.acting import reachable_leaves
+from reactions.products.atoms import Form, atom_rows, atoms_of, form_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class AtomEmbedder(Embedder):
+    """An encoder whose row of an item has its atoms, one after another, and then their lengths.
+
+    Its rows are (M d + M,) float32, M being the most atoms that an item of any modality has; the
+    rest is 0. All leaves take part that have a share at some factors.
+    """
+
+    def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Embed prepared items of one modality.
+
+        Raises:
+            DataError: a leaf's encoder gives no usable embedding.
+        """
+        import torch
+
+        rows = self.leaf_rows(modality, inputs)
+        with torch.inference_mode():
+            units, lengths = atom_rows(self.form(modality), modality, rows, self.loaded.trained())
+        n, n_atoms = lengths.shape
+        packed = np.zeros((n, self._most * (self.dim + 1)), dtype=np.float32)
+        packed[:, : n_atoms * self.dim] = units.flatten(1).cpu().numpy()
+        packed[:, self._most * self.dim :][:, :n_atoms] = lengths.cpu().numpy()
+        return packed
+
+    @cached_property
+    def _most(self) -> int:
+        return max(len(atoms_of(self.form(m))) for m in self.target.space.modalities)
+
+    def form(self, modality: Modality) -> Form:
+        """Return how embeddings of a modality are made of atoms."""
+        return form_of(self.target.space, modality)
+
+    def unpack(
+        self, modality: Modality, rows: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Take rows apart: (n, K, d) atoms and (n, K) lengths."""
+        n_atoms = len(atoms_of(self.form(modality)))
+        units = rows[:, : n_atoms * self.dim].reshape(len(rows), n_atoms, self.dim)
+        return units, rows[:, self._most * self.dim :][:, :n_atoms]
+
+    def check(self, batch: Batch) -> None:
+        """Refuse rows with an atom that is not a direction.
+
+        Raises:
+            DataError: an atom has not unit norm.
+        """
+        units, _ = self.unpack(batch.modality, batch.rows)
+        norms = np.linalg.norm(units.astype(np.float64), axis=2)
+        bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2).all(axis=1))  # so written, NaN is bad
+        if len(bad):
+            raise DataError(
+                f"the product has no embedding of {batch.modality} '{batch.ids[bad[0]]}'",
+                why="the projectors of one of its parts give it no direction, so that it cannot "
+                "be found at all factors",
+                fix="leave it out; if there are many, run the reaction again",
+                id=batch.ids[bad[0]],
+            )
+
+    def _leaves(self, modality: Modality) -> tuple[Leaf, ...]:
+        space = self.target.space
+        if modality not in space.modalities:
+            raise UsageError(
+                f"this space does not embed {modality}",
+                why=f"it embeds {', '.join(space.modalities)}",
+            )
+        return reachable_leaves(space, modality)

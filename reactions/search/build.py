@@ -1,0 +1,329 @@
+"""Adding items to an index, and taking them out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from reactions.core.errors import MolspaceError, UsageError
+from reactions.core.file_digests import DigestCache
+from reactions.core.local_files import exists
+from reactions.core.storage import Blob
+from reactions.core.types import Item, Modality
+from reactions.data.manifest import Problem
+from reactions.inference.stream import embed_stream
+from reactions.modalities.registry import content_digest
+from reactions.products.atoms import free_factors, inner_products
+from reactions.search import files
+from reactions.search.atom_rows import AtomEmbedder
+from reactions.search.hits import IndexedItem
+from reactions.search.index import SearchIndex, space_digest
+from reactions.search.record import RECORD, Dtype, IndexRecord
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reactions.products.target import Target
+
+SEGMENT_ROWS: Final = 1 << 14
+"""Rows that are published together: what a killed run loses, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What adding items did.
+
+    Attributes:
+        index: as it is now.
+        added: modality to new items.
+        replaced: modality to items whose contents had changed.
+        kept: items that were there already, unchanged.
+        skipped: items that could not be embedded.
+    """
+
+    index: SearchIndex
+    added: Mapping[Modality, int]
+    replaced: Mapping[Modality, int]
+    kept: int
+    skipped: int
+
+
+class _Known:
+    """Which items an index has, and which rows are to go."""
+
+    def __init__(self, index: SearchIndex | None) -> None:
+        self._numbers: dict[tuple[Modality, str], tuple[int, str]] = {}
+        if index is not None:
+            for modality in index.modalities:
+                for number, item in index.items(modality):
+                    self._numbers[modality, item.id] = number, item.digest
+        self._seen: set[tuple[Modality, str]] = set()
+
+    def state(self, item: Item, digest: str) -> str:
+        """Return whether an item is ``"new"``, ``"changed"`` or ``"there"``.
+
+        Raises:
+            UsageError: the input has two items of one id, with different contents.
+        """
+        key = item.modality, item.id
+        number, known = self._numbers.get(key, (-1, ""))
+        if key in self._seen and known != digest:
+            raise UsageError(
+                f"two different {item.modality} items have the id '{item.id}'",
+                why="an index finds items by id",
+                fix='give ids of their own: {"id": "...", "' + item.modality + '": "..."}',
+            )
+        self._seen.add(key)
+        if known == digest:
+            return "there"
+        self._numbers[key] = number, digest
+        return "new" if not known else "changed"
+
+    def number(self, item: Item) -> int:
+        """Return the row of an item that has changed."""
+        return self._numbers[item.modality, item.id][0]
+
+
+def add_items(
+    directory: Path,
+    target: Target,
+    embedder: AtomEmbedder,
+    items: Iterable[Item | Problem],
+    *,
+    digests: DigestCache,
+    dtype: Dtype = "float32",
+    on_problem: Callable[[Problem], None] = lambda problem: None,
+    on_progress: Callable[[int], None] = lambda n: None,
+    segment_rows: int = SEGMENT_ROWS,
+) -> Added:
+    """Add items to an index, which is made if it is not there.
+
+    What it has already, by modality, id and contents, is not embedded again; what has changed takes
+    the place of what was there. Every ``segment_rows`` rows are published, so that a run that was
+    killed goes on there.
+
+    Args:
+        directory: of the index.
+        target: the product.
+        embedder: of the target.
+        items: from anywhere, of any mix of modalities.
+        digests: remembers digests of files.
+        dtype: of the atoms, of a new index.
+        on_problem: called for each item that cannot be embedded, which is left out.
+        on_progress: called with how many items were embedded so far.
+        segment_rows: rows of a segment.
+
+    Raises:
+        UsageError: another product made the index, or two items have one id.
+        DataError: the index is damaged.
+        StoreError: another process writes it, or the disk is full.
+    """
+    files.check_directory(directory)
+    with files.writing(directory):
+        index = None
+        if exists(directory / RECORD):
+            index = SearchIndex(directory, target)
+            record = index.record
+        else:
+            record = new_record(target, dtype)
+            files.write_record(directory, record)
+        known = _Known(index)
+        counts: Counter[str] = Counter()
+        added: Counter[Modality] = Counter()
+        replaced: Counter[Modality] = Counter()
+
+        def problem(entry: Problem) -> None:
+            counts["skipped"] += 1
+            on_problem(entry)
+
+        waiting: dict[Modality, _Waiting] = {}
+        fresh = _fresh(items, known, digests, counts, problem)
+        for batch, rows in embed_stream(
+            embedder, fresh, batch_items=min(256, segment_rows), on_problem=problem, read_ahead=True
+        ):
+            for item, row in zip(batch, rows, strict=True):
+                own = waiting.setdefault(item.modality, _Waiting())
+                own.items.append(IndexedItem.of(item, content_digest(item, digests)))
+                own.rows.append(row)
+                number = known.number(item)
+                if number >= 0:
+                    own.gone.append(number)
+                    replaced[item.modality] += 1
+                else:
+                    added[item.modality] += 1
+            on_progress(sum(added.values()) + sum(replaced.values()))
+            for modality in [m for m, own in waiting.items() if len(own.items) >= segment_rows]:
+                record = _publish(directory, record, embedder, modality, waiting.pop(modality))
+        for modality, own in waiting.items():
+            record = _publish(directory, record, embedder, modality, own)
+        return Added(
+            SearchIndex(directory, target), added, replaced, counts["there"], counts["skipped"]
+        )
+
+
+class _Waiting:
+    """Embedded items of one modality that are not written yet."""
+
+    def __init__(self) -> None:
+        self.items: list[IndexedItem] = []
+        self.rows: list[NDArray[np.float32]] = []
+        self.gone: list[int] = []
+
+
+def _fresh(
+    items: Iterable[Item | Problem],
+    known: _Known,
+    digests: DigestCache,
+    counts: Counter[str],
+    on_problem: Callable[[Problem], None],
+) -> Iterator[Item | Problem]:
+    """Yield what has to be embedded."""
+    for item in items:
+        if isinstance(item, Problem):
+            yield item
+            continue
+        item = named(item)
+        try:
+            digest = content_digest(item, digests)
+        except MolspaceError as error:
+            on_problem(Problem(0, item.id, f"{error.what}: {error.why}"))
+            continue
+        if known.state(item, digest) == "there":
+            counts["there"] += 1
+        else:
+            yield item
+
+
+def named(item: Item) -> Item:
+    """Return an item by an id that means the same in another run.
+
+    The number of a line, which stands for an id where the input gives none, does not: the text
+    itself, or the path, takes its place.
+    """
+    if item.own_id or not item.id.isdecimal():
+        return item
+    if isinstance(item.value, str | Path | Blob):
+        return replace(item, id=str(item.value))
+    return item
+
+
+def _publish(
+    directory: Path,
+    record: IndexRecord,
+    embedder: AtomEmbedder,
+    modality: Modality,
+    own: _Waiting,
+) -> IndexRecord:
+    units, lengths = embedder.unpack(modality, np.stack(own.rows))
+    record = files.write_segment(
+        directory, record, own.items, units, lengths, inner_products(units)
+    )
+    record = _without(record, modality, own.gone)
+    files.write_record(directory, record)
+    return record
+
+
+def remove_items(
+    directory: Path, target: Target, numbers: Mapping[Modality, Collection[int]]
+) -> SearchIndex:
+    """Take items out of an index, by their numbers; their rows stay until it is compacted.
+
+    Raises:
+        UsageError: a number is not that of an item, or another product made the index.
+        StoreError: another process writes it.
+    """
+    with files.writing(directory):
+        index = SearchIndex(directory, target)
+        record = index.record
+        for modality, own in numbers.items():
+            for number in own:
+                index.item(modality, number)  # refuses what is not there
+            record = _without(record, modality, own)
+        files.write_record(directory, record)
+    return SearchIndex(directory, target)
+
+
+def compact(directory: Path, target: Target) -> int:
+    """Write an index anew without what was taken out; return how many rows went.
+
+    Numbers of items change.
+    """
+    with files.writing(directory):
+        index = SearchIndex(directory, target)
+        old = index.record
+        removed = sum(map(len, old.deleted.values()))
+        if not removed:
+            return 0
+        record = replace(old, segments=(), deleted={})
+        for segment in old.segments:
+            opened = files.open_segment(directory, old, segment)
+            start = sum(
+                s.n
+                for s in old.segments[: old.segments.index(segment)]
+                if s.modality == segment.modality
+            )
+            gone = np.array(old.deleted.get(segment.modality, ()), dtype=np.int64) - start
+            kept = np.setdiff1d(np.arange(segment.n), gone)
+            if len(kept) == segment.n:
+                record = replace(record, segments=(*record.segments, segment))
+            elif len(kept):
+                items = [opened.item(int(row)) for row in kept]
+                record = files.write_segment(
+                    directory,
+                    record,
+                    items,
+                    np.asarray(opened.units[kept], dtype=np.float32),
+                    np.asarray(opened.lengths[kept]),
+                    np.asarray(opened.products[kept]),
+                )
+        files.write_record(directory, record)
+    with files.writing(directory):  # removes the segments that are no longer listed
+        pass
+    return removed
+
+
+def _without(record: IndexRecord, modality: Modality, numbers: Iterable[int]) -> IndexRecord:
+    gone = sorted({*record.deleted.get(modality, ()), *map(int, numbers)})
+    return replace(record, deleted={**record.deleted, modality: tuple(gone)})
+
+
+def new_record(target: Target, dtype: Dtype) -> IndexRecord:
+    """Return what an empty index says of itself."""
+    free, fixed = free_factors(target.space)
+    return IndexRecord(
+        space=space_digest(target),
+        bundle=str(target.bundle.path.absolute()) if target.bundle else "",
+        name=target.name,
+        lab=target.lab,
+        dim=target.space.dim,
+        dtype=dtype,
+        free=free,
+        fixed=fixed,
+    )
+
+
+def found_again(
+    items: Mapping[Modality, Sequence[Any]], index: SearchIndex
+) -> Mapping[Modality, list[int]]:
+    """Return the numbers of items by id.
+
+    Args:
+        items: modality to ids.
+        index: where.
+
+    Raises:
+        UsageError: one is not there.
+    """
+    numbers: dict[Modality, list[int]] = {}
+    for modality, ids in items.items():
+        by_id = {item.id: number for number, item in index.items(modality)}
+        for id in ids:
+            if id not in by_id:
+                raise UsageError(f"the index has no {modality} '{id}'")
+            numbers.setdefault(modality, []).append(by_id[id])
+    return numbers

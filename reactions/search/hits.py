@@ -1,0 +1,77 @@
+"""What an index holds of an item, and what a search finds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reactions.core.storage import Blob
+from reactions.core.types import Item, Modality
+
+_LONGEST_SOURCE = 10_000
+"""Characters of a text that an index keeps to show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedItem:
+    """An item of an index.
+
+    Attributes:
+        id: as the input gave it; unique within its modality in an index.
+        modality: which.
+        source: the text itself, or the path or address of a file; "" for what lies nowhere.
+        digest: of its contents.
+    """
+
+    id: str
+    modality: Modality
+    source: str
+    digest: str
+
+    @classmethod
+    def of(cls, item: Item, digest: str) -> IndexedItem:
+        """Describe an item."""
+        value, source = item.value, ""
+        if isinstance(value, str):
+            source = value[:_LONGEST_SOURCE]
+        elif isinstance(value, Path):
+            source = str(value.absolute())
+        elif isinstance(value, Blob):
+            source = value.url
+        return cls(item.id, item.modality, source, digest)
+
+    @property
+    def label(self) -> str:
+        """What a person reads: a text itself, else the name of a file, else the id."""
+        if self.source and self.modality == "text":
+            return self.source
+        return self.source.rpartition("/")[2] or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An item that a search found.
+
+    Attributes:
+        rank: from 1.
+        score: cosine of query and item at the factors of the search.
+        item: what was found.
+        number: of its row, among those of its modality.
+    """
+
+    rank: int
+    score: float
+    item: IndexedItem
+    number: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the hit as a JSON object."""
+        facts = asdict(self.item)
+        return {
+            "rank": self.rank,
+            "score": round(self.score, 6),
+            **facts,
+            "label": self.item.label,
+            "number": self.number,
+        }

@@ -1,0 +1,302 @@
+"""An index, opened for reading: exact search at any free factors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.hashing import digest
+from reactions.core.types import Leaf, Modality
+from reactions.products.acting import acting_shares
+from reactions.products.atoms import Coefficients, Weigher, form_of, mixed_rows
+from reactions.products.target import Target
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment
+from reactions.search.files import OpenSegment, open_segment
+from reactions.search.hits import Hit, IndexedItem
+from reactions.search.record import IndexRecord, read_record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCK_BYTES: Final = 32 << 20
+"""Atoms that are multiplied at once."""
+
+_KEPT_SETTINGS: Final = 4
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The segments of one modality."""
+
+    segments: tuple[OpenSegment, ...]
+    deleted: NDArray[np.int64]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Number of each segment's first row, and of the row after the last."""
+        return np.cumsum([0, *(own.segment.n for own in self.segments)])
+
+    def place(self, number: int) -> tuple[OpenSegment, int]:
+        """Return the segment of a row, and where it is in it."""
+        i = int(np.searchsorted(self.starts, number, side="right")) - 1
+        return self.segments[i], number - int(self.starts[i])
+
+
+class SearchIndex:
+    """An index of items, for one product.
+
+    It is a snapshot: what is added later is seen by whoever opens it then. Threads may share it.
+
+    Args:
+        directory: where it lies.
+        target: the product, or space, that made it.
+
+    Attributes:
+        directory: where it lies.
+        record: what it says of itself.
+        modalities: those that have items, sorted.
+
+    Raises:
+        MissingError: there is no index.
+        DataError: it is damaged.
+        UsageError: another product made it.
+    """
+
+    def __init__(self, directory: Path, target: Target) -> None:
+        self.directory = directory
+        self.record = read_record(directory)
+        check_made_by(self.record, target, directory)
+        self._space = target.space
+        self._weighers = {
+            modality: Weigher(form_of(target.space, modality), modality)
+            for modality in target.space.modalities
+        }
+        opened = [open_segment(directory, self.record, s) for s in self.record.segments]
+        self._rows = {
+            modality: _Rows(
+                tuple(own for own in opened if own.segment.modality == modality),
+                np.array(self.record.deleted.get(modality, ()), dtype=np.int64),
+            )
+            for modality in sorted({own.segment.modality for own in opened})
+        }
+        self.modalities: tuple[Modality, ...] = tuple(
+            modality for modality, n in self.counts.items() if n
+        )
+        self._kept: dict[object, list[Coefficients]] = {}
+        self._lock = Lock()
+
+    @property
+    def counts(self) -> Mapping[Modality, int]:
+        """How many items each modality has."""
+        return {m: int(own.starts[-1]) - len(own.deleted) for m, own in self._rows.items()}
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        *,
+        into: Modality | None = None,
+        k: int = 10,
+        adjustment: Adjustment = NO_ADJUSTMENT,
+    ) -> list[list[Hit]]:
+        """Return the items nearest to each query, nearest first.
+
+        Every row is compared: the cosines are those of the product's embeddings at these factors,
+        up to rounding. Ties go to the item that was added first.
+
+        Args:
+            queries: (n, dim) float32 unit rows, embedded at the same factors.
+            into: the modality that is searched; None searches all of them together.
+            k: at most so many; >= 1.
+            adjustment: factors and experts.
+
+        Raises:
+            UsageError: there are no items of that modality, or the factors do not fit or are
+                fixed.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}", why="it counts items", fix="1 or more")
+        if queries.ndim != 2 or queries.shape[1] != self.record.dim:
+            raise UsageError(
+                f"queries have shape {queries.shape}", why=f"rows have {self.record.dim} numbers"
+            )
+        adjustment = fit_adjustment(self._space, adjustment)
+        best = [_Best(k) for _ in queries]
+        for order, modality in enumerate(self._searched(into)):
+            for first, scores in self._scores(modality, queries, adjustment):
+                for own, row in zip(best, scores, strict=True):
+                    own.add(row, first, order)
+        modalities = self._searched(into)
+        return [
+            [
+                Hit(rank, score, self.item(modalities[order], number), number)
+                for rank, (score, order, number) in enumerate(own.sorted(), start=1)
+            ]
+            for own in best
+        ]
+
+    def _searched(self, into: Modality | None) -> tuple[Modality, ...]:
+        if into is None:
+            if not self.modalities:
+                raise UsageError(f"the index '{self.directory}' has no items", fix="add some")
+            return self.modalities
+        if into not in self.modalities:
+            raise UsageError(
+                f"the index '{self.directory}' has no {into}",
+                why=f"it has {', '.join(self.modalities) or 'no items'}",
+                fix=suggestion(into, self.modalities) if self.modalities else "add some",
+            )
+        return (into,)
+
+    def rows(
+        self,
+        modality: Modality,
+        numbers: Sequence[int],
+        adjustment: Adjustment = NO_ADJUSTMENT,
+    ) -> NDArray[np.float32]:
+        """Return the embeddings of some items at some factors: (n, dim) float32 unit rows.
+
+        Raises:
+            UsageError: a number is not that of an item, or the factors do not fit.
+        """
+        adjustment = fit_adjustment(self._space, adjustment)
+        out = np.empty((len(numbers), self.record.dim), dtype=np.float32)
+        for i, number in enumerate(numbers):
+            own, row = self._place(modality, number)
+            at = slice(row, row + 1)
+            lengths, products = np.array(own.lengths[at]), np.array(own.products[at])
+            scaled = self._weighers[modality].coefficients(adjustment, lengths, products)
+            out[i] = mixed_rows(np.array(own.units[at], dtype=np.float32), scaled)[0]
+        return out
+
+    def item(self, modality: Modality, number: int) -> IndexedItem:
+        """Return an item by its number.
+
+        Raises:
+            UsageError: there is none.
+        """
+        own, row = self._place(modality, number)
+        return own.item(row)
+
+    def items(self, modality: Modality) -> Iterator[tuple[int, IndexedItem]]:
+        """Yield the items of a modality with their numbers, deleted ones left out."""
+        if modality not in self._rows:
+            return
+        own = self._rows[modality]
+        gone = set(own.deleted.tolist())
+        for start, opened in zip(own.starts, own.segments, strict=False):
+            for row, item in enumerate(opened.items()):
+                if int(start) + row not in gone:
+                    yield int(start) + row, item
+
+    def _place(self, modality: Modality, number: int) -> tuple[OpenSegment, int]:
+        own = self._rows.get(modality)
+        if own is None or not 0 <= number < own.starts[-1] or number in own.deleted:
+            raise UsageError(f"the index has no {modality} number {number}")
+        return own.place(number)
+
+    def _scores(
+        self, modality: Modality, queries: NDArray[np.float32], adjustment: Adjustment
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield blocks: the number of the first row, and (n_queries, n_rows) cosines."""
+        own = self._rows[modality]
+        every = self._coefficients(modality, adjustment)
+        for start, opened, scaled in zip(own.starts, own.segments, every, strict=False):
+            n_atoms, dim = opened.units.shape[1:]
+            step = max(1, _BLOCK_BYTES // (4 * n_atoms * dim))
+            acting = [k for k in range(n_atoms) if np.any(scaled[k] != 0)]
+            for first in range(0, opened.segment.n, step):
+                last = min(opened.segment.n, first + step)
+                scores = np.zeros((len(queries), last - first), dtype=np.float32)
+                for k in acting:
+                    block = np.asarray(opened.units[first:last, k], dtype=np.float32)
+                    share = scaled[k]
+                    part = queries @ block.T
+                    part *= share[first:last] if isinstance(share, np.ndarray) else share
+                    scores += part
+                number = int(start) + first
+                gone = own.deleted[(own.deleted >= number) & (own.deleted < number + last - first)]
+                scores[:, gone - number] = -np.inf
+                yield number, scores
+
+    def _coefficients(self, modality: Modality, adjustment: Adjustment) -> list[Coefficients]:
+        """Return the atoms' coefficients of each segment; those of the last settings are kept."""
+        key = (modality, acting_shares(self._space, modality, adjustment))
+        with self._lock:
+            if key not in self._kept:
+                weigher = self._weighers[modality]
+                self._kept[key] = [
+                    weigher.coefficients(
+                        adjustment, np.asarray(own.lengths), np.asarray(own.products)
+                    )
+                    for own in self._rows[modality].segments
+                ]
+                while len(self._kept) > _KEPT_SETTINGS * len(self._rows):
+                    self._kept.pop(next(iter(self._kept)))
+            return self._kept[key]
+
+
+class _Best:
+    """The k best of what was seen so far, for one query."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._scores = np.empty(0, dtype=np.float32)
+        self._places = np.empty((0, 2), dtype=np.int64)
+
+    def add(self, scores: NDArray[np.float32], first: int, order: int) -> None:
+        """Add a block of rows of one modality."""
+        if len(scores) > self._k:
+            threshold = np.partition(scores, -self._k)[-self._k]
+            chosen = np.flatnonzero(scores >= threshold)
+        else:
+            chosen = np.arange(len(scores))
+        chosen = chosen[np.isfinite(scores[chosen])]
+        places = np.stack([np.full(len(chosen), order), first + chosen], axis=1)
+        self._scores = np.concatenate([self._scores, scores[chosen]])
+        self._places = np.concatenate([self._places, places])
+        # Stable: of equal scores the first to come is kept.
+        kept = np.argsort(-self._scores, kind="stable")[: self._k]
+        self._scores, self._places = self._scores[kept], self._places[kept]
+
+    def sorted(self) -> list[tuple[float, int, int]]:
+        """Return (score, order of the modality, number), best first."""
+        return [
+            (float(score), int(order), int(number))
+            for score, (order, number) in zip(self._scores, self._places, strict=True)
+        ]
+
+
+def space_digest(target: Target) -> str:
+    """Return the digest of what decides a target's embeddings."""
+    if target.bundle is not None:
+        return target.bundle.digest
+    assert isinstance(target.space, Leaf), "what is no bundle is a space"
+    spec = target.space.spec
+    return digest("index of a space", [spec.identity(m) for m in spec.modalities])
+
+
+def check_made_by(record: IndexRecord, target: Target, directory: Path) -> None:
+    """Refuse an index of another product: its rows mean nothing in this one.
+
+    Raises:
+        UsageError: it is.
+    """
+    if record.space != space_digest(target):
+        raise UsageError(
+            f"the index '{directory}' does not belong to {target.name}",
+            why=f"it was made with {record.name}"
+            + (f", {record.bundle}" if record.bundle else "")
+            + (", trained otherwise" if record.name == target.name else ""),
+            fix="give the bundle it was made with, or build an index of this one",
+            path=str(directory),
+        )

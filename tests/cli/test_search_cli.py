@@ -1,0 +1,170 @@
+"""``molspace index`` and ``molspace search``, with encoders that draw rows by id."""
+
+import io
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from indexed import load_fake, target_at
+from PIL import Image
+
+from molspace_cli.__main__ import main
+from reactions import session
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session, "load_encoder", load_fake)
+    target_at(tmp_path / "bundle")
+    (tmp_path / "photos").mkdir()
+    for number, name in enumerate(("cat.png", "dog.png", "fox.png")):
+        pixels = np.full((4, 4, 3), number * 50, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / name)
+    (tmp_path / "captions.txt").write_text("rain\nsnow\nhail\n")
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def built(run):
+    code, out, err = run("index", "bundle", "photos", "captions.txt", "--out", "idx", "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_what_building_says(built, run):
+    assert built["schema"] == "molspace.index/1"
+    assert built["counts"] == {"image": 3, "text": 3}
+    assert built["added"] == {"image": 3, "text": 3}
+    assert built["free"] == ["lambda InternVL", "sigma CLAP_m", "sigma CLAP_g"]
+    code, out, err = run("index", "build", "bundle", "captions.txt", "--out", "idx")
+    assert (code, out) == (0, "idx\n")
+    assert "added nothing; 3 there already; it has 3 image, 3 text" in err
+
+
+def test_the_nearest_comes_first(built, run):
+    code, out, _ = run("search", "idx", "--text", "photos/cat.png", "-k", "2")
+    assert code == 0
+    head, columns, *rows = out.splitlines()
+    assert head.startswith("# ")
+    assert "sigma CLAP_m" in head
+    assert columns.split("\t") == ["query", "rank", "score", "modality", "item", "id", "source"]
+    assert len(rows) == 2
+    code, out, _ = run("search", "idx", "photos/cat.png", "--into", "image", "--json", "-k", "3")
+    (query,) = json.loads(out)["queries"]
+    assert [hit["rank"] for hit in query["hits"]] == [1, 2, 3]
+    assert query["hits"][0]["id"] == "photos/cat.png"  # the fake encoders draw by id
+    assert query["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert query["hits"][0]["source"].endswith("/photos/cat.png")
+
+
+def test_factors_are_chosen_with_the_query(built, run):
+    def scores(*options):
+        code, out, err = run("search", "idx", "wind", "--json", "--into", "text", *options)
+        assert code == 0, err
+        return {hit["id"]: hit["score"] for hit in json.loads(out)["queries"][0]["hits"]}
+
+    assert scores() == scores()
+    assert scores("--sigma", "0.9,0.9") != scores()
+    assert scores("--experts", "InternVL") == scores("--experts", "InternVL", "--sigma", "0.3")
+
+
+def test_lines_of_stdin_are_queries(built, run):
+    code, out, _ = run("search", "idx", "--json", "-k", "1", stdin=b"rain\nsnow\n")
+    assert code == 0
+    assert [query["query"] for query in json.loads(out)["queries"]] == ["rain", "snow"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said", "fix"),
+    [
+        (("search", "idxx", "a"), 3, "no index at 'idxx'", "molspace index"),
+        (("search", "idx", "photos/cta.png"), 2, "is not taken for a text", "correct the path"),
+        (
+            ("search", "idx", "--image", "cat.png"),
+            2,
+            "cannot search with 'cat.png'",
+            "no such file",
+        ),
+        (("search", "idx", "--query", "photos/cat.png"), 2, "--query", "MODALITY=FILE"),
+        (("search", "idx", "--query", "imag=photos/cat.png"), 2, "does not embed imag", "'image'"),
+        (("search", "idx", "a", "--into", "texts"), 2, "has no texts", "did you mean 'text'"),
+        (("search", "idx", "a", "-k", "0"), 2, "-k", "1 or more"),
+        (("search", "idx", "a", "--sigma", "2"), 2, "outside 0 to 1", ""),
+        (("search", "idx", "a", "--experts", "CLAP"), 2, "no expert 'CLAP'", "did you mean"),
+        (("search", "idx", "a", "--bundle", "nowhere/b"), 3, "no bundle", "--bundle"),
+        (("search", "idx"), 2, "no query", "molspace search"),
+        (("index", "bundle", "--out", "idx2"), 2, "nothing to index", "--corpus"),
+        (("index", "bundle", "captions.txt"), 2, "an index needs a place", "--out DIR"),
+        (("index", "bundle", "photos/cta.png", "--out", "i"), 2, "is not taken for a text", "path"),
+        (("index", "bundle", "a", "--out", "photos"), 2, "other than an index", "--out DIR"),
+        (("index", "bundle", "--corpus", "imag", "--out", "i"), 2, "imag", "image"),
+        (("index", "info", "photos"), 3, "no index at 'photos'", "molspace index"),
+        (("index", "remove", "idx", "nope"), 2, "no item with the id nope", "molspace search"),
+        (("index", "dedupe", "idx", "--near", "2"), 2, "--near is 2", "0.99"),
+    ],
+)
+def test_mistakes(built, run, arguments, code, said, fix):
+    ended, out, err = run(*arguments)
+    assert (ended, out) == (code, "")
+    assert said in err
+    assert fix in err
+
+
+def test_a_bundle_that_moved(built, run, tmp_path):
+    shutil.move(tmp_path / "bundle", tmp_path / "elsewhere")
+    code, _, err = run("search", "idx", "rain")
+    assert code == 3
+    assert "is not where it was" in err
+    assert "--bundle DIR" in err
+    code, out, _ = run("search", "idx", "rain", "--bundle", "elsewhere", "--json")
+    assert code == 0
+    assert json.loads(out)["queries"][0]["hits"]
+
+
+def test_upkeep(built, run):
+    code, out, _ = run("index", "info", "idx", "--json", "--verify")
+    facts = json.loads(out)
+    assert facts["counts"] == {"image": 3, "text": 3}
+    assert facts["verified"] == facts["size_bytes"]
+    code, out, err = run("index", "remove", "idx", "photos/cat.png")
+    assert (code, out) == (0, "idx\n")
+    assert "removed 1; it has 2 image, 3 text" in err
+    code, out, err = run("index", "compact", "idx")
+    assert "1 rows went" in err
+    code, out, _ = run("index", "info", "idx")
+    assert "2 items" in out
+    (code, out, err) = run("index", "dedupe", "idx")
+    assert code == 0
+    assert out.startswith("# 0 again")
+
+
+def test_duplicates_are_taken_out_only_if_asked(built, run, tmp_path):
+    shutil.copy(tmp_path / "photos" / "cat.png", tmp_path / "copy.png")
+    run("index", "bundle", "copy.png", "--out", "idx")
+    _, out, err = run("index", "dedupe", "idx")
+    assert "image\tphotos/cat.png\tcopy.png\t1.0000" in out
+    assert "nothing was removed" in err
+    _, out, _ = run("index", "dedupe", "idx", "--apply", "--json")
+    facts = json.loads(out)
+    assert facts["removed"] == 1
+    assert facts["counts"]["image"] == 3
+
+
+def test_an_index_with_no_bundle_is_of_a_space(run):
+    code, _, err = run("index", "ImageBind", "captions.txt", "--out", "plain")
+    assert code == 0, err
+    code, out, _ = run("search", "plain", "rain", "--json")
+    assert code == 0
+    assert json.loads(out)["lab"] == "mini"
