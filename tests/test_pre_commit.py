@@ -32,7 +32,7 @@ def test_the_hooks_look_at_the_whole_tree_with_the_tools_of_the_test_extra():
     assert [repo["repo"] for repo in config["repos"]] == ["local"]
     for hook in hooks():
         assert (hook["language"], hook["pass_filenames"]) == ("system", False)
-        for name in ("reactions/api.py", "pyproject.toml"):
+        for name in ("reactions/session.py", "pyproject.toml"):
             assert re.search(hook["files"], name)
 
 

@@ -1,0 +1,131 @@
+"""A trained product in Python, ready to embed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from reactions.api.arguments import GivenFactors, by_expert, items_of
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.types import Modality
+from reactions.inference.embedder import LoadedParts
+from reactions.products.bundles.bundle import Bundle
+from reactions.products.target import Target
+from reactions.products.tree import Adjustment
+from reactions.session import Session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class FusedSpace:
+    """A trained product, ready to embed.
+
+    Encoders are loaded when ``embed`` first needs them and kept, whatever the factors of later
+    calls. ``close()``, or leaving a ``with`` block, frees them; threads may share a space.
+
+    Attributes:
+        expression: the canonical reaction.
+        dim: width of the embeddings.
+        modalities: what it embeds, sorted.
+        path: the bundle's directory.
+        lab: label of the lab it was made in.
+        quality: what was measured on held-out items (JSON-able); None if nothing was held back.
+    """
+
+    def __init__(self, bundle: Bundle, session: Session) -> None:
+        self._bundle = bundle
+        self._session = session
+        self._target = Target.of_bundle(bundle)
+        self.expression = bundle.expression
+        self.dim = bundle.space.dim
+        self.modalities = bundle.space.modalities
+        self.path = bundle.path
+        self.lab = bundle.lab
+        self.quality: Mapping[str, Any] | None = bundle.record.get("quality")
+        self._parts: LoadedParts | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the encoders and projectors; a later ``embed`` loads what it needs again."""
+        if self._parts is not None:
+            self._parts.release()
+
+    def __repr__(self) -> str:
+        return f"FusedSpace({self.expression!r}, dim={self.dim}, lab={self.lab!r})"
+
+    def embed(
+        self,
+        *,
+        sigma: GivenFactors = None,
+        lambda_: GivenFactors = None,
+        experts: Collection[str] | None = None,
+        **media: Iterable[Any],
+    ) -> dict[Modality, NDArray[np.float32]]:
+        """Embed media of any of the product's modalities.
+
+        Args:
+            sigma: factors of combinations: one number, one a shared modality in
+                alphabetical order, by modality name, or by expert name.
+            lambda_: factors of displacements, likewise.
+            experts: names of the experts to use; all by default.
+            media: modality to values, as in ``text=["rain"], audio=["rain.wav"]``: texts (also
+                those that look like paths), file paths, (h, w, 3) uint8 arrays, or
+                ``Waveform``; an ``Item`` where it
+                needs an id, by which folders of embeddings are looked up.
+
+        Returns:
+            Modality to (n, dim) float32 unit-norm rows, in the order given.
+
+        Raises:
+            UsageError: an unknown modality, a value of a wrong type, or factors that do not
+                fit.
+            MediaError: a file is missing or cannot be decoded.
+        """
+        adjustment = self._adjustment(sigma, lambda_, experts)
+        if self._parts is None:
+            self._parts = self._session.parts(self._target)
+        embedder = self._session.embedder(self._target, adjustment, parts=self._parts)
+        # All are checked before the first encoder is loaded.
+        for modality in media:
+            self._refuse_unknown(modality)
+        checked = {name: items_of(name, values, embedder.by_id) for name, values in media.items()}
+        return {modality: embedder.embed(modality, items) for modality, items in checked.items()}
+
+    def _refuse_unknown(self, modality: str) -> None:
+        known = self._target.space.modalities
+        if modality not in known:
+            raise UsageError(
+                f"this space does not embed {modality}",
+                why=f"it embeds {', '.join(known)}",
+                fix=suggestion(modality, known),
+            )
+
+    def _adjustment(
+        self,
+        sigma: GivenFactors,
+        lambda_: GivenFactors,
+        experts: Collection[str] | str | None,
+    ) -> Adjustment:
+        """Read the factors and experts that a call gives."""
+        if isinstance(experts, str):
+            experts = [experts]
+        names = {expert["expert"] for expert in self._bundle.record["mixtures"]}
+        return Adjustment(
+            sigma=by_expert(sigma, names),
+            lambda_=by_expert(lambda_, names),
+            experts=None if experts is None else frozenset(experts),
+        )
