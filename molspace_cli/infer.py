@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from molspace_cli.infer_report import Report, plain
 
 if TYPE_CHECKING:
     from reactions.core.types import Item
+    from reactions.data.manifest import Problem
     from reactions.inference.similarity import Similarities
 
 _LABEL_WIDTH = 40
@@ -56,6 +57,15 @@ def infer(
             show_default=False,
         ),
     ] = None,
+    embeddings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--embeddings",
+            metavar="SPACE=FOLDER|FOLDER",
+            help="Take these embeddings in place of what a space's encoder would give; a folder "
+            "alone has a folder a space. Repeatable.",
+        ),
+    ] = None,
     *,
     used: options.TargetOptions,
     out: Annotated[
@@ -69,7 +79,7 @@ def infer(
         ),
     ] = None,
     format: Annotated[
-        Literal["safetensors", "npy", "jsonl"] | None,
+        Literal["safetensors", "npy", "parquet", "jsonl"] | None,
         typer.Option("--format", help="By default the extension of --out.", show_default=False),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
@@ -97,6 +107,7 @@ def infer(
       molspace infer "a low hum" rain.wav --compare
       molspace infer --sigma 0.5,0.1 < queries.jsonl
       molspace infer photos/ --out photos.safetensors
+      molspace infer --embeddings CLAP_m=clap/ --embeddings ImageBind=ib/
     """
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError
     from reactions.core.local_files import exists as is_there
@@ -104,6 +115,7 @@ def infer(
     from reactions.inference import outputs, writers
     from reactions.inference.arguments import refuse_paths
     from reactions.inference.folders import with_folders
+    from reactions.inference.projecting import given_folders
     from reactions.inference.similarity import compare as compared
     from reactions.inference.stream import embed_stream
     from reactions.modalities.text import TEXT
@@ -117,6 +129,12 @@ def infer(
         raise UsageError("--json and embeddings both want stdout", fix="--out FILE")
     if text and modality:
         raise UsageError("--text says what --modality says", fix="give one of them")
+    if embeddings and (inputs or text or modality):
+        raise UsageError(
+            "--embeddings and other input",
+            why="the items are those of the folders",
+            fix="leave the other input out, or embed it by itself",
+        )
     taken_as = TEXT.name if text else modality
     literal = taken_as == TEXT.name
     left_out: list[str] = []
@@ -125,7 +143,7 @@ def infer(
     if taken_as is None:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
-    if not inputs and not out and not format and (stdin is None or stdin.isatty()):
+    if not (inputs or embeddings or out or format) and (stdin is None or stdin.isatty()):
         compare = not classifies  # the samples: nothing is written, nothing can be in the way
     shows = compare or classifies
     files = () if shows or path is None else outputs.files_of(path, chosen_format)
@@ -145,16 +163,24 @@ def infer(
     if wanted is not None:
         classifier = wanted.classifier(session, target, chosen, confirm=asked, quiet=quiet)
         naming = Named(classifier, wanted.top, as_json=as_json)
-    embedder = session.embedder(target, chosen)
-    entries, samples = inference.choose_items(
-        inputs or (),
-        stdin,
-        modalities=target.space.modalities,
-        samples=session.lab.sample_items,
-        by_id=embedder.by_id,
-        taken_as=taken_as,
-    )
-    if embedder.by_id and not quiet:
+    entries: Iterable[Item | Problem]
+    if embeddings:
+        folders = given_folders(embeddings, target, chosen, digests=session.lab.digests)
+        embedder = session.embedder(target, chosen, given=folders.specs)
+        entries, samples = folders.items(), 0
+        for notice in () if quiet else folders.notices:
+            say(f"note: {notice}")
+    else:
+        embedder = session.embedder(target, chosen)
+        entries, samples = inference.choose_items(
+            inputs or (),
+            stdin,
+            modalities=target.space.modalities,
+            samples=session.lab.sample_items,
+            by_id=embedder.by_id,
+            taken_as=taken_as,
+        )
+    if embedder.by_id and not embeddings and not quiet:
         *first, last = sorted(embedder.by_id)
         listed = " and ".join([", ".join(first), last] if first else [last])
         say(

@@ -50,6 +50,7 @@ from reactions.products.bundles.reference import (
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.run import events as ev
+from reactions.run.device import resolve_devices
 from reactions.store import Store
 
 _URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
@@ -132,7 +133,7 @@ class Session:
             ev.ReactionStarted(name, plan.checked.expression, self.lab.label, self.lab.seed)
         )
         directory = out or default_directory(name, assembled.key)
-        # The default directory is named after the plan's key: a bundle there is this reaction's.
+        # The default directory has the plan's key in its name: a bundle there is this reaction's.
         bundle = None if out else existing_bundle(directory)
         if bundle is None:
             check_place(directory)  # now, not after minutes of training
@@ -198,8 +199,8 @@ class Session:
 
     def _trained(self, plan: ReactionPlan, confirm: Callable[[Plan], None]) -> Target:
         confirm(plan)
-        target = Target.of_bundle(self.react(plan, current=False))
-        return replace(target, reason="of the reaction given")
+        bundle = self.react(plan, current=False)
+        return replace(Target.of_bundle(bundle), reason="of the reaction given")
 
     def scores(
         self,
@@ -308,6 +309,7 @@ class Session:
         adjustment: Adjustment = NO_ADJUSTMENT,
         *,
         parts: LoadedParts | None = None,
+        given: Mapping[Leaf, SpaceSpec] | None = None,
     ) -> Embedder:
         """Return what embeds items with a target.
 
@@ -315,6 +317,7 @@ class Session:
             target: from ``target``.
             adjustment: factors and experts.
             parts: from ``parts``, to load nothing twice.
+            given: folders of embeddings that stand in for leaves' encoders.
         """
         parts = parts or self.parts(target)
         return Embedder(
@@ -323,12 +326,11 @@ class Session:
             device=parts.device,
             adjustment=adjustment,
             parts=parts,
+            given=given,
         )
 
     def parts(self, target: Target) -> LoadedParts:
         """Return what keeps a target's encoders and projectors between embedders."""
-        from reactions.run.device import resolve_devices
-
         return LoadedParts(target, load_encoder, resolve_devices(self.device)[0])
 
     # --- running ---------------------------------------------------------------------
@@ -338,8 +340,7 @@ class Session:
         from reactions.run.executor import make_executor  # of no use where nothing has to run
 
         executor = make_executor(
-            self.executor,
-            self.store,
+            *(self.executor, self.store),
             device=self.device,
             load_encoder=load_encoder,
             check_space=check_space,

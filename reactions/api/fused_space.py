@@ -96,14 +96,55 @@ class FusedSpace:
             MediaError: a file is missing or cannot be decoded.
         """
         adjustment = self._adjustment(sigma, lambda_, experts)
-        if self._parts is None:
-            self._parts = self._session.parts(self._target)
-        embedder = self._session.embedder(self._target, adjustment, parts=self._parts)
+        embedder = self._session.embedder(self._target, adjustment, parts=self._loaded())
         # All are checked before the first encoder is loaded.
         for modality in media:
             self._refuse_unknown(modality)
         checked = {name: items_of(name, values, embedder.by_id) for name, values in media.items()}
         return {modality: embedder.embed(modality, items) for modality, items in checked.items()}
+
+    def project(
+        self,
+        *,
+        sigma: GivenFactors = None,
+        lambda_: GivenFactors = None,
+        experts: Collection[str] | None = None,
+        **rows: Mapping[str, Any],
+    ) -> dict[Modality, NDArray[np.float32]]:
+        """Embed items whose embeddings in the product's spaces are at hand; no encoder is loaded.
+
+        Args:
+            sigma: factors of combinations, as for ``embed``.
+            lambda_: factors of displacements, likewise.
+            experts: names of the experts to use; all by default.
+            rows: modality to the embeddings that each space gave, by its name in the reaction, as
+                in ``text={"ImageBind": a, "CLAP_m": b}``: (n, d) arrays or tensors of floats, row i
+                of all being of the same item.
+
+        Returns:
+            Modality to (n, dim) float32 unit-norm rows, in the order given.
+
+        Raises:
+            UsageError: a space's rows are missing, or a name is not that of a space.
+            DimensionMismatch: rows are not as wide as the space, or not as many as the others.
+            DataError: a row is not finite, or has no direction.
+        """
+        from reactions.inference.projecting import project_rows
+
+        parts = self._loaded()
+        adjustment = self._adjustment(sigma, lambda_, experts)
+        return {
+            modality: project_rows(
+                self._target, modality, own, parts.trained(), adjustment, device=parts.device
+            )
+            for modality, own in rows.items()
+        }
+
+    def _loaded(self) -> LoadedParts:
+        """Return what keeps encoders and projectors."""
+        if self._parts is None:
+            self._parts = self._session.parts(self._target)
+        return self._parts
 
     def _refuse_unknown(self, modality: str) -> None:
         known = self._target.space.modalities

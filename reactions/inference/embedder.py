@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -132,12 +132,12 @@ class _Tower:
     size: BatchSize
 
     @classmethod
-    def of(cls, leaf: Leaf, encoder: Encoder, modality: Modality) -> Self:
+    def of(cls, leaf: Leaf, encoder: Encoder, modality: Modality, *, is_lookup: bool) -> Self:
         """Take an encoder in stages, or whole: then it gets items, decoded if it reads them."""
         size = size_for(encoder, modality)
         if isinstance(encoder, StagedEncoder):
             return cls(leaf, partial(encoder.preprocess, modality), encoder.forward, size)
-        return cls(leaf, _as_it_is if _is_lookup(leaf) else registry.load, encoder.embed, size)
+        return cls(leaf, _as_it_is if is_lookup else registry.load, encoder.embed, size)
 
 
 class Embedder:
@@ -152,6 +152,7 @@ class Embedder:
         device: ``"cpu"`` or ``"cuda:N"``.
         adjustment: factors and experts.
         parts: those that earlier embedders of this target have loaded, on their device.
+        given: folders of embeddings that stand in for leaves' encoders.
 
     Attributes:
         spec: what is known of the product.
@@ -170,8 +171,10 @@ class Embedder:
         device: str,
         adjustment: Adjustment = NO_ADJUSTMENT,
         parts: LoadedParts | None = None,
+        given: Mapping[Leaf, SpaceSpec] | None = None,
     ) -> None:
         self.target = target
+        self._lookups = {leaf: load_encoder(spec, "cpu") for leaf, spec in (given or {}).items()}
         self._adjustment = fit_adjustment(target.space, adjustment)
         self.loaded = parts or LoadedParts(target, load_encoder, device)
         self._loaded: dict[Modality, tuple[_Tower, ...]] = {}
@@ -198,7 +201,7 @@ class Embedder:
         modalities = set()
         for modality in self.target.space.modalities:
             with suppress(UsageError):  # raised again where such an item is embedded
-                if all(map(_is_lookup, self._leaves(modality))):
+                if all(map(self._is_lookup, self._leaves(modality))):
                     modalities.add(modality)
         return frozenset(modalities)
 
@@ -300,14 +303,19 @@ class Embedder:
         """Return what takes part in one modality, loaded."""
         if modality not in self._loaded:
             self._loaded[modality] = tuple(
-                _Tower.of(leaf, self._encoder(leaf), modality) for leaf in self._leaves(modality)
+                _Tower.of(leaf, self._encoder(leaf), modality, is_lookup=self._is_lookup(leaf))
+                for leaf in self._leaves(modality)
             )
         return self._loaded[modality]
 
     def _encoder(self, leaf: Leaf) -> Encoder:
         """Return a leaf's encoder; where an Lcl takes its rows as they are, of their own norm."""
-        encoder = self.loaded.encoder(leaf)
+        encoder = self._lookups.get(leaf) or self.loaded.encoder(leaf)
         return RawView(encoder) if leaf in raw_leaves(self.target.space) else encoder
+
+    def _is_lookup(self, leaf: Leaf) -> bool:
+        """Return whether a space looks items up by id, and reads nothing else of them."""
+        return leaf in self._lookups or leaf.spec.adapter == "precomputed"
 
     def check(self, batch: Batch) -> None:
         """Refuse rows that are not directions: comparing them would give NaN, or 0 for all.
@@ -347,8 +355,3 @@ class Embedder:
 
 def _as_it_is(item: Item) -> Item:
     return item
-
-
-def _is_lookup(leaf: Leaf) -> bool:
-    """Return whether a space looks items up by id, and reads nothing else of them."""
-    return leaf.spec.adapter == "precomputed"

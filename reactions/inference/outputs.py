@@ -10,7 +10,7 @@ from typing import IO, Literal, TypeAlias, get_args
 
 from reactions.core.errors import UsageError
 
-Format: TypeAlias = Literal["safetensors", "npy", "jsonl"]
+Format: TypeAlias = Literal["safetensors", "npy", "parquet", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_OUT = Path("embeddings.safetensors")
 
@@ -55,7 +55,7 @@ def choose_output(out: Path | None, format: Format | None) -> tuple[Path | None,
 
 def files_of(path: Path, format: Format) -> tuple[Path, ...]:
     """Return the files that a writer makes; the embeddings come first."""
-    if format == "jsonl":
+    if format in ("jsonl", "parquet"):
         return (path,)
     stem = path.stem if path.suffix.lower() == f".{format}" else path.name
     items = path.with_name(f"{stem}.items.jsonl")

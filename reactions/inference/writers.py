@@ -2,6 +2,7 @@
 
     emb.safetensors + emb.items.jsonl                tensor ``embeddings``, (n, dim) float32
     emb.npy         + emb.items.jsonl + emb.json     the same rows; what they are, as JSON
+    emb.parquet                                      a row an item: id, modality, embedding
     emb.jsonl                                        one item a line, with its embedding
 
 ``items.jsonl`` has a line for each row: ``{"row": 0, "id": ..., "modality": ...}``, with
@@ -13,23 +14,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-import uuid
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from reactions.core.errors import StoreError
-from reactions.core.printable import printable_json
 from reactions.core.types import Item
-from reactions.inference.outputs import Format, files_of, refuse_replacing
-from reactions.products.leftovers import left_over_outputs
+from reactions.inference.outputs import Format, files_of
+from reactions.inference.writer_base import FilesWriter, Writer, identity, json_text
 from reactions.products.target import Target
 from reactions.products.tree import (
     NO_ADJUSTMENT,
@@ -37,7 +33,6 @@ from reactions.products.tree import (
     effective_factors,
     effective_means,
 )
-from reactions.store.files import flush_folder, try_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,41 +55,6 @@ def describe(target: Target, adjustment: Adjustment = NO_ADJUSTMENT) -> dict[str
         **({"means": means} if means else {}),
         "dim": target.space.dim,
     }
-
-
-class Writer(ABC):
-    """Takes batches of items and rows; a context manager.
-
-    Leaving the context publishes the files. If that is by an exception, or no item was
-    written, nothing stays behind, and what was there before is as it was.
-
-    Attributes:
-        n: items written so far.
-
-    Raises:
-        StoreError: a file cannot be written; nothing stays behind.
-    """
-
-    n = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
-        """Append (len(items), dim) rows."""
-        self._write(items, rows)
-        self.n += len(items)
-
-    @abstractmethod
-    def _write(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None: ...
-
-    @abstractmethod
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def open_writer(
@@ -124,6 +84,10 @@ def open_writer(
     files = files_of(path, format)
     if format == "jsonl":
         return _LinesFile(files, about, overwrite=overwrite)
+    if format == "parquet":
+        from reactions.inference.parquet_writer import ParquetWriter
+
+        return ParquetWriter(files, about, overwrite=overwrite)
     kind = _Npy if format == "npy" else _Safetensors
     return kind(files, about, overwrite=overwrite)
 
@@ -154,103 +118,14 @@ def json_lines(items: Sequence[Item], rows: NDArray[np.float32], lab: str) -> by
     """Return one JSON object a line; nine digits bring every float32 back exactly."""
     # One format string for a whole row: n calls of the formatter, not n * dim.
     numbers = "[" + ",".join(["%.9g"] * rows.shape[1]) + "]"
-    lab_text = _json(lab)
+    lab_text = json_text(lab)
     return "".join(
-        f'{{{_identity(item)},"lab":{lab_text},"embedding":{numbers % tuple(row)}}}\n'
+        f'{{{identity(item)},"lab":{lab_text},"embedding":{numbers % tuple(row)}}}\n'
         for item, row in zip(items, rows.tolist(), strict=True)
     ).encode()
 
 
-def _identity(item: Item) -> str:
-    """Return an item's id and modality as members of a JSON object.
-
-    An id that is the item's number in its input says so: the same number in another input is
-    another item.
-    """
-    numbered = ',"numbered":true' if not item.own_id and item.id.isdecimal() else ""
-    return f'"id":{_json(item.id)},"modality":{_json(item.modality)}{numbered}'
-
-
-class _Files(Writer):
-    """Files made under temporary names and renamed together."""
-
-    def __init__(self, paths: Sequence[Path], about: Mapping[str, Any], *, overwrite: bool) -> None:
-        self._about = about
-        self._overwrite = overwrite
-        # What a link points to is replaced, not the link.
-        self._paths = [Path(os.path.realpath(path)) for path in paths]
-        self._temps: list[Path] = []
-        self._streams: list[IO[bytes]] = []
-        with self._guarded():
-            for path in self._paths:
-                _check(path)
-                # Short, whatever the length of the name it stands for.
-                temp = path.with_name(f".molspace-{uuid.uuid4().hex}")
-                self._temps.append(temp)
-                self._streams.append(temp.open("xb"))
-                # Lost with the process, even a killed one, so that its leftovers can be recognised.
-                try_lock(self._streams[-1].fileno())
-            for folder in dict.fromkeys(path.parent for path in self._paths):
-                for left_over in left_over_outputs(folder):
-                    with suppress(OSError):
-                        left_over.unlink()
-            self._begin()
-
-    def write(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
-        with self._guarded():
-            super().write(items, rows)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None or self.n == 0:
-            self._discard()
-            return
-        with self._guarded():
-            self._finish()
-            for stream in self._streams:
-                stream.flush()
-                # Before the rename: a power cut could otherwise leave a name without its data.
-                os.fsync(stream.fileno())
-                stream.close()
-            if not self._overwrite:
-                # Looked for before the run, too: these are of a run beside this one.
-                refuse_replacing(self._paths)
-            # The embeddings last: where they are new, so is all that describes them.
-            for temp, path in reversed([*zip(self._temps, self._paths, strict=True)]):
-                temp.replace(path)
-            flush_folder(self._paths[0].parent)
-
-    @abstractmethod
-    def _begin(self) -> None: ...
-
-    @abstractmethod
-    def _finish(self) -> None: ...
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Leave nothing behind, and say what the disk said in plain words."""
-        try:
-            yield
-        except OSError as error:
-            self._discard()
-            raise _unwritable(self._paths[0], error) from error
-        except BaseException:
-            self._discard()
-            raise
-
-    def _discard(self) -> None:
-        for stream in self._streams:
-            with suppress(OSError):  # what it still held does not fit on the disk either
-                stream.close()
-        for temp in self._temps:
-            temp.unlink(missing_ok=True)
-
-
-class _LinesFile(_Files):
+class _LinesFile(FilesWriter):
     """JSONL."""
 
     def _begin(self) -> None:
@@ -263,7 +138,7 @@ class _LinesFile(_Files):
         pass
 
 
-class _Matrix(_Files):
+class _Matrix(FilesWriter):
     """Rows behind a header of fixed size, rewritten at the end, and a sidecar of items."""
 
     def _begin(self) -> None:
@@ -279,7 +154,7 @@ class _Matrix(_Files):
         # Both formats promise little-endian, row-major data; the buffer itself is not copied.
         self._streams[0].write(np.ascontiguousarray(rows, dtype="<f4").data)
         lines = "".join(
-            f'{{"row":{row},{_identity(item)}}}\n' for row, item in enumerate(items, start=self.n)
+            f'{{"row":{row},{identity(item)}}}\n' for row, item in enumerate(items, start=self.n)
         ).encode()
         self._sha.update(lines)
         self._streams[1].write(lines)
@@ -303,7 +178,7 @@ class _Safetensors(_Matrix):
 
     def _header(self, n: int) -> bytes:
         dim = self._about["dim"]
-        facts = {k: v if isinstance(v, str) else _json(v) for k, v in self._facts().items()}
+        facts = {k: v if isinstance(v, str) else json_text(v) for k, v in self._facts().items()}
         tensor = {"dtype": "F32", "shape": [n, dim], "data_offsets": [0, 4 * n * dim]}
         text = json.dumps({"__metadata__": facts, "embeddings": tensor}).encode()
         # The format lets a header end in spaces; a multiple of 8 aligns the rows. The last header
@@ -327,29 +202,3 @@ class _Npy(_Matrix):
         super()._finish()
         text = json.dumps({**self._facts(), "n": self.n}, ensure_ascii=False, indent=1)
         self._streams[2].write(f"{text}\n".encode())
-
-
-def _json(value: object) -> str:
-    # Unicode stays readable, but for what a terminal would obey.
-    return printable_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
-def _check(path: Path) -> None:
-    """Refuse what a rename would destroy or cannot replace."""
-    if path.is_dir():
-        raise StoreError(f"cannot write '{path}'", why="it is a folder", fix="--out FILE")
-    if path.exists() and not path.is_file():
-        raise StoreError(
-            f"cannot write '{path}'",
-            why="it is a device or a pipe, and files are renamed into place",
-            fix="--format jsonl writes to stdout",
-        )
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    folder = path.parent
-    why = (error.strerror or str(error)).lower()
-    fix = "--out FILE in a folder with room that you can write to"
-    if isinstance(error, FileNotFoundError) and not folder.exists():
-        why, fix = f"there is no folder '{folder}'", f"mkdir -p '{folder}'"
-    return StoreError(f"cannot write '{path}'", why=why, fix=fix, path=str(path), errno=error.errno)

@@ -2,6 +2,7 @@
 
     emb.safetensors + emb.items.jsonl
     emb.npy + emb.items.jsonl + emb.json
+    emb.parquet                               a row an item: id, modality, numbered, embedding
     emb.jsonl                                 one item a line, with its embedding
 
 The items name the modality and the id of each row; see ``reactions.inference.writers``. Ids that
@@ -27,7 +28,14 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import read_text_file
 from reactions.core.types import Modality
 from reactions.encoders.precomputed.files import OWN_FORMAT, open_embeddings
-from reactions.encoders.precomputed.tables import EmbeddingFile, Selected, shape_of, unreadable
+from reactions.encoders.precomputed.parquet import pyarrow_of
+from reactions.encoders.precomputed.tables import (
+    EmbeddingFile,
+    Selected,
+    reading,
+    shape_of,
+    unreadable,
+)
 
 ITEMS = ".items.jsonl"
 
@@ -65,6 +73,8 @@ class Output:
         path = self.paths[0]
         if path.suffix == ".jsonl":
             return Selected(_Lines(path, *_embedded(path, *_stamp(path))), self.rows)
+        if path.suffix == ".parquet":
+            return Selected(open_embeddings(path), self.rows)
         table = open_embeddings(path)
         digest, n, _ = _items(self.paths[1], *_stamp(self.paths[1]))
         facts = _facts(path, table)
@@ -90,7 +100,8 @@ class Output:
                 fix='give every item an id, {"id": "...", ...}, and run infer again',
                 path=str(self.paths[0]),
             )
-        return list(self.ids), self.paths[-1 if self.paths[0].suffix == ".jsonl" else 1].name
+        is_alone = self.paths[0].suffix in (".jsonl", ".parquet")
+        return list(self.ids), self.paths[-1 if is_alone else 1].name
 
 
 def outputs(files: list[Path]) -> Iterator[Output]:
@@ -119,6 +130,9 @@ def outputs(files: list[Path]) -> Iterator[Output]:
                 yield Output((tables[0], path, *beside), modality, *group)
         elif path.suffix == ".jsonl" and _is_embedded(path):
             for modality, group in _embedded(path, *_stamp(path))[2].items():
+                yield Output((path,), modality, *group)
+        elif path.suffix == ".parquet" and _is_own_parquet(path):
+            for modality, group in _parquet_items(path, *_stamp(path)).items():
                 yield Output((path,), modality, *group)
 
 
@@ -251,6 +265,34 @@ class _Lines:
         except (OSError, OverflowError) as error:
             raise unreadable(self.path, error) from error
         return out
+
+
+def _is_own_parquet(path: Path) -> bool:
+    """Return whether ``infer`` wrote a parquet file, by what its schema says of itself."""
+    pa, parquet = pyarrow_of(path)
+    try:
+        metadata = parquet.read_schema(path, memory_map=True).metadata or {}
+        facts = json.loads(metadata.get(b"molspace", b"{}"))
+    except (OSError, ValueError, RecursionError, pa.ArrowException):
+        return False  # damaged, or not ours: whoever reads it says so
+    return isinstance(facts, dict) and facts.get("format") == OWN_FORMAT
+
+
+@lru_cache(maxsize=8)
+def _parquet_items(path: Path, *stamp: int) -> _Groups:
+    """Return the rows of an output in parquet by modality."""
+    _, parquet = pyarrow_of(path)
+    groups: dict[Modality, _Group] = {}
+    row = 0
+    with reading(path):
+        file = parquet.ParquetFile(path, memory_map=True)
+        for batch in file.iter_batches(columns=["id", "modality", "numbered"]):
+            for record in batch.to_pylist():
+                _group(groups, path, record, row)
+                row += 1
+    if not row:
+        raise _bad_line(path, 0, "it is empty")
+    return _settled(groups)
 
 
 def _is_embedded(path: Path) -> bool:
