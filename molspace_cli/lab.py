@@ -152,7 +152,9 @@ def sample(out: Out) -> None:
     manifest = mini.write_sample(out)
     say(f"other senses: {manifest.with_name(SENSES)}")
     if not can_write_videos():
-        say("no videos: PyAV is not installed  fix: pip install 'molspace[video]'")
+        from reactions.core.extras import install_extra
+
+        say(f"no videos: PyAV is not installed  fix: {install_extra('video')}")
     print_path(manifest)
 
 

@@ -51,7 +51,7 @@ def report(
         typer.Option(
             "--map",
             case_sensitive=False,
-            help="How the map is drawn: exact PCA, or UMAP or t-SNE (molspace[map]).",
+            help="How the map is drawn: exact PCA, or UMAP or t-SNE (extra map).",
         ),
     ] = "pca",
     cached: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from reactions.core.addresses import Entry
 from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError, MolspaceError
+from reactions.core.extras import install_extra
 from reactions.core.protocols import check_use
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _explained(url: str) -> Iterator[None]:
         raise MissingError(
             f"cannot read '{url}'",
             why=str(error).rstrip("."),
-            fix="pip install 'molspace[remote]', and the package this kind of address needs "
+            fix=f"{install_extra('remote')}, and the package this kind of address needs "
             "(s3fs, gcsfs, aiohttp, huggingface_hub)",
             url=url,
         ) from None

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from reactions.core.errors import MissingError
+from reactions.core.extras import install_extra
 
 
 def need_package(package: str, uri: str, extra: str = "") -> None:
@@ -42,5 +43,5 @@ def import_package(package: str, uri: str, extra: str = "") -> Any:
 
 
 def _no_package(package: str, uri: str, extra: str, why: str) -> MissingError:
-    fix = f'pip install "molspace[{extra}]"' if extra else f"pip install {package}"
+    fix = install_extra(extra) if extra else f"pip install {package}"
     return MissingError(f"cannot run '{uri}'", why=why, fix=fix, package=package)

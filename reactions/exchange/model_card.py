@@ -228,7 +228,7 @@ def _usage(bundle: Bundle, repo: str) -> str:
     chosen = f" --lab {lab}" if lab in ("mini", "paper") else ""
     return (
         _fenced(
-            f"pip install molspace\nmolspace pull {repo}\n"
+            f"pip install .    # in a clone of molspace\nmolspace pull {repo}\n"
             f"molspace infer{chosen} < queries.jsonl\nmolspace eval{chosen} --task esc50",
             "sh",
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from reactions.core.errors import MissingError
+from reactions.core.extras import install_extra
 from reactions.core.types import Item
 from reactions.inference.writer_base import FilesWriter, is_numbered, json_text
 
@@ -36,7 +37,7 @@ class ParquetWriter(FilesWriter):
             raise MissingError(
                 f"cannot write '{paths[0]}'",
                 why="pyarrow is not installed",
-                fix="pip install 'molspace[parquet]'",
+                fix=install_extra("parquet"),
             ) from None
         self._pa, self._parquet = pyarrow, parquet
         super().__init__(paths, about, overwrite=overwrite)

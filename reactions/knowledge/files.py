@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import DataError, MissingError, StoreError, guarded
+from reactions.core.extras import install_extra
 from reactions.core.local_files import check_regular, exists
 from reactions.core.storage import entry_of, open_binary
 from reactions.data.sources.caption_parquet import read_parquet
@@ -324,4 +325,4 @@ def _batches(table: KnowledgeTable) -> Iterator[dict[str, list[Any]]]:
 
 
 def _no_pyarrow(what: str) -> MissingError:
-    return MissingError(what, why="pyarrow is not installed", fix="pip install 'molspace[parquet]'")
+    return MissingError(what, why="pyarrow is not installed", fix=install_extra("parquet"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.errors import DataError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.file_digests import DigestCache
 from reactions.weights.hub import licence_of, trusted_commit
 from reactions.weights.hub_answers import check_names, checked_answers
@@ -182,7 +183,7 @@ def _hub(space: str) -> Any:
         raise MissingError(
             f"cannot fetch the weights of '{space}' from a hub",
             why="the package huggingface_hub is not installed",
-            fix='pip install "molspace[hub]"   or   pip install huggingface_hub',
+            fix=install_extra("hub"),
         ) from None
 
 

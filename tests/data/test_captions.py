@@ -10,6 +10,7 @@ from media_files import put
 from pyarrow import parquet
 
 from reactions.core.errors import DataError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.storage import find
 from reactions.data.corpora import TextCorpus
 from reactions.data.scan_cache import TableCache
@@ -262,7 +263,7 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingError, match="cannot read") as caught:
         opened(path)
-    assert "molspace[parquet]" in caught.value.fix
+    assert install_extra("parquet") in caught.value.fix
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.extras import install_extra
 from reactions.core.file_digests import DigestCache
 from reactions.core.paths import cache_root
 from reactions.core.types import SpaceSpec
@@ -56,7 +57,7 @@ def test_a_model_without_its_package_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match="open_clip is not installed") as caught:
         registry.resolve_uri("open_clip:ViT-B-32/openai")
-    assert caught.value.fix == 'pip install "molspace[open-clip]"'
+    assert caught.value.fix == install_extra("open-clip")
     assert caught.value.exit_code == 3
 
 

@@ -15,6 +15,7 @@ from media_files import image_bytes, put, put_tar
 
 from reactions.core import file_digests as digests_module
 from reactions.core.errors import DataError, DimensionMismatch, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.file_digests import DigestCache
 from reactions.core.types import Item
 from reactions.data.sources import tar_index
@@ -163,7 +164,7 @@ def test_metadata_need_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingError, match="cannot read") as caught:
         corpora.corpus(spec, "image")
-    assert "molspace[parquet]" in caught.value.fix
+    assert install_extra("parquet") in caught.value.fix
 
 
 def test_rows_of_joined_tables(tmp_path: Path) -> None:

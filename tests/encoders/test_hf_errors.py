@@ -9,6 +9,7 @@ from pickles import Code
 from safetensors.torch import load_file, save_file
 
 from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.extras import install_extra
 from reactions.encoders import registry
 from reactions.encoders.transformers import clip
 
@@ -162,4 +163,4 @@ class TestErrors:
         monkeypatch.setattr(packages.importlib, "import_module", mismatched)
         with pytest.raises(MissingError, match="different CUDA versions") as caught:
             clip.HfAdapter().load(spec)
-        assert caught.value.fix == 'pip install "molspace[hf]"'
+        assert caught.value.fix == install_extra("hf")

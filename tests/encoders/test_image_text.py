@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reactions.core.errors import DataError, MediaError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.types import Item, SpaceSpec, StagedEncoder
 from reactions.encoders import packages, uri
 from reactions.encoders.preprocessing.tokens import locked, pad_tokens
@@ -114,4 +115,4 @@ def test_a_package_that_does_not_fit_the_others_says_so(monkeypatch):
     monkeypatch.setattr(packages.importlib, "import_module", broken)
     with pytest.raises(MissingError, match="json cannot be loaded: other builds") as caught:
         packages.import_package("json", "s:a", "extra")
-    assert caught.value.fix == 'pip install "molspace[extra]"'
+    assert caught.value.fix == install_extra("extra")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from reactions.core.errors import MissingError, StoreError
+from reactions.core.extras import install_extra
 from reactions.experiments.drawing import need_drawing, write_figure
 from reactions.experiments.paper.figures import FIGURES
 from reactions.experiments.surfaces import MeasuredFigure, Surface
@@ -86,4 +87,4 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.delitem(__import__("sys").modules, "matplotlib", raising=False)
     with pytest.raises(MissingError, match="--out") as caught:
         need_drawing()
-    assert caught.value.fix == 'pip install "molspace[report]"'
+    assert caught.value.fix == install_extra("report")

@@ -7,6 +7,7 @@ from report_lab import Numbers, report_of, tiny_session, use_fakes
 from toy_steps import make_step
 
 from reactions.core.errors import MissingError, UsageError
+from reactions.core.extras import install_extra
 from reactions.core.step import Artifact, Cost
 from reactions.core.types import leaves
 from reactions.dsl import check, parse
@@ -224,7 +225,7 @@ def test_a_map_that_cannot_be_drawn_is_refused_before_anything_is_computed(monke
     check_method("pca")
     with pytest.raises(MissingError, match="cannot draw a map by umap") as caught:
         check_method("umap")
-    assert 'pip install "molspace[map]"' in caught.value.fix
+    assert install_extra("map") in caught.value.fix
 
 
 @pytest.mark.parametrize("method", ["umap", "tsne"])

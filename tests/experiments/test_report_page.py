@@ -12,6 +12,7 @@ import pytest
 from report_lab import HEADLINE, HOSTILE, hostile_report, report_of, tiny_session, use_fakes
 
 from reactions.core.errors import MissingError, StoreError, UsageError
+from reactions.core.extras import install_extra
 from reactions.core.factor_defaults import FactorDefaults
 from reactions.experiments.paper.spaces import TUNED_BOTH
 from reactions.experiments.report import page
@@ -265,7 +266,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, package):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(MissingError) as caught:
         page.check_packages()
-    assert 'pip install "molspace[report]"' in caught.value.fix
+    assert install_extra("report") in caught.value.fix
 
 
 def test_what_was_tuned_and_how_experts_are_averaged_is_on_the_page(open_session, made):

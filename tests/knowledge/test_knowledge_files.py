@@ -1,4 +1,5 @@
 import json
+import re
 
 import pyarrow as pa
 import pytest
@@ -8,6 +9,7 @@ from knowledge_rows import METADATA, ROWS, descriptions, metadata
 from pyarrow import parquet
 
 from reactions.core.errors import DataError, MissingError, StoreError
+from reactions.core.extras import install_extra
 from reactions.knowledge.base import COLUMNS, Description, KnowledgeMetadata
 from reactions.knowledge.files import MAX_TEXT_CHARACTERS, open_knowledge, write_knowledge
 
@@ -181,9 +183,9 @@ def test_what_was_there_stays_until_the_new_one_is_whole(tmp_path):
 def test_without_pyarrow(tmp_path, monkeypatch):
     write_knowledge(tmp_path / "kb.parquet", ROWS, METADATA)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(MissingError, match=r"molspace\[parquet\]"):
+    with pytest.raises(MissingError, match=re.escape(install_extra("parquet"))):
         open_knowledge(tmp_path / "kb.parquet")
-    with pytest.raises(MissingError, match=r"molspace\[parquet\]"):
+    with pytest.raises(MissingError, match=re.escape(install_extra("parquet"))):
         write_knowledge(tmp_path / "x.parquet", ROWS, METADATA)
 
 

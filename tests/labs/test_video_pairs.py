@@ -1,6 +1,7 @@
 """Videos of a lab file as pairs: each gives a sound and a picture."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from media_files import put, put_tar
 from video_files import RATE_HZ, loudest_hz, shade, turned, video_bytes
 
 from reactions.core.errors import DataError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.file_digests import DigestCache
 from reactions.modalities.registry import load as decode
 from reactions.modalities.videos import clips, files
@@ -155,5 +157,7 @@ def test_no_videos(videos):
 def test_without_the_package(videos, monkeypatch):
     monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delitem(files.sys.modules, "av")
-    with pytest.raises(MissingError, match=r"(?s)videos of \[pairs\.clips\].*molspace\[video\]"):
+    with pytest.raises(
+        MissingError, match=r"(?s)videos of \[pairs\.clips\].*" + re.escape(install_extra("video"))
+    ):
         opened()

@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 
 import numpy as np
@@ -7,6 +8,7 @@ from media_files import image_bytes, put, sound_bytes
 from video_files import RATE_HZ, loudest_hz, shade, turned, video_bytes
 
 from reactions.core.errors import MediaError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.types import Item
 from reactions.modalities import registry
 from reactions.modalities.audio import load_audio, of_channel
@@ -295,5 +297,5 @@ def test_without_the_package(monkeypatch, encoded):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.delitem(sys.modules, "av")
     monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingError, match=r'(?s)PyAV.*pip install "molspace\[video\]"'):
+    with pytest.raises(MissingError, match="(?s)PyAV.*" + re.escape(install_extra("video"))):
         clip_of(encoded["h264"])

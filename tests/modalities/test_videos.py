@@ -15,6 +15,7 @@ from media_files import image_bytes, put
 from video_files import FRAMES_A_SECOND, shade, turned, video_bytes
 
 from reactions.core.errors import MediaError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.transient import TransientError
 from reactions.core.types import Item
 from reactions.modalities import registry
@@ -345,7 +346,7 @@ def test_pyav_is_an_extra(encoded, monkeypatch):
     ):
         with pytest.raises(MissingError) as caught:
             call()
-        assert caught.value.fix == 'pip install "molspace[video]"'
+        assert caught.value.fix == install_extra("video")
 
 
 def test_a_file_that_ends_in_its_header_is_damaged_and_a_disk_is_not(encoded, monkeypatch):

@@ -12,6 +12,7 @@ from boards import boards
 from installed import install, installing
 
 from reactions.core.errors import MissingError, StoreError, UsageError
+from reactions.core.extras import install_extra
 from reactions.tracking.board import BoardName
 from reactions.tracking.trackers import open_tracker
 
@@ -137,7 +138,7 @@ def test_a_project_has_to_be_named(place):
 @pytest.mark.parametrize(
     ("place", "package", "fix"),
     [
-        ("folder", "tensorboard", 'pip install "molspace[track]"'),
+        ("folder", "tensorboard", install_extra("track")),
         ("trackio:p", "trackio", "pip install trackio"),
         ("wandb:p", "wandb", "pip install wandb"),
     ],

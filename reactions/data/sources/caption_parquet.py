@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.addresses import Entry, is_url
 from reactions.core.errors import DataError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.transient import is_transient, run_again
 from reactions.data.parquet_sizes import check_levels, page_sizes
 from reactions.data.sources.caption_tables import caption_column, column_numbers, which_column
@@ -57,7 +58,7 @@ def read_parquet(
         raise MissingError(
             f"cannot read '{file.url}'",
             why="pyarrow is not installed",
-            fix="pip install 'molspace[parquet]'",
+            fix=install_extra("parquet"),
             path=file.url,
         ) from None
     try:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import DataError, DimensionMismatch, MissingError
+from reactions.core.extras import install_extra
 from reactions.data.parquet_sizes import DeclaredSizes, declared_sizes
 from reactions.encoders.precomputed.names import id_name
 from reactions.encoders.precomputed.tables import (
@@ -217,7 +218,7 @@ def pyarrow_of(path: Path) -> tuple[Any, Any]:
         raise MissingError(
             f"cannot read '{path}'",
             why="pyarrow is not installed",
-            fix="pip install 'molspace[parquet]'",
+            fix=install_extra("parquet"),
             path=str(path),
         ) from None
     return pyarrow, parquet

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reactions.core.errors import MissingError
+from reactions.core.extras import install_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +88,7 @@ def require_ftfy() -> None:
         raise MissingError(
             "the package ftfy is missing",
             why="CLIP's tokenizer repairs texts with it, curly quotes for example",
-            fix='pip install "molspace[imagebind]"   or   pip install ftfy',
+            fix=install_extra("imagebind"),
             package="ftfy",
         ) from error
 

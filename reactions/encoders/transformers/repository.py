@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from reactions.core.errors import DataError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.local_files import expand_user, is_dir, is_file
@@ -310,7 +311,7 @@ def tokeniser(repo: Repository) -> Any:
         raise MissingError(
             f"cannot load the tokeniser of space '{repo.name}'",
             why=" ".join(str(error).split()),
-            fix=f'pip install "molspace[{EXTRA}]"',
+            fix=install_extra(EXTRA),
             space=repo.name,
         ) from error
     # The set is open: each tokeniser raises what its own parser meets.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import MissingError
+from reactions.core.extras import install_extra
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Corpus, Leaf, Modality, Space
 from reactions.eval.protocol import corpora
@@ -256,7 +257,7 @@ def check_method(method: Method) -> None:
         raise MissingError(
             f"cannot draw a map by {method}",
             why=f"{package} is not installed",
-            fix='pip install "molspace[map]"   or   --map pca',
+            fix=f"{install_extra('map')}   or   --map pca",
             package=package,
         )
 

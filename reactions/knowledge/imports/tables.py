@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, MissingError, UsageError, guarded, suggestion
+from reactions.core.extras import install_extra
 from reactions.core.local_files import check_regular, exists
 from reactions.core.storage import entry_of, open_binary
 from reactions.core.text_lines import MAX_LINE_BYTES, read_lines
@@ -206,7 +207,7 @@ def _header(entry: Entry, suffix: str) -> list[str]:
                 raise MissingError(
                     f"cannot read '{entry.url}'",
                     why="pyarrow is not installed",
-                    fix="pip install 'molspace[parquet]'",
+                    fix=install_extra("parquet"),
                 ) from None
             return list(parquet.read_schema(stream).names)
         line = next((line for _, line in read_lines(stream) if line.strip()), b"")

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError, MissingError
+from reactions.core.extras import install_extra
 from reactions.core.transient import is_transient, run_again
 from reactions.modalities.image import MAX_PIXELS
 from reactions.modalities.undecoded import VIDEO_FILES
@@ -44,7 +45,7 @@ def need_av(what: str) -> None:
         raise MissingError(
             f"cannot read {what}",
             why="videos are read by PyAV, which is not installed",
-            fix='pip install "molspace[video]"',
+            fix=install_extra("video"),
             package="av",
         )
 
