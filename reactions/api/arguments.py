@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from reactions.core.errors import MediaError, UsageError
-from reactions.core.types import Item, Modality, Waveform
+from reactions.core.types import Item, Modality
 from reactions.data.path_like import never_a_file
+from reactions.inference.values import (
+    UnusableValue,
+    column_of,
+    media_value,
+    needs_check,
+    refuse_one_value,
+)
 from reactions.modalities import registry
 from reactions.products.tree import Factors
 
@@ -19,38 +27,79 @@ GivenFactors: TypeAlias = Factors | Mapping[str, Factors] | None
 """One number, one a shared modality in alphabetical order, or by modality or expert."""
 
 
-def items_of(modality: Modality, values: Iterable[Any], by_id: Collection[Modality]) -> list[Item]:
-    """Return items, whose files are there unless they are only looked up by id."""
-    if isinstance(values, str | bytes | os.PathLike | Item | Waveform):
+def items_of(modality: Modality, values: Any, by_id: Collection[Modality]) -> list[Item]:
+    """Return what a caller gives as items, checked: files are there, arrays are what is taken.
+
+    Args:
+        modality: of all of them.
+        values: a list of values; or ``(dataset, "column")`` of a Hugging Face data set.
+        by_id: modalities that are only looked up by id, whose values do not matter.
+
+    Raises:
+        UsageError: a value is of a type or shape that is not taken; the message has its place.
+        MediaError: a file is not there, or a value cannot be decoded.
+    """
+    if isinstance(values, Item):
         raise UsageError(f"{modality} takes a list", fix=f"{modality}=[...]")
+    refuse_one_value(modality, values)
     try:
-        values = list(values)
+        listed = iter(column_of(modality, values))
     except TypeError as error:
         raise UsageError(
             f"{modality} takes a list", why=str(error), fix=f"{modality}=[...]"
         ) from None
-    items = []
-    for position, value in enumerate(values):
-        item = _item(position, modality, value)
-        if item is not value and modality not in by_id:
-            if isinstance(item.value, Path) and not registry.get(modality).inline:
-                _check_file(position, modality, value)
-            else:
-                _check_type(position, modality, value)
-        items.append(item)
-    return items
+    return [_item(position, modality, value, by_id) for position, value in enumerate(listed)]
 
 
-def _item(position: int, modality: Modality, value: Any) -> Item:
+def _item(position: int, modality: Modality, value: Any, by_id: Collection[Modality]) -> Item:
     if isinstance(value, Item):
-        if value.modality != modality:
-            raise UsageError(f"item '{value.id}' of {modality} is {value.modality}")
-        return value
-    is_path = not registry.get(modality).inline and isinstance(value, str | os.PathLike)
-    return Item(str(position), modality, Path(value) if is_path else value, own_id=False)
+        return _checked(position, modality, value, by_id)
+    record = registry.get(modality)
+    if modality in by_id:
+        is_path = not record.inline and isinstance(value, str | os.PathLike)
+        return Item(str(position), modality, Path(value) if is_path else value, own_id=False)
+    read = _read(position, modality, value)
+    if isinstance(read, Path) and not record.inline:
+        _check_file(position, modality, value if isinstance(value, str) else os.fspath(read))
+    elif record.inline or needs_check(read):
+        _check_type(position, modality, read)
+    return Item(str(position), modality, read, own_id=False)
 
 
-def _check_file(position: int, modality: Modality, value: str | os.PathLike[str]) -> None:
+def _checked(position: int, modality: Modality, item: Item, by_id: Collection[Modality]) -> Item:
+    """Check an item of the caller's own; its file is looked for when it is embedded."""
+    if item.modality != modality:
+        raise UsageError(f"item '{item.id}' of {modality} is {item.modality}")
+    # None is what only the id matters of.
+    if item.value is None or modality in by_id:
+        return item
+    item = replace(item, value=_read(position, modality, item.value))
+    if registry.get(modality).inline or needs_check(item.value):
+        _check_type(position, modality, item.value)
+    return item
+
+
+def _read(position: int, modality: Modality, value: Any) -> Any:
+    """Bring a value into a form that encoders take."""
+    try:
+        return media_value(modality, value)
+    except UnusableValue as error:
+        raise UsageError(
+            f"{modality} {position} is {error.what}",
+            why=error.why,
+            fix=error.fix,
+            position=position,
+        ) from error
+    except MediaError as error:
+        raise MediaError(
+            f"{modality} {position}: {error.what}",
+            why=error.why,
+            fix=error.fix,
+            **{**error.fields, "position": position},
+        ) from error
+
+
+def _check_file(position: int, modality: Modality, value: str) -> None:
     """Refuse a file that is not there.
 
     Raises:
@@ -64,8 +113,8 @@ def _check_file(position: int, modality: Modality, value: str | os.PathLike[str]
     except (OSError, ValueError):  # longer than any file's name, or with a null in it
         kind = "there is no such file"
     raise MediaError(
-        f"cannot read the {modality} '{os.fspath(value)}'",
-        why=never_a_file(os.fspath(value)) or kind,
+        f"cannot read the {modality} '{value}'",
+        why=never_a_file(value) or kind,
         path=str(path),
         position=position,
     )

@@ -82,10 +82,12 @@ class FusedSpace:
                 alphabetical order, by modality name, or by expert name.
             lambda_: factors of displacements, likewise.
             experts: names of the experts to use; all by default.
-            media: modality to values, as in ``text=["rain"], audio=["rain.wav"]``: texts (also
-                those that look like paths), file paths, (h, w, 3) uint8 arrays, or
-                ``Waveform``; an ``Item`` where it
-                needs an id, by which folders of embeddings are looked up.
+            media: modality to a list of values, as in ``text=["rain"], audio=["rain.wav"]``:
+                texts (also those that look like paths); paths of files; Pillow images, uint8
+                arrays ((h, w, 3) or (h, w)) and tensors ((3, h, w) or (1, h, w)); ``Waveform``
+                and ``{"array", "sampling_rate"}``; ``{"bytes", "path"}``; an ``Item`` where it
+                needs an id, by which folders of embeddings are looked up. Of a Hugging Face
+                data set: ``image=(dataset, "column")``.
 
         Returns:
             Modality to (n, dim) float32 unit-norm rows, in the order given.
