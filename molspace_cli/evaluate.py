@@ -15,6 +15,7 @@ from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_note, print_table, say
 from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
+from molspace_cli.own_tables import TableOptions
 from molspace_cli.setting import setting_facts
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ TaskNames = Annotated[
         show_default=False,
     ),
 ]
+MaybeTaskNames = Annotated[str | None, *TaskNames.__metadata__]
 Ties = Annotated[
     TieRule,
     typer.Option(
@@ -95,10 +97,24 @@ Centres = Annotated[
 ]
 
 
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="NAME,...|all",
+        help="Show these: R@5, MRR, nDCG@10, mAP, 'median rank', accuracy, top-5, 'mean per "
+        "class', or parts of such names.  [default: those of the task's protocol]",
+        show_default=False,
+    ),
+]
+
+
 @grouped
 def evaluate(
-    task: TaskNames,
+    task: MaybeTaskNames = None,
     *,
+    tables: TableOptions,
+    metrics: Metrics = None,
     used: options.TargetOptions,
     ties: Ties = TieRule.STRICT,
     hit: Hits = None,
@@ -114,19 +130,33 @@ def evaluate(
       molspace eval --task esc50
       molspace eval --task unibind --space ImageBind --json
       molspace eval --task esc50 --centres kb --sigma 0.8,0.5
+      molspace eval --pairs pairs.csv --metrics MRR,nDCG@10
+      molspace eval --labels birds.csv --template "a photo of a {class}."
     """
+    from reactions.core.errors import UsageError
+    from reactions.eval.further_metrics import chosen as select_metrics
     from reactions.eval.registry import names_groups_only
     from reactions.eval.task import counting_hits
+    from reactions.planning.scoring import plan_scores
 
     chosen = used.adjustment()
     if centres is None:
         described.refuse_without("--centres")
     described_by = described.read()
     session, quiet = running.open(command="eval"), running.quiet
-    tasks = session.lab.parse_tasks(task)
+    if task is None and not tables.is_given:
+        raise UsageError("nothing to score on", fix="--task TASK, --pairs FILE or --labels FILE")
+    if metrics is not None and centres is not None:
+        raise UsageError(
+            "--metrics and --centres do not go together",
+            why="rows by descriptions have the protocol's metric alone",
+            fix="leave one out",
+        )
+    session, own = tables.add_to(session, quiet=quiet)
+    tasks = (*(session.lab.parse_tasks(task) if task is not None else ()), *own)
     if hit is not None:
         tasks = counting_hits(tasks, hit.value)
-    is_groups = names_groups_only(task)
+    is_groups = task is not None and not own and names_groups_only(task)
     if centres is not None:
         from reactions.planning.centres import ClassCentres, open_source
 
@@ -152,10 +182,13 @@ def evaluate(
             as_json=as_json,
         )
         return
-    results = [
-        result.record
-        for result in session.evaluate(target, tasks, chosen, ties=ties.value, confirm=asked)
-    ]
+    scorings = plan_scores(
+        session.lab, target, tasks, chosen, ties.value, further=metrics is not None or bool(own)
+    )
+    results = [result.record for result in session.score(target, scorings, asked)]
+    if metrics is not None:
+        for record in results:
+            select_metrics(metrics, record["metrics"], record.get("further", {}))
     baselines: list[Baseline] = []
     if beside is not False:
         baselines = session.baselines(
@@ -181,7 +214,7 @@ def evaluate(
         return
     for record in results:
         whole = "listed" if record["task"] in session.lab.own_tasks else "published set"
-        _print(record, whole, baselines)
+        _print(record, whole, baselines, metrics)
 
 
 def _with_baselines(record: Mapping[str, Any], baselines: Sequence[Baseline]) -> Mapping[str, Any]:
@@ -251,17 +284,28 @@ def possible_tasks(
     return tuple(possible)
 
 
-def _print(record: Mapping[str, Any], whole: str, baselines: Sequence[Baseline]) -> None:
+def _print(
+    record: Mapping[str, Any],
+    whole: str,
+    baselines: Sequence[Baseline],
+    asked: str | None = None,
+) -> None:
     """Print a result, and what trains nothing beside it.
 
     Args:
         record: of the space.
         whole: names what has all of the items, found or not.
         baselines: rows beside a reaction.
+        asked: names of metrics, if any were asked for.
     """
     from reactions.eval.baselines import baseline_cells, beaten, lacking
+    from reactions.eval.further_metrics import chosen as select_metrics
 
     metrics = record["metrics"]
+    if asked is not None:
+        every = {**metrics, **record.get("further", {})}
+        names = select_metrics(asked, metrics, record.get("further", {}))
+        metrics = {name: every[name] for name in names}
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
         facts.append(f"{whole}: {record['expected']}")
@@ -289,7 +333,7 @@ def _print(record: Mapping[str, Any], whole: str, baselines: Sequence[Baseline])
         )
         for name, value in metrics.items()
     ]
-    headings = [_SHORT.get(heading, heading) for heading, _ in beside[record["main"]]]
+    headings = [_SHORT.get(heading, heading) for heading, _ in next(iter(beside.values()))]
     columns = ("metric (%)", "reaction", *headings) if headings else ("metric", "%")
     print_table(f"{record['task']}   {record['space']}", columns, rows)
     print_note("   ".join(facts))

@@ -110,12 +110,15 @@ def baselines_json(baselines: Sequence[Baseline], task: str) -> list[dict[str, A
 def baseline_cells(
     baselines: Sequence[Baseline], task: str, metric: str, digits: int = 2
 ) -> list[tuple[str, str]]:
-    """Return (heading, text) of every row for one metric of one task; "-" where it is lacking."""
+    """Return (heading, text) of every row for one metric of one task; "-" where it is lacking.
+
+    Rows that train nothing have the metrics of the protocol alone.
+    """
     return [
         (
             baseline.heading(task),
             f"{baseline.results[task].record['metrics'][metric]:.{digits}f}"
-            if task in baseline.results
+            if task in baseline.results and metric in baseline.results[task].record["metrics"]
             else "-",
         )
         for baseline in baselines

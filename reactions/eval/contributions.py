@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reactions.core.errors import DataError
 from reactions.eval.bootstrap import recall_by_item
-from reactions.eval.protocol import Score
+from reactions.eval.score import Score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, MultilabelData, RetrievalData
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -13,9 +13,10 @@ from reactions.core.errors import DataError, DimensionMismatch, UsageError
 from reactions.core.hashing import bytes_digest
 from reactions.core.step import Rows
 from reactions.core.types import Corpus, Modality
-from reactions.eval import metrics
+from reactions.eval import further_metrics, metrics
 from reactions.eval.metrics import Ranks, ScoresOf, Ties
 from reactions.eval.prompts import class_embeddings, class_prompts
+from reactions.eval.score import Score
 from reactions.eval.task import Task
 from reactions.eval.task_data import (
     BenchmarkData,
@@ -30,55 +31,6 @@ VERSION = 2
 TIES: tuple[Ties, ...] = get_args(Ties)
 
 _CHECK_ROWS = 1 << 14
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The result of one task.
-
-    Attributes:
-        task: its name.
-        main: which metric stands for the task.
-        metrics: in per cent, in the order to show them.
-        n: items scored; of the left side for retrieval.
-        n_other: right items, or classes; for mAP those present.
-        expected: items the published set has; 0 if unknown.
-        ties: whether a tie counts against the model (``strict``) or for it (``lenient``).
-        tied: (queries, those whose right answer ties with a wrong one) of each direction of
-            retrieval, and of classification; empty for mAP, where equal scores share a
-            threshold.
-        arrays: per-item results by rows, for resampling: ``correct`` (n, 1) bool;
-            ``average_precision`` (classes, 1) float64, NaN where a class is absent;
-            ``rank_forward`` (right items, 1) and ``rank_backward`` (left items, 1) int32.
-    """
-
-    task: str
-    main: str
-    metrics: Mapping[str, float]
-    n: int
-    n_other: int
-    expected: int
-    ties: Ties = "strict"
-    tied: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
-
-    @property
-    def value(self) -> float:
-        """The main metric, per cent."""
-        return self.metrics[self.main]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything but the arrays, as a JSON object."""
-        return {
-            "task": self.task,
-            "main": self.main,
-            "metrics": dict(self.metrics),
-            "n": self.n,
-            "n_other": self.n_other,
-            "expected": self.expected,
-            "ties": self.ties,
-            "tied": {name: {"of": n, "n": tied} for name, (n, tied) in self.tied.items()},
-        }
 
 
 def corpora(task: Task, data: BenchmarkData) -> dict[str, Corpus]:
@@ -127,7 +79,12 @@ def identity(task: Task, data: BenchmarkData, ties: Ties = "strict") -> dict[str
 
 
 def score(
-    task: Task, data: BenchmarkData, embeddings: Mapping[str, Rows], ties: Ties = "strict"
+    task: Task,
+    data: BenchmarkData,
+    embeddings: Mapping[str, Rows],
+    ties: Ties = "strict",
+    *,
+    further: bool = False,
 ) -> Score:
     """Score embeddings by the task's protocol.
 
@@ -136,6 +93,7 @@ def score(
         data: labels, targets or owners; its corpora are not read.
         embeddings: (n, d) unit-norm rows for each name that ``corpora`` gave.
         ties: whether ties of right and wrong answers count against the model or for it.
+        further: whether to compute the field's other metrics, too.
 
     Raises:
         DimensionMismatch: an array's rows do not match its corpus, or widths differ.
@@ -144,10 +102,13 @@ def score(
     for name, corpus in corpora(task, data).items():
         _check_rows(task, name, embeddings[name], len(corpus))
     if isinstance(data, RetrievalData):
-        return _retrieval(task, data, embeddings["left"], embeddings["right"], ties)
+        sides = embeddings["left"], embeddings["right"]
+        scored = _retrieval(task, data, *sides, ties)
+        return with_retrieval_metrics(scored, task, data, *sides) if further else scored
     classes = class_embeddings(embeddings["prompts"], len(task.templates))
     if isinstance(data, ClassificationData):
-        return _classification(task, data, embeddings["queries"], classes, ties)
+        ranks = metrics.ranks_of_class(embeddings["queries"], classes, data.labels)
+        return _accuracy(task, data, ranks, ties, further=further)
     return _multilabel(task, data, embeddings["queries"], classes, ties)
 
 
@@ -157,6 +118,8 @@ def score_classes(
     queries: Rows,
     scores_of: ScoresOf,
     ties: Ties = "strict",
+    *,
+    further: bool = False,
 ) -> Score:
     """Score embeddings of a task's queries where its classes are not one embedding each.
 
@@ -166,6 +129,7 @@ def score_classes(
         queries: (n, d) unit-norm rows.
         scores_of: queries to their scores in all classes.
         ties: whether ties of right and wrong answers count against the model or for it.
+        further: whether to compute the field's other metrics, too.
 
     Raises:
         DimensionMismatch: the rows do not match the corpus.
@@ -175,7 +139,7 @@ def score_classes(
     _check_rows(task, "queries", queries, len(data.queries))
     if isinstance(data, ClassificationData):
         ranks = metrics.ranks_by_scores(queries, scores_of, len(data.classes), data.labels)
-        return _accuracy(task, data, ranks, ties)
+        return _accuracy(task, data, ranks, ties, further=further)
     precisions = metrics.average_precisions_by_scores(queries, scores_of, data.targets)
     return _mean_precision(task, data, precisions, ties)
 
@@ -220,17 +184,9 @@ def check(task: Task, data: BenchmarkData) -> None:
         raise DataError(f"the data of task '{task.name}' does not fit", why=problem, task=task.name)
 
 
-def _classification(
-    task: Task,
-    data: ClassificationData,
-    queries: Rows,
-    classes: NDArray[np.float32],
-    ties: Ties,
+def _accuracy(
+    task: Task, data: ClassificationData, ranks: Ranks, ties: Ties, *, further: bool = False
 ) -> Score:
-    return _accuracy(task, data, metrics.ranks_of_class(queries, classes, data.labels), ties)
-
-
-def _accuracy(task: Task, data: ClassificationData, ranks: Ranks, ties: Ties) -> Score:
     correct = ranks.by(ties) == 1
     scores = {"accuracy": 100 * float(correct.mean())}
     if data.folds is not None:
@@ -245,6 +201,7 @@ def _accuracy(task: Task, data: ClassificationData, ranks: Ranks, ties: Ties) ->
         expected=data.expected,
         ties=ties,
         tied={"classes": (len(correct), ranks.n_tied)},
+        further=further_metrics.of_classes(ranks.by(ties), data.labels) if further else {},
         arrays={"correct": correct[:, None]},
     )
 
@@ -293,6 +250,21 @@ def _retrieval(task: Task, data: RetrievalData, left: Rows, right: Rows, ties: T
         for name, ranks in zip(task.directions, both, strict=True)
     }
     return retrieval_score(task, data, forward, backward, ties, tied)
+
+
+def with_retrieval_metrics(
+    scored: Score, task: Task, data: RetrievalData, left: Rows, right: Rows
+) -> Score:
+    """Return a score with the field's other metrics; see ``further_metrics``."""
+    further: dict[str, float] = {}
+    forward, backward = (scored.arrays[f"rank_{way}"][:, 0] for way in ("forward", "backward"))
+    for direction, ranks in zip(task.directions, (forward, backward), strict=True):
+        further |= further_metrics.of_ranks(direction, ranks)
+    if task.hit == "pair":
+        to_left, to_right = task.directions
+        further |= further_metrics.of_single(to_left, forward)
+        further |= further_metrics.of_several(to_right, left, right, data.owner, scored.ties)
+    return replace(scored, further=further_metrics.with_means(further, task.directions))
 
 
 def retrieval_score(

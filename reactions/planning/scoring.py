@@ -55,8 +55,12 @@ def plan_scores(
     tasks: Sequence[Task],
     adjustment: Adjustment = NO_ADJUSTMENT,
     ties: Ties = "strict",
+    *,
+    further: bool = False,
 ) -> list[Scoring]:
     """Plan the evaluation of a target on tasks, in order.
+
+    With ``further``, scores have the field's other metrics, too (``eval.further_metrics``).
 
     Raises:
         MissingError: the lab has no data for a task, or the target lacks a modality.
@@ -64,7 +68,7 @@ def plan_scores(
     """
     adjustment = fit_adjustment(target.space, adjustment)
     planner = Planner(lab, target.towers)
-    return [plan_score(planner, target, task, adjustment, ties) for task in tasks]
+    return [plan_score(planner, target, task, adjustment, ties, further=further) for task in tasks]
 
 
 def plan_sweep(
@@ -150,7 +154,13 @@ def whole(scorings: Sequence[Scoring]) -> Plan:
 
 
 def plan_score(
-    planner: Planner, target: Target, task: Task, adjustment: Adjustment, ties: Ties
+    planner: Planner,
+    target: Target,
+    task: Task,
+    adjustment: Adjustment,
+    ties: Ties,
+    *,
+    further: bool = False,
 ) -> Scoring:
     """Plan the evaluation of a target on one task.
 
@@ -160,6 +170,7 @@ def plan_score(
         task: which.
         adjustment: from ``fit_adjustment``.
         ties: whether they count against the target or for it.
+        further: whether to compute the field's other metrics, too.
 
     Raises:
         MissingError: the lab has no data for the task, or the target lacks a modality.
@@ -171,6 +182,7 @@ def plan_score(
         task=task,
         data=rows.data,
         ties=ties,
+        further=further,
         scored=target.space,
         embedded=leaf_rows(planner, target.space, rows, adjustment),
         trained=target.trained,

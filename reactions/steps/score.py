@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.hashing import digest
-from reactions.core.step import NOT_IN_KEY, Artifact, Context, Rows, Step, entering, inputs_from
+from reactions.core.step import (
+    NOT_IN_KEY,
+    UNLESS_DEFAULT,
+    Artifact,
+    Context,
+    Rows,
+    Step,
+    entering,
+    inputs_from,
+)
 from reactions.core.types import Corpus, Modality, Space, leaves
 from reactions.eval.metrics import Ties
-from reactions.eval.protocol import Score, corpora, identity, score
+from reactions.eval.protocol import corpora, identity, score
+from reactions.eval.score import Score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.products.acting import acting_adjustment
@@ -41,6 +51,7 @@ class ScoreRows(Step):
         task: the protocol.
         data: labels and corpora.
         ties: whether ties count against the model or for it.
+        further: whether the field's other metrics are computed, too.
         embedded: ``<corpus>/<leaf>`` to embed step, for every leaf that takes part.
     """
 
@@ -51,6 +62,7 @@ class ScoreRows(Step):
     task: Task = field(metadata=entering(by=lambda step: step.identity))
     data: BenchmarkData = field(metadata=NOT_IN_KEY)  # in the task's identity, as are ties
     ties: Ties = field(default="strict", metadata=NOT_IN_KEY)
+    further: bool = field(default=False, metadata=UNLESS_DEFAULT)
     embedded: Mapping[str, Step] = field(metadata=inputs_from())
 
     @property
@@ -125,7 +137,7 @@ class ScoreRows(Step):
         self, embeddings: Mapping[str, Rows], inputs: Mapping[str, Artifact], device: str
     ) -> Score:
         """Hold the rows of the task's corpora to its protocol."""
-        return score(self.task, self.data, embeddings, self.ties)
+        return score(self.task, self.data, embeddings, self.ties, further=self.further)
 
     def context(self, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
         """Return what the score was made with besides embeddings: prompts, and which classes."""

@@ -11,7 +11,8 @@ import numpy as np
 from reactions.core.centre_options import CentreOptions
 from reactions.core.step import Artifact, Rows, Step, entering
 from reactions.core.types import Corpus
-from reactions.eval.protocol import Score, check, identity, score_classes
+from reactions.eval.protocol import check, identity, score_classes
+from reactions.eval.score import Score
 from reactions.eval.task_data import RetrievalData
 from reactions.steps.score import ScoreTask, score_context
 
@@ -73,7 +74,10 @@ class ScoreCentres(ScoreTask):
             rows: NDArray[np.float32] = scores.cpu().numpy()
             return rows
 
-        return score_classes(self.task, self.data, embeddings["queries"], scores_of, self.ties)
+        queries = embeddings["queries"]
+        return score_classes(
+            self.task, self.data, queries, scores_of, self.ties, further=self.further
+        )
 
     def context(self, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
         """Return which classes, without prompts, and what describes them."""

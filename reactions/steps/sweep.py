@@ -23,7 +23,8 @@ from reactions.core.step import (
 from reactions.core.types import Item, Space
 from reactions.eval.contributions import contributions, fold_means
 from reactions.eval.metrics import Ties
-from reactions.eval.protocol import Score, corpora, identity, score
+from reactions.eval.protocol import corpora, identity, score
+from reactions.eval.score import Score
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, RetrievalData
 from reactions.products.acting import acting_adjustment, reachable_leaves

@@ -10,7 +10,8 @@ import numpy as np
 
 from reactions.eval import metrics
 from reactions.eval.metrics import TIE, Ranks, Ties
-from reactions.eval.protocol import Score, retrieval_score, score
+from reactions.eval.protocol import retrieval_score, score
+from reactions.eval.score import Score
 from reactions.eval.task import Task
 from reactions.eval.task_data import RetrievalData
 from reactions.products.components import Components

@@ -1,0 +1,114 @@
+"""Options of ``eval`` for tables of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molspace_cli.console import say
+from molspace_cli.groups import Group
+
+if TYPE_CHECKING:
+    from reactions.eval.task import Task
+    from reactions.session import Session
+
+
+@dataclass(frozen=True)
+class TableOptions(Group):
+    """A table of pairs, or of labelled items."""
+
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs",
+            metavar="FILE",
+            help="Score retrieval, both ways, on a table (csv, tsv, jsonl, parquet) with a pair a "
+            "row: a column for each of two modalities, of paths or texts.",
+        ),
+    ] = None
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help="Score classification on a table with a file and its class in each row.",
+        ),
+    ] = None
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns",
+            metavar="MODALITY=COLUMN",
+            help="Which column is what, where its name does not say it: audio=wav, class=species. "
+            "Repeatable.",
+        ),
+    ] = None
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--template",
+            metavar="TEXT",
+            help='A prompt for the classes of --labels: "a photo of a {class}." Repeatable.',
+        ),
+    ] = None
+    id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="COLUMN", help="Of the items' ids.  [default: file names]"),
+    ] = None
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            "--separator", metavar="TEXT", help="Between several classes in one field of --labels."
+        ),
+    ] = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a table."""
+        return self.pairs is not None or self.labels is not None
+
+    def add_to(self, session: Session, *, quiet: bool) -> tuple[Session, tuple[Task, ...]]:
+        """Return a session whose lab has the tables as tasks, and these.
+
+        Raises:
+            UsageError: options do not go together, or a table is not clear.
+        """
+        from reactions.core.errors import UsageError
+        from reactions.labs.table_tasks import table_task
+
+        about = (self.columns, self.template, self.id, self.separator)
+        if not self.is_given:
+            if any(value is not None for value in about):
+                raise UsageError(
+                    "--columns, --template, --id and --separator describe a table",
+                    fix="--pairs FILE or --labels FILE",
+                )
+            return session, ()
+        if self.pairs is not None and self.labels is not None and any(about):
+            raise UsageError(
+                "--columns and the like are of one table",
+                fix="give --pairs and --labels in two runs, or describe both in a lab file",
+            )
+        tasks: list[Task] = []
+        for kind, path in (("pairs", self.pairs), ("labels", self.labels)):
+            if path is None:
+                continue
+            made = table_task(
+                session.lab,
+                path,
+                kind,  # type: ignore[arg-type]
+                columns=self.columns or (),
+                templates=self.template or (),
+                id_column=self.id,
+                separator=self.separator or "",
+            )
+            session = replace(session, lab=made.lab)
+            tasks.append(made.task)
+            if not quiet:
+                for notice in made.notices:
+                    say(f"note: {notice}")
+                say("to keep it as a task, in molspace.toml:")
+                say("\n".join(f"  {line}" for line in made.toml.split("\n")))
+        return session, tuple(tasks)

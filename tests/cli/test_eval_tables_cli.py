@@ -1,0 +1,88 @@
+"""``molspace eval --pairs`` and ``--labels``, and ``--metrics``."""
+
+import json
+import sys
+
+import pytest
+
+from molspace_cli.__main__ import main
+
+
+@pytest.fixture
+def molspace(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    assert run("lab", "sample", "--out", "sample")[0] == 0
+    names = ["1-whistle", "2-accordion", "3-typewriter", "4-clock", "5-cello", "6-trumpet"]
+    pairs = [f"sample/audio/{n}.wav,a {n[2:]}" for n in names]
+    (tmp_path / "pairs.csv").write_text("\n".join(["audio,caption", *pairs]) + "\n")
+    labels = [f"sample/image/{n}.png,{n[2:]}" for n in names]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *labels]) + "\n")
+    return run
+
+
+EVAL = ("eval", "--space", "ImageBind", "--json")
+
+
+def test_pairs(molspace):
+    code, out, err = molspace(*EVAL, "--pairs", "pairs.csv")
+    assert code == 0, err
+    (result,) = json.loads(out)["results"]
+    assert (result["task"], result["n"]) == ("pairs", 6)
+    assert set(result["metrics"]) >= {"text->audio R@1", "audio->text R@5", "mean R@1"}
+    assert set(result["further"]) >= {"mean MRR", "mean nDCG@10", "mean mAP"}
+    assert "[tasks.pairs]" in err
+    assert "text: the column caption" in err
+
+
+def test_labels_and_chosen_metrics(molspace):
+    code, out, err = molspace("eval", "--space", "ImageBind", "--labels", "labels.csv")
+    assert code == 0, err
+    assert "* accuracy\t" in out
+    assert "lab: mini" in out
+    options = ("--metrics", "top,mean per class")
+    code, out, _ = molspace("eval", "--space", "ImageBind", "--labels", "labels.csv", *options)
+    assert code == 0
+    assert "top-5\t" in out
+    assert "mean per class\t" in out
+    assert "accuracy" not in out
+
+
+def test_metrics_of_a_published_task_leave_its_usual_score_alone(molspace):
+    code, out, _ = molspace(*EVAL, "--task", "clotho")
+    usual = json.loads(out)["results"][0]
+    code, out, _ = molspace(*EVAL, "--task", "clotho", "--metrics", "all")
+    more = json.loads(out)["results"][0]
+    assert code == 0
+    assert "further" not in usual
+    assert more["metrics"] == usual["metrics"]
+    # Five captions an item: by the best of them, and by all.
+    further = more["further"]
+    assert further["text->audio MRR"] == pytest.approx(further["text->audio mAP"])
+    assert further["audio->text mAP"] < further["audio->text MRR"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "fix"),
+    [
+        ((), "nothing to score on", "--pairs FILE"),
+        (("--pairs", "pair.csv"), "no table at", "correct the path"),
+        (("--pairs", "labels.csv"), "hold 2 modalities", "--columns"),
+        (("--task", "esc50", "--columns", "a=b"), "describe a table", "--pairs FILE"),
+        (("--pairs", "pairs.csv", "--metrics", "MRS"), "no metric 'MRS'", "did you mean 'MRR'"),
+        (("--task", "esc50", "--metrics", "all", "--centres", "kb"), "do not go together", "leave"),
+    ],
+)
+def test_mistakes(molspace, arguments, said, fix):
+    code, out, err = molspace("eval", "--space", "ImageBind", *arguments)
+    assert code in (2, 3)
+    assert out == ""
+    assert said in err
+    assert fix in err
