@@ -22,6 +22,7 @@ from molspace_cli import (
     report,
     reproduce,
     search,
+    serve,
     show,
     spaces,
     sweep,
@@ -63,6 +64,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("infer")(infer.infer)
 app.add_typer(index.app, name="index")
 app.command("search")(search.search)
+app.command("serve")(serve.serve)
 app.command("plan")(plan.plan)
 app.command("show")(show.show)
 app.command("sweep")(sweep.sweep)

@@ -21,7 +21,7 @@ FLOORS = (
     ("inference", "exchange", "tracking"),
     ("planning",),
     ("baselines", "session", "centres", "search"),
-    ("experiments", "api", "__init__"),
+    ("experiments", "api", "serving", "__init__"),
     ("molspace_cli",),
 )
 """Bottom first. A module imports from floors below, and from its own only what stands before it."""

@@ -1,0 +1,221 @@
+"""Media of an index's items, by number: small pictures, outlines, and what is played.
+
+A file is read only where an item of the index names it and its contents are those that were
+indexed: an index, whoever made it, opens no other file of this machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from reactions.core.errors import DataError, MediaError
+from reactions.core.types import Item, Modality
+from reactions.labs.lab import Lab
+from reactions.modalities import registry
+from reactions.search.hits import IndexedItem
+from reactions.search.index import SearchIndex
+from reactions.serving.kept import Kept
+from reactions.serving.limits import LIMITS, ServingLimits, NotThere
+from reactions.serving.pictures import encoded_picture, is_drawn, peaks, picture_of, wav
+from reactions.serving.samples import LabItems
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+_MAGIC: Final = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"fLaC", "audio/flac"),
+    (0, b"OggS", "audio/ogg"),
+    (0, b"ID3", "audio/mpeg"),
+    (8, b"WAVE", "audio/wav"),
+    (4, b"ftyp", "video/mp4"),
+    (0, b"\x1aE\xdf\xa3", "video/webm"),
+)
+_PLAYED: Final = {"audio": ("audio/", "video/mp4", "video/webm"), "video": ("video/",)}
+_HEAD: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What is sent to a browser.
+
+    Attributes:
+        kind: its media type.
+        content: bytes; b"" where it is a file.
+        path: the file.
+        size_bytes: of either.
+    """
+
+    kind: str
+    content: bytes = b""
+    path: Path | None = None
+    size_bytes: int = 0
+
+
+def kind_of(head: bytes) -> str:
+    """Return the media type that the first bytes of a file show; "" if none is known."""
+    found = next((kind for at, sign, kind in _MAGIC if head[at:].startswith(sign)), "")
+    if not found and len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        return "audio/mpeg"  # frames without a header before them
+    return found
+
+
+def played(modality: Modality, head: bytes) -> str:
+    """Return the media type by which a browser plays a file as it is; "" if it cannot."""
+    kind = kind_of(head)
+    if not kind.startswith(_PLAYED.get(modality, ("-",))):
+        return ""
+    return kind.replace("video/", "audio/") if modality == "audio" else kind
+
+
+class Media:
+    """Media of indexes' items, with a cache.
+
+    Args:
+        lab: where items are found that lie in no file.
+        limits: bounds.
+    """
+
+    def __init__(self, lab: Lab, limits: ServingLimits = LIMITS) -> None:
+        self._digests = lab.digests
+        self._lab_items = LabItems(lab)
+        self._limits = limits
+        self._kept: Kept[Medium] = Kept(limits.cache_bytes, lambda own: len(own.content))
+        self._outlines: Kept[list[float]] = Kept(4096)
+        self._found: Kept[tuple[bool]] = Kept(65536)
+
+    def picture(self, index: SearchIndex, modality: Modality, number: int) -> Medium:
+        """Return a small picture of an item.
+
+        Raises:
+            NotThere: there is no such item, or nothing to draw.
+            DataError: its file is gone, or was changed.
+        """
+        key = ("picture", str(index.directory), modality, number)
+        if (kept := self._kept.get(key)) is not None:
+            return kept
+        if not is_drawn(modality):
+            raise _nothing(modality, number)
+        pixels = picture_of(modality, self._value(index, modality, number))
+        if pixels is None:
+            raise _nothing(modality, number)
+        return self._keep(key, picture_medium(encoded_picture(pixels)))
+
+    def outline(self, index: SearchIndex, modality: Modality, number: int) -> list[float]:
+        """Return the outline of a sound, as ``pictures.peaks``; raises as ``picture`` does."""
+        key = (str(index.directory), modality, number)
+        if (kept := self._outlines.get(key)) is not None:
+            return kept
+        if modality != "audio":
+            raise _nothing(modality, number)
+        found = peaks(self._value(index, modality, number))
+        self._outlines.put(key, found)
+        return found
+
+    def play(self, index: SearchIndex, modality: Modality, number: int) -> Medium:
+        """Return what is played of a sound or a video: its file, or the start of it as WAV.
+
+        Raises:
+            NotThere: there is no such item, or it cannot be played.
+            DataError: its file is gone, or was changed.
+        """
+        key = ("play", str(index.directory), modality, number)
+        if (kept := self._kept.get(key)) is not None:
+            return kept
+        if modality not in _PLAYED:
+            raise _nothing(modality, number)
+        indexed = _indexed(index, modality, number)
+        if indexed.source:
+            path = self._file(indexed)
+            with path.open("rb") as stream:
+                kind = played(modality, stream.read(_HEAD))
+            if kind:
+                return Medium(kind, path=path, size_bytes=path.stat().st_size)
+        if modality != "audio":
+            raise NotThere(
+                f"the video {number} cannot be played by a browser",
+                why="browsers play MP4 and WebM",
+                fix="its frames are shown; convert it to play it",
+            )
+        sound = wav(self._value(index, modality, number), self._limits.sound_seconds)
+        return self._keep(key, Medium("audio/wav", sound, size_bytes=len(sound)))
+
+    def places(self, index: int, item: IndexedItem, number: int) -> dict[str, str | None]:
+        """Return where the page finds what it shows of an item; None for what there is not."""
+        modality = item.modality
+        base = f"/api/indexes/{index}/{modality}/{number}"
+        there = bool(item.source) or self._is_in_lab(item)
+        return {
+            "picture": f"{base}/picture" if there and is_drawn(modality) else None,
+            "outline": f"{base}/outline" if there and modality == "audio" else None,
+            "play": f"{base}/play" if there and modality in _PLAYED and self._plays(item) else None,
+        }
+
+    def _is_in_lab(self, item: IndexedItem) -> bool:
+        key = item.modality, item.id, item.digest
+        found = self._found.get(key)
+        if found is None:
+            found = (self._lab_items.find(item) is not None,)
+            self._found.put(key, found)
+        return found[0]
+
+    def _plays(self, item: IndexedItem) -> bool:
+        return item.modality == "audio" or bool(item.source)
+
+    def _value(self, index: SearchIndex, modality: Modality, number: int) -> Any:
+        indexed = _indexed(index, modality, number)
+        if indexed.source:
+            path = self._file(indexed)
+            return registry.load(Item(indexed.id, modality, path)).value
+        item = self._lab_items.find(indexed)
+        if item is None:
+            raise _nothing(modality, number)
+        return item.value
+
+    def _file(self, indexed: IndexedItem) -> Path:
+        """Return the file of an item, checked to be what was indexed.
+
+        Raises:
+            DataError: it is gone, or another one.
+        """
+        path = Path(indexed.source)
+        if not path.is_absolute() or "://" in indexed.source:
+            raise MediaError(
+                f"'{indexed.label}' lies on a server, and is not fetched to be shown",
+                fix="index copies of the files",
+            )
+        if not path.is_file():
+            raise DataError(f"'{indexed.label}' is gone", why="its file was moved or removed")
+        if f"file:{self._digests.of(path)}" != indexed.digest:
+            raise DataError(
+                f"'{indexed.label}' is not shown",
+                why="its file is not what was indexed: it was changed, or it lies within an "
+                "archive",
+                fix="build the index again",
+            )
+        return path
+
+    def _keep(self, key: Hashable, medium: Medium) -> Medium:
+        self._kept.put(key, medium)
+        return medium
+
+
+def picture_medium(content: bytes) -> Medium:
+    """Return a picture that was encoded here."""
+    return Medium(kind_of(content), content, size_bytes=len(content))
+
+
+def _indexed(index: SearchIndex, modality: Modality, number: int) -> IndexedItem:
+    from reactions.core.errors import UsageError
+
+    try:
+        return index.item(modality, number)
+    except UsageError as error:
+        raise NotThere(error.what, why=error.why, fix=error.fix) from None
+
+
+def _nothing(modality: Modality, number: int) -> NotThere:
+    return NotThere(f"there is nothing to show of {modality} {number}")
