@@ -297,9 +297,9 @@ def make_app(bench: Bench, access: Access) -> Starlette:
         bench: what is served.
         access: who may ask.
     """
-    server = Desk(bench)
+    desk = Desk(bench)
     app = Starlette(
-        routes=server.routes(),
+        routes=desk.routes(),
         exception_handlers={
             MolspaceError: _on_error,
             ClientGone: _on_gone,
@@ -309,7 +309,7 @@ def make_app(bench: Bench, access: Access) -> Starlette:
         },
     )
     app.add_middleware(Gate, access=access)
-    app.state.server = server
+    app.state.desk = desk
     return app
 
 

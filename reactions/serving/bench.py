@@ -23,7 +23,7 @@ from reactions.search.hits import Hit
 from reactions.search.index import SearchIndex
 from reactions.serving.factors import Control, controls_of
 from reactions.serving.kept import Kept
-from reactions.serving.limits import LIMITS, ServingLimits, NotThere
+from reactions.serving.limits import LIMITS, NotThere, ServingLimits
 from reactions.serving.media import Media
 from reactions.serving.samples import is_sample
 from reactions.serving.uploads import Upload, Uploads, decodable

@@ -17,7 +17,7 @@ from reactions.modalities import registry
 from reactions.search.hits import IndexedItem
 from reactions.search.index import SearchIndex
 from reactions.serving.kept import Kept
-from reactions.serving.limits import LIMITS, ServingLimits, NotThere
+from reactions.serving.limits import LIMITS, NotThere, ServingLimits
 from reactions.serving.pictures import encoded_picture, is_drawn, peaks, picture_of, wav
 from reactions.serving.samples import LabItems
 

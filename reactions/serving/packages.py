@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from reactions.core.errors import MissingError
+from reactions.core.extras import install_extra
 
 _NEEDED = ("starlette", "uvicorn")
 
@@ -20,6 +21,6 @@ def check_packages() -> None:
         raise MissingError(
             f"molspace serve needs {' and '.join(missing)}",
             why="not installed",
-            fix='pip install "molspace[serve]", or from a clone: pip install ".[serve]"',
+            fix=install_extra("serve"),
             packages=missing,
         )

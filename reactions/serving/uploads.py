@@ -13,7 +13,7 @@ from reactions.core.types import Item, Modality
 from reactions.modalities import registry
 from reactions.modalities.suffixes import modality_of, suffix_of
 from reactions.serving.kept import Kept
-from reactions.serving.limits import LIMITS, ServingLimits, NotThere, TooLarge
+from reactions.serving.limits import LIMITS, NotThere, ServingLimits, TooLarge
 from reactions.serving.pictures import encoded_picture, peaks, picture_of
 
 

@@ -1,0 +1,211 @@
+"""Media of an index's items, by number: what is sent, and that nothing else is."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from media_files import image_bytes, sound_bytes
+from PIL import Image
+from served import bench_at, client_of, media_items
+
+from reactions.core.types import Waveform
+from reactions.serving.pictures import encoded_picture, peaks, picture_of, wav
+from reactions.serving.transfer import read_range
+
+
+@pytest.fixture
+def served(tmp_path):
+    bench = bench_at(tmp_path, media_items(tmp_path / "media"))
+    return client_of(bench), tmp_path
+
+
+def test_hits_have_pictures_and_players(served):
+    client, _ = served
+    found = client.post("/api/search", json={"query": {"text": "a"}}).json()
+    picture = found["groups"]["image"]["hits"][0]
+    image = Image.open(io.BytesIO(client.get(picture["picture"]).content))
+    assert image.size == (12, 8)
+    sound = found["groups"]["audio"]["hits"][0]
+    assert sound["picture"] is None
+    outline = client.get(sound["outline"]).json()["peaks"]
+    assert max(outline) == 1
+    answer = client.get(sound["play"])
+    assert answer.headers["Content-Type"] == "audio/wav"
+    assert answer.content == sound_bytes(sound["number"])
+    text = found["groups"]["text"]["hits"][0]
+    assert (text["picture"], text["outline"], text["play"]) == (None, None, None)
+
+
+def test_ranges_of_a_sound(served):
+    client, _ = served
+    whole = sound_bytes(1)
+    path = "/api/indexes/0/audio/1/play"
+    answer = client.get(path, headers={"Range": "bytes=10-19"})
+    assert (answer.status_code, answer.content) == (206, whole[10:20])
+    assert answer.headers["Content-Range"] == f"bytes 10-19/{len(whole)}"
+    assert client.get(path, headers={"Range": "bytes=-5"}).content == whole[-5:]
+    answer = client.get(path, headers={"Range": f"bytes={len(whole)}-"})
+    assert answer.status_code == 416
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bytes=0-", (0, 99)),
+        ("bytes=0-999", (0, 99)),
+        ("bytes=-10", (90, 99)),
+        ("bytes=-1000", (0, 99)),
+        ("bytes=99-99", (99, 99)),
+        ("bytes=100-", None),
+        ("bytes=5-4", None),
+        ("bytes=-0", None),
+        ("bytes=-", None),
+        ("bytes=0-1,3-4", None),
+        ("bytes=a-b", None),
+        ("bytes=1" + "0" * 30 + "-", None),
+        ("items=0-1", None),
+        ("bytes", None),
+    ],
+)
+def test_reading_ranges(text, expected):
+    assert read_range(text, 100) == expected
+
+
+def test_a_changed_file_is_not_shown(served):
+    client, folder = served
+    (folder / "media" / "picture-1.png").write_bytes(image_bytes(77))
+    answer = client.get("/api/indexes/0/image/1/picture")
+    assert answer.status_code == 422
+    assert "not what was indexed" in answer.json()["why"]
+    (folder / "media" / "sound-1.wav").unlink()
+    assert "is gone" in client.get("/api/indexes/0/audio/1/play").json()["what"]
+
+
+def test_an_index_opens_no_other_file_of_this_machine(tmp_path):
+    """One that somebody else made may name any file as its item."""
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(sound_bytes(5))
+    bench = bench_at(tmp_path, media_items(tmp_path / "media"))
+    segment = tmp_path / "index" / "segments" / "00002"
+    for folder in sorted((tmp_path / "index" / "segments").iterdir()):
+        lines = (folder / "items.jsonl").read_text().splitlines()
+        if json.loads(lines[0])["id"] == "audio-0":
+            segment = folder
+    first, *rest = map(json.loads, (segment / "items.jsonl").read_text().splitlines())
+    first["source"] = str(secret)
+    lines = [json.dumps(line) + "\n" for line in (first, *rest)]
+    (segment / "items.jsonl").write_text("".join(lines))
+    np.save(segment / "offsets.npy", np.cumsum([0, *map(len, lines)], dtype=np.int64))
+    record = json.loads((tmp_path / "index" / "index.json").read_text())
+    for own in record["segments"]:
+        if own["name"] == segment.name:
+            for name in ("items.jsonl", "offsets.npy"):
+                own["files"][name][0] = (segment / name).stat().st_size
+    (tmp_path / "index" / "index.json").write_text(json.dumps(record))
+    from reactions.search.index import SearchIndex
+
+    bench.indexes = (SearchIndex(tmp_path / "index", bench.target),)
+    answer = client_of(bench).get("/api/indexes/0/audio/0/play")
+    assert answer.status_code == 422
+    assert answer.content != secret.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/indexes/0/image/99/picture",
+        "/api/indexes/0/image/-1/picture",
+        "/api/indexes/0/smell/0/picture",
+        "/api/indexes/0/..%2f..%2fetc/0/picture",
+        "/api/indexes/9/image/0/picture",
+        "/api/indexes/0/audio/0/picture",
+        "/api/indexes/0/image/0/outline",
+        "/api/indexes/0/image/0/play",
+        "/api/indexes/0/text/0/play",
+        "/api/uploads/..%2f..%2fetc/picture",
+    ],
+)
+def test_nothing_else_is_sent(served, path):
+    client, _ = served
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["schema"] == "molspace.error/1"
+
+
+def test_pictures_are_kept(served, monkeypatch):
+    client, _ = served
+    first = client.get("/api/indexes/0/image/0/picture").content
+
+    def fail(*arguments):
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr("reactions.serving.media.picture_of", fail)
+    assert client.get("/api/indexes/0/image/0/picture").content == first
+
+
+def test_items_that_lie_in_no_file_are_found_in_the_lab(tmp_path):
+    from indexed import session_here
+
+    from reactions.search.hits import IndexedItem
+    from reactions.serving.samples import LabItems
+
+    lab = session_here().lab
+    (item,) = lab.named_corpus("world:image:3").items(2, 3)
+    from reactions.modalities.registry import content_digest
+
+    digest = content_digest(item, lab.digests)
+    found = LabItems(lab).find(IndexedItem.of(item, digest))
+    assert (found.value == item.value).all()
+    other = IndexedItem("kb-items-image/1", "image", "", digest)
+    assert LabItems(lab).find(other) is None  # another scene than what was indexed
+    for id in ("kb-items-image/99999999999", "no-task/1", "kb-items-image/x", "mini-no-task/3"):
+        assert LabItems(lab).find(IndexedItem(id, "image", "", digest)) is None
+
+
+# --- pictures ---------------------------------------------------------------------------
+
+
+def test_large_pictures_become_small():
+    pixels = np.zeros((1200, 2000, 3), np.uint8)
+    assert Image.open(io.BytesIO(encoded_picture(pixels))).size == (320, 192)
+
+
+def test_small_pictures_are_exact():
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    shown = np.asarray(Image.open(io.BytesIO(encoded_picture(pixels))))
+    assert (shown == pixels).all()
+
+
+def test_near_is_light_and_hot_is_light():
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    near, hot = picture_of("depth", ramp), picture_of("thermal", ramp)
+    assert near[0, 0].sum() > near[7, 7].sum()
+    assert hot[0, 0].sum() < hot[7, 7].sum()
+    flat = picture_of("depth", np.full((4, 4), np.nan, np.float32))
+    assert flat.shape == (4, 4, 3)
+
+
+def test_points_are_drawn_nearer_ones_lighter():
+    points = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    picture = picture_of("point", points)
+    assert picture.shape == (160, 160, 3)
+    assert len(np.unique(picture[picture.any(axis=2)], axis=0)) > 50
+    assert picture_of("point", np.zeros((1, 3), np.float32)).any()
+
+
+def test_a_video_is_a_strip_of_frames():
+    from reactions.modalities.videos.frames import Frames
+
+    frames = np.stack([np.full((6, 8, 3), i, np.uint8) for i in range(9)])
+    strip = picture_of("video", Frames(frames, np.arange(9.0)))
+    assert strip.shape == (6, 32, 3)
+    assert strip[0, ::8, 0].tolist() == [0, 3, 5, 8]
+
+
+def test_sounds():
+    waveform = Waveform(np.linspace(-1, 1, 4000, dtype=np.float32), 1000)
+    assert len(wav(waveform, seconds=2)) == 44 + 2 * 2000
+    outline = peaks(waveform, 4)
+    assert outline == [1.0, 0.5, 0.5, 1.0] or outline[0] == 1.0
+    assert peaks(Waveform(np.zeros(3, np.float32), 1000), 8) == [0.0] * 8
