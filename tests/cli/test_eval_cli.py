@@ -85,14 +85,14 @@ def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Session, "react", stop)
     with pytest.raises(Stopped):
-        evaluate.evaluate("esc50", space="ImageBind + Cr(CLAP_m)", yes=True, quiet=True)
+        evaluate.evaluate(task="esc50", space="ImageBind + Cr(CLAP_m)", yes=True, quiet=True)
     ((planned, yes),) = considered
     assert yes
     assert {step.kind for step in planned.steps()} >= {"embed", "collect", "train", "assemble"}
     considered.clear()
     monkeypatch.setattr(Session, "run", lambda self, targets: SimpleNamespace())
     with pytest.raises(TypeError):  # nothing was run
-        evaluate.evaluate("esc50", space="CLAP_g", quiet=True)
+        evaluate.evaluate(task="esc50", space="CLAP_g", quiet=True)
     ((planned, yes),) = considered
     assert not yes
     assert {step.kind for step in planned.steps()} == {"embed", "score"}
