@@ -256,32 +256,12 @@ def possible_tasks(
     Raises:
         MissingError: no task is left.
     """
-    from reactions.core.errors import DataError, MissingError, UsageError
-    from reactions.eval.protocol import check
+    from reactions.planning.possible import possible
 
-    fit = [task for task in tasks if {task.query, task.other} <= set(target.space.modalities)]
-    left_out = [task.name for task in tasks if task not in fit]
-    if left_out and not quiet:
-        say(f"note: {target.name} cannot do {', '.join(left_out)}")
-    possible: list[Task] = []
-    for task in fit:
-        try:
-            data = session.lab.benchmark(task.name)
-            if task.hit == "class":  # which not every set can count
-                check(task, data)
-        except (MissingError, DataError, UsageError) as error:
-            if not quiet:
-                why = f": {error.why}" if error.why else ""
-                say(f"note: {task.name} is left out: {error.what}{why}")
-        else:
-            possible.append(task)
-    if not possible:
-        raise MissingError(
-            "no task is left to be evaluated",
-            why=f"lab '{session.lab.name}' has the data of none that {target.name} can do",
-            fix="--data FOLDER with the evaluation sets   or [data] in the lab file",
-        )
-    return tuple(possible)
+    left, notes = possible(session.lab, target, tasks)
+    for note in () if quiet else notes:
+        say(f"note: {note}")
+    return left
 
 
 def _print(

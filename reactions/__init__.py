@@ -9,31 +9,64 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reactions.api import FusedSpace, load, react
+    from reactions.api import (
+        Classified,
+        Embeddings,
+        FusedSpace,
+        IndexSummary,
+        PlanPreview,
+        Scores,
+        SearchHits,
+        SimilarityMatrix,
+        SpaceList,
+        SweepScores,
+        load,
+        plan,
+        react,
+        spaces,
+    )
+    from reactions.core.errors import MolspaceError
     from reactions.core.types import Item, Waveform
     from reactions.dsl import Cr, Dr, Ft, Lcl, Space
 
-__all__ = ["Cr", "Dr", "Ft", "FusedSpace", "Item", "Lcl", "Space", "Waveform", "load", "react"]
+__all__ = [
+    "Classified",
+    "Cr",
+    "Dr",
+    "Embeddings",
+    "Ft",
+    "FusedSpace",
+    "IndexSummary",
+    "Item",
+    "Lcl",
+    "MolspaceError",
+    "PlanPreview",
+    "Scores",
+    "SearchHits",
+    "SimilarityMatrix",
+    "Space",
+    "SpaceList",
+    "SweepScores",
+    "Waveform",
+    "load",
+    "plan",
+    "react",
+    "spaces",
+]
 
-_HOME = {
-    "FusedSpace": "reactions.api",
-    "load": "reactions.api",
-    "react": "reactions.api",
-    "Cr": "reactions.dsl",
-    "Dr": "reactions.dsl",
-    "Ft": "reactions.dsl",
-    "Lcl": "reactions.dsl",
-    "Space": "reactions.dsl",
+_ELSEWHERE = {
+    "MolspaceError": "reactions.core.errors",
     "Item": "reactions.core.types",
     "Waveform": "reactions.core.types",
+    **dict.fromkeys(("Cr", "Dr", "Ft", "Lcl", "Space"), "reactions.dsl"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in __all__:
+        return getattr(import_module(_ELSEWHERE.get(name, "reactions.api")), name)
     raise AttributeError(f"module 'reactions' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -9,11 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from reactions.baselines import obstacle, run_baselines
-from reactions.core.errors import (
-    LanguageError,
-    MolspaceError,
-    StoreError,
-)
+from reactions.core.errors import LanguageError, MolspaceError, StoreError
 from reactions.core.local_files import exists
 from reactions.core.settings import read_heads
 from reactions.core.step import Artifact, Step
@@ -24,7 +20,7 @@ from reactions.eval.baselines import Baseline
 from reactions.eval.metrics import Ties
 from reactions.eval.result import Result
 from reactions.eval.task import Task
-from reactions.inference.embedder import Embedder, LoadedParts
+from reactions.inference.embedder import Embedder, LoadedParts, LoadEncoder
 from reactions.labs.lab import Lab
 from reactions.planning.baselines import plan_baselines
 from reactions.planning.estimate import Estimate, estimate, seconds
@@ -67,6 +63,7 @@ class Session:
             between; steps run side by side on as many. Items are embedded on the first.
         events: called with what happens.
         executor: name of what runs steps; see ``reactions.run.executor``.
+        encoders: opens spaces for steps that run in this process, or lends loaded ones.
     """
 
     lab: Lab
@@ -74,6 +71,7 @@ class Session:
     device: str = "auto"
     events: ev.EventSink = ev.ignore
     executor: str = "local"
+    encoders: LoadEncoder | None = None
 
     # --- react -----------------------------------------------------------------------
 
@@ -337,12 +335,14 @@ class Session:
 
     def run(self, targets: Sequence[Step], *, silent: bool = False) -> Mapping[str, Artifact]:
         """Run steps, or take their results from the store; ``silent`` calls no events."""
-        from reactions.run.executor import make_executor  # of no use where nothing has to run
+        from reactions.run.executor import DEFAULT, make_executor  # of no use if nothing runs
 
+        # Other executors may send what they get to other machines.
+        lent = self.encoders if self.executor == DEFAULT else None
         executor = make_executor(
             *(self.executor, self.store),
             device=self.device,
-            load_encoder=load_encoder,
+            load_encoder=lent or load_encoder,
             check_space=check_space,
             events=ev.ignore if silent else self.events,
         )

@@ -1,31 +1,32 @@
-"""A trained product in Python, ready to embed."""
+"""A trained product in Python: to embed, compare, score, search and classify with."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+import os
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal
 
-import numpy as np
-
-from reactions.api.arguments import GivenFactors, by_expert, items_of
-from reactions.core.errors import UsageError, suggestion
+from reactions.api import operations
+from reactions.api.arguments import GivenFactors
+from reactions.api.found import Classified, IndexSummary, SearchHits
+from reactions.api.grids import GivenGrid
+from reactions.api.loaded_space import LoadedSpace
+from reactions.api.results import html_table
+from reactions.api.scores import Scores, SweepScores
+from reactions.api.similarities import ComparedItems, SimilarityMatrix, given_rows
+from reactions.core.errors import UsageError
 from reactions.core.types import Modality
-from reactions.inference.embedder import LoadedParts
-from reactions.products.bundles.bundle import Bundle
-from reactions.products.target import Target
-from reactions.products.tree import Adjustment
-from reactions.session import Session
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from reactions.eval.metrics import Ties
+from reactions.eval.task import Hit
+from reactions.products.tree import effective_factors
 
 
-class FusedSpace:
-    """A trained product, ready to embed.
+class FusedSpace(LoadedSpace):
+    """A trained product, ready to embed, and to compare, score and search with.
 
-    Encoders are loaded when ``embed`` first needs them and kept, whatever the factors of later
-    calls. ``close()``, or leaving a ``with`` block, frees them; threads may share a space.
+    Encoders are loaded when they are first needed and kept, whatever the factors of later calls:
+    ``embed``, ``similarity``, ``search``, ``classify`` and the steps of ``evaluate`` share them.
+    ``close()``, or leaving a ``with`` block, frees them; threads may share a space.
 
     Attributes:
         expression: the canonical reaction.
@@ -36,139 +37,284 @@ class FusedSpace:
         quality: what was measured on held-out items (JSON-able); None if nothing was held back.
     """
 
-    def __init__(self, bundle: Bundle, session: Session) -> None:
-        self._bundle = bundle
-        self._session = session
-        self._target = Target.of_bundle(bundle)
-        self.expression = bundle.expression
-        self.dim = bundle.space.dim
-        self.modalities = bundle.space.modalities
-        self.path = bundle.path
-        self.lab = bundle.lab
-        self.quality: Mapping[str, Any] | None = bundle.record.get("quality")
-        self._parts: LoadedParts | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
+    def similarity(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the encoders and projectors; a later ``embed`` loads what it needs again."""
-        if self._parts is not None:
-            self._parts.release()
-
-    def __repr__(self) -> str:
-        return f"FusedSpace({self.expression!r}, dim={self.dim}, lab={self.lab!r})"
-
-    def embed(
-        self,
+        first: Any = None,
+        second: Any = None,
+        /,
         *,
         sigma: GivenFactors = None,
         lambda_: GivenFactors = None,
         experts: Collection[str] | None = None,
         **media: Iterable[Any],
-    ) -> dict[Modality, NDArray[np.float32]]:
-        """Embed media of any of the product's modalities.
+    ) -> SimilarityMatrix:
+        """Compare items of two modalities, or of one with each other.
 
         Args:
-            sigma: factors of combinations: one number, one a shared modality in
-                alphabetical order, by modality name, or by expert name.
+            first: (n, dim) embeddings that are at hand, as from ``embed``: they stand for items,
+                before those of ``media``.
+            second: more of them.
+            sigma: factors of combinations, as for ``embed``.
             lambda_: factors of displacements, likewise.
             experts: names of the experts to use; all by default.
-            media: modality to a list of values, as in ``text=["rain"], audio=["rain.wav"]``:
-                texts (also those that look like paths); paths of files; Pillow images, uint8
-                arrays ((h, w, 3) or (h, w)) and tensors ((3, h, w) or (1, h, w)); ``Waveform``
-                and ``{"array", "sampling_rate"}``; ``{"bytes", "path"}``; an ``Item`` where it
-                needs an id, by which folders of embeddings are looked up. Of a Hugging Face
-                data set: ``image=(dataset, "column")``.
+            media: one modality or two, as for ``embed``; the first gives the rows.
 
         Returns:
-            Modality to (n, dim) float32 unit-norm rows, in the order given.
+            Cosines: within one modality, or one array, of all its items with all of them.
 
         Raises:
-            UsageError: an unknown modality, a value of a wrong type, or factors that do not
-                fit.
+            UsageError: there is nothing to compare, or more than two things; or as ``embed``.
+            DimensionMismatch: embeddings are not (n, dim).
+            DataError: an embedding has no direction.
             MediaError: a file is missing or cannot be decoded.
         """
-        adjustment = self._adjustment(sigma, lambda_, experts)
-        embedder = self._session.embedder(self._target, adjustment, parts=self._loaded())
-        # All are checked before the first encoder is loaded.
-        for modality in media:
-            self._refuse_unknown(modality)
-        checked = {name: items_of(name, values, embedder.by_id) for name, values in media.items()}
-        return {modality: embedder.embed(modality, items) for modality, items in checked.items()}
+        given = [("first", first), ("second", second)]
+        sides = [given_rows(place, rows, self.dim) for place, rows in given if rows is not None]
+        if not 1 <= len(sides) + len(media) <= 2:
+            raise UsageError(
+                f"{len(sides) + len(media)} things to compare",
+                why="one is compared with itself, or two with each other",
+                fix="similarity(text=[...], image=[...])",
+            )
+        if not media and (sigma, lambda_, experts) != (None, None, None):
+            raise UsageError(
+                "factors have no effect on embeddings that are at hand",
+                fix="give them to embed(), or give media here",
+            )
+        if media:
+            rows = self.embed(sigma=sigma, lambda_=lambda_, experts=experts, **media)
+            sides += [ComparedItems(m, tuple(rows.labels[m]), own) for m, own in rows.items()]
+        return SimilarityMatrix(sides[0], sides[-1], self.lab)
 
-    def project(
+    def evaluate(
         self,
+        tasks: str | Iterable[str],
         *,
         sigma: GivenFactors = None,
         lambda_: GivenFactors = None,
         experts: Collection[str] | None = None,
-        **rows: Mapping[str, Any],
-    ) -> dict[Modality, NDArray[np.float32]]:
-        """Embed items whose embeddings in the product's spaces are at hand; no encoder is loaded.
+        ties: Ties = "strict",
+        hit: Hit | None = None,
+        baselines: bool = False,
+        centres: str | os.PathLike[str] | None = None,
+        k: int | None = None,
+        selection: str = "central",
+        rule: str = "mean",
+        items: str | None = None,
+        progress: bool | None = None,
+    ) -> Scores:
+        """Score the product on evaluation sets of its lab.
+
+        Results in the cache are not computed again.
 
         Args:
+            tasks: names, or groups (``"freebind"``, ``"unibind"``, ``"own"``, ``"all"``), of which
+                what cannot be done here is left out and named in ``notices``.
             sigma: factors of combinations, as for ``embed``.
             lambda_: factors of displacements, likewise.
             experts: names of the experts to use; all by default.
-            rows: modality to the embeddings that each space gave, by its name in the reaction, as
-                in ``text={"ImageBind": a, "CLAP_m": b}``: (n, d) arrays or tensors of floats, row i
-                of all being of the same item.
-
-        Returns:
-            Modality to (n, dim) float32 unit-norm rows, in the order given.
+            ties: ``"strict"`` counts a tie of right and wrong answers as a miss, ``"lenient"`` as
+                a hit.
+            hit: what retrieval must find: ``"pair"`` or ``"class"``.
+            baselines: also score what trains nothing, beside it.
+            centres: descriptions that stand for classes instead of prompts: a knowledge base of
+                the lab, its ``.parquet`` file, or a ``.safetensors`` file of centres.
+            k: of ``centres``: descriptions of a class that are kept.
+            selection: which, as ``--selection`` of ``molspace eval``.
+            rule: how they score, as ``--rule``.
+            items: ``TASK:SPLIT`` of the selection ``"items"``.
+            progress: whether to show progress on stderr; None shows it on a terminal alone.
 
         Raises:
-            UsageError: a space's rows are missing, or a name is not that of a space.
-            DimensionMismatch: rows are not as wide as the space, or not as many as the others.
-            DataError: a row is not finite, or has no direction.
+            UsageError: a task is unknown, or arguments do not fit.
+            MissingError: the lab has no data for a task, or the product lacks a modality.
         """
-        from reactions.inference.projecting import project_rows
-
-        parts = self._loaded()
-        adjustment = self._adjustment(sigma, lambda_, experts)
-        return {
-            modality: project_rows(
-                self._target, modality, own, parts.trained(), adjustment, device=parts.device
-            )
-            for modality, own in rows.items()
-        }
-
-    def _loaded(self) -> LoadedParts:
-        """Return what keeps encoders and projectors."""
-        if self._parts is None:
-            self._parts = self._session.parts(self._target)
-        return self._parts
-
-    def _refuse_unknown(self, modality: str) -> None:
-        known = self._target.space.modalities
-        if modality not in known:
-            raise UsageError(
-                f"this space does not embed {modality}",
-                why=f"it embeds {', '.join(known)}",
-                fix=suggestion(modality, known),
-            )
-
-    def _adjustment(
-        self,
-        sigma: GivenFactors,
-        lambda_: GivenFactors,
-        experts: Collection[str] | str | None,
-    ) -> Adjustment:
-        """Read the factors and experts that a call gives."""
-        if isinstance(experts, str):
-            experts = [experts]
-        names = {expert["expert"] for expert in self._bundle.record["mixtures"]}
-        return Adjustment(
-            sigma=by_expert(sigma, names),
-            lambda_=by_expert(lambda_, names),
-            experts=None if experts is None else frozenset(experts),
+        described = operations.described(centres, k=k, selection=selection, rule=rule, items=items)
+        return operations.evaluate(
+            self._running(progress),
+            self._target,
+            operations.names_of(tasks),
+            self._adjustment(sigma, lambda_, experts),
+            ties=operations.one_of("ties", ties, Ties),
+            hit=None if hit is None else operations.one_of("hit", hit, Hit),
+            baselines=baselines,
+            described=described,
         )
+
+    def sweep(
+        self,
+        tasks: str | Iterable[str],
+        *,
+        sigma: GivenGrid = None,
+        lambda_: GivenGrid = None,
+        experts: str | Sequence[str | Sequence[str]] | None = None,
+        ties: Ties = "strict",
+        progress: bool | None = None,
+    ) -> SweepScores:
+        """Score the product at many factors and choices of experts, for little more than one.
+
+        Args:
+            tasks: as for ``evaluate``.
+            sigma: factors of combinations to try: ``"0:1:0.1"`` (from, to, step) for all shared
+                modalities together, ``"0:1:0.1,0/0.5"`` one a modality in alphabetical order, a
+                list of numbers, or a mapping of modality, or expert, to any of these.
+            lambda_: factors of displacements to try, likewise.
+            experts: ``"all-subsets"``, or a list of lists of names.
+            ties: as for ``evaluate``.
+            progress: as for ``evaluate``.
+
+        Raises:
+            UsageError: a task is unknown, or factors do not fit the product.
+            MissingError: the lab has no data for a task, or the product lacks a modality.
+        """
+        return operations.sweep(
+            self._running(progress),
+            self._target,
+            operations.names_of(tasks),
+            sigma=sigma,
+            lambda_=lambda_,
+            experts=experts,
+            ties=operations.one_of("ties", ties, Ties),
+        )
+
+    def index(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        corpora: str | Iterable[str] = (),
+        dtype: Literal["float32", "float16"] = "float32",
+        progress: bool | None = None,
+        **media: Iterable[Any],
+    ) -> IndexSummary:
+        """Embed items once, to be searched at any factors.
+
+        What the index has already, by id and contents, is not embedded again. A path or a text is
+        its own id, an ``Item`` brings one, and what is in memory alone is called by its contents.
+
+        Args:
+            out: the index's folder; items are added to one that is there.
+            corpora: of the lab: a modality of ``[corpora]``, ``TASK``, or ``TASK:SPLIT``.
+            dtype: how numbers are stored: ``"float16"`` takes half the room.
+            progress: as for ``evaluate``.
+            media: items, as for ``embed``. What cannot be decoded is left out and counted.
+
+        Raises:
+            UsageError: there is nothing to index, or another product made the index.
+            StoreError: the index cannot be written.
+        """
+        return operations.index(
+            self._running(progress),
+            self._target,
+            self._loaded(),
+            out,
+            operations.names_of(corpora),
+            media=lambda embedder: self._items(media, embedder),
+            dtype=dtype,
+        )
+
+    def search(
+        self,
+        index: str | os.PathLike[str],
+        *,
+        into: Modality | None = None,
+        k: int = 10,
+        sigma: GivenFactors = None,
+        lambda_: GivenFactors = None,
+        experts: Collection[str] | None = None,
+        **media: Iterable[Any],
+    ) -> SearchHits:
+        """Find what is nearest to each item in an index of this product, at any factors.
+
+        Args:
+            index: its folder, or what ``index`` returned.
+            into: the modality that is searched; all by default.
+            k: hits of each query.
+            sigma: factors of combinations, as for ``embed``; of queries and index alike.
+            lambda_: factors of displacements, likewise.
+            experts: names of the experts to use; all by default.
+            media: queries of any modality, as for ``embed``.
+
+        Raises:
+            MissingError: there is no index.
+            UsageError: another product made it, a query does not fit, or factors are fixed.
+            MediaError: a file is missing or cannot be decoded.
+        """
+        adjustment = self._adjustment(sigma, lambda_, experts)
+        return operations.search(
+            self._session,
+            self._target,
+            self._loaded(),
+            self._open_index(index),
+            [
+                item
+                for own in self._items(media, self._embedder(adjustment)).values()
+                for item in own
+            ],
+            into=into,
+            k=k,
+            adjustment=adjustment,
+        )
+
+    def classify(
+        self,
+        centres: str | os.PathLike[str],
+        *,
+        classes: str | Sequence[str] | None = None,
+        top: int = 5,
+        k: int | None = None,
+        selection: str = "central",
+        rule: str = "mean",
+        items: str | None = None,
+        sigma: GivenFactors = None,
+        lambda_: GivenFactors = None,
+        experts: Collection[str] | None = None,
+        progress: bool | None = None,
+        **media: Iterable[Any],
+    ) -> Classified:
+        """Name the classes whose descriptions items are nearest to.
+
+        Args:
+            centres: what describes the classes, as for ``evaluate``.
+            classes: their names, or a task or file that has them; None takes all described.
+            top: how many an item.
+            k: as for ``evaluate``.
+            selection: likewise.
+            rule: likewise.
+            items: likewise.
+            sigma: factors of combinations, as for ``embed``; of items and classes alike.
+            lambda_: factors of displacements, likewise.
+            experts: names of the experts to use; all by default.
+            progress: as for ``evaluate``.
+            media: items, as for ``embed``.
+
+        Raises:
+            UsageError: arguments do not fit.
+            DataError: classes are not described.
+        """
+        adjustment = self._adjustment(sigma, lambda_, experts)
+        described = operations.described(centres, k=k, selection=selection, rule=rule, items=items)
+        assert described is not None, "centres are given"
+        embedder = self._embedder(adjustment)
+        return operations.classify(
+            self._running(progress),
+            self._target,
+            embedder,
+            self._items(media, embedder),
+            described,
+            adjustment,
+            classes=classes,
+            top=top,
+        )
+
+    def _repr_html_(self) -> str:
+        factors = [
+            (name, ", ".join(f"{m} {value:g}" for m, value in own.items()))
+            for name, own in effective_factors(self._target.space).items()
+        ]
+        facts = [
+            ("dim", str(self.dim)),
+            ("modalities", ", ".join(self.modalities)),
+            *factors,
+            ("bundle", str(self.path)),
+        ]
+        return html_table(f"{self.expression}   lab: {self.lab}", ("", ""), facts)

@@ -11,7 +11,7 @@ from reactions.api.fused_space import FusedSpace
 from reactions.dsl import Expression
 from reactions.labs.lab_file import load_lab
 from reactions.run.device import chosen_device
-from reactions.run.events import EventSink
+from reactions.run.events import EventSink, ignore
 from reactions.run.logs import log_notices, log_quality, log_scans, watch
 from reactions.session import Session
 from reactions.tracking.follower import tracking
@@ -57,7 +57,7 @@ def react(
         MolspaceError: whatever stands in the way, with the fix.
     """
     tracker = None if track is None else open_tracker(os.fspath(track))
-    sink = watched = watch(progress, events)
+    sink = watch(progress, events)
     with ExitStack() as open_boards:
         if tracker is not None:
             sink = open_boards.enter_context(tracking(tracker, sink, command="react"))
@@ -71,7 +71,7 @@ def react(
         log_notices(plan.notices)
         bundle = session.react(plan, out=Path(out) if out else None, current=False)
     log_quality(bundle.record.get("quality"))
-    return FusedSpace(bundle, replace(session, events=watched))
+    return FusedSpace(bundle, replace(session, events=ignore))
 
 
 def load(

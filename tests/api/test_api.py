@@ -12,7 +12,7 @@ from bundles import record_of, tensors_of
 from fakes import Encoder, headline
 
 import reactions
-from reactions import Item, Waveform, session
+from reactions import Item, Waveform, api, session
 from reactions.core.errors import MediaError, UsageError
 from reactions.planning.plan import Plan
 from reactions.products.bundles.bundle import load_bundle, write_bundle
@@ -156,10 +156,15 @@ def test_any_iterable_will_do(fused):
     assert fused.embed(text=[])["text"].shape == (0, 6)
 
 
-def test_every_public_name_is_listed():
-    assert set(reactions.__all__) <= set(dir(reactions))
+def test_what_is_public_is_listed_and_nothing_else():
     for name in reactions.__all__:
         assert getattr(reactions, name) is not None
+    assert [name for name in dir(reactions) if not name.startswith("__")] == sorted(
+        reactions.__all__
+    )
+    assert set(api.__all__) <= set(reactions.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'fuse'"):
+        reactions.fuse  # noqa: B018
 
 
 # --- what a run shows ---

@@ -32,7 +32,7 @@ def test_every_extra_has_a_line_and_every_line_an_extra():
 def test_all_has_all_and_paper_has_what_published_models_need():
     reached = parts("all") | parts("paper")
     assert reached | {"all"} == FOR_USERS
-    others = {"all", "paper", "lora", "video", "report", "map", "track", "generate"}
+    others = {"all", "paper", "lora", "video", "report", "map", "track", "generate", "pandas"}
     assert parts("paper") == FOR_USERS - others
 
 

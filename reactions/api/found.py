@@ -1,0 +1,197 @@
+"""What searches find, what an index was given, and the classes of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reactions.api.results import Cell, ResultTable, jsonable
+from reactions.core.types import Modality
+from reactions.data.manifest import Problem
+from reactions.search.build import Added
+from reactions.search.hits import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class QueryHits:
+    """What one query found.
+
+    Attributes:
+        query: what to call it.
+        modality: of the query.
+        hits: nearest first.
+    """
+
+    query: str
+    modality: Modality
+    hits: tuple[Hit, ...]
+
+
+class SearchHits(ResultTable, Sequence[QueryHits]):
+    """What each query found, in the order of the queries.
+
+    Attributes:
+        directory: of the index.
+        factors: ``{"sigma CLAP_m": {"audio": 0.5}}``, as they act.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        lab: str,
+        found: Sequence[QueryHits],
+        factors: Mapping[str, Mapping[str, float]],
+    ) -> None:
+        self.directory = directory
+        self.lab = lab
+        self.factors = factors
+        self._found = tuple(found)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._found[key]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def title(self) -> str:
+        """The index."""
+        return f"search in {self.directory}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A row a hit."""
+        return ("query", "query_modality", "rank", "score", "modality", "label", "id", "source")
+
+    def rows(self) -> Iterator[tuple[Cell, ...]]:
+        """Yield the hits of all queries."""
+        for own in self._found:
+            for hit in own.hits:
+                item = hit.item
+                facts = (item.modality, item.label, item.id, item.source)
+                yield own.query, own.modality, hit.rank, hit.score, *facts
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as an object for ``json.dumps``."""
+        return {
+            "index": str(self.directory),
+            "lab": self.lab,
+            "factors": jsonable(self.factors),
+            "queries": [
+                {
+                    "query": own.query,
+                    "modality": own.modality,
+                    "hits": [hit.to_json() for hit in own.hits],
+                }
+                for own in self._found
+            ],
+        }
+
+
+class IndexSummary(ResultTable):
+    """What an index has, and what was done to it; ``search`` takes it as the index.
+
+    Attributes:
+        directory: where it lies.
+        counts: modality to items it has.
+        added: modality to items that are new.
+        replaced: modality to items whose contents had changed.
+        kept: items that were there already.
+        skipped: items that could not be embedded.
+        problems: why, of each.
+        free: factors that a search chooses.
+        fixed: factors that stay as trained.
+    """
+
+    def __init__(self, done: Added, problems: Sequence[Problem]) -> None:
+        self.directory = done.index.directory
+        self.lab = done.index.record.lab
+        self.counts = dict(done.index.counts)
+        self.added, self.replaced = dict(done.added), dict(done.replaced)
+        self.kept, self.skipped = done.kept, done.skipped
+        self.problems = tuple(problems)
+        self.free, self.fixed = done.index.record.free, done.index.record.fixed
+        self.notices = tuple(f"{each.id} is left out: {each.message}" for each in problems)
+        if self.fixed:
+            self.notices += (f"{', '.join(self.fixed)}: fixed as trained, a projector follows",)
+
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
+    @property
+    def title(self) -> str:
+        """Where it is, and what was not embedded."""
+        return f"index {self.directory}   {self.kept:,} there already, {self.skipped:,} left out"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A row a modality."""
+        return ("modality", "items", "added", "replaced")
+
+    def rows(self) -> Iterator[tuple[Cell, ...]]:
+        """Yield the modalities."""
+        for modality, n in self.counts.items():
+            yield modality, n, self.added.get(modality, 0), self.replaced.get(modality, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemClasses:
+    """The classes that an item is nearest to.
+
+    Attributes:
+        item: what to call it.
+        modality: of it.
+        classes: (name, score) pairs, best first.
+    """
+
+    item: str
+    modality: Modality
+    classes: tuple[tuple[str, float], ...]
+
+
+class Classified(ResultTable, Sequence[ItemClasses]):
+    """The classes of items, in the order of the items.
+
+    Attributes:
+        about: how classes were described; JSON-able.
+    """
+
+    def __init__(
+        self,
+        lab: str,
+        items: Sequence[ItemClasses],
+        about: Mapping[str, Any],
+        notices: Sequence[str],
+    ) -> None:
+        self.lab = lab
+        self.about = about
+        self.notices = tuple(notices)
+        self._items = tuple(items)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._items[key]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return "nearest classes"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A row a class of an item."""
+        return ("item", "modality", "rank", "class", "score")
+
+    def rows(self) -> Iterator[tuple[Cell, ...]]:
+        """Yield the classes of all items."""
+        for own in self._items:
+            for rank, (name, score) in enumerate(own.classes, start=1):
+                yield own.item, own.modality, rank, name, score
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as an object for ``json.dumps``."""
+        return {**super().to_json(), "centres": jsonable(self.about)}

@@ -1,0 +1,499 @@
+"""What a FusedSpace does beside embedding: models stay loaded, results are those of the library."""
+
+import gc
+import json
+import logging
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fused_toys import fused_toy, train_toy, use_counted
+
+from reactions import Item, Waveform, session
+from reactions.core.errors import (
+    DataError,
+    DimensionMismatch,
+    MissingError,
+    MolspaceError,
+    UsageError,
+)
+from reactions.experiments.sweep import make_grid, sweep
+from reactions.planning.centres import ClassCentres
+from reactions.products.tree import Adjustment
+from reactions.run import executor
+from reactions.run.events import PlanStarted
+from reactions.run.local import LocalExecutor
+from reactions.search.index import SearchIndex
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    return use_counted(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a bundle, and the store of its training."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        use_counted(patch)
+        train_toy(folder)
+    return folder
+
+
+@pytest.fixture
+def fused(trained, tmp_path, loaded):
+    return fused_toy(trained, tmp_path / "toy")
+
+
+# --- models stay loaded ---
+
+
+def test_evaluating_uses_what_embedding_has_loaded(fused, loaded):
+    fused.embed(text=["a"], audio=[Waveform(np.zeros(8, np.float32), 16_000)])
+    assert len(loaded) == 4
+    fused.evaluate("esc50")
+    assert len(loaded) == 4
+    fused.evaluate(["imagenet", "audiocaps"], sigma=0.2)
+    fused.sweep("coco", sigma=[0, 1])
+    assert len(loaded) == 4
+
+
+def test_embedding_uses_what_evaluating_has_loaded(fused, loaded):
+    fused.evaluate("esc50")
+    n = len(loaded)
+    assert n == len(set(loaded)) > 0
+    fused.evaluate("urbansound8k")
+    fused.embed(text=["a"])
+    assert len(loaded) == len(set(loaded)) == 4
+
+
+def test_closing_frees_what_evaluating_loaded(fused, loaded):
+    fused.evaluate("esc50")
+    n = len(loaded)
+    fused.close()
+    fused.evaluate("urbansound8k")
+    assert len(loaded) > n
+
+
+def test_lending_changes_no_result_and_no_key(fused, trained, tmp_path):
+    """A session without what is loaded finds everything, and finds it equal."""
+    fused.embed(text=["a"])
+    scores = fused.evaluate("esc50,coco", sigma=0.3)
+    fresh = replace(fused._session, encoders=None)
+    ran = []
+    apart = replace(fresh, events=ran.append)
+    tasks = apart.lab.parse_tasks("esc50,coco")
+    results = apart.evaluate(fused._target, tasks, Adjustment(sigma={"": 0.3}))
+    assert PlanStarted(steps=0, hits=2) in ran
+    assert [dict(s.metrics) for s in scores] == [r.record["metrics"] for r in results]
+    again = fused_toy(trained, tmp_path / "apart")
+    others = replace(again._session, encoders=None).evaluate(
+        again._target, tasks, Adjustment(sigma={"": 0.3})
+    )
+    assert [r.record["metrics"] for r in others] == [r.record["metrics"] for r in results]
+
+
+def test_other_executors_get_what_can_be_sent(fused, monkeypatch):
+    given = []
+
+    class Elsewhere(LocalExecutor):
+        def __init__(self, store, **options):
+            given.append(options["load_encoder"])
+            super().__init__(store, **options)
+
+    monkeypatch.setitem(executor._FACTORIES, "elsewhere", Elsewhere)
+    fused._session = replace(fused._session, executor="elsewhere")
+    fused.evaluate("esc50")
+    assert given == [session.load_encoder]
+
+
+def test_searching_and_classifying_load_nothing_twice(fused, loaded, tmp_path):
+    fused.index(tmp_path / "idx", text=["a", "b"])
+    fused.search(tmp_path / "idx", text=["a"])
+    fused.search(tmp_path / "idx", text=["b"], sigma=0.1)
+    fused.similarity(text=["a"], image=[np.zeros((2, 2, 3), np.uint8)])
+    assert len(loaded) == len(set(loaded)) == 4
+
+
+def test_nothing_keeps_a_space_that_is_dropped(trained, tmp_path, loaded):
+    """Encoders may hold gigabytes: they go with the last name, not when garbage is collected."""
+    fused = fused_toy(trained, tmp_path / "toy")
+    fused.embed(text=["a"])
+    fused.evaluate("esc50")
+    parts = weakref.ref(fused._parts)
+    gc.disable()
+    try:
+        del fused
+        assert parts() is None
+    finally:
+        gc.enable()
+
+
+# --- evaluate ---
+
+
+def test_scores_are_the_sessions(fused):
+    scores = fused.evaluate("esc50, audiocaps", sigma={"CLAP_m": 0.5}, ties="lenient")
+    tasks = fused._session.lab.parse_tasks("esc50,audiocaps")
+    chosen = Adjustment(sigma={"CLAP_m": 0.5})
+    want = fused._session.evaluate(fused._target, tasks, chosen, ties="lenient")
+    assert [score.record for score in scores] == [result.record for result in want]
+    assert scores["esc50"].value == want[0].record["metrics"]["accuracy"]
+    assert scores["esc50"].arrays.keys() == want[0].arrays.keys()
+    assert len(scores) == 2
+    assert scores[1].task == "audiocaps"
+    with pytest.raises(UsageError, match="no score of 'esc5'") as caught:
+        scores["esc5"]
+    assert "esc50" in caught.value.fix
+
+
+def test_a_table_has_a_row_a_metric_and_the_lab(fused):
+    scores = fused.evaluate("esc50", baselines=True)
+    frame = scores.to_dataframe()
+    assert frame.attrs["lab"] == scores.lab == "mini (tiny)"
+    assert list(frame["task"].unique()) == ["esc50"]
+    [main] = frame[frame["main"]].to_dict("records")
+    assert main["value"] == scores["esc50"].value
+    assert main["sum of cosines"] == pytest.approx(
+        scores.baselines[1].results["esc50"].record["metrics"]["accuracy"]
+    )
+    assert "lab: mini (tiny)" in repr(scores)
+    assert "lab: mini (tiny)" in scores._repr_html_()
+    body = json.loads(json.dumps(scores.to_json()))
+    assert body["lab"] == "mini (tiny)"
+    assert [row["name"] for row in body["results"][0]["baselines"]][1] == "sum of cosines"
+
+
+def test_what_a_group_leaves_out_is_said(fused, caplog):
+    fused._session.lab.absent["coco"] = MissingError("no data for coco", why="not there")
+    caplog.set_level(logging.WARNING, "reactions")
+    scores = fused.evaluate("freebind")
+    notes = "\n".join(scores.notices)
+    assert "coco is left out: no data for coco: not there" in notes
+    assert "coco is left out" in caplog.text
+    assert "coco" not in [score.task for score in scores]
+    with pytest.raises(MissingError, match="no data for coco"):
+        fused.evaluate("coco")  # which was asked for by name
+
+
+def test_hits_by_class(fused):
+    with pytest.raises(MolspaceError):
+        fused.evaluate("audiocaps", hit="class")  # its items have no classes
+    with pytest.raises(UsageError, match="hits by pair"):
+        fused.evaluate("esc50", hit="pair")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f: f.evaluate("esc5"), "unknown task"),
+        (lambda f: f.evaluate([]), "no task given"),
+        (lambda f: f.evaluate([3]), "3 is no name"),
+        (lambda f: f.evaluate("esc50", ties="strickt"), "ties is 'strickt'"),
+        (lambda f: f.evaluate("esc50", hit="clas"), "hit is 'clas'"),
+        (lambda f: f.evaluate("esc50", sigma=2.0), "outside 0 to 1"),
+        (lambda f: f.evaluate("esc50", experts=["CLAP"]), "CLAP"),
+        (lambda f: f.evaluate("esc50", k=3, rule="sum"), "k and rule belong to centres"),
+        (lambda f: f.evaluate("esc50", centres="kb", rule="summ"), "unknown rule"),
+        (lambda f: f.evaluate("esc50", centres="kb", baselines=True), "leave out baselines"),
+        (lambda f: f.evaluate("coco", centres="kb"), "has no classes"),
+        (lambda f: f.sweep("esc50", sigma=[2]), "sigma"),
+        (lambda f: f.sweep("esc50", sigma=[[1]]), "sigma"),
+        (lambda f: f.sweep("esc50", sigma={"CLAP": [1]}), "CLAP"),
+        (lambda f: f.sweep("esc50", experts=[["CLAP"]]), "CLAP"),
+        (lambda f: f.classify("kb"), "nothing to classify"),
+        (lambda f: f.classify("kb", text=["a"], top=0), "top is 0"),
+        (lambda f: f.similarity(), "0 things"),
+        (lambda f: f.similarity(text=["a"], image=[], audio=[]), "3 things"),
+        (lambda f: f.similarity(np.eye(6), sigma=0.5), "no effect"),
+        (lambda f: f.similarity(np.eye(6, dtype=object)), "of the type object"),
+        (lambda f: f.search("nowhere"), "nowhere"),
+        (lambda f: f.search("nowhere", text=["a"]), "nowhere"),
+        (lambda f: f.index("idx"), "nothing to index"),
+        (lambda f: f.index("idx", text=["a"], dtype="float64"), "dtype is 'float64'"),
+        (lambda f: f.index("idx", corpora="smell"), "smell"),
+    ],
+)
+def test_arguments_that_are_refused(fused, loaded, call, message):
+    with pytest.raises(MolspaceError, match=message):
+        call(fused)
+    assert loaded == []
+
+
+def test_centres_stand_for_classes(fused, monkeypatch):
+    """Which descriptions and how they score is passed on; the rest is the library's own."""
+    seen = []
+
+    def stand_in(session, target, tasks, centres, adjustment, *, ties):
+        seen.append((tasks, centres, adjustment, ties))
+        return session.evaluate(target, tasks, adjustment, ties=ties)
+
+    monkeypatch.setattr("reactions.api.operations.evaluate_centres", stand_in)
+    monkeypatch.setattr("reactions.api.operations.open_source", lambda lab, name: f"opened {name}")
+    scores = fused.evaluate("esc50", centres="kb", k=7, rule="top-3", sigma=0.5)
+    assert len(scores) == 1
+    [(tasks, centres, _, ties)] = seen
+    assert isinstance(centres, ClassCentres)
+    assert (centres.source, centres.options.k, centres.options.m) == ("opened kb", 7, 3)
+    assert ([task.name for task in tasks], ties) == (["esc50"], "strict")
+    noted = fused.evaluate("freebind", centres="kb")
+    assert any("change nothing of" in note and "coco" in note for note in noted.notices)
+
+
+# --- sweep ---
+
+
+def test_a_sweep_is_the_librarys(fused):
+    swept = fused.sweep("esc50", sigma=[0, 0.5, 1], experts="all-subsets")
+    space = fused._target.space
+    grid = make_grid(space, sigma="0/0.5/1", experts="all-subsets")
+    tasks = fused._session.lab.parse_tasks("esc50")
+    want = sweep(fused._session, fused._target, tasks, grid)
+    assert swept.table.rows == want.rows
+    frame = swept.to_dataframe()
+    assert len(frame) == len(swept) == len(want.rows)
+    assert frame["score"].max() == swept.best("esc50")["score"]
+    assert swept.own("esc50") == want.defaults[0]
+    assert "lab: mini (tiny)" in swept._repr_html_()
+    assert "flattered" in repr(swept)
+    assert json.loads(json.dumps(swept.to_json()))["lab"] == "mini (tiny)"
+    for name in ("best", "own"):
+        with pytest.raises(UsageError, match="no scores of 'esc5'"):
+            getattr(swept, name)("esc5")
+    with pytest.raises(UsageError, match="no metric"):
+        swept.best("esc50", "acuracy")
+
+
+def test_grids_are_given_in_several_ways(fused):
+    def axes(**given):
+        return dict(fused.sweep("esc50", **given).table.axes)
+
+    both = {"sigma audio": (0.0, 0.5), "sigma text": (0.0, 0.5)}
+    for given in ("0/0.5", [0, 0.5], (0.0, 0.5), ["0/0.5"], np.array([0.0, 0.5])):
+        assert axes(sigma=given) == both
+    assert axes(sigma={"audio": [0, 0.5], "text": "0:0.5:0.5"}) == both
+    assert axes(sigma={"audio": 0.5}) == {"sigma audio": (0.5,)}
+    assert axes(sigma={"CLAP_m": 1e-5}) == {
+        "sigma CLAP_m audio": (1e-5,),
+        "sigma CLAP_m text": (1e-5,),
+    }
+    assert axes(sigma={"CLAP_m": {"audio": 1}}) == {"sigma CLAP_m audio": (1.0,)}
+    assert axes(lambda_=0.3) == {"lambda image": (0.3,), "lambda text": (0.3,)}
+    subsets = fused.sweep("esc50", experts=[["CLAP_m"], ["CLAP_m", "CLAP_g"]])
+    assert [row["experts"] for row in subsets.table.rows] == ["CLAP_m", "CLAP_g,CLAP_m"]
+
+
+# --- similarity ---
+
+
+IMAGE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+
+
+def test_similarities_are_cosines_of_embeddings(fused):
+    texts, images = ["a", "b", "c"], [IMAGE, IMAGE + 1]
+    rows = fused.embed(text=texts, image=images, sigma=0.2)
+    got = fused.similarity(text=texts, image=images, sigma=0.2)
+    np.testing.assert_allclose(got.cosines, rows["text"] @ rows["image"].T, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(got), got.cosines)
+    assert np.asarray(got, np.float64).dtype == np.float64
+    assert (got.left, got.right, got.shape) == ("text", "image", (3, 2))
+    assert got.row_labels == ("a", "b", "c")
+    turned = fused.similarity(image=images, text=texts, sigma=0.2)
+    np.testing.assert_allclose(turned.cosines, got.cosines.T, atol=1e-6)
+    for given in (
+        fused.similarity(rows["text"], rows["image"]),
+        fused.similarity(rows["text"] * 7, rows["image"].tolist()),
+    ):
+        np.testing.assert_allclose(given.cosines, got.cosines, atol=1e-6)
+    mixed = fused.similarity(rows["text"], image=images, sigma=0.2)
+    np.testing.assert_allclose(mixed.cosines, got.cosines, atol=1e-6)
+    assert (mixed.left, mixed.right) == ("rows", "image")
+
+
+def test_within_one_modality(fused):
+    got = fused.similarity(text=["a", "b"])
+    np.testing.assert_allclose(np.diag(got.cosines), 1, atol=1e-6)
+    assert (got.left, got.right) == ("text", "text")
+    np.testing.assert_allclose(
+        fused.similarity(fused.embed(text=["a", "b"])["text"]).cosines, got.cosines, atol=1e-6
+    )
+    assert [own[0][0] for own in got.best()] == ["a", "b"]
+    assert len(got.best(9)[0]) == 2
+    with pytest.raises(UsageError, match="k is 0"):
+        got.best(0)
+
+
+def test_a_similarity_as_a_table(fused):
+    got = fused.similarity(text=["a", "<b>"], image=[IMAGE])
+    frame = got.to_dataframe()
+    assert list(frame.index) == ["a", "<b>"]
+    assert frame.loc["a", "0"] == pytest.approx(got.cosines[0, 0])
+    assert frame.attrs["lab"] == "mini (tiny)"
+    assert json.loads(json.dumps(got.to_json()))["cosines"][0][0] == pytest.approx(frame.iat[0, 0])
+    page = got._repr_html_()
+    assert "lab: mini (tiny)" in page
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    big = fused.similarity(text=[f"text {i}" for i in range(30)])
+    assert "the first 12 x 12 of 30 x 30" in repr(big)
+    assert "text 11" in big._repr_html_()
+    assert "text 12" not in big._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        (np.zeros((2, 6)), DataError),
+        (np.full((2, 6), np.nan), DataError),
+        (np.eye(5), DimensionMismatch),
+        (np.ones(6), DimensionMismatch),
+        (["a", "b"], UsageError),
+    ],
+)
+def test_rows_that_cannot_be_compared(fused, rows, error):
+    with pytest.raises(error):
+        fused.similarity(rows)
+
+
+def test_a_matrix_that_would_not_fit(fused, monkeypatch):
+    monkeypatch.setattr("reactions.api.similarities.MOST_CELLS", 8)
+    with pytest.raises(UsageError, match=r"3 times 3") as caught:
+        fused.similarity(np.ones((3, 6)))
+    assert "search" in caught.value.fix
+
+
+# --- index and search ---
+
+
+def test_hits_are_the_nearest(fused, tmp_path):
+    texts = [f"text {i}" for i in range(20)]
+    made = fused.index(tmp_path / "idx", text=texts, image=[IMAGE, IMAGE + 1])
+    assert made.counts == {"image": 2, "text": 20}
+    assert made.lab == "mini (tiny)"
+    for factors in ({}, {"sigma": 0.1}, {"experts": ["CLAP_m"]}):
+        found = fused.search(made, text=["text 3", "new"], into="text", k=4, **factors)
+        rows = fused.embed(text=["text 3", "new"], **factors)["text"]
+        all_rows = fused.embed(text=texts, **factors)["text"]
+        cosines = rows @ all_rows.T
+        order = np.argsort(-cosines, axis=1)[:, :4]
+        assert [[h.item.source for h in own.hits] for own in found] == [
+            [texts[j] for j in places] for places in order
+        ]
+        np.testing.assert_allclose(
+            [[h.score for h in own.hits] for own in found],
+            np.take_along_axis(cosines, order, 1),
+            atol=1e-5,
+        )
+    assert found[0].query == "text 3"
+    mixed = fused.search(str(tmp_path / "idx"), image=[IMAGE], text=["text 1"], k=1)
+    assert [own.modality for own in mixed] == ["image", "text"]
+    assert mixed[0].hits[0].item.modality == "image"
+    frame = found.to_dataframe()
+    assert list(frame["rank"]) == [1, 2, 3, 4, 1, 2, 3, 4]
+    assert json.loads(json.dumps(found.to_json()))["queries"][1]["query"] == "new"
+    assert "lab: mini (tiny)" in found._repr_html_()
+
+
+def test_what_is_there_is_not_indexed_again(fused, tmp_path):
+    place = tmp_path / "idx"
+    fused.index(place, text=["a"], image=[IMAGE])
+    again = fused.index(place, text=["a", "b"], image=[IMAGE + 9, IMAGE])
+    assert (again.added, again.replaced, again.kept) == ({"text": 1, "image": 1}, {}, 2)
+    named = fused.index(place, image=[Item("mine", "image", IMAGE + 30)])
+    assert named.added == {"image": 1}
+    assert "mine" in {item.id for _, item in SearchIndex(place, fused._target).items("image")}
+
+
+def test_an_index_that_grows_is_opened_again(fused, tmp_path, monkeypatch):
+    opened = []
+
+    class Counted(SearchIndex):
+        def __init__(self, *arguments):
+            opened.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("reactions.api.loaded_space.SearchIndex", Counted)
+    fused.index(tmp_path / "idx", text=["a"])
+    for _ in range(3):
+        assert len(fused.search(tmp_path / "idx", text=["a"])[0].hits) == 1
+    assert len(opened) == 1
+    fused.index(tmp_path / "idx", text=["b"])
+    assert len(fused.search(tmp_path / "idx", text=["a"])[0].hits) == 2
+    assert len(opened) == 2
+
+
+def test_items_that_cannot_be_embedded_are_counted(fused, tmp_path, caplog):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+
+    made = fused.index(tmp_path / "idx", image=[bad, IMAGE], text=["a"])
+    assert (made.skipped, made.counts) == (1, {"image": 1, "text": 1})
+    assert "bad.png is left out" in made.notices[0]
+    assert "bad.png is left out" in caplog.text
+    assert "note: " in made._repr_html_()
+
+
+def test_a_corpus_is_indexed(fused, tmp_path, monkeypatch):
+    from reactions.labs.lab import Lab
+
+    monkeypatch.setattr(Lab, "named_corpus", lambda self, name: self.corpus(name), raising=False)
+    made = fused.index(tmp_path / "idx", corpora=["image"])
+    assert made.counts == {"image": 40}
+
+
+# --- classify ---
+
+
+def test_classes_of_items(tmp_path, loaded):
+    """On the mini lab's own knowledge base and encoders of rows by id: the wiring."""
+    from bundles import record_of, tensors_of
+    from fakes import headline
+
+    import reactions
+    from reactions.products.bundles.bundle import write_bundle
+
+    space = headline()
+    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    with reactions.load(made, lab="mini", device="cpu") as fused:
+        got = fused.classify("kb", classes=["dog", "cat"], top=1, text=["x"], image=[IMAGE])
+        assert [own.modality for own in got] == ["text", "image"]
+        assert {own.classes[0][0] for own in got} <= {"dog", "cat"}
+        assert list(got.to_dataframe()["rank"]) == [1, 1]
+        assert got.to_json()["centres"]["k"] == 50
+        assert len(loaded) == len(set(loaded))
+
+
+def test_all_that_is_described_is_a_choice_that_is_said(fused, monkeypatch):
+    class Naming:
+        classes, about, notices = ("a", "b", "c"), {"k": 50}, ()
+
+        def best(self, rows, n):
+            assert rows.shape == (1, 6)
+            return [[("a", 0.5), ("b", 0.25)][:n]]
+
+    monkeypatch.setattr("reactions.api.operations.classifier", lambda *given: Naming())
+    monkeypatch.setattr("reactions.api.operations.open_source", lambda lab, name: name)
+    got = fused.classify("kb", top=2, text=["x"])
+    assert got[0].classes == (("a", 0.5), ("b", 0.25))
+    assert "among all 3 classes that are described" in got.notices[0]
+    assert fused.classify("kb", classes=["a"], text=["x"]).notices == ()
+
+
+# --- progress ---
+
+
+def test_progress_is_shown_where_it_is_asked_for(fused, tmp_path, capsys):
+    fused.evaluate("esc50", progress=False)
+    fused.index(tmp_path / "a", text=["a"], progress=False)
+    assert capsys.readouterr().err == ""
+    fused.evaluate("imagenet", progress=True)
+    assert "done in" in capsys.readouterr().err
+
+
+def test_a_space_in_a_notebook(fused):
+    page = fused._repr_html_()
+    assert "ImageBind + Dr(InternVL) | Cr(CLAP_m) &amp; Cr(CLAP_g)" in page
+    assert "lab: mini (tiny)" in page
+    assert "sigma CLAP_m" in page
