@@ -273,7 +273,7 @@ def test_classes_are_those_that_the_library_names(client, bench, monkeypatch):
     from reactions.inference.classify import Classifier
 
     rows = np.eye(bench.target.space.dim, dtype=np.float32)[:3]
-    arrays = {"centres": rows, "counts": np.ones(3, np.int64)}
+    arrays = {"centres": rows[:, None], "counts": np.ones(3, np.int64)}
     options, calls = CentreOptions(), []
 
     def made(session, target, centres, classes, adjustment):

@@ -96,7 +96,7 @@ def test_the_oldest_file_goes(tmp_path):
 
 def test_all_files_together_are_bounded():
     content = image_bytes(0, "BMP", (100, 100))
-    uploads = Uploads(["image"], ServingLimits(held_bytes=3 * len(content)))
+    uploads = Uploads(["image"], ServingLimits(held_bytes=6 * len(content)))
     keys = [uploads.add(image_bytes(i, "BMP", (100, 100)), "a.bmp").key for i in range(5)]
     assert uploads.get(keys[-1])
     assert uploads.get(keys[-2])

@@ -1,0 +1,99 @@
+"""The page in a real browser: keyboards, contrast, widths, motion."""
+
+import re
+
+import pytest
+from served_page import CLAP_M, keys, search, slide, wait_for_order
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+
+def test_everything_works_by_keyboard(open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.focus("#text")
+    page.keyboard.type("a dog in the rain")
+    page.wait_for_selector(".hits.image .hit")
+    before = keys(page)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('#drop')).outlineStyle") == "solid"
+    )
+    page.focus("#f-1-text")
+    for _ in range(8):
+        page.keyboard.press("PageUp")
+    wait_for_order(page, before)
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.focus("#tab-near")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "tab-compare"
+    assert page.locator("#view-compare").is_visible()
+    names = page.evaluate(
+        """[...document.querySelectorAll('button, input, select, textarea, [tabindex="0"]')]
+           .filter((own) => own.getClientRects().length)
+           .map((own) => own.getAttribute('aria-label') || (own.labels && own.labels[0] &&
+              own.labels[0].innerText) || own.innerText
+              || own.getAttribute('aria-labelledby') || '')
+           """
+    )
+    assert names
+    assert all(name.strip() for name in names)
+    assert page.locator("[role=status][aria-live=polite]").count() == 1
+
+
+def luminance(colour):
+    numbers = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in numbers]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_contrast_in_the_light_and_in_the_dark(open_page, scheme):
+    page = open_page(color_scheme=scheme, reduced_motion="reduce")
+    search(page, "a dog in the rain")
+    slide(page, CLAP_M, 0.95)
+    page.wait_for_selector(".delta.up, .delta.down")
+    pairs = page.evaluate(
+        """[...document.querySelectorAll('body *')]
+           .filter((own) => own.getClientRects().length && !own.closest('svg, option')
+             && [...own.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+           .map((own) => {
+             let back = own;
+             const clear = (node) => getComputedStyle(node).backgroundColor === 'rgba(0, 0, 0, 0)';
+             while (clear(back) && back.parentElement) back = back.parentElement;
+             return [own.innerText.slice(0, 40), getComputedStyle(own).color,
+                     getComputedStyle(back).backgroundColor];
+           })"""
+    )
+    low = []
+    for text, fore, back in pairs:
+        light, dark = sorted((luminance(fore), luminance(back)), reverse=True)
+        if (light + 0.05) / (dark + 0.05) < 4.5:  # WCAG AA
+            low.append((text, fore, back))
+    assert len(pairs) > 100
+    assert low == []
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(ground) < 0.1) == (scheme == "dark")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1300])
+def test_it_fits_narrow_and_wide_windows(open_page, width):
+    page = open_page(viewport={"width": width, "height": 760})
+    search(page, "a dog in the rain with a very_long_word_" + "x" * 90)
+    for modality in ("image", "text"):
+        page.locator(f".hits.{modality} .hit").first.get_by_role("button", name="Add").click()
+    for tab in ("Nearest", "Compare", "Classes"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(50)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_still_where_motion_is_not_wanted(open_page):
+    page = open_page(reduced_motion="reduce")
+    search(page, "a dog in the rain")
+    before = keys(page)
+    slide(page, CLAP_M, 0.95)
+    wait_for_order(page, before)
+    assert page.evaluate("document.getAnimations().length") == 0
