@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from reactions.api import operations
@@ -14,6 +14,7 @@ from reactions.api.loaded_space import LoadedSpace
 from reactions.api.results import html_table
 from reactions.api.scores import Scores, SweepScores
 from reactions.api.similarities import ComparedItems, SimilarityMatrix, given_rows
+from reactions.api.tables import GivenTables
 from reactions.core.errors import UsageError
 from reactions.core.types import Modality
 from reactions.eval.metrics import Ties
@@ -88,8 +89,15 @@ class FusedSpace(LoadedSpace):
 
     def evaluate(
         self,
-        tasks: str | Iterable[str],
+        tasks: str | Iterable[str] = (),
         *,
+        pairs: str | os.PathLike[str] | None = None,
+        labels: str | os.PathLike[str] | None = None,
+        columns: Mapping[str, str | Sequence[str]] | None = None,
+        templates: Sequence[str] = (),
+        ids: str | None = None,
+        separator: str = "",
+        metrics: str | Iterable[str] = (),
         sigma: GivenFactors = None,
         lambda_: GivenFactors = None,
         experts: Collection[str] | None = None,
@@ -103,13 +111,21 @@ class FusedSpace(LoadedSpace):
         items: str | None = None,
         progress: bool | None = None,
     ) -> Scores:
-        """Score the product on evaluation sets of its lab.
+        """Score the product on evaluation sets of its lab, and on tables of your own.
 
         Results in the cache are not computed again.
 
         Args:
             tasks: names, or groups (``"freebind"``, ``"unibind"``, ``"own"``, ``"all"``), of which
                 what cannot be done here is left out and named in ``notices``.
+            pairs: a table (csv, tsv, jsonl, parquet) with a pair a row, for retrieval both ways.
+            labels: a table with an item and its class in each row.
+            columns: modality, or ``"class"``, to the table's column, where names do not say it.
+            templates: prompts for the classes of ``labels``: ``["a photo of a {class}."]``.
+            ids: the table's column of ids; files' names by default.
+            separator: between several classes of an item of ``labels``.
+            metrics: to show beside the protocol's own: ``"all"``, or names or parts of them, such
+                as ``["MRR", "nDCG@10"]``.
             sigma: factors of combinations, as for ``embed``.
             lambda_: factors of displacements, likewise.
             experts: names of the experts to use; all by default.
@@ -135,6 +151,8 @@ class FusedSpace(LoadedSpace):
             self._target,
             operations.names_of(tasks),
             self._adjustment(sigma, lambda_, experts),
+            tables=GivenTables.of(pairs, labels, columns, templates, ids, separator),
+            metrics=operations.names_of(metrics),
             ties=operations.one_of("ties", ties, Ties),
             hit=None if hit is None else operations.one_of("hit", hit, Hit),
             baselines=baselines,

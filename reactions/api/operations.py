@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from reactions.api.found import Classified, IndexSummary, ItemClasses, QueryHits, SearchHits
 from reactions.api.grids import GivenGrid, grid_texts, subset_texts
 from reactions.api.scores import Scores, SweepScores
+from reactions.api.tables import GivenTables
 from reactions.centres import classifier, evaluate_centres
 from reactions.core.centre_options import CentreOptions
 from reactions.core.errors import UsageError, suggestion
@@ -32,6 +33,7 @@ from reactions.modalities.registry import content_digest
 from reactions.planning.centre_scores import check_has_classes
 from reactions.planning.centres import ClassCentres, open_source
 from reactions.planning.possible import possible
+from reactions.planning.scoring import plan_scores
 from reactions.products.acting import acting_adjustment
 from reactions.products.target import Target
 from reactions.products.tree import Adjustment, fit_adjustment, mixtures
@@ -96,6 +98,8 @@ def evaluate(
     names: Sequence[str],
     adjustment: Adjustment,
     *,
+    tables: GivenTables,
+    metrics: Sequence[str],
     ties: Ties,
     hit: Hit | None,
     baselines: bool,
@@ -103,22 +107,27 @@ def evaluate(
 ) -> Scores:
     """Score a product on tasks; see ``FusedSpace.evaluate``."""
     adjustment = fit_adjustment(target.space, adjustment)
-    if baselines and described:
+    if described and (baselines or metrics):
+        what = "baselines stand beside prompts" if baselines else "metrics are of prompts"
         raise UsageError(
-            "baselines stand beside prompts, and centres take their place",
-            fix="leave out baselines, or centres",
+            f"{what}, and centres take their place", fix="leave out either, or centres"
         )
-    tasks, notes = _tasks(session, target, names, hit, by_classes=described is not None)
+    session, own, guessed = tables.add_to(session)
+    tasks, notes = _tasks(session, target, names, hit, own, by_classes=described is not None)
     if described is not None:
         centres = ClassCentres(open_source(session.lab, described[0]), described[1])
         results = evaluate_centres(session, target, tasks, centres, adjustment, ties=ties)
     else:
-        results = session.evaluate(target, tasks, adjustment, ties=ties)
+        further = bool(metrics or own)
+        scorings = plan_scores(session.lab, target, tasks, adjustment, ties, further=further)
+        results = session.score(target, scorings, lambda plan: None)
     beside: list[Baseline] = []
     if baselines:
         beside = session.baselines(target, tasks, adjustment, ties)
     lab = results[0].record["lab"] if results else session.label(target)
-    scores = Scores(target.name, lab, session.lab.seed, results, beside, notes)
+    scores = Scores(
+        target.name, lab, session.lab.seed, results, beside, [*guessed, *notes], ",".join(metrics)
+    )
     log_notices(scores.notices)
     return scores
 
@@ -153,15 +162,26 @@ def _tasks(
     target: Target,
     names: Sequence[str],
     hit: Hit | None,
+    own: Sequence[Task] = (),
     *,
     by_classes: bool = False,
 ) -> tuple[tuple[Task, ...], list[str]]:
-    """Return the tasks that names stand for, and notes on those of groups that are left out."""
+    """Return the tasks that names stand for, and notes on those of groups that are left out.
+
+    Args:
+        session: whose lab.
+        target: what is scored.
+        names: of tasks and groups; none are needed beside a table.
+        hit: what retrieval must find; None leaves what each task says.
+        own: tasks of tables, which come last.
+        by_classes: whether only tasks with classes will do.
+    """
     text = ",".join(names)
-    tasks, notes = session.lab.parse_tasks(text), []
+    notes: list[str] = []
+    tasks = (*(session.lab.parse_tasks(text) if names or not own else ()), *own)
     if hit is not None:
         tasks = counting_hits(tasks, hit)
-    is_groups = names_groups_only(text)
+    is_groups = not own and names_groups_only(text)
     if by_classes and is_groups:
         others = [task.name for task in tasks if task.kind == "retrieval"]
         tasks = tuple(task for task in tasks if task.kind != "retrieval")

@@ -11,6 +11,7 @@ import numpy as np
 from reactions.api.results import Cell, ResultTable, aligned, html_lines, html_table, jsonable
 from reactions.core.errors import UsageError, suggestion
 from reactions.eval.baselines import Baseline, baselines_json, beaten
+from reactions.eval.further_metrics import chosen
 from reactions.eval.result import Result
 from reactions.experiments.sweep import SweepTable
 from reactions.experiments.sweep.table import MEASURED
@@ -29,7 +30,8 @@ class ScoredTask:
     Attributes:
         task: its name.
         main: the metric that stands for the task.
-        metrics: every metric in per cent.
+        metrics: those of the task's protocol, in per cent.
+        further: the field's others, where they were asked for or a table was given.
         n: items scored.
         expected: items that the published set has; 0 if unknown.
         factors: ``{"sigma CLAP_m": {"audio": 0.5}}``, as they act.
@@ -41,6 +43,7 @@ class ScoredTask:
     task: str
     main: str
     metrics: Mapping[str, float]
+    further: Mapping[str, float]
     n: int
     expected: int
     factors: Mapping[str, Mapping[str, float]]
@@ -61,6 +64,7 @@ class ScoredTask:
             task=record["task"],
             main=record["main"],
             metrics=dict(record["metrics"]),
+            further=dict(record.get("further", {})),
             n=record["n"],
             expected=record["expected"],
             factors=record["factors"],
@@ -87,15 +91,19 @@ class Scores(ResultTable, Sequence[ScoredTask]):
         results: Sequence[Result],
         baselines: Sequence[Baseline] = (),
         notes: Sequence[str] = (),
+        metrics: str = "",
     ) -> None:
         self.space = space
         self.lab = lab
         self.seed = seed
+        self._metrics = metrics
         self._scores = tuple(ScoredTask.of(result) for result in results)
         self.baselines = tuple(baselines)
         own = [notice for score in self._scores for notice in score.notices]
         remarks = [beaten(score.record, self.baselines) for score in self._scores]
         self.notices = tuple(dict.fromkeys(filter(None, [*notes, *own, *remarks])))
+        for score in self._scores:
+            self._shown_metrics(score)  # refuses a name that is none
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):
@@ -123,7 +131,7 @@ class Scores(ResultTable, Sequence[ScoredTask]):
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """Yield a row a metric of a task, in per cent; None where a baseline has none."""
         for score in self._scores:
-            for metric, value in score.metrics.items():
+            for metric, value in self._shown_metrics(score).items():
                 beside = [
                     baseline.results[score.task].record["metrics"].get(metric)
                     if score.task in baseline.results
@@ -133,6 +141,14 @@ class Scores(ResultTable, Sequence[ScoredTask]):
                 expected = score.expected or None
                 is_main = metric == score.main
                 yield score.task, metric, value, *beside, is_main, score.n, expected
+
+    def _shown_metrics(self, score: ScoredTask) -> Mapping[str, float]:
+        """Return the protocol's own metrics, and those that were asked for."""
+        if not self._metrics:
+            return score.metrics
+        asked = chosen(self._metrics, score.metrics, score.further)
+        every = {**score.metrics, **score.further}
+        return {name: every[name] for name in dict.fromkeys([*score.metrics, *asked])}
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``molspace eval --json`` prints of the results."""

@@ -5,11 +5,16 @@ import json
 import logging
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from bundles import record_of, tensors_of
+from fakes import headline
 from fused_toys import fused_toy
+from PIL import Image
 
+import reactions
 from reactions import Waveform, session
 from reactions.core.errors import (
     MissingError,
@@ -18,6 +23,7 @@ from reactions.core.errors import (
 )
 from reactions.experiments.sweep import make_grid, sweep
 from reactions.planning.centres import ClassCentres
+from reactions.products.bundles.bundle import write_bundle
 from reactions.products.tree import Adjustment
 from reactions.run import executor
 from reactions.run.events import PlanStarted
@@ -173,8 +179,14 @@ def test_hits_by_class(fused):
         (lambda f: f.evaluate("esc50", experts=["CLAP"]), "CLAP"),
         (lambda f: f.evaluate("esc50", k=3, rule="sum"), "k and rule belong to centres"),
         (lambda f: f.evaluate("esc50", centres="kb", rule="summ"), "unknown rule"),
-        (lambda f: f.evaluate("esc50", centres="kb", baselines=True), "leave out baselines"),
+        (lambda f: f.evaluate("esc50", centres="kb", baselines=True), "leave out either"),
         (lambda f: f.evaluate("coco", centres="kb"), "has no classes"),
+        (lambda f: f.evaluate("esc50", centres="kb", metrics="MRR"), "leave out either"),
+        (lambda f: f.evaluate(), "no task given"),
+        (lambda f: f.evaluate("esc50", columns={"audio": "wav"}), "describe a table"),
+        (lambda f: f.evaluate(labels="a.csv", templates="a {class}"), "templates takes a list"),
+        (lambda f: f.evaluate(pairs="a.csv", labels="a.csv", ids="id"), "of one table"),
+        (lambda f: f.evaluate(pairs="gone.csv"), "no table at"),
         (lambda f: f.sweep("esc50", sigma=[2]), "sigma"),
         (lambda f: f.sweep("esc50", sigma=[[1]]), "sigma"),
         (lambda f: f.sweep("esc50", sigma={"CLAP": [1]}), "CLAP"),
@@ -216,6 +228,53 @@ def test_centres_stand_for_classes(fused, monkeypatch):
     assert ([task.name for task in tasks], ties) == (["esc50"], "strict")
     noted = fused.evaluate("freebind", centres="kb")
     assert any("change nothing of" in note and "coco" in note for note in noted.notices)
+
+
+# --- tables ---
+
+
+@pytest.fixture
+def on_disk(tmp_path, loaded, monkeypatch):
+    """A space whose lab reads tables, and two tables."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("black", "grey", "white")):
+        Image.new("L", (4, 4), number * 120).save(tmp_path / f"{name}.png")
+    (tmp_path / "pairs.csv").write_text(
+        "picture,caption\nblack.png,night\ngrey.png,fog\ngrey.png,rain\nwhite.png,snow\n"
+    )
+    (tmp_path / "labels.csv").write_text(
+        "file,shade\nblack.png,dark\ngrey.png,dark\nwhite.png,light\n"
+    )
+    space = headline()
+    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    return reactions.load(made, lab="mini", device="cpu")
+
+
+def test_pairs_of_ones_own(on_disk):
+    scores = on_disk.evaluate(pairs="pairs.csv", metrics=["MRR", "median rank"])
+    [score] = scores
+    assert (score.task, score.n) == ("pairs", 3)
+    assert "mean MRR" in score.further
+    shown = set(scores.to_dataframe()["metric"])
+    assert {"mean R@1", "mean MRR", "text->image median rank"} <= shown
+    assert "mean nDCG@10" not in shown
+    assert any("picture" in notice for notice in scores.notices)  # the column that was guessed
+    both = on_disk.evaluate("esc50", pairs="pairs.csv", metrics="all")
+    assert [own.task for own in both] == ["esc50", "pairs"]
+    with pytest.raises(UsageError, match="no metric 'MRX'"):
+        on_disk.evaluate(pairs="pairs.csv", metrics="MRX")
+
+
+def test_labels_of_ones_own(on_disk):
+    templates = ["a photo of something {class}."]
+    scores = on_disk.evaluate(
+        labels=Path("labels.csv"), columns={"image": "file", "class": "shade"}, templates=templates
+    )
+    [score] = scores
+    assert (score.main, score.n) == ("accuracy", 3)
+    assert score.record["prompts"] == templates
+    with pytest.raises(UsageError, match="holds the classes"):
+        on_disk.evaluate(labels="labels.csv")
 
 
 # --- sweep ---
