@@ -97,3 +97,21 @@ def test_still_where_motion_is_not_wanted(open_page):
     slide(page, CLAP_M, 0.95)
     wait_for_order(page, before)
     assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_on_a_narrow_screen_results_are_seen_while_sliding(open_page):
+    page = open_page(viewport={"width": 360, "height": 760}, reduced_motion="reduce")
+    search(page, "a dog in the rain")
+    assert not page.get_by_role("slider").first.is_visible()
+    page.locator("summary").click()
+    page.locator("#near-image").evaluate("(own) => own.scrollIntoView()")
+    before = keys(page)
+    slider = page.get_by_role("slider", name=CLAP_M)
+    slide(page, CLAP_M, 0.95)
+    wait_for_order(page, before)
+    hit = page.locator(".hits.image .hit").first.bounding_box()
+    panel = page.locator("#factors-panel").bounding_box()
+    assert slider.count() == 1
+    assert hit["y"] >= 0
+    assert hit["y"] + 60 < panel["y"]
+    assert panel["y"] + panel["height"] <= 761

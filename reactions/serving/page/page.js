@@ -427,6 +427,7 @@ async function start() {
   controls = new Controls(by("factors"), about.controls, () => ask(WAIT_SLIDING_MS));
   controls.show();
   document.querySelector(".presets").hidden = !about.controls.some((own) => own.free);
+  by("fold").open = !matchMedia("(max-width: 860px)").matches; // there it would hide the results
   groups = new Groups(by("groups"), { search: searchWith, compare: (hit) => add(ofIndex(hit, Number(by("index").value || 0))) });
   tray = new Tray(by("matrix"), about.limits.compared, () => {
     by("tray-count").textContent = tray.items.length;
