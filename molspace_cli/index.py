@@ -88,6 +88,15 @@ def build(
         Literal["float32", "float16"],
         typer.Option("--dtype", help="How numbers are stored: float16 takes half the room."),
     ] = "float32",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            metavar="auto|flat|ivf-pq|hnsw",
+            help="How it is searched: every row (flat), or approximately, by FAISS, what is found "
+            "being compared exactly. auto: ivf-pq from 50,000 rows of a modality.",
+        ),
+    ] = "auto",
     *,
     running: options.InferOptions,
     as_json: options.Json = False,
@@ -103,8 +112,10 @@ def build(
       molspace index ImageBind captions.txt --out captions-index
     """
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError
+    from reactions.core.extras import install_extra
     from reactions.core.file_digests import DigestCache
     from reactions.core.paths import cache_root
+    from reactions.search.approximate import LEAST_ROWS, check_kind, is_installed
     from reactions.search.atom_rows import AtomEmbedder
     from reactions.search.build import add_items
     from reactions.search.files import check_directory
@@ -115,6 +126,7 @@ def build(
     if not inputs and not corpus:
         raise UsageError("nothing to index", fix="give files or folders, or --corpus NAME")
     check_directory(out)
+    check_kind(kind)
     session, quiet = running.open(command="index"), running.quiet
     target = session.target(space, confirm=partial(confirm, session, yes=running.yes, quiet=quiet))
     embedder = AtomEmbedder(target, load_encoder=load_encoder, device=session.parts(target).device)
@@ -134,6 +146,7 @@ def build(
         items,
         digests=DigestCache(cache_root()),
         dtype=dtype,
+        kind=kind,
         on_problem=problem,
     )
     index = done.index
@@ -145,6 +158,9 @@ def build(
         say("; ".join(filter(None, [f"added {added}", *also, about(index)])))
         for note in notes(index.record):
             say(f"note: {note}")
+        is_large = max(index.counts.values(), default=0) >= LEAST_ROWS
+        if kind == "auto" and is_large and not is_installed():
+            say(f"note: every row is compared; {install_extra('search')} for approximate kinds")
     if as_json:
         print_json(
             "index",
@@ -229,7 +245,7 @@ def info(
       molspace index info my-index
       molspace index info my-index --verify --json
     """
-    from reactions.search import files
+    from reactions.search import approximate, files
     from reactions.search.record import read_record
 
     record = read_record(directory)
@@ -241,11 +257,16 @@ def info(
     deleted = sum(map(len, record.deleted.values()))
     for segment in record.segments:
         files.open_segment(directory, record, segment)
-    verified = files.verify(directory, record) if verify else None
+    verified = None
+    if verify:
+        verified = files.verify(directory, record) + approximate.verify(directory, record)
+    kinds = {m: entry.kind for m, entry in record.approximations.items()}
+    size_bytes += sum(entry.size_bytes for entry in record.approximations.values())
     if as_json:
         body = record.to_json()
-        del body["segments"], body["deleted"], body["schema"]
-        facts = {"counts": counts, "deleted": deleted, "size_bytes": size_bytes}
+        for key in ("segments", "deleted", "schema", "approximations"):
+            del body[key]
+        facts = {"counts": counts, "deleted": deleted, "size_bytes": size_bytes, "kinds": kinds}
         print_json("index-info", {"path": str(directory), **body, **facts, "verified": verified})
         return
     print_table(
@@ -256,7 +277,7 @@ def info(
             ("bundle", record.bundle or "- (a space by itself)"),
             *((m, f"{n:,} items") for m, n in counts.items()),
             ("deleted", f"{deleted:,} rows, until molspace index compact"),
-            ("search", "exact, at any factors"),
+            *(("search", f"{m}: {kinds.get(m, 'flat: every row')}") for m in counts),
             ("factors to choose", ", ".join(record.free) or "none"),
             ("factors that are fixed", ", ".join(record.fixed) or "none"),
             ("size", f"{human_bytes(size_bytes)}, {record.dtype}"),

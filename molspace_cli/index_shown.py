@@ -67,6 +67,7 @@ def facts(index: SearchIndex) -> dict[str, object]:
         "expression": record.name,
         "lab": record.lab,
         "counts": dict(index.counts),
+        "kinds": dict(index.kinds),
         "free": list(record.free),
         "fixed": list(record.fixed),
     }

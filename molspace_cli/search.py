@@ -56,6 +56,9 @@ def search(
         typer.Option("--into", metavar="MODALITY", help="Search these alone.  [default: all]"),
     ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Hits of each query.")] = 10,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare every row, whatever the index's kind.")
+    ] = False,
     sigma: options.Sigma = None,
     lambda_: options.Lambda = None,
     experts: options.Experts = None,
@@ -89,7 +92,7 @@ def search(
     if not items:
         raise UsageError("no query", fix='molspace search INDEX "a dog barking"')
     searcher = Searcher(session, target, index)
-    found = searcher.search(items, into=into, k=k, adjustment=adjustment)
+    found = searcher.search(items, into=into, k=k, adjustment=adjustment, exact=exact)
     acting = acting_adjustment(target.space, adjustment)
     if as_json:
         queries = [
@@ -97,6 +100,7 @@ def search(
             for item, hits in zip(items, found, strict=True)
         ]
         about = {"index": str(directory), "expression": target.name, "lab": index.record.lab}
+        acting["kinds"] = {m: "flat" if exact else kind for m, kind in index.kinds.items()}
         print_json("search", {**about, **acting, "into": into, "k": k, "queries": queries})
         return
     settings = "   ".join(

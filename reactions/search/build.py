@@ -19,7 +19,8 @@ from reactions.data.manifest import Problem
 from reactions.inference.stream import embed_stream
 from reactions.modalities.registry import content_digest
 from reactions.products.atoms import free_factors, inner_products
-from reactions.search import files
+from reactions.search import approximate, files
+from reactions.search.approximate import AUTO, STALE_SHARE, chosen_kind
 from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.hits import IndexedItem
 from reactions.search.index import SearchIndex, space_digest
@@ -97,6 +98,7 @@ def add_items(
     *,
     digests: DigestCache,
     dtype: Dtype = "float32",
+    kind: str = AUTO,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[int], None] = lambda n: None,
     segment_rows: int = SEGMENT_ROWS,
@@ -114,6 +116,8 @@ def add_items(
         items: from anywhere, of any mix of modalities.
         digests: remembers digests of files.
         dtype: of the atoms, of a new index.
+        kind: how it is searched: ``flat`` compares every row, ``ivf-pq`` and ``hnsw`` are
+            approximate, ``auto`` chooses by size (``approximate.chosen_kind``).
         on_problem: called for each item that cannot be embedded, which is left out.
         on_progress: called with how many items were embedded so far.
         segment_rows: rows of a segment.
@@ -161,6 +165,8 @@ def add_items(
                 record = _publish(directory, record, embedder, modality, waiting.pop(modality))
         for modality, own in waiting.items():
             record = _publish(directory, record, embedder, modality, own)
+        record = _approximated(directory, record, kind)
+        approximate.remove_unlisted(directory, record)
         return Added(
             SearchIndex(directory, target), added, replaced, counts["there"], counts["skipped"]
         )
@@ -212,6 +218,27 @@ def named(item: Item) -> Item:
     return item
 
 
+def _approximated(directory: Path, record: IndexRecord, kind: str) -> IndexRecord:
+    """Build, or drop, what each modality's rows are searched by, and publish it."""
+    for modality in sorted({segment.modality for segment in record.segments}):
+        n = sum(s.n for s in record.segments if s.modality == modality)
+        known = record.approximations.get(modality)
+        if kind == AUTO and known is not None and n - known.n <= STALE_SHARE * n:
+            continue  # whatever it is: what was added since is compared row by row
+        wanted = known.kind if kind == AUTO and known is not None else chosen_kind(kind, n)
+        if wanted == "flat":
+            others = {m: entry for m, entry in record.approximations.items() if m != modality}
+            changed = replace(record, approximations=others)
+        elif known is not None and known.kind == wanted and known.n == n:
+            continue
+        else:
+            changed = approximate.build(directory, record, modality, wanted)  # type: ignore[arg-type]
+        if changed != record:
+            record = changed
+            files.write_record(directory, record)
+    return record
+
+
 def _publish(
     directory: Path,
     record: IndexRecord,
@@ -259,7 +286,7 @@ def compact(directory: Path, target: Target) -> int:
         removed = sum(map(len, old.deleted.values()))
         if not removed:
             return 0
-        record = replace(old, segments=(), deleted={})
+        record = replace(old, segments=(), deleted={}, approximations={})
         for segment in old.segments:
             opened = files.open_segment(directory, old, segment)
             start = sum(
@@ -282,6 +309,11 @@ def compact(directory: Path, target: Target) -> int:
                     np.asarray(opened.products[kept]),
                 )
         files.write_record(directory, record)
+        for modality, entry in old.approximations.items():
+            if any(s.modality == modality for s in record.segments):
+                record = approximate.build(directory, record, modality, entry.kind)  # type: ignore[arg-type]
+                files.write_record(directory, record)
+        approximate.remove_unlisted(directory, record)
     with files.writing(directory):  # removes the segments that are no longer listed
         pass
     return removed

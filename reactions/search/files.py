@@ -7,6 +7,7 @@
         products.npy        (n, K (K - 1) / 2) float32
         items.jsonl         an object a row: id, source, digest
         offsets.npy         (n + 1,) int64: where each line of items.jsonl begins
+    approximate/            FAISS's structures, one a modality; see ``approximate``
     lock                    held by whoever writes
 
 ``index.json`` is replaced in one move, last: a killed writer leaves the index as it was, and a
@@ -132,7 +133,7 @@ def write_segment(
             os.fsync(text.fileno())
         for file_name in (*_ARRAYS, _ITEMS):
             path = folder / file_name
-            files[file_name] = (path.stat().st_size, _sha256(path))
+            files[file_name] = file_facts(path)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise _unwritable(directory, error) from error
@@ -215,7 +216,7 @@ def verify(directory: Path, record: IndexRecord) -> int:
         for name, (size, digest) in segment.files.items():
             path = directory / _SEGMENTS / segment.name / name
             try:
-                own = _sha256(path)
+                _, own = file_facts(path)
             except OSError as error:
                 why = f"{path.name} of segment {segment.name}: {error}"
                 raise damaged(directory, why) from error
@@ -235,7 +236,7 @@ def check_directory(directory: Path) -> None:
         return
     if not directory.is_dir():
         raise UsageError(f"'{directory}' is a file, and an index is a folder", fix="another --out")
-    own = {RECORD, f"{RECORD}.new", _SEGMENTS, "lock"}
+    own = {RECORD, f"{RECORD}.new", _SEGMENTS, "lock", "approximate"}
     others = sorted({path.name for path in directory.iterdir()} - own)
     if others:
         raise UsageError(
@@ -245,9 +246,11 @@ def check_directory(directory: Path) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def file_facts(path: Path) -> tuple[int, str]:
+    """Return a file's size in bytes and its SHA-256."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return path.stat().st_size, digest
 
 
 def _unwritable(directory: Path, error: OSError) -> StoreError:

@@ -18,6 +18,8 @@ from reactions.products.acting import acting_shares
 from reactions.products.atoms import Coefficients, Weigher, form_of, mixed_rows
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment
+from reactions.search.approximate import Covered, open_covered
+from reactions.search.candidates import Spread, first_candidates, nearest
 from reactions.search.files import OpenSegment, open_segment
 from reactions.search.hits import Hit, IndexedItem
 from reactions.search.record import IndexRecord, read_record
@@ -89,6 +91,11 @@ class SearchIndex:
         self.modalities: tuple[Modality, ...] = tuple(
             modality for modality, n in self.counts.items() if n
         )
+        self._covered = {
+            modality: covered
+            for modality in self._rows
+            if (covered := open_covered(directory, self.record, modality)) is not None
+        }
         self._kept: dict[object, list[Coefficients]] = {}
         self._lock = Lock()
 
@@ -107,17 +114,20 @@ class SearchIndex:
         into: Modality | None = None,
         k: int = 10,
         adjustment: Adjustment = NO_ADJUSTMENT,
+        exact: bool = False,
     ) -> list[list[Hit]]:
         """Return the items nearest to each query, nearest first.
 
-        Every row is compared: the cosines are those of the product's embeddings at these factors,
-        up to rounding. Ties go to the item that was added first.
+        Cosines are those of the product's embeddings at these factors, up to rounding. Every row is
+        compared, unless there is an approximation (``kinds``): then its candidates are, and what
+        was added since. Ties go to the item that was added first.
 
         Args:
             queries: (n, dim) float32 unit rows, embedded at the same factors.
             into: the modality that is searched; None searches all of them together.
             k: at most so many; >= 1.
             adjustment: factors and experts.
+            exact: whether to compare every row in any case.
 
         Raises:
             UsageError: there are no items of that modality, or the factors do not fit or are
@@ -132,9 +142,16 @@ class SearchIndex:
         adjustment = fit_adjustment(self._space, adjustment)
         best = [_Best(k) for _ in queries]
         for order, modality in enumerate(self._searched(into)):
-            for first, scores in self._scores(modality, queries, adjustment):
+            covered = None if exact else self._covered.get(modality)
+            start = 0
+            # Where a good part of all is asked for, comparing everything is no slower.
+            if covered is not None and first_candidates(k) * 4 <= covered.rows:
+                self._add_candidates(best, order, modality, covered, queries, k, adjustment)
+                start = covered.rows
+            for first, scores in self._scores(modality, queries, adjustment, start):
+                numbers = np.arange(first, first + scores.shape[1])
                 for own, row in zip(best, scores, strict=True):
-                    own.add(row, first, order)
+                    own.add(row, numbers, order)
         modalities = self._searched(into)
         return [
             [
@@ -143,6 +160,52 @@ class SearchIndex:
             ]
             for own in best
         ]
+
+    @property
+    def kinds(self) -> Mapping[Modality, str]:
+        """How each modality is searched: ``flat``, or the kind of its approximation."""
+        return {m: self._covered[m].kind if m in self._covered else "flat" for m in self.modalities}
+
+    def _add_candidates(
+        self,
+        best: Sequence[_Best],
+        order: int,
+        modality: Modality,
+        covered: Covered,
+        queries: NDArray[np.float32],
+        k: int,
+        adjustment: Adjustment,
+    ) -> None:
+        """Compare what an approximation finds, exactly."""
+        own = self._rows[modality]
+        every = self._coefficients(modality, adjustment)
+        known = [c for s, c in zip(own.starts, every, strict=False) if int(s) < covered.rows]
+        spread = Spread.of(known, covered.n_atoms)
+        found = nearest(
+            *(covered, spread, queries, k),
+            exactly=lambda numbers, i: self._exactly(own, every, numbers, queries[i]),
+            is_deleted=lambda numbers: np.isin(numbers, own.deleted),
+        )
+        for (numbers, cosines), taken in zip(found, best, strict=True):
+            taken.add(cosines, numbers, order)
+
+    def _exactly(
+        self,
+        own: _Rows,
+        every: Sequence[Coefficients],
+        numbers: NDArray[np.int64],
+        query: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return the cosines of a query and some rows, by their numbers."""
+        scores = np.empty(len(numbers), dtype=np.float32)
+        places = np.searchsorted(own.starts, numbers, side="right") - 1
+        for i in np.unique(places):
+            at = places == i
+            rows = numbers[at] - own.starts[i]
+            units = np.asarray(own.segments[i].units[rows], dtype=np.float32)
+            shares = [c[rows] if isinstance(c, np.ndarray) else c for c in every[i]]
+            scores[at] = mixed_rows(units, shares) @ query
+        return scores
 
     def _searched(self, into: Modality | None) -> tuple[Modality, ...]:
         if into is None:
@@ -205,12 +268,25 @@ class SearchIndex:
         return own.place(number)
 
     def _scores(
-        self, modality: Modality, queries: NDArray[np.float32], adjustment: Adjustment
+        self,
+        modality: Modality,
+        queries: NDArray[np.float32],
+        adjustment: Adjustment,
+        begin: int = 0,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield blocks: the number of the first row, and (n_queries, n_rows) cosines."""
+        """Yield blocks: the number of the first row, and (n_queries, n_rows) cosines.
+
+        Args:
+            modality: which.
+            queries: unit rows.
+            adjustment: factors and experts.
+            begin: first row, where a segment begins.
+        """
         own = self._rows[modality]
         every = self._coefficients(modality, adjustment)
         for start, opened, scaled in zip(own.starts, own.segments, every, strict=False):
+            if int(start) < begin:
+                continue
             n_atoms, dim = opened.units.shape[1:]
             step = max(1, _BLOCK_BYTES // (4 * n_atoms * dim))
             acting = [k for k in range(n_atoms) if np.any(scaled[k] != 0)]
@@ -253,15 +329,15 @@ class _Best:
         self._scores = np.empty(0, dtype=np.float32)
         self._places = np.empty((0, 2), dtype=np.int64)
 
-    def add(self, scores: NDArray[np.float32], first: int, order: int) -> None:
-        """Add a block of rows of one modality."""
+    def add(self, scores: NDArray[np.float32], numbers: NDArray[np.int64], order: int) -> None:
+        """Add rows of one modality, by their numbers, ascending."""
         if len(scores) > self._k:
             threshold = np.partition(scores, -self._k)[-self._k]
             chosen = np.flatnonzero(scores >= threshold)
         else:
             chosen = np.arange(len(scores))
         chosen = chosen[np.isfinite(scores[chosen])]
-        places = np.stack([np.full(len(chosen), order), first + chosen], axis=1)
+        places = np.stack([np.full(len(chosen), order), numbers[chosen]], axis=1)
         self._scores = np.concatenate([self._scores, scores[chosen]])
         self._places = np.concatenate([self._places, places])
         # Stable: of equal scores the first to come is kept.

@@ -37,6 +37,27 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Approximation:
+    """A structure for approximate neighbours of a modality's first rows.
+
+    Attributes:
+        kind: ``"ivf-pq"`` or ``"hnsw"``.
+        n: rows that it knows.
+        n_atoms: of each.
+        name: of its file.
+        size_bytes: of the file.
+        digest: SHA-256 of the file.
+    """
+
+    kind: str
+    n: int
+    n_atoms: int
+    name: str
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexRecord:
     """What ``index.json`` says.
 
@@ -52,6 +73,7 @@ class IndexRecord:
         segments: in the order they were written.
         deleted: modality to row numbers, sorted.
         n_written: segments so far, for names.
+        approximations: modality to what is searched in place of every row, where there is one.
     """
 
     space: str
@@ -65,6 +87,7 @@ class IndexRecord:
     segments: tuple[Segment, ...] = ()
     deleted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     n_written: int = 0
+    approximations: Mapping[str, Approximation] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
@@ -128,6 +151,17 @@ def _record(body: Mapping[str, Any]) -> IndexRecord:
         segments=segments,
         deleted={str(m): tuple(map(int, numbers)) for m, numbers in body["deleted"].items()},
         n_written=int(body["n_written"]),
+        approximations={
+            str(modality): Approximation(
+                kind=str(entry["kind"]),
+                n=int(entry["n"]),
+                n_atoms=int(entry["n_atoms"]),
+                name=_name(entry["name"]),
+                size_bytes=int(entry["size_bytes"]),
+                digest=str(entry["digest"]),
+            )
+            for modality, entry in body.get("approximations", {}).items()
+        },
     )
 
 

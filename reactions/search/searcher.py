@@ -46,6 +46,7 @@ class Searcher:
         into: Modality | None = None,
         k: int = 10,
         adjustment: Adjustment = NO_ADJUSTMENT,
+        exact: bool = False,
     ) -> list[list[Hit]]:
         """Return what is nearest to each item, nearest first; see ``SearchIndex.search``.
 
@@ -54,6 +55,7 @@ class Searcher:
             into: the modality that is searched; None searches all.
             k: how many.
             adjustment: factors and experts, of queries and index alike.
+            exact: whether to compare every row in any case.
 
         Raises:
             UsageError: a query's modality is not embedded, or see ``SearchIndex.search``.
@@ -63,7 +65,7 @@ class Searcher:
         hits: list[list[Hit]] = []
         for modality, group in groupby(items, key=lambda item: item.modality):
             rows = embedder.embed(modality, list(group))
-            hits += self.index.search(rows, into=into, k=k, adjustment=adjustment)
+            hits += self.index.search(rows, into=into, k=k, adjustment=adjustment, exact=exact)
         return hits
 
 
