@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from reactions.api.results import Cell, ResultTable, jsonable
 from reactions.core.types import Modality
@@ -49,7 +49,13 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
         self.factors = factors
         self._found = tuple(found)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int) -> QueryHits: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[QueryHits]: ...
+
+    def __getitem__(self, key: int | slice) -> QueryHits | Sequence[QueryHits]:
         return self._found[key]
 
     def __len__(self) -> int:
@@ -170,7 +176,13 @@ class Classified(ResultTable, Sequence[ItemClasses]):
         self.notices = tuple(notices)
         self._items = tuple(items)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int) -> ItemClasses: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[ItemClasses]: ...
+
+    def __getitem__(self, key: int | slice) -> ItemClasses | Sequence[ItemClasses]:
         return self._items[key]
 
     def __len__(self) -> int:

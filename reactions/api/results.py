@@ -17,6 +17,9 @@ Cell = str | int | float | bool | None
 SHOWN_ROWS: Final = 20
 """Of a table in a notebook or at a prompt; all are in ``to_dataframe()``."""
 
+CAPTION: Final = "text-align:left;white-space:pre"
+"""Style of captions: on one line, with their spaces."""
+
 _WIDTH: Final = 44
 
 
@@ -143,7 +146,7 @@ def html_table(
     body = "".join("<tr>" + "".join(map(_html_cell, row)) + "</tr>" for row in rows)
     lines = [f"... and {more:,} more rows: to_dataframe() has all"] if more else []
     return (
-        f'<table class="molspace"><caption style="text-align:left">{html.escape(caption)}'
+        f'<table class="molspace"><caption style="{CAPTION}">{html.escape(caption)}'
         f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         + html_lines([*lines, *(f"note: {note}" for note in notes)])
     )

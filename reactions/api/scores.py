@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -105,7 +105,13 @@ class Scores(ResultTable, Sequence[ScoredTask]):
         for score in self._scores:
             self._shown_metrics(score)  # refuses a name that is none
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int | str) -> ScoredTask: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[ScoredTask]: ...
+
+    def __getitem__(self, key: int | str | slice) -> ScoredTask | Sequence[ScoredTask]:
         if not isinstance(key, str):
             return self._scores[key]
         for score in self._scores:
@@ -243,7 +249,12 @@ class SweepScores(ResultTable):
             own = self.own(task)
             named = [("own factors", own), *((str(i), row) for i, row in enumerate(rows, 1))]
             shown = [
-                (name, *(row.get(axis) for axis in self.table.axes), row["experts"], row["score"])
+                (
+                    name,
+                    *(row.get(axis) for axis in self.table.axes),
+                    row["experts"] or "all",
+                    row["score"],
+                )
                 for name, row in named
             ]
             columns = ("", *self.table.axes, "experts", f"{own['main']}")

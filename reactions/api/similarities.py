@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from reactions.api.results import Cell, ResultTable, cell_text, data_frame
+from reactions.api.results import CAPTION, Cell, ResultTable, aligned, cell_text, data_frame
 from reactions.core.errors import DataError, DimensionMismatch, UsageError
 
 if TYPE_CHECKING:
@@ -139,8 +139,6 @@ class SimilarityMatrix(ResultTable):
         return heads, rows, cut if n > _SHOWN or m > _SHOWN else ""
 
     def __repr__(self) -> str:
-        from reactions.api.results import aligned
-
         heads, rows, cut = self._corner()
         heads = [cell_text(head, 16) for head in heads]
         shown = [(label, *(f"{value:.3f}" for value in own)) for label, *own in rows]
@@ -159,7 +157,7 @@ class SimilarityMatrix(ResultTable):
         )
         caption = html.escape(self._caption())
         return (
-            f'<table class="molspace"><caption style="text-align:left">{caption}</caption>'
+            f'<table class="molspace"><caption style="{CAPTION}">{caption}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
             + (f"<div>{cut}</div>" if cut else "")
         )
