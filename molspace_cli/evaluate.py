@@ -258,10 +258,11 @@ def possible_tasks(
     """
     from reactions.planning.possible import possible
 
-    left, notes = possible(session.lab, target, tasks)
-    for note in () if quiet else notes:
-        say(f"note: {note}")
-    return left
+    def note(text: str) -> None:
+        if not quiet:
+            say(f"note: {text}")
+
+    return possible(session.lab, target, tasks, note)
 
 
 def _print(

@@ -147,10 +147,39 @@ def by_expert(given: GivenFactors, names: Collection[str]) -> Mapping[str, Facto
     Args:
         given: as a caller gave them.
         names: of the product's experts.
+
+    Raises:
+        UsageError: they are not numbers.
     """
     if given is None:
         return {}
+    _check_numbers(given)
     # A mapping is by expert where all its keys are experts' names, else by modality.
     if isinstance(given, Mapping) and given and all(key in names for key in given):
         return dict(given)
     return {"": given}  # type: ignore[dict-item]  # one for all experts
+
+
+def _check_numbers(given: object) -> None:
+    if isinstance(given, Mapping):
+        for own in given.values():
+            _check_numbers(own)
+    elif isinstance(given, tuple | list):
+        for own in given:
+            _check_numbers(own)
+    elif isinstance(given, bool) or not isinstance(given, int | float | np.number):
+        raise UsageError(
+            f"a factor is {given!r}",
+            why="factors are numbers from 0 to 1",
+            fix="0.5, or (0.8, 0.5), or a mapping by modality or expert",
+        )
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what cannot count things that are wanted.
+
+    Raises:
+        UsageError: it is not a whole number from 1 up.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise UsageError(f"{name} is {value!r}", why="it is a whole number", fix="1 or more")

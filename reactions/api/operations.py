@@ -8,13 +8,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+from reactions.api.arguments import check_count
 from reactions.api.found import Classified, IndexSummary, ItemClasses, QueryHits, SearchHits
 from reactions.api.grids import GivenGrid, grid_texts, subset_texts
 from reactions.api.scores import Scores, SweepScores
 from reactions.api.tables import GivenTables
 from reactions.centres import classifier, evaluate_centres
 from reactions.core.centre_options import CentreOptions
-from reactions.core.errors import UsageError, suggestion
+from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.paths import cache_root
 from reactions.core.types import Item, Modality
@@ -191,8 +192,11 @@ def _tasks(
         for task in tasks:
             check_has_classes(task)
     if is_groups:
-        tasks, left_out = possible(session.lab, target, tasks)
-        notes += left_out
+        try:
+            tasks = possible(session.lab, target, tasks, notes.append)
+        except MissingError:  # which does not say why each is left out
+            log_notices(notes)
+            raise
     return tasks, notes
 
 
@@ -269,6 +273,7 @@ def search(
     """Search an index; see ``FusedSpace.search``."""
     if not items:
         raise UsageError("no query", fix='search(index, text=["a dog barking"])')
+    check_count("k", k)
     searcher = Searcher(session, target, index, parts)
     found = searcher.search(items, into=into, k=k, adjustment=adjustment)
     hits = [
@@ -291,8 +296,7 @@ def classify(
     top: int,
 ) -> Classified:
     """Name items' classes; see ``FusedSpace.classify``."""
-    if top < 1:
-        raise UsageError(f"top is {top}", why="it counts classes", fix="1 or more")
+    check_count("top", top)
     if not any(items.values()):
         raise UsageError("nothing to classify", fix='classify("kb", image=[...])')
     centres = ClassCentres(open_source(session.lab, described[0]), described[1])

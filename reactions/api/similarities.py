@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from reactions.api.arguments import check_count
 from reactions.api.results import CAPTION, Cell, ResultTable, aligned, cell_text, data_frame
 from reactions.core.errors import DataError, DimensionMismatch, UsageError
 
@@ -80,8 +81,7 @@ class SimilarityMatrix(ResultTable):
         Raises:
             UsageError: k is less than 1.
         """
-        if k < 1:
-            raise UsageError(f"k is {k}", why="it counts items", fix="1 or more")
+        check_count("k", k)
         order = np.argsort(-self.cosines, axis=1, kind="stable")[:, :k]
         return [
             [(self.column_labels[j], float(row[j])) for j in own]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.eval.protocol import check
@@ -12,17 +12,22 @@ from reactions.products.target import Target
 
 
 def possible(
-    lab: Lab, target: Target, tasks: Sequence[Task]
-) -> tuple[tuple[Task, ...], tuple[str, ...]]:
-    """Return the tasks that a space can do and whose data are there, and notes on the others.
+    lab: Lab, target: Target, tasks: Sequence[Task], on_note: Callable[[str], None]
+) -> tuple[Task, ...]:
+    """Return the tasks that a space can do and whose data are there.
+
+    Args:
+        lab: where the tasks' data are.
+        target: what is to be scored.
+        tasks: those of a group.
+        on_note: called with what is left out, and why.
 
     Raises:
         MissingError: no task is left.
     """
-    notes: list[str] = []
     fit = [task for task in tasks if {task.query, task.other} <= set(target.space.modalities)]
     if left_out := [task.name for task in tasks if task not in fit]:
-        notes.append(f"{target.name} cannot do {', '.join(left_out)}")
+        on_note(f"{target.name} cannot do {', '.join(left_out)}")
     left: list[Task] = []
     for task in fit:
         try:
@@ -31,7 +36,7 @@ def possible(
                 check(task, data)
         except (MissingError, DataError, UsageError) as error:
             why = f": {error.why}" if error.why else ""
-            notes.append(f"{task.name} is left out: {error.what}{why}")
+            on_note(f"{task.name} is left out: {error.what}{why}")
         else:
             left.append(task)
     if not left:
@@ -40,4 +45,4 @@ def possible(
             why=f"lab '{lab.name}' has the data of none that {target.name} can do",
             fix="--data FOLDER with the evaluation sets   or [data] in the lab file",
         )
-    return tuple(left), tuple(notes)
+    return tuple(left)

@@ -114,6 +114,8 @@ def test_hits_are_the_nearest(fused, tmp_path):
     mixed = fused.search(str(tmp_path / "idx"), image=[IMAGE], text=["text 1"], k=1)
     assert [own.modality for own in mixed] == ["image", "text"]
     assert mixed[0].hits[0].item.modality == "image"
+    with pytest.raises(UsageError, match="k is '3'"):
+        fused.search(made, text=["text 1"], k="3")
     frame = found.to_dataframe()
     assert list(frame["rank"]) == [1, 2, 3, 4, 1, 2, 3, 4]
     assert json.loads(json.dumps(found.to_json()))["queries"][1]["query"] == "new"

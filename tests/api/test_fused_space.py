@@ -160,6 +160,16 @@ def test_what_a_group_leaves_out_is_said(fused, caplog):
         fused.evaluate("coco")  # which was asked for by name
 
 
+def test_a_group_of_which_nothing_is_left(fused, caplog):
+    for task in ("esc50", "imagenet", "audiocaps", "clotho", "vggss", "flickrnet", "coco"):
+        fused._session.lab.absent[task] = MissingError(f"no data for {task}")
+    for name in ("flickr30k", "audioset"):
+        fused._session.lab.absent[name] = MissingError(f"no data for {name}")
+    with pytest.raises(MissingError, match="no task is left"):
+        fused.evaluate("freebind")
+    assert "esc50 is left out: no data for esc50" in caplog.text
+
+
 def test_hits_by_class(fused):
     with pytest.raises(MolspaceError):
         fused.evaluate("audiocaps", hit="class")  # its items have no classes
@@ -191,6 +201,10 @@ def test_hits_by_class(fused):
         (lambda f: f.sweep("esc50", sigma=[[1]]), "sigma"),
         (lambda f: f.sweep("esc50", sigma={"CLAP": [1]}), "CLAP"),
         (lambda f: f.sweep("esc50", experts=[["CLAP"]]), "CLAP"),
+        (lambda f: f.embed(text=["a"], sigma="0.5"), "a factor is '0.5'"),
+        (lambda f: f.embed(text=["a"], lambda_={"InternVL": (None, 1)}), "a factor is None"),
+        (lambda f: f.classify("kb", text=["a"], top="3"), "top is '3'"),
+        (lambda f: f.similarity(np.eye(6)).best(1.5), "k is 1.5"),
         (lambda f: f.classify("kb"), "nothing to classify"),
         (lambda f: f.classify("kb", text=["a"], top=0), "top is 0"),
         (lambda f: f.similarity(), "0 things"),
