@@ -10,6 +10,7 @@ import typer
 from molspace_cli import complete, options
 from molspace_cli.console import human_bytes, print_json, print_path, print_text, say
 from molspace_cli.current import make_current
+from molspace_cli.infer_report import plain
 
 Repo = Annotated[
     str,
@@ -115,6 +116,10 @@ def pull(
     make_current(pulled.bundle.path)
     if not quiet:
         say(f"{repo} at {pulled.commit}: {pulled.bundle.expression}   lab: {pulled.bundle.lab}")
+        if pulled.ignored:
+            more = f" and {len(pulled.ignored) - 3} more" if len(pulled.ignored) > 3 else ""
+            names = ", ".join(plain(name) for name in pulled.ignored[:3])
+            say(f"note: not of the bundle, and not downloaded: {names}{more}")
     if as_json:
         print_json(
             "pull",
@@ -125,6 +130,7 @@ def pull(
                 "expression": pulled.bundle.expression,
                 "lab": pulled.bundle.lab,
                 "digest": pulled.bundle.digest,
+                "ignored": list(pulled.ignored),
             },
         )
     else:

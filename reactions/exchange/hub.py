@@ -34,7 +34,7 @@ from reactions.weights.hub import hub_cache, hub_snapshot
 from reactions.weights.hub_answers import check_commit, checked_answers
 from reactions.weights.locate import offline
 
-CARD = "README.md"
+CARD, CONFIG = "README.md", "config.json"
 _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _REVISION = re.compile(r"\w[\w./-]*")
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+).*")
@@ -64,10 +64,17 @@ class Pushed:
 
 @dataclass(frozen=True)
 class Pulled:
-    """A bundle brought here, and the commit it was at ("" from a cache that does not say)."""
+    """A bundle brought here.
+
+    Attributes:
+        bundle: where it lies now.
+        commit: it was at; "" from a cache that does not say.
+        ignored: names of files beside it, which were not brought.
+    """
 
     bundle: Bundle
     commit: str
+    ignored: tuple[str, ...] = ()
 
 
 def check_repo(repo: str) -> str:
@@ -121,7 +128,9 @@ def push(
         (folder / RECORD).write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
         card = model_card(load_bundle(folder), repo, results)
         (folder / CARD).write_text(card, encoding="utf-8")
-        names = (CARD, RECORD, *bundle.files)
+        # The hub counts a model's downloads by requests for this file.
+        (folder / CONFIG).write_text('{"model_type": "molspace"}\n', encoding="utf-8")
+        names = (CARD, CONFIG, RECORD, *bundle.files)
         files = {name: (folder / name).stat().st_size for name in names}
         url = "" if dry_run else _send(folder, names, repo, bundle.expression, private)
     return Pushed(repo, card, files, url)
@@ -140,6 +149,8 @@ def _send(folder: Path, names: Sequence[str], repo: str, expression: str, privat
         if hub.repo_exists(repo):
             there = hub.list_repo_files(repo)
             _check_foreign(repo, there)
+            if CONFIG in there:  # it is not ours, or says the same
+                names = [name for name in names if name != CONFIG]
             stale = [name for name in there if is_part_file(name) and name not in names]
         else:
             hub.create_repo(repo, private=private, exist_ok=True)
@@ -212,7 +223,7 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
         raise UsageError(f"'{revision}' is not a revision", fix="a commit, tag or branch")
     if out is not None and exists(out):
         check_replaceable(out)  # now, not after a download
-    snapshot, names, commit = _download(repo, revision)
+    snapshot, names, commit, ignored = _download(repo, revision)
     with _staging(out.parent if out is not None else None) as folder:
         for name in names:
             # Copied: a snapshot's files are mostly links into the hub's cache.
@@ -220,11 +231,14 @@ def pull(repo: str, *, revision: str = "", out: Path | None = None) -> Pulled:
         digest_ = load_bundle(folder).digest
         directory = out or default_directory(repo.rpartition("/")[2], digest_)
         install(folder, directory)
-    return Pulled(load_bundle(directory), commit)
+    return Pulled(load_bundle(directory), commit, tuple(ignored))
 
 
-def _download(repo: str, revision: str) -> tuple[Path, list[str], str]:
-    """Return a folder in the hub's cache, which files in it are the bundle's, and the commit."""
+def _download(repo: str, revision: str) -> tuple[Path, list[str], str, list[str]]:
+    """Return a folder in the hub's cache, the bundle's files in it, the commit, and other files.
+
+    The name of a bundle's file alone is asked for: what else there is stays on the hub.
+    """
     if setting := offline():
         snapshot = hub_snapshot(repo, revision, hub_cache())
         if snapshot is None:
@@ -234,13 +248,15 @@ def _download(repo: str, revision: str) -> tuple[Path, list[str], str]:
                 fix="unset it, or copy the bundle's folder here",
             )
         names = [path.relative_to(snapshot).as_posix() for path in _files(snapshot)]
-        return snapshot, _bundle_files(repo, names), snapshot.name
+        own = _bundle_files(repo, names)
+        return snapshot, own, snapshot.name, _others(names, own)
     library = _library()
     with _explained(f"cannot pull {repo}"):
         info = library.HfApi().model_info(repo, revision=revision or None)
         names = [str(entry.rfilename) for entry in info.siblings or ()]
     commit = check_commit(info.sha, repo)
-    names = _bundle_files(repo, names)
+    own = _bundle_files(repo, names)
+    ignored = _others(names, own)
     with _explained(f"cannot pull {repo}"), checked_answers(repo):
         # By commit: a branch could move between the look at the files and the download. Only a
         # bundle's files are downloaded, whatever else is there.
@@ -248,9 +264,15 @@ def _download(repo: str, revision: str) -> tuple[Path, list[str], str]:
             repo,
             revision=commit,
             cache_dir=hub_cache(),
-            allow_patterns=names,
+            # config.json is asked for to be counted as a download.
+            allow_patterns=[*own, *({CONFIG} & set(names))],
         )
-    return Path(folder), names, commit
+    return Path(folder), own, commit, ignored
+
+
+def _others(names: Sequence[str], own: Sequence[str]) -> list[str]:
+    usual = {*own, CARD, CONFIG, ".gitattributes"}
+    return sorted(name for name in names if name not in usual)
 
 
 def _is_bundles(name: str) -> bool:

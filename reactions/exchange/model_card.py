@@ -19,13 +19,14 @@ from reactions.products.tuned import FT
 from reactions.products.tunings import learnings
 
 _REHEARSAL = "mini"
+_HUB_SOURCE = re.compile(r"(?:hf|internvl):([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@[\w.-]+)?(?:\?.*)?$")
 _PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
 
 
 def is_rehearsal(bundle: Bundle) -> bool:
     """Return whether a bundle was made with the stand-ins of the mini lab."""
     labels = [bundle.lab, *(str(spec["lab"]) for spec in bundle.record["spaces"])]
-    return any(re.search(rf"(?<!\w){_REHEARSAL}(?!\w)", label) for label in labels)
+    return any(map(_says_mini, labels))
 
 
 def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -> str:
@@ -37,7 +38,7 @@ def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -
         results: scores of this very product.
     """
     parts = [
-        _front_matter(bundle),
+        _front_matter(bundle, repo, results),
         f"# {repo.rpartition('/')[2]}",
         _warning(bundle),
         f"A space of {_listed(bundle.space.modalities)} in {bundle.space.dim} dimensions, "
@@ -67,7 +68,7 @@ def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -
 # --- parts ---------------------------------------------------------------------------
 
 
-def _front_matter(bundle: Bundle) -> str:
+def _front_matter(bundle: Bundle, repo: str, results: Sequence[MetricScore]) -> str:
     licences = [str(spec["licence"]) for spec in bundle.record["spaces"]]
     binding = most_restrictive(licences)
     known = all(map(is_known, licences))
@@ -80,7 +81,47 @@ def _front_matter(bundle: Bundle) -> str:
         lines.append(f"license_name: {_yaml((binding if known else '') or 'unknown')}")
     lines += ["pipeline_tag: feature-extraction", "tags:"]
     lines += [f"- {_yaml(str(tag))}" for tag in dict.fromkeys(tags)]
-    return "\n".join([*lines, "---"])
+    if models := base_models(bundle):
+        lines += ["base_model:", *(f"- {_yaml(model)}" for model in models)]
+        lines.append("base_model_relation: adapter")
+    return "\n".join([*lines, *_model_index(bundle, repo, results), "---"])
+
+
+def base_models(bundle: Bundle) -> list[str]:
+    """Return the hub's models among a bundle's spaces, as ``ORG/NAME``."""
+    sources = [_HUB_SOURCE.match(str(spec["source"])) for spec in bundle.record["spaces"]]
+    return list(dict.fromkeys(source[1] for source in sources if source))
+
+
+def _model_index(bundle: Bundle, repo: str, results: Sequence[MetricScore]) -> list[str]:
+    """Return the results as the hub lists them beside those of other models.
+
+    A rehearsal's are left out: there they would stand as claims, without the label that they carry.
+    """
+    if not results or is_rehearsal(bundle) or any(_says_mini(score.lab) for score in results):
+        return []
+    lines = ["model-index:", f"- name: {_yaml(repo.rpartition('/')[2])}", "  results:"]
+    for task in dict.fromkeys(score.task for score in results):
+        lines += [
+            "  - task:",
+            "      type: feature-extraction",
+            "    dataset:",
+            f"      name: {_yaml(task)}",
+            f"      type: {_yaml(task)}",
+            "    metrics:",
+        ]
+        for score in results:
+            if score.task == task:
+                lines += [
+                    f"    - type: {_yaml(score.metric)}",
+                    f"      name: {_yaml(score.metric + ', %')}",
+                    f"      value: {score.value:.2f}",
+                ]
+    return lines
+
+
+def _says_mini(label: str) -> bool:
+    return re.search(rf"(?<!\w){_REHEARSAL}(?!\w)", label) is not None
 
 
 def _warning(bundle: Bundle) -> str:

@@ -232,13 +232,22 @@ class SearchIndex:
             UsageError: a number is not that of an item, or the factors do not fit.
         """
         adjustment = fit_adjustment(self._space, adjustment)
-        out = np.empty((len(numbers), self.record.dim), dtype=np.float32)
-        for i, number in enumerate(numbers):
-            own, row = self._place(modality, number)
-            at = slice(row, row + 1)
-            lengths, products = np.array(own.lengths[at]), np.array(own.products[at])
-            scaled = self._weighers[modality].coefficients(adjustment, lengths, products)
-            out[i] = mixed_rows(np.array(own.units[at], dtype=np.float32), scaled)[0]
+        own = self._rows.get(modality)
+        asked = np.asarray(numbers, dtype=np.int64)
+        if own is None:
+            raise self._no_row(modality, int(asked[0]) if len(asked) else 0)
+        gone = np.isin(asked, own.deleted) | (asked < 0) | (asked >= own.starts[-1])
+        if gone.any():
+            raise self._no_row(modality, int(asked[gone][0]))
+        out = np.empty((len(asked), self.record.dim), dtype=np.float32)
+        places = np.searchsorted(own.starts, asked, side="right") - 1
+        for i in np.unique(places):
+            at, opened = places == i, own.segments[i]
+            rows = asked[at] - own.starts[i]
+            scaled = self._weighers[modality].coefficients(
+                adjustment, opened.lengths[rows], opened.products[rows]
+            )
+            out[at] = mixed_rows(np.asarray(opened.units[rows], dtype=np.float32), scaled)
         return out
 
     def item(self, modality: Modality, number: int) -> IndexedItem:
@@ -264,8 +273,11 @@ class SearchIndex:
     def _place(self, modality: Modality, number: int) -> tuple[OpenSegment, int]:
         own = self._rows.get(modality)
         if own is None or not 0 <= number < own.starts[-1] or number in own.deleted:
-            raise UsageError(f"the index has no {modality} number {number}")
+            raise self._no_row(modality, number)
         return own.place(number)
+
+    def _no_row(self, modality: Modality, number: int) -> UsageError:
+        return UsageError(f"the index has no {modality} number {number}")
 
     def _scores(
         self,

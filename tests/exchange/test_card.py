@@ -275,3 +275,50 @@ def test_what_is_not_json_is_refused(tmp_path, text):
 def test_missing_results_get_the_command(tmp_path):
     with pytest.raises(MissingError, match="molspace eval --task all --json"):
         read_results(tmp_path / "r.json", EXPRESSION)
+
+
+def test_base_models_are_those_of_the_hub():
+    bundle = bundle_of(NC, "MIT", "CC0-1.0", "CC0-1.0")
+    assert "base_model" not in front_matter(model_card(bundle, "me/fused"))
+    sources = ["hf:OpenGVLab/InternVL-14B-224px@2f3c?precision=bf16", "/home/me/hf:a/b", "hf:./x/y"]
+    for spec, source in zip(bundle.record["spaces"], sources, strict=False):
+        spec["source"] = source
+    found = front_matter(model_card(bundle, "me/fused"))
+    assert found["base_model"] == ["OpenGVLab/InternVL-14B-224px"]
+    assert found["base_model_relation"] == "adapter"
+
+
+def scored(lab):
+    return [
+        MetricScore("esc50", "accuracy", 91.2, True, 2000, lab, ""),
+        MetricScore("clotho", "mean R@1", 12.345, True, 1045, lab, ""),
+        MetricScore("clotho", "mean R@5", 30.0, False, 1045, lab, ""),
+    ]
+
+
+def test_results_are_in_the_model_index_unless_they_are_a_rehearsals():
+    bundle = bundle_of(NC, "MIT", "CC0-1.0", "CC0-1.0")
+    found = front_matter(model_card(bundle, "me/fused", scored("own")))
+    (model,) = found["model-index"]
+    assert model["name"] == "fused"
+    assert [result["dataset"]["name"] for result in model["results"]] == ["esc50", "clotho"]
+    assert model["results"][1]["metrics"] == [
+        {"type": "mean R@1", "name": "mean R@1, %", "value": 12.35},
+        {"type": "mean R@5", "name": "mean R@5, %", "value": 30.0},
+    ]
+    for card in (
+        model_card(bundle, "me/fused", scored("mini")),
+        model_card(bundle_of(NC, "MIT", "MIT", "MIT", label="mini"), "me/fused", scored("own")),
+    ):
+        assert "model-index" not in front_matter(card)
+        assert "91.20" in card  # in the table, with its lab
+
+
+def test_the_hubs_own_library_reads_the_front_matter():
+    hub = pytest.importorskip("huggingface_hub")
+    bundle = bundle_of(NC, "MIT", "CC0-1.0", "CC0-1.0")
+    bundle.record["spaces"][0]["source"] = "hf:ORG/NAME"
+    card = hub.ModelCard(model_card(bundle, "me/fused", scored("own")))
+    assert card.data.library_name == "molspace"
+    assert card.data.base_model == ["ORG/NAME"]
+    assert {result.dataset_name for result in card.data.eval_results} == {"esc50", "clotho"}

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from test_hub_sharing import bundle  # noqa: F401
 
 from reactions.core.errors import BundleError, DataError
-from reactions.exchange.hub import CARD, pull, push
+from reactions.exchange.hub import CARD, CONFIG, pull, push
 from reactions.products.bundles.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
 from reactions.products.part_kinds import KINDS
 
@@ -50,10 +50,12 @@ def test_company_is_left_where_it_is(bundle, hub, tmp_path, name):  # noqa: F811
     push(bundle, "me/fused")
     push(bundle, "me/fused")
     assert theirs.read_text() == "theirs"
-    pull("me/fused", out=tmp_path / "got")
+    pulled = pull("me/fused", out=tmp_path / "got")
     assert {path.name for path in (tmp_path / "got").iterdir()} == {RECORD, PROJECTORS}
+    assert set(pulled.ignored) == {name} - {CONFIG, ".gitattributes"}
     assert set(hub.list_repo_files("me/fused")) == {
         CARD,
+        CONFIG,
         RECORD,
         PROJECTORS,
         ".gitattributes",

@@ -10,7 +10,7 @@ from hub_fake import Hub
 
 from reactions.core.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.core.types import Leaf, leaves
-from reactions.exchange.hub import CARD, check_repo, pull, push
+from reactions.exchange.hub import CARD, CONFIG, check_repo, pull, push
 from reactions.ops.projector import Projector
 from reactions.products.bundles.bundle import (
     PROJECTORS,
@@ -66,10 +66,13 @@ def test_what_is_pushed_is_pulled(bundle, hub, tmp_path):
         ("create", "me/fused", True),
         ("upload", "me/fused", f"molspace: {bundle.expression}"),
     ]
-    assert set(hub.list_repo_files("me/fused")) == {*(CARD, RECORD, PROJECTORS), ".gitattributes"}
+    assert set(hub.list_repo_files("me/fused")) == {
+        *(CARD, CONFIG, RECORD, PROJECTORS),
+        ".gitattributes",
+    }
     assert (hub.root / "me/fused/README.md").read_text(encoding="utf-8") == sent.card
     assert sent.files == {
-        n: (hub.root / "me/fused" / n).stat().st_size for n in (CARD, RECORD, PROJECTORS)
+        n: (hub.root / "me/fused" / n).stat().st_size for n in (CARD, CONFIG, RECORD, PROJECTORS)
     }
 
     got = pull("me/fused", out=tmp_path / "got")
@@ -135,7 +138,7 @@ def test_a_dry_run_needs_no_network_and_no_library(bundle, monkeypatch, tmp_path
     monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
     shown = push(bundle, "me/fused", dry_run=True)
     assert shown.url == ""
-    assert list(shown.files) == [CARD, RECORD, PROJECTORS]
+    assert list(shown.files) == [CARD, CONFIG, RECORD, PROJECTORS]
     assert shown.card.startswith("---\nlibrary_name: molspace\n")
 
 

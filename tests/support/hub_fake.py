@@ -44,7 +44,8 @@ class Hub:
             (self._folder(repo_id) / name).unlink()
         self.calls.append(("upload", repo_id, commit_message))
         for path in Path(folder_path).iterdir():
-            assert path.name in allow_patterns
+            if path.name not in allow_patterns:
+                continue
             shutil.copyfile(path, self._folder(repo_id) / path.name)
         return SimpleNamespace(commit_url=f"https://hub.example/{repo_id}/commit/1")
 
