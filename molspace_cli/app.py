@@ -11,6 +11,7 @@ from molspace_cli import (
     data,
     env,
     evaluate,
+    export,
     hub,
     importing,
     index,
@@ -78,5 +79,6 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(importing.app, name="import")
 app.command("env")(env.env)
+app.command("export")(export.export)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -52,7 +53,7 @@ class AffineMap:
             UsageError: the modality had no pairs.
         """
         place = self.modalities.index(modality)
-        if not self.known[place]:
+        if not self._known[place]:
             raise UsageError(
                 f"{self.name} has no map for {modality}",
                 why=f"it was fitted in closed form, on pseudo-pairs without {modality}",
@@ -60,6 +61,11 @@ class AffineMap:
             )
         with full_float32():
             return unit((rows - self.source[place]) @ self.matrix + self.target[place])
+
+    @cached_property
+    def _known(self) -> tuple[bool, ...]:
+        # Read once: a tensor's value waits for its device, and cannot be traced for an export.
+        return tuple(map(bool, self.known))
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors of ``map_shapes``, on the CPU."""

@@ -1,0 +1,1 @@
+"""Products written for other tools, which load them without molspace."""
