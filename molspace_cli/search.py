@@ -15,6 +15,7 @@ from molspace_cli.infer_report import plain
 
 if TYPE_CHECKING:
     from reactions.core.types import Item
+    from reactions.inference.embedder import Embedder
     from reactions.search.hits import Hit
 
 _WIDTH = 44
@@ -88,7 +89,8 @@ def search(
     session = running.open(command="search")
     target = target_of(session, directory, bundle)
     index = SearchIndex(directory, target)
-    items = _queries(target.space.modalities, inputs or [], text, image, audio, query)
+    embedder = session.embedder(target)  # loads nothing yet
+    items = _queries(embedder, inputs or [], text, image, audio, query)
     if not items:
         raise UsageError("no query", fix='molspace search INDEX "a dog barking"')
     searcher = Searcher(session, target, index)
@@ -130,7 +132,7 @@ def _cells(hit: Hit, width: int | None = None) -> tuple[str, str, str, str]:
 
 
 def _queries(
-    modalities: tuple[str, ...],
+    embedder: Embedder,
     inputs: list[str],
     texts: list[str] | None,
     images: list[str] | None,
@@ -147,6 +149,7 @@ def _queries(
     from reactions.inference.arguments import refuse_paths
     from reactions.inference.inputs import read_inputs
 
+    modalities = embedder.spec.modalities
     named = [("text", value) for value in texts or ()]
     named += [("image", value) for value in images or ()]
     named += [("audio", value) for value in sounds or ()]
@@ -166,7 +169,8 @@ def _queries(
     stdin = getattr(sys.stdin, "buffer", None)
     if not inputs and not named and stdin is not None and not stdin.isatty():
         inputs = ["-"]
-    read = list(read_inputs(inputs, modalities=modalities, stdin=stdin))
+    by_id = embedder.by_id
+    read = list(read_inputs(inputs, modalities=modalities, stdin=stdin, by_id=by_id))
     for modality, value in named:
         read += read_inputs([value], modalities=modalities, taken_as=modality)
     items = []

@@ -40,7 +40,8 @@ LEAST_ROWS: Final = 50_000
 STALE_SHARE: Final = 0.2
 """Rows that were added since, which are compared one and all, before it is built again."""
 
-_PROBED_SHARE: Final = 1 / 32
+_PROBED_SHARE: Final = 1 / 8
+"""Of the lists: neighbours at some factors lie further apart at the mean of all atoms."""
 _LEAST_PROBES: Final = 32
 _EF_SEARCH: Final = 256
 _HNSW_LINKS, _EF_CONSTRUCTION = 24, 100

@@ -97,6 +97,7 @@ class SearchIndex:
             if (covered := open_covered(directory, self.record, modality)) is not None
         }
         self._kept: dict[object, list[Coefficients]] = {}
+        self._spreads: dict[object, Spread] = {}
         self._lock = Lock()
 
     @property
@@ -179,8 +180,11 @@ class SearchIndex:
         """Compare what an approximation finds, exactly."""
         own = self._rows[modality]
         every = self._coefficients(modality, adjustment)
-        known = [c for s, c in zip(own.starts, every, strict=False) if int(s) < covered.rows]
-        spread = Spread.of(known, covered.n_atoms)
+        key = (modality, acting_shares(self._space, modality, adjustment))
+        if key not in self._spreads:
+            known = [c for s, c in zip(own.starts, every, strict=False) if int(s) < covered.rows]
+            self._spreads[key] = Spread.of(known, covered.n_atoms)
+        spread = self._spreads[key]
         found = nearest(
             *(covered, spread, queries, k),
             exactly=lambda numbers, i: self._exactly(own, every, numbers, queries[i]),
