@@ -80,7 +80,12 @@ def infer(
     ] = None,
     format: Annotated[
         Literal["safetensors", "npy", "parquet", "jsonl"] | None,
-        typer.Option("--format", help="By default the extension of --out.", show_default=False),
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="safetensors, npy, parquet or jsonl.  [default: the extension of --out]",
+            show_default=False,
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     compare: Annotated[

@@ -92,7 +92,7 @@ def test_ids_of_the_input_are_looked_up_and_nothing_is_read(run, query):
 
 
 def test_python_takes_items_with_ids_and_nothing_else(tmp_path, run):
-    from reactions.api import _item
+    from reactions.api.arguments import items_of
 
     spec = resolve(tmp_path / "toy")
     embedder = Embedder(
@@ -102,8 +102,8 @@ def test_python_takes_items_with_ids_and_nothing_else(tmp_path, run):
     )
     for value in ("nonsense.png", np.zeros((2, 2, 3), np.uint8)):
         with pytest.raises(DataError, match="no id to look image up by"):
-            embedder.embed("image", [_item(0, "image", value)])
+            embedder.embed("image", items_of("image", [value], embedder.by_id))
     with pytest.raises(DataError, match="no id to look text up by"):
-        embedder.embed("text", [_item(0, "text", "a penguin")])
-    rows = embedder.embed("text", [_item(0, "text", Item("2", "text", None))])
+        embedder.embed("text", items_of("text", ["a penguin"], embedder.by_id))
+    rows = embedder.embed("text", items_of("text", [Item("2", "text", None)], embedder.by_id))
     np.testing.assert_array_equal(rows, load(spec).embed("text", [Item("2", "text", "x")]))

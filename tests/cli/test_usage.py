@@ -32,7 +32,7 @@ SLIPS = [
     ("kb import a.csv", "molspace kb import has no command 'a.csv'", "one of: table, unibind"),
     ("spaces lst", "molspace spaces has no command 'lst'", "did you mean 'list'?"),
     ("reproduce finding", "molspace reproduce has no command 'finding'", "'findings'"),
-    ("eval", "molspace eval needs --task", "--task TASK[,TASK...]|GROUP"),
+    ("eval", "nothing to score on", "--task TASK"),
     ("react", "molspace react needs EXPR|FILE.rxn|-", "molspace react --help"),
     ("push X", "molspace push needs ORG/NAME", "molspace push --help"),
     ("lab train", "molspace lab train needs --out", "--out DIR"),

@@ -69,5 +69,5 @@ def test_without_ftfy(monkeypatch):
     with pytest.raises(MissingError, match="ftfy") as caught:
         clip_bpe.tokenize("caf\u00e9")
     assert caught.value.exit_code == 3
-    assert "pip install ftfy" in caught.value.fix
+    assert "pip install 'ftfy" in caught.value.fix
     assert len(clip_bpe.tokenize("coffee")) == 3  # plain text does without
