@@ -8,6 +8,7 @@ from typing import Any
 
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
+from reactions.modalities.registry import get
 
 _LONGEST_SOURCE = 10_000
 """Characters of a text that an index keeps to show it."""
@@ -44,7 +45,7 @@ class IndexedItem:
     @property
     def label(self) -> str:
         """What a person reads: a text itself, else the name of a file, else the id."""
-        if self.source and self.modality == "text":
+        if self.source and get(self.modality).inline:
             return self.source
         return self.source.rpartition("/")[2] or self.id
 

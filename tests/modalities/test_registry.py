@@ -21,9 +21,11 @@ BY_NAME = (
     "reactions/encoders",  # which tower
     "reactions/eval/tasks",  # published layouts
     "reactions/experiments",  # the paper's tables
+    "reactions/inference/values.py",  # whose values in Python are pictures, and whose sounds
     "reactions/knowledge/generation",  # what can be attached to a question
     "reactions/labs/mini",  # its world can be seen, heard and read
     "reactions/modalities",
+    "reactions/serving",  # what a page draws, and what it plays
     "reactions/steps/routing.py",  # the paper's table
 )
 """What is about particular modalities."""
