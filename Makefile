@@ -10,7 +10,7 @@ FULL := .venv-full
 OLDEST := .venv-oldest
 
 # About half of the tests by their time; those in no folder named here are the rest.
-HALF := benchmarks cli core data docs dsl encoders encoding eval exchange fuzz
+HALF := api benchmarks cli core data docs dsl encoders encoding eval exchange fuzz inference knowledge search
 
 .PHONY: demo lint test test-full test-half test-rest test-oldest browser fuzz format bench clean
 
