@@ -135,6 +135,7 @@ def evaluate(
     """
     from reactions.core.errors import UsageError
     from reactions.eval.further_metrics import chosen as select_metrics
+    from reactions.eval.further_metrics import names_of
     from reactions.eval.registry import names_groups_only
     from reactions.eval.task import counting_hits
     from reactions.planning.scoring import plan_scores
@@ -182,13 +183,13 @@ def evaluate(
             as_json=as_json,
         )
         return
+    if metrics is not None:
+        for each in tasks:  # now, not after minutes of scoring
+            select_metrics(metrics, *names_of(each))
     scorings = plan_scores(
         session.lab, target, tasks, chosen, ties.value, further=metrics is not None or bool(own)
     )
     results = [result.record for result in session.score(target, scorings, asked)]
-    if metrics is not None:
-        for record in results:
-            select_metrics(metrics, record["metrics"], record.get("further", {}))
     baselines: list[Baseline] = []
     if beside is not False:
         baselines = session.baselines(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from molspace_cli import complete, index_upkeep, options
+from molspace_cli.amounts import LinesDue
 from molspace_cli.confirm import confirm
 from molspace_cli.console import human_bytes, print_json, print_path, print_table, say
 from molspace_cli.default_command import DefaultGroup
@@ -18,7 +20,7 @@ from molspace_cli.index_shown import Directory, about, facts, notes
 from molspace_cli.infer_report import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from reactions.core.types import Item
     from reactions.data.manifest import Problem
@@ -85,9 +87,13 @@ def build(
         ),
     ] = None,
     dtype: Annotated[
-        Literal["float32", "float16"],
-        typer.Option("--dtype", help="How numbers are stored: float16 takes half the room."),
-    ] = "float32",
+        Literal["float32", "float16"] | None,
+        typer.Option(
+            "--dtype",
+            help="How a new index stores numbers: float16 takes half the room.  [default: float32]",
+            show_default=False,
+        ),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -148,6 +154,7 @@ def build(
         dtype=dtype,
         kind=kind,
         on_problem=problem,
+        on_progress=_embedded(quiet),
     )
     index = done.index
     if not quiet:
@@ -155,9 +162,13 @@ def build(
         also = [f"{sum(done.replaced.values()):,} replaced" if done.replaced else ""]
         also += [f"{done.kept:,} there already" if done.kept else ""]
         also += [f"{done.skipped:,} skipped" if done.skipped else ""]
+        also += [f"{done.outdated:,} of them taken out: not as they were" if done.outdated else ""]
         say("; ".join(filter(None, [f"added {added}", *also, about(index)])))
         for note in notes(index.record):
             say(f"note: {note}")
+        for modality, own_kind in index.kinds.items():
+            if kind not in ("auto", own_kind):
+                say(f"note: {modality} is searched row by row: too few rows for {kind}")
         is_large = max(index.counts.values(), default=0) >= LEAST_ROWS
         if kind == "auto" and is_large and not is_installed():
             say(f"note: every row is compared; {install_extra('search')} for approximate kinds")
@@ -170,6 +181,7 @@ def build(
                 "replaced": dict(done.replaced),
                 "kept": done.kept,
                 "skipped": done.skipped,
+                "outdated": done.outdated,
                 "problems": [{"id": p.id, "message": p.message} for p in problems[:20]],
             },
         )
@@ -177,6 +189,36 @@ def build(
         print_path(out)
     if done.skipped:
         raise typer.Exit(EXIT_STEP_FAILED)
+
+
+def _embedded(quiet: bool) -> Callable[[int], None]:
+    """Return what says every ten seconds how many items are embedded."""
+    lines = LinesDue()
+    lines.are_due("index", time.monotonic())
+
+    def on_progress(n: int) -> None:
+        if not quiet and lines.are_due("index", time.monotonic()):
+            say(f"embedded {n:,}")
+
+    return on_progress
+
+
+def _refuse_texts(inputs: list[str]) -> None:
+    """Refuse arguments that are no file: a mistyped folder would be indexed as a text.
+
+    Raises:
+        UsageError: one is.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.core.local_files import exists
+
+    for text in inputs:
+        if text != "-" and not text.lstrip().startswith("{") and not exists(Path(text)):
+            raise UsageError(
+                f"there is no file or folder '{text}'",
+                why="index takes texts from files of lines, or if it is told to",
+                fix="correct the path; --text, if it is a text",
+            )
 
 
 def _items(
@@ -208,6 +250,7 @@ def _items(
             say(f"note: {notice}")
     if taken_as is None:
         refuse_paths(inputs)
+        _refuse_texts(inputs)
     found: list[Iterable[Item | Problem]] = []
     for name in corpora:
         corpus = session.lab.named_corpus(name)
@@ -257,6 +300,8 @@ def info(
     deleted = sum(map(len, record.deleted.values()))
     for segment in record.segments:
         files.open_segment(directory, record, segment)
+    for modality in record.approximations:
+        approximate.open_covered(directory, record, modality)
     verified = None
     if verify:
         verified = files.verify(directory, record) + approximate.verify(directory, record)

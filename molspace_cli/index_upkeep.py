@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,12 +40,14 @@ def remove(
 
     _, target, index = open_index(directory, bundle, lab)
     numbers: dict[str, list[int]] = {}
+    # An item without an id of its own has its whole path for one.
+    names = {name: given for given in ids for name in (given, str(Path(given).absolute()))}
     missing = set(ids)
     for own in index.modalities if modality is None else (modality,):
         for number, item in index.items(own):
-            if item.id in ids:
+            if item.id in names:
                 numbers.setdefault(own, []).append(number)
-                missing.discard(item.id)
+                missing.discard(names[item.id])
     if missing:
         some = ", ".join(sorted(missing)[:3])
         what = f"no {modality or 'item'} with the id {some}"
@@ -127,5 +130,5 @@ def compact(directory: Directory, bundle: BundlePath = None, *, lab: options.Lab
 
     _, target, _ = open_index(directory, bundle, lab)
     removed = build.compact(directory, target)
-    say(f"{removed:,} rows went")
+    say(f"freed {removed:,} row{'s' if removed != 1 else ''}")
     print_path(directory)

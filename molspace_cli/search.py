@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import factors, options
-from molspace_cli.console import is_terminal, print_json, print_table
+from molspace_cli.console import is_terminal, print_json, print_table, say
 from molspace_cli.groups import grouped
 from molspace_cli.index_shown import BundlePath, Directory
 from molspace_cli.infer_report import plain
@@ -95,6 +95,8 @@ def search(
         raise UsageError("no query", fix='molspace search INDEX "a dog barking"')
     searcher = Searcher(session, target, index)
     found = searcher.search(items, into=into, k=k, adjustment=adjustment, exact=exact)
+    if n := index.n_cancelled(into, adjustment):
+        say(f"note: {n:,} items have no embedding at these factors, and are not found")
     acting = acting_adjustment(target.space, adjustment)
     if as_json:
         queries = [

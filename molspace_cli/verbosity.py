@@ -40,6 +40,12 @@ class Logbook:
     def __init__(self, path: Path) -> None:
         from reactions.core.errors import UsageError
 
+        if not _is_log(path):
+            raise UsageError(
+                f"--log-file: '{path}' holds something other than a log",
+                why="lines would be added to it",
+                fix="--log-file FILE, a new one, or one of an earlier run",
+            )
         try:
             self._file: IO[str] | None = path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
@@ -81,6 +87,20 @@ class Logbook:
         if self._file is not None:
             self._file.close()
         self._file = None
+
+
+def _is_log(path: Path) -> bool:
+    """Return whether lines may be added to a file: it is not there, empty, or a log."""
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            return True
+        with path.open("rb") as stream:
+            line = json.loads(stream.readline(1 << 20))
+        return isinstance(line, dict) and {"time", "event"} <= line.keys()
+    except OSError:
+        return True  # opening it says why
+    except ValueError:
+        return False
 
 
 class _State:

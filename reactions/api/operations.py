@@ -63,7 +63,9 @@ def names_of(given: str | Iterable[str]) -> list[str]:
     names = given.split(",") if isinstance(given, str) else list(given)
     for name in names:
         if not isinstance(name, str):
-            raise UsageError(f"{name!r} is no name", why=f"it is of the type {type(name).__name__}")
+            raise UsageError(
+                f"{name!r} is not a name", why=f"it is of the type {type(name).__name__}"
+            )
     return [name.strip() for name in names if name.strip()]
 
 

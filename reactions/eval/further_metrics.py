@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.step import Rows
 from reactions.eval.metrics import TIE, TILE_BYTES, Ties
+from reactions.eval.task import Task
 
 NDCG_CUTOFF: Final = 10
 TOP: Final = 5
@@ -124,6 +125,21 @@ def with_means(further: Mapping[str, float], directions: Sequence[str]) -> dict[
     return {**further, **means}
 
 
+def names_of(task: Task) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the names of a task's own metrics and of the others, before it is scored."""
+    own = dict.fromkeys(task.metrics, 0.0)
+    if task.kind == "retrieval":
+        kinds = ["MRR", MEDIAN]
+        if task.hit == "pair":
+            kinds += [f"nDCG@{NDCG_CUTOFF}", "mAP"]
+        both = {f"{direction} {kind}": 0.0 for direction in task.directions for kind in kinds}
+        return own, with_means(both, task.directions)
+    if task.kind == "classification":
+        folds = {f"fold_{i}": 0.0 for i in range(100)}
+        return {**own, **folds}, {f"top-{TOP}": 0.0, "mean per class": 0.0}
+    return own, {}
+
+
 def chosen(asked: str, record: Mapping[str, float], further: Mapping[str, float]) -> list[str]:
     """Return the names of metrics to show.
 
@@ -142,7 +158,7 @@ def chosen(asked: str, record: Mapping[str, float], further: Mapping[str, float]
     for part in filter(None, (part.strip() for part in asked.split(","))):
         folded = part.casefold()
         found = [name for name in known if name.casefold() == folded]
-        found = found or [n for n in known if f" {folded}" in f" {n.casefold()}"]
+        found = found or [n for n in known if f" {folded} " in f" {n.casefold()} "]
         if not found:
             short = dict.fromkeys(name.partition(" ")[2] or name for name in known)
             raise UsageError(

@@ -306,6 +306,8 @@ def _folders(values: Iterable[str], target: Target) -> dict[Leaf, str]:
 
 
 def _spec_of(leaf: Leaf, folder: str, digests: DigestCache) -> SpaceSpec:
+    from reactions.encoders.precomputed.infer_outputs import made_with
+    from reactions.encoders.precomputed.layouts import find_sets
     from reactions.encoders.registry import resolve_uri
     from reactions.weights.locate import WeightLocator
 
@@ -317,4 +319,12 @@ def _spec_of(leaf: Leaf, folder: str, digests: DigestCache) -> SpaceSpec:
             f"rows in '{folder}' have {spec.dim} numbers, and {leaf.label} {leaf.dim}",
             fix=f"give the embeddings of {leaf.label}",
         )
+    for modality, part in find_sets(Path(spec.source)).items():
+        maker = made_with(part).strip().strip("\"'")
+        if maker and maker != leaf.label.strip("\"'"):
+            raise UsageError(
+                f"the {modality} in '{folder}' was embedded by {maker}, not by {leaf.label}",
+                why="infer noted what made them",
+                fix=f"--embeddings {leaf.label}=FOLDER, of embeddings that {leaf.label} made",
+            )
     return spec

@@ -248,9 +248,12 @@ class Weigher:
             lengths: (n, K) of some items' atoms.
             products: (n, K (K - 1) / 2) inner products, as ``inner_products`` gives them.
 
+        Returns:
+            One an atom; NaN for items whose atoms cancel each other out.
+
         Raises:
             UsageError: the factors would change an atom, or no space is left that embeds the
-                modality, or an item's atoms cancel each other out.
+                modality.
         """
         n_atoms = len(atoms_of(self.form))
         columns = {pair: products[:, i] for i, pair in enumerate(pairs_of(n_atoms))}
@@ -344,11 +347,7 @@ def _unit(
     scaled: Mapping[int, float | NDArray[np.float32]],
     products: Mapping[tuple[int, int], NDArray[np.float32]],
 ) -> dict[int, float | NDArray[np.float32]]:
-    """Divide coefficients by the norm of what they sum up to.
-
-    Raises:
-        UsageError: a norm is not a number, or too close to 0.
-    """
+    """Divide coefficients by the norm of what they sum up to; NaN where that is too close to 0."""
     if len(scaled) == 1:
         return dict.fromkeys(scaled, 1.0)
     squared: float | NDArray[np.float32] = sum(c * c for c in scaled.values())
@@ -356,10 +355,5 @@ def _unit(
         if j in scaled and k in scaled:
             squared = squared + (2.0 * scaled[j] * scaled[k] * product).astype(np.float32)
     norms = np.sqrt(np.maximum(squared, 0.0))
-    if not np.all(norms > _LEAST_NORM):
-        raise UsageError(
-            f"{int(np.sum(~(norms > _LEAST_NORM)))} items have no embedding at these factors",
-            why="what is mixed cancels out",
-            fix="choose other factors",
-        )
+    norms = np.where(norms > _LEAST_NORM, norms, np.nan)
     return {k: (c / norms).astype(np.float32) for k, c in scaled.items()}

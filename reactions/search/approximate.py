@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import math
 import os
+import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
-from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.extras import install_extra
 from reactions.core.types import Modality
 from reactions.search import files
@@ -36,6 +38,9 @@ AUTO: Final = "auto"
 
 LEAST_ROWS: Final = 50_000
 """Fewer rows are compared one and all in some milliseconds."""
+
+LEAST_CODED: Final = 16 * 39
+"""Rows that FAISS wants for the 16 centres of codes of 4 bits."""
 
 STALE_SHARE: Final = 0.2
 """Rows that were added since, which are compared one and all, before it is built again."""
@@ -63,9 +68,14 @@ def check_kind(name: str) -> None:
 
 
 def chosen_kind(name: str, n: int) -> Kind:
-    """Return the kind for so many rows: ``auto`` is flat up to ``LEAST_ROWS``, then ivf-pq."""
+    """Return the kind for so many rows: ``auto`` is flat up to ``LEAST_ROWS``, then ivf-pq.
+
+    Codes of ivf-pq are learnt from rows: with fewer than ``LEAST_CODED``, it is flat, too.
+    """
     if name == AUTO:
         return "ivf-pq" if n >= LEAST_ROWS and is_installed() else "flat"
+    if name == "ivf-pq" and n < LEAST_CODED:
+        return "flat"
     assert name in KINDS
     return name
 
@@ -170,14 +180,18 @@ def build(directory: Path, record: IndexRecord, modality: Modality, kind: Kind) 
     for block in _blocks(segments):
         structure.add(block)
     folder = directory / _FOLDER
-    folder.mkdir(exist_ok=True)
-    name = f"{modality}-{record.n_written}.faiss"
-    new = folder / f"{name}.new"
-    faiss.write_index(structure, str(new))
-    with new.open("rb") as stream:
-        os.fsync(stream.fileno())
-    new.replace(folder / name)
-    size, digest = files.file_facts(folder / name)
+    # Never the name of what a record lists already: a kill before the next one leaves that whole.
+    name = f"{modality}-{kind}-{uuid.uuid4().hex[:12]}.faiss"
+    try:
+        folder.mkdir(exist_ok=True)
+        faiss.write_index(structure, str(folder / name))
+        with (folder / name).open("rb") as stream:
+            os.fsync(stream.fileno())
+        size, digest = files.file_facts(folder / name)
+    except (OSError, RuntimeError) as error:  # FAISS says so of a full disk
+        with suppress(OSError):
+            (folder / name).unlink()
+        raise files.unwritable(directory, error) from error
     entry = Approximation(kind, n, n_atoms, name, size, digest)
     return replace(record, approximations={**record.approximations, modality: entry})
 
@@ -193,14 +207,24 @@ def open_covered(directory: Path, record: IndexRecord, modality: Modality) -> Co
         return None
     faiss = _faiss("this index")
     path = directory / _FOLDER / entry.name
+    why = ""
     try:
         if path.stat().st_size != entry.size_bytes:
-            raise damaged(directory, f"{path.name} has another size")
-        structure = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+            why = f"{path.name} has another size"
+        else:
+            structure = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+            if structure.ntotal != entry.n or structure.d != entry.n_atoms * record.dim:
+                why = f"{path.name} is of other rows"
     except (OSError, RuntimeError) as error:
-        raise damaged(directory, f"{path.name}: {str(error).splitlines()[0]}") from error
-    if structure.ntotal != entry.n or structure.d != entry.n_atoms * record.dim:
-        raise damaged(directory, f"{path.name} is of other rows")
+        why = f"{path.name}: {str(error).splitlines()[0]}"
+    if why:
+        raise DataError(
+            f"what {modality} is searched by in '{directory}' is damaged",
+            why=why,
+            fix=f"the rows are whole: search --exact, or build it again: molspace index BUNDLE "
+            f"INPUT --out {directory} --kind {entry.kind}",
+            path=str(path),
+        )
     return Covered(entry.n, structure, entry.n_atoms, entry.kind)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ from reactions.search.approximate import AUTO, STALE_SHARE, chosen_kind
 from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.hits import IndexedItem
 from reactions.search.index import SearchIndex, space_digest
+from reactions.search.known_items import KnownItems
 from reactions.search.record import RECORD, Dtype, IndexRecord
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Added:
         replaced: modality to items whose contents had changed.
         kept: items that were there already, unchanged.
         skipped: items that could not be embedded.
+        outdated: those of them that were there with other contents, and are taken out.
     """
 
     index: SearchIndex
@@ -52,42 +55,7 @@ class Added:
     replaced: Mapping[Modality, int]
     kept: int
     skipped: int
-
-
-class _Known:
-    """Which items an index has, and which rows are to go."""
-
-    def __init__(self, index: SearchIndex | None) -> None:
-        self._numbers: dict[tuple[Modality, str], tuple[int, str]] = {}
-        if index is not None:
-            for modality in index.modalities:
-                for number, item in index.items(modality):
-                    self._numbers[modality, item.id] = number, item.digest
-        self._seen: set[tuple[Modality, str]] = set()
-
-    def state(self, item: Item, digest: str) -> str:
-        """Return whether an item is ``"new"``, ``"changed"`` or ``"there"``.
-
-        Raises:
-            UsageError: the input has two items of one id, with different contents.
-        """
-        key = item.modality, item.id
-        number, known = self._numbers.get(key, (-1, ""))
-        if key in self._seen and known != digest:
-            raise UsageError(
-                f"two different {item.modality} items have the id '{item.id}'",
-                why="an index finds items by id",
-                fix='give ids of their own: {"id": "...", "' + item.modality + '": "..."}',
-            )
-        self._seen.add(key)
-        if known == digest:
-            return "there"
-        self._numbers[key] = number, digest
-        return "new" if not known else "changed"
-
-    def number(self, item: Item) -> int:
-        """Return the row of an item that has changed."""
-        return self._numbers[item.modality, item.id][0]
+    outdated: int = 0
 
 
 def add_items(
@@ -97,7 +65,7 @@ def add_items(
     items: Iterable[Item | Problem],
     *,
     digests: DigestCache,
-    dtype: Dtype = "float32",
+    dtype: Dtype | None = None,
     kind: str = AUTO,
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[int], None] = lambda n: None,
@@ -115,7 +83,7 @@ def add_items(
         embedder: of the target.
         items: from anywhere, of any mix of modalities.
         digests: remembers digests of files.
-        dtype: of the atoms, of a new index.
+        dtype: of the atoms; None is that of the index, and float32 for a new one.
         kind: how it is searched: ``flat`` compares every row, ``ivf-pq`` and ``hnsw`` are
             approximate, ``auto`` chooses by size (``approximate.chosen_kind``).
         on_problem: called for each item that cannot be embedded, which is left out.
@@ -133,10 +101,15 @@ def add_items(
         if exists(directory / RECORD):
             index = SearchIndex(directory, target)
             record = index.record
+            if dtype not in (None, record.dtype):
+                raise UsageError(
+                    f"the index '{directory}' holds {record.dtype}, not {dtype}",
+                    fix="leave --dtype out, or build another index",
+                )
         else:
-            record = new_record(target, dtype)
+            record = new_record(target, dtype or "float32")
             files.write_record(directory, record)
-        known = _Known(index)
+        known = KnownItems(index)
         counts: Counter[str] = Counter()
         added: Counter[Modality] = Counter()
         replaced: Counter[Modality] = Counter()
@@ -147,28 +120,50 @@ def add_items(
 
         waiting: dict[Modality, _Waiting] = {}
         fresh = _fresh(items, known, digests, counts, problem)
-        for batch, rows in embed_stream(
+        stream = embed_stream(
             embedder, fresh, batch_items=min(256, segment_rows), on_problem=problem, read_ahead=True
-        ):
+        )
+
+        def take(batch: Sequence[Item], rows: NDArray[np.float32]) -> None:
             for item, row in zip(batch, rows, strict=True):
                 own = waiting.setdefault(item.modality, _Waiting())
                 own.items.append(IndexedItem.of(item, content_digest(item, digests)))
                 own.rows.append(row)
-                number = known.number(item)
+                number = known.embedded(item)
                 if number >= 0:
                     own.gone.append(number)
                     replaced[item.modality] += 1
                 else:
                     added[item.modality] += 1
             on_progress(sum(added.values()) + sum(replaced.values()))
-            for modality in [m for m, own in waiting.items() if len(own.items) >= segment_rows]:
-                record = _publish(directory, record, embedder, modality, waiting.pop(modality))
+
+        try:
+            for batch, rows in stream:
+                take(batch, rows)
+                for modality in [m for m, own in waiting.items() if len(own.items) >= segment_rows]:
+                    record = _publish(directory, record, embedder, modality, waiting.pop(modality))
+        except BaseException:
+            # What is embedded is kept, however the run ends; the reason it ends is what counts.
+            with suppress(MolspaceError):
+                for modality, own in waiting.items():
+                    record = _publish(directory, record, embedder, modality, own)
+            raise
         for modality, own in waiting.items():
             record = _publish(directory, record, embedder, modality, own)
+        outdated = known.outdated()
+        for modality, numbers in outdated.items():
+            record = _without(record, modality, numbers)
+        if outdated:
+            files.write_record(directory, record)
         record = _approximated(directory, record, kind)
         approximate.remove_unlisted(directory, record)
         return Added(
-            SearchIndex(directory, target), added, replaced, counts["there"], counts["skipped"]
+            SearchIndex(directory, target),
+            added,
+            replaced,
+            counts["there"],
+            counts["skipped"],
+            sum(map(len, outdated.values())),
         )
 
 
@@ -183,7 +178,7 @@ class _Waiting:
 
 def _fresh(
     items: Iterable[Item | Problem],
-    known: _Known,
+    known: KnownItems,
     digests: DigestCache,
     counts: Counter[str],
     on_problem: Callable[[Problem], None],
@@ -208,12 +203,14 @@ def _fresh(
 def named(item: Item) -> Item:
     """Return an item by an id that means the same in another run.
 
-    The number of a line, which stands for an id where the input gives none, does not: the text
-    itself, or the path, takes its place.
+    Where the input gives none, the number of a line and a path from the working folder do not: the
+    text itself, or the whole path, takes their place.
     """
-    if item.own_id or not item.id.isdecimal():
+    if item.own_id:
         return item
-    if isinstance(item.value, str | Path | Blob):
+    if isinstance(item.value, Path):
+        return replace(item, id=str(item.value.absolute()))
+    if isinstance(item.value, str | Blob):
         return replace(item, id=str(item.value))
     return item
 

@@ -51,9 +51,9 @@ class Spread:
             np.concatenate([np.atleast_1d(np.asarray(scaled[k])) for scaled in every])
             for k in range(n_atoms)
         ]
-        weights = np.array([column.mean() for column in columns], dtype=np.float32)
+        weights = np.array([np.nanmean(column) for column in columns], dtype=np.float32)
         ratios = [
-            float(np.quantile(column, _USUAL) / weight)
+            float(np.nanquantile(column, _USUAL) / weight)
             for column, weight in zip(columns, weights, strict=True)
             if weight > 0
         ]
@@ -96,6 +96,7 @@ def nearest(
             order = order[numbers[order] >= 0]
             numbers, own = numbers[order], own[order]
             cosines = exactly(numbers, position)
+            cosines[np.isnan(cosines)] = -1.0
             kept = ~is_deleted(numbers)
             done[position] = numbers[kept], cosines[kept]
             if len(numbers) < n or n == covered.rows:

@@ -58,7 +58,7 @@ def writing(directory: Path) -> Iterator[None]:
         (directory / _SEGMENTS).mkdir(parents=True, exist_ok=True)
         lock = (directory / "lock").open("a")
     except OSError as error:
-        raise _unwritable(directory, error) from error
+        raise unwritable(directory, error) from error
     with lock:
         if _fcntl is not None:
             try:
@@ -92,7 +92,7 @@ def write_record(directory: Path, record: IndexRecord) -> None:
             os.fsync(file.fileno())
         new.replace(directory / RECORD)
     except OSError as error:
-        raise _unwritable(directory, error) from error
+        raise unwritable(directory, error) from error
 
 
 def write_segment(
@@ -136,7 +136,7 @@ def write_segment(
             files[file_name] = file_facts(path)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise _unwritable(directory, error) from error
+        raise unwritable(directory, error) from error
     segment = Segment(name, items[0].modality, len(items), units.shape[1], files)
     return replace(record, segments=(*record.segments, segment), n_written=record.n_written + 1)
 
@@ -253,10 +253,11 @@ def file_facts(path: Path) -> tuple[int, str]:
     return path.stat().st_size, digest
 
 
-def _unwritable(directory: Path, error: OSError) -> StoreError:
+def unwritable(directory: Path, error: Exception) -> StoreError:
+    """Return an error about an index that cannot be written."""
     return StoreError(
         f"cannot write the index '{directory}'",
-        why=(error.strerror or str(error)).lower(),
+        why=str(getattr(error, "strerror", None) or error).splitlines()[0].lower(),
         fix="--out DIR, where there is room",
         path=str(directory),
     )

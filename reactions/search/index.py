@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from reactions.core.errors import UsageError, suggestion
+from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.hashing import digest
 from reactions.core.types import Leaf, Modality
 from reactions.products.acting import acting_shares
@@ -19,6 +19,7 @@ from reactions.products.atoms import Coefficients, Weigher, form_of, mixed_rows
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment, fit_adjustment
 from reactions.search.approximate import Covered, open_covered
+from reactions.search.best import Best
 from reactions.search.candidates import Spread, first_candidates, nearest
 from reactions.search.files import OpenSegment, open_segment
 from reactions.search.hits import Hit, IndexedItem
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _BLOCK_BYTES: Final = 32 << 20
 """Atoms that are multiplied at once."""
 
-_KEPT_SETTINGS: Final = 4
+_KEPT_SETTINGS, _KEPT_SPREADS = 4, 256
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,16 @@ class SearchIndex:
         self.modalities: tuple[Modality, ...] = tuple(
             modality for modality, n in self.counts.items() if n
         )
-        self._covered = {
-            modality: covered
-            for modality in self._rows
-            if (covered := open_covered(directory, self.record, modality)) is not None
-        }
+        self._covered: dict[Modality, Covered] = {}
+        self._broken: dict[Modality, DataError] = {}  # reported where it would be searched
+        for modality in self._rows:
+            try:
+                covered = open_covered(directory, self.record, modality)
+            except DataError as error:
+                self._broken[modality] = error
+            else:
+                if covered is not None:
+                    self._covered[modality] = covered
         self._kept: dict[object, list[Coefficients]] = {}
         self._spreads: dict[object, Spread] = {}
         self._lock = Lock()
@@ -141,8 +147,10 @@ class SearchIndex:
                 f"queries have shape {queries.shape}", why=f"rows have {self.record.dim} numbers"
             )
         adjustment = fit_adjustment(self._space, adjustment)
-        best = [_Best(k) for _ in queries]
+        best = [Best(k) for _ in queries]
         for order, modality in enumerate(self._searched(into)):
+            if not exact and modality in self._broken:
+                raise self._broken[modality]
             covered = None if exact else self._covered.get(modality)
             start = 0
             # Where a good part of all is asked for, comparing everything is no slower.
@@ -169,7 +177,7 @@ class SearchIndex:
 
     def _add_candidates(
         self,
-        best: Sequence[_Best],
+        best: Sequence[Best],
         order: int,
         modality: Modality,
         covered: Covered,
@@ -181,10 +189,14 @@ class SearchIndex:
         own = self._rows[modality]
         every = self._coefficients(modality, adjustment)
         key = (modality, acting_shares(self._space, modality, adjustment))
-        if key not in self._spreads:
+        spread = self._spreads.get(key)
+        if spread is None:
             known = [c for s, c in zip(own.starts, every, strict=False) if int(s) < covered.rows]
-            self._spreads[key] = Spread.of(known, covered.n_atoms)
-        spread = self._spreads[key]
+            spread = Spread.of(known, covered.n_atoms)
+            with self._lock:
+                self._spreads[key] = spread
+                while len(self._spreads) > _KEPT_SPREADS:
+                    self._spreads.pop(next(iter(self._spreads)))
         found = nearest(
             *(covered, spread, queries, k),
             exactly=lambda numbers, i: self._exactly(own, every, numbers, queries[i]),
@@ -252,7 +264,31 @@ class SearchIndex:
                 adjustment, opened.lengths[rows], opened.products[rows]
             )
             out[at] = mixed_rows(np.asarray(opened.units[rows], dtype=np.float32), scaled)
+        if np.isnan(out).any():
+            first = int(asked[np.isnan(out).any(axis=1)][0])
+            raise UsageError(
+                f"{modality} '{self.item(modality, first).id}' has no embedding at these factors",
+                why="what is mixed cancels out",
+                fix="choose other factors",
+            )
         return out
+
+    def n_cancelled(
+        self, into: Modality | None = None, adjustment: Adjustment = NO_ADJUSTMENT
+    ) -> int:
+        """Return how many items have no embedding at some factors: no search finds them there."""
+        adjustment = fit_adjustment(self._space, adjustment)
+        n = 0
+        for modality in self._searched(into):
+            own = self._rows[modality]
+            for start, scaled in zip(
+                own.starts, self._coefficients(modality, adjustment), strict=False
+            ):
+                arrays = [c for c in scaled if isinstance(c, np.ndarray)]
+                if arrays:
+                    rows = int(start) + np.flatnonzero(np.isnan(arrays).any(axis=0))
+                    n += int((~np.isin(rows, own.deleted)).sum())
+        return n
 
     def item(self, modality: Modality, number: int) -> IndexedItem:
         """Return an item by its number.
@@ -318,6 +354,7 @@ class SearchIndex:
                 number = int(start) + first
                 gone = own.deleted[(own.deleted >= number) & (own.deleted < number + last - first)]
                 scores[:, gone - number] = -np.inf
+                scores[np.isnan(scores)] = -np.inf  # what cancels out: see n_cancelled
                 yield number, scores
 
     def _coefficients(self, modality: Modality, adjustment: Adjustment) -> list[Coefficients]:
@@ -335,37 +372,6 @@ class SearchIndex:
                 while len(self._kept) > _KEPT_SETTINGS * len(self._rows):
                     self._kept.pop(next(iter(self._kept)))
             return self._kept[key]
-
-
-class _Best:
-    """The k best of what was seen so far, for one query."""
-
-    def __init__(self, k: int) -> None:
-        self._k = k
-        self._scores = np.empty(0, dtype=np.float32)
-        self._places = np.empty((0, 2), dtype=np.int64)
-
-    def add(self, scores: NDArray[np.float32], numbers: NDArray[np.int64], order: int) -> None:
-        """Add rows of one modality, by their numbers, ascending."""
-        if len(scores) > self._k:
-            threshold = np.partition(scores, -self._k)[-self._k]
-            chosen = np.flatnonzero(scores >= threshold)
-        else:
-            chosen = np.arange(len(scores))
-        chosen = chosen[np.isfinite(scores[chosen])]
-        places = np.stack([np.full(len(chosen), order), numbers[chosen]], axis=1)
-        self._scores = np.concatenate([self._scores, scores[chosen]])
-        self._places = np.concatenate([self._places, places])
-        # Stable: of equal scores the first to come is kept.
-        kept = np.argsort(-self._scores, kind="stable")[: self._k]
-        self._scores, self._places = self._scores[kept], self._places[kept]
-
-    def sorted(self) -> list[tuple[float, int, int]]:
-        """Return (score, order of the modality, number), best first."""
-        return [
-            (float(score), int(order), int(number))
-            for score, (order, number) in zip(self._scores, self._places, strict=True)
-        ]
 
 
 def space_digest(target: Target) -> str:

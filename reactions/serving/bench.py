@@ -206,7 +206,14 @@ class Bench:
         units, lengths, products = kept
         fitted = fit_adjustment(self.target.space, adjustment)
         scaled = self._weigher(asked.modality).coefficients(fitted, lengths, products)
-        return mixed_rows(units, scaled)
+        row = mixed_rows(units, scaled)
+        if np.isnan(row).any():
+            raise UsageError(
+                "the query has no embedding at these factors",
+                why="what is mixed cancels out",
+                fix="choose other factors",
+            )
+        return row
 
     def _weigher(self, modality: Modality) -> Weigher:
         if modality not in self._weighers:

@@ -182,7 +182,7 @@ def test_hits_by_class(fused):
     [
         (lambda f: f.evaluate("esc5"), "unknown task"),
         (lambda f: f.evaluate([]), "no task given"),
-        (lambda f: f.evaluate([3]), "3 is no name"),
+        (lambda f: f.evaluate([3]), "3 is not a name"),
         (lambda f: f.evaluate("esc50", ties="strickt"), "ties is 'strickt'"),
         (lambda f: f.evaluate("esc50", hit="clas"), "hit is 'clas'"),
         (lambda f: f.evaluate("esc50", sigma=2.0), "outside 0 to 1"),

@@ -47,12 +47,15 @@ def test_labels_and_chosen_metrics(molspace):
     assert code == 0, err
     assert "* accuracy\t" in out
     assert "lab: mini" in out
-    options = ("--metrics", "top,mean per class")
+    options = ("--metrics", "top-5,mean per class")
     code, out, _ = molspace("eval", "--space", "ImageBind", "--labels", "labels.csv", *options)
     assert code == 0
     assert "top-5\t" in out
     assert "mean per class\t" in out
     assert "accuracy" not in out
+    _, out, _ = molspace("eval", "--space", "ImageBind", "--pairs", "pairs.csv", "--metrics", "R@1")
+    assert "mean R@1\t" in out
+    assert "R@10" not in out
 
 
 def test_metrics_of_a_published_task_leave_its_usual_score_alone(molspace):

@@ -142,3 +142,14 @@ def test_every_command_has_both_options():
             yield from walk(below)
 
     assert all({"-v", "--verbose", "--log-file"} <= names(each) for each in walk(command))
+
+
+def test_nothing_but_a_log_is_added_to(molspace, tmp_path):
+    (tmp_path / "bundle.json").write_text('{"format": 3}\n')
+    code, _, err = molspace("spaces", "list", "--log-file", "bundle.json")
+    assert code == 2
+    assert "holds something other than a log" in err
+    assert (tmp_path / "bundle.json").read_text() == '{"format": 3}\n'
+    (tmp_path / "empty.jsonl").touch()
+    assert molspace("spaces", "list", "--log-file", "empty.jsonl")[0] == 0
+    assert molspace("spaces", "list", "--log-file", "empty.jsonl")[0] == 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reactions.core.errors import UsageError
 from reactions.eval import further_metrics, metrics
+from reactions.eval.registry import all_tasks
 
 
 def slow_ranks(scores, right, ties):
@@ -116,3 +117,18 @@ def test_metrics_by_name(asked, names):
 def test_names_of_no_metric(asked, said):
     with pytest.raises(UsageError, match=said):
         further_metrics.chosen(asked, {"mean R@1": 1.0}, {"mean MRR": 1.0})
+
+
+@pytest.mark.parametrize("task", [task for task in all_tasks() if task.kind != "multilabel"])
+def test_names_are_known_before_anything_is_scored(task):
+    own, further = further_metrics.names_of(task)
+    assert set(task.metrics) <= set(own)
+    if task.kind == "classification":
+        scored = further_metrics.of_classes(np.array([1, 2]), np.array([0, 1]))
+    else:
+        scored = {}
+        for direction in task.directions:
+            scored |= further_metrics.of_ranks(direction, np.array([1]))
+            scored |= further_metrics.of_single(direction, np.array([1]))
+        scored = further_metrics.with_means(scored, task.directions)
+    assert set(further) == set(scored)

@@ -286,3 +286,26 @@ def test_mistaken_folders(folders, values, kind, said):
     with pytest.raises(kind) as refused:
         given_folders([v.format(root=root) for v in values], target, digests=digests)
     assert said in str(refused.value)
+
+
+def test_embeddings_that_another_space_made_are_refused(tmp_path):
+    from reactions.inference.writers import describe, open_writer
+    from reactions.products.target import Target
+
+    target = target_at(tmp_path / "bundle")
+    root = tmp_path / "new"
+    for leaf in leaves(target.space):
+        if "text" not in leaf.modalities:
+            continue
+        (root / leaf.label).mkdir(parents=True)
+        made = leaf.label if leaf.label != "CLAP_m" else "CLAP_g"
+        about = describe(Target(made, leaf, ""))
+        for ending in ("safetensors", "npy", "parquet"):
+            folder = tmp_path / ending / leaf.label
+            folder.mkdir(parents=True)
+            with open_writer(folder / f"e.{ending}", ending, about) as writer:
+                rows = rows_of(target.space, "text")[leaf.label]
+                writer.write(items_of("text", N), rows)
+    for ending in ("safetensors", "npy", "parquet"):
+        with pytest.raises(UsageError, match="embedded by CLAP_g, not by CLAP_m"):
+            given_folders([str(tmp_path / ending)], target, digests=DigestCache(tmp_path / "c"))

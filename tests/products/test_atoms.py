@@ -123,11 +123,15 @@ def test_fixed_factors_are_refused_where_they_matter():
         weigher.coefficients(Adjustment(sigma={"CLAP_m": 0.6}), lengths, products)
 
 
-def test_rows_that_cancel_out_are_refused():
+def test_rows_that_cancel_out_have_no_coefficients():
     space = cr(IB, CM)
     form = form_of(space, "text")
-    up = np.zeros((1, 2, 8), dtype=np.float32)
-    up[0, 0, 0], up[0, 1, 0] = 1, -1
+    units = np.zeros((2, 2, 8), dtype=np.float32)
+    units[0, 0, 0], units[0, 1, 0] = 1, -1
+    units[1, 0, 0], units[1, 1, 1] = 1, 1
     half = Adjustment(sigma={"": 0.5})
-    with pytest.raises(UsageError, match="1 items have no embedding"):
-        Weigher(form, "text").coefficients(half, np.ones((1, 2)), inner_products(up))
+    weigher = Weigher(form, "text")
+    scaled = weigher.coefficients(half, np.ones((2, 2)), inner_products(units))
+    for own in scaled:
+        assert np.isnan(own[0])
+        assert own[1] == pytest.approx(2**-0.5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from indexed import add, items_of, load_fake, target_at
 
-from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.errors import DataError, MissingError, StoreError, UsageError
 from reactions.core.extras import install_extra
 from reactions.inference.embedder import Embedder
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
@@ -149,8 +149,49 @@ def test_damage(built, target, tmp_path, damage):
         path.unlink()
     else:
         path.write_bytes(blob[:-9] if damage == "cut" else b"\0" * len(blob))
-    with pytest.raises(DataError, match="is damaged"):
-        SearchIndex(directory, target)
+    index = SearchIndex(directory, target)
+    queries = queries_at(target, NO_ADJUSTMENT, n=2)
+    with pytest.raises(DataError, match=r"is searched by in .* is damaged") as refused:
+        index.search(queries, k=5)
+    assert "--exact" in refused.value.fix
+    # The rows are whole: they are compared, and the structure is built again.
+    assert index.search(queries, k=5, exact=True) == built["flat"].search(queries, k=5)
+    done = add(directory, target, items_of("text", 1), tmp_path / "cache", kind="hnsw")
+    assert done.index.kinds == {"text": "hnsw"}
+
+
+def test_a_kill_before_the_record_leaves_what_it_lists(built, target, tmp_path, monkeypatch):
+    directory = copied(built, "hnsw", tmp_path / "index")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(files, "write_record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            add(directory, target, items_of("text", 1), tmp_path / "cache", kind="ivf-pq")
+    index = SearchIndex(directory, target)
+    assert index.kinds == {"text": "hnsw"}
+    queries = queries_at(target, NO_ADJUSTMENT, n=2)
+    assert index.search(queries, k=5) == built["hnsw"].search(queries, k=5)
+
+
+def test_few_rows_are_compared_one_by_one(target, tmp_path):
+    done = add(tmp_path / "few", target, items_of("text", 6), tmp_path / "cache", kind="ivf-pq")
+    assert done.index.kinds == {"text": "flat"}
+
+
+def test_a_disk_that_is_full(built, target, tmp_path, monkeypatch):
+    import faiss
+
+    def full(structure, path):
+        raise RuntimeError("Error: could not write: No space left on device")
+
+    directory = copied(built, "flat", tmp_path / "index")
+    monkeypatch.setattr(faiss, "write_index", full)
+    with pytest.raises(StoreError, match="cannot write the index"):
+        add(directory, target, items_of("text", 1), tmp_path / "cache", kind="hnsw")
+    assert SearchIndex(directory, target).kinds == {"text": "flat"}
 
 
 def test_verify_reads_it_too(built, tmp_path):

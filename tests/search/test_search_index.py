@@ -7,12 +7,14 @@ import pytest
 from fakes import CG, CM, IB, VL, cr, dr
 from indexed import add, items_of, load_fake, mixture, target_at, value_of
 
-from reactions.core.errors import DataError, MissingError, StoreError, UsageError
+from reactions.core.errors import DataError, MediaError, MissingError, StoreError, UsageError
+from reactions.core.file_digests import DigestCache
 from reactions.core.types import Item
 from reactions.data.manifest import Problem
 from reactions.inference.embedder import Embedder
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.search import build, files
+from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.index import SearchIndex
 
 SETTINGS = {
@@ -141,6 +143,63 @@ def test_what_cannot_be_embedded_is_left_out_and_counted(tmp_path, target):
     done = add(tmp_path / "index", target, items, tmp_path / "cache", on_problem=problems.append)
     assert done.skipped == len(problems) == 2
     assert dict(done.added) == {"text": 1}
+
+
+def test_what_changed_and_cannot_be_embedded_is_taken_out(tmp_path, target, built):
+    image = Item("image-3", "image", tmp_path / "broken.png")
+    (tmp_path / "broken.png").write_bytes(b"junk")
+    embedder = AtomEmbedder(target, load_encoder=decoding, device="cpu")
+    digests = DigestCache(tmp_path / "cache")
+    done = build.add_items(tmp_path / "index", target, embedder, [image], digests=digests)
+    assert (done.skipped, done.outdated) == (1, 1)
+    assert done.index.counts["image"] == 11
+    assert "image-3" not in {item.id for _, item in done.index.items("image")}
+
+
+def decoding(spec, device):
+    class Decoding(type(load_fake(spec, device))):
+        def embed(self, modality, items):
+            if any(not isinstance(item.value, np.ndarray) for item in items):
+                raise MediaError("cannot decode it")
+            return super().embed(modality, items)
+
+    return Decoding(spec)
+
+
+def test_what_is_embedded_is_kept_however_a_run_ends(tmp_path, target):
+    items = [*items_of("text", 300), Item("text-0", "text", "other words")]
+    with pytest.raises(UsageError, match="two different text items"):
+        add(tmp_path / "index", target, items, tmp_path / "cache")
+
+    def stop(n):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        add(tmp_path / "other", target, items_of("text", 300), tmp_path / "c", on_progress=stop)
+    assert len(SearchIndex(tmp_path / "other", target)) > 200
+
+
+def test_items_that_cancel_out_are_not_found_and_counted(tmp_path, target, built, monkeypatch):
+    own = built._weighers["text"]
+    weighed = type(own).coefficients
+
+    def cancelled(self, adjustment, lengths, products):
+        scaled = [
+            np.broadcast_to(c, len(lengths)).copy()
+            for c in weighed(self, adjustment, lengths, products)
+        ]
+        for c in scaled:
+            c[0] = np.nan
+        return tuple(scaled)
+
+    monkeypatch.setattr(type(own), "coefficients", cancelled)
+    assert built.n_cancelled("text") == 1
+    queries = embedded(target, items_of("text", 1), NO_ADJUSTMENT)
+    hits = built.search(queries, into="text", k=20)[0]
+    assert len(hits) == 11
+    assert "text-0" not in {hit.item.id for hit in hits}
+    with pytest.raises(UsageError, match="'text-0' has no embedding"):
+        built.rows("text", [0])
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, target):

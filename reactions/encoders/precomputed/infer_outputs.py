@@ -136,6 +136,16 @@ def outputs(files: list[Path]) -> Iterator[Output]:
                 yield Output((path,), modality, *group)
 
 
+def made_with(part: object) -> str:
+    """Return what made the embeddings of a modality, as ``infer`` noted it; "" if it is unknown."""
+    if not isinstance(part, Output) or part.paths[0].suffix == ".jsonl":
+        return ""
+    path = part.paths[0]
+    if path.suffix == ".parquet":
+        return str(_parquet_facts(path).get("expression", ""))
+    return str(_facts(path, open_embeddings(path)).get("expression", ""))
+
+
 def refuse_without_items(path: Path, table: EmbeddingFile) -> None:
     """Refuse an output whose items are missing: its rows would be taken for something else.
 
@@ -269,13 +279,18 @@ class _Lines:
 
 def _is_own_parquet(path: Path) -> bool:
     """Return whether ``infer`` wrote a parquet file, by what its schema says of itself."""
+    return _parquet_facts(path).get("format") == OWN_FORMAT
+
+
+def _parquet_facts(path: Path) -> dict[str, Any]:
+    """Return what a parquet file's schema says of itself; empty for others' files."""
     pa, parquet = pyarrow_of(path)
     try:
         metadata = parquet.read_schema(path, memory_map=True).metadata or {}
         facts = json.loads(metadata.get(b"molspace", b"{}"))
     except (OSError, ValueError, RecursionError, pa.ArrowException):
-        return False  # damaged, or not ours: whoever reads it says so
-    return isinstance(facts, dict) and facts.get("format") == OWN_FORMAT
+        return {}  # damaged, or not ours: whoever reads it says so
+    return facts if isinstance(facts, dict) else {}
 
 
 @lru_cache(maxsize=8)
