@@ -23,6 +23,9 @@ from reactions.core.printable import printable
 if TYPE_CHECKING:
     from reactions.run.events import Event, EventSink
 
+_FIELDS = ("time", "event")
+"""Which every line of a log begins with."""
+
 _PROGRESS_EVERY_S = 1.0
 """Between two lines of one step's progress in a log file."""
 
@@ -61,7 +64,8 @@ class Logbook:
         """Append a line; a file that can no longer be written is reported once, and left alone."""
         if self._file is None:
             return
-        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
+        time_utc = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = dict(zip(_FIELDS, (time_utc, event), strict=True))
         try:
             self._file.write(json.dumps({**line, **facts}, default=str) + "\n")
         except OSError as error:
@@ -96,7 +100,7 @@ def _is_log(path: Path) -> bool:
             return True
         with path.open("rb") as stream:
             line = json.loads(stream.readline(1 << 20))
-        return isinstance(line, dict) and {"time", "event"} <= line.keys()
+        return isinstance(line, dict) and all(name in line for name in _FIELDS)
     except OSError:
         return True  # opening it says why
     except ValueError:
