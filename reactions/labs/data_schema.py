@@ -56,32 +56,39 @@ class _TableFormat(Section):
 
 
 class Files(_Items):
-    """Files, folders with all below them, and shards."""
+    """Files, folders with all below them, shards, and parquet files."""
 
     path: SomeTexts = Field(
         description="A path, URL or pattern, or several. Relative paths start beside the lab file; "
         "$MOLSPACE_DATA is the folder of data."
     )
     member: str = Field("", description="File of a shard's sample, such as left.jpg.")
+    column: Columns = Field(
+        [],
+        description="Names of the columns, or numbers from 0: of captions in tables, or of "
+        "media in parquet files; found by their names and types if usual.",
+    )
+    id: Annotated[
+        Column | None, BeforeValidator(lambda column: None if column == "" else column)
+    ] = Field(None, description="Name or number of the ids' column; else rows count.")
 
     @classmethod
     def missing(cls, name: str) -> PydanticCustomError:
         """Return the error for a table whose kind is unknown."""
         return mistake("", *_ONE_OF_THREE)
 
-
-class TextFiles(Files, _TableFormat):
-    """Captions: lines, tables, and shards with captions inside."""
-
-    column: Columns = Field([], description="Names of the captions' columns, or numbers from 0.")
-    id: Annotated[
-        Column | None, BeforeValidator(lambda column: None if column == "" else column)
-    ] = Field(None, description="Name or number of the ids' column; else rows count.")
-
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
         if len(set(self.column)) < len(self.column):
             raise mistake("", ".column names a column twice")
+        return self
+
+
+class TextFiles(Files, _TableFormat):
+    """Captions: lines, tables, and shards with captions inside."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
         for key, column in (*(("column", c) for c in self.column), ("id", self.id)):
             if not self.header and isinstance(column, str) and column:
                 raise mistake(
@@ -108,12 +115,12 @@ World.ELSEWHERE = dict.fromkeys(
     [*TextFiles.model_fields, "manifest"], (" takes nothing beside world", "remove the rest")
 )
 Files.ELSEWHERE = dict.fromkeys(("world", "manifest"), _ONE_OF_THREE) | {
-    key: (f".{key} says how texts are read; other modalities have no columns", "remove it")
+    key: (f".{key} says how texts are read; other modalities have no such tables", "remove it")
     for key in _OF_TEXTS
 }
 Manifest.ELSEWHERE = dict.fromkeys(("world", "path"), _ONE_OF_THREE) | {
     key: (f".{key} goes with path, not with manifest", "remove it")
-    for key in [*_OF_TEXTS, "member"]
+    for key in [*_OF_TEXTS, "column", "id", "member"]
 }
 
 

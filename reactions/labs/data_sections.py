@@ -81,10 +81,9 @@ def _source(table: Files | Manifest, where: str, path: Path, root: Path) -> Sour
     }
     if isinstance(table, Manifest):
         return Source(manifest=path.parent / expand_user(rooted(table.manifest, root)), **common)
+    common |= {"columns": tuple(table.column), "id_column": "" if table.id is None else table.id}
     if isinstance(table, TextFiles):
         common |= {
-            "columns": tuple(table.column),
-            "id_column": "" if table.id is None else table.id,
             "header": table.header,
             "delimiter": table.delimiter,
             "quoted": table.quoted,

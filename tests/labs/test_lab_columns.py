@@ -52,7 +52,7 @@ def test_wrong_values_are_refused(text, words):
     refused(f"[corpora.text]\npath = 'x.csv'\n{text}", words)
 
 
-@pytest.mark.parametrize("text", ["column = 0", "id = 'x'", "header = false", "quoted = true"])
+@pytest.mark.parametrize("text", ["delimiter = ';'", "header = false", "quoted = true"])
 def test_what_is_said_of_texts_is_refused_elsewhere(text):
     refused(f"[corpora.image]\npath = 'x'\n{text}", "says how texts are read")
     refused(f"[[corpora.audio]]\npath = 'x'\n{text}", "says how texts are read")

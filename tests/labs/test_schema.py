@@ -111,7 +111,7 @@ def test_what_a_lab_may_say_is_valid(text):
         "[corpora.text]\npath = 'x'\ncheck = 'ful'",
         "[corpora.text]\npath = 'x'\ndelimiter = ', '",
         "[corpora.text]\npath = 'x'\ncolumn = -1",
-        "[corpora.image]\npath = 'x'\ncolumn = 'y'",
+        "[corpora.image]\npath = 'x'\nheader = false",
         "[corpora]\ntext = []",
         "[[corpora.text]]\nworld = 3",
         "[data.esc5]\npath = 'x'",

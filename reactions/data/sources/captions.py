@@ -82,7 +82,7 @@ def texts_part(
         except MemoryError as error:
             raise run_again(name, error) from error
         table = tables.put(cached, signature, table)
-    own_ids = bool(source.id_column)
+    own_ids = source.id_column != ""
     return TextPart(name, table, signature, sum(file.size_bytes for file in files), own_ids)
 
 
@@ -93,7 +93,7 @@ def _read(name: str, files: Sequence[Entry], source: Source, on_progress: OnProg
     whys: list[str] = []
     remarks: list[str] = []
     stand_ins: list[int] = []
-    prefixes = _prefixes(files)
+    prefixes = prefixes_of(files)
     for file, prefix in zip(files, prefixes, strict=True):
         n_before = len(ids)
         for row in _rows(file, source, remarks):
@@ -114,7 +114,7 @@ def _read(name: str, files: Sequence[Entry], source: Source, on_progress: OnProg
                 fix="remove it from the corpus, or copy it again",
                 path=file.url,
             )
-    _set_apart(ids, stand_ins)
+    keep_apart(ids, stand_ins)
     check_ids(name, TEXT.name, ids)
     on_progress(name, len(ids), len(ids))
     return ScanTable(
@@ -133,7 +133,7 @@ def _few(remarks: list[str]) -> list[str]:
     return [*remarks[:_MOST_REMARKS], *([f"{more} more remarks of this kind"] if more > 0 else [])]
 
 
-def _set_apart(ids: list[str], rows: Sequence[int]) -> None:
+def keep_apart(ids: list[str], rows: Sequence[int]) -> None:
     """Give ids of their own to rows that have none but are numbered as another row is called."""
     if not rows:
         return
@@ -167,7 +167,8 @@ def check_options(file: Entry, source: Source) -> None:
         )
 
 
-def _prefixes(files: Sequence[Entry]) -> list[str]:
+def prefixes_of(files: Sequence[Entry]) -> list[str]:
+    """Return what stands before the ids of the rows of each file; "" for a single one."""
     if len(files) == 1:
         return [""]
     stems = [file.name.rpartition(".")[0] or file.name for file in files]

@@ -12,31 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.core.addresses import Entry, label
-from reactions.core.errors import DataError, MissingError, suggestion
+from reactions.core.errors import DataError, suggestion
 from reactions.core.file_names import nfc
 from reactions.core.hashing import bytes_digest, digest
-from reactions.core.storage import find
 from reactions.core.text_lines import NOT_UTF8, RECODE
 from reactions.core.types import Digest, Item, Modality
 from reactions.data.corpora import rows_digest
 from reactions.data.scan_cache import ScanTable, TableCache
-from reactions.data.sources import captions
-from reactions.data.sources.captions import texts_part
 from reactions.data.sources.config import OnProgress, Source, silent
-from reactions.data.sources.files import (
-    files_part,
-    folder_part,
-    named,
-    names_folder,
-    refuse_other_modalities,
-)
 from reactions.data.sources.manifests import manifest_part
-from reactions.data.sources.parts import CorpusPart, no_items, signature_of
-from reactions.data.sources.shards import shards_part
+from reactions.data.sources.parts import CorpusPart, signature_of
+from reactions.data.sources.places import part_of
 from reactions.data.sources.skipped import BadItem, Skipped, reasons
-from reactions.modalities.registry import get
-from reactions.modalities.suffixes import is_packed, may_hold, modality_of, other_kind
 
 _BLOCK_ROWS = 1 << 14
 _SHOWN = 5
@@ -319,66 +306,5 @@ def open_corpus(
             )
             parts.append((part, source))
         for path in source.paths:
-            parts.append((_part(path, modality, source, tables, on_progress), source))
+            parts.append((part_of(path, modality, source, tables, on_progress), source))
     return SourceCorpus(name, modality, parts, tables=tables)
-
-
-def _part(
-    path: str, modality: Modality, source: Source, tables: TableCache, on_progress: OnProgress
-) -> CorpusPart:
-    inline = get(modality).inline
-    if names_folder(path):
-        if inline:
-            raise no_items(
-                modality,
-                path,
-                "it is a folder",
-                f"give its files, such as {path.rstrip('/')}/*.txt",
-            )
-        return folder_part(
-            path, modality, tables=tables, depth=source.check, on_progress=on_progress
-        )
-    files = find(path)
-    kinds = {_kind(file, modality) for file in files}
-    if kinds == {"tar"}:
-        return shards_part(
-            label(path), files, modality, source, tables=tables, on_progress=on_progress
-        )
-    if kinds == {"captions"} and inline:
-        return texts_part(label(path), files, source, tables=tables, on_progress=on_progress)
-    if kinds == {modality}:
-        return files_part(
-            label(path),
-            named(files),
-            modality,
-            key=path,
-            tables=tables,
-            depth=source.check,
-            on_progress=on_progress,
-        )
-    if not inline:
-        refuse_other_modalities(modality)
-    endings = ", ".join((".tar", *captions.SUFFIXES)) if inline else ".tar, or a folder"
-    usual = "captions" if inline else modality
-    odd = next((file for file in files if _kind(file, modality) not in ("tar", usual)), None)
-    kind = other_kind(odd.name, modality) if odd else None
-    packed = odd is not None and is_packed(odd.name)
-    plain = "compressed" if packed else f"none of what {modality} corpora are made of"
-    what = kind.name if kind else plain
-    usable = f"give files that end in {endings}; list different kinds one by one: path = [...]"
-    raise MissingError(
-        f"cannot tell how to read {modality} from '{path}'",
-        why=f"'{odd.name}' is {what}" if odd else "it mixes shards with other files",
-        fix=kind.fix if kind else "unpack it, to a plain .tar or a folder" if packed else usable,
-        path=path,
-        modality=modality,
-    )
-
-
-def _kind(file: Entry, modality: Modality) -> str:
-    name = file.name.lower()
-    if name.endswith(".tar"):
-        return "tar"
-    if get(modality).inline:
-        return "captions" if name.endswith(captions.SUFFIXES) else ""
-    return modality if may_hold(name, modality) else modality_of(name) or ""

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reactions.core.addresses import Entry
 from reactions.core.hashing import digest
 from reactions.core.types import Modality
+from reactions.data.parquet_cells import ParquetCell
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.captions import captions_in
+from reactions.data.sources.cells import CellPart, with_cells
 from reactions.data.sources.config import OnProgress
 from reactions.data.sources.files import Look, files_part
-from reactions.data.sources.parts import CorpusPart, FilePart, TextPart
+from reactions.data.sources.parts import CorpusPart, FilePart, TextPart, signature_of
 from reactions.data.sources.table_rows import TableRow
 from reactions.modalities.base import CheckDepth
 from reactions.modalities.registry import get
@@ -30,6 +35,7 @@ class Side:
         places: where each comes from.
         texts: of inline items; "" for files.
         entries: of the files; None where there is none, and for inline items.
+        cells: items that are fields of parquet files, scanned already; None for others.
         whys: why it cannot be used; "" for good ones.
         owners: of right items: the id of the left one.
         labels: the classes of each.
@@ -41,6 +47,7 @@ class Side:
     places: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     entries: list[Entry | None] = field(default_factory=list)
+    cells: list[ParquetCell | None] = field(default_factory=list)
     whys: list[str] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     labels: list[list[str]] = field(default_factory=list)
@@ -53,6 +60,7 @@ class Side:
         *,
         text: str = "",
         entry: Entry | None = None,
+        cell: ParquetCell | None = None,
         why: str = "",
         owner: str = "",
         labels: Sequence[str] = (),
@@ -62,6 +70,7 @@ class Side:
         self.places.append(place)
         self.texts.append(text)
         self.entries.append(entry)
+        self.cells.append(cell)
         self.whys.append(why)
         self.owners.append(owner)
         self.labels.append(list(labels))
@@ -78,6 +87,7 @@ def side_part(
     on_progress: OnProgress,
     remarks: Sequence[str] = (),
     look: Look | None = None,
+    own_ids: NDArray[np.bool_] | bool = True,
 ) -> CorpusPart:
     """Scan the files of a side; texts are read already.
 
@@ -91,6 +101,7 @@ def side_part(
         on_progress: of the progress.
         remarks: for people, about how the items were read.
         look: see ``files_part``.
+        own_ids: which rows have ids of their own.
 
     Raises:
         DataError: an id is repeated, or nothing is there.
@@ -124,7 +135,18 @@ def side_part(
         "why": Strings.pack(why or fault for why, fault in whys),
     }
     facts = {**part.table.facts, **facts}
-    return FilePart(name, ScanTable(scanned, facts), part.signature, part.size_bytes)
+    if not any(side.cells):
+        table = ScanTable(scanned, facts)
+        return FilePart(name, table, part.signature, part.size_bytes, own_ids)
+    table = with_cells(ScanTable(scanned, facts), side.cells)
+    # By contents, for a scan's digests are those of what it read.
+    cells = [[cell.row, cell.tag] if cell else 0 for cell in side.cells]
+    signature = signature_of([part.signature, digest("cells", cells)])
+    cached = "cells-" + digest("scan", [key, side.modality])[:32]
+    signed = signature and digest("cells", [signature, facts, side.ids, side.places, side.whys])
+    table = tables.get(cached, signed) or tables.put(cached, signed, table)
+    cells_bytes = sum(cell.size_bytes or 0 for cell in side.cells if cell)
+    return CellPart(name, table, signature, part.size_bytes + cells_bytes, own_ids)
 
 
 def file_name(value: object) -> tuple[str, str]:

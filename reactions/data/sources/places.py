@@ -1,0 +1,121 @@
+"""What a path, URL or pattern of a corpus holds: a folder, files, shards or tables, as a part."""
+
+from __future__ import annotations
+
+from reactions.core.addresses import Entry, label
+from reactions.core.errors import MissingError, UsageError
+from reactions.core.storage import find
+from reactions.core.types import Modality
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources import captions
+from reactions.data.sources.captions import texts_part
+from reactions.data.sources.config import OnProgress, Source
+from reactions.data.sources.files import (
+    files_part,
+    folder_part,
+    named,
+    names_folder,
+    refuse_other_modalities,
+)
+from reactions.data.sources.parquet_media import parquet_part
+from reactions.data.sources.parts import CorpusPart, no_items
+from reactions.data.sources.shards import shards_part
+from reactions.modalities.registry import get
+from reactions.modalities.suffixes import is_packed, may_hold, modality_of, other_kind
+
+
+def part_of(
+    path: str, modality: Modality, source: Source, tables: TableCache, on_progress: OnProgress
+) -> CorpusPart:
+    """Scan what lies at a path, URL or pattern.
+
+    Args:
+        path: absolute.
+        modality: of the items.
+        source: columns, member and depth.
+        tables: remembers what earlier scans found.
+        on_progress: of the progress.
+
+    Raises:
+        MissingError: nothing is there, or nothing of the modality, or a package is missing.
+        DataError: what is there cannot be used.
+        UsageError: the source says of it what it does not have.
+    """
+    inline = get(modality).inline
+    if names_folder(path):
+        _refuse_columns(source, modality, path)
+        if inline:
+            raise no_items(
+                modality,
+                path,
+                "it is a folder",
+                f"give its files, such as {path.rstrip('/')}/*.txt",
+            )
+        return folder_part(
+            path, modality, tables=tables, depth=source.check, on_progress=on_progress
+        )
+    files = find(path)
+    kinds = {_kind(file, modality) for file in files}
+    if kinds != {"parquet"}:
+        _refuse_columns(source, modality, path)
+    if kinds == {"tar"}:
+        return shards_part(
+            label(path), files, modality, source, tables=tables, on_progress=on_progress
+        )
+    if kinds == {"captions"} and inline:
+        return texts_part(label(path), files, source, tables=tables, on_progress=on_progress)
+    if kinds == {"parquet"}:
+        return parquet_part(
+            label(path), files, modality, source, tables=tables, on_progress=on_progress
+        )
+    if kinds == {modality}:
+        return files_part(
+            label(path),
+            named(files),
+            modality,
+            key=path,
+            tables=tables,
+            depth=source.check,
+            on_progress=on_progress,
+        )
+    if not inline:
+        refuse_other_modalities(modality)
+    endings = ", ".join((".tar", *captions.SUFFIXES)) if inline else ".tar, .parquet, or a folder"
+    usual = "captions" if inline else modality
+    odd = next(
+        (file for file in files if _kind(file, modality) not in ("tar", "parquet", usual)), None
+    )
+    kind = other_kind(odd.name, modality) if odd else None
+    packed = odd is not None and is_packed(odd.name)
+    plain = "compressed" if packed else f"none of what {modality} corpora are made of"
+    what = kind.name if kind else plain
+    usable = f"give files that end in {endings}; list different kinds one by one: path = [...]"
+    raise MissingError(
+        f"cannot tell how to read {modality} from '{path}'",
+        why=f"'{odd.name}' is {what}" if odd else "it mixes shards with other files",
+        fix=kind.fix if kind else "unpack it, to a plain .tar or a folder" if packed else usable,
+        path=path,
+        modality=modality,
+    )
+
+
+def _refuse_columns(source: Source, modality: Modality, path: str) -> None:
+    """Refuse columns of media that lie in files of their own."""
+    if (source.columns or source.id_column != "") and not get(modality).inline:
+        raise UsageError(
+            f"{'column' if source.columns else 'id'} says nothing about '{path}'",
+            why=f"{modality} has columns in .parquet files only",
+            fix="remove it",
+            path=path,
+        )
+
+
+def _kind(file: Entry, modality: Modality) -> str:
+    name = file.name.lower()
+    if name.endswith(".tar"):
+        return "tar"
+    if get(modality).inline:
+        return "captions" if name.endswith(captions.SUFFIXES) else ""
+    if may_hold(name, modality):
+        return modality
+    return "parquet" if name.endswith(".parquet") else modality_of(name) or ""
