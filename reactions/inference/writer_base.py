@@ -17,7 +17,8 @@ from reactions.core.printable import printable_json
 from reactions.core.types import Item
 from reactions.inference.outputs import refuse_replacing
 from reactions.products.leftovers import left_over_outputs
-from reactions.store.files import flush_folder, try_lock
+from reactions.store.files import flush_folder
+from reactions.store.locks import try_lock
 
 if TYPE_CHECKING:
     import numpy as np

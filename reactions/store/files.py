@@ -1,25 +1,20 @@
-"""Files that appear whole or not at all, advisory locks, and disk errors in plain words.
+"""Files that appear whole or not at all, and disk errors in plain words.
 
 Everything is written inside a temporary folder of the same file system, flushed to the
-disk, and renamed into place. Locks are kernel locks (``flock``), so a process killed with
--9 leaves none behind. Where locks do not exist, all still works: two processes then
-may do the same work, and the second discards its result.
+disk, and renamed into place.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import importlib
 import io
 import json
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -27,12 +22,11 @@ import numpy as np
 
 from reactions.core.errors import StoreError
 from reactions.core.hashing import JSON
+from reactions.store.heartbeats import this_machine
+from reactions.store.locks import try_lock
 
 if TYPE_CHECKING:
     from reactions.core.step import Rows
-
-# Windows has no fcntl: nothing is locked there.
-_fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
 
 _CHUNK_BYTES = 8 << 20
 
@@ -185,7 +179,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     The folder is locked while it is lent, so that ``is_idle`` can distinguish it from debris.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    path = parent / uuid.uuid4().hex
+    path = parent / f"{uuid.uuid4().hex}.{this_machine()}"
     path.mkdir()
     fd = None
     try:
@@ -218,148 +212,3 @@ def publish(folder: Path, target: Path) -> bool:
         raise
     flush_folder(target.parent)
     return True
-
-
-# --- locks ---------------------------------------------------------------------------
-
-
-def try_lock(fd: int, *, shared: bool = False) -> bool | None:
-    """Take a lock on an open file or folder without waiting.
-
-    Returns:
-        True when it is ours until ``fd`` is closed, False when another holds it, None
-        where locks do not work.
-    """
-    if _fcntl is None:
-        return None
-    try:
-        # flock, not lockf: lockf's locks belong to the whole process, do not keep its threads
-        # apart, and go when any descriptor of the file is closed.
-        _fcntl.flock(fd, (_fcntl.LOCK_SH if shared else _fcntl.LOCK_EX) | _fcntl.LOCK_NB)
-    except OSError as error:
-        # Any other error (ENOLCK, EOPNOTSUPP) means that the file system has no locks.
-        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
-    return True
-
-
-def lock_waiting(fd: int, *, shared: bool = False) -> None:
-    """Take a lock on an open file, waiting for it; without effect where locks do not work."""
-    if _fcntl is not None:
-        with suppress(OSError):
-            _fcntl.flock(fd, _fcntl.LOCK_SH if shared else _fcntl.LOCK_EX)
-
-
-def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
-    """Return whether no living process holds a file or folder.
-
-    Args:
-        path: what ``temporary_folder`` may have locked.
-        grace_s: it must be at least this old: a maker may not have locked it yet.
-        unlocked_grace_s: the same, where locks do not work.
-    """
-    try:
-        age_s = time.time() - path.stat().st_mtime
-        if age_s < grace_s:
-            return False
-        fd = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        free = try_lock(fd)
-    finally:
-        os.close(fd)
-    return age_s >= unlocked_grace_s if free is None else free
-
-
-class Lock:
-    """A lock file that this process holds.
-
-    Attributes:
-        is_alone: no other process holds it beside this one.
-    """
-
-    def __init__(self, fd: int, *, is_alone: bool) -> None:
-        self._fd = fd
-        self.is_alone = is_alone
-
-    def share(self) -> bool:
-        """Let others hold the lock beside this process.
-
-        Returns:
-            False when another took it for itself in between: then it is lost.
-        """
-        self.is_alone = False
-        return try_lock(self._fd, shared=True) is not False
-
-    def is_last(self) -> bool:
-        """Return whether no other process holds the lock any more; the lock is lost otherwise."""
-        return self.is_alone or try_lock(self._fd) is not False
-
-
-@contextmanager
-def locked(
-    path: Path, on_busy: Callable[[int | None], None] | None = None, *, shared: bool = False
-) -> Iterator[Lock | None]:
-    """Hold the lock file ``path``, unless another holds it; never waits.
-
-    Args:
-        path: made when missing, removed by the last process that holds it.
-        on_busy: called with the holder's process id, if known, when another holds it.
-        shared: hold it beside others that share it; the first to take it holds it alone until
-            it calls ``Lock.share``.
-
-    Yields:
-        The lock (also where locks do not work), or None when another process has it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            is_alone = try_lock(fd) is not False
-            if not is_alone and not (shared and try_lock(fd, shared=True)):
-                if on_busy is not None:
-                    text = os.pread(fd, 20, 0).decode(errors="replace")
-                    on_busy(int(text) if text.isdigit() else None)
-                yield None
-                return
-            if _same_file(fd, path):  # else the holder removed it meanwhile: look again
-                with suppress(OSError):  # the process id only serves a message
-                    os.ftruncate(fd, 0)
-                    os.pwrite(fd, str(os.getpid()).encode(), 0)
-                lock = Lock(fd, is_alone=is_alone)
-                try:
-                    yield lock
-                finally:
-                    # Removed while held: a process that opened it before looks at the name again.
-                    if lock.is_last():
-                        with suppress(OSError):
-                            path.unlink()
-                return
-        finally:
-            os.close(fd)
-
-
-def _same_file(fd: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-class Lease:
-    """Holds a shared lock on a file for as long as the object lives.
-
-    Attributes:
-        refused: another process holds the file for itself.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._fd: int | None = None
-        self.refused = False
-        with suppress(OSError):
-            self._fd = os.open(path, os.O_RDONLY)
-            self.refused = try_lock(self._fd, shared=True) is False
-
-    def __del__(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)

@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reactions.core.types import Digest
-from reactions.store.files import is_idle, lock_waiting, try_lock
+from reactions.store.heartbeats import Life, pulse, this_host, this_machine, watch
+from reactions.store.locks import is_idle, lock_waiting, made_elsewhere, try_lock
 
 _MUTEX = "mutex"
 _SUFFIX = ".lease"
@@ -72,11 +73,14 @@ class Leases:
         return Hold(self, self._pid, keys)
 
     def _open(self) -> None:
-        path = self._folder / f"{os.getpid()}-{uuid.uuid4().hex}{_SUFFIX}"
+        token = uuid.uuid4().hex
+        name = f"{os.getpid()}-{token}-{this_host()}.{this_machine()}{_SUFFIX}"
+        path = self._folder / name
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try_lock(fd)
         self._fd = fd
-        weakref.finalize(self, _close, fd, path, os.getpid())
+        pulse.start(token, lambda: os.utime(fd))
+        weakref.finalize(self, _close, fd, path, os.getpid(), token)
 
     def _take(self, key: Digest) -> None:
         if key not in self._counts:
@@ -128,7 +132,8 @@ def _write_slot(fd: int, slot: int, key: Digest) -> None:
     os.pwrite(fd, text, slot * _SLOT_BYTES)
 
 
-def _close(fd: int, path: Path, pid: int) -> None:
+def _close(fd: int, path: Path, pid: int, token: str) -> None:
+    pulse.stop(token)
     with suppress(OSError):
         if os.getpid() == pid:  # not in a fork, whose parent still needs it
             path.unlink()
@@ -170,5 +175,26 @@ def lease_files(folder: Path) -> list[Path]:
 
 
 def is_left_over(path: Path) -> bool:
-    """Return whether the process of a lease file is gone; to be called with the mutex held."""
+    """Return whether the process of a lease file is gone; to be called with the mutex held.
+
+    That of another machine is taken to live until ``life_of`` has found it silent.
+    """
+    if made_elsewhere(path):
+        return life_of(path) is Life.DEAD
     return is_idle(path, grace_s=0.0, unlocked_grace_s=_UNLOCKED_GRACE_S)
+
+
+def life_of(path: Path) -> Life:
+    """Return what is known of the process of another machine's lease file, after one more look."""
+    try:
+        fd = os.open(path, os.O_RDONLY)  # network file systems then ask the server for its times
+    except FileNotFoundError:
+        return Life.DEAD
+    except OSError:
+        return Life.UNKNOWN
+    try:
+        if try_lock(fd, shared=True) is False:
+            return Life.ALIVE
+        return watch.look(str(path), os.fstat(fd).st_mtime_ns)
+    finally:
+        os.close(fd)

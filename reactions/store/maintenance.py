@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from reactions.core.types import Digest
 from reactions.store import leases
-from reactions.store.files import is_idle, locked, try_lock
+from reactions.store.files import publish
+from reactions.store.heartbeats import Life, watch_until_known
 from reactions.store.index import Index
 from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
+from reactions.store.locks import is_idle, life_of, locked, made_elsewhere, open_to_lock, try_lock
 from reactions.store.manifest import EntryManifest
 
 # A maker takes its lock at once; an hour is generous. Where locks do not work, a day.
@@ -146,6 +149,7 @@ def gc(
     """Remove debris and entries; see ``Store.gc``."""
     if not layout.root.is_dir():
         return Freed()
+    _watch_others(layout)
     debris, debris_bytes = _debris(layout, keep, older_than_s, dry_run)
     freed: list[EntryInfo] = []
     in_use: list[EntryInfo] = []
@@ -157,6 +161,20 @@ def gc(
         Index(layout).prune()
     size_bytes = debris_bytes + sum(entry.size_bytes for entry in freed)
     return Freed(tuple(freed), tuple(debris), size_bytes, tuple(in_use))
+
+
+def _watch_others(layout: StoreLayout) -> None:
+    """Find out which holders live that this machine's kernel knows nothing of.
+
+    Takes no time where there are none, and up to half a minute where one is silent.
+    """
+    theirs = filter(made_elsewhere, leases.lease_files(layout.leases))
+    watch_until_known(
+        [
+            *(partial(leases.life_of, path) for path in theirs),
+            *(partial(life_of, path) for path in layout.locks.glob("*.lock")),
+        ]
+    )
 
 
 def _chosen(
@@ -192,7 +210,7 @@ def _remove_entry(layout: StoreLayout, key: Digest, dry_run: bool) -> bool | Non
         if key in leases.leased(layout.leases):
             return False
         try:
-            fd = os.open(folder / MANIFEST_JSON, os.O_RDONLY)
+            fd = open_to_lock(folder / MANIFEST_JSON)
         except FileNotFoundError:
             return None
         try:
@@ -202,6 +220,11 @@ def _remove_entry(layout: StoreLayout, key: Digest, dry_run: bool) -> bool | Non
             aside = None if dry_run else _move_aside(layout, folder)
         finally:
             os.close(fd)
+        # Asked again: where the mutex does not reach other machines, one may have leased the entry
+        # since. Who leased it later than this finds it gone.
+        if aside is not None and key in leases.leased(layout.leases):
+            publish(aside, folder)  # or another has made it anew, which is as good
+            return False
     if aside is not None:
         remove_tree(aside)
     return True
@@ -251,7 +274,7 @@ def _left_over_files(layout: StoreLayout, dry_run: bool) -> Iterator[Path]:
             yield path
     for path in sorted(layout.locks.glob("*.lock")):
         # ``locked`` looks at the name again once it has the lock: no new holder is lost.
-        if is_idle(path, grace_s=0.0, unlocked_grace_s=_UNLOCKED_GRACE_S):
+        if life_of(path) is Life.DEAD:
             if dry_run:
                 yield path
                 continue

@@ -29,10 +29,7 @@ from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
 from reactions.store.files import (
-    Lease,
-    Lock,
     disk_errors,
-    locked,
     publish,
     replace_json,
     temporary_folder,
@@ -41,6 +38,7 @@ from reactions.store.files import (
 from reactions.store.index import Index
 from reactions.store.layout import FORMAT, MANIFEST_JSON, StoreLayout, check_format
 from reactions.store.leases import Hold, Leases
+from reactions.store.locks import Lease, Lock, locked
 from reactions.store.manifest import EntryManifest, write_arrays
 from reactions.store.partial import Incomplete, Partial
 from reactions.store.saved_state import SavedState
@@ -270,7 +268,7 @@ class Store:
             key: of the entry.
             on_busy: called with the process id of the holder, if known, when another has it.
             part: of the entry, or "" for all of it.
-            shared: see ``files.locked``.
+            shared: see ``locks.locked``.
 
         Yields:
             The lock, or None when another process has it.

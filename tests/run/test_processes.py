@@ -180,8 +180,8 @@ def test_two_processes_share_one_step(store):
 
 def test_two_processes_without_locks_both_end_well(store):
     code = """
-        import reactions.store.files as files
-        files._fcntl = None
+        import reactions.store.locks as locks
+        locks._fcntl = None
         step = by_rows([], 6, 2, hook=lambda start: (note(start), time.sleep(0.05)))
         artifacts = executor(store).run([step])
         assert artifacts[step.key].arrays["x"].to_array().ravel().tolist() == list(range(6))
@@ -268,7 +268,7 @@ def test_signals_stop_all_workers(store, number, returncode):
             print(type(seen[-1]).__name__, store.partial(step).finished, threading.active_count())
     """
     out, _ = finish(spawn(code, store.root), returncode)
-    assert out == "PlanStopped [(0, 2)] 1\n"
+    assert out == "PlanStopped [(0, 2)] 2\n"  # threads: this one, and the heartbeats'
     assert sorted(log_of(store.root)) == ["0", "2", "4"]
     assert list((store.root / "tmp").iterdir()) == []
     assert list((store.root / "locks").iterdir()) == []
@@ -292,7 +292,7 @@ def test_ctrl_c_stops_workers_that_give_no_sign_of_progress(store):
             sys.exit(130)
     """
     out, _ = finish(spawn(code, store.root), 130)
-    assert out == "PlanStopped 1\n"
+    assert out == "PlanStopped 2\n"
     assert sorted(log_of(store.root)) == ["0", "2"]
     assert list((store.root / "locks").iterdir()) == []
 

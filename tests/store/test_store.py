@@ -244,7 +244,7 @@ def test_shards_are_copied_where_there_are_no_links(store, monkeypatch):
 
 
 def test_all_works_without_locks(store, monkeypatch):
-    monkeypatch.setattr("reactions.store.files._fcntl", None)
+    monkeypatch.setattr("reactions.store.locks._fcntl", None)
     with store.lock(step().key):
         store.put(step(), artifact())
     assert store.lookup(step().key) is not None
@@ -257,6 +257,6 @@ def test_importing_the_store_needs_neither_fcntl_nor_torch():
         "u.find_spec = lambda name, *a: None if name == 'fcntl' else find(name, *a)\n"
         "import reactions.store\n"
         "assert 'torch' not in sys.modules\n"
-        "assert reactions.store.files._fcntl is None"
+        "assert reactions.store.locks._fcntl is None"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from store_toys import artifact, step
 
-from reactions.store import Store, files, layout, leases, maintenance
+from reactions.store import Store, layout, leases, locks, maintenance
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_cleaning_in_a_loop_beside_a_run(tmp_path):
 
 
 def test_a_waiting_lock_is_harmless_where_locks_do_not_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_fcntl", None)
+    monkeypatch.setattr(locks, "_fcntl", None)
     store = Store(tmp_path / "cache")
     store.put(step(), artifact())
     with store.using([step().key]):  # as fresh as it is, its owner may be alive

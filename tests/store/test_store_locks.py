@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from reactions.store import Store, files
+from reactions.store import Store, locks
 
 KEY = "a" * 64
 
@@ -46,7 +46,7 @@ def test_the_first_holds_a_shared_lock_alone_until_it_shares_it(store):
 def test_a_shared_lock_can_be_taken_by_another_at_the_moment_it_is_shared(store, monkeypatch):
     lock = ExitStack()
     held = lock.enter_context(store.lock(KEY, shared=True))
-    monkeypatch.setattr(files, "try_lock", lambda fd, **options: False)
+    monkeypatch.setattr(locks, "try_lock", lambda fd, **options: False)
     assert not held.share()
     lock.close()
 
@@ -92,7 +92,7 @@ def test_what_is_shared_is_in_use_for_gc(store):
 
 
 def test_without_locks_all_hold_them(store, monkeypatch):
-    monkeypatch.setattr(files, "_fcntl", None)
+    monkeypatch.setattr(locks, "_fcntl", None)
     with store.lock(KEY, shared=True) as lock:
         assert lock.is_alone
         assert lock.share()

@@ -18,7 +18,7 @@ from typing import Any
 from reactions.core.errors import DataError, StoreError, UsageError
 from reactions.core.hashing import canonical
 from reactions.core.local_files import check_regular, exists
-from reactions.store.files import try_lock
+from reactions.store.locks import try_lock
 
 FORMAT = 1
 SUFFIX = ".journal"

@@ -1,0 +1,217 @@
+"""Who holds a file, and whether that process still lives, though it may be on another machine.
+
+The kernel's locks say so for processes of this machine alone, and not on every file system. So
+whoever holds a file names itself in it, and touches it every few seconds. Others watch: what
+changes between two looks is alive, what stays as it is for long enough is not. Only changes are
+compared, and times that this process measured itself: machines' clocks may disagree.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from uuid import getnode, uuid4
+
+BEAT_S = 5.0
+"""How often a holder touches what it holds."""
+
+SILENT_S = 30.0
+"""How long a holder has to be silent before others take over: several beats, for machines stall."""
+
+
+@lru_cache(maxsize=1)
+def this_machine() -> str:
+    """Return 12 hex digits that processes share which see each other's locks and process ids.
+
+    A container with process ids of its own counts as a machine, and so does a machine that was
+    started again.
+    """
+    facts = [socket.gethostname(), f"{getnode():x}"]
+    with suppress(OSError):  # Linux alone has these
+        facts = [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return sha256("\n".join(facts).encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def this_host() -> str:
+    """Return this machine's name, for people, as one word of plain letters."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40] or "unnamed"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds a file.
+
+    Attributes:
+        pid: its process id.
+        machine: where it runs, as ``this_machine`` has it.
+        host: the machine's name.
+        token: of this hold alone.
+        shares: others may hold the file beside it.
+    """
+
+    pid: int
+    machine: str
+    host: str
+    token: str
+    shares: bool = False
+
+    @classmethod
+    def new(cls) -> Holder:
+        """Return a record of this process, for a hold that begins now."""
+        return cls(os.getpid(), this_machine(), this_host(), uuid4().hex)
+
+    @classmethod
+    def parse(cls, text: str) -> Holder | None:
+        """Read what ``text`` wrote; None for anything else.
+
+        Earlier versions write the process id alone: their locks are the kernel's.
+        """
+        match = re.fullmatch(
+            r"(\d{1,10}) ([0-9a-f]{12}) ([A-Za-z0-9-]+) ([0-9a-f]{32}) (alone|shared)\n?", text
+        )
+        if match is None:
+            return None
+        pid, machine, host, token, manner = match.groups()
+        return cls(int(pid), machine, host, token, manner == "shared")
+
+    def text(self) -> str:
+        """Return one line that names the process."""
+        manner = "shared" if self.shares else "alone"
+        return f"{self.pid} {self.machine} {self.host} {self.token} {manner}\n"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine's kernel knows the process."""
+        return self.machine == this_machine()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether this machine's kernel says that there is no such process."""
+        if not self.is_here:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:  # it is another user's, and lives
+            pass
+        return False
+
+
+class Life(Enum):
+    """What is known of a holder."""
+
+    UNKNOWN = "unknown"
+    ALIVE = "alive"
+    DEAD = "dead"
+
+
+class Watch:
+    """Tells from what changes between looks whether holders live.
+
+    Args:
+        clock: seconds from any origin.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[str, tuple[Hashable, float, Life]] = {}
+
+    def look(self, name: str, sign: Hashable) -> Life:
+        """Return what is known of the holder of ``name``, after one more look.
+
+        Args:
+            name: of what is held.
+            sign: what the holder changes with every beat, such as a time of the file.
+        """
+        now_s = self._clock()
+        with self._lock:
+            known, since_s, life = self._seen.get(name, (None, now_s, Life.UNKNOWN))
+            if known is None or known != sign:
+                life = Life.UNKNOWN if known is None else Life.ALIVE
+                since_s = now_s
+            elif now_s - since_s >= SILENT_S:
+                life = Life.DEAD
+            self._seen[name] = (sign, since_s, life)
+            return life
+
+    def forget(self, name: str) -> None:
+        """Forget what was seen of a file that is gone."""
+        with self._lock:
+            self._seen.pop(name, None)
+
+
+class Pulse:
+    """Calls what holders registered, every few seconds, in one thread of the process."""
+
+    def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):  # a child holds nothing, and has no such thread
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._beats: dict[str, Callable[[], None]] = {}
+        self._thread: threading.Thread | None = None
+
+    def start(self, token: str, beat: Callable[[], None]) -> None:
+        """Call ``beat`` from now on; an ``OSError`` of it is passed over."""
+        with self._lock:
+            self._beats[token] = beat
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+                self._thread.start()
+
+    def stop(self, token: str) -> None:
+        """Call it no more; once this returns it is not being called, either."""
+        with self._lock:
+            self._beats.pop(token, None)
+
+    def holds(self, token: str) -> bool:
+        """Return whether this process holds what has this token."""
+        return token in self._beats
+
+    def beat(self) -> None:
+        """Call all of them once, now."""
+        for token in list(self._beats):
+            # One at a time, so that whoever stops one waits for that one alone.
+            with self._lock, suppress(OSError):
+                if (beat := self._beats.get(token)) is not None:
+                    beat()
+
+    def _run(self) -> None:
+        never = threading.Event()
+        while not never.wait(BEAT_S):
+            self.beat()
+
+
+watch = Watch()
+"""What this process has seen of other holders."""
+
+pulse = Pulse()
+"""What this process holds."""
+
+
+def watch_until_known(look: Iterable[Callable[[], Life]]) -> None:
+    """Look again and again until it is known of every holder whether it lives.
+
+    Takes as long as a beat where all of them live, little more than ``SILENT_S`` at most.
+    """
+    unknown = list(look)
+    until_s = time.monotonic() + SILENT_S + BEAT_S
+    while unknown := [one for one in unknown if one() is Life.UNKNOWN]:
+        if time.monotonic() >= until_s:
+            break
+        time.sleep(BEAT_S / 5)
