@@ -18,6 +18,7 @@ from molspace_cli import (
     infer,
     knowledge,
     lab,
+    mteb,
     plan,
     react,
     report,
@@ -69,6 +70,7 @@ app.command("serve")(serve.serve)
 app.command("plan")(plan.plan)
 app.command("show")(show.show)
 app.command("sweep")(sweep.sweep)
+app.command("mteb")(mteb.mteb)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.add_typer(spaces.app, name="spaces")

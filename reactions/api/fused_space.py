@@ -11,6 +11,7 @@ from reactions.api.arguments import GivenFactors
 from reactions.api.found import Classified, IndexSummary, SearchHits
 from reactions.api.grids import GivenGrid
 from reactions.api.loaded_space import LoadedSpace
+from reactions.api.mteb_model import MtebModel
 from reactions.api.results import html_table
 from reactions.api.scores import Scores, SweepScores
 from reactions.api.similarities import ComparedItems, SimilarityMatrix, given_rows
@@ -323,6 +324,30 @@ class FusedSpace(LoadedSpace):
             classes=classes,
             top=top,
         )
+
+    def mteb_model(
+        self,
+        *,
+        sigma: GivenFactors = None,
+        lambda_: GivenFactors = None,
+        experts: Collection[str] | None = None,
+    ) -> MtebModel:
+        """Return the space as an encoder for ``mteb.evaluate``, at fixed factors.
+
+        It embeds texts, images and sounds, and items of several of these. Its encoders are those
+        of this space, and stay loaded.
+
+        Args:
+            sigma: factors of combinations, as for ``embed``.
+            lambda_: factors of displacements, likewise.
+            experts: names of the experts to use; all by default.
+
+        Raises:
+            MissingError: mteb is not installed.
+            UsageError: factors do not fit, or nothing is left that mteb's tasks hold.
+        """
+        adjustment = self._adjustment(sigma, lambda_, experts)
+        return MtebModel(self._embedder(adjustment), adjustment)
 
     def _repr_html_(self) -> str:
         factors = [

@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
 def is_rehearsal(bundle: Bundle) -> bool:
     """Return whether a bundle was made with the stand-ins of the mini lab."""
     labels = [bundle.lab, *(str(spec["lab"]) for spec in bundle.record["spaces"])]
-    return any(map(_says_mini, labels))
+    return any(map(says_mini, labels))
 
 
 def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -> str:
@@ -98,7 +98,7 @@ def _model_index(bundle: Bundle, repo: str, results: Sequence[MetricScore]) -> l
 
     A rehearsal's are left out: there they would stand as claims, without the label that they carry.
     """
-    if not results or is_rehearsal(bundle) or any(_says_mini(score.lab) for score in results):
+    if not results or is_rehearsal(bundle) or any(says_mini(score.lab) for score in results):
         return []
     lines = ["model-index:", f"- name: {_yaml(repo.rpartition('/')[2])}", "  results:"]
     for task in dict.fromkeys(score.task for score in results):
@@ -120,7 +120,8 @@ def _model_index(bundle: Bundle, repo: str, results: Sequence[MetricScore]) -> l
     return lines
 
 
-def _says_mini(label: str) -> bool:
+def says_mini(label: str) -> bool:
+    """Return whether a lab's label is one of the mini lab's stand-ins."""
     return re.search(rf"(?<!\w){_REHEARSAL}(?!\w)", label) is not None
 
 

@@ -1,0 +1,144 @@
+"""``molspace mteb``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molspace_cli import complete, factors, options
+from molspace_cli.confirm import confirm
+from molspace_cli.console import is_terminal, print_json, print_note, print_table, say
+from molspace_cli.groups import grouped
+
+if TYPE_CHECKING:
+    from reactions.core.errors import MolspaceError
+
+
+@grouped
+def mteb(
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUNDLE|EXPR|NAME|URI",
+            autocompletion=complete.targets,
+            help="What is scored.",
+            show_default=False,
+        ),
+    ],
+    tasks: Annotated[
+        list[str],
+        typer.Option(
+            "--tasks",
+            metavar="NAME,...",
+            help="Tasks of mteb and benchmarks ('MIEB(lite)'), of which those are left out that "
+            "the space cannot do. Repeatable.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Where mteb keeps results.  [default: $MTEB_CACHE, else ~/.cache/mteb; none for "
+            "the mini lab]",
+            show_default=False,
+        ),
+    ] = None,
+    sigma: options.Sigma = None,
+    lambda_: options.Lambda = None,
+    experts: options.Experts = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", metavar="N", min=1, help="Items that mteb hands over.")
+    ] = 32,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Run again what mteb has results of.")
+    ] = False,
+    *,
+    running: options.InferOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Score a space with the tasks of mteb: MTEB, MIEB and MAEB.
+
+    Results lie where mteb keeps them, under the bundle's name and digest; those of other factors
+    lie apart. What it has is not run again. A task that fails is reported, the others are run, and
+    the exit code is then 4, or 3 where data were missing. Data sets come from the hub.
+
+    Examples:
+      molspace mteb my-bundle --tasks ESC50,UrbanSound8KT2ARetrieval
+      molspace mteb my-bundle --tasks "MIEB(lite)" --sigma 0.8,0.5 --json
+      molspace mteb ImageBind --tasks ESC50ZeroShot --out scores
+    """
+    from reactions.api.mteb_model import MtebModel
+    from reactions.api.mteb_runs import (
+        MtebScore,
+        named_tasks,
+        open_mteb,
+        result_cache,
+        run_tasks,
+    )
+
+    chosen = factors.adjustment(sigma, lambda_, experts)
+    open_mteb()  # before anything is trained
+    session, quiet = running.open(command="mteb"), running.quiet
+    target = session.target(
+        bundle,
+        naming="molspace mteb",
+        confirm=partial(confirm, session, yes=running.yes, quiet=quiet),
+    )
+    model = MtebModel(session.embedder(target, chosen), chosen)
+    named, notes = named_tasks(tasks, model)
+    cache = result_cache(model, out)
+    failures: dict[str, MolspaceError] = {}
+
+    def failed(task: str, error: MolspaceError) -> None:
+        failures[task] = error
+        if len(named) > 1:
+            say(f"error: {error}")
+
+    scores: list[MtebScore] = []
+    for score in run_tasks(
+        model,
+        named,
+        cache,
+        batch_size=batch_size,
+        overwrite=overwrite,
+        progress=not quiet and is_terminal(),
+        on_failure=failed,
+    ):
+        scores.append(score)
+    if len(named) == 1 and failures:
+        raise next(iter(failures.values()))
+    if not quiet:
+        for notice in (*target.notices, *notes, *model.notices):
+            say(f"note: {notice}")
+    meta = model.mteb_model_meta
+    if as_json:
+        print_json(
+            "mteb",
+            {
+                "lab": model.lab,
+                "expression": target.name,
+                "bundle": str(target.bundle.path) if target.bundle else None,
+                "model": meta.name,
+                "revision": meta.revision,
+                "settings": meta.experiment_kwargs or {},
+                "notices": [*notes, *model.notices],
+                "results": [score.to_json() for score in scores],
+                "failed": [{"task": task, **e.to_json()} for task, e in failures.items()],
+            },
+        )
+    elif scores:
+        rows = [
+            (score.task, score.kind, score.main, f"{100 * score.value:.2f}") for score in scores
+        ]
+        print_table(f"mteb   {target.name}", ("task", "type", "metric", "%"), rows)
+        facts = [f"lab: {model.lab}"] if model.lab else []
+        settings = meta.experiment_kwargs or {}
+        facts += [f"{name}: {text}" for name, text in settings.items() if name != "lab"]
+        print_note("   ".join([*facts, f"model: {meta.name}", f"results: {cache.cache_path}"]))
+    if failures:
+        raise typer.Exit(max(error.exit_code for error in failures.values()))
