@@ -91,7 +91,7 @@ $(OLDEST)/.installed: pyproject.toml constraints/oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet "$(TORCH)"
 	$(OLDEST)/bin/pip install --quiet --constraint constraints/oldest.txt \
-		--editable ".[parquet,video,report]" ftfy "pytest>=8.2" "hypothesis>=6.100" pyyaml
+		--editable ".[parquet,media,report]" ftfy "pytest>=8.2" "hypothesis>=6.100" pyyaml
 	touch $@
 
 clean:

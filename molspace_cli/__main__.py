@@ -80,12 +80,22 @@ def _run() -> int:
     try:
         refuse_valueless(command, sys.argv[1:])
         with opening.left_open, command.make_context(PROGRAM, sys.argv[1:]) as context:
-            command.invoke(context)
+            try:
+                command.invoke(context)
+            finally:
+                _say_noticed()
     except typer.Exit as ended:
         return _ended(int(ended.exit_code))
     except Exception as error:
         return _report(error, command)
     return EXIT_OK
+
+
+def _say_noticed() -> None:
+    """Report what decoding noticed, if anything was decoded."""
+    if (noticed := sys.modules.get("reactions.modalities.noticed")) is not None:
+        for text in noticed.take():
+            say(f"note: {text}")
 
 
 def _ended(code: int) -> int:

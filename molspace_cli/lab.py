@@ -154,7 +154,7 @@ def sample(out: Out) -> None:
     if not can_write_videos():
         from reactions.core.extras import install_extra
 
-        say(f"no videos: PyAV is not installed  fix: {install_extra('video')}")
+        say(f"no videos: PyAV is not installed  fix: {install_extra('media')}")
     print_path(manifest)
 
 

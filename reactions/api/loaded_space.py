@@ -17,10 +17,11 @@ from reactions.core.errors import UsageError, suggestion
 from reactions.core.types import Item, Modality
 from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.inference.similarity import label
+from reactions.modalities import noticed
 from reactions.products.bundles.bundle import Bundle
 from reactions.products.target import Target
 from reactions.products.tree import Adjustment
-from reactions.run.logs import watch
+from reactions.run.logs import log_notices, watch
 from reactions.search.index import SearchIndex
 from reactions.search.record import RECORD
 from reactions.session import Session
@@ -106,6 +107,7 @@ class LoadedSpace:
         embedder = self._embedder(self._adjustment(sigma, lambda_, experts))
         items = self._items(media, embedder)
         rows = {modality: embedder.embed(modality, own) for modality, own in items.items()}
+        log_notices(noticed.take())
         labels = {modality: [*map(label, own)] for modality, own in items.items()}
         return Embeddings(rows, labels, self.lab)
 

@@ -30,6 +30,7 @@ from reactions.experiments.sweep import sweep as run_sweep
 from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.inference.similarity import label
 from reactions.labs.generators import classes_of
+from reactions.modalities import noticed
 from reactions.modalities.registry import content_digest
 from reactions.planning.centre_scores import check_has_classes
 from reactions.planning.centres import ClassCentres, open_source
@@ -282,6 +283,7 @@ def search(
         QueryHits(label(item), item.modality, tuple(own))
         for item, own in zip(items, found, strict=True)
     ]
+    log_notices(noticed.take())
     factors = acting_adjustment(target.space, fit_adjustment(target.space, adjustment))["factors"]
     return SearchHits(index.directory, index.record.lab, hits, factors)
 
@@ -318,5 +320,5 @@ def classify(
         if own
         for item, best in zip(own, made.best(embedder.embed(modality, own), top), strict=True)
     ]
-    log_notices(notices)
+    log_notices([*notices, *noticed.take()])
     return Classified(session.label(target), named, made.about, notices)

@@ -19,7 +19,7 @@ from reactions.core.transient import is_transient, run_again
 from reactions.core.types import Modality
 from reactions.data.path_like import never_a_file, path_reason
 from reactions.modalities import registry
-from reactions.modalities.suffixes import modality_of, other_kind
+from reactions.modalities.suffixes import may_hold, modality_of, other_kind
 from reactions.modalities.text import TEXT
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -208,7 +208,7 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if keys and keys[0] != modality:
         raise _Bad(f"it holds {keys[0]}, but its modality is {modality}")
     if modalities is not None and modality not in modalities:
-        path = record.get("path")
+        path = record.get("path", record.get(modality))
         raise _Bad(_not_taken(modality, modalities, path if isinstance(path, str) else ""))
     return modality
 
@@ -216,6 +216,8 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
 def _not_taken(modality: str, modalities: Collection[Modality], path: str = "") -> str:
     why = f"the space does not embed {modality}; it embeds {', '.join(modalities)}"
     # A video holds what the space does embed: a sound, pictures.
+    if held := next((m for m in modalities if path and may_hold(path, m)), None):
+        return f'{why}; for its {held} write {{"{held}": {_quoted(path)}}}, or --modality {held}'
     kind = next(filter(None, (other_kind(path, held) for held in modalities)), None)
     return f"{why}; {kind.fix}" if kind else why
 

@@ -15,7 +15,7 @@ from reactions.core.storage import walk
 from reactions.core.types import Modality
 from reactions.eval.published import PublishedSet
 from reactions.eval.task_data import ClassificationData
-from reactions.modalities.suffixes import may_hold
+from reactions.modalities.suffixes import may_hold, without_borrowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Labelled:
 def media_files(folder: Path, modality: Modality) -> Iterator[Entry]:
     """Yield the files of one modality in a folder and below, sorted by name."""
     if is_dir(folder):
-        for entry in walk(str(folder)):
-            if may_hold(entry.name, modality):
-                yield entry
+        entries = {e.name: e for e in walk(str(folder)) if may_hold(e.name, modality)}
+        for name in without_borrowed(entries, modality):
+            yield entries[name]
 
 
 def stem(name: str) -> str:

@@ -235,7 +235,7 @@ def waveform(samples: Any, rate_hz: Any, *, channels_last: bool = False) -> Wave
     Raises:
         UnusableValue: their axes, type or range cannot be a sound's.
     """
-    from reactions.modalities.sounds.decoding import MAX_PEAK
+    from reactions.modalities.sounds.samples import MAX_PEAK
 
     if _is_tensor(samples):
         samples = samples.detach().cpu().numpy()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from reactions.core.errors import MediaError
 from reactions.core.types import Waveform
 from reactions.modalities.base import Modality
-from reactions.modalities.undecoded import VIDEO_FILES, UndecodedKind, endings
+from reactions.modalities.undecoded import SOUND_FILES, VIDEO_FILES, UndecodedKind, endings
 
 if TYPE_CHECKING:
     from reactions.modalities.encoded import Source
-    from reactions.modalities.sounds.decoding import Limits
+    from reactions.modalities.sounds.samples import Limits
 
 MIN_RATE_HZ, MAX_RATE_HZ = 100, 384_000
 """What every encoder of sounds takes."""
@@ -33,7 +33,8 @@ def load_audio(source: Source, *, channel: int | None = None) -> Waveform:
     samples must be as long as its header says, where it says so.
 
     Args:
-        source: a sound in one of ``sounds.decoding.FORMATS``, whatever its name ends in.
+        source: a sound in one of ``sounds.decoding.FORMATS``, or of a kind of
+            ``sounds.media_ends``, whatever its name ends in; of a video its first track of sound.
         channel: the one to keep, from 0; None takes the mean of all.
 
     Returns:
@@ -43,6 +44,7 @@ def load_audio(source: Source, *, channel: int | None = None) -> Waveform:
         MediaError: the file is missing, not a sound, empty, cut short, too long, not finite
             or not in [-1, 1]; ``fields["path"]`` names it.
         DataError: the tar or the server it lies in cannot be read.
+        MissingError: PyAV is needed, and not installed.
     """
     waveform: Waveform = (AUDIO if channel is None else of_channel(channel)).load(source)
     return waveform
@@ -55,11 +57,14 @@ def of_channel(channel: int) -> Modality:
 
 def decode(stream: BinaryIO, path: str, *, channel: int | None = None) -> Waveform:
     """Decode an open sound as ``load_audio`` does."""
-    from reactions.modalities.sounds import decoding
+    from reactions.modalities.sounds import decoding, media_ends, tracks
+    from reactions.modalities.sounds.samples import Refused
 
     try:
+        if kind := media_ends.kind_of(stream):
+            return Waveform(*tracks.decode(stream, path, kind, _limits(), channel=channel))
         return Waveform(*decoding.decode(stream, _limits(), channel=channel))
-    except decoding.Refused as error:
+    except Refused as error:
         raise MediaError(
             f"cannot use the audio '{path}'", why=error.why, fix=error.fix, path=path
         ) from error
@@ -67,8 +72,10 @@ def decode(stream: BinaryIO, path: str, *, channel: int | None = None) -> Wavefo
 
 def proves_whole(stream: BinaryIO, path: str) -> bool:
     """Return whether header and end prove a sound whole."""
-    from reactions.modalities.sounds import decoding
+    from reactions.modalities.sounds import decoding, media_ends, tracks
 
+    if kind := media_ends.kind_of(stream):
+        return tracks.is_whole(stream, path, kind)
     return decoding.is_whole(stream, _limits())
 
 
@@ -108,10 +115,15 @@ def resample(waveform: Waveform, rate_hz: int) -> Waveform:
 
 
 def _limits() -> Limits:
-    from reactions.modalities.sounds.decoding import Limits
+    from reactions.modalities.sounds.samples import Limits
 
     return Limits(MIN_RATE_HZ, MAX_RATE_HZ, MAX_SAMPLES, MAX_SECONDS)
 
+
+_OF_VIDEOS = endings(
+    "3g2 3gp asf avi divx f4v flv m2ts m4v mk3d mkv mov mp4 mts ogm ogv ogx qt ts webm wmv"
+)
+"""Their sound is taken where sounds are asked for: of those that show whether they are whole."""
 
 _CONVERT = "convert it to FLAC or WAV, as with ffmpeg -i IN OUT.flac"
 
@@ -119,17 +131,22 @@ AUDIO = Modality(
     name="audio",
     letter="A",
     aliases=("audios", "sound", "sounds"),
-    suffixes=endings(
-        "8svx aif aifc aiff amb au bwf caf flac mp1 mp2 mp3 mpa mpga nist oga ogg opus rf64 snd "
-        "sph svx w64 wav wave"
+    suffixes=(
+        *endings(
+            "8svx aif aifc aiff amb au bwf caf flac mp1 mp2 mp3 mpa mpga nist oga ogg opus rf64 "
+            "snd sph svx w64 wav wave"
+        ),
+        *SOUND_FILES,
     ),
+    shared=_OF_VIDEOS,
+    packaged=(*SOUND_FILES, *_OF_VIDEOS),
     undecoded=(
-        UndecodedKind("AAC sound", endings("aac adts m4a m4b m4p m4r"), _CONVERT),
+        UndecodedKind("protected AAC sound", endings("aax m4p"), _CONVERT),
         UndecodedKind(
             "a sound of a format that is not decoded here",
             endings(
-                "3ga ac3 act aa aax alac amr ape awb avr dff dsf dss dts dtshd eac3 gsm htk ircam "
-                "mka mlp mpc mpp paf pvf ra raw rm sd2 sds sf shn spx tak thd tta voc vox wma wv "
+                "ac3 act aa alac amr ape awb avr dff dsf dss dts dtshd eac3 gsm htk ircam "
+                "mlp mpc mpp paf pvf ra raw rm sd2 sds sf shn spx tak thd tta voc vox wv "
                 "wve xi"
             ),
             _CONVERT,
@@ -139,11 +156,16 @@ AUDIO = Modality(
             endings("it kar mid midi mod s3m xm"),
             "render it to FLAC or WAV with a synthesizer",
         ),
-        VIDEO_FILES,
+        UndecodedKind(
+            "a video whose sound is not decoded here",
+            tuple(suffix for suffix in VIDEO_FILES.suffixes if suffix not in _OF_VIDEOS),
+            "take out its sound: ffmpeg -i IN OUT.flac",
+        ),
     ),
     form="a Waveform",
     decode=decode,
     buffered=False,  # libsndfile reads from the descriptor itself
     proves_whole=proves_whole,
     why_unusable=why_unusable,
+    check_version=1,
 )

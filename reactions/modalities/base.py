@@ -40,6 +40,8 @@ class Modality:
         suffixes: endings of its files, lower case, with the full stop.
         shared: endings of its files that others' files have, too: they are taken for its own only
             where something else says that they are, such as a corpus, a column or a flag.
+        packaged: endings, of either, of files that need a further package: in shards they are
+            looked at only where they are picked.
         undecoded: kinds of files that hold it and are not decoded.
         inline: whether an item is written out where others give a path: in lines, columns, JSON.
         form: a decoded value in words, as in ``"an (h, w, 3) uint8 array"``, for messages.
@@ -64,6 +66,7 @@ class Modality:
     aliases: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    packaged: tuple[str, ...] = ()
     undecoded: tuple[UndecodedKind, ...] = ()
     inline: bool = False
     form: str = "a string, an array or a Waveform"

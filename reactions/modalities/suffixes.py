@@ -74,7 +74,8 @@ def sort_out(files: Iterable[_Named], modality: Modality) -> tuple[list[_Named],
     """Tell the files of a modality from those beside them.
 
     Files of an ending that is also that of lists (``.txt``) count as the modality's own only where
-    no others are there: beside those they are more often lists, notes and licences.
+    no others are there: beside those they are more often lists, notes and licences. So do files of
+    an ending that another modality has for its own: videos beside sounds.
 
     Args:
         files: with a name each.
@@ -86,14 +87,40 @@ def sort_out(files: Iterable[_Named], modality: Modality) -> tuple[list[_Named],
     files = list(files)
     own = [file for file in files if may_hold(file.name, modality)]
     plain = [file for file in own if suffix_of(file.name) not in registry.READ_AS_LISTS]
-    taken = plain or own
+    names = set(without_borrowed([file.name for file in plain or own], modality))
+    taken = [file for file in plain or own if file.name in names]
     others = count_others((file.name for file in files), modality)
     if len(taken) < len(own):
-        lists = Counter(suffix_of(file.name) for file in own) - Counter(
-            suffix_of(file.name) for file in plain
+        beside = Counter(suffix_of(file.name) for file in own) - Counter(
+            suffix_of(file.name) for file in taken
         )
-        others = {**others, **lists}
+        others = {**others, **beside}
     return taken, others
+
+
+def without_borrowed(names: Iterable[str], modality: Modality) -> list[str]:
+    """Return the names whose ending no other modality has for its own; all if none is left.
+
+    Only of modalities that have endings of their own: a video's sound is taken where no files of
+    sounds are beside it, and depth maps are PNGs like images.
+    """
+    names = list(names)
+    if not registry.get(modality).suffixes:
+        return names
+    return [name for name in names if not is_borrowed(name, modality)] or names
+
+
+def is_borrowed(name: str, modality: Modality) -> bool:
+    """Return whether a file's ending is a modality's, but another one has it for its own."""
+    record = registry.get(modality)
+    suffix = suffix_of(name)
+    return suffix in record.shared and registry.suffixes().get(suffix, modality) != modality
+
+
+def is_packaged(name: str) -> bool:
+    """Return whether a file may need a further package to be looked at."""
+    suffix = suffix_of(name)
+    return any(suffix in record.packaged for record in registry.registered().values())
 
 
 def other_kind(name: str, modality: Modality | None = None) -> UndecodedKind | None:
@@ -172,6 +199,11 @@ def _is_plain(name: str) -> bool:
 def _described(suffix: str, modality: Modality) -> str:
     if (kind := other_kind(f"x{suffix}", modality)) is not None:
         return f"{suffix} ({kind.name}: {kind.fix})"
+    if is_borrowed(f"x{suffix}", modality):
+        return (
+            f"{suffix} ({registry.suffixes()[suffix]}: its {modality} is taken where no files of "
+            f"{modality} alone are beside it, or in a manifest)"
+        )
     if may_hold(f"x{suffix}", modality):
         return f"{suffix} (taken for lists and notes, beside files of another ending)"
     if suffix == ".tar":

@@ -29,8 +29,11 @@ VIDEO_FILES = UndecodedKind(
     "a video",
     endings(
         "3g2 3gp asf avi divx f4v flv m2ts m2v m4v mk3d mkv mov mp4 mpeg mpg mts mxf ogm ogv ogx "
-        "qt rmvb ts vob weba webm wmv wtv"
+        "qt rmvb ts vob webm wmv wtv"
     ),
-    "take out its sound (ffmpeg -i IN OUT.flac) or a picture (ffmpeg -i IN OUT.png)",
+    "take out a picture of it: ffmpeg -i IN OUT.png",
 )
 """They hold images and sounds."""
+
+SOUND_FILES = endings("3ga aac adts m4a m4b m4r mka weba wma")
+"""Sounds that are read as videos are: most of them are videos without pictures."""

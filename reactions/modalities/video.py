@@ -80,7 +80,7 @@ def size_bytes(value: Any) -> int:
 VIDEO = Modality(
     name="video",
     aliases=("videos",),
-    suffixes=tuple(suffix for suffix in VIDEO_FILES.suffixes if suffix != ".weba"),  # sound alone
+    suffixes=VIDEO_FILES.suffixes,
     undecoded=(
         UndecodedKind(
             "an animation, of which images show the first frame",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from reactions.modalities import noticed
 from reactions.run.events import (
     Event,
     EventSink,
@@ -68,10 +69,12 @@ def log(event: Event) -> None:
         logger.error("%s: failed: %s", event.label, event.error)
     elif text := _line(event):
         logger.info("%s", text)
+    if isinstance(event, PlanFinished | PlanStopped):
+        log_notices(noticed.take())
 
 
 def log_notices(notices: Iterable[str]) -> None:
-    """Log what a plan says of its result."""
+    """Log what is to be known of a result."""
     for notice in notices:
         logger.warning("%s", notice)
 

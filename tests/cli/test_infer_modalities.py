@@ -113,7 +113,7 @@ def test_a_video_is_named_and_what_is_in_it_offered(infer, tmp_path):
     put(tmp_path / "clip.mp4", b"x")
     _, err = infer("CLAP_g", "clip.mp4", code=4)
     assert "the space does not embed video; it embeds audio, text" in err
-    assert "take out its sound" in err
+    assert 'for its audio write {"audio": "clip.mp4"}, or --modality audio' in err
 
 
 def test_a_lab_of_them_is_checked_and_scored(run, clouds, tmp_path):

@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("suffix", ["m4a", "parquet", "csv", "heic", "npz", "jxl", "wxyz"])
+@pytest.mark.parametrize("suffix", ["amr", "parquet", "csv", "heic", "npz", "jxl", "wxyz"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
     if exists:
@@ -87,10 +87,10 @@ def test_what_is_there_is_refused_with_what_helps(run, tmp_path):
 
 
 def test_lines_are_left_out_and_counted(run):
-    stdin = b'clip.m4a\na dog.\nand/or\nsounds/rain\n{"text": "clip.m4a"}\nMr. Smith\n'
+    stdin = b'clip.amr\na dog.\nand/or\nsounds/rain\n{"text": "clip.m4a"}\nMr. Smith\n'
     out, err = run(stdin=stdin, code=4)
     assert [row["id"] for row in out] == ["2", "3", "5", "6"]
-    assert "skipped line 1: it ends as a file's name does (.m4a); AAC sound is not decoded" in err
+    assert "skipped line 1: it ends as a file's name does (.amr); a sound of a format that" in err
     assert "skipped line 4: it holds a path's separator" in err
     assert "skipped 2 of 6" in err
     assert "fix: correct the paths; or say that they are texts: --text" in err

@@ -127,7 +127,8 @@ def test_bare_lines(base: Path) -> None:
         (json.dumps({"id": "x", "image": None, "digest": OTHER}), "x", "nothing that has it"),
         ('{"id": "x", "\\ud800": "cat.JPG"}', "x", "not UTF-8"),
         ("gone.wav", "1", "no such file"),
-        ("clip.m4a", "1", "ends as a file's name does"),
+        ("clip.amr", "1", "ends as a file's name does"),
+        ("clip.m4a", "1", "no such file"),
         ("sounds/rain", "1", "path's separator"),
         ("sounds", "1", "of this name is there"),
         ("https://example.org/a.wav", "1", "it is a URL"),
@@ -245,7 +246,7 @@ def test_bad_manifests(base: Path) -> None:
         read_manifest(base, "text")
     # Lines that do not tell what they hold may hold anything: no count would be right.
     for line in (
-        "clip.m4a",
+        "clip.amr",
         "sounds/rain",
         '{"text": ',
         '{"id": "x"}',

@@ -64,7 +64,7 @@ def floors():
     """Return the lowest version that each package may have, by any of the project's needs."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for text in (*project["dependencies"], *extras["parquet"], *extras["video"], *extras["report"]):
+    for text in (*project["dependencies"], *extras["parquet"], *extras["media"], *extras["report"]):
         name, _, floor = text.partition(">=")
         yield name.partition("[")[0].lower(), floor
 

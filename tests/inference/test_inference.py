@@ -272,7 +272,7 @@ def test_arguments_of_every_kind(tmp_path):
     assert list(problems) == ["sub", "clip.mp4", "none.png", "none.jsonl", "11", "12"]
     assert "folder" in problems["sub"]
     assert problems["clip.mp4"].startswith("the space does not embed video; it embeds ")
-    assert "take out its sound" in problems["clip.mp4"]
+    assert 'write {"audio": "clip.mp4"}, or --modality audio' in problems["clip.mp4"]
     assert problems["none.png"] == f"no such file: {tmp_path / 'none.png'}"
     assert "did you mean 'text'" in problems["12"]
 

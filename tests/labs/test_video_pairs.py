@@ -158,6 +158,6 @@ def test_without_the_package(videos, monkeypatch):
     monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delitem(files.sys.modules, "av")
     with pytest.raises(
-        MissingError, match=r"(?s)videos of \[pairs\.clips\].*" + re.escape(install_extra("video"))
+        MissingError, match=r"(?s)videos of \[pairs\.clips\].*" + re.escape(install_extra("media"))
     ):
         opened()

@@ -297,5 +297,5 @@ def test_without_the_package(monkeypatch, encoded):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.delitem(sys.modules, "av")
     monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingError, match="(?s)PyAV.*" + re.escape(install_extra("video"))):
+    with pytest.raises(MissingError, match="(?s)PyAV.*" + re.escape(install_extra("media"))):
         clip_of(encoded["h264"])

@@ -346,7 +346,7 @@ def test_pyav_is_an_extra(encoded, monkeypatch):
     ):
         with pytest.raises(MissingError) as caught:
             call()
-        assert caught.value.fix == install_extra("video")
+        assert caught.value.fix == install_extra("media")
 
 
 def test_a_file_that_ends_in_its_header_is_damaged_and_a_disk_is_not(encoded, monkeypatch):

@@ -40,6 +40,8 @@ def video_bytes(
             if sound:
                 audio = container.add_stream(sound, rate=rate_hz)
                 audio.layout = "stereo" if channels == 2 else "mono"
+                if sound.startswith("wma"):  # which has no rate of its own
+                    audio.bit_rate = 64_000
             if video is not None:
                 for number in range(round(seconds * FRAMES_A_SECOND)):
                     frame = av.VideoFrame.from_ndarray(_picture(number, size, seed), format="rgb24")
@@ -67,12 +69,17 @@ def _picture(number, size, seed):
     return pixels
 
 
-def _blocks(seconds, rate_hz, channels):
+def heard(seconds: float, rate_hz: int = RATE_HZ) -> np.ndarray:
+    """Return the samples of a video's sound before they are encoded."""
     n = round(seconds * rate_hz)
     second = np.arange(n) // rate_hz
     wave = 0.3 * np.sin(2 * np.pi * 100 * (second + 1) * np.arange(n) / rate_hz)
-    samples = np.tile(wave.astype(np.float32), (channels, 1))
-    for start in range(0, n, 1024):
+    return wave.astype(np.float32)
+
+
+def _blocks(seconds, rate_hz, channels):
+    samples = np.tile(heard(seconds, rate_hz), (channels, 1))
+    for start in range(0, samples.shape[1], 1024):
         yield start, np.ascontiguousarray(samples[:, start : start + 1024])
 
 

@@ -25,8 +25,14 @@ from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import CorpusPart, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.tar_index import index_shards, split_member
 from reactions.modalities.base import CheckDepth, at_least
-from reactions.modalities.registry import READ_AS_LISTS, get
-from reactions.modalities.suffixes import may_hold, other_kind, suffix_of
+from reactions.modalities.registry import READ_AS_LISTS, check, get
+from reactions.modalities.suffixes import (
+    is_packaged,
+    may_hold,
+    other_kind,
+    suffix_of,
+    without_borrowed,
+)
 from reactions.modalities.text import TEXT
 
 _VERSION = 3
@@ -79,6 +85,8 @@ def shards_part(
         check_options(shard, source)
     for depth in at_least(source.check):
         options = [modality, list(source.columns), source.member, depth, _VERSION]
+        if own_version := get(modality).check_version:
+            options.append(own_version)
         cached = "samples-" + digest("scan", [[shard.url for shard in shards], *options])[:32]
         signature = signature_of([digest("options", options), *(shard.stamp for shard in shards)])
         if (table := tables.get(cached, signature)) is not None:
@@ -148,6 +156,9 @@ def _media(
                 members.append(names[row])
                 tags.append(digests[row])
                 why = why or verdicts[row]
+                if not why and is_packaged(names[row]):  # which no index looks at
+                    media = Blob(shards[number].url, offsets[row], sizes[row], names[row])
+                    why = check(modality, media, source.check)
             whys.append(why)
     if not any(members):
         raise _nothing(name, modality, others)
@@ -187,11 +198,12 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
         rest = _file_called(sample, member)
         return (rest, "") if rest else ("", why)
     fitting = [
-        rest
+        f"x.{rest}"
         for rest in sample.files
         # A sample's texts are captions.
         if may_hold(f"x.{rest}", modality) and suffix_of(f"x.{rest}") not in READ_AS_LISTS
     ]
+    fitting = [n.removeprefix("x.") for n in without_borrowed(fitting, modality)]
     # KEY.jpg comes before KEY.left.jpg.
     plain = [rest for rest in fitting if "." not in rest]
     chosen = plain if len(plain) == 1 else fitting

@@ -32,7 +32,7 @@ from reactions.modalities.registry import (
     check_version,
     check_versions,
 )
-from reactions.modalities.suffixes import count_loose, may_hold, modality_of
+from reactions.modalities.suffixes import count_loose, is_packaged, may_hold, modality_of
 
 _VERSION = 2
 _CHUNK_BYTES = 1 << 20
@@ -153,6 +153,8 @@ def _look(member: _Member, *, wanted: Modality | None, depth: CheckDepth) -> tup
         modality = wanted
     elif modality is not None and not _is_common(modality):
         modality = None
+    if modality is not None and _is_common(modality) and is_packaged(member.name):
+        modality = None  # whoever picks it looks
     if member.sha256:
         why = too_large(member.size_bytes) if modality else None
         return f"file:{member.sha256}", why or ""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from reactions.modalities.sounds import containers, mpeg_frames, ogg_pages
+from reactions.modalities.sounds.samples import Limits, Refused, to_mono
 from reactions.modalities.sounds.sndfile import open_sound
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ FORMATS = frozenset(
     ("AIFF", "AU", "CAF", "FLAC", "MP3", "NIST", "OGG", "RF64", "SVX", "W64", "WAV", "WAVEX")
 )
 """Formats that are decoded: those whose files show whether they are whole."""
-
-MAX_PEAK = 8.0
-"""Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
 
 MAX_TAKEN_APART_BYTES = 1 << 28
 """Encoded sounds that are taken apart in memory: chained Ogg, and MPEG audio."""
@@ -45,48 +43,6 @@ _UNKNOWN_FRAMES = 1 << 62
 # Not the magic alone, which compressed samples may hold by chance: a STREAMINFO block of 34
 # bytes always follows it.
 _FLAC = b"fLaC\0\0\0\x22"
-
-
-class Refused(Exception):
-    """A sound that cannot be used.
-
-    Args:
-        why: lower case, no full stop.
-        fix: what helps, "" if nothing is known.
-    """
-
-    def __init__(self, why: str, fix: str = "") -> None:
-        super().__init__(why)
-        self.why = why
-        self.fix = fix
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a sound may be.
-
-    Attributes:
-        min_rate_hz: lowest rate.
-        max_rate_hz: highest rate.
-        max_samples: frames times channels.
-        max_seconds: of all that is in the file.
-    """
-
-    min_rate_hz: int
-    max_rate_hz: int
-    max_samples: int
-    max_seconds: int
-
-    def check(self, frames: int, channels: int, rate_hz: int) -> None:
-        """Refuse what is beyond the limits, by what a header declares or a decoder gave."""
-        if not self.min_rate_hz <= rate_hz <= self.max_rate_hz:
-            span = f"{self.min_rate_hz} to {self.max_rate_hz}"
-            raise Refused(f"its rate is {rate_hz} Hz, not {span}")
-        if frames * channels > self.max_samples:
-            raise Refused(f"it holds {frames} frames of {channels} channels", "cut it up")
-        if frames > rate_hz * self.max_seconds:
-            minutes = f"{frames / rate_hz / 60:.0f} minutes"
-            raise Refused(f"it is {minutes} long, more than {self.max_seconds // 60}", "cut it up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +232,7 @@ def _decode_piece(
         n = 0
         block = np.empty((max(1, _BLOCK_SAMPLES // channels), channels), np.float32)
         while left > 0 and len(frames := sound.read(min(left, len(block)), out=block)):
-            mono = _mono(frames, channel)
+            mono = to_mono(frames, channel)
             n += len(mono)
             left -= len(mono)
             # Block by block, too: what declares no length could not be checked beforehand.
@@ -286,21 +242,6 @@ def _decode_piece(
     if n < expected - piece.slack:
         raise Refused(f"it is cut short: {n} of {expected} frames")
     return rate_hz
-
-
-def _mono(frames: NDArray[np.float32], channel: int | None) -> NDArray[np.float32]:
-    """Return (n,) samples in [-1, 1] of (n, channels) frames."""
-    if channel is None and frames.shape[1] > 1:
-        mono: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
-    else:
-        mono = frames[:, channel or 0]
-    # NaN passes through max, so that one number shows it as well as infinities.
-    peak = float(np.abs(mono).max(initial=0.0))
-    if not np.isfinite(peak):
-        raise Refused("some samples are not finite")
-    if peak > MAX_PEAK:
-        raise Refused(f"samples reach {peak:.6g}, far outside [-1, 1]", "scale it to [-1, 1]")
-    return np.clip(mono, -1.0, 1.0)
 
 
 def _check_format(sound: soundfile.SoundFile, piece: _Piece) -> None:

@@ -19,6 +19,7 @@ from reactions.modalities.videos.choice import CLIP_VERSION, ClipChoice
 from reactions.modalities.videos.files import (
     open_video,
     picture_track,
+    planar,
     refused,
     sound_track,
     timed,
@@ -27,7 +28,6 @@ from reactions.modalities.videos.files import (
 from reactions.modalities.videos.packets import SECOND_US, spans
 
 if TYPE_CHECKING:
-    import av
     from numpy.typing import NDArray
 
 Half: TypeAlias = Literal["sound", "picture"]
@@ -168,7 +168,7 @@ def sound_bytes(stream: BinaryIO, path: str, clip: Clip) -> bytes:
             next_us = time_us
         if next_us >= stop_us:
             break
-        values = _planar(frame)
+        values = planar(frame)
         at = round((next_us - clip.start_us) * rate_hz / SECOND_US)
         skip = max(0, -at)
         part = values[:, skip : skip + max(0, samples.shape[1] - max(0, at))]
@@ -189,16 +189,6 @@ def _silence(path: str, channels: int, rate_hz: int, clip: Clip) -> NDArray[np.f
     if n * channels > MAX_SAMPLES:
         raise refused(path, f"its clip holds {n} frames of {channels} channels", "make it shorter")
     return np.zeros((channels, n), np.float32)
-
-
-def _planar(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """Return (channels, n) samples in [-1, 1]."""
-    from av import AudioResampler
-
-    if frame.format.name != "fltp":
-        # One for each frame: it holds nothing back, so that times stay those of the frame.
-        (frame,) = AudioResampler(format="fltp").resample(frame)
-    return frame.to_ndarray().astype(np.float32, copy=False)
 
 
 def picture_bytes(stream: BinaryIO, path: str, clip: Clip) -> bytes:

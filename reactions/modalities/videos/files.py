@@ -1,4 +1,4 @@
-"""Video files, opened within limits: by known readers, and no file but the one that was named."""
+"""Files of pictures and sounds, opened within limits: by known readers, and no file but one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 SUFFIXES = VIDEO_FILES.suffixes
 """Endings of video files."""
 
-_FORMATS = "asf,avi,dv,flv,matroska,mov,mp4,mpeg,mpegts,mxf,ogg,rm,webm,wtv"
+_FORMATS = "aac,asf,avi,dv,flv,matroska,mov,mp4,mpeg,mpegts,mxf,ogg,rm,webm,wtv"
 """Readers that are tried. Playlists and lists of files, which name others, are not among them."""
 
 _MICROSECONDS = 1_000_000
+
+_USUAL_BYTES = 1 << 26
+"""More than FFmpeg takes at once for any file that is whole, but for very large pictures."""
 
 
 def need_av(what: str) -> None:
@@ -44,8 +47,8 @@ def need_av(what: str) -> None:
     if "av" not in sys.modules and importlib.util.find_spec("av") is None:
         raise MissingError(
             f"cannot read {what}",
-            why="videos are read by PyAV, which is not installed",
-            fix=install_extra("video"),
+            why="PyAV, which reads it, is not installed",
+            fix=install_extra("media"),
             package="av",
         )
 
@@ -86,13 +89,24 @@ def open_video(stream: BinaryIO, path: str) -> Iterator[InputContainer]:
     except (MemoryError, OSError, av.FFmpegError) as error:
         # What our own stream raises comes through as it is: FFmpeg's word for it, "input/output
         # error", is what its readers say of a file that ends in the middle of a header.
-        is_its_own = isinstance(error, av.FFmpegError) and error.errno == errno.EIO
-        if isinstance(error, MemoryError) or (is_transient(error) and not is_its_own):
+        is_its_own = isinstance(error, av.FFmpegError) and (
+            error.errno == errno.EIO or (error.errno == errno.ENOMEM and _has_memory())
+        )
+        if is_transient(error) and not is_its_own:
             raise run_again(path, error) from error
         words = (getattr(error, "strerror", None) or str(error)).replace("'<none>'", "")
         why = f"it cannot be decoded: {' '.join(words.split()).lower()}"
         # Without a cause that others would take for a failing disk's.
         raise refused(path, why) from (None if is_its_own else error)
+
+
+def _has_memory() -> bool:
+    """Return whether there is memory, so that a damaged length asked for what nobody has."""
+    try:
+        bytearray(_USUAL_BYTES)
+    except MemoryError:
+        return False
+    return True
 
 
 def _refuse_other_files(url: str, *_: object) -> Any:
@@ -145,6 +159,17 @@ def _is_decoded(track: Any) -> bool:
 def microseconds(ticks: int, time_base: Fraction) -> int:
     """Return a time in whole microseconds, rounded down."""
     return int(ticks * time_base * _MICROSECONDS // 1)
+
+
+def planar(frame: av.AudioFrame) -> NDArray[np.float32]:
+    """Return a frame of sound as (channels, n) samples, at full scale in [-1, 1]."""
+    import av
+    import numpy as np
+
+    if frame.format.name != "fltp":
+        # One for each frame: it holds nothing back, so that times stay those of the frame.
+        (frame,) = av.AudioResampler(format="fltp").resample(frame)
+    return frame.to_ndarray().astype(np.float32, copy=False)
 
 
 def timed(frames: Iterator[Any]) -> Iterator[tuple[Any, int]]:
