@@ -42,3 +42,19 @@ def _memory_is_remote(monkeypatch):
 
     monkeypatch.setattr(protocols, "PROTOCOLS", protocols.PROTOCOLS | {"memory"})
     monkeypatch.setattr(protocols, "_denied", None)
+
+
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.gpu), "pretended"])
+def cuda(request, monkeypatch):
+    """Give the name of a CUDA device: a GPU, where there is one, and anywhere a pretended one."""
+    import torch
+
+    if request.param == "real":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+        yield "cuda:0"
+        return
+    from pretend_cuda import pretend_cuda
+
+    with pretend_cuda(monkeypatch):
+        yield "cuda:0"

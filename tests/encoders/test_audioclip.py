@@ -5,6 +5,7 @@ import pytest
 import torch
 from clap_toys import item, sound, wav
 from hf_tiny import save_pictures
+from other_device import assert_same_on
 
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
@@ -240,3 +241,12 @@ def test_published_files_go_by_name(tmp_path):
     (tmp_path / full.filename).write_bytes(b"cut short")
     with pytest.raises(DataError, match="not whole"):
         ADAPTER.resolve("audioclip:", name="AudioCLIP", locator=locator)
+
+
+def test_cuda_gives_the_same(cuda, encoder, tmp_path):
+    items = {
+        "audio": [item(wav(tmp_path / "x.wav", 60_000, rate_hz=16_000))],
+        "image": [item(path, "image") for path in save_pictures(tmp_path)[:1]],
+        "text": [item("a dog barks", "text")],
+    }
+    assert_same_on(cuda, encoder, items)

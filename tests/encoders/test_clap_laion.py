@@ -21,6 +21,7 @@ from clap_toys import (
     tokenizer,
     wav,
 )
+from other_device import assert_same_on
 from safetensors.torch import save_file
 
 from reactions.core.errors import DataError, MediaError, MissingError
@@ -343,3 +344,9 @@ def test_a_missing_file_says_what_may_be_named(tmp_path):
     assert "630k-fusion-best.pt" in caught.value.fix
     with pytest.raises(MissingError):
         ADAPTER.load(spec_of(tmp_path / "none.pt"))
+
+
+def test_cuda_gives_the_same(cuda, encoder):
+    heard = [item(clip) for clip in CLIPS.values()]
+    read = [item(text, "text") for text in TEXTS]
+    assert_same_on(cuda, encoder, {"audio": heard, "text": read})

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from other_device import assert_same_on
 from PIL import Image
 
 from reactions.core.errors import MissingError, UsageError
@@ -223,12 +223,7 @@ class TestNames:
         assert "'event'" in caught.value.fix
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_the_same(spec, encoder):
-    there = registry.load(spec, device="cuda:0")
-    for modality, value in (("event", recording()), ("video", film(9))):
-        items = [Item("x", modality, value)]
-        # Single precision, other kernels; convolutions may use TF32.
-        actual = there.embed(modality, items)
-        np.testing.assert_allclose(actual, encoder.embed(modality, items), atol=5e-3)
+def test_cuda_gives_the_same(cuda, encoder):
+    values = {"event": recording(), "video": film(9)}
+    items = {modality: [Item("x", modality, value)] for modality, value in values.items()}
+    assert_same_on(cuda, encoder, items)

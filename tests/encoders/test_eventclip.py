@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from other_device import assert_same_on
 from pickles import Code
 
 from reactions.core.errors import DataError, MissingError, UsageError
@@ -249,11 +250,6 @@ def test_e_clip_is_not_a_space(scheme):
     assert "event=eclip" in caught.value.fix
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_the_same(path, encoder):
-    there = registry.load(encoder.spec, device="cuda:0")
+def test_cuda_gives_the_same(cuda, encoder):
     items = [Item(str(i), "event", recording(seed=i)) for i in range(3)]
-    # Single precision, other kernels; matrix products may use TF32.
-    actual = there.embed("event", items)
-    np.testing.assert_allclose(actual, encoder.embed("event", items), atol=5e-3)
+    assert_same_on(cuda, encoder, {"event": items})

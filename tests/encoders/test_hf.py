@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hf_tiny import CAPTIONS, COMMIT, FAMILIES, cached, items, opened
+from other_device import assert_same_on
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -295,3 +296,10 @@ class TestEncoder:
             "mismatched_keys": (),
         }
         repository.refuse_unfit(actual, reported)  # as versions that do not ignore it tell it
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cuda_gives_the_same(cuda, family, hf_saved, pictures):
+    encoder = opened(f"hf:{hf_saved[family][0]}")
+    seen, read = items("image", pictures), items("text", CAPTIONS)
+    assert_same_on(cuda, encoder, {"image": seen, "text": read})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from clap_toys import TEXTS, clap_model, item, laion_tensors, sound, spec_of, tokenizer
+from other_device import assert_same_on
 from safetensors.torch import load_file, save_file
 
 from reactions.core.errors import DataError, MissingError, UsageError
@@ -270,3 +271,8 @@ def test_changed_weights_are_reported(toy, tmp_path):
     save_file({k: v + 1 for k, v in tensors.items()}, tmp_path / "model.safetensors")
     with pytest.raises(DataError, match="changed"):
         registry.load(spec)
+
+
+def test_cuda_gives_the_same(cuda, encoder):
+    items = {"audio": [item(sound(100_000))], "text": [item("a dog barks", "text")]}
+    assert_same_on(cuda, encoder, items)

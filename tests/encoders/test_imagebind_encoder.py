@@ -1,4 +1,3 @@
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -6,7 +5,7 @@ import imagebind_toy as toy
 import numpy as np
 import pytest
 import soundfile
-import torch
+from other_device import assert_same_on
 from PIL import Image
 
 from reactions.core.errors import DataError, MediaError, MissingError
@@ -254,11 +253,9 @@ class TestLoading:
         ADAPTER.load(toy.spec(path, "image"))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("modality", sorted(VALUES))
-def test_cuda_gives_the_same(encoder, path, modality):
-    there = ADAPTER.load(dataclasses.replace(encoder.spec), device="cuda:0")
-    actual = there.embed(modality, items(modality))
-    # Single precision, other kernels; convolutions may use TF32.
-    np.testing.assert_allclose(actual, encoder.embed(modality, items(modality)), atol=5e-3)
+def test_cuda_gives_the_same(cuda, encoder):
+    assert_same_on(cuda, encoder, {modality: items(modality, 2) for modality in VALUES})
+
+
+def test_cuda_reads_the_same(cuda, reader):
+    assert_same_on(cuda, reader, {"text": [Item("x", "text", "a dog barks")]})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from internvl_tiny import COMMIT, DIM, MODELING, PINNED, REPO, forget, isolate, write
+from other_device import assert_same_on
 from PIL import Image
 
 from reactions.core.errors import DataError, MissingError, UsageError
@@ -307,3 +308,11 @@ class TestErrors:
         monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
         with pytest.raises(MissingError, match="offline mode is on"):
             registry.resolve_uri(PINNED)
+
+
+def test_cuda_gives_the_same(cuda, repository, monkeypatch, tmp_path):
+    monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
+    encoder = registry.load(registry.resolve_uri(PINNED))
+    seen, read = items("image", hf_tiny.save_pictures(tmp_path)), items("text", CAPTIONS)
+    # The model computes in bfloat16: eight bits.
+    assert_same_on(cuda, encoder, {"image": seen, "text": read}, apart=2e-2)

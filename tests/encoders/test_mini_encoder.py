@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from other_device import assert_same_on
 from PIL import Image
 
 from reactions.core.errors import DataError, MediaError, MissingError
@@ -383,3 +384,10 @@ class TestLoad:
         encoder = ADAPTER.load(spec, device="cpu")
         with pytest.raises(DataError, match="does not embed audio"):
             encoder.embed("audio", [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cuda_gives_the_same(cuda, encoders, name):
+    encoder = encoders[name]
+    items = {m: mini.corpus(m, n=3, seed=0).items(0, 3) for m in encoder.spec.modalities}
+    assert_same_on(cuda, encoder, items)

@@ -9,6 +9,7 @@ import open_clip_tiny
 import pytest
 import torch
 from open_clip_tiny import CONFIG, DIM, SQUASHED, snapshot
+from other_device import assert_same_on
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -315,3 +316,9 @@ class TestEncoder:
         encoder = registry.load(registry.resolve_uri(f"open_clip:Tiny-16/{path}"))
         with pytest.raises(DataError, match="1 of 1 are zero or not finite"):
             encoder.embed("image", items("image", [np.zeros((9, 9, 3), np.uint8)]))
+
+
+def test_cuda_gives_the_same(cuda, checkpoint, pictures):
+    encoder = registry.load(registry.resolve_uri(f"open_clip:Tiny-16/{checkpoint}"))
+    seen, read = items("image", pictures), items("text", CAPTIONS)
+    assert_same_on(cuda, encoder, {"image": seen, "text": read})

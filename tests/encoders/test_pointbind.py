@@ -11,6 +11,7 @@ import numpy as np
 import pointbind_toy as points
 import pytest
 import torch
+from other_device import assert_same_on
 from pickles import Code
 
 from reactions.core.errors import DataError, MediaError, MissingError, UsageError
@@ -374,11 +375,6 @@ class TestDamage:
         assert math.isfinite(dict(registry.resolve_uri(uri(folder)).flops_per_item)["point"])
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_the_same(spec, encoder):
-    there = registry.load(spec, device="cuda:0")
-    items = [Item(str(i), "point", cloud(3000, i)) for i in range(3)]
-    # Single precision, other kernels; matrix products may use TF32.
-    actual = there.embed("point", items)
-    np.testing.assert_allclose(actual, encoder.embed("point", items), atol=5e-3)
+def test_cuda_gives_the_same(cuda, encoder):
+    items = [Item("x", "point", cloud(3000))]
+    assert_same_on(cuda, encoder, {"point": items})

@@ -1,0 +1,27 @@
+"""Encoders on another device."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reactions.core.types import Encoder, Item
+from reactions.encoders import registry
+
+
+def assert_same_on(
+    device: str, encoder: Encoder, items: dict[str, Sequence[Item]], *, apart: float = 5e-3
+) -> None:
+    """Compare embeddings of an encoder with those that its space makes on a device.
+
+    Args:
+        device: such as ``cuda:0``.
+        encoder: on the CPU.
+        items: of each modality.
+        apart: how much elements of unit rows may differ: single precision, other kernels, and
+            matrix products and convolutions that may use TF32.
+    """
+    there = registry.load(encoder.spec, device=device)
+    for modality, some in items.items():
+        found = there.embed(modality, some)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, encoder.embed(modality, some), atol=apart)
