@@ -37,6 +37,14 @@ def push(
             "--results", metavar="FILE.json", help="What eval --json wrote, for the model card."
         ),
     ] = None,
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trained-on",
+            metavar="ORG/NAME",
+            help="A data set of the hub that it was trained on, for the model card; repeatable.",
+        ),
+    ] = None,
     private: Annotated[
         bool, typer.Option("--private", help="Make the repository private, if it is new.")
     ] = False,
@@ -57,6 +65,7 @@ def push(
     Examples:
       molspace push my-bundle ORG/NAME --dry-run
       molspace push my-bundle ORG/NAME --private --results scores.json
+      molspace push my-bundle ORG/NAME --trained-on ORG/SOUNDS
     """
     from reactions.exchange.hub import check_repo
     from reactions.exchange.hub import push as send
@@ -66,7 +75,9 @@ def push(
     check_repo(repo)
     loaded = load_bundle(bundle)
     scores = () if results is None else read_results(results, loaded.expression)
-    pushed = send(loaded, repo, results=scores, private=private, dry_run=dry_run)
+    pushed = send(
+        loaded, repo, results=scores, datasets=datasets or (), private=private, dry_run=dry_run
+    )
     if as_json:
         print_json(
             "push",

@@ -19,7 +19,7 @@ from reactions.core.errors import DataError, MolspaceError, UsageError
 from reactions.core.hashing import digest
 from reactions.core.types import Item, Leaf, Modality, leaves
 from reactions.encoders.packages import import_package
-from reactions.exchange.model_card import says_mini
+from reactions.exchange.card_data import says_mini
 from reactions.modalities import registry
 from reactions.products.tree import Adjustment, effective_factors, embedded_by, fit_adjustment
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import re
 import shutil
@@ -17,6 +16,7 @@ from reactions.core.errors import BundleError, MissingError, MolspaceError, Stor
 from reactions.core.hashing import digest
 from reactions.core.local_files import exists
 from reactions.core.paths import data_root
+from reactions.exchange.card_data import hub_library
 from reactions.exchange.model_card import model_card
 from reactions.exchange.results import MetricScore
 from reactions.products.bundles.bundle import (
@@ -37,7 +37,9 @@ from reactions.weights.locate import offline
 CARD, CONFIG = "README.md", "config.json"
 _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _REVISION = re.compile(r"\w[\w./-]*")
-_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+).*")
+_ADDRESS = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?:datasets/)?([\w.-]+/[\w.-]+).*"
+)
 _SHOWN = 3
 _WEIGHTS = (".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors")
 # re.S: a file's name may have line breaks, and must not pass because of them.
@@ -77,8 +79,12 @@ class Pulled:
     ignored: tuple[str, ...] = ()
 
 
-def check_repo(repo: str) -> str:
+def check_repo(repo: str, kind: str = "model") -> str:
     """Return a repository's name.
+
+    Args:
+        repo: ``ORG/NAME``.
+        kind: what it holds, for the error.
 
     Raises:
         UsageError: it is not of the form ``ORG/NAME``.
@@ -87,7 +93,7 @@ def check_repo(repo: str) -> str:
     if _REPO.fullmatch(repo) and ".." not in repo and "--" not in repo:
         return repo
     address = _ADDRESS.fullmatch(repo)
-    fix = f"give {address[1]}" if address else "ORG/NAME: your name or organisation, then the model"
+    fix = f"give {address[1]}" if address else f"ORG/NAME: a name or organisation, then the {kind}"
     raise UsageError(f"'{repo}' names no repository", fix=fix)
 
 
@@ -99,6 +105,7 @@ def push(
     repo: str,
     *,
     results: Sequence[MetricScore] = (),
+    datasets: Sequence[str] = (),
     private: bool = False,
     dry_run: bool = False,
 ) -> Pushed:
@@ -111,22 +118,25 @@ def push(
         bundle: verified.
         repo: ``ORG/NAME``; made if it is not there.
         results: for the card.
+        datasets: of the hub that it was trained on, as ``ORG/NAME``, for the card.
         private: make the repository private, if it has to be made.
         dry_run: write everything, check it, and send nothing.
 
     Raises:
-        UsageError: ``repo`` is not a name.
+        UsageError: ``repo`` or one of ``datasets`` is not a name.
         MissingError: offline mode is on, the hub's library is missing, or the hub refuses.
         BundleError: the repository holds a model that is not a bundle.
         StoreError: no room for a copy.
     """
     check_repo(repo)
+    for dataset in datasets:
+        check_repo(dataset, "data set")
     with _staging(None) as folder:
         for name in bundle.files:
             shutil.copyfile(bundle.path / name, folder / name)
         body = _portable(bundle)
         (folder / RECORD).write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
-        card = model_card(load_bundle(folder), repo, results)
+        card = model_card(load_bundle(folder), repo, results, datasets)
         (folder / CARD).write_text(card, encoding="utf-8")
         # The hub counts a model's downloads by requests for this file.
         (folder / CONFIG).write_text('{"model_type": "molspace"}\n', encoding="utf-8")
@@ -143,7 +153,7 @@ def _send(folder: Path, names: Sequence[str], repo: str, expression: str, privat
             why=f"offline mode is on ({setting})",
             fix="unset it, or look at what would be sent: --dry-run",
         )
-    hub = _library().HfApi()
+    hub = hub_library(f"cannot push to {repo}").HfApi()
     with _explained(f"cannot push to {repo}"):
         stale: list[str] = []  # parts of the bundle that was there, if this one has fewer
         if hub.repo_exists(repo):
@@ -250,7 +260,7 @@ def _download(repo: str, revision: str) -> tuple[Path, list[str], str, list[str]
         names = [path.relative_to(snapshot).as_posix() for path in _files(snapshot)]
         own = _bundle_files(repo, names)
         return snapshot, own, snapshot.name, _others(names, own)
-    library = _library()
+    library = hub_library(f"cannot pull {repo}")
     with _explained(f"cannot pull {repo}"):
         info = library.HfApi().model_info(repo, revision=revision or None)
         names = [str(entry.rfilename) for entry in info.siblings or ()]
@@ -336,17 +346,6 @@ def _staging(parent: Path | None) -> Iterator[Path]:
 
 
 # --- the hub's library ---------------------------------------------------------------
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("huggingface_hub")
-    except ImportError:
-        raise MissingError(
-            "cannot reach the hub",
-            why="the package huggingface_hub is not installed",
-            fix="pip install huggingface_hub",
-        ) from None
 
 
 @contextlib.contextmanager

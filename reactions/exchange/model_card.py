@@ -1,8 +1,4 @@
-"""The model card of a bundle: what it is, of what, under which terms, and how to use it.
-
-Its front matter is not made by ``huggingface_hub.ModelCardData``: ``push --dry-run`` shows the card
-without that package, which is an extra.
-"""
+"""The model card of a bundle: what it is, of what, under which terms, and how to use it."""
 
 from __future__ import annotations
 
@@ -10,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
+from reactions.exchange.card_data import front_matter, is_rehearsal
+from reactions.exchange.licences import is_known, is_non_commercial, most_restrictive
 from reactions.exchange.results import MetricScore
 from reactions.products.aligned import LCL
 from reactions.products.bundles.bundle import Bundle
@@ -18,27 +15,23 @@ from reactions.products.tree import effective_factors, effective_means
 from reactions.products.tuned import FT
 from reactions.products.tunings import learnings
 
-_REHEARSAL = "mini"
-_HUB_SOURCE = re.compile(r"(?:hf|internvl):([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@[\w.-]+)?(?:\?.*)?$")
-_PLAIN = re.compile(r"[a-z][a-z0-9.+-]*")
 
-
-def is_rehearsal(bundle: Bundle) -> bool:
-    """Return whether a bundle was made with the stand-ins of the mini lab."""
-    labels = [bundle.lab, *(str(spec["lab"]) for spec in bundle.record["spaces"])]
-    return any(map(says_mini, labels))
-
-
-def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -> str:
+def model_card(
+    bundle: Bundle, repo: str, results: Sequence[MetricScore] = (), datasets: Sequence[str] = ()
+) -> str:
     """Return a bundle's ``README.md``: YAML front matter, then Markdown.
 
     Args:
         bundle: what is described.
         repo: ``ORG/NAME``, for the title and the commands.
         results: scores of this very product.
+        datasets: of the hub that it was trained on, as ``ORG/NAME``.
+
+    Raises:
+        MissingError: ``huggingface_hub`` is not installed.
     """
     parts = [
-        _front_matter(bundle, repo, results),
+        front_matter(bundle, repo, results, datasets),
         f"# {repo.rpartition('/')[2]}",
         _warning(bundle),
         f"A space of {_listed(bundle.space.modalities)} in {bundle.space.dim} dimensions, "
@@ -66,63 +59,6 @@ def model_card(bundle: Bundle, repo: str, results: Sequence[MetricScore] = ()) -
 
 
 # --- parts ---------------------------------------------------------------------------
-
-
-def _front_matter(bundle: Bundle, repo: str, results: Sequence[MetricScore]) -> str:
-    licences = [str(spec["licence"]) for spec in bundle.record["spaces"]]
-    binding = most_restrictive(licences)
-    known = all(map(is_known, licences))
-    identifier = hub_id(binding) if binding and (known or is_non_commercial(binding)) else "other"
-    tags = ["molspace", "multimodal", "embeddings", *bundle.space.modalities]
-    if is_rehearsal(bundle):
-        tags.append("rehearsal")
-    lines = ["---", "library_name: molspace", f"license: {identifier}"]
-    if identifier == "other":
-        lines.append(f"license_name: {_yaml((binding if known else '') or 'unknown')}")
-    lines += ["pipeline_tag: feature-extraction", "tags:"]
-    lines += [f"- {_yaml(str(tag))}" for tag in dict.fromkeys(tags)]
-    if models := base_models(bundle):
-        lines += ["base_model:", *(f"- {_yaml(model)}" for model in models)]
-        lines.append("base_model_relation: adapter")
-    return "\n".join([*lines, *_model_index(bundle, repo, results), "---"])
-
-
-def base_models(bundle: Bundle) -> list[str]:
-    """Return the hub's models among a bundle's spaces, as ``ORG/NAME``."""
-    sources = [_HUB_SOURCE.match(str(spec["source"])) for spec in bundle.record["spaces"]]
-    return list(dict.fromkeys(source[1] for source in sources if source))
-
-
-def _model_index(bundle: Bundle, repo: str, results: Sequence[MetricScore]) -> list[str]:
-    """Return the results as the hub lists them beside those of other models.
-
-    A rehearsal's are left out: there they would stand as claims, without the label that they carry.
-    """
-    if not results or is_rehearsal(bundle) or any(says_mini(score.lab) for score in results):
-        return []
-    lines = ["model-index:", f"- name: {_yaml(repo.rpartition('/')[2])}", "  results:"]
-    for task in dict.fromkeys(score.task for score in results):
-        lines += [
-            "  - task:",
-            "      type: feature-extraction",
-            "    dataset:",
-            f"      name: {_yaml(task)}",
-            f"      type: {_yaml(task)}",
-            "    metrics:",
-        ]
-        for score in results:
-            if score.task == task:
-                lines += [
-                    f"    - type: {_yaml(score.metric)}",
-                    f"      name: {_yaml(score.metric + ', %')}",
-                    f"      value: {score.value:.2f}",
-                ]
-    return lines
-
-
-def says_mini(label: str) -> bool:
-    """Return whether a lab's label is one of the mini lab's stand-ins."""
-    return re.search(rf"(?<!\w){_REHEARSAL}(?!\w)", label) is not None
 
 
 def _warning(bundle: Bundle) -> str:
@@ -303,12 +239,3 @@ def _fenced(text: str, language: str = "") -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(_cell, names))
-
-
-def _yaml(text: str) -> str:
-    """Return a YAML scalar that reads back as this very string."""
-    # YAML 1.1 reads these as booleans or null.
-    words = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
-    if _PLAIN.fullmatch(text) and text not in words:
-        return text
-    return "'" + " ".join(text.split()).replace("'", "''") + "'"

@@ -33,7 +33,8 @@ def molspace(tmp_path):
 def test_push_and_pull(molspace, tmp_path):
     dry = molspace("push", GOLDEN, "me/fused", "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    assert dry.stdout.startswith("---\nlibrary_name: molspace\n")
+    assert dry.stdout.startswith("---\n")
+    assert "\nlibrary_name: molspace\n" in dry.stdout
     assert "would send to me/fused: README.md" in dry.stderr
     assert not (tmp_path / "hub").exists()
 

@@ -1,12 +1,16 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 from fakes import CG, CM, IB, VL, changed, cr, dr
+from huggingface_hub import ModelCard
 
 from reactions.core.errors import DataError, MissingError
+from reactions.exchange.card_data import is_rehearsal
 from reactions.exchange.licences import hub_id, is_known, is_non_commercial, most_restrictive
-from reactions.exchange.model_card import is_rehearsal, model_card
+from reactions.exchange.model_card import model_card
 from reactions.exchange.results import MetricScore, read_results
 from reactions.products.bundles.bundle import Bundle, describe
 
@@ -34,9 +38,10 @@ def bundle_of(*licences, label="own", lab="", expression=EXPRESSION):
 
 
 def front_matter(card):
-    yaml = pytest.importorskip("yaml")
-    _, head, _ = card.split("---\n", 2)
-    return yaml.safe_load(head)
+    """What the hub's own library reads, which also checks the list of results."""
+    read = ModelCard(card)
+    assert read.text.lstrip().startswith("# fused\n"), "the text begins after the front matter"
+    return read.data.to_dict()
 
 
 # --- the card ---
@@ -45,7 +50,7 @@ def front_matter(card):
 def test_a_card_says_what_the_bundle_is():
     card = model_card(bundle_of(NC, "MIT", "CC0-1.0", "CC0-1.0"), "me/fused")
     head, _, body = card.removeprefix("---\n").partition("---\n")
-    assert head.splitlines()[:2] == ["library_name: molspace", "license: cc-by-nc-sa-4.0"]
+    assert {"library_name: molspace", "license: cc-by-nc-sa-4.0"} <= set(head.splitlines())
     assert "\n# fused\n" in body
     assert f"```\n{EXPRESSION}\n```" in body
     assert "audio, image, text in 6 dimensions" in body
@@ -129,12 +134,32 @@ def test_a_record_cannot_bring_markup_of_its_own():
     assert "<b>" not in card.replace("\\<b\\>", "")
 
 
-def test_tags_survive_yaml():
-    image = changed(IB, modalities=("audio", "no", "text: x", "it's"))
-    space = cr(image, CG)
-    bundle = bundle_of("MIT", "MIT", "MIT", "MIT")
-    bundle = replace(bundle, space=space)
-    assert {"no", "text: x", "it's"} <= set(front_matter(model_card(bundle, "me/fused"))["tags"])
+ODD = ("no", "12", "text: x", "it's", "- a", "{a: b}", "&a", "!!python/none", "\u2028 é \x85", "~")
+
+
+def test_names_survive_yaml():
+    space = cr(changed(IB, modalities=("audio", *ODD)), CG)
+    bundle = replace(bundle_of("MIT", "MIT", "MIT", "MIT"), space=space)
+    results = [
+        MetricScore(name, name, 1.0, True, 9, "own", "") for name in ("no", "{a: b}", "x: y")
+    ]
+    found = front_matter(model_card(bundle, "me/fused", results))
+    assert set(ODD) <= set(found["tags"])
+    (model,) = found["model-index"]
+    assert [result["dataset"]["type"] for result in model["results"]] == ["no", "{a: b}", "x: y"]
+
+
+def test_a_record_cannot_end_the_front_matter():
+    licence = "Foo non-commercial\n---\n# fused\nlicense: mit"
+    found = front_matter(model_card(bundle_of(licence, "MIT", "MIT", "MIT"), "me/fused"))
+    assert found["license"] == "other"
+    assert found["license_name"] == " ".join(licence.split())
+
+
+def test_the_hubs_library_is_loaded_for_a_card_alone():
+    seen = "import sys, reactions.exchange.hub; print('huggingface_hub' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_results_are_in_the_card():
@@ -314,11 +339,16 @@ def test_results_are_in_the_model_index_unless_they_are_a_rehearsals():
         assert "91.20" in card  # in the table, with its lab
 
 
-def test_the_hubs_own_library_reads_the_front_matter():
-    hub = pytest.importorskip("huggingface_hub")
+def test_the_front_matter_is_all_that_the_hub_asks_for():
     bundle = bundle_of(NC, "MIT", "CC0-1.0", "CC0-1.0")
     bundle.record["spaces"][0]["source"] = "hf:ORG/NAME"
-    card = hub.ModelCard(model_card(bundle, "me/fused", scored("own")))
-    assert card.data.library_name == "molspace"
-    assert card.data.base_model == ["ORG/NAME"]
+    text = model_card(bundle, "me/fused", scored("own"), ["org/pairs"])
+    card = ModelCard(text)
+    found = card.data.to_dict()
+    assert set(found) == {
+        *("base_model", "datasets", "library_name", "license", "pipeline_tag", "tags"),
+        *("base_model_relation", "model-index"),
+    }
+    assert (found["base_model"], found["datasets"]) == (["ORG/NAME"], ["org/pairs"])
     assert {result.dataset_name for result in card.data.eval_results} == {"esc50", "clotho"}
+    assert str(card) == text, "it is written again as it was read"

@@ -133,13 +133,12 @@ def test_a_second_push_replaces_the_first(bundle, hub):
     assert [call[0] for call in hub.calls] == ["create", "upload", "upload"]
 
 
-def test_a_dry_run_needs_no_network_and_no_library(bundle, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+def test_a_dry_run_needs_no_network(bundle, monkeypatch, tmp_path):
     monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
-    shown = push(bundle, "me/fused", dry_run=True)
+    shown = push(bundle, "me/fused", datasets=["org/sounds", "org/sounds"], dry_run=True)
     assert shown.url == ""
     assert list(shown.files) == [CARD, CONFIG, RECORD, PROJECTORS]
-    assert shown.card.startswith("---\nlibrary_name: molspace\n")
+    assert "\ndatasets:\n- org/sounds\nli" in shown.card
 
 
 # --- what is refused ---
@@ -151,9 +150,15 @@ def test_an_invalid_repository_name_is_refused(name):
         check_repo(name)
 
 
-def test_an_address_gets_its_name_as_fix():
+@pytest.mark.parametrize("address", ["me/fused/tree/main", "datasets/me/fused"])
+def test_an_address_gets_its_name_as_fix(address):
     with pytest.raises(UsageError, match=r"fix: give me/fused$"):
-        check_repo("https://huggingface.co/me/fused/tree/main")
+        check_repo(f"https://huggingface.co/{address}")
+
+
+def test_data_sets_are_named_as_repositories_are(bundle):
+    with pytest.raises(UsageError, match=r"'esc 50' names no repository\n.*then the data set"):
+        push(bundle, "me/fused", datasets=["esc 50"], dry_run=True)
 
 
 def test_a_repository_of_something_else_is_not_overwritten(bundle, hub):
@@ -222,8 +227,12 @@ def test_what_the_hub_says_is_reported(bundle, hub):
 
 def test_the_library_is_asked_for(bundle, monkeypatch, hub):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    for action in (lambda: push(bundle, "me/fused"), lambda: pull("me/fused")):
-        with pytest.raises(MissingError, match="pip install huggingface_hub"):
+    for action in (
+        lambda: push(bundle, "me/fused"),
+        lambda: push(bundle, "me/fused", dry_run=True),
+        lambda: pull("me/fused"),
+    ):
+        with pytest.raises(MissingError, match="pip install 'huggingface_hub"):
             action()
 
 

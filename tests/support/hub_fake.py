@@ -4,13 +4,17 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+from huggingface_hub import EvalResult, ModelCardData
+
 
 class RepositoryNotFoundError(Exception):
     pass
 
 
 class Hub:
-    """Stands for the package ``huggingface_hub``; repositories are folders."""
+    """Stands for the package ``huggingface_hub``; repositories are folders, cards are its own."""
+
+    ModelCardData, EvalResult = ModelCardData, EvalResult
 
     def __init__(self, root):
         self.root = Path(root)
