@@ -22,9 +22,11 @@ MIN_FAST_TEMPERATURE = 1 / 200
 """Below, 16-bit inputs alone cost more than the accuracy that ``fast`` promises."""
 
 FAST_ERROR = {torch.bfloat16: 0.08, torch.float16: 0.015}
-"""Times 1 / sqrt(d): bounds the relative error of ``fast`` against float64, over a column of rows
-as encoders give them, at temperature 1/100. bfloat16: 2.5e-3 at d = 1024, 3.5e-3 at 512, 1e-2 at
-64, 2.8e-2 at 8. float16: 4.7e-4, 6.6e-4, 1.9e-3, 5.3e-3."""
+"""Times 1 / sqrt(d), of the narrower of keys and values: bounds the relative error of ``fast``
+against float64, over a column of rows as encoders give them, at temperature 1/100. bfloat16:
+2.5e-3 at d = 1024, 3.5e-3 at 512, 1e-2 at 64, 2.8e-2 at 8. float16: 4.7e-4, 6.6e-4, 1.9e-3,
+5.3e-3. Lower temperatures weigh the same rounding more: up to 2.5 times as much at 1/200, among
+near duplicates."""
 
 _LOG2_E = math.log2(math.e)
 
@@ -67,11 +69,14 @@ def soft_retrieve(
         temperature: > 0; logits are cosines divided by it.
         device: where the products are computed.
         precision: ``exact`` computes in fp32 (relative error of a column about 5e-6 against
-            float64). ``fast`` uses 16-bit products where the device has fast ones, else is the
-            same as ``exact``. Its error grows as spaces narrow, as few elements of a row
-            average out less of their rounding: see ``FAST_ERROR``. A single row may err five
-            times as much as its column, means of isotropic noise, nearly zero, up to 2e-2,
-            and with float16 the share of keys that weigh less than 2^-34 of the whole is lost.
+            float64 at temperature 1/100, 1e-5 among near duplicates; it grows as temperatures
+            fall, to 1e-3 at 1/10,000). ``fast`` uses 16-bit products where the device has fast
+            ones, else is the same as ``exact``. Its error grows as spaces narrow, as few elements
+            of a row average out less of their rounding: see ``FAST_ERROR``. A single row may err
+            five times as much as its column, and means of isotropic noise, nearly zero, up to 2e-2.
+            With float16 the share of keys that weigh less than 2^-34 of the whole is lost, or than
+            2^-29 where one key that the sample shows outweighs all others: of 2.3 million keys
+            0.4 % of the whole at the most.
         memory_bytes: budget for tiles and sums; see ``plan_tiles``.
         tiling: instead of one planned from the budget.
         dtype: of the result.
