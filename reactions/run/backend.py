@@ -73,6 +73,14 @@ Report: TypeAlias = Callable[[Signal], None]
 """Takes what happens while work is done; may be called in any thread."""
 
 
+class WorkerLost(Exception):
+    """A worker ended before its work did: nothing is known to be wrong with the work.
+
+    The dispatcher gives the work to another worker, a few times at most, and nothing more to
+    this one. A backend that starts another in its place adds it to ``devices``.
+    """
+
+
 class Backend(Protocol):
     """Workers that do units of work, each one at a time.
 
@@ -81,7 +89,13 @@ class Backend(Protocol):
 
     @property
     def devices(self) -> Sequence[str]:
-        """The device of each worker, such as ``"cpu"``; a worker is named by its place here."""
+        """The device of each worker, such as ``"cpu"``; a worker is named by its place here.
+
+        Workers may come later: the list grows at its end while a run lasts. It never shrinks.
+
+        Raises:
+            MolspaceError: all workers are gone, and no other will come.
+        """
 
     def submit(self, worker: int, work: Work, report: Report) -> Future[bool]:
         """Let an idle worker do something.
@@ -92,7 +106,7 @@ class Backend(Protocol):
             report: called with what happens meanwhile, before the future is done.
 
         Returns:
-            What ``Worker.perform`` returns or raises.
+            What ``Worker.perform`` returns or raises; ``WorkerLost`` where it did not end.
         """
 
     def release(self, worker: int) -> None:

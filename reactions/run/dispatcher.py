@@ -7,20 +7,19 @@ another sort is all it takes to run plans there.
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
+from reactions.core.errors import StepError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
-from reactions.run.backend import Backend, Rows, Signal, Work
+from reactions.run.backend import Backend, Signal, Work, WorkerLost
 from reactions.run.events import (
     EventSink,
     Expected,
@@ -36,7 +35,8 @@ from reactions.run.events import (
 from reactions.run.failures import sigterm_unwinds, step_failure
 from reactions.run.job import Job, claim_rows
 from reactions.run.mailbox import Mailbox
-from reactions.run.schedule import Needs, Schedule, keys_of, schedule
+from reactions.run.orders import MOST_LOSSES, Order, Orders, Slot
+from reactions.run.schedule import Needs, Schedule, keys_of, most_at_a_time, schedule
 from reactions.store import Store
 
 _TICK_S = 0.05
@@ -52,6 +52,7 @@ class Dispatcher:
         store: where results are looked up and kept.
         open_backend: returns a backend, of no more workers than its argument: as many units
             of work can be done at a time. Called only when something has to run.
+        repeats: give rows that take much longer than others to an idle worker, too.
         check_space: raises what loading a space's encoder would lack; called before anything
             runs.
         events: called with what happens, in the calling thread.
@@ -62,11 +63,13 @@ class Dispatcher:
         store: Store,
         open_backend: Callable[[int], Backend],
         *,
+        repeats: bool = False,
         check_space: Callable[[SpaceSpec], None] = lambda spec: None,
         events: EventSink = ignore,
     ) -> None:
         self._store = store
         self._open_backend = open_backend
+        self._repeats = repeats
         self._check_space = check_space
         self._events = events
 
@@ -116,8 +119,11 @@ class Dispatcher:
             # makes stays until then, even if another process cleans up meanwhile.
             with ExitStack() as claims:
                 claims.enter_context(self._store.using(keys_of(targets)))
-                with self._backend(_most_at_a_time(plan)) as backend:
-                    run = _Run(plan, targets, self._store, self._events, mailbox, backend, claims)
+                with self._backend(most_at_a_time(plan)) as backend:
+                    run = _Run(
+                        *(plan, targets, self._store, self._events, mailbox, backend, claims),
+                        repeats=self._repeats,
+                    )
                     executed = run.to_the_end()
         self._events(PlanFinished(executed, time.monotonic() - began_s))
         return {step.key: artifacts[step.key] for step in targets}
@@ -150,24 +156,6 @@ class Dispatcher:
             self._store.warn = before
 
 
-@dataclass(eq=False, slots=True)
-class _Worker:
-    """What is known of a worker: its number, its device, and what it holds or is about to."""
-
-    number: int
-    device: str
-    holds: Needs = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A unit of work given to a worker, and the jobs it is done for."""
-
-    worker: _Worker
-    jobs: tuple[Job, ...]
-    rows: Rows | None
-
-
 class _Run:
     """One run of a schedule: which worker does what next, and which values are still needed.
 
@@ -179,6 +167,7 @@ class _Run:
         mailbox: of this thread.
         backend: has the workers.
         claims: where the rights to make results are given back, however the run ends.
+        repeats: see ``Dispatcher``.
     """
 
     def __init__(
@@ -190,7 +179,10 @@ class _Run:
         mailbox: Mailbox,
         backend: Backend,
         claims: ExitStack,
+        *,
+        repeats: bool,
     ) -> None:
+        self._repeats = repeats
         self._artifacts = plan.artifacts
         self._targets = {step.key for step in targets}
         for key in self._artifacts.keys() - self._targets:
@@ -198,9 +190,10 @@ class _Run:
         self._events = events
         self._mailbox = mailbox
         self._backend = backend
-        self._workers = [_Worker(i, device) for i, device in enumerate(backend.devices)]
-        self._idle = list(self._workers)
-        self._orders: dict[Future[bool], _Order] = {}
+        self._n_workers = 0  # that there ever were
+        self._workers: list[Slot] = []
+        self._idle: list[Slot] = []
+        self._orders = Orders()
         self._followers: defaultdict[Digest, list[Job]] = defaultdict(list)
         self._needed: Counter[tuple[str, str]] = Counter()
         self._ready: list[Job] = []
@@ -229,7 +222,8 @@ class _Run:
 
     def _hand_out(self) -> None:
         """Give idle workers something to do, as far as there is anything."""
-        orders: list[_Order] = []
+        self._welcome()
+        orders: list[Order] = []
         while self._idle:
             # Of the jobs that need the same, only the first in the plan's order can be next.
             offers: dict[Needs, Job] = {}
@@ -249,11 +243,24 @@ class _Run:
                 self._backend.release(worker.number)
                 worker.holds = frozenset()
         for order in orders:
-            work = Work.of([job.step for job in order.jobs], order.rows)
-            report = partial(self._mailbox.call, self._take_note, order)
-            self._orders[self._backend.submit(order.worker.number, work, report)] = order
+            self._submit(order)
+        # Near the end, one slow worker would hold up all others.
+        if self._repeats and self._idle and (late := self._orders.straggler()) is not None:
+            self._submit(late.repeat(self._idle.pop(0)))
 
-    def _rank(self, pair: tuple[_Worker, Job]) -> tuple[int, int, int]:
+    def _welcome(self) -> None:
+        """Take note of workers that are new."""
+        for number, device in enumerate(self._backend.devices[self._n_workers :], self._n_workers):
+            self._workers.append(Slot(number, device))
+            self._idle.append(self._workers[-1])
+            self._n_workers += 1
+
+    def _submit(self, order: Order) -> None:
+        work = Work.of([job.step for job in order.jobs], order.rows)
+        report = partial(self._mailbox.call, self._take_note, order)
+        self._orders.add(self._backend.submit(order.worker.number, work, report), order)
+
+    def _rank(self, pair: tuple[Slot, Job]) -> tuple[int, int, int]:
         """Return how well a job suits a worker, best first.
 
         Best is what needs what the worker holds. Then comes what no other worker is better
@@ -268,7 +275,7 @@ class _Run:
             affinity = 1
         return affinity, job.position, worker.number
 
-    def _claim(self, job: Job, worker: _Worker) -> _Order | None:
+    def _claim(self, job: Job, worker: Slot) -> Order | None:
         """Claim something of a job, and of those that are ready and can be run with it.
 
         What others have finished meanwhile is settled; what others work on has to wait.
@@ -281,13 +288,13 @@ class _Run:
             if job.step.n_rows is None:
                 if job.claim_whole():
                     self._ready.remove(job)
-                    order = _Order(worker, (job,), None)
+                    order = Order(worker, (job,), None)
             else:
                 active = [member for member in jobs if member.take_part()]
                 if (shard := claim_rows(active)) is not None:
-                    order = _Order(worker, tuple(shard[0]), shard[1])
+                    order = Order(worker, tuple(shard[0]), shard[1])
                 elif (ready := next((m for m in active if m.claim_join()), None)) is not None:
-                    order = _Order(worker, (ready,), None)
+                    order = Order(worker, (ready,), None)
         except Exception as error:
             self._fail(job, worker, error)
         for member in jobs:
@@ -312,18 +319,25 @@ class _Run:
         for future in finished:
             self._done(self._orders.pop(future), future)
 
-    def _take_note(self, order: _Order, signal: Signal) -> None:
+    def _take_note(self, order: Order, signal: Signal) -> None:
         if isinstance(signal, StoreWarning):
             self._events(signal)
-            return
-        for job in order.jobs:
-            job.follow(order.rows, signal)
+        elif not order.is_moot:
+            for job in order.jobs:
+                job.follow(order.rows, signal)
 
-    def _done(self, order: _Order, future: Future[bool]) -> None:
+    def _done(self, order: Order, future: Future[bool]) -> None:
         """Take note of the outcome of a unit of work."""
-        if (error := future.exception()) is not None:
-            self._fail(order.jobs[0], order.worker, error)
+        error = future.exception()
+        if isinstance(error, WorkerLost):
+            self._lost(order, error)
+            return
         self._idle.append(order.worker)
+        if order.is_moot:
+            return
+        if error is not None:
+            self._fail(order.jobs[0], order.worker, error)
+        self._orders.note_done(order)
         for job in order.jobs:
             try:
                 job.finish(order.rows, is_whole=future.result())
@@ -331,6 +345,30 @@ class _Run:
                 self._fail(job, order.worker, vanished)
             if job.artifact is not None:
                 self._settle(job)
+
+    def _lost(self, order: Order, error: WorkerLost) -> None:
+        """Do without a worker: others do what it did, unless it was the work's own fault."""
+        self._workers.remove(order.worker)
+        if order.is_moot:
+            return
+        job = order.jobs[0]
+        rows = "" if order.rows is None else f" rows {order.rows[0]} to {order.rows[1]} of"
+        what = f"lost {order.worker.device} while it made{rows} '{job.step.label}'"
+        if self._orders.count_loss(order) >= MOST_LOSSES:
+            failure = StepError(
+                f"'{job.step.label}' lost {MOST_LOSSES} workers",
+                why=f"the last: {error}",
+                fix="if they ran out of memory, use smaller shards or batches (lab file), or "
+                "machines with more; then run again: what is finished is kept",
+            )
+            self._fail(job, order.worker, failure)
+        self._events(StoreWarning(f"{what} ({error}); it is made again"))
+        if order.twin is not None:
+            return  # it is being made already
+        for job in order.jobs:
+            job.give_back(order.rows)
+            if job not in self._ready:
+                insort(self._ready, job, key=lambda other: other.position)
 
     def _settle(self, job: Job) -> None:
         """Take note of a result: others may need it."""
@@ -348,7 +386,7 @@ class _Run:
             if not follower.missing:
                 insort(self._ready, follower, key=lambda other: other.position)
 
-    def _fail(self, job: Job, worker: _Worker, error: BaseException) -> NoReturn:
+    def _fail(self, job: Job, worker: Slot, error: BaseException) -> NoReturn:
         """Raise what a run ends with when a step failed."""
         if not isinstance(error, Exception):
             raise error
@@ -358,11 +396,3 @@ class _Run:
         if failure is error:
             raise error
         raise failure from error
-
-
-def _most_at_a_time(plan: Schedule) -> int:
-    """Return how many workers a plan can possibly keep busy at a time."""
-    return sum(
-        math.ceil(step.n_rows / (step.shard_rows or step.n_rows)) if step.n_rows else 1
-        for step in plan.pending
-    )

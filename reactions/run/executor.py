@@ -5,13 +5,14 @@ A package adds an executor by an entry point:
     [project.entry-points."molspace.executors"]
     my_cluster = "my_package.cluster:MyExecutor"    # called like ``ExecutorFactory``
 
-It is then understood by ``--executor my_cluster`` and ``Session(executor="my_cluster")``. One
-that only has other workers gives ``Dispatcher`` a ``Backend`` of its own, as ``LocalExecutor``
+It is then understood by ``--executor my_cluster`` and ``Session(executor="my_cluster")``; and
+``my_cluster:ADDRESS`` where it takes an ``address``. One that only has other workers gives ``Dispatcher`` a ``Backend`` of its own, as ``LocalExecutor``
 does; see docs/extending.md. Nothing is imported before it is needed.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,12 +60,18 @@ class ExecutorFactory(Protocol):
             check_space: raises what ``load_encoder`` would lack; called before anything runs.
             events: called with what happens, in the thread that calls ``run``.
 
+        A factory that takes ``address`` as well is given what follows the name and a colon, or
+        "".
+
         Raises:
             UsageError: ``device`` cannot mean anything.
         """
 
 
-_FACTORIES: dict[str, ExecutorFactory | str] = {DEFAULT: "reactions.run.local:LocalExecutor"}
+_FACTORIES: dict[str, ExecutorFactory | str] = {
+    DEFAULT: "reactions.run.local:LocalExecutor",
+    "ray": "reactions.run.cluster.executor:RayExecutor",
+}
 
 
 def register(name: str, factory: ExecutorFactory | str) -> None:
@@ -85,9 +92,13 @@ def executor_names() -> list[str]:
 def check_executor(name: str) -> None:
     """Check that there is an executor of a name, without importing it.
 
+    Args:
+        name: as in ``make_executor``.
+
     Raises:
         UsageError: there is none, or several have the name.
     """
+    name = name.partition(":")[0]
     points = [point for point in plugins(GROUP) if point.name == name]
     refuse_namesakes(name, points, "executors", is_built_in=name in _FACTORIES)
     if name not in _FACTORIES and name not in (names := executor_names()):
@@ -107,12 +118,16 @@ def make_executor(
 ) -> Executor:
     """Return an executor by its name; see ``ExecutorFactory`` for the arguments.
 
+    Args:
+        name: ``NAME``, or ``NAME:ADDRESS`` for one that runs steps elsewhere.
+
     Raises:
-        UsageError: there is no such executor, a package's makes something else, or ``device``
-            cannot mean anything.
+        UsageError: there is no such executor, it takes no address, a package's makes something
+            else, or ``device`` cannot mean anything.
         MissingError: the package that has it cannot be imported.
     """
     check_executor(name)
+    name, _, address = name.partition(":")
     options: dict[str, Any] = {
         "device": device,
         "load_encoder": load_encoder,
@@ -122,17 +137,33 @@ def make_executor(
     factory = _FACTORIES.get(name)
     if factory is None:
         points = [point for point in plugins(GROUP) if point.name == name]
-        return _of_package(points[0], store, options)
+        return _of_package(points[0], store, options, address)
     if isinstance(factory, str):
         module, _, attribute = factory.partition(":")
         factory = getattr(import_module(module), attribute)
-    executor: Executor = factory(store, **options)
+    executor: Executor = factory(store, **_with_address(factory, name, options, address))
     return executor
 
 
-def _of_package(point: EntryPoint, store: Store, options: Mapping[str, Any]) -> Executor:
+def _with_address(
+    factory: Callable[..., Any], name: str, options: Mapping[str, Any], address: str
+) -> dict[str, Any]:
+    """Return the options of a factory: with the address, if it takes one."""
+    if "address" in inspect.signature(factory).parameters:
+        return {**options, "address": address}
+    if address:
+        raise UsageError(
+            f"the executor '{name}' takes no address", fix=f"--executor {name}", executor=name
+        )
+    return dict(options)
+
+
+def _of_package(
+    point: EntryPoint, store: Store, options: Mapping[str, Any], address: str
+) -> Executor:
     factory = load_plugin(point, "the executor")
     try:
+        options = _with_address(factory, point.name, options, address)
         executor: Executor = factory(store, **options)
     except MolspaceError:
         raise

@@ -188,6 +188,13 @@ class Job:
             self._is_waiting = True
             self._events(Waiting(*self._name, self._holder))
 
+    def give_back(self, rows: Rows | None) -> None:
+        """Give back the right to make something that was not made after all."""
+        self._claims.pop(rows).close()
+        if rows is not None:
+            self._rows_made.pop(rows, None)
+        self._look_soon()
+
     def close(self) -> None:
         """Give all rights back."""
         for claim in self._claims.values():

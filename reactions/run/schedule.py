@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -83,6 +84,14 @@ def keys_of(targets: Iterable[Step]) -> set[Digest]:
             keys.add(step.key)
             left.extend(source for _, source in step.inputs)
     return keys
+
+
+def most_at_a_time(plan: Schedule) -> int:
+    """Return how many workers a plan can possibly keep busy at a time."""
+    return sum(
+        math.ceil(step.n_rows / (step.shard_rows or step.n_rows)) if step.n_rows else 1
+        for step in plan.pending
+    )
 
 
 def needs_of(step: Step) -> Needs:
