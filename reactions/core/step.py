@@ -199,15 +199,22 @@ class Step(ABC):
         inputs = tuple(_inputs(self))
         if len(dict(inputs)) < len(inputs):
             raise TypeError(f"{type(self).__name__} has two inputs of one name")
-        preimage = {
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "preimage", self.preimage_here())
+        object.__setattr__(self, "key", digest("step", self.preimage))
+
+    def preimage_here(self) -> dict[str, Any]:
+        """Return the preimage that this installation, with its data, gives the step.
+
+        It is ``preimage``, unless the step was made elsewhere: by another version of its class,
+        or where a corpus of the same name holds other items.
+        """
+        return {
             "kind": self.KIND,
             "version": self.VERSION,
             "params": parameters(self, self),
-            "inputs": {name: step.key for name, step in inputs},
+            "inputs": {name: step.key for name, step in self.inputs},
         }
-        object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "preimage", preimage)
-        object.__setattr__(self, "key", digest("step", preimage))
 
     @property
     def kind(self) -> str:

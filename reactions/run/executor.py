@@ -5,9 +5,10 @@ A package adds an executor by an entry point:
     [project.entry-points."molspace.executors"]
     my_cluster = "my_package.cluster:MyExecutor"    # called like ``ExecutorFactory``
 
-It is then understood by ``--executor my_cluster`` and ``Session(executor="my_cluster")``; and
-``my_cluster:ADDRESS`` where it takes an ``address``. One that only has other workers gives ``Dispatcher`` a ``Backend`` of its own, as ``LocalExecutor``
-does; see docs/extending.md. Nothing is imported before it is needed.
+It is then understood by ``--executor my_cluster`` and ``Session(executor="my_cluster")``, and
+as ``my_cluster:ADDRESS`` where it takes an ``address``. One that only has other workers gives
+``Dispatcher`` a ``Backend`` of its own, as ``LocalExecutor`` does; see docs/extending.md. Nothing
+is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -116,10 +117,9 @@ def make_executor(
     check_space: Callable[[SpaceSpec], None] = lambda spec: None,
     events: EventSink = ignore,
 ) -> Executor:
-    """Return an executor by its name; see ``ExecutorFactory`` for the arguments.
+    """Return an executor by its name, or by ``NAME:ADDRESS`` for one that runs steps elsewhere.
 
-    Args:
-        name: ``NAME``, or ``NAME:ADDRESS`` for one that runs steps elsewhere.
+    See ``ExecutorFactory`` for the other arguments.
 
     Raises:
         UsageError: there is no such executor, it takes no address, a package's makes something

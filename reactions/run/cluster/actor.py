@@ -1,0 +1,223 @@
+"""What runs on a cluster's node: one worker, which is sent keys and rows."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from reactions.core.errors import MolspaceError, StepError
+from reactions.core.step import Step
+from reactions.core.types import Digest
+from reactions.run.backend import Rows, Signal, Work
+from reactions.run.device import current_device
+from reactions.run.worker import LoadEncoder, Stopped, Worker
+from reactions.store import Store
+from reactions.store.explain import altered
+
+_MOST_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a worker is sent before it is sent work.
+
+    Attributes:
+        root: of the store.
+        probe: name of a file in it, which a worker has to see.
+        load_encoder: opens a space on a device.
+        versions: of the packages that decide what a step makes, where the run was begun.
+        environment: variables that settings, caches and trusted code are read from.
+        folder: that relative paths start from.
+        device: ``"cpu"``, or ``"cuda:0"``: the only one that Ray shows the worker.
+        threads: of torch; 0 for its own choice.
+    """
+
+    root: Path
+    probe: str
+    load_encoder: LoadEncoder
+    versions: Mapping[str, str]
+    environment: Mapping[str, str]
+    folder: str
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a unit of work ended, and the signals since ``first`` that were not yet fetched."""
+
+    result: bool | None
+    error: BaseException | None
+    first: int
+    signals: tuple[Signal, ...]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides what a step makes."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for package in ("molspace", "torch", "numpy"):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+class RemoteWorker:
+    """A ``Worker`` behind a queue of one: made an actor by ``cluster.backend``.
+
+    Ray calls ``poll`` and ``stop`` while ``perform`` runs.
+
+    Args:
+        recipe: what the run has in common.
+        graph: the pickled targets; all steps are theirs, or inputs of theirs.
+    """
+
+    def __init__(self, recipe: Recipe, graph: bytes) -> None:
+        self._recipe = recipe
+        self._graph = graph
+        self._steps: dict[Digest, Step] = {}
+        self._stopping = threading.Event()
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()
+        self._order = -1
+        self._first = 0
+        self._signals: list[Signal] = []
+
+    def prepare(self) -> tuple[str, Exception | None]:
+        """Get ready, once.
+
+        Returns:
+            A label of the worker, with its node's name; and why it cannot be used, or None.
+        """
+        recipe = self._recipe
+        label = f"{recipe.device} on {platform.node()}"
+        try:
+            os.environ.update(recipe.environment)
+            with suppress(OSError):  # no path needs it, where there is none
+                os.chdir(recipe.folder)
+            self._check_versions(label)
+            self._check_store(label)
+            self._steps = self._read_graph(label)
+            if recipe.threads:
+                import torch
+
+                torch.set_num_threads(recipe.threads)
+            self._worker = Worker(
+                Store(recipe.root), recipe.device, recipe.load_encoder, self._stopping
+            )
+        except Exception as error:
+            return label, portable(error)
+        return label, None
+
+    def perform(self, order: int, keys: Sequence[Digest], rows: Rows | None) -> Outcome:
+        """Do a unit of work.
+
+        Args:
+            order: its number, for ``poll``.
+            keys: of the steps.
+            rows: the shard of each; None for a whole step, and to join shards.
+        """
+        assert self._worker is not None
+        with self._lock:
+            self._order, self._first, self._signals = order, 0, []
+        result: bool | None = None
+        error: BaseException | None = None
+        try:
+            work = Work.of([self._steps[key] for key in keys], rows)
+            with current_device(self._recipe.device):
+                result = self._worker.perform(work, self._signals.append)
+        except Stopped:
+            result = False
+        except Exception as raised:
+            error = portable(raised)
+        with self._lock:
+            return Outcome(result, error, self._first, tuple(self._signals))
+
+    def poll(self, order: int, known: int) -> tuple[int, tuple[Signal, ...]]:
+        """Return the signals of an order from the first that is not known yet, and its number.
+
+        Args:
+            order: number of the unit of work; another one has no signals.
+            known: how many of its signals have arrived; they are forgotten here.
+        """
+        with self._lock:
+            if order != self._order:
+                return known, ()
+            del self._signals[: known - self._first]
+            self._first = known
+            return known, tuple(self._signals)
+
+    def release(self) -> None:
+        """Drop what is held."""
+        assert self._worker is not None
+        self._worker.drop()
+
+    def stop(self) -> None:
+        """Give up the present work at its next sign of progress."""
+        self._stopping.set()
+
+    # --- within ----------------------------------------------------------------------
+
+    def _check_versions(self, label: str) -> None:
+        here = versions()
+        differing = [
+            f"{name} {here.get(name, 'is missing')} instead of {version}"
+            for name, version in self._recipe.versions.items()
+            if here.get(name) != version
+        ]
+        if differing:
+            raise StepError(
+                f"the worker {label} has other packages than this machine",
+                why=", ".join(differing) + "; what it makes could differ",
+                fix="install the same versions on all nodes of the cluster",
+            )
+
+    def _check_store(self, label: str) -> None:
+        if not (self._recipe.root / self._recipe.probe).exists():
+            raise StepError(
+                f"the worker {label} does not see the store",
+                why=f"{self._recipe.root} is another folder there, or none",
+                fix="set MOLSPACE_CACHE to a folder that all nodes share, at the same path",
+            )
+
+    def _read_graph(self, label: str) -> dict[Digest, Step]:
+        try:
+            left: list[Step] = list(pickle.loads(self._graph))
+        except (OSError, AttributeError, ImportError, ValueError) as error:
+            raise StepError(
+                f"the worker {label} cannot read the plan: {error}",
+                why="it names files or code that are not there",
+                fix="keep data, weights and packages at the same paths on all nodes",
+            ) from error
+        steps: dict[Digest, Step] = {}
+        while left:
+            step = left.pop()
+            if step.key not in steps:
+                steps[step.key] = step
+                left.extend(source for _, source in step.inputs)
+        for step in steps.values():
+            if differences := altered(step, step.preimage_here()):
+                raise StepError(
+                    f"the worker {label} would make another '{step.label}'",
+                    why="; ".join(differences[:_MOST_DIFFERENCES]),
+                    fix="give all nodes the same data and the same version of molspace",
+                    step=step.label,
+                )
+        return steps
+
+
+def portable(error: Exception) -> Exception:
+    """Return an error that can be sent: itself, or what stands for it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        if isinstance(error, MolspaceError):
+            return type(error)(error.what, why=error.why, fix=error.fix)
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

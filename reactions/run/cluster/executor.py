@@ -1,0 +1,167 @@
+"""``--executor ray``: the same plan, keys and store, with workers all over a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactions.core.errors import MissingError, UsageError
+from reactions.core.extras import install_extra
+from reactions.core.step import Artifact, Step
+from reactions.core.types import Digest, SpaceSpec
+from reactions.run.backend import Backend
+from reactions.run.cluster.address import Asked, asked
+from reactions.run.dispatcher import Dispatcher
+from reactions.run.events import EventSink, ignore
+from reactions.run.worker import LoadEncoder
+from reactions.store import Store
+
+if TYPE_CHECKING:
+    from reactions.run.cluster.places import Place
+
+_SENT = ("MOLSPACE_", "XDG_", "HF_", "TRANSFORMERS_")
+_SECRET = ("TOKEN", "SECRET", "KEY", "PASSWORD")
+
+
+class RayExecutor:
+    """Runs steps on a Ray cluster whose nodes share the store.
+
+    Workers are sent the plan once, then keys and rows: never corpora, encoders or arrays. What is
+    made, and under which keys, is what ``LocalExecutor`` makes. The rights to make results stay
+    with this process; if it dies, its workers end, and another one goes on.
+
+    Args:
+        store: where results are looked up and kept; all nodes see it at the same path.
+        device: ``auto``, ``cpu``, ``cuda``, or ``cpu,cpu`` for two workers; see ``asked``.
+        load_encoder: opens a space on a device; importable on all nodes.
+        check_space: raises what ``load_encoder`` would lack; called before anything runs.
+        events: called with what happens, in the calling thread.
+        address: of the cluster; see ``asked``.
+
+    Raises:
+        UsageError: the address or the device cannot mean anything.
+        MissingError: Ray is not installed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        device: str = "auto",
+        load_encoder: LoadEncoder,
+        check_space: Callable[[SpaceSpec], None] = lambda spec: None,
+        events: EventSink = ignore,
+        address: str = "",
+    ) -> None:
+        self._asked = asked(address, device)
+        self._store = store
+        self._load_encoder = load_encoder
+        self._targets: Sequence[Step] = ()
+        self._exits = ExitStack()
+        _import_ray()
+        self._dispatcher = Dispatcher(
+            store, self._open, repeats=True, check_space=check_space, events=events
+        )
+
+    def run(self, targets: Sequence[Step]) -> dict[Digest, Artifact]:
+        """Return the artifacts of the targets by key; see ``Dispatcher.run``."""
+        self._targets = targets
+        with self._exits:  # after the backend was shut down
+            return self._dispatcher.run(targets)
+
+    def _open(self, n_works: int) -> Backend:
+        from reactions.run.cluster.actor import Recipe, versions
+        from reactions.run.cluster.backend import RayWorkers
+        from reactions.run.cluster.places import Places
+
+        ray = self._exits.enter_context(_connected(self._asked))
+        places = Places(self._asked, n_works, ray.nodes)
+        probe = self._exits.enter_context(_probe(self._store.root))
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(_SENT) and not any(word in name for word in _SECRET)
+        }
+
+        def recipe(place: Place) -> Recipe:
+            return Recipe(
+                root=self._store.root,
+                probe=probe,
+                load_encoder=self._load_encoder,
+                versions=versions(),
+                environment=environment,
+                folder=str(Path.cwd()),
+                device=places.device,
+                threads=place.threads if places.device == "cpu" else 0,
+            )
+
+        # The dispatcher has made the store's warnings events of its own thread.
+        return RayWorkers(ray, places, recipe, pickle.dumps(list(self._targets)), self._store.warn)
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingError(
+            "the executor 'ray' needs a package that is not installed: ray",
+            fix=install_extra("ray"),
+        ) from error
+    return ray
+
+
+@contextmanager
+def _connected(asked: Asked) -> Iterator[Any]:
+    """Connect to the cluster, or start one on this machine, for as long as a run lasts."""
+    ray = _import_ray()
+    if ray.is_initialized():  # by whoever uses the library: theirs to end
+        yield ray
+        return
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if is_main else None
+    options: dict[str, Any] = {"address": asked.address} if asked.address else {}
+    if not asked.address and not os.environ.get("RAY_ADDRESS"):
+        options = {"include_dashboard": False}  # it may have to be started here
+    try:
+        ray.init(
+            log_to_driver=False,
+            configure_logging=True,
+            logging_level=logging.ERROR,
+            ignore_reinit_error=True,
+            **options,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"cannot reach the Ray cluster at {asked.address or 'the default address'}",
+            why=reason,
+            fix="ray start --head   on its first node; then --executor ray:HOST:PORT",
+        ) from error
+    finally:
+        if is_main and before is not None:  # Ray sets one of its own
+            signal.signal(signal.SIGTERM, before)
+    try:
+        yield ray
+    finally:
+        with suppress(Exception):
+            ray.shutdown()
+
+
+@contextmanager
+def _probe(root: Path) -> Iterator[str]:
+    """Put a file into the store, by which workers see that theirs is the same."""
+    path = root / f"cluster-{uuid.uuid4().hex}.probe"
+    path.touch()
+    try:
+        yield path.name
+    finally:
+        path.unlink(missing_ok=True)

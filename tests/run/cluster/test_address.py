@@ -1,0 +1,45 @@
+"""What can follow ``--executor ray:``."""
+
+import pytest
+
+from reactions.core.errors import UsageError
+from reactions.run.cluster.address import Asked, asked
+
+
+@pytest.mark.parametrize(
+    ("address", "device", "expected"),
+    [
+        ("", "auto", Asked()),
+        ("auto", "auto", Asked()),
+        ("10.0.0.1:6379", "cpu", Asked("10.0.0.1:6379", "cpu")),
+        ("", "cpu,cpu", Asked(kind="cpu", workers=2)),
+        ("?workers=3", "cuda", Asked(kind="cuda", workers=3)),
+        ("h:1?workers=3&cpus=2", "cpu", Asked("h:1", "cpu", 3, 2)),
+        ("?accelerator=H100", "auto", Asked(kind="cuda", accelerator="H100")),
+        ("?workers=5", "cpu,cpu", Asked(kind="cpu", workers=5)),
+    ],
+)
+def test_it_is_read(address, device, expected):
+    assert asked(address, device) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "device", "message"),
+    [
+        ("ray://head:10001", "auto", "no address of a cluster's node"),
+        ("?worker=3", "auto", "did you mean 'workers'"),
+        ("?workers=0", "auto", "not a number from 1"),
+        ("?workers=two", "auto", "not a number from 1"),
+        ("?workers=", "auto", "not a number from 1"),
+        ("?workers=1&workers=2", "auto", "given twice"),
+        ("?accelerator=", "auto", "not a name"),
+        ("?accelerator=H100", "cpu", "--device cpu uses none"),
+        ("", "cuda:1", "--executor ray:?workers=1"),
+        ("", "cuda:0,cuda:1", "ray:?workers=2"),
+        ("", "gpu", "unknown device"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(address, device, message):
+    with pytest.raises(UsageError) as caught:
+        asked(address, device)
+    assert message in str(caught.value)

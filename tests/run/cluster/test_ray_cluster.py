@@ -1,0 +1,220 @@
+"""A real cluster on this machine: the same results, whoever dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cluster_steps import Slow
+from plain_steps import load_encoder, plan
+from toy import contents
+
+from reactions.core.errors import DataError, StepError, UsageError
+from reactions.run import events as ev
+from reactions.run.cluster.executor import RayExecutor
+from reactions.run.local import LocalExecutor
+from reactions.store import Store
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def log(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    return folder
+
+
+def run(store, step, on_event=lambda event: None, **options):
+    events = []
+
+    def note(event):
+        events.append(event)
+        on_event(event)
+
+    options = {"device": "cpu", "load_encoder": load_encoder, **options}
+    executor = RayExecutor(store, events=note, **options)
+    return executor.run([step])[step.key], events
+
+
+def warnings(events):
+    return [event.message for event in events if isinstance(event, ev.StoreWarning)]
+
+
+def rows(result):
+    return result.arrays["x"][:][:, 0].tolist()
+
+
+def test_it_makes_what_this_machine_makes(cluster, store, tmp_path):
+    result, events = run(store, plan())
+    own = Store(tmp_path / "local")
+    expected = LocalExecutor(own, device="cpu", load_encoder=load_encoder).run([plan()])
+    assert result.arrays["total"][:] == expected[plan().key].arrays["total"][:]
+    assert contents(store.root) == contents(own.root)
+    assert not warnings(events)
+    kinds = [type(event) for event in events]
+    assert kinds.count(ev.StepFinished) == 6
+    assert kinds.count(ev.StepMeasured) == 2
+    assert not list(store.root.glob("*.probe"))
+
+
+def test_both_nodes_work(cluster, store, log):
+    step = Slow(n_rows=6, log=log, seconds=0.3)
+    result, _ = run(store, step)
+    assert rows(result) == list(range(6))
+    assert len(step.pids()) == 2
+    assert all(step.begun(row) == 1 for row in range(6))
+
+
+def test_a_killed_worker_costs_the_shard_in_flight(cluster, store, log):
+    step = Slow(n_rows=5, log=log, seconds=0.1, deadly=(2,))
+    result, events = run(store, step)
+    assert rows(result) == list(range(5))
+    assert [step.begun(row) for row in range(5)] == [1, 1, 2, 1, 1]
+    assert any("rows 2 to 3 of 'slow 0'" in warning for warning in warnings(events))
+
+
+def test_work_that_kills_every_worker_is_refused(cluster, store, log):
+    step = Slow(n_rows=3, log=log, deadly=(1,), deaths=99)
+    with pytest.raises(StepError, match="lost 3 workers"):
+        run(store, step)
+    assert step.begun(1) == 3
+
+
+def test_bad_input_is_not_tried_again(cluster, store, log):
+    step = Slow(n_rows=3, log=log, bad=1)
+    with pytest.raises(DataError, match="row 1 is bad") as caught:
+        run(store, step)
+    assert caught.value.fields["step"] == "slow 0"
+    assert step.begun(1) == 1
+
+
+def test_a_lost_node_and_one_that_comes(cluster, store, log):
+    node = cluster.add_node(num_cpus=1)
+    step = Slow(n_rows=12, log=log, seconds=0.6)
+    has_gone = threading.Event()
+
+    def take_away(event):
+        if isinstance(event, ev.StepProgress) and event.done >= 3 and not has_gone.is_set():
+            has_gone.set()
+            cluster.remove_node(node, allow_graceful=False)
+
+    result, _ = run(store, step, take_away)
+    assert has_gone.is_set()
+    assert rows(result) == list(range(12))
+    assert sum(step.begun(row) - 1 for row in range(12)) <= 1
+
+
+def test_interrupts_leave_the_cluster_clean(cluster, store, log):
+    import ray
+
+    step = Slow(n_rows=4, log=log, seconds=30)
+
+    def interrupt(event):
+        if isinstance(event, ev.StepStarted):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(store, step, interrupt)
+    until_s = time.monotonic() + 20
+    while ray.available_resources().get("CPU", 0) < 2 and time.monotonic() < until_s:
+        time.sleep(0.1)
+    assert ray.available_resources()["CPU"] == 2
+    assert not list(store.root.glob("*.probe"))
+
+
+def test_a_dead_driver_s_work_goes_on_in_another(cluster, store, log):
+    code = (
+        "import sys; from pathlib import Path; from cluster_steps import Slow\n"
+        "from plain_steps import load_encoder; from reactions.store import Store\n"
+        "from reactions.run.cluster.executor import RayExecutor\n"
+        f"step = Slow(n_rows=8, log=Path({str(log)!r}), seconds=0.4)\n"
+        f"RayExecutor(Store(Path({str(store.root)!r})), device='cpu', "
+        f"address={cluster.address!r}, load_encoder=load_encoder).run([step])\n"
+    )
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}"
+    env = {**os.environ, "PYTHONPATH": path}
+    driver = subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.DEVNULL)
+    until_s = time.monotonic() + 60
+    while len(list(log.glob("*.done.*"))) < 3 and time.monotonic() < until_s:
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    n_done = len(list(log.glob("*.done.*")))
+    assert 3 <= n_done < 8
+    step = Slow(n_rows=8, log=log, seconds=0.4)
+    result, _ = run(store, step)
+    assert rows(result) == list(range(8))
+    # Two workers, each with at most one shard in flight when the driver died.
+    assert sum(step.begun(row) - 1 for row in range(8)) <= 2
+
+
+def test_what_the_cluster_has_not_is_refused(cluster, store, log):
+    step = Slow(n_rows=1, log=log)
+    with pytest.raises(UsageError, match="no GPU that Ray knows of"):
+        run(store, step, device="cuda")
+    with pytest.raises(UsageError, match="has 64 CPUs") as caught:
+        run(store, step, address="?cpus=64")
+    assert "nodes have 1, 1" in caught.value.why
+
+
+def test_a_reaction_from_the_command_line(cluster, tmp_path):
+    lab = """
+[lab]
+extends = "mini"
+[reaction]
+hidden_dim = 16
+cr_epochs = 1
+batch_size = 32
+shard_rows = 40
+[corpora]
+text = { world = 90 }
+image = { world = 60 }
+audio = { world = 60 }
+"""
+    (tmp_path / "molspace.toml").write_text(lab)
+    made = {}
+    for executor in ("local", f"ray:{cluster.address}"):
+        own = tmp_path / executor[:3]
+        line = ["react", "ImageBind + Cr(CLAP_m)", "--executor", executor, "--device", "cpu"]
+        done = subprocess.run(
+            [sys.executable, "-m", "molspace_cli", *line, "--yes", "--quiet", "--json"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+                "XDG_DATA_HOME": str(own / "data"),
+                "XDG_CACHE_HOME": str(own / "cache"),
+                "MOLSPACE_CACHE": str(own / "store"),
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        made[executor] = json.loads(done.stdout)["digest"], contents(own / "store")
+    (digest, stored), (other_digest, other_stored) = made.values()
+    assert digest == other_digest
+    assert np.array_equal(sorted(stored), sorted(other_stored))
+    assert stored == other_stored

@@ -1,0 +1,133 @@
+"""A cluster's worker without the cluster: what it refuses to start with, and what it reports."""
+
+import pickle
+from dataclasses import dataclass, replace
+
+import pytest
+from plain_steps import Encoded, load_encoder, plan
+
+from reactions.core.errors import MolspaceError, StepError
+from reactions.core.step import Step
+from reactions.run.backend import Progress
+from reactions.run.cluster.actor import Recipe, RemoteWorker, portable, versions
+from reactions.store import Store
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    store = Store(tmp_path / "store")
+    store.prepare()
+    (store.root / "a.probe").touch()
+    return Recipe(
+        root=store.root,
+        probe="a.probe",
+        load_encoder=load_encoder,
+        versions=versions(),
+        environment={},
+        folder=str(tmp_path),
+        device="cpu",
+        threads=0,
+    )
+
+
+def worker(recipe, target=None):
+    return RemoteWorker(recipe, pickle.dumps([target or plan()]))
+
+
+def problem(made):
+    label, error = made.prepare()
+    assert label.startswith("cpu on ")
+    return error
+
+
+@pytest.fixture(autouse=True)
+def stay(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_works_by_keys_and_rows(recipe):
+    made = worker(recipe)
+    assert problem(made) is None
+    step = Encoded(n_rows=5, seed=0)
+    outcome = made.perform(0, [step.key], (2, 4))
+    assert (outcome.result, outcome.error, outcome.first) == (True, None, 0)
+    assert outcome.signals == (Progress(2, 2, "items"),)
+    assert Store(recipe.root).partial(step).finished == [(2, 4)]
+
+
+def test_signals_are_fetched_once_and_only_those_of_the_order(recipe):
+    made = worker(recipe)
+    assert problem(made) is None
+    made.perform(3, [Encoded(n_rows=5, seed=0).key], (0, 2))
+    assert made.poll(2, 0) == (0, ())
+    assert made.poll(3, 0) == (0, (Progress(2, 2, "items"),))
+    assert made.poll(3, 1) == (1, ())
+
+
+def test_an_error_comes_back(recipe):
+    made = worker(recipe, plan(bad=1))
+    assert problem(made) is None
+    outcome = made.perform(0, [Encoded(n_rows=5, seed=0, bad=1).key], (0, 2))
+    assert outcome.result is None
+    assert outcome.error.what == "row 1 is bad"
+
+
+def test_a_store_of_its_own_is_refused(recipe, tmp_path):
+    error = problem(worker(replace(recipe, root=tmp_path / "elsewhere")))
+    assert "does not see the store" in error.what
+    assert "MOLSPACE_CACHE" in error.fix
+
+
+def test_other_packages_are_refused(recipe):
+    other = {**recipe.versions, "molspace": "99.0", "numpy": recipe.versions["numpy"]}
+    error = problem(worker(replace(recipe, versions=other)))
+    assert "instead of 99.0" in error.why
+    assert "numpy" not in error.why
+
+
+def test_a_plan_that_means_something_else_here_is_refused(recipe, monkeypatch):
+    graph = pickle.dumps([plan()])
+    monkeypatch.setattr(Encoded, "VERSION", 2)
+    error = problem(RemoteWorker(recipe, graph))
+    assert "would make another 'encode" in error.what
+    assert "version: 1 -> 2" in error.why
+
+
+def test_a_plan_that_cannot_be_read_is_refused(recipe):
+    graph = pickle.dumps([plan()]).replace(b"plain_steps", b"plain_stepz")
+    error = problem(RemoteWorker(recipe, graph))
+    assert "cannot read the plan" in error.what
+    assert "plain_stepz" in error.what
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Odd(Step):
+    KIND, VERSION = "embed", 1
+
+    def run(self, context, inputs, start, stop):
+        raise Unsendable(open)  # noqa: B904
+
+
+class Unsendable(Exception):
+    def __init__(self, function):
+        super().__init__("cannot be sent")
+        self.function = lambda: function
+
+
+def test_an_error_that_cannot_be_sent_is_replaced(recipe):
+    made = worker(recipe, Odd())
+    assert problem(made) is None
+    error = made.perform(0, [Odd().key], None).error
+    assert str(error) == "Unsendable: cannot be sent"
+    refusal = StepError("what", why="why", fix="fix", field=lambda: 0)
+    sent = portable(refusal)
+    assert isinstance(sent, MolspaceError)
+    assert (sent.what, sent.why, sent.fix, sent.fields) == ("what", "why", "fix", {})
+
+
+def test_it_stops(recipe):
+    made = worker(recipe)
+    assert problem(made) is None
+    made.stop()
+    assert made.perform(0, [Encoded(n_rows=5, seed=0).key], (0, 2)).result is False
+    made.release()
