@@ -9,6 +9,7 @@ import typer
 from molspace_cli import options
 from molspace_cli.console import human_bytes, human_flops, print_json, print_table, print_text, say
 from molspace_cli.groups import grouped
+from molspace_cli.plan_workers import print_shards, print_workers, worker_counts
 from molspace_cli.quality import row_line
 from molspace_cli.react import Expression, plan_of
 
@@ -26,6 +27,31 @@ def plan(
         typer.Option("--draw", help="Print a drawing instead: Mermaid, or Graphviz's dot."),
     ] = None,
     *,
+    shards: Annotated[
+        bool,
+        typer.Option("--shards", help="List what is left by rows, as workers take it."),
+    ] = False,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            "--workers",
+            metavar="N,...",
+            help="Simulate runs with so many workers: how long, and what bounds it.",
+        ),
+    ] = None,
+    pace: Annotated[
+        float | None,
+        typer.Option(
+            "--pace",
+            metavar="FLOP/S",
+            min=1.0,
+            help="Of one worker, for --workers.  [default: measured on this machine]",
+        ),
+    ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="With --workers: as though nothing were done yet."),
+    ] = False,
     planning: options.PlanOptions,
     as_json: options.Json = False,
 ) -> None:
@@ -36,13 +62,29 @@ def plan(
     Examples:
       molspace plan "ImageBind + Cr(CLAP_m)"
       molspace plan "ImageBind + Cr(CLAP_m)" --draw mermaid > plan.mmd
+      molspace plan "ImageBind + Cr(CLAP_m)" --shards --json > tasks.json
+      molspace plan "ImageBind + Cr(CLAP_m)" --workers 1,8,64
     """
     from reactions.planning import drawing
     from reactions.planning.plan import plan_json, total_cost
 
+    counts = _asked_forms(draw, shards, workers, pace, anew)
     session, planned, reasons = planned_states(expression, planning)
     if draw:
         print_text(drawing.draw(planned, reasons, form=draw))
+        return
+    if shards or counts:
+        left = [step for step in planned.steps() if anew or reasons[step.key] != "hit"]
+        expression = planned.checked.expression
+        if shards:
+            print_shards(session, expression, left, as_json=as_json)
+        else:
+            print_workers(
+                *(session, expression, left, counts),
+                flops_per_s=pace,
+                is_anew=anew,
+                as_json=as_json,
+            )
         return
     steps = [{**step, "state": reasons[step["key"]]} for step in plan_json(planned)]
     todo = [step for step in steps if step["state"] != "hit"]
@@ -91,6 +133,29 @@ def plan(
         f"{human_bytes(totals['size_bytes'])} stored, "
         f"at most {human_bytes(totals['memory_bytes'])} of arrays in memory"
     )
+
+
+def _asked_forms(
+    draw: str | None, shards: bool, workers: str | None, pace: float | None, anew: bool
+) -> list[int]:
+    """Return the numbers of workers that are asked for.
+
+    Raises:
+        UsageError: options do not go together.
+    """
+    from reactions.core.errors import UsageError
+
+    given = [
+        name
+        for name, value in (("--draw", draw), ("--shards", shards), ("--workers", workers))
+        if value
+    ]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} do not go together", fix="give one of them")
+    for name, value in (("--pace", pace), ("--anew", anew)):
+        if value and not workers:
+            raise UsageError(f"{name} is about --workers, which is not given", fix="--workers 1,8")
+    return [] if workers is None else worker_counts(workers)
 
 
 def planned_states(

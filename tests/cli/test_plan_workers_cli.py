@@ -1,0 +1,74 @@
+"""``molspace plan --workers`` and ``--shards``."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from molspace_cli.__main__ import main
+
+REACTION = "ImageBind + Cr(CLAP_m)"
+
+
+@pytest.fixture
+def molspace(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path / "store"))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return SimpleNamespace(returncode=ended.value.code, stdout=out, stderr=err)
+
+    return run
+
+
+def test_shards_are_tasks_for_other_schedulers(molspace):
+    body = json.loads(molspace("plan", REACTION, "--shards", "--json").stdout)
+    assert body["schema"].startswith("molspace.shards/")
+    plan = json.loads(molspace("plan", REACTION, "--json").stdout)
+    keys = [step["key"] for step in plan["steps"]]
+    assert {task["key"] for task in body["tasks"]} == set(keys)
+    for step in plan["steps"]:
+        rows = [task["rows"] for task in body["tasks"] if task["key"] == step["key"]]
+        if rows != [None]:
+            assert rows[0][0] == 0
+            assert all(a[1] == b[0] for a, b in zip(rows, rows[1:], strict=False))
+    waiting = {key for task in body["tasks"] for key in task["waits_for"]}
+    assert waiting <= set(keys)
+    assert not any(task["done"] for task in body["tasks"])
+
+
+def test_workers_are_simulated(molspace):
+    line = ["plan", REACTION, "--workers", "8,1", "--pace", "1e10"]
+    body = json.loads(molspace(*line, "--json").stdout)
+    one, eight = body["runs"]
+    assert (one["workers"], eight["workers"]) == (1, 8)
+    assert one["busy"] == pytest.approx(1.0)
+    assert body["at_least_s"] <= eight["seconds"] < one["seconds"]
+    assert sum(step["seconds"] for step in body["chain"]) == pytest.approx(body["at_least_s"])
+    assert (body["recorded"], body["flops_per_s"]) == (0, 1e10)
+    shown = molspace(*line)
+    assert "lab: mini" in shown.stdout
+    assert "no number of workers takes less than" in shown.stderr
+    assert "not counted: loading encoders" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers", "0"], "--workers 0 is not a list of numbers"),
+        (["--workers", "two"], "--workers two is not a list"),
+        (["--workers", "2", "--shards"], "do not go together"),
+        (["--shards", "--draw", "dot"], "do not go together"),
+        (["--anew"], "--anew is about --workers"),
+        (["--pace", "1e9"], "--pace is about --workers"),
+    ],
+)
+def test_what_does_not_go_together(molspace, options, message):
+    shown = molspace("plan", REACTION, *options)
+    assert shown.returncode == 2
+    assert message in shown.stderr

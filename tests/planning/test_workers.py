@@ -1,0 +1,132 @@
+"""Simulated runs: what can be said of them without running anything."""
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from reactions.core.step import NOT_IN_KEY, Cost, Step, inputs_from
+from reactions.planning import workers
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Planned(Step):
+    KIND, VERSION = "embed", 1
+    label: str
+    sources: tuple = field(default=(), metadata=inputs_from())
+    n_rows: int | None = field(default=None, metadata=NOT_IN_KEY)
+    shard_rows: int = field(default=0, metadata=NOT_IN_KEY)
+    flops: float = field(default=0.0, metadata=NOT_IN_KEY)
+    shared_flops: float = field(default=0.0, metadata=NOT_IN_KEY)
+    together: str = field(default="", metadata=NOT_IN_KEY)
+    encoder: str = field(default="", metadata=NOT_IN_KEY)
+
+    @property
+    def cost(self):
+        return Cost(self.flops, shared_flops=self.shared_flops)
+
+    def run(self, context, inputs, start, stop):
+        raise NotImplementedError
+
+
+def simulated(steps, count):
+    seconds = workers.step_seconds(steps, {}, 1.0)
+    return workers.simulate(steps, workers.tasks(steps, seconds), count)
+
+
+def chain(steps):
+    todo = workers.tasks(steps, workers.step_seconds(steps, {}, 1.0))
+    total, members = workers.longest_chain(steps, todo)
+    return total, [step.label for step in members]
+
+
+def test_one_worker_takes_the_sum():
+    steps = [Planned(label=str(i), flops=float(i)) for i in range(1, 5)]
+    run = simulated(steps, 1)
+    assert (run.seconds, run.busy) == (10.0, 1.0)
+
+
+def test_shards_are_divided():
+    step = Planned(label="a", n_rows=10, shard_rows=3, flops=10.0)
+    assert workers.shards(step) == [(0, 3), (3, 6), (6, 9), (9, 10)]
+    assert simulated([step], 4).seconds == pytest.approx(3.0)
+    assert simulated([step], 2).seconds == pytest.approx(6.0)
+    assert simulated([step], 4).busy == pytest.approx(10 / 12)
+    assert chain([step]) == (pytest.approx(3.0), ["a"])
+
+
+def test_a_step_without_rows_is_one_task():
+    assert workers.shards(Planned(label="a", n_rows=0, shard_rows=3)) == [(0, 0)]
+    assert workers.shards(Planned(label="a")) == []
+    assert workers.shards(Planned(label="a", n_rows=4)) == [(0, 4)]
+
+
+def test_inputs_come_first():
+    first = Planned(label="first", flops=2.0)
+    second = Planned(label="second", sources=(first,), flops=3.0)
+    beside = Planned(label="beside", flops=4.0)
+    assert simulated([first, second, beside], 1).seconds == 9.0
+    assert simulated([first, second, beside], 2).seconds == 5.0
+    assert chain([first, second, beside]) == (5.0, ["first", "second"])
+
+
+def test_inputs_that_are_done_already_are_not_waited_for():
+    first = Planned(label="first", flops=2.0)
+    second = Planned(label="second", sources=(first,), flops=3.0)
+    assert simulated([second], 1).seconds == 3.0
+    assert chain([second]) == (3.0, ["second"])
+
+
+def test_what_steps_share_counts_once_and_records_win():
+    both = {"together": "t", "flops": 10.0, "shared_flops": 8.0}
+    steps = [Planned(label=name, **both) for name in "ab"]
+    alone = Planned(label="c", flops=5.0)
+    times = workers.step_seconds([*steps, alone], {alone.key: 77.0}, 2.0)
+    assert [times[s.key] for s in (*steps, alone)] == [3.0, 3.0, 77.0]
+
+
+def test_workers_stay_with_their_encoder():
+    # In the plan's order a worker would change encoders with each task.
+    steps = [
+        Planned(label=f"{name}{i}", encoder=name, flops=1.0 + (name == "b"))
+        for i in range(3)
+        for name in "ab"
+    ]
+    # One takes the three of 1 s, the other two of the three of 2 s; then the first helps.
+    assert simulated(steps, 2).seconds == 5.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bounds_hold_for_any_plan(seed):
+    rng = random.Random(seed)
+    steps = []
+    for i in range(30):
+        sources = tuple(rng.sample(steps, min(len(steps), rng.randrange(3))))
+        n_rows = rng.choice([None, 7, 20])
+        steps.append(
+            Planned(
+                label=str(i),
+                sources=sources,
+                n_rows=n_rows,
+                shard_rows=3,
+                flops=rng.uniform(0.1, 5),
+                encoder=rng.choice(["", "a", "b"]),
+            )
+        )
+    total = sum(step.flops for step in steps)
+    bound, _ = chain(steps)
+    for count in (1, 2, 3, 8, 64):
+        run = simulated(steps, count)
+        # Graham's bound for any choice that leaves no worker idle beside a ready task.
+        assert max(bound, total / count) <= run.seconds * (1 + 1e-9)
+        assert run.seconds <= bound + total / count + 1e-9
+        assert run.busy == pytest.approx(total / (count * run.seconds))
+
+
+def test_enough_is_where_more_stop_paying():
+    step = Planned(label="a", n_rows=16, shard_rows=1, flops=16.0)
+    last = Planned(label="b", sources=(step,), flops=4.0)
+    steps = [step, last]
+    count = workers.enough(lambda n: simulated(steps, n), chain(steps)[0])
+    assert count == 16
+    assert workers.enough(lambda n: simulated([], n), 0.0) == 1
