@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -36,7 +37,7 @@ def test_shards_are_tasks_for_other_schedulers(molspace):
         rows = [task["rows"] for task in body["tasks"] if task["key"] == step["key"]]
         if rows != [None]:
             assert rows[0][0] == 0
-            assert all(a[1] == b[0] for a, b in zip(rows, rows[1:], strict=False))
+            assert all(a[1] == b[0] for a, b in pairwise(rows))
     waiting = {key for task in body["tasks"] for key in task["waits_for"]}
     assert waiting <= set(keys)
     assert not any(task["done"] for task in body["tasks"])

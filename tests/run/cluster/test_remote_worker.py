@@ -105,7 +105,7 @@ class Odd(Step):
     KIND, VERSION = "embed", 1
 
     def run(self, context, inputs, start, stop):
-        raise Unsendable(open)  # noqa: B904
+        raise Unsendable(open)
 
 
 class Unsendable(Exception):
