@@ -74,9 +74,10 @@ Executor = Annotated[
     str,
     typer.Option(
         "--executor",
-        metavar="NAME",
+        metavar="NAME[:ADDRESS]",
         autocompletion=complete.executors,
-        help="What runs the steps: this machine (local), or what an installed package adds.",
+        help="What runs the steps: this machine (local), a cluster (ray, ray:HOST:PORT), or what "
+        "an installed package adds.",
     ),
 ]
 Precision = Annotated[

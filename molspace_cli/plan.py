@@ -14,6 +14,9 @@ from molspace_cli.quality import row_line
 from molspace_cli.react import Expression, plan_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reactions.core.step import Step
     from reactions.core.types import Digest
     from reactions.planning.plan import ReactionPlan
     from reactions.session import Session
@@ -74,7 +77,7 @@ def plan(
         print_text(drawing.draw(planned, reasons, form=draw))
         return
     if shards or counts:
-        left = [step for step in planned.steps() if anew or reasons[step.key] != "hit"]
+        left = _left(session, planned, anew=anew)
         expression = planned.checked.expression
         if shards:
             print_shards(session, expression, left, as_json=as_json)
@@ -156,6 +159,17 @@ def _asked_forms(
         if value and not workers:
             raise UsageError(f"{name} is about --workers, which is not given", fix="--workers 1,8")
     return [] if workers is None else worker_counts(workers)
+
+
+def _left(session: Session, planned: ReactionPlan, *, anew: bool) -> Sequence[Step]:
+    """Return the steps that a run would make, in the order in which it hands them out."""
+    from reactions.core.step import Artifact
+    from reactions.run.schedule import schedule
+
+    def lookup(key: Digest) -> Artifact | None:
+        return Artifact({}) if not anew and session.store.has(key) else None
+
+    return schedule(planned.targets, lookup).pending
 
 
 def planned_states(

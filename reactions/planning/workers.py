@@ -15,7 +15,7 @@ Rows = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ShardTask:
     """What a worker does in one go.
 
     Attributes:
@@ -52,17 +52,18 @@ def shards(step: Step) -> list[Rows]:
     return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)] or [(0, 0)]
 
 
-def tasks(steps: Sequence[Step], seconds: Mapping[Digest, float]) -> list[Task]:
+def tasks(steps: Sequence[Step], seconds: Mapping[Digest, float]) -> list[ShardTask]:
     """Return the tasks of steps, in the order in which a single worker does them.
 
     Args:
         steps: from ``schedule``: inputs before what needs them.
         seconds: that each step takes, by its key; shards take equally long a row.
     """
+    whole: list[Rows | None] = [None]
     return [
-        Task(step, rows, seconds[step.key] * _share(step, rows))
+        ShardTask(step, rows, seconds[step.key] * _share(step, rows))
         for step in steps
-        for rows in shards(step) or [None]
+        for rows in (shards(step) or whole)
     ]
 
 
@@ -89,7 +90,7 @@ def step_seconds(
     return times
 
 
-def longest_chain(steps: Sequence[Step], todo: Sequence[Task]) -> tuple[float, list[Step]]:
+def longest_chain(steps: Sequence[Step], todo: Sequence[ShardTask]) -> tuple[float, list[Step]]:
     """Return what no number of workers can undercut, and the steps that it consists of.
 
     A step takes at least as long as its longest task, after the last of its inputs.
@@ -115,7 +116,7 @@ def longest_chain(steps: Sequence[Step], todo: Sequence[Task]) -> tuple[float, l
     return total, chain[::-1]
 
 
-def simulate(steps: Sequence[Step], todo: Iterable[Task], workers: int) -> Simulated:
+def simulate(steps: Sequence[Step], todo: Iterable[ShardTask], workers: int) -> Simulated:
     """Return how a run goes with a number of workers.
 
     Each idle worker is given what the dispatcher would give it: first what needs the encoder
@@ -127,7 +128,7 @@ def simulate(steps: Sequence[Step], todo: Iterable[Task], workers: int) -> Simul
         todo: their tasks.
         workers: how many, from 1.
     """
-    waiting: defaultdict[Digest, list[Task]] = defaultdict(list)
+    waiting: defaultdict[Digest, list[ShardTask]] = defaultdict(list)
     for task in todo:
         waiting[task.step.key].append(task)
     position = {step.key: i for i, step in enumerate(steps)}
@@ -152,7 +153,7 @@ def simulate(steps: Sequence[Step], todo: Iterable[Task], workers: int) -> Simul
             for place in ready:
                 offers.setdefault(_holds(steps[place]), steps[place])
             pairs = [(w, s) for w in idle for s in offers.values()]
-            worker, step = min(pairs, key=lambda pair: _rank(*pair, holds, position))
+            worker, step = min(pairs, key=lambda pair: _rank(pair[0], pair[1], holds, position))
             task = waiting[step.key].pop(0)
             if not waiting[step.key]:
                 ready.remove(position[step.key])

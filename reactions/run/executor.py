@@ -149,7 +149,8 @@ def _with_address(
     factory: Callable[..., Any], name: str, options: Mapping[str, Any], address: str
 ) -> dict[str, Any]:
     """Return the options of a factory: with the address, if it takes one."""
-    if "address" in inspect.signature(factory).parameters:
+    # What is no function, as a package may have it, refuses its call.
+    if callable(factory) and "address" in inspect.signature(factory).parameters:
         return {**options, "address": address}
     if address:
         raise UsageError(

@@ -38,7 +38,7 @@ def noting(calls):
 
 
 def test_the_local_executor_is_built_in(store):
-    assert executor_names() == ["local"]
+    assert executor_names() == ["local", "ray"]
     local = make_executor("local", store, device="cpu", load_encoder=no_encoder)
     assert isinstance(local, LocalExecutor)
     step = counting([], "a", 3)
@@ -48,7 +48,7 @@ def test_the_local_executor_is_built_in(store):
 def test_one_that_is_registered(store):
     calls = []
     register("mine", noting(calls))
-    assert executor_names() == ["local", "mine"]
+    assert executor_names() == ["local", "mine", "ray"]
     session = Session(load_lab("mini"), store, "cpu", executor="mine")
     step = counting([], "a", 3)
     assert session.run([step])[step.key].arrays["x"][:].min() == 3.0
@@ -67,7 +67,7 @@ def install(monkeypatch, *points):
 
 def test_one_of_an_installed_package(store, monkeypatch):
     install(monkeypatch, ("remote", "reactions.run.local:LocalExecutor"))
-    assert executor_names() == ["local", "remote"]
+    assert executor_names() == ["local", "ray", "remote"]
     assert complete.executors("re") == ["remote"]
     made = make_executor("remote", store, device="cpu", load_encoder=no_encoder)
     assert isinstance(made, LocalExecutor)
@@ -114,7 +114,7 @@ def test_what_a_package_gives_in_place_of_one_is_refused(store, monkeypatch, pla
 
 
 @pytest.mark.parametrize(
-    ("name", "fix"), [("Locla", "did you mean 'local'?"), ("cluster", "one of: local")]
+    ("name", "fix"), [("Locla", "did you mean 'local'?"), ("cluster", "one of: local, ray")]
 )
 def test_an_unknown_one_is_refused(store, name, fix):
     for refuse in (
@@ -124,7 +124,7 @@ def test_an_unknown_one_is_refused(store, name, fix):
         with pytest.raises(UsageError, match=f"unknown executor '{name}'") as caught:
             refuse()
         assert caught.value.fix == fix
-        assert caught.value.fields == {"executor": name, "known": ["local"]}
+        assert caught.value.fields == {"executor": name, "known": ["local", "ray"]}
 
 
 @pytest.mark.parametrize(

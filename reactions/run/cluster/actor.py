@@ -25,7 +25,7 @@ _MOST_DIFFERENCES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class WorkerRecipe:
     """All that a worker is sent before it is sent work.
 
     Attributes:
@@ -50,7 +50,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WorkOutcome:
     """How a unit of work ended, and the signals since ``first`` that were not yet fetched."""
 
     result: bool | None
@@ -78,7 +78,7 @@ class RemoteWorker:
         graph: the pickled targets; all steps are theirs, or inputs of theirs.
     """
 
-    def __init__(self, recipe: Recipe, graph: bytes) -> None:
+    def __init__(self, recipe: WorkerRecipe, graph: bytes) -> None:
         self._recipe = recipe
         self._graph = graph
         self._steps: dict[Digest, Step] = {}
@@ -115,7 +115,7 @@ class RemoteWorker:
             return label, portable(error)
         return label, None
 
-    def perform(self, order: int, keys: Sequence[Digest], rows: Rows | None) -> Outcome:
+    def perform(self, order: int, keys: Sequence[Digest], rows: Rows | None) -> WorkOutcome:
         """Do a unit of work.
 
         Args:
@@ -137,7 +137,7 @@ class RemoteWorker:
         except Exception as raised:
             error = portable(raised)
         with self._lock:
-            return Outcome(result, error, self._first, tuple(self._signals))
+            return WorkOutcome(result, error, self._first, tuple(self._signals))
 
     def poll(self, order: int, known: int) -> tuple[int, tuple[Signal, ...]]:
         """Return the signals of an order from the first that is not known yet, and its number.

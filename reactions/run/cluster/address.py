@@ -14,7 +14,7 @@ _OPTIONS = (*_COUNTS, "accelerator")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedCluster:
     """What is asked of a cluster.
 
     Attributes:
@@ -34,7 +34,7 @@ class Asked:
     accelerator: str = ""
 
 
-def asked(address: str, device: str) -> Asked:
+def asked(address: str, device: str) -> AskedCluster:
     """Read an address and a device.
 
     Args:
@@ -78,7 +78,7 @@ def asked(address: str, device: str) -> Asked:
     accelerator = options.get("accelerator", "")
     if accelerator and kind == "cpu":
         raise UsageError("accelerator= names a GPU, and --device cpu uses none")
-    return Asked(
+    return AskedCluster(
         "" if place == "auto" else place,
         "cuda" if accelerator else kind,
         workers,

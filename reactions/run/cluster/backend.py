@@ -16,7 +16,7 @@ from typing import Any
 
 from reactions.core.errors import MolspaceError, StepError
 from reactions.run.backend import Report, Signal, Work, WorkerLost
-from reactions.run.cluster.actor import Outcome, Recipe, RemoteWorker
+from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, WorkOutcome
 from reactions.run.cluster.places import Place, Places
 
 POLL_S = 0.1
@@ -88,7 +88,7 @@ class RayWorkers:
         self,
         ray: Any,
         places: Places,
-        recipe: Callable[[Place], Recipe],
+        recipe: Callable[[Place], WorkerRecipe],
         graph: bytes,
         warn: Callable[[str], None],
         silence_s: float = _SILENCE_S,
@@ -166,7 +166,7 @@ class RayWorkers:
 
     # --- outcomes --------------------------------------------------------------------
 
-    def _done(self, live: _Live, order: int, done: Future[Outcome]) -> None:
+    def _done(self, live: _Live, order: int, done: Future[WorkOutcome]) -> None:
         """Take the outcome of a unit of work, in a thread of Ray's."""
         error = done.exception()
         with live.lock:

@@ -18,7 +18,7 @@ from reactions.core.extras import install_extra
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
 from reactions.run.backend import Backend
-from reactions.run.cluster.address import Asked, asked
+from reactions.run.cluster.address import AskedCluster, asked
 from reactions.run.dispatcher import Dispatcher
 from reactions.run.events import EventSink, ignore
 from reactions.run.worker import LoadEncoder
@@ -78,7 +78,7 @@ class RayExecutor:
             return self._dispatcher.run(targets)
 
     def _open(self, n_works: int) -> Backend:
-        from reactions.run.cluster.actor import Recipe, versions
+        from reactions.run.cluster.actor import WorkerRecipe, versions
         from reactions.run.cluster.backend import RayWorkers
         from reactions.run.cluster.places import Places
 
@@ -91,8 +91,8 @@ class RayExecutor:
             if name.startswith(_SENT) and not any(word in name for word in _SECRET)
         }
 
-        def recipe(place: Place) -> Recipe:
-            return Recipe(
+        def recipe(place: Place) -> WorkerRecipe:
+            return WorkerRecipe(
                 root=self._store.root,
                 probe=probe,
                 load_encoder=self._load_encoder,
@@ -120,7 +120,7 @@ def _import_ray() -> Any:
 
 
 @contextmanager
-def _connected(asked: Asked) -> Iterator[Any]:
+def _connected(asked: AskedCluster) -> Iterator[Any]:
     """Connect to the cluster, or start one on this machine, for as long as a run lasts."""
     ray = _import_ray()
     if ray.is_initialized():  # by whoever uses the library: theirs to end
@@ -131,6 +131,7 @@ def _connected(asked: Asked) -> Iterator[Any]:
     options: dict[str, Any] = {"address": asked.address} if asked.address else {}
     if not asked.address and not os.environ.get("RAY_ADDRESS"):
         options = {"include_dashboard": False}  # it may have to be started here
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it speaks before it reads the option
     try:
         ray.init(
             log_to_driver=False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactions.core.errors import UsageError, suggestion
-from reactions.run.cluster.address import Asked
+from reactions.run.cluster.address import AskedCluster
 
 _LOOK_EVERY_S = 5.0
 
@@ -50,7 +50,7 @@ class Places:
         UsageError: the cluster has no such GPU, or no node with so many CPUs.
     """
 
-    def __init__(self, asked: Asked, most: int, nodes: Callable[[], Sequence[Any]]) -> None:
+    def __init__(self, asked: AskedCluster, most: int, nodes: Callable[[], Sequence[Any]]) -> None:
         self._asked = asked
         self._most = most
         self._nodes = nodes

@@ -3,20 +3,20 @@
 import pytest
 
 from reactions.core.errors import UsageError
-from reactions.run.cluster.address import Asked, asked
+from reactions.run.cluster.address import AskedCluster, asked
 
 
 @pytest.mark.parametrize(
     ("address", "device", "expected"),
     [
-        ("", "auto", Asked()),
-        ("auto", "auto", Asked()),
-        ("10.0.0.1:6379", "cpu", Asked("10.0.0.1:6379", "cpu")),
-        ("", "cpu,cpu", Asked(kind="cpu", workers=2)),
-        ("?workers=3", "cuda", Asked(kind="cuda", workers=3)),
-        ("h:1?workers=3&cpus=2", "cpu", Asked("h:1", "cpu", 3, 2)),
-        ("?accelerator=H100", "auto", Asked(kind="cuda", accelerator="H100")),
-        ("?workers=5", "cpu,cpu", Asked(kind="cpu", workers=5)),
+        ("", "auto", AskedCluster()),
+        ("auto", "auto", AskedCluster()),
+        ("10.0.0.1:6379", "cpu", AskedCluster("10.0.0.1:6379", "cpu")),
+        ("", "cpu,cpu", AskedCluster(kind="cpu", workers=2)),
+        ("?workers=3", "cuda", AskedCluster(kind="cuda", workers=3)),
+        ("h:1?workers=3&cpus=2", "cpu", AskedCluster("h:1", "cpu", 3, 2)),
+        ("?accelerator=H100", "auto", AskedCluster(kind="cuda", accelerator="H100")),
+        ("?workers=5", "cpu,cpu", AskedCluster(kind="cpu", workers=5)),
     ],
 )
 def test_it_is_read(address, device, expected):

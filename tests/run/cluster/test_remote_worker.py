@@ -9,7 +9,7 @@ from plain_steps import Encoded, load_encoder, plan
 from reactions.core.errors import MolspaceError, StepError
 from reactions.core.step import Step
 from reactions.run.backend import Progress
-from reactions.run.cluster.actor import Recipe, RemoteWorker, portable, versions
+from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, portable, versions
 from reactions.store import Store
 
 
@@ -18,7 +18,7 @@ def recipe(tmp_path):
     store = Store(tmp_path / "store")
     store.prepare()
     (store.root / "a.probe").touch()
-    return Recipe(
+    return WorkerRecipe(
         root=store.root,
         probe="a.probe",
         load_encoder=load_encoder,

@@ -11,7 +11,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
 
 def node(name, *, alive=True, **resources):
-    return {"NodeID": name, "NodeManagerHostname": name, "Alive": alive, "Resources": resources}
+    node_id = name.encode().hex().ljust(56, "0")  # as long as Ray's
+    return {"NodeID": node_id, "NodeManagerHostname": name, "Alive": alive, "Resources": resources}
 
 
 def wanted(nodes, address="", device="auto", most=99):
