@@ -56,8 +56,8 @@ format: $(TEST)/.installed
 	$(TEST)/bin/ruff format .
 
 bench: $(DEMO)/.installed
-	$(DEMO)/bin/pip install --quiet faiss-cpu
-	for table in retrieval train encoding end_to_end sweep paper_scale; do \
+	$(DEMO)/bin/pip install --quiet --editable ".[remote]" faiss-cpu
+	for table in retrieval train encoding end_to_end sweep remote paper_scale; do \
 		$(DEMO)/bin/python benchmarks/$$table.py --quick || exit 1; \
 	done
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -29,9 +29,10 @@ class RemoteFiles:
 
     def find(self, url: str) -> list[Entry]:
         """Return the files that a URL names: itself, or what its wildcards match, sorted."""
-        with _explained(url):
+        with explained(url):
             fs, path = _open(url)
-            if any(c in path for c in "*?["):
+            # A question mark of HTTP begins a query.
+            if any(c in path for c in ("*[" if hasattr(fs, "encode_url") else "*?[")):
                 infos = list(fs.glob(path, detail=True).values())
             else:
                 infos = [fs.info(path)]
@@ -43,13 +44,16 @@ class RemoteFiles:
 
     def is_folder(self, url: str) -> bool:
         """Return whether a URL names a folder."""
-        with _explained(url):
+        # By HTTP, asking means downloading: a page of links would be a folder.
+        if url.startswith(("http://", "https://")) and "." in url_name(url):
+            return False
+        with explained(url):
             fs, path = _open(url)
             return bool(fs.isdir(path))
 
     def walk(self, folder: str) -> list[Entry]:
         """Return the files below a folder that are not hidden, in any order."""
-        with _explained(folder):
+        with explained(folder):
             fs, path = _open(folder)
             root = path.rstrip("/")
             entries = [
@@ -60,17 +64,24 @@ class RemoteFiles:
 
     def open_binary(self, url: str) -> BinaryIO:
         """Open a file; seekable where the server allows ranges."""
-        with _explained(url):
+        with explained(url):
             fs, path = _open(url)
             return io.BufferedReader(_Raw(url, fs.open(path, "rb")), _BUFFER_BYTES)
 
     def read(self, url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
         """Return a file's bytes, or a range of them."""
-        with _explained(url):
+        with explained(url):
             fs, path = _open(url)
             end = None if size_bytes is None else start + size_bytes
             # None, not 0: over HTTP any number asks for a range, which not every server allows.
             return bytes(fs.cat_file(path, start=start or None, end=end))
+
+
+def url_name(url: str) -> str:
+    """Return the last part of a URL, without what follows a question mark by HTTP."""
+    if url.rpartition("::")[2].startswith(("http://", "https://")):
+        url = url.partition("?")[0].partition("#")[0]
+    return url.rpartition("/")[2]
 
 
 _STAMPS = (
@@ -104,6 +115,21 @@ def stamp(info: Mapping[str, Any]) -> str:
     return ""
 
 
+_DATES = frozenset(_STAMPS[_STAMPS.index("LastModified") :])
+
+
+def contradict(one: str, other: str) -> bool:
+    """Return whether two stamps are of different contents, as far as they can be compared.
+
+    What lists a folder may word a date in another way, or know another fact, than what looks at a
+    single file.
+    """
+    (size, fact), (other_size, other_fact) = (each.partition(":")[::2] for each in (one, other))
+    key = fact.partition("=")[0]
+    comparable = key == other_fact.partition("=")[0] and key not in _DATES
+    return size != other_size or (comparable and fact != other_fact)
+
+
 class _Raw(io.RawIOBase):
     """A file as fsspec gives it, in Python's terms.
 
@@ -129,18 +155,18 @@ class _Raw(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        with _explained(self._url):
+        with explained(self._url):
             data = self._file.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with _explained(self._url):
+        with explained(self._url):
             self._file.seek(offset, whence)
             return int(self._file.tell())
 
     def tell(self) -> int:
-        with _explained(self._url):
+        with explained(self._url):
             return int(self._file.tell())
 
     def close(self) -> None:
@@ -157,7 +183,7 @@ def _entry(
     protocol, path = base.partition("://")[0], str(info["name"])
     # A chain (simplecache::s3://...) is opened again as it was written.
     url = f"{protocol}://{path}" if "::" in protocol else str(fs.unstrip_protocol(path))
-    name = url.rpartition("/")[2] if name is None else name
+    name = url_name(url) if name is None else name
     return Entry(name, url, int(info.get("size") or 0), stamp(info))
 
 
@@ -180,8 +206,28 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
     return fs, str(fs._strip_protocol(url))
 
 
+def opened_with(url: str) -> tuple[Any, Mapping[str, Any], Any]:
+    """Open a file of fsspec's, to be read in parts; call it within ``explained``.
+
+    Returns:
+        The file system, what it knows of the file, and the file.
+    """
+    fs, path = _open(url)
+    info = fs.info(path)
+    # By HTTP a file asks for its size anew unless it is given.
+    known = {"size": info["size"]} if hasattr(fs, "encode_url") and info.get("size") else {}
+    return fs, info, fs.open(path, "rb", **known)
+
+
+def run_in_loop(fs: Any, call: Callable[..., Awaitable[None]], *args: Any) -> None:
+    """Wait for what a file system's own thread does."""
+    from fsspec.asyn import sync
+
+    sync(fs.loop, call, *args)
+
+
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def explained(url: str) -> Iterator[None]:
     """Turn whatever a file system raises into an error that says what to do."""
     try:
         yield

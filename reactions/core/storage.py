@@ -17,9 +17,16 @@ from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import SETTLED_NS
 from reactions.core.file_names import as_stored
+from reactions.core.hashing import bytes_digest
 from reactions.core.local_files import check_regular, exists, is_dir, is_file
+from reactions.core.read_ahead import check_unchanged as check_remote_unchanged
+from reactions.core.read_ahead import forget_read, read_range
+from reactions.core.read_ahead import open_in_order as open_remote_in_order
 from reactions.core.remote import RemoteFiles
 from reactions.core.transient import is_transient, run_again
+
+_FILE_TAG = "file:"
+"""What stands before the digest of a file's bytes, where a corpus notes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +55,34 @@ class Blob:
 
         Raises:
             MissingError: the file is gone.
-            DataError: it cannot be read, or is shorter than it was.
+            DataError: it cannot be read, is shorter than it was, or, where it is remote, holds
+                something else.
         """
         data = read(self.url, self.offset, self.size_bytes)
-        if self.size_bytes is not None and len(data) != self.size_bytes:
+        why = self._difference(data)
+        if why and is_url(self.url):
+            forget_read(self.url)  # what is held may be older than what was scanned
+            data = read(self.url, self.offset, self.size_bytes)
+            why = self._difference(data)
+        if why:
             raise DataError(
                 f"'{self}' changed",
-                why=f"{len(data)} of {self.size_bytes} bytes are left",
+                why=why,
                 fix="run it again: changed files are scanned anew",
                 path=str(self),
             )
         return data
+
+    def _difference(self, data: bytes) -> str:
+        """Say why bytes are not those that were scanned; "" if they are, as far as is known."""
+        if self.size_bytes is not None and len(data) != self.size_bytes:
+            return f"{len(data)} of {self.size_bytes} bytes are left"
+        # Of local files the time of change is looked at before; servers need not give any.
+        known = self.tag.startswith(_FILE_TAG) and self.tag != _FILE_TAG
+        if not (known and is_url(self.url)):
+            return ""
+        same = self.tag == f"{_FILE_TAG}{bytes_digest(data)}"
+        return "" if same else "it holds something else than when it was scanned"
 
 
 def find(pattern: str) -> list[Entry]:
@@ -104,13 +128,41 @@ def open_binary(url: str) -> BinaryIO:
     return _files_of(url).open_binary(url)
 
 
+def open_in_order(file: Entry) -> BinaryIO:
+    """Open a file that is to be read from its beginning to its end; seekable.
+
+    A remote one is read in large blocks, the next ones ahead of time.
+
+    Raises:
+        MissingError: it is not there, or a package is missing.
+        DataError: it cannot be read, or a remote one has changed since it was listed.
+    """
+    if is_url(file.url):
+        return open_remote_in_order(file.url, file.stamp)
+    return open_binary(file.url)
+
+
+def check_unchanged(file: Entry) -> None:
+    """Refuse a remote file that is another one by now than when it was opened to be read in order.
+
+    Raises:
+        DataError: it is, as far as its server tells.
+    """
+    if is_url(file.url):
+        check_remote_unchanged(file.url)
+
+
 def read(url: str, start: int = 0, size_bytes: int | None = None) -> bytes:
     """Return a file's bytes, or a range of them; fewer where the file is shorter.
+
+    Ranges of a remote file that follow one another are read in large blocks, ahead of time.
 
     Raises:
         MissingError: it is not there, or a package is missing.
         DataError: it cannot be read.
     """
+    if size_bytes is not None and is_url(url):
+        return read_range(url, start, size_bytes)
     return _files_of(url).read(url, start, size_bytes)
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from reactions.core.addresses import is_url
 from reactions.core.errors import MediaError, MolspaceError, StepError
+from reactions.core.storage import Blob
 from reactions.core.types import Encoder, Item, Modality, Prepared, StagedEncoder
 from reactions.encoding.batch_size import (
     BatchSize,
@@ -161,7 +163,8 @@ class Stream:
             corpus, first = items.corpus, items.start
             # A single row, which is loaded again in its turn: loading may mean rendering.
             sample = corpus.items(first, min(items.stop, first + 1))
-            most = CHUNK_ITEMS
+            # Small pieces of what is remote, so that threads read close to one another.
+            most = PIECE_ITEMS if _is_remote(sample) else CHUNK_ITEMS
         else:
             rest = iter(items)
             sample = list(islice(rest, PIECE_ITEMS))
@@ -299,6 +302,10 @@ class Stream:
         free_bytes = memory.mem_get_info(self._device)[0] + unused_bytes
         size.grow(len(values), peak_bytes, free_bytes)
         return rows
+
+
+def _is_remote(items: Sequence[Item]) -> bool:
+    return any(isinstance(item.value, Blob) and is_url(item.value.url) for item in items)
 
 
 @contextmanager

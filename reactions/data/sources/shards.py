@@ -13,7 +13,7 @@ from reactions.core.addresses import Entry
 from reactions.core.errors import MissingError
 from reactions.core.file_names import nfc
 from reactions.core.hashing import digest
-from reactions.core.storage import Blob, open_binary
+from reactions.core.storage import Blob, open_in_order
 from reactions.core.text_lines import NOT_UTF8, decode_text
 from reactions.core.transient import run_again
 from reactions.core.types import Modality
@@ -241,7 +241,7 @@ def _texts(
     for number, index, samples in _samples(shards, TEXT.name, source.check, tables, on_progress):
         offsets, sizes = index.numbers("offset"), index.numbers("size")
         members = index.strings("member")
-        with open_binary(shards[number].url) as stream:
+        with open_in_order(shards[number]) as stream:
             for sample in samples:
                 others.update(sample.files.keys())
                 usual = (source.member,) if source.member else _TEXTS

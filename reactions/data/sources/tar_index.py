@@ -15,7 +15,7 @@ import numpy as np
 
 from reactions.core.addresses import Entry
 from reactions.core.hashing import bytes_digest, digest
-from reactions.core.storage import open_binary
+from reactions.core.storage import check_unchanged, open_in_order
 from reactions.core.transient import TransientError, look_at_all, run_again
 from reactions.core.types import Modality
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
@@ -127,13 +127,14 @@ def _index(shard: Entry, modality: Modality | None, depth: CheckDepth) -> ScanTa
     whys: list[str] = []
     loose: list[str] = []
     look = partial(_look, wanted=modality, depth=depth)
-    with open_binary(shard.url) as stream, looking() as pool:
+    with open_in_order(shard) as stream, looking() as pool:
         for batch in _batches(shard, stream, loose):
             for tag, why in look_at_all(pool, look, batch):
                 tags.append(tag)
                 whys.append(why)
             # The names of millions of members fit in memory, their bytes do not.
             members += (member._replace(data=b"") for member in batch)
+    check_unchanged(shard)
     return ScanTable(
         {
             "member": Strings.pack(member.name for member in members),

@@ -1,0 +1,228 @@
+"""Remote files read in order: in large blocks, the next ones on their way before they are needed.
+
+A tar of small files behind a server with 20 ms of latency is read at the speed of the network so,
+where a request for each file would take the latency each time. Reads that follow one another are
+told from others by where they lie, as kernels do it, so that nothing above has to say which they
+are: threads that decode a corpus side by side, work that goes on in the middle of a shard, and
+every worker's range of rows are all read so. Reads here and there, as of a sample, ask for exactly
+their bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, BinaryIO, Final
+
+from reactions.core.errors import DataError
+from reactions.core.remote import contradict
+from reactions.core.remote_ranges import RemoteRanges, changed
+
+BLOCK_BYTES: Final = 4 << 20
+"""What a request asks for: at 20 ms of latency and 100 MB/s half of the time is latency, which the
+requests on their way ahead of it hide."""
+
+AHEAD_BLOCKS: Final = 4
+"""Blocks on their way before they are asked for."""
+
+KEPT_BLOCKS: Final = 16
+"""Blocks in memory, of all files together: threads that read side by side are not in step."""
+
+_NEAR_BYTES: Final = 1 << 20
+"""A read that begins at most so far behind the end of an earlier one follows it."""
+
+_REMEMBERED_READS: Final = 64
+_OPEN_FILES: Final = 16
+_BUFFER_BYTES: Final = 1 << 20
+
+
+class _File:
+    """A remote file, and where it was read last."""
+
+    def __init__(self, ranges: RemoteRanges) -> None:
+        self.ranges = ranges
+        # Whoever begins at the beginning will most likely go on.
+        self.ends: deque[int] = deque([0], maxlen=_REMEMBERED_READS)
+        self.n_blocks_read = 0
+        self.last_block = -1
+
+
+class ReadAhead:
+    """Blocks of remote files; its methods may be called by any thread.
+
+    Args:
+        block_bytes: size of a block.
+        ahead_blocks: how many are fetched before they are asked for.
+        kept_blocks: how many stay in memory.
+        open_file: opens a URL.
+    """
+
+    def __init__(
+        self,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        ahead_blocks: int = AHEAD_BLOCKS,
+        kept_blocks: int = KEPT_BLOCKS,
+        open_file: Callable[[str], RemoteRanges] = RemoteRanges,
+    ) -> None:
+        self.block_bytes = block_bytes
+        self._n_ahead = ahead_blocks
+        self._n_kept = kept_blocks
+        self._open_file = open_file
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, _File] = OrderedDict()
+        self._blocks: OrderedDict[tuple[str, int], Future[bytearray]] = OrderedDict()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def open(self, url: str, stamp: str) -> BinaryIO:
+        """Open a file that is to be read in order; seekable.
+
+        Args:
+            url: of the file.
+            stamp: as ``find`` gave it, or "".
+
+        Raises:
+            MissingError: it is not there, or a package is missing.
+            DataError: it cannot be read in parts, or has another stamp.
+        """
+        ranges = self._file(url).ranges
+        if stamp and contradict(ranges.stamp, stamp):
+            self.forget(url)  # it may be what changed, or what was open before it did
+            ranges = self._file(url).ranges
+            if contradict(ranges.stamp, stamp):
+                raise changed(url, "it has another content than when it was listed")
+        return io.BufferedReader(_InOrder(self, url, ranges.size_bytes), _BUFFER_BYTES)
+
+    def read(self, url: str, start: int, size_bytes: int) -> bytes:
+        """Return a range of a file's bytes; fewer where the file is shorter.
+
+        Raises:
+            MissingError: it is not there, or a package is missing.
+            DataError: it cannot be read in parts, or has changed.
+        """
+        file = self._file(url)
+        stop = min(start + size_bytes, file.ranges.size_bytes)
+        if stop <= start:
+            return b""
+        try:
+            if not self._is_in_order(file, url, start, stop):
+                return bytes(file.ranges.read(start, stop))
+            parts = []
+            for number in self._numbers(start, stop):
+                begin = number * self.block_bytes
+                block = self._block(file, url, number).result()
+                parts.append(memoryview(block)[max(0, start - begin) : stop - begin])
+        except DataError:
+            self.forget(url)
+            raise
+        return b"".join(parts)
+
+    def check_unchanged(self, url: str) -> None:
+        """Refuse a file that is another one by now than when it was opened here.
+
+        Raises:
+            DataError: it is, as far as its server tells.
+        """
+        self._file(url).ranges.check_unchanged()
+
+    def forget(self, url: str = "") -> None:
+        """Drop what is held of a file, or of all."""
+        with self._lock:
+            for key in [key for key in self._blocks if not url or key[0] == url]:
+                del self._blocks[key]
+            for name in [name for name in self._files if not url or name == url]:
+                del self._files[name]
+
+    def _file(self, url: str) -> _File:
+        with self._lock:
+            if (file := self._files.get(url)) is None:
+                file = self._files[url] = _File(self._open_file(url))
+                while len(self._files) > _OPEN_FILES:
+                    self._files.popitem(last=False)
+            self._files.move_to_end(url)
+            return file
+
+    def _numbers(self, start: int, stop: int) -> range:
+        return range(start // self.block_bytes, -(-stop // self.block_bytes))
+
+    def _is_in_order(self, file: _File, url: str, start: int, stop: int) -> bool:
+        """Return whether a read follows an earlier one, or is of blocks that are there."""
+        with self._lock:
+            follows = any(0 <= start - end <= _NEAR_BYTES for end in file.ends)
+            file.ends.append(stop)
+            return follows or all((url, n) in self._blocks for n in self._numbers(start, stop))
+
+    def _block(self, file: _File, url: str, number: int) -> Future[bytearray]:
+        """Return a block that is there or on its way, and send for those behind it."""
+        with self._lock:
+            if number != file.last_block:
+                file.last_block, file.n_blocks_read = number, file.n_blocks_read + 1
+            # Few at first: what reads a single range would leave the others unread.
+            n_ahead = min(self._n_ahead, 2 ** min(file.n_blocks_read, 8))
+            n_blocks = -(-file.ranges.size_bytes // self.block_bytes)
+            for n in range(number, min(number + 1 + n_ahead, n_blocks)):
+                self._send_for(file, url, n)
+                self._blocks.move_to_end((url, n))  # or what was not needed yet would go first
+            block = self._blocks[url, number]
+            while len(self._blocks) > self._n_kept:
+                self._blocks.popitem(last=False)
+            return block
+
+    def _send_for(self, file: _File, url: str, number: int) -> None:
+        block = self._blocks.get((url, number))
+        # What failed on its way ahead is asked for anew by whoever needs it.
+        if block is not None and not (block.done() and block.exception()):
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(
+                self._n_ahead + 1, thread_name_prefix="molspace-read-ahead"
+            )
+        start = number * self.block_bytes
+        stop = min(start + self.block_bytes, file.ranges.size_bytes)
+        self._blocks[url, number] = self._pool.submit(file.ranges.read, start, stop)
+
+
+class _InOrder(io.RawIOBase):
+    """A remote file as Python's other files, by way of blocks."""
+
+    def __init__(self, blocks: ReadAhead, url: str, size_bytes: int) -> None:
+        super().__init__()
+        self._blocks = blocks
+        self._url = url
+        self._size_bytes = size_bytes
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        # No more than a block at a time, however much is asked for.
+        rest = self._blocks.block_bytes - self._place % self._blocks.block_bytes
+        data = self._blocks.read(self._url, self._place, min(len(view), rest))
+        view[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = offset + (0, self._place, self._size_bytes)[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+
+BLOCKS: Final = ReadAhead()
+"""What this process holds of remote files."""
+
+open_in_order = partial(ReadAhead.open, BLOCKS)
+read_range = partial(ReadAhead.read, BLOCKS)
+check_unchanged = partial(ReadAhead.check_unchanged, BLOCKS)
+forget_read = partial(ReadAhead.forget, BLOCKS)

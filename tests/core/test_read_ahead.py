@@ -1,0 +1,265 @@
+"""Remote files in order: few requests, resumed where they broke off, refused where they changed."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from far_files import FarFiles, far_files
+from media_files import put
+
+from reactions.core import remote_ranges, storage
+from reactions.core.addresses import Entry
+from reactions.core.errors import DataError, MissingError
+from reactions.core.hashing import bytes_digest
+from reactions.core.read_ahead import BLOCKS, ReadAhead
+from reactions.core.remote_ranges import RemoteRanges
+from reactions.core.storage import Blob, find, is_folder, open_in_order
+from reactions.core.transient import TransientError
+
+pytest.importorskip("aiohttp")
+
+KB = 1000
+CONTENT = np.random.default_rng(0).bytes(100 * KB)
+
+
+class Kept:
+    """A file in memory that notes which ranges are read of it."""
+
+    def __init__(self, data: bytes = CONTENT) -> None:
+        self.data = data
+        self.size_bytes = len(data)
+        self.stamp = ""
+        self.asked: list[tuple[int, int]] = []
+        self.failing = 0
+        self.lock = threading.Lock()
+
+    def read(self, start: int, stop: int) -> bytearray:
+        with self.lock:
+            self.asked.append((start, stop))
+            if self.failing:
+                self.failing -= 1
+                raise TransientError("cannot read it now")
+        return bytearray(self.data[start:stop])
+
+
+def ahead_of(file: Kept, **sizes: int) -> ReadAhead:
+    options = {"block_bytes": 10 * KB, "ahead_blocks": 2, "kept_blocks": 4, **sizes}
+    return ReadAhead(open_file=lambda url: file, **options)
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarFiles]:
+    put(tmp_path / "a.bin", CONTENT)
+    waits: list[float] = []
+    monkeypatch.setattr(remote_ranges, "wait", waits.append)
+    BLOCKS.forget()
+    with far_files(tmp_path) as server:
+        server.waits = waits
+        yield server
+    BLOCKS.forget()
+
+
+# --- which reads are in order ---
+
+
+def test_reads_that_follow_one_another_take_a_request_a_block() -> None:
+    file = Kept()
+    blocks = ahead_of(file)
+    for start in range(0, 100 * KB, 500):
+        assert blocks.read("u", start, 500) == CONTENT[start : start + 500]
+    assert sorted(file.asked) == [(n * KB, (n + 10) * KB) for n in range(0, 100, 10)]
+
+
+def test_reads_side_by_side_take_no_more() -> None:
+    file = Kept()
+    blocks = ahead_of(file)
+    # As four threads read, each a piece at a time, which are not quite in step.
+    for first in range(0, 100 * KB, 4 * KB):
+        for start in range(first, first + KB, 250):
+            for piece in (2, 0, 3, 1):
+                begin = start + piece * KB
+                assert blocks.read("u", begin, 250) == CONTENT[begin : begin + 250]
+    assert len(file.asked) == 10
+
+
+def test_threads_get_what_they_ask_for() -> None:
+    blocks = ahead_of(Kept())
+
+    def piece(first: int) -> bytes:
+        return b"".join(blocks.read("u", start, 250) for start in range(first, first + KB, 250))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert b"".join(pool.map(piece, range(0, 100 * KB, KB))) == CONTENT
+
+
+def test_what_is_read_here_and_there_is_asked_for_alone() -> None:
+    file = Kept(CONTENT * 100)
+    blocks = ahead_of(file)
+    starts = [9_000 * KB, 2_000 * KB, 6_000 * KB, 4_000 * KB]
+    for start in starts:
+        assert blocks.read("u", start, 7) == file.data[start : start + 7]
+    assert file.asked == [(start, start + 7) for start in starts]
+
+
+def test_in_the_middle_the_second_read_is_in_order() -> None:
+    file = Kept(CONTENT * 100)
+    blocks = ahead_of(file)
+    for start in range(5_005 * KB, 5_030 * KB, 500):
+        assert blocks.read("u", start, 500) == file.data[start : start + 500]
+    assert file.asked[0] == (5_005 * KB, 5_005 * KB + 500)
+    assert (5_000 * KB, 5_010 * KB) in file.asked
+    assert len(file.asked) <= 1 + 3 + 2  # the first read, the blocks, and those ahead
+
+
+def test_few_blocks_are_kept() -> None:
+    blocks = ahead_of(Kept())
+    for start in range(0, 100 * KB, 500):
+        blocks.read("u", start, 500)
+        assert len(blocks._blocks) <= 4
+
+
+def test_more_than_is_kept_can_be_read_at_once() -> None:
+    file = Kept()
+    assert ahead_of(file).read("u", 0, 200 * KB) == CONTENT
+    assert len(file.asked) == 10
+
+
+def test_what_failed_ahead_of_time_is_asked_for_again() -> None:
+    file = Kept()
+    blocks = ahead_of(file)
+    assert blocks.read("u", 0, 10) == CONTENT[:10]
+    blocks._pool.shutdown()  # the block ahead has come
+    blocks._pool = None
+    file.failing = 1
+    blocks.read("u", 10 * KB, 10)
+    blocks._pool.shutdown()
+    blocks._pool = None
+    assert file.failing == 0
+    assert blocks.read("u", 20 * KB, 20 * KB) == CONTENT[20 * KB : 40 * KB]
+
+
+def test_nothing_lies_behind_the_end() -> None:
+    blocks = ahead_of(Kept())
+    assert blocks.read("u", 99 * KB, 5 * KB) == CONTENT[99 * KB :]
+    assert blocks.read("u", 200 * KB, 5) == b""
+
+
+# --- by HTTP ---
+
+
+def test_a_file_in_order(far: FarFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BLOCKS, "block_bytes", 10 * KB)
+    (entry,) = find(f"{far.url}/a.bin")
+    far.counts.clear()
+    with open_in_order(entry) as stream:
+        assert stream.read(5) == CONTENT[:5]
+        assert stream.seek(0) == 0
+        assert stream.read() == CONTENT
+        assert stream.seek(-3, 2) == 100 * KB - 3
+        assert (stream.read(), stream.tell()) == (CONTENT[-3:], 100 * KB)
+    assert far.counts["requests"] == 1 + 10  # its size, and its blocks
+    storage.check_unchanged(entry)
+
+
+def test_a_transfer_goes_on_where_it_broke_off(far: FarFiles) -> None:
+    far.breaks = [30 * KB, 20 * KB]
+    assert Blob(f"{far.url}/a.bin", 0, 100 * KB).read() == CONTENT
+    assert [start for start, _ in far.ranges] == [0, 30 * KB, 50 * KB]
+    assert far.waits == []  # it went on each time
+
+
+def test_a_transfer_that_never_goes_on_is_given_up(far: FarFiles) -> None:
+    far.breaks = [10 * KB] + [0] * 20
+    with pytest.raises(TransientError, match="now") as caught:
+        Blob(f"{far.url}/a.bin", 0, 100 * KB).read()
+    assert "at byte 10000 of 100000 the transfer stopped 5 times" in caught.value.why
+    assert len(far.waits) == 4
+    far.breaks = []
+    assert Blob(f"{far.url}/a.bin", 0, 100 * KB).read() == CONTENT
+
+
+@pytest.mark.parametrize("content", [CONTENT[::-1], CONTENT[:-1], CONTENT + b"more"])
+def test_what_changed_meanwhile_is_refused(far: FarFiles, tmp_path: Path, content: bytes) -> None:
+    ranges = RemoteRanges(f"{far.url}/a.bin")
+    assert ranges.read(0, 10) == CONTENT[:10]
+    put(tmp_path / "a.bin", content, when_s=1_650_000_000)
+    with pytest.raises(DataError, match="changed while it was read"):
+        ranges.read(50 * KB, 60 * KB)
+    with pytest.raises(DataError, match="changed while it was read"):
+        ranges.check_unchanged()
+
+
+def test_sizes_are_compared_where_tags_are_not_to_be_trusted(far: FarFiles, tmp_path: Path) -> None:
+    far.etag = 'W/"weak"'
+    ranges = RemoteRanges(f"{far.url}/a.bin")
+    assert ranges.read(0, 10) == CONTENT[:10]
+    put(tmp_path / "a.bin", CONTENT[: 60 * KB])
+    with pytest.raises(DataError, match="changed while it was read"):
+        ranges.read(50 * KB, 70 * KB)
+
+
+def test_what_is_not_as_it_was_listed_is_refused(far: FarFiles) -> None:
+    (entry,) = find(f"{far.url}/a.bin")
+    size, fact = entry.stamp.split(":", 1)
+    with pytest.raises(DataError, match="changed"):
+        open_in_order(Entry(entry.name, entry.url, entry.size_bytes, f"{size}:{fact}x"))
+    # Other facts of the same size are of another listing of the same file.
+    open_in_order(Entry(entry.name, entry.url, entry.size_bytes, f"{size}:LastModified=y")).close()
+
+
+def test_contents_are_held_against_what_was_scanned(far: FarFiles, tmp_path: Path) -> None:
+    url = f"{far.url}/a.bin"
+    tag = f"file:{bytes_digest(CONTENT[:KB])}"
+    blob = Blob(url, 0, KB, "a.jpg", tag)
+    assert blob.read() == CONTENT[:KB]
+    other = b"x" + CONTENT[1:]
+    put(tmp_path / "a.bin", other, when_s=1_650_000_000)
+    BLOCKS.forget()
+    with pytest.raises(DataError, match=r"a\.bin/a\.jpg' changed") as caught:
+        blob.read()
+    assert "something else than when it was scanned" in caught.value.why
+    # What is held is older than what was scanned since.
+    put(tmp_path / "a.bin", CONTENT, when_s=1_660_000_000)
+    assert blob.read() == CONTENT[:KB]
+
+
+def test_a_server_without_ranges_is_refused_with_what_helps(
+    far: FarFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BLOCKS, "block_bytes", 10 * KB)
+    far.sends_ranges = False
+    url = f"{far.url}/a.bin"
+    with pytest.raises(DataError, match="in parts") as caught:
+        Blob(url, 50 * KB, 10).read()
+    assert f"simplecache::{url}" in caught.value.fix
+    assert Blob(f"simplecache::{url}", 50 * KB, 10).read() == CONTENT[50 * KB : 50 * KB + 10]
+
+
+def test_what_is_not_there(far: FarFiles) -> None:
+    with pytest.raises(MissingError):
+        Blob(f"{far.url}/b.bin", 0, 10).read()
+
+
+def test_files_by_http_are_not_downloaded_to_see_whether_they_are_folders(far: FarFiles) -> None:
+    assert not is_folder(f"{far.url}/a.bin?v=1.2")
+    assert far.counts["requests"] == 0
+
+
+def test_queries_of_addresses_are_no_wildcards(far: FarFiles) -> None:
+    (entry,) = find(f"{far.url}/a.bin?token=xy")
+    assert (entry.name, entry.size_bytes) == ("a.bin", 100 * KB)
+    assert Blob(entry.url, 1, 3).read() == CONTENT[1:4]
+
+
+def test_other_file_systems() -> None:
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    with fs.open("/far/a.bin", "wb") as stream:
+        stream.write(CONTENT)
+    ranges = ((0, 10), (10, 10), (99 * KB, KB))
+    read = [Blob("memory://far/a.bin", start, n).read() for start, n in ranges]
+    assert read == [CONTENT[:10], CONTENT[10:20], CONTENT[-KB:]]
