@@ -1,4 +1,4 @@
-# On a fresh machine:  make demo   make test   make test-full   make test-oldest   make fuzz
+# On a fresh machine:  make demo   make test   make test-full   make test-oldest   make fuzz   make gpu
 # Each makes its own virtual environment. PYTHON chooses the interpreter (>= 3.11) and
 # TORCH the build of torch, e.g. make demo TORCH=torch to take the newest.
 PYTHON ?= python3
@@ -12,7 +12,7 @@ OLDEST := .venv-oldest
 # About half of the tests by their time; those in no folder named here are the rest.
 HALF := api benchmarks cli core data docs dsl encoders encoding eval exchange fuzz inference knowledge search
 
-.PHONY: demo lint test test-full test-half test-rest test-oldest browser fuzz format bench clean
+.PHONY: demo lint test test-full test-half test-rest test-oldest browser fuzz format bench gpu clean
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh
@@ -60,6 +60,11 @@ bench: $(DEMO)/.installed
 	for table in retrieval train encoding end_to_end sweep remote paper_scale; do \
 		$(DEMO)/bin/python benchmarks/$$table.py --quick || exit 1; \
 	done
+
+# For whoever has a GPU for ten minutes: its tests and the benchmarks, at sizes that fit, in
+# benchmarks/results/GPU-NAME.md. PyPI's torch for Linux is a CUDA build.
+gpu: $(TEST)/.installed
+	$(TEST)/bin/python benchmarks/gpu.py
 
 $(DEMO)/.installed: pyproject.toml
 	@echo "installing torch (hundreds of megabytes) and molspace into $(DEMO): some minutes"

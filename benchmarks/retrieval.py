@@ -1,7 +1,7 @@
 """Soft retrieval: the product against what else one could write, and against its bound.
 
     python benchmarks/retrieval.py [--json FILE] [--quick] [--device cuda:0] [--rounds 3]
-                                   [--sizes 8192x65536]
+                                   [--sizes 8192x65536] [--within SECONDS]
 
 Tables: contenders at three sizes; growth; one similarity pass for several value matrices; inputs
 on disk and a memory budget smaller than they are.
@@ -14,6 +14,7 @@ import ctypes
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -34,7 +35,7 @@ from retrieval_contenders import (
     products,
     top_k,
 )
-from timing import Table, Timings, alternate, parser, progress, publish, seconds
+from timing import Budget, Table, Timings, alternate, parser, progress, publish, seconds
 
 from reactions.ops.retrieval import soft_retrieve
 
@@ -74,16 +75,28 @@ def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     growth: dict[str, list[float]] = {name: [] for name in (NAIVE, FAST, EXACT)}
     if not halved:
         del growth[FAST]
+    budget, done, took_s = Budget(chosen.within), [], 0.0
     for n, m in sizes:
+        # As long a pair of query and key as at the size before.
+        if done and not budget.fits(took_s * n * m / (done[-1][0] * done[-1][1])):
+            progress(
+                f"{n} queries, {m} keys: left out, they would not end within {chosen.within} s"
+            )
+            break
         progress(f"{n} queries, {m} keys")
+        began = time.perf_counter()
         table, timings = compare(Problem.make(n, m, device), chosen.rounds)
+        took_s = time.perf_counter() - began
+        done.append((n, m))
         yield table
         for name, rates in growth.items():
             rates.append(timings.seconds(name) / (n * m) * 1e12)
-    yield grown(sizes, growth)
+    left = [f"{n:,} x {m:,}" for n, m in sizes[len(done) :]]
+    yield grown(done, growth, left)
+    sizes = done
     if chosen.sizes:
         return
-    n, m = sizes[1]
+    n, m = sizes[min(1, len(sizes) - 1)]
     progress("one pass")
     yield one_pass(n, m, device, chosen.rounds)
     progress("memory-mapped")
@@ -175,12 +188,15 @@ def percent(share: float | None) -> str | None:
     return None if share is None else f"{100 * share:.0f} %"
 
 
-def grown(sizes: Sequence[tuple[int, int]], rates: dict[str, list[float]]) -> Table:
+def grown(
+    sizes: Sequence[tuple[int, int]], rates: dict[str, list[float]], left_out: Sequence[str] = ()
+) -> Table:
     """Time a pair at each size: constant if time is linear in n m."""
     return Table(
         "Growth: picoseconds a (query, key) pair",
         ("contender", *(f"{n:,} x {m:,}" for n, m in sizes)),
         [(name, *figures) for name, figures in rates.items()],
+        [f"Left out for want of time: {', '.join(left_out)}."] if left_out else [],
     )
 
 

@@ -112,7 +112,7 @@ class Report:
 
     def markdown(self) -> str:
         """Return all tables, with the hardware and the command above."""
-        head = f"`{self.command}`, {self.date}\n\n{_about(self.machine)}"
+        head = f"`{self.command}`, {self.date}\n\n{about(self.machine)}"
         return "\n\n".join([head, *(table.markdown() for table in self.tables)])
 
     def json(self) -> str:
@@ -160,9 +160,27 @@ def parser(doc: str | None, *, device: bool = True) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     made.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     made.add_argument("--quick", action="store_true", help="small sizes and few rounds: a check")
+    made.add_argument(
+        "--within", type=float, metavar="S", help="make no further table after S seconds"
+    )
     if device:
         made.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda:0")
     return made
+
+
+class Budget:
+    """The time that a benchmark may take, from now on.
+
+    Args:
+        within_s: None sets no limit.
+    """
+
+    def __init__(self, within_s: float | None) -> None:
+        self._end = None if within_s is None else time.monotonic() + within_s
+
+    def fits(self, seconds: float = 0.0) -> bool:
+        """Return whether what takes so long still ends in time."""
+        return self._end is None or time.monotonic() + seconds < self._end
 
 
 def publish(
@@ -174,15 +192,24 @@ def publish(
     """Print the tables as Markdown, and write them as JSON if asked to.
 
     Tables appear as they are made, in the file too: a run that is stopped keeps what it measured.
+    Once the time of ``--within`` is up, no further one is made, which the last one says.
     """
+    budget = Budget(getattr(chosen, "within", None))
     device = getattr(chosen, "device", "cpu")
     report = Report([], {**machine(device), **(extra or {})}, command())
     print(report.markdown(), flush=True)
     for table in tables:
+        if stops := not budget.fits():
+            note = (
+                f"The {chosen.within:g} seconds were up here: what else would follow was not made."
+            )
+            table = replace(table, notes=[*table.notes, note])
         print(f"\n{table.markdown()}", flush=True)
         report = replace(report, tables=[*report.tables, table])
         if chosen.json:
             chosen.json.write_text(report.json() + "\n")
+        if stops:
+            return
 
 
 def progress(message: str) -> None:
@@ -190,7 +217,8 @@ def progress(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _about(facts: Mapping[str, str | int]) -> str:
+def about(facts: Mapping[str, str | int]) -> str:
+    """Return what ``machine`` found, in one line."""
     templates = {
         "gpu": "{}",
         "cpu": "{}",

@@ -1,6 +1,7 @@
 """Training a projector: the product against what else one could write, and against its bound.
 
     python benchmarks/train.py [--json FILE] [--quick] [--device cuda:0] [--rounds 5]
+                               [--within SECONDS]
 
 Tables: contenders at several sizes; growth; loss curves and retrieval scores; seven projectors
 on shared pairs, resident and streamed.
@@ -13,6 +14,7 @@ import itertools
 import os
 import statistics
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +24,17 @@ import numpy as np
 import torch
 from hardware import fast_half, left_out
 from retrieval_contenders import Peak
-from timing import Table, Timings, alternate, parser, progress, publish, seconds, synchronise
+from timing import (
+    Budget,
+    Table,
+    Timings,
+    alternate,
+    parser,
+    progress,
+    publish,
+    seconds,
+    synchronise,
+)
 from training_contenders import (
     TEMPERATURE,
     Call,
@@ -72,13 +84,20 @@ def main() -> None:
 def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
     device = torch.device(chosen.device)
-    growth = []
-    for n, sources, targets, dims in SIZES[:2] if chosen.quick else SIZES:
+    growth, budget, longest_s = [], Budget(chosen.within), 0.0
+    sizes = SIZES[:2] if chosen.quick else SIZES
+    # With little time, first the largest, which matter most.
+    for n, sources, targets, dims in sizes if chosen.within is None else sizes[::-1]:
         problem = Problem(
             n, sources, targets, dims, device, rows=max(BATCHES[device.type] * n, 4096)
         )
+        if not budget.fits(longest_s):
+            progress(f"{problem.label}: left out for want of time")
+            continue
         progress(problem.label)
+        began = time.perf_counter()
         table, timings = compare(problem, chosen.rounds)
+        longest_s = max(longest_s, time.perf_counter() - began)
         yield table
         growth.append((problem, timings))
     yield grown(growth)

@@ -21,7 +21,9 @@ def halved(request, monkeypatch):
 
 
 def chosen(**options):
-    return argparse.Namespace(**{"device": "cpu", "rounds": 1, "quick": False, **options})
+    return argparse.Namespace(
+        **{"device": "cpu", "rounds": 1, "quick": False, **options}, within=None
+    )
 
 
 def test_the_type_is_the_product_s_own(halved):
