@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import complete, opening, options
+from molspace_cli.against import compared, refuse_unfit
 from molspace_cli.console import (
     human_flops,
     print_json,
@@ -223,15 +225,34 @@ def doctor(
     renew: Annotated[
         bool, typer.Option("--renew", help="Store these outputs in place of earlier ones.")
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="PACKAGE",
+            help="Instead of all that, run the package that published the model on the same "
+            "weights and compare embeddings: laion_clap, open_clip, transformers or imagebind.",
+        ),
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--samples",
+            metavar="FOLDER",
+            help="With --against: your own pictures, sounds, and .txt files of a text a line, "
+            "in place of generated ones.",
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Examine a space: dimensions, norms, chance, collapsed towers, stored outputs, speed.
 
-    Exits with 4 if something is wrong.
+    Exits with 4 if something is wrong, or if a space and a package differ.
 
     Examples:
       molspace spaces doctor ImageBind
       molspace spaces doctor CLAP_g --lab paper --weights CLAP_g=clap.pt
+      molspace spaces doctor CLAP_g --lab paper --against laion_clap
     """
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.core.paths import cache_root
@@ -241,11 +262,16 @@ def doctor(
     from reactions.labs import mini
     from reactions.run.device import chosen_device, resolve_devices
 
+    refuse_unfit(against, samples, renew=renew)
     spec = _spec(where, name)
     place = resolve_devices(chosen_device(device))[0]
+    if against is not None:
+        if not compared(spec, against, samples, device=place, as_json=as_json):
+            raise typer.Exit(EXIT_STEP_FAILED)
+        return
     say(f"loading {spec.name}")  # which takes minutes, as trying a large model does
     encoder = load(spec, device=place)
-    samples: dict[Modality, list[Item]] = {}
+    tried: dict[Modality, list[Item]] = {}
     for modality in spec.modalities:
         if spec.adapter == "precomputed":  # which knows its own items alone
             corpus: Corpus = common_corpus([spec], modality)
@@ -253,11 +279,11 @@ def doctor(
             corpus = mini.corpus(modality, n=ITEMS, seed=0)
         else:
             continue
-        samples[modality] = corpus.items(0, min(ITEMS, len(corpus)))
+        tried[modality] = corpus.items(0, min(ITEMS, len(corpus)))
     goldens = cache_root() / "goldens"
     findings = examine(
         encoder,
-        samples,
+        tried,
         goldens=goldens,
         renew=renew,
         device=place,

@@ -146,12 +146,17 @@ _Outputs = dict[Modality, tuple[list[str], "NDArray[np.float32]"]]
 
 def rising_sound(seconds: int) -> Item:
     """Return a tone that rises throughout, so that no two crops of it are alike."""
-    t = np.arange(seconds * _LONG_RATE_HZ) / _LONG_RATE_HZ
+    samples = (0.5 * rising_tone(seconds, _LONG_RATE_HZ)).astype(np.float32)
+    return Item(f"rising-{seconds}s", "audio", Waveform(samples, _LONG_RATE_HZ))
+
+
+def rising_tone(seconds: float, rate_hz: int) -> NDArray[np.float64]:
+    """Return the samples of a sine, from -1 to 1, whose frequency rises from 100 to 3500 Hz."""
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
     octaves = np.log(_HIGH_HZ / _LOW_HZ) / seconds
     # The integral of a frequency that rises exponentially from _LOW_HZ to _HIGH_HZ.
-    phase = 2 * np.pi * _LOW_HZ * np.expm1(octaves * t) / octaves
-    samples = (0.5 * np.sin(phase)).astype(np.float32)
-    return Item(f"rising-{seconds}s", "audio", Waveform(samples, _LONG_RATE_HZ))
+    tone: NDArray[np.float64] = np.sin(2 * np.pi * _LOW_HZ * np.expm1(octaves * t) / octaves)
+    return tone
 
 
 def _weights(spec: SpaceSpec) -> Finding:

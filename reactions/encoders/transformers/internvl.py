@@ -116,7 +116,7 @@ class InternVLAdapter(RepositoryAdapter):
             refuse_code(path)
         precision = self.precision_of(files)
         dtype = element_type(precision)
-        model = _model(files, dtype).to(device=device, dtype=dtype).eval()
+        model = remote_model(files, dtype).to(device=device, dtype=dtype).eval()
         words = tokeniser(files)
 
         def encode_images(pixels: Tensor) -> Any:
@@ -244,7 +244,17 @@ def _flops(repo: Repository) -> tuple[tuple[Modality, float], ...]:
     return (("image", image), ("text", text))
 
 
-def _model(repo: Repository, dtype: Any) -> Any:
+def remote_model(repo: Repository, dtype: Any) -> Any:
+    """Run a repository's code, which was allowed, and return its model with its weights.
+
+    Args:
+        repo: whose code ``InternVLAdapter.require`` let pass.
+        dtype: torch's type of element.
+
+    Raises:
+        MissingError: the code needs packages that are not installed.
+        DataError: it does not run, or its weights do not fit.
+    """
     transformers = import_package("transformers", repo.uri, EXTRA)
     version = transformers.__version__
     # Renamed between these versions: all of 4 know torch_dtype, all of 5 dtype.

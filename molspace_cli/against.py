@@ -1,0 +1,121 @@
+"""``molspace spaces doctor --against``: a space beside the published package of its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from molspace_cli.console import print_json, print_note, print_table, say
+
+if TYPE_CHECKING:
+    from reactions.core.types import SpaceSpec
+    from reactions.encoders.official.comparison import Agreement, PackageComparison
+
+
+def refuse_unfit(against: str | None, samples: Path | None, *, renew: bool) -> None:
+    """Refuse options that do not go together, before anything is opened.
+
+    Raises:
+        UsageError: they do not, or no package is called so.
+    """
+    from reactions.core.errors import UsageError
+
+    if against is None:
+        if samples is not None:
+            raise UsageError(
+                "--samples is what a space and a package are compared on",
+                fix="add --against laion_clap, open_clip, transformers or imagebind",
+            )
+        return
+    from reactions.encoders.official.packages import known
+
+    known(against)
+    if renew:
+        raise UsageError("--against stores no outputs that --renew could replace")
+
+
+def compared(
+    spec: SpaceSpec, against: str, samples: Path | None, *, device: str, as_json: bool
+) -> bool:
+    """Compare a space with a package, and print how near they are.
+
+    Args:
+        spec: the space.
+        against: the package.
+        samples: a folder with a person's own files; None takes generated ones.
+        device: on which both compute.
+        as_json: print a JSON object.
+
+    Returns:
+        Whether they agree.
+
+    Raises:
+        MolspaceError: they cannot be compared.
+    """
+    from reactions.encoders.official import probes
+    from reactions.encoders.official.comparison import compare
+    from reactions.encoders.official.packages import choose
+
+    package = choose(against, spec)
+    package.require()
+    of_items = [m for m in spec.modalities if m in package.of_items]
+    with TemporaryDirectory(prefix="molspace-") as folder:
+        if samples is None:
+            items = probes.generated(Path(folder), of_items)
+        else:
+            items, remarks = probes.own_files(samples, of_items)
+            for remark in remarks:
+                say(remark)
+        result = compare(spec, package, items, device=device, began=say)
+    if as_json:
+        print_json(
+            "doctor_against",
+            {
+                "space": spec.name,
+                "package": against,
+                "agrees": not result.disagreements,
+                "agreements": [one.to_json() for one in result.agreements],
+                "pins": dict(result.pins),
+                "left_out": result.left_out,
+            },
+        )
+    else:
+        _print(spec, against, result)
+    return not result.disagreements
+
+
+def _print(spec: SpaceSpec, against: str, result: PackageComparison) -> None:
+    n = len(result.disagreements)
+    verdict = f"{n} wrong" if n else "the same embeddings"
+    print_table(
+        f"{spec.name} against {against}: {verdict}",
+        ("modality", "setting", "items", "difference", "cosine", "where", "verdict"),
+        [_row(one) for one in result.agreements],
+    )
+    for one in result.agreements:
+        if one.remark:
+            print_note(f"{one.modality}: {one.remark}")
+    for modality, text in result.pins.items():
+        print_note(f"pinned in {against}, {modality}: {text}")
+    for text in result.left_out:
+        print_note(f"left out: {text}")
+    bounds = sorted({one.bound for one in result.agreements if one.bound})
+    print_note(
+        "difference: the largest of two numbers of unit-norm embeddings, "
+        f"{' or '.join(f'{bound:g}' for bound in bounds)} at most; cosine: the smallest"
+    )
+
+
+def _row(one: Agreement) -> tuple[str, ...]:
+    if not one.items:
+        return (one.modality, "-", "0", "-", "-", "-", one.verdict)
+    return (
+        one.modality,
+        one.setting,
+        str(one.items),
+        f"{one.difference:.1e}",
+        f"{one.cosine:.6f}",
+        one.worst,
+        one.verdict,
+    )
