@@ -119,9 +119,25 @@ def check_media_column(file: Entry, schema: pa.Schema, name: str) -> ColumnKind:
 
 
 def class_names(schema: pa.Schema, name: str) -> Sequence[str]:
-    """Return the names of the classes that a column of whole numbers stands for; () if none."""
+    """Return the names that a column's whole numbers, or lists of them, stand for; () if none."""
     feature = hub_features(schema).get(name)
-    names = feature.get("names") if isinstance(feature, dict) else None
-    if feature_type(schema, name) != "classlabel" or not isinstance(names, list):
+    if isinstance(feature, list) and len(feature) == 1:  # how lists were written once
+        (feature,) = feature
+    while isinstance(feature, dict) and isinstance(feature.get("feature"), dict):
+        feature = feature["feature"]
+    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
         return ()
-    return tuple(map(str, names))
+    names = feature.get("names")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def named_classes(value: Any, names: Sequence[str]) -> Any:
+    """Return a field with the names of classes in place of their numbers.
+
+    Numbers without a name become None: -1 stands for no class.
+    """
+    if isinstance(value, list):
+        return [named_classes(each, names) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return names[value] if 0 <= value < len(names) else None
+    return value

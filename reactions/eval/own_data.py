@@ -41,7 +41,7 @@ def read_own(
         MissingError: the table or a folder is not there.
         DataError: it is damaged, nothing of it can be used, or too much cannot.
     """
-    reader = ItemReader(own, folders)
+    reader = ItemReader(own, folders, scans=tables, on_progress=on_progress)
     scan = _Scan(own, reader, tables, on_progress)
     return _retrieval(scan) if own.task.kind == "retrieval" else _labelled(scan)
 
@@ -54,7 +54,7 @@ def own_captions(own: OwnSet, folders: Folders) -> Iterator[tuple[str, str]]:
         DataError: it is damaged.
     """
     if own.task.has_captions:
-        _, captions = ItemReader(own, folders).pairs()
+        _, captions = ItemReader(own, folders, scans=None).pairs()
         for id, text, why in zip(captions.ids, captions.texts, captions.whys, strict=True):
             if not why:
                 yield id, text
@@ -81,12 +81,12 @@ class _Scan:
     def part(self, side: Side, remarks: Sequence[str] = ()) -> CorpusPart:
         """Scan the files of a side, and add remarks for people; texts are scanned already."""
         name = f"{self.own.task.name} {side.modality}"
-        table = self.reader.table
+        files = self.reader.tables
         return side_part(
             name,
             side,
-            key=f"{name} {table.url if table else self.own.base}",
-            size_bytes=table.size_bytes if table else 0,
+            key=f"{name} {' '.join(file.url for file in files) or self.own.base}",
+            size_bytes=sum(file.size_bytes for file in files),
             tables=self._tables,
             depth=self.own.source.check,
             on_progress=self._on_progress,

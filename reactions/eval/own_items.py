@@ -6,15 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reactions.core.addresses import Entry
+from reactions.core.addresses import Entry, is_url
 from reactions.core.errors import DataError
 from reactions.core.file_names import as_stored, nfc
 from reactions.core.local_files import is_dir, is_file
 from reactions.core.storage import entry_of, walk
 from reactions.core.types import Modality
-from reactions.data.sources.captions import captions_in
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.captions import captions_in, prefixes_of, suffix_of
+from reactions.data.sources.config import OnProgress, silent
+from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import Side, file_name, set_apart
-from reactions.data.sources.table_rows import SUFFIXES, TableRow, read_table_rows
+from reactions.data.sources.table_media import read_media_rows
+from reactions.data.sources.table_rows import SUFFIXES, TableRow
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
 from reactions.modalities.registry import get
@@ -27,9 +31,11 @@ class ItemReader:
     Args:
         own: the set.
         folders: where it may lie.
+        scans: remembers scans of media that lie in tables; None looks at no media.
+        on_progress: of the progress of scans.
 
     Attributes:
-        table: the file that lists the items; None for folders.
+        tables: the files that list the items; () for folders.
         remarks: what was guessed of the table.
 
     Raises:
@@ -37,22 +43,30 @@ class ItemReader:
         DataError: the table is of another kind.
     """
 
-    def __init__(self, own: OwnSet, folders: Folders) -> None:
+    def __init__(
+        self,
+        own: OwnSet,
+        folders: Folders,
+        *,
+        scans: TableCache | None,
+        on_progress: OnProgress = silent,
+    ) -> None:
         self._own = own
         self._folders = folders
+        self._scans = scans
+        self._on_progress = on_progress
         self.remarks: list[str] = []
-        self.table: Entry | None = None
-        if own.table:
-            path = own.find(own.table, folders)
-            if path.suffix.lower() not in SUFFIXES or not is_file(path):
+        self.tables = own.tables(folders)
+        for table in self.tables:
+            if suffix_of(table) not in SUFFIXES or not (
+                is_url(table.url) or is_file(Path(table.url))
+            ):
                 raise DataError(
-                    f"cannot read '{path}' as the table of task '{own.task.name}'",
+                    f"cannot read '{table.url}' as the table of task '{own.task.name}'",
                     why=f"it does not end in {', '.join(SUFFIXES)}",
                     fix='folders of files need no path, but one a modality: audio = "sounds"',
-                    path=str(path),
+                    path=table.url,
                 )
-            self.table = entry_of(path)
-            self._media_folder = own.find(own.folder, folders) if own.folder else path.parent
 
     def pairs(self) -> tuple[Side, Side]:
         """Return left and right items of retrieval; the owner of each right one is a left one.
@@ -61,7 +75,7 @@ class ItemReader:
             MissingError: a folder is not there.
             DataError: the table is damaged, a folder has two files of one name, or it is empty.
         """
-        left, right = self._folder_pairs() if self.table is None else self._table_pairs()
+        left, right = self._folder_pairs() if not self.tables else self._table_pairs()
         self._refuse_empty(left)
         return left, right
 
@@ -72,7 +86,7 @@ class ItemReader:
             MissingError: the folder is not there.
             DataError: the table is damaged, or it is empty.
         """
-        side = self._class_folders() if self.table is None else self._table_classes()
+        side = self._class_folders() if not self.tables else self._table_classes()
         self._refuse_empty(side)
         return side
 
@@ -82,67 +96,115 @@ class ItemReader:
 
     # --- tables ---
 
-    def _rows(self, columns: Sequence[str | int]) -> Iterator[tuple[str, str, str, TableRow]]:
-        """Yield (id, name of the file, why it has none, row); the first column names the file."""
-        assert self.table is not None  # or nothing asks for rows
+    def _rows(
+        self, columns: Sequence[str | int], modalities: Sequence[Modality | None]
+    ) -> Iterator[tuple[str, FoundMedia, TableRow, Entry]]:
+        """Yield (id, item, row, table): the first column names the item, or holds it."""
         source = replace(self._own.source, columns=tuple(columns))
-        rows = read_table_rows(self.table, source, self.remarks)
-        for number, row in enumerate(rows, start=1):
-            name, why = "", row.why
-            if not why:
-                name, why = file_name(row.values[0])
-            yield self.id_of(row.id or name or f"row {number}"), name, why, row
+        for table, prefix in zip(self.tables, prefixes_of(self.tables), strict=True):
+            rows = read_media_rows(
+                table,
+                source,
+                modalities,
+                tables=self._scans,
+                on_progress=self._on_progress,
+                remarks=self.remarks,
+            )
+            for number, row in enumerate(rows, start=1):
+                item = FoundMedia(row.place, why=row.why)
+                if not row.why:
+                    item = self._item(row.values[0], table, row.place)
+                id = row.id or item.name or f"row {number}"
+                yield self.id_of(prefix + id), item, row, table
+
+    def _item(self, value: object, table: Entry, place: str) -> FoundMedia:
+        """Return the item that a field names, or holds."""
+        if isinstance(value, FoundMedia):
+            return value
+        name, why = file_name(value)
+        return FoundMedia(place, name, why=why) if why else self._file(name, table, place)
+
+    def _file(self, name: str, table: Entry, place: str) -> FoundMedia:
+        if self._own.folder:
+            folder = self._own.find(self._own.folder, self._folders)
+        elif is_url(table.url):
+            why = f"'{name}' is a file beside a table that lies elsewhere: download both"
+            return FoundMedia(place, name, why=why)
+        else:
+            folder = Path(table.url).parent
+        path = as_stored(folder / name)
+        if is_file(path):
+            return FoundMedia(place, name, entry=entry_of(path))
+        return FoundMedia(place, name, why=f"there is no file '{path}'")
 
     def _table_pairs(self) -> tuple[Side, Side]:
         (query, (column, *_)), (other, columns) = self._own.media
         left, right = Side(query), Side(other)
-        names: dict[str, str] = {}
+        known = _KnownItems()
         n_right: dict[str, int] = {}
-        inline = get(other).inline
-        for id, name, why, row in self._rows((column, *columns)):
-            if not why and names.setdefault(id, name) != name:
-                why = f"its id is that of '{names[id]}', which is another file"
+        rows = self._rows((column, *columns), (query, *[other] * len(columns)))
+        for id, item, row, table in rows:
+            id, why = known.id_of(id, item, row)
             if why:
                 left.add(set_apart(id, row), row.place, why=why)
                 continue
             if id not in n_right:
                 n_right[id] = 0
-                entry, why = self._file(name)
-                left.add(id, row.place, entry=entry, why=why)
-            values = dict(enumerate(row.values[1:]))
-            for text, fault in captions_in(values, range(len(values))):
+                left.add(id, row.place, entry=item.entry, cell=item.cell, why=item.why)
+            for text, found in self._partners(row.values[1:], other, table, row.place):
                 right_id = f"{id}/{n_right[id]}"
                 n_right[id] += 1
-                if inline or fault:
-                    right.add(right_id, row.place, text=text, why=fault, owner=id)
-                else:
-                    entry, fault = self._file(text)
-                    right.add(right_id, row.place, entry=entry, why=fault, owner=id)
+                right.add(
+                    right_id,
+                    row.place,
+                    text=text,
+                    entry=found.entry,
+                    cell=found.cell,
+                    why=found.why,
+                    owner=id,
+                )
         return left, right
+
+    def _partners(
+        self, values: Sequence[object], modality: Modality, table: Entry, place: str
+    ) -> Iterator[tuple[str, FoundMedia]]:
+        """Yield what belongs to a left item: texts, or media that fields name or hold."""
+        held = [value for value in values if isinstance(value, FoundMedia)]
+        yield from (("", item) for item in held)
+        named = dict(enumerate(v for v in values if not isinstance(v, FoundMedia)))
+        if held and not named:
+            return
+        for text, why in captions_in(named, range(len(named))):
+            if why or get(modality).inline:
+                yield text, FoundMedia(place, why=why)
+            else:
+                yield "", self._file(text, table, place)
 
     def _table_classes(self) -> Side:
         ((modality, (column, *_)),) = self._own.media
         side = Side(modality)
+        known = _KnownItems()
         row_of: dict[str, int] = {}
         several = self._own.task.kind == "multilabel"
-        for id, name, why, row in self._rows((column, *self._own.classes)):
+        classes = self._own.classes
+        for id, item, row, _ in self._rows((column, *classes), (modality, *[None] * len(classes))):
             labels: list[str] = []
+            id, why = known.id_of(id, item, row)
             if not why:
                 labels, why = self._labels(row.values[1:])
             if not why and not several and len(labels) > 1:
                 why = f'it has {len(labels)} classes; if that is meant: kind = "multilabel"'
             if not why and id in row_of:
                 if several:
-                    known = side.labels[row_of[id]]
-                    known += [label for label in labels if label not in known]
+                    listed = side.labels[row_of[id]]
+                    listed += [label for label in labels if label not in listed]
                     continue
-                why = f"'{name}' is listed twice"
+                why = f"'{item.name or id}' is listed twice"
             if why:
                 side.add(set_apart(id, row), row.place, why=why)
                 continue
             row_of[id] = len(side.ids)
-            entry, why = self._file(name)
-            side.add(id, row.place, entry=entry, why=why, labels=labels)
+            side.add(id, row.place, entry=item.entry, cell=item.cell, why=item.why, labels=labels)
         return side
 
     def _labels(self, values: Sequence[object]) -> tuple[list[str], str]:
@@ -155,10 +217,6 @@ class ItemReader:
         ]
         labels = list(dict.fromkeys(name.strip() for name in names if name.strip()))
         return labels, "" if labels else f"its class: {texts[0][1] or 'empty'}"
-
-    def _file(self, name: str) -> tuple[Entry | None, str]:
-        path = as_stored(self._media_folder / name)
-        return (entry_of(path), "") if is_file(path) else (None, f"there is no file '{path}'")
 
     # --- folders ---
 
@@ -223,10 +281,29 @@ class ItemReader:
             folders = [str(column) for _, columns in self._own.media for column in columns]
             raise DataError(
                 f"no items of task '{self._own.task.name}'",
-                why=f"'{self.table.url}' has no rows"
-                if self.table
+                why=f"'{self.tables[0].url}' has no rows"
+                if self.tables
                 else f"there is no {' or '.join(m for m, _ in self._own.media)} in "
                 f"{' and '.join(folders)}",
                 fix=f"correct [tasks.{self._own.task.name}] in the lab file",
                 task=self._own.task.name,
             )
+
+
+class _KnownItems:
+    """The items of a table, by their ids: several rows may be of one of them."""
+
+    def __init__(self) -> None:
+        self._content: dict[str, str] = {}
+
+    def id_of(self, id: str, item: FoundMedia, row: TableRow) -> tuple[str, str]:
+        """Return an item's id, and why its row says nothing of an item."""
+        if row.why or (item.why and not item.name and item.cell is None):
+            return id, row.why or item.why
+        content = item.cell.tag if item.cell else item.name
+        if self._content.setdefault(id, content) == content:
+            return id, ""
+        if item.cell and not row.id:
+            # The name that a field's bytes once had need not be theirs alone.
+            return set_apart(id, row), ""
+        return id, f"its id is that of '{self._content[id]}', which is another file"

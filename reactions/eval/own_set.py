@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reactions.core.errors import MissingError
+from reactions.core.addresses import Entry
+from reactions.core.errors import DataError, MissingError
 from reactions.core.file_names import as_stored
 from reactions.core.local_files import exists
+from reactions.core.storage import entry_of, find
 from reactions.core.types import Modality
 from reactions.data.sources.config import Source
 from reactions.eval.registry import Folders
@@ -23,7 +25,7 @@ class OwnSet:
         base: folder that relative paths start from, unless a folder of data has them.
         media: modality to its columns of the table; without a table, to its folder. The modality
             of the queries, or left items, comes first.
-        table: a csv, tsv, jsonl or parquet file; "" for folders.
+        table: a csv, tsv, jsonl or parquet file, or a pattern of parquet files; "" for folders.
         folder: where the files lie that the table names; "" means beside it.
         classes: columns of the table that hold the class, or the classes.
         separator: what separates several classes in one field; "" where a field holds one.
@@ -38,6 +40,33 @@ class OwnSet:
     classes: tuple[str | int, ...] = ()
     separator: str = ""
     source: Source = field(default_factory=Source)
+
+    def tables(self, folders: Folders) -> list[Entry]:
+        """Return the files that list the items, in order; [] where folders hold them.
+
+        Args:
+            folders: where they may lie.
+
+        Raises:
+            MissingError: they are nowhere that they may lie.
+            DataError: a pattern names other files than parquet, or a file cannot be looked at.
+        """
+        if not self.table:
+            return []
+        try:
+            return [entry_of(self.find(self.table, folders))]
+        except MissingError:
+            if not any(c in self.table for c in "*?[{"):
+                raise
+        folder, _, pattern = self.table.rpartition("/")
+        files = find(f"{self.find(folder or '.', folders)}/{pattern}")
+        if odd := next((file for file in files if not file.name.endswith(".parquet")), None):
+            raise DataError(
+                f"the pattern '{self.table}' of task '{self.task.name}' names '{odd.name}'",
+                why="several tables of a set are .parquet files",
+                path=odd.url,
+            )
+        return files
 
     def find(self, name: str, folders: Folders) -> Path:
         """Return a table or folder of the set.

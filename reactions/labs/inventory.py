@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.hashing import digest
 from reactions.core.protocols import NotLookedAt
@@ -180,17 +180,16 @@ def leaks(lab: Lab) -> tuple[str, ...]:
     corpus = lab.corpus(TEXT.name)
     if not isinstance(corpus, SourceCorpus):
         return ()
-    labels: dict[str, Path] = {}
+    labels: dict[str, list[Entry]] = {}
     for task in _captioned(loadable_sets()[0]):
         with suppress(MissingError):
-            labels[task] = find_set(task, lab.data).labels
+            labels[task] = [entry_of(find_set(task, lab.data).labels)]
     for task in _captioned(lab.own_tasks.values()):
         with suppress(MissingError):
-            own = lab.own_tasks[task]
-            labels[task] = own.find(own.table, lab.data)
+            labels[task] = lab.own_tasks[task].tables(lab.data)
     if not labels:
         return ()
-    stamps = [entry_of(path).stamp for path in labels.values()]
+    stamps = [entry.stamp for entries in labels.values() for entry in entries]
     cached = "leaks-" + digest("leaks", [corpus.name, VERSION])[:32]
     signature = signature_of([corpus.digest, *labels, *stamps])
     if (table := lab.tables.get(cached, signature)) is not None:

@@ -22,6 +22,7 @@ from reactions.data.sources.parts import CorpusPart, FilePart, NoItemsError
 from reactions.data.sources.shards import shards_part
 from reactions.data.sources.sides import Side, side_part
 from reactions.data.sources.skipped import Skipped
+from reactions.data.sources.table_media import media_columns
 from reactions.data.sources.table_rows import SUFFIXES
 from reactions.modalities.registry import get
 from reactions.modalities.suffixes import suffix_of
@@ -202,20 +203,39 @@ class _Opening:
         files = self._files(path)
         if all(suffix_of(file.name) == ".tar" for file in files):
             return self._shards(path, files)
-        (table,) = files
-        remarks: list[str] = []
-        sides = read_sides(table, self._places, remarks)
-        if not sides[0].ids:
-            raise no_pairs(self._section, f"'{table.url}' has no rows", path=table.url)
         if self._places.clip is not None:
-            return self._clips(sides[0], table.url, remarks)
+            self._refuse_videos_within(files)
+        remarks: list[str] = []
+        sides = read_sides(
+            files,
+            self._places,
+            tables=self._tables,
+            on_progress=self._on_progress,
+            remarks=remarks,
+        )
+        key = " ".join(file.url for file in files)
+        if not sides[0].ids:
+            raise no_pairs(self._section, f"'{key}' has no rows", path=key)
+        if self._places.clip is not None:
+            return self._clips(sides[0], key, remarks)
+        size_bytes = sum(file.size_bytes for file in files)
         return [
-            self._side(side, table, remarks if number == 0 else ())
+            self._side(side, key, size_bytes, remarks if number == 0 else ())
             for number, side in enumerate(sides)
         ]
 
+    def _refuse_videos_within(self, files: Sequence[Entry]) -> None:
+        columns = tuple(column for _, column in self._places.names)
+        source = replace(self._places.source, columns=columns)
+        if any(media_columns(file, source, [VIDEO])[0] for file in files):
+            raise UsageError(
+                f"the videos of [{self._section}] lie in a parquet file",
+                why="clips are taken from videos that are files of their own",
+                fix='write the videos into a folder: video = "FOLDER"',
+            )
+
     def _files(self, path: str) -> list[Entry]:
-        """Return shards, or a single table of this machine."""
+        """Return shards, a table of this machine, or parquet files."""
         usual = f"a table ({', '.join(SUFFIXES)}), or shards (.tar)"
         if names_folder(path):
             raise MissingError(
@@ -236,6 +256,8 @@ class _Opening:
                 fix=f"give {usual}; videos go under video",
                 path=path,
             )
+        if kinds == {".parquet"}:
+            return files
         if len(files) > 1:
             raise MissingError(
                 f"'{path}' names {len(files)} tables",
@@ -250,12 +272,12 @@ class _Opening:
             )
         return files
 
-    def _side(self, side: Side, table: Entry, remarks: Sequence[str]) -> CorpusPart:
+    def _side(self, side: Side, key: str, size_bytes: int, remarks: Sequence[str]) -> CorpusPart:
         return side_part(
             f"{self._name} {side.modality}",
             side,
-            key=f"pairs {side.modality} {self._places.folder} {table.url}",
-            size_bytes=table.size_bytes,
+            key=f"pairs {side.modality} {self._places.folder} {key}",
+            size_bytes=size_bytes,
             tables=self._tables,
             depth=self._places.source.check,
             on_progress=self._on_progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,35 @@ from reactions.core.file_names import as_stored
 from reactions.core.local_files import is_file
 from reactions.core.storage import entry_of
 from reactions.data.pairs.config import PairPlaces
-from reactions.data.sources.captions import captions_in
+from reactions.data.scan_cache import TableCache
+from reactions.data.sources.captions import captions_in, prefixes_of
+from reactions.data.sources.config import OnProgress
+from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import Side, file_name, set_apart
-from reactions.data.sources.table_rows import TableRow, read_table_rows
+from reactions.data.sources.table_media import read_media_rows
+from reactions.data.sources.table_rows import TableRow
 from reactions.modalities.registry import get
 
 
-def read_sides(table: Entry, places: PairPlaces, remarks: list[str]) -> list[Side]:
-    """Return the sides of the pairs that a table lists, good and bad, row by row.
+def read_sides(
+    files: Sequence[Entry],
+    places: PairPlaces,
+    *,
+    tables: TableCache,
+    on_progress: OnProgress,
+    remarks: list[str],
+) -> list[Side]:
+    """Return the sides of the pairs that tables list, good and bad, row by row.
 
     A pair's id is what the column of ids says, else the name of its first file, with the line
-    where that comes more than once. A row with the id of an earlier one cannot be used.
+    where that comes more than once; with several tables the table's name stands before it. A row
+    with the id of an earlier one cannot be used.
 
     Args:
-        table: one that ``read_table_rows`` takes, on this machine.
-        places: its columns, and the folder of its files.
+        files: tables that ``read_media_rows`` takes; on this machine, if they name files.
+        places: their columns, and the folder of the files.
+        tables: remembers scans of media that lie in tables.
+        on_progress: of the progress of scans.
         remarks: gets a sentence for each thing that was guessed.
 
     Raises:
@@ -34,14 +49,33 @@ def read_sides(table: Entry, places: PairPlaces, remarks: list[str]) -> list[Sid
         MissingError: pyarrow is not installed.
         UsageError: the lab file says of a csv what this table does not have.
     """
-    columns = tuple(column for _, column in places.names)
-    rows = list(read_table_rows(table, replace(places.source, columns=columns), remarks))
-    folder = Path(places.folder) if places.folder else Path(table.url).parent
     sides = [Side(modality) for modality, _ in places.names]
+    seen: dict[str, set[str]] = {side.modality: set() for side in sides}
+    source = replace(places.source, columns=tuple(column for _, column in places.names))
+    kinds = [None if places.by_id else side.modality for side in sides]
+    for file, prefix in zip(files, prefixes_of(files), strict=True):
+        rows = read_media_rows(
+            file, source, kinds, tables=tables, on_progress=on_progress, remarks=remarks
+        )
+        _add_rows(sides, list(rows), prefix, places, file, seen)
+    return sides
+
+
+def _add_rows(
+    sides: Sequence[Side],
+    rows: Sequence[TableRow],
+    prefix: str,
+    places: PairPlaces,
+    file: Entry,
+    seen: dict[str, set[str]],
+) -> None:
+    """Add the rows of one table to sides."""
+    folder = Path(places.folder) if places.folder else None
+    if folder is None and not is_url(file.url):
+        folder = Path(file.url).parent
     names = [_name(row) for row in rows]
     times = Counter(names)
     line_of: dict[str, str] = {}
-    seen: dict[str, set[str]] = {side.modality: set() for side in sides}
     for row, name in zip(rows, names, strict=True):
         why, id = row.why, name
         line = row.place.rpartition(":")[2]
@@ -51,17 +85,26 @@ def read_sides(table: Entry, places: PairPlaces, remarks: list[str]) -> list[Sid
             id, why = set_apart(id, row), why or f"its id is that of line {first}"
         values = row.values or (None,) * len(sides)
         for side, value in zip(sides, values, strict=True):
-            own_id, text, entry, fault = id, "", None, why
+            own_id, text, found, fault = f"{prefix}{id}", "", FoundMedia(row.place), why
             if fault:
                 pass
             elif places.by_id:
                 own_id, fault = _id(value, side, seen[side.modality])
             elif get(side.modality).inline:
                 text, fault = _text(value)
+            elif isinstance(value, FoundMedia):
+                found, fault = value, value.why
             else:
                 entry, fault = _file(value, folder)
-            side.add(own_id if not fault else id, row.place, text=text, entry=entry, why=fault)
-    return sides
+                found = FoundMedia(row.place, entry=entry)
+            side.add(
+                own_id if not fault else f"{prefix}{id}",
+                row.place,
+                text=text,
+                entry=found.entry,
+                cell=found.cell,
+                why=fault,
+            )
 
 
 def _id(value: Any, side: Side, seen: set[str]) -> tuple[str, str]:
@@ -78,7 +121,8 @@ def _name(row: TableRow) -> str:
     """Return what a row is called: by its id, or by its first file."""
     if row.id or row.why:
         return row.id
-    return file_name(row.values[0])[0]
+    first = row.values[0]
+    return first.name if isinstance(first, FoundMedia) else file_name(first)[0]
 
 
 def _text(value: Any) -> tuple[str, str]:
@@ -86,12 +130,14 @@ def _text(value: Any) -> tuple[str, str]:
     return texts[0] if len(texts) == 1 else ("", f"{len(texts)} texts, where a pair has one")
 
 
-def _file(value: Any, folder: Path) -> tuple[Entry | None, str]:
+def _file(value: Any, folder: Path | None) -> tuple[Entry | None, str]:
     """Return the file that a field names, and why there is none."""
     name, why = file_name(value)
     if why:
         return None, why
     if is_url(name):
         return None, f"'{name}' is an address; tables name files of this machine"
+    if folder is None:
+        return None, f"'{name}' is a file beside a table that lies elsewhere: download both"
     path = as_stored(folder / name)
     return (entry_of(path), "") if is_file(path) else (None, f"there is no file '{path}'")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from reactions.core.addresses import Entry
+from reactions.data.media_columns import class_names, named_classes
 from reactions.data.parquet_rows import ParquetTable
 from reactions.data.sources.caption_tables import caption_column, column_numbers, which_column
 from reactions.data.sources.config import Source
@@ -15,6 +16,9 @@ def read_parquet(
     file: Entry, stream: BinaryIO, source: Source
 ) -> Iterator[tuple[Any, Sequence[Any]]]:
     """Yield the id (None without a column of ids) and the captions of every row.
+
+    Where the library ``datasets`` wrote that numbers stand for classes, their names take their
+    place.
 
     Args:
         file: for messages.
@@ -36,7 +40,11 @@ def read_parquet(
     names = [header[i] for i in (*columns, *ids)]
     if len({*names}) < len({*columns, *ids}):
         raise table.unusable(f"several columns have the same name, '{names[0]}'")
+    classes = {name: class_names(table.schema, name) for name in names[: len(columns)]}
     for values in table.rows(names):
+        for name, known in classes.items():
+            if known:
+                values[name] = named_classes(values[name], known)
         # ``names`` ends with the column of ids, if there is one.
         id_value = values[names[-1]] if ids else None
         yield id_value, [values[name] for name in names[: len(columns)]]

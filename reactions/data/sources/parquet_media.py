@@ -42,9 +42,13 @@ BESIDE: Final = -1
 
 
 class FoundMedia(NamedTuple):
-    """Where an item is: in a field, in a file of its own, or nowhere, with the reason."""
+    """Where an item is: in a field, in a file of its own, or nowhere, with the reason.
+
+    Its ``name`` is what the row says that its file is, or was, called; "" where it says nothing.
+    """
 
     place: str
+    name: str = ""
     cell: ParquetCell | None = None
     entry: Entry | None = None
     why: str = ""
@@ -74,14 +78,14 @@ class MediaRows:
         for row, (name, tag, why, size) in enumerate(rows):
             place = f"{self.file.url}:{row + 1}"
             if why:
-                yield FoundMedia(place, why=why)
+                yield FoundMedia(place, name, why=why)
             elif size == BESIDE:
                 yield _beside(place, self.file, name)
             else:
                 cell = ParquetCell(
                     self.file.url, size_bytes=size, tag=tag, row=row, column=self.column
                 )
-                yield FoundMedia(place, cell=cell)
+                yield FoundMedia(place, name, cell=cell)
 
 
 def scan_media(
@@ -131,17 +135,18 @@ def scan_media(
 
 def _beside(place: str, table: Entry, name: str) -> FoundMedia:
     """Find a file that a row names in place of an item's bytes."""
+    why, entry = "", None
     if is_url(name):
-        return FoundMedia(place, why=f"'{name}' is an address; tables name files of this machine")
-    if is_url(table.url):
+        why = f"'{name}' is an address; tables name files of this machine"
+    elif is_url(table.url):
         why = (
             f"it has no bytes, and '{name}' cannot be looked for beside a file that lies elsewhere"
         )
-        return FoundMedia(place, why=why)
-    path = as_stored(Path(table.url).parent / name)
-    if not is_file(path):
-        return FoundMedia(place, why=f"it has no bytes, and there is no file '{path}'")
-    return FoundMedia(place, entry=entry_of(path))
+    elif is_file(path := as_stored(Path(table.url).parent / name)):
+        entry = entry_of(path)
+    else:
+        why = f"it has no bytes, and there is no file '{path}'"
+    return FoundMedia(place, name, entry=entry, why=why)
 
 
 class _Look(NamedTuple):
