@@ -176,8 +176,10 @@ def gc(
     scans = scan_bytes = 0
     if everything or older_than_days is not None:
         age_s = 0.0 if everything else 86_400 * (older_than_days or 0.0)
-        tables = TableCache(cache_root() / "corpora")
-        scans, scan_bytes = tables.prune(older_than_s=age_s, dry_run=dry_run)
+        # What is prepared of data sets lies in folders, as tables do.
+        for place in ("corpora", "datasets/prepared"):
+            n, n_bytes = TableCache(cache_root() / place).prune(older_than_s=age_s, dry_run=dry_run)
+            scans, scan_bytes = scans + n, scan_bytes + n_bytes
     if as_json:
         print_json(
             "gc",

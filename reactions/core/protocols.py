@@ -23,7 +23,12 @@ PROTOCOLS = frozenset(
 CACHES = frozenset({"simplecache", "filecache", "blockcache"})
 """File systems that keep a copy of what another gives: they may stand in front, with ``::``."""
 
-OFFLINE_VARIABLES = ("MOLSPACE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+OFFLINE_VARIABLES = (
+    "MOLSPACE_OFFLINE",
+    "HF_HUB_OFFLINE",
+    "HF_DATASETS_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+)
 """Settings of the environment that forbid the network."""
 
 _LOCAL = frozenset({"file", "memory"})

@@ -115,6 +115,7 @@ class _Group:
         self._file = file
         self._lock = threading.Lock()
         self._rows: Iterator[dict[str, Any]] = file.table.rows([file.column], [number])
+        self._n_rows = file.table.group_rows[number]
         self._ends: list[int] = []
         self._store = tempfile.SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115
 
@@ -144,6 +145,8 @@ class _Group:
         self._store.seek(begin)
         self._store.write(data)
         self._ends.append(begin + len(data))
+        if len(self._ends) == self._n_rows:
+            self._rows = iter(())  # what was unpacked last is let go of
 
     def close(self) -> None:
         with self._lock:

@@ -208,9 +208,12 @@ class ParquetTable:
         prefixed = any("DELTA_BYTE_ARRAY" in used for used in encodings.values())
         most_rows = _PREFIXED_ROWS if prefixed else _BATCH_ROWS
         self._stream.seek(0)
-        # With a buffer a column's chunk is read page by page, not as a whole.
+        # With a buffer, and nothing fetched ahead, a column is read page by page, not as a whole.
         packed = parquet.ParquetFile(
-            self._stream, read_dictionary=repeated, buffer_size=_BUFFER_BYTES
+            self._stream,
+            read_dictionary=repeated,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
         )
         chosen = range(metadata.num_row_groups) if groups is None else groups
         for n_rows, alike in groupby(chosen, lambda g: self._batch_rows(g, leaves, most_rows)):

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from reactions.core.addresses import Entry, is_url
 from reactions.core.errors import DataError
-from reactions.core.file_names import as_stored, nfc
+from reactions.core.file_names import nfc
 from reactions.core.local_files import is_dir, is_file
-from reactions.core.storage import entry_of, walk
+from reactions.core.storage import walk
 from reactions.core.types import Modality
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.captions import captions_in, prefixes_of, suffix_of
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.parquet_media import FoundMedia
-from reactions.data.sources.sides import Side, file_name, set_apart
+from reactions.data.sources.sides import Side, file_name, named_file, set_apart
 from reactions.data.sources.table_media import read_media_rows
 from reactions.data.sources.table_rows import SUFFIXES, TableRow
 from reactions.eval.own_set import OwnSet
@@ -55,8 +55,9 @@ class ItemReader:
         self._folders = folders
         self._scans = scans
         self._on_progress = on_progress
+        self._media_folder = str(own.find(own.folder, folders)) if own.folder else ""
         self.remarks: list[str] = []
-        self.tables = own.tables(folders)
+        self.tables = own.tables(folders, self.remarks, on_progress)
         for table in self.tables:
             if suffix_of(table) not in SUFFIXES or not (
                 is_url(table.url) or is_file(Path(table.url))
@@ -125,17 +126,8 @@ class ItemReader:
         return FoundMedia(place, name, why=why) if why else self._file(name, table, place)
 
     def _file(self, name: str, table: Entry, place: str) -> FoundMedia:
-        if self._own.folder:
-            folder = self._own.find(self._own.folder, self._folders)
-        elif is_url(table.url):
-            why = f"'{name}' is a file beside a table that lies elsewhere: download both"
-            return FoundMedia(place, name, why=why)
-        else:
-            folder = Path(table.url).parent
-        path = as_stored(folder / name)
-        if is_file(path):
-            return FoundMedia(place, name, entry=entry_of(path))
-        return FoundMedia(place, name, why=f"there is no file '{path}'")
+        entry, why = named_file(name, table, self._media_folder)
+        return FoundMedia(place, name, entry=entry, why=why)
 
     def _table_pairs(self) -> tuple[Side, Side]:
         (query, (column, *_)), (other, columns) = self._own.media

@@ -11,7 +11,8 @@ from reactions.core.file_names import as_stored
 from reactions.core.local_files import exists
 from reactions.core.storage import entry_of, find
 from reactions.core.types import Modality
-from reactions.data.sources.config import Source
+from reactions.data.hub.files import dataset_files
+from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.eval.registry import Folders
 from reactions.eval.task import Task
 
@@ -41,16 +42,29 @@ class OwnSet:
     separator: str = ""
     source: Source = field(default_factory=Source)
 
-    def tables(self, folders: Folders) -> list[Entry]:
+    def tables(
+        self, folders: Folders, remarks: list[str] | None = None, on_progress: OnProgress = silent
+    ) -> list[Entry]:
         """Return the files that list the items, in order; [] where folders hold them.
 
         Args:
             folders: where they may lie.
+            remarks: gets a sentence for each thing that was chosen.
+            on_progress: as a data set is fetched.
 
         Raises:
-            MissingError: they are nowhere that they may lie.
+            MissingError: they are nowhere that they may lie, or must not be fetched now.
+            UsageError: revision, configuration or split of a data set are unclear.
             DataError: a pattern names other files than parquet, or a file cannot be looked at.
         """
+        if self.source.dataset is not None:
+            modalities = [modality for modality, _ in self.media]
+            return dataset_files(
+                self.source.dataset,
+                modalities,
+                on_progress=on_progress,
+                remarks=[] if remarks is None else remarks,
+            )
         if not self.table:
             return []
         try:

@@ -22,6 +22,7 @@ from reactions.labs.section import (
     Share,
     SomeColumns,
     SomeTexts,
+    Text,
     Texts,
     for_editors,
 )
@@ -55,6 +56,18 @@ class _TableFormat(Section):
     quoted: bool | None = Field(None, description='Of csv and tsv: whether "..." are fields.')
 
 
+MEMBER: Any = Field("", description="File of a shard's sample, such as left.jpg.")
+COLUMN: Any = Field(
+    [],
+    description="Names of the columns, or numbers from 0: of captions in tables, or of media "
+    "in parquet files; found by their names and types if usual.",
+)
+ID: Any = Field(None, description="Name or number of the ids' column; else rows count.")
+IdColumn: TypeAlias = Annotated[
+    Column | None, BeforeValidator(lambda column: None if column == "" else column)
+]
+
+
 class Files(_Items):
     """Files, folders with all below them, shards, and parquet files."""
 
@@ -62,15 +75,9 @@ class Files(_Items):
         description="A path, URL or pattern, or several. Relative paths start beside the lab file; "
         "$MOLSPACE_DATA is the folder of data."
     )
-    member: str = Field("", description="File of a shard's sample, such as left.jpg.")
-    column: Columns = Field(
-        [],
-        description="Names of the columns, or numbers from 0: of captions in tables, or of "
-        "media in parquet files; found by their names and types if usual.",
-    )
-    id: Annotated[
-        Column | None, BeforeValidator(lambda column: None if column == "" else column)
-    ] = Field(None, description="Name or number of the ids' column; else rows count.")
+    member: str = MEMBER
+    column: Columns = COLUMN
+    id: IdColumn = ID
 
     @classmethod
     def missing(cls, name: str) -> PydanticCustomError:
@@ -99,6 +106,43 @@ class TextFiles(Files, _TableFormat):
         return self
 
 
+class FromDataset(Section):
+    """Which data set of the Hugging Face hub, and what of it."""
+
+    dataset: str = Field(
+        "",
+        description="ORG/NAME on the Hugging Face hub; ./FOLDER, or an absolute path, for one "
+        "on this machine.",
+    )
+    config: str = Field("", description="Of a data set: a configuration; else the default.")
+    split: Texts = Field([], description="Of a data set: its splits; else the only one.")
+    revision: str = Field("", description="Of a data set on the hub: the commit, 40 hex digits.")
+    streaming: bool = Field(
+        False, description="Of a data set on the hub: read it there, and keep no copy."
+    )
+
+    @model_validator(mode="after")
+    def _check_dataset(self) -> Self:
+        for key in () if self.dataset else ("config", "split", "revision", "streaming"):
+            if key in self.model_fields_set:
+                raise mistake("", f".{key} goes with dataset", 'dataset = "ORG/NAME"')
+        if self.dataset and getattr(self, "path", ""):
+            raise mistake("", " has both dataset and path", "remove one")
+        return self
+
+
+class HubData(FromDataset, _Items):
+    """A data set as Hugging Face has them."""
+
+    dataset: Text = Field(
+        description="ORG/NAME on the Hugging Face hub; ./FOLDER, or an absolute path, for one on "
+        "this machine."
+    )
+    member: str = MEMBER
+    column: Columns = COLUMN
+    id: IdColumn = ID
+
+
 class Manifest(_Items):
     """Items that a JSON Lines file lists."""
 
@@ -106,26 +150,36 @@ class Manifest(_Items):
 
 
 _ONE_OF_THREE = (
-    " needs either world, manifest or path",
+    " needs either world, manifest, dataset or path",
     'path = "captions.txt", a folder, "shards-{0000..0009}.tar", or a list of them',
 )
 _OF_TEXTS = [key for key in TextFiles.model_fields if key not in Files.model_fields]
 # Set afterwards: each kind of table has to know the keys of the others.
 World.ELSEWHERE = dict.fromkeys(
-    [*TextFiles.model_fields, "manifest"], (" takes nothing beside world", "remove the rest")
+    [*TextFiles.model_fields, *HubData.model_fields, "manifest"],
+    (" takes nothing beside world", "remove the rest"),
 )
-Files.ELSEWHERE = dict.fromkeys(("world", "manifest"), _ONE_OF_THREE) | {
-    key: (f".{key} says how texts are read; other modalities have no such tables", "remove it")
-    for key in _OF_TEXTS
+_OF_DATASETS = [key for key in FromDataset.model_fields if key != "dataset"]
+Files.ELSEWHERE = (
+    dict.fromkeys(("world", "manifest", "dataset"), _ONE_OF_THREE)
+    | {key: (f".{key} goes with dataset", "remove it, or give dataset") for key in _OF_DATASETS}
+    | {
+        key: (f".{key} says how texts are read; other modalities have no such tables", "remove it")
+        for key in _OF_TEXTS
+    }
+)
+HubData.ELSEWHERE = dict.fromkeys(("world", "manifest", "path"), _ONE_OF_THREE) | {
+    key: (f".{key} goes with path, not with dataset", "remove it") for key in _OF_TEXTS
 }
-Manifest.ELSEWHERE = dict.fromkeys(("world", "path"), _ONE_OF_THREE) | {
+Manifest.ELSEWHERE = dict.fromkeys(("world", "path", "dataset"), _ONE_OF_THREE) | {
     key: (f".{key} goes with path, not with manifest", "remove it")
-    for key in [*_OF_TEXTS, "column", "id", "member"]
+    for key in [*_OF_TEXTS, *_OF_DATASETS, "column", "id", "member"]
 }
 
 
 def _source_kind(table: Any) -> str:
-    return "#manifest" if isinstance(table, Mapping) and "manifest" in table else "#files"
+    keys = table if isinstance(table, Mapping) else ()
+    return "#manifest" if "manifest" in keys else "#dataset" if "dataset" in keys else "#files"
 
 
 def _corpus_kind(table: Any) -> str:
@@ -135,22 +189,25 @@ def _corpus_kind(table: Any) -> str:
 
 
 _OneManifest: TypeAlias = Annotated[Manifest, Tag("#manifest")]
+_OneDataset: TypeAlias = Annotated[HubData, Tag("#dataset")]
 _OneFiles: TypeAlias = Annotated[Files, Tag("#files")]
 _OneTextFiles: TypeAlias = Annotated[TextFiles, Tag("#files")]
 _OneWorld: TypeAlias = Annotated[World, Tag("#world")]
 _AtLeastOne = Field(min_length=1)
 _Sources: TypeAlias = Annotated[
-    list[Annotated[_OneFiles | _OneManifest, Discriminator(_source_kind)]], _AtLeastOne
+    list[Annotated[_OneFiles | _OneManifest | _OneDataset, Discriminator(_source_kind)]],
+    _AtLeastOne,
 ]
 _TextSources: TypeAlias = Annotated[
-    list[Annotated[_OneTextFiles | _OneManifest, Discriminator(_source_kind)]], _AtLeastOne
+    list[Annotated[_OneTextFiles | _OneManifest | _OneDataset, Discriminator(_source_kind)]],
+    _AtLeastOne,
 ]
 MediaCorpus: TypeAlias = Annotated[
-    _OneWorld | _OneFiles | _OneManifest | Annotated[_Sources, Tag("#list")],
+    _OneWorld | _OneFiles | _OneManifest | _OneDataset | Annotated[_Sources, Tag("#list")],
     Discriminator(_corpus_kind),
 ]
 TextCorpus: TypeAlias = Annotated[
-    _OneWorld | _OneTextFiles | _OneManifest | Annotated[_TextSources, Tag("#list")],
+    _OneWorld | _OneTextFiles | _OneManifest | _OneDataset | Annotated[_TextSources, Tag("#list")],
     Discriminator(_corpus_kind),
 ]
 
@@ -202,7 +259,7 @@ class NamedMedia(_Items, _TableFormat):
         return self.__pydantic_extra__
 
 
-class OwnTask(NamedMedia):
+class OwnTask(FromDataset, NamedMedia):
     """An evaluation set of one's own: a table of files (path), or folders."""
 
     kind: Literal["retrieval", "classification", "multilabel"] = Field(
@@ -210,8 +267,9 @@ class OwnTask(NamedMedia):
     )
     path: str = Field(
         "",
-        description="A csv, tsv, jsonl or parquet file; modalities name its columns then. Without "
-        "it they name folders: pairs have the same names, classes a folder each.",
+        description="A csv, tsv, jsonl or parquet file, or a pattern of parquet files; modalities "
+        "name its columns then, or those of dataset. Without either they name folders: pairs have "
+        "the same names, classes a folder each.",
     )
     folder: str = Field("", description="Where the files lie that the table names; beside it.")
     labels: Columns = Field([], alias="class", description="Columns that hold the classes.")
@@ -225,6 +283,11 @@ class OwnTask(NamedMedia):
 
     MISSING_FIX = 'kind = "retrieval", "classification" or "multilabel"'
 
+    @property
+    def has_table(self) -> bool:
+        """Whether it lies in a table, rather than in folders."""
+        return bool(self.path or self.dataset)
+
     @model_validator(mode="after")
     def _check_shape(self) -> Self:
         needed = 2 if self.kind == "retrieval" else 1
@@ -237,13 +300,13 @@ class OwnTask(NamedMedia):
                 'audio = "COLUMN" with path = "TABLE.csv", or audio = "FOLDER" without path',
             )
         for modality, columns in self.media.items():
-            if not self.path and (len(columns) != 1 or not isinstance(columns[0], str)):
+            if not self.has_table and (len(columns) != 1 or not isinstance(columns[0], str)):
                 raise mistake(
                     "",
                     f".{modality} is not one folder",
                     f'{modality} = "FOLDER", or path = "TABLE.csv" and columns of it',
                 )
-            if not self.path and registry.get(modality).inline:
+            if not self.has_table and registry.get(modality).inline:
                 raise mistake(
                     "",
                     f".{modality} is not a folder of files: {modality} comes in tables",
@@ -251,13 +314,13 @@ class OwnTask(NamedMedia):
                 )
         if len(self.labels) and self.kind == "retrieval":
             raise mistake("", ".class does not go with retrieval", "remove it")
-        if not self.labels and self.path and self.kind != "retrieval":
+        if not self.labels and self.has_table and self.kind != "retrieval":
             raise mistake("", ".class is missing", 'class = "COLUMN" with the names of the classes')
-        if self.kind == "multilabel" and not self.path:
+        if self.kind == "multilabel" and not self.has_table:
             raise mistake("", ".path is missing: several classes of an item come in tables")
         if self.separator and self.kind != "multilabel":
             raise mistake("", ".separator goes with multilabel alone", "remove it")
-        for key in () if self.path else _OF_TABLES:
+        for key in () if self.has_table else _OF_TABLES:
             if key in self.model_fields_set:
                 name = OwnTask.model_fields[key].alias or key
                 raise mistake("", f".{name} goes with path, a table", "remove it, or give path")

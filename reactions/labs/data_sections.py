@@ -9,22 +9,26 @@ from typing import Any
 
 from reactions.core.addresses import absolute, is_url
 from reactions.core.errors import DataError, UsageError, suggestion
-from reactions.core.local_files import expand_user
+from reactions.core.local_files import expand_user, is_dir
 from reactions.core.paths import DATA_VARIABLE
 from reactions.core.protocols import check_address
 from reactions.core.types import Modality
+from reactions.data.hub.config import DatasetPlace
 from reactions.data.sources.config import Source
 from reactions.eval.registry import Folders, task_names
 from reactions.labs.data_schema import (
     Corpora,
     Data,
     Files,
+    FromDataset,
+    HubData,
     Manifest,
     MediaCorpus,
     TextCorpus,
     TextFiles,
     World,
 )
+from reactions.weights.hub import is_repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def _corpus(
     return CorpusSource(sources=tuple(sources))
 
 
-def _source(table: Files | Manifest, where: str, path: Path, root: Path) -> Source:
+def _source(table: Files | HubData | Manifest, where: str, path: Path, root: Path) -> Source:
     common: dict[str, Any] = {
         "skip": frozenset(table.skip),
         "max_bad": table.max_bad,
@@ -88,8 +92,50 @@ def _source(table: Files | Manifest, where: str, path: Path, root: Path) -> Sour
             "delimiter": table.delimiter,
             "quoted": table.quoted,
         }
+    if isinstance(table, HubData):
+        common["dataset"] = dataset_place(table, path, root, where)
+        return Source(member=table.member.lower(), **common)
     places = (absolute_place(rooted(text, root), path, f"{where}.path") for text in table.path)
     return Source(paths=tuple(places), member=table.member.lower(), **common)
+
+
+def dataset_place(section: FromDataset, path: Path, root: Path, where: str) -> DatasetPlace | None:
+    """Return the data set that a section names; None where it names none.
+
+    Args:
+        section: of the file.
+        path: the lab file; relative folders start beside it.
+        root: what ``$MOLSPACE_DATA`` stands for in paths.
+        where: the section, for errors.
+
+    Raises:
+        UsageError: it is neither ``ORG/NAME`` nor a folder, or a folder is said to be on the hub.
+    """
+    text = rooted(section.dataset, root)
+    if not text:
+        return None
+    places = (section.config, tuple(section.split))
+    if text.startswith((".", "/", "~")):
+        for key in ("revision", "streaming"):
+            if key in section.model_fields_set:
+                raise UsageError(
+                    f"{where}.{key} says nothing about the folder '{text}'",
+                    why="it is for data sets of the hub",
+                    fix="remove it",
+                )
+        return DatasetPlace(str((path.parent / expand_user(text)).resolve()), "", *places)
+    if not is_repository(text):
+        raise UsageError(
+            f"{where}.dataset is '{text}'",
+            why="it names no data set",
+            fix='dataset = "ORG/NAME"; or, for a folder, dataset = "./FOLDER"',
+        )
+    if is_dir(path.parent / text):
+        raise UsageError(
+            f"{where}.dataset is '{text}', which a folder beside the file is called, too",
+            fix=f'for the folder: dataset = "./{text}"; for the data set of the hub, rename it',
+        )
+    return DatasetPlace(text, section.revision.strip(), *places, section.streaming)
 
 
 def absolute_place(text: str, path: Path, where: str) -> str:

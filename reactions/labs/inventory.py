@@ -295,6 +295,7 @@ def _task(lab: Lab, task: Task) -> InventoryEntry:
             expected=task.expected,
             problem=described(error),
             fix=error.fix,
+            looked_at=not isinstance(error, NotLookedAt),
         )
     sides = sides_of(data)
     real = [side for side in sides if isinstance(side, SourceCorpus)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from reactions.labs.data_schema import NamedMedia
+from reactions.labs.data_schema import FromDataset, NamedMedia
 from reactions.labs.mistakes import mistake
 from reactions.labs.section import Column, Section, Share, Texts, for_editors
 from reactions.modalities.videos.choice import MAX_CLIP_SECONDS, ClipChoice
@@ -32,13 +32,14 @@ class WorldScenes(Section):
     default: bool = _DEFAULT
 
 
-class MediaPairs(NamedMedia):
+class MediaPairs(FromDataset, NamedMedia):
     """Pairs that a table lists, samples of shards, or clips of videos."""
 
     path: Texts = Field(
         [],
         description="Tables (csv, tsv, jsonl, parquet) whose columns the modalities name, or "
-        "shards (.tar) whose files they name by ending. Without it, video names the files.",
+        "shards (.tar) whose files they name by ending. Without it, or dataset, video names the "
+        "files.",
     )
     folder: str = Field("", description="Where the files lie that a table names; beside it.")
     id: Column | None = Field(None, description="Column of the ids; else files' names are ids.")
@@ -56,6 +57,11 @@ class MediaPairs(NamedMedia):
     )
     default: bool = _DEFAULT
 
+    @property
+    def has_table(self) -> bool:
+        """Whether a table or shards say what belongs together."""
+        return bool(self.path or self.dataset)
+
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
         names = list(self.media)
@@ -71,7 +77,7 @@ class MediaPairs(NamedMedia):
                 f" is of {' and '.join(names) or 'no modality'}; pairs are of two",
                 'path = "TABLE.csv", audio = "COLUMN" and image = "COLUMN"; or video = "FOLDER"',
             )
-        if not self.path and _VIDEO not in names:
+        if not self.has_table and _VIDEO not in names:
             raise mistake(
                 "",
                 ".path is missing: files of folders do not say which belong together",
@@ -83,10 +89,10 @@ class MediaPairs(NamedMedia):
 
     def _check_columns(self) -> None:
         for modality, columns in self.media.items():
-            if self.path and len(columns) != 1:
+            if self.has_table and len(columns) != 1:
                 raise mistake("", f".{modality} names {len(columns)} columns; a pair has one")
             if (
-                not self.path
+                not self.has_table
                 and (number := next((c for c in columns if c != str(c)), None)) is not None
             ):
                 raise mistake(
@@ -99,7 +105,7 @@ class MediaPairs(NamedMedia):
             "id": self.id,
         }
         for key, column in named.items():
-            if self.path and not self.header and isinstance(column, str):
+            if self.has_table and not self.header and isinstance(column, str):
                 raise mistake(
                     "",
                     f".{key} is '{column}', but with header = false none has a name",
@@ -107,7 +113,9 @@ class MediaPairs(NamedMedia):
                 )
 
     def _check_options(self) -> None:
-        for key in () if self.path else ("folder", "id", "by_id", "header", "delimiter", "quoted"):
+        for key in (
+            () if self.has_table else ("folder", "id", "by_id", "header", "delimiter", "quoted")
+        ):
             if key in self.model_fields_set:
                 raise mistake("", f".{key} goes with path, a table", "remove it, or give path")
         for key in () if _VIDEO in self.media else ("seconds", "clip_at", "picture_at"):

@@ -11,7 +11,7 @@ from reactions.core.errors import DataError, MissingError, UsageError, suggestio
 from reactions.core.types import Modality
 from reactions.data.pairs.config import VIDEO, VIDEO_MODALITIES, PairPlaces
 from reactions.data.sources.config import Source
-from reactions.labs.data_sections import absolute_place, rooted
+from reactions.labs.data_sections import absolute_place, dataset_place, rooted
 from reactions.labs.pairs_schema import MediaPairs, Pairs, WorldScenes
 from reactions.modalities.base import CheckDepth
 from reactions.modalities.videos.choice import ClipChoice
@@ -117,9 +117,11 @@ def _places(name: str, section: MediaPairs, path: Path, root: Path) -> PairPlace
     where = f"{path}: pairs.{name}"
     media = dict(section.media)
     is_video = VIDEO in media
-    names = tuple(sorted((m, columns[0]) for m, columns in media.items())) if section.path else ()
+    names = (
+        tuple(sorted((m, columns[0]) for m, columns in media.items())) if section.has_table else ()
+    )
     key = "path" if section.path else VIDEO
-    texts = section.path or [str(text) for text in media[VIDEO]]
+    texts = section.path if section.has_table else [str(text) for text in media[VIDEO]]
     if is_url(section.folder):
         raise UsageError(
             f"{where}.folder is the address '{section.folder}'",
@@ -128,6 +130,7 @@ def _places(name: str, section: MediaPairs, path: Path, root: Path) -> PairPlace
         )
     source = Source(
         paths=tuple(absolute_place(rooted(t, root), path, f"{where}.{key}") for t in texts),
+        dataset=dataset_place(section, path, root, where),
         id_column="" if section.id is None else section.id,
         header=section.header,
         delimiter=section.delimiter,

@@ -22,7 +22,7 @@ from reactions.eval.task import (
     folded,
 )
 from reactions.labs.data_schema import OwnTask
-from reactions.labs.data_sections import rooted
+from reactions.labs.data_sections import dataset_place, rooted
 from reactions.modalities.audio import AUDIO
 from reactions.modalities.image import IMAGE
 from reactions.modalities.text import TEXT
@@ -117,7 +117,7 @@ def _own_set(name: str, section: OwnTask, path: Path, root: Path) -> OwnSet:
         task,
         path.parent.absolute(),
         tuple(
-            (m, tuple(columns) if section.path else (local(str(columns[0]), m),))
+            (m, tuple(columns) if section.has_table else (local(str(columns[0]), m),))
             for m, columns in media
         ),
         table=local(section.path, "path"),
@@ -125,6 +125,7 @@ def _own_set(name: str, section: OwnTask, path: Path, root: Path) -> OwnSet:
         classes=tuple(section.labels),
         separator=section.separator,
         source=Source(
+            dataset=dataset_place(section, path, root, where),
             id_column="" if section.id is None else section.id,
             header=section.header,
             delimiter=section.delimiter,

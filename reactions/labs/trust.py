@@ -59,7 +59,7 @@ def mentions(files: Sequence[TomlFile]) -> list[Mention]:
     """Return what a lab file, with all that it extends, names beyond local data."""
     named = []
     for file in files:
-        for kind, key, value in (*_places(file.data), *_spaces(file.data)):
+        for kind, key, value in (*_places(file.data), *_datasets(file.data), *_spaces(file.data)):
             named.append(Mention(kind, key, value, file.path))
     return named
 
@@ -71,6 +71,15 @@ def _places(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
                 for key in keys if isinstance(source, Mapping) else ():
                     for place in _remote(source.get(key)):
                         yield f"remote place {host_of(place)}", f"{table}.{name}.{key}", place
+
+
+def _datasets(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for table in ("corpora", "pairs", "tasks"):
+        for name, entry in _table(data, table).items():
+            for source in entry if isinstance(entry, list) else [entry]:
+                dataset = source.get("dataset") if isinstance(source, Mapping) else None
+                if isinstance(dataset, str) and not dataset.startswith((".", "/", "~", "$")):
+                    yield "data set of the Hugging Face hub", f"{table}.{name}.dataset", dataset
 
 
 def _remote(paths: Any) -> Iterator[str]:

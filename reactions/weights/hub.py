@@ -94,6 +94,11 @@ def commit_of(snapshot: Path) -> str:
     return snapshot.name if inside and _COMMIT.fullmatch(snapshot.name) else ""
 
 
+def is_repository(text: str) -> bool:
+    """Return whether a text can be a repository's name: ``ORG/NAME``, or ``NAME``."""
+    return _REPO.fullmatch(text) is not None and ".." not in text and "--" not in text
+
+
 def is_commit(revision: str) -> bool:
     """Return whether a revision is a full commit, which cannot move."""
     return _COMMIT.fullmatch(revision) is not None

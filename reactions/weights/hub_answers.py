@@ -95,7 +95,12 @@ def _functions() -> list[tuple[Any, str]]:
         api = importlib.import_module("huggingface_hub.hf_api").HfApi
     except (ImportError, AttributeError):  # a stand-in for the library
         return []
-    return [(downloads, "get_hf_file_metadata"), (api, "repo_info"), (api, "model_info")]
+    return [
+        (downloads, "get_hf_file_metadata"),
+        (api, "repo_info"),
+        (api, "model_info"),
+        (api, "dataset_info"),
+    ]
 
 
 def _checked(real: Any, repo: str) -> Any:

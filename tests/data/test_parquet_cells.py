@@ -1,5 +1,6 @@
 """Fields of parquet files: read in any order, by several threads, a few row groups in memory."""
 
+import io
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,3 +93,24 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     forget_files()
     with pytest.raises(MissingError):
         ParquetCell(str(path), column="x").read()
+
+
+def test_a_row_group_is_not_read_as_a_whole(tmp_path: Path) -> None:
+    values = [struct(random.Random(row).randbytes(1 << 18)) for row in range(64)]
+    path = put_media(tmp_path / "a.parquet", {"x": values}, row_group_size=64, write_batch_size=1)
+    (entry,) = parquet_cells.find(str(path))
+    with _Counting(path) as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet_rows, "_BATCH_BYTES", 1 << 20)
+        rows = parquet_rows.ParquetTable(entry, stream).rows(["x"])
+        next(rows)
+        assert stream.n_bytes < path.stat().st_size / 4
+        rows.close()
+
+
+class _Counting(io.FileIO):
+    n_bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = super().read(size)
+        self.n_bytes += len(data)
+        return data

@@ -7,7 +7,7 @@ import fsspec
 import numpy as np
 import pytest
 from media_files import image_bytes, put, sound_bytes
-from parquet_media import put_media, struct
+from parquet_media import media_bytes, put_media, struct
 
 from reactions.core.errors import DataError, UsageError
 from reactions.core.types import Item
@@ -206,19 +206,8 @@ def test_a_corpus_pickles_by_the_paths_of_its_tables(tmp_path: Path) -> None:
 def test_a_file_elsewhere() -> None:
     fs = fsspec.filesystem("memory")
     rows = [struct(PICTURES[0]), struct(None, "beside.png")]
-    fs.pipe("/parquet_media/a.parquet", _bytes_of({"image": rows}))
+    fs.pipe("/parquet_media/a.parquet", media_bytes({"image": rows}))
     corpus = opened("memory://parquet_media/a.parquet")
     (item,) = corpus.items(0, len(corpus))
     assert item.value.read() == PICTURES[0]
-    assert "cannot be looked for beside" in bad(corpus)["2"]
-
-
-def _bytes_of(columns: dict[str, list[object]]) -> bytes:
-    import io
-
-    from parquet_media import media_table
-    from pyarrow import parquet
-
-    stream = io.BytesIO()
-    parquet.write_table(media_table(columns), stream)
-    return stream.getvalue()
+    assert "beside a table that lies elsewhere" in bad(corpus)["2"]

@@ -23,6 +23,10 @@ NAMING = {
     "videos elsewhere": '[pairs.x]\nvideo = ["here", "https://example.org/a.mp4"]\n',
     "a chain": '[corpora.text]\npath = "reference::file://refs.json"\n',
     "a cache in front": '[corpora.text]\npath = "simplecache::gs://bucket/a.txt"\n',
+    "a data set": '[corpora.image]\ndataset = "org/photos"\n',
+    "a data set of pairs": '[pairs.x]\ndataset = "org/x"\naudio = "wav"\nimage = "jpg"\n',
+    "a data set of a task": '[tasks.x]\nkind = "retrieval"\ndataset = "org/x"\n'
+    'audio = "wav"\nimage = "jpg"\n',
     "a model": '[spaces.X]\nuri = "open_clip:ViT-B-32/openai"\n',
     "a repository": '[spaces.X]\nuri = "hf:org/name"\n',
     "a folder with code": '[spaces.X]\nuri = "hf:./evil"\n',
@@ -63,6 +67,7 @@ LOCAL = {
     "a file by URL": '[corpora.text]\npath = "file:///a/b.txt"\n',
     "pairs": '[pairs.x]\npath = "pairs.csv"\naudio = "wav"\nimage = "jpg"\n',
     "videos": '[pairs.x]\nvideo = ["videos", "file:///a/b.mp4"]\n',
+    "a data set in a folder": '[corpora.image]\ndataset = "./photos"\n',
     "a manifest": '[corpora.audio]\nmanifest = "sounds.jsonl"\n',
     "evaluation sets": '[data]\nroot = "sets"\n[data.coco]\npath = "/data/coco"\n',
     "embeddings by URI": '[spaces.X]\nuri = "precomputed:./x"\n',

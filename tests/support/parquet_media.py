@@ -39,16 +39,26 @@ def media_table(
     return table
 
 
-def put_media(
-    path: Path,
+def media_bytes(
     columns: Mapping[str, Sequence[object]],
     features: Mapping[str, Mapping[str, object]] = {},
     *,
     row_group_size: int = 3,
     **options: object,
+) -> bytes:
+    """A parquet file."""
+    stream = io.BytesIO()
+    parquet.write_table(
+        media_table(columns, features), stream, row_group_size=row_group_size, **options
+    )
+    return stream.getvalue()
+
+
+def put_media(
+    path: Path,
+    columns: Mapping[str, Sequence[object]],
+    features: Mapping[str, Mapping[str, object]] = {},
+    **options: object,
 ) -> Path:
     """Write a parquet file that has not changed for long."""
-    stream = io.BytesIO()
-    table = media_table(columns, features)
-    parquet.write_table(table, stream, row_group_size=row_group_size, **options)
-    return put(path, stream.getvalue())
+    return put(path, media_bytes(columns, features, **options))

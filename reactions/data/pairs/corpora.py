@@ -11,6 +11,8 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.hashing import digest
 from reactions.core.storage import find
 from reactions.core.types import Digest, Modality
+from reactions.data.hub.config import DatasetPlace
+from reactions.data.hub.files import dataset_files
 from reactions.data.pairs.config import VIDEO, PairPlaces, joined_verdicts, no_pairs
 from reactions.data.pairs.tables import read_sides
 from reactions.data.pairs.videos import HalfPart, clip_look, video_side
@@ -162,8 +164,10 @@ def open_pairs(
         need_av(f"the videos of [{section}]")
     opening = _Opening(name, section, places, tables, on_progress)
     parts: dict[Modality, list[CorpusPart]] = {modality: [] for modality in places.modalities}
-    for path in places.source.paths:
-        sides = opening.parts(path)
+    scanned = [opening.parts(path) for path in places.source.paths]
+    if places.source.dataset is not None:
+        scanned.append(opening.dataset(places.source.dataset))
+    for sides in scanned:
         whys = [list(part.table.strings("why")) for part in sides]
         verdicts = joined_verdicts(places.modalities, whys)
         for modality, part, verdict in zip(places.modalities, sides, verdicts, strict=True):
@@ -200,7 +204,18 @@ class _Opening:
         """Scan one path; all parts have the same rows."""
         if not self._places.names:
             return self._clips(video_side(path), path, ())
-        files = self._files(path)
+        return self._of(path, self._files(path))
+
+    def dataset(self, place: DatasetPlace) -> list[CorpusPart]:
+        """Scan a data set, fetching what is not there; all parts have the same rows."""
+        remarks: list[str] = []
+        files = dataset_files(
+            place, self._places.modalities, on_progress=self._on_progress, remarks=remarks
+        )
+        first, *others = self._of(str(place), files)
+        return [first.with_notices(remarks), *others]
+
+    def _of(self, path: str, files: Sequence[Entry]) -> list[CorpusPart]:
         if all(suffix_of(file.name) == ".tar" for file in files):
             return self._shards(path, files)
         if self._places.clip is not None:

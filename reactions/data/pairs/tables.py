@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from reactions.core.addresses import Entry, is_url
-from reactions.core.file_names import as_stored
-from reactions.core.local_files import is_file
-from reactions.core.storage import entry_of
+from reactions.core.addresses import Entry
 from reactions.data.pairs.config import PairPlaces
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.captions import captions_in, prefixes_of
 from reactions.data.sources.config import OnProgress
 from reactions.data.sources.parquet_media import FoundMedia
-from reactions.data.sources.sides import Side, file_name, set_apart
+from reactions.data.sources.sides import Side, file_name, named_file, set_apart
 from reactions.data.sources.table_media import read_media_rows
 from reactions.data.sources.table_rows import TableRow
 from reactions.modalities.registry import get
@@ -70,9 +66,6 @@ def _add_rows(
     seen: dict[str, set[str]],
 ) -> None:
     """Add the rows of one table to sides."""
-    folder = Path(places.folder) if places.folder else None
-    if folder is None and not is_url(file.url):
-        folder = Path(file.url).parent
     names = [_name(row) for row in rows]
     times = Counter(names)
     line_of: dict[str, str] = {}
@@ -95,7 +88,8 @@ def _add_rows(
             elif isinstance(value, FoundMedia):
                 found, fault = value, value.why
             else:
-                entry, fault = _file(value, folder)
+                named, fault = file_name(value)
+                entry, fault = (None, fault) if fault else named_file(named, file, places.folder)
                 found = FoundMedia(row.place, entry=entry)
             side.add(
                 own_id if not fault else f"{prefix}{id}",
@@ -128,16 +122,3 @@ def _name(row: TableRow) -> str:
 def _text(value: Any) -> tuple[str, str]:
     texts = captions_in(value)
     return texts[0] if len(texts) == 1 else ("", f"{len(texts)} texts, where a pair has one")
-
-
-def _file(value: Any, folder: Path | None) -> tuple[Entry | None, str]:
-    """Return the file that a field names, and why there is none."""
-    name, why = file_name(value)
-    if why:
-        return None, why
-    if is_url(name):
-        return None, f"'{name}' is an address; tables name files of this machine"
-    if folder is None:
-        return None, f"'{name}' is a file beside a table that lies elsewhere: download both"
-    path = as_stored(folder / name)
-    return (entry_of(path), "") if is_file(path) else (None, f"there is no file '{path}'")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from reactions.data.hub.config import DatasetPlace
 from reactions.modalities.base import CheckDepth
 
 OnProgress: TypeAlias = Callable[[str, int, int], None]
@@ -31,6 +32,7 @@ class Source:
     Attributes:
         paths: absolute paths, URLs or patterns of files, shards and folders, in order.
         manifest: a manifest instead.
+        dataset: a data set of the hub instead, or a folder that looks like one.
         columns: columns or keys that hold captions, or their numbers in a table, from 0; ()
             looks for the usual names.
         id_column: column or key that holds ids, or its number; "" numbers the rows.
@@ -48,6 +50,7 @@ class Source:
 
     paths: tuple[str, ...] = ()
     manifest: Path | None = None
+    dataset: DatasetPlace | None = None
     columns: tuple[str | int, ...] = ()
     id_column: str | int = ""
     header: bool = True

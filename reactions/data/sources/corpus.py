@@ -22,7 +22,7 @@ from reactions.data.scan_cache import ScanTable, TableCache
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.manifests import manifest_part
 from reactions.data.sources.parts import CorpusPart, signature_of
-from reactions.data.sources.places import part_of
+from reactions.data.sources.places import dataset_part, part_of
 from reactions.data.sources.skipped import BadItem, Skipped, reasons
 
 _BLOCK_ROWS = 1 << 14
@@ -289,7 +289,7 @@ def open_corpus(
     Args:
         name: for messages and progress lines.
         modality: of every item.
-        sources: at least one, with at least one path or a manifest.
+        sources: at least one, with at least one path, a manifest or a data set.
         tables: remembers what earlier scans found.
         on_progress: of the progress of scans.
 
@@ -304,6 +304,9 @@ def open_corpus(
             part = manifest_part(
                 source.manifest, modality, source, tables=tables, on_progress=on_progress
             )
+            parts.append((part, source))
+        if source.dataset is not None:
+            part = dataset_part(source.dataset, modality, source, tables, on_progress)
             parts.append((part, source))
         for path in source.paths:
             parts.append((part_of(path, modality, source, tables, on_progress), source))

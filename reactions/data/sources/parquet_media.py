@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from reactions.core.addresses import Entry, is_url
+from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, MediaError
-from reactions.core.file_names import as_stored
 from reactions.core.hashing import bytes_digest, digest
-from reactions.core.local_files import is_file
-from reactions.core.storage import entry_of, open_binary
+from reactions.core.storage import open_binary
 from reactions.core.transient import TransientError, look_at_all, run_again
 from reactions.core.types import Modality
 from reactions.data.media_columns import check_media_column, find_media_column
@@ -27,7 +24,7 @@ from reactions.data.sources.captions import keep_apart, prefixes_of, row_id
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import looking
 from reactions.data.sources.parts import CorpusPart, no_items, signature_of
-from reactions.data.sources.sides import Side, side_part
+from reactions.data.sources.sides import Side, named_file, side_part
 from reactions.modalities.base import CheckDepth, at_least
 from reactions.modalities.encoded import too_large
 from reactions.modalities.registry import check, check_version
@@ -80,7 +77,10 @@ class MediaRows:
             if why:
                 yield FoundMedia(place, name, why=why)
             elif size == BESIDE:
-                yield _beside(place, self.file, name)
+                entry, why = named_file(name, self.file)
+                yield FoundMedia(
+                    place, name, entry=entry, why=why and f"it has no bytes, and {why}"
+                )
             else:
                 cell = ParquetCell(
                     self.file.url, size_bytes=size, tag=tag, row=row, column=self.column
@@ -131,22 +131,6 @@ def scan_media(
         table = tables.put(cached, signature, table)
     remarks += table.facts["remarks"]
     return MediaRows(str(table.facts["column"]), table, file)
-
-
-def _beside(place: str, table: Entry, name: str) -> FoundMedia:
-    """Find a file that a row names in place of an item's bytes."""
-    why, entry = "", None
-    if is_url(name):
-        why = f"'{name}' is an address; tables name files of this machine"
-    elif is_url(table.url):
-        why = (
-            f"it has no bytes, and '{name}' cannot be looked for beside a file that lies elsewhere"
-        )
-    elif is_file(path := as_stored(Path(table.url).parent / name)):
-        entry = entry_of(path)
-    else:
-        why = f"it has no bytes, and there is no file '{path}'"
-    return FoundMedia(place, name, entry=entry, why=why)
 
 
 class _Look(NamedTuple):

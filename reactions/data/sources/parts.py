@@ -65,6 +65,16 @@ class CorpusPart(ABC):
         part.table = ScanTable({**self.table.columns, "why": Strings.pack(whys)}, self.table.facts)
         return part
 
+    def with_notices(self, notices: Sequence[str]) -> Self:
+        """Return the same rows with more for people to know of how they were read."""
+        if not notices:
+            return self
+        part = copy(self)
+        facts = self.table.facts
+        known = facts.get("notices", ())
+        part.table = ScanTable(self.table.columns, {**facts, "notices": [*known, *notices]})
+        return part
+
     @property
     def good(self) -> NDArray[np.bool_]:
         """Which rows can be used."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reactions.core.addresses import Entry, label
 from reactions.core.errors import MissingError, UsageError
 from reactions.core.storage import find
 from reactions.core.types import Modality
+from reactions.data.hub.config import DatasetPlace
+from reactions.data.hub.files import dataset_files
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources import captions
 from reactions.data.sources.captions import texts_part
@@ -54,7 +58,45 @@ def part_of(
         return folder_part(
             path, modality, tables=tables, depth=source.check, on_progress=on_progress
         )
-    files = find(path)
+    return _files_part(path, find(path), modality, source, tables, on_progress)
+
+
+def dataset_part(
+    place: DatasetPlace,
+    modality: Modality,
+    source: Source,
+    tables: TableCache,
+    on_progress: OnProgress,
+) -> CorpusPart:
+    """Scan a data set, fetching what is not there.
+
+    Args:
+        place: the data set.
+        modality: of the items.
+        source: columns, member and depth.
+        tables: remembers what earlier scans found.
+        on_progress: of the progress.
+
+    Raises:
+        MissingError: it is not there, or holds nothing of the modality, or a package is missing.
+        DataError: what is there cannot be used.
+        UsageError: the source says of it what it does not have.
+    """
+    remarks: list[str] = []
+    files = dataset_files(place, [modality], on_progress=on_progress, remarks=remarks)
+    part = _files_part(str(place), files, modality, source, tables, on_progress)
+    return part.with_notices(remarks)
+
+
+def _files_part(
+    path: str,
+    files: Sequence[Entry],
+    modality: Modality,
+    source: Source,
+    tables: TableCache,
+    on_progress: OnProgress,
+) -> CorpusPart:
+    inline = get(modality).inline
     kinds = {_kind(file, modality) for file in files}
     if kinds != {"parquet"}:
         _refuse_columns(source, modality, path)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reactions.core.addresses import Entry
+from reactions.core.addresses import Entry, is_url
+from reactions.core.file_names import as_stored
 from reactions.core.hashing import digest
+from reactions.core.local_files import is_file
+from reactions.core.paths import cache_root
+from reactions.core.storage import entry_of
 from reactions.core.types import Modality
 from reactions.data.parquet_cells import ParquetCell
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
@@ -23,6 +28,7 @@ from reactions.data.sources.table_rows import TableRow
 from reactions.modalities.base import CheckDepth
 from reactions.modalities.registry import get
 from reactions.modalities.suffixes import describe_others
+from reactions.weights.hub import hub_cache
 
 
 @dataclass(slots=True)
@@ -156,6 +162,27 @@ def file_name(value: object) -> tuple[str, str]:
         return "", f"it names {len(names)} files"
     name, why = names[0]
     return name, f"the name of its file: {why}" if why else ""
+
+
+def named_file(name: str, table: Entry, folder: str = "") -> tuple[Entry | None, str]:
+    """Return the file that a row of a table names, and why there is none.
+
+    Args:
+        name: a path, absolute or relative.
+        table: the table.
+        folder: where relative paths start; "" means beside the table.
+    """
+    if is_url(name):
+        return None, f"'{name}' is an address; tables name files of this machine"
+    if not folder and is_url(table.url):
+        return None, f"'{name}' is a file beside a table that lies elsewhere: download both"
+    climbs = Path(name).is_absolute() or ".." in Path(name).parts
+    if climbs and any(
+        Path(table.url).is_relative_to(place) for place in (hub_cache(), cache_root() / "datasets")
+    ):
+        return None, f"'{name}' is outside of its data set"
+    path = as_stored((Path(folder) if folder else Path(table.url).parent) / name)
+    return (entry_of(path), "") if is_file(path) else (None, f"there is no file '{path}'")
 
 
 def set_apart(id: str, row: TableRow) -> str:
