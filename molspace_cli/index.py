@@ -57,8 +57,8 @@ def build(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="What is indexed, as for infer: files, folders of them, .jsonl or .txt files of "
-            "lines, - for stdin.",
+            help="What is indexed, as for infer: files, folders of them, tars, .parquet files, "
+            "addresses, quoted patterns, .jsonl or .txt files of lines, - for stdin.",
             show_default=False,
         ),
     ] = None,
@@ -211,8 +211,11 @@ def _refuse_texts(inputs: list[str]) -> None:
     """
     from reactions.core.errors import UsageError
     from reactions.core.local_files import exists
+    from reactions.inference.place_kinds import place_kind
 
     for text in inputs:
+        if place_kind(text):
+            continue
         if text != "-" and not text.lstrip().startswith("{") and not exists(Path(text)):
             raise UsageError(
                 f"there is no file or folder '{text}'",
@@ -236,8 +239,8 @@ def _items(
     from reactions.encoding.items import CorpusRange
     from reactions.inference.arguments import refuse_paths
     from reactions.inference.embedder import Embedder
-    from reactions.inference.folders import with_folders
     from reactions.inference.inputs import read_inputs
+    from reactions.inference.places import named_places
     from reactions.modalities.text import TEXT
 
     assert isinstance(embedder, Embedder)
@@ -245,7 +248,7 @@ def _items(
         raise UsageError("--text says what --modality says", fix="give one of them")
     taken_as = TEXT.name if text else modality
     if not text:
-        inputs, notices = with_folders(inputs, taken_as)
+        inputs, notices = named_places(inputs, taken_as)
         for notice in notices:
             say(f"note: {notice}")
     if taken_as is None:
@@ -268,6 +271,8 @@ def _items(
                 stdin=getattr(sys.stdin, "buffer", None),
                 by_id=embedder.by_id,
                 taken_as=taken_as,
+                tables=session.lab.tables,
+                on_note=lambda text: say(f"note: {plain(text)}"),
             )
         )
     return chain.from_iterable(found)

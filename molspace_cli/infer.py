@@ -34,8 +34,9 @@ def infer(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Texts, image and sound files, folders of them, .jsonl or .txt files of lines, "
-            "or - for stdin, "
+            help="Texts, image and sound files, folders of them, tars, .parquet files, addresses "
+            'of any of these (https://, s3://, hf://), quoted patterns ("photos/**/*.jpg"), .jsonl '
+            "or .txt files of lines, or - for stdin, "
             'which is also read when there is none. A line is a text, a path, or {"id": "rain", '
             '"audio": "rain.wav"}; paths start at the folder of the file of lines.',
             show_default=False,
@@ -111,7 +112,8 @@ def infer(
     Examples:
       molspace infer "a low hum" rain.wav --compare
       molspace infer --sigma 0.5,0.1 < queries.jsonl
-      molspace infer photos/ --out photos.safetensors
+      molspace infer photos/ "more/**/*.jpg" --out photos.safetensors
+      molspace infer https://example.org/shard-{0000..0003}.tar --out s.npy
       molspace infer --embeddings CLAP_m=clap/ --embeddings ImageBind=ib/
     """
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError
@@ -119,7 +121,7 @@ def infer(
     from reactions.inference import inputs as inference
     from reactions.inference import outputs, writers
     from reactions.inference.arguments import refuse_paths
-    from reactions.inference.folders import with_folders
+    from reactions.inference.places import named_places
     from reactions.inference.projecting import given_folders
     from reactions.inference.similarity import compare as compared
     from reactions.inference.stream import embed_stream
@@ -144,7 +146,7 @@ def infer(
     literal = taken_as == TEXT.name
     left_out: list[str] = []
     if not literal:
-        inputs, left_out = with_folders(inputs or (), taken_as)
+        inputs, left_out = named_places(inputs or (), taken_as)
     if taken_as is None:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
@@ -184,6 +186,8 @@ def infer(
             samples=session.lab.sample_items,
             by_id=embedder.by_id,
             taken_as=taken_as,
+            tables=session.lab.tables,
+            on_note=None if quiet else lambda text: say(f"note: {plain(text)}"),
         )
     if embedder.by_id and not embeddings and not quiet:
         *first, last = sorted(embedder.by_id)

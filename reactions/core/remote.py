@@ -233,7 +233,10 @@ def explained(url: str) -> Iterator[None]:
         yield
     except MolspaceError:
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        # By HTTP every failure is called so.
+        if (cause := error.__cause__) is not None and getattr(cause, "status", 0) not in _GONE:
+            raise _unreadable(url, cause) from error
         raise MissingError(
             f"there is nothing at '{url}'",
             fix="check the address, and the wildcards in it",
@@ -243,17 +246,31 @@ def explained(url: str) -> Iterator[None]:
         raise MissingError(
             f"cannot read '{url}'",
             why=str(error).rstrip("."),
-            fix=f"{install_extra('remote')}, and the package this kind of address needs "
-            "(s3fs, gcsfs, aiohttp, huggingface_hub)",
+            fix=_to_install(url),
             url=url,
         ) from None
     # Every store raises errors of its own library; what they share is that reading failed.
     except Exception as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"cannot read '{url}'",
-            why=why,
-            fix="check the address, the network and your credentials, then run it again: "
-            "what is done stays done",
-            url=url,
-        ) from error
+        raise _unreadable(url, error) from error
+
+
+_GONE = (404, 410)
+_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+"""What opens addresses that our extras do not."""
+
+
+def _to_install(url: str) -> str:
+    protocol = url.rpartition("::")[2].partition("://")[0]
+    if (package := _PACKAGES.get(protocol)) is not None:
+        return f"pip install {package}"
+    return install_extra("hub" if protocol == "hf" else "remote")
+
+
+def _unreadable(url: str, error: BaseException) -> DataError:
+    return DataError(
+        f"cannot read '{url}'",
+        why=" ".join(str(error).split()) or type(error).__name__,
+        fix="check the address, the network and your credentials, then run it again: "
+        "what is done stays done",
+        url=url,
+    )

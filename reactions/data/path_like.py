@@ -116,7 +116,7 @@ def never_a_file(word: str) -> str:
     """Say why a path cannot be that of a file here, whatever its suffix; "" if it can."""
     if _URL.match(word):
         return "it is a URL, and nothing is downloaded here"
-    if _is_pattern(word):
+    if is_pattern(word):
         return "it looks like a pattern of file names that matched none"
     return ""
 
@@ -171,7 +171,8 @@ def _of_words(line: str, words: list[str], base: Path) -> str:
     return ""
 
 
-def _is_pattern(word: str) -> bool:
+def is_pattern(word: str) -> bool:
+    """Return whether a word reads as a pattern of file names, and not as one with emphasis."""
     if "*" in word and not _EMPHASIS.fullmatch(word.strip(_PUNCTUATION)):
         return True
     return bool(_GLOB.search(word))

@@ -8,7 +8,14 @@ from pathlib import Path
 from reactions.core.errors import UsageError
 from reactions.core.file_names import as_stored
 from reactions.data.path_like import never_a_file, path_reason
-from reactions.modalities.suffixes import COMPANIONS, modality_of, other_kind, sharing
+from reactions.inference.place_kinds import place_kind
+from reactions.modalities.suffixes import (
+    COMPANIONS,
+    is_packed,
+    modality_of,
+    other_kind,
+    sharing,
+)
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
@@ -26,6 +33,8 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
     refused: list[tuple[str, str, bool]] = []
     for text in inputs:
         if text == "-" or not text.strip() or text.lstrip().startswith("{"):
+            continue
+        if place_kind(text, base):
             continue
         path_or_reason = file_of_lines(text, base)
         if isinstance(path_or_reason, Path):
@@ -104,6 +113,8 @@ def file_of_lines(text: str, base: Path) -> Path | str:
         if modality_of(text) is None and path.is_file():
             if kind := other_kind(path.name):
                 return f"{kind.name} is not decoded here: {kind.fix}"
+            if is_packed(path.name):
+                return "it is a packed archive: unpack it, to a plain .tar or a folder"
             if names := sharing(path.name):
                 *first, last = names
                 listed = f"{', '.join(first)} and {last}" if first else last

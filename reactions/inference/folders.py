@@ -49,18 +49,18 @@ def with_folders(
                 fix=f"molspace infer {Path(text) / MANIFEST}",
             )
         if modality:
-            _check_known(modality)
+            check_known(modality)
         media, others = _media(base / text, modality)
         if not media:
             raise UsageError(
                 f"the folder '{text}' holds no {modality or 'media'}",
-                why=_counted(others) or "it is empty",
+                why=counted(others) or "it is empty",
                 fix="give a folder of media; say what its files hold: --modality NAME; if its name "
                 "is meant as a text, --text",
             )
         arguments += [str(Path(text) / name) for name in media]
         said = "1 media file" if len(media) == 1 else f"{len(media)} media files"
-        more = f"; left out: {_counted(others)}" if others else ""
+        more = f"; left out: {counted(others)}" if others else ""
         notices.append(f"{text} is a folder, of {said}{more}")
     return arguments, notices
 
@@ -69,7 +69,7 @@ class _File(NamedTuple):
     name: str
 
 
-def _check_known(modality: Modality) -> None:
+def check_known(modality: Modality) -> None:
     """Refuse a modality of which it is not known how its files end.
 
     Raises:
@@ -107,8 +107,8 @@ def _media(folder: Path, modality: Modality | None) -> tuple[list[str], Counter[
     return sorted(taken), Counter(suffix_of(name) or "without an ending" for name in rest)
 
 
-def _counted(others: Counter[str]) -> str:
-    """Say how many files of each kind there are, the most frequent first."""
+def counted(others: Counter[str]) -> str:
+    """Return how many files of each kind there are, the most frequent first."""
     kinds = [
         f"{n} {suffix}"
         for suffix, n in sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -11,13 +11,21 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
+from reactions.core.addresses import absolute
 from reactions.core.errors import DataError, UsageError, suggestion
+from reactions.core.remote import url_name
+from reactions.core.storage import Blob, find
 from reactions.core.text_lines import read_lines
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem, read_items
+from reactions.data.scan_cache import TableCache
 from reactions.inference.arguments import file_of_lines
 from reactions.inference.line_stream import GuardedStream
+from reactions.inference.parquet_items import ParquetItems
+from reactions.inference.place_kinds import PlaceKind, place_kind
+from reactions.inference.tar_items import TarItems
 from reactions.modalities.registry import get
+from reactions.modalities.suffixes import modality_of
 
 MAX_LINE_BYTES = 1 << 20
 
@@ -31,6 +39,8 @@ def choose_items(
     base: Path = Path(),
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
+    tables: TableCache | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> tuple[Iterable[Item | Problem], int]:
     """Find what to embed: the arguments, else what stdin holds, else a lab's samples.
 
@@ -42,6 +52,8 @@ def choose_items(
         base: folder that relative paths start from.
         by_id: modalities that the space looks up by id (``Embedder.by_id``).
         taken_as: what arguments and lines are, as for ``read_items``.
+        tables: as for ``read_inputs``.
+        on_note: likewise.
 
     Returns:
         Items, and how many of them are samples: all or none.
@@ -65,6 +77,8 @@ def choose_items(
             base=base,
             by_id=by_id,
             taken_as=taken_as,
+            tables=tables,
+            on_note=on_note,
         )
         return entries, 0
     why = "no arguments, and stdin is a terminal"
@@ -113,12 +127,15 @@ def read_inputs(
     base: Path = Path(),
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
+    tables: TableCache | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Iterator[Item | Problem]:
     """Turn command-line arguments into items, in order.
 
     An argument is ``-`` (lines of ``stdin``), a ``.jsonl``, ``.ndjson`` or ``.txt`` file of
-    lines, an image or sound file, a JSON object as in a manifest, or else a text. An
-    item's id is the argument as typed; lines follow ``read_items``.
+    lines, an image or sound file, a tar or parquet file, the address of any of these but lines, a
+    JSON object as in a manifest, or else a text. An item's id is the argument as typed; lines
+    follow ``read_items``, tars ``TarItems`` and parquet files ``ParquetItems``.
 
     Args:
         inputs: the arguments.
@@ -127,16 +144,22 @@ def read_inputs(
         base: folder that relative paths start from; a manifest's own start at its folder.
         by_id: as for ``read_items``.
         taken_as: what arguments and lines are, as for ``read_items``; ``-`` stays stdin.
+        tables: remembers what scans of parquet files found.
+        on_note: called with a sentence on each tar and parquet file, once it is read.
 
     Raises:
-        DataError: a file of lines cannot be read.
+        DataError: a file of lines, a tar, a parquet file or an address cannot be read.
+        UsageError: a parquet file does not say what its columns hold.
     """
+    is_text = taken_as is not None and get(taken_as).inline
     for position, text in enumerate(inputs, start=1):
         if text == "-":
             if stdin is not None:
                 yield from read_stream(
                     stdin, base=base, modalities=modalities, by_id=by_id, taken_as=taken_as
                 )
+        elif not is_text and (kind := place_kind(text, base, taken_as)):
+            yield from _at_place(text, kind, position, modalities, taken_as, base, tables, on_note)
         elif taken_as is not None:
             yield _argument(text, position, base, modalities, by_id, taken_as=taken_as)
         elif isinstance(path_or_reason := file_of_lines(text, base), Path):
@@ -226,6 +249,37 @@ def _argument(
     if entry is None:
         return Problem(position, str(position), "an empty text")
     return replace(entry, id=text)  # which is not an id of its own: see Item
+
+
+def _at_place(
+    text: str,
+    kind: PlaceKind,
+    position: int,
+    modalities: Collection[Modality],
+    only: Modality | None,
+    base: Path,
+    tables: TableCache | None,
+    on_note: Callable[[str], None] | None,
+) -> Iterator[Item | Problem]:
+    """Yield what a tar, a parquet file or an address holds."""
+    if kind == "remote file":
+        modality = only or modality_of(url_name(text))
+        if modality is None or modality not in modalities:
+            embeds = ", ".join(modalities)
+            why = f"the space does not embed {modality}; it embeds {embeds}"
+            yield Problem(position, text, why)
+        else:
+            yield Item(text, modality, Blob(text), own_id=False)
+        return
+    (file,) = find(absolute(text, base))
+    found = (
+        TarItems(file, modalities, only)
+        if kind == "tar"
+        else ParquetItems(file, text, modalities, only, tables=tables or TableCache())
+    )
+    yield from found
+    if on_note is not None:
+        on_note(found.summary)
 
 
 def _unreadable(name: str, error: OSError) -> DataError:

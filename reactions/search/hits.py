@@ -21,7 +21,8 @@ class IndexedItem:
     Attributes:
         id: as the input gave it; unique within its modality in an index.
         modality: which.
-        source: the text itself, or the path or address of a file; "" for what lies nowhere.
+        source: the text itself, or the path or address of a file, of a tar's member behind that of
+            the tar; "" for what lies nowhere.
         digest: of its contents.
     """
 
@@ -39,7 +40,7 @@ class IndexedItem:
         elif isinstance(value, Path):
             source = str(value.absolute())
         elif isinstance(value, Blob):
-            source = value.url
+            source = str(value)
         return cls(item.id, item.modality, source, digest)
 
     @property

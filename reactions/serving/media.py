@@ -187,6 +187,11 @@ class Media:
                 f"'{indexed.label}' lies on a server, and is not fetched to be shown",
                 fix="index copies of the files",
             )
+        if ".tar/" in indexed.source and not path.is_file():
+            raise MediaError(
+                f"'{indexed.label}' lies in a tar, and is not unpacked to be shown",
+                fix="index copies of the files",
+            )
         if not path.is_file():
             raise DataError(f"'{indexed.label}' is gone", why="its file was moved or removed")
         if f"file:{self._digests.of(path)}" != indexed.digest:

@@ -5,7 +5,7 @@ import json
 import sys
 
 import pytest
-from media_files import put, sound_bytes
+from media_files import put, put_tar, sound_bytes
 
 from molspace_cli.__main__ import main
 
@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("suffix", ["amr", "parquet", "csv", "heic", "npz", "jxl", "wxyz"])
+@pytest.mark.parametrize("suffix", ["amr", "feather", "csv", "heic", "npz", "jxl", "wxyz"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
     if exists:
@@ -49,12 +49,34 @@ def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
 
 @pytest.mark.parametrize(
     "argument",
-    ["none.jsonl", "none.txt", "https://x.org/a.wav", "*.wav", "~/x", "/dev/zero"],
+    ["none.jsonl", "none.txt", "none.tar", "none.parquet", "~/x", "/dev/zero"],
 )
 def test_arguments_that_lead_nowhere(run, tmp_path, argument):
     out, err = run("a dog", argument, "other.m4a", code=2)
     assert out == []
     assert f"error: '{argument}' is not taken for a text, nor is 1 more" in err
+
+
+def test_tars_tables_and_patterns(run, tmp_path):
+    put_tar(tmp_path / "s.tar", {"k.wav": sound_bytes(), "k.txt": "rain", "k.cls": "1"})
+    put(tmp_path / "sub/b.wav", sound_bytes(1))
+    put(tmp_path / "sub/notes.md", "x")
+    out, err = run("s.tar", "sub/*")
+    assert [(row["id"], row["modality"]) for row in out] == [
+        ("k", "audio"),
+        ("k", "text"),
+        ("sub/b.wav", "audio"),
+    ]
+    assert "note: sub/* matches 1 file; left out: 1 .md\n" in err
+    assert "note: s.tar holds 1 sample: 1 audio, 1 text; left out: 1 .cls\n" in err
+    out, err = run("--text", "s.tar", "sub/*")
+    assert [row["modality"] for row in out] == ["text", "text"]
+    out, err = run("sub/*.png", code=2)
+    assert out == []
+    assert "error: no file matches 'sub/*.png'" in err
+    put(tmp_path / "x.parquet", b"x")
+    _, err = run("x.parquet", code=4)
+    assert "error: cannot read items from" in err
 
 
 def test_a_folder_is_its_media_and_an_empty_one_is_refused(run, tmp_path):
