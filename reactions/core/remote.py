@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -36,6 +38,8 @@ class RemoteFiles:
                 infos = list(fs.glob(path, detail=True).values())
             else:
                 infos = [fs.info(path)]
+                if hasattr(fs, "encode_url"):
+                    _found(url, infos[0])
             files = [info for info in infos if info.get("type") != "directory"]
             if not files:
                 raise FileNotFoundError(url)
@@ -206,6 +210,19 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
     return fs, str(fs._strip_protocol(url))
 
 
+_just_found: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+_found_lock = threading.Lock()
+_MOST_FOUND = 1024
+
+
+def _found(url: str, info: Mapping[str, Any]) -> None:
+    """Keep what a server said of a file for its opening, which then need not ask."""
+    with _found_lock:
+        _just_found[url] = info
+        while len(_just_found) > _MOST_FOUND:
+            _just_found.popitem(last=False)
+
+
 def opened_with(url: str) -> tuple[Any, Mapping[str, Any], Any]:
     """Open a file of fsspec's, to be read in parts; call it within ``explained``.
 
@@ -213,7 +230,9 @@ def opened_with(url: str) -> tuple[Any, Mapping[str, Any], Any]:
         The file system, what it knows of the file, and the file.
     """
     fs, path = _open(url)
-    info = fs.info(path)
+    with _found_lock:
+        info = _just_found.pop(url, None)
+    info = info or fs.info(path)
     # By HTTP a file asks for its size anew unless it is given.
     known = {"size": info["size"]} if hasattr(fs, "encode_url") and info.get("size") else {}
     return fs, info, fs.open(path, "rb", **known)

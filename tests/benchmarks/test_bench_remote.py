@@ -19,5 +19,5 @@ def test_a_row_for_each_way_of_reading(tmp_path: Path) -> None:
     rows = {row[0]: row for row in table.rows}
     assert rows["plain download"][2:4] == [1.0, 1]
     assert rows["pass, threads"][3] == 2  # its size, and its one block
-    assert rows["scan"][3] == 4
+    assert rows["scan"][3] == 3
     assert rows["a request each, from 20 of them"][3] == 20
