@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import molspace
 
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
 COMMANDS = (
@@ -26,14 +27,6 @@ COMMANDS = (
     "push",
     "pull",
 )
-
-
-def molspace(
-    *arguments: str, stdin: str = "", cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*MOLSPACE, *arguments], input=stdin, capture_output=True, text=True, cwd=cwd, timeout=120
-    )
 
 
 def test_help_names_every_command_and_every_command_has_help():

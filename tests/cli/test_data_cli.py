@@ -1,19 +1,14 @@
 import json
-import subprocess
-import sys
 
+import command_line
 import pytest
 from media_files import image_bytes, put, sound_bytes
-
-MOLSPACE = [sys.executable, "-m", "molspace_cli"]
 
 
 @pytest.fixture
 def molspace(tmp_path):
     def run(*arguments):
-        return subprocess.run(
-            [*MOLSPACE, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=120
-        )
+        return command_line.molspace(*arguments, cwd=tmp_path)
 
     return run
 

@@ -1,8 +1,7 @@
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
+import command_line
 import published_sets as published
 import pytest
 from media_files import put
@@ -15,13 +14,9 @@ from reactions.labs.lab_file import load_lab
 from reactions.session import Session
 from reactions.store import Store
 
-MOLSPACE = [sys.executable, "-m", "molspace_cli"]
-
 
 def molspace(folder, *arguments):
-    return subprocess.run(
-        [*MOLSPACE, *arguments], capture_output=True, text=True, cwd=folder, timeout=120
-    )
+    return command_line.molspace(*arguments, cwd=folder)
 
 
 def test_all_goes_on_without_what_is_missing_or_damaged(tmp_path):

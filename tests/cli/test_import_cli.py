@@ -1,8 +1,7 @@
 import json
 import os
-import subprocess
-import sys
 
+import command_line
 import pytest
 from published_heads import WIDTHS, lab_file, mcr_state, write_freebind
 
@@ -10,13 +9,7 @@ DIMS = {"ImageBind": 8, "InternVL": 6, "CLAP_m": 4, "CLAP_g": 5}
 
 
 def molspace(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "molspace_cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
+    return command_line.molspace(*arguments, env={**os.environ, **environment})
 
 
 @pytest.fixture

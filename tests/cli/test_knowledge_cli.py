@@ -1,17 +1,14 @@
 """``molspace kb`` show, check, merge, import and export."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from command_line import molspace
 from knowledge_rows import METADATA, ROWS
 from media_files import image_bytes, put
 
 from reactions.knowledge.base import Description
 from reactions.knowledge.files import open_knowledge, write_knowledge
-
-MOLSPACE = [sys.executable, "-m", "molspace_cli"]
 
 TRAIN = [
     {"data": "1.png", "label": "dog", "description": "a dog"},
@@ -22,13 +19,7 @@ TRAIN = [
 @pytest.fixture
 def kb(tmp_path):
     def run(*arguments):
-        return subprocess.run(
-            [*MOLSPACE, "kb", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            timeout=120,
-        )
+        return molspace("kb", *arguments, cwd=tmp_path)
 
     return run
 

@@ -3,11 +3,9 @@
 import http.server
 import json
 import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
+import command_line
 import pytest
 
 LAB = """
@@ -58,18 +56,10 @@ def molspace(tmp_path, server):
         **os.environ,
         "HF_TOKEN": "hf_secret",
         "HF_ENDPOINT": url,  # where a leak would be seen
-        "PYTHONPATH": str(Path(__file__).parents[2]),
     }
 
     def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "molspace_cli", *arguments, "--lab", "remote.toml"],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=env,
-            timeout=120,
-        )
+        return command_line.molspace(*arguments, "--lab", "remote.toml", cwd=tmp_path, env=env)
 
     return run
 

@@ -1,10 +1,8 @@
 import json
 import os
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
+import command_line
 import pytest
 from twin_folders import ids, is_held, twins, write_space
 
@@ -29,15 +27,7 @@ def lab(tmp_path_factory):
 
 def molspace(where, *arguments, code=0):
     own = {"MOLSPACE_CACHE": str(where / "cache"), "XDG_DATA_HOME": str(where / "data")}
-    done = subprocess.run(
-        [sys.executable, "-m", "molspace_cli", *arguments],
-        cwd=where,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd()), **own},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = command_line.molspace(*arguments, cwd=where, env={**os.environ, **own})
     assert done.returncode == code, done.stderr
     return done
 

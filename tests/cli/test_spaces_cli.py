@@ -1,12 +1,9 @@
 import json
 import os
-import subprocess
-import sys
 
+import command_line
 import numpy as np
 import pytest
-
-MOLSPACE = [sys.executable, "-m", "molspace_cli"]
 
 
 @pytest.fixture
@@ -20,14 +17,7 @@ def molspace(tmp_path):
             "HF_HOME": str(tmp_path / "hf"),
             **more,
         }
-        return subprocess.run(
-            [*MOLSPACE, *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=env,
-            timeout=120,
-        )
+        return command_line.molspace(*arguments, cwd=tmp_path, env=env)
 
     return run
 

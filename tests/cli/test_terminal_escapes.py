@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import molspace
 
 ESC = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
 SIGNS = ("\x1b", "\x07", "\u202e", "\x9b")
@@ -14,14 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(cwd, *arguments, stdin=b"", encoding="utf-8"):
-    done = subprocess.run(
-        [os.fsencode(sys.executable), b"-m", b"molspace_cli", *map(os.fsencode, arguments)],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding},
-    )
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = molspace(*arguments, cwd=cwd, stdin=stdin, env=env, is_text=False)
     out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
     assert "Traceback" not in err
     assert not [sign for sign in SIGNS if sign in out or sign in err]

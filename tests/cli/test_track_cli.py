@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import command_line
 import pytest
 from boards import boards
 from toy import contents
@@ -50,14 +49,7 @@ def machine(tmp_path_factory):
 
 
 def molspace(root, env, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "molspace_cli", *arguments],
-        capture_output=True,
-        text=True,
-        env=env,
-        cwd=root,
-        timeout=120,
-    )
+    return command_line.molspace(*arguments, env=env, cwd=root)
 
 
 def test_what_is_tracked_is_what_was_trained(machine):

@@ -1,7 +1,9 @@
 """A real cluster on this machine: the same results, whoever dies."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -143,25 +145,15 @@ def test_interrupts_leave_the_cluster_clean(cluster, store, log):
 
 
 def test_a_dead_driver_s_work_goes_on_in_another(cluster, store, log):
-    code = (
-        "import sys; from pathlib import Path; from cluster_steps import Slow\n"
-        "from plain_steps import load_encoder; from reactions.store import Store\n"
-        "from reactions.run.cluster.executor import RayExecutor\n"
-        f"step = Slow(n_rows=8, log=Path({str(log)!r}), seconds=0.4)\n"
-        f"RayExecutor(Store(Path({str(store.root)!r})), device='cpu', "
-        f"address={cluster.address!r}, load_encoder=load_encoder).run([step])\n"
-    )
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}"
-    env = {**os.environ, "PYTHONPATH": path}
-    driver = subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.DEVNULL)
-    until_s = time.monotonic() + 60
+    step = Slow(n_rows=8, log=log, seconds=0.4)
+    driver = _driver(cluster, store, step)
+    until_s = time.monotonic() + 120
     while len(list(log.glob("*.done.*"))) < 3 and time.monotonic() < until_s:
         time.sleep(0.05)
     driver.kill()
     driver.wait()
-    n_done = len(list(log.glob("*.done.*")))
-    assert 3 <= n_done < 8
-    step = Slow(n_rows=8, log=log, seconds=0.4)
+    driver.stderr.close()
+    assert 3 <= len(list(log.glob("*.done.*"))) < 8
     result, _ = run(store, step)
     assert rows(result) == list(range(8))
     # Two workers, each with at most one shard in flight when the driver died.
@@ -218,3 +210,56 @@ audio = { world = 60 }
     assert digest == other_digest
     assert np.array_equal(sorted(stored), sorted(other_stored))
     assert stored == other_stored
+
+
+def test_kills_at_random_moments(cluster, store, log):
+    """``MOLSPACE_KILLS`` of them: workers and drivers, killed with SIGKILL until all is done."""
+    n_kills, n_rows = int(os.environ.get("MOLSPACE_KILLS", "3")), 10
+    rng = random.Random(n_kills)
+    step = Slow(n_rows=n_rows, log=log, seconds=0.3)
+    killed = drivers = 0
+    driver = _driver(cluster, store, step)
+    until_s = time.monotonic() + 120 + 30 * n_kills
+    while driver.poll() != 0 and time.monotonic() < until_s:
+        if driver.poll() is not None:
+            assert driver.returncode in (-signal.SIGKILL, 4), driver.stderr.read()
+            drivers += 1
+            step = Slow(n_rows=n_rows, seed=step.seed, log=log, seconds=0.3)
+            driver = _driver(cluster, store, step)
+        elif killed < n_kills and list(log.glob("*.begun.*")):
+            time.sleep(rng.uniform(0.05, 1.0))
+            victim = rng.choice(["driver", *sorted(step.pids())])
+            with contextlib.suppress(ProcessLookupError):
+                driver.kill() if victim == "driver" else os.kill(victim, signal.SIGKILL)
+                killed += 1
+        else:
+            time.sleep(0.1)
+        if driver.poll() == 0 and killed < n_kills:
+            step = Slow(n_rows=n_rows, seed=step.seed + 1, log=log, seconds=0.3)
+            driver = _driver(cluster, store, step)
+    assert driver.wait(1) == 0
+    assert killed == n_kills
+    assert list(store.verify()) == []
+    for seed in range(step.seed + 1):
+        made = store.lookup(Slow(n_rows=n_rows, seed=seed, log=log).key)
+        assert rows(made) == list(range(n_rows))
+    # Each kill costs at most what two workers had in hand.
+    n_begun = len(list(log.glob("*.begun.*")))
+    assert n_begun <= n_rows * (step.seed + 1) + 2 * killed
+
+
+def _driver(cluster, store, step):
+    """Start a process that runs a step on the cluster."""
+    code = (
+        "import sys; from pathlib import Path; from cluster_steps import Slow\n"
+        "from plain_steps import load_encoder; from reactions.store import Store\n"
+        "from reactions.run.cluster.executor import RayExecutor\n"
+        f"step = Slow(n_rows={step.n_rows}, seed={step.seed}, log=Path({str(step.log)!r}), "
+        f"seconds={step.seconds})\n"
+        f"RayExecutor(Store(Path({str(store.root)!r})), device='cpu', "
+        f"address={cluster.address!r}, load_encoder=load_encoder).run([step])\n"
+    )
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stderr=subprocess.PIPE, text=True
+    )
