@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import clap_toys
+import command_line
 import hf_tiny
 import imagebind_toy
 import numpy as np
@@ -160,14 +161,8 @@ class Machine:
         assert done.returncode == 0, done.stderr
 
     def __call__(self, *arguments: str, stdin: str = "", **env: str):
-        return subprocess.run(
-            self.command(*arguments),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=self.root,
-            env={**self.env, **env},
-            timeout=300,
+        return command_line.molspace(
+            *arguments, stdin=stdin, cwd=self.root, env={**self.env, **env}, timeout_s=300
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
