@@ -25,6 +25,8 @@ from pathlib import Path
 from gpu_report import Outcome, place_of, report
 from timing import machine, progress
 
+from reactions.core.kept_choices import KeptChoices
+
 ROOT = Path(__file__).parents[1]
 TAIL_LINES = 40
 NO_DEVICE = 3
@@ -189,7 +191,9 @@ def write(
 ) -> None:
     """Write the report."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    text = report(facts, peaks, outcomes, date=date.today().isoformat(), revision=revision())
+    kernels = KeptChoices("kernels", str(facts["gpu"])).all()
+    today = date.today().isoformat()
+    text = report(facts, peaks, outcomes, kernels=kernels, date=today, revision=revision())
     place.write_text(text)
 
 

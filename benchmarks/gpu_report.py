@@ -52,6 +52,7 @@ def report(
     peaks: Mapping[str, float],
     outcomes: Sequence[Outcome],
     *,
+    kernels: Mapping[str, Mapping[str, Any]],
     date: str,
     revision: str,
 ) -> str:
@@ -61,6 +62,7 @@ def report(
         machine: from ``timing.machine``.
         peaks: FLOP/s of square products, measured in this run, by type.
         outcomes: of the tests and of each benchmark, in the order in which they ran.
+        kernels: what was chosen for the device, by operation and versions.
         date: of the run.
         revision: of the code.
     """
@@ -70,6 +72,7 @@ def report(
         _peaks(peaks).markdown(),
         _commands(outcomes).markdown(),
         _shares(peaks, outcomes).markdown(),
+        _kernels(kernels).markdown(),
     ]
     for outcome in outcomes:
         parts.append(f"## {outcome.name}\n\n`{outcome.command}`")
@@ -101,6 +104,16 @@ def _shares(peaks: Mapping[str, float], outcomes: Sequence[Outcome]) -> Table:
             "contenders, else those above."
         ],
     )
+
+
+def _kernels(kernels: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = []
+    for operation, entry in kernels.items():
+        for name, ms in entry["ms"].items():
+            how = "taken" if name == entry["fastest"] else "agrees"
+            rows.append((operation, name, ms, how))
+        rows += [(operation, name, None, why) for name, why in entry["left_out"].items()]
+    return Table("Kernels", ("operation", "way", "ms", "what came of it"), rows)
 
 
 def _rates(

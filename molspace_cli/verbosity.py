@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +111,7 @@ class _State:
     level = 0
     book: Logbook | None = None
     began_s = 0.0
+    unfollow: Callable[[], None] | None = None
 
 
 _state = _State()
@@ -126,6 +127,9 @@ def begin() -> None:
 def end(exit_code: int | None) -> None:
     """Close the log file, if there is one, with the exit code as its last line."""
     book, _state.book = _state.book, None
+    if _state.unfollow is not None:
+        _state.unfollow()
+        _state.unfollow = None
     listeners.clear()
     if book is not None:
         if exit_code is not None:
@@ -169,7 +173,25 @@ def followed(events: EventSink) -> EventSink:
 
 def _set_level(value: int) -> int:
     _state.level = max(_state.level, value)
+    if value:
+        _follow_kernels()
     return value
+
+
+def _follow_kernels() -> None:
+    """Pass on which kernels a GPU computes with, which the library logs."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, entry: logging.LogRecord) -> None:
+            detail(entry.getMessage())
+
+    logger = logging.getLogger("reactions.kernels")
+    if _state.unfollow is None:
+        handler = Handler()
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        _state.unfollow = lambda: logger.removeHandler(handler)
 
 
 def _open_book(value: Path | None) -> Path | None:
@@ -185,6 +207,7 @@ def _open_book(value: Path | None) -> Path | None:
         raise UsageError("--log-file is given twice", fix="leave one out")
     _state.book = Logbook(value)
     listeners.append(lambda message: record("message", text=message))
+    _follow_kernels()
     record(
         "command",
         schema=f"molspace.log/{SCHEMA}",

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from reactions.core.errors import DimensionMismatch
+from reactions.ops.kernels.choice import computed
+from reactions.ops.kernels.operations import EXPONENTIALS, LOGIT_GRADIENTS
 from reactions.ops.tensors import unit
 
 _LOG2_E = math.log2(math.e)
@@ -143,15 +145,9 @@ class InfoNCEGradient:
             self._queries[flat] = z
             weights = self._weights[flat]
             torch.mm(self._queries[flat], keys.T, out=weights)
-            # (tile rows, t * n) -> (modalities, rows of each, t, n), diagonal (modalities, t, rows)
-            grid = weights.view(-1, inside.stop - inside.start, t, n)
-            diagonal = grid[..., inside].diagonal(dim1=1, dim2=3)
-            matched[modalities, :, inside] = diagonal
-            weights.exp2_()
-            # Summed without the matched, the others give ``on_match`` below with nothing to cancel.
-            diagonal.zero_()
-            others_in_row[modalities, :, inside] = _sum(grid, 3).transpose(1, 2)
-            others_in_column[modalities] += _sum(grid, 1)
+            tile = computed(EXPONENTIALS, weights, t, n, inside.start)
+            matched[modalities, :, inside], others_in_row[modalities, :, inside], columns = tile
+            others_in_column[modalities] += columns
         weight = matched.exp2()
         row_sums, column_sums = others_in_row + weight, others_in_column + weight
         nats = 0.5 * (row_sums.log2().sum() + column_sums.log2().sum()) - matched.sum()
@@ -164,19 +160,19 @@ class InfoNCEGradient:
 
     def _backward(self, keys: Tensor, per_row: Tensor, per_column: Tensor, match: Tensor) -> None:
         """Turn weights into the gradient of rows, given (s, n, t), (s, t, n) and (s, t, n)."""
-        _, t, n, _ = self._shape
+        n = self._shape[2]
         scale = 0.5 / (n * self._temperature)
         for modalities, inside, flat in self._tiles:
             weights = self._weights[flat]
-            grid = weights.view(-1, inside.stop - inside.start, t, n)
-            factors = self._factors[: len(weights)].view(grid.shape)
-            torch.add(
-                per_row[modalities, inside].unsqueeze(3),
-                per_column[modalities].unsqueeze(1),
-                out=factors,
+            computed(
+                LOGIT_GRADIENTS,
+                weights,
+                per_row[modalities, inside],
+                per_column[modalities],
+                match[modalities, :, inside],
+                inside.start,
+                self._factors[: len(weights)],
             )
-            grid.mul_(factors)
-            grid[..., inside].diagonal(dim1=1, dim2=3).copy_(match[modalities, :, inside])
             gradient = torch.mm(weights, keys, out=self._gradient[flat]).float()
             # The unit rows again: the queries are these times log2(e) / temperature.
             z = self._queries[flat].float().mul_(self._temperature / _LOG2_E)
@@ -210,10 +206,3 @@ def _tiles(sources: int, n: int, rows: int) -> list[tuple[slice, slice, slice]]:
         for m in range(sources)
         for i in range(0, n, rows)
     ]
-
-
-def _sum(weights: Tensor, dim: int) -> Tensor:
-    """Sum in float32; on CPUs the 16-bit result spares a float32 copy of all the weights."""
-    if weights.device.type == "cpu":
-        return weights.sum(dim)
-    return weights.sum(dim, dtype=torch.float32)

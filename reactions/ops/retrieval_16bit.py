@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reactions.ops.kernels.choice import computed
+from reactions.ops.kernels.operations import WEIGHTS
 from reactions.ops.tensors import unit
 from reactions.ops.tiles import Matrix, raw_rows
 
@@ -150,7 +152,10 @@ class ShiftedTiles:
     ) -> tuple[Tensor, Tensor]:
         """Return 2^(logit - shift) in 16 bits, and its row sums in fp32."""
         logits = _mm(queries, k.T, place)
-        weights = logits.exp2_() if logits.dtype == self._dtype else _exp2_into(logits, self._dtype)
+        if logits.dtype != self._dtype:
+            weights, sums = computed(WEIGHTS, logits, self._dtype)
+            return weights, sums
+        weights = logits.exp2_()
         return weights, _row_sums(weights)
 
     def _place(self, n: int, m: int) -> Tensor | None:
@@ -203,20 +208,12 @@ def _mm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.mm(a, b, out=out)
 
 
-def _exp2_into(logits: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return 2^logits in a 16-bit type: one kernel reads fp32 and writes 16 bits."""
-    weights = torch.empty_like(logits, dtype=dtype)
-    return torch.exp2(logits, out=weights)
-
-
 def _row_sums(weights: Tensor) -> Tensor:
-    """Return the sum of each row in fp32.
+    """Return the sum of each row in fp32, on a CPU.
 
     torch's CPU kernel that sums 16-bit rows into fp32 is ten times slower than the one
     that stays in 16 bits: sums of short groups are rounded, and their sum is not.
     """
-    if weights.is_cuda:
-        return weights.sum(dim=1, dtype=torch.float32)
     whole = weights.shape[1] // _SUM_GROUP * _SUM_GROUP
     groups = weights[:, :whole].reshape(len(weights), -1, _SUM_GROUP).sum(dim=2)
     return groups.float().sum(dim=1) + weights[:, whole:].float().sum(dim=1)

@@ -11,6 +11,8 @@ from gpu import Part, missing, run, run_all, write
 from gpu_report import Outcome, place_of
 from timing import Budget, Table, about, machine, publish
 
+from reactions.core.kept_choices import KeptChoices
+
 TABLES = """
 import argparse, sys
 sys.path.insert(0, "benchmarks")
@@ -79,6 +81,8 @@ def test_the_report_of_a_gpu_of_any_name(tmp_path, retrieval):
         retrieval,
         Outcome("paper_scale", "python x", 9.0, 0, "", json.loads(record.read_text())),
     ]
+    choice = {"fastest": "triton", "ms": {"eager": 2.0, "triton": 1.0}, "left_out": {"x": "broke"}}
+    KeptChoices("kernels", facts["gpu"]).keep("weights, torch 9", choice)
     out = tmp_path / "deep" / "report.md"
     write(out, facts, {"float16": 1e14, "bfloat16": 8e13}, outcomes)
     text = out.read_text()
@@ -92,6 +96,9 @@ def test_the_report_of_a_gpu_of_any_name(tmp_path, retrieval):
     assert "| pseudo-pairs, Dr(InternVL), paper_scale | molspace, fast | 50.0 | 50 % |" in text
     assert "| projectors, Dr(InternVL), paper_scale | molspace, fast | 40.0 | 50 % |" in text
     assert about(facts) in text
+    assert "| weights, torch 9 | eager | 2.00 | agrees |" in text
+    assert "| weights, torch 9 | triton | 1.00 | taken |" in text
+    assert "| weights, torch 9 | x |  | broke |" in text
 
 
 def test_the_products_are_measured(monkeypatch):

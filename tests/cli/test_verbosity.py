@@ -1,6 +1,7 @@
 """``-v`` and ``--log-file`` of every command."""
 
 import json
+import logging
 import sys
 
 import pytest
@@ -41,6 +42,30 @@ def test_v_says_which_lab_is_used_and_why(molspace, monkeypatch):
     monkeypatch.setenv("MOLSPACE_LAB", "mini")
     assert "(MOLSPACE_LAB)" in molspace("-v", "spaces", "list")[2]
     assert "(--lab)" in molspace("spaces", "list", "-v", "--lab", "mini")[2]
+
+
+def test_v_says_with_which_kernels_a_gpu_computes(molspace, capsys, tmp_path):
+    kernels = logging.getLogger("reactions.kernels")
+
+    def chosen():
+        kernels.info("%s on %s: triton", "weights", "a GPU")
+        return capsys.readouterr().err
+
+    assert chosen() == ""
+    verbosity.begin()
+    verbosity._set_level(1)
+    verbosity._set_level(1)
+    (line,) = chosen().splitlines()
+    assert line.endswith("weights on a GPU: triton")
+    verbosity.begin()
+    assert chosen() == ""
+    file = tmp_path / "log.jsonl"
+    verbosity._open_book(file)
+    assert chosen() == ""
+    verbosity.end(0)
+    assert [line["text"] for line in lines(file) if line["event"] == "detail"] == [
+        "weights on a GPU: triton"
+    ]
 
 
 def test_vv_shows_where_an_error_was_raised(molspace):

@@ -14,6 +14,8 @@ from reactions.ops.centres import class_scores, fixed_point, medoids, nearest
 from reactions.ops.closed_form import fit_map
 from reactions.ops.fit import PseudoSet, TrainingSettings, fit
 from reactions.ops.heads import make_head
+from reactions.ops.kernels.choice import DeviceKind, tried
+from reactions.ops.kernels.operations import EXPONENTIALS, LOGIT_GRADIENTS, WEIGHTS
 from reactions.ops.lcl import LayerRun, LayerTrainer
 from reactions.ops.losses import InfoNCEGradient
 from reactions.ops.projector import project
@@ -58,6 +60,26 @@ def test_memory_stays_within_the_budget():
     before = torch.cuda.memory_allocated()
     soft_retrieve(q, k, [k, k], temperature=0.01, device="cuda:0", memory_bytes=budget)
     assert torch.cuda.max_memory_allocated() - before <= budget
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_all_kernels_agree_and_are_timed():
+    pytest.importorskip("triton")
+    kind = DeviceKind.of(torch.device("cuda:0"))
+    n, t = 512, 2
+    logits = torch.randn(n, t * n, device="cuda:0") * 4
+    weights = logits.bfloat16().exp2()
+    per_row, per_column, match = (
+        torch.rand(shape, device="cuda:0").bfloat16() for shape in ((1, n, t), (1, t, n), (1, t, n))
+    )
+    for operation, arguments in (
+        (WEIGHTS, (logits, torch.float16)),
+        (EXPONENTIALS, (logits.bfloat16(), t, n, 0)),
+        (LOGIT_GRADIENTS, (weights, per_row, per_column, match, 0, torch.empty_like(weights))),
+    ):
+        trial, _ = tried(operation, arguments, kind.seconds)
+        assert "triton" in trial.milliseconds, trial
 
 
 def test_a_closed_form_agrees_with_the_cpu(cuda):

@@ -266,6 +266,8 @@ def pretend_cuda(monkeypatch, capability: tuple[int, int] = (9, 0)) -> Iterator[
     monkeypatch.setattr(torch._C, "_InferenceMode", lambda mode: no_inference[mode]())
     # Modules take the moved tensors themselves: torch would copy their addresses, which are none.
     monkeypatch.setattr(torch.__future__, "_overwrite_module_params_on_conversion", True)
+    # Operations are computed eagerly: there is no GPU on which to try other ways.
+    monkeypatch.setattr("reactions.ops.kernels.choice.LEAST_ELEMENTS", 1 << 62)
     pool = type("Pool", (_Pool,), {"machine": machine})
     for module in ("reactions.ops.tiles", "reactions.ops.pairs"):
         monkeypatch.setattr(f"{module}.ThreadPoolExecutor", pool)
