@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molspace_cli import complete, factors, options
 from molspace_cli.console import print_json, print_path, say
+
+if TYPE_CHECKING:
+    from reactions.products.tree import Adjustment
 
 
 def export(
@@ -23,7 +26,12 @@ def export(
     ],
     to: Annotated[
         str,
-        typer.Option("--to", metavar="torch|onnx", help="What loads it.", show_default=False),
+        typer.Option(
+            "--to",
+            metavar="torch|onnx|sentence-transformers",
+            help="What loads it.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="A new folder.", show_default=False)
@@ -31,47 +39,65 @@ def export(
     sigma: options.Sigma = None,
     lambda_: options.Lambda = None,
     experts: options.Experts = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="With the encoders, where they can be written out (torch, onnx)."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export.")
     ] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write a product's trained heads for other tools, and print the folder's path.
+    """Write a product for other tools, and print the folder's path.
 
-    Each modality becomes a file that takes embeddings of the product's spaces and gives the
-    product's own, with torch or an ONNX runtime alone. Factors and experts are fixed in it. Every
-    file is loaded again and compared: numbers differ by 1e-5 at most. Encoders are not exported.
+    For torch and ONNX each modality becomes a file that takes embeddings of the product's spaces
+    and gives the product's own; with --whole, one that takes prepared items. For
+    sentence-transformers a product that is one hf: encoder and one projector in a modality becomes
+    a model. Factors and experts are fixed. What was written is loaded again: numbers differ by
+    1e-5 at most.
 
     Examples:
       molspace export my-bundle --to torch --out heads
       molspace export my-bundle --to onnx --sigma 0.5,0.1 --out heads-onnx
+      molspace export my-bundle --to sentence-transformers --lambda 0 --out st
     """
     from reactions.core.errors import UsageError, suggestion
     from reactions.exchange.exporting.folder import export_heads
     from reactions.exchange.exporting.graphs import FORMS
+    from reactions.exchange.exporting.sentence import FORM, export_sentence
+    from reactions.inference.embedder import Embedder
     from reactions.products.bundles.bundle import load_bundle
     from reactions.products.target import Target
+    from reactions.session import load_encoder
 
     form = next((known for known in FORMS if known == to), None)
-    if to == "sentence-transformers":
-        raise UsageError(
-            "export to sentence-transformers is not built",
-            why="its standard modules take one encoder and dense layers, and a product of several "
-            "spaces averages projectors that are each rescaled to unit norm",
-            fix="--to torch   or   --to onnx",
-        )
-    if form is None:
-        raise UsageError(f"--to {to} is unknown", fix=suggestion(to, FORMS))
+    if form is None and to != FORM:
+        raise UsageError(f"--to {to} is unknown", fix=suggestion(to, (*FORMS, FORM)))
+    if form is None and whole:
+        raise UsageError(f"--whole says nothing of {FORM}", why="a model is whole", fix="drop it")
     chosen = factors.adjustment(sigma, lambda_, experts)
     target = Target.of_bundle(load_bundle(bundle))
-    exported = export_heads(target, form, out, chosen, overwrite=overwrite)
+
+    def embedder(own: Adjustment) -> Embedder:
+        return Embedder(target, load_encoder=load_encoder, device="cpu", adjustment=own)
+
+    if form is None:
+        exported = export_sentence(target, out, embedder, chosen, overwrite=overwrite)
+    else:
+        with_encoders = embedder if whole else None
+        exported = export_heads(target, form, out, chosen, overwrite=overwrite, whole=with_encoders)
     if not quiet:
         say(f"{target.name}   lab: {target.lab}")
         for modality, about in exported.config["modalities"].items():
-            takes = ", ".join(given["name"] for given in about["inputs"])
-            gap = about["largest_difference"]
-            say(f"{about['file']}: {modality} of {takes}; loaded again, differs by {gap:.1e}")
+            if form is None:
+                what = f"{modality} of {about['space']}"
+            else:
+                takes = ", ".join(given["name"] for given in about["inputs"])
+                what = f"{about['file']}: {modality} of {takes}"
+            say(f"{what}; loaded again, differs by {about['largest_difference']:.1e}")
         for modality, why in exported.left_out.items():
             say(f"note: {modality} is left out: {why}")
     if as_json:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,23 @@ Parts: TypeAlias = Mapping[str, nn.Module | nn.Parameter]
 
 
 @dataclass(frozen=True, slots=True)
+class TowerProgram:
+    """A tower as arithmetic on one tensor, whose shape does not depend on what the items are.
+
+    Attributes:
+        batch: n prepared values to what ``network`` takes, on the device; axis 0 counts items.
+        network: that to (n, dim) floats of any norm.
+        about: how ``batch``'s tensor is made of items, JSON-able, for those who make it elsewhere.
+        files: that go with ``about``, such as a tokeniser's.
+    """
+
+    batch: Callable[[Sequence[Any]], Tensor]
+    network: Callable[[Tensor], Tensor]
+    about: Mapping[str, Any]
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tower:
     """One modality of a model.
 
@@ -37,6 +55,7 @@ class Tower:
         record: of the modality, where its items are decoded unlike others of it.
         parts: returns what ``project`` runs through, for training; None where that cannot be
             separated from the rest of a model.
+        program: the network for an export; None where it cannot be written out.
     """
 
     prepare: Callable[[Any], Prepared]
@@ -44,6 +63,7 @@ class Tower:
     batch_items: int = 64
     record: ModalityRecord | None = None
     parts: Callable[[], Parts] | None = None
+    program: TowerProgram | None = None
 
 
 class TowerEncoder:
@@ -246,13 +266,22 @@ def image_tower(
     """
     dtype = element_type(precision)
 
-    def project(inputs: Sequence[Any]) -> Tensor:
+    def stack(inputs: Sequence[Any]) -> Tensor:
         # Still bytes, a quarter of what floats would take on the way to the device.
-        pixels = torch.from_numpy(np.stack(inputs)).to(device)
+        return torch.from_numpy(np.stack(inputs)).to(device)
+
+    def network(pixels: Tensor) -> Tensor:
         out: Tensor = encode(transform.normalise(pixels).to(dtype))
         return out
 
-    return Tower(transform.fit, project, batch_items, parts=parts)
+    about = {"takes": "pixels, RGB", "made_by": asdict(transform)}
+    return Tower(
+        transform.fit,
+        lambda inputs: network(stack(inputs)),
+        batch_items,
+        parts=parts,
+        program=TowerProgram(stack, network, about) if dtype == torch.float32 else None,
+    )
 
 
 def text_tower(
@@ -264,6 +293,7 @@ def text_tower(
     length: int | None = None,
     batch_items: int = 64,
     parts: Callable[[], Parts] | None = None,
+    whole: WholeTexts | None = None,
 ) -> Tower:
     """Return the tower of a network that takes padded token ids.
 
@@ -275,14 +305,39 @@ def text_tower(
         length: that all texts are padded to; None pads to the longest of a batch.
         batch_items: see ``Tower``.
         parts: see ``Tower``.
+        whole: how texts become ids elsewhere; None where the network cannot be written out.
     """
 
-    def project(inputs: Sequence[Any]) -> Tensor:
-        ids = torch.from_numpy(pad_tokens(inputs, pad_id, length=length))
-        out: Tensor = encode(ids.to(device))
+    def pad(inputs: Sequence[Any], to: int | None = length) -> Tensor:
+        return torch.from_numpy(pad_tokens(inputs, pad_id, length=to)).to(device)
+
+    def network(ids: Tensor) -> Tensor:
+        out: Tensor = encode(ids)
         return out
 
-    return Tower(tokenise, project, batch_items, parts=parts)
+    program = None
+    if whole is not None:
+        most = whole.length
+        about = {"takes": "token ids", "made_by": whole.by, "length": most, "pad_id": pad_id}
+        program = TowerProgram(lambda inputs: pad(inputs, most), network, about, whole.files)
+    return Tower(
+        tokenise, lambda inputs: network(pad(inputs)), batch_items, parts=parts, program=program
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTexts:
+    """How the texts of a network that can be written out become ids.
+
+    Attributes:
+        length: that all are padded to, whatever it is here.
+        by: the tokeniser, for people.
+        files: of the tokeniser.
+    """
+
+    length: int
+    by: str
+    files: tuple[Path, ...] = ()
 
 
 def parts_of(network: nn.Module, *prefixes: str, but: tuple[str, ...] = ()) -> Callable[[], Parts]:

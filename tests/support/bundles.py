@@ -16,33 +16,33 @@ GOLDEN = Path(__file__).parents[1] / "data" / "bundle_v1"
 SUBSETS = ["T", "TVA"]
 
 
-def heads_of(space):
-    """Projectors of the right widths for every mixture."""
+def heads_of(space, subsets=SUBSETS):
+    """Projectors of the right widths for every mixture, one a subset."""
     found = {}
     for index, (fusion, i) in enumerate(mixtures(space)):
         ends = (fusion.base.dim, fusion.experts[i].space.dim)
         d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
         found[fusion, i] = ProjectorMixture(
-            Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in (0, 1)
+            Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in range(len(subsets))
         )
     return found
 
 
-def tensors_of(space):
+def tensors_of(space, subsets=SUBSETS):
     return {
         f"{index}.{subset}.{name}": value.numpy()
-        for index, heads in enumerate(heads_of(space).values())
-        for subset, head in zip(SUBSETS, heads, strict=True)
+        for index, heads in enumerate(heads_of(space, subsets).values())
+        for subset, head in zip(subsets, heads, strict=True)
         for name, value in head.state().items()
     }
 
 
-def record_of(space, **changes):
+def record_of(space, subsets=SUBSETS, **changes):
     record = describe(
         "A + Cr(B)",
         space,
         lab={"name": "tests", "label": "mini (tests)", "seed": 3},
-        subsets=[SUBSETS for _ in mixtures(space)],
+        subsets=[subsets for _ in mixtures(space)],
         settings={"hidden_dim": 4, "learning_rate": 1e-3},
         step_keys={"0.T": "0" * 64},
         version="0.1.0",

@@ -14,7 +14,7 @@ from reactions.encoders.base import misfit, tower_file
 from reactions.encoders.mini.inputs import INPUTS
 from reactions.encoders.mini.towers import Towers
 from reactions.encoders.published import Checkpoint, CheckpointAdapter
-from reactions.encoders.tower import Tower, TowerEncoder
+from reactions.encoders.tower import Tower, TowerEncoder, TowerProgram
 from reactions.weights.locate import WeightsFile
 
 SHIPPED = Path(__file__).parents[2] / "labs" / "weights"
@@ -93,13 +93,19 @@ def _networks(
 def _tower(modality: Modality, network: nn.Module, device: str) -> Tower:
     takes = INPUTS[modality]
 
-    def project(inputs: Sequence[Any]) -> Tensor:
-        out: Tensor = network(takes.batch(inputs, device))
+    def full(inputs: Sequence[Any]) -> Tensor:
+        return (takes.full or takes.batch)(inputs, device)
+
+    def embed(features: Tensor) -> Tensor:
+        out: Tensor = network(features)
         return out
 
     return Tower(
         takes.prepare,
-        project,
+        lambda inputs: embed(takes.batch(inputs, device)),
         batch_items=BATCH_ROWS,
         parts=lambda: {modality: network},
+        program=TowerProgram(
+            full, embed, {"takes": "features", "made_by": f"molspace: {takes.tag}"}
+        ),
     )

@@ -24,11 +24,13 @@ class Input:
         tag: changes whenever preprocessing can change an embedding.
         prepare: a decoded value to what one item is on the CPU.
         batch: n prepared items to what the network takes, on a device.
+        full: the same, of a shape that does not depend on the items; None where that is ``batch``.
     """
 
     tag: str
     prepare: Callable[[Any], Prepared]
     batch: Callable[[Sequence[Any], str], Tensor]
+    full: Callable[[Sequence[Any], str], Tensor] | None = None
 
 
 def _stacked(inputs: Sequence[Any], device: str) -> Tensor:
@@ -76,6 +78,7 @@ INPUTS: Mapping[Modality, Input] = {
         "hashed-words-trigrams-1",
         features.buckets,
         lambda inputs, device: features.padded(inputs).to(device),
+        lambda inputs, device: features.padded(inputs, features.MAX_GRAMS).to(device),
     ),
     "thermal": Input(
         "square-centre-crop-bicubic-heat32-1",

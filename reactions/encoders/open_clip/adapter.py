@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from reactions.encoders.tower import TowerEncoder
+    from reactions.encoders.tower import TowerEncoder, WholeTexts
 
 CONTEXT = 77
 """Tokens a text tower reads where its configuration does not say."""
@@ -186,6 +186,7 @@ class OpenClipAdapter(Adapter[ModelFiles]):
             device=device,
             batch_items=256,
             parts=beside if whole is None else lambda: whole,
+            whole=None if precision != self.precision else _words(model, files.tokeniser),
         )
         return TowerEncoder(spec, {"image": image, "text": text})
 
@@ -262,6 +263,17 @@ def _tokens(
             str(folder), context_length=context, **mode, **settings
         )
     return locked(lambda caption: tokenise(caption)[0])
+
+
+def _words(model: OpenClipModel, folder: Path | None) -> WholeTexts:
+    """Return how captions become ids elsewhere."""
+    from reactions.encoders.tower import WholeTexts
+
+    context = _text(model).get("context_length", CONTEXT)
+    if folder is None:
+        return WholeTexts(context, "open_clip.SimpleTokenizer")
+    by = "open_clip.tokenizer.HFTokenizer"
+    return WholeTexts(context, by, tuple(tokeniser_files(folder)))
 
 
 def _network(open_clip: Any, model: OpenClipModel, space: str, locator: WeightLocator) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from reactions.encoders.transformers.repository import (
     tokeniser,
     tokeniser_tag,
 )
-from reactions.weights.hub import split_repo
+from reactions.weights.hub import split_repo, tokeniser_files
 from reactions.weights.locate import Requirement, WeightsRepo
 from reactions.weights.safe_load import package_errors, refuse_code
 
@@ -83,7 +84,7 @@ class HfAdapter(RepositoryAdapter):
             module, name = _ELSEWHERE[repo.family]
             adapter: RepositoryAdapter = getattr(import_module(module), name)()
             return adapter.describe(adapter.accept(repo), digests)
-        dim, context = _dim(repo), _context(repo)
+        dim, context = _dim(repo), context_length(repo)
         images = _images(repo)
         precision = self.precision_of(repo)
         suffix = "" if precision == self.precision else f"-{precision}"
@@ -109,6 +110,7 @@ class HfAdapter(RepositoryAdapter):
         from reactions.encoders.tower import (
             Tower,
             TowerEncoder,
+            WholeTexts,
             element_type,
             image_tower,
             parts_of,
@@ -141,7 +143,7 @@ class HfAdapter(RepositoryAdapter):
 
             image = Tower(images.cut, project_patches, parts=image_parts)
         words = tokeniser(repo)
-        context = _context(repo)
+        context = context_length(repo)
         # SigLIP was trained on captions padded to full length, and attends to the padding; CLIP's
         # causal attention ends before it, so there the longest of a batch is enough.
         full: dict[str, Any] = {} if family == "clip" else {"padding": "max_length"}
@@ -159,8 +161,14 @@ class HfAdapter(RepositoryAdapter):
             pad_id=words.pad_token_id or 0,
             batch_items=256,
             parts=parts_of(model, "text"),
+            whole=None if precision != self.precision else WholeTexts(context, *_words(repo)),
         )
         return TowerEncoder(spec, {"image": image, "text": text})
+
+
+def _words(repo: Repository) -> tuple[str, tuple[Path, ...]]:
+    """Return how the repository's tokeniser is loaded, and its files."""
+    return "transformers.AutoTokenizer", tuple(tokeniser_files(repo.folder))
 
 
 def _dim(repo: Repository) -> int:
@@ -178,7 +186,8 @@ def _dim(repo: Repository) -> int:
     return image
 
 
-def _context(repo: Repository) -> int:
+def context_length(repo: Repository) -> int:
+    """Return how many tokens of a text the model takes."""
     default = 77 if repo.family == "clip" else 64
     return repo.number("text_config", "max_position_embeddings", default)
 

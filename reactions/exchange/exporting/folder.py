@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reactions.core.errors import MolspaceError, StepError, StoreError, UsageError
-from reactions.core.local_files import exists
+from reactions.core.errors import StepError, UsageError
 from reactions.exchange.exporting.graphs import (
     ENDINGS,
     OPSET,
@@ -18,8 +17,10 @@ from reactions.exchange.exporting.graphs import (
     write_graph,
 )
 from reactions.exchange.exporting.heads import ModalityHeads, heads_of
+from reactions.exchange.exporting.place import CONFIG, FORMAT, check_place, files_in, placed
 from reactions.exchange.exporting.readme import readme_of
-from reactions.products.bundles.folder import replace, staging_folder, write_file
+from reactions.exchange.exporting.whole import WholeModality, whole_of
+from reactions.products.bundles.folder import write_file
 from reactions.products.target import Target
 from reactions.products.tree import (
     NO_ADJUSTMENT,
@@ -32,9 +33,8 @@ from reactions.products.tree import (
 
 if TYPE_CHECKING:
     from reactions.exchange.exporting.graphs import Loaded
+    from reactions.inference.embedder import Embedder
 
-CONFIG = "config.json"
-FORMAT = "molspace-export"
 TOLERANCE = 1e-5
 """By which an exported number may differ from ours."""
 
@@ -63,10 +63,12 @@ def export_heads(
     adjustment: Adjustment = NO_ADJUSTMENT,
     *,
     overwrite: bool = False,
+    whole: Callable[[Adjustment], Embedder] | None = None,
 ) -> Exported:
     """Write a product's trained heads for other tools, at factors that become fixed.
 
-    Every file is loaded again and compared with what ``FusedSpace.project`` computes.
+    Every file is loaded again and compared with what ``FusedSpace.project`` computes, or, with its
+    encoders, with what ``FusedSpace.embed`` does.
 
     Args:
         target: a trained product.
@@ -74,6 +76,8 @@ def export_heads(
         out: their folder: a new one, an empty one, or with ``overwrite`` an earlier export.
         adjustment: factors and experts.
         overwrite: whether an earlier export may be replaced.
+        whole: returns what embeds with the product at given factors, on the CPU: its encoders are
+            written, too. Modalities of which that cannot be done are left out.
 
     Raises:
         UsageError: factors do not fit, something else is there, or no modality can be exported.
@@ -81,31 +85,81 @@ def export_heads(
         StepError: a file computes something else.
         StoreError: the folder cannot be written.
     """
-    _check_place(out, overwrite=overwrite)
+    check_place(out, overwrite=overwrite)
     check_packages(form)
     space, parts = target.space, target.parts("cpu")
     adjustment = fit_adjustment(space, adjustment)
     kept = embedded_by(space, adjustment)
-    made: list[ModalityHeads] = []
+    embedder = whole(adjustment) if whole is not None else None
+    made: list[ModalityHeads | WholeModality] = []
     left_out: dict[str, str] = {}
     for modality in space.modalities:
         if modality not in kept:
             left_out[modality] = "none of the chosen experts embeds it"
             continue
         try:
-            made.append(heads_of(space, modality, parts, adjustment))
+            if embedder is None:
+                made.append(heads_of(space, modality, parts, adjustment))
+            else:
+                made.append(whole_of(space, modality, parts, adjustment, embedder))
         except UsageError as error:
             left_out[modality] = error.why or error.what
-    if not made:
-        raise UsageError(
-            "nothing can be exported",
-            why="; ".join(f"{modality}: {why}" for modality, why in left_out.items()),
-        )
-    config: dict[str, Any] = {
+    config = facts_of(target, adjustment, form)
+    if form == "onnx":
+        config["opset"] = OPSET
+    config["encoders"] = embedder is not None
+    with placed(out, overwrite=overwrite) as staging:
+        for heads in made:
+            file = staging / f"{heads.modality}{ENDINGS[form]}"
+            try:
+                difference = _difference(heads, write_graph(form, heads, file))
+            except StepError as error:
+                if not isinstance(heads, WholeModality):
+                    raise
+                left_out[heads.modality] = f"{error.what}: {error.why}"  # an encoder's doing
+                file.unlink(missing_ok=True)
+                continue
+            if isinstance(heads, WholeModality):
+                heads.copy_files(staging)
+            config["modalities"][heads.modality] = {
+                "file": file.name,
+                **heads.facts(),
+                "largest_difference": difference,
+            }
+        if not config["modalities"]:
+            raise UsageError(
+                "nothing can be exported",
+                why=reasons(left_out),
+                fix="" if embedder is None else "without --whole, which exports heads alone",
+            )
+        config["left_out"] = left_out
+        write_file(staging / "README.md", readme_of(config, target).encode())
+        config["files"] = files_in(staging)
+        write_file(staging / CONFIG, json.dumps(config, indent=1).encode())
+    return Exported(out, config, left_out)
+
+
+def reasons(left_out: Mapping[str, str]) -> str:
+    """Return why modalities are left out, each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for modality, why in left_out.items():
+        by_reason.setdefault(why, []).append(modality)
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+
+
+def facts_of(target: Target, adjustment: Adjustment, form: str) -> dict[str, Any]:
+    """Return what an export says of its product, apart from its files; JSON-able.
+
+    Args:
+        target: the product.
+        adjustment: factors and experts, fitted to it.
+        form: what loads it.
+    """
+    space = target.space
+    return {
         "format": FORMAT,
         "version": 1,
         "form": form,
-        **({"opset": OPSET} if form == "onnx" else {}),
         "expression": target.name,
         "lab": target.lab,
         "bundle": target.bundle.digest if target.bundle else None,
@@ -114,33 +168,11 @@ def export_heads(
         "experts": None if adjustment.experts is None else sorted(adjustment.experts),
         "means": effective_means(space, adjustment),
         "modalities": {},
-        "left_out": left_out,
+        "left_out": {},
     }
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with staging_folder(out) as staging:
-            for heads in made:
-                file = f"{heads.modality}{ENDINGS[form]}"
-                difference = _difference(heads, write_graph(form, heads, staging / file))
-                config["modalities"][heads.modality] = {
-                    "file": file,
-                    **heads.facts(),
-                    "largest_difference": difference,
-                }
-            write_file(staging / CONFIG, json.dumps(config, indent=1).encode())
-            write_file(staging / "README.md", readme_of(config, target).encode())
-            _check_place(out, overwrite=overwrite)  # somebody may have written meanwhile
-            replace(staging, out)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write to {out}",
-            why=error.strerror or str(error),
-            fix="free space, or choose another place with --out",
-        ) from None
-    return Exported(out, config, left_out)
 
 
-def _difference(heads: ModalityHeads, loaded: Loaded) -> float:
+def _difference(heads: ModalityHeads | WholeModality, loaded: Loaded) -> float:
     """Return by how much a file's numbers differ at most.
 
     Raises:
@@ -149,7 +181,7 @@ def _difference(heads: ModalityHeads, loaded: Loaded) -> float:
     largest = 0.0
     for n in _CHECKED_BATCHES:
         rows = heads.example(n, seed=n)
-        gap = float((loaded(rows) - heads.module(*rows)).abs().max())
+        gap = float((loaded(rows) - heads.expected(rows)).abs().max())
         if not gap <= TOLERANCE:  # also where it is not a number
             raise StepError(
                 f"the exported {heads.modality} differs by {gap:.1e}",
@@ -158,34 +190,3 @@ def _difference(heads: ModalityHeads, loaded: Loaded) -> float:
             )
         largest = max(largest, gap)
     return largest
-
-
-def _check_place(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something, unless it is an earlier export to be replaced."""
-    if not exists(out):
-        return
-    if not out.is_dir():
-        raise UsageError(f"{out} is a file, and an export is a folder", fix="another --out")
-    names = sorted(path.name for path in out.iterdir())
-    if not names:
-        return
-    if not _is_export(out, names):
-        raise UsageError(
-            f"{out} holds something other than an export",
-            why=f"there is {', '.join(names[:3])}",
-            fix="a new or empty folder as --out",
-        )
-    if not overwrite:
-        raise UsageError(f"{out} already exists", fix="--overwrite to replace it, or another --out")
-
-
-def _is_export(out: Path, names: list[str]) -> bool:
-    """Return whether all that a folder holds was exported: what replaces it deletes it."""
-    from reactions.core.local_files import read_small_file
-
-    try:
-        config = json.loads(read_small_file(out / CONFIG, 1 << 24))
-        own = {CONFIG, "README.md", *(about["file"] for about in config["modalities"].values())}
-        return config["format"] == FORMAT and set(names) <= own
-    except (MolspaceError, OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from reactions.core.errors import MissingError, StepError
 from reactions.core.extras import install_extra
-from reactions.exchange.exporting.heads import ModalityHeads
+from reactions.core.types import Leaf, Modality
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     Loaded: TypeAlias = Callable[[Sequence[Tensor]], Tensor]
 
@@ -22,6 +23,22 @@ ENDINGS: dict[ExportForm, str] = {"torch": ".pt2", "onnx": ".onnx"}
 
 OPSET = 18
 EXTRA = "export"
+
+
+class Traceable(Protocol):
+    """What can become a file: a module, and tensors to follow it with."""
+
+    @property
+    def modality(self) -> Modality: ...  # noqa: D102
+
+    @property
+    def inputs(self) -> tuple[Leaf, ...]: ...  # noqa: D102
+
+    @property
+    def module(self) -> nn.Module: ...  # noqa: D102
+
+    def example(self, n: int, seed: int = 0) -> tuple[Tensor, ...]:
+        """Return the tensors of n items."""
 
 
 def check_packages(form: ExportForm) -> None:
@@ -40,16 +57,16 @@ def check_packages(form: ExportForm) -> None:
         ) from None
 
 
-def write_graph(form: ExportForm, heads: ModalityHeads, path: Path) -> Loaded:
+def write_graph(form: ExportForm, heads: Traceable, path: Path) -> Loaded:
     """Write heads to a file, and load it again.
 
     Args:
         form: of the file.
-        heads: of one modality.
+        heads: of one modality, alone or with their encoders.
         path: the new file.
 
     Returns:
-        What the file computes: (n, d_space) rows of each input to (n, dim) rows.
+        What the file computes: a tensor for each input, axis 0 counting items, to (n, dim) rows.
 
     Raises:
         StepError: torch cannot trace or write them.
@@ -63,20 +80,20 @@ def write_graph(form: ExportForm, heads: ModalityHeads, path: Path) -> Loaded:
         except Exception as error:  # whatever torch's tracer raises for what it cannot follow
             lines = str(error).strip().splitlines()
             raise StepError(
-                f"the {heads.modality} heads cannot be written for {form}",
+                f"{heads.modality} cannot be written for {form}",
                 why=f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": "),
                 fix="another --to; fused.project computes them here",
             ) from error
 
 
-def _dynamic(heads: ModalityHeads) -> Any:
+def _dynamic(heads: Traceable) -> Any:
     import torch
 
     rows = torch.export.Dim("n")
     return (tuple({0: rows} for _ in heads.inputs),)
 
 
-def _write_program(heads: ModalityHeads, path: Path) -> Loaded:
+def _write_program(heads: Traceable, path: Path) -> Loaded:
     import torch
 
     program = torch.export.export(
@@ -92,12 +109,14 @@ def _write_program(heads: ModalityHeads, path: Path) -> Loaded:
     return compute
 
 
-def _write_onnx(heads: ModalityHeads, path: Path) -> Loaded:
+def _write_onnx(heads: Traceable, path: Path) -> Loaded:
     import onnx
     import onnxruntime
     import torch
 
     names = [leaf.label for leaf in heads.inputs]
+    for name in ("onnxscript", "onnx_ir"):  # what they optimised, and what not
+        logging.getLogger(name).setLevel(logging.ERROR)
     torch.onnx.export(
         heads.module,
         heads.example(2),

@@ -44,6 +44,11 @@ class ModalityHeads:
             for leaf, rows in zip(self.inputs, drawn, strict=True)
         )
 
+    def expected(self, given: Sequence[Tensor]) -> Tensor:
+        """Return what the product makes of rows."""
+        made: Tensor = self.module(*given)
+        return made
+
     def facts(self) -> dict[str, Any]:
         """Return what ``config.json`` says of its inputs."""
         return {
