@@ -20,16 +20,15 @@ def refuse_unfit(against: str | None, samples: Path | None, *, renew: bool) -> N
         UsageError: they do not, or no package is called so.
     """
     from reactions.core.errors import UsageError
+    from reactions.encoders.official.names import NAMES, known
 
     if against is None:
         if samples is not None:
             raise UsageError(
                 "--samples is what a space and a package are compared on",
-                fix="add --against laion_clap, open_clip, transformers or imagebind",
+                fix=f"add --against {', '.join(NAMES[:-1])} or {NAMES[-1]}",
             )
         return
-    from reactions.encoders.official.packages import known
-
     known(against)
     if renew:
         raise UsageError("--against stores no outputs that --renew could replace")
@@ -87,7 +86,9 @@ def compared(
 
 def _print(spec: SpaceSpec, against: str, result: PackageComparison) -> None:
     n = len(result.disagreements)
-    verdict = f"{n} wrong" if n else "the same embeddings"
+    whole = all(one.items for one in result.agreements)
+    same = "the same embeddings" + ("" if whole else " of what was compared")
+    verdict = f"{n} wrong" if n else same
     print_table(
         f"{spec.name} against {against}: {verdict}",
         ("modality", "setting", "items", "difference", "cosine", "where", "verdict"),

@@ -17,6 +17,7 @@ _LABS = Path(__file__).parents[1] / "reactions" / "labs"
 _TASKS = Path(__file__).parents[1] / "reactions" / "eval" / "tasks"
 _MAX_DEPTH = 8  # of labs that extend labs: they may do so in a circle
 _RECORD = "bundle.json"
+_PACKAGES = ("imagebind", "laion_clap", "open_clip", "transformers")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 
@@ -43,6 +44,11 @@ def weights(context: typer.Context, incomplete: str) -> list[str]:
     if not equals:
         return _starting((f"{space}=" for space in _spaces_of(context.params.get("lab"))), name)
     return [f"{name}={file}" for file in _paths(path, "*")]
+
+
+def packages(incomplete: str) -> list[str]:
+    """Return the packages that spaces can be compared with."""
+    return _starting(_PACKAGES, incomplete)
 
 
 def targets(context: typer.Context, incomplete: str) -> list[str]:

@@ -230,6 +230,7 @@ def doctor(
         typer.Option(
             "--against",
             metavar="PACKAGE",
+            autocompletion=complete.packages,
             help="Instead of all that, run the package that published the model on the same "
             "weights and compare embeddings: laion_clap, open_clip, transformers or imagebind.",
         ),

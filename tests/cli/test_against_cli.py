@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from molspace_cli import complete
 from molspace_cli.app import app
 from reactions.core.errors import MissingError, UsageError
 from reactions.encoders import registry
-from reactions.encoders.official import comparison
+from reactions.encoders.official import comparison, names, packages
 from reactions.encoders.official.base import OfficialModel, OfficialPackage
-from reactions.encoders.official.packages import PACKAGES
+from reactions.encoders.official.names import NAMES
 
 
 @pytest.fixture
@@ -60,9 +61,8 @@ class Same(OfficialPackage):
 
 @pytest.fixture
 def same(monkeypatch):
-    monkeypatch.setattr(
-        "reactions.encoders.official.packages.PACKAGES", {**PACKAGES, Same.name: Same}
-    )
+    monkeypatch.setattr(packages, "PACKAGES", {**packages.PACKAGES, Same.name: Same})
+    monkeypatch.setattr(names, "NAMES", (*NAMES, Same.name))
     return Same
 
 
@@ -127,6 +127,11 @@ def test_what_cannot_be_compared_is_refused(doctor, arguments, words):
     with pytest.raises(UsageError) as caught:
         doctor("CLAP_m", "--lab", "mini", *arguments)
     assert words in str(caught.value)
+
+
+def test_packages_are_completed():
+    assert complete.packages("") == sorted(NAMES)
+    assert complete.packages("open") == ["open_clip"]
 
 
 def test_a_space_without_weights_is_reported_as_ever(doctor, monkeypatch):

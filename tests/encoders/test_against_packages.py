@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import clap_reference
+import hf_tiny
 import imagebind_reference
 import imagebind_toy
 import numpy as np
@@ -30,6 +31,7 @@ from reactions.encoders import registry
 from reactions.encoders.official import comparison, probes
 from reactions.encoders.official.base import alone, seeded
 from reactions.encoders.official.comparison import compare
+from reactions.encoders.official.names import NAMES
 from reactions.encoders.official.packages import PACKAGES, choose
 
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -149,6 +151,25 @@ def test_models_are_in_memory_one_after_the_other(models, tmp_path, monkeypatch)
     assert alive[1] is None
 
 
+def test_a_folder_of_open_clips_own_and_a_tokeniser_of_transformers(tmp_path):
+    pytest.importorskip("open_clip")
+    pytest.importorskip("transformers")
+    (tmp_path / "model").mkdir()
+    size = hf_tiny.save_words(tmp_path / "model")
+    text = {**open_clip_tiny.CONFIG["text_cfg"], "vocab_size": size, "hf_tokenizer_name": "a/b"}
+    config = {**open_clip_tiny.CONFIG, "text_cfg": text}
+    settings = {"model_cfg": config, "preprocess_cfg": {**open_clip_tiny.SQUASHED}}
+    (tmp_path / "model" / "open_clip_config.json").write_text(json.dumps(settings))
+    state = open_clip_tiny.state(vocab_size=size)
+    torch.save(state, tmp_path / "model" / "open_clip_pytorch_model.bin")
+    spec = registry.resolve_uri(f"open_clip:{tmp_path / 'model'}")
+    items = probes.generated(tmp_path, spec.modalities)
+    actual = compare(spec, choose("open_clip", spec), items)
+    assert [one.verdict for one in actual.agreements] == ["agrees", "agrees"]
+    assert max(one.difference for one in actual.agreements) <= EXACT
+    assert not actual.left_out
+
+
 # --- what a package does to the process ----------------------------------------------
 
 
@@ -183,6 +204,10 @@ def test_a_hub_that_was_imported_before_is_offline_as_well(monkeypatch):
 
 
 # --- which package -------------------------------------------------------------------
+
+
+def test_names_are_those_of_the_packages():
+    assert {*NAMES} == PACKAGES.keys()
 
 
 @pytest.mark.parametrize(
@@ -285,9 +310,17 @@ def test_bounds_follow_the_precision(request, uri, precision):
     assert comparison.precision_of(spec) == precision
 
 
-def test_a_crafted_checkpoint_runs_nothing(models, tmp_path, capsys):
+def test_a_crafted_checkpoint_runs_nothing(models, tmp_path, capsys, monkeypatch):
     """laion_clap unpickles whatever a file holds."""
     original = Path(models("laion_clap").partition(":")[2])
+
+    def unpickle(*arguments, **named):
+        raise AssertionError("the package's own loader was called")
+
+    monkeypatch.setattr(clap_reference.package().factory, "load_state_dict", unpickle)
+    monkeypatch.setattr(clap_reference.package().hook, "load_state_dict", unpickle)
+    with alone():
+        PACKAGES["laion_clap"]().open(registry.resolve_uri(f"laion_clap:{original}"), "cpu")
     shutil.copytree(original.parent, tmp_path / "copy")
     path = tmp_path / "copy" / original.name
     torch.save({"state_dict": {"a": pickles.Code()}}, path)
@@ -295,11 +328,3 @@ def test_a_crafted_checkpoint_runs_nothing(models, tmp_path, capsys):
     with pytest.raises(DataError, match="refused to open"):
         PACKAGES["laion_clap"]().open(spec, "cpu")
     assert capsys.readouterr().out == ""
-
-
-def test_results_are_plain_json(models, tmp_path):
-    actual = held(models, "transformers", tmp_path)
-    body = json.loads(json.dumps([one.to_json() for one in actual.agreements]))
-    assert {"modality", "setting", "items", "difference", "cosine", "worst", "verdict"} <= {
-        *body[0]
-    }

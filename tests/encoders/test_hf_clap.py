@@ -14,6 +14,7 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.types import StagedEncoder, Waveform
 from reactions.encoders import registry
 from reactions.encoders.clap import audio_features, laion, transformers
+from reactions.encoders.official.transformers_package import Transformers
 
 pytest.importorskip("tokenizers")
 pytest.importorskip("transformers.models.clap.modeling_clap", exc_type=(ImportError, RuntimeError))
@@ -69,33 +70,22 @@ def encoder(toy):
     return registry.load(registry.resolve_uri(toy.uri))
 
 
-def theirs(toy, clip, monkeypatch):
-    """Return transformers' embedding of a sound, its random choices made as ours."""
-    extractor = toy.processor.feature_extractor
-    module = f"{type(extractor).__module__}.np.random"
-    frames = len(clip.samples) // extractor.hop_length + 1
-    starts = iter(audio_features.crop_starts(frames, 1001) if frames > 1001 else ())
-    monkeypatch.setattr(f"{module}.choice", lambda third: next(starts))
-    monkeypatch.setattr(f"{module}.randint", lambda low, high: (high - 1) // 2)
-    heard = extractor(clip.samples, sampling_rate=48_000, return_tensors="pt")
-    # It lets a random short sound of a batch count as longer, here the only one; the model was
-    # not trained so, and laion_clap does not.
-    longer = torch.tensor([[frames > 1001]])
-    with torch.inference_mode():
-        out = toy.model.audio_model(input_features=heard["input_features"], is_longer=longer)
-        projected = toy.model.audio_projection(out.pooler_output)
-    return torch.nn.functional.normalize(projected, dim=-1)[0].numpy()
+@pytest.fixture(scope="module")
+def official(toy):
+    """The model as transformers opens it, its random choices made as ours."""
+    return Transformers().open(registry.resolve_uri(toy.uri), "cpu")
 
 
 @pytest.mark.parametrize("samples", [700, 100_000, 480_000, 480_100, 481_000, 1_000_000])
-def test_sounds_embed_as_with_their_processor(toy, encoder, monkeypatch, samples):
-    clip = sound(samples)
-    expected = theirs(toy, clip, monkeypatch)
-    actual = encoder.embed("audio", [item(clip)])[0]
+def test_sounds_embed_as_with_their_processor(official, encoder, samples):
+    clip = item(sound(samples))
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(official.embed["audio"](clip), dim=0).numpy()
+    actual = encoder.embed("audio", [clip])[0]
     np.testing.assert_allclose(actual, expected, atol=1e-5)  # theirs transforms in double precision
 
 
-def test_a_single_short_sound_is_not_longer_by_chance(toy, encoder, monkeypatch):
+def test_a_single_short_sound_is_not_longer_by_chance(toy, encoder):
     # The whole model, called as its documentation says: it differs just where it throws dice.
     clip = sound(100_000)
     heard = toy.processor.feature_extractor(

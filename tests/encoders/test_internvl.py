@@ -10,14 +10,15 @@ import pytest
 import torch
 from internvl_tiny import COMMIT, DIM, MODELING, PINNED, REPO, forget, isolate, write
 from other_device import assert_same_on
-from PIL import Image
 
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.types import Item, StagedEncoder
 from reactions.encoders import registry
 from reactions.encoders.flops import transformer_flops
+from reactions.encoders.official import probes
+from reactions.encoders.official.comparison import compare
+from reactions.encoders.official.packages import choose
 from reactions.encoders.transformers import internvl
-from reactions.encoders.transformers import repository as hf_repositories
 from reactions.weights.hub import code_digest, trust
 from reactions.weights.locate import WeightLocator
 
@@ -62,26 +63,26 @@ def unit(rows):
 
 
 class TestEncoder:
-    def test_pictures_are_as_the_repositorys_own_calls_make_them(
-        self, repository, original, monkeypatch, tmp_path
+    @pytest.mark.parametrize(("option", "bound"), [("", 2e-2), ("?precision=fp32", 1e-4)])
+    def test_it_embeds_as_by_transformers_and_the_repositorys_own_calls(
+        self, repository, monkeypatch, tmp_path, option, bound
     ):
         monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
-        encoder = registry.load(registry.resolve_uri(PINNED))
-        assert isinstance(encoder, StagedEncoder)
-        paths = hf_tiny.save_pictures(tmp_path)
-        with hf_repositories.quiet():
-            major = int(transformers.__version__.split(".")[0])
-            backend = {"backend": "pil"} if major >= 5 else {"use_fast": False}
-            processor = transformers.AutoImageProcessor.from_pretrained(str(repository), **backend)
-        images = [Image.open(path).convert("RGB") for path in paths]
-        pixels = processor(images=images, return_tensors="pt").pixel_values.to(torch.bfloat16)
-        reference = unit(original[1].encode_image(pixels, mode="InternVL-C"))
-        mine = encoder.embed("image", items("image", paths))
-        np.testing.assert_allclose(mine, reference, atol=1e-6)
+        spec = registry.resolve_uri(PINNED + option)
+        probed = probes.generated(tmp_path, spec.modalities)
+        actual = compare(spec, choose("transformers", spec), probed)
+        pinned = [one for one in actual.agreements if one.setting == "pinned"]
+        assert [(one.modality, one.items, one.bound) for one in pinned] == [
+            ("image", len(probes.PICTURES), bound),
+            ("text", len(probes.TEXTS), bound),
+        ]
+        assert all(one.verdict == "agrees" and one.cosine > 0.9999 for one in pinned)
+        assert pinned[0].difference <= 1e-6  # the same pixels, the same network
 
     def test_captions_are_as_the_model_card_says(self, repository, original, monkeypatch):
         monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
         encoder = registry.load(registry.resolve_uri(PINNED))
+        assert isinstance(encoder, StagedEncoder)
         letters = {c: i + 3 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz: ,")}
         ids = torch.zeros(3, 80, dtype=torch.long)  # padded with 0 to 80
         for row, caption in zip(ids, CAPTIONS, strict=True):

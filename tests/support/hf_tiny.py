@@ -96,7 +96,7 @@ def save_clip(folder, **given):
     return model
 
 
-def _save_words(folder):
+def save_words(folder):
     """Save a word-level tokeniser that ends every caption, as SigLIP's do."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -126,7 +126,7 @@ def save_siglip(folder, *, words=True, **given):
     from transformers import SiglipConfig, SiglipModel
 
     folder.mkdir(parents=True, exist_ok=True)
-    size = _save_words(folder) if words else 300
+    size = save_words(folder) if words else 300
     text = {**_TEXT, "vocab_size": size, "max_position_embeddings": 9, "projection_size": 32}
     torch.manual_seed(0)
     config = SiglipConfig(text_config=text, vision_config=_VISION)

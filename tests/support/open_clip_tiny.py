@@ -62,12 +62,12 @@ def known(folder: Path) -> Iterator[None]:
         patch.undo()
 
 
-def state() -> dict[str, torch.Tensor]:
-    """Return random weights of the architecture."""
+def state(**text) -> dict[str, torch.Tensor]:
+    """Return random weights of the architecture, with other settings of the text tower."""
     import open_clip
 
     torch.manual_seed(0)
-    model = open_clip.CLIP(**CONFIG)
+    model = open_clip.CLIP(**{**CONFIG, "text_cfg": {**CONFIG["text_cfg"], **text}})
     # Trained projections differ from their initial ones; random biases tell transposed use.
     return {k: v + 0.02 * torch.randn_like(v) for k, v in model.state_dict().items()}
 

@@ -34,7 +34,9 @@ from reactions.weights.safe_load import package_errors, read_tensors, shape_text
 METADATA = "molspace"
 """Entry of a safetensors header that may hold JSON: ``{"heads": {modality: heads}}``."""
 
-_OPTIONAL = frozenset({"modality_preprocessors.text.mask"})
+OPTIONAL = frozenset({"modality_preprocessors.text.mask"})
+"""Keys that follow from the sizes: some forms of the checkpoint leave them out."""
+
 _TOPS = frozenset(f"modality_{part}" for part in PARTS)
 _NAMED = 6  # keys named in a message
 _NO_FLOAT = torch.int64
@@ -199,7 +201,7 @@ def _check(checkpoint: ImageBindCheckpoint, sizes: ImageBindSizes, space: str) -
     for key, shape in needed.items():
         stored, dtype = checkpoint.kinds.get(key, (None, torch.float32))
         if stored is None:
-            if key not in _OPTIONAL:
+            if key not in OPTIONAL:
                 missing.append(key)
         elif stored != shape:
             wrong.append((key, shape_text(stored), shape_text(shape)))
@@ -263,7 +265,7 @@ class LazyTowers:
         state = {
             key: self._checkpoint.tensor(key).to(self.device, self.dtype)
             for key in model.state_dict()
-            if key not in _OPTIONAL
+            if key not in OPTIONAL
         }
         # Not strict for the mask's sake alone: sizes_of has checked all other keys. Assigned, as
         # meta tensors have no memory to copy into.

@@ -24,9 +24,10 @@ from torch import Tensor
 from reactions.core.types import Item, Modality, SpaceSpec
 from reactions.encoders.imagebind import adapter as adapters
 from reactions.encoders.imagebind import video
-from reactions.encoders.imagebind.checkpoint import read, sizes_of
+from reactions.encoders.imagebind.checkpoint import OPTIONAL, ImageBindCheckpoint, read, sizes_of
 from reactions.encoders.imagebind.sizes import (
     CHANNELS,
+    PARTS,
     PUBLISHED,
     SAMPLES,
     SIDE,
@@ -62,7 +63,7 @@ their networks take."""
 
 _STAND_IN = "a stand-in for what is needed at import only"
 _SMALL = TowerSize(16, 1, 2)
-"""Of towers that a checkpoint lacks and nobody asked for: the package builds them all."""
+"""Of towers that nobody asked for: the package builds them all."""
 
 
 class ImageBindPackage(OfficialPackage):
@@ -103,9 +104,9 @@ class ImageBindPackage(OfficialPackage):
         own = [modality for modality in spec.modalities if modality in TOWERS]
         sizes = sizes_of(checkpoint, own, space=spec.name)
         loaders = self.data()
-        state = {key: checkpoint.tensor(key) for key in checkpoint.kinds}
         with package_errors(spec.name, files.path):
-            network = built(self.models(), sizes, state, spec.name, files.path)
+            network = built(self.models(), sizes)
+            load(network, checkpoint, space=spec.name)
         dtype = getattr(torch, adapter.dtype)
         return _embedding(loaders, network.to(device=device, dtype=dtype).eval())
 
@@ -180,24 +181,12 @@ class ImageBindPackage(OfficialPackage):
         return Path(found.submodule_search_locations[0])
 
 
-def built(
-    package: ModuleType,
-    sizes: ImageBindSizes,
-    state: Mapping[str, Tensor],
-    space: str,
-    path: Path,
-) -> torch.nn.Module:
-    """Return the package's model with the weights of a checkpoint.
+def built(package: ModuleType, sizes: ImageBindSizes) -> torch.nn.Module:
+    """Return the package's model with random weights, of the towers that are asked for.
 
     Args:
         package: ``imagebind.models.imagebind_model``.
-        sizes: of the towers that are asked for.
-        state: the checkpoint's tensors.
-        space: whose they are, for messages.
-        path: of the checkpoint, for messages.
-
-    Raises:
-        DataError: weights of these towers are missing.
+        sizes: of these towers.
     """
     arguments: dict[str, int] = {}
     for modality, name in PUBLISHED.items():
@@ -208,14 +197,30 @@ def built(
             f"{name}_num_heads": size.heads,
         }
     network: torch.nn.Module = package.ImageBindModel(out_embed_dim=sizes.dim, **arguments)
-    asked = tuple(f".{PUBLISHED[modality]}." for modality in sizes.towers)
-    missing, _ = network.load_state_dict(
-        {key: value for key, value in state.items() if any(name in key for name in asked)},
-        strict=False,
-    )
-    if gone := [key for key in missing if any(name in key for name in asked)]:
-        raise unfit(space, path, missing=gone)
+    for modality, name in PUBLISHED.items():
+        if modality not in sizes.towers:
+            for part in PARTS:
+                del getattr(network, f"modality_{part}")[name]
     return network.eval()
+
+
+@torch.no_grad()
+def load(network: torch.nn.Module, checkpoint: ImageBindCheckpoint, *, space: str) -> None:
+    """Bring weights into the package's model, one at a time: they are gigabytes.
+
+    Args:
+        network: from ``built``.
+        checkpoint: whose shapes are those of the model, as ``sizes_of`` checked.
+        space: whose it is, for messages.
+
+    Raises:
+        DataError: weights are missing.
+    """
+    own = network.state_dict()
+    if gone := [key for key in own if key not in checkpoint.kinds and key not in OPTIONAL]:
+        raise unfit(space, checkpoint.path, missing=gone)
+    for key in own.keys() & checkpoint.kinds.keys():
+        own[key].copy_(checkpoint.tensor(key))
 
 
 def _embedding(loaders: ModuleType, network: torch.nn.Module) -> OfficialModel:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reactions.core.errors import UsageError, suggestion
+from reactions.core.errors import UsageError
 from reactions.core.types import SpaceSpec
 from reactions.encoders.official.base import OfficialPackage
 from reactions.encoders.official.clap_package import LaionClap
 from reactions.encoders.official.imagebind_package import ImageBindPackage
+from reactions.encoders.official.names import known
 from reactions.encoders.official.open_clip_package import OpenClip
 from reactions.encoders.official.transformers_package import Transformers
 
@@ -22,21 +23,6 @@ _OWN: Mapping[str, str] = {
     "precomputed": "its embeddings are looked up in files, and nothing embeds them anew",
 }
 """Adapters whose spaces no package embeds, and why."""
-
-
-def known(name: str) -> str:
-    """Return a name if it is that of a package.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if name not in PACKAGES:
-        raise UsageError(
-            f"no package to compare with is called '{name}'",
-            why=f"there are {', '.join(PACKAGES)}",
-            fix=suggestion(name, PACKAGES),
-        )
-    return name
 
 
 def choose(name: str, spec: SpaceSpec) -> OfficialPackage:
@@ -61,7 +47,8 @@ def choose(name: str, spec: SpaceSpec) -> OfficialPackage:
     raise UsageError(
         f"space '{spec.name}' cannot be compared with {name}",
         why=why
-        or f"{name} runs spaces of {', '.join(package.adapters)}, this is one of {spec.adapter}",
+        or f"{name} runs what the adapters {', '.join(package.adapters)} open, and this space's "
+        f"is {spec.adapter}",
         fix=fix,
         space=spec.name,
         adapter=spec.adapter,
