@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -17,7 +17,10 @@ from reactions.core.errors import UsageError
 
 WORKERS_VARIABLE: Final = "MOLSPACE_WORKERS"
 MOST_WORKERS: Final = 4
-"""Threads share one interpreter: more of them mostly wait for it."""
+"""Beside a forward pass on the CPU: they share one interpreter, and more mostly wait for it."""
+
+MOST_FEEDING: Final = 32
+"""For a GPU: decoders leave the interpreter to others for most of an item's time."""
 
 THREAD_NAME: Final = "molspace-prepare"
 
@@ -37,8 +40,15 @@ _R = TypeVar("_R")
 _Made: TypeAlias = "tuple[list[_R], int]"
 
 
-def default_workers() -> int:
-    """Return how many threads prepare items: $MOLSPACE_WORKERS, else one a core, at most four.
+def default_workers(device: str = "cpu") -> int:
+    """Return how many threads prepare items for an encoder.
+
+    $MOLSPACE_WORKERS, else, where the encoder computes on the CPU, one a core, at most four. A GPU
+    takes items faster than a few cores decode them, and needs none itself: for one there are as
+    many threads as its share of the cores.
+
+    Args:
+        device: where the encoder computes.
 
     Raises:
         UsageError: the variable is not a whole number from 0 up.
@@ -52,7 +62,23 @@ def default_workers() -> int:
         return int(chosen)
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(MOST_WORKERS, cores)
+    if device == "cpu":
+        return min(MOST_WORKERS, cores)
+    return max(1, min(MOST_FEEDING, cores // _streams))
+
+
+_streams = 1
+
+
+@contextmanager
+def side_by_side(streams: int) -> Iterator[None]:
+    """Divide the cores among streams of items, one a device, until the block ends."""
+    global _streams
+    before, _streams = _streams, max(1, streams)
+    try:
+        yield
+    finally:
+        _streams = before
 
 
 def ahead(

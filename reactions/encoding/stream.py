@@ -40,7 +40,7 @@ from reactions.encoding.items import (
     pieces_of,
     size_bytes,
 )
-from reactions.encoding.prefetch import ahead, default_workers
+from reactions.encoding.prefetch import MOST_WORKERS, ahead, default_workers
 from reactions.modalities import registry
 from reactions.modalities.encoded import ENCODED
 
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
 AHEAD_ITEMS: Final = 2048
 AHEAD_BYTES: Final = 256 << 20
-"""What is prepared and not yet in a batch stays below both."""
+"""What is prepared and not yet in a batch stays below both, four threads at a time: more of them,
+as feed a GPU, have as much more room, for else they would wait for it."""
 
 WINDOW_ITEMS: Final = 2048
 """Texts sorted by length together, at most."""
@@ -179,17 +180,18 @@ class Stream:
         workers = self._workers
         if workers is None:
             is_text = all(isinstance(item.value, str) for item in sample)
-            workers = 0 if self._is_light and is_text else default_workers()
+            workers = 0 if self._is_light and is_text else default_workers(self._device)
         self._is_ahead = workers > 0
         n_items = self.size(modality).items
+        room = max(1, workers // MOST_WORKERS)
         if workers:
             n_items = min(n_items, most)
         yield from ahead(
             self._entries,
             pieces_of(items, n_items),
             workers=workers,
-            depth=max(2, AHEAD_ITEMS // n_items),
-            limit_bytes=AHEAD_BYTES,
+            depth=max(2, room * AHEAD_ITEMS // n_items),
+            limit_bytes=room * AHEAD_BYTES,
             weigh=lambda entry: size_bytes(entry.value),
         )
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import TypeAlias
 
+from reactions.encoding.prefetch import side_by_side
 from reactions.run.backend import Report, Work
 from reactions.run.device import current_device, shared_cpu
 from reactions.run.worker import LoadEncoder, Stopped, Worker
@@ -46,6 +47,7 @@ class Threads:
         self._threads: list[threading.Thread] = []
         self._exits = ExitStack()
         torch_threads = self._exits.enter_context(shared_cpu(len(self._workers)))
+        self._exits.enter_context(side_by_side(len(self._workers)))
         if len(self._workers) > 1:
             for worker in self._workers:
                 self._queues.append(SimpleQueue())

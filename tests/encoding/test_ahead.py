@@ -8,7 +8,7 @@ import pytest
 
 from reactions.core.errors import UsageError
 from reactions.encoding import prefetch as module
-from reactions.encoding.prefetch import THREAD_NAME, ahead, default_workers
+from reactions.encoding.prefetch import THREAD_NAME, ahead, default_workers, side_by_side
 
 
 def run(work, tasks, *, workers=2, depth=4, **options):
@@ -307,8 +307,21 @@ def test_workers_are_chosen_by_cores_or_by_the_user(monkeypatch):
     assert default_workers() == 1
     for text, n in (("0", 0), ("12", 12)):
         monkeypatch.setenv("MOLSPACE_WORKERS", text)
-        assert default_workers() == n
+        assert default_workers() == default_workers("cuda:0") == n
     for text in ("-1", "many", "1.5", "²"):
         monkeypatch.setenv("MOLSPACE_WORKERS", text)
         with pytest.raises(UsageError, match="MOLSPACE_WORKERS"):
             default_workers()
+
+
+def test_a_gpu_is_fed_by_its_share_of_the_cores(monkeypatch):
+    monkeypatch.delenv("MOLSPACE_WORKERS", raising=False)
+    for cores, streams, workers in ((1, 1, 1), (2, 1, 2), (16, 1, 16), (16, 4, 4), (2, 8, 1)):
+        monkeypatch.setattr(
+            os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False
+        )
+        with side_by_side(streams):
+            assert default_workers("cuda:1") == workers
+            assert default_workers("cpu") == min(4, cores)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(256)))
+    assert default_workers("cuda:0") == 32

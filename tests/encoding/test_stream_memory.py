@@ -1,4 +1,7 @@
+import os
+import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +14,9 @@ from staged import LIGHT, Narrow, Staged, gather, helpers, pictures, sentences
 from reactions.core.errors import StepError
 from reactions.core.types import Item, Waveform
 from reactions.data.corpora import ListCorpus
+from reactions.encoding import stream
 from reactions.encoding.items import CorpusRange, size_bytes
+from reactions.encoding.prefetch import ahead
 from reactions.encoding.stream import encode
 
 # --- memory ---
@@ -109,6 +114,24 @@ def test_batches_grow_with_the_memory_of_a_gpu(gpu):
 
 
 # --- cores ---
+
+
+def test_threads_that_feed_a_gpu_all_have_work(gpu, monkeypatch):
+    """As many as there are cores, however large a prepared item is."""
+    monkeypatch.delenv("MOLSPACE_WORKERS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(stream, "ahead", partial(ahead, brief_s=0))
+    monkeypatch.setattr(stream, "AHEAD_BYTES", 5 * 128 * 64)  # five pieces
+    first, later = threading.Barrier(8, timeout=20), threading.Barrier(8, timeout=20)
+
+    class Meeting(Staged):
+        def preprocess(self, modality, item):
+            piece, place = divmod(int(item.id), 128)
+            if place == 0 and (piece < 8 or 16 <= piece < 24):
+                (first if piece < 8 else later).wait()
+            return np.zeros((1, 8))
+
+    gather(Meeting(), pictures(128 * 32), device="cuda:0")
 
 
 def test_half_the_threads_are_left_to_decode_for_light_encoders():

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ from toy_steps import make_step
 
 from reactions.core.errors import UsageError
 from reactions.core.step import Artifact
+from reactions.encoding.prefetch import default_workers
 from reactions.run.device import resolve_devices, shared_cpu
 from reactions.store import Store
 
@@ -150,14 +152,18 @@ def test_cuda_calls_that_name_no_device_go_to_the_workers_own(store):
 @pytest.mark.parametrize(
     ("threads", "workers", "share"), [(8, 2, 4), (8, 3, 2), (1, 4, 1), (6, 1, 6)]
 )
-def test_workers_share_the_cpu(store, threads, workers, share):
+def test_workers_share_the_cpu(store, threads, workers, share, monkeypatch):
     torch = pytest.importorskip("torch")
+    monkeypatch.delenv("MOLSPACE_WORKERS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
     before = torch.get_num_threads()
+    feeding: list[int] = []
     seen, together = [], threading.Barrier(workers, timeout=30)
 
     def run(context, inputs, start, stop):
         together.wait()
         seen.append(torch.get_num_threads())
+        feeding.append(default_workers("cuda:0"))
         return Artifact({})
 
     steps = [make_step("train", "t", {"n": n}, (), run) for n in range(workers)]
@@ -171,3 +177,4 @@ def test_workers_share_the_cpu(store, threads, workers, share):
     finally:
         torch.set_num_threads(before)
     assert seen == [share] * workers
+    assert feeding == [12 // workers] * workers  # of the cores, for what feeds each GPU
