@@ -120,7 +120,7 @@ def infer(
     from reactions.core.local_files import exists as is_there
     from reactions.inference import inputs as inference
     from reactions.inference import outputs, writers
-    from reactions.inference.arguments import refuse_paths
+    from reactions.inference.arguments import near_names, refuse_paths
     from reactions.inference.places import named_places
     from reactions.inference.projecting import given_folders
     from reactions.inference.similarity import compare as compared
@@ -149,6 +149,7 @@ def infer(
         inputs, left_out = named_places(inputs or (), taken_as)
     if taken_as is None:
         refuse_paths(inputs or ())
+        left_out += near_names(inputs or ())
     stdin = _binary(sys.stdin)
     if not (inputs or embeddings or out or format) and (stdin is None or stdin.isatty()):
         compare = not classifies  # the samples: nothing is written, nothing can be in the way

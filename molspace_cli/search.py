@@ -148,7 +148,7 @@ def _queries(
     """
     from reactions.core.errors import UsageError, suggestion
     from reactions.data.manifest import Problem
-    from reactions.inference.arguments import refuse_paths
+    from reactions.inference.arguments import near_names, refuse_paths
     from reactions.inference.inputs import read_inputs
 
     modalities = embedder.spec.modalities
@@ -167,7 +167,9 @@ def _queries(
                 why=f"it embeds {', '.join(modalities)}",
                 fix=suggestion(modality, modalities),
             )
-    refuse_paths(inputs)
+    refuse_paths(inputs, as_text="--text TEXT")
+    for notice in near_names(inputs):
+        say(f"note: {notice}")
     stdin = getattr(sys.stdin, "buffer", None)
     if not inputs and not named and stdin is not None and not stdin.isatty():
         inputs = ["-"]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from reactions.core.file_digests import DigestCache
 from reactions.core.scanned import ScannedCorpus
 from reactions.core.types import Corpus
+from reactions.data.path_like import path_reason
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
-from reactions.modalities.registry import content_digest
+from reactions.modalities.registry import content_digest, get
 from reactions.modalities.suffixes import describe_others
 
 _BLOCK_ROWS = 1 << 14
@@ -29,6 +30,7 @@ Kind: TypeAlias = Literal[
     "undecodable",
     "others",
     "duplicates",
+    "paths",
     "leakage",
     "unchecked",
     "collapsed",
@@ -46,7 +48,8 @@ class DataFinding:
         kind: ``unusable`` is a corpus that cannot be opened,
             ``undecodable`` items are left out, ``others`` are files of other kinds that lie
             beside a corpus's own and are left out, ``duplicates`` are rows whose content an
-            earlier row has, ``leakage`` are texts that an evaluation set has as captions, and
+            earlier row has, ``paths`` are texts that look like paths,
+            ``leakage`` are texts that an evaluation set has as captions, and
             pairs whose files or names it has, ``unchecked`` says which sets were not there to
             compare with. Of folders of embeddings, ``unusable`` rows are zero or not finite,
             ``duplicates`` the same as another, a ``collapsed`` tower says the same of everything,
@@ -140,6 +143,31 @@ def duplicates(corpus: Corpus) -> DataFinding | None:
         corpus.name,
         f"{count} of {len(corpus)} {corpus.modality} items repeat an earlier one "
         f"({100 * count / len(corpus):.2g} %)",
+        count=count,
+        total=len(corpus),
+        examples=tuple(examples),
+    )
+
+
+def like_paths(corpus: Corpus) -> DataFinding | None:
+    """Find texts that look like paths, which are embedded as they stand."""
+    if not get(corpus.modality).inline:
+        return None
+    count = 0
+    examples: list[Mapping[str, Any]] = []
+    for start in range(0, len(corpus), _BLOCK_ROWS):
+        for item in corpus.items(start, min(len(corpus), start + _BLOCK_ROWS)):
+            if isinstance(item.value, str) and (why := path_reason(item.value, None)):
+                count += 1
+                if len(examples) < EXAMPLES:
+                    examples.append({"id": item.id, "text": item.value[:200], "why": why})
+    if not count:
+        return None
+    what = "1 text looks like a path" if count == 1 else f"{count} texts look like paths"
+    return DataFinding(
+        "paths",
+        corpus.name,
+        f"{what}, such as '{examples[0]['text'][:60]}': they are embedded as texts",
         count=count,
         total=len(corpus),
         examples=tuple(examples),

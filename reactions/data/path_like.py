@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from reactions.modalities.registry import suffixes, undecoded
@@ -71,17 +72,21 @@ _WORDS = _words(
 """Words that are written with a slash between them."""
 
 _USUAL_FILES = _words("csv docx gz json jsonl npy npz parquet pdf safetensors tar tsv txt xlsx zip")
+_OFTEN_MISTYPED = _USUAL_FILES | _words(
+    "aac aiff avi bmp flac gif jpeg jpg m4a mkv mov mp3 mp4 mpeg ndjson ogg opus ply png tar tiff "
+    "wav webm webp wma"
+)
 
 _FEW_WORDS = 3
 _MAX_NAME_CHARS = 1024
 
 
-def path_reason(text: str, base: Path) -> str:
+def path_reason(text: str, base: Path | None) -> str:
     """Say why a bare text is taken for a path, or return "" for what reads as a text.
 
     Args:
         text: one line or argument.
-        base: folder that relative paths start from.
+        base: folder that relative paths start from; None looks at no disk, as for texts of tables.
 
     Returns:
         The reason, lower case, no full stop.
@@ -104,6 +109,20 @@ def known_suffix(text: str) -> str:
         if match and _is_known(match[2].lower()):
             return match[2]
     return ""
+
+
+def file_reason(word: str) -> str:
+    """Say why a name, such as a class's, is taken for that of a file, or return "".
+
+    Stricter than ``path_reason``: names have slashes and dots in them (``AC/DC``, ``Node.js``).
+    """
+    suffix = "" if len(word.split()) > 1 else known_suffix(word)
+    return f"it ends as a file's name does (.{suffix})" if _ends_few_words(suffix.lower()) else ""
+
+
+def share_of_paths(texts: Sequence[str]) -> float:
+    """Return which share of texts looks like paths; 0 of none."""
+    return sum(path_reason(text, None) != "" for text in texts) / max(1, len(texts))
 
 
 def not_decoded(suffix: str) -> str:
@@ -138,7 +157,7 @@ def _is_of_media(suffix: str) -> bool:
     return f".{suffix}" in suffixes() or f".{suffix}" in undecoded()
 
 
-def _of_word(word: str, base: Path) -> str:
+def _of_word(word: str, base: Path | None) -> str:
     if reason := never_a_file(word):
         return reason
     if _ABSOLUTE.match(word) or _HOME.match(word):
@@ -151,15 +170,15 @@ def _of_word(word: str, base: Path) -> str:
     return _unknown_suffix(bare)
 
 
-def _of_words(line: str, words: list[str], base: Path) -> str:
+def _of_words(line: str, words: list[str], base: Path | None) -> str:
     """Judge several words: a path if they begin or all end as paths do, or are few."""
-    suffix = known_suffix(line)
+    suffix = known_suffix(line) or (_mistyped_suffix(line) if len(words) <= _FEW_WORDS else "")
     if _URL.match(line) and suffix:
         return "it is a URL, and nothing is downloaded here"
     start = _ABSOLUTE.match(line)
     if start and (suffix or re.search(r"[/\\]", line[start.end() :])):
         return "it begins as a path does"
-    few = _ends_few_words(suffix.lower()) and (
+    few = (_ends_few_words(suffix.lower()) or not known_suffix(line)) and (
         len(words) <= _FEW_WORDS
         or any(_NAME_PART.fullmatch(word) for word in (*words[:-1], words[-1].rpartition(".")[0]))
         or any(_has_separator(word, word, base) for word in words)
@@ -178,7 +197,7 @@ def is_pattern(word: str) -> bool:
     return bool(_GLOB.search(word))
 
 
-def _has_separator(word: str, bare: str, base: Path) -> bool:
+def _has_separator(word: str, bare: str, base: Path | None) -> bool:
     if "\\" in word:
         return True
     if "/" not in bare:
@@ -188,7 +207,7 @@ def _has_separator(word: str, bare: str, base: Path) -> bool:
     parts = bare.split("/")
     if not all(parts) or parts[0].lower() in _FOLDERS:
         return True
-    if os.path.isdir(os.path.join(base, parts[0])):  # noqa: PTH112, PTH118
+    if base is not None and os.path.isdir(os.path.join(base, parts[0])):  # noqa: PTH112, PTH118
         return True
     return not (_UNSPACED.search(bare) or _is_idiom(parts))
 
@@ -217,11 +236,38 @@ def _unknown_suffix(bare: str) -> str:
         return ""
     if len(suffix) == 1 and len(stem) < 3:
         return ""
-    return f"it ends as a file's name does (.{suffix})" if _UNKNOWN_SUFFIX.fullmatch(suffix) else ""
+    if _UNKNOWN_SUFFIX.fullmatch(suffix) or _mistyped_suffix(bare):
+        return f"it ends as a file's name does (.{suffix})"
+    return ""
 
 
-def _on_disk(line: str, base: Path) -> str:
-    if len(line) > _MAX_NAME_CHARS:
+def _mistyped_suffix(text: str) -> str:
+    """Return the suffix of a text that is a usual one but for a slip; "" if it is none."""
+    match = _SUFFIX.match(text.rstrip(_PUNCTUATION))
+    if match is None or not match[1] or match[1][-1].isspace() or len(match[2]) < 3:
+        return ""
+    suffix = match[2].lower()
+    return match[2] if any(_is_slip(suffix, usual) for usual in _OFTEN_MISTYPED) else ""
+
+
+def _is_slip(typed: str, meant: str) -> bool:
+    """Return whether one letter is missing, too many or another one, or two changed places."""
+    if abs(len(typed) - len(meant)) > 1 or typed == meant:
+        return False
+    start = 0
+    while typed[start : start + 1] == meant[start : start + 1] != "":
+        start += 1
+    rest, due = typed[start:], meant[start:]
+    return (
+        rest[1:] == due[1:]
+        or rest[1:] == due
+        or rest == due[1:]
+        or (rest[:2] == due[1::-1] and rest[2:] == due[2:])
+    )
+
+
+def _on_disk(line: str, base: Path | None) -> str:
+    if base is None or len(line) > _MAX_NAME_CHARS:
         return ""
     # Not pathlib, which interns every part it sees: lines are many.
     try:

@@ -12,6 +12,7 @@ from reactions.core.file_names import nfc
 from reactions.core.local_files import is_dir, is_file
 from reactions.core.storage import walk
 from reactions.core.types import Modality
+from reactions.data.path_like import file_reason, path_reason
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.captions import captions_in, prefixes_of, suffix_of
 from reactions.data.sources.config import OnProgress, silent
@@ -168,7 +169,7 @@ class ItemReader:
             return
         for text, why in captions_in(named, range(len(named))):
             if why or get(modality).inline:
-                yield text, FoundMedia(place, why=why)
+                yield text, FoundMedia(place, why=why or self._why_no_text(text))
             else:
                 yield "", self._file(text, table, place)
 
@@ -186,6 +187,7 @@ class ItemReader:
                 labels, why = self._labels(row.values[1:])
             if not why and not several and len(labels) > 1:
                 why = f'it has {len(labels)} classes; if that is meant: kind = "multilabel"'
+            why = why or next(filter(None, map(self._why_no_class, labels)), "")
             if not why and id in row_of:
                 if several:
                     listed = side.labels[row_of[id]]
@@ -209,6 +211,22 @@ class ItemReader:
         ]
         labels = list(dict.fromkeys(name.strip() for name in names if name.strip()))
         return labels, "" if labels else f"its class: {texts[0][1] or 'empty'}"
+
+    def _why_no_text(self, text: str) -> str:
+        """Return why a text is taken for a path; "" if it is none, or the set says so."""
+        return self._not_taken(text, "" if self._own.literal else path_reason(text, None))
+
+    def _why_no_class(self, name: str) -> str:
+        """Return why a class is taken for a file's name; they may well have slashes in them."""
+        return self._not_taken(name, "" if self._own.literal else file_reason(name))
+
+    def _not_taken(self, text: str, reason: str) -> str:
+        if not reason:
+            return ""
+        return (
+            f"'{text[:80]}' is not taken for a text: {reason}; if it is one: literal = true under "
+            f"[tasks.{self._own.task.name}]"
+        )
 
     # --- folders ---
 

@@ -30,6 +30,7 @@ class OwnSet:
         folder: where the files lie that the table names; "" means beside it.
         classes: columns of the table that hold the class, or the classes.
         separator: what separates several classes in one field; "" where a field holds one.
+        literal: whether texts and classes of the table may look like paths.
         source: how the table is written, its column of ids, what is left out.
     """
 
@@ -40,6 +41,7 @@ class OwnSet:
     folder: str = ""
     classes: tuple[str | int, ...] = ()
     separator: str = ""
+    literal: bool = False
     source: Source = field(default_factory=Source)
 
     def tables(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from reactions.core.errors import UsageError
@@ -20,12 +23,15 @@ from reactions.modalities.suffixes import (
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
 
-def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
+def refuse_paths(
+    inputs: Iterable[str], base: Path = Path(), *, as_text: str = "--text (of all arguments)"
+) -> None:
     """Refuse arguments that look like paths and lead to nothing that can be embedded.
 
     Args:
         inputs: command-line arguments.
         base: folder that relative paths start from.
+        as_text: the option that says that an argument is a text.
 
     Raises:
         UsageError: some do.
@@ -44,7 +50,7 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
     if refused:
         text, reason, is_there = refused[0]
         n = len(refused) - 1
-        as_text = 'say that it is a text: --text (of all arguments), or \'{"text": "..."}\''
+        as_text = f'say that it is a text: {as_text}, or \'{{"text": "..."}}\''
         if is_there:
             what = f"'{text}' cannot be embedded" + (f", nor can {n} more" if n else "")
             how = _how_to_read(text)
@@ -53,13 +59,48 @@ def refuse_paths(inputs: Iterable[str], base: Path = Path()) -> None:
         else:
             more = f", nor {'are' if n > 1 else 'is'} {n} more" if n else ""
             what = f"'{text}' is not taken for a text{more}"
-            fix = f"correct the path; or {as_text}"
+            near = _near(text, base)
+            fix = f"did you mean '{near}'?" if near else "correct the path"
+            fix = f"{fix}; or {as_text}"
         raise UsageError(
             what,
             why=reason,
             fix=fix,
             inputs=[text for text, _, _ in refused[:20]],
         )
+
+
+def near_names(inputs: Iterable[str], base: Path = Path()) -> list[str]:
+    """Say which arguments are taken for texts although a file or folder is called nearly so.
+
+    Args:
+        inputs: command-line arguments that ``refuse_paths`` let pass.
+        base: folder that relative paths start from.
+    """
+    found = []
+    for text in inputs:
+        is_word = len(text) >= _LEAST_CHARS and text.isprintable() and len(text.split()) == 1
+        if is_word and not _is_there(text, base) and (near := _near(text, base)):
+            found.append(f"'{text}' is taken for a text; '{near}' is there, if that was meant")
+    return found
+
+
+_LEAST_CHARS = 4
+_MOST_NAMES = 10_000
+
+
+def _near(text: str, base: Path) -> str:
+    """Return a path whose last part is there and nearly that of a text; "" if there is none."""
+    try:
+        parent = as_stored(base / text).parent
+        with os.scandir(parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_NAMES)]
+    except (OSError, ValueError):  # no such folder, longer than any name, or with a null in it
+        return ""
+    folder, slash, last = text.rstrip("/").rpartition("/")
+    near = [name for name in names if name.rpartition(".")[0] == last][:1]
+    near = near or difflib.get_close_matches(last, names, n=1, cutoff=0.8)
+    return f"{folder}{slash}{near[0]}" if near and near[0] != last else ""
 
 
 def _how_to_read(text: str) -> str:

@@ -274,6 +274,9 @@ class OwnTask(FromDataset, NamedMedia):
     folder: str = Field("", description="Where the files lie that the table names; beside it.")
     labels: Columns = Field([], alias="class", description="Columns that hold the classes.")
     separator: str = Field("", description="Between several classes in one field.")
+    literal: bool = Field(
+        False, description="Take texts and classes that look like files' names for what they are."
+    )
     templates: Texts = Field([], description='Prompts, such as "a photo of a {class}."')
     main_score: str = Field("", description="The metric that stands for the set.")
     title: str = Field("", description="What lists call it; its name by default.")
@@ -327,7 +330,7 @@ class OwnTask(FromDataset, NamedMedia):
         return self
 
 
-_OF_TABLES = ("folder", "labels", "separator", "id", "header", "delimiter", "quoted")
+_OF_TABLES = ("folder", "labels", "separator", "literal", "id", "header", "delimiter", "quoted")
 
 
 # --- [data] ------------------------------------------------------------------------------

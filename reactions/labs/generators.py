@@ -9,6 +9,7 @@ from typing import Any
 from reactions.core.errors import MissingError, UsageError, did_you_mean, suggestion
 from reactions.core.local_files import expand_user, is_file, read_text_file
 from reactions.core.types import Corpus, Item, Modality
+from reactions.data.path_like import file_reason
 from reactions.eval.registry import loadable_sets, reserved
 from reactions.eval.task_data import ClassificationData, MultilabelData
 from reactions.knowledge.generation.base import Answer, Generator, Question, Trouble
@@ -206,6 +207,12 @@ def _listed(text: str, name: str) -> tuple[str, ...]:
     classes = [line for line in lines if line]
     if not classes:
         raise UsageError(f"'{name}' names no classes", fix="a class on each line")
+    if file := next(filter(file_reason, classes), ""):
+        raise UsageError(
+            f"'{name}' names files, not classes",
+            why=f"'{file}': {file_reason(file)}",
+            fix="a class on each line, without an ending",
+        )
     repeated = (
         sorted({each for each in classes if classes.count(each) > 1})
         if (len(set(classes)) < len(classes))

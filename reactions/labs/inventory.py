@@ -13,7 +13,15 @@ from reactions.core.hashing import digest
 from reactions.core.protocols import NotLookedAt
 from reactions.core.storage import entry_of
 from reactions.core.types import Corpus, SpaceSpec
-from reactions.data.audit import VERSION, DataFinding, duplicates, leakage, others, undecodable
+from reactions.data.audit import (
+    VERSION,
+    DataFinding,
+    duplicates,
+    leakage,
+    like_paths,
+    others,
+    undecodable,
+)
 from reactions.data.pairs.corpora import SourcePairs
 from reactions.data.scan_cache import ScanTable
 from reactions.data.sources.corpus import SourceCorpus
@@ -137,6 +145,8 @@ def audit_corpora(lab: Lab) -> list[DataFinding]:
             findings.append(left_out)
         if isinstance(corpus, SourceCorpus) and (beside := others(corpus)):
             findings.append(beside)
+        if paths := like_paths(corpus):
+            findings.append(paths)
         if repeated := duplicates(corpus):
             findings.append(repeated)
         if modality == TEXT.name:

@@ -124,6 +124,7 @@ def _own_set(name: str, section: OwnTask, path: Path, root: Path) -> OwnSet:
         folder=local(section.folder, "folder"),
         classes=tuple(section.labels),
         separator=section.separator,
+        literal=section.literal,
         source=Source(
             dataset=dataset_place(section, path, root, where),
             id_column="" if section.id is None else section.id,

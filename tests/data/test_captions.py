@@ -12,6 +12,7 @@ from pyarrow import parquet
 from reactions.core.errors import DataError, MissingError
 from reactions.core.extras import install_extra
 from reactions.core.storage import find
+from reactions.data.audit import like_paths
 from reactions.data.corpora import TextCorpus
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources import captions
@@ -333,3 +334,18 @@ def test_progress_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         on_progress=lambda *report: seen.append(report),
     )
     assert seen == [("a", 2, 0), ("a", 4, 0), ("a", 5, 5)]
+
+
+def test_a_list_of_files_is_no_list_of_captions(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"lists paths, not captions") as caught:
+        opened(put(tmp_path / "a.txt", "dogs/1.wav\ndogs/2.wav\na dog.\n"))
+    assert "most of its first 3 lines look like paths, such as 'dogs/1.wav'" in caught.value.why
+    assert "[corpora.audio]" in caught.value.fix
+    # Who says that they are texts has them, and is told of them.
+    said = opened(put(tmp_path / "b.jsonl", '{"caption": "dogs/1.wav"}\n{"caption": "a dog"}\n'))
+    finding = like_paths(said)
+    assert finding is not None
+    assert (finding.kind, finding.count, finding.total) == ("paths", 1, 2)
+    few = opened(put(tmp_path / "c.txt", "dogs/1.wav\na dog.\nand/or\n"))
+    assert [example["text"] for example in like_paths(few).examples] == ["dogs/1.wav"]
+    assert like_paths(opened(put(tmp_path / "d.txt", "a dog.\nand/or\n"))) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactions.data.path_like import known_suffix, path_reason
+from reactions.data.path_like import file_reason, known_suffix, path_reason, share_of_paths
 
 NOWHERE = Path("/nowhere")
 
@@ -41,6 +41,8 @@ clips/* img_??.png clip[0-9] clip_{1,2} * dog*
     "my data.parquet",
     "file:///tmp/my clip.m4a",
     "  clip.m4a  ",
+    "my dog.wva",
+    *words("rows.parquett x.safetensor clip.jpgg photo.pgn clips.jsonll lines.txet"),
     *words("x.7z photo.jpg~ clip.wav:1 clip.wav?x=1 clip.m4a#t=1,5"),
     "clip.wav\u200b",
     "\u202aC:\\clips\\dog",
@@ -80,6 +82,9 @@ me@example.org ~5 ~10% #1 C++ rock'n'roll well-known don't 狗叫/鸟鸣 "hello"
     "it costs 3.5 $/kg",
     "/s of course",
     "~ 5 miles",
+    "see you.soon",
+    "the end.now",
+    "good night.all",
     "what * is a star",
     "a / b",
     "Rain falls.Then it stops.",
@@ -99,6 +104,21 @@ def test_what_looks_like_a_path_is_reported(text):
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_reads_as_a_text_is_one(text):
     assert path_reason(text, NOWHERE) == ""
+
+
+def test_names_that_are_those_of_files():
+    for name in words("dog.wav cat.TXT photo.jpg"):
+        assert file_reason(name)
+    for name in ("dog", "Node.js", "AC/DC", "animals/dog", "St. Bernard", "a dog.wav", "vs."):
+        assert file_reason(name) == ""
+
+
+def test_texts_of_tables_are_not_looked_for_on_disk(tmp_path):
+    (tmp_path / "rain").write_bytes(b"")
+    assert path_reason("rain", tmp_path)
+    assert path_reason("rain", None) == ""
+    assert share_of_paths(["rain", "a/b/c.wav", "rain.wav", "a dog"]) == 0.5
+    assert share_of_paths([]) == 0
 
 
 def test_what_is_on_disk_is_a_path(tmp_path):

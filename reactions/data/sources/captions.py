@@ -15,6 +15,7 @@ from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, re
 from reactions.core.transient import run_again
 from reactions.data.corpora import check_ids
 from reactions.data.delimited import TOO_LONG
+from reactions.data.path_like import share_of_paths
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import caption_column, read_table, which_column
@@ -28,6 +29,10 @@ _VERSION = 2
 _PROGRESS_ROWS = 1 << 16
 _SHOWN = 200
 _MOST_REMARKS = 5
+
+
+_FIRST_LINES = 1000
+"""Of a plain text, by which a list of files is told from captions."""
 
 
 class _Row(NamedTuple):
@@ -208,12 +213,23 @@ def suffix_of(file: Entry) -> str:
 
 def _lines(file: Entry, stream: BinaryIO, remarks: list[str]) -> Iterator[_Row]:
     n_blank = n_tabs = 0
+    first: list[str] = []
     for number, line in read_lines(stream):
         if line.strip():
+            if len(first) < _FIRST_LINES:
+                first.append(line.decode(errors="replace"))
             n_tabs += b"\t" in line
             yield _Row(str(number), f"{file.url}:{number}", captions_in(line))
         else:
             n_blank += 1
+    if share_of_paths(first) > 1 / 2:
+        raise DataError(
+            f"'{file.url}' lists paths, not captions",
+            why=f"most of its first {len(first)} lines look like paths, such as '{first[0][:80]}'",
+            fix="give the files themselves, as [corpora.image] or [corpora.audio]; a .jsonl of "
+            '{"caption": "..."} says that they are texts',
+            path=file.url,
+        )
     if n_blank:
         remarks.append(f"'{file.name}': {n_blank} blank lines give no caption")
     if n_tabs:  # Flickr8k.token.txt and the like: a name, a tab and the caption
