@@ -7,10 +7,14 @@ from: ``rendered`` is what the mini lab embeds, made by its procedural world as 
 ``memory`` is the same, made before; ``files`` are written to a temporary folder (32 x 32 PNG, half
 a second of 8 kHz WAV) and decoded; ``photos`` and ``clips`` are files of a usual size (320 x 240
 JPEG, three seconds of 16 kHz FLAC), far heavier to decode than these small encoders are to run.
+
+A second table decodes JPEGs of several sizes by Pillow alone, and by simplejpeg where the pixels
+are the same: time of one core, which other programs lengthen less than the clock's.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import statistics
 import tempfile
@@ -18,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import soundfile
@@ -32,6 +37,8 @@ from reactions.encoding.prefetch import default_workers
 from reactions.encoding.stream import encode
 from reactions.labs import mini
 from reactions.labs.lab_file import load_lab
+from reactions.modalities.image import load_image
+from reactions.modalities.images import jpegs
 
 ENCODERS = (
     ("ImageBind", "image"),
@@ -98,7 +105,12 @@ def main() -> None:
             others_took(before, load_of_others()),
         ),
     )
-    publish([table], chosen, extra={"workers": default_workers() if workers is None else workers})
+    jpegs_table = decoding(rounds)
+    publish(
+        [table, jpegs_table],
+        chosen,
+        extra={"workers": default_workers() if workers is None else workers},
+    )
 
 
 def compare(
@@ -179,6 +191,56 @@ def large(item: Item, place: Path) -> Path:
         path = place.with_suffix(".flac")
         soundfile.write(path, np.repeat(np.tile(item.value.samples, 6), 2), 16_000)
     return path
+
+
+# --- decoding ------------------------------------------------------------------------
+
+JPEG_SIZES = ((224, 224), (320, 240), (640, 480), (1600, 1200), (4000, 3000))
+
+
+def decoding(rounds: int) -> Table:
+    """Decode JPEGs in both ways, alternating."""
+    rows: list[list[str | float | None]] = []
+    has_both = jpegs.agrees()
+    for size in JPEG_SIZES:
+        data = photo(size)
+        n = max(1, 4_000_000 // (size[0] * size[1]))
+        pillow_s, both_s = [], []
+        for _ in range(max(3, rounds)):
+            with patch.object(jpegs, "agrees", lambda: False):
+                pillow_s.append(seconds_of_core(data, n))
+            both_s.append(seconds_of_core(data, n))
+        pillow_ms = 1e3 * statistics.median(pillow_s)
+        own_ms = 1e3 * statistics.median(both_s) if has_both else None
+        ratio = None
+        if has_both:
+            ratio = statistics.median(a / b for a, b in zip(pillow_s, both_s, strict=True))
+        rows.append([f"{size[0]} x {size[1]}", len(data) // 1000, pillow_ms, own_ms, ratio])
+    return Table(
+        "Decoding a JPEG (4:2:0, quality 85)",
+        ("pixels", "kB", "Pillow, ms", "simplejpeg, ms", "times faster"),
+        rows,
+        ("Of one core; load_image in both cases, so header, limits and orientation are in it.",),
+    )
+
+
+def photo(size: tuple[int, int]) -> bytes:
+    """Return a JPEG, smooth with some noise."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (size[1] // 8, size[0] // 8, 3), np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
+    noisy = np.clip(smooth + rng.integers(-10, 11, smooth.shape), 0, 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noisy).save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def seconds_of_core(data: bytes, n: int) -> float:
+    """Return what decoding takes of a core."""
+    began = time.thread_time()
+    for _ in range(n):
+        load_image(data)
+    return (time.thread_time() - began) / n
 
 
 # --- the rest of the machine ---------------------------------------------------------

@@ -51,8 +51,9 @@ def decode(stream: BinaryIO, path: str) -> NDArray[np.uint8]:
     from reactions.modalities.images import files
 
     try:
-        with files.open_image(in_memory(stream, WHOLE_BYTES), path, MAX_PIXELS) as image:
-            return files.to_rgb(image, path)
+        held = in_memory(stream, WHOLE_BYTES)
+        with files.open_image(held, path, MAX_PIXELS) as image:
+            return files.to_rgb(image, path, held)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise files.oversized(path, MAX_PIXELS) from error
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from reactions.core.errors import MediaError
 from reactions.modalities.images.headers import Excess, check_header
+from reactions.modalities.images.jpegs import stored_pixels
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -124,8 +125,13 @@ def _silence() -> None:
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
-def to_rgb(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
+def to_rgb(image: PIL.Image.Image, path: str, stream: BinaryIO | None = None) -> NDArray[np.uint8]:
     """Decode an open image: first frame, upright, on white where it is transparent.
+
+    Args:
+        image: not decoded yet, or decoded.
+        path: for messages.
+        stream: what it was opened from, where its pixels are still those of its file.
 
     Returns:
         (h, w, 3) uint8, RGB.
@@ -136,6 +142,9 @@ def to_rgb(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
     """
     if image.mode == "F":
         raise _undefined(path, "it holds floats, whose range is not defined")
+    if stream is not None and (stored := stored_pixels(image, stream)) is not None:
+        turn = _turn(image)
+        return stored if turn is None else np.ascontiguousarray(turn(stored))
     image.load()
     turn = _turn(image)
     out = np.empty((image.height, image.width, 3), np.uint8)
