@@ -90,7 +90,12 @@ def test_lines_of_stdin_are_queries(built, run):
     ("arguments", "code", "said", "fix"),
     [
         (("search", "idxx", "a"), 3, "no index at 'idxx'", "molspace index"),
-        (("search", "idx", "photos/cta.png"), 2, "is not taken for a text", "correct the path"),
+        (
+            ("search", "idx", "photos/cta.png"),
+            2,
+            "is not taken for a text",
+            "did you mean 'photos/cat.png'?; or say that it is a text: --text TEXT",
+        ),
         (
             ("search", "idx", "--image", "cat.png"),
             2,
@@ -108,7 +113,12 @@ def test_lines_of_stdin_are_queries(built, run):
         (("index", "bundle", "--out", "idx2"), 2, "nothing to index", "--corpus"),
         (("index", "bundle", "photso", "--out", "i"), 2, "no file or folder 'photso'", "--text"),
         (("index", "bundle", "captions.txt"), 2, "an index needs a place", "--out DIR"),
-        (("index", "bundle", "photos/cta.png", "--out", "i"), 2, "is not taken for a text", "path"),
+        (
+            ("index", "bundle", "photos/cta.png", "--out", "i"),
+            2,
+            "is not taken for a text",
+            "did you mean",
+        ),
         (("index", "bundle", "a", "--out", "photos"), 2, "other than an index", "--out DIR"),
         (("index", "bundle", "--corpus", "imag", "--out", "i"), 2, "imag", "image"),
         (("index", "info", "photos"), 3, "no index at 'photos'", "molspace index"),

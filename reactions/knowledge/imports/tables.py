@@ -20,7 +20,7 @@ from reactions.core.storage import entry_of, open_binary
 from reactions.core.text_lines import MAX_LINE_BYTES, read_lines
 from reactions.core.types import Modality
 from reactions.data.delimited import TOO_LONG
-from reactions.data.path_like import path_reason
+from reactions.data.path_like import file_reason
 from reactions.data.sources.captions import parse_json
 from reactions.data.sources.config import Source
 from reactions.data.sources.table_rows import SUFFIXES, read_table_rows
@@ -270,7 +270,7 @@ def _row(row: _TableRecord, defaults: Defaults, numbered: dict[str, int]) -> Des
         int(seed) if seed else None,
     )
     read.check("it cannot be looked up")
-    if reason := path_reason(read.description, None):
+    if reason := file_reason(read.description):
         raise DataError(
             f"its description is '{read.description[:40]}', no sentence: {reason}",
             fix="give the column, or the table, that holds the descriptions themselves",
