@@ -1,6 +1,6 @@
 """A file server on this machine that answers as late as one far away, and counts what is asked.
 
-    python benchmarks/range_server.py FOLDER [--latency-ms 20]
+    python benchmarks/range_server.py FOLDER [--latency-ms 20] [--bytes-per-s 100e6]
 
 It prints its address; a line on its standard input, such as ``counts``, has it print a line of
 JSON: how many requests came since the last one, and how many bytes went out.
@@ -30,6 +30,7 @@ class FileServer(ThreadingHTTPServer):
     Args:
         folder: whose files it serves.
         latency_s: it waits so long before each answer.
+        bytes_per_s: what all its answers together may send; 0 bounds nothing.
         handler: of its requests.
     """
 
@@ -40,11 +41,15 @@ class FileServer(ThreadingHTTPServer):
         folder: Path,
         *,
         latency_s: float = 0.0,
+        bytes_per_s: float = 0.0,
         handler: type[FileRequest] | None = None,
     ) -> None:
         super().__init__(("127.0.0.1", 0), handler or FileRequest)
         self.folder = folder
         self.latency_s = latency_s
+        self._bytes_per_s = bytes_per_s
+        self._free_at_s = 0.0
+        self._link = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.ranges: list[tuple[int, int]] = []
 
@@ -52,6 +57,16 @@ class FileServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Return the address that its files' names follow."""
         return f"http://127.0.0.1:{self.server_port}"
+
+    def pass_link(self, size_bytes: int) -> None:
+        """Wait until so many bytes have passed the link that all answers share."""
+        if not self._bytes_per_s:
+            return
+        with self._link:
+            now_s = time.monotonic()
+            self._free_at_s = max(now_s, self._free_at_s) + size_bytes / self._bytes_per_s
+            left_s = self._free_at_s - now_s
+        time.sleep(left_s)
 
 
 class FileRequest(BaseHTTPRequestHandler):
@@ -81,6 +96,7 @@ class FileRequest(BaseHTTPRequestHandler):
         """Send the bytes from ``start`` up to ``stop``."""
         stream.seek(start)
         while start < stop and (chunk := stream.read(min(_CHUNK_BYTES, stop - start))):
+            self.server.pass_link(len(chunk))
             self.wfile.write(chunk)
             self.server.counts["bytes"] += len(chunk)
             start += len(chunk)
@@ -126,8 +142,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("folder", type=Path)
     options.add_argument("--latency-ms", type=float, default=20.0)
+    options.add_argument("--bytes-per-s", type=float, default=0.0)
     chosen = options.parse_args()
-    with FileServer(chosen.folder, latency_s=chosen.latency_ms / 1000) as server:
+    with FileServer(
+        chosen.folder, latency_s=chosen.latency_ms / 1000, bytes_per_s=chosen.bytes_per_s
+    ) as server:
         threading.Thread(target=partial(server.serve_forever, 0.05), daemon=True).start()
         print(server.url, flush=True)
         for _ in sys.stdin:

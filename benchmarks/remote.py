@@ -2,13 +2,15 @@
 
     python benchmarks/remote.py [--json FILE] [--quick] [--latency-ms 20]
 
-A server in a process of its own, on this machine, waits before every answer. The tar is downloaded
+A server in a process of its own, on this machine, waits before every answer, and sends 100 MB/s
+over all its connections together, as a network of a gigabit does; then as much as it can, where
+the plain download is as fast as this machine copies memory, and what we compute besides counts in
+full. The tar is downloaded
 by a single request, then scanned as a corpus (every picture digested and its header checked), then
 read as a corpus: every picture's bytes, in order, as those who decode them get them, by one thread
 and by the threads that prepare items. Nothing is kept between these: each begins as a new process
 does. Last, some pictures are read by a request each, as a random sample is, to show what that would
-take. Everything runs on one machine, so that nothing bounds the bandwidth: the plain download is as
-fast as it can be, and what we compute besides counts in full.
+take. The scan of the same tar from the disk shows what scanning itself takes: pictures are decoded.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ from reactions.encoding.prefetch import default_workers
 N_PICTURES = 1500
 PIXELS = 256
 SAMPLED = 50
+GIGABIT = 100e6
+"""Bytes a second."""
 
 
 def main() -> None:
@@ -51,10 +55,13 @@ def main() -> None:
 class Server:
     """The file server in a process of its own: it must not share our interpreter."""
 
-    def __init__(self, folder: Path, latency_ms: float) -> None:
+    def __init__(self, folder: Path, latency_ms: float, bytes_per_s: float = 0.0) -> None:
         script = str(Path(__file__).with_name("range_server.py"))
         self._process = subprocess.Popen(
-            [sys.executable, script, str(folder), "--latency-ms", str(latency_ms)],
+            [
+                *(sys.executable, script, str(folder)),
+                *("--latency-ms", str(latency_ms), "--bytes-per-s", str(bytes_per_s)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -83,17 +90,22 @@ def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     n = 200 if chosen.quick else N_PICTURES
     with tempfile.TemporaryDirectory(prefix="molspace-remote-") as folder:
         progress(f"writing {n:,} pictures")
-        size_bytes = write_tar(Path(folder) / "shard.tar", n)
-        server = Server(Path(folder), chosen.latency_ms)
-        try:
-            yield compared(server, n, size_bytes, chosen.latency_ms, 2 if chosen.quick else 7)
-        finally:
-            server.close()
+        tar = Path(folder) / "shard.tar"
+        write_tar(tar, n)
+        for bytes_per_s in (GIGABIT, 0.0):
+            progress("reading them" + (f" at {bytes_per_s / 1e6:g} MB/s" if bytes_per_s else ""))
+            server = Server(Path(folder), chosen.latency_ms, bytes_per_s)
+            named = f"{bytes_per_s / 1e6:g} MB/s" if bytes_per_s else "no other bound"
+            title = f"{chosen.latency_ms:g} ms before each answer, {named}"
+            try:
+                yield compared(server, tar, n, title, rounds=2 if chosen.quick else 5)
+            finally:
+                server.close()
 
 
-def compared(server: Server, n: int, size_bytes: int, latency_ms: float, rounds: int) -> Table:
+def compared(server: Server, tar: Path, n: int, title: str, *, rounds: int) -> Table:
     """Time the download and the corpus in turn."""
-    url = f"{server.url}/shard.tar"
+    url, size_bytes = f"{server.url}/{tar.name}", tar.stat().st_size
     corpus = opened(url)
     asked: dict[str, dict[str, int]] = {}
 
@@ -112,6 +124,7 @@ def compared(server: Server, n: int, size_bytes: int, latency_ms: float, rounds:
             name: fresh(name, call)
             for name, call in {
                 "plain download": lambda: download(url),
+                "scan, from the disk": lambda: opened(str(tar)),
                 "scan": lambda: opened(url),
                 "pass, one thread": lambda: read_all(corpus, 0),
                 "pass, threads": lambda: read_all(corpus, default_workers()),
@@ -136,7 +149,7 @@ def compared(server: Server, n: int, size_bytes: int, latency_ms: float, rounds:
     rows[-1][-1] = None
     return Table(
         f"{n:,} pictures of {size_bytes / n / 1000:.0f} kB in a remote tar of "
-        f"{size_bytes / 1e6:.0f} MB, {latency_ms:g} ms before each answer",
+        f"{size_bytes / 1e6:.0f} MB, {title}",
         ["", "s", "of the plain download", "requests", "MB"],
         rows,
         [f"Blocks of {BLOCK_BYTES >> 20} MiB. The last row is reckoned from a random sample."],

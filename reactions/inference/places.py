@@ -22,6 +22,7 @@ from reactions.data.path_like import is_pattern, known_suffix
 from reactions.inference.arguments import MANIFEST_SUFFIXES
 from reactions.inference.folders import check_known, counted, with_folders
 from reactions.inference.place_kinds import CONTAINERS, is_address
+from reactions.modalities.encoded import too_large
 from reactions.modalities.suffixes import (
     is_packed,
     may_hold,
@@ -123,7 +124,9 @@ def _at_address(text: str, modality: Modality | None) -> tuple[list[str], str]:
         if is_listed and not suffix_of(name) and is_folder(text):
             return _below(text, modality)
         _check_ending(text, name, modality)
-        find(text)  # what is not there is no medium
+        (file,) = find(text)  # what is not there is no medium
+        if suffix_of(name) not in CONTAINERS and (why := too_large(file.size_bytes)):
+            raise UsageError(f"'{text}' cannot be embedded", why=why, fix="cut it up")
         return names, ""
     files = find(text)
     shown = [file.url for file in files]
@@ -153,7 +156,9 @@ def _sorted_out(
         ending = suffix_of(file.name)
         is_medium = may_hold(file.name, modality) if modality else modality_of(file.name)
         is_named = ending == names_kind and (ending in CONTAINERS or ending in MANIFEST_SUFFIXES)
-        if is_medium or (is_named and not (is_url(file.url) and ending in MANIFEST_SUFFIXES)):
+        if is_url(file.url) and is_medium and too_large(file.size_bytes):
+            others[f"{ending} (too large)"] += 1
+        elif is_medium or (is_named and not (is_url(file.url) and ending in MANIFEST_SUFFIXES)):
             taken.append(as_typed)
         else:
             others[ending or "without an ending"] += 1
