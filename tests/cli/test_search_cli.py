@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from indexed import load_fake, target_at
+from media_files import image_bytes, put_tar
 from PIL import Image
 
 from molspace_cli.__main__ import main
@@ -51,6 +52,21 @@ def test_what_building_says(built, run):
     code, out, err = run("index", "build", "bundle", "captions.txt", "--out", "idx")
     assert (code, out) == (0, "idx\n")
     assert "added nothing; 3 there already; it has 3 image, 3 text" in err
+
+
+def test_tars_and_patterns_are_indexed_by_their_items(run, tmp_path):
+    put_tar(tmp_path / "s.tar", {"k.png": image_bytes(), "k.txt": "rain", "k.cls": "1"})
+    code, out, err = run("index", "bundle", "s.tar", "photos/*", "--out", "idx", "--json")
+    assert (code, json.loads(out)["counts"]) == (0, {"image": 4, "text": 1}), err
+    assert "note: s.tar holds 1 sample: 1 image, 1 text; left out: 1 .cls" in err
+    assert "note: photos/* matches 3 files" in err
+    code, out, _ = run("index", "bundle", "s.tar", "--out", "idx", "--json")
+    assert (code, json.loads(out)["kept"]) == (0, 2)
+    code, out, _ = run("search", "idx", "rain", "--json", "--into", "image", "-k", "4")
+    (query,) = json.loads(out)["queries"]
+    (found,) = [hit for hit in query["hits"] if hit["id"] == "k"]
+    assert found["source"] == str(tmp_path / "s.tar/k.png")
+    assert found["label"] == "k.png"
 
 
 def test_the_nearest_comes_first(built, run):
