@@ -134,7 +134,8 @@ LOGIT_GRADIENTS = Operation(
     "gradients of InfoNCE",
     logit_gradients,
     _ways(logit_gradients, "logit_gradients"),
-    apart=2.0**-9,
+    # A step: the eager code rounds twice, and what torch.compile makes of it once.
+    apart=2.0**-8,
     changed=(0,),
 )
 OPERATIONS = (WEIGHTS, EXPONENTIALS, LOGIT_GRADIENTS)
