@@ -17,6 +17,7 @@ from molspace_cli.plan import planned_states
 from molspace_cli.react import Expression
 
 if TYPE_CHECKING:
+    from reactions.store import Store
     from reactions.store.maintenance import EntryInfo
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ def list_entries(as_json: options.Json = False) -> None:
     store = Store()
     entries = store.ls()
     if as_json:
-        print_json("cache", {"root": str(store.root), "entries": [_entry(e) for e in entries]})
+        print_json("cache", {"root": store.address, "entries": [_entry(e) for e in entries]})
         return
 
     def when(moment: datetime) -> str:
@@ -60,7 +61,7 @@ def list_entries(as_json: options.Json = False) -> None:
     size = human_bytes(sum(entry.size_bytes for entry in entries))
     count = _entries(len(entries))
     print_table(
-        f"{store.root}: {count}, {size}",
+        f"{store.address}: {count}, {size}",
         tuple(columns),
         list(zip(*columns.values(), strict=True)),
     )
@@ -112,16 +113,16 @@ def verify(
             for p in problems
         ]
         repaired = repair and not left
-        print_json("verify", {"root": str(store.root), "problems": body, "repaired": repaired})
+        print_json("verify", {"root": store.address, "problems": body, "repaired": repaired})
     elif problems:
         rows = [(p.key[:12], p.label, p.what) for p in problems]
-        print_table(str(store.root), ("key", "label", "problem"), rows)
+        print_table(store.address, ("key", "label", "problem"), rows)
     else:
-        say(f"{store.root}: no damage found")
+        say(f"{store.address}: no damage found")
     if left:
         if repair:
             entries = "1 damaged entry" if left == 1 else f"{left} damaged entries"
-            say(f"{entries} could not be put aside: may {store.root} be written to?")
+            say(f"{entries} could not be put aside: may {store.address} be written to?")
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
@@ -138,6 +139,10 @@ def gc(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
+    copies: Annotated[
+        bool,
+        typer.Option("--copies", help="Only this machine's copies of results behind a URL."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
     ] = False,
@@ -151,9 +156,13 @@ def gc(
     With --older-than or --all, what was remembered of scanned corpora goes too: it is made
     again when they are next used.
 
+    With --copies, nothing behind the URL is touched: copies go by the same options, and are
+    fetched again when they are read.
+
     Examples:
       molspace cache gc --older-than 30 --dry-run
       molspace cache gc --max-size 20
+      molspace cache gc --copies --max-size 5
     """
     from reactions.core.paths import cache_root, data_root
     from reactions.data.scan_cache import TableCache
@@ -163,6 +172,9 @@ def gc(
     _refuse_endless("--older-than", older_than_days)
     _refuse_endless("--max-size", max_gb)
     store = Store()
+    if copies:
+        _prune_copies(store, older_than_days, max_gb, everything, dry_run, as_json)
+        return
     freed = store.gc(
         keep=set() if everything else None,
         older_than_s=None if older_than_days is None else older_than_days * 86_400,
@@ -184,24 +196,69 @@ def gc(
         print_json(
             "gc",
             {
-                "root": str(store.root),
+                "root": store.address,
                 "dry_run": dry_run,
                 "size_bytes": freed.size_bytes + scan_bytes + left_bytes,
                 "scans": scans,
                 "entries": [_entry(entry) for entry in freed.entries],
-                "debris": [str(path) for path in (*freed.debris, *left)],
+                "debris": [
+                    *(store.layout.name(path) for path in freed.debris),
+                    *map(str, left),
+                ],
                 "in_use": [_entry(entry) for entry in freed.in_use],
             },
         )
         return
     verb = "would free" if dry_run else "freed"
     say(
-        f"{store.root}: {verb} {human_bytes(freed.size_bytes + scan_bytes + left_bytes)}: "
+        f"{store.address}: {verb} {human_bytes(freed.size_bytes + scan_bytes + left_bytes)}: "
         f"{_entries(len(freed.entries))}, {counted(len(freed.debris) + len(left), 'leftover')}"
         + (f", {scans} scans of corpora" if scans else "")
     )
     if freed.in_use:
         say(f"kept {len(freed.in_use)} entries that a running process uses")
+
+
+def _prune_copies(
+    store: Store,
+    older_than_days: float | None,
+    max_gb: float | None,
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Remove this machine's copies of a store behind a URL.
+
+    Raises:
+        UsageError: the store is a folder, or nothing says which copies go.
+    """
+    from reactions.core.errors import UsageError
+
+    place = store.layout.place
+    if not store.layout.is_remote:
+        raise UsageError(
+            f"--copies: the cache at {store.address} is a folder",
+            why="only of a cache behind a URL are there copies on this machine",
+            fix="leave --copies out",
+        )
+    if older_than_days is None and max_gb is None and not everything:
+        raise UsageError(
+            "--copies does not say which copies go",
+            fix="--copies --all, --copies --max-size GB or --copies --older-than DAYS",
+        )
+    older_than_s = None if older_than_days is None else older_than_days * 86_400
+    n_files, size_bytes = place.prune_copies(
+        older_than_s=0.0 if everything else older_than_s,
+        max_bytes=None if max_gb is None else int(max_gb * 1e9),
+        dry_run=dry_run,
+    )
+    if as_json:
+        body = {"root": str(store.root), "dry_run": dry_run, "size_bytes": size_bytes}
+        print_json("copies", {**body, "copies": n_files})
+        return
+    verb = "would free" if dry_run else "freed"
+    copied = "1 copy" if n_files == 1 else f"{n_files:,} copies"
+    say(f"{store.root}: {verb} {human_bytes(size_bytes)}: {copied}")
 
 
 def _refuse_endless(option: str, value: float | None) -> None:

@@ -57,7 +57,7 @@ def env(lab: options.Lab = None, as_json: options.Json = False) -> None:
             (
                 name,
                 shortened(folder["path"]),
-                "yes" if folder["exists"] else "no",
+                {True: "yes", False: "no", None: "?"}[folder["exists"]],
                 "?" if folder["free_bytes"] is None else human_bytes(folder["free_bytes"]),
             )
             for name, folder in folders.items()

@@ -164,7 +164,7 @@ def open_session(
     lab = open_lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
     lab = lab.with_precision(precision)
     speed = partial(_speed, device, lab.settings.precision)
-    detail(f"device: {device}; precision: {lab.settings.precision}; results: {store.root}")
+    detail(f"device: {device}; precision: {lab.settings.precision}; results: {store.address}")
     events = progress(quiet=quiet, speed=speed)
     if tracker is not None:
         group = command.split()[-1] if has_rows else ""

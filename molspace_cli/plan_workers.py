@@ -57,7 +57,7 @@ def print_shards(
         ]
     if as_json:
         head = {"expression": expression, "lab": session.lab.label, "seed": session.lab.seed}
-        print_json("shards", {**head, "store": str(session.store.root), "tasks": tasks})
+        print_json("shards", {**head, "store": session.store.address, "tasks": tasks})
         return
     print_table(
         f"lab: {session.lab.label}   {expression}",

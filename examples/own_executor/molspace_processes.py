@@ -10,7 +10,6 @@ nothing but the store, a device, and how encoders are loaded.
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 from reactions.run.backend import Report, Work
 from reactions.run.device import resolve_devices
@@ -23,7 +22,7 @@ def executor(store: Store, *, device: str, load_encoder: LoadEncoder, **options)
     """Return what ``--executor processes`` names; see ``run.executor.ExecutorFactory``."""
 
     def open_backend(n_works: int) -> Processes:
-        return Processes(resolve_devices(device)[:n_works], store.root, load_encoder)
+        return Processes(resolve_devices(device)[:n_works], store.address, load_encoder)
 
     return Dispatcher(store, open_backend, **options)
 
@@ -31,11 +30,14 @@ def executor(store: Store, *, device: str, load_encoder: LoadEncoder, **options)
 class Processes:
     """Worker processes; see ``reactions.run.backend.Backend``."""
 
-    def __init__(self, devices: tuple[str, ...], root: Path, load_encoder: LoadEncoder) -> None:
+    def __init__(self, devices: tuple[str, ...], address: str, load_encoder: LoadEncoder) -> None:
         self.devices = devices
         self._pools = [
             ProcessPoolExecutor(
-                1, get_context("spawn"), initializer=_start, initargs=(root, device, load_encoder)
+                1,
+                get_context("spawn"),
+                initializer=_start,
+                initargs=(address, device, load_encoder),
             )
             for device in devices
         ]
@@ -57,9 +59,9 @@ class Processes:
 _worker: Worker  # of this process
 
 
-def _start(root: Path, device: str, load_encoder: LoadEncoder) -> None:
+def _start(address: str, device: str, load_encoder: LoadEncoder) -> None:
     global _worker
-    _worker = Worker(Store(root), device, load_encoder)
+    _worker = Worker(Store(address), device, load_encoder)
 
 
 def _perform(work: Work) -> bool:

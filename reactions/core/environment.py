@@ -26,7 +26,7 @@ VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
         PRECISION: "fast or exact, where --precision is not given",
         "MOLSPACE_DATA": "folder of evaluation sets, where --data is not given",
         "MOLSPACE_WEIGHTS": "folder of weights, a folder a space",
-        "MOLSPACE_CACHE": "folder of results that can be computed again",
+        "MOLSPACE_CACHE": "folder, or URL, of results that can be computed again",
         "MOLSPACE_OFFLINE": "1: nothing is fetched",
         "MOLSPACE_TRUST_REMOTE_CODE": "pins of code that may run, with commas between",
         "MOLSPACE_WORKERS": "threads that prepare items",

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from reactions.core.local_files import expand_user
 
@@ -21,7 +23,25 @@ DATA_VARIABLE = "MOLSPACE_DATA"
 
 
 def cache_root() -> Path:
-    """Return ``$MOLSPACE_CACHE``, or ``molspace`` in ``cache_home()``."""
+    """Return ``$MOLSPACE_CACHE``, or ``molspace`` in ``cache_home()``.
+
+    The latter also where results lie behind a URL: what is remembered of this machine's files has
+    no place there.
+    """
+    address = store_address()
+    return address if isinstance(address, Path) else cache_home() / "molspace"
+
+
+def store_address() -> Path | str:
+    """Return where results lie: a folder, or the URL in ``$MOLSPACE_CACHE``.
+
+    ``file://`` URLs are folders.
+    """
+    chosen = os.environ.get("MOLSPACE_CACHE", "")
+    if chosen.lower().startswith("file://"):
+        return Path(url2pathname(urlsplit(chosen).path)).absolute()
+    if "://" in chosen:
+        return chosen
     return _chosen("MOLSPACE_CACHE") or cache_home() / "molspace"
 
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from reactions.products.bundles.folder import OLD, RECORD, restore_all
+from reactions.store.disk import remove_tree, size_of
 from reactions.store.locks import is_idle
-from reactions.store.maintenance import remove_tree, size_of
 
 # A file has its name for seconds before it is locked or renamed; an hour is generous. Where
 # locks do not work, a day.

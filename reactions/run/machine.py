@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core import environment, paths
+from reactions.core.protocols import without_password
 
 _REQUIREMENT = re.compile(r"([\w.-]+)")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
@@ -77,13 +78,17 @@ def packages() -> list[dict[str, Any]]:
 def variables() -> dict[str, str]:
     """Return the variables that are set and change what molspace does."""
     names = (*environment.VARIABLES, *_FOREIGN, *_FOREIGN_OF_DEVICES)
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
+    # A URL of the cache may hold a password, though none that is used does.
+    return {name: without_password(os.environ[name]) for name in names if os.environ.get(name)}
 
 
 def folders() -> Mapping[str, dict[str, Any]]:
-    """Return molspace's folders, whether they are there, and what is free on their disk."""
-    roots = {
-        "results": paths.cache_root(),
+    """Return molspace's folders, whether they are there, and what is free on their disk.
+
+    Of results behind a URL nothing is known but that: no server is contacted.
+    """
+    roots: dict[str, Path | str] = {
+        "results": paths.store_address(),
         "weights": paths.weights_root(),
         "bundles": paths.data_root(),
         "evaluation sets": paths.evaluation_root(),
@@ -91,7 +96,9 @@ def folders() -> Mapping[str, dict[str, Any]]:
     return {name: _folder(path) for name, path in roots.items()}
 
 
-def _folder(path: Path) -> dict[str, Any]:
+def _folder(path: Path | str) -> dict[str, Any]:
+    if isinstance(path, str):
+        return {"path": without_password(path), "exists": None, "free_bytes": None}
     nearest = next((p for p in (path, *path.parents) if os.path.isdir(p)), path)  # noqa: PTH112
     try:
         free_bytes: int | None = shutil.disk_usage(nearest).free

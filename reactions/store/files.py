@@ -51,24 +51,24 @@ _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTS
 
 
 @contextmanager
-def disk_errors(root: Path, doing: str) -> Iterator[None]:
+def disk_errors(address: Path | str, doing: str) -> Iterator[None]:
     """Turn an OSError into a StoreError that says why and how to fix it.
 
     Args:
-        root: the store's folder.
+        address: the store's folder, or its URL.
         doing: ``"write to"`` or ``"read"``.
     """
     try:
         yield
     except OSError as error:
-        reason, fix = _REASONS.get(
-            error.errno or 0, (error.strerror or str(error), "set MOLSPACE_CACHE to another folder")
-        )
+        # What is kept behind a URL says itself what to do.
+        other = getattr(error, "fix", "set MOLSPACE_CACHE to another folder")
+        reason, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), other))
         raise StoreError(
-            f"cannot {doing} the store at {root}",
+            f"cannot {doing} the store at {address}",
             why=f"{reason}: {error.filename}" if error.filename else reason,
             fix=fix,
-            path=str(root),
+            path=str(address),
             errno=error.errno,
         ) from error
 

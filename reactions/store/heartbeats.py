@@ -28,6 +28,8 @@ BEAT_S = 5.0
 SILENT_S = 30.0
 """How long a holder has to be silent before others take over: several beats, for machines stall."""
 
+_WAIT_S = 2.0
+
 
 @lru_cache(maxsize=1)
 def this_machine() -> str:
@@ -162,22 +164,31 @@ class Pulse:
             os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._beats: dict[str, Callable[[], None]] = {}
+        # Reentrant, and so are those of beats: the garbage collector may begin or end a hold in a
+        # thread that has one of them.
+        self._lock = threading.RLock()
+        self._beats: dict[str, tuple[Callable[[], None], threading.RLock]] = {}
         self._thread: threading.Thread | None = None
 
     def start(self, token: str, beat: Callable[[], None]) -> None:
         """Call ``beat`` from now on; an ``OSError`` of it is passed over."""
         with self._lock:
-            self._beats[token] = beat
+            self._beats[token] = beat, threading.RLock()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
                 self._thread.start()
 
     def stop(self, token: str) -> None:
-        """Call it no more; once this returns it is not being called, either."""
-        with self._lock:
-            self._beats.pop(token, None)
+        """Call it no more; a call that is under way is waited for, unless it takes long."""
+        _, busy = self._beats.pop(token, (None, None))
+        # Not for ever: the garbage collector may end a hold in the very thread that a beat is
+        # waiting for, such as that of a network library.
+        if busy is not None and busy.acquire(timeout=_WAIT_S):
+            busy.release()
+
+    def drop(self, token: str) -> None:
+        """Call it no more, without waiting: for what the garbage collector calls."""
+        self._beats.pop(token, None)
 
     def holds(self, token: str) -> bool:
         """Return whether this process holds what has this token."""
@@ -185,11 +196,15 @@ class Pulse:
 
     def beat(self) -> None:
         """Call all of them once, now."""
-        for token in list(self._beats):
-            # One at a time, so that whoever stops one waits for that one alone.
-            with self._lock, suppress(OSError):
-                if (beat := self._beats.get(token)) is not None:
-                    beat()
+        for token, (beat, busy) in list(self._beats.items()):
+            # Not under the lock of all: a beat may go over a network, and take long.
+            if busy.acquire(blocking=False):
+                try:
+                    if token in self._beats:
+                        with suppress(OSError):
+                            beat()
+                finally:
+                    busy.release()
 
     def _run(self) -> None:
         never = threading.Event()

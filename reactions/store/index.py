@@ -18,7 +18,8 @@ from typing import Any
 from reactions.core.hashing import digest
 from reactions.core.types import Digest
 from reactions.store.files import replace_text
-from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
+from reactions.store.layout import MANIFEST_JSON
+from reactions.store.located import LocatedStore
 from reactions.store.manifest import EntryManifest
 from reactions.store.partial import SHARD_JSON
 
@@ -45,7 +46,7 @@ class Index:
         layout: of the store.
     """
 
-    def __init__(self, layout: StoreLayout) -> None:
+    def __init__(self, layout: LocatedStore) -> None:
         self._layout = layout
 
     def add(self, key: Digest, kind: str, preimage: Mapping[str, Any]) -> None:
@@ -81,18 +82,20 @@ class Index:
 
     def _folders(self) -> Iterator[Path]:
         yield from self._layout.entry_folders()
-        yield from children(self._layout.partial)
+        yield from self._layout.place.folders(self._layout.partial)
 
     def _unlisted(self, listed: Mapping[Digest, str]) -> Iterator[tuple[Digest, EntryManifest]]:
-        for folder in self._folders():
-            if folder.name in listed:
-                continue
-            finished = folder / MANIFEST_JSON
-            shards = (shard / SHARD_JSON for shard in children(folder))
-            # Damaged, or moved by another run: perhaps next time.
-            with suppress(OSError, ValueError, StopIteration):
-                path = finished if finished.exists() else next(shards)
-                yield folder.name, EntryManifest.read(path)
+        place = self._layout.place
+        entries = [f for f in self._layout.entry_folders() if f.name not in listed]
+        # Damaged, or moved by another run: perhaps next time.
+        for folder, data in place.load_all(entries, MANIFEST_JSON):
+            with suppress(ValueError):
+                yield folder.name, EntryManifest.parse(data)
+        for folder in place.folders(self._layout.partial):
+            if folder.name not in listed:
+                with suppress(OSError, ValueError, StopIteration):
+                    shard = next(iter(place.folders(folder)))
+                    yield folder.name, EntryManifest.read(shard / SHARD_JSON, place)
 
     def _text(self) -> str:
         try:

@@ -1,26 +1,42 @@
-"""Where a store lies, and what lies where in it."""
+"""What lies where in a store.
+
+Under the root::
+
+    store.json                    format version
+    entries/<2 hex>/<key>/        manifest.json, written last, and .npy files
+    entries.index                 entries by what made them but the corpus
+    partial/<key>/<start>-<stop>/ finished shards of entries in the making
+    partial/<key>/checkpoint.npz  what a step that is made whole has saved on its way
+    locks/<key>.lock              held while a process makes the entry, or several share it
+    locks/<key>.<part>.lock       held while a process makes a shard of it, or joins the shards
+    leases/<process>.lease        keys of the entries that a living process uses
+    tmp/                          folders being written, before they are renamed
+    quarantine/                   damaged entries, out of the way
+
+Behind a URL the same names are objects (see ``bucket``), and ``entries.index`` and ``tmp`` lie in
+the folder of this machine's copies.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reactions.core.errors import StoreError
 from reactions.core.types import Digest
 
 FORMAT = 1
 """Version of the layout of the store; raised when older versions could misread it."""
 
-_MAX_RECORD_BYTES = 1 << 16
-
 MANIFEST_JSON = "manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoreLayout:
-    """Paths under a store's root."""
+    """Paths under a store's root.
+
+    Attributes:
+        root: folder of the store; of one behind a URL, the folder of this machine's copies.
+    """
 
     root: Path
 
@@ -69,11 +85,6 @@ class StoreLayout:
         """What corpora hold; scans of corpora may lie beside it, and are pruned with it."""
         return self.root / "corpora"
 
-    def entry_folders(self) -> Iterator[Path]:
-        """Yield the folder of every entry, in order of keys."""
-        for group in children(self.entries):
-            yield from children(group)
-
     def entry(self, key: Digest) -> Path:
         """Return the folder of one entry."""
         return self.entries / key[:2] / key
@@ -81,49 +92,3 @@ class StoreLayout:
     def lock(self, key: Digest, part: str = "") -> Path:
         """Return the lock file for making one entry, or a part of it."""
         return self.locks / f"{key}.{part}.lock" if part else self.locks / f"{key}.lock"
-
-
-def check_format(layout: StoreLayout) -> bool:
-    """Refuse a store of another version.
-
-    Returns:
-        Whether the store is there.
-
-    Raises:
-        StoreError: the store is of another version, or does not say of which.
-        OSError: it cannot be read.
-    """
-    root, path = layout.root, layout.store_json
-    fix = f"set MOLSPACE_CACHE to another folder, or remove {path} and {layout.entries}"
-    try:
-        # The file has a few bytes: one this large is not ours, and is not read into memory.
-        if path.stat().st_size > _MAX_RECORD_BYTES:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        version = json.loads(path.read_text(encoding="utf-8"))["format"]
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise StoreError(
-            f"cannot tell the version of the store at {root}",
-            why=f"{path} is damaged ({error!r})",
-            fix=fix,
-            path=str(root),
-        ) from error
-    if version != FORMAT:
-        raise StoreError(
-            f"the store at {root} has format {version}, this version reads format {FORMAT}",
-            why="it was written by another version of molspace",
-            fix=fix,
-            path=str(root),
-            found=version,
-            expected=FORMAT,
-        )
-    return True
-
-
-def children(folder: Path) -> list[Path]:
-    """Return the folders within a folder, by name; none where it does not exist."""
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
-    except FileNotFoundError:
-        return []

@@ -12,8 +12,9 @@ import os
 import threading
 import uuid
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from reactions.core.types import Digest
@@ -21,7 +22,7 @@ from reactions.store.heartbeats import Life, pulse, this_host, this_machine, wat
 from reactions.store.locks import is_idle, lock_waiting, made_elsewhere, try_lock
 
 _MUTEX = "mutex"
-_SUFFIX = ".lease"
+SUFFIX = ".lease"
 _SLOT_BYTES = 65
 """A key of 64 characters and a line feed; a free slot holds spaces."""
 
@@ -30,7 +31,7 @@ _SLOT_BYTES = 65
 _UNLOCKED_GRACE_S = 86400.0
 
 
-class Leases:
+class Leases(ABC):
     """The leases of one store in one process; usable by several threads.
 
     Args:
@@ -42,11 +43,11 @@ class Leases:
         # Reentrant: the garbage collector may release a Hold in the thread that has the lock.
         self._lock = threading.RLock()
         self._pid = 0
-        self._fd = -1
         self._counts: dict[Digest, int] = {}
         self._slots: dict[Digest, int] = {}
         self._free: list[int] = []
         self._n_slots = 0
+        self._is_open = False
 
     def hold(self, keys: Iterable[Digest]) -> Hold:
         """Lease keys until the returned object is released or no longer referred to.
@@ -59,34 +60,54 @@ class Leases:
         keys = tuple(dict.fromkeys(keys))
         with self._lock:
             if self._pid != os.getpid():  # first use, or a fork: the parent's file is not ours
-                self._pid, self._fd = os.getpid(), -1
+                self._pid, self._is_open = os.getpid(), False
                 self._counts, self._slots, self._free, self._n_slots = {}, {}, [], 0
-            with mutex(self._folder, exclusive=False):
-                if self._fd < 0:
+            with self._mutex():
+                if not self._is_open:
                     self._open()
-                for i, key in enumerate(keys):
-                    try:
+                    self._is_open = True
+                taken: list[Digest] = []
+                try:
+                    for key in keys:
                         self._take(key)
-                    except OSError:
-                        self._give_back(self._pid, keys[:i])
-                        raise
+                        taken.append(key)
+                    self._flush()
+                except OSError:
+                    self._give_back(self._pid, taken)
+                    raise
         return Hold(self, self._pid, keys)
 
+    def settle(self) -> None:
+        """Let others see now what was given back.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._lock:
+            if self._is_open and self._pid == os.getpid():
+                self._flush()
+
+    @abstractmethod
+    def _mutex(self) -> AbstractContextManager[None]:
+        """Keep removals away while keys are listed."""
+
+    @abstractmethod
     def _open(self) -> None:
-        token = uuid.uuid4().hex
-        name = f"{os.getpid()}-{token}-{this_host()}.{this_machine()}{_SUFFIX}"
-        path = self._folder / name
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        try_lock(fd)
-        self._fd = fd
-        pulse.start(token, lambda: os.utime(fd))
-        weakref.finalize(self, _close, fd, path, os.getpid(), token)
+        """Make the lease file."""
+
+    @abstractmethod
+    def _write(self, slot: int, key: Digest) -> None:
+        """Put a key, or "" for none, into a slot of the file."""
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """Make what was written visible to others."""
 
     def _take(self, key: Digest) -> None:
         if key not in self._counts:
             slot = self._free.pop() if self._free else self._n_slots
             try:
-                _write_slot(self._fd, slot, key)
+                self._write(slot, key)
             except OSError:
                 if slot < self._n_slots:
                     self._free.append(slot)
@@ -106,8 +127,37 @@ class Leases:
                     del self._counts[key]
                     slot = self._slots.pop(key)
                     with suppress(OSError):  # the entry only stays longer than it must
-                        _write_slot(self._fd, slot, "")
+                        self._write(slot, "")
                     self._free.append(slot)
+
+
+class DiskLeases(Leases):
+    """Leases in a file of a folder."""
+
+    _fd: int
+
+    def _mutex(self) -> AbstractContextManager[None]:
+        return mutex(self._folder, exclusive=False)
+
+    def _open(self) -> None:
+        path = self._folder / new_name(token := uuid.uuid4().hex)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try_lock(fd)
+        self._fd = fd
+        pulse.start(token, lambda: os.utime(fd))
+        weakref.finalize(self, _close, fd, path, os.getpid(), token)
+
+    def _write(self, slot: int, key: Digest) -> None:
+        text = key.encode("utf-8", "replace")[: _SLOT_BYTES - 1].ljust(_SLOT_BYTES - 1) + b"\n"
+        os.pwrite(self._fd, text, slot * _SLOT_BYTES)
+
+    def _flush(self) -> None:
+        """Nothing to do: what is written is visible."""
+
+
+def new_name(token: str) -> str:
+    """Return a name for a lease file of this process."""
+    return f"{os.getpid()}-{token}-{this_host()}.{this_machine()}{SUFFIX}"
 
 
 class Hold:
@@ -127,13 +177,8 @@ class Hold:
         self.release()
 
 
-def _write_slot(fd: int, slot: int, key: Digest) -> None:
-    text = key.encode("utf-8", "replace")[: _SLOT_BYTES - 1].ljust(_SLOT_BYTES - 1) + b"\n"
-    os.pwrite(fd, text, slot * _SLOT_BYTES)
-
-
 def _close(fd: int, path: Path, pid: int, token: str) -> None:
-    pulse.stop(token)
+    pulse.drop(token)
     with suppress(OSError):
         if os.getpid() == pid:  # not in a fork, whose parent still needs it
             path.unlink()
@@ -171,7 +216,7 @@ def leased(folder: Path) -> set[Digest]:
 
 def lease_files(folder: Path) -> list[Path]:
     """Return all lease files, of living processes and of others."""
-    return sorted(folder.glob(f"*{_SUFFIX}"))
+    return sorted(folder.glob(f"*{SUFFIX}"))
 
 
 def is_left_over(path: Path) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-import stat
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from reactions.core.hashing import JSON, digest, file_digest
+from reactions.core.hashing import JSON, digest
 from reactions.core.step import Artifact
 from reactions.core.types import Digest
 from reactions.store.files import write_rows
 from reactions.store.layout import FORMAT
+from reactions.store.places import StorePlace
 
-_MAX_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """A record of a million shards is smaller."""
 
 
@@ -32,22 +34,17 @@ class ShardFile:
     size_bytes: int
     sha256: Digest
 
-    def problem(self, folder: Path, *, full: bool) -> str:
-        """Return what is wrong with the file, or "".
+    def problem(self, sizes: Mapping[str, int]) -> str:
+        """Return what is wrong with the file's size, or "".
 
         Args:
-            folder: where it lies.
-            full: hash its bytes, not only compare its size.
+            sizes: of the files where it lies.
         """
-        path = folder / self.file
-        try:
-            size_bytes = path.stat().st_size
-        except OSError as error:
-            return f"{self.file} cannot be read ({error.strerror})"
+        size_bytes = sizes.get(self.file)
+        if size_bytes is None:
+            return f"{self.file} cannot be read ({os.strerror(errno.ENOENT)})"
         if size_bytes != self.size_bytes:
             return f"{self.file} has {size_bytes} bytes instead of {self.size_bytes}"
-        if full and file_digest(path) != self.sha256:
-            return f"{self.file} does not have the recorded digest"
         return ""
 
 
@@ -105,13 +102,24 @@ class EntryManifest:
         body = {"kind": self.kind, "label": self.label, "arrays": arrays}
         return digest("manifest", {**body, "preimage": self.preimage, "meta": self.meta})
 
-    def problems(self, folder: Path, *, full: bool) -> list[str]:
-        """Return what is wrong with the files; see ``ShardFile.problem``."""
-        problems = (
-            shard.problem(folder, full=full)
-            for record in self.arrays.values()
-            for shard in record.shards
-        )
+    def problems(self, folder: Path, *, full: bool, place: StorePlace) -> list[str]:
+        """Return what is wrong with the files.
+
+        Args:
+            folder: where they lie.
+            full: hash their bytes, not only compare their sizes.
+            place: what reads them.
+        """
+        try:
+            sizes = place.sizes(folder)
+        except FileNotFoundError:
+            sizes = {}
+        problems = []
+        for shard in (shard for record in self.arrays.values() for shard in record.shards):
+            problem = shard.problem(sizes)
+            if not problem and full and place.digest(folder / shard.file) != shard.sha256:
+                problem = f"{shard.file} does not have the recorded digest"
+            problems.append(problem)
         return [problem for problem in problems if problem]
 
     def to_json(self) -> JSON:
@@ -130,18 +138,24 @@ class EntryManifest:
         }
 
     @classmethod
-    def read(cls, path: Path) -> EntryManifest:
+    def read(cls, path: Path, place: StorePlace) -> EntryManifest:
         """Read and check a manifest.
 
         Raises:
             OSError: it cannot be read.
             ValueError: it is not a manifest of this format; the message says why.
         """
+        return cls.parse(place.load(path, MAX_BYTES))
+
+    @classmethod
+    def parse(cls, data: bytes) -> EntryManifest:
+        """Check a manifest's bytes.
+
+        Raises:
+            ValueError: it is not a manifest of this format; the message says why.
+        """
         try:
-            state = path.stat()
-            if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_BYTES:
-                raise ValueError(f"its manifest is not a file of at most {_MAX_BYTES:,} bytes")
-            value = json.loads(path.read_bytes())
+            value = json.loads(data)
             if value["format"] != FORMAT:
                 raise ValueError(f"its format is {value['format']!r:.40}, not {FORMAT}")
             arrays = {name: _array(record) for name, record in value["arrays"].items()}
@@ -226,14 +240,14 @@ def _array(value: JSON) -> ArrayRecord:
     return record
 
 
-def write_arrays(folder: Path, artifact: Artifact) -> dict[str, ArrayRecord]:
-    """Write each array of an artifact as one file of a folder, named by number.
+def write_arrays(folder: Path, artifact: Artifact, prefix: str) -> dict[str, ArrayRecord]:
+    """Write each array of an artifact as one file of a folder, named by prefix and number.
 
     Array names are free strings, so they stay out of file names.
     """
     records = {}
     for number, (name, rows) in enumerate(sorted(artifact.arrays.items())):
-        file = f"{number}.npy"
+        file = f"{prefix}{number}.npy"
         size_bytes, sha256 = write_rows(folder / file, rows)
         shape = tuple(int(n) for n in rows.shape)
         records[name] = ArrayRecord(

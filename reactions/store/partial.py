@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +12,8 @@ from reactions.core.errors import StepError
 from reactions.core.hashing import canonical
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
-from reactions.store.files import disk_errors, link, publish, temporary_folder, write_json
+from reactions.store.files import disk_errors, temporary_folder, write_json
+from reactions.store.located import LocatedStore
 from reactions.store.manifest import ArrayRecord, EntryManifest, ShardFile, write_arrays
 
 SHARD_JSON = "shard.json"
@@ -39,14 +38,14 @@ class Partial:
 
     Args:
         step: whose shards they are.
-        folder: ``partial/<key>``; made when the first shard is added.
-        temp: where temporary folders go, on the same file system.
+        layout: of the store; the folder is made when the first shard is added.
     """
 
-    def __init__(self, step: Step, folder: Path, temp: Path) -> None:
+    def __init__(self, step: Step, layout: LocatedStore) -> None:
         self._step = step
-        self._folder = folder
-        self._temp = temp
+        self._layout = layout
+        self._place = layout.place
+        self._folder = layout.partial / step.key
 
     @property
     def key(self) -> Digest:
@@ -85,7 +84,7 @@ class Partial:
 
     def is_finished(self, start: int, stop: int) -> bool:
         """Return whether exactly this shard is there."""
-        return self._shard(start, stop).is_dir()
+        return self._place.is_published(self._shard(start, stop), SHARD_JSON)
 
     def verify(self, warn: Callable[[str], None]) -> None:
         """Hash all files; remove shards that are damaged, odd or overlapping.
@@ -109,7 +108,8 @@ class Partial:
                     f"dropped rows {path.name} of '{self._step.label}', made by an earlier run: "
                     f"{problem}"
                 )
-                shutil.rmtree(path, ignore_errors=True)
+                with suppress(OSError):
+                    self._place.remove(path)
                 continue
             model = model or manifest
             kept.append(rows)
@@ -127,14 +127,16 @@ class Partial:
             StepError: names, types, widths or record differ from earlier shards of the step.
             OSError: it cannot be written.
         """
-        with temporary_folder(self._temp) as temp:
-            manifest = _manifest(self._step, artifact.meta, write_arrays(temp, artifact), seconds)
+        with temporary_folder(self._layout.tmp) as temp:
+            arrays = write_arrays(temp, artifact, self._place.prefix())
+            manifest = _manifest(self._step, artifact.meta, arrays, seconds)
             write_json(temp / SHARD_JSON, manifest.to_json())
             # Or two threads, each with a first shard, would both find nothing to agree with.
             # Those of two processes are compared by ``assemble``.
             with _ADDING:
                 self._refuse_difference(self._model(), manifest, start, stop)
-                publish(temp, self._shard(start, stop))  # another's twin is as good
+                # Another's twin is as good.
+                self._place.publish(temp, self._shard(start, stop), SHARD_JSON)
 
     def assemble(self, folder: Path) -> EntryManifest:
         """Link all shards into ``folder`` and return the manifest of the whole entry.
@@ -155,12 +157,14 @@ class Partial:
         for (start, stop), (_, manifest) in zip(finished, shards, strict=True):
             self._refuse_difference(first, manifest, start, stop)
         arrays: dict[str, ArrayRecord] = {}
+        prefix = self._place.prefix()
         for number, (name, record) in enumerate(sorted(first.arrays.items())):
             files = []
             for start, manifest in shards:
                 (part,) = manifest.arrays[name].shards
-                file = f"{number}-{start:012d}.npy"
-                link(self._shard(start, start + part.rows) / part.file, folder / file)
+                file = f"{prefix}{number}-{start:012d}.npy"
+                source = self._shard(start, start + part.rows) / part.file
+                self._place.link(source, folder / file)
                 files.append(ShardFile(file, part.rows, part.size_bytes, part.sha256))
             n_rows = sum(shard.rows for shard in files)
             arrays[name] = ArrayRecord(record.dtype, (n_rows, *record.shape[1:]), tuple(files))
@@ -172,7 +176,8 @@ class Partial:
 
     def discard(self) -> None:
         """Remove the finished shards; they lie in an entry now."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            self._place.remove(self._folder)
 
     # --- within ----------------------------------------------------------------------
 
@@ -182,8 +187,8 @@ class Partial:
     def _ranges(self) -> list[Range]:
         """Return the rows of all shards on disk, usable or not, ascending."""
         ranges: list[Range] = []
-        with disk_errors(self._temp.parent, "read"), suppress(FileNotFoundError):
-            for name in os.listdir(self._folder):  # noqa: PTH208  (a thousand names, often)
+        with disk_errors(self._layout.address, "read"):
+            for name in self._place.names(self._folder, SHARD_JSON):
                 first, _, last = name.partition("-")
                 if first.isdecimal() and last.isdecimal():
                     ranges.append((int(first), int(last)))
@@ -206,12 +211,12 @@ class Partial:
             ValueError: something is wrong with the shard; the message says what.
         """
         path = self._shard(start, stop)
-        manifest = EntryManifest.read(path / SHARD_JSON)
+        manifest = EntryManifest.read(path / SHARD_JSON, self._place)
         if manifest.key != self.key:
             raise ValueError("it belongs to another step")
         if any(record.shape[0] != stop - start for record in manifest.arrays.values()):
             raise ValueError("it has the wrong number of rows")
-        if problems := manifest.problems(path, full=full):
+        if problems := manifest.problems(path, full=full, place=self._place):
             raise ValueError("; ".join(problems))
         return manifest
 

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.hashing import file_digest
 from reactions.core.scanned import ScannedCorpus
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Corpus, Digest
 from reactions.store.files import disk_errors
 from reactions.store.index import CORPUS, without_corpus
-from reactions.store.layout import MANIFEST_JSON, StoreLayout, children
+from reactions.store.layout import MANIFEST_JSON
+from reactions.store.located import LocatedStore
 from reactions.store.manifest import EntryManifest, ShardFile
 from reactions.store.partial import SHARD_JSON, Partial
+from reactions.store.places import StorePlace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +69,8 @@ class _EarlierRows:
     what another process removes meanwhile is just not there.
     """
 
-    def __init__(self, pieces: Sequence[_Piece]) -> None:
+    def __init__(self, pieces: Sequence[_Piece], place: StorePlace) -> None:
+        self._place = place
         self._verified: set[int] = set()
         self._rank(pieces)
 
@@ -109,13 +113,17 @@ class _EarlierRows:
 
     def _opened(self, piece: _Piece) -> dict[str, NDArray[Any]]:
         try:
+            paths = {
+                name: self._place.local(piece.folder / file.file, file.sha256)
+                for name, file in piece.files.items()
+            }
             if id(piece) not in self._verified:
-                if any(file.problem(piece.folder, full=True) for file in piece.files.values()):
+                if any(file_digest(paths[n]) != f.sha256 for n, f in piece.files.items()):
                     raise _Unusable(piece)
                 self._verified.add(id(piece))
             arrays: dict[str, NDArray[Any]] = {
-                name: np.load(piece.folder / file.file, mmap_mode="r", allow_pickle=False)
-                for name, file in piece.files.items()
+                name: np.load(path, mmap_mode="r", allow_pickle=False)
+                for name, path in paths.items()
             }
         except (OSError, ValueError, EOFError):
             raise _Unusable(piece) from None
@@ -130,8 +138,9 @@ class _ItemDigests:
     Like the scans of corpora beside them, these are a cache, pruned by their last use.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, layout: LocatedStore) -> None:
+        self._folder = layout.corpora
+        self._place = layout.place
 
     def of(self, corpus: Corpus) -> NDArray[np.uint64] | None:
         """Return 64 bits of each item's id and content: among millions none are alike by chance.
@@ -157,6 +166,7 @@ class _ItemDigests:
         """Return what a corpus held, by its digest; None where that is not known."""
         for path in (self._path(corpus), self._folder / _earlier_name(corpus)):
             with suppress(OSError, ValueError, EOFError):
+                path = self._place.local(path)
                 items: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
                 os.utime(path)
                 if items.dtype == np.uint64 and items.ndim == 1:
@@ -169,7 +179,7 @@ class _ItemDigests:
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 np.save(fresh, items)
-                fresh.replace(self._path(corpus))
+                self._place.replace(fresh, self._path(corpus))
             finally:
                 fresh.unlink(missing_ok=True)
 
@@ -200,13 +210,13 @@ def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int
     Raises:
         StoreError: the store cannot be read or written.
     """
-    known = _ItemDigests(StoreLayout(store.root).corpora)
+    known = _ItemDigests(store.layout)
     if (items := known.of(corpus)) is None:
         return 0
     missing = shards.missing()
-    with disk_errors(store.root, "read"):
+    with disk_errors(store.address, "read"):
         others = _other_keys(store, step) if missing else []
-        earlier = _EarlierRows(list(_pieces(store, step, others, known)))
+        earlier = _EarlierRows(list(_pieces(store, step, others, known)), store.layout.place)
     n_reused = 0
     for start, stop in missing:
         if (rows := earlier.take(items[start:stop])) is not None:
@@ -229,10 +239,10 @@ def made_rows(store: Store, step: Step, corpus: Corpus) -> NDArray[np.bool_]:
     Raises:
         StoreError: the store cannot be read.
     """
-    known = _ItemDigests(StoreLayout(store.root).corpora)
+    known = _ItemDigests(store.layout)
     if (items := known.of(corpus)) is None:
         return np.zeros(len(corpus), np.bool_)
-    with disk_errors(store.root, "read"):
+    with disk_errors(store.address, "read"):
         keys = store.index.keys(step.kind, step.preimage)
         pieces = list(_pieces(store, step, keys, known))
     made: NDArray[np.bool_] = np.isin(
@@ -245,14 +255,14 @@ def _pieces(
     store: Store, step: Step, keys: Sequence[Digest], known: _ItemDigests
 ) -> Iterator[_Piece]:
     """Yield what equal steps, of these keys, have made, whole or in part."""
-    layout = StoreLayout(store.root)
+    layout = store.layout
     for key in keys:
-        yield from _pieces_of(layout.entry(key), MANIFEST_JSON, 0, step, known)
+        yield from _pieces_of(layout, layout.entry(key), MANIFEST_JSON, 0, step, known)
     for key in keys:
-        for folder in children(layout.partial / key):
+        for folder in layout.place.folders(layout.partial / key):
             start, _, stop = folder.name.partition("-")
             if start.isdecimal() and stop.isdecimal():
-                yield from _pieces_of(folder, SHARD_JSON, int(start), step, known)
+                yield from _pieces_of(layout, folder, SHARD_JSON, int(start), step, known)
 
 
 def _other_keys(store: Store, step: Step) -> list[Digest]:
@@ -266,10 +276,10 @@ def _other_keys(store: Store, step: Step) -> list[Digest]:
 
 
 def _pieces_of(
-    folder: Path, record: str, start: int, step: Step, known: _ItemDigests
+    layout: LocatedStore, folder: Path, record: str, start: int, step: Step, known: _ItemDigests
 ) -> Iterator[_Piece]:
     try:
-        manifest = EntryManifest.read(folder / record)
+        manifest = EntryManifest.read(folder / record, layout.place)
     except (OSError, ValueError):  # none, damaged, or another run has just moved it
         return
     shared = without_corpus(manifest.kind, manifest.preimage)

@@ -15,6 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from reactions.store.places import RowSource
+
 # Python keeps a file descriptor for each memory map. These bound them for each array, and for
 # all arrays together: a plan may read hundreds, and a process may have 256 files open or less.
 _OPEN_SHARDS = 8
@@ -34,7 +36,7 @@ class ShardedRows:
         shape: overall shape, rows first.
         dtype: element type of every shard.
         shards: (rows, open) pairs in order; ``open()`` returns the (rows, *shape[1:])
-            array of one shard, usually a memory map.
+            array of one shard, usually a memory map, or what reads slices of it.
         owner: anything that must stay alive while the rows can be read.
 
     Raises:
@@ -45,7 +47,7 @@ class ShardedRows:
         self,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        shards: Sequence[tuple[int, Callable[[], NDArray[Any]]]],
+        shards: Sequence[tuple[int, Callable[[], RowSource]]],
         *,
         owner: object = None,
     ) -> None:
@@ -55,7 +57,7 @@ class ShardedRows:
         self._starts = [0, *accumulate(rows for rows, _ in shards)]
         if self._starts[-1] != shape[0]:
             raise ValueError(f"shards hold {self._starts[-1]} rows, the array has {shape[0]}")
-        self._opened: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._opened: OrderedDict[int, RowSource] = OrderedDict()
         self._owner = owner
 
     @property
@@ -127,14 +129,14 @@ class ShardedRows:
     def __repr__(self) -> str:
         return f"ShardedRows(shape={self._shape}, dtype={self._dtype}, shards={len(self._opens)})"
 
-    def _shard(self, index: int) -> NDArray[Any]:
+    def _shard(self, index: int) -> RowSource:
         with _lock:  # several steps may read one array at a time
             mark = (id(self), index)
             if index in self._opened:
                 self._opened.move_to_end(index)
                 _recent.move_to_end(mark)
                 return self._opened[index]
-            opened = np.asarray(self._opens[index]())  # not the memmap subclass
+            opened = self._opens[index]()
             self._opened[index] = opened
             _recent[mark] = weakref.ref(self)
             if len(self._opened) > _OPEN_SHARDS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.store.files import disk_errors
+from reactions.store.located import LocatedStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,12 +28,13 @@ class SavedState:
 
     Args:
         folder: ``partial/<key>`` of the store.
-        root: of the store, for messages.
+        layout: of the store.
     """
 
-    def __init__(self, folder: Path, root: Path) -> None:
+    def __init__(self, folder: Path, layout: LocatedStore) -> None:
         self._folder = folder
-        self._root = root
+        self._address = layout.address
+        self._place = layout.place
 
     @property
     def path(self) -> Path:
@@ -49,10 +50,11 @@ class SavedState:
         Raises:
             StoreError: it cannot be read.
         """
-        with disk_errors(self._root, "read"):
+        with disk_errors(self._address, "read"):
             try:
                 # Opened here: numpy leaves a file open that turns out not to be one of its own.
-                with self.path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                path = self._place.fresh(self.path)
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                     return {name: stored[name] for name in stored.files}
             except FileNotFoundError:
                 return None
@@ -66,7 +68,7 @@ class SavedState:
         Raises:
             StoreError: it cannot be written.
         """
-        with disk_errors(self._root, "write to"):
+        with disk_errors(self._address, "write to"):
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = self._folder / f".{FILE}.{os.getpid()}"
             try:
@@ -74,11 +76,12 @@ class SavedState:
                     np.savez(stream, **arrays)  # type: ignore[arg-type]
                     stream.flush()
                     os.fsync(stream.fileno())
-                temporary.replace(self.path)
+                self._place.replace(temporary, self.path)
             finally:
                 with suppress(OSError):
                     temporary.unlink()
 
     def discard(self) -> None:
         """Remove it; the step's result is there now."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            self._place.remove(self._folder)

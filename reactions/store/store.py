@@ -1,22 +1,7 @@
-"""The content-addressed store: what steps made, found again by key.
-
-Layout under the root::
-
-    store.json                    format version
-    entries/<2 hex>/<key>/        manifest.json, written last, and .npy files
-    entries.index                 entries by what made them but the corpus
-    partial/<key>/<start>-<stop>/ finished shards of entries in the making
-    partial/<key>/checkpoint.npz  what a step that is made whole has saved on its way
-    locks/<key>.lock              held while a process makes the entry, or several share it
-    locks/<key>.<part>.lock       held while a process makes a shard of it, or joins the shards
-    leases/<process>.lease        keys of the entries that a living process uses
-    tmp/                          folders being written, before they are renamed
-    quarantine/                   damaged entries, out of the way
-"""
+"""The content-addressed store: what steps made, found again by key."""
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,23 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from reactions.core.errors import StoreError
-from reactions.core.paths import cache_root
+from reactions.core.paths import store_address
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
-from reactions.store.files import (
-    disk_errors,
-    publish,
-    replace_json,
-    temporary_folder,
-    write_json,
-)
+from reactions.store.files import disk_errors, temporary_folder, write_json
 from reactions.store.index import Index
-from reactions.store.layout import FORMAT, MANIFEST_JSON, StoreLayout, check_format
-from reactions.store.leases import Hold, Leases
-from reactions.store.locks import Lease, Lock, locked
+from reactions.store.layout import FORMAT, MANIFEST_JSON
+from reactions.store.leases import Hold
+from reactions.store.located import check_format, locate
 from reactions.store.manifest import EntryManifest, write_arrays
 from reactions.store.partial import Incomplete, Partial
+from reactions.store.places import EntryClaim, Held
 from reactions.store.saved_state import SavedState
 from reactions.store.shards import stored_rows
 
@@ -55,19 +35,31 @@ class Store:
     Looking things up never creates anything; the root appears with the first write.
 
     Args:
-        root: folder of the store; ``cache_root()`` by default.
+        root: folder of the store, or a URL such as ``s3://bucket/prefix``, of which this machine
+            keeps copies; what ``MOLSPACE_CACHE`` says by default.
         warn: called with a sentence when something damaged was put aside.
 
     Attributes:
+        address: the folder or URL: what another process opens the same store by.
+        root: the folder; of a store behind a URL, that of this machine's copies.
+        layout: what lies where.
         index: entries by what made them but the corpus.
+
+    Raises:
+        UsageError: a store cannot lie at the URL.
+        MissingError: the package that its protocol needs is not installed, or offline mode is on.
     """
 
-    def __init__(self, root: Path | None = None, *, warn: Callable[[str], None] = _ignore) -> None:
-        self.root = (root or cache_root()).absolute()
+    def __init__(
+        self, root: Path | str | None = None, *, warn: Callable[[str], None] = _ignore
+    ) -> None:
+        self.layout = locate(root or store_address())
+        self.address = self.layout.address
+        self.root = self.layout.root
         self.warn = warn
-        self._layout = StoreLayout(self.root)
-        self.index = Index(self._layout)
-        self._leases = Leases(self._layout.leases)
+        self.index = Index(self.layout)
+        self._place = self.layout.place
+        self._leases = self._place.open_leases(self.layout.leases)
         self._checked = False
         self._prepared = False
 
@@ -80,8 +72,8 @@ class Store:
             StoreError: the store is of another version, or cannot be read.
         """
         self._check_format()
-        with disk_errors(self.root, "read"):
-            return (self._layout.entry(key) / MANIFEST_JSON).is_file()
+        with disk_errors(self.address, "read"):
+            return self._place.is_file(self.layout.entry(key) / MANIFEST_JSON)
 
     def lookup(self, key: Digest) -> Artifact | None:
         """Return an entry, its arrays memory-mapped, or None.
@@ -92,14 +84,14 @@ class Store:
             StoreError: the store is of another version, or cannot be read.
         """
         self._check_format()
-        folder = self._layout.entry(key)
+        folder = self.layout.entry(key)
         path = folder / MANIFEST_JSON
-        with disk_errors(self.root, "read"):
-            if not folder.is_dir():
+        with disk_errors(self.address, "read"):
+            if not self._place.is_published(folder, MANIFEST_JSON):
                 return None
             # Before the files are checked, so that gc leaves them alone.
-            lease: Hold | Lease | None = self._hold([key])
-            own = Lease(path)
+            lease: Hold | EntryClaim | None = self._hold([key])
+            own = self._place.claim(path)
             if own.refused:
                 return None  # gc of an earlier version is removing it
             if lease is None:  # a store that is only read: a descriptor for each entry has to do
@@ -107,9 +99,9 @@ class Store:
             # Closes its descriptor, unless the entry is held by that alone.
             del own
             try:
-                manifest = EntryManifest.read(path)
+                manifest = EntryManifest.read(path, self._place)
                 # Sizes alone: to hash every file of every hit would take long; ``verify`` does it.
-                problems = manifest.problems(folder, full=False)
+                problems = manifest.problems(folder, full=False, place=self._place)
                 if manifest.key != key:
                     problems.append("it belongs to another step")
             except FileNotFoundError:
@@ -117,13 +109,14 @@ class Store:
             except ValueError as error:
                 problems = [str(error)]
         if problems:
-            if folder.is_dir():  # else gc was faster
+            if self._is_published(folder):  # else gc was faster
                 self._quarantine(folder, problems)
             return None
         with suppress(OSError):  # a store that is only read keeps no record of use
-            os.utime(path)
+            self._place.mark_used(path)
         arrays = {
-            name: stored_rows(folder, record, lease) for name, record in manifest.arrays.items()
+            name: stored_rows(folder, record, lease, self._place)
+            for name, record in manifest.arrays.items()
         }
         return Artifact(arrays, dict(manifest.meta))
 
@@ -151,8 +144,8 @@ class Store:
             StoreError: the store is of another version, or cannot be read.
         """
         self._check_format()
-        with disk_errors(self.root, "read"):
-            return sorted(maintenance.entries(self._layout), key=lambda e: (e.kind, e.label, e.key))
+        with disk_errors(self.address, "read"):
+            return sorted(maintenance.entries(self.layout), key=lambda e: (e.kind, e.label, e.key))
 
     def verify(self, *, repair: bool = False) -> Iterator[maintenance.EntryProblem]:
         """Hash every file of every entry again and yield what is wrong.
@@ -164,9 +157,9 @@ class Store:
             StoreError: the store is of another version, or cannot be read.
         """
         self._check_format()
-        with disk_errors(self.root, "read"):
+        with disk_errors(self.address, "read"):
             repaired: dict[Path, bool] = {}
-            for problem in maintenance.verify(self._layout):
+            for problem in maintenance.verify(self.layout):
                 path = problem.path
                 if repair and path not in repaired:
                     repaired[path] = self._quarantine(path, [problem.what])
@@ -182,7 +175,7 @@ class Store:
         """
 
         def fill(folder: Path) -> EntryManifest:
-            arrays = write_arrays(folder, artifact)
+            arrays = write_arrays(folder, artifact, self._place.prefix())
             names = (step.key, step.kind, step.label, step.preimage)
             return EntryManifest(*names, artifact.meta, arrays, seconds=seconds)
 
@@ -199,15 +192,15 @@ class Store:
             StoreError: the store is of another version, or cannot be read.
         """
         self._check_format()
-        with disk_errors(self.root, "read"):
-            shards = Partial(step, self._layout.partial / step.key, self._layout.tmp)
+        with disk_errors(self.address, "read"):
+            shards = Partial(step, self.layout)
             if verify:
                 shards.verify(self.warn)
             return shards
 
     def checkpoint(self, key: Digest) -> SavedState:
         """Return where a running step saves what it has done so far."""
-        return SavedState(self._layout.partial / key, self.root)
+        return SavedState(self.layout.partial / key, self.layout)
 
     def add_shard(
         self,
@@ -258,7 +251,7 @@ class Store:
         *,
         part: str = "",
         shared: bool = False,
-    ) -> Iterator[Lock | None]:
+    ) -> Iterator[Held | None]:
         """Hold the right to make an entry, unless another has it; never waits.
 
         Processes that make shards of one entry share its lock, and have one for each part.
@@ -278,8 +271,8 @@ class Store:
         """
         with ExitStack() as stack:
             with self._writing():
-                path = self._layout.lock(key, part)
-                held = stack.enter_context(locked(path, on_busy, shared=shared))
+                path = self.layout.lock(key, part)
+                held = stack.enter_context(self._place.locked(path, on_busy, shared=shared))
             yield held
 
     @contextmanager
@@ -318,8 +311,9 @@ class Store:
             StoreError: the store is of another version, or cannot be changed.
         """
         self._check_format()
-        with disk_errors(self.root, "write to"):
-            return maintenance.gc(self._layout, keep, older_than_s, max_bytes, dry_run)
+        with disk_errors(self.address, "write to"):
+            self._leases.settle()
+            return maintenance.gc(self.layout, keep, older_than_s, max_bytes, dry_run)
 
     def prepare(self) -> None:
         """Make the store's folders now, before work is done that it could not keep.
@@ -335,31 +329,31 @@ class Store:
     def _check_format(self) -> None:
         """Refuse a store of another version; an absent one is empty."""
         if not self._checked:
-            with disk_errors(self.root, "read"):
-                self._checked = check_format(self._layout)
+            with disk_errors(self.address, "read"):
+                self._checked = check_format(self.layout)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Make the root if needed, and speak plainly of disk errors."""
         self._check_format()
-        with disk_errors(self.root, "write to"):
+        with disk_errors(self.address, "write to"):
             if not self._prepared:
                 self.root.mkdir(parents=True, exist_ok=True)
-                if not self._layout.store_json.exists():
-                    replace_json(self._layout.store_json, {"format": FORMAT})
-                maintenance.sweep(self._layout)
+                if not self._place.is_file(self.layout.store_json):
+                    self._place.write_json(self.layout.store_json, {"format": FORMAT})
+                maintenance.sweep(self.layout)
                 self._prepared = True
             yield
 
     def _write_entry(self, key: Digest, fill: Callable[[Path], EntryManifest]) -> None:
-        with self._writing(), temporary_folder(self._layout.tmp) as folder:
+        with self._writing(), temporary_folder(self.layout.tmp) as folder:
             manifest = fill(folder)
             write_json(folder / MANIFEST_JSON, manifest.to_json())
-            target = self._layout.entry(key)
-            if not publish(folder, target) and not (target / MANIFEST_JSON).is_file():
+            target = self.layout.entry(key)
+            if not self._place.publish(folder, target, MANIFEST_JSON) and not self.has(key):
                 # A broken folder has the name: put it aside and try once more.
                 self._quarantine(target, ["its manifest is missing"])
-                publish(folder, target)
+                self._place.publish(folder, target, MANIFEST_JSON)
             self.index.add(key, manifest.kind, manifest.preimage)
 
     def _quarantine(self, folder: Path, problems: Sequence[str]) -> bool:
@@ -369,14 +363,13 @@ class Store:
             Whether it is out of the way.
         """
         # A random suffix, for an entry may be damaged again once it has been made anew.
-        aside = self._layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+        aside = self.layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         what = f"the damaged entry {folder.name[:12]}"
         try:
-            aside.parent.mkdir(exist_ok=True)
-            folder.rename(aside)
+            self._place.move(folder, aside)
         except FileNotFoundError:  # another process was faster
-            return not folder.exists()
+            return not self._is_published(folder)
         except OSError as error:
             why = error.strerror or str(error)
             self.warn(f"{what} stays in place ({why}), and is not used: {problems[0]}{more}")
@@ -384,10 +377,14 @@ class Store:
         self.warn(f"put aside {what}: {problems[0]}{more}")
         return True
 
+    def _is_published(self, folder: Path) -> bool:
+        with disk_errors(self.address, "read"):
+            return self._place.is_published(folder, MANIFEST_JSON)
+
     def _manifests(self) -> list[EntryManifest]:
         self._check_format()
-        with disk_errors(self.root, "read"):
-            return [manifest for manifest, _ in maintenance.manifests(self._layout)]
+        with disk_errors(self.address, "read"):
+            return [manifest for manifest, _ in maintenance.manifests(self.layout)]
 
     def _hold(self, keys: Iterable[Digest]) -> Hold | None:
         """Lease keys; None in a store that may not be written to, or cannot."""

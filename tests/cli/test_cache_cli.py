@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from buckets import in_memory
 from toy_steps import make_step
 from typer.testing import CliRunner
 
@@ -102,3 +103,52 @@ def test_explain_takes_what_plan_takes(store, tmp_path):
     done = run("explain", reaction, "--data", tmp_path / "nowhere")
     assert isinstance(done.exception, MolspaceError)
     assert "nowhere" in str(done.exception) or "--data" in str(done.exception)
+
+
+# --- behind a URL ---
+
+
+@pytest.fixture
+def bucket(store, monkeypatch):
+    address = in_memory(monkeypatch)
+    monkeypatch.setenv("MOLSPACE_CACHE", address)
+    remote = Store()
+    for seed in range(2):
+        remote.put(step(seed), Artifact({"x": np.ones((2, 2))}))
+    return remote
+
+
+def test_the_commands_say_where_the_results_lie(bucket):
+    body = json.loads(run("ls", "--json").stdout)
+    assert body["root"] == bucket.address
+    assert [entry["label"] for entry in body["entries"]] == ["toy 0", "toy 1"]
+    assert f"{bucket.address}: no damage found" in run("verify").stderr
+    bucket.layout.place._objects.write("quarantine/x/0.npy", b"x")
+    body = json.loads(run("gc", "--json").stdout)
+    assert body["debris"] == [f"{bucket.address}/quarantine/x"]
+    assert f"{bucket.address}: freed" in run("gc", "--all").stderr
+    assert bucket.ls() == []
+
+
+def test_copies_go_and_results_stay(bucket):
+    would = run("gc", "--copies", "--all", "--dry-run")
+    assert (would.exit_code, would.stdout) == (0, "")
+    assert "would free 160 B: 1 copy" in would.stderr  # both results have the same rows
+    body = json.loads(run("gc", "--copies", "--max-size", "0", "--json").stdout)
+    assert (body["schema"], body["copies"]) == ("molspace.copies/1", 1)
+    assert "freed 0 B: 0 copies" in run("gc", "--copies", "--all").stderr
+    assert len(bucket.ls()) == 2
+    assert bucket.lookup(step(0).key).arrays["x"][:].tolist() == [[1, 1], [1, 1]]
+
+
+def test_copies_are_refused_where_there_are_none_or_none_are_meant(store, monkeypatch):
+    with pytest.raises(UsageError, match="is a folder"):
+        run_raising("gc", "--copies", "--all")
+    monkeypatch.setenv("MOLSPACE_CACHE", in_memory(monkeypatch))
+    with pytest.raises(UsageError, match="does not say which"):
+        run_raising("gc", "--copies")
+
+
+def run_raising(*arguments):
+    done = run(*arguments)
+    raise done.exception

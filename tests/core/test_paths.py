@@ -50,3 +50,19 @@ def test_values_may_be_relative_or_begin_with_a_tilde(monkeypatch, home, name):
         assert moved, f"{name}={value} moves nothing"
     monkeypatch.setenv(name, "")
     assert not [folder() for folder in folders if folder().is_relative_to(home / "x")]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "address"),
+    [
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("file:///data/my%20cache", Path("/data/my cache")),
+        ("/data/cache", Path("/data/cache")),
+    ],
+)
+def test_results_may_lie_behind_a_url(home, monkeypatch, chosen, address):
+    monkeypatch.setenv("MOLSPACE_CACHE", chosen)
+    assert paths.store_address() == address
+    # What is remembered of this machine's files stays on it.
+    local = address if isinstance(address, Path) else home / ".cache/molspace"
+    assert paths.cache_root() == local

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ from reactions.core.hashing import digest
 from reactions.core.step import Artifact, Step
 from reactions.data.scan_cache import ScanTable, TableCache
 from reactions.store import Store
+from reactions.store.disk import Disk
 from reactions.store.index import Index
-from reactions.store.layout import StoreLayout
 from reactions.store.manifest import EntryManifest
+from reactions.store.places import StorePlace
 from reactions.store.reuse import reuse_rows
 
 N_OTHERS = 2000
@@ -73,17 +76,25 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     read = EntryManifest.read
 
-    def counted(path: Path) -> EntryManifest:
+    def counted(path: Path, place: StorePlace) -> EntryManifest:
         names.append(str(path))
-        return read(path)
+        return read(path, place)
 
     monkeypatch.setattr(EntryManifest, "read", counted)
+    load = Disk.load_all
+
+    def counted_too(self: Disk, folders: Iterable[Path], record: str) -> Iterator[Any]:
+        for folder, data in load(self, folders, record):
+            names.append(str(folder / record))
+            yield folder, data
+
+    monkeypatch.setattr(Disk, "load_all", counted_too)
     return names
 
 
 def publish_unlisted(store: Store, step: Step) -> None:
     """Publish an entry without an index, as earlier versions do."""
-    folder = StoreLayout(store.root).entry(step.key)
+    folder = store.layout.entry(step.key)
     folder.mkdir(parents=True)
     manifest = EntryManifest(step.key, step.kind, step.label, step.preimage, {}, {})
     (folder / "manifest.json").write_text(json.dumps(manifest.to_json()))
@@ -113,7 +124,7 @@ def test_a_large_store_opens_only_the_manifests_concerned(store, opened):
 def test_what_is_put_is_listed(store, opened):
     for step in others(20):
         store.put(step, Artifact({"x": np.zeros((1, 1), np.float32)}))
-    assert Index(StoreLayout(store.root)).keys("embed", step_of(Numbers(1, 2)).preimage) == []
+    assert Index(store.layout).keys("embed", step_of(Numbers(1, 2)).preimage) == []
     assert opened == []
 
 
@@ -138,7 +149,7 @@ def test_entries_that_another_version_adds_are_found(store, opened):
     embed(other, Numbers(6, 7), "CLAP")
     key = step_of(corpus).key
     for folder in (other.root / "entries").glob("*/*"):
-        shutil.copytree(folder, StoreLayout(store.root).entry(folder.name))
+        shutil.copytree(folder, store.layout.entry(folder.name))
     for file in (other.root / "corpora").iterdir():
         shutil.copy(file, store.root / "corpora")
     assert key not in (store.root / "entries.index").read_text()
@@ -185,7 +196,7 @@ def test_many_add_to_the_index_at_once(store):
     steps = others(400)
     with ThreadPoolExecutor(8) as pool:
         for step in steps:
-            index = Index(StoreLayout(store.root))  # as in processes of their own
+            index = Index(store.layout)  # as in processes of their own
             pool.submit(index.add, step.key, step.kind, step.preimage)
     lines = (store.root / "entries.index").read_text().splitlines()
     assert sorted(line.split()[0] for line in lines) == sorted(step.key for step in steps)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from store_toys import artifact, step
 
-from reactions.store import Store, layout, leases, locks, maintenance
+from reactions.store import Store, disk, leases, locks, maintenance
 
 
 @pytest.fixture
@@ -192,12 +192,12 @@ def test_two_cleaners_do_not_disturb_each_other(store, monkeypatch):
 
 
 def test_what_vanishes_between_listing_and_looking_is_passed_over(store, monkeypatch):
-    children = layout.children
-    for module in (layout, maintenance):
+    children = disk.children
+    for module in (disk, maintenance):
         monkeypatch.setattr(
             module, "children", lambda folder: [*children(folder), folder / "gone-already"]
         )
-    monkeypatch.setattr(maintenance, "_is_debris", lambda path: True)
+    monkeypatch.setattr(maintenance, "is_debris", lambda path: True)
     store.gc(older_than_s=0)
     assert keys(store) == set()
 

@@ -7,7 +7,7 @@ import pytest
 from machines import FakeTime, Machine, beat, pose_as
 from store_toys import artifact, step
 
-from reactions.store import Store, heartbeats, leases, locks, maintenance
+from reactions.store import Store, disk, heartbeats, leases, locks
 from reactions.store.heartbeats import SILENT_S, Holder, Life, Watch
 
 KEY = "a" * 64
@@ -203,7 +203,7 @@ def test_the_first_cleaning_waits_for_signs_of_life(store, monkeypatch):
 def test_a_lease_taken_while_its_entry_is_removed_brings_it_back(store, monkeypatch):
     """Where the mutex does not reach the other machine."""
     store.put(step(), artifact())
-    move, user = maintenance._move_aside, Store(store.root)
+    move, user = disk.move_aside, Store(store.root)
     holds = []
 
     def overtaken(*args):
@@ -211,7 +211,7 @@ def test_a_lease_taken_while_its_entry_is_removed_brings_it_back(store, monkeypa
         holds.append(user._hold([step().key]))
         return move(*args)
 
-    monkeypatch.setattr(maintenance, "_move_aside", overtaken)
+    monkeypatch.setattr(disk, "move_aside", overtaken)
     assert [info.key for info in store.gc(older_than_s=0).in_use] == [step().key]
     assert store.lookup(step().key) is not None
     holds[0].release()

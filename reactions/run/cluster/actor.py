@@ -29,8 +29,8 @@ class WorkerRecipe:
     """All that a worker is sent before it is sent work.
 
     Attributes:
-        root: of the store.
-        probe: name of a file in it, which a worker has to see.
+        root: of the store, or its URL.
+        probe: name of a file in it, which a worker has to see; "" for a store behind a URL.
         load_encoder: opens a space on a device.
         versions: of the packages that decide what a step makes, where the run was begun.
         environment: variables that settings, caches and trusted code are read from.
@@ -39,7 +39,7 @@ class WorkerRecipe:
         threads: of torch; 0 for its own choice.
     """
 
-    root: Path
+    root: str
     probe: str
     load_encoder: LoadEncoder
     versions: Mapping[str, str]
@@ -179,7 +179,8 @@ class RemoteWorker:
             )
 
     def _check_store(self, label: str) -> None:
-        if not (self._recipe.root / self._recipe.probe).exists():
+        probe = self._recipe.probe
+        if probe and not (Path(self._recipe.root) / probe).exists():
             raise StepError(
                 f"the worker {label} does not see the store",
                 why=f"{self._recipe.root} is another folder there, or none",

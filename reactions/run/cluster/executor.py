@@ -84,7 +84,7 @@ class RayExecutor:
 
         ray = self._exits.enter_context(_connected(self._asked))
         places = Places(self._asked, n_works, ray.nodes)
-        probe = self._exits.enter_context(_probe(self._store.root))
+        probe = self._exits.enter_context(_probe(self._store))
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -93,7 +93,7 @@ class RayExecutor:
 
         def recipe(place: Place) -> WorkerRecipe:
             return WorkerRecipe(
-                root=self._store.root,
+                root=self._store.address,
                 probe=probe,
                 load_encoder=self._load_encoder,
                 versions=versions(),
@@ -158,9 +158,16 @@ def _connected(asked: AskedCluster) -> Iterator[Any]:
 
 
 @contextmanager
-def _probe(root: Path) -> Iterator[str]:
-    """Put a file into the store, by which workers see that theirs is the same."""
-    path = root / f"cluster-{uuid.uuid4().hex}.probe"
+def _probe(store: Store) -> Iterator[str]:
+    """Put a file into the store, by which workers see that theirs is the same.
+
+    Yields:
+        The file's name; "" for a store behind a URL, which is the same for all.
+    """
+    if store.layout.is_remote:
+        yield ""
+        return
+    path = store.root / f"cluster-{uuid.uuid4().hex}.probe"
     path.touch()
     try:
         yield path.name

@@ -19,7 +19,7 @@ def recipe(tmp_path):
     store.prepare()
     (store.root / "a.probe").touch()
     return WorkerRecipe(
-        root=store.root,
+        root=store.address,
         probe="a.probe",
         load_encoder=load_encoder,
         versions=versions(),

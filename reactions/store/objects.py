@@ -1,0 +1,347 @@
+"""Objects behind a URL, through fsspec: S3, Google Cloud Storage, Azure; read, put, listed.
+
+What goes over a network fails at times. Reads, listings, copies and plain puts can be done twice
+and are, with pauses; what still fails is an ``OSError`` that says what to do, without anything that
+a message of the service may quote of credentials.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.extras import install_extra
+from reactions.core.protocols import check_address, offline
+from reactions.core.transient import is_transient
+
+T = TypeVar("T")
+
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+"""What each protocol that can be written to needs."""
+
+_TRIES = 5
+_PAUSE_S = 0.2
+"""Before the second try; twice as long before each further one."""
+
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    # botocore tries again by itself, which would multiply with our tries.
+    "s3": {"config_kwargs": {"retries": {"total_max_attempts": 1}}},
+}
+
+_SIDE_BY_SIDE = 8
+"""How many small objects are put, copied or removed at a time."""
+
+_AT_ONCE = 64
+"""How many records are read at a time."""
+
+# What services and their libraries say of a moment, not of the request; s3fs makes OSErrors
+# without a number of most of it.
+_PASSING = re.compile(
+    r"slow ?down|reduce your request|internal ?error|service ?unavailable|too many requests"
+    r"|time(d)? ?out|connection|reset by peer|broken pipe|temporar|try again|incomplete ?read"
+    r"|payload|please retry|\b50[0234]\b|\b429\b",
+    re.IGNORECASE,
+)
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError)
+
+
+class ObjectError(OSError):
+    """A request to the service failed.
+
+    Attributes:
+        why: in the service's words.
+        fix: what to do.
+    """
+
+    def __init__(self, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.fix = fix
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object: its bytes, and when it was written by the service's clock."""
+
+    size_bytes: int
+    written_s: float
+
+
+def normal_url(url: str) -> str:
+    """Return the URL of a store in the one form that all processes use.
+
+    Raises:
+        UsageError: a store cannot lie there.
+        MissingError: offline mode is on.
+    """
+    protocol, _, rest = url.strip().partition("://")
+    protocol = protocol.lower()
+    check_address(f"{protocol}://{rest}")
+    fix = "set MOLSPACE_CACHE to a folder, or to a URL such as s3://bucket/prefix"
+    if protocol not in PACKAGES:
+        raise UsageError(
+            f"the store cannot lie at '{url}'",
+            why=f"'{protocol}' is not among what a store is kept in: file, "
+            + ", ".join(sorted(PACKAGES)),
+            fix=suggestion(protocol, PACKAGES) if protocol not in ("http", "https", "hf") else fix,
+            url=url,
+        )
+    rest = re.sub(r"/+", "/", rest).strip("/")
+    if not rest or any(c in rest for c in "*?#[]{}"):
+        raise UsageError(
+            f"the store cannot lie at '{url}'",
+            why="it names no bucket" if not rest else "it has wildcards, or a query",
+            fix=fix,
+            url=url,
+        )
+    if setting := offline():
+        raise MissingError(
+            f"the store at '{url}' was not looked at",
+            why=f"offline mode is on ({setting})",
+            fix="unset it, or set MOLSPACE_CACHE to a folder",
+            url=url,
+        )
+    return f"{protocol}://{rest}"
+
+
+class Objects:
+    """The objects under one URL, by names relative to it.
+
+    It opens its connection when it is first used, and again in a process that it is sent to:
+    credentials are found there, as the service's own tools find them, and never sent or kept.
+
+    Args:
+        url: as ``normal_url`` returns it.
+
+    Raises:
+        MissingError: the package that the protocol needs is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._opened: tuple[int, Any, str] | None = None
+        self._creates = True
+        self._open()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.url, self._opened, self._creates = state["url"], None, True
+
+    def _open(self) -> tuple[Any, str]:
+        """Return the file system, opened in this process, and the root in its terms."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            import fsspec
+
+            protocol = self.url.partition("://")[0]
+            package = PACKAGES.get(protocol, "fsspec")
+            try:
+                # Others change what is there: nothing may be answered from an earlier listing.
+                fs = fsspec.filesystem(
+                    protocol,
+                    use_listings_cache=False,
+                    skip_instance_cache=True,
+                    **_OPTIONS.get(protocol, {}),
+                )
+            except (ImportError, ValueError) as error:
+                extra = install_extra("s3") if package == "s3fs" else f"pip install {package}"
+                raise MissingError(
+                    f"the store at '{self.url}' needs the package {package}",
+                    why=str(error).rstrip("."),
+                    fix=f"{extra}   or set MOLSPACE_CACHE to a folder",
+                    url=self.url,
+                ) from error
+            self._opened = os.getpid(), fs, str(fs._strip_protocol(self.url)).rstrip("/")
+        return self._opened[1:]
+
+    # --- reading ---------------------------------------------------------------------
+
+    def read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:
+        """Return an object's bytes, or a range of them."""
+        fs, root = self._open()
+        return bytes(self._try(lambda: fs.cat_file(f"{root}/{name}", start=start, end=stop)))
+
+    def read_all(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield objects in order, many of them read at a time, without those that are gone."""
+        names = list(names)
+        for begin in range(0, len(names), _AT_ONCE):
+            batch = names[begin : begin + _AT_ONCE]
+            read = self._side_by_side(self._read_or_none, batch)
+            for name, data in zip(batch, read, strict=True):
+                if data is not None:
+                    yield name, data
+
+    def _read_or_none(self, name: str) -> bytes | None:
+        try:
+            return self.read(name)
+        except FileNotFoundError:
+            return None
+
+    def info(self, name: str) -> ObjectInfo:
+        """Return what is known of an object."""
+        fs, root = self._open()
+        return _info(self._try(lambda: fs.info(f"{root}/{name}")))
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is an object of a name."""
+        try:
+            self.info(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def find(self, folder: str) -> dict[str, ObjectInfo]:
+        """Return all objects under a name, at any depth, by their names under the store's root."""
+        fs, root = self._open()
+        try:
+            found = self._try(lambda: self._listed(fs.find, f"{root}/{folder}", detail=True))
+        except FileNotFoundError:
+            return {}
+        return {
+            str(path).removeprefix(root).lstrip("/"): _info(info)
+            for path, info in found.items()
+            if info.get("type") == "file"
+        }
+
+    def children(self, folder: str) -> list[str]:
+        """Return the names right under a name that have objects under them, sorted."""
+        fs, root = self._open()
+        try:
+            found = self._try(lambda: self._listed(fs.ls, f"{root}/{folder}", detail=True))
+        except FileNotFoundError:
+            return []
+        folders = (str(info["name"]).rstrip("/") for info in found if info["type"] == "directory")
+        return sorted(name.rpartition("/")[2] for name in folders)
+
+    def _listed(self, ask: Callable[..., T], path: str, **options: Any) -> T:
+        self._open()[0].invalidate_cache()
+        return ask(path, **options)
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy an object to a new file on this machine."""
+        fs, root = self._open()
+        self._try(lambda: fs.get_file(f"{root}/{name}", str(path)))
+
+    # --- writing ---------------------------------------------------------------------
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put an object, whether there is one or not."""
+        fs, root = self._open()
+        self._try(lambda: fs.pipe_file(f"{root}/{name}", data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put an object unless there is one: the service decides, where it can.
+
+        Where it cannot, of two processes at the same moment both may put theirs.
+
+        Returns:
+            False when there is one already.
+        """
+        fs, root = self._open()
+        if self._creates:
+            try:
+                self._try(lambda: fs.pipe_file(f"{root}/{name}", data, mode="create"))
+                return True
+            except FileExistsError:
+                # Perhaps put by an earlier try, whose answer was lost.
+                return self._read_or_none(name) == data
+            except (NotImplementedError, TypeError):
+                self._creates = False
+            except ObjectError as error:
+                if not re.search("not ?implemented|unsupported|not supported", error.why, re.I):
+                    raise
+                self._creates = False
+        if self.exists(name):
+            return False
+        self.write(name, data)
+        return True
+
+    def upload(self, files: Sequence[tuple[Path, str]]) -> None:
+        """Copy files of this machine to objects; large ones go in parts."""
+        fs, root = self._open()
+        self._side_by_side(
+            lambda file: self._try(lambda: fs.put_file(str(file[0]), f"{root}/{file[1]}")), files
+        )
+
+    def copy(self, names: Sequence[tuple[str, str]]) -> None:
+        """Copy objects to others, within the service."""
+        fs, root = self._open()
+        self._side_by_side(
+            lambda pair: self._try(lambda: fs.cp_file(f"{root}/{pair[0]}", f"{root}/{pair[1]}")),
+            names,
+        )
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove objects, also such as are gone already."""
+        self._side_by_side(self._remove, names)
+
+    def _remove(self, name: str) -> None:
+        fs, root = self._open()
+        with suppress(FileNotFoundError):
+            self._try(lambda: fs.rm_file(f"{root}/{name}"))
+
+    # --- within ----------------------------------------------------------------------
+
+    def _side_by_side(self, do: Callable[[Any], T], things: Sequence[Any]) -> list[T]:
+        if len(things) <= 1:
+            return [do(thing) for thing in things]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            return list(pool.map(do, things))
+
+    def _try(self, ask: Callable[[], T]) -> T:
+        """Return what a request gives; try again what fails for the moment."""
+        for n in range(_TRIES):
+            try:
+                return ask()
+            except (*_LASTING, NotImplementedError, TypeError) as error:
+                if isinstance(error, PermissionError):
+                    raise ObjectError(
+                        f"the service refuses it: {_said(error)}",
+                        "check your credentials: they must let you list, read, put and delete",
+                    ) from None
+                raise
+            # Every service raises errors of its own library.
+            except Exception as error:
+                passing = is_transient(error) or _PASSING.search(f"{type(error).__name__} {error}")
+                if not passing or n == _TRIES - 1:
+                    raise ObjectError(
+                        _said(error),
+                        "check the address, the network and your credentials, then run it again: "
+                        "what is done stays done",
+                    ) from None
+            time.sleep(_PAUSE_S * 2**n)
+        raise AssertionError("unreachable")
+
+
+def _info(info: Mapping[str, Any]) -> ObjectInfo:
+    written = next((info[k] for k in _TIMES if info.get(k)), None)
+    if isinstance(written, str):
+        written = datetime.fromisoformat(written)
+    written_s = written.timestamp() if isinstance(written, datetime) else float(written or 0.0)
+    return ObjectInfo(int(info.get("size") or 0), written_s)
+
+
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
+"""What file systems call the time at which an object was written."""
+
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|SAS", re.IGNORECASE)
+
+
+def _said(error: BaseException) -> str:
+    """Return an error's message on one line, without what may be a credential."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for name, value in os.environ.items():
+        if _SECRET.search(name) and len(value) >= 4:
+            text = text.replace(value, "...")
+    text = re.sub(r"\?[^\s'\"]*", "?...", text)  # of a signed address
+    return re.sub(r"(?<=://)[^/@\s]*@", "...@", text)[:400]

@@ -1,0 +1,222 @@
+"""Locks and leases of a store behind a URL, that have no kernel to ask."""
+
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+from contextlib import ExitStack
+
+import pytest
+from buckets import BUCKET, in_memory, names
+from machines import FakeTime
+from processes import SUPPORT
+from store_toys import artifact, step
+from toy import by_rows, executor
+
+from reactions.store import Store, heartbeats, object_locks
+from reactions.store.heartbeats import BEAT_S, SILENT_S, Holder, pulse
+
+KEY = "a" * 64
+LOCK = f"locks/{KEY}.lock"
+
+
+@pytest.fixture
+def store(address):
+    return Store(address)
+
+
+@pytest.fixture
+def time(monkeypatch):
+    fake = FakeTime(monkeypatch)
+    monkeypatch.setattr(object_locks, "watch", fake.watch)
+    return fake
+
+
+class Elsewhere:
+    """Another machine's process, as far as a bucket shows it."""
+
+    def __init__(self, store, shares=False):
+        self._objects = store.layout.place._objects
+        self.holder = Holder(1, "f" * 12, "elsewhere", "1" * 32, shares)
+        self._n = 0
+        self.key = KEY
+
+    def beat(self, name=LOCK):
+        self._n += 1
+        self._objects.write(name, f"{self.holder.text()}{self._n}\n{self.key}".encode())
+
+
+def takes(store, **options):
+    with store.lock(KEY, **options) as lock:
+        return "not" if lock is None else "alone" if lock.is_alone else "shared"
+
+
+def test_one_holds_a_lock_and_gives_it_back(store):
+    busy = []
+    with store.lock(KEY) as held, store.lock(KEY, part="0-2") as part:
+        assert held.is_alone
+        assert part
+        with Store(store.address).lock(KEY, busy.append) as refused:
+            assert refused is None
+        assert names(store)[:2] == [f"locks/{KEY}.0-2.lock", LOCK]
+    assert len(busy) == 1
+    assert not [name for name in names(store) if name.startswith("locks")]
+
+
+def test_a_lock_is_shared_after_the_first_has_prepared(store):
+    with ExitStack() as first, ExitStack() as second:
+        lock = first.enter_context(store.lock(KEY, shared=True))
+        assert takes(store, shared=True) == "not"
+        assert lock.share()
+        other = second.enter_context(Store(store.address).lock(KEY, shared=True))
+        assert not other.is_alone
+        assert takes(store) == "not"
+        first.close()
+        assert takes(store, shared=True) == "shared"
+        pulse.beat()  # the others put it there again
+        assert takes(store) == "not"
+        assert LOCK in names(store)
+    assert LOCK not in names(store)
+
+
+def test_a_lock_held_elsewhere_is_respected_until_it_is_silent(store, time):
+    other = Elsewhere(store)
+    other.beat()
+    store.prepare()
+    assert takes(store) == "not"
+    for _ in range(3):
+        time.now_s += SILENT_S - 1
+        other.beat()
+        assert takes(store) == "not"
+    time.now_s += SILENT_S
+    assert takes(store) == "alone"
+    assert LOCK not in names(store)
+
+
+def test_who_was_taken_for_dead_does_not_take_a_lock_back(store):
+    with store.lock(KEY, shared=True) as lock:
+        other = Elsewhere(store)
+        other.beat()
+        pulse.beat()
+        assert not lock.share()
+    assert other.holder.token.encode() in store.layout.place._objects.read(LOCK)
+
+
+def test_a_process_of_this_machine_that_died_is_not_waited_for(store):
+    other = Elsewhere(store)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    other.holder = Holder(process.pid, heartbeats.this_machine(), "here", "2" * 32)
+    other.beat()
+    store.prepare()
+    assert takes(store) == "alone"
+
+
+def test_what_is_leased_elsewhere_stays_until_its_process_is_silent(store, time, monkeypatch):
+    store.put(step(0), artifact())
+    other = Elsewhere(store)
+    lease = "leases/1-x.ffffffffffff.lease"
+
+    def beating(seconds):
+        time.now_s += seconds
+        other.beat(lease)
+
+    other.key = step(0).key
+    other.beat(lease)
+    slept = time.sleep
+    monkeypatch.setattr(time, "sleep", beating)
+    assert [i.key for i in store.gc(older_than_s=0).in_use] == [step(0).key]
+    assert time.now_s <= 2 * BEAT_S
+    monkeypatch.setattr(time, "sleep", slept)
+    time.now_s += SILENT_S
+    freed = store.gc(older_than_s=0)
+    assert [i.key for i in freed.entries] == [step(0).key]
+    assert [path.name for path in freed.debris] == [lease.rpartition("/")[2]]
+    assert lease not in names(store)
+
+
+def test_a_lease_goes_with_its_store(store):
+    store.put(step(0), artifact())
+    reader = Store(store.address)
+    found = reader.lookup(step(0).key)
+    assert len([name for name in names(store) if name.startswith("leases")]) == 1
+    del found, reader
+    pulse.beat()
+    assert not [name for name in names(store) if name.startswith("leases")]
+
+
+def test_the_garbage_collector_waits_for_no_request(store, monkeypatch):
+    """It may run in the thread that carries out a request that a heartbeat is waiting for."""
+    store.put(step(0), artifact())
+    reader = Store(store.address)
+    found = reader.lookup(step(0).key)
+    inside, go, over = threading.Event(), threading.Event(), threading.Event()
+    write = reader.layout.place._objects.write
+
+    def held_up(name, data):
+        inside.set()
+        assert go.wait(30)
+        write(name, data)
+
+    monkeypatch.setattr(reader.layout.place._objects, "write", held_up)
+    beat = threading.Thread(target=pulse.beat)
+    beat.start()
+    assert inside.wait(30)
+    box = [reader, found]
+    del reader, found, store
+
+    def collect():
+        box.clear()
+        gc.collect()
+        over.set()
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    assert over.wait(30)
+    go.set()
+    beat.join(30)
+    collector.join(30)
+
+
+# --- plans ---
+
+
+def test_several_runs_share_a_step(monkeypatch):
+    """Each shard is made once, whoever makes it."""
+    address, ran = in_memory(monkeypatch), []
+
+    def run():
+        made = executor(Store(address), device="cpu,cpu").run([by_rows(ran, 12, 2)])
+        rows = next(iter(made.values())).arrays["x"]
+        assert rows[:].ravel().tolist() == list(range(12))
+
+    both = [threading.Thread(target=run) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(60)
+    assert sorted(ran) == [(i, i + 2) for i in range(0, 12, 2)]
+    store = Store(address)
+    assert list(store.verify()) == []
+    assert not [n for n in names(store) if n.startswith(("partial", "locks"))]
+
+
+def test_a_run_that_is_killed_is_finished_by_the_next(s3):
+    url = f"s3://{BUCKET}/killed"
+    code = f"""
+        import os, signal, sys
+        sys.path[:0] = [{str(SUPPORT)!r}]
+        from toy import by_rows, executor
+        from reactions.store import Store
+        die = lambda start: start == 6 and os.kill(os.getpid(), signal.SIGKILL)
+        executor(Store({url!r})).run([by_rows([], 10, 2, hook=die)])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
+    assert done.returncode == -9
+    store, ran = Store(url), []
+    assert [name for name in names(store) if name.startswith("locks")]
+    made = executor(store).run([by_rows(ran, 10, 2)])
+    assert next(iter(made.values())).arrays["x"][:].ravel().tolist() == list(range(10))
+    assert ran == [(6, 8), (8, 10)]  # the one in flight, and what was never begun
+    assert list(store.verify()) == []
