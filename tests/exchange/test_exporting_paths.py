@@ -10,6 +10,7 @@ from fakes import CG, CM, IB, VL, Encoder, cr, dr, unit_rows
 from indexed import items_of
 from untrained import make_heads
 
+from molspace_cli.export import export
 from reactions.core.errors import UsageError
 from reactions.core.types import Leaf, Tuned, leaves
 from reactions.exchange.exporting.folder import export_heads
@@ -173,3 +174,8 @@ def test_layers_of_descriptions():
     parts = {(node, None): AlignedLayers({"image": layer})}
     check(node, parts, Adjustment(), "image", IB)
     check(node, parts, Adjustment(), "text", IB)
+
+
+def test_a_model_is_whole_anyway(tmp_path):
+    with pytest.raises(UsageError, match="--whole says nothing of sentence-transformers"):
+        export("bundle", "sentence-transformers", tmp_path / "out", whole=True)
