@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from media_files import image_bytes, sound_bytes
+from media_files import image_bytes, put_tar, sound_bytes
 from PIL import Image
 from served import bench_at, client_of, media_items
 
-from reactions.core.types import Waveform
+from reactions.core.storage import Blob
+from reactions.core.types import Item, Waveform
 from reactions.serving.pictures import encoded_picture, peaks, picture_of, wav
 from reactions.serving.transfer import read_range
 
@@ -80,6 +81,15 @@ def test_a_changed_file_is_not_shown(served):
     assert "not what was indexed" in answer.json()["why"]
     (folder / "media" / "sound-1.wav").unlink()
     assert "is gone" in client.get("/api/indexes/0/audio/1/play").json()["what"]
+
+
+def test_what_lies_in_a_tar_is_not_unpacked(tmp_path):
+    tar = put_tar(tmp_path / "s.tar", {"k.png": image_bytes()})
+    blob = Blob(str(tar), 512, len(image_bytes()), "k.png")
+    client = client_of(bench_at(tmp_path, [Item("k", "image", blob)]))
+    answer = client.get("/api/indexes/0/image/0/picture")
+    assert answer.status_code == 422
+    assert answer.json()["what"] == "'k.png' lies in a tar, and is not unpacked to be shown"
 
 
 def test_an_index_opens_no_other_file_of_this_machine(tmp_path):
