@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from further_media import bin_bytes, grey_png, npy_bytes, ply_bytes, points
 from media_files import image_bytes, put
+from video_files import video_bytes
 
 from molspace_cli.__main__ import main
+from reactions.modalities import noticed
+from reactions.modalities.sounds import tracks
 
 
 @pytest.fixture
@@ -161,3 +164,12 @@ def test_an_ending_that_says_nothing_is_helped_by_naming_the_modality(infer, tmp
     put(tmp_path / "a.npy", npy_bytes(points(9)))
     _, err = infer("PointBind", "a.npy", code=2)
     assert "fix: --modality depth|event|point" in err
+
+
+def test_the_sound_of_a_video_and_what_decoding_noticed(infer, tmp_path):
+    put(tmp_path / "clip.mp4", video_bytes(0.6))
+    noticed.note(tracks.SEVERAL_TRACKS, "earlier.mkv")
+    _, err = infer("CLAP_g", "clip.mp4", "--modality", "audio")
+    assert "embedded 1 of 1: 1 audio" in err
+    assert "note: 1 sound lies in a file of several tracks of sound, of which the first" in err
+    assert noticed.take() == []
