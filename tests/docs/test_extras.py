@@ -34,7 +34,7 @@ def test_all_has_all_and_paper_has_what_published_models_need():
     assert reached | {"all"} == FOR_USERS
     others = {"all", "paper", "lora", "video", "report", "map", "track", "generate", "pandas"}
     others |= {"search", "serve", "export", "media", "jpeg", "mteb", "ray", "sentence-transformers"}
-    others |= {"s3"}
+    others |= {"s3", "datasets"}
     assert parts("paper") == FOR_USERS - others
 
 
