@@ -258,6 +258,7 @@ def doctor(
     from reactions.core.errors import EXIT_STEP_FAILED
     from reactions.core.paths import cache_root
     from reactions.encoders.doctor import ITEMS, examine
+    from reactions.encoders.official.packages import fitting
     from reactions.encoders.precomputed.corpora import common_corpus
     from reactions.encoders.registry import load
     from reactions.labs import mini
@@ -311,6 +312,8 @@ def doctor(
                 for finding in findings
             ],
         )
+        for package in fitting(spec):
+            print_note(f"--against {package} compares it with that package on the same weights")
     if failed:
         raise typer.Exit(EXIT_STEP_FAILED)
 

@@ -129,6 +129,16 @@ def test_what_cannot_be_compared_is_refused(doctor, arguments, words):
     assert words in str(caught.value)
 
 
+def test_other_examinations_name_the_package_to_compare_with(doctor, same, monkeypatch):
+    monkeypatch.setattr("reactions.encoders.doctor.SPEED_S", 0.0)
+    shown = doctor("InternVL", "--lab", "mini")
+    assert shown.stdout.endswith(
+        "# --against same compares it with that package on the same weights\n"
+    )
+    monkeypatch.setattr(same, "adapters", ())
+    assert "--against" not in doctor("InternVL", "--lab", "mini").stdout
+
+
 def test_packages_are_completed():
     assert complete.packages("") == sorted(NAMES)
     assert complete.packages("open") == ["open_clip"]

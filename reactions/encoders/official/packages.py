@@ -25,6 +25,11 @@ _OWN: Mapping[str, str] = {
 """Adapters whose spaces no package embeds, and why."""
 
 
+def fitting(spec: SpaceSpec) -> list[str]:
+    """Return the names of the packages that run a space's model, installed or not."""
+    return [name for name, kind in PACKAGES.items() if spec.adapter in kind.adapters]
+
+
 def choose(name: str, spec: SpaceSpec) -> OfficialPackage:
     """Return a package that runs a space's model.
 
@@ -38,7 +43,7 @@ def choose(name: str, spec: SpaceSpec) -> OfficialPackage:
     package = PACKAGES[known(name)]
     if spec.adapter in package.adapters:
         return package()
-    fits = [other for other, kind in PACKAGES.items() if spec.adapter in kind.adapters]
+    fits = fitting(spec)
     if fits:
         fix = f"--against {fits[0]}"
     else:
