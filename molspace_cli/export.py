@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import complete, factors, options
+from molspace_cli import factors, options
 from molspace_cli.console import print_json, print_path, say
 
 if TYPE_CHECKING:
@@ -15,15 +15,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    bundle: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE",
-            autocompletion=complete.bundles,
-            help="A bundle's directory.",
-            show_default=False,
-        ),
-    ],
+    bundle: options.Bundle,
     to: Annotated[
         str,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from molspace_cli import complete, options
+from molspace_cli import options
 from molspace_cli.console import human_bytes, print_json, print_path, print_text, say
 from molspace_cli.current import make_current
 from molspace_cli.infer_report import plain
@@ -21,15 +21,7 @@ Repo = Annotated[
 
 
 def push(
-    bundle: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE",
-            autocompletion=complete.bundles,
-            help="A bundle's directory.",
-            show_default=False,
-        ),
-    ],
+    bundle: options.Bundle,
     repo: Repo,
     results: Annotated[
         Path | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from molspace_cli import complete, index_upkeep, options
+from molspace_cli import index_upkeep, options
 from molspace_cli.amounts import LinesDue
 from molspace_cli.confirm import confirm
 from molspace_cli.console import human_bytes, print_json, print_path, print_table, say
@@ -44,15 +44,7 @@ def _group() -> None:
 @app.command("build")
 @grouped
 def build(
-    space: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE|EXPR|NAME|URI",
-            autocompletion=complete.targets,
-            help="What embeds the items.",
-            show_default=False,
-        ),
-    ],
+    space: Annotated[str, options.target_argument("What embeds the items.")],
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -182,7 +174,10 @@ def build(
                 "kept": done.kept,
                 "skipped": done.skipped,
                 "outdated": done.outdated,
-                "problems": [{"id": p.id, "message": p.message} for p in problems[:20]],
+                "problems": [
+                    {"line": p.line_number or None, "id": p.id, "message": p.message}
+                    for p in problems[:_SHOWN_PROBLEMS]
+                ],
             },
         )
     else:
@@ -303,8 +298,13 @@ def info(
     }
     size_bytes = sum(size for s in record.segments for size, _ in s.files.values())
     deleted = sum(map(len, record.deleted.values()))
+    gone, starts = 0, dict.fromkeys(counts, 0)
     for segment in record.segments:
-        files.open_segment(directory, record, segment)
+        opened = files.open_segment(directory, record, segment)
+        out = set(record.deleted.get(segment.modality, ()))
+        for number, item in enumerate(opened.items(), start=starts[segment.modality]):
+            gone += number not in out and item.is_gone
+        starts[segment.modality] += segment.n
     for modality in record.approximations:
         approximate.open_covered(directory, record, modality)
     verified = None
@@ -316,7 +316,13 @@ def info(
         body = record.to_json()
         for key in ("segments", "deleted", "schema", "approximations"):
             del body[key]
-        facts = {"counts": counts, "deleted": deleted, "size_bytes": size_bytes, "kinds": kinds}
+        facts = {
+            "counts": counts,
+            "deleted": deleted,
+            "gone": gone,
+            "size_bytes": size_bytes,
+            "kinds": kinds,
+        }
         print_json("index-info", {"path": str(directory), **body, **facts, "verified": verified})
         return
     print_table(
@@ -327,6 +333,7 @@ def info(
             ("bundle", record.bundle or "- (a space by itself)"),
             *((m, f"{n:,} items") for m, n in counts.items()),
             ("deleted", f"{deleted:,} rows, until molspace index compact"),
+            *([("gone", f"{gone:,} files: molspace index remove INDEX --gone")] if gone else []),
             *(("search", f"{m}: {kinds.get(m, 'flat: every row')}") for m in counts),
             ("factors to choose", ", ".join(record.free) or "none"),
             ("factors that are fixed", ", ".join(record.fixed) or "none"),

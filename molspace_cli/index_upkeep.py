@@ -18,12 +18,16 @@ from molspace_cli.infer_report import plain
 def remove(
     directory: Directory,
     ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="Of the items.", show_default=False)
-    ],
+        list[str] | None,
+        typer.Argument(metavar="ID...", help="Of the items.", show_default=False),
+    ] = None,
     modality: Annotated[
         str | None,
         typer.Option("--modality", metavar="NAME", help="Of the items.  [default: any]"),
     ] = None,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Those whose files are not there any more.")
+    ] = False,
     bundle: BundlePath = None,
     *,
     lab: options.Lab = None,
@@ -34,19 +38,26 @@ def remove(
     Examples:
       molspace index remove my-index photos/cat.png
       molspace index remove my-index 17 18 --modality text
+      molspace index remove my-index --gone
     """
     from reactions.core.errors import UsageError
     from reactions.search.build import remove_items
 
+    if bool(ids) == gone:
+        raise UsageError(
+            "ids and --gone are given" if gone else "nothing to take out",
+            fix="--gone alone" if gone else "give ids of items, or --gone",
+        )
     _, target, index = open_index(directory, bundle, lab)
     numbers: dict[str, list[int]] = {}
     # An item without an id of its own has its whole path for one.
-    names = {name: given for given in ids for name in (given, str(Path(given).absolute()))}
-    missing = set(ids)
-    for own in index.modalities if modality is None else (modality,):
+    names = {name: given for given in ids or () for name in (given, str(Path(given).absolute()))}
+    missing = set(ids or ())
+    for own in index.searched(modality):
         for number, item in index.items(own):
-            if item.id in names:
+            if item.id in names or (gone and item.is_gone):
                 numbers.setdefault(own, []).append(number)
+            if item.id in names:
                 missing.discard(names[item.id])
     if missing:
         some = ", ".join(sorted(missing)[:3])
@@ -128,7 +139,13 @@ def compact(directory: Directory, bundle: BundlePath = None, *, lab: options.Lab
     """
     from reactions.search import build
 
-    _, target, _ = open_index(directory, bundle, lab)
+    _, target, index = open_index(directory, bundle, lab)
     removed = build.compact(directory, target)
     say(f"freed {removed:,} row{'s' if removed != 1 else ''}")
+    for modality, entry in index.record.approximations.items():
+        if not index.counts[modality]:
+            say(
+                f"note: {modality} has no rows left, and is no longer searched by {entry.kind}: "
+                f"molspace index with --kind {entry.kind}, when there are some"
+            )
     print_path(directory)

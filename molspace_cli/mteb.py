@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli import complete, factors, options
+from molspace_cli import factors, options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_note, print_table, say
 from molspace_cli.groups import grouped
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 @grouped
 def mteb(
-    bundle: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE|EXPR|NAME|URI",
-            autocompletion=complete.targets,
-            help="What is scored.",
-            show_default=False,
-        ),
-    ],
+    bundle: Annotated[str, options.target_argument("What is scored.")],
     tasks: Annotated[
         list[str],
         typer.Option(

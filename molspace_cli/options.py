@@ -16,6 +16,30 @@ if TYPE_CHECKING:
     from reactions.products.tree import Adjustment
     from reactions.session import Session
 
+
+def target_argument(meaning: str) -> Any:
+    """Return the argument that names a product or a space.
+
+    Args:
+        meaning: its help.
+    """
+    return typer.Argument(
+        metavar="BUNDLE|EXPR|NAME|URI",
+        autocompletion=complete.targets,
+        help=meaning,
+        show_default=False,
+    )
+
+
+Bundle = Annotated[
+    str,
+    typer.Argument(
+        metavar="BUNDLE",
+        autocompletion=complete.bundles,
+        help="A bundle's directory.",
+        show_default=False,
+    ),
+]
 Lab = Annotated[
     str | None,
     typer.Option(

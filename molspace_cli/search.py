@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,7 +102,12 @@ def search(
     acting = acting_adjustment(target.space, adjustment)
     if as_json:
         queries = [
-            {"query": _label(item), "modality": item.modality, "hits": [h.to_json() for h in hits]}
+            {
+                "query": _label(item),
+                "id": item.id,
+                "modality": item.modality,
+                "hits": [h.to_json() for h in hits],
+            }
             for item, hits in zip(items, found, strict=True)
         ]
         about = {"index": str(directory), "expression": target.name, "lab": index.record.lab}
@@ -121,11 +128,12 @@ def search(
             )
         return
     rows = [
-        (_label(item), *_cells(hit), hit.item.id, hit.item.source)
+        (_label(item), *_cells(hit), hit.item.id, hit.item.source, item.id)
         for item, hits in zip(items, found, strict=True)
         for hit in hits
     ]
-    print_table(title, ("query", "rank", "score", "modality", "item", "id", "source"), rows)
+    columns = ("query", "rank", "score", "modality", "item", "id", "source", "query id")
+    print_table(title, columns, rows)
 
 
 def _cells(hit: Hit, width: int | None = None) -> tuple[str, str, str, str]:
@@ -148,7 +156,7 @@ def _queries(
     """
     from reactions.core.errors import UsageError, suggestion
     from reactions.data.manifest import Problem
-    from reactions.inference.arguments import near_names, refuse_paths
+    from reactions.inference.arguments import file_of_lines, near_names, refuse_paths
     from reactions.inference.inputs import read_inputs
 
     modalities = embedder.spec.modalities
@@ -174,15 +182,24 @@ def _queries(
     if not inputs and not named and stdin is not None and not stdin.isatty():
         inputs = ["-"]
     by_id = embedder.by_id
-    read = list(read_inputs(inputs, modalities=modalities, stdin=stdin, by_id=by_id))
-    for modality, value in named:
-        read += read_inputs([value], modalities=modalities, taken_as=modality)
-    items = []
-    for entry in read:
-        if isinstance(entry, Problem):
-            where = f"line {entry.line_number}" if "-" in inputs else f"'{entry.id}'"
-            raise UsageError(f"cannot search with {where}", why=entry.message)
-        items.append(entry)
+    given = [
+        (value, read_inputs([value], modalities=modalities, stdin=stdin, by_id=by_id))
+        for value in inputs
+    ]
+    given += [
+        (value, read_inputs([value], modalities=modalities, taken_as=modality))
+        for modality, value in named
+    ]
+    items: list[Item] = []
+    for value, entries in given:
+        is_lines = value == "-" or isinstance(file_of_lines(value, Path()), Path)
+        for entry in entries:
+            if isinstance(entry, Problem):
+                where = f"line {entry.line_number} of '{value}'" if is_lines else f"'{value}'"
+                raise UsageError(f"cannot search with {where}", why=entry.message)
+            if not is_lines and not entry.own_id and value.lstrip().startswith("{"):
+                entry = replace(entry, id=str(len(items) + 1))
+            items.append(entry)
     return items
 
 

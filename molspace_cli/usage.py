@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _ALTERNATIVES = re.compile(r"'(?P<value>.*)' is not one of (?P<choices>'.*')")
 _MINIMUM = re.compile(r"greater than or equal to (\S+)|x>=(\S+?)[.\s]|x>=(\S+)$")
+_SAME = {"--bundle": "--space", "--space": "--bundle"}
+"""Options by which some commands ask for what others ask for by another."""
+
 _NUMBERS = (("integer", "a whole number"), ("number", "a number"), ("float", "a number"))
 
 
@@ -138,6 +141,8 @@ def _no_such_option(option: str, path: str, command: Any) -> UsageError:
     shown = " or ".join(f"'{name}'" for name in near)
     fix = f"did you mean {shown}?  (all: {path} --help)" if near else f"all options: {path} --help"
     why = ""
+    if (same := _SAME.get(option)) in _options(command):
+        fix = f"{same}   (all options: {path} --help)"
     below = list(getattr(command, "commands", {}).values())
     if any(option in _options(sub) for sub in _leaves(below)):
         why = "an option stands after the command it belongs to"

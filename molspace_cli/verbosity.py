@@ -194,18 +194,18 @@ def _follow_kernels() -> None:
         _state.unfollow = lambda: logger.removeHandler(handler)
 
 
-def _open_book(value: Path | None) -> Path | None:
-    if value is None:
-        return None
+def _open_book(values: list[Path]) -> list[Path]:
+    if not values:
+        return values
     from importlib.metadata import version
 
     from reactions.core.errors import UsageError
 
-    if str(value) in ("", "-"):
+    if any(str(value) in ("", "-") for value in values):
         raise UsageError("--log-file needs the name of a file", fix="--log-file molspace.jsonl")
-    if _state.book is not None:
+    if len(values) > 1 or _state.book is not None:
         raise UsageError("--log-file is given twice", fix="leave one out")
-    _state.book = Logbook(value)
+    _state.book = Logbook(values[0])
     listeners.append(lambda message: record("message", text=message))
     _follow_kernels()
     record(
@@ -217,7 +217,7 @@ def _open_book(value: Path | None) -> Path | None:
         pid=os.getpid(),
         folder=str(Path.cwd()),
     )
-    return value
+    return values
 
 
 _typer = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -239,7 +239,7 @@ def _declared(
         ),
     ] = 0,
     log_file: Annotated[
-        Path | None,
+        list[Path] | None,  # a second one would silently take the place of the first
         typer.Option(
             "--log-file",
             metavar="FILE",

@@ -323,16 +323,28 @@ class Embedder:
         Raises:
             DataError: one has not unit norm.
         """
-        norms = np.linalg.norm(batch.rows.astype(np.float64), axis=1)
-        bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))  # so written, NaN is bad, too
+        norms = np.linalg.norm(self._directions(batch).astype(np.float64), axis=2)
+        # So written, NaN is bad, too.
+        bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2).all(axis=1))
         if len(bad):
+            why, fix = self._without_direction(float(norms[bad[0], 0]))
             raise DataError(
                 f"the product has no embedding of {batch.modality} '{batch.ids[bad[0]]}'",
-                why=f"its row has length {norms[bad[0]]:g}, not 1: the projectors' numbers "
-                "overflow, or cancel out",
-                fix="get the bundle again, or run the reaction again",
+                why=why,
+                fix=fix,
                 id=batch.ids[bad[0]],
             )
+
+    def _directions(self, batch: Batch) -> NDArray[np.float32]:
+        """Return what of each row has to have unit norm: (n, k, d)."""
+        return batch.rows[:, None]
+
+    def _without_direction(self, norm: float) -> tuple[str, str]:
+        """Return why a row has none, and what helps."""
+        return (
+            f"its row has length {norm:g}, not 1: the projectors' numbers overflow, or cancel out",
+            "get the bundle again, or run the reaction again",
+        )
 
     def _leaves(self, modality: Modality) -> tuple[Leaf, ...]:
         space = self.target.space
@@ -341,7 +353,11 @@ class Embedder:
                 f"this space does not embed {modality}",
                 why=f"it embeds {', '.join(space.modalities)}",
             )
-        return needed_leaves(space, modality, self._adjustment)
+        return self._taking_part(modality)
+
+    def _taking_part(self, modality: Modality) -> tuple[Leaf, ...]:
+        """Return the leaves whose embeddings are needed."""
+        return needed_leaves(self.target.space, modality, self._adjustment)
 
     def _flops(self, modality: Modality) -> float:
         """Return the operations an item takes in all leaves; 0 if one does not say."""

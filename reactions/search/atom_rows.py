@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reactions.core.errors import DataError, UsageError
 from reactions.core.types import Leaf, Modality, Prepared
 from reactions.encoding.items import Batch
 from reactions.inference.embedder import Embedder
@@ -59,29 +58,16 @@ class AtomEmbedder(Embedder):
         units = rows[:, : n_atoms * self.dim].reshape(len(rows), n_atoms, self.dim)
         return units, rows[:, self._most * self.dim :][:, :n_atoms]
 
-    def check(self, batch: Batch) -> None:
-        """Refuse rows with an atom that is not a direction.
-
-        Raises:
-            DataError: an atom has not unit norm.
-        """
+    def _directions(self, batch: Batch) -> NDArray[np.float32]:
         units, _ = self.unpack(batch.modality, batch.rows)
-        norms = np.linalg.norm(units.astype(np.float64), axis=2)
-        bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2).all(axis=1))  # so written, NaN is bad
-        if len(bad):
-            raise DataError(
-                f"the product has no embedding of {batch.modality} '{batch.ids[bad[0]]}'",
-                why="the projectors of one of its parts give it no direction, so that it cannot "
-                "be found at all factors",
-                fix="leave it out; if there are many, run the reaction again",
-                id=batch.ids[bad[0]],
-            )
+        return units
 
-    def _leaves(self, modality: Modality) -> tuple[Leaf, ...]:
-        space = self.target.space
-        if modality not in space.modalities:
-            raise UsageError(
-                f"this space does not embed {modality}",
-                why=f"it embeds {', '.join(space.modalities)}",
-            )
-        return reachable_leaves(space, modality)
+    def _without_direction(self, norm: float) -> tuple[str, str]:
+        return (
+            "the projectors of one of its parts give it no direction, so that it cannot be found "
+            "at all factors",
+            "leave it out; if there are many, run the reaction again",
+        )
+
+    def _taking_part(self, modality: Modality) -> tuple[Leaf, ...]:
+        return reachable_leaves(self.target.space, modality)

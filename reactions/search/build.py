@@ -24,8 +24,9 @@ from reactions.search import approximate, files
 from reactions.search.approximate import AUTO, STALE_SHARE, chosen_kind
 from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.hits import IndexedItem
-from reactions.search.index import SearchIndex, space_digest
+from reactions.search.index import SearchIndex
 from reactions.search.known_items import KnownItems
+from reactions.search.made_by import space_digest
 from reactions.search.record import RECORD, Dtype, IndexRecord
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def add_items(
                     f"the index '{directory}' holds {record.dtype}, not {dtype}",
                     fix="leave --dtype out, or build another index",
                 )
+            if record.bundle != (bundle := bundle_of(target)):  # it was moved
+                record = replace(record, bundle=bundle)
+                files.write_record(directory, record)
         else:
             record = new_record(target, dtype or "float32")
             files.write_record(directory, record)
@@ -321,12 +325,17 @@ def _without(record: IndexRecord, modality: Modality, numbers: Iterable[int]) ->
     return replace(record, deleted={**record.deleted, modality: tuple(gone)})
 
 
+def bundle_of(target: Target) -> str:
+    """Return where a target's bundle lies; "" for a space."""
+    return str(target.bundle.path.absolute()) if target.bundle else ""
+
+
 def new_record(target: Target, dtype: Dtype) -> IndexRecord:
     """Return what an empty index says of itself."""
     free, fixed = free_factors(target.space)
     return IndexRecord(
         space=space_digest(target),
-        bundle=str(target.bundle.path.absolute()) if target.bundle else "",
+        bundle=bundle_of(target),
         name=target.name,
         lab=target.lab,
         dim=target.space.dim,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from reactions.core.local_files import exists
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
 from reactions.modalities.registry import get
@@ -49,6 +50,12 @@ class IndexedItem:
         if self.source and get(self.modality).inline:
             return self.source
         return self.source.rpartition("/")[2] or self.id
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was a file of this machine, or lay in one, that is not there any more."""
+        is_file = not get(self.modality).inline and Path(self.source).is_absolute()
+        return is_file and not exists(Path(self.source))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from reactions.core.errors import DataError, UsageError, suggestion
-from reactions.core.hashing import digest
-from reactions.core.types import Leaf, Modality
+from reactions.core.types import Modality
 from reactions.products.acting import acting_shares
 from reactions.products.atoms import Coefficients, Weigher, form_of, mixed_rows
 from reactions.products.target import Target
@@ -23,7 +22,8 @@ from reactions.search.best import Best
 from reactions.search.candidates import Spread, first_candidates, nearest
 from reactions.search.files import OpenSegment, open_segment
 from reactions.search.hits import Hit, IndexedItem
-from reactions.search.record import IndexRecord, read_record
+from reactions.search.made_by import check_made_by
+from reactions.search.record import read_record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,7 +127,8 @@ class SearchIndex:
 
         Cosines are those of the product's embeddings at these factors, up to rounding. Every row is
         compared, unless there is an approximation (``kinds``): then its candidates are, and what
-        was added since. Ties go to the item that was added first.
+        was added since. Ties, which differ by rounding alone (``best.TIE``), go to the item that
+        was added first.
 
         Args:
             queries: (n, dim) float32 unit rows, embedded at the same factors.
@@ -148,7 +149,7 @@ class SearchIndex:
             )
         adjustment = fit_adjustment(self._space, adjustment)
         best = [Best(k) for _ in queries]
-        for order, modality in enumerate(self._searched(into)):
+        for order, modality in enumerate(self.searched(into)):
             if not exact and modality in self._broken:
                 raise self._broken[modality]
             covered = None if exact else self._covered.get(modality)
@@ -161,7 +162,7 @@ class SearchIndex:
                 numbers = np.arange(first, first + scores.shape[1])
                 for own, row in zip(best, scores, strict=True):
                     own.add(row, numbers, order)
-        modalities = self._searched(into)
+        modalities = self.searched(into)
         return [
             [
                 Hit(rank, score, self.item(modalities[order], number), number)
@@ -223,7 +224,12 @@ class SearchIndex:
             scores[at] = mixed_rows(units, shares) @ query
         return scores
 
-    def _searched(self, into: Modality | None) -> tuple[Modality, ...]:
+    def searched(self, into: Modality | None) -> tuple[Modality, ...]:
+        """Return the modalities that a search goes through: one, or all that have items.
+
+        Raises:
+            UsageError: there are no items of that modality.
+        """
         if into is None:
             if not self.modalities:
                 raise UsageError(f"the index '{self.directory}' has no items", fix="add some")
@@ -279,7 +285,7 @@ class SearchIndex:
         """Return how many items have no embedding at some factors: no search finds them there."""
         adjustment = fit_adjustment(self._space, adjustment)
         n = 0
-        for modality in self._searched(into):
+        for modality in self.searched(into):
             own = self._rows[modality]
             for start, scaled in zip(
                 own.starts, self._coefficients(modality, adjustment), strict=False
@@ -372,29 +378,3 @@ class SearchIndex:
                 while len(self._kept) > _KEPT_SETTINGS * len(self._rows):
                     self._kept.pop(next(iter(self._kept)))
             return self._kept[key]
-
-
-def space_digest(target: Target) -> str:
-    """Return the digest of what decides a target's embeddings."""
-    if target.bundle is not None:
-        return target.bundle.digest
-    assert isinstance(target.space, Leaf), "what is no bundle is a space"
-    spec = target.space.spec
-    return digest("index of a space", [spec.identity(m) for m in spec.modalities])
-
-
-def check_made_by(record: IndexRecord, target: Target, directory: Path) -> None:
-    """Refuse an index of another product: its rows mean nothing in this one.
-
-    Raises:
-        UsageError: it is.
-    """
-    if record.space != space_digest(target):
-        raise UsageError(
-            f"the index '{directory}' does not belong to {target.name}",
-            why=f"it was made with {record.name}"
-            + (f", {record.bundle}" if record.bundle else "")
-            + (", trained otherwise" if record.name == target.name else ""),
-            fix="give the bundle it was made with, or build an index of this one",
-            path=str(directory),
-        )

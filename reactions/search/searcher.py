@@ -12,7 +12,8 @@ from reactions.inference.embedder import LoadedParts
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 from reactions.search.hits import Hit
-from reactions.search.index import SearchIndex, check_made_by
+from reactions.search.index import SearchIndex
+from reactions.search.made_by import check_made_by
 from reactions.search.record import read_record
 from reactions.session import Session
 

@@ -19,7 +19,8 @@ from reactions.products.target import Target
 from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.build import add_items
 from reactions.search.hits import IndexedItem
-from reactions.search.index import SearchIndex, space_digest
+from reactions.search.index import SearchIndex
+from reactions.search.made_by import space_digest
 from reactions.session import Session, load_encoder
 
 N_ITEMS: Final = 96

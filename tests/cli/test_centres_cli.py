@@ -87,6 +87,23 @@ def test_json_carries_centres_rows_and_differences(run):
     assert difference["mean"] == pytest.approx(own["accuracy"] - other["accuracy"])
 
 
+def test_further_metrics_of_centres_and_of_what_stands_beside(run):
+    code, out, err = run(*EVAL, "--centres", "kb", "--metrics", "accuracy,top-5,mean per class")
+    assert code == 0, err
+    _, heading, *rows = [line.split("\t") for line in out.splitlines()]
+    assert heading == ["classes described by", "accuracy", "top-5", "mean per class"]
+    shown = {row[0]: [float(cell) for cell in row[1:]] for row in rows if row[0][0] != "#"}
+    assert len(shown) == 6
+    assert all(accuracy <= top <= 100 for accuracy, top, _ in shown.values())
+    _, out, _ = run(*EVAL, "--centres", "kb", "--metrics", "all", "--json", "-q")
+    (record,) = json.loads(out)["results"]
+    own = [record["metrics"]["accuracy"], *record["further"].values()]
+    assert shown["central 50, mean (kb)"] == pytest.approx(own, abs=0.006)
+    (names,) = (row for row in record["baselines"] if row["name"] == "the class name")
+    beside = [names["metrics"]["accuracy"], *names["further"].values()]
+    assert shown["the class name"] == pytest.approx(beside, abs=0.006)
+
+
 def test_rows_beside_can_be_left_out(run):
     code, out, _ = run(*EVAL, "--centres", "kb", "--no-baselines", "-q")
     assert code == 0

@@ -1,11 +1,10 @@
 """``molspace env``."""
 
 import json
-import sys
 
 import pytest
+from in_process import runner
 
-from molspace_cli.__main__ import main
 from reactions.run import machine
 
 
@@ -13,14 +12,7 @@ from reactions.run import machine
 def molspace(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 def test_the_facts(molspace, monkeypatch, tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from in_process import runner
 
 from molspace_cli import confirm
-from molspace_cli.__main__ import main
 from reactions.core import remote
 
 EVIL = '[lab]\nextends = "mini"\n[corpora.text]\npath = "reference::file://refs.json"\n'
@@ -37,16 +37,8 @@ COMMANDS = [
 def molspace(tmp_path, monkeypatch, capsys):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        monkeypatch.setattr(sys, "stdin", None)
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capsys.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return run
+    monkeypatch.setattr("sys.stdin", None)
+    return runner(monkeypatch, capsys)
 
 
 def refuse(*args, **options):

@@ -2,31 +2,20 @@
 
 import errno
 import json
-import sys
 
 import pytest
+from in_process import offline_in, runner
 
 from molspace_cli import mistakes
-from molspace_cli.__main__ import main
 from reactions.core.errors import LanguageError, UsageError
 
 
 @pytest.fixture
 def molspace(tmp_path, monkeypatch, capsys):
-    for name in ("MOLSPACE_CACHE", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
+    offline_in(tmp_path, monkeypatch)
     (tmp_path / "notes.txt").write_text("mine")
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code), printed.out, printed.err
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 LONG = "x" * 5000

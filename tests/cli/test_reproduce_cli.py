@@ -1,11 +1,9 @@
 """``molspace reproduce``: what is offered, and what slips get before anything runs."""
 
 import json
-import sys
 
 import pytest
-
-from molspace_cli.__main__ import main
+from in_process import offline_in, runner
 
 TABLES = [f"table{n}" for n in range(3, 10)]
 FIGURES = [f"figure{n}" for n in range(3, 7)]
@@ -14,19 +12,9 @@ UNIBIND = ["unibind-table2", "unibind-zero-shot"]
 
 @pytest.fixture
 def molspace(tmp_path, monkeypatch, capsys):
-    for name in ("MOLSPACE_CACHE", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
+    offline_in(tmp_path, monkeypatch)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", "reproduce", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code), printed.out, printed.err
-
-    return run
+    return runner(monkeypatch, capsys, "reproduce")
 
 
 def test_every_table_and_figure_is_a_command(molspace):

@@ -1,17 +1,15 @@
 """``molspace index`` and ``molspace search``, with encoders that draw rows by id."""
 
-import io
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
+from in_process import runner
 from indexed import load_fake, target_at
 from media_files import image_bytes, put_tar
 from PIL import Image
 
-from molspace_cli.__main__ import main
 from reactions import session
 
 
@@ -25,16 +23,9 @@ def run(tmp_path, monkeypatch, capsys):
         pixels = np.full((4, 4, 3), number * 50, np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photos" / name)
     (tmp_path / "captions.txt").write_text("rain\nsnow\nhail\n")
+    (tmp_path / "bad.jsonl").write_text('{"id": "2", "text": "rain"}\n{"text": \n')
 
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
+    return runner(monkeypatch, capsys, stdin=b"")
 
 
 @pytest.fixture
@@ -75,7 +66,9 @@ def test_the_nearest_comes_first(built, run):
     head, columns, *rows = out.splitlines()
     assert head.startswith("# ")
     assert "sigma CLAP_m" in head
-    assert columns.split("\t") == ["query", "rank", "score", "modality", "item", "id", "source"]
+    assert columns.split("\t") == [
+        *("query", "rank", "score", "modality", "item", "id", "source", "query id")
+    ]
     assert len(rows) == 2
     code, out, _ = run("search", "idx", "photos/cat.png", "--into", "image", "--json", "-k", "3")
     (query,) = json.loads(out)["queries"]
@@ -102,6 +95,16 @@ def test_lines_of_stdin_are_queries(built, run):
     assert [query["query"] for query in json.loads(out)["queries"]] == ["rain", "snow"]
 
 
+def test_queries_keep_their_ids(built, run):
+    lines = b'{"id": "q1", "text": "rain"}\n{"id": "q2", "text": "rain"}\n'
+    _, out, _ = run("search", "idx", "--json", "-k", "1", stdin=lines)
+    assert [query["id"] for query in json.loads(out)["queries"]] == ["q1", "q2"]
+    _, out, _ = run("search", "idx", "-k", "1", stdin=lines)
+    assert [line.split("\t")[-1] for line in out.splitlines()[2:]] == ["q1", "q2"]
+    _, out, _ = run("search", "idx", "snow", '{"text": "rain"}', "--json")
+    assert [query["id"] for query in json.loads(out)["queries"]] == ["snow", "2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said", "fix"),
     [
@@ -126,6 +129,8 @@ def test_lines_of_stdin_are_queries(built, run):
         (("search", "idx", "a", "--experts", "CLAP"), 2, "no expert 'CLAP'", "did you mean"),
         (("search", "idx", "a", "--bundle", "nowhere/b"), 3, "no bundle", "--bundle"),
         (("search", "idx"), 2, "no query", "molspace search"),
+        (("search", "idx", ""), 2, "cannot search with ''", "an empty text"),
+        (("search", "idx", "bad.jsonl"), 2, "with line 2 of 'bad.jsonl'", "JSON"),
         (("index", "bundle", "--out", "idx2"), 2, "nothing to index", "--corpus"),
         (("index", "bundle", "photso", "--out", "i"), 2, "no file or folder 'photso'", "--text"),
         (("index", "bundle", "captions.txt"), 2, "an index needs a place", "--out DIR"),
@@ -139,6 +144,9 @@ def test_lines_of_stdin_are_queries(built, run):
         (("index", "bundle", "--corpus", "imag", "--out", "i"), 2, "imag", "image"),
         (("index", "info", "photos"), 3, "no index at 'photos'", "molspace index"),
         (("index", "remove", "idx", "nope"), 2, "no item with the id nope", "molspace search"),
+        (("index", "remove", "idx", "a", "--modality", "imgae"), 2, "no imgae", "mean 'image'"),
+        (("index", "remove", "idx"), 2, "nothing to take out", "--gone"),
+        (("index", "remove", "idx", "rain", "--gone"), 2, "ids and --gone", "--gone alone"),
         (("index", "dedupe", "idx", "--near", "2"), 2, "--near is 2", "0.99"),
     ],
 )
@@ -158,6 +166,26 @@ def test_a_bundle_that_moved(built, run, tmp_path):
     code, out, _ = run("search", "idx", "rain", "--bundle", "elsewhere", "--json")
     assert code == 0
     assert json.loads(out)["queries"][0]["hits"]
+    assert run("index", "elsewhere", "captions.txt", "--out", "idx")[0] == 0
+    code, _, err = run("search", "idx", "rain")
+    assert code == 0, err
+
+
+def test_files_that_are_gone_are_counted_and_can_be_taken_out(built, run, tmp_path):
+    assert json.loads(run("index", "info", "idx", "--json")[1])["gone"] == 0
+    (tmp_path / "photos" / "dog.png").unlink()
+    assert json.loads(run("index", "info", "idx", "--json")[1])["gone"] == 1
+    assert "gone\t1 files: molspace index remove" in run("index", "info", "idx")[1]
+    _, out, _ = run("index", "remove", "idx", "--gone", "--json")
+    assert json.loads(out)["removed"] == 1
+    assert json.loads(out)["counts"] == {"image": 2, "text": 3}
+    assert json.loads(run("index", "info", "idx", "--json")[1])["gone"] == 0
+
+
+def test_problems_have_their_line(run):
+    code, out, _ = run("index", "bundle", "bad.jsonl", "--out", "i", "--json")
+    (problem,) = json.loads(out)["problems"]
+    assert (code, problem["line"], problem["id"]) == (4, 2, "2")
 
 
 def test_upkeep(built, run):
@@ -229,3 +257,16 @@ def test_an_index_with_no_bundle_is_of_a_space(run):
     code, out, _ = run("search", "plain", "rain", "--json")
     assert code == 0
     assert json.loads(out)["lab"] == "mini"
+
+
+def test_compacting_to_nothing_says_which_kind_is_gone(run, tmp_path):
+    pytest.importorskip("faiss")
+    run("index", "bundle", "photos", "--out", "i", "--kind", "hnsw")
+    run("index", "bundle", "captions.txt", "--out", "i")
+    shutil.rmtree(tmp_path / "photos")
+    assert run("index", "remove", "i", "--gone", "--modality", "image")[0] == 0
+    code, out, err = run("index", "compact", "i")
+    assert (code, out) == (0, "i\n")
+    assert "note: image has no rows left, and is no longer searched by hnsw" in err
+    assert "--kind hnsw" in err
+    assert "note" not in run("index", "compact", "i")[2]

@@ -6,25 +6,14 @@ import subprocess
 import sys
 
 import pytest
-
-from molspace_cli.__main__ import main
+from in_process import offline_in, runner
 
 
 @pytest.fixture
 def molspace(tmp_path, monkeypatch, capsys):
-    for name in ("MOLSPACE_CACHE", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
+    offline_in(tmp_path, monkeypatch)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code), printed.out, printed.err
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 SLIPS = [
@@ -37,6 +26,9 @@ SLIPS = [
     ("push X", "molspace push needs ORG/NAME", "molspace push --help"),
     ("lab train", "molspace lab train needs --out", "--out DIR"),
     ("eval --tsk esc50", "molspace eval has no option '--tsk'", "did you mean '--task'?"),
+    ("eval --bundle b", "molspace eval has no option '--bundle'", "--space   (all options"),
+    ("search i q --space b", "molspace search has no option '--space'", "--bundle   (all options"),
+    ("plan A --log-file a.l --log-file b.l", "--log-file is given twice", "leave one out"),
     ("eval --qqqqq x", "molspace eval has no option '--qqqqq'", "molspace eval --help"),
     ("react X --track --quiet", "--track needs a value", "--track VALUE --quiet"),
     ("eval --task --space ImageBind", "--task needs a value", "--task=--space"),

@@ -2,13 +2,12 @@
 
 import json
 import logging
-import sys
 
 import pytest
 import typer.main
+from in_process import runner
 
 from molspace_cli import verbosity
-from molspace_cli.__main__ import main
 from molspace_cli.app import app
 from reactions.run.events import StepHit, StepProgress
 
@@ -17,13 +16,7 @@ from reactions.run.events import StepHit, StepProgress
 def molspace(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
+    run = runner(monkeypatch, capsys)
     yield run
     verbosity.begin()
 
@@ -60,7 +53,7 @@ def test_v_says_with_which_kernels_a_gpu_computes(molspace, capsys, tmp_path):
     verbosity.begin()
     assert chosen() == ""
     file = tmp_path / "log.jsonl"
-    verbosity._open_book(file)
+    verbosity._open_book([file])
     assert chosen() == ""
     verbosity.end(0)
     assert [line["text"] for line in lines(file) if line["event"] == "detail"] == [
