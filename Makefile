@@ -85,7 +85,7 @@ $(TEST)/.installed: pyproject.toml
 $(FULL)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/pip install --quiet torch===2.13.0 torchvision==0.28.0 torchaudio==2.11.0
-	$(FULL)/bin/pip install --quiet --editable ".[test,paper,lora,map,export,mteb,ray,sentence-transformers]" "numpy<2.3" faiss-cpu \
+	$(FULL)/bin/pip install --quiet --editable ".[test,paper,lora,map,export,mteb,ray,sentence-transformers,lance]" "numpy<2.3" faiss-cpu \
 		"moto[server,s3]" "s3fs>=2026.6" librosa torchlibrosa h5py einops timm regex iopath \
 		braceexpand webdataset wget pandas tqdm progressbar scikit-learn trackio
 	$(FULL)/bin/pip install --quiet --no-deps \

@@ -80,11 +80,11 @@ def infer(
         ),
     ] = None,
     format: Annotated[
-        Literal["safetensors", "npy", "parquet", "jsonl"] | None,
+        Literal["safetensors", "npy", "parquet", "lance", "jsonl"] | None,
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="safetensors, npy, parquet or jsonl.  [default: the extension of --out]",
+            help="safetensors, npy, parquet, lance or jsonl.  [default: the extension of --out]",
             show_default=False,
         ),
     ] = None,

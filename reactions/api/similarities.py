@@ -11,6 +11,7 @@ import numpy as np
 
 from reactions.api.arguments import check_count
 from reactions.api.results import CAPTION, Cell, ResultTable, aligned, cell_text, data_frame
+from reactions.core.arrays import as_array
 from reactions.core.errors import DataError, DimensionMismatch, UsageError
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def given_rows(place: str, rows: Any, dim: int) -> ComparedItems:
         DimensionMismatch: they are not (n, dim).
         DataError: one is zero or not finite.
     """
-    array = np.asarray(rows.detach().cpu() if hasattr(rows, "detach") else rows)
+    array = as_array(rows)
     if array.dtype.kind not in "fiu":
         raise UsageError(
             f"the {place} rows are of the type {array.dtype}",

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
 
 from reactions.core.errors import UsageError
+from reactions.core.lance import is_lance
 
-Format: TypeAlias = Literal["safetensors", "npy", "parquet", "jsonl"]
+Format: TypeAlias = Literal["safetensors", "npy", "parquet", "lance", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_OUT = Path("embeddings.safetensors")
 
@@ -55,7 +56,7 @@ def choose_output(out: Path | None, format: Format | None) -> tuple[Path | None,
 
 def files_of(path: Path, format: Format) -> tuple[Path, ...]:
     """Return the files that a writer makes; the embeddings come first."""
-    if format in ("jsonl", "parquet"):
+    if format in ("jsonl", "parquet", "lance"):
         return (path,)
     stem = path.stem if path.suffix.lower() == f".{format}" else path.name
     items = path.with_name(f"{stem}.items.jsonl")
@@ -100,8 +101,8 @@ def refuse_replacing(files: Iterable[Path]) -> None:
     Raises:
         UsageError: some are.
     """
-    # Folders and devices are refused with reasons of their own by the writer.
-    existing = [str(file) for file in files if file.is_file() or file.is_symlink()]
+    # Other folders and devices are refused with reasons of their own by the writer.
+    existing = [str(f) for f in files if f.is_file() or f.is_symlink() or is_lance(f)]
     if existing:
         raise UsageError(
             f"'{existing[0]}' already exists",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.arrays import as_array
 from reactions.core.errors import DataError, DimensionMismatch, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import is_dir
@@ -126,10 +127,7 @@ def _refuse_tuned(needed: Iterable[Leaf]) -> None:
 
 def _checked(label: str, given: Any, dim: int, modality: Modality) -> NDArray[Any]:
     """Return rows as an array, once it is clear that each has a direction."""
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
-        given = given.float().numpy() if str(given.dtype) == "torch.bfloat16" else given.numpy()
-    array = given if isinstance(given, np.ndarray) else np.asarray(given)
+    array = as_array(given)
     if array.dtype.kind != "f" or array.ndim != 2:
         got = f"{array.dtype} of shape {array.shape}"
         raise UsageError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.arrays import as_array
 from reactions.core.errors import MediaError, UsageError, suggestion
 from reactions.core.storage import Blob
 from reactions.core.types import Modality, Waveform
@@ -79,7 +80,7 @@ def media_value(modality: Modality, value: Any) -> Any:
         return _sound(value)
     if modality == "image":
         return _picture(value)
-    return value.detach().cpu().numpy() if _is_tensor(value) else value
+    return as_array(value) if _is_tensor(value) else value
 
 
 def needs_check(value: Any) -> bool:
@@ -238,7 +239,7 @@ def waveform(samples: Any, rate_hz: Any, *, channels_last: bool = False) -> Wave
     from reactions.modalities.sounds.samples import MAX_PEAK
 
     if _is_tensor(samples):
-        samples = samples.detach().cpu().numpy()
+        samples = as_array(samples)
     try:
         array = np.asarray(samples)
     except ValueError as error:  # lists of unequal lengths

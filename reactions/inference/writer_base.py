@@ -127,7 +127,7 @@ class FilesWriter(Writer):
             yield
         except OSError as error:
             self._discard()
-            raise _unwritable(self._paths[0], error) from error
+            raise unwritable(self._paths[0], error) from error
         except BaseException:
             self._discard()
             raise
@@ -173,7 +173,8 @@ def _check(path: Path) -> None:
         )
 
 
-def _unwritable(path: Path, error: OSError) -> StoreError:
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """Return the error for a place that cannot be written to."""
     folder = path.parent
     why = (error.strerror or str(error)).lower()
     fix = "--out FILE in a folder with room that you can write to"

@@ -3,6 +3,7 @@
     emb.safetensors + emb.items.jsonl                tensor ``embeddings``, (n, dim) float32
     emb.npy         + emb.items.jsonl + emb.json     the same rows; what they are, as JSON
     emb.parquet                                      a row an item: id, modality, embedding
+    emb.lance                                        the same columns, in a folder
     emb.jsonl                                        one item a line, with its embedding
 
 ``items.jsonl`` has a line for each row: ``{"row": 0, "id": ..., "modality": ...}``, with
@@ -88,6 +89,10 @@ def open_writer(
         from reactions.inference.parquet_writer import ParquetWriter
 
         return ParquetWriter(files, about, overwrite=overwrite)
+    if format == "lance":
+        from reactions.inference.lance_writer import LanceWriter
+
+        return LanceWriter(path, about, overwrite=overwrite)
     kind = _Npy if format == "npy" else _Safetensors
     return kind(files, about, overwrite=overwrite)
 

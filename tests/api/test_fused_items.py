@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from reactions import Item
 from reactions.core.errors import DataError, DimensionMismatch, UsageError
@@ -64,6 +65,11 @@ def test_a_similarity_as_a_table(fused):
     assert "the first 12 x 12 of 30 x 30" in repr(big)
     assert "text 11" in big._repr_html_()
     assert "text 12" not in big._repr_html_()
+
+
+def test_tensors_of_16_bits_are_compared(fused):
+    rows = torch.eye(6, dtype=torch.bfloat16)
+    np.testing.assert_allclose(fused.similarity(rows, rows), np.eye(6), atol=1e-6)
 
 
 @pytest.mark.parametrize(

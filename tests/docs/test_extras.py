@@ -35,6 +35,7 @@ def test_all_has_all_and_paper_has_what_published_models_need():
     others = {"all", "paper", "lora", "video", "report", "map", "track", "generate", "pandas"}
     others |= {"search", "serve", "export", "media", "jpeg", "mteb", "ray", "sentence-transformers"}
     others |= {"s3", "datasets"}
+    others |= {"lance"}
     assert parts("paper") == FOR_USERS - others
 
 

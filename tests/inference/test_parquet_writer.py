@@ -4,33 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from fakes import unit_rows
+from written_rows import ABOUT, ITEMS, ROWS
 
 from reactions.core.errors import DataError, MissingError, StoreError
 from reactions.core.file_digests import DigestCache
-from reactions.core.types import Item
 from reactions.encoders.precomputed.layouts import find_sets
 from reactions.inference import parquet_writer
 from reactions.inference.writers import open_writer
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
-
-ABOUT = {
-    "format": "molspace-embeddings-1",
-    "lab": "mini",
-    "expression": "A + Cr(B)",
-    "factors": {"sigma B": {"text": 0.5}},
-    "experts": None,
-    "dim": 4,
-}
-ITEMS = [
-    Item("rain", "text", None),
-    Item("a.png", "image", None),
-    Item("3", "text", None, own_id=False),
-    Item("naïve 東京", "text", None),
-]
-ROWS = unit_rows(4, 4, 0)
 
 
 def write(path, items=ITEMS, rows=ROWS, **options):

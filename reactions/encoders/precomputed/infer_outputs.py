@@ -3,6 +3,7 @@
     emb.safetensors + emb.items.jsonl
     emb.npy + emb.items.jsonl + emb.json
     emb.parquet                               a row an item: id, modality, numbered, embedding
+    emb.lance                                 a folder with the same columns
     emb.jsonl                                 one item a line, with its embedding
 
 The items name the modality and the id of each row; see ``reactions.inference.writers``. Ids that
@@ -15,7 +16,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -25,9 +26,18 @@ from numpy.typing import NDArray
 
 from reactions.core.errors import DataError, DimensionMismatch
 from reactions.core.file_digests import DigestCache
+from reactions.core.lance import is_lance, lance_files
 from reactions.core.local_files import read_text_file
 from reactions.core.types import Modality
 from reactions.encoders.precomputed.files import OWN_FORMAT, open_embeddings
+from reactions.encoders.precomputed.item_groups import (
+    Groups,
+    ItemRows,
+    add_record,
+    bad_line,
+    settled,
+)
+from reactions.encoders.precomputed.lance_tables import LanceTable, lance_facts, lance_items
 from reactions.encoders.precomputed.parquet import pyarrow_of
 from reactions.encoders.precomputed.tables import (
     EmbeddingFile,
@@ -56,6 +66,7 @@ class Output:
         rows: (n,) which they are.
         ids: of the same.
         n_numbered: how many of the ids are numbers of lines.
+        folder: of a Lance table, which all of ``paths`` lie in.
     """
 
     paths: tuple[Path, ...]
@@ -63,6 +74,12 @@ class Output:
     rows: NDArray[np.int64]
     ids: list[str]
     n_numbered: int = 0
+    folder: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """What a person calls the output: its embeddings' file, or folder."""
+        return self.folder or self.paths[0]
 
     def open(self, digests: DigestCache) -> EmbeddingFile:
         """Open its rows as one table.
@@ -70,7 +87,9 @@ class Output:
         Raises:
             DataError: the items belong to other embeddings.
         """
-        path = self.paths[0]
+        path = self.place
+        if self.folder is not None:
+            return Selected(LanceTable(path), self.rows)
         if path.suffix == ".jsonl":
             return Selected(_Lines(path, *_embedded(path, *_stamp(path))), self.rows)
         if path.suffix == ".parquet":
@@ -95,17 +114,17 @@ class Output:
         if self.n_numbered:
             raise DataError(
                 f"{self.n_numbered} of {len(self.ids)} {self.modality} items in "
-                f"'{self.paths[0]}' have no id of their own",
+                f"'{self.place}' have no id of their own",
                 why="they are called by the number of their line, which says nothing elsewhere",
                 fix='give every item an id, {"id": "...", ...}, and run infer again',
-                path=str(self.paths[0]),
+                path=str(self.place),
             )
-        is_alone = self.paths[0].suffix in (".jsonl", ".parquet")
-        return list(self.ids), self.paths[-1 if is_alone else 1].name
+        is_alone = self.place.suffix in (".jsonl", ".parquet") or self.folder is not None
+        return list(self.ids), (self.place if is_alone else self.paths[1]).name
 
 
 def outputs(files: list[Path]) -> Iterator[Output]:
-    """Yield the outputs among the files of a folder, a modality at a time.
+    """Yield the outputs among files and Lance tables of a folder, a modality at a time.
 
     Raises:
         DataError: an output is damaged, or lacks its embeddings or its items.
@@ -134,6 +153,11 @@ def outputs(files: list[Path]) -> Iterator[Output]:
         elif path.suffix == ".parquet" and _is_own_parquet(path):
             for modality, group in _parquet_items(path, *_stamp(path)).items():
                 yield Output((path,), modality, *group)
+        elif is_lance(path):
+            parts = lance_files(path)
+            stamps = [number for part in parts for number in _stamp(part)]
+            for modality, group in lance_items(path, *stamps).items():
+                yield Output(parts, modality, *group, folder=path)
 
 
 def made_with(part: object) -> str:
@@ -141,6 +165,8 @@ def made_with(part: object) -> str:
     if not isinstance(part, Output) or part.paths[0].suffix == ".jsonl":
         return ""
     path = part.paths[0]
+    if part.folder is not None:
+        return str(lance_facts(part.folder).get("expression", ""))
     if path.suffix == ".parquet":
         return str(_parquet_facts(path).get("expression", ""))
     return str(_facts(path, open_embeddings(path)).get("expression", ""))
@@ -178,19 +204,6 @@ def _facts(path: Path, table: EmbeddingFile) -> dict[str, Any]:
 
 # --- lines ---------------------------------------------------------------------------
 
-_Groups = dict[Modality, tuple[NDArray[np.int64], list[str], int]]
-"""Rows, ids, and how many ids are numbers of lines, of each modality."""
-
-
-@dataclass
-class _Group:
-    """What ``_Groups`` holds, while lines are read."""
-
-    # Eight bytes a row, where a list of integers takes several times that.
-    rows: array[int] = field(default_factory=lambda: array("q"))
-    ids: list[str] = field(default_factory=list)
-    n_numbered: int = 0
-
 
 def _stamp(path: Path) -> tuple[int, int, int]:
     """Return what changes when a file does, by which its lines are remembered."""
@@ -199,7 +212,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=8)
-def _items(path: Path, *stamp: int) -> tuple[str, int, _Groups]:
+def _items(path: Path, *stamp: int) -> tuple[str, int, Groups]:
     """Return the digest of a file of items, how many there are, and their rows by modality."""
     if stamp[0] > MAX_ITEMS_BYTES:
         raise DataError(
@@ -208,24 +221,24 @@ def _items(path: Path, *stamp: int) -> tuple[str, int, _Groups]:
             path=str(path),
         )
     sha = hashlib.sha256()
-    groups: dict[Modality, _Group] = {}
+    groups: dict[Modality, ItemRows] = {}
     n = 0
     for line, _ in _lines(path):
         sha.update(line)
         record = _record(path, line, n)
         if record.get("row", n) != n:
-            raise _bad_line(path, n, f"its row is {record['row']!r}")
-        _group(groups, path, record, n)
+            raise bad_line(path, n, f"its row is {record['row']!r}")
+        add_record(groups, path, record, n)
         n += 1
     if not n:
-        raise _bad_line(path, 0, "it is empty")
-    return sha.hexdigest(), n, _settled(groups)
+        raise bad_line(path, 0, "it is empty")
+    return sha.hexdigest(), n, settled(groups)
 
 
 @lru_cache(maxsize=8)
-def _embedded(path: Path, *stamp: int) -> tuple[NDArray[np.int64], int, _Groups]:
+def _embedded(path: Path, *stamp: int) -> tuple[NDArray[np.int64], int, Groups]:
     """Return where the lines of an output in JSON lines begin, their width, and their rows."""
-    groups: dict[Modality, _Group] = {}
+    groups: dict[Modality, ItemRows] = {}
     places = array("q")
     d = 0
     for n, (line, place) in enumerate(_lines(path)):
@@ -240,9 +253,9 @@ def _embedded(path: Path, *stamp: int) -> tuple[NDArray[np.int64], int, _Groups]
                 path=str(path),
                 row=n,
             )
-        _group(groups, path, record, n)
+        add_record(groups, path, record, n)
         places.append(place)
-    return np.array(places, np.int64), d, _settled(groups)
+    return np.array(places, np.int64), d, settled(groups)
 
 
 class _Lines:
@@ -254,7 +267,7 @@ class _Lines:
         d: width of the embeddings.
     """
 
-    def __init__(self, path: Path, places: NDArray[np.int64], d: int, groups: _Groups) -> None:
+    def __init__(self, path: Path, places: NDArray[np.int64], d: int, groups: Groups) -> None:
         # Taken so that what _embedded returns can be passed on whole.
         del groups
         self.path = path
@@ -294,20 +307,20 @@ def _parquet_facts(path: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=8)
-def _parquet_items(path: Path, *stamp: int) -> _Groups:
+def _parquet_items(path: Path, *stamp: int) -> Groups:
     """Return the rows of an output in parquet by modality."""
     _, parquet = pyarrow_of(path)
-    groups: dict[Modality, _Group] = {}
+    groups: dict[Modality, ItemRows] = {}
     row = 0
     with reading(path):
         file = parquet.ParquetFile(path, memory_map=True)
         for batch in file.iter_batches(columns=["id", "modality", "numbered"]):
             for record in batch.to_pylist():
-                _group(groups, path, record, row)
+                add_record(groups, path, record, row)
                 row += 1
     if not row:
-        raise _bad_line(path, 0, "it is empty")
-    return _settled(groups)
+        raise bad_line(path, 0, "it is empty")
+    return settled(groups)
 
 
 def _is_embedded(path: Path) -> bool:
@@ -337,9 +350,9 @@ def _record(path: Path, line: bytes, row: int) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _bad_line(path, row, str(error)) from error
+        raise bad_line(path, row, str(error)) from error
     if not isinstance(record, dict):
-        raise _bad_line(path, row, "it is not a JSON object")
+        raise bad_line(path, row, "it is not a JSON object")
     return record
 
 
@@ -348,35 +361,8 @@ def _vector(path: Path, record: dict[str, Any], row: int) -> list[float]:
     # By their very type: to isinstance, JSON's true and false are integers.
     is_numbers = isinstance(vector, list) and all(type(x) in (int, float) for x in vector)
     if not vector or not is_numbers:
-        raise _bad_line(path, row, "its 'embedding' is not a list of numbers")
+        raise bad_line(path, row, "its 'embedding' is not a list of numbers")
     return cast("list[float]", vector)
-
-
-def _group(groups: dict[Modality, _Group], path: Path, record: dict[str, Any], row: int) -> None:
-    id, modality = record.get("id"), record.get("modality")
-    if not (isinstance(id, str) and id and isinstance(modality, str) and modality):
-        raise _bad_line(path, row, "it needs an 'id' and a 'modality', both texts")
-    group = groups.setdefault(modality, _Group())
-    group.rows.append(row)
-    group.ids.append(id)
-    group.n_numbered += record.get("numbered") is True
-
-
-def _settled(groups: dict[Modality, _Group]) -> _Groups:
-    return {
-        modality: (np.array(group.rows, np.int64), group.ids, group.n_numbered)
-        for modality, group in groups.items()
-    }
-
-
-def _bad_line(path: Path, row: int, why: str) -> DataError:
-    return DataError(
-        f"cannot read line {row + 1} of '{path}'",
-        why=why,
-        fix="copy what infer wrote once more",
-        path=str(path),
-        row=row,
-    )
 
 
 def _mismatch(paths: tuple[Path, ...], why: str) -> DataError:

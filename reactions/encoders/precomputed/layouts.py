@@ -29,6 +29,7 @@ from typing import Any, Protocol
 
 from reactions.core.errors import DataError
 from reactions.core.file_digests import DigestCache
+from reactions.core.lance import SUFFIX, is_lance
 from reactions.core.types import Modality
 from reactions.encoders.precomputed.files import SUFFIXES, open_embeddings
 from reactions.encoders.precomputed.ids import (
@@ -79,7 +80,9 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
     """
     sets: dict[Modality, EmbeddingSet] = {}
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
-    own: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in outputs(files)]
+    tables = [p for p in (folder, *sorted(folder.iterdir())) if p.suffix == SUFFIX and is_lance(p)]
+    found = outputs([*files, *tables])
+    own: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in found]
     taken = {path for _, part in own for path in part.paths}
     plain = _plain([path for path in files if path not in taken])
     for modality, part in (*own, *plain, *_numbered(folder), *tar_sets(folder)):
