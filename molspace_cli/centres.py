@@ -29,6 +29,7 @@ def evaluate_by_centres(
     adjustment: Adjustment,
     *,
     ties: Ties,
+    metrics: str | None,
     beside: bool,
     leave_out: bool,
     confirm: Callable[[Plan], None],
@@ -44,6 +45,7 @@ def evaluate_by_centres(
         centres: what stands for their classes.
         adjustment: factors and experts.
         ties: how ties count.
+        metrics: names of metrics to show, instead of the task's own; None for that.
         beside: whether prompts and names stand beside.
         leave_out: whether tasks whose classes are not described are left out, with a note.
         confirm: asks before a long run.
@@ -54,12 +56,11 @@ def evaluate_by_centres(
 
     if leave_out:
         tasks = _described(session, target, tasks, centres, adjustment, quiet)
-    results = evaluate_centres(
-        session, target, tasks, centres, adjustment, ties=ties, confirm=confirm
-    )
+    how: dict[str, Any] = {"ties": ties, "further": metrics is not None, "confirm": confirm}
+    results = evaluate_centres(session, target, tasks, centres, adjustment, **how)
     rows: list[Baseline] = []
     if beside:
-        rows = class_rows(session, target, tasks, centres, adjustment, ties=ties, confirm=confirm)
+        rows = class_rows(session, target, tasks, centres, adjustment, **how)
     if not quiet:
         for notice in dict.fromkeys(
             text for result in results for text in result.record["notices"]
@@ -76,7 +77,7 @@ def evaluate_by_centres(
         )
         return
     for result in results:
-        _print(result, rows, centres.options)
+        _print(result, rows, centres.options, metrics)
 
 
 def _described(
@@ -124,14 +125,25 @@ def _json(result: Result, rows: Sequence[Baseline]) -> Mapping[str, Any]:
     return {**result.record, "baselines": beside} if rows else result.record
 
 
-def _print(result: Result, rows: Sequence[Baseline], options: CentreOptions) -> None:
-    """Print a task: a row for each way to describe its classes."""
+def _print(
+    result: Result, rows: Sequence[Baseline], options: CentreOptions, metrics: str | None
+) -> None:
+    """Print a task: a row for each way to describe its classes.
+
+    Args:
+        result: by centres.
+        rows: what stands beside.
+        options: of the centres.
+        metrics: names of metrics to show, instead of how much better centres are.
+    """
     from reactions.core.centre_options import NOT_ZERO_SHOT
     from reactions.eval.baselines import CLIP_PROMPT, TASK_PROMPTS, difference, lacking
 
     record = result.record
     task, main, centres = record["task"], record["main"], record["centres"]
     table = [(f"{options.title} ({_source(centres)})", f"{record['metrics'][main]:.2f}", "")]
+    asked = [] if metrics is None else _chosen(metrics, record)
+    values = [_values(record, asked)]
     own = [row for row in rows if row.has(task)]
     for row in own:
         name = row.name
@@ -139,14 +151,21 @@ def _print(result: Result, rows: Sequence[Baseline], options: CentreOptions) -> 
             name += ", the task's"
         if task not in row.results:
             table.append((name, "-", ""))
+            values.append(["-"] * len(asked))
             continue
         gain = difference(result, row.results[task])
         value = row.results[task].record["metrics"][main]
         cell = f"{gain.mean:+.2f} [{gain.low:+.1f}, {gain.high:+.1f}]"
         table.append((name, f"{value:.2f}", cell))
+        values.append(_values(row.results[task].record, asked))
     columns = ("classes described by", f"{main} (%)", "centres better by [95 %]")
     shown = [line[: 3 if rows else 2] for line in table]
-    print_table(f"{task}   {record['space']}", columns[: 3 if rows else 2], shown)
+    title = f"{task}   {record['space']}"
+    if asked:
+        named = [(line[0], *cells) for line, cells in zip(table, values, strict=True)]
+        print_table(title, (columns[0], *asked), named)
+    else:
+        print_table(title, columns[: 3 if rows else 2], shown)
     counts = centres["descriptions"]
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
@@ -163,11 +182,22 @@ def _print(result: Result, rows: Sequence[Baseline], options: CentreOptions) -> 
     print_note("   ".join(facts))
     if not centres["zero_shot"]:
         print_note(f"{NOT_ZERO_SHOT}, {centres['items']}")
-    if folds := [name for name in record["metrics"] if name != main]:
+    if folds := [name for name in record["metrics"] if name not in (main, *asked)]:
         print_note(f"--json has {folds[0]} to {folds[-1]}, too")
     for sentence in lacking(rows, task):
         print_note(f"- {sentence}")
     print_ties(record)
+
+
+def _chosen(asked: str, record: Mapping[str, Any]) -> list[str]:
+    from reactions.eval.further_metrics import chosen
+
+    return chosen(asked, record["metrics"], record.get("further", {}))
+
+
+def _values(record: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    every = {**record["metrics"], **record.get("further", {})}
+    return [f"{every[name]:.2f}" for name in names]
 
 
 def print_ties(record: Mapping[str, Any]) -> None:

@@ -147,12 +147,6 @@ def evaluate(
     session, quiet = running.open(command="eval"), running.quiet
     if task is None and not tables.is_given:
         raise UsageError("nothing to score on", fix="--task TASK, --pairs FILE or --labels FILE")
-    if metrics is not None and centres is not None:
-        raise UsageError(
-            "--metrics and --centres do not go together",
-            why="rows by descriptions have the protocol's metric alone",
-            fix="leave one out",
-        )
     session, own = tables.add_to(session, quiet=quiet)
     tasks = (*(session.lab.parse_tasks(task) if task is not None else ()), *own)
     if hit is not None:
@@ -168,6 +162,9 @@ def evaluate(
     say_bundle(target, quiet=quiet)
     if is_groups:
         tasks = possible_tasks(session, target, tasks, quiet)
+    if metrics is not None:
+        for each in tasks:  # now, not after minutes of scoring
+            select_metrics(metrics, *names_of(each))
     if centres is not None:
         evaluate_by_centres(
             session,
@@ -176,6 +173,7 @@ def evaluate(
             by_centres,
             chosen,
             ties=ties.value,
+            metrics=metrics,
             beside=beside is not False,
             leave_out=is_groups,
             confirm=asked,
@@ -183,9 +181,6 @@ def evaluate(
             as_json=as_json,
         )
         return
-    if metrics is not None:
-        for each in tasks:  # now, not after minutes of scoring
-            select_metrics(metrics, *names_of(each))
     scorings = plan_scores(
         session.lab, target, tasks, chosen, ties.value, further=metrics is not None or bool(own)
     )

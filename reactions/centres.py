@@ -27,6 +27,7 @@ def evaluate_centres(
     adjustment: Adjustment = NO_ADJUSTMENT,
     *,
     ties: Ties = "strict",
+    further: bool = False,
     confirm: Callable[[Plan], None] = lambda plan: None,
 ) -> list[Result]:
     """Score a target on tasks whose classes embedding centres stand for, instead of prompts.
@@ -38,6 +39,7 @@ def evaluate_centres(
         centres: what stands for the classes.
         adjustment: factors and experts.
         ties: as for ``Session.evaluate``.
+        further: whether to compute the field's other metrics, too.
         confirm: called with all that is to be run, before it runs.
 
     Returns:
@@ -47,7 +49,9 @@ def evaluate_centres(
         UsageError: a task has no classes, or an option does not fit.
         DataError: classes are not described.
     """
-    scorings = plan_centre_scores(session.lab, target, tasks, centres, adjustment, ties)
+    scorings = plan_centre_scores(
+        session.lab, target, tasks, centres, adjustment, ties, further=further
+    )
     return session.score(target, scorings, confirm)
 
 
@@ -59,6 +63,7 @@ def class_rows(
     adjustment: Adjustment = NO_ADJUSTMENT,
     *,
     ties: Ties = "strict",
+    further: bool = False,
     confirm: Callable[[Plan], None] = lambda plan: None,
 ) -> list[Baseline]:
     """Score tasks with what else may describe their classes, to stand beside centres.
@@ -67,7 +72,9 @@ def class_rows(
         One a name of ``CLASS_ROWS``, in order; what cannot be scored says why.
     """
     return run_baselines(
-        plan_class_rows(session.lab, target, tasks, centres.source, adjustment, ties),
+        plan_class_rows(
+            session.lab, target, tasks, centres.source, adjustment, ties, further=further
+        ),
         run=session.run,
         result=session.result,
         estimate=session.estimate,

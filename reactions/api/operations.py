@@ -111,16 +111,18 @@ def evaluate(
 ) -> Scores:
     """Score a product on tasks; see ``FusedSpace.evaluate``."""
     adjustment = fit_adjustment(target.space, adjustment)
-    if described and (baselines or metrics):
-        what = "baselines stand beside prompts" if baselines else "metrics are of prompts"
+    if described and baselines:
         raise UsageError(
-            f"{what}, and centres take their place", fix="leave out either, or centres"
+            "baselines stand beside prompts, and centres take their place",
+            fix="leave out baselines, or centres",
         )
     session, own, guessed = tables.add_to(session)
     tasks, notes = _tasks(session, target, names, hit, own, by_classes=described is not None)
     if described is not None:
         centres = ClassCentres(open_source(session.lab, described[0]), described[1])
-        results = evaluate_centres(session, target, tasks, centres, adjustment, ties=ties)
+        results = evaluate_centres(
+            session, target, tasks, centres, adjustment, ties=ties, further=bool(metrics)
+        )
     else:
         further = bool(metrics or own)
         scorings = plan_scores(session.lab, target, tasks, adjustment, ties, further=further)

@@ -81,7 +81,7 @@ class Baseline:
             missing = self.lacks[task]
             return {"name": self.name, "lacks": missing.reason, "fix": missing.fix}
         record = self.results[task].record
-        keys = ("weights", "factors", *(("prompts",) if self.name in CLASS_ROWS else ()))
+        keys = ("further", "weights", "factors", *(("prompts",) if self.name in CLASS_ROWS else ()))
         own = {key: record[key] for key in keys if record.get(key)}
         return {
             "name": self.name,

@@ -148,8 +148,8 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
             faults.append(f"{len(bad)} of {len(part)} {modality} items, {place}: {why}")
     return DataError(
         f"no item of task '{task.name}' has both {task.query} and {task.other} that can be used",
-        why="; ".join(faults) or "the lab file skips all of them",
-        fix=f"correct [tasks.{task.name}] in the lab file, or the files",
+        why="; ".join(faults) or "all of them are skipped",
+        fix=f"{scan.own.fix}, or the files",
         task=task.name,
     )
 

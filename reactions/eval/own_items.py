@@ -295,7 +295,7 @@ class ItemReader:
                 if self.tables
                 else f"there is no {' or '.join(m for m, _ in self._own.media)} in "
                 f"{' and '.join(folders)}",
-                fix=f"correct [tasks.{self._own.task.name}] in the lab file",
+                fix=self._own.fix,
                 task=self._own.task.name,
             )
 

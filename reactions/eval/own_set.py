@@ -84,6 +84,13 @@ class OwnSet:
             )
         return files
 
+    @property
+    def fix(self) -> str:
+        """What to do where its data cannot be used."""
+        if self.table and self.table == self.task.source:  # scored by itself: eval --pairs
+            return f"correct '{self.table}'"
+        return f"correct [tasks.{self.task.name}] in the lab file"
+
     def find(self, name: str, folders: Folders) -> Path:
         """Return a table or folder of the set.
 

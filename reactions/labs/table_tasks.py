@@ -157,7 +157,8 @@ def _header(table: Path) -> list[str]:
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise _unreadable(table, str(error)) from error
     if not first or len(first) > MAX_LINE_BYTES:
-        raise _unreadable(table, "it is empty" if not first else "its first line has no end")
+        blank = "it holds no text" if table.stat().st_size else "it is empty"
+        raise _unreadable(table, "its first line has no end" if first else blank)
     if suffix not in TABLES:
         record, why = parse_json(first)
         if why or not isinstance(record, dict):
@@ -209,6 +210,11 @@ def _media(
                 media[modality] = names
                 if names != [modality]:
                     notices.append(f"{modality}: the column {', '.join(names)}")
+                if unused := [n for n in rest if n not in names and _names(modality, n)]:
+                    notices.append(
+                        f"{modality}: the column {', '.join(names)}, not {', '.join(unused)}; "
+                        f"--columns {modality}={unused[0]} takes that"
+                    )
         else:
             media = {**media, **guessed}
     if len(media) != needed:
@@ -228,11 +234,9 @@ def _guessed(names: Sequence[str]) -> dict[Modality, list[str]]:
     """Return the columns that are named after modalities, alone or numbered."""
     guessed: dict[Modality, list[str]] = {}
     for modality in registry.names():
-        words = {modality, *_USUAL.get(modality, ())}
-        words |= {f"{modality}_path", f"{modality}_file", f"{modality}s"}
-        exact = [name for name in names if name.casefold() in words]
-        stems = "|".join(re.escape(word) for word in sorted(words))
-        numbered = [n for n in names if re.fullmatch(rf"(?:{stems})[_ ]?\d+", n.casefold())]
+        named = [name for name in names if _names(modality, name)]
+        numbered = [name for name in named if name[-1].isdecimal()]
+        exact = [name for name in named if name not in numbered]
         if len(exact) == 1 and not numbered:
             guessed[modality] = exact
         elif numbered and not exact:
@@ -240,6 +244,14 @@ def _guessed(names: Sequence[str]) -> dict[Modality, list[str]]:
         elif modality in names:
             guessed[modality] = [modality]
     return guessed
+
+
+def _names(modality: Modality, column: str) -> bool:
+    """Return whether a column is named after a modality, alone or numbered."""
+    words = {modality, *_USUAL.get(modality, ())}
+    words |= {f"{modality}_path", f"{modality}_file", f"{modality}s"}
+    stems = "|".join(re.escape(word) for word in sorted(words))
+    return re.fullmatch(rf"(?:{stems})(?:[_ ]?\d+)?", column.casefold()) is not None
 
 
 def _by_ending(names: Sequence[str], table: Path) -> dict[Modality, list[str]]:

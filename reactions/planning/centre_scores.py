@@ -80,6 +80,8 @@ def plan_centre_scores(
     centres: ClassCentres,
     adjustment: Adjustment = NO_ADJUSTMENT,
     ties: Ties = "strict",
+    *,
+    further: bool = False,
 ) -> list[Scoring]:
     """Plan the evaluation of a target on tasks whose classes centres stand for, in order.
 
@@ -90,6 +92,7 @@ def plan_centre_scores(
         centres: what stands for their classes.
         adjustment: factors and experts.
         ties: as for ``plan_scores``.
+        further: whether to compute the field's other metrics, too.
 
     Raises:
         UsageError: a task is retrieval, or an option does not fit.
@@ -114,7 +117,8 @@ def plan_centre_scores(
             adjustment=adjustment,
         )
         planned = replace(planned, notices=planned.notices + _scored_items(planned, rows))
-        scorings.append(_scored(planner, target, rows, planned, centres.options, adjustment, ties))
+        asked = (adjustment, ties, further)
+        scorings.append(_scored(planner, target, rows, planned, centres.options, *asked))
     return scorings
 
 
@@ -142,6 +146,8 @@ def plan_class_rows(
     source: CentreSource,
     adjustment: Adjustment = NO_ADJUSTMENT,
     ties: Ties = "strict",
+    *,
+    further: bool = False,
 ) -> list[PlannedBaseline]:
     """Plan what else may describe the classes of tasks, to stand beside centres.
 
@@ -152,6 +158,7 @@ def plan_class_rows(
         source: of the centres; it may name synonyms.
         adjustment: factors and experts.
         ties: as for the centres.
+        further: as for the centres.
 
     Returns:
         The rows of ``CLASS_ROWS`` for each task; what cannot be scored says why.
@@ -166,9 +173,9 @@ def plan_class_rows(
             continue
         for name, templates in _templates(task).items():
             asked = replace(task, templates=templates)
-            scoring = plan_score(planner, target, asked, adjustment, ties)
+            scoring = plan_score(planner, target, asked, adjustment, ties, further=further)
             rows.append(PlannedBaseline(name, task, ((target, scoring.plan),)))
-        rows.append(_synonyms(planner, target, task, source, adjustment, ties))
+        rows.append(_synonyms(planner, target, task, source, adjustment, ties, further))
     return rows
 
 
@@ -187,6 +194,7 @@ def _synonyms(
     source: CentreSource,
     adjustment: Adjustment,
     ties: Ties,
+    further: bool,
 ) -> PlannedBaseline:
     """Plan the mean of the bare names of each class."""
     if isinstance(source, CentreFile):
@@ -220,7 +228,7 @@ def _synonyms(
     n_names = sum(texts.counts)
     notice = f"{n_with} of {len(classes)} classes have synonyms in {source.name}; {n_names} names"
     planned = PlannedCentres(step, about, (notice,))
-    scoring = _scored(planner, target, rows, planned, options, adjustment, ties)
+    scoring = _scored(planner, target, rows, planned, options, adjustment, ties, further)
     return PlannedBaseline(SYNONYMS, task, ((target, scoring.plan),))
 
 
@@ -232,6 +240,7 @@ def _scored(
     options: CentreOptions,
     adjustment: Adjustment,
     ties: Ties,
+    further: bool,
 ) -> Scoring:
     """Plan the scoring of a task by centres."""
     queries, raw = rows.corpora["queries"], raw_leaves(target.space)
@@ -240,6 +249,7 @@ def _scored(
         task=rows.task,
         data=rows.data,
         ties=ties,
+        further=further,
         scored=target.space,
         embedded={
             f"queries/{leaf.label}": planner.encode(leaf, queries, raw=leaf in raw)

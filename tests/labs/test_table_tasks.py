@@ -138,6 +138,8 @@ SPECIES = ["class=species"]
         ("a,b\n1,2\n", "pairs", {}, UsageError, "found none among its columns a, b"),
         ("", "pairs", {}, DataError, "cannot read"),
         (b"\x89PNG\xff\xfe\x00", "pairs", {}, DataError, "cannot read"),
+        (b"", "pairs", {}, DataError, "it is empty"),
+        (b"\xff\xfe", "pairs", {}, DataError, "it holds no text"),
     ],
 )
 def test_what_is_not_clear_is_refused(folder, lab, text, kind, options, kindof, said):
@@ -145,6 +147,30 @@ def test_what_is_not_clear_is_refused(folder, lab, text, kind, options, kindof, 
     with pytest.raises(kindof) as refused:
         table_task(lab, path, kind, **options)
     assert said in str(refused.value)
+
+
+def test_a_second_column_of_a_modality_is_named(folder, lab):
+    path = write(folder / "t.csv", "image,image_path,caption\n0.png,1.png,a\n")
+    made = table_task(lab, path, "pairs")
+    assert (
+        "image: the column image, not image_path; --columns image=image_path takes that"
+        in made.notices
+    )
+    chosen = table_task(lab, path, "pairs", columns=["image=image_path"])
+    assert chosen.section["image"] == "image_path"
+    assert not [notice for notice in chosen.notices if notice.startswith("image:")]
+
+
+def test_a_table_without_rows_is_to_be_corrected_itself(folder, lab):
+    path = write(folder / "h.csv", "image,caption\n")
+    made = table_task(lab, path, "pairs")
+    with pytest.raises(DataError) as refused:
+        made.lab.benchmark(made.task.name)
+    assert refused.value.fix == f"correct '{path}'"
+    gone = table_task(lab, write(folder / "g.csv", "image,caption\n8.png,a\n"), "pairs")
+    with pytest.raises(DataError) as refused:
+        gone.lab.benchmark(gone.task.name)
+    assert refused.value.fix == f"correct '{folder / 'g.csv'}', or the files"
 
 
 def test_what_is_no_table(folder, lab):
