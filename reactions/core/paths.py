@@ -13,10 +13,12 @@ would not be found again.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from reactions.core.errors import UsageError
 from reactions.core.local_files import expand_user
 
 DATA_VARIABLE = "MOLSPACE_DATA"
@@ -36,8 +38,16 @@ def store_address() -> Path | str:
     """Return where results lie: a folder, or the URL in ``$MOLSPACE_CACHE``.
 
     ``file://`` URLs are folders.
+
+    Raises:
+        UsageError: it is a URL that lacks a slash, and would be taken for a folder's name.
     """
     chosen = os.environ.get("MOLSPACE_CACHE", "")
+    if short := re.match(r"(s3|gs|gcs|az|abfs|file|https?):/?(?!/)", chosen, re.IGNORECASE):
+        raise UsageError(
+            f"MOLSPACE_CACHE: '{chosen}' is neither a folder nor a URL",
+            fix=f"MOLSPACE_CACHE={short[1]}://{chosen[short.end() :]}   or a folder: ./{chosen}",
+        )
     if chosen.lower().startswith("file://"):
         return Path(url2pathname(urlsplit(chosen).path)).absolute()
     if "://" in chosen:

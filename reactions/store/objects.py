@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.extras import install_extra
-from reactions.core.protocols import check_address, offline
+from reactions.core.protocols import check_address, offline, without_password
 from reactions.core.transient import is_transient
 
 T = TypeVar("T")
@@ -85,16 +85,16 @@ def normal_url(url: str) -> str:
     """
     protocol, _, rest = url.strip().partition("://")
     protocol = protocol.lower()
-    check_address(f"{protocol}://{rest}")
     fix = "set MOLSPACE_CACHE to a folder, or to a URL such as s3://bucket/prefix"
     if protocol not in PACKAGES:
         raise UsageError(
-            f"the store cannot lie at '{url}'",
+            f"the store cannot lie at '{without_password(url)}'",
             why=f"'{protocol}' is not among what a store is kept in: file, "
             + ", ".join(sorted(PACKAGES)),
             fix=suggestion(protocol, PACKAGES) if protocol not in ("http", "https", "hf") else fix,
-            url=url,
+            url=without_password(url),
         )
+    check_address(f"{protocol}://{rest}")
     rest = re.sub(r"/+", "/", rest).strip("/")
     if not rest or any(c in rest for c in "*?#[]{}"):
         raise UsageError(

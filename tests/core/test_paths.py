@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from reactions.core import paths
+from reactions.core.errors import UsageError
 
 VARIABLES = ("MOLSPACE_CACHE", "MOLSPACE_DATA", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
@@ -66,3 +67,13 @@ def test_results_may_lie_behind_a_url(home, monkeypatch, chosen, address):
     # What is remembered of this machine's files stays on it.
     local = address if isinstance(address, Path) else home / ".cache/molspace"
     assert paths.cache_root() == local
+
+
+@pytest.mark.parametrize("chosen", ["s3:/bucket/x", "s3:bucket/x"])
+def test_a_url_that_lacks_a_slash_is_no_folder(monkeypatch, chosen):
+    monkeypatch.setenv("MOLSPACE_CACHE", chosen)
+    with pytest.raises(UsageError) as caught:
+        paths.cache_root()
+    assert "MOLSPACE_CACHE=s3://bucket/x " in caught.value.fix
+    monkeypatch.setenv("MOLSPACE_CACHE", f"./{chosen}")
+    assert paths.cache_root().name == "x"

@@ -338,7 +338,7 @@ def test_more_shards_than_a_listing_gives_at_a_time(s3):
     [
         ("http://host/x", "'http' is not among what a store is kept in"),
         ("hf://x/y", "'hf' is not among"),
-        ("s4://bucket/x", "'s4' is not among the protocols"),
+        ("s4://key:secret@bucket/x", "'s4' is not among what a store is kept in"),
         ("s3://key:secret@bucket/x", "holds a name or password"),
         ("s3://", "names no bucket"),
         ("s3://bucket/*", "wildcards"),
