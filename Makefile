@@ -4,6 +4,7 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 EXAMPLES ?= 5000
+KILLS ?= 50
 DEMO := .venv
 TEST := .venv-test
 FULL := .venv-full
@@ -12,7 +13,7 @@ OLDEST := .venv-oldest
 # About half of the tests by their time; those in no folder named here are the rest.
 HALF := api benchmarks cli core data docs dsl encoders encoding eval exchange fuzz inference knowledge search
 
-.PHONY: demo lint test test-full test-half test-rest test-oldest browser fuzz format bench gpu clean
+.PHONY: demo lint test test-full test-half test-rest test-oldest browser fuzz kills format bench gpu clean
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh
@@ -50,6 +51,11 @@ browser: $(TEST)/.installed
 # the tests, but many more of them.
 fuzz: $(TEST)/.installed
 	MOLSPACE_FUZZ_EXAMPLES=$(EXAMPLES) $(TEST)/bin/pytest tests/fuzz
+
+# Workers and drivers of a cluster on this machine, killed at random moments.
+kills: $(TEST)/.installed
+	$(TEST)/bin/pip install --quiet "ray>=2.40"
+	MOLSPACE_KILLS=$(KILLS) $(TEST)/bin/pytest tests/run/cluster -k random_moments
 
 format: $(TEST)/.installed
 	$(TEST)/bin/ruff check --fix .
