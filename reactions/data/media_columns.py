@@ -14,7 +14,7 @@ from reactions.modalities.registry import get
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ColumnKind: TypeAlias = Literal["struct", "bytes", "text", "other"]
+ColumnKind: TypeAlias = Literal["struct", "bytes", "string", "other"]
 """Of ``{bytes, path}`` structs, of bytes, of texts (names of files), or of anything else."""
 
 _MAX_METADATA_BYTES = 1 << 24
@@ -38,7 +38,7 @@ def column_kind(schema: pa.Schema, name: str) -> ColumnKind:
         return "struct" if names and names <= {"bytes", "path"} else "other"
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return "bytes"
-    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else "other"
+    return "string" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else "other"
 
 
 def hub_features(schema: pa.Schema) -> Mapping[str, Any]:

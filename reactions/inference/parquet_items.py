@@ -146,7 +146,7 @@ def _columns(table: ParquetTable, only: Modality | None) -> dict[Modality, str]:
         found[modality] = name
     header = list(schema.names)
     number = caption_column(header)
-    if number is not None and column_kind(schema, header[number]) == "text":
+    if number is not None and column_kind(schema, header[number]) == "string":
         found[TEXT.name] = header[number]
     return found
 
@@ -172,4 +172,4 @@ def _modality(
                 break
         if len(held) == 1 and (only_one := held.pop()) is not None:
             return only_one
-    return only if kind != "text" and only != TEXT.name else None
+    return only if kind != "string" and only != TEXT.name else None

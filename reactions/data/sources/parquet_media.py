@@ -171,7 +171,7 @@ class _Scan:
             names = [name, *(header[i] for i in ids)]
             n_rows = sum(table.group_rows)
             with looking() as pool:
-                for batch in self._batches(table.rows(names), names, id_column, kind == "text"):
+                for batch in self._batches(table.rows(names), names, id_column, kind == "string"):
                     self._on_progress(self._file.name, len(self._ids) - len(batch), n_rows)
                     for tag, why in look_at_all(pool, self._look, batch):
                         self._tags.append(tag)
