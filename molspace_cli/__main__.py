@@ -35,13 +35,14 @@ def main() -> None:
     atexit.register(gc.freeze)
     streams.prepare()
     ready_streams()
+    n_threads = threading.active_count()  # more than one where a program calls this
     try:
         code = _run()
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
     except KeyboardInterrupt as stopped:
         say(f"interrupted; {str(stopped) or 'what was finished is kept'}")
         code = EXIT_INTERRUPTED
-        if threading.active_count() > 1:  # workers that a second Ctrl-C left behind
+        if threading.active_count() > n_threads:  # workers that a second Ctrl-C left behind
             verbosity.end(code)
             sys.stdout.flush()
             os._exit(code)
