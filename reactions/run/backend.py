@@ -78,7 +78,16 @@ class WorkerLost(Exception):
 
     The dispatcher gives the work to another worker, a few times at most, and nothing more to
     this one. A backend that starts another in its place adds it to ``devices``.
+
+    Args:
+        why: the worker ended, in a few words.
+        had_begun: the work may have been begun; False where the worker was gone before, which
+            is not held against the work.
     """
+
+    def __init__(self, why: str, *, had_begun: bool = True) -> None:
+        super().__init__(why)
+        self.had_begun = had_begun
 
 
 class Backend(Protocol):

@@ -246,7 +246,9 @@ class _Run:
             self._submit(order)
         # Near the end, one slow worker would hold up all others.
         if self._repeats and self._idle and (late := self._orders.straggler()) is not None:
-            self._submit(late.repeat(self._idle.pop(0)))
+            worker = self._idle.pop(0)
+            worker.holds = late.jobs[0].needs
+            self._submit(late.repeat(worker))
 
     def _welcome(self) -> None:
         """Take note of workers that are new."""
@@ -352,9 +354,7 @@ class _Run:
         if order.is_moot:
             return
         job = order.jobs[0]
-        rows = "" if order.rows is None else f" rows {order.rows[0]} to {order.rows[1]} of"
-        what = f"lost {order.worker.device} while it made{rows} '{job.step.label}'"
-        if self._orders.count_loss(order) >= MOST_LOSSES:
+        if error.had_begun and self._orders.count_loss(order) >= MOST_LOSSES:
             failure = StepError(
                 f"'{job.step.label}' lost {MOST_LOSSES} workers",
                 why=f"the last: {error}",
@@ -362,7 +362,9 @@ class _Run:
                 "machines with more; then run again: what is finished is kept",
             )
             self._fail(job, order.worker, failure)
-        self._events(StoreWarning(f"{what} ({error}); it is made again"))
+        if error.had_begun:
+            what = f"lost {order.worker.device} while it made {order.label}"
+            self._events(StoreWarning(f"{what} ({error}); it is made again"))
         if order.twin is not None:
             return  # it is being made already
         for job in order.jobs:

@@ -52,6 +52,12 @@ class Order:
     is_moot: bool = False
     began_s: float = field(default_factory=time.monotonic)
 
+    @property
+    def label(self) -> str:
+        """What is made, such as ``rows 0 to 4096 of 'embed CLAP_m text'``."""
+        rows = "" if self.rows is None else f"rows {self.rows[0]} to {self.rows[1]} of "
+        return f"{rows}'{self.jobs[0].step.label}'"
+
     def repeat(self, worker: Slot) -> Order:
         """Return the order of the same work to another worker."""
         self.twin = Order(worker, self.jobs, self.rows, twin=self)

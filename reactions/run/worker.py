@@ -126,6 +126,8 @@ class Worker:
                 check_result(step, artifact, start, stop)
                 shards = self._store.partial(step, verify=False)
                 self._store.add_shard(shards, start, stop, artifact, seconds=seconds)
+                if self._store.has(step.key):  # made by a twin, and joined meanwhile
+                    shards.discard()
 
     def _read_inputs(self, work: Work) -> list[Mapping[str, Artifact]]:
         """Return the inputs of each step; those that the last work had too are not read again."""

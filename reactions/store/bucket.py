@@ -13,6 +13,7 @@ Layout as in a folder, with these differences:
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,10 @@ class _NoClaim:
     refused: bool = False
 
 
+_LINKING = threading.Lock()
+"""Held while links are noted and taken; not a bucket's own, as buckets are sent to processes."""
+
+
 class Bucket:
     """Objects behind a URL; see ``places.StorePlace``.
 
@@ -59,7 +64,7 @@ class Bucket:
         self._objects = objects
         self._tmp = root / "tmp"
         self.copies = Copies(root / "copies", self._tmp, objects)
-        self._links: dict[Path, str] = {}
+        self._links: dict[Path, dict[Path, str]] = {}  # by the folder that they are for
         self._used: set[str] = set()
         self._ahead_s: float | None = None
 
@@ -150,7 +155,8 @@ class Bucket:
 
     def publish(self, folder: Path, target: Path, record: str) -> bool:
         """Put all files, and then the record, unless there is one."""
-        linked = {t: n for t, n in self._links.items() if t.parent == folder}
+        with _LINKING:
+            linked = self._links.pop(folder, {})
         files = [path for path in sorted(folder.iterdir()) if path.name != record]
         data, name = (folder / record).read_bytes(), self._name(target)
         put = [f"{name}/{path.name}" for path in (*files, *linked)]
@@ -160,8 +166,6 @@ class Bucket:
             self._objects.copy([(n, f"{name}/{path.name}") for path, n in linked.items()])
             is_ours = self._objects.create(f"{name}/{record}", data)
         finally:
-            for path in linked:
-                del self._links[path]
             if not is_ours:
                 self._withdraw(put, f"{name}/{record}", data)
         for path in files:
@@ -181,8 +185,10 @@ class Bucket:
 
     def link(self, source: Path, target: Path) -> None:
         """Note what ``publish`` has to copy within the bucket."""
-        self._links = {t: n for t, n in self._links.items() if t.parent.exists()}
-        self._links[target] = self._name(source)
+        with _LINKING:
+            if target.parent not in self._links:  # of folders that were never published
+                self._links = {f: n for f, n in self._links.items() if f.exists()}
+            self._links.setdefault(target.parent, {})[target] = self._name(source)
 
     def write_json(self, path: Path, value: JSON) -> None:
         """Put a small object."""

@@ -78,6 +78,8 @@ class Copies:
             if file_digest(folder / "0.npy") != sha256:
                 raise ValueError("it does not have the recorded digest")
             target.parent.mkdir(parents=True, exist_ok=True)
+            with (folder / "0.npy").open("rb") as file:  # or a power cut leaves it empty
+                os.fsync(file.fileno())
             (folder / "0.npy").replace(target)
         return target
 
@@ -93,7 +95,12 @@ class Copies:
         """Return a file's rows; see ``places.StorePlace.open_rows``."""
         try:
             if size_bytes <= WHOLE_BYTES or self.path(sha256).is_file():
-                return open_array(self.fetch(name, sha256), dtype, shape)
+                copy = self.fetch(name, sha256)
+                try:
+                    return open_array(copy, dtype, shape)
+                except StoreError:  # the copy is damaged; what it is a copy of need not be
+                    copy.unlink(missing_ok=True)
+                    return open_array(self.fetch(name, sha256), dtype, shape)
             return RangedRows(self, name, sha256, size_bytes, dtype, shape, path)
         except (FileNotFoundError, ValueError) as error:
             raise unreadable(path, str(error)) from error

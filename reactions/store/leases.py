@@ -13,6 +13,7 @@ import threading
 import uuid
 import weakref
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,7 @@ class Leases(ABC):
         self._free: list[int] = []
         self._n_slots = 0
         self._is_open = False
+        self._given_back: deque[tuple[int, tuple[Digest, ...]]] = deque()
 
     def hold(self, keys: Iterable[Digest]) -> Hold:
         """Lease keys until the returned object is released or no longer referred to.
@@ -59,6 +61,7 @@ class Leases(ABC):
         """
         keys = tuple(dict.fromkeys(keys))
         with self._lock:
+            self._free_given_back()
             if self._pid != os.getpid():  # first use, or a fork: the parent's file is not ours
                 self._pid, self._is_open = os.getpid(), False
                 self._counts, self._slots, self._free, self._n_slots = {}, {}, [], 0
@@ -75,6 +78,7 @@ class Leases(ABC):
                 except OSError:
                     self._give_back(self._pid, taken)
                     raise
+            self._free_given_back()  # by collections meanwhile
         return Hold(self, self._pid, keys)
 
     def settle(self) -> None:
@@ -84,6 +88,7 @@ class Leases(ABC):
             OSError: it cannot be written.
         """
         with self._lock:
+            self._free_given_back()
             if self._is_open and self._pid == os.getpid():
                 self._flush()
 
@@ -117,9 +122,23 @@ class Leases(ABC):
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def _give_back(self, pid: int, keys: Iterable[Digest]) -> None:
-        with self._lock:
+        """Give keys back, now or with the next call.
+
+        Never waits: the garbage collector may call it in a thread that a request of another
+        thread, which has the lock, is waiting for.
+        """
+        self._given_back.append((pid, tuple(keys)))
+        if self._lock.acquire(blocking=False):
+            try:
+                self._free_given_back()
+            finally:
+                self._lock.release()
+
+    def _free_given_back(self) -> None:
+        while self._given_back:
+            pid, keys = self._given_back.popleft()
             if pid != os.getpid() or pid != self._pid:
-                return
+                continue
             # Without the mutex: that gc sees a key a moment too long does no harm.
             for key in keys:
                 self._counts[key] -= 1

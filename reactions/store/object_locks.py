@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import uuid
 import weakref
 from collections.abc import Iterator
@@ -161,6 +162,7 @@ class _Lease:
         self._pid = os.getpid()
         self._has_ended = False
         self.keys: dict[int, Digest] = {}
+        self._writing = threading.Lock()
         pulse.start(self._holder.token, self.write)
         atexit.register(self._remove)
 
@@ -168,9 +170,11 @@ class _Lease:
         if self._has_ended:
             self._remove()
             return
-        self._n_beats += 1
-        lines = [self._holder.text().strip(), str(self._n_beats), *list(self.keys.values())]
-        self._objects.write(self._name, "\n".join(lines).encode())
+        # One after the other: a beat that is late must not put back an earlier list of keys.
+        with self._writing:
+            self._n_beats += 1
+            lines = [self._holder.text().strip(), str(self._n_beats), *list(self.keys.values())]
+            self._objects.write(self._name, "\n".join(lines).encode())
 
     def end(self) -> None:
         # The garbage collector calls this, in any thread, even in one that requests are waiting

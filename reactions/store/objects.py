@@ -86,29 +86,30 @@ def normal_url(url: str) -> str:
     protocol, _, rest = url.strip().partition("://")
     protocol = protocol.lower()
     fix = "set MOLSPACE_CACHE to a folder, or to a URL such as s3://bucket/prefix"
+    shown = re.sub(r"\?.*", "?...", without_password(url), flags=re.DOTALL)  # keys are in queries
     if protocol not in PACKAGES:
         raise UsageError(
-            f"the store cannot lie at '{without_password(url)}'",
+            f"the store cannot lie at '{shown}'",
             why=f"'{protocol}' is not among what a store is kept in: file, "
             + ", ".join(sorted(PACKAGES)),
             fix=suggestion(protocol, PACKAGES) if protocol not in ("http", "https", "hf") else fix,
-            url=without_password(url),
+            url=shown,
         )
     check_address(f"{protocol}://{rest}")
     rest = re.sub(r"/+", "/", rest).strip("/")
     if not rest or any(c in rest for c in "*?#[]{}"):
         raise UsageError(
-            f"the store cannot lie at '{url}'",
+            f"the store cannot lie at '{shown}'",
             why="it names no bucket" if not rest else "it has wildcards, or a query",
             fix=fix,
-            url=url,
+            url=shown,
         )
     if setting := offline():
         raise MissingError(
-            f"the store at '{url}' was not looked at",
+            f"the store at '{shown}' was not looked at",
             why=f"offline mode is on ({setting})",
             fix="unset it, or set MOLSPACE_CACHE to a folder",
-            url=url,
+            url=shown,
         )
     return f"{protocol}://{rest}"
 
@@ -153,6 +154,8 @@ class Objects:
                     skip_instance_cache=True,
                     **_OPTIONS.get(protocol, {}),
                 )
+                if hasattr(fs, "retries"):  # s3fs's own tries would multiply with ours, too
+                    fs.retries = 1
             except (ImportError, ValueError) as error:
                 extra = install_extra("s3") if package == "s3fs" else f"pip install {package}"
                 raise MissingError(
@@ -258,6 +261,9 @@ class Objects:
             except (NotImplementedError, TypeError):
                 self._creates = False
             except ObjectError as error:
+                # s3fs knows a refused condition by a field that not every server sends.
+                if re.search("pre-?condition", error.why, re.IGNORECASE):
+                    return self._read_or_none(name) == data
                 if not re.search("not ?implemented|unsupported|not supported", error.why, re.I):
                     raise
                 self._creates = False

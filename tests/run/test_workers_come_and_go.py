@@ -13,7 +13,7 @@ from toy import contents
 from reactions.core.errors import StepError
 from reactions.run import events as ev
 from reactions.run import orders
-from reactions.run.backend import WorkerLost
+from reactions.run.backend import Work, WorkerLost
 from reactions.run.dispatcher import Dispatcher
 from reactions.run.local import LocalExecutor
 from reactions.run.worker import Worker
@@ -23,7 +23,8 @@ from reactions.store import Store
 class Led:
     """A backend of threads: ``lose`` names the numbers of submissions whose worker is lost."""
 
-    def __init__(self, store, n_first, lose=(), growth=(), hold=()):
+    def __init__(self, store, n_first, lose=(), growth=(), hold=(), gone=()):
+        self.gone = gone  # workers that are lost before they are given anything
         self.devices = ["cpu"] * n_first
         self.store, self.lose, self.growth, self.hold = store, lose, dict(growth), hold
         self.submitted, self.held, self.used = [], [], set()
@@ -34,7 +35,9 @@ class Led:
         self.used.add(worker)
         self.devices += ["cpu"] * self.growth.get(number, 0)
         future = Future()
-        if number in self.lose:
+        if worker in self.gone:
+            future.set_exception(WorkerLost("it ended while it was idle", had_begun=False))
+        elif number in self.lose:
             future.set_exception(WorkerLost("pulled the plug"))
         elif number in self.hold:
             self.held.append((future, work, report))
@@ -100,6 +103,20 @@ def test_losses_of_different_rows_are_not_added_up(store, tmp_path):
     result, events = run(store, step, Led(store, 6, lose=[0, 1, 2, 3]))
     assert np.array_equal(result.arrays["x"][:], np.arange(4)[:, None])
     assert len(warnings(events)) == 4
+
+
+def test_workers_that_were_lost_while_idle_are_not_held_against_the_work(store, tmp_path):
+    step = Slow(n_rows=2, log=tmp_path)
+    result, events = run(store, step, Led(store, 6, gone=range(5)))
+    assert np.array_equal(result.arrays["x"][:], np.arange(2)[:, None])
+    assert not warnings(events)
+
+
+def test_a_late_twin_leaves_nothing_behind(store, tmp_path):
+    step = Slow(n_rows=2, log=tmp_path)
+    run(store, step, Led(store, 2))
+    Worker(store, "cpu", load_encoder).perform(Work.of([step], (0, 1)), lambda signal: None)
+    assert not store.partial(step).finished
 
 
 def test_a_whole_step_is_made_again(store, tmp_path):

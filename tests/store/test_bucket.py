@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import threading
 import time
 
 import numpy as np
@@ -277,3 +278,39 @@ def test_copies_go_by_themselves(store):
     assert (n_files > 2, size_bytes > 0) == (True, True)
     assert kept.prune(older_than_s=None, max_bytes=0, dry_run=False) == (n_files, size_bytes)
     assert store.lookup(BY_ROWS.key).arrays["x"][:].ravel().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_damaged_copy_is_fetched_again(store, tmp_path, monkeypatch):
+    store.put(WHOLE, artifact())
+    reader = elsewhere(store, monkeypatch, tmp_path)
+    expected = {name: array[:].tobytes() for name, array in reader.lookup(WHOLE.key).arrays.items()}
+    kept = list((tmp_path / "elsewhere").rglob("*.npy"))
+    assert kept
+    for copy in kept:
+        copy.chmod(0o600)
+        copy.write_bytes(b"")  # as a power cut may leave it
+    again = Store(store.address).lookup(WHOLE.key)
+    assert {name: array[:].tobytes() for name, array in again.arrays.items()} == expected
+
+
+def test_shards_are_joined_in_several_threads(store):
+    steps = [step(seed=20 + i, n_rows=6, shard_rows=1) for i in range(6)]
+    failed = []
+
+    def make(one):
+        try:
+            shards = store.partial(one)
+            for start, stop in shards.missing():
+                store.add_shard(shards, start, stop, rows(start, stop))
+            assert store.complete(shards)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=make, args=(one,)) for one in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert all(len(store.lookup(one.key).arrays["x"]) == 6 for one in steps)
+    assert list(store.verify()) == []

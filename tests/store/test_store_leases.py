@@ -256,3 +256,25 @@ def test_a_waiting_lock_is_harmless_where_locks_do_not_work(tmp_path, monkeypatc
         assert store.gc(older_than_s=0).in_use[0].key == step().key
     store.gc(older_than_s=0)
     assert keys(store) == set()
+
+
+def test_what_is_given_back_while_another_thread_has_the_lock_waits_for_no_one(tmp_path):
+    """The garbage collector may do it in a thread that the other one is waiting for."""
+    own = leases.DiskLeases(tmp_path)
+    held = own.hold(["a" * 64])
+    taken, end = threading.Event(), threading.Event()
+
+    def busy():
+        with own._lock:
+            taken.set()
+            end.wait(30)
+
+    other = threading.Thread(target=busy)
+    other.start()
+    taken.wait(30)
+    held.release()
+    assert leases.leased(tmp_path) == {"a" * 64}  # not yet
+    end.set()
+    other.join()
+    own.hold(["b" * 64])
+    assert "a" * 64 not in leases.leased(tmp_path)

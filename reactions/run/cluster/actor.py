@@ -17,6 +17,7 @@ from reactions.core.step import Step
 from reactions.core.types import Digest
 from reactions.run.backend import Rows, Signal, Work
 from reactions.run.device import current_device
+from reactions.run.events import StoreWarning
 from reactions.run.worker import LoadEncoder, Stopped, Worker
 from reactions.store import Store
 from reactions.store.explain import altered
@@ -108,9 +109,8 @@ class RemoteWorker:
                 import torch
 
                 torch.set_num_threads(recipe.threads)
-            self._worker = Worker(
-                Store(recipe.root), recipe.device, recipe.load_encoder, self._stopping
-            )
+            store = Store(recipe.root, warn=self._warn)
+            self._worker = Worker(store, recipe.device, recipe.load_encoder, self._stopping)
         except Exception as error:
             return label, portable(error)
         return label, None
@@ -163,6 +163,9 @@ class RemoteWorker:
         self._stopping.set()
 
     # --- within ----------------------------------------------------------------------
+
+    def _warn(self, text: str) -> None:
+        self._signals.append(StoreWarning(text))
 
     def _check_versions(self, label: str) -> None:
         here = versions()

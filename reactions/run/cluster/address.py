@@ -46,12 +46,7 @@ def asked(address: str, device: str) -> AskedCluster:
     """
     place, _, query = address.partition("?")
     if "://" in place:
-        raise UsageError(
-            f"'{place}' is no address of a cluster's node",
-            why="this process reads and writes the cluster's store, so it has to run on a machine "
-            "that shares it; Ray Client, which does not, is not supported",
-            fix=f"on a node of the cluster: --executor {_FORM}",
-        )
+        raise not_a_node(place)
     options: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
@@ -84,4 +79,14 @@ def asked(address: str, device: str) -> AskedCluster:
         workers,
         counts.get("cpus"),
         accelerator,
+    )
+
+
+def not_a_node(address: str) -> UsageError:
+    """Return the error for an address of Ray Client, which runs commands outside the cluster."""
+    return UsageError(
+        f"'{address}' is no address of a cluster's node",
+        why="this process reads and writes the cluster's store, so it has to run on a machine "
+        "that shares it; Ray Client, which does not, is not supported",
+        fix=f"on a node of the cluster: --executor {_FORM}",
     )

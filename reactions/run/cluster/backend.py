@@ -31,6 +31,8 @@ _PATIENCE_S = 30.0
 _MOST_STARTS = 4
 """How often a worker is started at one place before it is given up."""
 
+_WAIT_FOR_NODES_S = 60.0
+
 _STOPPING_S = 2.0
 
 
@@ -82,6 +84,7 @@ class RayWorkers:
         graph: the pickled targets.
         warn: called with a sentence about what is amiss, in any thread.
         silence_s: a worker that answers nothing for so long is given up.
+        wait_for_nodes_s: where all workers are lost, others are waited for so long.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class RayWorkers:
         graph: bytes,
         warn: Callable[[str], None],
         silence_s: float = _SILENCE_S,
+        wait_for_nodes_s: float = _WAIT_FOR_NODES_S,
     ) -> None:
         self._ray = ray
         self._places = places
@@ -106,6 +110,8 @@ class RayWorkers:
         self._workers: list[_Live] = []
         self._failure: MolspaceError | None = None
         self._began_s = time.monotonic()
+        self._lost_s = self._began_s
+        self._wait_for_nodes_s = wait_for_nodes_s
         self._has_warned = False
         self._closing = threading.Event()
         self._changing = threading.Lock()
@@ -134,7 +140,7 @@ class RayWorkers:
             live.order, live.known = live.order + 1, 0
             live.report, live.future = report, future
             if live.is_lost:
-                self._end(live, error=WorkerLost("it ended while it was idle"))
+                self._end(live, error=WorkerLost("it ended while it was idle", had_begun=False))
                 return future
             keys = [step.key for step in work.steps]
             outcome = live.actor.perform.remote(live.order, keys, work.rows)
@@ -157,7 +163,8 @@ class RayWorkers:
         busy = [live.future for live in self._workers if live.future is not None]
         for live in self._workers:
             if live.future is not None and not live.is_lost:
-                live.actor.stop.remote()
+                with suppress(Exception):  # the cluster may be gone
+                    live.actor.stop.remote()
         if busy and not interrupted:
             wait(busy, _STOPPING_S)
         actors = [live.actor for live in self._workers]
@@ -196,6 +203,8 @@ class RayWorkers:
         if not live.is_lost:
             live.is_lost = True
             live.place.is_free = True
+            self._kill(live.actor)  # it may be cut off, not dead, and holds its resources
+            self._lost_s = time.monotonic()
         self._end(live, error=WorkerLost(why))
 
     # --- watching --------------------------------------------------------------------
@@ -229,11 +238,12 @@ class RayWorkers:
             ready, _ = self._ray.wait(list(self._starting), timeout=0)
             for answer in ready:
                 self._take_in(*self._starting.pop(answer), answer)
-        alive = any(not live.is_lost for live in self._workers)
-        if not alive and not self._starting and not self._places.may_come(_MOST_STARTS):
+        is_over = not self._has_hope() and not self._places.may_come(_MOST_STARTS)
+        if is_over and time.monotonic() - self._lost_s > self._wait_for_nodes_s:
             self._failure = self._failure or StepError(
                 "no worker of the cluster is left",
-                why=f"each was lost {_MOST_STARTS} times",
+                why="their nodes are gone, or each was started "
+                f"{_MOST_STARTS} times and lost; none came for {self._wait_for_nodes_s:.0f} s",
                 fix="look into Ray's logs on the nodes; then run again: what is finished is kept",
             )
         waiting = len(self._starting)
@@ -257,7 +267,14 @@ class RayWorkers:
         self._kill(actor)
         if not isinstance(problem, MolspaceError):
             problem = StepError(f"the worker {label} cannot start: {problem}")
+        if self._has_hope():  # a node that does not fit is no reason to end the others' work
+            self._warn(f"{problem.what} ({problem.why}): the run goes on without it")
+            return
         self._failure = problem
+
+    def _has_hope(self) -> bool:
+        """Return whether a worker is there, or on its way."""
+        return bool(self._starting) or any(not live.is_lost for live in self._workers)
 
     def _question(self, live: _Live) -> None:
         """Ask a worker for what happened; what it answered last time is passed on."""

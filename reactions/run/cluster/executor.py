@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import signal
 import threading
 import uuid
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from reactions.core.errors import MissingError, UsageError
 from reactions.core.extras import install_extra
+from reactions.core.protocols import without_password
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
 from reactions.run.backend import Backend
-from reactions.run.cluster.address import AskedCluster, asked
+from reactions.run.cluster.address import AskedCluster, asked, not_a_node
 from reactions.run.dispatcher import Dispatcher
 from reactions.run.events import EventSink, ignore
 from reactions.run.worker import LoadEncoder
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from reactions.run.cluster.places import Place
 
 _SENT = ("MOLSPACE_", "XDG_", "HF_", "TRANSFORMERS_")
-_SECRET = ("TOKEN", "SECRET", "KEY", "PASSWORD")
+_PLACES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
+"""Which service a store's URL means; who asks it is each node's own affair."""
+
+_SECRET = re.compile("TOKEN|SECRET|KEY|PASS|CREDENTIAL|AUTH|SAS", re.IGNORECASE)
 
 
 class RayExecutor:
@@ -88,7 +93,9 @@ class RayExecutor:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name.startswith(_SENT) and not any(word in name for word in _SECRET)
+            if (name.startswith(_SENT) or name in _PLACES)
+            and not _SECRET.search(name)
+            and without_password(value) == value
         }
 
         def recipe(place: Place) -> WorkerRecipe:
@@ -128,6 +135,9 @@ def _connected(asked: AskedCluster) -> Iterator[Any]:
         return
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if is_main else None
+    variable = os.environ.get("RAY_ADDRESS", "")
+    if not asked.address and "://" in variable:
+        raise not_a_node(variable)
     options: dict[str, Any] = {"address": asked.address} if asked.address else {}
     if not asked.address and not os.environ.get("RAY_ADDRESS"):
         options = {"include_dashboard": False}  # it may have to be started here
