@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import os
 import shutil
 import sys
@@ -101,8 +102,24 @@ def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def print_json(kind: str, body: Mapping[str, Any]) -> None:
-    """Print one JSON object on stdout, with its schema."""
-    print(json.dumps({"schema": f"molspace.{kind}/{SCHEMA}", **body}, indent=1))
+    """Print one JSON object on stdout, with its schema; NaN and infinities as null."""
+    whole = {"schema": f"molspace.{kind}/{SCHEMA}", **body}
+    try:
+        text = json.dumps(whole, indent=1, allow_nan=False)
+    except ValueError:  # JSON has no such numbers
+        text = json.dumps(_finite(whole), indent=1, allow_nan=False)
+    print(text)
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with null in place of what is no finite number."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value
 
 
 def error_json(error: MolspaceError) -> str:

@@ -9,6 +9,7 @@ from reactions.core.errors import DataError
 
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_MOST_DIGITS = 18
 MAX_FILES = 1_000_000
 """What braces may expand to: a slip of the keyboard must not fill the memory."""
 
@@ -33,10 +34,10 @@ def expand(pattern: str) -> list[str]:
             continue
         first, last = numbers.groups()
         width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
+        if max(len(first), len(last)) > _MOST_DIGITS or abs(int(last) - int(first)) >= MAX_FILES:
+            raise _too_many(pattern)
         step = 1 if int(first) <= int(last) else -1
         span = range(int(first), int(last) + step, step)
-        if len(span) > MAX_FILES:
-            raise _too_many(pattern)
         pieces.append([f"{number:0{width}d}" for number in span])
     pieces.append([pattern[end:]])
     # Counted first, for the names themselves may not fit in memory.

@@ -93,6 +93,10 @@ class _Held:
         self.take()
 
 
+_SHOWN = 6
+"""How many kinds of files that were left out are named."""
+
+
 class TarItems:
     """The items of a tar: each file of a sample that holds a modality of the space.
 
@@ -133,10 +137,12 @@ class TarItems:
         """What the tar held, and what of it was left out, in a sentence."""
         found = ", ".join(f"{n} {modality}" for modality, n in sorted(self._taken.items()))
         samples = "1 sample" if self._samples == 1 else f"{self._samples} samples"
-        left = [f"{n} {ending}" for ending, n in self._others.most_common(6)]
+        left = [f"{n} {ending}" for ending, n in self._others.most_common(_SHOWN)]
+        if more := sum(n for _, n in self._others.most_common()[_SHOWN:]):
+            left.append(f"{more} of other kinds")
         left += [f"{self._loose} without an ending"] if self._loose else []
-        more = f"; left out: {', '.join(left)}" if left else ""
-        return f"{self._shard.name} holds {samples}: {found or 'nothing to embed'}{more}"
+        rest = f"; left out: {', '.join(left)}" if left else ""
+        return f"{self._shard.name} holds {samples}: {found or 'nothing to embed'}{rest}"
 
     def _grouped(self, stream: BinaryIO) -> Iterator[tuple[str, list[_Member]]]:
         """Yield the files of each sample, which lie behind one another."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from reactions.core.local_files import exists
+from reactions.core.local_files import exists, is_file
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
 from reactions.modalities.registry import get
@@ -53,9 +54,20 @@ class IndexedItem:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it was a file of this machine, or lay in one, that is not there any more."""
-        is_file = not get(self.modality).inline and Path(self.source).is_absolute()
-        return is_file and not exists(Path(self.source))
+        """Whether it was a file of this machine, or lay in one, that is not there any more.
+
+        ``A.tar/B.png`` and ``A.parquet:3`` are there as long as the file ``A`` is: nothing is
+        opened to look.
+        """
+        path = Path(self.source)
+        if get(self.modality).inline or not path.is_absolute() or exists(path):
+            return False
+        holder = Path(_ROW.sub("", self.source))
+        return not any(is_file(place) for place in (holder, *path.parents))
+
+
+_ROW = re.compile(r":\d+$")
+"""What is behind the name of a parquet file: the number of a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,11 @@ class Media:
                 f"'{indexed.label}' lies in a tar, and is not unpacked to be shown",
                 fix="index copies of the files",
             )
+        if not path.is_file() and not indexed.is_gone:
+            raise MediaError(
+                f"'{indexed.label}' lies in another file, and is not unpacked to be shown",
+                fix="index copies of the files",
+            )
         if not path.is_file():
             raise DataError(f"'{indexed.label}' is gone", why="its file was moved or removed")
         if f"file:{self._digests.of(path)}" != indexed.digest:

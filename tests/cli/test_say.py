@@ -1,11 +1,12 @@
 """Messages on a terminal are wrapped between words; in a pipe a message is a line."""
 
 import io
+import json
 import sys
 
 import pytest
 
-from molspace_cli.console import say
+from molspace_cli.console import print_json, say
 
 
 class Terminal(io.StringIO):
@@ -42,3 +43,13 @@ def test_commands_objects_and_endless_words_stay_whole(monkeypatch, line):
 
 def test_a_pipe_gets_whole_lines(monkeypatch):
     assert said(monkeypatch, LINE, io.StringIO()) == f"{LINE}\n"
+
+
+def test_json_has_no_numbers_that_json_has_not(capsys):
+    print_json("x", {"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": 2}})
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": "molspace.x/1",
+        "a": None,
+        "b": [None, 1.5],
+        "c": {"d": 2},
+    }

@@ -11,6 +11,7 @@ from media_files import image_bytes, put_tar
 from PIL import Image
 
 from reactions import session
+from reactions.search.hits import IndexedItem
 
 
 @pytest.fixture
@@ -180,6 +181,25 @@ def test_files_that_are_gone_are_counted_and_can_be_taken_out(built, run, tmp_pa
     assert json.loads(out)["removed"] == 1
     assert json.loads(out)["counts"] == {"image": 2, "text": 3}
     assert json.loads(run("index", "info", "idx", "--json")[1])["gone"] == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "gone"),
+    [
+        ("a.tar/dog.png", False),
+        ("a.tar/sub/dog.png", False),
+        ("a.parquet:12", False),
+        ("b.tar/dog.png", True),
+        ("b.parquet:12", True),
+        ("folder/dog.png", True),
+        ("a.tar", False),
+    ],
+)
+def test_what_lies_in_a_file_is_gone_with_the_file(tmp_path, source, gone):
+    (tmp_path / "folder").mkdir()
+    for name in ("a.tar", "a.parquet"):
+        (tmp_path / name).touch()
+    assert IndexedItem("x", "image", str(tmp_path / source), "").is_gone == gone
 
 
 def test_problems_have_their_line(run):

@@ -258,3 +258,11 @@ def test_files_of_other_users(tmp_path: Path) -> None:
         path.chmod(0)
     with pytest.raises(DataError, match="cannot read"):
         read(str(path))
+
+
+@pytest.mark.parametrize(
+    "span", ["0..99999999999999999999", "0.." + "9" * 5000, "-999999999..999999999"]
+)
+def test_braces_of_any_length_are_counted_first(span: str) -> None:
+    with pytest.raises(DataError, match="names more than"):
+        expand(f"a{{{span}}}.jpg")

@@ -105,6 +105,19 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
         opened(path, max_bad=0.5)
 
 
+def test_a_file_that_is_not_beside_the_table_is_not_read(tmp_path: Path) -> None:
+    put(tmp_path / "private" / "p.png", image_bytes(9))
+    (tmp_path / "shared").mkdir()
+    rows = [
+        struct(PICTURES[0]),
+        struct(None, str(tmp_path / "private" / "p.png")),
+        struct(None, "../private/p.png"),
+    ]
+    corpus = opened(put_media(tmp_path / "shared" / "a.parquet", {"image": rows}), max_bad=0.75)
+    assert corpus.ids() == ["1"]
+    assert all("is not beside its table" in why for why in bad(corpus).values())
+
+
 def test_the_column_is_told_by_type_and_name(tmp_path: Path) -> None:
     rows = [struct(data) for data in PICTURES[:2]]
     image = {"_type": "Image"}

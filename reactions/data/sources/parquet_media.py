@@ -77,7 +77,7 @@ class MediaRows:
             if why:
                 yield FoundMedia(place, name, why=why)
             elif size == BESIDE:
-                entry, why = named_file(name, self.file)
+                entry, why = named_file(name, self.file, stays_beside=True)
                 yield FoundMedia(
                     place, name, entry=entry, why=why and f"it has no bytes, and {why}"
                 )

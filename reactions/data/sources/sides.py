@@ -164,19 +164,25 @@ def file_name(value: object) -> tuple[str, str]:
     return name, f"the name of its file: {why}" if why else ""
 
 
-def named_file(name: str, table: Entry, folder: str = "") -> tuple[Entry | None, str]:
+def named_file(
+    name: str, table: Entry, folder: str = "", *, stays_beside: bool = False
+) -> tuple[Entry | None, str]:
     """Return the file that a row of a table names, and why there is none.
 
     Args:
         name: a path, absolute or relative.
         table: the table.
         folder: where relative paths start; "" means beside the table.
+        stays_beside: refuse paths that lead elsewhere: whoever made the table wrote them for
+            another machine, or to have a file of this one read.
     """
     if is_url(name):
         return None, f"'{name}' is an address; tables name files of this machine"
     if not folder and is_url(table.url):
         return None, f"'{name}' is a file beside a table that lies elsewhere: download both"
     climbs = Path(name).is_absolute() or ".." in Path(name).parts
+    if climbs and stays_beside:
+        return None, f"'{name}' is not beside its table"
     if climbs and any(
         Path(table.url).is_relative_to(place) for place in (hub_cache(), cache_root() / "datasets")
     ):
