@@ -144,6 +144,8 @@ class ItemReader:
             if id not in n_right:
                 n_right[id] = 0
                 left.add(id, row.place, entry=item.entry, cell=item.cell, why=item.why)
+            else:
+                known.merge(id, item, row)
             for text, found in self._partners(row.values[1:], other, table, row.place):
                 right_id = f"{id}/{n_right[id]}"
                 n_right[id] += 1
@@ -156,6 +158,7 @@ class ItemReader:
                     why=found.why,
                     owner=id,
                 )
+        known.part(left)
         return left, right
 
     def _partners(
@@ -190,6 +193,7 @@ class ItemReader:
             why = why or next(filter(None, map(self._why_no_class, labels)), "")
             if not why and id in row_of:
                 if several:
+                    known.merge(id, item, row)
                     listed = side.labels[row_of[id]]
                     listed += [label for label in labels if label not in listed]
                     continue
@@ -199,6 +203,7 @@ class ItemReader:
                 continue
             row_of[id] = len(side.ids)
             side.add(id, row.place, entry=item.entry, cell=item.cell, why=item.why, labels=labels)
+        known.part(side)
         return side
 
     def _labels(self, values: Sequence[object]) -> tuple[list[str], str]:
@@ -305,15 +310,29 @@ class _KnownItems:
 
     def __init__(self) -> None:
         self._content: dict[str, str] = {}
+        self._shared: set[str] = set()
+        self._merged: list[tuple[str, TableRow, str]] = []
 
     def id_of(self, id: str, item: FoundMedia, row: TableRow) -> tuple[str, str]:
         """Return an item's id, and why its row says nothing of an item."""
         if row.why or (item.why and not item.name and item.cell is None):
             return id, row.why or item.why
-        content = item.cell.tag if item.cell else item.name
+        content = item.cell.tag if item.cell else item.held or item.name
         if self._content.setdefault(id, content) == content:
             return id, ""
-        if item.cell and not row.id:
+        if (item.cell or item.held) and not row.id:
             # The name that a field's bytes once had need not be theirs alone.
+            self._shared.add(id)
             return set_apart(id, row), ""
         return id, f"its id is that of '{self._content[id]}', which is another file"
+
+    def merge(self, id: str, item: FoundMedia, row: TableRow) -> None:
+        """Note a further row of an item: only its name says whose a field is that is damaged."""
+        if item.held and not row.id:
+            self._merged.append((id, row, item.why))
+
+    def part(self, side: Side) -> None:
+        """List damaged fields one by one where their name turned out to be that of others too."""
+        for id, row, why in self._merged:
+            if id in self._shared:
+                side.add(set_apart(id, row), row.place, why=why)

@@ -122,6 +122,37 @@ def test_other_pictures_of_one_name_are_other_items() -> None:
     assert list(data.owner) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("first", ["good", "bad"])
+@pytest.mark.parametrize("alike", [True, False])
+def test_damaged_pictures_of_one_name_count_one_by_one(first: str, alike: bool) -> None:
+    good = [struct(data, "image.png") for data in PICTURES]
+    bad = [struct(b"damaged" if alike else b"damaged %d" % row, "image.png") for row in range(4)]
+    photos = [*good, *bad] if first == "good" else [*bad, *good]
+    captions = {"photo": photos, "caption": [f"caption {row}" for row in range(10)]}
+    put_media(Path("a.parquet"), captions)
+    with pytest.raises(DataError, match="4 of 10 image items cannot be used"):
+        read(RETRIEVAL.format("a.parquet"))
+    data = read(RETRIEVAL.format("a.parquet") + "max_bad = 0.4\n")
+    assert (len(data.left), len(data.right), data.expected) == (6, 6, 10)
+
+
+def test_empty_fields_of_one_name_count_one_by_one() -> None:
+    photos = [struct(b"", "image.png"), struct(b"", "image.png"), struct(PICTURES[0], "image.png")]
+    put_rows("a.parquet", range(3), photo=photos)
+    with pytest.raises(DataError, match="2 of 3 image items cannot be used"):
+        read(RETRIEVAL.format("a.parquet"))
+    text = '[tasks.set]\nkind = "multilabel"\npath = "a.parquet"\nimage = "photo"\n'
+    with pytest.raises(DataError, match="2 of 3 image items cannot be used"):
+        read(text + 'class = "caption"\n')
+
+
+def test_a_damaged_picture_with_several_captions_counts_once() -> None:
+    photos = [struct(PICTURES[0], "0.png"), *[struct(b"damaged", "1.png")] * 3]
+    put_rows("a.parquet", range(4), photo=photos)
+    data = read(RETRIEVAL.format("a.parquet") + "max_bad = 0.5\n")
+    assert (len(data.left), data.expected) == (1, 2)
+
+
 def test_retrieval_between_media_of_shards() -> None:
     put_rows("a-0.parquet", range(2))
     put_rows("a-1.parquet", range(2, 5))

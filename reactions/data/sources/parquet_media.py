@@ -42,6 +42,8 @@ class FoundMedia(NamedTuple):
     """Where an item is: in a field, in a file of its own, or nowhere, with the reason.
 
     Its ``name`` is what the row says that its file is, or was, called; "" where it says nothing.
+    Where the field itself cannot be used, ``held`` tells it from others: by the digest of its
+    bytes, or by the reason.
     """
 
     place: str
@@ -49,6 +51,7 @@ class FoundMedia(NamedTuple):
     cell: ParquetCell | None = None
     entry: Entry | None = None
     why: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class MediaRows:
         for row, (name, tag, why, size) in enumerate(rows):
             place = f"{self.file.url}:{row + 1}"
             if why:
-                yield FoundMedia(place, name, why=why)
+                yield FoundMedia(place, name, why=why, held="" if size == BESIDE else tag or why)
             elif size == BESIDE:
                 entry, why = named_file(name, self.file, stays_beside=True)
                 yield FoundMedia(
