@@ -15,6 +15,7 @@ from reactions.data.media_columns import column_kind, feature_type
 from reactions.data.parquet_rows import ParquetTable
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.caption_tables import caption_column
+from reactions.data.sources.captions import row_id
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
 from reactions.modalities.registry import get, names
@@ -35,8 +36,9 @@ _LOOKED_AT: Final = 100
 class ParquetItems:
     """The items of a parquet file, by modality: media of a column each, then captions.
 
-    An item's id is that of its row, from a column ``id``, ``key`` or ``__key__``; without one it is
-    called by the file and the row's number, which is not an id of its own.
+    An item's id is that of its row, from a column ``id``, ``key`` or ``__key__``. Without one, and
+    where ids repeat or none can be used, all are called by the file and the row's number, which is
+    not an id of their own.
 
     Args:
         file: the parquet file.
@@ -65,7 +67,9 @@ class ParquetItems:
             table = ParquetTable(file, stream, "items")
             header = list(table.schema.names)
             found = _columns(table, only)
-        self._id_column = next((name for name in _IDS if name in header), "")
+            id_column = next((name for name in _IDS if name in header), "")
+            self._why_numbers = _why_numbers(table, id_column) if id_column else ""
+        self._id_column = "" if self._why_numbers else id_column
         wanted = {m: c for m, c in found.items() if m in modalities and only in (None, m)}
         if not wanted:
             raise UsageError(
@@ -120,8 +124,24 @@ class ParquetItems:
             for corpus in self._corpora
         ]
         ids = f"ids of the column '{self._id_column}'" if self._id_column else "ids are numbers"
+        ids += f": {self._why_numbers}" if self._why_numbers else ""
         left = f"; left out: {', '.join(self._left_out)}" if self._left_out else ""
         return f"{self._called} holds {', '.join(read)}; {ids}{left}"
+
+
+def _why_numbers(table: ParquetTable, column: str) -> str:
+    """Return why a column's ids cannot be those of items; "" if they can."""
+    ids: set[str] = set()
+    n_repeated = 0
+    for number, row in enumerate(table.rows([column]), start=1):
+        id, fault = row_id(row, column, number)
+        if not fault:
+            n_repeated += id in ids
+            ids.add(id)
+    if not ids:
+        return f"no value of the column '{column}' is a text or a whole number"
+    rows = "1 row repeats" if n_repeated == 1 else f"{n_repeated} rows repeat"
+    return f"{rows} an id of the column '{column}'" if n_repeated else ""
 
 
 def _columns(table: ParquetTable, only: Modality | None) -> dict[Modality, str]:

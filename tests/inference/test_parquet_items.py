@@ -62,6 +62,34 @@ def test_without_ids_rows_are_called_by_file_and_number(tmp_path: Path) -> None:
     assert "ids are numbers" in summary
 
 
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        (["x", "x", "y", "x"], "2 rows repeat an id of the column 'id'"),
+        ([1, 2, 3, 3], "1 row repeats an id of the column 'id'"),
+        ([1.0, 2.0, 3.0, 4.0], "no value of the column 'id' is a text or a whole number"),
+        ([b"a", b"b", b"c", b"d"], "no value of the column 'id' is a text or a whole number"),
+    ],
+)
+def test_rows_are_numbered_where_ids_repeat_or_none_can_be_used(
+    ids: list, why: str, tmp_path: Path
+) -> None:
+    pictures = [struct(image_bytes(row)) for row in (0, 0, 1, 2)]
+    columns = {"id": ids, "image": pictures, "caption": ["rain", "hail", "wind", "snow"]}
+    entries, summary = items_of(put_media(tmp_path / "x.parquet", columns))
+    assert [(item.id, item.own_id) for item in entries] == [
+        (f"x.parquet:{row}", False) for row in (1, 2, 3, 4)
+    ] * 2
+    assert f"; ids are numbers: {why}; left out: id" in summary
+
+
+def test_rows_without_an_id_are_left_out_where_others_have_one(tmp_path: Path) -> None:
+    columns = {"id": ["x", None], "image": [struct(image_bytes(row)) for row in range(2)]}
+    (item, problem), _ = items_of(put_media(tmp_path / "x.parquet", columns))
+    assert (item.id, item.own_id) == ("x", True)
+    assert problem.message == "no id in 'id'"
+
+
 def test_columns_are_told_by_what_declares_them_and_by_their_names(tmp_path: Path) -> None:
     columns = {"a": [struct(sound_bytes(0))], "image": [struct(image_bytes(0))]}
     path = put_media(tmp_path / "x.parquet", columns, {"a": {"_type": "Audio"}})
