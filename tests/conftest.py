@@ -36,6 +36,14 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
+def _lance(request):
+    """Skip what is parametrized with the format where its package, a large one, is missing."""
+    values = getattr(getattr(request.node, "callspec", None), "params", {}).values()
+    if any(isinstance(value, str) and value == "lance" for value in values):
+        pytest.importorskip("lance", reason="pylance is not installed")
+
+
+@pytest.fixture(autouse=True)
 def _memory_is_remote(monkeypatch):
     """Let tests keep remote files in memory, which no command opens."""
     from reactions.core import protocols

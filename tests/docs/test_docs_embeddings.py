@@ -23,8 +23,6 @@ ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], np.float32)
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_code_for_each_format_reads_it(format, tmp_path, monkeypatch):
-    if format == "lance":
-        pytest.importorskip("lance", reason="pylance is not installed")
     monkeypatch.chdir(tmp_path)
     with open_writer(Path(f"emb.{format}"), format, describe(TARGET)) as writer:
         writer.write(ITEMS, ROWS)
