@@ -1,6 +1,7 @@
 """Sounds that PyAV decodes: whole, to the sample, and refused where something is missing."""
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -150,6 +151,45 @@ def test_damage_is_an_error_of_the_file(whole, name):
             assert len(load_audio(bytes(data)).samples)
         except MediaError:
             refused(bytes(data))
+
+
+def half(name: str) -> tuple[bytes, bytes]:
+    """Return a sound of four seconds that states its length, and its first half."""
+    options = {
+        "dash": {"form": "mp4", "movflags": "+dash+global_sidx", "frag_duration": "200000"},
+        "flv": {"form": "flv"},
+        "mkv": {"form": "matroska", "cluster_time_limit": "200"},
+    }[name]
+    data = video_bytes(4, pictures="", **options)
+    middle = len(data) // 2
+    if name == "dash":
+        return data, data[: data.rindex(b"moof", 0, middle) - 4]
+    if name == "mkv":  # a length that is not known lets it end anywhere
+        place = data.index(b"\x18\x53\x80\x67") + 4
+        data = data[:place] + b"\x01" + b"\xff" * 7 + data[place + 8 :]
+        return data, data[: data.rindex(b"\x1f\x43\xb6\x75", 0, middle)]
+    place = 13
+    while place < middle:
+        place += 15 + int.from_bytes(data[place + 1 : place + 4], "big")
+    return data, data[:place]
+
+
+@pytest.mark.parametrize("name", ["dash", "flv", "mkv"])
+def test_half_a_sound_is_refused_where_its_length_is_stated(name):
+    data, cut = half(name)
+    assert registry.check("audio", data) == ""
+    assert len(load_audio(data).samples) >= 64_000
+    assert re.fullmatch(r"it is cut short: [12]\.\d of 4\.[01] seconds are there", refused(cut))
+    assert "cut short" in registry.check("audio", cut)
+
+
+def test_a_length_that_is_guessed_or_of_longer_pictures_refuses_nothing():
+    guessed = video_bytes(20, form="matroska", live="1", sound="libmp3lame", pictures="")
+    assert len(load_audio(guessed).samples) >= 320_000
+    for form in ("flv", "matroska", "mp4"):
+        longer = video_bytes(4, form=form, sound_seconds=1)
+        assert 16_000 <= len(load_audio(longer).samples) <= 20_096, form
+        assert registry.check("audio", longer) == ""
 
 
 def test_damage_in_the_middle_is_found(whole):

@@ -40,6 +40,11 @@ _GAP_S = Fraction(1, 10)
 _ROUNDED_S = Fraction(2, 1000)
 """Edit lists count in such ticks: an end that lies nearer to the last packet's is the same."""
 
+_SLACK_S, _SLACK_SHARE = Fraction(1, 2), Fraction(2, 100)
+"""By how much a file may end before its header says."""
+
+_MICROSECONDS = 1_000_000
+
 _LATE_FRAMES = 2
 """Decoders may keep so many frames to themselves at the end, as FFmpeg's for WMA does."""
 
@@ -64,14 +69,17 @@ def decode(
         MissingError: PyAV is not installed.
     """
     with _opened(stream, path, kind) as (container, track):
-        sound = _Sound(limits, channel)
-        for packet in container.demux(track):
+        sound, ends = _Sound(limits, channel), _Ends()
+        for packet in container.demux():
+            ends.note(packet)
+            if packet.stream.index != track.index:
+                continue
             if packet.is_corrupt:
                 raise Refused("it is cut short or damaged: a packet of sound is not whole")
-            sound.note_end(packet)
             for frame in packet.decode():
                 sound.add(frame)
-        sound.finish(track, ends=kind == "mov")
+        ends.check(container, track, kind)
+        sound.finish(track, ends.of(track), ends=kind == "mov")
         if sound.has_holes:
             noticed.note(HOLES, path)
     return np.frombuffer(sound.samples, np.float32), sound.rate_hz
@@ -88,11 +96,15 @@ def is_whole(stream: BinaryIO, path: str, kind: str) -> bool:
     """
     try:
         with _opened(stream, path, kind) as (container, track):
-            n = 0
-            for packet in container.demux(track):
+            n, ends = 0, _Ends()
+            for packet in container.demux():
+                ends.note(packet)
+                if packet.stream.index != track.index:
+                    continue
                 if packet.is_corrupt:
                     return False
                 n += packet.size > 0
+            ends.check(container, track, kind)
     except Refused:
         return False  # the full try words it
     return n > 0 and kind != "mpegts"
@@ -114,6 +126,52 @@ def _opened(stream: BinaryIO, path: str, kind: str) -> Iterator[tuple[Any, Any]]
         raise Refused(error.why, error.fix) from error
 
 
+class _Ends:
+    """When the last packet of each track ends, as far as packets say."""
+
+    def __init__(self) -> None:
+        self._ends_s: dict[int, Fraction] = {}
+        self._last_s = Fraction(0)
+
+    def note(self, packet: Any) -> None:
+        """Note when a packet ends."""
+        if not packet.size or packet.pts is None:
+            return
+        end_s = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+        self._last_s = max(self._last_s, end_s)
+        if packet.duration:
+            index = packet.stream.index
+            self._ends_s[index] = max(end_s, self._ends_s.get(index, end_s))
+
+    def of(self, track: Any) -> Fraction | None:
+        """Return when a track ends; None where no packet says."""
+        return self._ends_s.get(track.index)
+
+    def check(self, container: Any, track: Any, kind: str) -> None:
+        """Refuse what ends well before its header says, where a header says it.
+
+        Raises:
+            Refused: it does.
+        """
+        stated_s = _stated_s(container, track, kind)
+        # Tracks of MP4 and QuickTime have lengths of their own.
+        end_s = self.of(track) if kind == "mov" else self._last_s
+        if end_s is not None and stated_s - end_s > max(_SLACK_S, _SLACK_SHARE * stated_s):
+            seconds = f"{float(end_s):.1f} of {float(stated_s):.1f} seconds"
+            raise Refused(f"it is cut short: {seconds} are there")
+
+
+def _stated_s(container: Any, track: Any, kind: str) -> Fraction:
+    """Return how long a header says that a track, or its file, is; 0 where none does."""
+    if kind == "mov":
+        return (track.duration or 0) * Fraction(track.time_base)
+    # Where Matroska states no length, FFmpeg guesses one by the rates of bits that it knows.
+    coded = (*container.streams.audio, *container.streams.video)
+    if kind == "flv" or (kind == "matroska" and not any(each.bit_rate for each in coded)):
+        return Fraction(container.duration or 0, _MICROSECONDS)
+    return Fraction(0)
+
+
 class _Sound:
     """Samples of one track as they come."""
 
@@ -125,13 +183,6 @@ class _Sound:
         self._limits, self._channel = limits, channel
         self._channels = self._longest = 0
         self._start_s: Fraction | None = None
-        self._end_s: Fraction | None = None
-
-    def note_end(self, packet: Any) -> None:
-        """Note when a packet ends, as far as it says."""
-        if packet.size and packet.pts is not None and packet.duration:
-            end_s = (packet.pts + packet.duration) * Fraction(packet.time_base)
-            self._end_s = end_s if self._end_s is None else max(self._end_s, end_s)
 
     def add(self, frame: Any) -> None:
         """Add a decoded frame, behind silence where the track has a hole before it."""
@@ -162,18 +213,18 @@ class _Sound:
         missing_s = time_s - self._start_s - Fraction(len(self.samples), self.rate_hz)
         return round(missing_s * self.rate_hz) if missing_s > _GAP_S else 0
 
-    def finish(self, track: Any, *, ends: bool) -> None:
+    def finish(self, track: Any, end_s: Fraction | None, *, ends: bool) -> None:
         """Hold what came against what the file says; leave out the padding at its end.
 
         Args:
             track: of the sound.
+            end_s: when its last packet ends, if that is known.
             ends: whether the file's times are exact, and say where the sound ends.
         """
         if not self.samples:
             raise Refused("there is nothing in its track of sound")
-        if self._end_s is None or self._start_s is None:
+        if end_s is None or self._start_s is None:
             return
-        end_s = self._end_s
         if ends and track.duration:
             stated_s = ((track.start_time or 0) + track.duration) * Fraction(track.time_base)
             end_s = stated_s if stated_s < end_s - _ROUNDED_S else end_s
