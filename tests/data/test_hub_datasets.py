@@ -114,6 +114,32 @@ def test_a_snapshot_that_another_program_brought(
         opened(commit)
 
 
+@pytest.mark.parametrize("has_card", [True, False])
+def test_a_part_that_another_program_brought_is_not_the_whole(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, has_card: bool
+) -> None:
+    commit = hub.push("org/photos", {n: d for n, d in files().items() if has_card or n[0] == "d"})
+    repo = {"repo_type": "dataset", "revision": commit, "cache_dir": hub_cache()}
+    patterns = ["data/train-*", "README.md"]
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    huggingface_hub.snapshot_download("org/photos", allow_patterns=patterns, **repo)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    named = {} if has_card else {"config": "default"}
+    with pytest.raises(MissingError, match="cannot be told from the files here") as caught:
+        opened(commit, splits=(), **named)
+    assert 'split = "NAME"' in caught.value.fix
+    assert len(opened(commit, **named)) == 7
+    if not has_card:
+        with pytest.raises(MissingError) as caught:
+            opened(commit)
+        assert 'config = "default"' in caught.value.fix
+    with pytest.raises((DataError, UsageError), match=r"no files|no split"):
+        opened(commit, splits=("test",), **named)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with pytest.raises(UsageError, match="has 2 splits"):
+        opened(commit, splits=())
+
+
 @pytest.mark.parametrize(("revision", "said"), [("", "no revision"), ("main", "'main'")])
 def test_a_revision_that_may_move_is_refused_with_its_commit(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch, revision: str, said: str

@@ -26,7 +26,7 @@ from reactions.core.local_files import (
     replace_file,
 )
 from reactions.core.paths import cache_root
-from reactions.core.protocols import check_use, offline
+from reactions.core.protocols import NotLookedAt, check_use, offline
 from reactions.core.storage import entry_of, find, walk
 from reactions.data.hub.config import DatasetPlace
 from reactions.data.hub.splits import check_numbered, data_names
@@ -103,10 +103,11 @@ class _Hub(DatasetFiles):
             return [str(name) for name in json.loads(read_small_file(record, _LIST_BYTES))["names"]]
         try:
             self._need_network()
-        except MissingError:
-            if names := self._whole_snapshot():
-                return names
-            raise
+        except MissingError as error:
+            if not (names := self._whole_snapshot()):
+                raise
+            self._need_named(names, error)
+            return names
         names = sorted(self._list(self._place.revision)[1])
         with suppress(OSError):  # a cache
             replace_file(record, json.dumps({"names": names}))
@@ -136,7 +137,7 @@ class _Hub(DatasetFiles):
         return self._own / "snapshots" / self._place.revision
 
     def _whole_snapshot(self) -> list[str]:
-        """Return the files of a snapshot that others brought, if it can be seen to be whole."""
+        """Return the files of a snapshot that others brought, if none of its numbers is missing."""
         if not is_dir(self._snapshot):
             return []
         names = [entry.name for entry in walk(str(self._snapshot))]
@@ -146,6 +147,23 @@ class _Hub(DatasetFiles):
             return []
         check_numbered(data, self._place)
         return names
+
+    def _need_named(self, names: Sequence[str], error: MissingError) -> None:
+        """Refuse to tell by what a snapshot has what is meant: another split may not be there."""
+        missing = [] if self._place.splits else ['split = "NAME"']
+        # Without a card files are of the default configuration, or of none that can be told.
+        if CARD not in names and not self._place.config:
+            missing.append('config = "default" (or bring its card, README.md)')
+        if not missing:
+            return
+        if isinstance(error, NotLookedAt):
+            raise error
+        raise MissingError(
+            f"what is meant of the data set '{self._place}' cannot be told from the files here",
+            why=f"they may be a part of it, and its list of files is not here; {error.why}",
+            fix=f"name it: {', '.join(missing)}; or unset offline mode once",
+            dataset=self._place.name,
+        ) from error
 
     def _refuse_floating(self) -> None:
         """Refuse a revision that may stand for other files tomorrow; name the commit of today."""
