@@ -67,6 +67,14 @@ def test_a_split_is_fetched_once(hub: HubServer, monkeypatch: pytest.MonkeyPatch
     assert len(opened(commit)) == 7
 
 
+def test_other_files_are_counted(hub: HubServer) -> None:
+    more = {"data/more.csv": b"a\n", "c.jpg": PICTURES[0]}
+    commit = hub.push("org/photos", {**files(), "README.md": b"# Photos", **more})
+    remarks = [remark for remark in opened(commit).remarks if "left out" in remark]
+    assert len(remarks) == 1
+    assert "2 other files are left out (.jpg, .csv)" in remarks[0]
+
+
 def test_a_streamed_split_leaves_nothing(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = hub.push("org/photos", files())
     corpus = opened(commit, streaming=True)

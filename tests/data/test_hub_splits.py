@@ -14,6 +14,7 @@ from reactions.data.hub.splits import (
     choose_config,
     choose_split,
     data_names,
+    left_out,
     split_files,
 )
 
@@ -121,6 +122,38 @@ PLAIN = CardConfig("", {})
 )
 def test_splits_by_names(names: list[str], split: tuple[str, ...], found: list[str]) -> None:
     assert list(chosen(names, PLAIN, splits=split)) == found
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "said"),
+    [
+        (["a.parquet", "b.parquet"], PLAIN, ""),
+        (["a.csv", "b.JPG"], PLAIN, ""),
+        (
+            ["a.parquet", "b.csv", "c.JPG", "d.jpg", "README.md"],
+            PLAIN,
+            "its .parquet files are read, and 3 other files are left out (.jpg, .csv), "
+            "but for those that rows name",
+        ),
+        (
+            ["a.tar", "list"],
+            PLAIN,
+            "its .tar files are read, and 1 other file is left out (no ending)",
+        ),
+        (["x/a.tar", "y/b.csv"], CardConfig("c", {}, "x"), ""),
+        (["a.tar", "b.csv"], CardConfig("c", {"train": ["a.tar"]}), ""),
+        (
+            ["a.tar", *(f"a.{number}" for number in range(7))],
+            PLAIN,
+            "its .tar files are read, and 7 other files are left out (.0, .1, .2, .3, .4, ...)",
+        ),
+    ],
+)
+def test_files_beside_parquet_and_tars_are_counted(
+    names: list[str], config: CardConfig, said: str
+) -> None:
+    there = data_names(names)
+    assert left_out(there, candidates(there, config), config) == said
 
 
 def test_splits_that_are_not_clear() -> None:

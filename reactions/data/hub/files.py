@@ -17,6 +17,7 @@ from reactions.data.hub.splits import (
     choose_config,
     choose_split,
     data_names,
+    left_out,
     split_files,
 )
 from reactions.data.sources.captions import SUFFIXES
@@ -55,6 +56,8 @@ def dataset_files(
     if len(configs) > 1 and not place.config:
         remarks.append(f"'{place}': its default configuration, '{config.name}', is read")
     found = candidates(names, config)
+    if others := left_out(names, found, config):
+        remarks.append(f"'{place}': {others}")
     kinds = {suffix_of(name) for name in found}
     inline = all(get(modality).inline for modality in modalities)
     if kinds and (kinds <= {".parquet"} or kinds <= {".tar"} or (inline and kinds <= {*SUFFIXES})):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.data.hub.card import CardConfig, matching
@@ -20,6 +22,7 @@ _NUMBERED = re.compile(r"(?:.*/)?data/([\w.]+)-\d{5}-of-\d{5}(?:-\w+)?\.\w+")
 _BESIDE = re.compile(
     r"(?:.*/)?(?:\..*|readme(?:\..*)?|licen[cs]e(?:\..*)?|dataset_infos?\.json)", re.I
 )
+_MOST_ENDINGS = 5
 _SHARD = re.compile(r"(.*-)(\d{5})-of-(\d{5})(.*)")
 
 
@@ -69,11 +72,38 @@ def candidates(names: Sequence[str], config: CardConfig) -> list[str]:
     if config.patterns:
         patterns = [pattern for texts in config.patterns.values() for pattern in texts]
         return sorted({name for pattern in patterns for name in matching(names, pattern)})
-    below = [n for n in names if not config.folder or n.startswith(f"{config.folder}/")]
+    below = _below(names, config)
     for ending in (".parquet", ".tar"):
         if any(name.endswith(ending) for name in below):
             return [name for name in below if name.endswith(ending)]
     return below
+
+
+def left_out(names: Sequence[str], found: Sequence[str], config: CardConfig) -> str:
+    """Return a sentence's part on the files that are no candidates; "" for none.
+
+    Args:
+        names: of all files.
+        found: from ``candidates``, of the same.
+        config: likewise.
+    """
+    others = [] if config.patterns else sorted({*_below(names, config)} - {*found})
+    if not others:
+        return ""
+    endings = [ending for ending, _ in Counter(map(_ending, others)).most_common()]
+    said = ", ".join(endings[:_MOST_ENDINGS]) + (", ..." if len(endings) > _MOST_ENDINGS else "")
+    count = "1 other file is" if len(others) == 1 else f"{len(others)} other files are"
+    # A row of a parquet file may name a picture beside it.
+    but = ", but for those that rows name" if _ending(found[0]) == ".parquet" else ""
+    return f"its {_ending(found[0])} files are read, and {count} left out ({said}){but}"
+
+
+def _below(names: Sequence[str], config: CardConfig) -> list[str]:
+    return [n for n in names if not config.folder or n.startswith(f"{config.folder}/")]
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower() or "no ending"
 
 
 def split_files(
