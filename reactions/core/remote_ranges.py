@@ -6,6 +6,7 @@ the one of the opening (``If-Match``), and every answer is held against the size
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import suppress
@@ -27,6 +28,8 @@ _BUFFER_BYTES: Final = 1 << 20
 _LASTING_STATUS: Final = range(400, 500)
 _PASSING_STATUS: Final = (408, 425, 429)
 _CHANGED_STATUS: Final = 412
+_SPAN: Final = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
+"""What ``Content-Range`` says: first byte, last one, size."""
 
 wait = time.sleep
 """Between two tries."""
@@ -142,14 +145,19 @@ class RemoteRanges:
             if answer.status in (_CHANGED_STATUS, 416):
                 raise changed(self.url, "it has another content than when it was opened")
             answer.raise_for_status()
-            whole = answer.headers.get("Content-Range", "").rpartition("/")[2]
-            if whole.isdigit() and int(whole) != self.size_bytes:
+            span = _SPAN.fullmatch(answer.headers.get("Content-Range", "").strip())
+            whole = span[3] if span else "*"
+            if whole != "*" and int(whole) != self.size_bytes:
                 raise changed(self.url, f"it had {self.size_bytes} bytes, and now has {whole}")
             tag = answer.headers.get("ETag", self._etag)
             if self._etag and tag != self._etag:
                 raise changed(self.url, "it has another content than when it was opened")
             if answer.status != 206 and (start, stop) != (0, self.size_bytes):
                 raise _not_in_parts(self.url)
+            if answer.status == 206:
+                if span is None or int(span[1]) != start:
+                    raise _other_part(self.url, start, answer.headers.get("Content-Range", ""))
+                most_bytes = min(most_bytes, len(data) + max(0, int(span[2]) + 1 - start))
             async for chunk in answer.content.iter_any():
                 data += chunk
             del data[most_bytes:]
@@ -169,6 +177,15 @@ def _not_in_parts(url: str) -> DataError:
     return DataError(
         f"cannot read '{url}' in parts",
         why="its server sends whole files alone (no byte ranges)",
+        fix=f"download it, or let a copy be kept while it is used: simplecache::{url}",
+        url=url,
+    )
+
+
+def _other_part(url: str, start: int, said: str) -> DataError:
+    return DataError(
+        f"cannot read '{url}' in parts",
+        why=f"its server was asked for what begins at byte {start}, and sent '{said[:100]}'",
         fix=f"download it, or let a copy be kept while it is used: simplecache::{url}",
         url=url,
     )

@@ -201,6 +201,23 @@ def test_sizes_are_compared_where_tags_are_not_to_be_trusted(far: FarFiles, tmp_
         ranges.read(50 * KB, 70 * KB)
 
 
+@pytest.mark.parametrize("said", ["bytes 0-9/100000", "bytes 11-20/*", "bytes */100000", ""])
+def test_another_part_than_was_asked_for_is_refused(far: FarFiles, said: str) -> None:
+    ranges = RemoteRanges(f"{far.url}/a.bin")
+    far.content_range = said
+    with pytest.raises(DataError, match="in parts") as caught:
+        ranges.read(10, 20)
+    assert f"begins at byte 10, and sent '{said}'" in caught.value.why
+
+
+def test_what_is_beyond_the_part_that_was_said_is_asked_for_again(far: FarFiles) -> None:
+    ranges = RemoteRanges(f"{far.url}/a.bin")
+    far.content_range = "bytes 10-14/*"
+    data = bytearray()
+    ranges._add(data, 10, 20)
+    assert data == CONTENT[10:15]
+
+
 def test_what_is_not_as_it_was_listed_is_refused(far: FarFiles) -> None:
     (entry,) = find(f"{far.url}/a.bin")
     size, fact = entry.stamp.split(":", 1)

@@ -25,6 +25,11 @@ class FarRequest(range_server.FileRequest):
     def sends_ranges(self) -> bool:
         return self.server.sends_ranges
 
+    def _say(self, status: int, headers: dict[str, str], size_bytes: int = 0) -> None:
+        if status == 206 and self.server.content_range is not None:
+            headers = {**headers, "Content-Range": self.server.content_range}
+        super()._say(status, headers, size_bytes)
+
     def send_part(self, stream: BinaryIO, start: int, stop: int) -> None:
         if self.server.breaks:
             stop = start + self.server.breaks.pop(0)
@@ -40,6 +45,7 @@ class FarFiles(range_server.FileServer):
     Attributes:
         breaks: after how many bytes the next answers break off.
         etag: of every file, in place of what tells them apart.
+        content_range: what it says of every range, in place of what is so; None says what is so.
         sends_ranges: whether it knows ranges at all.
     """
 
@@ -47,6 +53,7 @@ class FarFiles(range_server.FileServer):
         super().__init__(folder, handler=FarRequest)
         self.breaks: list[int] = []
         self.etag = ""
+        self.content_range: str | None = None
         self.sends_ranges = True
 
 
