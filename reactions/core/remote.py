@@ -254,7 +254,9 @@ def explained(url: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         # By HTTP every failure is called so.
-        if (cause := error.__cause__) is not None and getattr(cause, "status", 0) not in _GONE:
+        cause = error.__cause__
+        by_http = url.rpartition("::")[2].startswith(("http://", "https://"))
+        if by_http and cause is not None and getattr(cause, "status", 0) not in _GONE:
             raise _unreadable(url, cause) from error
         raise MissingError(
             f"there is nothing at '{url}'",

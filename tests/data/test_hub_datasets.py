@@ -205,7 +205,7 @@ def test_files_beside_climb_out_of_no_snapshot(hub: HubServer, tmp_path: Path) -
     dataset = DatasetPlace("org/photos", commit)
     corpus = open_corpus("x", "image", [Source(dataset=dataset, max_bad=1.0)], tables=TableCache())
     assert len(corpus) == 1
-    assert all("outside" in bad.why for bad in corpus.bad())
+    assert all("is not beside its table" in bad.why for bad in corpus.bad())
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, hub: HubServer) -> None:

@@ -80,11 +80,12 @@ def test_it_makes_what_this_machine_makes(cluster, store, tmp_path):
 
 
 def test_both_nodes_work(cluster, store, log):
-    step = Slow(n_rows=6, log=log, seconds=0.3)
+    # Long enough for the second to start on a busy machine.
+    step = Slow(n_rows=16, log=log, seconds=1.0)
     result, _ = run(store, step)
-    assert rows(result) == list(range(6))
+    assert rows(result) == list(range(16))
     assert len(step.pids()) == 2
-    assert all(step.begun(row) == 1 for row in range(6))
+    assert all(step.begun(row) == 1 for row in range(16))
 
 
 def test_a_killed_worker_costs_the_shard_in_flight(cluster, store, log):
