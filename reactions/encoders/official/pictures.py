@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from reactions.modalities.images.files import formats
+
 if TYPE_CHECKING:
     import PIL.Image
 
@@ -13,7 +15,7 @@ def opened(file: Path | BinaryIO) -> PIL.Image.Image:
     """Open a picture by Pillow alone, upright as its EXIF says, on white where transparent."""
     from PIL import Image, ImageOps
 
-    with Image.open(file) as image:
+    with Image.open(file, formats=formats()) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.has_transparency_data:
             colours = upright.convert("RGBA")

@@ -1,8 +1,10 @@
 """A cluster of two nodes on this machine, one CPU each, for the tests of this folder."""
 
 import os
+import signal
 import warnings
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 import pytest
 
@@ -16,7 +18,7 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     # Workers import steps from where the tests do.
-    before = dict(os.environ)
+    before, handlers = dict(os.environ), [(n, signal.getsignal(n)) for n in (SIGINT, SIGTERM)]
     os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{SUPPORT}"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with warnings.catch_warnings():
@@ -26,6 +28,8 @@ def cluster():
         ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
     os.environ.clear()
     os.environ.update(before)
+    for number, handler in handlers:  # Ray sets its own
+        signal.signal(number, handler)
     yield nodes
     ray.shutdown()
     nodes.shutdown()

@@ -205,7 +205,8 @@ audio = { world = 60 }
             timeout=300,
         )
         assert done.returncode == 0, done.stderr
-        assert not done.stderr
+        slow = "workers have not started yet"  # on a busy machine
+        assert not [line for line in done.stderr.splitlines() if slow not in line]
         made[executor] = json.loads(done.stdout)["digest"], contents(own / "store")
     (digest, stored), (other_digest, other_stored) = made.values()
     assert digest == other_digest
