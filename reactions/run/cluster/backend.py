@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -108,6 +109,7 @@ class RayWorkers:
         )(_with_control_group(ray))
         self._starting: dict[Any, tuple[Place, Any]] = {}  # by what prepare() will return
         self._workers: list[_Live] = []
+        self._to_end: deque[Any] = deque()
         self._failure: MolspaceError | None = None
         self._began_s = time.monotonic()
         self._lost_s = self._began_s
@@ -203,7 +205,9 @@ class RayWorkers:
         if not live.is_lost:
             live.is_lost = True
             live.place.is_free = True
-            self._kill(live.actor)  # it may be cut off, not dead, and holds its resources
+            # It may be cut off, not dead, and hold its resources. Not ended here: this may be a
+            # thread of Ray's, which would wait for itself.
+            self._to_end.append(live.actor)
             self._lost_s = time.monotonic()
         self._end(live, error=WorkerLost(why))
 
@@ -224,7 +228,9 @@ class RayWorkers:
                 return
 
     def _look_after(self) -> None:
-        """Start workers where there is room, and take in those that are ready."""
+        """Start workers where there is room, take in those that are ready, end lost ones."""
+        while self._to_end:
+            self._kill(self._to_end.popleft())
         for place in self._places.free():
             if place.starts >= _MOST_STARTS:
                 continue
