@@ -30,7 +30,7 @@ from reactions.core.kept_choices import KeptChoices
 ROOT = Path(__file__).parents[1]
 TAIL_LINES = 40
 NO_DEVICE = 3
-"""Exit status where there is no GPU, as of commands that lack what they need."""
+"""Exit status without a GPU: that of commands that lack something they need."""
 
 
 @dataclass(frozen=True, slots=True)

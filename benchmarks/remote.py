@@ -209,7 +209,7 @@ def read_all(corpus: SourceCorpus, workers: int) -> None:
 
 
 def sample_rows(n: int) -> list[int]:
-    """Return rows far from one another, in an order that is no order."""
+    """Return rows far from one another, in a scattered order."""
     chosen = np.random.default_rng(0).permutation(np.arange(0, n, max(1, n // SAMPLED)))
     return [int(row) for row in chosen[:SAMPLED]]
 

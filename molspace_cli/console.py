@@ -112,7 +112,7 @@ def print_json(kind: str, body: Mapping[str, Any]) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Return a JSON value with null in place of what is no finite number."""
+    """Return a JSON value with null in place of NaN and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
