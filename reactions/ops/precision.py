@@ -86,7 +86,12 @@ def _full_precision() -> Callable[[], None]:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Return whether bfloat16 products have instructions of their own; without, they are slower."""
+    """Return whether bfloat16 products have instructions of their own; without, they are slower.
+
+    A process that keeps torch to AVX2 (``ATEN_CPU_CAPABILITY``) has none, whatever the CPU.
+    """
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):
+        return False
     mkldnn = torch.backends.mkldnn  # what multiplies 16 bits on CPUs; torch leaves it untyped
     if not (mkldnn.is_available() and mkldnn.enabled):  # type: ignore[no-untyped-call]
         return False

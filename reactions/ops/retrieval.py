@@ -12,7 +12,7 @@ from torch import Tensor
 from reactions.core.errors import DimensionMismatch
 from reactions.ops.precision import Precision, full_float32, gemm_dtype
 from reactions.ops.retrieval_16bit import ShiftedTiles
-from reactions.ops.tensors import load_rows, unit
+from reactions.ops.tensors import load_rows, scratch, unit
 from reactions.ops.tiles import Matrix, Tiling, plan_tiles, stream_tiles
 
 MEMORY_BYTES = 2 << 30
@@ -29,6 +29,10 @@ against float64, over a column of rows as encoders give them, at temperature 1/1
 near duplicates."""
 
 _LOG2_E = math.log2(math.e)
+
+_REACH = 64.0
+"""Octaves between a row's shift and its largest logit: 2^64 times a billion keys is no overflow,
+and a key is lost only where it weighs 2^-62 of the largest."""
 
 
 class _Tiles(Protocol):
@@ -112,7 +116,9 @@ def soft_retrieve(
     if temperature < MIN_FAST_TEMPERATURE:
         half = None
     if tiling is None:
-        tiling = plan_tiles(n, m, dim, widths, memory_bytes=memory_bytes, cuda=cuda)
+        tiling = plan_tiles(
+            n, m, dim, widths, memory_bytes=memory_bytes, cuda=cuda, cached=half is None
+        )
 
     def means(start: int, stop: int) -> list[Tensor]:
         """Sum over all keys for one set of queries; what it held is free when it returns."""
@@ -143,7 +149,11 @@ def soft_retrieve(
 
 
 class ExactTiles:
-    """Sums in fp32 with a running row maximum.
+    """Sums in fp32, relative to a shift of each row that follows its largest logit.
+
+    Beside the products, a pair costs passes over its logit, few as can be: fp32 holds weights from
+    2^-126 to 2^127 equally well, so a shift moves only when the largest logit leaves its reach,
+    and nothing is subtracted as long as the logits themselves are within it.
 
     Args:
         queries: (n, d) fp32 unit rows on the device.
@@ -158,7 +168,10 @@ class ExactTiles:
         n = len(queries)
         self._queries = queries * scale
         self._block_rows = block_rows
+        self._unread = queries.is_cuda  # there, to read a shift is to wait for the device
+        self._scratch = queries.new_empty(0)
         self._peak = queries.new_full((n, 1), -torch.inf)
+        self._shift = queries.new_full((n, 1), -torch.inf)
         self._total = queries.new_zeros((n, 1))
         self._sums = [queries.new_zeros((n, width)) for width in widths]
 
@@ -168,17 +181,30 @@ class ExactTiles:
         v = [k if value is keys else unit(value.float()) for value in values]
         for start in range(0, len(self._queries), self._block_rows):
             rows = slice(start, start + self._block_rows)
-            weights = self._queries[rows] @ k.T  # (block, tile) base-2 logits
-            old = self._peak[rows]
-            # Exponents relative to the largest logit so far are at most 0, and cannot overflow.
-            new = torch.maximum(old, weights.amax(dim=1, keepdim=True))
-            weights.sub_(new).exp2_()
-            decay = torch.exp2(old - new)  # 0 at the first tile, where old is -inf
-            self._total[rows] = self._total[rows] * decay + weights.sum(dim=1, keepdim=True)
+            queries = self._queries[rows]
+            self._scratch, place = scratch(self._scratch, len(queries), len(k))
+            weights = torch.mm(queries, k.T, out=place)  # (block, tile) base-2 logits
+            shift = self._reach(rows, weights)
+            if self._unread or shift.count_nonzero():
+                weights.sub_(shift)
+            self._total[rows] += weights.exp2_().sum(dim=1, keepdim=True)
             for sums, value in zip(self._sums, v, strict=True):
-                sums[rows].mul_(decay).addmm_(weights, value)
-            self._peak[rows] = new
+                sums[rows].addmm_(weights, value)
 
     def means(self) -> list[Tensor]:
         """Return the weighted means."""
         return [sums / self._total for sums in self._sums]
+
+    def _reach(self, rows: slice, logits: Tensor) -> Tensor:
+        """Return the (block, 1) shifts for a block, having moved those that are out of reach."""
+        peak = torch.maximum(self._peak[rows], logits.amax(dim=1, keepdim=True))
+        old = self._shift[rows]
+        shift = torch.where(peak - old > _REACH, peak, old)
+        shift.masked_fill_(peak.abs() <= _REACH, 0.0)
+        if self._unread or not torch.equal(shift, old):
+            # What earlier tiles added was relative to the old shift: -inf at the first, so 0.
+            decay = torch.exp2(old - shift)
+            for sums in (self._total, *self._sums):
+                sums[rows] *= decay
+        self._peak[rows], self._shift[rows] = peak, shift
+        return shift

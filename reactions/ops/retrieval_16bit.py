@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reactions.ops.kernels.choice import computed
 from reactions.ops.kernels.operations import WEIGHTS
-from reactions.ops.tensors import unit
+from reactions.ops.tensors import scratch, unit
 from reactions.ops.tiles import Matrix, raw_rows
 
 # Runs of rows rather than single ones: arrays on disk are read by contiguous slices.
@@ -159,15 +159,11 @@ class ShiftedTiles:
         return weights, _row_sums(weights)
 
     def _place(self, n: int, m: int) -> Tensor | None:
-        """Return memory for a tile of logits, the same for all; None leaves it to the device.
-
-        On CPUs fresh pages for every tile cost more than its exponentials.
-        """
+        """Return memory for a tile of logits, the same for all; None leaves it to the device."""
         if self._queries.is_cuda:
             return None
-        if self._scratch.numel() < n * m:
-            self._scratch = self._queries.new_empty(n * m)
-        return self._scratch[: n * m].view(n, m)
+        self._scratch, place = scratch(self._scratch, n, m)
+        return place
 
     def _set_shift(self, rows: slice | Tensor, shift: Tensor) -> None:
         """Store a shift as the sum of two 16-bit numbers, and that sum as the truth."""

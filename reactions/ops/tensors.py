@@ -50,3 +50,18 @@ def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.de
         # A memory map is read-only: torch wants an array of its own, in native byte order.
         part = torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("=")))
     return part.to(device).float()  # half the bytes travel, and the device converts
+
+
+def scratch(memory: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:
+    """Return memory and an (n, m) view of its beginning: the given one if it is large enough.
+
+    On CPUs fresh pages for every tile of logits cost more than their exponentials.
+
+    Args:
+        memory: one-dimensional; the first returned from the call before.
+        n: rows.
+        m: columns.
+    """
+    if memory.numel() < n * m:
+        memory = memory.new_empty(n * m)
+    return memory, memory[: n * m].view(n, m)

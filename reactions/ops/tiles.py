@@ -20,6 +20,9 @@ Matrix: TypeAlias = "Rows | Tensor"
 
 _MIN_ROWS = 16
 
+_CACHED_ROWS, _CACHED_LOGITS = 1 << 10, 1 << 20
+"""Queries in one product, and logits in a tile, that a CPU's cache holds: 4 MB of fp32."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
@@ -44,6 +47,7 @@ def plan_tiles(
     *,
     memory_bytes: int,
     cuda: bool = False,
+    cached: bool = False,
 ) -> Tiling:
     """Choose tiles that fit a budget; pure arithmetic, made before anything is loaded.
 
@@ -57,11 +61,16 @@ def plan_tiles(
         widths: of the values.
         memory_bytes: what the retrieval may take beside its inputs and its result.
         cuda: prefer the larger tiles that a GPU needs to be busy.
+        cached: prefer tiles of fp32 logits that stay in a CPU's cache from the product to the
+            last pass over them; of no effect with ``cuda``.
 
     Raises:
         DataError: not even the smallest tiles fit.
     """
     block_rows, key_rows = (1 << 14, 1 << 14) if cuda else (1 << 11, 1 << 13)
+    if cached and not cuda:
+        block_rows = min(n, _CACHED_ROWS)
+        key_rows = min(key_rows, _CACHED_LOGITS // block_rows)
     block_rows, key_rows = min(n, block_rows), min(m, key_rows)
     # Bytes a row: fp32 and converted copies; two raw tiles, as one is loaded ahead.
     # dim + 8: ShiftedTiles appends eight columns to queries and keys.

@@ -13,11 +13,18 @@ def test_exact_is_float32_everywhere(purpose, monkeypatch):
 
 
 def test_cpus_without_the_instructions_stay_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
     assert gemm_dtype("cpu", "training") is None
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
     assert gemm_dtype("cpu", "training") is torch.bfloat16
+
+
+def test_a_process_kept_to_avx2_stays_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert gemm_dtype("cpu", "retrieval") is None
 
 
 @pytest.mark.parametrize(

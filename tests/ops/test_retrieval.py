@@ -279,10 +279,11 @@ def test_progress_reaches_the_end_and_may_stop_the_work():
     widths=st.lists(st.integers(1, 2048), max_size=4),
     memory=st.integers(1, 1 << 36),
     cuda=st.booleans(),
+    cached=st.booleans(),
 )
-def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda):
+def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda, cached):
     try:
-        tiling = plan_tiles(n, m, dim, widths, memory_bytes=memory, cuda=cuda)
+        tiling = plan_tiles(n, m, dim, widths, memory_bytes=memory, cuda=cuda, cached=cached)
     except DataError:
         assert memory < 16 * 16 * (dim + 8 + sum(widths)) + 16 * 16 * 8 + 16 * (
             4 * sum(widths) + 8 * (dim + 8)
@@ -290,6 +291,8 @@ def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda):
         return
     assert 1 <= tiling.block_rows <= tiling.query_rows <= n
     assert 1 <= tiling.key_rows <= m
+    if cached and not cuda:
+        assert tiling.block_rows * tiling.key_rows * 4 <= 4 << 20
     # fp32 logits and the 16-bit weights made of them; sums and queries; the tile of keys.
     held = tiling.block_rows * tiling.key_rows * 6
     held += tiling.query_rows * (4 * sum(widths) + 6 * dim)
@@ -340,7 +343,21 @@ def test_an_error_while_loading_ahead_is_raised():
         list(stream_tiles([Broken()], 4, torch.device("cpu")))
 
 
-def test_exact_tiles_hold_one_running_maximum():
+@pytest.mark.parametrize("peaks", [(-140, -90, 0, 70, 144), (144, 0), (60, 63, 66), (-143,)])
+def test_exact_shifts_follow_the_largest_logit(peaks):
+    # One query and keys whose logits are far apart, tile by tile: every weight counts.
+    scale = 144.0
+    cosines = torch.tensor([[peak, peak - 1.0] for peak in peaks]) / scale
+    tiles = ExactTiles(torch.tensor([[1.0, 0.0]]), [3], scale=scale, block_rows=1)
+    values = torch.nn.functional.normalize(torch.arange(6.0 * len(peaks)).view(-1, 2, 3) + 1, dim=2)
+    for row, value in zip(cosines, values, strict=True):
+        tiles.add(torch.stack([row, (1 - row**2).clamp(min=0).sqrt()], dim=1), [value])
+    weights = torch.softmax(cosines.double().flatten() * scale * np.log(2), dim=0)
+    expected = (weights @ values.double().view(-1, 3)).numpy()
+    assert error(tiles.means()[0][0], expected) < 2e-5
+
+
+def test_exact_means_lie_within_the_ball():
     q = torch.from_numpy(clustered(3, 8, 0))
     tiles = ExactTiles(q, [8], scale=144.0, block_rows=2)
     for part in torch.from_numpy(clustered(30, 8, 1)).split(11):
