@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,11 +126,11 @@ def search(
             print_table(
                 f"{plain(_label(item), _WIDTH)}   {title}",
                 ("", "score", "modality", "item"),
-                [_cells(hit, _WIDTH) for hit in hits],
+                [_cells(hit, name) for hit, name in zip(hits, _names(hits), strict=True)],
             )
         return
     rows = [
-        (_label(item), *_cells(hit), hit.item.id, hit.item.source, item.id)
+        (_label(item), *_cells(hit, hit.item.label), hit.item.id, hit.item.source, item.id)
         for item, hits in zip(items, found, strict=True)
         for hit in hits
     ]
@@ -136,9 +138,22 @@ def search(
     print_table(title, columns, rows)
 
 
-def _cells(hit: Hit, width: int | None = None) -> tuple[str, str, str, str]:
-    label = plain(hit.item.label, width) if width else hit.item.label
-    return str(hit.rank), f"{hit.score:.4f}", hit.item.modality, label
+def _cells(hit: Hit, name: str) -> tuple[str, str, str, str]:
+    return str(hit.rank), f"{hit.score:.4f}", hit.item.modality, name
+
+
+def _names(hits: Sequence[Hit]) -> list[str]:
+    """Return what a terminal calls hits: files of one name in several folders by their paths."""
+    counts = Counter(hit.item.label for hit in hits)
+    names = []
+    for hit in hits:
+        item, name = hit.item, hit.item.label
+        if counts[name] > 1:
+            name = item.source or name
+        if item.source != item.label and len(name) > _WIDTH:  # a file: its end tells it apart
+            name = "…" + name[1 - _WIDTH :]
+        names.append(plain(name, _WIDTH))
+    return names
 
 
 def _queries(

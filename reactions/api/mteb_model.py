@@ -49,9 +49,9 @@ class MtebModel:
         adjustment: the factors and experts.
 
     Attributes:
-        mteb_model_meta: mteb's record of it. The name is the bundle's and its digest; factors other
-            than the product's own, and ``lab`` for a rehearsal, are its ``experiment_kwargs``, so
-            that mteb keeps their results apart.
+        mteb_model_meta: mteb's record of it. The name is the bundle's and its digest, behind
+            ``lab-mini--`` for a rehearsal; factors other than the product's own, and ``lab`` for a
+            rehearsal, are its ``experiment_kwargs``, so that mteb keeps their results apart.
         lab: label that every result must carry.
         is_rehearsal: whether stand-ins of the mini lab take part: no result is to be published.
         modalities: of mteb's, those that it embeds.
@@ -205,6 +205,9 @@ def _meta(target: Target, adjustment: Adjustment, model: MtebModel) -> Any:
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "space"
     settings = _settings(target, adjustment)
     if model.is_rehearsal:
+        # A caller of mteb.evaluate may leave results wherever mteb keeps those that are published:
+        # the name of a result's folder must say by itself what it is.
+        plain = f"lab-mini--{plain}"
         settings["lab"] = model.lab
     return ModelMeta.create_empty(
         {

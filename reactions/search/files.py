@@ -5,7 +5,7 @@
         units.npy           (n, K, d) atoms, float32 or float16
         lengths.npy         (n, K) float32
         products.npy        (n, K (K - 1) / 2) float32
-        items.jsonl         an object a row: id, source, digest
+        items.jsonl         an object a row: id, source, digest, and within, where there is one
         offsets.npy         (n + 1,) int64: where each line of items.jsonl begins
     approximate/            FAISS's structures, one a modality; see ``approximate``
     lock                    held by whoever writes
@@ -38,6 +38,8 @@ from reactions.search.record import RECORD, IndexRecord, Segment, damaged, read_
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from reactions.core.types import Modality
 
 _SEGMENTS: Final = "segments"
 _ITEMS, _OFFSETS = "items.jsonl", "offsets.npy"
@@ -113,10 +115,7 @@ def write_segment(
     """
     name = f"{record.n_written + 1:05d}"
     folder = directory / _SEGMENTS / name
-    lines = [
-        json.dumps({"id": i.id, "source": i.source, "digest": i.digest}, ensure_ascii=True) + "\n"
-        for i in items
-    ]
+    lines = [_line(item) for item in items]
     offsets = np.cumsum([0, *map(len, lines)], dtype=np.int64)  # ASCII: a character is a byte
     arrays = (units.astype(record.dtype), lengths, products, offsets)
     files: dict[str, tuple[int, str]] = {}
@@ -162,14 +161,25 @@ class OpenSegment:
     def item(self, row: int) -> IndexedItem:
         """Return the item of a row."""
         start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
-        facts = json.loads(self._lines[start:stop].tobytes())
-        return IndexedItem(facts["id"], self.segment.modality, facts["source"], facts["digest"])
+        return _item(self._lines[start:stop].tobytes(), self.segment.modality)
 
     def items(self) -> Iterator[IndexedItem]:
         """Yield all items, in order."""
         for line in self._lines.tobytes().splitlines():
-            facts = json.loads(line)
-            yield IndexedItem(facts["id"], self.segment.modality, facts["source"], facts["digest"])
+            yield _item(line, self.segment.modality)
+
+
+def _line(item: IndexedItem) -> str:
+    facts = {"id": item.id, "source": item.source, "digest": item.digest}
+    if item.within:
+        facts["within"] = item.within
+    return json.dumps(facts, ensure_ascii=True) + "\n"
+
+
+def _item(line: bytes, modality: Modality) -> IndexedItem:
+    facts = json.loads(line)
+    source, digest = facts["source"], facts["digest"]
+    return IndexedItem(facts["id"], modality, source, digest, facts.get("within", ""))
 
 
 def open_segment(directory: Path, record: IndexRecord, segment: Segment) -> OpenSegment:

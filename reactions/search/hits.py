@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core.local_files import exists, is_file
+from reactions.core.remote import url_name
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
 from reactions.modalities.registry import get
@@ -26,30 +27,43 @@ class IndexedItem:
         source: the text itself, or the path or address of a file, of a tar's member behind that of
             the tar; "" for what lies nowhere.
         digest: of its contents.
+        within: the path or address of the tar or parquet file that it lies in; "" for what is a
+            file of its own, or none, and in indexes of versions before this was kept.
     """
 
     id: str
     modality: Modality
     source: str
     digest: str
+    within: str = ""
 
     @classmethod
     def of(cls, item: Item, digest: str) -> IndexedItem:
         """Describe an item."""
-        value, source = item.value, ""
+        value, source, within = item.value, "", ""
         if isinstance(value, str):
             source = value[:_LONGEST_SOURCE]
         elif isinstance(value, Path):
             source = str(value.absolute())
         elif isinstance(value, Blob):
             source = str(value)
-        return cls(item.id, item.modality, source, digest)
+            within = value.url if source != value.url else ""
+        return cls(item.id, item.modality, source, digest, within)
 
     @property
     def label(self) -> str:
-        """What a person reads: a text itself, else the name of a file, else the id."""
+        """What a person reads: a text itself, else the name of a file, else the id.
+
+        What lies in a file is called by both: ``A.tar#B.png`` by the member's name, and
+        ``A.parquet#ID`` by the row's id, or its number where it has none.
+        """
         if self.source and get(self.modality).inline:
             return self.source
+        if self.within:
+            # Behind the file's name stands "/MEMBER" of a tar, ":ROW" of a parquet file.
+            sign, part = self.source[len(self.within)], self.source[len(self.within) + 1 :]
+            has_id = sign == ":" and not self.id.endswith(f":{part}")
+            return f"{url_name(self.within)}#{self.id if has_id else part}"
         return self.source.rpartition("/")[2] or self.id
 
     @property
@@ -62,6 +76,8 @@ class IndexedItem:
         path = Path(self.source)
         if get(self.modality).inline or not path.is_absolute() or exists(path):
             return False
+        if self.within:
+            return not is_file(Path(self.within))
         holder = Path(_ROW.sub("", self.source))
         return not any(is_file(place) for place in (holder, *path.parents))
 

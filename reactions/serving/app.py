@@ -233,7 +233,8 @@ class Desk:
         index = self._bench.index(number)
         value = asked.upload.name if asked.upload else asked.text
         if asked.kind == "item":
-            value = self._bench.index(asked.index).item(asked.modality, asked.number).source
+            item = self._bench.index(asked.index).item(asked.modality, asked.number)
+            value = "" if item.within else item.source  # no argument names a part of a file
         if not value:
             return None
         return command_line(

@@ -1,5 +1,7 @@
 """A fused space in mteb's evaluation: on the same items, scores are those of ``eval``."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -142,7 +144,7 @@ def test_it_is_an_encoder_of_mtebs_under_the_bundles_name(fused):
     assert isinstance(model, EncoderProtocol)
     assert not isinstance(model, SearchProtocol)
     digest = fused._bundle.digest
-    assert (meta.name, meta.revision) == (f"molspace/bundle-{digest[:12]}", digest)
+    assert (meta.name, meta.revision) == (f"molspace/lab-mini--bundle-{digest[:12]}", digest)
     assert meta.modalities == ["text", "image", "audio"]
     assert meta.experiment_kwargs == {"lab": model.lab}
     assert "mini" in model.lab
@@ -157,3 +159,17 @@ def test_results_of_other_factors_lie_apart(fused, tmp_path):
     }
     assert len(paths) == len(settings)
     assert max(len(part) for path in paths for part in path.parts) < 255
+
+
+def test_a_rehearsal_says_so_wherever_its_results_land(fused, tmp_path, monkeypatch):
+    # mteb made its default, of $MTEB_CACHE, when it was imported.
+    monkeypatch.setitem(mteb.evaluate.__kwdefaults__, "cache", mteb.ResultCache(tmp_path))
+    task = classification("Left", "text", [f"text {i}" for i in range(8)], [0, 1] * 4)
+    result = mteb.evaluate(fused.mteb_model(), task, co2_tracker=False, show_progress_bar=False)
+    assert "lab-mini--" in result.model_name
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.json")]
+    assert {path.name for path in files} >= {"Left.json", "model_meta.json"}
+    assert all("lab-mini--bundle" in str(path) for path in files)
+    about = json.loads(next(tmp_path.rglob("model_meta.json")).read_text())
+    assert "lab-mini--" in about["name"]
+    assert about["experiment_kwargs"] == {"lab": fused.mteb_model().lab}

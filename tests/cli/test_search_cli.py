@@ -8,6 +8,7 @@ import pytest
 from in_process import runner
 from indexed import load_fake, target_at
 from media_files import image_bytes, put_tar
+from parquet_media import put_media, struct
 from PIL import Image
 
 from reactions import session
@@ -58,7 +59,35 @@ def test_tars_and_patterns_are_indexed_by_their_items(run, tmp_path):
     (query,) = json.loads(out)["queries"]
     (found,) = [hit for hit in query["hits"] if hit["id"] == "k"]
     assert found["source"] == str(tmp_path / "s.tar/k.png")
-    assert found["label"] == "k.png"
+    assert found["label"] == "s.tar#k.png"
+    assert found["within"] == str(tmp_path / "s.tar")
+
+
+def test_hits_of_one_file_are_told_apart(run, tmp_path, monkeypatch):
+    put_tar(tmp_path / "one.tar", {f"{i}/0.png": image_bytes(i) for i in range(2)})
+    pictures = [struct(image_bytes(i), "a.png") for i in range(2)]
+    put_media(tmp_path / "rows.parquet", {"image": pictures})
+    put_media(tmp_path / "keys.parquet", {"image": pictures, "key": ["left", "right"]})
+    (tmp_path / "more").mkdir()
+    shutil.copy(tmp_path / "photos" / "cat.png", tmp_path / "more" / "cat.png")
+    given = ("rows.parquet", "keys.parquet", "photos/cat.png", "more")
+    assert run("index", "bundle", "one.tar", *given, "--out", "idx", "-q")[0] == 0
+    code, out, _ = run("search", "idx", "rain", "--into", "image")
+    labels = [row.split("\t")[4] for row in out.splitlines()[2:]]
+    files = {"one.tar#0/0.png", "one.tar#1/0.png", "keys.parquet#left", "keys.parquet#right"}
+    assert set(labels) == files | {"rows.parquet#1", "rows.parquet#2", "cat.png"}
+    assert labels.count("cat.png") == 2
+    monkeypatch.setattr("molspace_cli.search.is_terminal", lambda: True)
+    out = run("search", "idx", "rain", "--into", "image")[1]
+    assert all(name in out for name in files)
+    shown = [line.replace("│", " ").split() for line in out.splitlines()]
+    names = {cell for line in shown for cell in line if cell.endswith("cat.png")}
+    assert {name.rpartition("/")[0][-4:] for name in names} == {"otos", "more"}, out
+
+
+def test_rows_of_earlier_indexes_are_read(tmp_path):
+    earlier = IndexedItem("0003", "image", f"{tmp_path}/s.tar/0003.png", "")
+    assert (earlier.label, earlier.within) == ("0003.png", "")
 
 
 def test_the_nearest_comes_first(built, run):

@@ -89,7 +89,7 @@ def test_what_lies_in_a_tar_is_not_unpacked(tmp_path):
     client = client_of(bench_at(tmp_path, [Item("k", "image", blob)]))
     answer = client.get("/api/indexes/0/image/0/picture")
     assert answer.status_code == 422
-    assert answer.json()["what"] == "'k.png' lies in a tar, and is not unpacked to be shown"
+    assert answer.json()["what"] == "'s.tar#k.png' lies in a tar, and is not unpacked to be shown"
 
 
 def test_an_index_opens_no_other_file_of_this_machine(tmp_path):

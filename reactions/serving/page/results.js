@@ -99,6 +99,12 @@ function video(hit) {
   return own;
 }
 
+// What lies in a tar or a parquet file is told apart by the end of its name: long ones lose their beginning.
+export function nameOf(item, title) {
+  if (!item.within) return element("span", { className: "name", textContent: item.label, title, dir: "auto" });
+  return element("span", { className: "name by-end", title }, element("bdi", { textContent: item.label }));
+}
+
 export function shown(hit) {
   if (hit.modality === "text") return element("p", { className: "text", textContent: hit.label, dir: "auto" });
   if (hit.modality === "audio" && (hit.outline || hit.play)) return sound(hit.play, hit.label, hit.outline);
@@ -174,7 +180,7 @@ export class Groups {
     const moved = element("span", { className: "delta" });
     const score = element("span", { className: "score" });
     const meter = element("span", { className: "meter", "aria-hidden": "true" });
-    const name = element("span", { className: "name", textContent: hit.label, title: hit.source || hit.id, dir: "auto" });
+    const name = nameOf(hit, hit.source || hit.id);
     const search = element("button", { type: "button", textContent: "Search", "aria-label": `Search with ${hit.label}` });
     const compare = element("button", { type: "button", textContent: "Compare", "aria-label": `Add ${hit.label} to the comparison` });
     search.addEventListener("click", () => this.actions.search(hit));

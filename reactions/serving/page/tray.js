@@ -1,7 +1,7 @@
 // A handful of items, and how near each is to each.
 
 import { element } from "./controls.js";
-import { picture, blank } from "./results.js";
+import { blank, nameOf, picture } from "./results.js";
 
 export class Tray {
   constructor(place, most, changed) {
@@ -42,13 +42,13 @@ export class Tray {
     const high = Math.max(low + 0.01, ...(apart.length ? apart : [1]));
     const head = element("tr", {}, element("td", { className: "corner" }));
     for (const item of this.items) {
-      head.append(element("th", { scope: "col", title: item.label }, this.#icon(item), element("span", { className: "name", textContent: item.label, dir: "auto" })));
+      head.append(element("th", { scope: "col", title: item.label }, this.#icon(item), nameOf(item, item.label)));
     }
     const rows = this.items.map((item, i) => {
       const remove = element("button", { type: "button", className: "remove", textContent: "×", "aria-label": `Remove ${item.label}` });
       remove.addEventListener("click", () => this.remove(item.key));
       const title = element("th", { scope: "row", title: item.label }, this.#icon(item),
-        element("span", { className: "name", textContent: item.label, dir: "auto" }), remove);
+        nameOf(item, item.label), remove);
       const cells = this.items.map((_, j) => {
         const cell = element("td", { textContent: cosines[i][j].toFixed(2) });
         const share = Math.max(0, Math.min(1, (cosines[i][j] - low) / (high - low)));
