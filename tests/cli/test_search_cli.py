@@ -72,7 +72,7 @@ def test_hits_of_one_file_are_told_apart(run, tmp_path, monkeypatch):
     shutil.copy(tmp_path / "photos" / "cat.png", tmp_path / "more" / "cat.png")
     given = ("rows.parquet", "keys.parquet", "photos/cat.png", "more")
     assert run("index", "bundle", "one.tar", *given, "--out", "idx", "-q")[0] == 0
-    code, out, _ = run("search", "idx", "rain", "--into", "image")
+    _, out, _ = run("search", "idx", "rain", "--into", "image")
     labels = [row.split("\t")[4] for row in out.splitlines()[2:]]
     files = {"one.tar#0/0.png", "one.tar#1/0.png", "keys.parquet#left", "keys.parquet#right"}
     assert set(labels) == files | {"rows.parquet#1", "rows.parquet#2", "cat.png"}
