@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import io
 import threading
+import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 from reactions.core.errors import DataError
 from reactions.core.remote import contradict
@@ -40,11 +41,18 @@ _OPEN_FILES: Final = 16
 _BUFFER_BYTES: Final = 1 << 20
 
 
-class _File:
-    """A remote file, and where it was read last."""
+_BlockName: TypeAlias = tuple[str, str, int]
+"""URL, version of the file, number of the block"""
 
-    def __init__(self, ranges: RemoteRanges) -> None:
+
+class _File:
+    """A remote file as it was when it was opened, and where it was read last."""
+
+    def __init__(self, url: str, ranges: RemoteRanges) -> None:
+        self.url = url
         self.ranges = ranges
+        # Blocks of one version never serve another. What has no stamp is told apart by its opening.
+        self.version = ranges.stamp or uuid.uuid4().hex
         # Whoever begins at the beginning will most likely go on.
         self.ends: deque[int] = deque([0], maxlen=_REMEMBERED_READS)
         self.n_blocks_read = 0
@@ -75,7 +83,9 @@ class ReadAhead:
         self._open_file = open_file
         self._lock = threading.Lock()
         self._files: OrderedDict[str, _File] = OrderedDict()
-        self._blocks: OrderedDict[tuple[str, int], Future[bytearray]] = OrderedDict()
+        # By URL: what was opened first, and must still be there when it is opened again.
+        self._first: dict[str, tuple[str, int]] = {}
+        self._blocks: OrderedDict[_BlockName, Future[bytearray]] = OrderedDict()
         self._pool: ThreadPoolExecutor | None = None
 
     def open(self, url: str, stamp: str) -> BinaryIO:
@@ -89,13 +99,13 @@ class ReadAhead:
             MissingError: it is not there, or a package is missing.
             DataError: it cannot be read in parts, or has another stamp.
         """
-        ranges = self._file(url).ranges
-        if stamp and contradict(ranges.stamp, stamp):
+        first, _ = self._first.get(url, (stamp, 0))
+        if stamp and contradict(first, stamp):
             self.forget(url)  # it may be what changed, or what was open before it did
-            ranges = self._file(url).ranges
-            if contradict(ranges.stamp, stamp):
-                raise changed(url, "it has another content than when it was listed")
-        return io.BufferedReader(_InOrder(self, url, ranges.size_bytes), _BUFFER_BYTES)
+        file = self._file(url)
+        if stamp and contradict(file.ranges.stamp, stamp):
+            raise changed(url, "it has another content than when it was listed")
+        return io.BufferedReader(_InOrder(self, file), _BUFFER_BYTES)
 
     def read(self, url: str, start: int, size_bytes: int) -> bytes:
         """Return a range of a file's bytes; fewer where the file is shorter.
@@ -104,20 +114,23 @@ class ReadAhead:
             MissingError: it is not there, or a package is missing.
             DataError: it cannot be read in parts, or has changed.
         """
-        file = self._file(url)
+        return self.read_of(self._file(url), start, size_bytes)
+
+    def read_of(self, file: _File, start: int, size_bytes: int) -> bytes:
+        """Return a range of one version of a file; see ``read``."""
         stop = min(start + size_bytes, file.ranges.size_bytes)
         if stop <= start:
             return b""
         try:
-            if not self._is_in_order(file, url, start, stop):
+            if not self._is_in_order(file, start, stop):
                 return bytes(file.ranges.read(start, stop))
             parts = []
             for number in self._numbers(start, stop):
                 begin = number * self.block_bytes
-                block = self._block(file, url, number).result()
-                parts.append(memoryview(block)[max(0, start - begin) : stop - begin])
+                block = memoryview(self._block(file, number).result())
+                parts.append(block[max(0, start - begin) : stop - begin])
         except DataError:
-            self.forget(url)
+            self.forget(file.url)
             raise
         return b"".join(parts)
 
@@ -130,8 +143,10 @@ class ReadAhead:
         self._file(url).ranges.check_unchanged()
 
     def forget(self, url: str = "") -> None:
-        """Drop what is held of a file, or of all."""
+        """Drop what is held and known of a file, or of all: it may be another one from now on."""
         with self._lock:
+            for name in [name for name in self._first if not url or name == url]:
+                del self._first[name]
             for key in [key for key in self._blocks if not url or key[0] == url]:
                 del self._blocks[key]
             for name in [name for name in self._files if not url or name == url]:
@@ -140,23 +155,36 @@ class ReadAhead:
     def _file(self, url: str) -> _File:
         with self._lock:
             if (file := self._files.get(url)) is None:
-                file = self._files[url] = _File(self._open_file(url))
+                file = self._files[url] = self._opened(url)
                 while len(self._files) > _OPEN_FILES:
                     self._files.popitem(last=False)
             self._files.move_to_end(url)
             return file
 
+    def _opened(self, url: str) -> _File:
+        """Open a file, or open it again: then it must be what it was. The lock is held."""
+        ranges = self._open_file(url)
+        now = (ranges.stamp, ranges.size_bytes)
+        first = self._first.setdefault(url, now)
+        # Where stamps are of different facts, as of a listing and of a file, sizes have to do.
+        facts = [stamp.partition("=")[0] for stamp, _ in (first, now)]
+        if now[1] != first[1] or (facts[0] == facts[1] and now != first):
+            del self._first[url]  # so that a later scan in this process finds it as it is
+            raise changed(url, "it was opened again, and has another content than before")
+        return _File(url, ranges)
+
     def _numbers(self, start: int, stop: int) -> range:
         return range(start // self.block_bytes, -(-stop // self.block_bytes))
 
-    def _is_in_order(self, file: _File, url: str, start: int, stop: int) -> bool:
+    def _is_in_order(self, file: _File, start: int, stop: int) -> bool:
         """Return whether a read follows an earlier one, or is of blocks that are there."""
         with self._lock:
             follows = any(0 <= start - end <= _NEAR_BYTES for end in file.ends)
             file.ends.append(stop)
-            return follows or all((url, n) in self._blocks for n in self._numbers(start, stop))
+            numbers = self._numbers(start, stop)
+            return follows or all((file.url, file.version, n) in self._blocks for n in numbers)
 
-    def _block(self, file: _File, url: str, number: int) -> Future[bytearray]:
+    def _block(self, file: _File, number: int) -> Future[bytearray]:
         """Return a block that is there or on its way, and send for those behind it."""
         with self._lock:
             if number != file.last_block:
@@ -165,15 +193,17 @@ class ReadAhead:
             n_ahead = min(self._n_ahead, 2 ** min(file.n_blocks_read, 8))
             n_blocks = -(-file.ranges.size_bytes // self.block_bytes)
             for n in range(number, min(number + 1 + n_ahead, n_blocks)):
-                self._send_for(file, url, n)
-                self._blocks.move_to_end((url, n))  # or what was not needed yet would go first
-            block = self._blocks[url, number]
+                self._send_for(file, n)
+                # Or what was not needed yet would go first.
+                self._blocks.move_to_end((file.url, file.version, n))
+            block = self._blocks[file.url, file.version, number]
             while len(self._blocks) > self._n_kept:
                 self._blocks.popitem(last=False)
             return block
 
-    def _send_for(self, file: _File, url: str, number: int) -> None:
-        block = self._blocks.get((url, number))
+    def _send_for(self, file: _File, number: int) -> None:
+        name = (file.url, file.version, number)
+        block = self._blocks.get(name)
         # What failed on its way ahead is asked for anew by whoever needs it.
         if block is not None and not (block.done() and block.exception()):
             return
@@ -183,17 +213,16 @@ class ReadAhead:
             )
         start = number * self.block_bytes
         stop = min(start + self.block_bytes, file.ranges.size_bytes)
-        self._blocks[url, number] = self._pool.submit(file.ranges.read, start, stop)
+        self._blocks[name] = self._pool.submit(file.ranges.read, start, stop)
 
 
 class _InOrder(io.RawIOBase):
-    """A remote file as Python's other files, by way of blocks."""
+    """One version of a remote file as Python's other files, by way of blocks."""
 
-    def __init__(self, blocks: ReadAhead, url: str, size_bytes: int) -> None:
+    def __init__(self, blocks: ReadAhead, file: _File) -> None:
         super().__init__()
         self._blocks = blocks
-        self._url = url
-        self._size_bytes = size_bytes
+        self._file = file
         self._place = 0
 
     def readable(self) -> bool:
@@ -206,13 +235,13 @@ class _InOrder(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         # No more than a block at a time, however much is asked for.
         rest = self._blocks.block_bytes - self._place % self._blocks.block_bytes
-        data = self._blocks.read(self._url, self._place, min(len(view), rest))
+        data = self._blocks.read_of(self._file, self._place, min(len(view), rest))
         view[: len(data)] = data
         self._place += len(data)
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = offset + (0, self._place, self._size_bytes)[whence]
+        self._place = offset + (0, self._place, self._file.ranges.size_bytes)[whence]
         return self._place
 
     def tell(self) -> int:

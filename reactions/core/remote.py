@@ -99,6 +99,7 @@ _STAMPS = (
     "generation",
     "crc32c",
     "LastModified",
+    "Last-Modified",
     "last_modified",
     "updated",
     "mtime",

@@ -15,6 +15,7 @@ from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, MissingError
 from reactions.core.hashing import bytes_digest
 from reactions.core.read_ahead import BLOCKS, ReadAhead
+from reactions.core.remote import contradict, stamp
 from reactions.core.remote_ranges import RemoteRanges
 from reactions.core.storage import Blob, find, is_folder, open_in_order
 from reactions.core.transient import TransientError
@@ -125,6 +126,82 @@ def test_more_than_is_kept_can_be_read_at_once() -> None:
     file = Kept()
     assert ahead_of(file).read("u", 0, 200 * KB) == CONTENT
     assert len(file.asked) == 10
+
+
+class Versions:
+    """Opens what a server has at the time, which gives no tag that ranges could be held against."""
+
+    def __init__(self, stamp: str) -> None:
+        self.now = Kept()
+        self.now.stamp = stamp
+        self.n_opened = 0
+
+    def __call__(self, url: str) -> Kept:
+        self.n_opened += 1
+        return self.now if url == "u" else Kept()
+
+    def replace(self, stamp: str, data: bytes = CONTENT[::-1]) -> None:
+        self.now = Kept(data)
+        self.now.stamp = stamp
+
+
+@pytest.mark.parametrize(
+    ("stamp", "later", "data"),
+    [
+        ("100000:Last-Modified=Mon", "100000:Last-Modified=Tue", CONTENT[::-1]),
+        ("100000:etag=W/1", "100000:etag=W/2", CONTENT[::-1]),
+        ("", "", CONTENT[:-1]),
+    ],
+)
+def test_what_is_another_file_when_it_is_opened_again_is_refused(
+    stamp: str, later: str, data: bytes
+) -> None:
+    versions = Versions(stamp)
+    blocks = ReadAhead(block_bytes=10 * KB, open_file=versions)
+    with blocks.open("u", stamp) as stream:
+        assert stream.read(5 * KB) == CONTENT[: 5 * KB]
+        versions.replace(later, data)
+        for n in range(20):  # more files than are kept open
+            blocks.read(f"other {n}", 0, 10)
+        # Who reads it goes on with the version that was opened ...
+        assert stream.read() == CONTENT[5 * KB :]
+        # ... and is told at the end; nothing new is read beside the old.
+        with pytest.raises(DataError, match="changed while it was read") as caught:
+            blocks.check_unchanged("u")
+    assert "opened again" in caught.value.why
+    # What was said once holds no longer: the next run scans it anew.
+    assert blocks.read("u", 0, 10) == data[:10]
+
+
+def test_what_is_the_same_when_it_is_opened_again_is_read_on() -> None:
+    versions = Versions("100000:etag=1")
+    blocks = ReadAhead(block_bytes=10 * KB, open_file=versions)
+    assert blocks.read("u", 0, 10) == CONTENT[:10]
+    for n in range(20):
+        blocks.read(f"other {n}", 0, 10)
+    assert blocks.read("u", 50 * KB, 10) == CONTENT[50 * KB : 50 * KB + 10]
+    assert versions.n_opened == 22
+
+
+@pytest.mark.parametrize("stamps", [("100000:etag=1", "100000:etag=2"), ("", "")])
+def test_blocks_of_two_versions_do_not_mix(stamps: tuple[str, str]) -> None:
+    """A reader of the old version is under way while another has found the new one."""
+    versions = Versions(stamps[0])
+    blocks = ReadAhead(block_bytes=10 * KB, open_file=versions)
+    with blocks.open("u", stamps[0]) as old:
+        assert old.read(5) == CONTENT[:5]
+        versions.replace(stamps[1])
+        blocks.forget("u")
+        assert blocks.read("u", 0, 10) == CONTENT[::-1][:10]
+        assert old.read() == CONTENT[5:]
+        assert blocks.read("u", 0, 100 * KB) == CONTENT[::-1]
+
+
+def test_servers_that_give_a_date_alone_are_held_to_it() -> None:
+    info = {"name": "u", "size": 5, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+    assert stamp(info) == "5:Last-Modified=Mon, 01 Jan 2024 00:00:00 GMT"
+    assert stamp({**info, "ETag": '"x"'}) == '5:ETag="x"'
+    assert not contradict(stamp(info), "5:Last-Modified=another wording")
 
 
 def test_what_failed_ahead_of_time_is_asked_for_again() -> None:
